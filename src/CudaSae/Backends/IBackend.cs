@@ -1,0 +1,116 @@
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Backends;
+
+/// <summary>The mathematics seam: the phases of one training step. A backend owns the weights, the optimizer's state and
+/// all scratch, allocated once; no phase allocates. Phases are called in the order of <see cref="SaeStep"/> and may run
+/// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
+/// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
+public interface IBackend : IDisposable
+{
+    /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
+    string Description { get; }
+
+    SaeSpec Spec { get; }
+    TrainConfig Config { get; }
+
+    /// <summary>What is allocated, by name.</summary>
+    MemoryPlan Plan { get; }
+
+    /// <summary>Sets the weights; clears moments, counters and averages.</summary>
+    void SetParameters(SaeParameters parameters);
+
+    /// <summary>Copies the weights out; waits for the step in progress.</summary>
+    void GetParameters(SaeParameters into);
+
+    /// <summary>Copies the moving average of the weights out. Refused when <see cref="TrainConfig.EmaDecay"/> is 0.</summary>
+    void GetAverage(SaeParameters into);
+
+    /// <summary>Everything that a resumed run needs besides configuration, in a fixed order.</summary>
+    IReadOnlyList<StateArray> State { get; }
+
+    /// <summary>Copies bytes [offset, offset + length) of a state array out.</summary>
+    void ReadState(StateArray array, long offset, Span<byte> into);
+
+    /// <summary>Copies bytes into a state array.</summary>
+    void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from);
+
+    /// <summary>Memory for one batch of raw input, [B, d] contiguous in the input's own type; page-locked where that helps.
+    /// There are two slots, so that one is filled while the other is used.</summary>
+    Span<byte> InputSlot(int slot);
+
+    /// <summary>Waits until the step that reads <paramref name="slot"/> has taken it, so that it may be filled again.</summary>
+    void WaitForSlot(int slot);
+
+    /// <summary>Starts a step on a slot: takes the scalars and the input, scaled by <see cref="StepScalars.InputScale"/>.</summary>
+    void BeginStep(int slot, in StepScalars scalars);
+
+    /// <summary>encode: code = select((x − b_dec) WEncᵀ + b_enc).</summary>
+    void EncodeSelect();
+
+    /// <summary>decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖², and ∂L/∂value, from one gather of WDec.</summary>
+    void DecodeLoss();
+
+    /// <summary>aux: dead latents predict the residual; leaves their gradients for <see cref="Optimize"/>. Nothing when Spec.Aux is null.</summary>
+    void AuxLoss();
+
+    /// <summary>backward: turns the code round, rows to latents; measures the gradient norm where clipping asks for it.</summary>
+    void Backward();
+
+    /// <summary>optimize: per latent, gradients of both rows and the bias, projection, clip, Adam, renormalisation, and b_dec's step.</summary>
+    void Optimize();
+
+    /// <summary>latents: who fired, who is dead.</summary>
+    void TrackLatents();
+
+    /// <summary>Ends a step: its sums are on their way to <see cref="ReadSums"/>.</summary>
+    void EndStep();
+
+    /// <summary>Waits for the last ended step and returns its sums.</summary>
+    StepSums ReadSums();
+
+    /// <summary>Copies out the code of the last step; waits for it.</summary>
+    void ReadCode(SparseCode into);
+
+    /// <summary>Copies out x̂ of the last step, [B, d] float32 in the scaled input's units; waits for it.</summary>
+    void ReadReconstruction(Span<float> into);
+
+    /// <summary>Compares the last encode and decode with the dense path (all pre-activations by a dense matrix product, in
+    /// column chunks): the largest relative differences. Weights are not changed.</summary>
+    DenseCheck CheckAgainstDense();
+
+    /// <summary>Records the phases between here and <see cref="EndCapture"/> so that <see cref="Replay"/> can run them as one; false where a backend cannot.</summary>
+    bool BeginCapture();
+    void EndCapture();
+
+    /// <summary>Runs the recorded phases again with a new slot and new scalars.</summary>
+    void Replay(int slot, in StepScalars scalars);
+}
+
+/// <summary>A named piece of a backend's state.</summary>
+/// <param name="Name">Stable name, such as <c>w_enc</c> or <c>adam_v_dec</c>.</param>
+/// <param name="Type">Element type in safetensors' words: F32, BF16, I16, I32, I64, U8.</param>
+/// <param name="Shape">Row-major shape, padding included.</param>
+public sealed record StateArray(string Name, string Type, long[] Shape)
+{
+    public long Bytes
+    {
+        get
+        {
+            long elements = 1;
+            foreach (var extent in Shape) elements *= extent;
+            return elements * Type switch { "F32" or "I32" => 4, "BF16" or "I16" => 2, "I64" => 8, "U8" => 1, _ => throw new NotSupportedException(Type) };
+        }
+    }
+}
+
+/// <summary>Difference between the sparse path and the dense path on one batch.</summary>
+/// <param name="WorstValue">Largest |value − dense value| over the code, relative to the row's largest pre-activation.</param>
+/// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative alike.</param>
+/// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
+/// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
+public readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)
+{
+    public bool Passed => WorstValue <= Tolerance && WorstSelection <= Tolerance && WorstReconstruction <= Tolerance;
+}

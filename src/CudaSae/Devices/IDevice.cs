@@ -1,0 +1,65 @@
+namespace CudaSae.Devices;
+
+/// <summary>The machine seam: memory, kernels, streams, events, graphs and one dense matrix product. Implemented on the CUDA
+/// driver API; the emulator is the same implementation on another library. Every failure is a <see cref="CudaException"/>.
+/// All work is asynchronous on its stream until <see cref="Synchronize"/> or an event wait.</summary>
+public unsafe interface IDevice : IDisposable
+{
+    DeviceInfo Info { get; }
+
+    /// <summary>Bytes free on the device now.</summary>
+    long FreeBytes();
+
+    /// <summary>Device memory, 256-byte aligned, contents undefined.</summary>
+    ulong Allocate(long bytes);
+    void Free(ulong pointer);
+
+    /// <summary>Page-locked host memory.</summary>
+    void* AllocatePinned(long bytes);
+    void FreePinned(void* pointer);
+
+    nint CreateStream();
+    void DestroyStream(nint stream);
+    void Synchronize(nint stream);
+
+    nint CreateEvent(bool timing = false);
+    void DestroyEvent(nint handle);
+    void Record(nint handle, nint stream);
+    void Wait(nint stream, nint handle);        // the stream waits
+    void WaitOnHost(nint handle);               // the caller waits
+    float ElapsedMs(nint from, nint to);
+
+    void CopyToDevice(ulong to, void* from, long bytes, nint stream);
+    void CopyToHost(void* to, ulong from, long bytes, nint stream);
+    void CopyOnDevice(ulong to, ulong from, long bytes, nint stream);
+    void Fill32(ulong to, uint value, long count, nint stream);
+
+    /// <summary>Finds a kernel in the embedded modules. <paramref name="sharedBytes"/> is the dynamic shared memory that it will ask for at most.</summary>
+    KernelFunction GetKernel(string name, int sharedBytes);
+
+    /// <summary>Launches a kernel that takes exactly one struct, by value.</summary>
+    void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged;
+
+    void BeginCapture(nint stream);
+    nint EndCapture(nint stream);               // an executable graph
+    void LaunchGraph(nint graph, nint stream);
+    void DestroyGraph(nint graph);
+
+    /// <summary>C [m, n] f32 row-major = A [m, k] bf16 row-major · B [n, k]ᵀ bf16 row-major, accumulated in f32: cublasGemmEx.
+    /// ld* are row pitches in elements.</summary>
+    void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream);
+}
+
+/// <summary>What a device is.</summary>
+/// <param name="Major">Compute capability, such as 9.0.</param>
+/// <param name="SharedBytesPerBlock">Dynamic shared memory that one block may ask for.</param>
+public sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes, int SharedBytesPerBlock,
+    int L2Bytes, int DriverVersion, bool Emulated);
+
+/// <summary>A function of a loaded module.</summary>
+/// <param name="Handle">CUfunction.</param>
+/// <param name="SharedBytes">Dynamic shared memory it was prepared for.</param>
+public sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
+
+/// <summary>Grid, block and dynamic shared memory of a launch. Blocks are one-dimensional.</summary>
+public readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1);

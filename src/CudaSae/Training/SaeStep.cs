@@ -1,0 +1,49 @@
+using CudaSae.Backends;
+
+namespace CudaSae.Training;
+
+/// <summary>The order of a training step: the one place where it is written down.</summary>
+public sealed class SaeStep(IBackend backend)
+{
+    bool captured, refused;
+
+    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step is recorded and the later ones replay it.</summary>
+    public void Run(int slot, in StepScalars scalars)
+    {
+        if (captured)
+        {
+            backend.Replay(slot, scalars);
+            return;
+        }
+        backend.BeginStep(slot, scalars);
+        Phases();
+        if (refused) return;
+        if (backend.BeginCapture())
+        {
+            Phases();
+            backend.EndCapture();
+            captured = true;
+        }
+        else refused = true;
+    }
+
+    /// <summary>The forward half alone, for evaluation: no weight, counter or moment changes.</summary>
+    public void Evaluate(int slot, in StepScalars scalars)
+    {
+        backend.BeginStep(slot, scalars);
+        backend.EncodeSelect();
+        backend.DecodeLoss();
+        backend.EndStep();
+    }
+
+    void Phases()
+    {
+        backend.EncodeSelect();     // code = select((x − b_dec) WEncᵀ + b_enc)
+        backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value
+        backend.AuxLoss();          // dead latents predict the residual
+        backend.Backward();         // rows to latents; gradient norm if clipping needs it
+        backend.Optimize();         // per latent: gradient, project, clip, Adam, renormalise; then b_dec
+        backend.TrackLatents();     // fired, dead
+        backend.EndStep();          // sums, read one step late
+    }
+}

@@ -1,0 +1,139 @@
+using CudaSae.Model;
+
+namespace CudaSae.Training;
+
+/// <summary>Every number of a run besides the architecture. Validated once, printed at start, saved with the weights.</summary>
+public sealed record TrainConfig
+{
+    /// <summary>B: rows in a batch.</summary>
+    public int BatchRows { get; init; } = 1024;
+
+    /// <summary>Rows to see in all, over as many passes as that takes; rounded down to whole batches.</summary>
+    public long Vectors { get; init; } = 491_520;
+
+    /// <summary>Seed of the initial weights, the shuffle and stochastic rounding.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Step size at its peak.</summary>
+    public float LearningRate { get; init; } = 4e-3f;
+
+    /// <summary>Share of the steps over which the learning rate rises linearly from 0.</summary>
+    public float WarmupFraction { get; init; } = 0.02f;
+
+    /// <summary>Share of the steps, at the end, over which the learning rate falls linearly to 0.</summary>
+    public float DecayFraction { get; init; } = 0.8f;
+
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.Adam;
+
+    /// <summary>Adam's decay of the first moment. 0 with <see cref="Lazy"/> makes untouched rows free.</summary>
+    public float Beta1 { get; init; } = 0.9f;
+
+    /// <summary>Adam's decay of the second moment.</summary>
+    public float Beta2 { get; init; } = 0.999f;
+
+    /// <summary>Adam's ε, added to √v̂.</summary>
+    public float Epsilon { get; init; } = 1e-8f;
+
+    /// <summary>Update only the rows that got a gradient; equal to dense Adam when Beta1 is 0, refused otherwise.</summary>
+    public bool Lazy { get; init; }
+
+    public ClipKind Clip { get; init; } = ClipKind.None;
+
+    /// <summary>Largest gradient norm that <see cref="Clip"/> lets pass.</summary>
+    public float ClipNorm { get; init; } = 1f;
+
+    public WeightStorage Storage { get; init; } = WeightStorage.SplitFloat32;
+
+    /// <summary>Decay of the exponential moving average of the weights that is saved beside them; 0 for none.</summary>
+    public float EmaDecay { get; init; }
+
+    public DecoderBiasInit DecoderBias { get; init; } = DecoderBiasInit.GeometricMedian;
+
+    /// <summary>Norm of the rows of WEnc at the start; WEnc = that × WDec with unit rows.</summary>
+    public float EncoderInitNorm { get; init; } = 1f;
+
+    /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
+    public bool ScaleInputs { get; init; } = true;
+
+    /// <summary>Compute every N-th step again on the dense path and report the difference; 0 for never.</summary>
+    public int ValidateEvery { get; init; }
+
+    /// <summary>Steps between two lines of the log.</summary>
+    public int LogEvery { get; init; } = 10;
+
+    /// <summary>Steps between two checkpoints; 0 for one at the end only.</summary>
+    public int CheckpointEvery { get; init; }
+
+    public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
+
+    /// <summary>Steps of the run.</summary>
+    public long Steps => Vectors / BatchRows;
+
+    /// <summary>Refuses what cannot be trained, naming the field, its value and its range.</summary>
+    /// <exception cref="SaeException">The first field out of range.</exception>
+    public TrainConfig Validate()
+    {
+        Require(BatchRows is >= 1 and <= 1 << 20, nameof(BatchRows), BatchRows, "1 to 1048576");
+        Require(Vectors >= BatchRows, nameof(Vectors), Vectors, $"at least BatchRows = {BatchRows}");
+        Require(LearningRate is > 0 and <= 1e3f, nameof(LearningRate), LearningRate, "above 0, at most 1000");
+        Require(WarmupFraction is >= 0 and <= 1, nameof(WarmupFraction), WarmupFraction, "0 to 1");
+        Require(DecayFraction is >= 0 and <= 1, nameof(DecayFraction), DecayFraction, "0 to 1");
+        Require(WarmupFraction + DecayFraction <= 1.000001f, "WarmupFraction + DecayFraction", WarmupFraction + DecayFraction, "at most 1");
+        Require(Beta1 is >= 0 and < 1, nameof(Beta1), Beta1, "0 or more, below 1");
+        Require(Beta2 is >= 0 and < 1, nameof(Beta2), Beta2, "0 or more, below 1");
+        Require(Epsilon is >= 0 and < 1, nameof(Epsilon), Epsilon, "0 or more, below 1");
+        Require(!Lazy || Beta1 == 0, nameof(Lazy), Lazy, "off unless Beta1 is 0: only then does it equal Adam");
+        Require(ClipNorm > 0, nameof(ClipNorm), ClipNorm, "above 0");
+        Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more, below 1");
+        Require(EncoderInitNorm > 0, nameof(EncoderInitNorm), EncoderInitNorm, "above 0");
+        Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
+        Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
+        Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
+        return this;
+    }
+
+    static void Require(bool good, string field, object value, string range)
+    {
+        if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
+    }
+}
+
+public enum OptimizerKind
+{
+    /// <summary>Adam (Kingma and Ba 2014) with bias correction, no weight decay.</summary>
+    Adam,
+    /// <summary>Plain gradient descent: the weights move by −LearningRate × gradient. Gradient tests read gradients through it.</summary>
+    Sgd,
+}
+
+/// <summary>Where a gradient is cut to <see cref="TrainConfig.ClipNorm"/>, after projection and before Adam.</summary>
+public enum ClipKind
+{
+    None,
+    /// <summary>Each latent's pair of rows and bias by its own norm: one pass, an approximation of the global clip.</summary>
+    PerRow,
+    /// <summary>Everything by the norm that the previous step measured: one pass.</summary>
+    PreviousNorm,
+    /// <summary>Everything by this step's norm, exactly: the gradients are summed twice, once for the norm.</summary>
+    GlobalNorm,
+}
+
+/// <summary>How a device holds weights. The CPU backend always computes on float32.</summary>
+public enum WeightStorage
+{
+    /// <summary>float32 as two 16-bit halves; the upper one, rounded, is the bfloat16 operand of the encoder.</summary>
+    SplitFloat32,
+    /// <summary>bfloat16 with stochastic rounding: half the memory.</summary>
+    BFloat16,
+}
+
+public enum DecoderBiasInit { Zero, Mean, GeometricMedian }
+
+/// <summary>What to do with a row that holds NaN or infinity.</summary>
+public enum NonFiniteRows
+{
+    /// <summary>Stop with an error that names the file and the row.</summary>
+    Stop,
+    /// <summary>Leave the row out, and count it.</summary>
+    Skip,
+}
