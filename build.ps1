@@ -1,0 +1,22 @@
+#!/usr/bin/env pwsh
+# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|kernels|emulator|deep|nvcc
+# build.sh has the same verbs and commands. The last four need bash (Linux or WSL).
+param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
+$ErrorActionPreference = "Stop"
+Set-Location $PSScriptRoot
+$commands = @{
+    build    = @("dotnet", "build", "-c", "Release")
+    test     = @("dotnet", "test")
+    train    = @("dotnet", "run", "-c", "Release", "--project", "src/CudaSae.Cli", "--", "train")
+    verify   = @("dotnet", "run", "-c", "Release", "--project", "src/CudaSae.Cli", "--", "verify")
+    bench    = @("dotnet", "run", "-c", "Release", "--project", "bench/CudaSae.Bench", "--")
+    kernels  = @("bash", "build/kernel-gate.sh")
+    emulator = @("bash", "build/emulator.sh")
+    deep     = @("bash", "build/emulator-deep.sh")
+    nvcc     = @("bash", "build/install-nvcc.sh")
+}
+if (-not $commands.ContainsKey($verb)) { Write-Error "build.ps1: unknown verb '$verb'; one of $($commands.Keys -join ', ')"; exit 2 }
+$command = $commands[$verb] + $rest
+Write-Host "+ $command"
+& $command[0] $command[1..($command.Length - 1)]
+exit $LASTEXITCODE

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Verbs over plain commands; each is printed before it runs.   build.sh build|test|train|verify|bench|kernels|emulator|deep|nvcc
+# build.ps1 has the same verbs and commands.
+set -euo pipefail
+cd "$(dirname "$0")"
+say() { printf '+ %s\n' "$*"; "$@"; }
+verb=${1:-build}; shift || true
+case $verb in
+  build)    say dotnet build -c Release "$@" ;;
+  test)     say dotnet test "$@" ;;
+  train)    say dotnet run -c Release --project src/CudaSae.Cli -- train "$@" ;;
+  verify)   say dotnet run -c Release --project src/CudaSae.Cli -- verify "$@" ;;
+  bench)    say dotnet run -c Release --project bench/CudaSae.Bench -- "$@" ;;
+  kernels)  say bash build/kernel-gate.sh "$@" ;;
+  emulator) say bash build/emulator.sh "$@" ;;
+  deep)     say bash build/emulator-deep.sh "$@" ;;
+  nvcc)     say bash build/install-nvcc.sh "$@" ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, kernels, emulator, deep, nvcc" >&2; exit 2 ;;
+esac
