@@ -36,6 +36,10 @@ public interface IBackend : IDisposable
     /// <summary>Copies bytes into a state array.</summary>
     void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from);
 
+    /// <summary>After the last <see cref="WriteState"/>: rebuilds what is derived from the state, such as the list of dead latents.</summary>
+    /// <param name="step">The last step that was finished.</param>
+    void AfterRestore(uint step, uint deadAfterSteps);
+
     /// <summary>Memory for one batch of raw input, [B, d] contiguous in the input's own type; page-locked where that helps.
     /// There are two slots, so that one is filled while the other is used.</summary>
     Span<byte> InputSlot(int slot);

@@ -46,7 +46,7 @@ public sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> cre
         }
         using var moved = new SaeParameters(spec);
         backend.GetParameters(moved);
-        differences.Parameters(problem.Parameters, moved, reference, spec);
+        differences.Parameters(problem.Parameters, moved, reference, spec, c.Steps);
         return differences.Results(c.Name, Tolerance(c));
     }
 }
@@ -105,25 +105,29 @@ sealed class Differences
         Note("aux variance", Relative(expected.AuxVariance, actual.AuxVariance));
     }
 
-    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array.</summary>
-    public void Parameters(SaeParameters start, SaeParameters end, Reference reference, SaeSpec spec)
+    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array, less what storing float32 weights
+    /// after each step explains: 2⁻²⁴ of a weight.</summary>
+    public void Parameters(SaeParameters start, SaeParameters end, Reference reference, SaeSpec spec, int steps)
     {
+        var stored = steps * Math.Pow(2, -24);
         int n = spec.Latents, d = spec.InputWidth;
-        Note("w_enc", Movement(n * d, i => start.WEnc[i / d][i % d], i => end.WEnc[i / d][i % d], reference.WEnc));
-        Note("w_dec", Movement(n * d, i => start.WDec[i / d][i % d], i => end.WDec[i / d][i % d], reference.WDec));
-        Note("b_enc", Movement(n, i => start.BEnc[i], i => end.BEnc[i], reference.BEnc));
-        Note("b_dec", Movement(d, i => start.BDec[i], i => end.BDec[i], reference.BDec));
+        Note("w_enc", Movement(n * d, i => start.WEnc[i / d][i % d], i => end.WEnc[i / d][i % d], reference.WEnc, stored));
+        Note("w_dec", Movement(n * d, i => start.WDec[i / d][i % d], i => end.WDec[i / d][i % d], reference.WDec, stored));
+        Note("b_enc", Movement(n, i => start.BEnc[i], i => end.BEnc[i], reference.BEnc, stored));
+        Note("b_dec", Movement(d, i => start.BDec[i], i => end.BDec[i], reference.BDec, stored));
     }
 
-    static double Movement(int length, Func<int, double> start, Func<int, double> end, double[] reference)
+    static double Movement(int length, Func<int, double> start, Func<int, double> end, double[] reference, double stored)
     {
-        double difference = 0, movement = 0;
+        double difference = 0, movement = 0, weights = 0;
         for (var i = 0; i < length; i++)
         {
             difference += Math.Pow(end(i) - reference[i], 2);
             movement += Math.Pow(reference[i] - start(i), 2);
+            weights += reference[i] * reference[i];
         }
-        return Math.Sqrt(difference / Math.Max(movement, 1e-300));
+        var unexplained = Math.Sqrt(difference) - stored * Math.Sqrt(weights);
+        return double.IsNaN(difference) ? double.NaN : Math.Max(0, unexplained) / Math.Sqrt(Math.Max(movement, 1e-300));
     }
 
     static double Relative(double expected, double actual) => Math.Abs(expected - actual) / Math.Max(Math.Abs(expected), 1e-30);

@@ -1,0 +1,33 @@
+using System.Runtime.InteropServices;
+
+namespace CudaSae.Backends.Cpu;
+
+/// <summary>Named, 64-byte aligned, zeroed native memory. A counting arena hands out null and only adds up: the same code
+/// that will take the memory first says how much it takes.</summary>
+sealed unsafe class HostArena(bool counting) : IDisposable
+{
+    readonly List<nint> pieces = [];
+
+    public MemoryPlan Plan { get; } = new();
+
+    /// <summary>Room for <paramref name="length"/> elements and one vector more, so that whole-vector reads stay inside.</summary>
+    public T* Take<T>(string name, long length) where T : unmanaged
+    {
+        var bytes = (length * sizeof(T) + 255 & ~63L) + 192;
+        Plan.Add(name, bytes);
+        if (counting) return null;
+        var piece = NativeMemory.AlignedAlloc((nuint)bytes, 64);
+        NativeMemory.Clear(piece, (nuint)bytes);
+        pieces.Add((nint)piece);
+        return (T*)piece;
+    }
+
+    public void Dispose()
+    {
+        foreach (var piece in pieces) NativeMemory.AlignedFree((void*)piece);
+        pieces.Clear();
+        GC.SuppressFinalize(this);
+    }
+
+    ~HostArena() => Dispose();
+}
