@@ -1,1 +1,28 @@
-Console.WriteLine("cudasae");
+using System.CommandLine;
+using CudaSae;
+using CudaSae.Cli;
+
+var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
+{
+    TrainCommand.Create(), EvalCommand.Create(), VerifyCommand.Create(), DevicesCommand.Create(), BenchCommand.Create(),
+};
+var parsed = root.Parse(args);
+if (parsed.Errors.Count > 0)
+{
+    Console.Error.WriteLine($"cudasae: {parsed.Errors[0].Message.TrimEnd('.')}; see cudasae {parsed.CommandResult.Command.Name} --help".Replace("cudasae cudasae", "cudasae"));
+    return 2;
+}
+try
+{
+    return parsed.Invoke(new() { EnableDefaultExceptionHandler = false });
+}
+catch (SaeException e)
+{
+    Console.Error.WriteLine($"cudasae: {e.Message}");
+    return 2;
+}
+catch (OutOfMemoryException)
+{
+    Console.Error.WriteLine("cudasae: the machine ran out of memory; use fewer latents or smaller batches");
+    return 2;
+}

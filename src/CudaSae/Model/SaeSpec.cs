@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace CudaSae.Model;
 
 /// <summary>The architecture of a sparse autoencoder, as data. Letters: d input width, n latents, k active latents a row.</summary>
@@ -19,6 +21,7 @@ public sealed record SaeSpec
     public DecoderNorm DecoderNorm { get; init; } = DecoderNorm.Unit;
 
     /// <summary>k: entries of the code in every row.</summary>
+    [JsonIgnore]
     public int Active => Selection switch
     {
         Selection.TopK top => top.K,
@@ -52,6 +55,8 @@ public sealed record SaeSpec
 }
 
 /// <summary>What selection keeps of a row of pre-activations.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
+[JsonDerivedType(typeof(TopK), "topk")]
 public abstract record Selection
 {
     /// <summary>The k largest pre-activations of each row, then ReLU; of equal ones the lower index (Gao et al. 2024, arXiv 2406.04093).</summary>

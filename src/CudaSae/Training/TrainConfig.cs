@@ -67,6 +67,7 @@ public sealed record TrainConfig
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
     /// <summary>Steps of the run.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
     public long Steps => Vectors / BatchRows;
 
     /// <summary>Refuses what cannot be trained, naming the field, its value and its range.</summary>

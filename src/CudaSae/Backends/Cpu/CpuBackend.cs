@@ -33,7 +33,7 @@ public sealed unsafe partial class CpuBackend : IBackend
         (B, d, n, k) = (config.BatchRows, spec.InputWidth, spec.Latents, spec.Active);
         ld = (d + 15) & ~15;
         panels = (B + Gemm.TileColumns - 1) / Gemm.TileColumns;
-        workers = new(counting ? 1 : threads > 0 ? threads : Environment.ProcessorCount);
+        workers = new(threads > 0 ? threads : Environment.ProcessorCount, start: !counting);
         arena = new(counting);
         for (var s = 0; s < 2; s++) slots[s] = arena.Take<byte>($"input slot {s}", (long)B * d * inputType.Bytes());
         x = arena.Take<float>("x", (long)B * ld);
@@ -57,7 +57,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>The memory that a run takes on the host, found without taking it.</summary>
     public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType)
     {
-        using var counting = new CpuBackend(spec, config, inputType, 1, counting: true);
+        using var counting = new CpuBackend(spec, config, inputType, 0, counting: true);
         return counting.Plan;
     }
 

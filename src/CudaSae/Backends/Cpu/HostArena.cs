@@ -10,9 +10,10 @@ sealed unsafe class HostArena(bool counting) : IDisposable
 
     public MemoryPlan Plan { get; } = new();
 
-    /// <summary>Room for <paramref name="length"/> elements and one vector more, so that whole-vector reads stay inside.</summary>
+    /// <summary>Room for <paramref name="length"/> elements and a few vectors more, so that whole-vector reads stay inside; null for none.</summary>
     public T* Take<T>(string name, long length) where T : unmanaged
     {
+        if (length == 0) return null;
         var bytes = (length * sizeof(T) + 255 & ~63L) + 192;
         Plan.Add(name, bytes);
         if (counting) return null;

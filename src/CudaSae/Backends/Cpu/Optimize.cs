@@ -112,12 +112,12 @@ public sealed unsafe partial class CpuBackend
         Move(wEnc + at, encGrad, mEnc + at, vEnc + at, Average(emaEnc, at), ld, factor);
         Move(wDec + at, decGrad, mDec + at, vDec + at, null, ld, factor);
         if (Spec.DecoderNorm == DecoderNorm.Unit && (touched || Config.Beta1 > 0)) Renormalize(wDec + at);
-        if (emaDec is not null && Config.EmaDecay > 0) Blend(emaDec + at, wDec + at, ld);
+        if (emaDec is not null) Blend(emaDec + at, wDec + at, ld);
         MoveOne(ref bEnc[f], bias * factor, ref mBEnc[f], ref vBEnc[f]);
         if (Config.EmaDecay > 0) emaBEnc[f] += (1 - scalars.EmaDecay) * (bEnc[f] - emaBEnc[f]);
     }
 
-    float* Average(float* average, long at) => Config.EmaDecay > 0 ? average + at : null;
+    static float* Average(float* average, long at) => average is null ? null : average + at;
 
     /// <summary>Decays v for the steps that this latent was not visited, one multiplication a step, as dense Adam would have.</summary>
     void CatchUp(int f)

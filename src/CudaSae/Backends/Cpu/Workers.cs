@@ -13,10 +13,11 @@ sealed class Workers : IDisposable
     Exception? failure;
     volatile bool stopping;
 
-    public Workers(int count)
+    /// <param name="start">False only counts.</param>
+    public Workers(int count, bool start = true)
     {
         Count = Math.Max(1, count);
-        threads = new Thread[Count - 1];
+        threads = new Thread[start ? Count - 1 : 0];
         for (var i = 0; i < threads.Length; i++)
         {
             var worker = i + 1;

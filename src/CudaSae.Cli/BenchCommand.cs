@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae bench: one step on random data, phase by phase, medians.</summary>
+static class BenchCommand
+{
+    public static Command Create()
+    {
+        var settings = new Settings();
+        var width = Settings.New("--input-width", "d", 512);
+        var repeats = Settings.New("--repeats", "timed steps, at least 20", 20);
+        var command = new Command("bench", "Time a training step on random data.") { width, repeats };
+        settings.AddTo(command);
+        command.SetAction(parsed =>
+        {
+            var (spec, config) = (settings.Spec(parsed, parsed.GetValue(width)), settings.Config(parsed));
+            using var backend = BackendFactory.Create(parsed.GetValue(settings.Backend), spec, config, InputType.Float32, static (_, _) => { }, out var why);
+            AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why}); B {config.BatchRows}, d {spec.InputWidth}, n {spec.Latents}, k {spec.Active}");
+            Print(StepTimer.Run(backend, Math.Max(20, parsed.GetValue(repeats))), spec, config);
+            return 0;
+        });
+        return command;
+    }
+
+    static void Print(IReadOnlyList<(string Phase, double Ms)> medians, SaeSpec spec, TrainConfig config)
+    {
+        var table = new Table().AddColumn("phase").AddColumn(new TableColumn("median ms").RightAligned()).AddColumn(new TableColumn("rate").RightAligned());
+        double flops = 2.0 * config.BatchRows * spec.InputWidth * spec.Latents, bytes = 24.0 * 2 * spec.Latents * spec.InputWidth;
+        foreach (var (phase, ms) in medians)
+            table.AddRow(phase, $"{ms:0.00}", phase switch
+            {
+                "encode" => $"{flops / ms / 1e6:0} GFLOP/s",
+                "optimize" => $"{bytes / ms / 1e6:0.0} GB/s of moments and weights",
+                "step" => $"{config.BatchRows / ms * 1000:0} rows/s",
+                _ => "",
+            });
+        AnsiConsole.Write(table);
+    }
+}
+
+/// <summary>Times the phases of a step in their order; the median of each, and of the whole.</summary>
+static class StepTimer
+{
+    public static IReadOnlyList<(string Phase, double Ms)> Run(IBackend backend, int repeats)
+    {
+        var (spec, config) = (backend.Spec, backend.Config);
+        using var parameters = new SaeParameters(spec);
+        var random = new Random(1);
+        for (var f = 0; f < spec.Latents; f++)
+            for (var i = 0; i < spec.InputWidth; i++) parameters.WEnc[f][i] = parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / spec.InputWidth));
+        backend.SetParameters(parameters);
+        for (var slot = 0; slot < 2; slot++)
+            foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(slot))) x = (float)(random.NextDouble() - 0.5) * 3.4f;
+
+        (string Name, Action Body)[] phases =
+        [
+            ("encode", backend.EncodeSelect), ("decode", backend.DecodeLoss), ("aux", backend.AuxLoss), ("backward", backend.Backward),
+            ("optimize", backend.Optimize), ("latents", backend.TrackLatents),
+        ];
+        var times = phases.ToDictionary(p => p.Name, _ => new List<double>());
+        times["input"] = [];
+        times["step"] = [];
+        for (var step = -3; step < repeats; step++)
+        {
+            var scalars = Schedules.Scalars(spec, config, new(1, spec.InputWidth), step + 4);
+            var whole = Stopwatch.GetTimestamp();
+            Time("input", () => backend.BeginStep(step & 1, scalars));
+            foreach (var (name, body) in phases) Time(name, body);
+            backend.EndStep();
+            backend.ReadSums();
+            if (step >= 0) times["step"].Add(Stopwatch.GetElapsedTime(whole).TotalMilliseconds);
+
+            void Time(string name, Action body)
+            {
+                var start = Stopwatch.GetTimestamp();
+                body();
+                if (step >= 0) times[name].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
+        }
+        return [.. new[] { "input" }.Concat(phases.Select(p => p.Name)).Append("step").Select(name => (name, times[name].Order().ElementAt(times[name].Count / 2)))];
+    }
+}

@@ -1,0 +1,67 @@
+using CudaSae.Data;
+
+namespace CudaSae.Cli;
+
+/// <summary>Training rows and held-out rows of a run: one source cut in two, or two.</summary>
+sealed class DataFiles : IDisposable
+{
+    DataFiles(ActivationSource source, ActivationSource held, long trainRows, long firstHeld, long heldRows, string[] paths, string? heldOut, string? tensor)
+    {
+        (Source, Held, TrainRows, FirstHeld, HeldRows) = (source, held, trainRows, firstHeld, heldRows);
+        (Paths, HeldOut, Tensor) = (paths, heldOut, tensor);
+    }
+
+    public ActivationSource Source { get; }
+    public ActivationSource Held { get; }
+    public long TrainRows { get; }
+    public long FirstHeld { get; }
+    public long HeldRows { get; }
+    public string[] Paths { get; }
+    public string? HeldOut { get; }
+    public string? Tensor { get; }
+
+    /// <param name="heldOut">A number of rows at the end of the data, a file, or null for 1/10 at most 8192.</param>
+    public static DataFiles Open(string[] paths, string? heldOut, string? tensor)
+    {
+        var source = ActivationSource.Open(paths, tensor);
+        try
+        {
+            if (heldOut is not null && !long.TryParse(heldOut, out _))
+            {
+                var held = ActivationSource.Open([heldOut], tensor);
+                if (held.Width == source.Width) return new(source, held, source.Rows, 0, held.Rows, paths, heldOut, tensor);
+                var message = $"{heldOut} is {held.Width} wide but {paths[0]} is {source.Width}; both must agree";
+                held.Dispose();
+                throw new SaeException(message);
+            }
+            var rows = heldOut is null ? Math.Min(8192, source.Rows / 10) : long.Parse(heldOut);
+            if (rows < 0 || rows >= source.Rows) throw new SaeException($"--held-out {rows} leaves nothing to train on: the data have {source.Rows} rows");
+            return new(source, source, source.Rows - rows, source.Rows - rows, rows, paths, heldOut, tensor);
+        }
+        catch { source.Dispose(); throw; }
+    }
+
+    public void Dispose()
+    {
+        Source.Dispose();
+        if (!ReferenceEquals(Source, Held)) Held.Dispose();
+    }
+}
+
+/// <summary>The activations in data/, found from the current folder or the program's upwards.</summary>
+static class ShippedData
+{
+    const string Train = "use_lite_resid_post0_train.npy", Held = "use_lite_resid_post0_held_out.npy";
+
+    public static (string[] Paths, string? HeldOut) OrGiven(string[] paths, string? heldOut)
+    {
+        if (paths.Length > 0) return (paths, heldOut);
+        foreach (var start in new[] { Environment.CurrentDirectory, AppContext.BaseDirectory })
+            for (var folder = new DirectoryInfo(start); folder is not null; folder = folder.Parent)
+            {
+                var train = Path.Combine(folder.FullName, "data", Train);
+                if (File.Exists(train)) return ([train], heldOut ?? Path.Combine(folder.FullName, "data", Held));
+            }
+        throw new SaeException($"no data were given and the shipped data/{Train} was not found; run from the checkout, or name activation files");
+    }
+}

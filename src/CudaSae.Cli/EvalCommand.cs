@@ -1,0 +1,48 @@
+using System.CommandLine;
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Metrics;
+using CudaSae.Training;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae eval: a saved SAE on held-out rows.</summary>
+static class EvalCommand
+{
+    public static Command Create()
+    {
+        var run = new Argument<string>("run") { Description = "folder with cfg.json and sae_weights.safetensors" };
+        var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var tensor = new Option<string?>("--tensor") { Description = "name of the tensor in .safetensors files" };
+        var backend = Settings.New("--backend", "auto, cuda, cpu or emulator", BackendKind.Auto);
+        var command = new Command("eval", "FVU, L0 and silent latents of a saved SAE.") { run, data, tensor, backend };
+        command.SetAction(parsed =>
+        {
+            var folder = parsed.GetValue(run)!;
+            var (spec, parameters) = SaeFile.Load(folder);
+            using var owned = parameters;
+            using var files = Open(folder, parsed.GetValue(data) ?? [], parsed.GetValue(tensor));
+            var (first, rows) = parsed.GetValue(data) is { Length: > 0 } ? (0, files.Held.Rows) : (files.FirstHeld, files.HeldRows);
+            var config = new TrainConfig { BatchRows = (int)Math.Min(1024, rows), Vectors = rows, Optimizer = OptimizerKind.Sgd };
+            using var engine = BackendFactory.Create(parsed.GetValue(backend), spec, config, files.Held.Type, static (_, _) => { }, out var why);
+            AnsiConsole.MarkupLineInterpolated($"[bold]{engine.Description}[/] ({why})");
+            engine.SetParameters(parameters);
+            EvaluationTable.Print(Evaluator.Run(engine, files.Held, first, rows, new DataScale(1, 1)));
+            return 0;
+        });
+        return command;
+    }
+
+    static DataFiles Open(string folder, string[] paths, string? tensor)
+    {
+        if (paths.Length > 0) return DataFiles.Open(paths, "0", tensor);
+        if (File.Exists(Path.Combine(folder, RunRecord.FileName)))
+        {
+            var record = RunRecord.Load(folder);
+            return DataFiles.Open(record.Data, record.HeldOut, record.Tensor);
+        }
+        var (shipped, held) = ShippedData.OrGiven([], null);
+        return DataFiles.Open(shipped, held, tensor);
+    }
+}

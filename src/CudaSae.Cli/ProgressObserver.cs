@@ -1,0 +1,61 @@
+using System.Globalization;
+using CsvHelper;
+using CudaSae.Metrics;
+using CudaSae.Training;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>Metrics to metrics.jsonl and metrics.csv, and to the console: a bar with the time left on a terminal, plain lines elsewhere.</summary>
+sealed class ProgressObserver : ITrainingObserver, IDisposable
+{
+    readonly MetricsLog log;
+    readonly MetricsCsv csv;
+    readonly TrainConfig config;
+    readonly long firstStep;
+    ProgressTask? bar;
+    DateTime lastLine;
+
+    public ProgressObserver(string folder, TrainConfig config, long firstStep)
+    {
+        (this.config, this.firstStep) = (config, firstStep);
+        log = new(Path.Combine(folder, "metrics.jsonl"));
+        csv = new(Path.Combine(folder, "metrics.csv"));
+    }
+
+    public T Show<T>(Func<T> train)
+    {
+        if (!AnsiConsole.Profile.Capabilities.Interactive || Console.IsOutputRedirected) return train();
+        return AnsiConsole.Progress().Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn()).Start(context =>
+        {
+            bar = context.AddTask("training", maxValue: config.Steps);
+            bar.Increment(firstStep);
+            return train();
+        });
+    }
+
+    public void Report(StepMetrics m)
+    {
+        log.Write(m);
+        csv.Write(m);
+        var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s";
+        if (bar is not null)
+        {
+            bar.Value = m.Step;
+            bar.Description = Markup.Escape(line);
+        }
+        else if (DateTime.UtcNow - lastLine > TimeSpan.FromSeconds(2) || m.Step == config.Steps)
+        {
+            lastLine = DateTime.UtcNow;
+            Console.WriteLine(line);
+        }
+    }
+
+    public void Saved(string path) { }
+
+    public void Dispose()
+    {
+        log.Dispose();
+        csv.Dispose();
+    }
+}

@@ -1,0 +1,131 @@
+using System.Reflection;
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Training;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>One run from its record to its table: shared by a new run and a resumed one.</summary>
+sealed class Session
+{
+    readonly DataFiles files;
+    readonly RunRecord record;
+    readonly string folder;
+    readonly BackendKind kind;
+    readonly bool resumed;
+
+    Session(DataFiles files, RunRecord record, string folder, BackendKind kind, bool resumed) =>
+        (this.files, this.record, this.folder, this.kind, this.resumed) = (files, record, folder, kind, resumed);
+
+    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output)
+    {
+        var folder = output ?? Path.Combine("runs", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
+        if (File.Exists(Path.Combine(folder, RunRecord.FileName))) throw new SaeException($"{folder} already holds a run; choose another --out, or go on with --resume {folder}");
+        var statistics = new DataStatistics(files.Source, files.TrainRows, config.Seed);
+        var scale = DataScale.Of(statistics, config);
+        var version = Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
+        var record = new RunRecord(spec, config, scale.InputScale, scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
+            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), version);
+        return new(files, record, folder, kind, resumed: false) { statistics = statistics };
+    }
+
+    public static Session Resume(string folder, BackendKind kind)
+    {
+        var record = RunRecord.Load(folder);
+        var files = DataFiles.Open(record.Data, record.HeldOut, record.Tensor);
+        if (files.TrainRows != record.TrainRows) throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back");
+        return new(files, record, folder, kind == BackendKind.Auto ? Enum.Parse<BackendKind>(record.Backend) : kind, resumed: true);
+    }
+
+    DataStatistics? statistics;
+
+    public int Run()
+    {
+        Describe();
+        using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
+        AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
+        record.Save(folder);        // also finds out early whether the folder can be written
+        var scale = new DataScale(record.InputScale, record.Variance);
+        using var parameters = new SaeParameters(record.Spec);
+        var from = default(CheckpointPosition);
+        if (resumed) from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config));
+        else
+        {
+            Initialization.Fill(parameters, record.Config, statistics!, scale);
+            backend.SetParameters(parameters);
+        }
+
+        bool finished;
+        using (var interrupt = new Interrupt())
+        using (var progress = new ProgressObserver(folder, record.Config, from.Step))
+        {
+            var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress);
+            finished = progress.Show(() => trainer.Run(from, interrupt.Token));
+            if (trainer.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{trainer.SkippedRows} rows with NaN or infinity were left out[/]");
+            if (!finished)
+            {
+                AnsiConsole.MarkupLineInterpolated($"Stopped at step {trainer.Step} of {record.Config.Steps}. Go on with: cudasae train --resume {folder}");
+                return 130;
+            }
+        }
+        Save(backend, parameters);
+        Report(backend, scale);
+        return 0;
+    }
+
+    void Describe()
+    {
+        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
+        foreach (var property in typeof(TrainConfig).GetProperties()) table.AddRow(property.Name, Markup.Escape($"{property.GetValue(record.Config)}"));
+        AnsiConsole.MarkupLineInterpolated($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
+        AnsiConsole.MarkupLineInterpolated($"{record.Spec}");
+        AnsiConsole.Write(table);
+    }
+
+    static void PrintPlan(MemoryPlan plan, string where)
+    {
+        AnsiConsole.MarkupLineInterpolated($"Memory on {where}: [bold]{MemoryPlan.Format(plan.TotalBytes)}[/]");
+        foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6)) AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
+    }
+
+    void Save(IBackend backend, SaeParameters parameters)
+    {
+        backend.GetParameters(parameters);
+        SaeFile.Save(folder, record.Spec, parameters, record.InputScale);
+        if (record.Config.EmaDecay <= 0) return;
+        backend.GetAverage(parameters);
+        SaeFile.Save(Path.Combine(folder, "average"), record.Spec, parameters, record.InputScale);
+    }
+
+    void Report(IBackend backend, DataScale scale)
+    {
+        if (files.HeldRows > 0) EvaluationTable.Print(Evaluator.Run(backend, files.Held, files.FirstHeld, files.HeldRows, scale));
+        AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
+    }
+}
+
+/// <summary>Ctrl-C asks the run to save and stop; a second one ends the process at once.</summary>
+sealed class Interrupt : IDisposable
+{
+    readonly CancellationTokenSource source = new();
+
+    public Interrupt() => Console.CancelKeyPress += Cancel;
+
+    public CancellationToken Token => source.Token;
+
+    void Cancel(object? sender, ConsoleCancelEventArgs e)
+    {
+        e.Cancel = !source.IsCancellationRequested;
+        source.Cancel();
+    }
+
+    public void Dispose()
+    {
+        Console.CancelKeyPress -= Cancel;
+        source.Dispose();
+    }
+}

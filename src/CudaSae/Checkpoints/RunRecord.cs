@@ -1,0 +1,47 @@
+using System.Text.Json;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Checkpoints;
+
+/// <summary>What a run is, beside its weights: train.json of its folder.</summary>
+/// <param name="InputScale">s of x = s · raw.</param>
+/// <param name="Variance">E‖x − x̄‖² of the scaled input.</param>
+/// <param name="TrainRows">Training rows: the first of the data; those after them are held out.</param>
+/// <param name="HeldOut">A separate file of held-out rows, if there is one.</param>
+public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
+    long TrainRows, string Backend, string Version)
+{
+    public const string FileName = "train.json";
+
+    public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.RunRecord) + "\n");
+
+    /// <exception cref="SaeException">The folder holds no run, or its record cannot be read.</exception>
+    public static RunRecord Load(string folder)
+    {
+        var path = Path.Combine(folder, FileName);
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllText(path), SaeJson.Default.RunRecord) ?? throw new SaeException($"{path} is empty");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e); }
+        catch (JsonException e) { throw new SaeException($"{path} is not a run's record: {e.Message.Split(". ")[0]}", e); }
+    }
+
+    /// <summary>Refuses to go on with other settings than the run began with, naming each.</summary>
+    public void RequireSame(SaeSpec spec, TrainConfig config)
+    {
+        var differences = new List<string>();
+        Compare(JsonSerializer.SerializeToElement(Spec, SaeJson.Default.SaeSpec), JsonSerializer.SerializeToElement(spec, SaeJson.Default.SaeSpec));
+        Compare(JsonSerializer.SerializeToElement(Config, SaeJson.Default.TrainConfig), JsonSerializer.SerializeToElement(config, SaeJson.Default.TrainConfig));
+        if (differences.Count > 0) throw new SaeException($"this run began with other settings ({string.Join(", ", differences)}); resume it with those it began with, or start a new one");
+
+        void Compare(JsonElement then, JsonElement now)
+        {
+            foreach (var property in then.EnumerateObject())
+                if (!now.TryGetProperty(property.Name, out var value) || !JsonElement.DeepEquals(property.Value, value))
+                    differences.Add($"{property.Name} {property.Value.GetRawText()} → {value.GetRawText()}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System.Runtime.InteropServices;
+
+namespace CudaSae.Data;
+
+/// <summary>Writes a file so that a crash leaves the old one or the new one, never half of either: a temporary file beside it,
+/// fsync, rename, fsync of the folder.</summary>
+public static partial class AtomicFile
+{
+    /// <exception cref="SaeException">The folder cannot be written or the disk is full; the old file is untouched.</exception>
+    public static void Write(string path, Action<Stream> content)
+    {
+        var full = Path.GetFullPath(path);
+        var temporary = full + ".tmp";
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(full)!);
+            using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+            {
+                content(stream);
+                stream.Flush(flushToDisk: true);
+            }
+            File.Move(temporary, full, overwrite: true);
+            SyncFolder(Path.GetDirectoryName(full)!);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            try { File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
+            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; free some space or choose another folder", e);
+        }
+    }
+
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    static void SyncFolder(string folder)
+    {
+        if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS()) return;
+        var handle = Open(folder, 0);
+        if (handle < 0) return;
+        _ = Fsync(handle);
+        _ = Close(handle);
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
+    [LibraryImport("libc", EntryPoint = "fsync")]
+    private static partial int Fsync(int handle);
+    [LibraryImport("libc", EntryPoint = "close")]
+    private static partial int Close(int handle);
+}

@@ -1,0 +1,52 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
+using System.Text.RegularExpressions;
+
+namespace CudaSae.Data;
+
+/// <summary>Headers of numpy's .npy format, versions 1 to 3: magic, version, length, a Python dict literal.</summary>
+public static partial class NpyFile
+{
+    /// <summary>What a header says, and where the data starts.</summary>
+    public sealed record Header(string Descr, long[] Shape, long DataOffset);
+
+    static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
+
+    public static Header ReadHeader(MappedFile file)
+    {
+        if (file.Length < 10 || !file.Slice(0, 6).SequenceEqual(Magic)) throw Bad(file, "it does not start as one");
+        var major = file.Slice(6, 1)[0];
+        var wide = major >= 2;
+        if (major is < 1 or > 3 || (wide && file.Length < 12)) throw Bad(file, $"version {major} is unknown");
+        long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file.Slice(8, 4)) : BinaryPrimitives.ReadUInt16LittleEndian(file.Slice(8, 2));
+        var start = wide ? 12 : 10;
+        if (length > 1 << 20 || start + length > file.Length) throw Bad(file, $"its header claims {length} bytes; the file is truncated");
+        var text = Encoding.UTF8.GetString(file.Slice(start, (int)length));
+        var match = Dictionary().Match(text);
+        if (!match.Success) throw Bad(file, "its header cannot be read");
+        if (match.Groups["order"].Value == "True") throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
+        var shape = new List<long>();
+        foreach (var extent in match.Groups["shape"].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw Bad(file, $"its shape has {extent}"));
+        return new(match.Groups["descr"].Value, [.. shape], start + length);
+    }
+
+    [GeneratedRegex(@"^\{\s*'descr':\s*'(?<descr>[^']{1,16})',\s*'fortran_order':\s*(?<order>True|False),\s*'shape':\s*\((?<shape>[0-9, ]*)\),?\s*\}\s*$")]
+    private static partial Regex Dictionary();
+
+    /// <summary>A version 1 header for a C-order array, padded so that data starts at a multiple of 64 bytes.</summary>
+    public static byte[] MakeHeader(string descr, params long[] shape)
+    {
+        var dict = $"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({string.Join(", ", shape)}{(shape.Length == 1 ? "," : "")}), }}";
+        var total = (10 + dict.Length + 1 + 63) / 64 * 64;
+        var header = new byte[total];
+        Magic.CopyTo(header);
+        header[6] = 1;
+        BinaryPrimitives.WriteUInt16LittleEndian(header.AsSpan(8), (ushort)(total - 10));
+        Encoding.ASCII.GetBytes(dict.PadRight(total - 11) + "\n").CopyTo(header, 10);
+        return header;
+    }
+
+    internal static SaeException Bad(MappedFile file, string why) => new($"{file.Path} is not a usable .npy file: {why}");
+}

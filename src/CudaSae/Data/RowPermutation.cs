@@ -1,0 +1,48 @@
+namespace CudaSae.Data;
+
+/// <summary>A seeded permutation of 0 … count − 1 that needs no memory: a four-round Feistel network on the next power of four,
+/// walked until it lands inside (Black and Rogaway 2002). Every row of every shard can stand next to any other.</summary>
+public readonly struct RowPermutation
+{
+    readonly ulong count, key0, key1, key2, key3;
+    readonly int halfBits;
+
+    public RowPermutation(ulong seed, long epoch, long count)
+    {
+        this.count = (ulong)count;
+        halfBits = 1;
+        while (halfBits < 31 && 1UL << 2 * halfBits < this.count) halfBits++;
+        var state = seed ^ (ulong)epoch * 0x9e3779b97f4a7c15;
+        key0 = Next(ref state);
+        key1 = Next(ref state);
+        key2 = Next(ref state);
+        key3 = Next(ref state);
+    }
+
+    static ulong Next(ref ulong state) => Mix(state += 0x9e3779b97f4a7c15);
+
+    static ulong Mix(ulong z)       // splitmix64 (Steele, Lea, Flood 2014)
+    {
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return z ^ z >> 31;
+    }
+
+    /// <summary>The row that stands at <paramref name="position"/>.</summary>
+    public long this[long position]
+    {
+        get
+        {
+            var at = (ulong)position;
+            do at = Round(Round(Round(Round(at, key0), key1), key2), key3);
+            while (at >= count);
+            return (long)at;
+        }
+    }
+
+    ulong Round(ulong at, ulong key)
+    {
+        ulong mask = (1UL << halfBits) - 1, left = at >> halfBits, right = at & mask;
+        return right << halfBits | (left ^ Mix(right + key)) & mask;
+    }
+}

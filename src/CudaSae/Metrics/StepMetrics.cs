@@ -1,0 +1,44 @@
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Metrics;
+
+/// <summary>What one step measured, on its own batch and before its update.</summary>
+public sealed record StepMetrics
+{
+    public required long Step { get; init; }
+    public required long Vectors { get; init; }             // rows seen so far
+    public required double Loss { get; init; }              // LossScale · Σ‖e‖² + AuxLoss
+    public required double Fvu { get; init; }               // Σ‖x̂ − x‖² / Σ‖x − x̄‖² over the batch
+    public required double L0 { get; init; }                // values > 0 per row
+    public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
+    public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖²
+    public required double GradientNorm { get; init; }      // all parameters, after projection, before clipping
+    public required double LearningRate { get; init; }
+    public required double RowsPerSecond { get; init; }     // since the last report
+    public required double EncodeGflops { get; init; }      // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
+    public required long Overflows { get; init; }           // rows that took the exact fallback in this step
+    public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
+
+    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference)
+    {
+        var aux = spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0
+            ? a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance : 0;
+        return new()
+        {
+            Step = sums.Step,
+            Vectors = (long)sums.Step * config.BatchRows,
+            Loss = scalars.LossScale * sums.SquaredError + aux,
+            Fvu = sums.SquaredError / (sums.SquaredNorm - sums.SquaredMean),
+            L0 = (double)sums.Active / config.BatchRows,
+            DeadPercent = 100.0 * sums.Dead / spec.Latents,
+            AuxLoss = aux,
+            GradientNorm = sums.GradientNorm,
+            LearningRate = scalars.LearningRate,
+            RowsPerSecond = rowsPerSecond,
+            EncodeGflops = 2.0 * spec.InputWidth * spec.Latents * rowsPerSecond / 1e9,
+            Overflows = sums.Overflows,
+            DenseDifference = denseDifference,
+        };
+    }
+}
