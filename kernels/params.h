@@ -21,7 +21,7 @@ struct StepScalars {
     float clip_norm;
     float ema_decay;            // 0 for none
     uint32_t dead_after_steps;  // dead when step - last_fired >= this
-    uint32_t reserved[15];
+    uint32_t reserved[17];
 };
 static_assert(sizeof(StepScalars) == 128);
 
@@ -46,6 +46,80 @@ static_assert(sizeof(StepSums) == 128);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // encode.cu, encode_f32.cu, select.cu
+
+// Columns [begin, end) of the pre-activations, filtered into candidates; see encode.cu.
+struct EncodeParams {
+    const bf16_bits* x_centered;    // [B, ld]
+    const bf16_bits* w_enc;         // [., ld]
+    const float* b_enc;
+    const int* column_rows;         // row of w_enc and b_enc behind a column; null: the column itself
+    const int* column_count;        // columns that exist, read on the device; null: all
+    const uint32_t* limit;          // [B] lowest order_key that is a candidate
+    int* count;                     // [B] candidates found, also beyond capacity
+    uint64_t* candidates;           // [B, pitch]
+    int* overflows;                 // [1]
+    int rows, depth;                // B, ld
+    int begin, end;
+    int pitch, capacity;
+    int dense;                      // 1: keep everything, column c at c - begin
+};
+
+// Rows that overflowed, all columns again; see encode.cu.
+struct EncodeExactParams {
+    const bf16_bits* x_centered;
+    const bf16_bits* w_enc;
+    const float* b_enc;
+    const int* column_rows;
+    const int* column_count;
+    const int* redo;                // [overflows] rows
+    const int* overflows;           // [1]
+    uint64_t* candidates;           // [B, pitch]
+    int depth, columns;
+    int pitch, segments;
+    int active;                     // k
+};
+
+// Columns [begin, end) in float32, all kept; see encode_f32.cu.
+struct EncodeF32Params {
+    const float* x;                 // [B, ld]
+    const float* b_dec;             // [ld]
+    const bf16_bits* w_enc_hi;      // [., ld]
+    const int16_t* w_enc_lo;        // null: bfloat16 storage
+    const float* b_enc;
+    const int* column_rows;
+    const int* column_count;
+    uint64_t* candidates;
+    int* overflows;
+    int rows, depth;
+    int begin, end;
+    int pitch, offset;              // column c goes to offset + c - begin
+};
+
+// Candidates of every row down to the best k; see select.cu.
+struct SelectThresholdParams {
+    uint64_t* candidates;           // [B, pitch]
+    int* count;                     // [B]
+    uint32_t* limit;                // [B]
+    const int* column_count;        // as in EncodeParams
+    int pitch, capacity;
+    int active;                     // k
+    int offset, begin, end;         // end > 0: the row holds offset + min(end, columns) - begin; else count says
+};
+
+struct SelectFinalParams {
+    const uint64_t* candidates;
+    const int* count;
+    const int* column_count;
+    int* redo;                      // [B] rows that overflowed
+    int* overflows;                 // [1]
+    int* index;                     // [B, k]
+    float* value;                   // [B, k]
+    int pitch, capacity;
+    int active;
+    int offset, begin, end;
+    int relu;
+    int again;                      // 1: the rows of redo, from all of [pitch]
+};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // decode.cu

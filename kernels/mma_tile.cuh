@@ -1,0 +1,128 @@
+// The matrix product that encode and the dense path share: one block computes a 128 x 128 tile of A Bᵀ on tensor cores.
+//   128 threads, 4 warps as 2 x 2, a warp owns 64 x 64: 128 accumulators a thread. With 64 x 64 a warp reads 4 KB of shared
+//   memory for 65,536 products, which keeps shared memory (128 B a clock) below the tensor cores' time even on sm_90.
+//   K goes in steps of 32 through 4 stages of cp.async: 64 KB, two blocks a multiprocessor on sm_80 and sm_90.
+// Both operands are bf16 with K contiguous; sums are f32, in an order that depends on K alone, so an element comes out the same
+// bit for bit wherever its row and column lie in the tile.
+#pragma once
+#include "ptx.cuh"
+
+constexpr int TILE = 128;
+constexpr int TILE_K = 32;
+constexpr int TILE_STAGES = 4;
+constexpr int TILE_THREADS = 128;
+
+struct TileShared {
+    bf16_bits a[TILE_STAGES][TILE * TILE_K];
+    bf16_bits b[TILE_STAGES][TILE * TILE_K];
+};
+
+// Up to 128 rows of a matrix. Tile row r is matrix row first + r, or index[first + r] with an index; rows from `end` on are zeros.
+struct TileOperand {
+    const bf16_bits* base;      // 16-byte aligned
+    int64_t pitch;              // elements between rows, a multiple of 8
+    const int* index;           // null: rows as they lie
+    int first, end;             // end > first
+};
+
+// What this thread copies of one operand: one 16-byte chunk of four rows, at every K step.
+struct TileSource {
+    const bf16_bits* row[4];
+    uint32_t valid;             // bit i: row[i] exists
+};
+
+__device__ __forceinline__ TileSource tile_source(const TileOperand& operand) {
+    TileSource source;
+    source.valid = 0;
+    for (int i = 0; i < 4; ++i) {
+        int r = operand.first + int(threadIdx.x) / 4 + 32 * i;
+        bool exists = r < operand.end;
+        int64_t from = exists ? r : operand.first;
+        if (operand.index) from = operand.index[from];
+        source.row[i] = operand.base + from * operand.pitch + threadIdx.x % 4 * 8;
+        source.valid |= uint32_t(exists) << i;
+    }
+    return source;
+}
+
+// A stage holds rows of 64 bytes, two to a line of 128; chunk c of row r lies at c ^ (r / 2 % 4), so that the 8 rows of an
+// ldmatrix, and the 8 threads of a store, touch 8 different chunks of a line.
+__device__ __forceinline__ void tile_copy(const TileSource& source, int k, bf16_bits* stage) {
+    int row = threadIdx.x / 4, chunk = (threadIdx.x % 4) ^ (row / 2 % 4);
+    for (int i = 0; i < 4; ++i)
+        cp_async16(stage + (row + 32 * i) * TILE_K + chunk * 8, source.row[i] + k, source.valid >> i & 1 ? 16 : 0);
+}
+
+struct TileFragments { uint32_t a[4][4], b[4][4]; };
+
+// Half (0 or 1) of a K step into registers. Lane maps: PTX ISA, fragments of mma.m16n8k16.
+__device__ __forceinline__ void tile_fragments(const bf16_bits* a, const bf16_bits* b, int half, TileFragments& f) {
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int a_row = warp % 2 * 64 + lane % 16, a_chunk = (half * 2 + lane / 16) ^ (a_row / 2 % 4);
+    int b_row = warp / 2 * 64 + lane % 8 + lane / 16 * 8, b_chunk = (half * 2 + lane / 8 % 2) ^ (b_row / 2 % 4);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) ldmatrix_x4(f.a[i], a + (a_row + 16 * i) * TILE_K + a_chunk * 8);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) ldmatrix_x4(f.b[i], b + (b_row + 16 * i) * TILE_K + b_chunk * 8);
+}
+
+// The warp's 64 x 64 sums: [m][n][i] is tile row tile_row(m, i / 2), tile column tile_column(n) + i % 2.
+using TileSums = float[4][8][4];
+
+__device__ __forceinline__ int tile_row(int m, int upper) {
+    return threadIdx.x / 32 % 2 * 64 + m * 16 + upper * 8 + threadIdx.x % 32 / 4;
+}
+__device__ __forceinline__ int tile_column(int n) { return threadIdx.x / 64 * 64 + n * 8 + threadIdx.x % 4 * 2; }
+
+__device__ __forceinline__ void tile_mma(const TileFragments& f, TileSums& sums) {
+#pragma unroll
+    for (int m = 0; m < 4; ++m)
+#pragma unroll
+        for (int n = 0; n < 8; ++n) mma_bf16_16816(sums[m][n], f.a[m], f.b[n / 2][n % 2 * 2], f.b[n / 2][n % 2 * 2 + 1]);
+}
+
+// sums += A [128, depth] B [128, depth]ᵀ. All 128 threads; depth a positive multiple of 32. On return the shared memory is free.
+__device__ __forceinline__ void tile_multiply(const TileOperand& a, const TileOperand& b, int depth, TileShared& s, TileSums& sums) {
+    const TileSource from_a = tile_source(a), from_b = tile_source(b);
+    const int steps = depth / TILE_K;
+    for (int step = 0; step < TILE_STAGES - 1; ++step) {
+        if (step < steps) {
+            tile_copy(from_a, step * TILE_K, s.a[step]);
+            tile_copy(from_b, step * TILE_K, s.b[step]);
+        }
+        cp_async_commit();      // also when empty: the wait below counts groups
+    }
+    cp_async_wait<TILE_STAGES - 2>();
+    __syncthreads();
+
+    TileFragments f[2];
+    tile_fragments(s.a[0], s.b[0], 0, f[0]);
+#pragma unroll 1
+    for (int step = 0; step < steps; ++step) {
+        const int now = step % TILE_STAGES, next = (step + 1) % TILE_STAGES, ahead = step + TILE_STAGES - 1;
+        tile_fragments(s.a[now], s.b[now], 1, f[1]);
+        if (ahead < steps) {    // into the stage of step - 1, which every warp left before the last barrier
+            tile_copy(from_a, ahead * TILE_K, s.a[ahead % TILE_STAGES]);
+            tile_copy(from_b, ahead * TILE_K, s.b[ahead % TILE_STAGES]);
+        }
+        cp_async_commit();
+        tile_mma(f[0], sums);
+        cp_async_wait<TILE_STAGES - 2>();
+        __syncthreads();
+        if (step + 1 < steps) tile_fragments(s.a[next], s.b[next], 0, f[0]);
+        tile_mma(f[1], sums);
+    }
+    cp_async_wait<0>();
+    __syncthreads();
+}
+
+// Block number -> tile of a [row_tiles, column_tiles] product. Blocks run down a group of 32 row tiles before the next column
+// tile: the group's part of A (4,096 rows) stays in L2 while B streams past it once.
+struct TilePosition { int row, column; };
+
+__device__ __forceinline__ TilePosition tile_position(int block, int row_tiles, int column_tiles) {
+    constexpr int GROUP = 32;
+    int group = block / (GROUP * column_tiles), within = block % (GROUP * column_tiles);
+    int height = min(GROUP, row_tiles - group * GROUP);
+    return {(group * GROUP + within % height), within / height};
+}

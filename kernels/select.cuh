@@ -1,0 +1,104 @@
+// Selection inside one block: the best of up to 2,048 distinct 64-bit keys, held in registers.
+// A candidate is order_key(value) << 32 | ~column: larger is better, and of equal values the lower column wins. 0 is no candidate.
+#pragma once
+#include "common.cuh"
+
+constexpr int SELECT_THREADS = 128;
+constexpr int SELECT_PER_THREAD = 16;
+constexpr int SELECT_KEYS = SELECT_THREADS * SELECT_PER_THREAD;
+
+using SelectKeys = uint64_t[SELECT_PER_THREAD];
+
+struct SelectScratch {
+    int counts[2][SELECT_THREADS / 32];
+    uint32_t lowest[SELECT_THREADS / 32];
+    int taken;
+};
+
+__device__ __forceinline__ uint64_t candidate_key(float value, int column) {
+    return uint64_t(order_key(value)) << 32 | uint32_t(~uint32_t(column));
+}
+__device__ __forceinline__ int candidate_column(uint64_t key) { return int(~uint32_t(key)); }
+
+// The value of a key: NaN where order_key said NaN.
+__device__ __forceinline__ float key_value(uint32_t key) {
+    if (key == 0) return __uint_as_float(0x7fffffffu);
+    return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
+}
+
+__device__ __forceinline__ void select_load(const uint64_t* from, int count, SelectKeys& keys) {
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i) {
+        int at = threadIdx.x + i * SELECT_THREADS;
+        keys[i] = at < count ? from[at] : 0;
+    }
+}
+
+// Sum over the block. Calls in a row must alternate `turn`: one barrier a call is then enough.
+__device__ __forceinline__ int select_sum(int count, int turn, SelectScratch& s) {
+    for (int offset = 16; offset > 0; offset >>= 1) count += __shfl_xor_sync(0xffffffffu, count, offset);
+    if (threadIdx.x % 32 == 0) s.counts[turn][threadIdx.x / 32] = count;
+    __syncthreads();
+    int total = 0;
+    for (int w = 0; w < SELECT_THREADS / 32; ++w) total += s.counts[turn][w];
+    return total;
+}
+
+// A bound such that exactly `want` of the `count` keys reach it; 1 <= want <= count. Bisection by bits, most significant first:
+// it stops at the first prefix that separates, so the lower word, which settles ties by column, is rarely looked at.
+__device__ __forceinline__ uint64_t select_bound(const SelectKeys& keys, int count, int want, SelectScratch& s) {
+    if (count <= want) return 1;
+    uint32_t upper = 0;
+    for (int bit = 31; bit >= 0; --bit) {
+        uint32_t trial = upper | 1u << bit;
+        int reach = 0;
+#pragma unroll
+        for (int i = 0; i < SELECT_PER_THREAD; ++i)
+            if (i * SELECT_THREADS < count) reach += uint32_t(keys[i] >> 32) >= trial;
+        reach = select_sum(reach, bit & 1, s);
+        if (reach >= want) upper = trial;
+        if (reach == want) return uint64_t(upper) << 32;
+    }
+    uint64_t bound = uint64_t(upper) << 32;
+    for (int bit = 31; bit >= 0; --bit) {
+        uint64_t trial = bound | 1u << bit;
+        int reach = 0;
+#pragma unroll
+        for (int i = 0; i < SELECT_PER_THREAD; ++i)
+            if (i * SELECT_THREADS < count) reach += keys[i] >= trial;
+        reach = select_sum(reach, bit & 1, s);
+        if (reach >= want) bound = trial;
+        if (reach == want) break;
+    }
+    return bound;
+}
+
+// Calls take(position, key) for every key that reaches the bound; positions count up from 0 in no particular order.
+template <typename Take> __device__ __forceinline__ void select_take(const SelectKeys& keys, int count, uint64_t bound, SelectScratch& s, Take take) {
+    __syncthreads();
+    if (threadIdx.x == 0) s.taken = 0;
+    __syncthreads();
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i)
+        if (i * SELECT_THREADS < count) {
+            uint32_t chosen = __ballot_sync(0xffffffffu, keys[i] >= bound);
+            int start = 0;
+            if (lane == 0 && chosen) start = atomicAdd(&s.taken, __popc(chosen));
+            start = __shfl_sync(0xffffffffu, start, 0);
+            if (keys[i] >= bound) take(start + __popc(chosen & ((1u << lane) - 1)), keys[i]);
+        }
+}
+
+// The lowest order_key among the keys that reach the bound, on every thread.
+__device__ __forceinline__ uint32_t select_lowest(const SelectKeys& keys, uint64_t bound, SelectScratch& s) {
+    uint32_t lowest = 0xffffffffu;
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i)
+        if (keys[i] >= bound) lowest = min(lowest, uint32_t(keys[i] >> 32));
+    for (int offset = 16; offset > 0; offset >>= 1) lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, offset));
+    if (threadIdx.x % 32 == 0) s.lowest[threadIdx.x / 32] = lowest;
+    __syncthreads();
+    for (int w = 0; w < SELECT_THREADS / 32; ++w) lowest = min(lowest, s.lowest[w]);
+    return lowest;
+}
