@@ -103,7 +103,7 @@ struct SelectThresholdParams {
     const int* column_count;        // as in EncodeParams
     int pitch, capacity;
     int active;                     // k
-    int offset, begin, end;         // end > 0: the row holds offset + min(end, columns) - begin; else count says
+    int offset, begin, end;         // end > 0: a chunk kept whole, behind `offset` = 0 or k best; else count says
 };
 
 struct SelectFinalParams {

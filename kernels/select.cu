@@ -3,11 +3,11 @@
 
 constexpr int SELECT_MAX_ACTIVE = 512;
 
-// How many candidates the row holds: what encode counted, or all columns of a chunk that was kept whole.
+// How many candidates the row holds: what encode counted, or all columns of a chunk that was kept whole, behind the k best before it.
 template <typename Params> __device__ __forceinline__ int candidate_count(const Params& p, int row) {
     if (p.end == 0) return p.count[row];
     int end = p.column_count ? min(p.end, *p.column_count) : p.end;
-    return p.offset + max(end - p.begin, 0);
+    return (p.offset ? p.count[row] : 0) + max(end - p.begin, 0);
 }
 
 // select_threshold — keeps the best k candidates of each row and sets the limit that later columns must reach

@@ -1,0 +1,201 @@
+using CudaSae.Devices;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>What a selection looks at, and where its code goes.</summary>
+sealed record EncodeTarget
+{
+    /// <summary>Columns of the pre-activations, at most.</summary>
+    public required int Columns { get; init; }
+
+    /// <summary>k: entries of the code in every row.</summary>
+    public required int Active { get; init; }
+
+    /// <summary>Whether values pass a ReLU.</summary>
+    public bool Relu { get; init; } = true;
+
+    /// <summary>[Columns] latent behind each column; empty when column f is latent f.</summary>
+    public DeviceArray<int> ColumnRows { get; init; }
+
+    /// <summary>[1] how many columns there are this time, read on the device; empty for all. With fewer than k, the row's code
+    /// ends in entries of index −1 and value 0.</summary>
+    public DeviceArray<int> ColumnCount { get; init; }
+
+    /// <summary>[B, k] column numbers, ascending in a row.</summary>
+    public required DeviceArray<int> Index { get; init; }
+
+    /// <summary>[B, k].</summary>
+    public required DeviceArray<float> Value { get; init; }
+}
+
+/// <summary>encode: the k largest pre-activations of each row, exactly, without storing [B, n]. Growing chunks of columns are
+/// filtered by the k-th largest value seen so far (kernels/encode.cu), and cut down to k after each chunk (kernels/select.cu).
+/// Everything is launched in a fixed order; no decision needs the host.</summary>
+sealed class EncodePhase
+{
+    /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
+    public const int MaxCapacity = 2048;
+
+    const int Tile = 128, TileSharedBytes = 65536, SelectSharedBytes = 64, SegmentLimit = 16;
+    const int ExactSharedBytes = TileSharedBytes + SelectSharedBytes + 3 * Tile * sizeof(int);
+    const int FinalSharedBytes = SelectSharedBytes + 512 * sizeof(ulong), F32SharedBytes = 2 * 32 * 33 * sizeof(float);
+
+    readonly KernelContext context;
+    readonly EncodeTarget target;
+    readonly DeviceArray<ulong> candidates;     // [B, pitch] order_key << 32 | ~column
+    readonly DeviceArray<int> count;            // [B]
+    readonly DeviceArray<uint> limit;           // [B] lowest order_key that is still a candidate
+    readonly DeviceArray<int> redo;             // [B] rows over capacity
+    readonly int pitch, capacity, segments;
+    readonly int[] chunkEnds;
+
+    /// <summary>The step's encoder: all latents, into Buffers.Index and Buffers.Value.</summary>
+    public EncodePhase(KernelContext context) : this(context, new()
+    {
+        Columns = context.Latents, Active = context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
+    }) { }
+
+    /// <param name="target">Any set of columns of the same encoder.</param>
+    /// <param name="capacity">Candidates a row before it takes the exact fallback; 64 to 2048.</param>
+    /// <param name="lender">A phase whose scratch may be used, because the two never run at once.</param>
+    public EncodePhase(KernelContext context, EncodeTarget target, int capacity = MaxCapacity, EncodePhase? lender = null)
+    {
+        this.context = context;
+        this.target = target;
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaxCapacity);
+        this.capacity = Math.Min(capacity, RoundUp(target.Columns, Tile));
+        if (target.Columns > this.capacity) ArgumentOutOfRangeException.ThrowIfLessThan(this.capacity, 2 * target.Active, nameof(capacity));
+        chunkEnds = ChunkEnds(target.Columns, target.Active, this.capacity);
+
+        pitch = Math.Max(this.capacity, target.Active + Tile);      // room for the fallback, which adds a tile to k
+        if (lender is not null && lender.pitch >= pitch)
+            (pitch, candidates, count, limit, redo) = (lender.pitch, lender.candidates, lender.count, lender.limit, lender.redo);
+        else
+        {
+            long rows = context.Rows;
+            candidates = context.Arena.Take<ulong>("encode candidates", rows * pitch);
+            count = context.Arena.Take<int>("encode candidate counts", rows);
+            limit = context.Arena.Take<uint>("encode limits", rows);
+            redo = context.Arena.Take<int>("encode rows over capacity", rows);
+        }
+        segments = Math.Clamp(pitch / (target.Active + Tile), 1, SegmentLimit);
+        Overflows = context.Arena.Take<int>("encode overflows", 1);
+    }
+
+    /// <summary>[1] rows of the last run that took the exact fallback.</summary>
+    public DeviceArray<int> Overflows { get; }
+
+    /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default against.</summary>
+    public bool Reference { get; set; }
+
+    /// <summary>Ends of the chunks of columns, the last one <paramref name="columns"/>. The first chunk is kept whole; each later
+    /// one is expected to add k (growth − 1) candidates, which growth keeps under five eighths of the capacity.</summary>
+    public static int[] ChunkEnds(int columns, int active, int capacity)
+    {
+        if (columns <= capacity) return [columns];
+        var first = Math.Min(capacity, Math.Max(capacity / 2, 2 * active));
+        var most = Math.Clamp(0.625 * capacity / active, 1.25, 8);
+        var stages = Math.Max(1, (int)Math.Ceiling(Math.Log(columns / (double)first) / Math.Log(most) - 1e-9));
+        var growth = Math.Pow(columns / (double)first, 1.0 / stages);
+        List<int> ends = [first];
+        for (var stage = 1; stage < stages; ++stage)
+        {
+            var end = RoundUp((int)(first * Math.Pow(growth, stage)), Math.Min(Tile, first));
+            if (end > ends[^1] && end < columns) ends.Add(end);
+        }
+        ends.Add(columns);
+        return [.. ends];
+    }
+
+    /// <summary>Reads XCentered (or X and BDec), the encoder and its bias; writes the target's index and value, and <see cref="Overflows"/>.</summary>
+    public void Run()
+    {
+        if (Reference) RunReference();
+        else RunChunks();
+    }
+
+    void RunChunks()
+    {
+        for (int i = 0, begin = 0; i < chunkEnds.Length; begin = chunkEnds[i++])
+        {
+            Encode(begin, chunkEnds[i], dense: i == 0);
+            var whole = i == 0 ? chunkEnds[0] : 0;
+            if (i < chunkEnds.Length - 1) SelectThreshold(offset: 0, begin: 0, whole, capacity);
+            else SelectFinal(offset: 0, begin: 0, whole, capacity);
+        }
+        if (chunkEnds.Length == 1) return;
+        EncodeExact();
+        SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
+    }
+
+    // Every chunk is kept whole beside the k best so far, so that nothing can overflow.
+    void RunReference()
+    {
+        for (int begin = 0, offset = 0; begin < target.Columns; offset = target.Active)
+        {
+            var end = (int)Math.Min(target.Columns, (long)begin + pitch - offset);
+            EncodeF32(begin, end, offset);
+            if (end < target.Columns) SelectThreshold(offset, begin, end, pitch);
+            else SelectFinal(offset, begin, end, pitch);
+            begin = end;
+        }
+    }
+
+    void Encode(int begin, int end, bool dense)
+    {
+        var buffers = context.Buffers;
+        var blocks = checked(Tiles(context.Rows) * Tiles(end - begin));
+        context.Launch("encode", new(blocks, Tile, TileSharedBytes), new EncodeParams
+        {
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
+            ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
+            Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0,
+        });
+    }
+
+    void EncodeExact()
+    {
+        var buffers = context.Buffers;
+        context.Launch("encode_exact", new(Tiles(context.Rows), Tile, ExactSharedBytes, segments), new EncodeExactParams
+        {
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
+            ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Redo = redo.Pointer, Overflows = Overflows.Pointer, Candidates = candidates.Pointer,
+            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active,
+        });
+    }
+
+    void EncodeF32(int begin, int end, int offset)
+    {
+        var buffers = context.Buffers;
+        context.Launch("encode_f32", new((end - begin + 31) / 32, 256, F32SharedBytes, (context.Rows + 31) / 32), new EncodeF32Params
+        {
+            X = buffers.X.Pointer, BDec = buffers.BDec.Pointer, WEncHi = buffers.WEncHi.Pointer,
+            WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
+            ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset,
+        });
+    }
+
+    void SelectThreshold(int offset, int begin, int end, int room) =>
+        context.Launch("select_threshold", new(context.Rows, Tile, SelectSharedBytes), new SelectThresholdParams
+        {
+            Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
+        });
+
+    void SelectFinal(int offset, int begin, int end, int room, bool again = false) =>
+        context.Launch("select_final", new(context.Rows, Tile, FinalSharedBytes), new SelectFinalParams
+        {
+            Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Redo = redo.Pointer, Overflows = Overflows.Pointer, Index = target.Index.Pointer, Value = target.Value.Pointer,
+            Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
+            Relu = target.Relu ? 1 : 0, Again = again ? 1 : 0,
+        });
+
+    static int Tiles(int extent) => (extent + Tile - 1) / Tile;
+    static int RoundUp(int value, int unit) => (int)Math.Min(int.MaxValue / unit * unit, ((long)value + unit - 1) / unit * unit);
+}
