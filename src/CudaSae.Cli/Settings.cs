@@ -13,8 +13,8 @@ sealed class Settings
     readonly Option<int> latents = New("--latents", "n: width of the dictionary", 4096);
     readonly Option<int> k = New("--k", "active latents a row", 32);
     readonly Option<int> auxK = New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256);
-    readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 1f / 32);
-    readonly Option<long> deadAfter = New("--dead-after", "rows without firing after which a latent is dead; 0 for 1/20 of --vectors, at most 10 million", 0L);
+    readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 0.25f);
+    readonly Option<long> deadAfter = New("--dead-after", "rows without firing after which a latent is dead; 0 for 1/60 of --vectors, at most 10 million", 0L);
     readonly Option<bool> auxRelu = New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
     readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit or free", DecoderNorm.Unit);
     readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
@@ -52,7 +52,7 @@ sealed class Settings
     public SaeSpec Spec(ParseResult parsed, int inputWidth)
     {
         var dead = parsed.GetValue(deadAfter);
-        if (dead == 0) dead = Math.Clamp(parsed.GetValue(vectors) / 20, 1, 10_000_000);
+        if (dead == 0) dead = Math.Clamp(parsed.GetValue(vectors) / 60, 1, 10_000_000);
         return new SaeSpec
         {
             InputWidth = inputWidth,
@@ -89,7 +89,6 @@ sealed class Settings
         NonFinite = parsed.GetValue(nonFinite),
     }.Validate();
 
-    /// <summary>Whether any option of the records was written on the command line.</summary>
     public static Option<T> New<T>(string name, string description, T standard) =>
         new(name) { Description = description, DefaultValueFactory = _ => standard };
 }

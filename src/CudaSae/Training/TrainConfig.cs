@@ -15,7 +15,7 @@ public sealed record TrainConfig
     public ulong Seed { get; init; } = 1;
 
     /// <summary>Step size at its peak.</summary>
-    public float LearningRate { get; init; } = 4e-3f;
+    public float LearningRate { get; init; } = 5e-3f;
 
     /// <summary>Share of the steps over which the learning rate rises linearly from 0.</summary>
     public float WarmupFraction { get; init; } = 0.02f;
@@ -50,7 +50,7 @@ public sealed record TrainConfig
     public DecoderBiasInit DecoderBias { get; init; } = DecoderBiasInit.GeometricMedian;
 
     /// <summary>Norm of the rows of WEnc at the start; WEnc = that × WDec with unit rows.</summary>
-    public float EncoderInitNorm { get; init; } = 1f;
+    public float EncoderInitNorm { get; init; } = 0.3f;
 
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
