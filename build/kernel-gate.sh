@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The real compiler's judgement of every kernel, for sm_80 and sm_90a: no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
+# build/kernel-registers.csv allows, no local memory in the SASS, tensor cores and asynchronous copies where they belong.
+#   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
+set -uo pipefail
+cd "$(dirname "$0")/.."
+nvcc=$(bash build/find-nvcc.sh)
+[ -n "$nvcc" ] || { echo "kernel gate: no nvcc on this machine; build/install-nvcc.sh puts one in \$HOME/.cache" >&2; exit 1; }
+cuobjdump=$(dirname "$nvcc")/cuobjdump; [ -x "$cuobjdump" ] || cuobjdump=$(dirname "$nvcc")/usr/bin/cuobjdump
+export PATH=$(dirname "$nvcc")/usr/bin:$PATH
+table=build/kernel-registers.csv update=${1:-} failures=0
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+fail() { echo "kernel gate: $*" >&2; failures=$((failures + 1)); }
+
+for source in kernels/*.cu; do
+    name=$(basename "$source" .cu)
+    for arch in 80 90a; do
+        "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v -o "$work/$name.$arch.cubin" "$source" 2> "$work/log" ||
+            { cat "$work/log" >&2; fail "$source does not compile for sm_$arch"; continue; }
+        grep -E 'C75(08|10|14|15)' "$work/log" >&2 && fail "$source, sm_$arch: ptxas gave up on asynchronous products"
+        # ptxas prints for each kernel: its name, its stack and spills, its registers.
+        awk -v arch="sm_$arch" '
+            /Compiling entry function/ { split($0, q, "\047"); kernel = q[2] }
+            /bytes stack frame/ { stack = $1; spill = $5 + $9 }
+            /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$work/log" >> "$work/rows"
+        "$cuobjdump" -sass "$work/$name.$arch.cubin" > "$work/sass" 2>/dev/null || fail "$source, sm_$arch: no SASS"
+        grep -qE '\b(LDL|STL)\b' "$work/sass" && fail "$source, sm_$arch: local memory in the SASS"
+        if [ "$name" = encode ]; then
+            grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
+            grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"
+        fi
+    done
+done
+sort "$work/rows" > "$work/sorted"
+if [ "$update" = --update ]; then { echo "kernel,arch,registers,stack,spill"; cat "$work/sorted"; } > "$table"; fi
+while IFS=, read -r kernel arch registers stack spill; do
+    allowed=$(awk -F, -v k="$kernel" -v a="$arch" '$1 == k && $2 == a { print $3 }' "$table" 2>/dev/null)
+    [ "$stack" = 0 ] || fail "$kernel, $arch: $stack bytes of stack"
+    [ "$spill" = 0 ] || fail "$kernel, $arch: $spill bytes spilled"
+    if [ -z "$allowed" ]; then fail "$kernel, $arch is not in $table; run build/kernel-gate.sh --update"
+    elif [ "$registers" -gt "$allowed" ]; then fail "$kernel, $arch: $registers registers, $table allows $allowed"; fi
+    printf '%-24s %-7s %4s registers  %s stack  %s spilled\n' "$kernel" "$arch" "$registers" "$stack" "$spill"
+done < "$work/sorted"
+echo "kernel gate: $(wc -l < "$work/sorted") kernels × architectures, $failures failures"
+[ "$failures" -eq 0 ]
