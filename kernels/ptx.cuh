@@ -3,7 +3,9 @@
 #pragma once
 #include "common.cuh"
 
-#ifndef SAE_EMULATOR
+#ifdef SAE_EMULATOR
+#include "emulator/ptx.h"
+#else
 
 // Address of a shared-memory object in the shared window.
 __device__ __forceinline__ uint32_t shared_address(const void* p) { return uint32_t(__cvta_generic_to_shared(p)); }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the emulated CUDA driver with all kernels in it, incrementally: one object a source, all anew when a header is newer.
+#   emulator.sh [--asan] [--kernels FOLDER] [OUT]      default: kernels/*.cu into artifacts/emulator/libcudasae_emulator.so
+set -euo pipefail
+cd "$(dirname "$0")/.."
+flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
+kernels=kernels variant=plain
+while [ $# -gt 0 ]; do
+    case $1 in
+        --asan) variant=asan; flags+=(-fsanitize=address,undefined -fno-omit-frame-pointer); shift ;;
+        --kernels) kernels=$2; shift 2 ;;
+        *) break ;;
+    esac
+done
+out=${1:-artifacts/emulator/libcudasae_emulator.so}
+command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
+objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
+newest=$(ls -t kernels/*.h kernels/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
+made=0 all=()
+for source in kernels/emulator/*.cpp "$kernels"/*.cu; do
+    [ -e "$source" ] || continue
+    object=$objects/$(basename "$source").o; all+=("$object")
+    if [ "$object" -nt "$source" ] && [ "$object" -nt "$newest" ]; then continue; fi
+    g++ "${flags[@]}" -x c++ -c "$source" -o "$object.tmp" && mv "$object.tmp" "$object"
+    made=$((made + 1))
+done
+if [ "$made" -gt 0 ] || [ ! -e "$out" ]; then
+    g++ "${flags[@]}" -shared -o "$out.tmp" "${all[@]}" && mv "$out.tmp" "$out"
+fi
+echo "$out: $made of ${#all[@]} sources compiled"

@@ -1,0 +1,100 @@
+// Asynchronous copies with delayed effect, ldmatrix and mma over a whole warp.
+#include "ptx.h"
+
+#include "memory.h"
+
+namespace emu {
+
+namespace {
+
+void finish(PendingCopy& copy) {
+    if (copy.bytes > 0) memcpy(copy.to, copy.from, 16);
+    else if (copy.bytes == 0) memset(copy.to, 0, 16);
+    copy.bytes = -1;
+}
+
+}
+
+// The bytes arrive at the wait that covers their group, or, by the seed, at once; never reliably before.
+void copy_async(Site site, void* to, const void* from, int bytes) {
+    current->waits_at = site;
+    if (reinterpret_cast<uintptr_t>(to) % 16 || (bytes && reinterpret_cast<uintptr_t>(from) % 16)) fail("cp.async of 16 bytes is not aligned to 16");
+    if (!in_shared(to) || !in_shared(static_cast<char*>(to) + 15)) fail("cp.async writes outside shared memory");
+    if (bytes != 0 && bytes != 16) fail("cp.async of %d bytes; 16 or 0", bytes);
+    if (bytes && !owned(from, 16)) fail("cp.async reads outside every allocation");
+    if (bytes == 0) { memset(to, 0, 16); return; }
+    current->copies.push_back({to, from, bytes, current->copy_group, site});
+    if (random_bits() % 8 == 0) {
+        finish(current->copies.back());
+        current->copies.back().bytes = 16;      // still to be waited for
+    }
+}
+
+void copy_commit() { ++current->copy_group; }
+
+void copy_wait(int pending) {
+    auto& copies = current->copies;
+    size_t kept = 0;
+    for (auto& copy : copies) {
+        if (copy.group < current->copy_group - pending) finish(copy);
+        else copies[kept++] = copy;
+    }
+    copies.resize(kept);
+}
+
+void load_matrices(Site site, uint32_t* r, const void* row, bool transpose) {
+    LoadMatrix args{r, row};
+    current->waits_at = site;
+    if (!in_shared(row) || reinterpret_cast<uintptr_t>(row) % 16) fail("ldmatrix reads a row that is not 16-byte aligned in shared memory");
+    auto plain = [](void** all, uint32_t) {
+        for (int t = 0; t < 32; ++t)
+            for (int j = 0; j < 4; ++j) {
+                auto source = static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + t / 4])->row) + 2 * (t % 4);
+                static_cast<LoadMatrix*>(all[t])->r[j] = uint32_t(source[0]) | uint32_t(source[1]) << 16;
+            }
+    };
+    auto turned = [](void** all, uint32_t) {
+        for (int t = 0; t < 32; ++t)
+            for (int j = 0; j < 4; ++j) {
+                auto at = [&](int i) { return static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + i])->row)[t / 4]; };
+                static_cast<LoadMatrix*>(all[t])->r[j] = uint32_t(at(2 * (t % 4))) | uint32_t(at(2 * (t % 4) + 1)) << 16;
+            }
+    };
+    if (transpose) collective(site, "ldmatrix.trans", 0xffffffffu, &args, turned);
+    else collective(site, "ldmatrix", 0xffffffffu, &args, plain);
+}
+
+namespace {
+
+struct Multiply { float* c; const uint32_t* a; uint32_t b[2]; };
+
+float half_of(uint32_t pair, int which) { return std::bit_cast<float>(which ? pair & 0xffff0000u : pair << 16); }
+
+// c [16, 8] += a [16, 16] · b [16, 8]; products are exact in float32, sums are formed in ascending k.
+void multiply_warp(void** all, uint32_t) {
+    float a[16][16], b[16][8];
+    for (int t = 0; t < 32; ++t) {
+        auto& lane = *static_cast<Multiply*>(all[t]);
+        int g = t / 4, q = t % 4;
+        for (int i = 0; i < 8; ++i) a[g + 8 * ((i >> 1) & 1)][2 * q + (i & 1) + 8 * (i >> 2)] = half_of(lane.a[i >> 1], i & 1);
+        for (int i = 0; i < 4; ++i) b[2 * q + (i & 1) + 8 * (i >> 1)][g] = half_of(lane.b[i >> 1], i & 1);
+    }
+    for (int t = 0; t < 32; ++t) {
+        auto c = static_cast<Multiply*>(all[t])->c;
+        for (int i = 0; i < 4; ++i) {
+            int row = t / 4 + 8 * (i >> 1), column = 2 * (t % 4) + (i & 1);
+            float sum = c[i];
+            for (int k = 0; k < 16; ++k) sum = std::fma(a[row][k], b[k][column], sum);
+            c[i] = sum;
+        }
+    }
+}
+
+}
+
+void multiply(Site site, float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
+    Multiply args{c, a, {b0, b1}};
+    collective(site, "mma.m16n8k16", 0xffffffffu, &args, multiply_warp);
+}
+
+}

@@ -1,0 +1,79 @@
+#include "streams.h"
+
+#include <algorithm>
+
+namespace emu {
+
+uint64_t seed;
+int sticky_error;
+
+namespace {
+
+std::vector<Stream*> streams;
+Stream default_stream;
+uint64_t steps;
+
+// One piece of the stream's work; what blocks on an event first drains the stream that will record it.
+int advance(Stream& stream) {
+    auto work = std::move(stream.queue.front());
+    stream.queue.pop_front();
+    int result = work();
+    if (result && !sticky_error) sticky_error = result;
+    return result;
+}
+
+uint64_t next_random() {
+    uint64_t z = seed + 0x9e3779b97f4a7c15ull * ++steps;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    return z ^ z >> 31;
+}
+
+}
+
+std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; }
+
+int enqueue(Stream& stream, Work work) {
+    if (stream.capture) {
+        stream.capture->nodes.push_back(std::move(work));
+        return 0;
+    }
+    if (sticky_error) return sticky_error;
+    stream.queue.push_back(std::move(work));
+    // Any stream may get ahead at any time.
+    if (seed && !streams.empty())
+        for (auto tries = next_random() % 4; tries > 0; --tries) {
+            auto& other = *streams[next_random() % streams.size()];
+            if (!other.queue.empty()) advance(other);
+        }
+    return 0;
+}
+
+int drain(Stream& stream) {
+    while (!stream.queue.empty() && !sticky_error) advance(stream);
+    return sticky_error;
+}
+
+int drain_all() {
+    drain(default_stream);
+    for (size_t s = 0; s < streams.size(); ++s) drain(*streams[s]);
+    return sticky_error;
+}
+
+int drain_until(Event& event, uint64_t asked) {
+    for (bool moved = true; event.reached < asked && moved && !sticky_error;) {
+        moved = false;
+        for (size_t s = 0; s <= streams.size() && event.reached < asked; ++s) {
+            auto& stream = s == streams.size() ? default_stream : *streams[s];
+            if (stream.queue.empty()) continue;
+            advance(stream);
+            moved = true;
+        }
+    }
+    return sticky_error;
+}
+
+Stream* stream_of(void* handle) { return handle ? static_cast<Stream*>(handle) : &default_stream; }
+void add_stream(Stream* stream) { streams.push_back(stream); }
+void remove_stream(Stream* stream) { std::erase(streams, stream); }
+
+}

@@ -1,0 +1,36 @@
+// Streams, events and graphs: work is queued and done at the latest when somebody waits for it, so a host that does not wait sees it.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace emu {
+
+using Work = std::function<int()>;      // a CUresult
+
+struct Event { uint64_t asked = 0, reached = 0; double ms = 0; };
+
+struct Graph { std::vector<Work> nodes; };
+
+struct Stream {
+    std::deque<Work> queue;
+    std::unique_ptr<Graph> capture;     // being recorded
+    bool capture_broken = false;
+};
+
+std::recursive_mutex& lock();
+extern uint64_t seed;
+extern int sticky_error;                // a broken kernel leaves the context unusable, as on a device
+
+int enqueue(Stream& stream, Work work);     // records while capturing; does some of the queued work, by the seed
+int drain(Stream& stream);
+int drain_all();
+int drain_until(Event& event, uint64_t asked);
+Stream* stream_of(void* handle);            // null handle: the default stream
+void add_stream(Stream* stream);
+void remove_stream(Stream* stream);
+
+}

@@ -1,0 +1,190 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace CudaSae.Devices;
+
+/// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another library.</summary>
+public sealed unsafe partial class CudaDevice : IDevice
+{
+    const int SharedWithoutAsking = 48 << 10;
+
+    readonly CudaDriver driver;
+    readonly KernelModules modules;
+    readonly int ordinal;
+    readonly nint context;
+    Cublas? cublas;
+
+    CudaDevice(CudaDriver driver, int ordinal)
+    {
+        this.driver = driver;
+        driver.Check(driver.init(0));
+        int handle;
+        driver.Check(driver.device(&handle, ordinal));
+        this.ordinal = handle;
+        nint made;
+        driver.Check(driver.retainContext(&made, handle));
+        context = made;
+        Enter();
+        Info = ReadInfo();
+        modules = new(driver, Info);
+    }
+
+    public DeviceInfo Info { get; }
+
+    /// <summary>The GPU of that number.</summary>
+    /// <exception cref="SaeException">There is no driver or no such device.</exception>
+    public static CudaDevice Open(int ordinal) => new(CudaDriver.TryNvidia(out var why) ?? throw new SaeException($"{why}; use --backend cpu"), ordinal);
+
+    /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
+    public static CudaDevice OpenEmulator(string libraryPath) => new(CudaDriver.Open(libraryPath), 0);
+
+    /// <summary>How many GPUs there are; 0 and the reason when none can be used.</summary>
+    public static int Count(out string why)
+    {
+        if (CudaDriver.TryNvidia(out why) is not { } driver) return 0;
+        var result = driver.init(0);
+        int count = 0;
+        if (result == 0) result = driver.deviceCount(&count);
+        if (result != 0) why = $"the NVIDIA driver answers with error {result}";
+        else if (count == 0) why = "the NVIDIA driver sees no device";
+        return result == 0 ? count : 0;
+    }
+
+    DeviceInfo ReadInfo()
+    {
+        var name = stackalloc byte[256];
+        driver.Check(driver.deviceName(name, 256, ordinal));
+        nuint total;
+        driver.Check(driver.totalMemory(&total, ordinal));
+        int version;
+        driver.Check(driver.driverVersion(&version));
+        return new(Marshal.PtrToStringUTF8((nint)name)!, Attribute(75), Attribute(76), Attribute(16), (long)total, Attribute(97), Attribute(38), version, driver.Emulated);
+    }
+
+    int Attribute(int number)
+    {
+        int value;
+        driver.Check(driver.deviceAttribute(&value, number, ordinal));
+        return value;
+    }
+
+    // The context is current per thread; the feeder's thread calls too.
+    void Enter() => driver.Check(driver.setContext(context));
+
+    public long FreeBytes()
+    {
+        Enter();
+        nuint free, total;
+        driver.Check(driver.memoryInfo(&free, &total));
+        return (long)free;
+    }
+
+    public ulong Allocate(long bytes)
+    {
+        Enter();
+        ulong pointer;
+        driver.Check(driver.allocate(&pointer, (nuint)bytes), about: $" for {Backends.MemoryPlan.Format(bytes)}");
+        return pointer;
+    }
+
+    public void Free(ulong pointer) => driver.Check(driver.free(pointer));
+
+    public void* AllocatePinned(long bytes)
+    {
+        Enter();
+        void* pointer;
+        driver.Check(driver.allocateHost(&pointer, (nuint)bytes, 0), about: $" for {Backends.MemoryPlan.Format(bytes)}");
+        return pointer;
+    }
+
+    public void FreePinned(void* pointer) => driver.Check(driver.freeHost(pointer));
+
+    public nint CreateStream()
+    {
+        Enter();
+        nint stream;
+        driver.Check(driver.createStream(&stream, 1));      // does not wait for the default stream
+        return stream;
+    }
+
+    public void DestroyStream(nint stream) => driver.Check(driver.destroyStream(stream));
+
+    public void Synchronize(nint stream)
+    {
+        Enter();
+        driver.Check(driver.synchronize(stream));
+    }
+
+    public nint CreateEvent(bool timing = false)
+    {
+        Enter();
+        nint handle;
+        driver.Check(driver.createEvent(&handle, timing ? 0u : 2u));
+        return handle;
+    }
+
+    public void DestroyEvent(nint handle) => driver.Check(driver.destroyEvent(handle));
+    public void Record(nint handle, nint stream) => driver.Check(driver.recordEvent(handle, stream));
+    public void Wait(nint stream, nint handle) => driver.Check(driver.waitEvent(stream, handle, 0));
+
+    public void WaitOnHost(nint handle)
+    {
+        Enter();
+        driver.Check(driver.synchronizeEvent(handle));
+    }
+
+    public float ElapsedMs(nint from, nint to)
+    {
+        float ms;
+        driver.Check(driver.elapsed(&ms, from, to));
+        return ms;
+    }
+
+    public void CopyToDevice(ulong to, void* from, long bytes, nint stream) => driver.Check(driver.copyToDevice(to, from, (nuint)bytes, stream));
+    public void CopyToHost(void* to, ulong from, long bytes, nint stream) => driver.Check(driver.copyToHost(to, from, (nuint)bytes, stream));
+    public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream) => driver.Check(driver.copyOnDevice(to, from, (nuint)bytes, stream));
+    public void Fill32(ulong to, uint value, long count, nint stream) => driver.Check(driver.fill32(to, value, (nuint)count, stream));
+
+    public KernelFunction GetKernel(string name, int sharedBytes)
+    {
+        Enter();
+        if (sharedBytes > Info.SharedBytesPerBlock) throw new SaeException($"kernel {name} needs {sharedBytes} bytes of shared memory, {Info.Name} gives a block {Info.SharedBytesPerBlock}");
+        var function = modules.Find(name);
+        if (sharedBytes > SharedWithoutAsking) driver.Check(driver.setFunctionAttribute(function, 8, sharedBytes), about: $" for kernel {name}");
+        return new(name, function, sharedBytes);
+    }
+
+    public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
+    {
+        fixed (TParams* pointer = &parameters)
+        {
+            void* arguments = pointer;
+            var result = driver.launch(kernel.Handle, (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1, (uint)shape.SharedBytes, stream, &arguments, null);
+            if (result != 0) driver.Check(result, "cuLaunchKernel", $" of {kernel.Name}, {shape}");
+        }
+    }
+
+    public void BeginCapture(nint stream) => driver.Check(driver.beginCapture(stream, 2));      // relaxed: other threads may allocate
+
+    public nint EndCapture(nint stream)
+    {
+        nint graph, executable;
+        driver.Check(driver.endCapture(stream, &graph));
+        driver.Check(driver.instantiate(&executable, graph, 0));
+        driver.Check(driver.destroyGraph(graph));
+        return executable;
+    }
+
+    public void LaunchGraph(nint graph, nint stream) => driver.Check(driver.launchGraph(graph, stream));
+    public void DestroyGraph(nint graph) => driver.Check(driver.destroyGraphExec(graph));
+
+    public void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream) =>
+        (cublas ??= new(driver)).GemmNT(m, n, k, a, lda, b, ldb, c, ldc, stream);
+
+    public void Dispose()
+    {
+        cublas?.Dispose();
+        modules.Dispose();
+        driver.Check(driver.releaseContext(ordinal));
+    }
+}

@@ -1,0 +1,47 @@
+using System.Runtime.InteropServices;
+
+namespace CudaSae.Devices;
+
+/// <summary>Where the emulator's library is, and its own controls.</summary>
+public sealed unsafe class Emulator
+{
+    const string FileName = "libcudasae_emulator.so";
+    readonly nint library;
+
+    public Emulator(string path)
+    {
+        Path = path;
+        library = NativeLibrary.Load(path);
+    }
+
+    public string Path { get; }
+
+    /// <summary>The library beside the program, or in artifacts/emulator of a folder above; null when it was not built.</summary>
+    public static string? FindLibrary()
+    {
+        var beside = System.IO.Path.Combine(AppContext.BaseDirectory, FileName);
+        if (File.Exists(beside)) return beside;
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            var built = System.IO.Path.Combine(folder.FullName, "artifacts", "emulator", FileName);
+            if (File.Exists(built)) return built;
+        }
+        return null;
+    }
+
+    /// <summary>Order of blocks, threads and streams from now on; 0 is the plain one.</summary>
+    public void SetSeed(ulong seed) => ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
+
+    /// <summary>Device allocations and page-locked ones that were not freed.</summary>
+    public ulong LiveAllocations => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
+
+    /// <summary>Makes a call fail once, after <paramref name="after"/> good ones.</summary>
+    public void FailNext(string call, int code, int after = 0)
+    {
+        fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(call + "\0"))
+            ((delegate* unmanaged<byte*, int, int, void>)NativeLibrary.GetExport(library, "emuFailNext"))(name, code, after);
+    }
+
+    /// <summary>Forgets a broken kernel, which leaves a real context unusable.</summary>
+    public void Forgive() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(library, "emuForgive"))();
+}
