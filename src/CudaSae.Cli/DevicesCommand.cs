@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.Intrinsics;
-using Spectre.Console;
+using CudaSae.Backends;
+using CudaSae.Devices;
 
 namespace CudaSae.Cli;
 
@@ -12,10 +13,26 @@ static class DevicesCommand
         var command = new Command("devices", "List what this machine can train on.");
         command.SetAction(_ =>
         {
+            var count = CudaDevice.Count(out var why);
+            if (count == 0) Console.WriteLine($"cuda      none: {why}");
+            for (var ordinal = 0; ordinal < count; ordinal++) Describe($"cuda {ordinal}", CudaDevice.Open(ordinal));
+            if (!KernelModules.Embedded) Console.WriteLine($"kernels   {KernelModules.HowToEmbed}");
+            if (Emulator.FindLibrary() is { } library) Describe("emulator", CudaDevice.OpenEmulator(library));
+            else Console.WriteLine("emulator  not built: build/emulator.sh makes it, with g++");
             var vectors = Vector512.IsHardwareAccelerated ? "512" : Vector256.IsHardwareAccelerated ? "256" : "128";
-            AnsiConsole.MarkupLineInterpolated($"cpu       {Environment.ProcessorCount} threads, {vectors}-bit vectors, {Backends.MemoryPlan.Format(Backends.HostMemory.AvailableBytes())} available");
+            Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {vectors}-bit vectors, {MemoryPlan.Format(HostMemory.AvailableBytes())} available");
             return 0;
         });
         return command;
+    }
+
+    static void Describe(string name, CudaDevice device)
+    {
+        using (device)
+        {
+            var info = device.Info;
+            Console.WriteLine($"{name,-9} {info.Name}, compute capability {info.Major}.{info.Minor}, {info.Multiprocessors} multiprocessors, "
+                + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver {info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
+        }
     }
 }

@@ -1,5 +1,11 @@
 using System.CommandLine;
+using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Backends.Kernels;
+using CudaSae.Data;
+using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
 using CudaSae.Verification;
 using Spectre.Console;
 
@@ -10,23 +16,41 @@ static class VerifyCommand
 {
     public static Command Create()
     {
-        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.");
-        command.SetAction(_ =>
+        var backend = Settings.New("--backend", "auto for all that are here; or cuda, cpu, emulator", BackendKind.Auto);
+        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend };
+        command.SetAction(parsed =>
         {
-            var bad = 0;
-            var table = new Table().AddColumns("target", "case", "worst quantity").AddColumn(new TableColumn("difference").RightAligned()).AddColumn(new TableColumn("allowed").RightAligned()).AddColumn("");
-            var verifier = new Verifier((spec, config, type) => new CpuBackend(spec, config, type), Rounding.None);
-            foreach (var c in VerifyCase.All)
-            {
-                var results = verifier.Run(c);
-                bad += results.Count(r => !r.Passed);
-                var worst = results.OrderByDescending(r => double.IsNaN(r.Difference) ? double.PositiveInfinity : r.Difference / r.Tolerance).First();
-                table.AddRow("cpu", c.Name, worst.Quantity, $"{worst.Difference:0.0e+0}", $"{worst.Tolerance:0.0e+0}", worst.Passed ? "ok" : "MISMATCH");
-            }
-            AnsiConsole.Write(table);
+            var bad = Targets(parsed.GetValue(backend)).Sum(target => Verify(target.Name, target.Create, target.Rounding));
             Console.WriteLine(bad == 0 ? "all equal within rounding" : $"{bad} quantities differ");
             return bad == 0 ? 0 : 1;
         });
         return command;
+    }
+
+    static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding)> Targets(BackendKind kind)
+    {
+        if (kind is BackendKind.Auto or BackendKind.Cpu) yield return ("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None);
+        var library = Emulator.FindLibrary();
+        if (kind == BackendKind.Emulator && library is null) throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++");
+        if (kind is BackendKind.Auto or BackendKind.Emulator && library is not null)
+            yield return ("emulator", (spec, config, type) => new KernelBackend(CudaDevice.OpenEmulator(library), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+        if (kind == BackendKind.Cuda || kind == BackendKind.Auto && CudaDevice.Count(out _) > 0 && KernelModules.Embedded)
+            yield return ("cuda", (spec, config, type) => new KernelBackend(CudaDevice.Open(0), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+    }
+
+    static int Verify(string target, Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
+    {
+        var bad = 0;
+        var table = new Table().AddColumns("target", "case", "worst quantity").AddColumn(new TableColumn("difference").RightAligned()).AddColumn(new TableColumn("allowed").RightAligned()).AddColumn("");
+        var verifier = new Verifier(create, rounding);
+        foreach (var c in VerifyCase.All)
+        {
+            var results = verifier.Run(c);
+            bad += results.Count(r => !r.Passed);
+            var worst = results.OrderByDescending(r => double.IsNaN(r.Difference) ? double.PositiveInfinity : r.Difference / r.Tolerance).First();
+            table.AddRow(target, c.Name, worst.Quantity, $"{worst.Difference:0.0e+0}", $"{worst.Tolerance:0.0e+0}", worst.Passed ? "ok" : "MISMATCH");
+        }
+        AnsiConsole.Write(table);
+        return bad;
     }
 }

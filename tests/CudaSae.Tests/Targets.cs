@@ -1,6 +1,8 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Backends.Kernels;
 using CudaSae.Data;
+using CudaSae.Devices;
 using CudaSae.Model;
 using CudaSae.Training;
 using CudaSae.Verification;
@@ -8,19 +10,56 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Where a shared test body runs. A target that this machine lacks is skipped by name.</summary>
+/// <summary>Where a shared test body runs: the CPU backend, the kernels on the emulator under several schedules, the kernels on a GPU.
+/// What this machine lacks is left out, and announced once by TargetsTests.</summary>
 static class Targets
 {
-    public static readonly string[] Names = ["cpu", "cpu, one thread"];
+    static readonly string? emulatorLibrary = Emulator.FindLibrary();
 
-    public static void Require(string target) => Assert.SkipUnless(Names.Contains(target), $"target {target} is not on this machine");
+    public static string[] Names { get; } =
+    [
+        "cpu", "cpu, one thread",
+        .. emulatorLibrary is null ? (string[])[] : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121"],
+        .. HasGpu(out _) ? (string[])["cuda"] : [],
+    ];
+
+    public static bool HasEmulator => emulatorLibrary is not null;
+
+    public static bool HasGpu(out string why)
+    {
+        if (CudaDevice.Count(out why) == 0) return false;
+        why = KernelModules.Embedded ? "" : KernelModules.HowToEmbed;
+        return KernelModules.Embedded;
+    }
+
+    public static Emulator Emulator { get; } = emulatorLibrary is null ? null! : new(emulatorLibrary);
 
     public static Func<SaeSpec, TrainConfig, InputType, IBackend> Create(string target) => target switch
     {
         "cpu" => (spec, config, type) => new CpuBackend(spec, config, type, 2),
         "cpu, one thread" => (spec, config, type) => new CpuBackend(spec, config, type, 1),
-        _ => throw new ArgumentOutOfRangeException(nameof(target)),
+        "cuda" => (spec, config, type) => new KernelBackend(CudaDevice.Open(0), spec, config, type, ownsDevice: true),
+        _ => (spec, config, type) =>
+        {
+            Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
+            return new KernelBackend(OpenEmulator(), spec, config, type, ownsDevice: true);
+        },
     };
 
-    public static Rounding Rounding(string target) => Verification.Rounding.None;
+    public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
+
+    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Verification.Rounding.None : Verification.Rounding.BFloat16;
 }
+
+public class TargetsTests
+{
+    [Fact]
+    public void KernelsRunOnAGpu() => Assert.SkipUnless(Targets.HasGpu(out var why), $"the kernels were not run on a GPU: {why}");
+
+    [Fact]
+    public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");
+}
+
+/// <summary>The emulator is one per process: tests that use it take turns.</summary>
+[CollectionDefinition("emulator", DisableParallelization = true)]
+public class EmulatorTurns;

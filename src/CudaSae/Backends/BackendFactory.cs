@@ -1,42 +1,64 @@
 using CudaSae.Backends.Cpu;
+using CudaSae.Backends.Kernels;
 using CudaSae.Data;
+using CudaSae.Devices;
 using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Backends;
 
 /// <summary>Which backend a run uses.</summary>
-public enum BackendKind { Auto, Cuda, Cpu, Emulator }
+public enum BackendKind
+{
+    /// <summary>The GPU if its driver, a device and embedded kernels are here, else the CPU.</summary>
+    Auto,
+    Cuda,
+    Cpu,
+    /// <summary>The kernels on the emulated driver: for testing them, thousands of times slower than a GPU.</summary>
+    Emulator,
+}
 
 public static class BackendFactory
 {
-    /// <summary>Checks the memory plan, then makes the backend.</summary>
+    /// <summary>Prints and checks the memory plan, then makes the backend.</summary>
     /// <param name="plan">Called with the plan and with where it will be taken, before anything is allocated.</param>
     /// <param name="why">One sentence on the choice.</param>
+    /// <exception cref="SaeException">What was asked for is not here, or the plan does not fit.</exception>
     public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, out string why)
     {
         spec.Validate();
         config.Validate();
-        if (kind is BackendKind.Cuda or BackendKind.Emulator) throw new SaeException($"--backend {kind.ToString().ToLowerInvariant()} is not part of this build; use --backend cpu");
-        why = kind == BackendKind.Cpu ? "cpu was asked for" : "no CUDA backend in this build, so the CPU";
-        var cpu = CpuBackend.PlanFor(spec, config, inputType);
-        plan(cpu, "this machine's memory");
-        cpu.Require(HostMemory.AvailableBytes(), "this machine's memory");
-        return new CpuBackend(spec, config, inputType);
-    }
-}
-
-static class HostMemory
-{
-    /// <summary>Memory that can be taken without swapping.</summary>
-    public static long AvailableBytes()
-    {
+        why = kind == BackendKind.Auto ? "" : $"--backend {kind.ToString().ToLowerInvariant()}";
+        if (kind == BackendKind.Auto) kind = Choose(out why);
+        if (kind == BackendKind.Cpu)
+        {
+            var host = CpuBackend.PlanFor(spec, config, inputType);
+            plan(host, "this machine's memory");
+            host.Require(HostMemory.AvailableBytes(), "this machine's memory");
+            return new CpuBackend(spec, config, inputType);
+        }
+        var device = kind == BackendKind.Cuda ? CudaDevice.Open(0) : CudaDevice.OpenEmulator(Emulator.FindLibrary()
+            ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++"));
         try
         {
-            foreach (var line in File.ReadLines("/proc/meminfo"))
-                if (line.StartsWith("MemAvailable:", StringComparison.Ordinal)) return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
+            plan(KernelBackend.PlanFor(spec, config, inputType), device.Info.Name);
+            return new KernelBackend(device, spec, config, inputType, ownsDevice: true);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException) { }
-        return GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        catch
+        {
+            device.Dispose();
+            throw;
+        }
+    }
+
+    static BackendKind Choose(out string why)
+    {
+        if (CudaDevice.Count(out why) > 0 && KernelModules.Embedded)
+        {
+            why = "a GPU is here";
+            return BackendKind.Cuda;
+        }
+        if (why.Length == 0) why = KernelModules.HowToEmbed;
+        return BackendKind.Cpu;
     }
 }

@@ -13,7 +13,6 @@ public readonly record struct DeviceArray<T>(ulong Pointer, long Length) where T
 public sealed class DeviceArena : IDisposable
 {
     readonly IDevice? device;
-    readonly ulong start;
     long used;
 
     /// <summary>Counts only.</summary>
@@ -24,21 +23,26 @@ public sealed class DeviceArena : IDisposable
     {
         this.device = device;
         Capacity = plan.TotalBytes;
-        start = device.Allocate(Math.Max(256, Capacity));
+        Start = device.Allocate(Math.Max(256, Capacity));
     }
 
     public MemoryPlan Plan { get; } = new();
     public long Capacity { get; }
 
+    /// <summary>First byte of the allocation.</summary>
+    public ulong Start { get; }
+
+    /// <summary>A piece of the arena; the null pointer for none.</summary>
     public unsafe DeviceArray<T> Take<T>(string name, long length) where T : unmanaged
     {
+        if (length == 0) return default;
         var bytes = (length * sizeof(T) + 255) & ~255L;
         Plan.Add(name, bytes);
         if (device is not null && used + bytes > Capacity) throw new InvalidOperationException($"arena overrun at {name}: plan and use differ");
-        var pointer = start + (ulong)used;
+        var pointer = Start + (ulong)used;
         used += bytes;
         return new(pointer, length);
     }
 
-    public void Dispose() => device?.Free(start);
+    public void Dispose() => device?.Free(Start);
 }

@@ -34,6 +34,9 @@ sealed class KernelContext
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
 
+    /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is work.</summary>
+    public int Blocks(long items, int perBlock) => (int)Math.Clamp((items + perBlock - 1) / perBlock, 1, 2048);
+
     public void Launch<TParams>(string kernel, Launch shape, in TParams parameters) where TParams : unmanaged
     {
         if (!kernels.TryGetValue(kernel, out var function) || function.SharedBytes < shape.SharedBytes)

@@ -1,0 +1,94 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>The dense path: all pre-activations by cuBLAS in column chunks of bounded size, held against the sparse code on the host.
+/// For validation: it allocates and waits.</summary>
+public sealed unsafe partial class KernelBackend
+{
+    const long DenseScratchBytes = 256 << 20;
+
+    public DenseCheck CheckAgainstDense()
+    {
+        int B = Config.BatchRows, n = Spec.Latents, k = Spec.Active, ld = Buffers.Pitch;
+        var code = new SparseCode(B, k);
+        ReadCode(code);
+        var bias = new float[n];
+        GetVector(Buffers.BEnc.Pointer, bias);
+        var chunk = (int)Math.Clamp(DenseScratchBytes / (4L * B), 64, n);
+        var rows = new RowCheck[B];
+        for (var b = 0; b < B; b++) rows[b] = new() { Least = double.PositiveInfinity, Most = double.NegativeInfinity };
+        var scratch = device.Allocate(4L * B * chunk);
+        try
+        {
+            using var preActs = new Matrix(B, chunk);
+            for (var first = 0; first < n; first += chunk)
+            {
+                var columns = Math.Min(chunk, n - first);
+                device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, stream);
+                device.CopyToHost(preActs.Data, scratch, preActs.Bytes, stream);
+                device.Synchronize(stream);
+                for (var b = 0; b < B; b++) rows[b].Add(preActs[b], first, columns, bias, code, b);
+            }
+        }
+        finally
+        {
+            device.Free(scratch);
+        }
+        return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale), ReconstructionDifference(code), 8 * Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24));
+    }
+
+    struct RowCheck
+    {
+        public double Least, Most, Value, Scale;
+
+        public void Add(ReadOnlySpan<float> preActs, int first, int columns, float[] bias, SparseCode code, int b)
+        {
+            var kept = code.Index.AsSpan(b * code.Active, code.Active);
+            Scale = Math.Max(Scale, 1e-30);
+            for (var c = 0; c < columns; c++)
+            {
+                double a = (double)preActs[c] + bias[first + c];
+                Scale = Math.Max(Scale, Math.Abs(a));
+                var at = kept.BinarySearch(first + c);
+                if (at < 0) Most = Math.Max(Most, a);
+                else
+                {
+                    Least = Math.Min(Least, a);
+                    Value = Math.Max(Value, Math.Abs(code.Value[b * code.Active + at] - Math.Max(0, a)));
+                }
+            }
+        }
+    }
+
+    /// <summary>x̂ from the code in double on the host against the device's, worst row.</summary>
+    double ReconstructionDifference(SparseCode code)
+    {
+        int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Pitch;
+        var (xhat, row, bias) = (new float[B * d], new ushort[ld], new float[d]);
+        ReadReconstruction(xhat);
+        GetVector(Buffers.BDec.Pointer, bias);
+        var expected = new double[B * d];
+        for (var e = 0; e < code.Value.Length; e++)
+        {
+            if (!(code.Value[e] > 0)) continue;
+            fixed (ushort* p = row) device.CopyToHost(p, Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), 2L * ld, stream);
+            device.Synchronize(stream);
+            for (var i = 0; i < d; i++) expected[e / code.Active * d + i] += code.Value[e] * (double)SplitFloat.Join(row[i], 0);
+        }
+        double worst = 0;
+        for (var b = 0; b < B; b++)
+        {
+            double difference = 0, norm = 1e-30;
+            for (var i = 0; i < d; i++)
+            {
+                var x = expected[b * d + i] + bias[i];
+                difference += Math.Pow(xhat[b * d + i] - x, 2);
+                norm += x * x;
+            }
+            worst = Math.Max(worst, Math.Sqrt(difference / norm));
+        }
+        return worst;
+    }
+}

@@ -1,0 +1,175 @@
+using System.Runtime.InteropServices;
+using CudaSae.Data;
+using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the input's copy is
+/// recorded as one graph and replayed.</summary>
+public sealed unsafe partial class KernelBackend : IBackend
+{
+    readonly IDevice device;
+    readonly bool ownsDevice;
+    readonly nint stream, copyStream, sumsReady;
+    readonly nint[] copied, taken;
+    readonly void*[] slots = new void*[2];
+    readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
+    readonly nint[] scalarsRead;
+    readonly StepSums* sums;
+    readonly DeviceArena arena;
+    readonly Phases phases;
+    nint graph;
+    long steps;
+
+    const int Ring = 4;
+
+    sealed class Phases
+    {
+        public Phases(KernelContext context)
+        {
+            Context = context;
+            Prepare = new(context);
+            Encode = new(context);
+            Decode = new(context);
+            Backward = new(context);
+            Optimize = new(context, Backward, Decode);
+            Latents = new(context);
+            Aux = context.Spec.Aux is null ? null : new(context, Decode);
+        }
+
+        public KernelContext Context { get; }
+        public PreparePhase Prepare { get; }
+        public EncodePhase Encode { get; }
+        public DecodePhase Decode { get; }
+        public AuxPhase? Aux { get; }
+        public BackwardPhase Backward { get; }
+        public OptimizePhase Optimize { get; }
+        public LatentsPhase Latents { get; }
+    }
+
+    /// <param name="ownsDevice">Whether the device is disposed with the backend.</param>
+    /// <exception cref="SaeException">The plan does not fit the device.</exception>
+    public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false)
+    {
+        (this.device, this.ownsDevice, Spec, Config) = (device, ownsDevice, spec, config);
+        var plan = PlanFor(spec, config, inputType);
+        plan.Require(device.FreeBytes(), device.Info.Name);
+        stream = device.CreateStream();
+        copyStream = device.CreateStream();
+        arena = new(device, plan);
+        device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
+        phases = new(new(device, stream, arena, spec, config, inputType));
+        copied = [device.CreateEvent(), device.CreateEvent()];
+        taken = [device.CreateEvent(), device.CreateEvent()];
+        sumsReady = device.CreateEvent();
+        scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
+        for (var slot = 0; slot < 2; slot++) slots[slot] = device.AllocatePinned(SlotBytes);
+        scalarRing = (StepScalars*)device.AllocatePinned(Ring * sizeof(StepScalars));
+        sums = (StepSums*)device.AllocatePinned(sizeof(StepSums));
+        *sums = default;
+        device.Synchronize(stream);
+    }
+
+    /// <summary>The device memory that a run takes, found without a device.</summary>
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType)
+    {
+        var counting = new DeviceArena();
+        _ = new Phases(new(null, 0, counting, spec, config, inputType));
+        return counting.Plan;
+    }
+
+    public SaeSpec Spec { get; }
+    public TrainConfig Config { get; }
+    public MemoryPlan Plan => arena.Plan;
+    public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands";
+
+    KernelContext Context => phases.Context;
+    StepBuffers Buffers => phases.Context.Buffers;
+    int SlotBytes => checked(Config.BatchRows * Spec.InputWidth * Context.InputType.Bytes());
+
+    public Span<byte> InputSlot(int slot) => new(slots[slot], SlotBytes);
+
+    public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
+
+    public void BeginStep(int slot, in StepScalars scalars)
+    {
+        var at = (int)(steps++ % Ring);
+        device.WaitOnHost(scalarsRead[at]);
+        scalarRing[at] = scalars;
+        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
+        device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
+        device.Record(copied[slot], copyStream);
+        device.Wait(stream, copied[slot]);
+        device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
+        device.Record(scalarsRead[at], stream);
+        phases.Prepare.Run(slot);
+        device.Record(taken[slot], stream);
+    }
+
+    public void EncodeSelect() => phases.Encode.Run();
+    public void DecodeLoss() => phases.Decode.Run();
+    public void AuxLoss() => phases.Aux?.Run();
+    public void Backward() => phases.Backward.Run();
+    public void Optimize() => phases.Optimize.Run();
+    public void TrackLatents() => phases.Latents.Run();
+
+    public void EndStep()
+    {
+        phases.Decode.FinishSums(phases.Encode.Overflows, phases.Aux?.Sums ?? default, phases.Optimize.GradientNorm);
+        device.CopyToHost(sums, Buffers.Sums.Pointer, sizeof(StepSums), stream);
+    }
+
+    public StepSums ReadSums()
+    {
+        device.Synchronize(stream);
+        return *sums;
+    }
+
+    public void ReadCode(SparseCode into)
+    {
+        if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
+        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
+        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
+        device.Synchronize(stream);
+    }
+
+    public void ReadReconstruction(Span<float> into)
+    {
+        int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Pitch;
+        using Matrix e = new(B, ld), x = new(B, ld);
+        device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, stream);
+        device.CopyToHost(x.Data, Buffers.X.Pointer, x.Bytes, stream);
+        device.Synchronize(stream);
+        for (var b = 0; b < B; b++)
+            for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
+    }
+
+    public bool BeginCapture()
+    {
+        device.BeginCapture(stream);
+        return true;
+    }
+
+    public void EndCapture() => graph = device.EndCapture(stream);
+
+    public void Replay(int slot, in StepScalars scalars)
+    {
+        BeginStep(slot, scalars);
+        device.LaunchGraph(graph, stream);
+    }
+
+    public void Dispose()
+    {
+        if (graph != 0) device.DestroyGraph(graph);
+        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead, sumsReady]) device.DestroyEvent(handle);
+        foreach (var slot in slots) device.FreePinned(slot);
+        device.FreePinned(scalarRing);
+        device.FreePinned(sums);
+        device.DestroyStream(copyStream);
+        device.DestroyStream(stream);
+        arena.Dispose();
+        if (ownsDevice) device.Dispose();
+    }
+}
