@@ -1,0 +1,106 @@
+using CudaSae.Backends.Kernels;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>The encode phase on kernels against sorting all pre-activations. Operands are small dyadic numbers, so that float32 sums
+/// are exact in any order and the selection must agree entry for entry.</summary>
+public class EncodeTests
+{
+    // A capacity of 64 gives several chunks of columns, and overflows, at sizes that the emulator runs quickly.
+    [Theory]
+    [InlineData(Shape.Random, 5, 40, 200, 7, 2048)]             // one chunk
+    [InlineData(Shape.Random, 5, 64, 512, 4, 64)]               // several
+    [InlineData(Shape.Random, 37, 100, 333, 5, 64)]             // nothing a multiple of anything
+    [InlineData(Shape.Random, 131, 64, 200, 3, 64)]             // two tiles of rows
+    [InlineData(Shape.Random, 9, 64, 512, 1, 64)]               // k = 1
+    [InlineData(Shape.Random, 4, 64, 512, 32, 64)]              // k is half of the capacity
+    [InlineData(Shape.Random, 9, 64, 100, 100, 2048)]           // k = n
+    [InlineData(Shape.Random, 3, 64, 512, 512, 2048)]           // the largest k
+    [InlineData(Shape.AllEqual, 9, 64, 512, 8, 64)]
+    [InlineData(Shape.AllEqual, 9, 64, 512, 8, 2048)]
+    [InlineData(Shape.Ascending, 9, 64, 512, 8, 64)]            // every column is a candidate: all rows overflow
+    [InlineData(Shape.Ascending, 2, 64, 1500, 100, 256)]        // and the fallback tightens in several parts
+    [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8, 64)]
+    [InlineData(Shape.TwoNumbers, 9, 64, 512, 8, 64)]           // fewer than k numbers in a row: the lowest NaN columns fill up
+    [InlineData(Shape.SignedZeros, 9, 64, 512, 8, 64)]
+    [InlineData(Shape.HugeRow, 9, 64, 512, 8, 64)]
+    [InlineData(Shape.SomeRowsAscending, 131, 64, 512, 8, 64)]  // overflow in some rows of both tiles
+    public void SelectsWhatSortingSelects(Shape shape, int rows, int width, int latents, int active, int capacity)
+    {
+        var problem = EncodeProblem.Make(shape, rows, width, latents, active);
+        var first = problem.Run(capacity, seed: 1);
+        problem.AssertExact(first);
+        if (shape == Shape.Ascending) Assert.Equal(rows, first.Overflows);
+        if (shape == Shape.SomeRowsAscending) Assert.Equal((rows + 4) / 5, first.Overflows);
+        if (shape is Shape.AllEqual or Shape.SignedZeros) Assert.Equal(0, first.Overflows);
+
+        foreach (var seed in Targets.HasGpu(out _) ? new[] { 2, EncodeProblem.Gpu } : [2])
+        {
+            var again = problem.Run(capacity, seed);
+            Assert.Equal(first.Index, again.Index);
+            Assert.Equal(first.Value.Select(BitConverter.SingleToInt32Bits), again.Value.Select(BitConverter.SingleToInt32Bits));
+        }
+    }
+
+    // The auxiliary loss: columns are slots of a list of latents whose length only the device knows.
+    [Theory]
+    [InlineData(128, 128, 100, 2048, true)]
+    [InlineData(128, 90, 100, 2048, false)]     // fewer columns than k
+    [InlineData(128, 0, 100, 2048, true)]       // none
+    [InlineData(512, 512, 8, 64, false)]
+    [InlineData(512, 300, 8, 64, true)]
+    [InlineData(512, 5, 8, 64, true)]           // fewer than k, and empty chunks after
+    public void SelectsAmongListedLatents(int columns, int count, int active, int capacity, bool relu)
+    {
+        var problem = EncodeProblem.Make(Shape.Random, rows: 9, width: 64, latents: 2 * columns, active) with
+        {
+            Columns = [.. Enumerable.Range(0, columns).Select(slot => (2 * slot + 7) % (2 * columns))], Count = count, Relu = relu,
+        };
+        problem.AssertExact(problem.Run(capacity, seed: 3));
+    }
+
+    [Theory]
+    [InlineData(Shape.Random, 35, 100, 333, 5)]
+    [InlineData(Shape.NanAndInfinity, 35, 64, 700, 5)]
+    [InlineData(Shape.Ascending, 3, 64, 700, 60)]
+    public void Float32ReferenceSelectsWhatSortingSelects(Shape shape, int rows, int width, int latents, int active)
+    {
+        var problem = EncodeProblem.Make(shape, rows, width, latents, active);
+        problem.AssertExact(problem.Run(capacity: 128, seed: 4, reference: true));
+    }
+
+    // bfloat16 operands are exact; what is left is the rounding of d + 1 float32 additions.
+    [Fact]
+    public void KeepsTheLargestWithinRounding()
+    {
+        var problem = EncodeProblem.Make(Shape.Gaussian, rows: 12, width: 128, latents: 512, active: 16);
+        problem.AssertWithin(problem.Run(capacity: 64, seed: 5), relative: 129 * Math.Pow(2, -23));
+        problem.AssertWithin(problem.Run(capacity: 2048, seed: 5), relative: 129 * Math.Pow(2, -23));
+        problem.AssertWithin(problem.Run(capacity: 256, seed: 5, reference: true), relative: 129 * Math.Pow(2, -23));
+    }
+
+    [Fact]
+    public void ChunksGrowFromWhatFitsToAllColumns()
+    {
+        foreach (var columns in new[] { 1, 100, 2048, 2049, 2500, 24576, 131072, 1 << 26 })
+            foreach (var active in new[] { 1, 32, 64, 500, 512 })
+                foreach (var capacity in new[] { 1024, 2048 })
+                {
+                    if (columns > capacity && 2 * active > capacity) continue;
+                    var ends = EncodePhase.ChunkEnds(columns, active, capacity);
+                    Assert.Equal(columns, ends[^1]);
+                    Assert.True(ends[0] <= capacity && ends[0] >= Math.Min(active, columns), "the first chunk is kept whole and holds k");
+                    for (var i = 1; i < ends.Length; i++)
+                    {
+                        Assert.True(ends[i] > ends[i - 1]);
+                        Assert.True(active * (double)ends[i] / ends[i - 1] <= 0.75 * capacity || ends[i] <= 1.3 * ends[i - 1], "expected candidates leave room");
+                    }
+                }
+        Assert.Equal([1024, 5120, 24576], EncodePhase.ChunkEnds(24576, 32, 2048));
+    }
+
+    [Fact]
+    public void RefusesACapacityThatKFills() =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => EncodeProblem.Make(Shape.Random, 4, 64, 512, 33).Run(capacity: 64, seed: 1));
+}
