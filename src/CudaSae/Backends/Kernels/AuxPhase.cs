@@ -15,7 +15,7 @@ sealed class AuxPhase
     readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
     readonly int window, active;
 
-    public AuxPhase(KernelContext context, DecodePhase decode)
+    public AuxPhase(KernelContext context, EncodePhase main, DecodePhase decode)
     {
         (this.context, this.decode) = (context, decode);
         var (arena, aux, buffers) = (context.Arena, context.Spec.Aux!, context.Buffers);
@@ -33,7 +33,7 @@ sealed class AuxPhase
         encode = new(context, new()
         {
             Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows, ColumnCount = buffers.AuxCount, Index = index, Value = value,
-        });
+        }, lender: main);
     }
 
     /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖².</summary>

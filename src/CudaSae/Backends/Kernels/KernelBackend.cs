@@ -36,7 +36,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             Backward = new(context);
             Optimize = new(context, Backward, Decode);
             Latents = new(context);
-            Aux = context.Spec.Aux is null ? null : new(context, Decode);
+            Aux = context.Spec.Aux is null ? null : new(context, Encode, Decode);
         }
 
         public KernelContext Context { get; }

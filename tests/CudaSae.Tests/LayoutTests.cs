@@ -1,0 +1,75 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.RegularExpressions;
+using CudaSae.Devices;
+using CudaSae.Training;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>kernels/params.h, as g++ lays it out, against its C# mirrors: sizes, and the offset of every field.</summary>
+public partial class LayoutTests
+{
+    [GeneratedRegex(@"struct (\w+) \{(.*?)\n\};", RegexOptions.Singleline)]
+    private static partial Regex Structs();
+
+    [GeneratedRegex(@"\b(\w+)(?:\[\d+\])?\s*(?=[,;])")]
+    private static partial Regex Names();
+
+    [Fact]
+    public void MirrorsHaveTheCompilersOffsets()
+    {
+        var header = File.ReadAllText(Path.Combine(Repository.Root, "kernels", "params.h"));
+        var structs = Structs().Matches(header).ToDictionary(m => m.Groups[1].Value, m => Fields(m.Groups[2].Value));
+        Assert.True(structs.Count >= 15, $"only {structs.Count} structs were found in params.h");
+        var offsets = Compile(structs);
+        foreach (var (name, fields) in structs)
+        {
+            var mirror = new[] { typeof(DeviceInfo).Assembly }.SelectMany(a => a.GetTypes()).SingleOrDefault(t => t.Name == name);
+            Assert.True(mirror is not null, $"{name} has no mirror in C#");
+            Assert.True(offsets[name] == Size(mirror), $"{name} has {offsets[name]} bytes, its mirror {Size(mirror)}");
+            foreach (var field in fields.Where(f => f != "reserved"))
+            {
+                var pascal = string.Concat(field.Split('_').Select(w => char.ToUpperInvariant(w[0]) + w[1..]));
+                Assert.True(mirror.GetField(pascal) is not null, $"{name}.{field} has no field {pascal} in C#");
+                Assert.Equal((name, field, offsets[$"{name}.{field}"]), (name, field, (int)Marshal.OffsetOf(mirror, pascal)));
+            }
+        }
+    }
+
+    static int Size(Type type) => Marshal.SizeOf(type);
+
+    static string[] Fields(string body) =>
+        [.. body.Split('\n').Select(line => Regex.Replace(line, "//.*", "")).SelectMany(line => Names().Matches(line).Select(m => m.Groups[1].Value))];
+
+    static Dictionary<string, int> Compile(Dictionary<string, string[]> structs)
+    {
+        var source = new StringBuilder("#include \"params.h\"\n#include <cstddef>\n#include <cstdio>\nint main() {\n");
+        foreach (var (name, fields) in structs)
+        {
+            source.AppendLine($"printf(\"{name} %zu\\n\", sizeof({name}));");
+            foreach (var field in fields) source.AppendLine($"printf(\"{name}.{field} %zu\\n\", offsetof({name}, {field}));");
+        }
+        source.AppendLine("}");
+        var folder = Directory.CreateTempSubdirectory("layout");
+        try
+        {
+            File.WriteAllText(Path.Combine(folder.FullName, "layout.cpp"), source.ToString());
+            try { Run("g++", $"-std=c++17 -I {Path.Combine(Repository.Root, "kernels")} -o {folder.FullName}/layout {folder.FullName}/layout.cpp"); }
+            catch (System.ComponentModel.Win32Exception) { Assert.Skip("g++ is not on this machine: params.h was not compiled"); }
+            return Run($"{folder.FullName}/layout", "").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Split(' ')).ToDictionary(p => p[0], p => int.Parse(p[1]));
+        }
+        finally { folder.Delete(recursive: true); }
+    }
+
+    static string Run(string program, string arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var (output, error) = (process.StandardOutput.ReadToEnd(), process.StandardError.ReadToEnd());
+        process.WaitForExit();
+        Assert.True(process.ExitCode == 0, error);
+        return output;
+    }
+}

@@ -1,0 +1,148 @@
+using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Training;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+public class TrainerTests
+{
+    sealed class Quiet : ITrainingObserver
+    {
+        public List<StepMetrics> Reports { get; } = [];
+        public void Report(StepMetrics metrics) => Reports.Add(metrics);
+        public void Saved(string path) { }
+    }
+
+    static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
+    static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, EmaDecay = 0.9f };
+
+    static string Data(TemporaryFolder folder, int rows = 200, Action<float[]>? change = null)
+    {
+        var random = new Random(5);
+        var values = new float[rows * 24];
+        for (var i = 0; i < values.Length; i++) values[i] = (float)(random.NextDouble() - 0.5);
+        change?.Invoke(values);
+        using var stream = File.Create(folder["x.npy"]);
+        stream.Write(NpyFile.MakeHeader("<f4", rows, 24));
+        foreach (var v in values) stream.Write(BitConverter.GetBytes(v));
+        return folder["x.npy"];
+    }
+
+    static byte[][] Train(ActivationSource source, TrainConfig config, string? run, int stopAfter = int.MaxValue, bool resume = false, Quiet? quiet = null)
+    {
+        using var backend = new CpuBackend(Spec, config, source.Type);
+        var statistics = new DataStatistics(source, source.Rows, config.Seed);
+        var scale = DataScale.Of(statistics, config);
+        var from = default(CheckpointPosition);
+        if (resume) from = Checkpoint.Restore(run!, backend, Schedules.DeadAfterSteps(Spec, config));
+        else
+        {
+            using var parameters = new SaeParameters(Spec);
+            Initialization.Fill(parameters, config, statistics, scale);
+            backend.SetParameters(parameters);
+        }
+        using var stop = new CancellationTokenSource();
+        ITrainingObserver observer = quiet is null ? new Stopping(stop, stopAfter) : quiet;
+        new Trainer(backend, source, source.Rows, scale, run, observer).Run(from, stop.Token);
+        return [.. backend.State.Select(array =>
+        {
+            var bytes = new byte[array.Bytes];
+            backend.ReadState(array, 0, bytes);
+            return bytes;
+        })];
+    }
+
+    sealed class Stopping(CancellationTokenSource source, int after) : ITrainingObserver
+    {
+        public void Report(StepMetrics metrics)
+        {
+            if (metrics.Step >= after) source.Cancel();
+        }
+
+        public void Saved(string path) { }
+    }
+
+    [Fact]
+    public void ResumedRunEqualsTheUninterruptedOneBitForBit()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = ActivationSource.Open([Data(folder)]);
+        var whole = Train(source, Config, null);
+        Train(source, Config, folder["run"], stopAfter: 17);
+        var resumed = Train(source, Config, folder["run"], resume: true);
+        Assert.Equal(whole.Length, resumed.Length);
+        for (var i = 0; i < whole.Length; i++) Assert.True(whole[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+    }
+
+    [Fact]
+    public void TwoRunsAreBitwiseEqualAndAnotherSeedIsNot()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = ActivationSource.Open([Data(folder)]);
+        var (first, second, other) = (Train(source, Config, null), Train(source, Config, null), Train(source, Config with { Seed = 2 }, null));
+        Assert.True(first[0].AsSpan().SequenceEqual(second[0]));
+        Assert.False(first[0].AsSpan().SequenceEqual(other[0]));
+    }
+
+    [Fact]
+    public void LossFalls()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = ActivationSource.Open([Data(folder)]);
+        var quiet = new Quiet();
+        Train(source, Config with { Vectors = 16 * 200 }, null, quiet: quiet);
+        Assert.True(quiet.Reports[^1].Fvu < 0.8 * quiet.Reports[0].Fvu, $"{quiet.Reports[0].Fvu} → {quiet.Reports[^1].Fvu}");
+    }
+
+    [Fact]
+    public void NaNRowStopsWithItsPlaceOrIsLeftOut()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = ActivationSource.Open([Data(folder, change: values => values[24 * 7 + 3] = float.NaN)]);
+        var message = Assert.Throws<SaeException>(() => Train(source, Config, null)).Message;
+        Assert.Contains("row 7", message);
+        Train(source, Config with { NonFinite = NonFiniteRows.Skip }, null);
+    }
+
+    [Fact]
+    public void LearningRateRisesStaysAndFalls()
+    {
+        var config = new TrainConfig { BatchRows = 1, Vectors = 100, LearningRate = 1, WarmupFraction = 0.1f, DecayFraction = 0.5f };
+        Assert.Equal(0.05, Schedules.LearningRate(config, 1), 1e-6);
+        Assert.Equal(1, Schedules.LearningRate(config, 30), 1e-6);
+        Assert.Equal(0.01, Schedules.LearningRate(config, 100), 1e-6);
+        Assert.True(Schedules.LearningRate(config, 60) > Schedules.LearningRate(config, 90));
+    }
+
+    [Fact]
+    public void FoldedSaeTakesRawInput()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = ActivationSource.Open([Data(folder)]);
+        var config = Config with { Vectors = 16 * 60 };
+        using var backend = new CpuBackend(Spec, config, source.Type);
+        var statistics = new DataStatistics(source, source.Rows, 1);
+        var scale = DataScale.Of(statistics, config);
+        using var parameters = new SaeParameters(Spec);
+        Initialization.Fill(parameters, config, statistics, scale);
+        backend.SetParameters(parameters);
+        new Trainer(backend, source, source.Rows, scale, null, new Quiet()).Run(default, CancellationToken.None);
+        var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
+        backend.GetParameters(parameters);
+        SaeFile.Save(folder["sae"], Spec, parameters, scale.InputScale);
+
+        var (spec, loaded) = SaeFile.Load(folder["sae"]);
+        using var raw = new CpuBackend(spec, config, source.Type);
+        raw.SetParameters(loaded);
+        var folded = Evaluator.Run(raw, source, 0, source.Rows, new(1, 1));
+        Assert.NotEqual(1, scale.InputScale, 0.5);
+        Assert.Equal(scaled.Fvu, folded.Fvu, 1e-5);
+        Assert.Equal(scaled.L0, folded.L0, 1e-2);
+        loaded.Dispose();
+    }
+}
