@@ -32,11 +32,15 @@ public static class BackendFactory
         if (kind == BackendKind.Auto) kind = Choose(out why);
         if (kind == BackendKind.Cpu)
         {
-            var host = CpuBackend.PlanFor(spec, config, inputType);
-            plan(host, "this machine's memory");
-            host.Require(HostMemory.AvailableBytes(), "this machine's memory");
+            var plans = CpuBackend.PlanFor(spec, config, inputType);
+            plans.Add(HostCopy, HostCopyBytes(spec));
+            plan(plans, Host);
+            plans.Require(HostMemory.AvailableBytes(), Host);
             return new CpuBackend(spec, config, inputType);
         }
+        var copy = new MemoryPlan();
+        copy.Add(HostCopy, HostCopyBytes(spec));
+        copy.Require(HostMemory.AvailableBytes(), Host);
         var device = kind == BackendKind.Cuda ? CudaDevice.Open(0) : CudaDevice.OpenEmulator(Emulator.FindLibrary()
             ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++"));
         try
@@ -50,6 +54,10 @@ public static class BackendFactory
             throw;
         }
     }
+
+    const string Host = "this machine's memory", HostCopy = "weights in float32, to start from and to save";
+
+    static long HostCopyBytes(SaeSpec spec) => 2L * spec.Latents * spec.InputWidth * sizeof(float);
 
     static BackendKind Choose(out string why)
     {

@@ -1,0 +1,81 @@
+using System.Diagnostics;
+using CudaSae.Data;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>The program as a user runs it: bad input is one line on stderr and exit code 2.</summary>
+public class CliTests
+{
+    static (int Code, string Output, string Error) Run(params string[] arguments)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "CudaSae.Cli.dll"));
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        var error = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output, error.Result);
+    }
+
+    static string Data(TemporaryFolder folder, int rows = 300, int width = 16)
+    {
+        var random = new Random(1);
+        var path = folder[$"x{width}.npy"];
+        using var stream = File.Create(path);
+        stream.Write(NpyFile.MakeHeader("<f4", rows, width));
+        for (var i = 0; i < rows * width; i++) stream.Write(BitConverter.GetBytes((float)random.NextDouble()));
+        return path;
+    }
+
+    [Fact]
+    public void TrainEvalAndResume()
+    {
+        using var folder = new TemporaryFolder();
+        var data = Data(folder);
+        string[] small = ["--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu"];
+        var (code, output, error) = Run(["train", data, "--out", folder["run"], .. small]);
+        Assert.True(code == 0, error);
+        Assert.Contains("FVU", output);
+        foreach (var file in new[] { "cfg.json", "sae_weights.safetensors", "train.json", "metrics.jsonl", "metrics.csv" }) Assert.True(File.Exists(Path.Combine(folder["run"], file)), file);
+        Assert.Equal(0, Run("eval", folder["run"]).Code);
+        AssertRefused("cannot be changed", "train", "--resume", folder["run"], "--k", "5");
+        AssertRefused("already holds a run", ["train", data, "--out", folder["run"], .. small]);
+        File.WriteAllBytes(folder["run/sae_weights.safetensors"], File.ReadAllBytes(folder["run/sae_weights.safetensors"])[..1000]);
+        AssertRefused("truncated|tail|claims", "eval", folder["run"]);
+    }
+
+    [Fact]
+    public void WhatCannotWorkIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        var data = Data(folder);
+        AssertRefused("K = 99", "train", data, "--latents", "64", "--k", "99", "--out", folder["a"]);
+        AssertRefused("does not exist", "train", folder["none.npy"]);
+        AssertRefused("neither", "train", Path.Combine(Repository.Root, "README.md"));
+        AssertRefused("Lazy", "train", data, "--lazy", "--out", folder["b"]);
+        AssertRefused("nonsense", "train", data, "--nonsense", "1");
+        AssertRefused("no run|cfg.json", "eval", folder["none"]);
+        AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"], "--backend", "cpu");
+        AssertRefused("cannot write", "train", data, "--out", "/proc/nowhere", "--latents", "64", "--k", "4");
+        if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "cuda", "--out", folder["d"]);
+        Assert.False(Directory.Exists(folder["a"]));
+    }
+
+    [Fact]
+    public void VerifyAndDevicesAnswer()
+    {
+        Assert.Contains("cpu", Run("devices").Output);
+        var (code, output, error) = Run("verify", "--backend", "cpu");
+        Assert.True(code == 0, error);
+        Assert.Contains("all equal within rounding", output);
+    }
+
+    static void AssertRefused(string expected, params string[] arguments)
+    {
+        var (code, _, error) = Run(arguments);
+        Assert.Equal((2, 1), (code, error.Trim().Split('\n').Length));
+        Assert.Matches(expected, error);
+    }
+}

@@ -1,0 +1,109 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Cpu;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+public class CpuBackendTests
+{
+    /// <summary>The whole verifier again in a process whose instruction sets are switched off; .NET reads the switches at start.</summary>
+    [Theory]
+    [InlineData("DOTNET_EnableAVX512", "256-bit")]
+    [InlineData("DOTNET_EnableAVX2", "128-bit|256-bit")]
+    [InlineData("DOTNET_EnableHWIntrinsic", "128-bit")]
+    public void NarrowerVectorsGiveTheSame(string knob, string expected)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in new[] { Path.Combine(AppContext.BaseDirectory, "CudaSae.Cli.dll"), "verify", "--backend", "cpu" }) start.ArgumentList.Add(argument);
+        start.Environment[knob] = "0";
+        if (knob == "DOTNET_EnableAVX512") start.Environment["DOTNET_EnableAVX512F"] = "0";
+        using var process = Process.Start(start)!;
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.True(process.ExitCode == 0, output + process.StandardError.ReadToEnd());
+        using var devices = Process.Start(new ProcessStartInfo(start.FileName, [start.ArgumentList[0], "devices"]) { RedirectStandardOutput = true, Environment = { [knob] = "0", ["DOTNET_EnableAVX512F"] = knob.EndsWith("512", StringComparison.Ordinal) ? "0" : null } })!;
+        Assert.Matches(expected, devices.StandardOutput.ReadToEnd());
+    }
+
+    [Fact]
+    public void StepsAllocateNothing()
+    {
+        var problem = new SmallProblem(rows: 100, width: 64, latents: 256, active: 8, new AuxLoss(16, 0.1f, 100));
+        using var backend = new CpuBackend(problem.Spec, problem.Config, InputType.Float32, 2);
+        backend.SetParameters(problem.Parameters);
+        var step = new SaeStep(backend);
+        MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
+        for (uint t = 1; t <= 5; t++) step.Run(0, problem.Scalars(t));
+        var before = GC.GetTotalAllocatedBytes(precise: true);
+        for (uint t = 6; t <= 25; t++) step.Run(0, problem.Scalars(t));
+        Assert.InRange(GC.GetTotalAllocatedBytes(precise: true) - before, 0, 2000);     // other threads of the test host allocate now and then
+    }
+
+    [Fact]
+    public void ThreadsDoNotChangeABit()
+    {
+        var (one, three) = (Weights(1), Weights(3));
+        Assert.True(one.AsSpan().SequenceEqual(three));
+
+        static float[] Weights(int threads)
+        {
+            var problem = new SmallProblem(rows: 130, width: 40, latents: 200, active: 7, new AuxLoss(16, 0.1f, 130));
+            using var backend = new CpuBackend(problem.Spec, problem.Config, InputType.Float32, threads);
+            backend.SetParameters(problem.Parameters);
+            var step = new SaeStep(backend);
+            for (uint t = 1; t <= 10; t++)
+            {
+                MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
+                step.Run(0, problem.Scalars(t));
+            }
+            backend.GetParameters(problem.Parameters);
+            return [.. Enumerable.Range(0, 200).SelectMany(f => problem.Parameters.WDec[f].ToArray().Concat(problem.Parameters.WEnc[f].ToArray()))];
+        }
+    }
+
+    public static TheoryData<string> Rows => ["equal", "nan", "infinite", "zeros of both signs", "ascending", "huge"];
+
+    /// <summary>Selection where rounding cannot help: pre-activations are set through b_enc, with WEnc = 0.</summary>
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void SelectionIsExact(string kind)
+    {
+        foreach (var (n, k) in new[] { (500, 1), (500, 20), (131, 131), (40, 7) })
+        {
+            var spec = new SaeSpec { InputWidth = 8, Latents = n, Selection = new Selection.TopK(k) };
+            using var backend = new CpuBackend(spec, new() { BatchRows = 3, Vectors = 3 }, InputType.Float32, 2);
+            using var parameters = new SaeParameters(spec);
+            for (var f = 0; f < n; f++)
+                parameters.BEnc[f] = kind switch
+                {
+                    "equal" => 1,
+                    "nan" => f % 3 == 0 ? float.NaN : f % 7,
+                    "infinite" => f % 5 == 0 ? float.PositiveInfinity : f % 5 == 1 ? float.NegativeInfinity : f,
+                    "zeros of both signs" => f % 2 == 0 ? 0f : -0f,
+                    "ascending" => f,
+                    _ => f == 17 ? 1e38f : -f,
+                };
+            backend.SetParameters(parameters);
+            backend.InputSlot(0).Clear();
+            backend.BeginStep(0, new() { Step = 1, InputScale = 1 });
+            backend.EncodeSelect();
+            var code = new SparseCode(3, k);
+            backend.ReadCode(code);
+            var expected = Reference.Largest(Array.ConvertAll(parameters.BEnc, b => (double)b), k);
+            for (var b = 0; b < 3; b++)
+            {
+                Assert.Equal(expected, code.Index[(b * k)..((b + 1) * k)]);
+                for (var j = 0; j < k; j++)
+                {
+                    var a = parameters.BEnc[expected[j]];
+                    Assert.Equal(a > 0 ? a : 0, code.Value[b * k + j]);
+                }
+            }
+        }
+    }
+}
