@@ -60,6 +60,6 @@ public class TargetsTests
     public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");
 }
 
-/// <summary>The emulator is one per process: tests that use it take turns.</summary>
-[CollectionDefinition("emulator", DisableParallelization = true)]
-public class EmulatorTurns;
+/// <summary>Tests that take turns: those on the emulator, which is one per process, and those that measure the process.</summary>
+[CollectionDefinition("alone", DisableParallelization = true)]
+public class Alone;

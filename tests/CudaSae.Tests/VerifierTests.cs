@@ -4,7 +4,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Every target against the reference, by the body that <c>cudasae verify</c> runs.</summary>
-[Collection("emulator")]
+[Collection("alone")]
 public class VerifierTests
 {
     public static TheoryData<string, string> Cases()
