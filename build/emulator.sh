@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds the emulated CUDA driver with all kernels in it, incrementally: one object a source, all anew when a header is newer.
-#   emulator.sh [--asan] [--kernels FOLDER] [OUT]      default: kernels/*.cu into artifacts/emulator/libcudasae_emulator.so
+#   emulator.sh [--asan | --races] [--kernels FOLDER] [OUT]      default: kernels/*.cu into artifacts/emulator/libcudasae_emulator.so
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
-kernels=kernels variant=plain
+kernels=kernels variant=plain instrument=()
 while [ $# -gt 0 ]; do
     case $1 in
         --asan) variant=asan; flags+=(-fsanitize=address,undefined -fno-omit-frame-pointer); shift ;;
+        --races) variant=races; flags+=(-DEMU_RACES); instrument=(-fsanitize=thread -O1); shift ;;
         --kernels) kernels=$2; shift 2 ;;
         *) break ;;
     esac
@@ -21,7 +22,9 @@ for source in kernels/emulator/*.cpp "$kernels"/*.cu; do
     [ -e "$source" ] || continue
     object=$objects/$(basename "$source").o; all+=("$object")
     if [ "$object" -nt "$source" ] && [ "$object" -nt "$newest" ]; then continue; fi
-    g++ "${flags[@]}" -x c++ -c "$source" -o "$object.tmp" && mv "$object.tmp" "$object"
+    # The emulator itself is not watched, only the kernels.
+    case $source in *.cu) watch=("${instrument[@]}") ;; *) watch=() ;; esac
+    g++ "${flags[@]}" "${watch[@]}" -x c++ -c "$source" -o "$object.tmp" && mv "$object.tmp" "$object"
     made=$((made + 1))
 done
 if [ "$made" -gt 0 ] || [ ! -e "$out" ]; then

@@ -68,15 +68,18 @@ template <typename A, typename B> auto min(A a, B b) { using C = std::common_typ
 template <typename A, typename B> auto max(A a, B b) { using C = std::common_type_t<A, B>; return C(a) > C(b) ? C(a) : C(b); }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Not for the race detector: an atomic access races with nobody.
+#define EMU_ATOMIC [[gnu::noinline, gnu::no_sanitize("thread")]]
+
 // atomics: integers only. A float sum by atomics depends on the schedule and is not offered.
 
-template <typename T> requires std::is_integral_v<T> T atomicAdd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old + v); return old; }
-template <typename T> requires std::is_integral_v<T> T atomicMax(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::max(old, v); return old; }
-template <typename T> requires std::is_integral_v<T> T atomicMin(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::min(old, v); return old; }
-template <typename T> requires std::is_integral_v<T> T atomicOr(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old | v); return old; }
-template <typename T> requires std::is_integral_v<T> T atomicAnd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old & v); return old; }
-template <typename T> requires std::is_integral_v<T> T atomicExch(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = v; return old; }
-template <typename T> requires std::is_integral_v<T> T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAdd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old + v); return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMax(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::max(old, v); return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMin(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::min(old, v); return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicOr(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old | v); return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAnd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old & v); return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicExch(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = v; return old; }
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
     emu::atomic(p, sizeof(T));
     T old = *p;
     if (old == expected) *p = v;

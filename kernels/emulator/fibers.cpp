@@ -250,6 +250,10 @@ void fail(const char* rule, ...) {
 const char* report() { return report_text.c_str(); }
 void set_report(const char* text) { report_text = text; failed = true; }
 
+bool on_stack(const void* p) {
+    return p >= stacks() && p < stacks() + MaxThreads * (StackBytes + GuardBytes);
+}
+
 void barrier(Site site) {
     current->waits_for = "__syncthreads";
     current->waits_at = site;

@@ -8,6 +8,7 @@ namespace emu {
 namespace {
 
 void finish(PendingCopy& copy) {
+    if (copy.bytes >= 0) shared_write(copy.to, 16, nullptr);
     if (copy.bytes > 0) memcpy(copy.to, copy.from, 16);
     else if (copy.bytes == 0) memset(copy.to, 0, 16);
     copy.bytes = -1;
@@ -22,7 +23,7 @@ void copy_async(Site site, void* to, const void* from, int bytes) {
     if (!in_shared(to) || !in_shared(static_cast<char*>(to) + 15)) fail("cp.async writes outside shared memory");
     if (bytes != 0 && bytes != 16) fail("cp.async of %d bytes; 16 or 0", bytes);
     if (bytes && !owned(from, 16)) fail("cp.async reads outside every allocation");
-    if (bytes == 0) { memset(to, 0, 16); return; }
+    if (bytes == 0) { shared_write(to, 16, nullptr); memset(to, 0, 16); return; }
     current->copies.push_back({to, from, bytes, current->copy_group, site});
     if (random_bits() % 8 == 0) {
         finish(current->copies.back());
@@ -46,6 +47,7 @@ void load_matrices(Site site, uint32_t* r, const void* row, bool transpose) {
     LoadMatrix args{r, row};
     current->waits_at = site;
     if (!in_shared(row) || reinterpret_cast<uintptr_t>(row) % 16) fail("ldmatrix reads a row that is not 16-byte aligned in shared memory");
+    shared_read(row, 16, nullptr);
     auto plain = [](void** all, uint32_t) {
         for (int t = 0; t < 32; ++t)
             for (int j = 0; j < 4; ++j) {

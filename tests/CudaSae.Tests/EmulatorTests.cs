@@ -1,0 +1,124 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using CudaSae.Devices;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>The emulator catches planted faults (tests/faults/faults.cu) and says where; their correct twins pass under every schedule.</summary>
+[Collection("alone")]
+public unsafe class EmulatorTests
+{
+    [StructLayout(LayoutKind.Sequential)]
+    struct FaultParams
+    {
+        public ulong In, Out;
+        public int BreakRule;
+    }
+
+    static readonly Lazy<string> library = new(() =>
+    {
+        var path = Path.Combine(Repository.Root, "artifacts", "emulator", "libcudasae_faults.so");
+        using var build = Process.Start(new ProcessStartInfo("bash", ["build/emulator.sh", "--races", "--kernels", "tests/faults", path]) { WorkingDirectory = Repository.Root, RedirectStandardError = true, RedirectStandardOutput = true })!;
+        var error = build.StandardError.ReadToEnd();
+        build.WaitForExit();
+        Assert.True(build.ExitCode == 0, error);
+        return path;
+    });
+
+    /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is right.</summary>
+    static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed, Func<float[], int, float> expected)
+    {
+        var emulator = new Emulator(library.Value);
+        emulator.SetSeed(seed);
+        using var device = CudaDevice.OpenEmulator(library.Value);
+        var stream = device.CreateStream();
+        ulong from = device.Allocate(4 * floats), to = device.Allocate(4 * floats);
+        try
+        {
+            var (input, output) = (Enumerable.Range(0, floats).Select(i => (float)i).ToArray(), new float[floats]);
+            fixed (float* p = input) device.CopyToDevice(from, p, 4 * floats, stream);
+            device.Launch(device.GetKernel(kernel, 1024), new(1, threads, 1024), new FaultParams { In = from, Out = to, BreakRule = breakRule ? 1 : 0 }, stream);
+            fixed (float* p = output) device.CopyToHost(p, to, 4 * floats, stream);
+            device.Synchronize(stream);
+            for (var i = 0; i < floats; i++) Assert.Equal(expected(input, i), output[i]);
+            return "";
+        }
+        catch (CudaException e)
+        {
+            emulator.Forgive();
+            return e.Message;
+        }
+        finally
+        {
+            device.Free(from);
+            device.Free(to);
+            device.DestroyStream(stream);
+        }
+    }
+
+    [Theory]
+    [InlineData("fault_barrier", 256, 256, 33, "race in shared memory.*no barrier between.*faults\\.cu:\\d+")]
+    [InlineData("fault_wait", 64, 256, 0, "(cp\\.async was never waited for|race in shared memory)")]
+    [InlineData("fault_bounds", 256, 256, 0, "write outside every allocation.*faults\\.cu:\\d+")]
+    [InlineData("fault_mask", 32, 32, -1, "mask mismatch.*shfl_xor")]
+    [InlineData("fault_divergence", 32, 32, -1, "deadlock.*\\n.*fault_divergence")]
+    public void PlantedFaultIsCaughtAndItsTwinPasses(string kernel, int threads, int floats, int shift, string report)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        float Expected(float[] input, int i) => shift == -1 ? input[i ^ 1] : input[(i + shift) % floats];
+        foreach (ulong seed in (ulong[])[0, 1, 2, 3, 4])
+        {
+            Assert.Equal("", Run(kernel, threads, floats, breakRule: false, seed, Expected));
+            var caught = Run(kernel, threads, floats, breakRule: true, seed, Expected);
+            Assert.Matches($"(?s){report}", caught);
+            Assert.Contains(kernel, caught);
+        }
+    }
+
+    [Fact]
+    public void LeaksAreCounted()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var emulator = new Emulator(library.Value);
+        using var device = CudaDevice.OpenEmulator(library.Value);
+        var before = emulator.LiveAllocations;
+        var leak = device.Allocate(100);
+        Assert.Equal(before + 1, emulator.LiveAllocations);
+        device.Free(leak);
+        Assert.Equal(before, emulator.LiveAllocations);
+    }
+
+    [Fact]
+    public void InjectedErrorsAreNamed()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var emulator = new Emulator(library.Value);
+        using var device = CudaDevice.OpenEmulator(library.Value);
+        emulator.FailNext("cuMemAlloc", 2);
+        var message = Assert.Throws<CudaException>(() => device.Allocate(1 << 20)).Message;
+        Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY", message);
+        Assert.Contains("1.0 MiB", message);
+    }
+
+    /// <summary>The engine's own kernels under the race detector: a whole training run of the verifier's.</summary>
+    [Fact]
+    public void OwnKernelsDoNotRace()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var path = Path.Combine(Repository.Root, "artifacts", "emulator", "libcudasae_emulator_races.so");
+        using var build = Process.Start(new ProcessStartInfo("bash", ["build/emulator.sh", "--races", path]) { WorkingDirectory = Repository.Root, RedirectStandardOutput = true })!;
+        build.StandardOutput.ReadToEnd();
+        build.WaitForExit();
+        Assert.Equal(0, build.ExitCode);
+        var emulator = new Emulator(path);
+        foreach (var name in (string[])["adam", "aux, chosen of the dead", "clip by the global norm", "odd shapes"])
+        {
+            emulator.SetSeed(11);
+            var verifier = new Verification.Verifier((spec, config, type) => new Backends.Kernels.KernelBackend(CudaDevice.OpenEmulator(path), spec, config, type, ownsDevice: true), Verification.Rounding.BFloat16);
+            var results = verifier.Run(Verification.VerifyCase.All.Single(c => c.Name == name));
+            Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
+        }
+        Assert.Equal(0ul, emulator.LiveAllocations);
+    }
+}
