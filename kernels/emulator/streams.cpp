@@ -13,11 +13,13 @@ std::vector<Stream*> streams;
 Stream default_stream;
 uint64_t steps;
 
-// One piece of the stream's work; what blocks on an event first drains the stream that will record it.
+// One piece of the stream's work. A wait for an event does the work of the streams that lead to it.
 int advance(Stream& stream) {
     auto work = std::move(stream.queue.front());
     stream.queue.pop_front();
+    stream.busy = true;
     int result = work();
+    stream.busy = false;
     if (result && !sticky_error) sticky_error = result;
     return result;
 }
@@ -43,7 +45,7 @@ int enqueue(Stream& stream, Work work) {
     if (seed && !streams.empty())
         for (auto tries = next_random() % 4; tries > 0; --tries) {
             auto& other = *streams[next_random() % streams.size()];
-            if (!other.queue.empty()) advance(other);
+            if (!other.busy && !other.queue.empty()) advance(other);
         }
     return 0;
 }
@@ -64,7 +66,7 @@ int drain_until(Event& event, uint64_t asked) {
         moved = false;
         for (size_t s = 0; s <= streams.size() && event.reached < asked; ++s) {
             auto& stream = s == streams.size() ? default_stream : *streams[s];
-            if (stream.queue.empty()) continue;
+            if (stream.busy || stream.queue.empty()) continue;
             advance(stream);
             moved = true;
         }

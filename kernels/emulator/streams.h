@@ -19,6 +19,7 @@ struct Stream {
     std::deque<Work> queue;
     std::unique_ptr<Graph> capture;     // being recorded
     bool capture_broken = false;
+    bool busy = false;                  // inside a piece of its work, such as a wait for another stream: what follows must not overtake it
 };
 
 std::recursive_mutex& lock();

@@ -17,14 +17,21 @@ static class BenchCommand
         var settings = new Settings();
         var width = Settings.New("--input-width", "d", 512);
         var repeats = Settings.New("--repeats", "timed steps, at least 20", 20);
-        var command = new Command("bench", "Time a training step on random data.") { width, repeats };
+        var json = Settings.New("--json", "one line of JSON: milliseconds by phase", false);
+        var command = new Command("bench", "Time a training step on random data.") { width, repeats, json };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
             var (spec, config) = (settings.Spec(parsed, parsed.GetValue(width)), settings.Config(parsed));
             using var backend = BackendFactory.Create(parsed.GetValue(settings.Backend), spec, config, InputType.Float32, static (_, _) => { }, out var why);
+            var medians = StepTimer.Run(backend, Math.Max(20, parsed.GetValue(repeats)));
+            if (parsed.GetValue(json))
+            {
+                Console.WriteLine("{" + string.Join(", ", medians.Select(m => FormattableString.Invariant($"\"{m.Phase}\": {m.Ms:0.###}"))) + "}");
+                return 0;
+            }
             AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why}); B {config.BatchRows}, d {spec.InputWidth}, n {spec.Latents}, k {spec.Active}");
-            Print(StepTimer.Run(backend, Math.Max(20, parsed.GetValue(repeats))), spec, config);
+            Print(medians, spec, config);
             return 0;
         });
         return command;
@@ -52,11 +59,13 @@ static class StepTimer
     public static IReadOnlyList<(string Phase, double Ms)> Run(IBackend backend, int repeats)
     {
         var (spec, config) = (backend.Spec, backend.Config);
-        using var parameters = new SaeParameters(spec);
         var random = new Random(1);
-        for (var f = 0; f < spec.Latents; f++)
-            for (var i = 0; i < spec.InputWidth; i++) parameters.WEnc[f][i] = parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / spec.InputWidth));
-        backend.SetParameters(parameters);
+        using (var parameters = new SaeParameters(spec))
+        {
+            for (var f = 0; f < spec.Latents; f++)
+                for (var i = 0; i < spec.InputWidth; i++) parameters.WEnc[f][i] = parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / spec.InputWidth));
+            backend.SetParameters(parameters);
+        }
         for (var slot = 0; slot < 2; slot++)
             foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(slot))) x = (float)(random.NextDouble() - 0.5) * 3.4f;
 

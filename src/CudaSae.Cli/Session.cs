@@ -50,11 +50,11 @@ sealed class Session
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
         record.Save(folder);        // also finds out early whether the folder can be written
         var scale = new DataScale(record.InputScale, record.Variance);
-        using var parameters = new SaeParameters(record.Spec);
         var from = default(CheckpointPosition);
         if (resumed) from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config));
         else
         {
+            using var parameters = new SaeParameters(record.Spec);
             Initialization.Fill(parameters, record.Config, statistics!, scale);
             backend.SetParameters(parameters);
         }
@@ -72,7 +72,7 @@ sealed class Session
                 return 130;
             }
         }
-        Save(backend, parameters);
+        Save(backend);
         Report(backend, scale);
         return 0;
     }
@@ -92,8 +92,9 @@ sealed class Session
         foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6)) AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
     }
 
-    void Save(IBackend backend, SaeParameters parameters)
+    void Save(IBackend backend)
     {
+        using var parameters = new SaeParameters(record.Spec);
         backend.GetParameters(parameters);
         SaeFile.Save(folder, record.Spec, parameters, record.InputScale);
         if (record.Config.EmaDecay <= 0) return;

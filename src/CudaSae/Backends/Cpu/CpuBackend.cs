@@ -76,6 +76,7 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public void BeginStep(int slot, in StepScalars stepScalars)
     {
+        used = true;
         scalars = stepScalars;
         sums = new() { Step = scalars.Step };
         raw = slots[slot];

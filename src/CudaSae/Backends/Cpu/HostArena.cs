@@ -17,15 +17,15 @@ sealed unsafe class HostArena(bool counting) : IDisposable
         var bytes = (length * sizeof(T) + 255 & ~63L) + 192;
         Plan.Add(name, bytes);
         if (counting) return null;
-        var piece = NativeMemory.AlignedAlloc((nuint)bytes, 64);
-        NativeMemory.Clear(piece, (nuint)bytes);
+        // Large pieces come from the system as zero pages that take no memory until they are touched.
+        var piece = NativeMemory.AllocZeroed((nuint)bytes + 64);
         pieces.Add((nint)piece);
-        return (T*)piece;
+        return (T*)(((nint)piece + 63) & ~63);
     }
 
     public void Dispose()
     {
-        foreach (var piece in pieces) NativeMemory.AlignedFree((void*)piece);
+        foreach (var piece in pieces) NativeMemory.Free((void*)piece);
         pieces.Clear();
         GC.SuppressFinalize(this);
     }

@@ -10,7 +10,7 @@ public sealed unsafe partial class CpuBackend
 
     public void SetParameters(SaeParameters parameters)
     {
-        Clear();
+        if (used) Clear();
         CopyIn(parameters.WEnc, wEnc);
         CopyIn(parameters.WDec, wDec);
         parameters.BEnc.CopyTo(new Span<float>(bEnc, n));
@@ -22,14 +22,15 @@ public sealed unsafe partial class CpuBackend
         parameters.BDec.CopyTo(new Span<float>(emaBDec, d));
     }
 
+    bool used;      // fresh memory is zero already, and not yet resident
+
     void Clear()
     {
         foreach (var (array, memory) in Arrays)
             for (long at = 0; at < array.Bytes; at += 1 << 30)
                 new Span<byte>((byte*)memory + at, (int)Math.Min(1 << 30, array.Bytes - at)).Clear();
         *previousNorm = double.NaN;
-        (windowLength, dead) = (0, 0);
-        for (var f = 0; f < n; f++) auxSlot[f] = -1;
+        (windowLength, dead, used) = (0, 0, false);
     }
 
     public void GetParameters(SaeParameters into) => CopyOut(wEnc, wDec, bEnc, bDec, into);
@@ -105,6 +106,7 @@ public sealed unsafe partial class CpuBackend
 
     Span<byte> Bytes(StateArray array, long offset, int length)
     {
+        used = true;
         var found = Arrays.Find(a => a.Array.Name == array.Name);
         if (found.Memory == 0 || offset < 0 || offset + length > found.Array.Bytes) throw new ArgumentException($"no bytes {offset}..{offset + length} in state {array.Name}");
         return new((byte*)found.Memory + offset, length);
