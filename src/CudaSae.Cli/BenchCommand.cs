@@ -77,23 +77,25 @@ static class StepTimer
         var times = phases.ToDictionary(p => p.Name, _ => new List<double>());
         times["input"] = [];
         times["step"] = [];
-        for (var step = -3; step < repeats; step++)
+        for (var repeat = -3; repeat < repeats; repeat++)       // phase by phase, waiting for each
         {
-            var scalars = Schedules.Scalars(spec, config, new(1, spec.InputWidth), step + 4);
-            var whole = Stopwatch.GetTimestamp();
-            Time("input", () => backend.BeginStep(step & 1, scalars));
-            foreach (var (name, body) in phases) Time(name, body);
+            var scalars = Scalars(repeat + 4);
+            Time("input", repeat, () => backend.BeginStep(repeat & 1, scalars));
+            foreach (var (name, body) in phases) Time(name, repeat, body);
             backend.EndStep();
-            backend.ReadSums();
-            if (step >= 0) times["step"].Add(Stopwatch.GetElapsedTime(whole).TotalMilliseconds);
-
-            void Time(string name, Action body)
-            {
-                var start = Stopwatch.GetTimestamp();
-                body();
-                if (step >= 0) times[name].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-            }
         }
+        var step = new SaeStep(backend);
+        for (var repeat = -3; repeat < repeats; repeat++) Time("step", repeat, () => step.Run(repeat & 1, Scalars(repeat + repeats + 7)));
         return [.. new[] { "input" }.Concat(phases.Select(p => p.Name)).Append("step").Select(name => (name, times[name].Order().ElementAt(times[name].Count / 2)))];
+
+        StepScalars Scalars(int t) => Schedules.Scalars(spec, config, new(1, spec.InputWidth), t);
+
+        void Time(string name, int repeat, Action body)
+        {
+            var start = Stopwatch.GetTimestamp();
+            body();
+            backend.ReadSums();     // waits for the device
+            if (repeat >= 0) times[name].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+        }
     }
 }

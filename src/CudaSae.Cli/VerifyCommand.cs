@@ -17,23 +17,32 @@ static class VerifyCommand
     public static Command Create()
     {
         var backend = Settings.New("--backend", "auto for all that are here; or cuda, cpu, emulator", BackendKind.Auto);
-        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend };
+        var schedules = Settings.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1);
+        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend, schedules };
         command.SetAction(parsed =>
         {
-            var bad = Targets(parsed.GetValue(backend)).Sum(target => Verify(target.Name, target.Create, target.Rounding));
+            var bad = Targets(parsed.GetValue(backend), parsed.GetValue(schedules)).Sum(target => Verify(target.Name, target.Create, target.Rounding));
             Console.WriteLine(bad == 0 ? "all equal within rounding" : $"{bad} quantities differ");
             return bad == 0 ? 0 : 1;
         });
         return command;
     }
 
-    static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding)> Targets(BackendKind kind)
+    static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding)> Targets(BackendKind kind, int schedules)
     {
         if (kind is BackendKind.Auto or BackendKind.Cpu) yield return ("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None);
         var library = Emulator.FindLibrary();
         if (kind == BackendKind.Emulator && library is null) throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++");
         if (kind is BackendKind.Auto or BackendKind.Emulator && library is not null)
-            yield return ("emulator", (spec, config, type) => new KernelBackend(CudaDevice.OpenEmulator(library), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+            for (var schedule = 0; schedule < schedules; schedule++)
+            {
+                var seed = (ulong)schedule;
+                yield return (schedule == 0 ? "emulator" : $"emulator, schedule {schedule}", (spec, config, type) =>
+                {
+                    new Emulator(library).SetSeed(seed);
+                    return new KernelBackend(CudaDevice.OpenEmulator(library), spec, config, type, ownsDevice: true);
+                }, Rounding.BFloat16);
+            }
         if (kind == BackendKind.Cuda || kind == BackendKind.Auto && CudaDevice.Count(out _) > 0 && KernelModules.Embedded)
             yield return ("cuda", (spec, config, type) => new KernelBackend(CudaDevice.Open(0), spec, config, type, ownsDevice: true), Rounding.BFloat16);
     }

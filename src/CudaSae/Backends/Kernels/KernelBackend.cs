@@ -12,7 +12,7 @@ public sealed unsafe partial class KernelBackend : IBackend
 {
     readonly IDevice device;
     readonly bool ownsDevice;
-    readonly nint stream, copyStream, sumsReady;
+    readonly nint stream, copyStream;
     readonly nint[] copied, taken;
     readonly void*[] slots = new void*[2];
     readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
@@ -63,7 +63,6 @@ public sealed unsafe partial class KernelBackend : IBackend
         phases = new(new(device, stream, arena, spec, config, inputType));
         copied = [device.CreateEvent(), device.CreateEvent()];
         taken = [device.CreateEvent(), device.CreateEvent()];
-        sumsReady = device.CreateEvent();
         scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
         for (var slot = 0; slot < 2; slot++) slots[slot] = device.AllocatePinned(SlotBytes);
         scalarRing = (StepScalars*)device.AllocatePinned(Ring * sizeof(StepScalars));
@@ -163,7 +162,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void Dispose()
     {
         if (graph != 0) device.DestroyGraph(graph);
-        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead, sumsReady]) device.DestroyEvent(handle);
+        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead]) device.DestroyEvent(handle);
         foreach (var slot in slots) device.FreePinned(slot);
         device.FreePinned(scalarRing);
         device.FreePinned(sums);
