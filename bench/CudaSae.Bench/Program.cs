@@ -1,1 +1,4 @@
-Console.WriteLine("bench");
+using BenchmarkDotNet.Running;
+using CudaSae.Bench;
+
+BenchmarkSwitcher.FromAssembly(typeof(CpuPhases).Assembly).Run(args);

@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+using BenchmarkDotNet.Attributes;
+using CudaSae.Backends.Cpu;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Bench;
+
+/// <summary>The CPU backend's phases on random data, one after the other as in a step.</summary>
+[MemoryDiagnoser]
+public class CpuPhases
+{
+    CpuBackend backend = null!;
+
+    [Params(512, 768)]
+    public int Width { get; set; }
+
+    [GlobalSetup]
+    public void Setup()
+    {
+        var spec = new SaeSpec { InputWidth = Width, Latents = 8 * Width, Selection = new Selection.TopK(32) };
+        backend = new(spec, new() { BatchRows = 1024, Vectors = 1024 }, InputType.Float32);
+        using var parameters = new SaeParameters(spec);
+        var random = new Random(1);
+        for (var f = 0; f < spec.Latents; f++)
+            for (var i = 0; i < Width; i++) parameters.WEnc[f][i] = parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / Width));
+        backend.SetParameters(parameters);
+        foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(0))) x = (float)(random.NextDouble() - 0.5) * 3.4f;
+        backend.BeginStep(0, Schedules.Scalars(spec, backend.Config, new(1, Width), 1));
+        backend.EncodeSelect();
+        backend.DecodeLoss();
+        backend.Backward();
+    }
+
+    [Benchmark] public void Encode() => backend.EncodeSelect();
+    [Benchmark] public void Decode() => backend.DecodeLoss();
+    [Benchmark] public void Backward() => backend.Backward();
+    [Benchmark] public void Optimize() => backend.Optimize();
+
+    [GlobalCleanup]
+    public void Cleanup() => backend.Dispose();
+}
