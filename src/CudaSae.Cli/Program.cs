@@ -14,7 +14,7 @@ if (parsed.Errors.Count > 0)
 }
 try
 {
-    return parsed.Invoke(new() { EnableDefaultExceptionHandler = false });
+    return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
 }
 catch (SaeException e)
 {

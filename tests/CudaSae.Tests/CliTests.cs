@@ -46,6 +46,31 @@ public class CliTests
         AssertRefused("truncated|tail|claims", "eval", folder["run"]);
     }
 
+    /// <summary>Ctrl-C in the middle of a run, then --resume: the weights are those of a run that was left alone, byte for byte.</summary>
+    [Fact]
+    public void InterruptedRunResumesToTheSameWeights()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the interrupt is sent with kill");
+        using var folder = new TemporaryFolder();
+        var data = Data(folder, 2000, 64);
+        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "128000", "--backend", "cpu", "--log-every", "5"];
+        Assert.Equal(0, Run(["train", data, "--out", folder["whole"], .. settings]).Code);
+
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "CudaSae.Cli.dll"), "train", data, "--out", folder["cut"], .. settings]) { RedirectStandardOutput = true };
+        using var process = Process.Start(start)!;
+        while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
+        using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) kill.WaitForExit();
+        var rest = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.True(process.ExitCode == 130, rest);
+        Assert.Contains("Go on with", rest);
+        Assert.False(File.Exists(folder["cut/sae_weights.safetensors"]));
+
+        var (code, _, error) = Run("train", "--resume", folder["cut"]);
+        Assert.True(code == 0, error);
+        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(folder["cut/sae_weights.safetensors"]));
+    }
+
     [Fact]
     public void WhatCannotWorkIsRefused()
     {
