@@ -7,17 +7,7 @@ namespace CudaSae.Tests;
 /// <summary>The program as a user runs it: bad input is one line on stderr and exit code 2.</summary>
 public class CliTests
 {
-    static (int Code, string Output, string Error) Run(params string[] arguments)
-    {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "CudaSae.Cli.dll"));
-        foreach (var argument in arguments) start.ArgumentList.Add(argument);
-        using var process = Process.Start(start)!;
-        var error = process.StandardError.ReadToEndAsync();
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output, error.Result);
-    }
+    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
 
     static string Data(TemporaryFolder folder, int rows = 300, int width = 16)
     {
@@ -56,8 +46,7 @@ public class CliTests
         string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "128000", "--backend", "cpu", "--log-every", "5"];
         Assert.Equal(0, Run(["train", data, "--out", folder["whole"], .. settings]).Code);
 
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "CudaSae.Cli.dll"), "train", data, "--out", folder["cut"], .. settings]) { RedirectStandardOutput = true };
-        using var process = Process.Start(start)!;
+        using var process = Process.Start(CliProgram.Start(["train", data, "--out", folder["cut"], .. settings]))!;
         while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
         using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) kill.WaitForExit();
         var rest = process.StandardOutput.ReadToEnd();
