@@ -106,6 +106,21 @@ public class StepTests
 
     [Theory]
     [MemberData(nameof(TargetNames))]
+    public void EarlierSumsAreThoseOfTheStepBefore(string target)
+    {
+        StepSums before = default;
+        Train(target, new(), Aux, 4, after: backend =>
+        {
+            var earlier = backend.ReadEarlierSums();
+            Assert.Equal((before.Step, before.SquaredError, before.GradientNorm), (earlier.Step, earlier.SquaredError, earlier.GradientNorm));
+            before = backend.ReadSums();
+            Assert.Equal(earlier.Step + 1, before.Step);
+        });
+        Assert.Equal(4u, before.Step);
+    }
+
+    [Theory]
+    [MemberData(nameof(TargetNames))]
     public void SparseStepEqualsTheDensePath(string target)
     {
         var problem = new SmallProblem(rows: 20, width: 40, latents: 300, active: 7);

@@ -74,6 +74,9 @@ public interface IBackend : IDisposable
     /// <summary>Waits for the last ended step and returns its sums.</summary>
     StepSums ReadSums();
 
+    /// <summary>The sums of the step before the last one, without waiting for the last: a loop that reads these keeps the device busy.</summary>
+    StepSums ReadEarlierSums();
+
     /// <summary>Copies out the code of the last step; waits for it.</summary>
     void ReadCode(SparseCode into);
 

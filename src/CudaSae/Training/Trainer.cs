@@ -41,26 +41,34 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         {
             var slot = feeder.Next(out cursor);
             var scalars = Schedules.Scalars(backend.Spec, config, scale, Step + 1);
-            if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0) denseDifference = Validate(slot, scalars);
+            var due = Step > from.Step && Step % config.LogEvery == 0;
+            if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
+            {
+                if (due) Report(backend.ReadSums());
+                due = false;
+                denseDifference = Validate(slot, scalars);
+            }
             step.Run(slot, scalars);
             feeder.Release();
             Step++;
-            if (Step % config.LogEvery == 0 || Step == config.Steps)
-            {
-                Report((Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference);
-                (reported, denseDifference) = (Step, null);
-                clock.Restart();
-            }
+            if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
             if (config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps) Save(cursor);
         }
+        if (Step > from.Step) Report(backend.ReadSums());
         SkippedRows = feeder.SkippedRows;
         Save(cursor);
         return Step >= config.Steps;
+
+        void Report(in StepSums sums)
+        {
+            this.Report(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference);
+            (reported, denseDifference) = (sums.Step, null);
+            clock.Restart();
+        }
     }
 
-    void Report(double rowsPerSecond, double? denseDifference)
+    void Report(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
-        var sums = backend.ReadSums();
         var scalars = Schedules.Scalars(backend.Spec, config, scale, sums.Step);
         var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference);
         if (!double.IsFinite(metrics.Loss))

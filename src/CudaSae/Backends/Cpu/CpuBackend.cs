@@ -13,7 +13,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     readonly InputType inputType;
     readonly int B, d, n, k, ld, panels;
     StepScalars scalars;
-    StepSums sums;
+    StepSums sums, earlierSums;
     byte* raw;                                  // slot of the step in progress
 
     readonly byte*[] slots = new byte*[2];      // [B, d] of the input's own type
@@ -78,6 +78,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     {
         used = true;
         scalars = stepScalars;
+        earlierSums = sums;
         sums = new() { Step = scalars.Step };
         raw = slots[slot];
         workers.Run(panels, prepare ??= Prepare);
@@ -130,6 +131,8 @@ public sealed unsafe partial class CpuBackend : IBackend
     public void EndStep() => FinishSums();
 
     public StepSums ReadSums() => sums;
+
+    public StepSums ReadEarlierSums() => earlierSums;
 
     public void ReadCode(SparseCode into)
     {

@@ -17,11 +17,13 @@ public sealed unsafe partial class KernelBackend : IBackend
     readonly void*[] slots = new void*[2];
     readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
     readonly nint[] scalarsRead;
-    readonly StepSums* sums;
+    readonly StepSums* sums;                // [2] page-locked: of the last step and of the one before
+    readonly nint[] sumsReady;
     readonly DeviceArena arena;
     readonly Phases phases;
     nint graph;
-    long steps;
+    long steps, published;
+    bool capturing;
 
     const int Ring = 4;
 
@@ -66,8 +68,9 @@ public sealed unsafe partial class KernelBackend : IBackend
         scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
         for (var slot = 0; slot < 2; slot++) slots[slot] = device.AllocatePinned(SlotBytes);
         scalarRing = (StepScalars*)device.AllocatePinned(Ring * sizeof(StepScalars));
-        sums = (StepSums*)device.AllocatePinned(sizeof(StepSums));
-        *sums = default;
+        sums = (StepSums*)device.AllocatePinned(2 * sizeof(StepSums));
+        new Span<StepSums>(sums, 2).Clear();
+        sumsReady = [device.CreateEvent(), device.CreateEvent()];
         device.Synchronize(stream);
     }
 
@@ -117,13 +120,26 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void EndStep()
     {
         phases.Decode.FinishSums(phases.Encode.Overflows, phases.Aux?.Sums ?? default, phases.Optimize.GradientNorm);
-        device.CopyToHost(sums, Buffers.Sums.Pointer, sizeof(StepSums), stream);
+        if (!capturing) PublishSums();
     }
 
-    public StepSums ReadSums()
+    // Not in the graph, because the two places on the host take turns.
+    void PublishSums()
     {
-        device.Synchronize(stream);
-        return *sums;
+        var at = published++ & 1;
+        device.CopyToHost(&sums[at], Buffers.Sums.Pointer, sizeof(StepSums), stream);
+        device.Record(sumsReady[at], stream);
+    }
+
+    public StepSums ReadSums() => SumsOf(published - 1);
+
+    public StepSums ReadEarlierSums() => SumsOf(published - 2);
+
+    StepSums SumsOf(long number)
+    {
+        if (number < 0) return default;
+        device.WaitOnHost(sumsReady[number & 1]);
+        return sums[number & 1];
     }
 
     public void ReadCode(SparseCode into)
@@ -148,21 +164,26 @@ public sealed unsafe partial class KernelBackend : IBackend
     public bool BeginCapture()
     {
         device.BeginCapture(stream);
-        return true;
+        return capturing = true;
     }
 
-    public void EndCapture() => graph = device.EndCapture(stream);
+    public void EndCapture()
+    {
+        graph = device.EndCapture(stream);
+        capturing = false;
+    }
 
     public void Replay(int slot, in StepScalars scalars)
     {
         BeginStep(slot, scalars);
         device.LaunchGraph(graph, stream);
+        PublishSums();
     }
 
     public void Dispose()
     {
         if (graph != 0) device.DestroyGraph(graph);
-        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead]) device.DestroyEvent(handle);
+        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead, .. sumsReady]) device.DestroyEvent(handle);
         foreach (var slot in slots) device.FreePinned(slot);
         device.FreePinned(scalarRing);
         device.FreePinned(sums);
