@@ -14,6 +14,9 @@ public class StepTests
 {
     public static TheoryData<string> TargetNames => [.. Targets.Names];
 
+    /// <summary>The CPU's gradients are held against the reference's dense sums by VerifierTests.</summary>
+    public static TheoryData<string> KernelTargets => [.. Targets.Names.Where(name => !name.StartsWith("cpu", StringComparison.Ordinal))];
+
     static readonly AuxLoss Aux = new(8, 0.3f, 16);
 
     /// <summary>Trains and returns WEnc, WDec, b_enc, b_dec one after the other.</summary>
@@ -135,6 +138,42 @@ public class StepTests
         problem.Parameters.BEnc[0] += 50;
         backend.SetParameters(problem.Parameters);
         Assert.False(backend.CheckAgainstDense().Passed);
+    }
+
+    /// <summary>Plain descent moves the weights by −η times the gradient: by what the dense products say, within bfloat16's rounding of the code.</summary>
+    [Theory(SkipTestWithoutData = true)]
+    [MemberData(nameof(KernelTargets))]
+    public void SparseUpdateEqualsTheDensePathsGradients(string target)
+    {
+        const float rate = 0.25f;
+        var problem = new SmallProblem(rows: 24, width: 40, latents: 300, active: 7, config: new() { Optimizer = OptimizerKind.Sgd }, norm: DecoderNorm.Free);
+        using var backend = (Backends.Kernels.KernelBackend)Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
+        backend.SetParameters(problem.Parameters);
+        var (scalars, before) = (problem.Scalars(1, rate), Flat(problem.Parameters));
+        MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
+        new SaeStep(backend).Evaluate(0, scalars);
+        var (dec, enc) = backend.DenseGradients(scalars.LossScale);
+        new SaeStep(backend).Run(0, scalars);
+        backend.GetParameters(problem.Parameters);
+        var after = Flat(problem.Parameters);
+
+        double difference = 0, size = 0;
+        for (var f = 0; f < 300; f++)
+            for (var i = 0; i < 40; i++)
+            {
+                Add(after[f * 80 + i] - before[f * 80 + i], -rate * enc[f][i]);
+                Add(after[f * 80 + 40 + i] - before[f * 80 + 40 + i], -rate * dec[f][i]);
+            }
+        Assert.True(size > 1e-3);
+        Assert.True(Math.Sqrt(difference / size) < Math.Pow(2, -8), $"{Math.Sqrt(difference / size)}");
+        dec.Dispose();
+        enc.Dispose();
+
+        void Add(double moved, double expected)
+        {
+            difference += (moved - expected) * (moved - expected);
+            size += expected * expected;
+        }
     }
 
     /// <summary>State copied into a fresh backend continues as the old one would have.</summary>

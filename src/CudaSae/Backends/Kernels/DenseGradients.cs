@@ -1,0 +1,67 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+public sealed unsafe partial class KernelBackend
+{
+    /// <summary>The backward half of the dense path: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d] each, by dense products in chunks of
+    /// latents, before projection and clipping and without the auxiliary loss. For validation: it allocates and waits.</summary>
+    /// <param name="lossScale">c of L = c Σ‖e‖².</param>
+    internal (Matrix Dec, Matrix Enc) DenseGradients(float lossScale)
+    {
+        int B = Config.BatchRows, n = Spec.Latents, d = Spec.InputWidth, ld = Buffers.Pitch;
+        var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active), Download<float>(Buffers.Value.Pointer, B * Spec.Active), Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));
+        var (e, x) = (Turn(Download<ushort>(Buffers.ResidualBf16.Pointer, B * ld), B, ld), Turn(Download<ushort>(Buffers.XCentered.Pointer, B * ld), B, ld));
+        const int Chunk = 256;
+        ulong left = device.Allocate(2L * Chunk * B), right = device.Allocate(2L * ld * B), product = device.Allocate(4L * Chunk * ld);
+        var (dec, enc) = (new Matrix(n, d), new Matrix(n, d));
+        try
+        {
+            for (var first = 0; first < n; first += Chunk)
+            {
+                Multiply(value, e, 2 * lossScale, dec, first, Math.Min(Chunk, n - first));
+                Multiply(valueGrad, x, 1, enc, first, Math.Min(Chunk, n - first));
+            }
+            return (dec, enc);
+        }
+        finally
+        {
+            device.Free(left);
+            device.Free(right);
+            device.Free(product);
+        }
+
+        // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the batch, turned, [ld, B].
+        void Multiply(float[] entries, ushort[] rows, float scale, Matrix into, int first, int count)
+        {
+            var code = new ushort[Chunk * B];
+            for (var entry = 0; entry < entries.Length; entry++)
+                if (value[entry] > 0 && index[entry] >= first && index[entry] < first + count)
+                    code[(index[entry] - first) * B + entry / Spec.Active] = SplitFloat.Cut(entries[entry], split: false).Upper;
+            fixed (ushort* p = code) device.CopyToDevice(left, p, 2L * Chunk * B, stream);
+            fixed (ushort* p = rows) device.CopyToDevice(right, p, 2L * ld * B, stream);
+            device.GemmNT(count, ld, B, left, B, right, B, product, ld, stream);
+            var result = Download<float>(product, count * ld);
+            for (var f = 0; f < count; f++)
+                for (var i = 0; i < d; i++) into[first + f][i] = scale * result[f * ld + i];
+        }
+    }
+
+    T[] Download<T>(ulong from, int length) where T : unmanaged
+    {
+        var host = new T[length];
+        fixed (T* p = host) device.CopyToHost(p, from, (long)length * sizeof(T), stream);
+        device.Synchronize(stream);
+        return host;
+    }
+
+    static ushort[] Turn(ushort[] rows, int count, int width)
+    {
+        var turned = new ushort[rows.Length];
+        for (var b = 0; b < count; b++)
+            for (var i = 0; i < width; i++) turned[i * count + b] = rows[b * width + i];
+        return turned;
+    }
+}
