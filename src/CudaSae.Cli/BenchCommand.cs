@@ -2,7 +2,9 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Data;
+using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using Spectre.Console;
@@ -32,6 +34,10 @@ static class BenchCommand
             }
             AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why}); B {config.BatchRows}, d {spec.InputWidth}, n {spec.Latents}, k {spec.Active}");
             Print(medians, spec, config);
+            if (backend is not CpuBackend) return 0;
+            var ceilings = Ceilings.MeasureCpu();
+            Console.WriteLine($"this machine: {ceilings.GemmGflops:0} GFLOP/s, {ceilings.CopyGigabytes:0.0} GB/s copied; the least a step could take is {ceilings.FloorMs(spec, config):0.0} ms, "
+                + $"{100 * ceilings.FloorMs(spec, config) / medians[^1].Ms:0} % of the measured time");
             return 0;
         });
         return command;

@@ -7,7 +7,7 @@ namespace CudaSae.Cli;
 sealed class MetricsCsv : IDisposable
 {
     static readonly string[] Header = ["step", "vectors", "loss", "fvu", "l0", "dead_percent", "aux_loss", "gradient_norm", "learning_rate",
-        "rows_per_second", "encode_gflops", "overflows", "dense_difference"];
+        "rows_per_second", "encode_gflops", "percent_of_limit", "overflows", "dense_difference"];
 
     readonly StreamWriter text;
     readonly CsvWriter csv;
@@ -28,6 +28,7 @@ sealed class MetricsCsv : IDisposable
         csv.WriteField(m.Vectors);
         foreach (var value in (ReadOnlySpan<double>)[m.Loss, m.Fvu, m.L0, m.DeadPercent, m.AuxLoss, m.GradientNorm, m.LearningRate, m.RowsPerSecond, m.EncodeGflops])
             csv.WriteField(value);
+        csv.WriteField(m.PercentOfLimit);
         csv.WriteField(m.Overflows);
         csv.WriteField(m.DenseDifference);
         csv.EndRecord();

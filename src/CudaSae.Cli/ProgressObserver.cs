@@ -38,7 +38,7 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     {
         log.Write(m);
         csv.Write(m);
-        var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s";
+        var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s{(m.PercentOfLimit is { } limit ? $"  {limit:0} % of limit" : "")}";
         if (bar is not null)
         {
             bar.Value = m.Step;

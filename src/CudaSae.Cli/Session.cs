@@ -1,5 +1,6 @@
 using System.Reflection;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Metrics;
@@ -63,7 +64,8 @@ sealed class Session
         using (var interrupt = new Interrupt())
         using (var progress = new ProgressObserver(folder, record.Config, from.Step))
         {
-            var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress);
+            var ceilings = backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
+            var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress, ceilings);
             finished = progress.Show(() => trainer.Run(from, interrupt.Token));
             if (trainer.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{trainer.SkippedRows} rows with NaN or infinity were left out[/]");
             if (!finished)

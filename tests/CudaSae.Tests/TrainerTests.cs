@@ -120,6 +120,17 @@ public class TrainerTests
     }
 
     [Fact]
+    public void FloorIsProductPlusTraffic()
+    {
+        var spec = new SaeSpec { InputWidth = 512, Latents = 4096, Selection = new Selection.TopK(32) };
+        // 2·1024·512·4096 operations at 10¹² a second; 2·4096·512 weights of 4 bytes with two moments, read and written, and three gathers, at 10¹¹ bytes.
+        var expected = 4.294967296 + (2.0 * 4096 * 512 * 24 + 3.0 * 1024 * 32 * 512 * 4) / 1e8;
+        Assert.Equal(expected, new Ceilings(1000, 100).FloorMs(spec, new() { BatchRows = 1024 }), 1e-6);
+        var measured = Ceilings.MeasureCpu();
+        Assert.True(measured.GemmGflops > 0 && measured.CopyGigabytes > 0);
+    }
+
+    [Fact]
     public void FoldedSaeTakesRawInput()
     {
         using var folder = new TemporaryFolder();

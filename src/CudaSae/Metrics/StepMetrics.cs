@@ -17,10 +17,11 @@ public sealed record StepMetrics
     public required double LearningRate { get; init; }
     public required double RowsPerSecond { get; init; }     // since the last report
     public required double EncodeGflops { get; init; }      // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
+    public required double? PercentOfLimit { get; init; }   // Ceilings.FloorMs / the step's time; null where the ceilings were not measured
     public required long Overflows { get; init; }           // rows that took the exact fallback in this step
     public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
 
-    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference)
+    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs)
     {
         var aux = spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0
             ? a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance : 0;
@@ -37,6 +38,7 @@ public sealed record StepMetrics
             LearningRate = scalars.LearningRate,
             RowsPerSecond = rowsPerSecond,
             EncodeGflops = 2.0 * spec.InputWidth * spec.Latents * rowsPerSecond / 1e9,
+            PercentOfLimit = floorMs is { } floor ? 100 * floor * rowsPerSecond / (1000.0 * config.BatchRows) : null,
             Overflows = sums.Overflows,
             DenseDifference = denseDifference,
         };

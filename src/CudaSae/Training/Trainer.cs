@@ -16,10 +16,12 @@ public interface ITrainingObserver
 }
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
-public sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer)
+public sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer,
+    Ceilings? ceilings = null)
 {
     readonly TrainConfig config = backend.Config;
     readonly SaeStep step = new(backend);
+    readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
 
     /// <summary>The last step that was finished.</summary>
     public long Step { get; private set; }
@@ -70,7 +72,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     void Report(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
         var scalars = Schedules.Scalars(backend.Spec, config, scale, sums.Step);
-        var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference);
+        var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
         if (!double.IsFinite(metrics.Loss))
             throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower --learning-rate or clip gradients (--clip), then --resume from the last checkpoint");
         observer.Report(metrics);

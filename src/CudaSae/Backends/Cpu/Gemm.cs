@@ -28,7 +28,7 @@ static unsafe class Gemm
                 Tile256(a + row, b + column, ldb, length, init + row, c + row * TileColumns + column);
     }
 
-    [SkipLocalsInit]
+    [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]     // at full speed from the first call
     static void Tile512(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7];
@@ -69,7 +69,7 @@ static unsafe class Gemm
     }
 
     // 4 × 24: twelve accumulators, three operands and a broadcast fill sixteen registers.
-    [SkipLocalsInit]
+    [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void Tile256(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];

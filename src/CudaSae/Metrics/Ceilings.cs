@@ -1,0 +1,57 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Cpu;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Metrics;
+
+/// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps are measured against the two.</summary>
+/// <param name="GemmGflops">10⁹ float operations a second, all cores.</param>
+/// <param name="CopyGigabytes">10⁹ bytes read and written a second, all cores.</param>
+public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
+{
+    const int Repeats = 5, TilesPerPart = 2000, Depth = 256, CopyBytes = 64 << 20;
+
+    /// <summary>Measures the CPU, best of five; about a quarter of a second.</summary>
+    public static unsafe Ceilings MeasureCpu()
+    {
+        using var workers = new Workers(Environment.ProcessorCount);
+        var parts = workers.Count;
+        using var operands = new Matrix(parts * 64L, 1024);
+        using Matrix from = new(CopyBytes / 4096, 1024), to = new(CopyBytes / 4096, 1024);
+        var band = CopyBytes / parts;
+        double gemm = 0, copy = 0;
+        for (var repeat = 0; repeat < Repeats; repeat++)
+        {
+            var start = Stopwatch.GetTimestamp();
+            workers.Run(parts, (part, _) => Multiply(operands.Data + part * 64L * 1024));
+            gemm = Math.Max(gemm, 2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
+            start = Stopwatch.GetTimestamp();
+            workers.Run(parts, (part, _) => NativeMemory.Copy((byte*)from.Data + (long)part * band, (byte*)to.Data + (long)part * band, (nuint)band));
+            copy = Math.Max(copy, 2.0 * band * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
+        }
+        return new(gemm, copy);
+    }
+
+    static unsafe void Multiply(float* memory)
+    {
+        var rows = stackalloc float*[Gemm.TileRows];
+        var init = stackalloc float[Gemm.TileRows];
+        for (var r = 0; r < Gemm.TileRows; r++)
+        {
+            rows[r] = memory + 32 * 1024 + r * Depth;
+            init[r] = 0;
+        }
+        for (var tile = 0; tile < TilesPerPart; tile++) Gemm.Tile(rows, memory, Gemm.TileColumns, Depth, init, memory + 48 * 1024);
+    }
+
+    /// <summary>The least time that a float32 step can take here, in milliseconds: the encoder's product, then every byte of weights and moments read
+    /// and written once, and three rows gathered for each entry of the code (WDec, the residual, the input).</summary>
+    public double FloorMs(SaeSpec spec, TrainConfig config)
+    {
+        double B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.Active;
+        var state = 2 * n * d * 4 * 2 * (config.Optimizer == OptimizerKind.Adam ? config.Beta1 > 0 ? 3 : 2 : 1);
+        return (2 * B * d * n / GemmGflops + (state + 3 * B * k * d * 4) / CopyGigabytes) / 1e6;
+    }
+}
