@@ -37,14 +37,22 @@ static class VerifyCommand
             for (var schedule = 0; schedule < schedules; schedule++)
             {
                 var seed = (ulong)schedule;
-                yield return (schedule == 0 ? "emulator" : $"emulator, schedule {schedule}", (spec, config, type) =>
+                foreach (var target in Kernels(schedule == 0 ? "emulator" : $"emulator, schedule {schedule}", () =>
                 {
                     new Emulator(library).SetSeed(seed);
-                    return new KernelBackend(CudaDevice.OpenEmulator(library), spec, config, type, ownsDevice: true);
-                }, Rounding.BFloat16);
+                    return CudaDevice.OpenEmulator(library);
+                })) yield return target;
             }
         if (kind == BackendKind.Cuda || kind == BackendKind.Auto && CudaDevice.Count(out _) > 0 && KernelModules.Embedded)
-            yield return ("cuda", (spec, config, type) => new KernelBackend(CudaDevice.Open(0), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+            foreach (var target in Kernels("cuda", () => CudaDevice.Open(0))) yield return target;
+    }
+
+    /// <summary>The kernels as a run uses them, and the paths that it rarely takes: the exact fallback of encode, and its float32 reference.</summary>
+    static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding)> Kernels(string name, Func<IDevice> open)
+    {
+        yield return (name, (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+        yield return ($"{name}, 64 candidates", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, encodeCapacity: 64), Rounding.BFloat16);
+        yield return ($"{name}, float32 encoder", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, EncodePhase.MaxCapacity, referenceEncode: true), Rounding.Float32Encoder);
     }
 
     static int Verify(string target, Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)

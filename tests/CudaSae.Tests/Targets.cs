@@ -19,7 +19,7 @@ static class Targets
     public static string[] Names { get; } =
     [
         "cpu", "cpu, one thread",
-        .. emulatorLibrary is null ? (string[])[] : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121"],
+        .. emulatorLibrary is null ? (string[])[] : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121", "emulator, float32 encoder, schedule 1", "emulator, 64 candidates, schedule 2"],
         .. HasGpu(out _) ? (string[])["cuda"] : [],
     ];
 
@@ -42,13 +42,14 @@ static class Targets
         _ => (spec, config, type) =>
         {
             Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
-            return new KernelBackend(OpenEmulator(), spec, config, type, ownsDevice: true);
+            return new KernelBackend(OpenEmulator(), spec, config, type, ownsDevice: true, target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, target.Contains("float32"));
         },
     };
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
-    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Verification.Rounding.None : Verification.Rounding.BFloat16;
+    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Verification.Rounding.None
+        : target.Contains("float32") ? Verification.Rounding.Float32Encoder : Verification.Rounding.BFloat16;
 }
 
 public class TargetsTests

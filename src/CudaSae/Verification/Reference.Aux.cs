@@ -63,7 +63,7 @@ public sealed partial class Reference
             }
             if (double.IsNaN(z[s]) || (relu && !(z[s] > 0))) continue;
             auxBiasGrad[f] += scale * dot;
-            for (var i = 0; i < d; i++) auxEncGrad[f * d + i] += scale * dot * Centered(b, i);
+            for (var i = 0; i < d; i++) auxEncGrad[f * d + i] += scale * dot * CenteredRow(b, i);
         }
 
         double Code(double a) => double.IsNaN(a) || (relu && a < 0) ? 0 : a;

@@ -30,7 +30,7 @@ public sealed partial class Reference
                 for (var i = 0; i < d; i++)
                 {
                     WDecGrad[f * d + i] += 2 * scalars.LossScale * Value[b * k + j] * rounding.Gathered(Residual[b * d + i]);
-                    WEncGrad[f * d + i] += ValueGrad[b * k + j] * Centered(b, i);
+                    WEncGrad[f * d + i] += ValueGrad[b * k + j] * CenteredRow(b, i);
                 }
             }
             for (var i = 0; i < d; i++) BDecGrad[i] += 2 * scalars.LossScale * Residual[b * d + i];

@@ -67,6 +67,9 @@ public sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding
 
     double Centered(int b, int i) => rounding.Operand(X[b * d + i] - BDec[i]);
 
+    /// <summary>x − b_dec as the backward gathers it.</summary>
+    double CenteredRow(int b, int i) => rounding.Gathered(X[b * d + i] - BDec[i]);
+
     void Encode()
     {
         for (var b = 0; b < B; b++)
@@ -146,6 +149,9 @@ public sealed record Rounding(Func<double, double> Operand, Func<double, double>
 
     /// <summary>The kernels: bfloat16 encoder operands, decoder rows, and gathered residual and input rows.</summary>
     public static readonly Rounding BFloat16 = new(ToBFloat16, ToBFloat16);
+
+    /// <summary>The kernels with the float32 encoder.</summary>
+    public static readonly Rounding Float32Encoder = new(x => x, ToBFloat16);
 
     /// <summary>Nearest bfloat16, ties to even.</summary>
     public static double ToBFloat16(double x)

@@ -50,10 +50,10 @@ sealed class EncodePhase
     readonly int[] chunkEnds;
 
     /// <summary>The step's encoder: all latents, into Buffers.Index and Buffers.Value.</summary>
-    public EncodePhase(KernelContext context) : this(context, new()
+    public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
     {
         Columns = context.Latents, Active = context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
-    }) { }
+    }, capacity) { }
 
     /// <param name="target">Any set of columns of the same encoder.</param>
     /// <param name="capacity">Candidates a row before it takes the exact fallback; 64 to 2048.</param>

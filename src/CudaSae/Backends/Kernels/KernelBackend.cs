@@ -29,11 +29,11 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     sealed class Phases
     {
-        public Phases(KernelContext context)
+        public Phases(KernelContext context, int encodeCapacity)
         {
             Context = context;
             Prepare = new(context);
-            Encode = new(context);
+            Encode = new(context, encodeCapacity);
             Decode = new(context);
             Backward = new(context);
             Optimize = new(context, Backward, Decode);
@@ -54,15 +54,21 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <param name="ownsDevice">Whether the device is disposed with the backend.</param>
     /// <exception cref="SaeException">The plan does not fit the device.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false)
+        : this(device, spec, config, inputType, ownsDevice, EncodePhase.MaxCapacity) { }
+
+    /// <param name="encodeCapacity">Candidates that a row holds: few of them force the exact fallback, for verification.</param>
+    /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false)
     {
         (this.device, this.ownsDevice, Spec, Config) = (device, ownsDevice, spec, config);
-        var plan = PlanFor(spec, config, inputType);
+        var plan = PlanFor(spec, config, inputType, encodeCapacity);
         plan.Require(device.FreeBytes(), device.Info.Name);
         stream = device.CreateStream();
         copyStream = device.CreateStream();
         arena = new(device, plan);
         device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-        phases = new(new(device, stream, arena, spec, config, inputType));
+        phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
+        phases.Encode.Reference = referenceEncode;
         copied = [device.CreateEvent(), device.CreateEvent()];
         taken = [device.CreateEvent(), device.CreateEvent()];
         scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
@@ -75,10 +81,12 @@ public sealed unsafe partial class KernelBackend : IBackend
     }
 
     /// <summary>The device memory that a run takes, found without a device.</summary>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType)
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) => PlanFor(spec, config, inputType, EncodePhase.MaxCapacity);
+
+    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, int encodeCapacity)
     {
         var counting = new DeviceArena();
-        _ = new Phases(new(null, 0, counting, spec, config, inputType));
+        _ = new Phases(new(null, 0, counting, spec, config, inputType), encodeCapacity);
         return counting.Plan;
     }
 
