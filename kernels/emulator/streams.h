@@ -11,7 +11,7 @@ namespace emu {
 
 using Work = std::function<int()>;      // a CUresult
 
-struct Event { uint64_t asked = 0, reached = 0; double ms = 0; };
+struct Event { uint64_t asked = 0, reached = 0; };
 
 struct Graph { std::vector<Work> nodes; };
 

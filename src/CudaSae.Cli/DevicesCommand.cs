@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.Runtime.Intrinsics;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
 
 namespace CudaSae.Cli;
@@ -19,8 +19,7 @@ static class DevicesCommand
             if (!KernelModules.Embedded) Console.WriteLine($"kernels   {KernelModules.HowToEmbed}");
             if (Emulator.FindLibrary() is { } library) Describe("emulator", CudaDevice.OpenEmulator(library));
             else Console.WriteLine("emulator  not built: build/emulator.sh makes it, with g++");
-            var vectors = Vector512.IsHardwareAccelerated ? "512" : Vector256.IsHardwareAccelerated ? "256" : "128";
-            Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {vectors}-bit vectors, {MemoryPlan.Format(HostMemory.AvailableBytes())} available");
+            Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors, {MemoryPlan.Format(HostMemory.AvailableBytes())} available");
             return 0;
         });
         return command;

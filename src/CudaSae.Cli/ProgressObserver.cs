@@ -1,5 +1,3 @@
-using System.Globalization;
-using CsvHelper;
 using CudaSae.Metrics;
 using CudaSae.Training;
 using Spectre.Console;

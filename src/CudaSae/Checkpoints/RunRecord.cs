@@ -28,20 +28,4 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e); }
         catch (JsonException e) { throw new SaeException($"{path} is not a run's record: {e.Message.Split(". ")[0]}", e); }
     }
-
-    /// <summary>Refuses to go on with other settings than the run began with, naming each.</summary>
-    public void RequireSame(SaeSpec spec, TrainConfig config)
-    {
-        var differences = new List<string>();
-        Compare(JsonSerializer.SerializeToElement(Spec, SaeJson.Default.SaeSpec), JsonSerializer.SerializeToElement(spec, SaeJson.Default.SaeSpec));
-        Compare(JsonSerializer.SerializeToElement(Config, SaeJson.Default.TrainConfig), JsonSerializer.SerializeToElement(config, SaeJson.Default.TrainConfig));
-        if (differences.Count > 0) throw new SaeException($"this run began with other settings ({string.Join(", ", differences)}); resume it with those it began with, or start a new one");
-
-        void Compare(JsonElement then, JsonElement now)
-        {
-            foreach (var property in then.EnumerateObject())
-                if (!now.TryGetProperty(property.Name, out var value) || !JsonElement.DeepEquals(property.Value, value))
-                    differences.Add($"{property.Name} {property.Value.GetRawText()} → {value.GetRawText()}");
-        }
-    }
 }

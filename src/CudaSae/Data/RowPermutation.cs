@@ -19,14 +19,7 @@ public readonly struct RowPermutation
         key3 = Next(ref state);
     }
 
-    static ulong Next(ref ulong state) => Mix(state += 0x9e3779b97f4a7c15);
-
-    static ulong Mix(ulong z)       // splitmix64 (Steele, Lea, Flood 2014)
-    {
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-        z = (z ^ z >> 27) * 0x94d049bb133111eb;
-        return z ^ z >> 31;
-    }
+    static ulong Next(ref ulong state) => SplitMix.Mix(state += 0x9e3779b97f4a7c15);
 
     /// <summary>The row that stands at <paramref name="position"/>.</summary>
     public long this[long position]
@@ -43,6 +36,6 @@ public readonly struct RowPermutation
     ulong Round(ulong at, ulong key)
     {
         ulong mask = (1UL << halfBits) - 1, left = at >> halfBits, right = at & mask;
-        return right << halfBits | (left ^ Mix(right + key)) & mask;
+        return right << halfBits | (left ^ SplitMix.Mix(right + key)) & mask;
     }
 }

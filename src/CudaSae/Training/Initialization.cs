@@ -39,16 +39,9 @@ public static class Initialization
     // Box and Muller, on two hashes of (seed, row, column).
     static double Normal(ulong seed, long row, long column)
     {
-        var bits = Mix(Mix(seed + 0x9e3779b97f4a7c15) ^ Mix((ulong)row * 0xbf58476d1ce4e5b9 + (ulong)column + 1));
+        var bits = SplitMix.Mix(SplitMix.Mix(seed + 0x9e3779b97f4a7c15) ^ SplitMix.Mix((ulong)row * 0xbf58476d1ce4e5b9 + (ulong)column + 1));
         var radius = ((bits >> 11) + 1) * Math.Pow(2, -53);
-        var angle = (Mix(bits) >> 11) * Math.Pow(2, -53);
+        var angle = (SplitMix.Mix(bits) >> 11) * Math.Pow(2, -53);
         return Math.Sqrt(-2 * Math.Log(radius)) * Math.Cos(2 * Math.PI * angle);
-    }
-
-    static ulong Mix(ulong z)
-    {
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-        z = (z ^ z >> 27) * 0x94d049bb133111eb;
-        return z ^ z >> 31;
     }
 }

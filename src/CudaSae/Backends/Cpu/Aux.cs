@@ -38,7 +38,6 @@ public sealed unsafe partial class CpuBackend
     public void AuxLoss()
     {
         if (Spec.Aux is not { } aux) return;
-        FinishSums();
         ColumnTotals(sumE, columns);
         var variance = sums.SquaredError;
         for (var i = 0; i < ld; i++) variance -= columns[i] * columns[i] / B;

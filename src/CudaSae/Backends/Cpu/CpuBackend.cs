@@ -66,7 +66,8 @@ public sealed unsafe partial class CpuBackend : IBackend
     public MemoryPlan Plan => arena.Plan;
     public string Description => $"cpu, {workers.Count} threads, {VectorBits}-bit vectors, float32";
 
-    static int VectorBits => System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated ? 512
+    /// <summary>The widest vectors that this machine's instructions have.</summary>
+    internal static int VectorBits => System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated ? 512
         : System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated ? 256 : 128;
 
     public Span<byte> InputSlot(int slot) => new(slots[slot], checked(B * d * inputType.Bytes()));
@@ -128,7 +129,8 @@ public sealed unsafe partial class CpuBackend : IBackend
         return BitConverter.UInt32BitsToSingle(bits | (uint)(half & 0x8000) << 16);
     }
 
-    public void EndStep() => FinishSums();
+    /// <summary>Nothing is left to do: each phase left its sums.</summary>
+    public void EndStep() { }
 
     public StepSums ReadSums() => sums;
 

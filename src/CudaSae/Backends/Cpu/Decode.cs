@@ -22,7 +22,11 @@ public sealed unsafe partial class CpuBackend
         columns = arena.Take<double>("column totals", 2L * ld);
     }
 
-    public void DecodeLoss() => workers.Run(rowBlocks, decodePart ??= DecodePart);
+    public void DecodeLoss()
+    {
+        workers.Run(rowBlocks, decodePart ??= DecodePart);
+        FinishSums();
+    }
 
     [SkipLocalsInit]
     void DecodePart(int block, int worker)
