@@ -56,7 +56,7 @@ public interface IBackend : IDisposable
     /// <summary>decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖², and ∂L/∂value, from one gather of WDec.</summary>
     void DecodeLoss();
 
-    /// <summary>aux: dead latents predict the residual; leaves their gradients for <see cref="Optimize"/>. Nothing when Spec.Aux is null.</summary>
+    /// <summary>aux: dead latents predict the residual, by AuxK or as ghosts; leaves their gradients for <see cref="Optimize"/>. Nothing without Spec.Aux and Spec.Ghost.</summary>
     void AuxLoss();
 
     /// <summary>backward: turns the code round, rows to latents; measures the gradient norm where clipping asks for it.</summary>
@@ -80,8 +80,22 @@ public interface IBackend : IDisposable
     /// <summary>Copies out the code of the last step; waits for it.</summary>
     void ReadCode(SparseCode into);
 
-    /// <summary>Copies out x̂ of the last step, [B, d] float32 in the scaled input's units; waits for it.</summary>
+    /// <summary>Copies out x̂ of the last step, [B, output width] float32 in the scaled target's units; waits for it.</summary>
     void ReadReconstruction(Span<float> into);
+
+    /// <summary>Copies out ‖x̂ − y‖² of the last step's rows, [B]; waits for it.</summary>
+    void ReadRowErrors(Span<float> into);
+
+    /// <summary>Copies out on how many rows of the last step each latent fired, [n]; waits for it.</summary>
+    void ReadFirings(Span<int> into);
+
+    /// <summary>Whether thresholded selections (ReLU, JumpReLU, Gated) take the dense path: all latents as matrix products, for codes that are not sparse. Others have none.
+    /// Setting it takes effect with the next step; the gradients are the same.</summary>
+    bool Dense { get; set; }
+
+    /// <summary>Gives latents new weights and empty moments, as if they had fired in <paramref name="step"/>, the last one finished.</summary>
+    /// <param name="rows">Their weights, row i for latent which[i].</param>
+    void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step);
 
     /// <summary>Compares the last encode and decode with the dense path (all pre-activations by a dense matrix product, in
     /// column chunks): the largest relative differences. Weights are not changed.</summary>
@@ -119,5 +133,12 @@ public sealed record StateArray(string Name, string Type, long[] Shape)
 /// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
 public readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)
 {
+    /// <exception cref="SaeException">The check knows plain TopK only.</exception>
+    internal static void RequirePlainTopK(SaeSpec spec)
+    {
+        if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null || spec.Transcoder is not null)
+            throw new SaeException($"--validate-every holds plain TopK against the dense path, not {spec.Selection.GetType().Name} with these options; leave it at 0 (cudasae verify checks them all)");
+    }
+
     public bool Passed => WorstValue <= Tolerance && WorstSelection <= Tolerance && WorstReconstruction <= Tolerance;
 }

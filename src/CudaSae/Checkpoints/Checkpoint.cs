@@ -7,7 +7,8 @@ namespace CudaSae.Checkpoints;
 /// <summary>Where a resumed run goes on.</summary>
 /// <param name="Step">The last step that was finished.</param>
 /// <param name="Cursor">The next unread row.</param>
-public readonly record struct CheckpointPosition(long Step, RowCursor Cursor);
+/// <param name="State">What the trainer decided so far, by name.</param>
+public readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null);
 
 /// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors; the last two are kept. Written atomically.</summary>
 public static class Checkpoint
@@ -29,7 +30,7 @@ public static class Checkpoint
                 backend.ReadState(array, offset, part);
                 stream.Write(part);
             }
-        }))), new Dictionary<string, string>
+        }))), new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
         {
             ["step"] = at.Step.ToString(CultureInfo.InvariantCulture),
             ["epoch"] = at.Cursor.Epoch.ToString(CultureInfo.InvariantCulture),
@@ -54,7 +55,7 @@ public static class Checkpoint
             for (long offset = 0; offset < array.Bytes; offset += ChunkBytes)
                 backend.WriteState(array, offset, file.Slice(tensor, offset, (int)Math.Min(ChunkBytes, array.Bytes - offset)));
         }
-        var at = new CheckpointPosition(Number("step"), new(Number("epoch"), Number("position")));
+        var at = new CheckpointPosition(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
         backend.AfterRestore((uint)at.Step, deadAfterSteps);
         return at;
 

@@ -6,6 +6,9 @@ public sealed class ActivationSource : IDisposable
 {
     readonly List<Shard> shards = [];
 
+    ActivationSource[] joined = [];             // sources side by side, instead of shards
+    [ThreadStatic] static byte[]? joinedRow;
+
     sealed record Shard(string Path, IDisposable Owner, Func<long, int, ReadOnlySpan<byte>> Slice, long FirstRow, long Rows);
 
     ActivationSource() { }
@@ -14,7 +17,20 @@ public sealed class ActivationSource : IDisposable
     public int Width { get; private set; }              // d
     public InputType Type { get; private set; }
     public int RowBytes => Width * Type.Bytes();
-    public IEnumerable<string> Paths => shards.Select(s => s.Path);
+    public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
+
+    /// <summary>Sources side by side: row i is row i of each, one behind the other. A transcoder's input and target, or a crosscoder's sites. The result owns them.</summary>
+    /// <exception cref="SaeException">They differ in rows or element type.</exception>
+    public static ActivationSource Join(params ActivationSource[] sources)
+    {
+        foreach (var other in sources)
+        {
+            var (name, first) = (other.Paths.First(), sources[0].Paths.First());
+            if (other.Rows != sources[0].Rows) throw new SaeException($"{name} holds {other.Rows} rows but {first} {sources[0].Rows}; rows of both must be those of the same tokens");
+            if (other.Type != sources[0].Type) throw new SaeException($"{name} holds {other.Type} but {first} {sources[0].Type}; both must agree");
+        }
+        return new() { joined = sources, Rows = sources[0].Rows, Width = sources.Sum(s => s.Width), Type = sources[0].Type };
+    }
 
     /// <summary>Opens files, or all .npy and .safetensors files of folders in the order of their names.</summary>
     /// <param name="tensor">Name of the tensor in safetensors files; null takes the only two-dimensional one, or "activations".</param>
@@ -99,16 +115,30 @@ public sealed class ActivationSource : IDisposable
         if (shape[1] is < 1 or > 16384) throw new SaeException($"{path} is {shape[1]} wide; 1 to 16384 is possible");
     }
 
-    /// <summary>The raw bytes of row <paramref name="i"/>.</summary>
+    /// <summary>The raw bytes of row <paramref name="i"/>; of joined sources a copy that the thread's next call overwrites.</summary>
     public ReadOnlySpan<byte> Row(long i)
     {
+        if (joined.Length > 0) return JoinedRow(i);
         var shard = Find(i);
         return shard.Slice((i - shard.FirstRow) * RowBytes, RowBytes);
+    }
+
+    ReadOnlySpan<byte> JoinedRow(long i)
+    {
+        if (joinedRow is null || joinedRow.Length < RowBytes) joinedRow = new byte[RowBytes];
+        var at = 0;
+        foreach (var source in joined)
+        {
+            source.Row(i).CopyTo(joinedRow.AsSpan(at));
+            at += source.RowBytes;
+        }
+        return joinedRow.AsSpan(0, RowBytes);
     }
 
     /// <summary>File and row within it, for messages.</summary>
     public string Locate(long i)
     {
+        if (joined.Length > 0) return string.Join(" or ", joined.Select(s => s.Locate(i)));
         var shard = Find(i);
         return $"{shard.Path}, row {i - shard.FirstRow}";
     }
@@ -143,5 +173,7 @@ public sealed class ActivationSource : IDisposable
     {
         foreach (var shard in shards) shard.Owner.Dispose();
         shards.Clear();
+        foreach (var source in joined) source.Dispose();
+        joined = [];
     }
 }

@@ -8,9 +8,12 @@ public sealed class DataStatistics
     const double Tolerance = 1e-5;
 
     /// <param name="rows">Training rows: the first ones of the source.</param>
-    public DataStatistics(ActivationSource source, long rows, ulong seed)
+    /// <param name="first">First column that is looked at: a transcoder's input and target are told apart so.</param>
+    /// <param name="columns">Columns from there; 0 for all.</param>
+    public DataStatistics(ActivationSource source, long rows, ulong seed, int first = 0, int columns = 0)
     {
-        var width = source.Width;
+        var width = columns > 0 ? columns : source.Width - first;
+        var row = new float[source.Width];
         SampleRows = (int)Math.Min(rows, MaxRows);
         sample = new float[(long)SampleRows * width];
         Mean = new double[width];
@@ -20,7 +23,8 @@ public sealed class DataStatistics
         {
             var i = permutation[at];
             if (!Finite.All(source.Row(i), source.Type)) continue;
-            source.ReadRow(i, sample.AsSpan(taken++ * width, width));
+            source.ReadRow(i, row);
+            row.AsSpan(first, width).CopyTo(sample.AsSpan(taken++ * width, width));
         }
         if (taken == 0) throw new SaeException("no row of the data is finite");
         (SampleRows, Width) = (taken, width);
@@ -35,7 +39,8 @@ public sealed class DataStatistics
     public double MeanNorm { get; private set; }        // E‖x‖
     public double Variance { get; private set; }        // E‖x − mean‖², over all coordinates together
 
-    ReadOnlySpan<float> Row(int i) => sample.AsSpan(i * Width, Width);
+    /// <summary>A row of the sample.</summary>
+    public ReadOnlySpan<float> Row(int i) => sample.AsSpan(i * Width, Width);
 
     void Sum()
     {

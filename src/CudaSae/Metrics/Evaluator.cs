@@ -5,12 +5,12 @@ using CudaSae.Training;
 
 namespace CudaSae.Metrics;
 
-/// <summary>An SAE on held-out rows.</summary>
-/// <param name="Fvu">Σ‖x̂ − x‖² / Σ‖x − x̄‖²: sums over all rows, then one division; x̄ is their mean.</param>
-/// <param name="L0">Mean count of values > 0 a row.</param>
+/// <summary>An SAE on held-out rows. y is what the decoder predicts: x unless transcoding.</summary>
+/// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖²: sums over all rows, then one division; ȳ is their mean.</param>
+/// <param name="L0">Mean count of values ≠ 0 a row.</param>
 /// <param name="SilentPercent">Latents that fired on none of the rows.</param>
-/// <param name="Cosine">Mean of ⟨x̂, x⟩ / ‖x̂‖‖x‖.</param>
-/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, x⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).</param>
+/// <param name="Cosine">Mean of ⟨x̂, y⟩ / ‖x̂‖‖y‖.</param>
+/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).</param>
 public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentPercent, double Cosine, double Shrinkage);
 
 /// <summary>Runs the forward half of a backend over rows of a source. Weights do not change.</summary>
@@ -18,63 +18,77 @@ public static class Evaluator
 {
     public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)
     {
-        if (source.Width != backend.Spec.InputWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {backend.Spec.InputWidth}");
+        var spec = backend.Spec;
+        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
-        int B = backend.Config.BatchRows, d = source.Width, k = backend.Spec.Active;
-        var code = new SparseCode(B, k);
-        var reconstruction = new float[B * d];
+        int B = backend.Config.BatchRows, D = spec.OutputWidth, first = spec.Transcoder is null ? 0 : spec.InputWidth;
+        var targetScale = spec.Transcoder is null ? scale.InputScale : scale.TargetScale;
+        var reconstruction = new float[B * D];
         var step = new SaeStep(backend);
-        var scalars = Schedules.Scalars(backend.Spec, backend.Config, scale, 1);
-        var total = new Totals(d, backend.Spec.Latents);
-        var x = new float[d];
+        var scalars = Schedules.Inference(spec, backend.Config, scale);
+        var total = new Totals(D, spec.Latents);
+        var row = new float[source.Width];
         for (long start = 0; start < rows; start += B)
         {
             var count = (int)Math.Min(B, rows - start);
-            backend.WaitForSlot(0);
-            var slot = backend.InputSlot(0);
-            for (var b = 0; b < B; b++)     // the last batch is filled up with its first row, which is not counted again
-                source.Row(firstRow + start + (b < count ? b : 0)).CopyTo(slot[(b * source.RowBytes)..]);
-            step.Evaluate(0, scalars);
-            backend.ReadCode(code);
+            Forward(b => firstRow + start + (b < count ? b : 0));      // a last, shorter batch is filled up with its first row
             backend.ReadReconstruction(reconstruction);
             for (var b = 0; b < count; b++)
             {
-                source.ReadRow(firstRow + start + b, x);
-                total.Add(x, scale.InputScale, reconstruction.AsSpan(b * d, d), code, b);
+                source.ReadRow(firstRow + start + b, row);
+                total.Add(row.AsSpan(first, D), targetScale, reconstruction.AsSpan(b * D, D));
             }
+            total.AddFirings(backend, 1);
+            if (count == B) continue;
+            Forward(_ => firstRow + start);                             // and what that row added is taken back
+            total.AddFirings(backend, -(B - count) / (double)B);
         }
         return total.Finish();
+
+        void Forward(Func<int, long> rowOf)
+        {
+            backend.WaitForSlot(0);
+            var slot = backend.InputSlot(0);
+            for (var b = 0; b < B; b++) source.Row(rowOf(b)).CopyTo(slot[(b * source.RowBytes)..]);
+            step.Evaluate(0, scalars);
+        }
     }
 
-    sealed class Totals(int d, int n)
+    sealed class Totals(int width, int n)
     {
-        readonly double[] sum = new double[d];
+        readonly double[] sum = new double[width];
+        readonly int[] firings = new int[n];
         readonly bool[] fired = new bool[n];
-        double squaredError, squaredNorm, reconstructed, product, cosine;
-        long rows, active;
+        double squaredError, squaredNorm, reconstructed, product, cosine, active;
+        long rows;
 
-        public void Add(float[] raw, double scale, ReadOnlySpan<float> xhat, SparseCode code, int b)
+        public void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
         {
-            double xx = 0, hh = 0, xh = 0;
-            for (var i = 0; i < d; i++)
+            double yy = 0, hh = 0, yh = 0;
+            for (var i = 0; i < width; i++)
             {
-                var x = raw[i] * (float)scale;
-                sum[i] += x;
-                xx += (double)x * x;
+                var y = raw[i] * (float)scale;
+                sum[i] += y;
+                yy += (double)y * y;
                 hh += (double)xhat[i] * xhat[i];
-                xh += (double)x * xhat[i];
-                squaredError += ((double)xhat[i] - x) * ((double)xhat[i] - x);
+                yh += (double)y * xhat[i];
+                squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
             }
-            squaredNorm += xx;
+            squaredNorm += yy;
             reconstructed += hh;
-            product += xh;
-            cosine += xh / Math.Max(Math.Sqrt(xx * hh), 1e-300);
+            product += yh;
+            cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
             rows++;
-            for (var j = b * code.Active; j < (b + 1) * code.Active; j++)
+        }
+
+        /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
+        public void AddFirings(IBackend backend, double times)
+        {
+            backend.ReadFirings(firings);
+            for (var f = 0; f < n; f++)
             {
-                if (!(code.Value[j] > 0)) continue;
-                active++;
-                fired[code.Index[j]] = true;
+                active += times * firings[f];
+                fired[f] |= firings[f] > 0;
             }
         }
 
@@ -82,7 +96,7 @@ public static class Evaluator
         {
             double squaredMean = 0;
             foreach (var s in sum) squaredMean += s * s / rows;
-            return new(rows, squaredError / (squaredNorm - squaredMean), (double)active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product);
+            return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product);
         }
     }
 }

@@ -8,38 +8,50 @@ public sealed record StepMetrics
 {
     public required long Step { get; init; }
     public required long Vectors { get; init; }             // rows seen so far
-    public required double Loss { get; init; }              // LossScale · Σ‖e‖² + AuxLoss
-    public required double Fvu { get; init; }               // Σ‖x̂ − x‖² / Σ‖x − x̄‖² over the batch
-    public required double L0 { get; init; }                // values > 0 per row
+    public required double Loss { get; init; }              // everything below, weighted, and the reconstructions' errors
+    public required double Fvu { get; init; }               // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch
+    public required double L0 { get; init; }                // values ≠ 0 per row
     public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
-    public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖²
+    public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
+    public required double Sparsity { get; init; }          // λ times the penalty, and the pre-activation loss
+    public required double GateLoss { get; init; }          // c Σ‖x̂(relu π) − y‖²
+    public required double Coefficient { get; init; }       // λ of this step
+    public required double Shrinkage { get; init; }         // γ = Σ‖x̂‖² / Σ⟨x̂, y⟩
     public required double GradientNorm { get; init; }      // all parameters, after projection, before clipping
     public required double LearningRate { get; init; }
     public required double RowsPerSecond { get; init; }     // since the last report
     public required double EncodeGflops { get; init; }      // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
     public required double? PercentOfLimit { get; init; }   // Ceilings.FloorMs / the step's time; null where the ceilings were not measured
     public required long Overflows { get; init; }           // rows that took the exact fallback in this step
+    public required bool Dense { get; init; }               // whether the step took the dense path
     public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
 
     public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs)
     {
-        var aux = spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0
-            ? a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance : 0;
+        var aux = scalars.LossScale * sums.Ghost;
+        if (spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0) aux += a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance;
+        var sparsity = scalars.Penalty * sums.Penalty + scalars.PreAct * sums.PreAct;
+        var gate = scalars.LossScale * sums.GateError;
         return new()
         {
             Step = sums.Step,
             Vectors = (long)sums.Step * config.BatchRows,
-            Loss = scalars.LossScale * sums.SquaredError + aux,
+            Loss = scalars.LossScale * sums.LevelError + aux + sparsity + gate,
             Fvu = sums.SquaredError / (sums.SquaredNorm - sums.SquaredMean),
             L0 = (double)sums.Active / config.BatchRows,
             DeadPercent = 100.0 * sums.Dead / spec.Latents,
             AuxLoss = aux,
+            Sparsity = sparsity,
+            GateLoss = gate,
+            Coefficient = scalars.Penalty * config.BatchRows,
+            Shrinkage = 2 * sums.ReconstructionNorm / (sums.ReconstructionNorm + sums.SquaredNorm - sums.SquaredError),
             GradientNorm = sums.GradientNorm,
             LearningRate = scalars.LearningRate,
             RowsPerSecond = rowsPerSecond,
             EncodeGflops = 2.0 * spec.InputWidth * spec.Latents * rowsPerSecond / 1e9,
             PercentOfLimit = floorMs is { } floor ? 100 * floor * rowsPerSecond / (1000.0 * config.BatchRows) : null,
             Overflows = sums.Overflows,
+            Dense = sums.Dense == 1,
             DenseDifference = denseDifference,
         };
     }

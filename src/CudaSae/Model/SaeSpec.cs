@@ -2,10 +2,11 @@ using System.Text.Json.Serialization;
 
 namespace CudaSae.Model;
 
-/// <summary>The architecture of a sparse autoencoder, as data. Letters: d input width, n latents, k active latents a row.</summary>
+/// <summary>The architecture and the loss of a sparse autoencoder, transcoder or crosscoder, as data: each field composes with the others where
+/// the mathematics allows, and <see cref="Validate"/> refuses the rest. Letters: d input width, n latents, k active latents a row. docs/math.md.</summary>
 public sealed record SaeSpec
 {
-    /// <summary>d: numbers in one activation vector.</summary>
+    /// <summary>d: numbers that the encoder reads of one row.</summary>
     public required int InputWidth { get; init; }
 
     /// <summary>n: width of the dictionary.</summary>
@@ -14,64 +15,80 @@ public sealed record SaeSpec
     /// <summary>Which pre-activations survive into the code.</summary>
     public required Selection Selection { get; init; }
 
+    /// <summary>What the decoder predicts; null for the encoder's own input.</summary>
+    public Transcoding? Transcoder { get; init; }
+
+    /// <summary>A crosscoder's sites: widths that add up to the decoder's output, one decoder norm each. Null for one site.</summary>
+    public int[]? Sites { get; init; }
+
+    /// <summary>Reconstructions from parts of the code that the loss also asks for; null for the whole code alone.</summary>
+    public Nesting? Nested { get; init; }
+
+    /// <summary>Penalty on the code; null for none.</summary>
+    public SparsityPenalty? Penalty { get; init; }
+
+    /// <summary>JumpReLU's loss on pre-activations below their threshold; null for none.</summary>
+    public PreActLoss? PreAct { get; init; }
+
     /// <summary>Auxiliary loss that lets dead latents explain the residual; null for none.</summary>
     public AuxLoss? Aux { get; init; }
+
+    /// <summary>Ghost gradients for dead latents; null for none.</summary>
+    public GhostGrads? Ghost { get; init; }
+
+    /// <summary>Whether b_dec is subtracted from the input before encoding.</summary>
+    public bool PreEncoderBias { get; init; } = true;
+
+    public Tying Tying { get; init; } = Tying.Untied;
 
     /// <summary>What is kept of the decoder rows' norms.</summary>
     public DecoderNorm DecoderNorm { get; init; } = DecoderNorm.Unit;
 
-    /// <summary>k: entries of the code in every row.</summary>
+    /// <summary>Width of what the decoder predicts.</summary>
     [JsonIgnore]
-    public int Active => Selection switch
-    {
-        Selection.TopK top => top.K,
-        _ => throw new SaeException($"selection {Selection.GetType().Name} is not built yet; use TopK"),
-    };
+    public int OutputWidth => Transcoder?.OutputWidth ?? InputWidth;
 
-    /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range.</summary>
+    /// <summary>Numbers in one row of data: the input, and behind it a transcoder's target.</summary>
+    [JsonIgnore]
+    public int RowWidth => InputWidth + (Transcoder?.OutputWidth ?? 0);
+
+    /// <summary>Entries that a row of the sparse code has room for.</summary>
+    [JsonIgnore]
+    public int Active => Selection.Capacity(Latents) is var own && Nested is Nesting.Budgets budgets && Selection is Selection.TopK ? Math.Max(own, budgets.Largest) : own;
+
+    /// <summary>Whether a row may have any number of active latents, so that training may start on the dense path.</summary>
+    [JsonIgnore]
+    public bool IsThresholded => Selection is Selection.Relu or Selection.JumpRelu or Selection.Gated;
+
+    /// <summary>Reconstructions that the loss asks for, the whole one included.</summary>
+    [JsonIgnore]
+    public int Levels => Nested?.Count ?? 1;
+
+    /// <summary>The widest code that the kernels' final select holds in shared memory.</summary>
+    public const int MaxActive = 512;
+
+    /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range, or the reason.</summary>
     /// <exception cref="SaeException">The first field out of range.</exception>
     public SaeSpec Validate()
     {
-        Require(InputWidth is >= 1 and <= 16384, nameof(InputWidth), InputWidth, "1 to 16384");
-        Require(Latents is >= 1 and <= 1 << 26, nameof(Latents), Latents, "1 to 67108864");
-        Require(Active >= 1 && Active <= Latents, "K", Active, $"1 to Latents = {Latents}");
-        Require(Active <= MaxActive, "K", Active, $"1 to {MaxActive}");
-        if (Aux is { } aux)
-        {
-            Require(aux.K is >= 1 and <= MaxActive, "Aux.K", aux.K, $"1 to {MaxActive}");
-            Require(aux.Coefficient is >= 0 and <= 1e6f, "Aux.Coefficient", aux.Coefficient, "0 to 1e6");
-            Require(aux.DeadAfterTokens >= 1, "Aux.DeadAfterTokens", aux.DeadAfterTokens, "1 or more");
-        }
+        SpecRules.Check(this);
         return this;
     }
-
-    /// <summary>The widest selection that the kernels' final select holds in shared memory.</summary>
-    public const int MaxActive = 512;
-
-    static void Require(bool good, string field, object value, string range)
-    {
-        if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
-    }
 }
 
-/// <summary>What selection keeps of a row of pre-activations.</summary>
-[JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
-[JsonDerivedType(typeof(TopK), "topk")]
-public abstract record Selection
-{
-    /// <summary>The k largest pre-activations of each row, then ReLU; of equal ones the lower index (Gao et al. 2024, arXiv 2406.04093).</summary>
-    public sealed record TopK(int K) : Selection;
-}
+/// <summary>The decoder predicts another activation than the encoder reads: rows of data hold the input, then the target.</summary>
+/// <param name="OutputWidth">Width of the target.</param>
+/// <param name="Skip">Adds W_skip x to the prediction (Paulo et al. 2025, arXiv 2501.18823).</param>
+public sealed record Transcoding(int OutputWidth, bool Skip = false);
 
-/// <summary>AuxK (arXiv 2406.04093 §A.2): the k dead latents with the largest pre-activations reconstruct the residual.</summary>
-/// <param name="K">Dead latents a row; all of them while fewer are dead, the term then scaled by dead / K.</param>
-/// <param name="Coefficient">α, the weight of ‖e − ê‖² / Var(e) in the loss.</param>
-/// <param name="DeadAfterTokens">A latent is dead when it has not fired for this many rows.</param>
-/// <param name="Relu">Whether the chosen pre-activations pass a ReLU, as in OpenAI's trainer, or not, as in SAELens'.</param>
-public sealed record AuxLoss(int K, float Coefficient, long DeadAfterTokens, bool Relu = true)
+/// <summary>Which weights the encoder and the decoder share.</summary>
+public enum Tying
 {
-    /// <summary>Dead latents that one step looks at; when more are dead, a window of this many moves through them.</summary>
-    public int Capacity(int latents) => Math.Min(latents, (Math.Max(4 * K, 1024) + 63) & ~63);
+    Untied,
+    /// <summary>WEnc = WDec: one matrix, whose gradient is the sum of both.</summary>
+    Tied,
+    /// <summary>WEnc_f = s_f WDec_f with one learned scale a latent.</summary>
+    Scaled,
 }
 
 /// <summary>Constraint on the rows of WDec.</summary>
@@ -79,6 +96,8 @@ public enum DecoderNorm
 {
     /// <summary>No constraint.</summary>
     Free,
-    /// <summary>Unit rows: the gradient's part along a row is removed, and the row is rescaled after Adam.</summary>
+    /// <summary>Unit rows: the gradient's part along a row is removed, and the row is rescaled after the optimizer's step.</summary>
     Unit,
+    /// <summary>Rows of norm at most 1: longer ones are rescaled after the optimizer's step (Anthropic, February 2024).</summary>
+    AtMostOne,
 }

@@ -3,26 +3,79 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Starting weights: unit decoder rows in random directions, WEnc their multiple, b_enc 0, b_dec in the middle of the data.</summary>
+/// <summary>Starting weights: decoder rows in random directions, or uniform numbers; WEnc their multiple; b_enc 0 or set by the data; b_dec in the middle of the target.</summary>
 public static class Initialization
 {
     /// <summary>Fills <paramref name="into"/>; row f depends on (seed, f) alone.</summary>
-    public static void Fill(SaeParameters into, TrainConfig config, DataStatistics statistics, DataScale scale)
+    /// <param name="statistics">Of the input.</param>
+    /// <param name="target">Of a transcoder's target; null for the input.</param>
+    public static void Fill(SaeParameters into, SaeSpec spec, TrainConfig config, DataStatistics statistics, DataScale scale, DataStatistics? target = null)
     {
-        for (long f = 0; f < into.WDec.Rows; f++)
-        {
-            var row = into.WDec[f];
-            UnitVector(row, config.Seed, f);
-            for (var i = 0; i < row.Length; i++) into.WEnc[f][i] = config.EncoderInitNorm * row[i];
-        }
+        for (long f = 0; f < spec.Latents; f++) FillRow(into, spec, config, f);
         Array.Clear(into.BEnc);
+        if (spec.Selection is Selection.JumpRelu jump) Array.Fill(into.Threshold, Math.Max(jump.InitialThreshold, 0));
+        var middle = target ?? statistics;
         var centre = config.DecoderBias switch
         {
-            DecoderBiasInit.Mean => statistics.Mean,
-            DecoderBiasInit.GeometricMedian => statistics.GeometricMedian(),
+            DecoderBiasInit.Mean => middle.Mean,
+            DecoderBiasInit.GeometricMedian => middle.GeometricMedian(),
             _ => new double[into.BDec.Length],
         };
-        for (var i = 0; i < into.BDec.Length; i++) into.BDec[i] = (float)(centre[i] * scale.InputScale);
+        for (var i = 0; i < into.BDec.Length; i++) into.BDec[i] = (float)(centre[i] * scale.TargetScale);
+        if (config.InitialFiringRate > 0) SetFiringRate(into, spec, config.InitialFiringRate, statistics, scale);
+    }
+
+    static void FillRow(SaeParameters into, SaeSpec spec, TrainConfig config, long f)
+    {
+        Span<float> dec = into.WDec[f], enc = into.WEnc[f];
+        if (config.DecoderInit == DecoderInit.Uniform)
+        {
+            var bound = 1 / Math.Sqrt(dec.Length);
+            for (var i = 0; i < dec.Length; i++) dec[i] = (float)(bound * (2 * CounterRandom.Uniform(config.Seed, 0, (ulong)f, (ulong)i) - 1));
+        }
+        else
+        {
+            UnitVector(dec, config.Seed, f);
+            foreach (ref var w in dec) w *= config.DecoderInitNorm;
+        }
+        // A transcoder's input has no direction in common with its target: its encoder begins in directions of its own.
+        if (spec.Transcoder is null) dec.CopyTo(enc);
+        else UnitVector(enc, config.Seed ^ 0x656e63, f);
+        var norm = Norm(enc);
+        var factor = config.EncoderInitNorm > 0 ? config.EncoderInitNorm / norm : (double)spec.InputWidth / spec.Latents;
+        if (spec.Tying == Tying.Tied) factor = 1;
+        foreach (ref var w in enc) w = (float)(w * factor);
+        if (spec.Tying == Tying.Scaled) into.Scale[f] = (float)factor;
+        if (spec.DecoderNorm == DecoderNorm.Unit && Norm(dec) is var length)
+            foreach (ref var w in dec) w = (float)(w / length);
+    }
+
+    static double Norm(ReadOnlySpan<float> row)
+    {
+        double squares = 0;
+        foreach (var w in row) squares += (double)w * w;
+        return Math.Sqrt(squares);
+    }
+
+    /// <summary>b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January 2025: 10,000 / n).</summary>
+    static void SetFiringRate(SaeParameters into, SaeSpec spec, double rate, DataStatistics statistics, DataScale scale)
+    {
+        var rows = Math.Min(statistics.SampleRows, 1024);
+        Parallel.For(0, spec.Latents, () => new float[rows], (f, _, z) =>
+        {
+            var weights = into.WEnc[f];
+            for (var b = 0; b < rows; b++)
+            {
+                double sum = 0;
+                var x = statistics.Row(b);
+                for (var i = 0; i < weights.Length; i++) sum += weights[i] * (x[i] * scale.InputScale - (spec.PreEncoderBias ? into.BDec[i] : 0));
+                z[b] = (float)sum;
+            }
+            Array.Sort(z);
+            var quantile = z[Math.Clamp((int)(rows * (1 - rate)), 0, rows - 1)];
+            into.BEnc[f] = (into.Threshold.Length > 0 ? into.Threshold[f] : 0) - quantile;
+            return z;
+        }, _ => { });
     }
 
     static void UnitVector(Span<float> row, ulong seed, long f)

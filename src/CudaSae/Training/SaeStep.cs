@@ -5,11 +5,12 @@ namespace CudaSae.Training;
 /// <summary>The order of a training step: the one place where it is written down.</summary>
 public sealed class SaeStep(IBackend backend)
 {
-    bool captured, refused;
+    bool captured, refused, dense;
 
     /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step is recorded and the later ones replay it.</summary>
     public void Run(int slot, in StepScalars scalars)
     {
+        if (dense != backend.Dense) (captured, dense) = (false, backend.Dense);     // another path is another recording
         if (captured)
         {
             backend.Replay(slot, scalars);
@@ -40,7 +41,7 @@ public sealed class SaeStep(IBackend backend)
     {
         backend.EncodeSelect();     // code = select((x − b_dec) WEncᵀ + b_enc)
         backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value
-        backend.AuxLoss();          // dead latents predict the residual
+        backend.AuxLoss();          // dead latents predict the residual, by AuxK or as ghosts
         backend.Backward();         // rows to latents; gradient norm if clipping needs it
         backend.Optimize();         // per latent: gradient, project, clip, Adam, renormalise; then b_dec
         backend.TrackLatents();     // fired, dead

@@ -25,6 +25,21 @@ public sealed record TrainConfig
 
     public OptimizerKind Optimizer { get; init; } = OptimizerKind.Adam;
 
+    /// <summary>AdamW's decay of both matrices, a step: w −= LearningRate · WeightDecay · w. 0 for none.</summary>
+    public float WeightDecay { get; init; }
+
+    /// <summary>How the optimizer's moments are held.</summary>
+    public MomentStorage Moments { get; init; } = MomentStorage.Float32;
+
+    /// <summary>c of L = c Σ‖e‖²: what penalties are weighed against.</summary>
+    public LossNormalization LossNormalization { get; init; } = LossNormalization.Variance;
+
+    /// <summary>Parameters that are trained; the others stay as they are.</summary>
+    public Trainable Trainable { get; init; } = Trainable.All;
+
+    /// <summary>Neuron resampling; null for none.</summary>
+    public Resampling? Resampling { get; init; }
+
     /// <summary>Adam's decay of the first moment. 0 with <see cref="Lazy"/> makes untouched rows free.</summary>
     public float Beta1 { get; init; } = 0.9f;
 
@@ -49,8 +64,26 @@ public sealed record TrainConfig
 
     public DecoderBiasInit DecoderBias { get; init; } = DecoderBiasInit.GeometricMedian;
 
-    /// <summary>Norm of the rows of WEnc at the start; WEnc = that × WDec with unit rows.</summary>
+    /// <summary>How WDec is drawn; WEnc is a multiple of it.</summary>
+    public DecoderInit DecoderInit { get; init; } = DecoderInit.Directions;
+
+    /// <summary>Norm of the rows of WDec at the start, with <see cref="DecoderInit.Directions"/>.</summary>
+    public float DecoderInitNorm { get; init; } = 1;
+
+    /// <summary>Norm of the rows of WEnc at the start, along those of WDec; 0 for d / n times WDec (Anthropic, January 2025).</summary>
     public float EncoderInitNorm { get; init; } = 0.3f;
+
+    /// <summary>b_enc at the start is set by the data so that each latent fires on this share of the rows; 0 for b_enc = 0.</summary>
+    public double InitialFiringRate { get; init; }
+
+    /// <summary>Fold decoder norms into the encoder when the SAE is saved: WDec rows become unit, the function stays.</summary>
+    public bool FoldDecoderNorms { get; init; }
+
+    /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024: 0.99); 0 for none.</summary>
+    public float PruneBelow { get; init; }
+
+    /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this.</summary>
+    public float DenseAbove { get; init; } = 0.03f;
 
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
@@ -83,10 +116,18 @@ public sealed record TrainConfig
         Require(Beta1 is >= 0 and < 1, nameof(Beta1), Beta1, "0 or more, below 1");
         Require(Beta2 is >= 0 and < 1, nameof(Beta2), Beta2, "0 or more, below 1");
         Require(Epsilon is >= 0 and < 1, nameof(Epsilon), Epsilon, "0 or more, below 1");
-        Require(!Lazy || Beta1 == 0, nameof(Lazy), Lazy, "off unless Beta1 is 0: only then does it equal Adam");
+        Require(!Lazy || Beta1 == 0 && Optimizer == OptimizerKind.Adam && WeightDecay == 0 && Moments == MomentStorage.Float32, nameof(Lazy), Lazy,
+            "off unless Optimizer is Adam in float32 with Beta1 and WeightDecay 0: only then does it equal Adam");
+        Require(WeightDecay is >= 0 and < 1, nameof(WeightDecay), WeightDecay, "0 or more, below 1");
+        Require(Moments == MomentStorage.Float32 || Optimizer != OptimizerKind.Sgd, nameof(Moments), Moments, "Float32 with Sgd, which has none");
+        Require(DecoderInitNorm > 0, nameof(DecoderInitNorm), DecoderInitNorm, "above 0");
+        Require(InitialFiringRate is >= 0 and < 1, nameof(InitialFiringRate), InitialFiringRate, "0 or more, below 1");
+        Require(PruneBelow is >= 0 and <= 1, nameof(PruneBelow), PruneBelow, "0 to 1");
+        Require(DenseAbove is >= 0 and <= 1, nameof(DenseAbove), DenseAbove, "0 to 1");
+        Resampling?.Validate();
         Require(ClipNorm > 0, nameof(ClipNorm), ClipNorm, "above 0");
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more, below 1");
-        Require(EncoderInitNorm > 0, nameof(EncoderInitNorm), EncoderInitNorm, "above 0");
+        Require(EncoderInitNorm >= 0, nameof(EncoderInitNorm), EncoderInitNorm, "0 or more");
         Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
@@ -103,6 +144,10 @@ public enum OptimizerKind
 {
     /// <summary>Adam (Kingma and Ba 2014) with bias correction, no weight decay.</summary>
     Adam,
+    /// <summary>Adam that leaves rows without a gradient alone, moments included: not Adam, because momentum no longer moves them.</summary>
+    LazyRowAdam,
+    /// <summary>The sign of the momentum (Bernstein et al. 2018, arXiv 1802.04434).</summary>
+    Signum,
     /// <summary>Plain gradient descent: the weights move by −LearningRate × gradient. Gradient tests read gradients through it.</summary>
     Sgd,
 }
@@ -137,4 +182,32 @@ public enum NonFiniteRows
     Stop,
     /// <summary>Leave the row out, and count it.</summary>
     Skip,
+}
+
+public enum DecoderInit
+{
+    /// <summary>Random directions of one norm.</summary>
+    Directions,
+    /// <summary>Each number uniform in ±1/√d (Anthropic, January 2025, erratum).</summary>
+    Uniform,
+}
+
+/// <summary>c of L = c Σ_b ‖e_b‖².</summary>
+public enum LossNormalization
+{
+    /// <summary>1 / (B · Var x): the fraction of variance unexplained.</summary>
+    Variance,
+    /// <summary>1 / B: squared distance of a row.</summary>
+    Sum,
+    /// <summary>1 / (B · d).</summary>
+    Mean,
+}
+
+/// <summary>Formats of Adam's two moments. The narrow ones round stochastically, by a counter keyed on seed, step and place.</summary>
+public enum MomentStorage
+{
+    Float32,
+    BFloat16,
+    /// <summary>Eight bits with one scale a row; the second moment as its square root.</summary>
+    Int8,
 }

@@ -13,6 +13,9 @@ public interface ITrainingObserver
     /// <summary>Every LogEvery steps, one step late.</summary>
     void Report(StepMetrics metrics);
     void Saved(string path);
+
+    /// <summary>Something happened that a reader of the log wants to know: the path changed, latents were resampled.</summary>
+    void Note(string line) { }
 }
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
@@ -22,6 +25,9 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     readonly TrainConfig config = backend.Config;
     readonly SaeStep step = new(backend);
     readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
+    readonly TrainerState state = new(backend.Spec, backend.Config);
+    readonly Resampler resampler = new(backend, source, trainRows, scale);
+    BatchFeeder feeder = null!;
 
     /// <summary>The last step that was finished.</summary>
     public long Step { get; private set; }
@@ -34,7 +40,21 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good checkpoint.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
-        using var feeder = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
+        if (from.State is { } saved) state.Load(saved);
+        feeder = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
+        try
+        {
+            return Loop(from, cancellation);
+        }
+        finally
+        {
+            SkippedRows += feeder.SkippedRows;
+            feeder.Dispose();
+        }
+    }
+
+    bool Loop(CheckpointPosition from, CancellationToken cancellation)
+    {
         var clock = Stopwatch.StartNew();
         long reported = Step = from.Step;
         double? denseDifference = null;
@@ -42,7 +62,8 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
         {
             var slot = feeder.Next(out cursor);
-            var scalars = Schedules.Scalars(backend.Spec, config, scale, Step + 1);
+            var scalars = Scalars(Step + 1);
+            backend.Dense = state.Dense;
             var due = Step > from.Step && Step % config.LogEvery == 0;
             if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
             {
@@ -53,11 +74,12 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             step.Run(slot, scalars);
             feeder.Release();
             Step++;
+            if (state.After(Step, backend) is { } line) observer.Note(line);
+            if (config.Resampling?.IsDue(Step) == true) Resample(cursor);
             if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
             if (config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps) Save(cursor);
         }
         if (Step > from.Step) Report(backend.ReadSums());
-        SkippedRows = feeder.SkippedRows;
         Save(cursor);
         return Step >= config.Steps;
 
@@ -71,11 +93,28 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
 
     void Report(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
-        var scalars = Schedules.Scalars(backend.Spec, config, scale, sums.Step);
+        var scalars = Scalars(sums.Step);
         var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
         if (!double.IsFinite(metrics.Loss))
             throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower --learning-rate or clip gradients (--clip), then --resume from the last checkpoint");
         observer.Report(metrics);
+    }
+
+    StepScalars Scalars(long step)
+    {
+        var scalars = Schedules.Scalars(backend.Spec, config, scale, step);
+        scalars.Penalty *= (float)state.PenaltyFactor;
+        return scalars;
+    }
+
+    /// <summary>The feeder gives up its slots meanwhile, and then goes on where it was.</summary>
+    void Resample(RowCursor cursor)
+    {
+        SkippedRows += feeder.SkippedRows;
+        feeder.Dispose();
+        var (resampled, kept) = resampler.Run(Step, step);
+        observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
+        feeder = new BatchFeeder(source, trainRows, backend, config, cursor);
     }
 
     /// <summary>The dense path on the batch that is about to be trained on.</summary>
@@ -91,6 +130,6 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
 
     void Save(RowCursor cursor)
     {
-        if (runFolder is not null) observer.Saved(Checkpoint.Save(runFolder, backend, new(Step, cursor)));
+        if (runFolder is not null) observer.Saved(Checkpoint.Save(runFolder, backend, new(Step, cursor, new Dictionary<string, string>(state.Save()))));
     }
 }

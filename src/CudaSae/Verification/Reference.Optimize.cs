@@ -3,62 +3,52 @@ using CudaSae.Training;
 
 namespace CudaSae.Verification;
 
+/// <summary>Project, clip, move, constrain: in this order.</summary>
 public sealed partial class Reference
 {
-    public double[] WEncGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];   // [n, d] raw, then projected and clipped
-    public double[] WDecGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];
-    public double[] BEncGrad { get; } = new double[spec.Latents];
-    public double[] BDecGrad { get; } = new double[spec.InputWidth];
-
-    readonly Moments encMoments = new((long)spec.Latents * spec.InputWidth), decMoments = new((long)spec.Latents * spec.InputWidth),
-        encBiasMoments = new(spec.Latents), decBiasMoments = new(spec.InputWidth);
-    double previousNorm = double.NaN;
-
-    /// <summary>Gradients of the whole loss with respect to every parameter, before projection and clipping.</summary>
-    public void Gradients()
+    sealed class Parameter(double[] weights, double[] gradient, int width, Trainable part, bool decays = false)
     {
-        auxEncGrad.CopyTo(WEncGrad, 0);
-        auxDecGrad.CopyTo(WDecGrad, 0);
-        auxBiasGrad.CopyTo(BEncGrad, 0);
-        Array.Clear(BDecGrad);
-        for (var b = 0; b < B; b++)
-        {
-            for (var j = 0; j < k; j++)
-            {
-                var f = Index[b * k + j];
-                BEncGrad[f] += ValueGrad[b * k + j];
-                for (var i = 0; i < d; i++)
-                {
-                    WDecGrad[f * d + i] += 2 * scalars.LossScale * Value[b * k + j] * rounding.Gathered(Residual[b * d + i]);
-                    WEncGrad[f * d + i] += ValueGrad[b * k + j] * CenteredRow(b, i);
-                }
-            }
-            for (var i = 0; i < d; i++) BDecGrad[i] += 2 * scalars.LossScale * Residual[b * d + i];
-        }
-        for (var f = 0; f < n; f++)
-            for (var i = 0; i < d; i++) BDecGrad[i] -= BEncGrad[f] * WEnc[f * d + i];
+        public double[] Weights { get; } = weights;
+        public double[] Gradient { get; } = gradient;
+        public int Width { get; } = width;      // numbers of one latent
+        public Trainable Part { get; } = part;
+        public bool Decays { get; } = decays;
+        public double[] M { get; } = new double[weights.Length];
+        public double[] V { get; } = new double[weights.Length];
     }
 
-    /// <summary>Project, clip, Adam or gradient descent, renormalise: in this order.</summary>
+    Parameter[]? latentParameters, otherParameters;
+    double previousNorm = double.NaN;
+
+    Parameter[] LatentParameters => latentParameters ??=
+    [
+        new(WEnc, WEncGrad, d, Trainable.Encoder, decays: true), new(WDec, WDecGrad, D, Trainable.Decoder, decays: true), new(BEnc, BEncGrad, 1, Trainable.EncoderBias),
+        new(Threshold, ThresholdGrad, 1, Trainable.Threshold), new(BMag, BMagGrad, 1, Trainable.MagnitudeBias), new(RMag, RMagGrad, 1, Trainable.MagnitudeScale),
+        new(TieScale, TieScaleGrad, 1, Trainable.TieScale),
+    ];
+
+    Parameter[] OtherParameters => otherParameters ??= [new(BDec, BDecGrad, 1, Trainable.DecoderBias), new(WSkip, WSkipGrad, 1, Trainable.Skip)];
+
     void Optimize()
     {
+        if (spec.Selection is Selection.Gated { Rescale: false }) Array.Clear(RMagGrad);
+        foreach (var parameter in LatentParameters.Concat(OtherParameters))
+            if (((Trainable)scalars.Trainable & parameter.Part) == 0) Array.Clear(parameter.Gradient);
         if (spec.DecoderNorm == DecoderNorm.Unit)
             for (var f = 0; f < n; f++) Project(f);
-        Sums.GradientNorm = Math.Sqrt(SquaredNorm(WEncGrad) + SquaredNorm(WDecGrad) + SquaredNorm(BEncGrad) + SquaredNorm(BDecGrad));
+        Sums.GradientNorm = Math.Sqrt(LatentParameters.Concat(OtherParameters).Sum(p => SquaredNorm(p.Gradient)));
         for (var f = 0; f < n; f++)
         {
-            var factor = Factor(RowNorm(f));
-            var touched = RowNorm(f) > 0;
-            for (var i = f * d; i < (f + 1) * d; i++)
-            {
-                WEnc[i] = Move(WEnc[i], WEncGrad[i] * factor, encMoments, i);
-                WDec[i] = Move(WDec[i], WDecGrad[i] * factor, decMoments, i);
-            }
-            BEnc[f] = Move(BEnc[f], BEncGrad[f] * factor, encBiasMoments, f);
-            if (spec.DecoderNorm == DecoderNorm.Unit && (touched || config.Beta1 > 0)) Renormalize(f);
+            var own = Math.Sqrt(LatentParameters.Sum(p => SquaredNorm(p.Gradient.AsSpan(f * p.Width, p.Width))));
+            if (config.Optimizer == OptimizerKind.LazyRowAdam && own == 0) continue;
+            foreach (var p in LatentParameters) Move(p, f * p.Width, p.Width, Factor(own));
+            if (((Trainable)scalars.Trainable & Trainable.Decoder) == 0) continue;
+            if (spec.DecoderNorm == DecoderNorm.Unit && (own > 0 || config.Beta1 > 0) || spec.DecoderNorm == DecoderNorm.AtMostOne) Renormalize(f);
         }
-        var biasFactor = Factor(Math.Sqrt(SquaredNorm(BDecGrad)));
-        for (var i = 0; i < d; i++) BDec[i] = Move(BDec[i], BDecGrad[i] * biasFactor, decBiasMoments, i);
+        foreach (var p in OtherParameters) Move(p, 0, p.Weights.Length, Factor(Math.Sqrt(SquaredNorm(p.Gradient))));
+        if (spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct })
+            for (var f = 0; f < n; f++) Threshold[f] = Math.Max(0, Threshold[f]);
+        ApplyTying();
         previousNorm = Sums.GradientNorm;
     }
 
@@ -74,47 +64,47 @@ public sealed partial class Reference
         return norm > scalars.ClipNorm ? scalars.ClipNorm / norm : 1;   // NaN, before any norm was measured, clips nothing
     }
 
-    double Move(double w, double gradient, Moments moments, int i)
+    void Move(Parameter p, int first, int count, double factor)
     {
-        if (config.Optimizer == OptimizerKind.Sgd) return w - scalars.LearningRate * gradient;
-        moments.M[i] = scalars.Beta1 * moments.M[i] + (1 - scalars.Beta1) * gradient;
-        moments.V[i] = scalars.Beta2 * moments.V[i] + (1 - scalars.Beta2) * gradient * gradient;
-        return w - scalars.LearningRate * moments.M[i] * scalars.Correction1 / (Math.Sqrt(moments.V[i] * scalars.Correction2) + scalars.Epsilon);
+        if (((Trainable)scalars.Trainable & p.Part) == 0) return;
+        for (var i = first; i < first + count; i++)
+        {
+            var gradient = p.Gradient[i] * factor;
+            if (p.Decays) p.Weights[i] -= scalars.LearningRate * scalars.WeightDecay * p.Weights[i];
+            if (config.Optimizer == OptimizerKind.Sgd)
+            {
+                p.Weights[i] -= scalars.LearningRate * gradient;
+                continue;
+            }
+            p.M[i] = scalars.Beta1 * p.M[i] + (1 - scalars.Beta1) * gradient;
+            if (config.Optimizer == OptimizerKind.Signum)
+            {
+                p.Weights[i] -= scalars.LearningRate * Math.Sign(p.M[i]);
+                continue;
+            }
+            p.V[i] = scalars.Beta2 * p.V[i] + (1 - scalars.Beta2) * gradient * gradient;
+            p.Weights[i] -= scalars.LearningRate * p.M[i] * scalars.Correction1 / (Math.Sqrt(p.V[i] * scalars.Correction2) + scalars.Epsilon);
+        }
     }
 
     void Project(int f)
     {
         double dot = 0;
-        for (var i = f * d; i < (f + 1) * d; i++) dot += WDecGrad[i] * WDec[i];
-        for (var i = f * d; i < (f + 1) * d; i++) WDecGrad[i] -= dot * WDec[i];
+        for (var i = f * D; i < (f + 1) * D; i++) dot += WDecGrad[i] * WDec[i];
+        for (var i = f * D; i < (f + 1) * D; i++) WDecGrad[i] -= dot * WDec[i];
     }
 
     void Renormalize(int f)
     {
-        double norm = 0;
-        for (var i = f * d; i < (f + 1) * d; i++) norm += WDec[i] * WDec[i];
-        norm = Math.Sqrt(norm);
-        if (norm > 0)
-            for (var i = f * d; i < (f + 1) * d; i++) WDec[i] /= norm;
+        var norm = SiteNorm(f, 0, D);
+        if (norm > (spec.DecoderNorm == DecoderNorm.AtMostOne ? 1 : 0))
+            for (var i = f * D; i < (f + 1) * D; i++) WDec[i] /= norm;
     }
 
-    double RowNorm(int f)
-    {
-        var sum = BEncGrad[f] * BEncGrad[f];
-        for (var i = f * d; i < (f + 1) * d; i++) sum += WEncGrad[i] * WEncGrad[i] + WDecGrad[i] * WDecGrad[i];
-        return Math.Sqrt(sum);
-    }
-
-    static double SquaredNorm(double[] v)
+    static double SquaredNorm(ReadOnlySpan<double> v)
     {
         double sum = 0;
         foreach (var x in v) sum += x * x;
         return sum;
-    }
-
-    sealed record Moments(long Length)
-    {
-        public double[] M { get; } = new double[Length];
-        public double[] V { get; } = new double[Length];
     }
 }

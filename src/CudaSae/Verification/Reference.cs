@@ -3,142 +3,125 @@ using CudaSae.Training;
 
 namespace CudaSae.Verification;
 
-/// <summary>One training step as scalar double-precision loops: the definition that every target is held against.
-/// <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is left
-/// is accumulation error. docs/math.md numbers the equations.</summary>
+/// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that every target is held against, for every
+/// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is left is accumulation error.
+/// docs/math.md numbers the equations.</summary>
 public sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
 {
-    readonly int B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.Active;
+    readonly int B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, M = spec.Levels;
 
-    public double[] WEnc { get; } = new double[(long)spec.Latents * spec.InputWidth];   // [n, d]
-    public double[] WDec { get; } = new double[(long)spec.Latents * spec.InputWidth];   // [n, d]
-    public double[] BEnc { get; } = new double[spec.Latents];
-    public double[] BDec { get; } = new double[spec.InputWidth];
-
-    public double[] X { get; } = new double[(long)config.BatchRows * spec.InputWidth];          // [B, d] scaled input
-    public double[] PreActs { get; } = new double[(long)config.BatchRows * spec.Latents];       // [B, n]
-    public int[] Index { get; } = new int[(long)config.BatchRows * spec.Active];                // [B, k]
-    public double[] Value { get; } = new double[(long)config.BatchRows * spec.Active];          // [B, k]
-    public double[] ValueGrad { get; } = new double[(long)config.BatchRows * spec.Active];      // [B, k]
-    public double[] Residual { get; } = new double[(long)config.BatchRows * spec.InputWidth];   // [B, d]
+    public double[] WEnc { get; } = new double[(long)spec.Latents * spec.InputWidth];       // [n, d]
+    public double[] WDec { get; } = new double[(long)spec.Latents * spec.OutputWidth];      // [n, D]
+    public double[] BEnc { get; } = new double[spec.Latents];                               // [n] b_gate of Gated
+    public double[] BDec { get; } = new double[spec.OutputWidth];
+    public double[] Threshold { get; } = new double[spec.Latents];                          // [n] θ, or log θ: what the optimizer moves
+    public double[] BMag { get; } = new double[spec.Latents];
+    public double[] RMag { get; } = new double[spec.Latents];
+    public double[] TieScale { get; } = new double[spec.Latents];
+    public double[] WSkip { get; } = new double[(long)spec.OutputWidth * spec.InputWidth];  // [D, d]
+    public double BatchThreshold { get; set; }                                              // of BatchTopK
     public int[] LastFired { get; } = new int[spec.Latents];
+
+    public double[] X { get; } = new double[(long)config.BatchRows * spec.InputWidth];      // [B, d] scaled input
+    public double[] Y { get; } = new double[(long)config.BatchRows * spec.OutputWidth];     // [B, D] scaled target
+    public double[] PreActs { get; } = new double[(long)config.BatchRows * spec.Latents];   // [B, n] z
+    public double[] Value { get; } = new double[(long)config.BatchRows * spec.Latents];     // [B, n] code
+    public double[] Residual { get; } = new double[(long)config.BatchRows * spec.OutputWidth];  // [B, D] x̂ − y
     public StepSums Sums;
 
-    /// <summary>[B, k] latents to keep instead of the largest: another target's choice, so that a tie broken by rounding does
+    /// <summary>[B, n] which latents are in the code instead of the selection's own choice: another target's choice, so that a tie broken by rounding does
     /// not hide what else differs. Null selects.</summary>
-    public int[]? Chosen { get; set; }
+    public bool[]? Chosen { get; set; }
 
     StepScalars scalars;
 
     public void SetParameters(SaeParameters from)
     {
         for (var f = 0; f < n; f++)
-            for (var i = 0; i < d; i++)
-            {
-                WEnc[f * d + i] = from.WEnc[f][i];
-                WDec[f * d + i] = from.WDec[f][i];
-            }
-        for (var f = 0; f < n; f++) BEnc[f] = from.BEnc[f];
-        for (var i = 0; i < d; i++) BDec[i] = from.BDec[i];
+        {
+            for (var i = 0; i < d; i++) WEnc[f * d + i] = from.WEnc[f][i];
+            for (var i = 0; i < D; i++) WDec[f * D + i] = from.WDec[f][i];
+            BEnc[f] = from.BEnc[f];
+            if (from.Threshold.Length > 0) Threshold[f] = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? from.Threshold[f] : Math.Log(from.Threshold[f]);
+            if (from.BMag.Length > 0) (BMag[f], RMag[f]) = (from.BMag[f], from.RMag[f]);
+            TieScale[f] = from.Scale.Length > 0 ? from.Scale[f] : 1;
+        }
+        for (var i = 0; i < D; i++) BDec[i] = from.BDec[i];
+        for (var i = 0; i < from.WSkip.Rows * d; i++) WSkip[i] = from.WSkip[i / d][(int)(i % d)];
+        BatchThreshold = from.BatchThreshold;
+        ApplyTying();
+    }
+
+    /// <summary>WEnc follows WDec where the two are tied.</summary>
+    public void ApplyTying()
+    {
+        if (spec.Tying == Tying.Untied) return;
+        for (var i = 0; i < n * d; i++) WEnc[i] = TieScale[i / d] * WDec[i];
     }
 
     /// <summary>The step of SaeStep, phase by phase.</summary>
-    /// <param name="raw">[B, d] unscaled input.</param>
+    /// <param name="raw">[B, row width] unscaled input, and behind it a transcoder's target.</param>
     public void Step(ReadOnlySpan<float> raw, in StepScalars stepScalars)
     {
         Forward(raw, stepScalars);
-        AuxLoss();
+        DeadLoss();
         Gradients();
         Optimize();
-        for (var e = 0; e < B * k; e++)
-            if (Value[e] > 0) LastFired[Index[e]] = (int)scalars.Step;
+        for (var e = 0; e < B * n; e++)
+            if (Value[e] != 0) LastFired[e % n] = (int)scalars.Step;
         Sums.Dead = LastFired.Count(t => scalars.Step - t >= scalars.DeadAfterSteps);
+        if (spec.Selection is Selection.BatchTopK batch) MoveBatchThreshold(batch);
     }
 
-    /// <summary>encode and decode: code, residual, ∂L/∂value and the sums of a step, weights unchanged.</summary>
+    /// <summary>encode and decode: code, residuals and the sums of a step, weights unchanged.</summary>
     public void Forward(ReadOnlySpan<float> raw, in StepScalars stepScalars)
     {
         scalars = stepScalars;
         Sums = new StepSums { Step = scalars.Step };
-        for (var i = 0; i < B * d; i++) X[i] = (double)raw[i] * scalars.InputScale;
+        for (var b = 0; b < B; b++)
+        {
+            for (var i = 0; i < d; i++) X[b * d + i] = (double)raw[b * spec.RowWidth + i] * scalars.InputScale;
+            for (var i = 0; i < D; i++) Y[b * D + i] = spec.Transcoder is null ? X[b * d + i] : (double)raw[b * spec.RowWidth + d + i] * scalars.TargetScale;
+        }
         Encode();
         Decode();
+        Penalties();
     }
 
-    double Centered(int b, int i) => rounding.Operand(X[b * d + i] - BDec[i]);
+    double Centered(int b, int i) => rounding.Operand(X[b * d + i] - (spec.PreEncoderBias ? BDec[i] : 0));
 
     /// <summary>x − b_dec as the backward gathers it.</summary>
-    double CenteredRow(int b, int i) => rounding.Gathered(X[b * d + i] - BDec[i]);
+    double CenteredRow(int b, int i) => rounding.Gathered(X[b * d + i] - (spec.PreEncoderBias ? BDec[i] : 0));
 
-    void Encode()
+    /// <summary>θ_f in units of z.</summary>
+    public double Theta(int f) => spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? Threshold[f] : Math.Exp(Threshold[f]);
+
+    /// <summary>ω_f: the decoder norm, over sites their sum.</summary>
+    public double DecoderNormOf(int f)
     {
-        for (var b = 0; b < B; b++)
+        double omega = 0;
+        foreach (var (first, width) in SiteColumns()) omega += SiteNorm(f, first, width);
+        return omega;
+    }
+
+    IEnumerable<(int First, int Width)> SiteColumns()
+    {
+        var first = 0;
+        foreach (var width in spec.Sites ?? [D])
         {
-            for (var f = 0; f < n; f++)
-            {
-                double sum = BEnc[f];
-                for (var i = 0; i < d; i++) sum += Centered(b, i) * rounding.Operand(WEnc[f * d + i]);
-                PreActs[b * n + f] = sum;
-            }
-            var chosen = Chosen is { } given ? given[(b * k)..((b + 1) * k)] : Largest(new ReadOnlySpan<double>(PreActs, b * n, n), k);
-            for (var j = 0; j < k; j++)
-            {
-                Index[b * k + j] = chosen[j];
-                var a = PreActs[b * n + chosen[j]];
-                Value[b * k + j] = a > 0 ? a : 0;
-            }
+            yield return (first, width);
+            first += width;
         }
     }
 
-    /// <summary>Positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, of equal ones the lower position wins.</summary>
-    public static int[] Largest(ReadOnlySpan<double> numbers, int k)
+    double SiteNorm(int f, int first, int width)
     {
-        var order = new int[numbers.Length];
-        var keys = new double[numbers.Length];
-        for (var f = 0; f < numbers.Length; f++)
-        {
-            order[f] = f;
-            keys[f] = numbers[f] + 0.0;
-        }
-        Array.Sort(order, (p, q) =>
-        {
-            var byValue = double.IsNaN(keys[p]) || double.IsNaN(keys[q])
-                ? double.IsNaN(keys[p]).CompareTo(double.IsNaN(keys[q]))
-                : keys[q].CompareTo(keys[p]);
-            return byValue != 0 ? byValue : p.CompareTo(q);
-        });
-        var chosen = order[..k];
-        Array.Sort(chosen);
-        return chosen;
+        double squares = 0;
+        for (var i = first; i < first + width; i++) squares += WDec[f * D + i] * WDec[f * D + i];
+        return Math.Sqrt(squares);
     }
 
-    void Decode()
-    {
-        var mean = new double[d];
-        for (var b = 0; b < B; b++)
-        {
-            double error = 0;
-            for (var i = 0; i < d; i++)
-            {
-                var xhat = BDec[i];
-                for (var j = 0; j < k; j++) xhat += Value[b * k + j] * rounding.Gathered(WDec[Index[b * k + j] * d + i]);
-                var e = xhat - X[b * d + i];
-                Residual[b * d + i] = e;
-                error += e * e;
-                mean[i] += X[b * d + i];
-                Sums.SquaredNorm += X[b * d + i] * X[b * d + i];
-            }
-            Sums.SquaredError += error;
-            for (var j = 0; j < k; j++)
-            {
-                double dot = 0;
-                for (var i = 0; i < d; i++) dot += Residual[b * d + i] * rounding.Gathered(WDec[Index[b * k + j] * d + i]);
-                ValueGrad[b * k + j] = Value[b * k + j] > 0 ? 2 * scalars.LossScale * dot : 0;
-                if (Value[b * k + j] > 0) Sums.Active++;
-            }
-        }
-        foreach (var m in mean) Sums.SquaredMean += m * m / B;
-    }
+    double PenaltyWeightOf(int f) => spec.Penalty is null or { Weight: PenaltyWeight.One } ? 1 : DecoderNormOf(f);
 }
 
 /// <summary>Number formats that operands pass through on a target.</summary>

@@ -5,23 +5,28 @@ using CudaSae.Training;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The phases in C#: float32, the widest vectors of the machine, all cores. Work is cut into parts that do not depend on
-/// the number of threads, so results are bitwise the same for any. No phase allocates. All pitches are d rounded up to 16, zero-padded.</summary>
+/// the number of threads, so results are bitwise the same for any. No phase allocates. All pitches are multiples of 16, zero-padded.</summary>
 public sealed unsafe partial class CpuBackend : IBackend
 {
     readonly HostArena arena;
     readonly Workers workers;
     readonly InputType inputType;
-    readonly int B, d, n, k, ld, panels;
+    readonly LatentMath math;
+    readonly int B, d, D, n, k, ld, lo, panels;
+    readonly bool transcodes, gated, thresholded, paired;
     StepScalars scalars;
     StepSums sums, earlierSums;
     byte* raw;                                  // slot of the step in progress
 
-    readonly byte*[] slots = new byte*[2];      // [B, d] of the input's own type
-    readonly float* x, centered, centeredT;     // [B, ld]; [B, ld]; panels of [ld, 48] with rows as lanes
-    readonly float* wEnc, wDec, bEnc, bDec;     // [n, ld], [n, ld], [n], [ld]
-    readonly int* index;                        // [B, k]
-    readonly float* value, valueGrad;           // [B, k]
-    readonly float* residual;                   // [B, ld] e = x̂ − x
+    readonly byte*[] slots = new byte*[2];      // [B, row width] of the input's own type
+    readonly float* x, y, centered, centeredT;  // [B, ld] input; [B, lo] target; [B, ld]; panels of [ld, 48] with rows as lanes
+    readonly float* wEnc, wDec, bEnc, bDec;     // [n, ld], [n, lo], [n], [lo]
+    readonly float* threshold, bMag, rMag, tieScale;    // [n] each, null where the spec has no use for it
+    readonly float* wSkip;                      // [D, ld]
+    readonly int* index, rowCount;              // [B, k]; [B] entries of a row
+    readonly float* value, preAct;              // [B, k]; z where the value does not tell it
+    readonly byte* level;                       // [B, k] first reconstruction that holds an entry
+    readonly float* residual;                   // [B, lo] e = x̂ − y
     readonly int* lastFired;                    // [n] step
 
     public CpuBackend(SaeSpec spec, TrainConfig config, InputType inputType, int threads = 0)
@@ -30,27 +35,41 @@ public sealed unsafe partial class CpuBackend : IBackend
     CpuBackend(SaeSpec spec, TrainConfig config, InputType inputType, int threads, bool counting)
     {
         (Spec, Config, this.inputType) = (spec, config, inputType);
-        (B, d, n, k) = (config.BatchRows, spec.InputWidth, spec.Latents, spec.Active);
-        ld = (d + 15) & ~15;
+        (B, d, D, n, k) = (config.BatchRows, spec.InputWidth, spec.OutputWidth, spec.Latents, spec.Active);
+        (ld, lo) = ((d + 15) & ~15, (D + 15) & ~15);
         panels = (B + Gemm.TileColumns - 1) / Gemm.TileColumns;
+        (transcodes, gated, thresholded) = (spec.Transcoder is not null, spec.Selection is Selection.Gated, spec.IsThresholded);
+        paired = gated || spec.Selection is Selection.JumpRelu;
+        Dense = thresholded;
+        math = new(spec);
         workers = new(threads > 0 ? threads : Environment.ProcessorCount, start: !counting);
         arena = new(counting);
-        for (var s = 0; s < 2; s++) slots[s] = arena.Take<byte>($"input slot {s}", (long)B * d * inputType.Bytes());
+        for (var s = 0; s < 2; s++) slots[s] = arena.Take<byte>($"input slot {s}", (long)B * spec.RowWidth * inputType.Bytes());
         x = arena.Take<float>("x", (long)B * ld);
+        y = transcodes ? arena.Take<float>("target", (long)B * lo) : x;
         centered = arena.Take<float>("x - b_dec", (long)B * ld);
         centeredT = arena.Take<float>("x - b_dec, packed", (long)panels * ld * Gemm.TileColumns);
         wEnc = arena.Take<float>("w_enc", (long)n * ld);
-        wDec = arena.Take<float>("w_dec", (long)n * ld);
+        wDec = arena.Take<float>("w_dec", (long)n * lo);
         bEnc = arena.Take<float>("b_enc", n);
-        bDec = arena.Take<float>("b_dec", ld);
+        bDec = arena.Take<float>("b_dec", lo);
+        threshold = arena.Take<float>("threshold", spec.Selection is Selection.JumpRelu ? n : 0);
+        bMag = arena.Take<float>("b_mag", gated ? n : 0);
+        rMag = arena.Take<float>("r_mag", gated ? n : 0);
+        tieScale = arena.Take<float>("tie scale", spec.Tying == Tying.Scaled ? n : 0);
+        wSkip = arena.Take<float>("w_skip", spec.Transcoder is { Skip: true } ? (long)D * ld : 0);
         index = arena.Take<int>("code index", (long)B * k);
+        rowCount = arena.Take<int>("code entries", B);
         value = arena.Take<float>("code value", (long)B * k);
-        valueGrad = arena.Take<float>("code value gradient", (long)B * k);
-        residual = arena.Take<float>("residual", (long)B * ld);
+        preAct = paired ? arena.Take<float>("code pre-activation", (long)B * k) : value;
+        level = arena.Take<byte>("code level", spec.Levels > 1 ? (long)B * k : 0);
+        residual = arena.Take<float>("residual", (long)B * lo);
         lastFired = arena.Take<int>("step of last firing", n);
+        TakeLatents();
         TakeEncode();
         TakeDecode();
-        TakeAux();
+        TakeDead();
+        TakeDense();
         TakeOptimizer();
     }
 
@@ -70,7 +89,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     internal static int VectorBits => System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated ? 512
         : System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated ? 256 : 128;
 
-    public Span<byte> InputSlot(int slot) => new(slots[slot], checked(B * d * inputType.Bytes()));
+    public Span<byte> InputSlot(int slot) => new(slots[slot], checked(B * Spec.RowWidth * inputType.Bytes()));
 
     /// <summary>Returns at once: a step has read its slot when <see cref="BeginStep"/> returns.</summary>
     public void WaitForSlot(int slot) { }
@@ -82,7 +101,9 @@ public sealed unsafe partial class CpuBackend : IBackend
         earlierSums = sums;
         sums = new() { Step = scalars.Step };
         raw = slots[slot];
+        stepDense = Dense;
         workers.Run(panels, prepare ??= Prepare);
+        PrepareLatents();
     }
 
     Action<int, int>? prepare;
@@ -91,31 +112,35 @@ public sealed unsafe partial class CpuBackend : IBackend
     void Prepare(int panel, int worker)
     {
         var packed = centeredT + (long)panel * ld * Gemm.TileColumns;
+        var bytes = inputType.Bytes();
         for (var lane = 0; lane < Gemm.TileColumns; lane++)
         {
             long b = (long)panel * Gemm.TileColumns + lane;
             if (b >= B) break;              // lanes past the batch stay zero
             float* row = x + b * ld, mid = centered + b * ld;
-            Convert(raw + b * d * inputType.Bytes(), row);
-            for (var i = 0; i < d; i++) mid[i] = row[i] - bDec[i];
+            var from = raw + b * Spec.RowWidth * bytes;
+            Convert(from, row, d, scalars.InputScale);
+            if (transcodes) Convert(from + d * bytes, y + b * lo, D, scalars.TargetScale);
+            if (Spec.PreEncoderBias)
+                for (var i = 0; i < d; i++) mid[i] = row[i] - bDec[i];
+            else new ReadOnlySpan<float>(row, d).CopyTo(new(mid, d));
             var to = packed + lane;
             for (var i = 0; i < d; i++, to += Gemm.TileColumns) *to = mid[i];
         }
     }
 
-    void Convert(byte* from, float* to)
+    void Convert(byte* from, float* to, int count, float scale)
     {
-        var scale = scalars.InputScale;
         switch (inputType)
         {
             case InputType.Float32:
-                for (var i = 0; i < d; i++) to[i] = ((float*)from)[i] * scale;
+                for (var i = 0; i < count; i++) to[i] = ((float*)from)[i] * scale;
                 break;
             case InputType.Float16:
-                for (var i = 0; i < d; i++) to[i] = HalfToSingle(((ushort*)from)[i]) * scale;
+                for (var i = 0; i < count; i++) to[i] = HalfToSingle(((ushort*)from)[i]) * scale;
                 break;
             default:
-                for (var i = 0; i < d; i++) to[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)from)[i] << 16) * scale;
+                for (var i = 0; i < count; i++) to[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)from)[i] << 16) * scale;
                 break;
         }
     }
@@ -139,14 +164,21 @@ public sealed unsafe partial class CpuBackend : IBackend
     public void ReadCode(SparseCode into)
     {
         if (into.Rows != B || into.Active != k) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{B}, {k}]");
-        new ReadOnlySpan<int>(index, B * k).CopyTo(into.Index);
-        new ReadOnlySpan<float>(value, B * k).CopyTo(into.Value);
+        if (stepDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
+        for (var b = 0; b < B; b++)
+            for (var j = 0; j < k; j++)
+                (into.Index[b * k + j], into.Value[b * k + j]) = j < rowCount[b] ? (index[b * k + j], value[b * k + j]) : (-1, 0);
     }
 
     public void ReadReconstruction(Span<float> into)
     {
         for (var b = 0; b < B; b++)
-            for (var i = 0; i < d; i++) into[b * d + i] = residual[(long)b * ld + i] + x[(long)b * ld + i];
+            for (var i = 0; i < D; i++) into[b * D + i] = residual[(long)b * lo + i] + y[(long)b * lo + i];
+    }
+
+    public void ReadRowErrors(Span<float> into)
+    {
+        for (var b = 0; b < B; b++) into[b] = (float)Rows.SquaredNorm(residual + (long)b * lo, lo);
     }
 
     public bool BeginCapture() => false;

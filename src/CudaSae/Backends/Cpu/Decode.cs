@@ -1,113 +1,281 @@
 using System.Runtime.CompilerServices;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>decode: reconstruction, residual, loss and the code's gradient from one visit to the selected decoder rows.</summary>
+/// <summary>decode: reconstructions, residuals, loss and the code's gradient from one visit to the selected decoder rows.</summary>
 public sealed unsafe partial class CpuBackend
 {
     const int RowBlock = 32;        // rows of a part; column sums are added part by part, in order
 
-    int rowBlocks;
-    float* sumE, sumX;              // [rowBlocks, ld] column sums of e and x
-    double* rowSums;                // [rowBlocks, 3]: Σ‖e‖², Σ‖x‖², active entries
-    double* columns;                // [2, ld] totals of sumE, sumX
-    Action<int, int>? decodePart;
+    /// <summary>Sums over the rows of a part.</summary>
+    struct RowSums
+    {
+        public double Error, LevelError, GateError, Norm, Reconstruction, Penalty, NextPenalty;
+        public long Active;
+        public int MaxRow;
+    }
+
+    int rowBlocks, levels, reportLevel;
+    float[] levelWeight = [];
+    bool weighs;                        // whether what is learned from differs from e: nested losses
+    float* weighted;                    // [levels, B, lo] E_l = Σ_{m ≥ l} w_m e_m; e itself where there is one level of weight 1
+    float* gateResidual;                // [B, lo] relu(π)'s own residual
+    float* baseline;                    // [B, lo] b_dec + WSkip x; null without a skip connection
+    float* valueGrad;                   // [B, k] 2c ⟨E, WDec⟩, then ∂L/∂⟨w, x − b_dec⟩
+    EntryGradient* entryGrad;           // [B, k] all gradients of an entry, where there is more than one
+    float* sumE, sumX;                  // [rowBlocks, lo] column sums of e and of the target
+    float* sumWeighted;                 // [rowBlocks, lo] of what b_dec learns from
+    RowSums* rowSums;                   // [rowBlocks]
+    double* columns;                    // [2, lo] totals
+    Action<int, int>? decodePart, entryPart;
+    bool isPlain;                       // an entry's gradient is that of its value alone: TopK and its kin without penalty
 
     void TakeDecode()
     {
         rowBlocks = (B + RowBlock - 1) / RowBlock;
-        sumE = arena.Take<float>("column sums of e", (long)rowBlocks * ld);
-        sumX = arena.Take<float>("column sums of x", (long)rowBlocks * ld);
-        rowSums = arena.Take<double>("row sums", rowBlocks * 3);
-        columns = arena.Take<double>("column totals", 2L * ld);
+        levels = Spec.Levels;
+        levelWeight = [.. Enumerable.Range(0, levels).Select(m => Spec.Nested switch
+        {
+            Nesting.Budgets budgets => budgets.Weights[m],
+            Nesting.Prefixes { Mean: true } => 1f / levels,
+            _ => 1,
+        })];
+        reportLevel = Spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report) : levels - 1;
+        weighs = levels > 1 || levelWeight[0] != 1;
+        isPlain = !thresholded && Spec.Penalty is null;
+        weighted = weighs ? arena.Take<float>("residuals of nested losses", (long)levels * B * lo) : residual;
+        gateResidual = arena.Take<float>("gate residual", gated ? (long)B * lo : 0);
+        baseline = arena.Take<float>("skip connection", wSkip is not null || Spec.Transcoder is { Skip: true } ? (long)B * lo : 0);
+        valueGrad = arena.Take<float>("code value gradient", (long)B * k);
+        entryGrad = arena.Take<EntryGradient>("code gradients", isPlain ? 0 : (long)B * k);
+        sumE = arena.Take<float>("column sums of e", (long)rowBlocks * lo);
+        sumX = arena.Take<float>("column sums of x", (long)rowBlocks * lo);
+        sumWeighted = weighs || gated ? arena.Take<float>("column sums of weighted e", (long)rowBlocks * lo) : sumE;
+        rowSums = arena.Take<RowSums>("row sums", rowBlocks);
+        columns = arena.Take<double>("column totals", 2L * lo);
     }
 
     public void DecodeLoss()
     {
-        workers.Run(rowBlocks, decodePart ??= DecodePart);
+        if (baseline is not null) AddSkip();
+        if (stepDense) DenseForward();
+        else workers.Run(rowBlocks, decodePart ??= DecodePart);
         FinishSums();
+        if (!stepDense && !isPlain) workers.Run(rowBlocks, entryPart ??= EntryPart);
     }
 
     [SkipLocalsInit]
     void DecodePart(int block, int worker)
     {
-        float* blockE = sumE + (long)block * ld, blockX = sumX + (long)block * ld;
-        new Span<float>(blockE, ld).Clear();
-        new Span<float>(blockX, ld).Clear();
-        double squaredError = 0, squaredNorm = 0;
-        long active = 0;
-        var fired = stackalloc int[k];
+        ClearColumns(block);
+        var total = default(RowSums);
+        var entries = stackalloc int[k];
+        var gate = stackalloc int[k];
         for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
         {
-            float* e = residual + (long)b * ld, row = x + (long)b * ld;
-            var count = 0;
-            for (var j = 0; j < k; j++)
+            var (count, active) = ListEntries(b, entries);
+            var e = residual + (long)b * lo;
+            StartRow(e, b);
+            if (weighs) DecodeLevels(b, entries, count, e, ref total);
+            else
             {
-                valueGrad[b * k + j] = 0;
-                if (value[b * k + j] != 0) fired[count++] = b * k + j;
+                AddRows(e, entries, count, value);
+                Subtract(e, b);
+                Gradients(e, entries, count, valueGrad);
             }
-            Reconstruct(e, fired, count);
-            for (var i = 0; i < ld; i++) e[i] -= row[i];
-            Gradients(e, fired, count);
-            squaredError += Rows.SquaredNorm(e, ld);
-            squaredNorm += Rows.SquaredNorm(row, ld);
-            active += count;
-            Rows.Add(blockE, 1, e, ld);
-            Rows.Add(blockX, 1, row, ld);
+            if (gated) DecodeGate(b, entries, count);
+            total.Active += active;
+            total.MaxRow = Math.Max(total.MaxRow, rowCount[b]);
+            FinishRow(block, b, ref total);
+            if (!isPlain) AddPenalties(b, entries, count, ref total);
         }
-        rowSums[block * 3] = squaredError;
-        rowSums[block * 3 + 1] = squaredNorm;
-        rowSums[block * 3 + 2] = active;
+        rowSums[block] = total;
     }
 
-    /// <summary>x̂ = b_dec + Σ value · WDec[index].</summary>
-    void Reconstruct(float* xhat, int* fired, int count)
+    /// <summary>Entries of a row that matter: those that fire, and with a threshold those near it.</summary>
+    (int Count, int Active) ListEntries(int b, int* entries)
     {
-        new ReadOnlySpan<float>(bDec, ld).CopyTo(new(xhat, ld));
+        int count = 0, active = 0;
+        for (var j = 0; j < rowCount[b]; j++)
+        {
+            var entry = b * k + j;
+            valueGrad[entry] = 0;
+            if (value[entry] != 0) active++;
+            if (value[entry] != 0 || paired) entries[count++] = entry;
+        }
+        return (count, active);
+    }
+
+    void ClearColumns(int block)
+    {
+        new Span<float>(sumE + (long)block * lo, lo).Clear();
+        new Span<float>(sumX + (long)block * lo, lo).Clear();
+        if (sumWeighted != sumE) new Span<float>(sumWeighted + (long)block * lo, lo).Clear();
+    }
+
+    void StartRow(float* e, int b) => new ReadOnlySpan<float>(baseline is null ? bDec : baseline + (long)b * lo, lo).CopyTo(new(e, lo));
+
+    void Subtract(float* e, int b)
+    {
+        var row = y + (long)b * lo;
+        for (var i = 0; i < lo; i++) e[i] -= row[i];
+    }
+
+    /// <summary>Row sums and column sums of a finished row.</summary>
+    void FinishRow(int block, int b, ref RowSums total)
+    {
+        float* e = residual + (long)b * lo, row = y + (long)b * lo;
+        total.Error += Rows.SquaredNorm(e, lo);
+        total.Norm += Rows.SquaredNorm(row, lo);
+        total.Reconstruction += Rows.SquaredNormOfSum(e, row, lo);
+        Rows.Add(sumE + (long)block * lo, 1, e, lo);
+        Rows.Add(sumX + (long)block * lo, 1, row, lo);
+        if (gated) total.GateError += Rows.SquaredNorm(gateResidual + (long)b * lo, lo);
+        if (sumWeighted == sumE) return;
+        Rows.Add(sumWeighted + (long)block * lo, 1, weighted + (long)b * lo, lo);
+        if (LiveGate) Rows.Add(sumWeighted + (long)block * lo, 1, gateResidual + (long)b * lo, lo);
+    }
+
+    bool LiveGate => Spec.Selection is Selection.Gated { LiveAuxDecoder: true };
+
+    /// <summary>to += Σ factor · WDec[index].</summary>
+    void AddRows(float* to, int* entries, int count, float* factor)
+    {
         var j = 0;
         for (; j + 4 <= count; j += 4)
-            Rows.Add4(xhat, value[fired[j]], Decoder(fired[j]), value[fired[j + 1]], Decoder(fired[j + 1]),
-                value[fired[j + 2]], Decoder(fired[j + 2]), value[fired[j + 3]], Decoder(fired[j + 3]), ld);
-        for (; j < count; j++) Rows.Add(xhat, value[fired[j]], Decoder(fired[j]), ld);
+            Rows.Add4(to, factor[entries[j]], Decoder(entries[j]), factor[entries[j + 1]], Decoder(entries[j + 1]),
+                factor[entries[j + 2]], Decoder(entries[j + 2]), factor[entries[j + 3]], Decoder(entries[j + 3]), lo);
+        for (; j < count; j++) Rows.Add(to, factor[entries[j]], Decoder(entries[j]), lo);
     }
 
-    /// <summary>∂L/∂value = 2c ⟨e, WDec[index]⟩.</summary>
-    void Gradients(float* e, int* fired, int count)
+    /// <summary>gradient = 2c ⟨e, WDec[index]⟩.</summary>
+    void Gradients(float* e, int* entries, int count, float* gradient)
     {
         var scale = 2 * scalars.LossScale;
         var j = 0;
         for (; j + 4 <= count; j += 4)
         {
-            var (g0, g1, g2, g3) = Rows.Dot4(e, Decoder(fired[j]), Decoder(fired[j + 1]), Decoder(fired[j + 2]), Decoder(fired[j + 3]), ld);
-            valueGrad[fired[j]] = scale * g0;
-            valueGrad[fired[j + 1]] = scale * g1;
-            valueGrad[fired[j + 2]] = scale * g2;
-            valueGrad[fired[j + 3]] = scale * g3;
+            var (g0, g1, g2, g3) = Rows.Dot4(e, Decoder(entries[j]), Decoder(entries[j + 1]), Decoder(entries[j + 2]), Decoder(entries[j + 3]), lo);
+            gradient[entries[j]] = scale * g0;
+            gradient[entries[j + 1]] = scale * g1;
+            gradient[entries[j + 2]] = scale * g2;
+            gradient[entries[j + 3]] = scale * g3;
         }
-        for (; j < count; j++) valueGrad[fired[j]] = scale * Rows.Dot(e, Decoder(fired[j]), ld);
+        for (; j < count; j++) gradient[entries[j]] = scale * Rows.Dot(e, Decoder(entries[j]), lo);
     }
 
-    float* Decoder(int entry) => wDec + (long)index[entry] * ld;
+    float* Decoder(int entry) => wDec + (long)index[entry] * lo;
+
+    /// <summary>Reconstructions one inside the other: entries level by level, e_m after each, then E_l from the last to the first.</summary>
+    [SkipLocalsInit]
+    void DecodeLevels(int b, int* entries, int count, float* xhat, ref RowSums total)
+    {
+        var own = stackalloc int[count + 1];
+        for (var m = 0; m < levels; m++)
+        {
+            var size = 0;
+            for (var j = 0; j < count; j++)
+                if (level is null || level[entries[j]] == m) own[size++] = entries[j];
+            AddRows(xhat, own, size, value);
+            var e = WeightedRow(m, b);
+            new ReadOnlySpan<float>(xhat, lo).CopyTo(new(e, lo));
+            Subtract(e, b);
+            total.LevelError += levelWeight[m] * Rows.SquaredNorm(e, lo);
+        }
+        new ReadOnlySpan<float>(WeightedRow(reportLevel, b), lo).CopyTo(new(xhat, lo));
+        for (var m = levels - 1; m >= 0; m--)
+        {
+            var e = WeightedRow(m, b);
+            for (var i = 0; i < lo; i++) e[i] *= levelWeight[m];
+            if (m < levels - 1) Rows.Add(e, 1, WeightedRow(m + 1, b), lo);
+            var size = 0;
+            for (var j = 0; j < count; j++)
+                if (level is null || level[entries[j]] == m) own[size++] = entries[j];
+            Gradients(e, own, size, valueGrad);
+        }
+    }
+
+    float* WeightedRow(int m, int b) => weighted + ((long)m * B + b) * lo;
+
+    /// <summary>The gate's own reconstruction; its gradients wait in entryGrad.Bias.</summary>
+    [SkipLocalsInit]
+    void DecodeGate(int b, int* entries, int count)
+    {
+        var e = gateResidual + (long)b * lo;
+        StartRow(e, b);
+        AddRows(e, entries, count, preAct);
+        Subtract(e, b);
+        var scale = 2 * scalars.LossScale;
+        for (var j = 0; j < count; j++) entryGrad[entries[j]].Bias = scale * Rows.Dot(e, Decoder(entries[j]), lo);
+    }
+
+    void AddPenalties(int b, int* entries, int count, ref RowSums total)
+    {
+        if (Spec.Penalty is null) return;
+        for (var j = 0; j < count; j++)
+        {
+            var omega = latents[index[entries[j]]].Omega;
+            var penalized = gated ? preAct[entries[j]] : value[entries[j]];
+            total.Penalty += math.Penalty(penalized, omega, scalars.Power);
+            if (Spec.Penalty is SparsityPenalty.Lp) total.NextPenalty += math.Penalty(penalized, omega, scalars.NextPower);
+        }
+    }
+
+    /// <summary>From what the reconstruction says of a value to all gradients of its entry.</summary>
+    void EntryPart(int block, int worker)
+    {
+        for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
+            for (var entry = b * k; entry < b * k + rowCount[b]; entry++)
+            {
+                var gradient = value[entry] != 0 || paired
+                    ? math.Gradient(preAct[entry], value[entry], valueGrad[entry], gated ? entryGrad[entry].Bias : 0, latents[index[entry]], scalars, stepPenalty)
+                    : default;
+                entryGrad[entry] = gradient;
+                valueGrad[entry] = gradient.Input;
+            }
+    }
 
     void FinishSums()
     {
-        sums.SquaredError = sums.SquaredNorm = 0;
-        sums.Active = 0;
+        var total = default(RowSums);
         for (var block = 0; block < rowBlocks; block++)
         {
-            sums.SquaredError += rowSums[block * 3];
-            sums.SquaredNorm += rowSums[block * 3 + 1];
-            sums.Active += (long)rowSums[block * 3 + 2];
+            var part = rowSums[block];
+            total.Error += part.Error;
+            total.LevelError += part.LevelError;
+            total.GateError += part.GateError;
+            total.Norm += part.Norm;
+            total.Reconstruction += part.Reconstruction;
+            total.Penalty += part.Penalty;
+            total.NextPenalty += part.NextPenalty;
+            total.Active += part.Active;
+            total.MaxRow = Math.Max(total.MaxRow, part.MaxRow);
         }
-        ColumnTotals(sumX, columns + ld);
+        (sums.SquaredError, sums.SquaredNorm, sums.ReconstructionNorm, sums.GateError) = (total.Error, total.Norm, total.Reconstruction, total.GateError);
+        (sums.LevelError, sums.Active, sums.MaxRow, sums.Dense) = (weighs ? total.LevelError : total.Error, total.Active, total.MaxRow, stepDense ? 1 : 0);
+        (sums.Penalty, sums.NextPenalty) = (total.Penalty, total.NextPenalty);
+        var l0 = (double)sums.Active / B;
+        switch (Spec.Penalty)
+        {
+            case SparsityPenalty.L0:
+                (sums.Penalty, stepPenalty) = (sums.Active, scalars.Penalty);
+                break;
+            case SparsityPenalty.TargetL0 target:
+                (sums.Penalty, stepPenalty) = (B * Math.Pow(l0 / target.Target - 1, 2), (float)(scalars.Penalty * 2 * (l0 / target.Target - 1) / target.Target));
+                break;
+        }
+        ColumnTotals(sumX, columns + lo);
         sums.SquaredMean = 0;
-        for (var i = 0; i < ld; i++) sums.SquaredMean += columns[ld + i] * columns[ld + i] / B;
+        for (var i = 0; i < lo; i++) sums.SquaredMean += columns[lo + i] * columns[lo + i] / B;
     }
+
+    float stepPenalty;
 
     void ColumnTotals(float* parts, double* totals)
     {
-        new Span<double>(totals, ld).Clear();
+        new Span<double>(totals, lo).Clear();
         for (var block = 0; block < rowBlocks; block++)
-            for (var i = 0; i < ld; i++) totals[i] += parts[(long)block * ld + i];
+            for (var i = 0; i < lo; i++) totals[i] += parts[(long)block * lo + i];
     }
 }

@@ -5,6 +5,7 @@ public sealed unsafe partial class CpuBackend
 {
     public DenseCheck CheckAgainstDense()
     {
+        Backends.DenseCheck.RequirePlainTopK(Spec);
         double worstValue = 0, worstSelection = 0, worstReconstruction = 0;
         var preActs = new double[n];
         for (var b = 0; b < B; b++)
@@ -37,8 +38,8 @@ public sealed unsafe partial class CpuBackend
         for (var i = 0; i < d; i++)
         {
             double xhat = bDec[i];
-            foreach (var f in kept) xhat += Math.Max(0, preActs[f]) * wDec[(long)f * ld + i];
-            difference += Math.Pow(residual[(long)b * ld + i] + x[(long)b * ld + i] - xhat, 2);
+            foreach (var f in kept) xhat += Math.Max(0, preActs[f]) * wDec[(long)f * lo + i];
+            difference += Math.Pow(residual[(long)b * lo + i] + y[(long)b * lo + i] - xhat, 2);
             norm += xhat * xhat;
         }
         return Math.Sqrt(difference / norm);

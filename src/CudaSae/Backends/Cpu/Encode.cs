@@ -1,12 +1,13 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>encode: pre-activations exist as tiles of 8 latents × 48 rows only. Each row keeps candidates above a threshold that is
+/// <summary>encode: pre-activations exist as tiles of 8 latents × 48 rows only. For the k largest, each row keeps candidates above a limit that is
 /// always the k-th largest of what the row has seen, so what is left out is never among the k largest; latents come in
-/// ascending order, so an equal one that comes later is rightly left out.</summary>
+/// ascending order, so an equal one that comes later is rightly left out. Thresholded selections keep what exceeds the latent's own limit.</summary>
 public sealed unsafe partial class CpuBackend
 {
     const int LatentBlock = 64;     // rows of WEnc that stay in L2 while the panels pass
@@ -14,26 +15,37 @@ public sealed unsafe partial class CpuBackend
     int capacity;                   // candidates a row holds before it is cut back to k
     ulong* candidates;              // [B, capacity] keys in the order of arrival: ascending latent
     int* candidateCount;            // [B]
-    float* threshold;               // [panels · 48]
+    float* rowLimit;                // [panels · 48] only z above it is a candidate
+    float* groupBest;               // [panels, groups, 48] GroupMax: the largest z of a group so far
+    int kNow;                       // candidates that selection keeps of a row
+    bool byMagnitude, byGroup;
     ulong* selectScratch;           // [workers, capacity]
     int* overflow;                  // [workers] rows that took the exact fallback
     Action<int, int>? encodePart;
 
     void TakeEncode()
     {
-        capacity = Math.Min(n, 3 * k + 64);
+        byMagnitude = Spec.Selection is Selection.AbsTopK;
+        byGroup = Spec.Selection is Selection.GroupMax;
+        capacity = thresholded || byGroup ? k : Math.Min(n, 3 * k + 64);
+        groupBest = arena.Take<float>("group maxima", byGroup ? (long)panels * k * Gemm.TileColumns : 0);
         candidates = arena.Take<ulong>("candidates", (long)B * capacity);
         candidateCount = arena.Take<int>("candidate counts", B);
-        threshold = arena.Take<float>("row thresholds", (long)panels * Gemm.TileColumns);
+        batchKeys = arena.Take<ulong>("batch keys", Spec.Selection is Selection.BatchTopK ? (long)B * k : 0);
+        rowLimit = arena.Take<float>("row limits", (long)panels * Gemm.TileColumns);
         selectScratch = arena.Take<ulong>("selection scratch", (long)workers.Count * Math.Max(capacity, WindowCapacity));
         overflow = arena.Take<int>("fallback counts", workers.Count);
     }
 
     public void EncodeSelect()
     {
+        if (stepDense) return;
+        kNow = Spec.Selection is Selection.TopK { InitialK: > 0 } && scalars.K > 0 ? (int)scalars.K : k;
         for (var w = 0; w < workers.Count; w++) overflow[w] = 0;
         workers.Run(Math.Min(workers.Count, panels), encodePart ??= EncodePart);
         for (var w = 0; w < workers.Count; w++) sums.Overflows += overflow[w];
+        if (thresholded) stepDense = sums.Overflows > 0;        // a row without room: the whole batch goes the dense way
+        if (Spec.Selection is Selection.BatchTopK batch) SelectBatch(batch);
     }
 
     /// <summary>A contiguous share of the panels against all latents. Rows are independent, so the share's bounds change no bit.</summary>
@@ -44,9 +56,10 @@ public sealed unsafe partial class CpuBackend
         int first = (int)((long)panels * part / parts), last = (int)((long)panels * (part + 1) / parts);
         for (var b = first * Gemm.TileColumns; b < last * Gemm.TileColumns; b++)
         {
-            threshold[b] = b < B ? float.NegativeInfinity : float.PositiveInfinity;
+            rowLimit[b] = b < B ? float.NegativeInfinity : float.PositiveInfinity;
             if (b < B) candidateCount[b] = 0;
         }
+        if (byGroup) new Span<float>(groupBest + (long)first * k * Gemm.TileColumns, (last - first) * k * Gemm.TileColumns).Fill(float.NegativeInfinity);
         var buffer = stackalloc float[Gemm.TileRows * Gemm.TileColumns + 16];
         var tile = (float*)((nint)(buffer + 15) & ~63);
         var rows = stackalloc float*[Gemm.TileRows];
@@ -62,7 +75,10 @@ public sealed unsafe partial class CpuBackend
                         bias[r] = bEnc[latent];
                     }
                     Gemm.Tile(rows, centeredT + (long)panel * ld * Gemm.TileColumns, Gemm.TileColumns, ld, bias, tile);
-                    Filter(tile, f, Math.Min(Gemm.TileRows, n - f), panel * Gemm.TileColumns, worker);
+                    var count = Math.Min(Gemm.TileRows, n - f);
+                    if (thresholded) FilterByLatent(tile, f, count, panel * Gemm.TileColumns, worker);
+                    else if (byGroup) FilterByGroup(tile, f, count, panel);
+                    else Filter(tile, f, count, panel * Gemm.TileColumns, worker);
                 }
         for (var b = first * Gemm.TileColumns; b < Math.Min(last * Gemm.TileColumns, B); b++) Finish(b, worker);
     }
@@ -73,7 +89,8 @@ public sealed unsafe partial class CpuBackend
             for (var lane = 0; lane < Gemm.TileColumns; lane += 16)
             {
                 var values = Vector512.Load(tile + lane);
-                var above = Vector512.GreaterThan(values, Vector512.Load(threshold + row + lane)).ExtractMostSignificantBits();
+                if (byMagnitude) values = Vector512.Abs(values);
+                var above = Vector512.GreaterThan(values, Vector512.Load(rowLimit + row + lane)).ExtractMostSignificantBits();
                 for (; above != 0; above &= above - 1)
                 {
                     var at = lane + BitOperations.TrailingZeroCount(above);
@@ -88,9 +105,9 @@ public sealed unsafe partial class CpuBackend
         if (candidateCount[b] == capacity)
         {
             CutBack(row, b, worker);
-            if (!(a > threshold[b])) return;
+            if (!((byMagnitude ? MathF.Abs(a) : a) > rowLimit[b])) return;
         }
-        row[candidateCount[b]++] = Key(a, latent);
+        row[candidateCount[b]++] = byMagnitude ? MagnitudeKey(a, latent) : Key(a, latent);
     }
 
     /// <summary>Order of the pre-activation above, complement of the latent below: of equal values the lower latent is larger.</summary>
@@ -101,6 +118,13 @@ public sealed unsafe partial class CpuBackend
         return (ulong)((bits & 0x80000000) != 0 ? ~bits : bits | 0x80000000) << 32 | (uint)~latent;
     }
 
+    const uint Negative = 0x80000000;       // a cleared top bit of the lower half: the number was below 0
+
+    /// <summary>The key of |a|, which is never negative, with its sign in the lower half: of equal ones the positive is larger.</summary>
+    static ulong MagnitudeKey(float a, int latent) => Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
+
+    static int LatentOf(ulong key) => (int)(~(uint)key & ~Negative);
+
     static float ValueOf(ulong key)
     {
         var bits = (uint)(key >> 32);
@@ -109,9 +133,9 @@ public sealed unsafe partial class CpuBackend
 
     void CutBack(ulong* row, int b, int worker)
     {
-        var least = KeepLargest(row, candidateCount[b], k, selectScratch + (long)worker * Math.Max(capacity, WindowCapacity));
-        candidateCount[b] = k;
-        threshold[b] = ValueOf(least);
+        var least = KeepLargest(row, candidateCount[b], kNow, selectScratch + (long)worker * Math.Max(capacity, WindowCapacity));
+        candidateCount[b] = kNow;
+        rowLimit[b] = ValueOf(least);
     }
 
     /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>
@@ -150,14 +174,28 @@ public sealed unsafe partial class CpuBackend
     void Finish(int b, int worker)
     {
         var row = candidates + (long)b * capacity;
-        if (candidateCount[b] > k) CutBack(row, b, worker);
-        if (candidateCount[b] < k) FillUp(row, b, worker);
-        for (var j = 0; j < k; j++)
+        if (byGroup) TakeGroups(b);
+        else if (!thresholded)
         {
-            var a = ValueOf(row[j]);
-            index[b * k + j] = (int)~(uint)row[j];
-            value[b * k + j] = a > 0 ? a : 0;
+            if (candidateCount[b] > kNow) CutBack(row, b, worker);
+            if (candidateCount[b] < kNow) FillUp(row, b, worker);
         }
+        var count = Math.Min(candidateCount[b], k);
+        rowCount[b] = count;
+        for (var j = 0; j < count; j++)
+        {
+            var f = LatentOf(row[j]);
+            var z = ValueOf(row[j]);
+            index[b * k + j] = f;
+            if (thresholded)
+            {
+                preAct[b * k + j] = z;
+                value[b * k + j] = math.Value(z, latents[f]);
+            }
+            else if (byMagnitude) value[b * k + j] = ((uint)row[j] & Negative) != 0 ? z : -z;
+            else value[b * k + j] = z > 0 ? z : 0;
+        }
+        if (level is not null) SetLevels(b, row, count);
     }
 
     /// <summary>Fewer than k pre-activations lie above −∞: every one of the row is formed again and sorted.</summary>
@@ -169,14 +207,14 @@ public sealed unsafe partial class CpuBackend
         {
             var a = bEnc[f];
             for (var i = 0; i < ld; i++) a = MathF.FusedMultiplyAdd(wEnc[(long)f * ld + i], centered[(long)b * ld + i], a);
-            all[f] = Key(a, f);
+            all[f] = byMagnitude ? MagnitudeKey(a, f) : Key(a, f);
         }
         Array.Sort(all);
         Array.Reverse(all);
-        Array.Sort(all, 0, k, ByLatent);
-        for (var j = 0; j < k; j++) row[j] = all[j];
-        candidateCount[b] = k;
+        Array.Sort(all, 0, kNow, ByLatent);
+        for (var j = 0; j < kNow; j++) row[j] = all[j];
+        candidateCount[b] = kNow;
     }
 
-    static readonly IComparer<ulong> ByLatent = Comparer<ulong>.Create((p, q) => ((uint)q).CompareTo((uint)p));
+    static readonly IComparer<ulong> ByLatent = Comparer<ulong>.Create((p, q) => LatentOf(p).CompareTo(LatentOf(q)));
 }

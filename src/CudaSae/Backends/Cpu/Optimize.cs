@@ -1,48 +1,66 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>optimize: one visit to each latent forms its gradient, projects, clips, moves, renormalises.</summary>
+/// <summary>optimize: one visit to each latent forms its gradient, projects, clips, moves, constrains.</summary>
 public sealed unsafe partial class CpuBackend
 {
     const int LatentParts = 64;     // fixed cut of the latents: b_dec's partial sums are added in this order
 
-    float* mEnc, vEnc, mDec, vDec, mBEnc, vBEnc, mBDec, vBDec;      // Adam's moments, shaped as their parameters
-    float* emaEnc, emaDec, emaBEnc, emaBDec;                        // null without EmaDecay
+    /// <summary>One number a latent, its moments and average.</summary>
+    sealed class LatentVector(HostArena arena, string name, float* weights, Trainable part, int n, TrainConfig config)
+    {
+        public string Name { get; } = name;
+        public float* Weights { get; } = weights;
+        public Trainable Part { get; } = part;
+        public float* M { get; } = arena.Take<float>($"moment m, {name}", n);
+        public float* V { get; } = arena.Take<float>($"moment v, {name}", n);
+        public float* Average { get; } = arena.Take<float>($"average of {name}", config.EmaDecay > 0 ? n : 0);
+    }
+
+    MatrixMoments momentsEnc = null!, momentsDec = null!, momentsSkip = null!;
+    LatentVector biasVector = null!;
+    LatentVector? thresholdVector, magVector, rescaleVector, tieVector;
+    LatentVector[] vectors = [];
+    float* mBDec, vBDec;
+    float* emaEnc, emaDec, emaBDec;                                 // null without EmaDecay
     int* lastTouched;                                               // [n] Lazy: the step at which v was last decayed
-    float* scratch;                                                 // [workers, 2, ld]
-    float* biasParts;                                               // [LatentParts, ld] Σ_f ∂b_enc_f · WEnc_f
-    float* biasGrad;                                                // [ld] ∂b_dec
+    float* scratch;                                                 // [workers, ld + lo] gradients of a latent
+    float* momentScratch;                                           // [workers, 2, max(ld, lo)] narrow moments, widened
+    float* skipGrad;                                                // [D, ld]
+    float* biasParts;                                               // [LatentParts, ld] Σ_f ∂⟨w, x⟩_f · WEnc_f
+    float* biasGrad;                                                // [lo] ∂b_dec
     double* normParts;                                              // [LatentParts] squared norms
     double* previousNorm;                                           // [1] NaN before the first step
     float globalFactor;
-    Action<int, int>? updatePart, measurePart;
+    Action<int, int>? updatePart, measurePart, skipPart, skipGradPart;
 
     void TakeOptimizer()
     {
         TakeBackward();
-        var adam = Config.Optimizer == OptimizerKind.Adam;
-        long matrix = adam ? (long)n * ld : 0, momentum = Config.Beta1 > 0 ? matrix : 0;
-        mEnc = arena.Take<float>("adam m, w_enc", momentum);
-        mDec = arena.Take<float>("adam m, w_dec", momentum);
-        vEnc = arena.Take<float>("adam v, w_enc", matrix);
-        vDec = arena.Take<float>("adam v, w_dec", matrix);
-        mBEnc = arena.Take<float>("adam m, b_enc", n);
-        vBEnc = arena.Take<float>("adam v, b_enc", n);
-        mBDec = arena.Take<float>("adam m, b_dec", ld);
-        vBDec = arena.Take<float>("adam v, b_dec", ld);
+        momentsEnc = new(arena, "enc", Spec.Tying == Tying.Untied ? n : 0, ld, Config);
+        momentsDec = new(arena, "dec", n, lo, Config);
+        momentsSkip = new(arena, "skip", Spec.Transcoder is { Skip: true } ? D : 0, ld, Config);
+        biasVector = new(arena, "b_enc", bEnc, Trainable.EncoderBias, n, Config);
+        if (Spec.Selection is Selection.JumpRelu) thresholdVector = new(arena, "threshold", threshold, Trainable.Threshold, n, Config);
+        if (gated) magVector = new(arena, "b_mag", bMag, Trainable.MagnitudeBias, n, Config);
+        if (Spec.Selection is Selection.Gated { Rescale: true }) rescaleVector = new(arena, "r_mag", rMag, Trainable.MagnitudeScale, n, Config);
+        if (Spec.Tying == Tying.Scaled) tieVector = new(arena, "tie_scale", tieScale, Trainable.TieScale, n, Config);
+        vectors = [.. ((LatentVector?[])[biasVector, thresholdVector, magVector, rescaleVector, tieVector]).OfType<LatentVector>()];
+        mBDec = arena.Take<float>("moment m, b_dec", lo);
+        vBDec = arena.Take<float>("moment v, b_dec", lo);
         var average = Config.EmaDecay > 0;
         emaEnc = arena.Take<float>("average of w_enc", average ? (long)n * ld : 0);
-        emaDec = arena.Take<float>("average of w_dec", average ? (long)n * ld : 0);
-        emaBEnc = arena.Take<float>("average of b_enc", average ? n : 0);
-        emaBDec = arena.Take<float>("average of b_dec", average ? ld : 0);
+        emaDec = arena.Take<float>("average of w_dec", average ? (long)n * lo : 0);
+        emaBDec = arena.Take<float>("average of b_dec", average ? lo : 0);
         lastTouched = arena.Take<int>("step of last update", Config.Lazy ? n : 0);
-        scratch = arena.Take<float>("row gradients", 2L * workers.Count * ld);
+        scratch = arena.Take<float>("row gradients", (long)workers.Count * (ld + lo));
+        momentScratch = arena.Take<float>("widened moments", Config.Moments == MomentStorage.Float32 ? 0 : 2L * workers.Count * Math.Max(ld, lo));
+        skipGrad = arena.Take<float>("gradient of w_skip", Spec.Transcoder is { Skip: true } ? (long)D * ld : 0);
         biasParts = arena.Take<float>("b_dec partial sums", (long)LatentParts * ld);
-        biasGrad = arena.Take<float>("b_dec gradient", ld);
+        biasGrad = arena.Take<float>("b_dec gradient", lo);
         normParts = arena.Take<double>("gradient norms", LatentParts);
         previousNorm = arena.Take<double>("previous gradient norm", 1);
         if (previousNorm is not null) *previousNorm = double.NaN;
@@ -50,74 +68,129 @@ public sealed unsafe partial class CpuBackend
 
     (int First, int Last) Latents(int part) => ((int)((long)n * part / LatentParts), (int)((long)n * (part + 1) / LatentParts));
 
+    bool Learns(Trainable part) => ((Trainable)scalars.Trainable & part) != 0;
+
     /// <summary>The exact global norm before any weight moves: all gradients are formed once more in <see cref="Optimize"/>.</summary>
     void MeasureGradients()
     {
-        workers.Run(LatentParts, measurePart ??= MeasurePart);
+        if (skipGrad is not null) SkipGradient();
+        if (stepDense) DenseVisit(update: false);
+        else workers.Run(LatentParts, measurePart ??= (part, worker) => VisitPart(part, worker, update: false));
         FinishBiasGradient();
         sums.GradientNorm = GlobalNorm();
     }
-
-    void MeasurePart(int part, int worker) => VisitPart(part, worker, update: false);
 
     public void Optimize()
     {
+        if (skipGrad is not null && Config.Clip != ClipKind.GlobalNorm) SkipGradient();
         var norm = Config.Clip switch { ClipKind.GlobalNorm => sums.GradientNorm, ClipKind.PreviousNorm => *previousNorm, _ => 0 };
         globalFactor = norm > scalars.ClipNorm ? (float)(scalars.ClipNorm / norm) : 1;
-        workers.Run(LatentParts, updatePart ??= UpdatePart);
+        if (stepDense) DenseVisit(update: true);
+        else workers.Run(LatentParts, updatePart ??= (part, worker) => VisitPart(part, worker, update: true));
         FinishBiasGradient();
         sums.GradientNorm = GlobalNorm();
         *previousNorm = sums.GradientNorm;
+        sums.PreAct = 0;
+        for (var part = 0; part < LatentParts; part++) sums.PreAct += preActParts[part];
 
-        var factor = Config.Clip == ClipKind.PerRow ? ClipFactor(Rows.SquaredNorm(biasGrad, ld)) : globalFactor;
-        Move(bDec, biasGrad, mBDec, vBDec, emaBDec, ld, factor);
+        if (Learns(Trainable.DecoderBias))
+        {
+            Move(bDec, biasGrad, mBDec, vBDec, lo, Config.Clip == ClipKind.PerRow ? ClipFactor(Rows.SquaredNorm(biasGrad, lo)) : globalFactor, decays: false);
+            if (emaBDec is not null) Blend(emaBDec, bDec, lo);
+        }
+        if (skipGrad is not null && Learns(Trainable.Skip)) workers.Run(D, skipPart ??= MoveSkip);
     }
-
-    void UpdatePart(int part, int worker) => VisitPart(part, worker, update: true);
 
     void VisitPart(int part, int worker, bool update)
     {
-        float* encGrad = scratch + 2L * worker * ld, decGrad = encGrad + ld, sum = biasParts + (long)part * ld;
+        float* encGrad = scratch + (long)worker * (ld + lo), decGrad = encGrad + ld, sum = biasParts + (long)part * ld;
         new Span<float>(sum, ld).Clear();
+        preActParts[part] = 0;
         double squares = 0;
         var (first, last) = Latents(part);
         for (var f = first; f < last; f++)
         {
             var touched = Touched(f);
             if (!touched && (Config.Lazy || !update)) continue;
-            float bias = 0;
+            EntryGradient bias = default;
+            float tie = 0;
             double own = 0;
             if (touched)
             {
-                bias = LatentGradient(f, encGrad, decGrad);
-                Rows.Add(sum, bias, wEnc + (long)f * ld, ld);
-                own = Rows.SquaredNorm(encGrad, ld) + Rows.SquaredNorm(decGrad, ld) + (double)bias * bias;
+                bias = LatentGradient(f, encGrad, decGrad, part);
+                if (Spec.PreEncoderBias) Rows.Add(sum, bias.Input, wEnc + (long)f * ld, ld);
+                tie = JoinTied(f, encGrad, decGrad);
+                Mask(ref bias, ref tie, encGrad, decGrad);
+                if (Spec.DecoderNorm == DecoderNorm.Unit) Project(decGrad, wDec + (long)f * lo);
+                own = Rows.SquaredNorm(encGrad, ld) + Rows.SquaredNorm(decGrad, lo) + (double)bias.Bias * bias.Bias + (double)bias.Threshold * bias.Threshold
+                    + (double)bias.Mag * bias.Mag + (double)bias.Scale * bias.Scale + (double)tie * tie;
                 squares += own;
             }
-            if (update) UpdateLatent(f, encGrad, decGrad, bias, own, touched);
+            if (update && (own > 0 || Config.Optimizer != OptimizerKind.LazyRowAdam)) UpdateLatent(f, encGrad, decGrad, bias, tie, own, touched, worker);
         }
         normParts[part] = squares;
     }
 
-    void UpdateLatent(int f, float* encGrad, float* decGrad, float bias, double squaredNorm, bool touched)
+    void Project(float* gradient, float* row) => Rows.Add(gradient, -Rows.Dot(gradient, row, lo), row, lo);
+
+    /// <summary>WEnc = s WDec: WDec hears both gradients. Returns what s hears.</summary>
+    float JoinTied(int f, float* encGrad, float* decGrad)
+    {
+        if (Spec.Tying == Tying.Untied) return 0;
+        var tie = tieScale is null ? 0 : Rows.Dot(encGrad, wDec + (long)f * lo, lo);
+        Rows.Add(decGrad, tieScale is null ? 1 : tieScale[f], encGrad, lo);
+        new Span<float>(encGrad, ld).Clear();
+        return tie;
+    }
+
+    void Mask(ref EntryGradient bias, ref float tie, float* encGrad, float* decGrad)
+    {
+        if (Spec.Selection is Selection.Gated { Rescale: false }) bias.Scale = 0;
+        if ((Trainable)scalars.Trainable == Trainable.All) return;
+        if (!Learns(Trainable.Encoder)) new Span<float>(encGrad, ld).Clear();
+        if (!Learns(Trainable.Decoder)) new Span<float>(decGrad, lo).Clear();
+        if (!Learns(Trainable.EncoderBias)) bias.Bias = 0;
+        if (!Learns(Trainable.Threshold)) bias.Threshold = 0;
+        if (!Learns(Trainable.MagnitudeBias)) bias.Mag = 0;
+        if (!Learns(Trainable.MagnitudeScale)) bias.Scale = 0;
+        if (!Learns(Trainable.TieScale)) tie = 0;
+    }
+
+    void UpdateLatent(int f, float* encGrad, float* decGrad, in EntryGradient bias, float tie, double squaredNorm, bool touched, int worker)
     {
         if (!touched)
         {
             new Span<float>(encGrad, ld).Clear();
-            new Span<float>(decGrad, ld).Clear();
+            new Span<float>(decGrad, lo).Clear();
         }
-        var at = (long)f * ld;
+        float* enc = wEnc + (long)f * ld, dec = wDec + (long)f * lo;
         var factor = Config.Clip == ClipKind.PerRow ? ClipFactor(squaredNorm) : globalFactor;
-        if (Config.Lazy && Config.Optimizer == OptimizerKind.Adam) CatchUp(f);
-        Move(wEnc + at, encGrad, mEnc + at, vEnc + at, Average(emaEnc, at), ld, factor);
-        Move(wDec + at, decGrad, mDec + at, vDec + at, null, ld, factor);
-        if (Spec.DecoderNorm == DecoderNorm.Unit && (touched || Config.Beta1 > 0)) Renormalize(wDec + at);
-        if (emaDec is not null) Blend(emaDec + at, wDec + at, ld);
-        MoveOne(ref bEnc[f], bias * factor, ref mBEnc[f], ref vBEnc[f]);
-        if (Config.EmaDecay > 0) emaBEnc[f] += (1 - scalars.EmaDecay) * (bEnc[f] - emaBEnc[f]);
+        if (Config.Lazy) CatchUp(f);
+        if (Learns(Trainable.Decoder))
+        {
+            MoveRow(dec, decGrad, momentsDec, f, lo, factor, worker);
+            Constrain(dec, touched);
+        }
+        MoveOne(biasVector, f, bias.Bias * factor);
+        MoveOne(thresholdVector, f, bias.Threshold * factor);
+        MoveOne(magVector, f, bias.Mag * factor);
+        MoveOne(rescaleVector, f, bias.Scale * factor);
+        MoveOne(tieVector, f, tie * factor);
+        if (Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct }) threshold[f] = Math.Max(0, threshold[f]);
+        if (Spec.Tying != Tying.Untied)
+            for (var i = 0; i < ld; i++) enc[i] = (tieScale is null ? 1 : tieScale[f]) * dec[i];
+        else if (Learns(Trainable.Encoder)) MoveRow(enc, encGrad, momentsEnc, f, ld, factor, worker);
+        if (emaEnc is null) return;
+        Blend(emaEnc + (long)f * ld, enc, ld);
+        Blend(emaDec + (long)f * lo, dec, lo);
     }
 
-    static float* Average(float* average, long at) => average is null ? null : average + at;
+    void Constrain(float* row, bool touched)
+    {
+        if (Spec.DecoderNorm == DecoderNorm.Free || Spec.DecoderNorm == DecoderNorm.Unit && !touched && Config.Beta1 == 0) return;
+        var norm = Rows.SquaredNorm(row, lo);
+        if (norm > (Spec.DecoderNorm == DecoderNorm.AtMostOne ? 1 : 0)) Scale(row, (float)(1 / Math.Sqrt(norm)), lo);
+    }
 
     /// <summary>Decays v for the steps that this latent was not visited, one multiplication a step, as dense Adam would have.</summary>
     void CatchUp(int f)
@@ -126,9 +199,9 @@ public sealed unsafe partial class CpuBackend
         lastTouched[f] = (int)scalars.Step;
         for (; idle > 0; idle--)
         {
-            Scale(vEnc + (long)f * ld, scalars.Beta2, ld);
-            Scale(vDec + (long)f * ld, scalars.Beta2, ld);
-            vBEnc[f] *= scalars.Beta2;
+            if (momentsEnc.Rows > 0) Scale(momentsEnc.V(f), scalars.Beta2, ld);
+            Scale(momentsDec.V(f), scalars.Beta2, lo);
+            foreach (var vector in vectors) vector.V[f] *= scalars.Beta2;
         }
     }
 
@@ -139,16 +212,32 @@ public sealed unsafe partial class CpuBackend
 
     float ClipFactor(double squaredNorm) => Math.Sqrt(squaredNorm) > scalars.ClipNorm ? (float)(scalars.ClipNorm / Math.Sqrt(squaredNorm)) : 1;
 
-    /// <summary>Adam or plain descent over one row, and its moving average.</summary>
-    void Move(float* w, float* gradient, float* m, float* v, float* average, int length, float factor)
+    void MoveRow(float* w, float* gradient, MatrixMoments moments, long row, int width, float factor, int worker)
     {
-        if (Config.Optimizer == OptimizerKind.Sgd)
+        if (moments.InPlace)
         {
-            Rows.Add(w, -scalars.LearningRate * factor, gradient, length);
+            Move(w, gradient, moments.M(row), moments.V(row), width, factor, decays: true);
+            return;
         }
-        else if (scalars.Beta1 > 0) Adam(w, gradient, m, v, length, factor);
-        else AdamWithoutMomentum(w, gradient, v, length, factor);
-        if (average is not null) Blend(average, w, length);
+        float* m = momentScratch + 2L * worker * Math.Max(ld, lo), v = m + Math.Max(ld, lo);
+        moments.Unpack(row, m, v);
+        Move(w, gradient, m, v, width, factor, decays: true);
+        moments.Pack(row, m, v, scalars);
+    }
+
+    /// <summary>One step of the optimizer over a row.</summary>
+    void Move(float* w, float* gradient, float* m, float* v, int length, float factor, bool decays)
+    {
+        if (decays && scalars.WeightDecay > 0) Scale(w, 1 - scalars.LearningRate * scalars.WeightDecay, length);
+        switch (Config.Optimizer)
+        {
+            case OptimizerKind.Sgd: Rows.Add(w, -scalars.LearningRate * factor, gradient, length); break;
+            case OptimizerKind.Signum: Signum(w, gradient, m, length, factor); break;
+            default:
+                if (scalars.Beta1 > 0) Adam(w, gradient, m, v, length, factor);
+                else AdamWithoutMomentum(w, gradient, v, length, factor);
+                break;
+        }
     }
 
     void Adam(float* w, float* gradient, float* m, float* v, int length, float factor)
@@ -182,22 +271,34 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    void MoveOne(ref float w, float g, ref float m, ref float v)
+    void Signum(float* w, float* gradient, float* m, int length, float factor)
     {
-        if (Config.Optimizer == OptimizerKind.Sgd)
+        for (var i = 0; i < length; i++)
         {
-            w -= scalars.LearningRate * g;
-            return;
+            var mi = gradient[i] * factor;
+            if (m is not null) mi = m[i] = scalars.Beta1 * m[i] + (1 - scalars.Beta1) * mi;
+            if (mi != 0) w[i] -= scalars.LearningRate * MathF.Sign(mi);
         }
-        m = m * scalars.Beta1 + g * (1 - scalars.Beta1);
-        v = v * scalars.Beta2 + g * g * (1 - scalars.Beta2);
-        if (m != 0) w -= scalars.LearningRate * scalars.Correction1 * m / (MathF.Sqrt(v * scalars.Correction2) + scalars.Epsilon);
     }
 
-    void Renormalize(float* row)
+    void MoveOne(LatentVector? vector, int f, float g)
     {
-        var norm = Rows.SquaredNorm(row, ld);
-        if (norm > 0) Scale(row, (float)(1 / Math.Sqrt(norm)), ld);
+        if (vector is null || !Learns(vector.Part)) return;
+        ref var w = ref vector.Weights[f];
+        ref var m = ref vector.M[f];
+        if (Config.Optimizer == OptimizerKind.Sgd) w -= scalars.LearningRate * g;
+        else
+        {
+            m = m * scalars.Beta1 + g * (1 - scalars.Beta1);
+            if (Config.Optimizer == OptimizerKind.Signum) w -= m == 0 ? 0 : scalars.LearningRate * MathF.Sign(m);
+            else
+            {
+                ref var v = ref vector.V[f];
+                v = v * scalars.Beta2 + g * g * (1 - scalars.Beta2);
+                if (m != 0) w -= scalars.LearningRate * scalars.Correction1 * m / (MathF.Sqrt(v * scalars.Correction2) + scalars.Epsilon);
+            }
+        }
+        if (vector.Average is not null) vector.Average[f] += (1 - scalars.EmaDecay) * (w - vector.Average[f]);
     }
 
     void Blend(float* average, float* w, int length)
@@ -210,22 +311,23 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>∂b_dec = 2c Σ_b e_b − Σ_f ∂b_enc_f WEnc_f, WEnc as it was before the update.</summary>
+    /// <summary>∂b_dec = 2c Σ_b e_b − Σ_f ∂⟨w, x⟩_f WEnc_f, WEnc as it was before the update; the second part where b_dec is subtracted from the input.</summary>
     void FinishBiasGradient()
     {
-        ColumnTotals(sumE, columns);
-        for (var i = 0; i < ld; i++)
+        ColumnTotals(sumWeighted, columns);
+        for (var i = 0; i < lo; i++)
         {
             var g = 2 * scalars.LossScale * columns[i];
-            for (var part = 0; part < LatentParts; part++) g -= biasParts[(long)part * ld + i];
-            biasGrad[i] = (float)g;
+            for (var part = 0; part < LatentParts && Spec.PreEncoderBias; part++) g -= biasParts[(long)part * ld + i];
+            biasGrad[i] = Learns(Trainable.DecoderBias) ? (float)g : 0;
         }
     }
 
     double GlobalNorm()
     {
-        var squares = Rows.SquaredNorm(biasGrad, ld);
+        var squares = Rows.SquaredNorm(biasGrad, lo);
         for (var part = 0; part < LatentParts; part++) squares += normParts[part];
+        for (var i = 0; skipGrad is not null && i < D; i++) squares += Rows.SquaredNorm(skipGrad + (long)i * ld, ld);
         return Math.Sqrt(squares);
     }
 }

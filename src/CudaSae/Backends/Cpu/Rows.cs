@@ -62,6 +62,22 @@ static unsafe class Rows
         return sum;
     }
 
+    /// <summary>‖x + y‖².</summary>
+    public static double SquaredNormOfSum(float* x, float* y, int length)
+    {
+        Vector512<double> low = Vector512<double>.Zero, high = low;
+        for (var i = 0; i < length; i += 16)
+        {
+            var (a, b) = Vector512.Widen(Vector512.Load(x + i) + Vector512.Load(y + i));
+            low = Vector512.FusedMultiplyAdd(a, a, low);
+            high = Vector512.FusedMultiplyAdd(b, b, high);
+        }
+        var both = low + high;
+        double sum = 0;
+        for (var lane = 0; lane < 8; lane++) sum += both[lane];
+        return sum;
+    }
+
     // Halves are added pairwise: the same tree at every vector width.
     static float Sum(Vector512<float> v)
     {

@@ -169,6 +169,11 @@ public sealed unsafe partial class KernelBackend : IBackend
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
+    public void ReadRowErrors(Span<float> into) => throw new NotImplementedException();
+    public void ReadFirings(Span<int> into) => throw new NotImplementedException();
+    public bool Dense { get; set; }
+    public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step) => throw new NotImplementedException();
+
     public bool BeginCapture()
     {
         device.BeginCapture(stream);

@@ -1,0 +1,123 @@
+using System.Runtime.Intrinsics;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Cpu;
+
+/// <summary>The two moments of a matrix, row by row, in float32, bfloat16 or eight bits. The narrow formats are rounded stochastically, by a counter, so that what a step adds is not
+/// lost however small it is.</summary>
+sealed unsafe class MatrixMoments
+{
+    readonly MomentStorage storage;
+    readonly int width;
+    readonly ulong id;
+    readonly float* m, v;               // [rows, width]
+    readonly ushort* m16, v16;
+    readonly sbyte* m8;
+    readonly byte* v8;                  // √v
+    readonly float* mScale, vScale;     // [rows] of the eight-bit formats
+
+    public MatrixMoments(HostArena arena, string name, long rows, int width, TrainConfig config)
+    {
+        (storage, this.width) = (config.Moments, width);
+        foreach (var c in name) id = id * 31 + c;
+        var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
+        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam ? rows * width : 0;
+        switch (storage)
+        {
+            case MomentStorage.Float32:
+                m = arena.Take<float>($"moment m, {name}", first);
+                v = arena.Take<float>($"moment v, {name}", second);
+                break;
+            case MomentStorage.BFloat16:
+                m16 = arena.Take<ushort>($"moment m, {name}", first);
+                v16 = arena.Take<ushort>($"moment v, {name}", second);
+                break;
+            default:
+                m8 = arena.Take<sbyte>($"moment m, {name}", first);
+                v8 = arena.Take<byte>($"moment v, {name}", second);
+                mScale = arena.Take<float>($"moment m, {name}, scales", first > 0 ? rows : 0);
+                vScale = arena.Take<float>($"moment v, {name}, scales", second > 0 ? rows : 0);
+                break;
+        }
+        Name = name;
+        Rows = rows;
+    }
+
+    public string Name { get; }
+    public long Rows { get; }
+    public bool InPlace => storage == MomentStorage.Float32;
+    public float* M(long row) => m is null ? null : m + row * width;
+    public float* V(long row) => v is null ? null : v + row * width;
+
+    public IEnumerable<(StateArray, nint)> State()
+    {
+        var list = new List<(StateArray, nint)>();
+        void Add(string suffix, string type, void* memory, params long[] shape)
+        {
+            if (memory is not null) list.Add((new($"adam_{suffix}_{Name}", type, shape), (nint)memory));
+        }
+        Add("m", "F32", m, Rows, width);
+        Add("v", "F32", v, Rows, width);
+        Add("m", "BF16", m16, Rows, width);
+        Add("v", "BF16", v16, Rows, width);
+        Add("m", "U8", m8, Rows, width);
+        Add("v", "U8", v8, Rows, width);
+        Add("m_scale", "F32", mScale, Rows);
+        Add("v_scale", "F32", vScale, Rows);
+        return list;
+    }
+
+    /// <summary>A row as float32.</summary>
+    public void Unpack(long row, float* toM, float* toV)
+    {
+        var at = row * width;
+        for (var i = 0; i < width; i++)
+        {
+            if (m16 is not null) toM[i] = BitConverter.UInt32BitsToSingle((uint)m16[at + i] << 16);
+            if (v16 is not null) toV[i] = BitConverter.UInt32BitsToSingle((uint)v16[at + i] << 16);
+            if (m8 is not null) toM[i] = m8[at + i] * mScale[row];
+            if (v8 is not null) toV[i] = v8[at + i] * vScale[row] * (v8[at + i] * vScale[row]);
+        }
+    }
+
+    public void Pack(long row, float* fromM, float* fromV, in StepScalars s)
+    {
+        var at = row * width;
+        if (m16 is not null) PackHalf(fromM, m16 + at, row, s, 0);
+        if (v16 is not null) PackHalf(fromV, v16 + at, row, s, 1);
+        if (m8 is not null) PackSigned(fromM, row, s);
+        if (v8 is not null) PackRoot(fromV, row, s);
+    }
+
+    uint Random(in StepScalars s, long row, int column, ulong which) =>
+        (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, (ulong)column + (id * 2 + which) * 65536) >> 32);
+
+    void PackHalf(float* from, ushort* to, long row, in StepScalars s, ulong which)
+    {
+        for (var i = 0; i < width; i++) to[i] = (ushort)(BitConverter.SingleToUInt32Bits(from[i]) + (Random(s, row, i, which) & 0xffff) >> 16);
+    }
+
+    void PackSigned(float* from, long row, in StepScalars s)
+    {
+        var scale = LargestOf(from) / 127;
+        mScale[row] = scale;
+        for (var i = 0; i < width; i++)
+            m8[row * width + i] = scale == 0 ? (sbyte)0 : (sbyte)Math.Clamp(MathF.Floor(from[i] / scale + Random(s, row, i, 0) * 2.3283064e-10f), -127, 127);
+    }
+
+    // A second moment that is not 0 is never stored as 0: its first moment would be divided by ε alone.
+    void PackRoot(float* from, long row, in StepScalars s)
+    {
+        var scale = MathF.Sqrt(LargestOf(from)) / 255;
+        vScale[row] = scale;
+        for (var i = 0; i < width; i++)
+            v8[row * width + i] = scale == 0 || from[i] == 0 ? (byte)0 : (byte)Math.Clamp(MathF.Floor(MathF.Sqrt(from[i]) / scale + Random(s, row, i, 1) * 2.3283064e-10f), 1, 255);
+    }
+
+    float LargestOf(float* from)
+    {
+        float largest = 0;
+        for (var i = 0; i < width; i++) largest = MathF.Max(largest, MathF.Abs(from[i]));
+        return largest;
+    }
+}

@@ -1,0 +1,126 @@
+namespace CudaSae.Model;
+
+/// <summary>What cannot be trained, and why: ranges of single fields, then combinations.</summary>
+static class SpecRules
+{
+    public const int MaxPrefixes = 16, MaxBudgets = 64, MaxSites = 8;
+
+    public static void Check(SaeSpec spec)
+    {
+        Range(spec.InputWidth is >= 1 and <= 16384, nameof(spec.InputWidth), spec.InputWidth, "1 to 16384");
+        Range(spec.OutputWidth is >= 1 and <= 16384, "Transcoder.OutputWidth", spec.OutputWidth, "1 to 16384");
+        Range(spec.Latents is >= 1 and <= 1 << 26, nameof(spec.Latents), spec.Latents, "1 to 67108864");
+        CheckSelection(spec);
+        CheckNesting(spec);
+        CheckPenalty(spec);
+        CheckDead(spec);
+        CheckShape(spec);
+    }
+
+    static void CheckSelection(SaeSpec spec)
+    {
+        switch (spec.Selection)
+        {
+            case Selection.TopK { InitialK: > 0 } top:
+                Range(top.InitialK >= top.K && top.InitialK <= spec.Latents, "InitialK", top.InitialK, $"K = {top.K} to Latents = {spec.Latents}");
+                Range(top.AnnealFraction is > 0 and <= 1, "AnnealFraction", top.AnnealFraction, "above 0, at most 1");
+                break;
+            case Selection.BatchTopK batch:
+                Range(batch.ThresholdDecay is >= 0 and < 1, "ThresholdDecay", batch.ThresholdDecay, "0 or more, below 1");
+                break;
+            case Selection.GroupMax groups:
+                Range(groups.K >= 1 && spec.Latents % groups.K == 0, "K", groups.K, $"a divisor of Latents = {spec.Latents}");
+                break;
+            case Selection.JumpRelu jump:
+                Range(jump.Bandwidth > 0, "Bandwidth", jump.Bandwidth, "above 0");
+                Range(jump.InitialThreshold > 0 || jump.Form == ThresholdForm.Direct && jump.InitialThreshold == 0, "InitialThreshold", jump.InitialThreshold, "above 0");
+                break;
+        }
+        var name = spec.IsThresholded ? "Room" : "K";
+        var k = spec.Selection.Capacity(spec.Latents);
+        Range(k >= 1 && k <= spec.Latents, name, k, $"1 to Latents = {spec.Latents}");
+        Range(k <= SaeSpec.MaxActive, name, k, $"1 to {SaeSpec.MaxActive}");
+    }
+
+    static void CheckNesting(SaeSpec spec)
+    {
+        switch (spec.Nested)
+        {
+            case Nesting.Prefixes prefixes:
+                Possible(!spec.IsThresholded, "Matryoshka prefixes need a code of bounded length: use TopK, BatchTopK, GroupMax or AbsTopK");
+                Range(prefixes.Widths.Length is >= 1 and < MaxPrefixes, "Prefixes.Widths", prefixes.Widths.Length, $"1 to {MaxPrefixes - 1} widths");
+                for (var m = 0; m < prefixes.Widths.Length && !prefixes.Random; m++)
+                    Range(prefixes.Widths[m] > (m > 0 ? prefixes.Widths[m - 1] : 0) && prefixes.Widths[m] < spec.Latents, "Prefixes.Widths", prefixes.Widths[m], $"ascending, below Latents = {spec.Latents}");
+                break;
+            case Nesting.Budgets budgets:
+                Possible(spec.Selection is Selection.TopK { InitialK: 0 }, "budgets are parts of a row's largest entries: use TopK without InitialK");
+                Range(budgets.Ks.Length is >= 1 and <= MaxBudgets, "Budgets.Ks", budgets.Ks.Length, $"1 to {MaxBudgets} budgets");
+                Range(budgets.Weights.Length == budgets.Ks.Length, "Budgets.Weights", budgets.Weights.Length, "one a budget");
+                for (var m = 0; m < budgets.Ks.Length; m++)
+                    Range(budgets.Ks[m] > (m > 0 ? budgets.Ks[m - 1] : 0) && budgets.Ks[m] <= Math.Min(SaeSpec.MaxActive, spec.Latents), "Budgets.Ks", budgets.Ks[m], $"ascending, at most {Math.Min(SaeSpec.MaxActive, spec.Latents)}");
+                Range(budgets.Report == 0 || budgets.Ks.Contains(budgets.Report), "Budgets.Report", budgets.Report, "one of the budgets");
+                Range(((Selection.TopK)spec.Selection).K <= budgets.Largest, "K", ((Selection.TopK)spec.Selection).K, $"at most the largest budget, {budgets.Largest}");
+                break;
+        }
+    }
+
+    static void CheckPenalty(SaeSpec spec)
+    {
+        if (spec.Penalty is { } penalty)
+        {
+            Range(penalty.Coefficient is >= 0 and <= 1e6f, "Penalty.Coefficient", penalty.Coefficient, "0 to 1e6");
+            Range(penalty.WarmupFraction is >= 0 and <= 1, "Penalty.WarmupFraction", penalty.WarmupFraction, "0 to 1");
+            Possible(spec.Selection is not Selection.AbsTopK, "AbsTopK's values have signs: a penalty on them is not defined here");
+            Possible(penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0) || spec.Selection is Selection.JumpRelu, "an L0 penalty moves thresholds only: use JumpReLU");
+            switch (penalty)
+            {
+                case SparsityPenalty.Tanh tanh: Range(tanh.Scale > 0, "Penalty.Scale", tanh.Scale, "above 0"); break;
+                case SparsityPenalty.TargetL0 target: Range(target.Target > 0, "Penalty.Target", target.Target, "above 0"); break;
+                case SparsityPenalty.Lp lp:
+                    Range(lp.Power is > 0 and <= 1, "Penalty.Power", lp.Power, "above 0, at most 1");
+                    Range(lp.AnnealFrom >= 0 && lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo", lp.AnnealTo, $"AnnealFrom = {lp.AnnealFrom} to 1");
+                    Range(lp.Changes >= 1, "Penalty.Changes", lp.Changes, "1 or more");
+                    break;
+            }
+        }
+        if (spec.PreAct is not { } preAct) return;
+        Possible(spec.Selection is Selection.JumpRelu, "the pre-activation loss is about thresholds: use JumpReLU");
+        Range(preAct.Coefficient is >= 0 and <= 1e6f, "PreAct.Coefficient", preAct.Coefficient, "0 to 1e6");
+        Range(preAct.DeadAfterTokens >= 1, "PreAct.DeadAfterTokens", preAct.DeadAfterTokens, "1 or more");
+    }
+
+    static void CheckDead(SaeSpec spec)
+    {
+        Possible(spec.Aux is null || spec.Ghost is null, "AuxK and ghost gradients both claim the dead latents: choose one");
+        if (spec.Aux is { } aux)
+        {
+            Range(aux.K is >= 1 and <= SaeSpec.MaxActive, "Aux.K", aux.K, $"1 to {SaeSpec.MaxActive}");
+            Range(aux.Coefficient is >= 0 and <= 1e6f, "Aux.Coefficient", aux.Coefficient, "0 to 1e6");
+            Range(aux.DeadAfterTokens >= 1, "Aux.DeadAfterTokens", aux.DeadAfterTokens, "1 or more");
+        }
+        if (spec.Ghost is not { } ghost) return;
+        Range(ghost.DeadAfterTokens >= 1, "Ghost.DeadAfterTokens", ghost.DeadAfterTokens, "1 or more");
+        Range(ghost.AllFirstSteps >= 0, "Ghost.AllFirstSteps", ghost.AllFirstSteps, "0 or more");
+        Range(ghost.Window >= 1, "Ghost.Window", ghost.Window, "1 or more");
+    }
+
+    static void CheckShape(SaeSpec spec)
+    {
+        Possible(spec.Transcoder is null || !spec.PreEncoderBias, "a transcoder's b_dec belongs to its target, not to its input: turn PreEncoderBias off");
+        Possible(spec.Tying == Tying.Untied || spec.Transcoder is null, "a transcoder's encoder and decoder live in different spaces: Tying must be Untied");
+        if (spec.Sites is not { } sites) return;
+        Range(sites.Length is >= 1 and <= MaxSites, "Sites", sites.Length, $"1 to {MaxSites} sites");
+        Range(sites.All(w => w > 0) && sites.Sum() == spec.OutputWidth, "Sites", string.Join("+", sites), $"widths that add up to {spec.OutputWidth}");
+        Possible(spec.DecoderNorm == DecoderNorm.Free, "a crosscoder's penalty is on its decoder norms: DecoderNorm must be Free");
+    }
+
+    static void Range(bool good, string field, object value, string range)
+    {
+        if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
+    }
+
+    static void Possible(bool good, string reason)
+    {
+        if (!good) throw new SaeException(reason);
+    }
+}
