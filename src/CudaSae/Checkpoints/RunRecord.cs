@@ -13,6 +13,15 @@ namespace CudaSae.Checkpoints;
 public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
     long TrainRows, string Backend, string Version)
 {
+    /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's further sites.</summary>
+    public string[] Beside { get; init; } = [];
+
+    /// <summary>Scale of a transcoder's target; the input's otherwise.</summary>
+    public double TargetScale { get; init; } = InputScale;
+
+    /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
+    public string? From { get; init; }
+
     public const string FileName = "train.json";
 
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.RunRecord) + "\n");

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Data;
 using CudaSae.Model;
@@ -48,7 +49,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
     {
         var array = backend.State.Single(a => a.Name == "last_fired");
         var lastFired = new int[spec.Latents];
-        backend.ReadState(array, 0, System.Runtime.InteropServices.MemoryMarshal.AsBytes<int>(lastFired));
+        backend.ReadState(array, 0, MemoryMarshal.AsBytes(lastFired.AsSpan()));
         return [.. Enumerable.Range(0, spec.Latents).Where(f => step - lastFired[f] >= resampling.Window)];
     }
 

@@ -1,0 +1,31 @@
+using CudaSae.Model;
+
+namespace CudaSae.Training;
+
+/// <summary>A published recipe by name: its architecture, losses and schedules. Rates and lengths are those that suit the run's own length; <see cref="Published"/> says what the publication took.</summary>
+/// <param name="Name">As in --preset.</param>
+/// <param name="Paper">Where it comes from.</param>
+/// <param name="Formula">Code and loss in one line.</param>
+/// <param name="Published">The publication's own numbers where they differ, because its runs were of another length.</param>
+/// <param name="Spec">From input width, latents, and the active latents a row that are wanted, where the method has a say in them.</param>
+/// <param name="Config">From the run's rows to the rest of its numbers.</param>
+public sealed record Preset(string Name, string Paper, string Formula, string Published, Func<int, int, int, SaeSpec> Spec, Func<TrainConfig, TrainConfig> Config)
+{
+    /// <summary>Presets that need two files: an input and a target, or several sites.</summary>
+    public bool NeedsTarget { get; init; }
+
+    /// <summary>The one of this name.</summary>
+    /// <exception cref="SaeException">There is none; lists those there are.</exception>
+    public static Preset Named(string name) => All.FirstOrDefault(p => p.Name == name)
+        ?? throw new SaeException($"there is no preset '{name}'; cudasae presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
+
+    public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
+
+    /// <summary>A latent is dead after a sixtieth of the run, at most ten million rows.</summary>
+    internal static long DeadAfter(TrainConfig config) => Math.Clamp(config.Vectors / 60, 1, 10_000_000);
+
+    /// <summary>Rooms for a row's entries: 16 times an L0 of 32.</summary>
+    internal const int Room = 512;
+
+    internal static int RoomFor(int latents) => Math.Min(Room, latents);
+}
