@@ -1,0 +1,48 @@
+using System.CommandLine;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae recover: a saved SAE against the dictionary that its data were made with.</summary>
+static class RecoverCommand
+{
+    public static Command Create()
+    {
+        var run = new Argument<string>("run") { Description = "folder with cfg.json and sae_weights.safetensors" };
+        var dictionary = new Argument<string>("dictionary") { Description = "true features [m, d], as synth writes them" };
+        var command = new Command("recover", "How many known features a saved SAE found.") { run, dictionary };
+        command.SetAction(parsed =>
+        {
+            using var truth = Read(parsed.GetValue(dictionary)!);
+            var (_, parameters) = SaeFile.Load(parsed.GetValue(run)!);
+            using var owned = parameters;
+            Print(Recovery.Of(truth, parameters.WDec));
+            return 0;
+        });
+        return command;
+    }
+
+    static Matrix Read(string path)
+    {
+        using var source = ActivationSource.Open([path]);
+        var matrix = new Matrix(source.Rows, source.Width);
+        for (long f = 0; f < source.Rows; f++) source.ReadRow(f, matrix[f]);
+        return matrix;
+    }
+
+    static void Print(Recovery r)
+    {
+        var table = new Table().AddColumn("recovery").AddColumn(new TableColumn("value").RightAligned()).AddColumn("meaning");
+        table.AddRow("features", $"{r.Features}", "rows of the true dictionary");
+        table.AddRow("latents", $"{r.Latents}", "rows of W_dec");
+        table.AddRow("recovered", $"{100 * r.Recovered:0.00} %", $"features with a latent at |cosine| > {Recovery.Threshold}");
+        table.AddRow("MMCS", $"{r.MeanMaxCosine:0.0000}", "mean of their best |cosine|");
+        table.AddRow("matched", r.MatchedCosine is { } matched ? $"{matched:0.0000}" : "–", r.MatchedCosine is null
+            ? $"not computed: both sides exceed {Recovery.MaxMatched}" : "the same, no latent used twice");
+        AnsiConsole.Write(table);
+    }
+}

@@ -1,0 +1,61 @@
+using System.CommandLine;
+using CudaSae.Data;
+using CudaSae.Synthetic;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae synth: toy data with a known dictionary.</summary>
+static class SynthCommand
+{
+    static readonly SuperpositionOptions Default = new();
+
+    public static Command Create()
+    {
+        var output = new Argument<string>("out") { Description = ".npy to write; OUT.dictionary.npy goes beside it" };
+        var features = new Option<int?>("--features") { Description = $"m: rows of the dictionary [default: {Default.Features}; {AttentionSuperposition.Features} with --attention]" };
+        var width = Settings.New("--width", "d: width of a row; with --attention, of both heads together", Default.Width);
+        var rows = Settings.New("--rows", "rows to write", Default.Rows);
+        var active = new Option<double?>("--active") { Description = $"mean active features a row [default: {Default.Active}; 0.5 with --attention]" };
+        var correlation = Settings.New("--correlation", "0 to 1: share of the draws that features 2j and 2j + 1 have in common", Default.Correlation);
+        var noise = Settings.New("--noise", "standard deviation of Gaussian noise on each coordinate", Default.Noise);
+        var zipf = Settings.New("--zipf", "exponent of the features' frequencies; 0 for equal ones", Default.ZipfExponent);
+        var seed = Settings.New("--seed", "of dictionary, activity and noise", Default.Seed);
+        var attention = new Option<bool>("--attention") { Description = "five attentional features in two heads; OUT.mixing.svg pictures the mixing" };
+        var command = new Command("synth", "Write toy superposition data with a known dictionary.") { output, features, width, rows, active, correlation, noise, zipf, seed, attention };
+        command.SetAction(parsed =>
+        {
+            var path = parsed.GetValue(output)!;
+            if (!path.EndsWith(".npy", StringComparison.Ordinal)) throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
+            var heads = parsed.GetValue(attention);
+            var options = new SuperpositionOptions
+            {
+                Features = parsed.GetValue(features) ?? (heads ? AttentionSuperposition.Features : Default.Features),
+                Width = parsed.GetValue(width),
+                Rows = parsed.GetValue(rows),
+                Active = parsed.GetValue(active) ?? (heads ? 0.5 : Default.Active),
+                Correlation = parsed.GetValue(correlation),
+                Noise = parsed.GetValue(noise),
+                ZipfExponent = parsed.GetValue(zipf),
+                Seed = parsed.GetValue(seed),
+            };
+            using var data = heads ? AttentionSuperposition.Create(options) : new Superposition(options);
+            Write(data, options, path, heads);
+            return 0;
+        });
+        return command;
+    }
+
+    static void Write(Superposition data, SuperpositionOptions options, string path, bool heads)
+    {
+        string dictionary = Path.ChangeExtension(path, ".dictionary.npy"), picture = Path.ChangeExtension(path, ".mixing.svg");
+        data.WriteRows(path);
+        data.WriteDictionary(dictionary);
+        if (heads) AtomicFile.WriteText(picture, AttentionSuperposition.Picture(data.Dictionary));
+        var table = new Table().AddColumn("written").AddColumn(new TableColumn("shape").RightAligned()).AddColumn("what");
+        table.AddRow(Markup.Escape(path), $"{options.Rows} × {options.Width}", $"rows; {options.Active:0.###} active features each, in the mean");
+        table.AddRow(Markup.Escape(dictionary), $"{options.Features} × {options.Width}", $"true features; active in {100 * data.Frequency[^1]:0.###} to {100 * data.Frequency[0]:0.###} % of the rows");
+        if (heads) table.AddRow(Markup.Escape(picture), "", "the same, as a heat map");
+        AnsiConsole.Write(table);
+    }
+}
