@@ -11,6 +11,12 @@ sealed class DataFiles : IDisposable
         (Paths, HeldOut, Tensor) = (paths, heldOut, tensor);
     }
 
+    /// <summary>Files or folders whose rows stand beside those of <see cref="Paths"/>.</summary>
+    public string[] Beside { get; private init; } = [];
+
+    /// <summary>Widths of the files side by side.</summary>
+    public int[] Widths { get; private init; } = [];
+
     public ActivationSource Source { get; }
     public ActivationSource Held { get; }
     public long TrainRows { get; }
@@ -21,22 +27,31 @@ sealed class DataFiles : IDisposable
     public string? Tensor { get; }
 
     /// <param name="heldOut">A number of rows at the end of the data, a file, or null for 1/10 at most 8192.</param>
-    public static DataFiles Open(string[] paths, string? heldOut, string? tensor)
+    /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of <paramref name="paths"/>.</param>
+    public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null)
     {
         var source = ActivationSource.Open(paths, tensor);
+        int[] widths = [source.Width];
         try
         {
+            if (beside is { Length: > 0 })
+            {
+                if (heldOut is not null && !long.TryParse(heldOut, out _)) throw new SaeException($"--held-out {heldOut}: with --beside it must be a number of rows at the end");
+                ActivationSource[] others = [.. beside.Select(path => ActivationSource.Open([path], tensor))];
+                widths = [source.Width, .. others.Select(o => o.Width)];
+                source = ActivationSource.Join([source, .. others]);
+            }
             if (heldOut is not null && !long.TryParse(heldOut, out _))
             {
                 var held = ActivationSource.Open([heldOut], tensor);
-                if (held.Width == source.Width) return new(source, held, source.Rows, 0, held.Rows, paths, heldOut, tensor);
+                if (held.Width == source.Width) return new(source, held, source.Rows, 0, held.Rows, paths, heldOut, tensor) { Widths = widths };
                 var message = $"{heldOut} is {held.Width} wide but {paths[0]} is {source.Width}; both must agree";
                 held.Dispose();
                 throw new SaeException(message);
             }
             var rows = heldOut is null ? Math.Min(8192, source.Rows / 10) : long.Parse(heldOut);
             if (rows < 0 || rows >= source.Rows) throw new SaeException($"--held-out {rows} leaves nothing to train on: the data have {source.Rows} rows");
-            return new(source, source, source.Rows - rows, source.Rows - rows, rows, paths, heldOut, tensor);
+            return new(source, source, source.Rows - rows, source.Rows - rows, rows, paths, heldOut, tensor) { Beside = beside ?? [], Widths = widths };
         }
         catch { source.Dispose(); throw; }
     }

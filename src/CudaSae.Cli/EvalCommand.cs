@@ -40,7 +40,7 @@ static class EvalCommand
         if (File.Exists(Path.Combine(folder, RunRecord.FileName)))
         {
             var record = RunRecord.Load(folder);
-            return DataFiles.Open(record.Data, record.HeldOut, record.Tensor);
+            return DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside);
         }
         var (shipped, held) = ShippedData.OrGiven([], null);
         return DataFiles.Open(shipped, held, tensor);

@@ -6,8 +6,8 @@ namespace CudaSae.Cli;
 /// <summary>The metrics as CSV, one line a report, appended.</summary>
 sealed class MetricsCsv : IDisposable
 {
-    static readonly string[] Header = ["step", "vectors", "loss", "fvu", "l0", "dead_percent", "aux_loss", "gradient_norm", "learning_rate",
-        "rows_per_second", "encode_gflops", "percent_of_limit", "overflows", "dense_difference"];
+    static readonly string[] Header = ["step", "vectors", "loss", "fvu", "l0", "dead_percent", "aux_loss", "sparsity", "gate_loss", "coefficient", "shrinkage", "gradient_norm",
+        "learning_rate", "rows_per_second", "encode_gflops", "percent_of_limit", "overflows", "dense", "dense_difference"];
 
     readonly StreamWriter text;
     readonly CsvWriter csv;
@@ -26,10 +26,11 @@ sealed class MetricsCsv : IDisposable
     {
         csv.WriteField(m.Step);
         csv.WriteField(m.Vectors);
-        foreach (var value in (ReadOnlySpan<double>)[m.Loss, m.Fvu, m.L0, m.DeadPercent, m.AuxLoss, m.GradientNorm, m.LearningRate, m.RowsPerSecond, m.EncodeGflops])
+        foreach (var value in (ReadOnlySpan<double>)[m.Loss, m.Fvu, m.L0, m.DeadPercent, m.AuxLoss, m.Sparsity, m.GateLoss, m.Coefficient, m.Shrinkage, m.GradientNorm, m.LearningRate, m.RowsPerSecond, m.EncodeGflops])
             csv.WriteField(value);
         csv.WriteField(m.PercentOfLimit);
         csv.WriteField(m.Overflows);
+        csv.WriteField(m.Dense ? 1 : 0);
         csv.WriteField(m.DenseDifference);
         csv.EndRecord();
         csv.Flush();

@@ -51,6 +51,12 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
 
     public void Saved(string path) { }
 
+    public void Note(string line)
+    {
+        if (bar is null) Console.WriteLine(line);
+        else AnsiConsole.MarkupLineInterpolated($"{line}");
+    }
+
     public void Dispose()
     {
         log.Dispose();

@@ -22,27 +22,30 @@ sealed class Session
     Session(DataFiles files, RunRecord record, string folder, BackendKind kind, bool resumed) =>
         (this.files, this.record, this.folder, this.kind, this.resumed) = (files, record, folder, kind, resumed);
 
-    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output)
+    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null)
     {
         var folder = output ?? Path.Combine("runs", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
         if (File.Exists(Path.Combine(folder, RunRecord.FileName))) throw new SaeException($"{folder} already holds a run; choose another --out, or go on with --resume {folder}");
-        var statistics = new DataStatistics(files.Source, files.TrainRows, config.Seed);
-        var scale = DataScale.Of(statistics, config);
+        var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
         var version = Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
-        var record = new RunRecord(spec, config, scale.InputScale, scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
-            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), version);
-        return new(files, record, folder, kind, resumed: false) { statistics = statistics };
+        var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
+            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), version)
+        {
+            Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null,
+        };
+        return new(files, record, folder, kind, resumed: false) { start = start, weights = from?.Weights };
     }
 
     public static Session Resume(string folder, BackendKind kind)
     {
         var record = RunRecord.Load(folder);
-        var files = DataFiles.Open(record.Data, record.HeldOut, record.Tensor);
+        var files = DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside);
         if (files.TrainRows != record.TrainRows) throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back");
         return new(files, record, folder, kind == BackendKind.Auto ? Enum.Parse<BackendKind>(record.Backend) : kind, resumed: true);
     }
 
-    DataStatistics? statistics;
+    TrainingStart? start;
+    SaeParameters? weights;     // to fine-tune, of raw activations
 
     public int Run()
     {
@@ -50,13 +53,13 @@ sealed class Session
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
         record.Save(folder);        // also finds out early whether the folder can be written
-        var scale = new DataScale(record.InputScale, record.Variance);
+        var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
         var from = default(CheckpointPosition);
         if (resumed) from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config));
         else
         {
-            using var parameters = new SaeParameters(record.Spec);
-            Initialization.Fill(parameters, record.Config, statistics!, scale);
+            using var parameters = weights ?? start!.Weights(record.Spec, record.Config);
+            if (weights is not null) Export.FoldScales(record.Spec, parameters, 1 / scale.InputScale, 1 / scale.TargetScale);
             backend.SetParameters(parameters);
         }
 
@@ -82,9 +85,9 @@ sealed class Session
     void Describe()
     {
         var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
+        AnsiConsole.MarkupLineInterpolated($"{SaeRecords.Write(record.Spec).ToJsonString()}");
         foreach (var property in typeof(TrainConfig).GetProperties()) table.AddRow(property.Name, Markup.Escape($"{property.GetValue(record.Config)}"));
         AnsiConsole.MarkupLineInterpolated($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
-        AnsiConsole.MarkupLineInterpolated($"{record.Spec}");
         AnsiConsole.Write(table);
     }
 
@@ -98,10 +101,22 @@ sealed class Session
     {
         using var parameters = new SaeParameters(record.Spec);
         backend.GetParameters(parameters);
-        SaeFile.Save(folder, record.Spec, parameters, record.InputScale);
+        Save(folder, parameters);
         if (record.Config.EmaDecay <= 0) return;
         backend.GetAverage(parameters);
-        SaeFile.Save(Path.Combine(folder, "average"), record.Spec, parameters, record.InputScale);
+        Save(Path.Combine(folder, "average"), parameters);
+    }
+
+    void Save(string to, SaeParameters parameters)
+    {
+        var (spec, config) = (record.Spec, record.Config);
+        if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{Export.Prune(spec, parameters, config.PruneBelow)} latents of decoder norm below {config.PruneBelow} pruned");
+        if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
+        Export.FoldScales(spec, parameters, record.InputScale, record.TargetScale);
+        SaeFile.Save(to, spec, parameters);
+        if (spec.Selection is not Selection.Gated) return;
+        var (jump, same) = Export.AsJumpRelu(spec, parameters);
+        using (same) SaeFile.Save(Path.Combine(to, "jumprelu"), jump, same);
     }
 
     void Report(IBackend backend, DataScale scale)

@@ -5,28 +5,33 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>The command line of the two records: one option a field, in one place. Defaults are the ones that the shipped data were tuned with.</summary>
+/// <summary>The command line of the two records: a preset gives every number, an option that is written changes one, --set reaches those that have no option.</summary>
 sealed class Settings
 {
     static readonly TrainConfig Default = new();
 
+    readonly Option<string> preset = New("--preset", "published recipe to start from; cudasae presets lists them", "topk");
+    readonly Option<string[]> set = new("--set") { Description = "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable", AllowMultipleArgumentsPerToken = false };
     readonly Option<int> latents = New("--latents", "n: width of the dictionary", 4096);
-    readonly Option<int> k = New("--k", "active latents a row", 32);
+    readonly Option<int> k = New("--k", "active latents a row, where the method sets them", 32);
+    readonly Option<float> coefficient = New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f);
     readonly Option<int> auxK = New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256);
     readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 0.25f);
     readonly Option<long> deadAfter = New("--dead-after", "rows without firing after which a latent is dead; 0 for 1/60 of --vectors, at most 10 million", 0L);
     readonly Option<bool> auxRelu = New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
-    readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit or free", DecoderNorm.Unit);
+    readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
     readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
     readonly Option<long> vectors = New("--vectors", "rows to see in all", Default.Vectors);
     readonly Option<ulong> seed = New("--seed", "of weights, shuffle and rounding", Default.Seed);
     readonly Option<float> learningRate = New("--learning-rate", "step size at its peak", Default.LearningRate);
     readonly Option<float> warmup = New("--warmup-fraction", "share of the steps over which it rises", Default.WarmupFraction);
     readonly Option<float> decay = New("--decay-fraction", "share of the steps, at the end, over which it falls to 0", Default.DecayFraction);
-    readonly Option<OptimizerKind> optimizer = New("--optimizer", "adam or sgd", Default.Optimizer);
+    readonly Option<OptimizerKind> optimizer = New("--optimizer", "adam, lazyRowAdam, signum or sgd", Default.Optimizer);
     readonly Option<float> beta1 = New("--beta1", "Adam's decay of the first moment", Default.Beta1);
     readonly Option<float> beta2 = New("--beta2", "Adam's decay of the second moment", Default.Beta2);
     readonly Option<float> epsilon = New("--epsilon", "Adam's epsilon", Default.Epsilon);
+    readonly Option<float> weightDecay = New("--weight-decay", "AdamW's decay of both matrices", Default.WeightDecay);
+    readonly Option<MomentStorage> moments = New("--moments", "the optimizer's moments: float32, bFloat16 or int8", Default.Moments);
     readonly Option<bool> lazy = New("--lazy", "update touched rows only; equals Adam when --beta1 is 0", Default.Lazy);
     readonly Option<ClipKind> clip = New("--clip", "gradient clipping: none, perRow, previousNorm or globalNorm", Default.Clip);
     readonly Option<float> clipNorm = New("--clip-norm", "largest gradient norm let through", Default.ClipNorm);
@@ -44,50 +49,81 @@ sealed class Settings
 
     public void AddTo(Command command)
     {
-        Option[] all = [latents, k, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
-            beta1, beta2, epsilon, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, nonFinite, Backend];
+        Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
+            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, nonFinite, Backend];
         foreach (var option in all) command.Options.Add(option);
     }
 
-    public SaeSpec Spec(ParseResult parsed, int inputWidth)
+    public Preset Preset(ParseResult parsed) => Training.Preset.Named(parsed.GetValue(preset)!);
+
+    /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further sites.</param>
+    public SaeSpec Spec(ParseResult parsed, params int[] widths)
     {
-        var dead = parsed.GetValue(deadAfter);
-        if (dead == 0) dead = Math.Clamp(parsed.GetValue(vectors) / 60, 1, 10_000_000);
-        return new SaeSpec
+        var n = parsed.GetValue(latents);
+        var kept = parsed.GetValue(k);
+        if (kept < 1 || kept > Math.Min(n, SaeSpec.MaxActive)) throw new SaeException($"K = {kept} is out of range: it must be 1 to {(n < SaeSpec.MaxActive ? $"Latents = {n}" : $"{SaeSpec.MaxActive}")}");
+        var spec = ForData(Preset(parsed).Spec(widths[0], n, kept), widths);
+        if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
+        if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
+        if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
+            spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(parsed.GetValue(auxK), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
+        var dead = parsed.GetValue(deadAfter) is > 0 and var rows ? rows : Math.Clamp(parsed.GetValue(vectors) / 60, 1, 10_000_000);
+        spec = spec with
         {
-            InputWidth = inputWidth,
-            Latents = parsed.GetValue(latents),
-            Selection = new Selection.TopK(parsed.GetValue(k)),
-            Aux = parsed.GetValue(auxK) > 0 ? new(parsed.GetValue(auxK), parsed.GetValue(auxCoefficient), dead, parsed.GetValue(auxRelu)) : null,
-            DecoderNorm = parsed.GetValue(decoderNorm),
-        }.Validate();
+            Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = dead, K = Given(parsed, auxK) ? aux.K : Math.Min(aux.K, n) } : null,
+            Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = dead } : null,
+            PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = dead } : null,
+        };
+        return FieldEdits.Apply(spec, "spec", parsed.GetValue(set) ?? []).Validate();
     }
 
-    public TrainConfig Config(ParseResult parsed) => new TrainConfig
+    /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
+    static SaeSpec ForData(SaeSpec spec, int[] widths)
     {
-        BatchRows = parsed.GetValue(batchRows),
-        Vectors = parsed.GetValue(vectors),
-        Seed = parsed.GetValue(seed),
-        LearningRate = parsed.GetValue(learningRate),
-        WarmupFraction = parsed.GetValue(warmup),
-        DecayFraction = parsed.GetValue(decay),
-        Optimizer = parsed.GetValue(optimizer),
-        Beta1 = parsed.GetValue(beta1),
-        Beta2 = parsed.GetValue(beta2),
-        Epsilon = parsed.GetValue(epsilon),
-        Lazy = parsed.GetValue(lazy),
-        Clip = parsed.GetValue(clip),
-        ClipNorm = parsed.GetValue(clipNorm),
-        Storage = parsed.GetValue(storage),
-        EmaDecay = parsed.GetValue(ema),
-        DecoderBias = parsed.GetValue(decoderBias),
-        EncoderInitNorm = parsed.GetValue(encoderNorm),
-        ScaleInputs = parsed.GetValue(scaleInputs),
-        ValidateEvery = parsed.GetValue(validateEvery),
-        LogEvery = parsed.GetValue(logEvery),
-        CheckpointEvery = parsed.GetValue(checkpointEvery),
-        NonFinite = parsed.GetValue(nonFinite),
-    }.Validate();
+        if (spec.Transcoder is { } transcoder)
+        {
+            if (widths.Length != 2) throw new SaeException("a transcoder needs its target: name one file or folder with --beside");
+            return spec with { Transcoder = transcoder with { OutputWidth = widths[1] } };
+        }
+        if (spec.Sites is not null) return spec with { InputWidth = widths.Sum(), Sites = widths };
+        if (widths.Length > 1) throw new SaeException("--beside needs a preset that has a use for it: transcoder, skip-transcoder or crosscoder");
+        return spec;
+    }
+
+    public TrainConfig Config(ParseResult parsed)
+    {
+        var basis = new TrainConfig { BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed) };
+        var c = Preset(parsed).Config(basis.Validate());
+        c = c with
+        {
+            LearningRate = Or(learningRate, c.LearningRate),
+            WarmupFraction = Or(warmup, c.WarmupFraction),
+            DecayFraction = Or(decay, c.DecayFraction),
+            Optimizer = Or(optimizer, c.Optimizer),
+            Beta1 = Or(beta1, c.Beta1),
+            Beta2 = Or(beta2, c.Beta2),
+            Epsilon = Or(epsilon, c.Epsilon),
+            WeightDecay = Or(weightDecay, c.WeightDecay),
+            Moments = Or(moments, c.Moments),
+            Lazy = Or(lazy, c.Lazy),
+            Clip = Or(clip, c.Clip),
+            ClipNorm = Or(clipNorm, c.ClipNorm),
+            Storage = Or(storage, c.Storage),
+            EmaDecay = Or(ema, c.EmaDecay),
+            DecoderBias = Or(decoderBias, c.DecoderBias),
+            EncoderInitNorm = Or(encoderNorm, c.EncoderInitNorm),
+            ScaleInputs = Or(scaleInputs, c.ScaleInputs),
+            ValidateEvery = Or(validateEvery, c.ValidateEvery),
+            LogEvery = Or(logEvery, c.LogEvery),
+            CheckpointEvery = Or(checkpointEvery, c.CheckpointEvery),
+            NonFinite = Or(nonFinite, c.NonFinite),
+        };
+        return FieldEdits.Apply(c, "config", parsed.GetValue(set) ?? []).Validate();
+
+        T Or<T>(Option<T> option, T otherwise) => Given(parsed, option) ? parsed.GetValue(option)! : otherwise;
+    }
+
+    static bool Given(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
     public static Option<T> New<T>(string name, string description, T standard) =>
         new(name) { Description = description, DefaultValueFactory = _ => standard };

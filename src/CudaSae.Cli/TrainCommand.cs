@@ -17,10 +17,11 @@ static class TrainCommand
         var settings = new Settings();
         var data = new Argument<string[]>("data") { Description = ".npy or .safetensors files, or folders of them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
         var tensor = new Option<string?>("--tensor") { Description = "name of the tensor in .safetensors files" };
+        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };
         var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with" };
-        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, tensor, heldOut, output, resume };
+        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
@@ -30,8 +31,8 @@ static class TrainCommand
                 return Session.Resume(folder, parsed.GetValue(settings.Backend)).Run();
             }
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
-            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor));
-            var spec = settings.Spec(parsed, files.Source.Width);
+            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
+            var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
             return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).Run();
         });

@@ -43,7 +43,7 @@ public class TrainerTests
         else
         {
             using var parameters = new SaeParameters(Spec);
-            Initialization.Fill(parameters, config, statistics, scale);
+            Initialization.Fill(parameters, Spec, config, statistics, scale);
             backend.SetParameters(parameters);
         }
         using var stop = new CancellationTokenSource();
@@ -140,12 +140,13 @@ public class TrainerTests
         var statistics = new DataStatistics(source, source.Rows, 1);
         var scale = DataScale.Of(statistics, config);
         using var parameters = new SaeParameters(Spec);
-        Initialization.Fill(parameters, config, statistics, scale);
+        Initialization.Fill(parameters, Spec, config, statistics, scale);
         backend.SetParameters(parameters);
         new Trainer(backend, source, source.Rows, scale, null, new Quiet()).Run(default, CancellationToken.None);
         var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
         backend.GetParameters(parameters);
-        SaeFile.Save(folder["sae"], Spec, parameters, scale.InputScale);
+        Export.FoldScales(Spec, parameters, scale.InputScale, scale.TargetScale);
+        SaeFile.Save(folder["sae"], Spec, parameters);
 
         var (spec, loaded) = SaeFile.Load(folder["sae"]);
         using var raw = new CpuBackend(spec, config, source.Type);

@@ -93,6 +93,9 @@ public interface IBackend : IDisposable
     /// Setting it takes effect with the next step; the gradients are the same.</summary>
     bool Dense { get; set; }
 
+    /// <summary>Share of active latents at which the two paths cost the same here.</summary>
+    double DenseCrossover { get; }
+
     /// <summary>Gives latents new weights and empty moments, as if they had fired in <paramref name="step"/>, the last one finished.</summary>
     /// <param name="rows">Their weights, row i for latent which[i].</param>
     void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step);

@@ -47,10 +47,10 @@ public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
     }
 
     /// <summary>The least time that a float32 step can take here, in milliseconds: the encoder's product, then every byte of weights and moments read
-    /// and written once, and three rows gathered for each entry of the code (WDec, the residual, the input).</summary>
+    /// and written once, and three rows gathered for each entry of the code (WDec, the residual, the input); of thresholded selections, whose code has no fixed length, none.</summary>
     public double FloorMs(SaeSpec spec, TrainConfig config)
     {
-        double B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.Active;
+        double B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.IsThresholded ? 0 : spec.Active;
         var state = 2 * n * d * 4 * 2 * (config.Optimizer == OptimizerKind.Adam ? config.Beta1 > 0 ? 3 : 2 : 1);
         return (2 * B * d * n / GemmGflops + (state + 3 * B * k * d * 4) / CopyGigabytes) / 1e6;
     }

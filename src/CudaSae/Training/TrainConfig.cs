@@ -82,8 +82,8 @@ public sealed record TrainConfig
     /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024: 0.99); 0 for none.</summary>
     public float PruneBelow { get; init; }
 
-    /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this.</summary>
-    public float DenseAbove { get; init; } = 0.03f;
+    /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this. 0 for the backend's own crossover.</summary>
+    public float DenseAbove { get; init; }
 
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;

@@ -24,15 +24,15 @@ public sealed class TrainerState(SaeSpec spec, TrainConfig config)
     public string? After(long step, IBackend backend)
     {
         if (spec.Penalty is SparsityPenalty.Lp lp) FollowPower(lp, step, backend);
-        return spec.IsThresholded && step % SwitchEvery == 0 ? Switch(step, backend.ReadSums()) : null;
+        return spec.IsThresholded && step % SwitchEvery == 0 ? Switch(step, backend.ReadSums(), config.DenseAbove > 0 ? config.DenseAbove : backend.DenseCrossover) : null;
     }
 
-    /// <summary>Sparse below half of DenseAbove and with every row well inside its room; dense above DenseAbove, or when a row found no room.</summary>
-    string? Switch(long step, in StepSums sums)
+    /// <summary>Sparse below half of the limit and with every row well inside its room; dense above the limit, or when a row found no room.</summary>
+    string? Switch(long step, in StepSums sums, double above)
     {
         var density = (double)sums.Active / config.BatchRows / spec.Latents;
         var fits = sums.MaxRow <= 0.75 * spec.Active;
-        var dense = Dense ? density > 0.5 * config.DenseAbove || !fits : density > config.DenseAbove || sums.Dense == 1;
+        var dense = Dense ? density > 0.5 * above || !fits : density > above || sums.Dense == 1;
         if (dense == Dense) return null;
         Dense = dense;
         return string.Create(CultureInfo.InvariantCulture, $"step {step}: {(dense ? "dense" : "sparse")} path from here on, {100 * density:0.00} % of the latents active, fullest row {sums.MaxRow}");

@@ -25,6 +25,8 @@ public sealed unsafe partial class CpuBackend
 
     public bool Dense { get; set; }
 
+    public double DenseCrossover => 0.08;
+
     void TakeDense()
     {
         lanes = panels * Gemm.TileColumns;

@@ -172,6 +172,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void ReadRowErrors(Span<float> into) => throw new NotImplementedException();
     public void ReadFirings(Span<int> into) => throw new NotImplementedException();
     public bool Dense { get; set; }
+    public double DenseCrossover => 0.0073;
     public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step) => throw new NotImplementedException();
 
     public bool BeginCapture()

@@ -1,0 +1,35 @@
+using System.CommandLine;
+using CudaSae.Checkpoints;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae finetune: a ReLU SAE again, for reconstruction alone.</summary>
+static class FinetuneCommand
+{
+    public static Command Create()
+    {
+        var run = new Argument<string>("run") { Description = "folder of the SAE, as train wrote it" };
+        var data = new Argument<string[]>("data") { Description = "activation files; none for those of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var kind = Settings.New("--what", "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)", FinetuneKind.Decoder);
+        var tensor = new Option<string?>("--tensor") { Description = "name of the tensor in .safetensors files" };
+        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
+        var output = new Option<string?>("--out") { Description = "folder of the new run" };
+        var settings = new Settings();
+        var command = new Command("finetune", "Train a ReLU SAE's decoder or magnitudes again, without penalty.") { run, data, kind, tensor, heldOut, output };
+        settings.AddTo(command);
+        command.SetAction(parsed =>
+        {
+            var folder = parsed.GetValue(run)!;
+            var (spec, loaded) = SaeFile.Load(folder);
+            var (tuned, weights, trainable) = Finetuning.Prepare(spec, loaded, parsed.GetValue(kind));
+            var record = File.Exists(Path.Combine(folder, RunRecord.FileName)) ? RunRecord.Load(folder) : null;
+            var (paths, held) = parsed.GetValue(data) is { Length: > 0 } given ? (given, parsed.GetValue(heldOut))
+                : record is not null ? (record.Data, parsed.GetValue(heldOut) ?? record.HeldOut) : ShippedData.OrGiven([], parsed.GetValue(heldOut));
+            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
+            var config = settings.Config(parsed) with { Trainable = trainable, Resampling = null, PruneBelow = 0, FoldDecoderNorms = false };
+            return Session.Start(files, tuned, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder)).Run();
+        });
+        return command;
+    }
+}

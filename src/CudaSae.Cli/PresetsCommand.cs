@@ -1,0 +1,39 @@
+using System.CommandLine;
+using CudaSae.Training;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae presets: the published recipes, their papers, formulas and defaults.</summary>
+static class PresetsCommand
+{
+    public static Command Create()
+    {
+        var name = new Argument<string?>("name") { Description = "one preset, with every number; none for the list", Arity = ArgumentArity.ZeroOrOne };
+        var command = new Command("presets", "List the published recipes that train --preset knows.") { name };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(name) is { } one) Show(Preset.Named(one));
+            else List();
+            return 0;
+        });
+        return command;
+    }
+
+    static void List()
+    {
+        var table = new Table().AddColumns("preset", "source", "formula").ShowRowSeparators();
+        foreach (var preset in Preset.All) table.AddRow(Markup.Escape(preset.Name), Markup.Escape(preset.Paper), Markup.Escape(preset.Formula));
+        AnsiConsole.Write(table);
+    }
+
+    static void Show(Preset preset)
+    {
+        AnsiConsole.MarkupLineInterpolated($"[bold]{preset.Name}[/]: {preset.Paper}");
+        AnsiConsole.MarkupLineInterpolated($"{preset.Formula}");
+        if (preset.Published.Length > 0) AnsiConsole.MarkupLineInterpolated($"published: {preset.Published}");
+        Console.WriteLine("for d 512, n 4096, k 32 and the default length:");
+        Console.WriteLine($"spec {SaeRecords.Write(preset.Spec(512, 4096, 32)).ToJsonString()}");
+        Console.WriteLine($"config {SaeRecords.Write(preset.Config(new())).ToJsonString()}");
+    }
+}

@@ -1,0 +1,29 @@
+using CudaSae.Data;
+using CudaSae.Model;
+
+namespace CudaSae.Training;
+
+/// <summary>What a run takes from its data before the first step: scales, and starting weights.</summary>
+public sealed class TrainingStart
+{
+    readonly DataStatistics input;
+    readonly DataStatistics? target;
+
+    /// <param name="rows">Training rows: the first ones of the source.</param>
+    public TrainingStart(ActivationSource source, long rows, SaeSpec spec, TrainConfig config)
+    {
+        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
+        input = new(source, rows, config.Seed, 0, spec.InputWidth);
+        if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
+        Scale = target is null ? DataScale.Of(input, config) : DataScale.Of(input, target, config);
+    }
+
+    public DataScale Scale { get; }
+
+    public SaeParameters Weights(SaeSpec spec, TrainConfig config)
+    {
+        var parameters = new SaeParameters(spec);
+        Initialization.Fill(parameters, spec, config, input, Scale, target);
+        return parameters;
+    }
+}
