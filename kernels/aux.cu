@@ -1,5 +1,5 @@
-// aux: AuxK as dense products on the compacted window of dead latents (Gao et al. 2024, arXiv 2406.04093).
-// The window's length is known on the device only: blocks beyond it return.
+// aux: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
+// The window's length is known on the device only.
 #include "common.cuh"
 
 // aux_scatter        code [B, window] = the selected pre-activations, zeros elsewhere                     grid B, block 256
@@ -12,54 +12,6 @@ SAE_KERNEL(aux_scatter, AuxParams, 256) {
         float c = p.value[row * p.active + j];
         if (slot >= 0 && c == c) p.code[row * p.window + slot] = c;
     }
-}
-
-constexpr int PRODUCT_TILE = 64, PRODUCT_DEPTH = 16;
-struct ProductShared { float a[PRODUCT_DEPTH][PRODUCT_TILE + 4], b[PRODUCT_DEPTH][PRODUCT_TILE + 4]; };
-
-__device__ __forceinline__ float operand(const void* p, int64_t at, int bf16) {
-    return bf16 ? bf16_to_float(static_cast<const bf16_bits*>(p)[at]) : static_cast<const float*>(p)[at];
-}
-
-// aux_product
-//   in      A [m, k], B [k, n] of any strides, f32 or bf16, B's rows through a list where it gathers weights
-//   out     C = scale mask(A B + add)
-//   launch  grid ceil(n / 64) x ceil(m / 64), block 256: 4 x 4 sums a thread; shared 8704 bytes
-//   order   k ascending
-SAE_KERNEL(aux_product, AuxProductParams, 256) {
-    auto& s = shared_memory<ProductShared>();
-    int m = p.m_count ? *p.m_count : p.m, n = p.n_count ? *p.n_count : p.n, k = p.k_count ? *p.k_count : p.k;
-    int row0 = blockIdx.y * PRODUCT_TILE, column0 = blockIdx.x * PRODUCT_TILE;
-    if (row0 >= m || column0 >= n) return;
-    float sum[4][4] = {};
-    int tr = threadIdx.x / 16 * 4, tc = threadIdx.x % 16 * 4;
-    for (int k0 = 0; k0 < k; k0 += PRODUCT_DEPTH) {
-        for (int t = threadIdx.x; t < PRODUCT_DEPTH * PRODUCT_TILE; t += blockDim.x) {
-            // Neighbouring threads read neighbouring elements whichever way the operand lies.
-            int i = p.a_k == 1 ? t / PRODUCT_DEPTH : t % PRODUCT_TILE, kk = p.a_k == 1 ? t % PRODUCT_DEPTH : t / PRODUCT_TILE;
-            bool inside = row0 + i < m && k0 + kk < k;
-            s.a[kk][i] = inside ? operand(p.a, (row0 + i) * p.a_m + (k0 + kk) * p.a_k, p.a_bf16) : 0;
-            int j = p.b_k == 1 ? t / PRODUCT_DEPTH : t % PRODUCT_TILE, kb = p.b_k == 1 ? t % PRODUCT_DEPTH : t / PRODUCT_TILE;
-            inside = column0 + j < n && k0 + kb < k;
-            int64_t bk = k0 + kb, bn = column0 + j;
-            if (inside && p.b_gather == 1) bk = p.b_rows[bk];
-            if (inside && p.b_gather == 2) bn = p.b_rows[bn];
-            s.b[kb][j] = inside ? operand(p.b, bk * p.b_k + bn * p.b_n, p.b_bf16) : 0;
-        }
-        __syncthreads();
-        for (int kk = 0; kk < PRODUCT_DEPTH; ++kk)
-            for (int i = 0; i < 4; ++i)
-                for (int j = 0; j < 4; ++j) sum[i][j] = fmaf(s.a[kk][tr + i], s.b[kk][tc + j], sum[i][j]);
-        __syncthreads();
-    }
-    float scale = p.scale ? *p.scale : 1;
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) {
-            if (row0 + tr + i >= m || column0 + tc + j >= n) continue;
-            size_t at = size_t(row0 + tr + i) * p.c_pitch + column0 + tc + j;
-            float v = sum[i][j] + (p.add ? p.add[at] : 0);
-            p.c[at] = p.mask && p.mask[at] == 0 ? 0 : scale * v;
-        }
 }
 
 // aux_row_error      |r|^2 by row                                                 grid B, block 256, shared 64 bytes
@@ -105,4 +57,49 @@ SAE_KERNEL(aux_bias, AuxParams, 256) {
     float sum = 0;
     for (int row = 0; row < p.rows; ++row) sum += p.code_grad[size_t(row) * p.window + s];
     p.bias_grad[s] = *p.scale * sum;
+}
+
+// ghost_code         code [B, window] = e to the pre-activations, which come without the bias                     grid B, block 256
+SAE_KERNEL(ghost_code, AuxParams, 256) {
+    size_t row = blockIdx.x;
+    int window = *p.aux_count;
+    for (int s = threadIdx.x; s < p.window; s += blockDim.x)
+        p.code[row * p.window + s] = s < window ? expf(p.code[row * p.window + s] + p.b_enc[p.aux_rows[s]]) : 0;
+}
+
+// ghost_scale
+//   in      residual = sum of ghosts g [B, lo], error e
+//   out     r = q (s g + e), where s g has half of e's norm and q is |e|^2 over |s g + e|^2; the code takes s; row_aux_error = q |s g + e|^2
+//   launch  grid B, block 256, shared 64 bytes
+SAE_KERNEL(ghost_scale, AuxParams, 256) {
+    auto scratch = &shared_memory<float>();
+    size_t row = blockIdx.x;
+    float* r = p.residual + row * p.pitch;
+    const float* e = p.error + row * p.pitch;
+    float norm = 0, ghost = 0;
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) norm += r[c] * r[c];
+    norm = block_sum(norm, scratch);
+    float error = p.row_error[row], scale = sqrtf(error) / (2 * sqrtf(norm) + 1e-6f);
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+        float v = scale * r[c] + e[c];
+        ghost += v * v;
+        r[c] = v;
+    }
+    ghost = block_sum(ghost, scratch);
+    float share = error / (ghost + 1e-6f);
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) r[c] *= share;
+    for (int s = threadIdx.x; s < *p.aux_count; s += blockDim.x) p.code[row * p.window + s] *= scale;
+    if (threadIdx.x == 0) p.row_aux_error[row] = share * ghost;
+}
+
+// ghost_sums         sums[0] = the ghost loss, scale = 2 loss_scale                                               grid 1, block 256, shared 64 bytes
+SAE_KERNEL(ghost_sums, AuxParams, 256) {
+    auto scratch = &shared_memory<double>();
+    double loss = 0;
+    if (*p.aux_count > 0)
+        for (int row = threadIdx.x; row < p.rows; row += blockDim.x) loss += p.row_aux_error[row];
+    loss = block_sum(loss, scratch);
+    if (threadIdx.x != 0) return;
+    p.sums[0] = loss;
+    *p.scale = 2 * p.scalars->loss_scale;
 }

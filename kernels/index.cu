@@ -2,13 +2,18 @@
 // Counting and scattering use integer atomics, whose result or set of results does not depend on order; ranks then fix the order.
 #include "common.cuh"
 
+// Whether an entry has gradients: all of a row's with a threshold, where those near it count; else those that fired.
+__device__ __forceinline__ bool entry_lives(const IndexParams& p, size_t e) {
+    return p.row_count ? int(e % p.active) < p.row_count[e / p.active] : p.value[e] != 0;
+}
+
 constexpr int LONG_RUN = 256;       // entries of a part; update.cu sums longer runs part by part
 
-// index_count    count[f] += 1 for every entry with value > 0             grid any, block 256; count zeroed before
+// index_count    count[f] += 1 for every entry that lives                 grid any, block 256; count zeroed before
 SAE_KERNEL(index_count, IndexParams, 256) {
     size_t entries = size_t(p.rows) * p.active;
     for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x)
-        if (p.value[e] > 0) atomicAdd(reinterpret_cast<unsigned long long*>(p.count) + p.index[e], 1ull);
+        if (entry_lives(p, e)) atomicAdd(reinterpret_cast<unsigned long long*>(p.count) + p.index[e], 1ull);
 }
 
 // index_parts    count[f] gets its number of parts in the upper half, and cursor[f] = 0        grid any, block 256
@@ -24,7 +29,7 @@ SAE_KERNEL(index_parts, IndexParams, 256) {
 SAE_KERNEL(index_scatter, IndexParams, 256) {
     size_t entries = size_t(p.rows) * p.active;
     for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x) {
-        if (!(p.value[e] > 0)) continue;
+        if (!entry_lives(p, e)) continue;
         int f = p.index[e];
         p.unsorted[uint32_t(p.start[f]) + atomicAdd(p.cursor + f, 1)] = uint32_t(e);
     }

@@ -67,13 +67,171 @@ static_assert(sizeof(StepSums) == 256);
 // prepare.cu
 
 struct PrepareParams {
-    const void* raw;                // [B, d] of the input's own type
+    const void* raw;                // [B, width + out_width] of the input's own type
     const StepScalars* scalars;
-    const float* b_dec;             // [ld]
+    const float* b_dec;             // [ld]; null: the input is not centred
     float* x;                       // [B, ld]
     bf16_bits* x_centered;          // [B, ld]
+    float* y;                       // [B, lo] target; null: the input
     int rows, width, pitch;
+    int out_width, out_pitch;       // of the target
     int type;                       // 0 f32, 1 f16, 2 bf16
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// activation.cuh: what a selection and a loss are made of; the same for all latents
+
+struct LossParams {
+    int selection;                  // 0 bounded codes, 1 ReLU, 2 JumpReLU, 3 Gated
+    int kernel;                     // SmoothingKernel
+    int form;                       // ThresholdForm
+    int input_gradient;             // whether the kernel's estimate reaches z
+    int penalty;                    // 0 none, 1 L1, 2 tanh, 3 Lp, 4 L0, 5 target L0
+    int weight;                     // PenaltyWeight
+    int rescale;                    // whether Gated learns r
+    int live_gate;                  // whether the gate's reconstruction teaches the decoder
+    int pre_act;                    // 0 none, 1 all latents, 2 dead ones
+    int adaptive;                   // bandwidth in units of the latent's spread
+    float tanh_scale;
+    float target;                   // of L0
+    float bandwidth;
+    float reach;                    // distance from theta, in bandwidths, beyond which the kernel is 0
+};
+
+// What one latent brings to a step besides its rows.
+struct LatentScalars {
+    float omega;                    // of the penalty
+    float norm;                     // |w_dec_f|, over sites their sum
+    float theta;                    // in units of z
+    float epsilon;
+    float exp_r;                    // e^r of Gated
+    float gate, mag;                // b_gate, b_mag
+    float low;                      // only z above this can matter
+    float pre_act;                  // lambda_P / B where that loss applies
+};
+
+// Gradients of one entry, or their sums over a latent's entries.
+struct EntryGradient {
+    float input;                    // by <w, x - b_dec>
+    float bias;                     // by b_enc
+    float norm;                     // by omega
+    float threshold;
+    float mag, scale;               // by b_mag, by r
+    float base;                     // the pre-activation loss's slope on all rows
+};
+
+// latent_scalars.cu
+struct LatentScalarsParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const bf16_bits* w_dec_hi;      // [n, lo]
+    const int16_t* w_dec_lo;
+    const float* b_enc;             // [n]
+    const float* threshold;         // [n] theta or log theta; null but for JumpReLU
+    const float* b_mag;             // [n]
+    const float* r_mag;
+    const int* last_fired;
+    const float* spread_z;          // [rows, n] pre-activations of the first rows, or null
+    float* spread_mean;             // [n]
+    float* spread_square;
+    LatentScalars* latents;         // [n]
+    int count, pitch, spread_rows;
+    int sites;
+    int site_width[8];
+};
+
+// entries.cu
+struct EntriesParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const LatentScalars* latents;   // [n]
+    const int* index;               // [B, k]
+    const int* row_count;           // [B], or null: k
+    const float* value;             // [B, k]
+    const float* pre_act;           // [B, k] z; null: the value
+    const float* gate_grad;         // [B, k] what the gate's reconstruction says
+    const float* step_penalty;      // [1]
+    float* value_grad;              // [B, k] what the reconstruction says, then by <w, x - b_dec>
+    EntryGradient* gradient;        // [B, k]
+    double* row_penalty;            // [B, 2]
+    int rows, active;
+};
+
+struct StepPenaltyParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const int* row_active;          // [B]
+    float* step_penalty;            // [1] what multiplies d sum 1[z > theta]
+    int rows;
+};
+
+// Sums over each latent's entries, and the pre-activation loss in closed form.
+struct LatentSumsParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const LatentScalars* latents;
+    const uint64_t* start;          // [n + 1]; null: sums are there already (dense path)
+    const uint32_t* entry;
+    const EntryGradient* gradient;  // [B, k]
+    const float* pre_act;           // [B, k]
+    const float* input_sum;         // [ld] sum_b x - b_dec
+    const bf16_bits* w_enc;         // [n, ld]
+    const float* b_enc;
+    const int* above;               // [n] rows with z >= theta, and their sum of theta - z, of the dense path
+    const float* above_gap;
+    EntryGradient* sums;            // [n]
+    double* pre_act_loss;           // [n]
+    int count, rows, pitch;
+};
+
+// sum_b of rows, see entries.cu
+struct InputSumParams {
+    const bf16_bits* x_centered;    // [B, ld]
+    float* input_sum;               // [ld]
+    int rows, pitch;
+};
+
+// dense.cu: a chunk of W latents against the whole batch, matrices [B, W]
+struct DenseCodeParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const LatentScalars* latents;   // of the chunk
+    const float* b_enc;             // of the chunk
+    const float* z;                 // [B, W] without the bias
+    float* code;                    // [B, W] values; may be z
+    float* gate;                    // [B, W] relu(pi), or null
+    int* row_active;                // [B] += values that are not 0
+    int* row_near;                  // [B] += z above low
+    double* row_penalty;            // [B, 2] +=
+    int* firings;                   // [n] of the chunk, +=
+    int rows, width, pitch;         // W of this chunk, and of the matrices
+};
+
+struct DenseResidualParams {
+    const float* xhat;              // [B, lo] without b_dec
+    const float* b_dec;
+    const float* y;                 // [B, lo]
+    float* residual;                // [B, lo]; may be xhat
+    bf16_bits* residual_bf16;
+    float* row_error;               // [B]
+    float* row_norm;                // [B] |y|^2, or null
+    float* row_reconstruction;      // [B] |xhat|^2, or null
+    int pitch;
+};
+
+struct DenseGradientParams {
+    LossParams loss;
+    const StepScalars* scalars;
+    const LatentScalars* latents;   // of the chunk
+    const float* b_enc;             // of the chunk
+    const float* step_penalty;
+    float* z;                       // [B, W] without the bias; becomes 2c times the code
+    float* grad;                    // [B, W] <w_dec, E>; becomes by <w, x - b_dec>
+    float* gate;                    // [B, W] <w_dec, gate residual>; becomes 2c relu(pi); or null
+    EntryGradient* sums;            // [n] of the chunk
+    int* above;                     // [n] of the chunk
+    float* above_gap;
+    int rows, width, pitch;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -127,6 +285,30 @@ struct EncodeF32Params {
     int pitch, offset;              // column c goes to offset + c - begin
 };
 
+// Thresholded selections: z above each latent's own limit, see encode_columns.cu.
+struct EncodeColumnsParams {
+    const bf16_bits* x_centered;    // [B, ld]
+    const bf16_bits* w_enc;         // [n, ld]
+    const float* b_enc;
+    const LatentScalars* latents;   // [n]
+    int* count;                     // [B] also beyond capacity
+    uint64_t* candidates;           // [B, capacity] column << 32 | bits of z
+    int rows, depth, columns, capacity;
+};
+
+struct CollectParams {
+    LossParams loss;
+    const LatentScalars* latents;
+    const uint64_t* candidates;     // [B, k]
+    const int* count;               // [B]
+    int* index;                     // [B, k]
+    float* value;
+    float* pre_act;
+    int* row_count;                 // [B]
+    int* overflows;                 // [1] rows without room
+    int active;
+};
+
 // Candidates of every row down to the best k; see select.cu.
 struct SelectThresholdParams {
     uint64_t* candidates;           // [B, pitch]
@@ -157,28 +339,45 @@ struct SelectFinalParams {
 // decode.cu
 
 struct DecodeParams {
-    const bf16_bits* w_dec;         // [n, ld]
-    const float* b_dec;             // [ld]
-    const float* x;                 // [B, ld]
+    const bf16_bits* w_dec;         // [n, lo]
+    const float* b_dec;             // [lo]
+    const float* baseline;          // [B, lo] added to b_dec; null without a skip connection
+    const float* y;                 // [B, lo]
     const int* index;               // [B, k]
     const float* value;             // [B, k]
+    const float* gate;              // [B, k] relu(pi) of Gated, or null
+    const int* row_count;           // [B], or null: k
+    const uint8_t* level;           // [B, k], or null
     const StepScalars* scalars;
-    float* residual;                // [B, ld]
-    bf16_bits* residual_bf16;       // [B, ld]
+    float* residual;                // [B, lo] e of the reported level
+    bf16_bits* residual_bf16;       // [levels, B, lo] sums of w_m e_m from a level on
+    float* weighted;                // [B, lo] the first of these; null where it is e
+    float* gate_residual;           // [B, lo]
+    bf16_bits* gate_residual_bf16;
     float* value_grad;              // [B, k]
+    float* gate_grad;               // [B, k]
     float* row_error;               // [B] |e|^2
-    float* row_norm;                // [B] |x|^2
-    int* row_active;                // [B] entries with value > 0
+    float* row_norm;                // [B] |y|^2
+    float* row_level_error;         // [B]
+    float* row_gate_error;          // [B]
+    float* row_reconstruction;      // [B] |xhat|^2
+    int* row_active;                // [B] values that are not 0
     int rows, pitch, active;
     int slice;                      // columns at a time
+    int levels, report;
+    int paired;                     // 1: entries of value 0 have gradients too
+    float level_weight[64];
 };
 
 // Sums over blocks of 64 rows; see sums.cu.
 struct ColumnSumsParams {
-    const float* residual;          // [B, ld]
-    const float* x;                 // [B, ld]
-    float* residual_parts;          // [blocks, ld]
-    float* x_parts;                 // [blocks, ld]
+    const float* residual;          // [B, lo]
+    const float* weighted;          // [B, lo] what b_dec learns from; null: the residual
+    const float* gate;              // [B, lo] added to it; or null
+    const float* y;                 // [B, lo]
+    float* residual_parts;          // [blocks, lo]
+    float* weighted_parts;          // [blocks, lo]
+    float* y_parts;                 // [blocks, lo]
     int rows, pitch;
 };
 
@@ -186,14 +385,24 @@ struct StepSumsParams {
     const StepScalars* scalars;
     const float* row_error;
     const float* row_norm;
+    const float* row_level_error;   // null: row_error
+    const float* row_gate_error;    // null but for Gated
+    const float* row_reconstruction;
     const int* row_active;
-    const float* x_parts;           // [blocks, ld]
+    const int* row_near;            // [B] entries, those near a threshold included; null: row_active
+    const double* row_penalty;      // [B, 2]; null without a penalty
+    const double* pre_act_loss;     // [n]; null without that loss
+    const float* y_parts;           // [blocks, lo]
     const int* overflows;           // [1]
     const int* dead_count;          // [1]
     const double* aux_sums;         // [2] error, variance; null without auxiliary loss
+    const double* ghost;            // [1]; null without ghosts
     const double* gradient_norm;    // [1]
+    const float* threshold;         // [1]; null but for BatchTopK
     StepSums* sums;
-    int rows, pitch, blocks;
+    int rows, pitch, blocks, latents;
+    int penalty, dense;
+    float target;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -215,63 +424,110 @@ struct IndexParams {
     int* cursor;                    // [n]
     uint32_t* unsorted;             // [B k]
     uint32_t* entry;                // [B k] row k + slot, by latent, ascending
+    const int* row_count;           // [B]; null: entries whose value is not 0
     int rows, active, latents;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 // update.cu, bias.cu
 
+// The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its square root).
+struct MomentsParams {
+    void* m;                        // null where there is none
+    void* v;
+    float* m_scale;                 // [rows] of eight bits
+    float* v_scale;
+    uint64_t id;                    // of the matrix, for its random numbers
+    int storage;                    // MomentStorage
+    int reserved;
+};
+
+// One number a latent.
+struct LatentVectorParams {
+    float* weights;                 // [n]; null where the spec has no use for it
+    float* m;
+    float* v;
+    float* average;                 // null without average
+};
+
 struct UpdateParams {
     const uint64_t* start;          // [n + 1]
     const uint32_t* entry;          // [B k]
     const float* value;             // [B, k]
+    const float* gate;              // [B, k] of a live gate, or null
     const float* value_grad;        // [B, k]
-    const bf16_bits* residual;      // [B, ld]
+    const uint8_t* level;           // [B, k], or null
+    const bf16_bits* residual;      // [levels, B, lo]
+    const bf16_bits* gate_residual; // [B, lo]
     const bf16_bits* x_centered;    // [B, ld]
+    const EntryGradient* sums;      // [n]; null: the bias alone, from value_grad
+    const float* input_sum;         // [ld] with the pre-activation loss
+    const float* dense_enc;         // [W, ld] gradients of the chunk; null on the sparse path
+    const float* dense_dec;         // [W, lo]
     const int* aux_slot;            // [n] or -1
     const float* aux_enc_grad;      // [window, ld]
-    const float* aux_dec_grad;      // [window, ld]
+    const float* aux_dec_grad;      // [window, lo]
     const float* aux_bias_grad;     // [window]
     const StepScalars* scalars;
     const float* clip_factor;       // [1]
-    float* parts;                   // [parts, 2, ld] sums of 256 entries of long runs: w_dec, then w_enc
+    float* parts;                   // [parts, lo + ld] sums of 256 entries of long runs
     float* parts_bias;              // [parts]
     bf16_bits* w_enc_hi;            // [n, ld]
     int16_t* w_enc_lo;              // null: bfloat16 storage
-    bf16_bits* w_dec_hi;
+    bf16_bits* w_dec_hi;            // [n, lo]
     int16_t* w_dec_lo;
-    float* b_enc;                   // [n]
-    float* m_enc;                   // [n, ld]; null when beta1 is 0 or for plain descent
-    float* v_enc;
-    float* m_dec;
-    float* v_dec;
-    float* m_b_enc;                 // [n]
-    float* v_b_enc;
+    MomentsParams m_enc;
+    MomentsParams m_dec;
+    LatentVectorParams b_enc;
+    LatentVectorParams threshold;
+    LatentVectorParams b_mag;
+    LatentVectorParams r_mag;
+    LatentVectorParams tie_scale;
     float* ema_enc;                 // null without average
     float* ema_dec;
-    float* ema_b_enc;
     int* last_touched;              // [n]; null unless lazy
-    float* bias_parts;              // [blocks, ld] sum of db_enc w_enc over the block's latents
+    float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the block's latents
     double* norm_parts;             // [blocks] squared norms
-    int latents, pitch, active;
-    int unit, adam, clip_rows;      // flags
-    int measure;                    // 1: norms and bias_parts only
+    int rows, pitch, out_pitch, active;
+    int first, count, latents;      // latents [first, first + count), of n
+    int decoder_norm;               // DecoderNorm
+    int optimizer;                  // OptimizerKind
+    int clip_rows, measure;         // flags; measure: norms and bias_parts only
+    int accumulate;                 // 1: bias_parts and norm_parts go on from the chunk before
+    int tied;                       // Tying
+    int direct;                     // 1: theta itself is moved, and kept at 0 or above
+    int rescale;                    // 0: Gated's r stays
+    int sites;
+    int site_width[8];
 };
 
 struct BiasParams {
     const StepScalars* scalars;
-    const float* residual_parts;    // [row_blocks, ld]
-    const float* bias_parts;        // [blocks, ld]
+    const float* residual_parts;    // [row_blocks, lo] what b_dec learns from
+    const float* bias_parts;        // [blocks, ld]; null: b_dec is not subtracted from the input
     const double* norm_parts;       // [blocks]
-    float* gradient;                // [ld]
+    const double* skip_norm;        // [1] squared; null without a skip connection
+    float* gradient;                // [lo]
     double* norm;                   // [1] global norm of this step
     float* clip_factor;             // [1]
-    float* b_dec;                   // [ld]
+    float* b_dec;                   // [lo]
     float* m;
     float* v;
     float* ema;                     // null without average
     int row_blocks, blocks, pitch;
-    int adam, clip_rows, clip;      // clip: 1 when a global factor applies
+    int optimizer, clip_rows, clip; // clip: 1 when a global factor applies
+};
+
+// skip.cu
+struct SkipParams {
+    const StepScalars* scalars;
+    const float* clip_factor;
+    float* gradient;                // [D, ld]
+    float* w_skip;                  // [D, ld]
+    MomentsParams moments;
+    double* norm_parts;             // [D]
+    double* norm;                   // [1] squared
+    int rows, pitch, optimizer, clip_rows;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -280,26 +536,28 @@ struct BiasParams {
 struct LatentsParams {
     const int* index;               // [B, k]
     const float* value;
+    const int* row_count;           // [B], or null
     const StepScalars* scalars;
     int* last_fired;                // [n]
+    int* firings;                   // [n] rows on which a latent fired
     uint64_t* flag;                 // [n] 1 when dead
     const uint64_t* ordinal;        // [n + 1] dead latents before f
     int* dead_count;                // [1]
     int* aux_rows;                  // [window]
     int* aux_count;                 // [1]
     int* aux_slot;                  // [n]
-    int entries, latents, window;
+    int rows, active, latents, window;
+    int early;                      // 1: the window of this step, as it begins
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-// aux.cu
+// product.cu: C [m, n] = A [m, k] B [k, n] (+ add) with float32 sums; every extent may be cut by a count on the device
 
-// C [m, n] = A [m, k] B [k, n] (+ add) with float32 sums; every extent may be cut by a count on the device.
-struct AuxProductParams {
+struct ProductParams {
     const void* a;
     const void* b;
     const int* b_rows;              // row of b behind index k (b_gather 1) or n (b_gather 2)
-    const float* add;               // [m, n] of pitch c_pitch, or null
+    const float* add;               // [m, n] of pitch c_pitch, or null; may be c
     const float* mask;              // keep where it is not 0, pitch c_pitch, or null
     const float* scale;             // [1] or null
     float* c;
@@ -309,16 +567,21 @@ struct AuxProductParams {
     int64_t a_m, a_k, b_k, b_n;     // strides, elements
     int m, n, k, c_pitch;
     int a_bf16, b_bf16, b_gather;
+    int mask_factor;                // 1: the mask is a factor
 };
 
+// aux.cu
 struct AuxParams {
     const int* index;               // [B, k_aux] slots, -1 for none
     const float* value;             // [B, k_aux]
     float* code;                    // [B, window]
     const float* code_grad;         // [B, window]
-    const float* residual;          // [B, ld] r
+    float* residual;                // [B, lo] r
+    const float* error;             // [B, lo] e
     const float* row_error;         // [B] |e|^2
-    const float* residual_parts;    // [row_blocks, ld] column sums of e
+    const float* residual_parts;    // [row_blocks, lo] column sums of e
+    const float* b_enc;             // [n]
+    const int* aux_rows;            // [window]
     const StepScalars* scalars;
     const int* dead_count;
     const int* aux_count;

@@ -9,8 +9,105 @@ namespace CudaSae.Devices;
 [StructLayout(LayoutKind.Sequential)]
 struct PrepareParams
 {
-    public ulong Raw, Scalars, BDec, X, XCentered;
-    public int Rows, Width, Pitch, Type;
+    public ulong Raw, Scalars, BDec, X, XCentered, Y;
+    public int Rows, Width, Pitch, OutWidth, OutPitch, Type;
+}
+
+// ---- activation.cuh
+
+[StructLayout(LayoutKind.Sequential)]
+struct LossParams
+{
+    public int Selection, Kernel, Form, InputGradient, Penalty, Weight, Rescale, LiveGate;
+    public int PreAct, Adaptive;
+    public float TanhScale, Target, Bandwidth, Reach;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct LatentScalars
+{
+    public float Omega, Norm, Theta, Epsilon, ExpR, Gate, Mag, Low;
+    public float PreAct;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct EntryGradient
+{
+    public float Input, Bias, Norm, Threshold, Mag, Scale, Base;
+}
+
+// ---- latent_scalars.cu
+
+[StructLayout(LayoutKind.Sequential)]
+unsafe struct LatentScalarsParams
+{
+    public LossParams Loss;
+    public ulong Scalars, WDecHi, WDecLo, BEnc, Threshold, BMag, RMag, LastFired;
+    public ulong SpreadZ, SpreadMean, SpreadSquare, Latents;
+    public int Count, Pitch, SpreadRows, Sites;
+    public fixed int SiteWidth[8];
+}
+
+// ---- entries.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct EntriesParams
+{
+    public LossParams Loss;
+    public ulong Scalars, Latents, Index, RowCount, Value, PreAct, GateGrad, StepPenalty;
+    public ulong ValueGrad, Gradient, RowPenalty;
+    public int Rows, Active;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct StepPenaltyParams
+{
+    public LossParams Loss;
+    public ulong Scalars, RowActive, StepPenalty;
+    public int Rows;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct LatentSumsParams
+{
+    public LossParams Loss;
+    public ulong Scalars, Latents, Start, Entry, Gradient, PreAct, InputSum, WEnc;
+    public ulong BEnc, Above, AboveGap, Sums, PreActLoss;
+    public int Count, Rows, Pitch;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct InputSumParams
+{
+    public ulong XCentered, InputSum;
+    public int Rows, Pitch;
+}
+
+// ---- dense.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct DenseCodeParams
+{
+    public LossParams Loss;
+    public ulong Scalars, Latents, BEnc, Z, Code, Gate, RowActive, RowNear;
+    public ulong RowPenalty, Firings;
+    public int Rows, Width, Pitch;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct DenseResidualParams
+{
+    public ulong Xhat, BDec, Y, Residual, ResidualBf16, RowError, RowNorm, RowReconstruction;
+    public int Pitch;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct DenseGradientParams
+{
+    public LossParams Loss;
+    public ulong Scalars, Latents, BEnc, StepPenalty, Z, Grad, Gate, Sums;
+    public ulong Above, AboveGap;
+    public int Rows, Width, Pitch;
 }
 
 // ---- encode.cu, encode_f32.cu, select.cu
@@ -18,7 +115,8 @@ struct PrepareParams
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeParams
 {
-    public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Limit, Count, Candidates, Overflows;
+    public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Limit, Count, Candidates;
+    public ulong Overflows;
     public int Rows, Depth, Begin, End, Pitch, Capacity, Dense;
 }
 
@@ -32,8 +130,24 @@ struct EncodeExactParams
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeF32Params
 {
-    public ulong X, BDec, WEncHi, WEncLo, BEnc, ColumnRows, ColumnCount, Candidates, Overflows;
+    public ulong X, BDec, WEncHi, WEncLo, BEnc, ColumnRows, ColumnCount, Candidates;
+    public ulong Overflows;
     public int Rows, Depth, Begin, End, Pitch, Offset;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct EncodeColumnsParams
+{
+    public ulong XCentered, WEnc, BEnc, Latents, Count, Candidates;
+    public int Rows, Depth, Columns, Capacity;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct CollectParams
+{
+    public LossParams Loss;
+    public ulong Latents, Candidates, Count, Index, Value, PreAct, RowCount, Overflows;
+    public int Active;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -50,32 +164,36 @@ struct SelectFinalParams
     public int Pitch, Capacity, Active, Offset, Begin, End, Relu, Again;
 }
 
-// ---- decode.cu, sums.cu
+// ---- decode.cu
 
 [StructLayout(LayoutKind.Sequential)]
-struct DecodeParams
+unsafe struct DecodeParams
 {
-    public ulong WDec, BDec, X, Index, Value, Scalars, Residual, ResidualBf16;
-    public ulong ValueGrad, RowError, RowNorm, RowActive;
-    public int Rows, Pitch, Active, Slice;
+    public ulong WDec, BDec, Baseline, Y, Index, Value, Gate, RowCount;
+    public ulong Level, Scalars, Residual, ResidualBf16, Weighted, GateResidual, GateResidualBf16, ValueGrad;
+    public ulong GateGrad, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive;
+    public int Rows, Pitch, Active, Slice, Levels, Report, Paired;
+    public fixed float LevelWeight[64];
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct ColumnSumsParams
 {
-    public ulong Residual, X, ResidualParts, XParts;
+    public ulong Residual, Weighted, Gate, Y, ResidualParts, WeightedParts, YParts;
     public int Rows, Pitch;
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct StepSumsParams
 {
-    public ulong Scalars, RowError, RowNorm, RowActive, XParts, Overflows, DeadCount, AuxSums;
-    public ulong GradientNorm, Sums;
-    public int Rows, Pitch, Blocks;
+    public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear;
+    public ulong RowPenalty, PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm;
+    public ulong Threshold, Sums;
+    public int Rows, Pitch, Blocks, Latents, Penalty, Dense;
+    public float Target;
 }
 
-// ---- scan.cu, index.cu
+// ---- scan.cu
 
 [StructLayout(LayoutKind.Sequential)]
 struct ScanParams
@@ -84,31 +202,62 @@ struct ScanParams
     public int Length, Blocks;
 }
 
+// ---- index.cu
+
 [StructLayout(LayoutKind.Sequential)]
 struct IndexParams
 {
-    public ulong Index, Value, Count, Start, Cursor, Unsorted, Entry;
+    public ulong Index, Value, Count, Start, Cursor, Unsorted, Entry, RowCount;
     public int Rows, Active, Latents;
 }
 
 // ---- update.cu, bias.cu
 
 [StructLayout(LayoutKind.Sequential)]
-struct UpdateParams
+struct MomentsParams
 {
-    public ulong Start, Entry, Value, ValueGrad, Residual, XCentered, AuxSlot, AuxEncGrad;
-    public ulong AuxDecGrad, AuxBiasGrad, Scalars, ClipFactor, Parts, PartsBias, WEncHi, WEncLo;
-    public ulong WDecHi, WDecLo, BEnc, MEnc, VEnc, MDec, VDec, MBEnc;
-    public ulong VBEnc, EmaEnc, EmaDec, EmaBEnc, LastTouched, BiasParts, NormParts;
-    public int Latents, Pitch, Active, Unit, Adam, ClipRows, Measure;
+    public ulong M, V, MScale, VScale, Id;
+    public int Storage, Reserved;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct LatentVectorParams
+{
+    public ulong Weights, M, V, Average;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+unsafe struct UpdateParams
+{
+    public ulong Start, Entry, Value, Gate, ValueGrad, Level, Residual, GateResidual;
+    public ulong XCentered, Sums, InputSum, DenseEnc, DenseDec, AuxSlot, AuxEncGrad, AuxDecGrad;
+    public ulong AuxBiasGrad, Scalars, ClipFactor, Parts, PartsBias, WEncHi, WEncLo, WDecHi;
+    public ulong WDecLo;
+    public MomentsParams MEnc, MDec;
+    public LatentVectorParams BEnc, Threshold, BMag, RMag, TieScale;
+    public ulong EmaEnc, EmaDec, LastTouched, BiasParts, NormParts;
+    public int Rows, Pitch, OutPitch, Active, First, Count, Latents, DecoderNorm;
+    public int Optimizer, ClipRows, Measure, Accumulate, Tied, Direct, Rescale, Sites;
+    public fixed int SiteWidth[8];
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct BiasParams
 {
-    public ulong Scalars, ResidualParts, BiasParts, NormParts, Gradient, Norm, ClipFactor, BDec;
-    public ulong M, V, Ema;
-    public int RowBlocks, Blocks, Pitch, Adam, ClipRows, Clip;
+    public ulong Scalars, ResidualParts, BiasParts, NormParts, SkipNorm, Gradient, Norm, ClipFactor;
+    public ulong BDec, M, V, Ema;
+    public int RowBlocks, Blocks, Pitch, Optimizer, ClipRows, Clip;
+}
+
+// ---- skip.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct SkipParams
+{
+    public ulong Scalars, ClipFactor, Gradient, WSkip;
+    public MomentsParams Moments;
+    public ulong NormParts, Norm;
+    public int Rows, Pitch, Optimizer, ClipRows;
 }
 
 // ---- latents.cu
@@ -116,26 +265,29 @@ struct BiasParams
 [StructLayout(LayoutKind.Sequential)]
 struct LatentsParams
 {
-    public ulong Index, Value, Scalars, LastFired, Flag, Ordinal, DeadCount, AuxRows;
-    public ulong AuxCount, AuxSlot;
-    public int Entries, Latents, Window;
+    public ulong Index, Value, RowCount, Scalars, LastFired, Firings, Flag, Ordinal;
+    public ulong DeadCount, AuxRows, AuxCount, AuxSlot;
+    public int Rows, Active, Latents, Window, Early;
+}
+
+// ---- product.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct ProductParams
+{
+    public ulong A, B, BRows, Add, Mask, Scale, C, MCount;
+    public ulong NCount, KCount;
+    public long AM, AK, BK, BN;
+    public int M, N, K, CPitch, ABf16, BBf16, BGather, MaskFactor;
 }
 
 // ---- aux.cu
 
 [StructLayout(LayoutKind.Sequential)]
-struct AuxProductParams
-{
-    public ulong A, B, BRows, Add, Mask, Scale, C, MCount;
-    public ulong NCount, KCount;
-    public long AM, AK, BK, BN;
-    public int M, N, K, CPitch, ABf16, BBf16, BGather;
-}
-
-[StructLayout(LayoutKind.Sequential)]
 struct AuxParams
 {
-    public ulong Index, Value, Code, CodeGrad, Residual, RowError, ResidualParts, Scalars;
-    public ulong DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
+    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts;
+    public ulong BEnc, AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums;
+    public ulong BiasGrad;
     public int Rows, Pitch, RowBlocks, Active, Window;
 }

@@ -98,7 +98,9 @@ public sealed unsafe partial class CpuBackend
             Move(bDec, biasGrad, mBDec, vBDec, lo, Config.Clip == ClipKind.PerRow ? ClipFactor(Rows.SquaredNorm(biasGrad, lo)) : globalFactor, decays: false);
             if (emaBDec is not null) Blend(emaBDec, bDec, lo);
         }
-        if (skipGrad is not null && Learns(Trainable.Skip)) workers.Run(D, skipPart ??= MoveSkip);
+        if (skipGrad is null || !Learns(Trainable.Skip)) return;
+        skipFactor = Config.Clip == ClipKind.PerRow ? ClipFactor(SkipNorm()) : globalFactor;
+        workers.Run(D, skipPart ??= MoveSkip);
     }
 
     void VisitPart(int part, int worker, bool update)
@@ -327,7 +329,7 @@ public sealed unsafe partial class CpuBackend
     {
         var squares = Rows.SquaredNorm(biasGrad, lo);
         for (var part = 0; part < LatentParts; part++) squares += normParts[part];
-        for (var i = 0; skipGrad is not null && i < D; i++) squares += Rows.SquaredNorm(skipGrad + (long)i * ld, ld);
+        if (skipGrad is not null) squares += SkipNorm();
         return Math.Sqrt(squares);
     }
 }

@@ -50,9 +50,18 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
+    float skipFactor;
+
+    double SkipNorm()
+    {
+        double squares = 0;
+        for (var i = 0; i < D; i++) squares += Rows.SquaredNorm(skipGrad + (long)i * ld, ld);
+        return squares;
+    }
+
     void MoveSkip(int i, int worker)
     {
         var gradient = skipGrad + (long)i * ld;
-        MoveRow(wSkip + (long)i * ld, gradient, momentsSkip, i, ld, globalFactor, worker);
+        MoveRow(wSkip + (long)i * ld, gradient, momentsSkip, i, ld, skipFactor, worker);
     }
 }

@@ -1,0 +1,96 @@
+// dense: the elementwise parts of the dense path. A chunk of W latents meets the whole batch in matrices [B, W]; product.cu multiplies.
+#include "activation.cuh"
+
+// dense_code
+//   in      z [B, W] without the bias, latents of the chunk
+//   out     code, and relu(pi) of Gated; counts and penalties of the row, added to those of earlier chunks
+//   launch  grid B, block 256, shared 64 bytes
+SAE_KERNEL(dense_code, DenseCodeParams, 256) {
+    auto scratch = &shared_memory<double>();
+    const size_t row = blockIdx.x;
+    const auto& s = *p.scalars;
+    double active = 0, near = 0, now = 0, next = 0;
+    for (int c = threadIdx.x; c < p.width; c += blockDim.x) {
+        const LatentScalars l = p.latents[c];
+        size_t at = row * p.pitch + c;
+        float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss), f = value;
+        p.code[at] = value;
+        if (p.gate) p.gate[at] = f = z > 0 ? z : 0;
+        if (value != 0) {
+            active++;
+            atomicAdd(p.firings + c, 1);
+        }
+        near += z > l.low;
+        if (p.loss.penalty == 0 || !(f > 0)) continue;
+        now += penalty_value(f, l.omega, s.power, p.loss);
+        if (p.loss.penalty == PENALTY_LP) next += penalty_value(f, l.omega, s.next_power, p.loss);
+    }
+    active = block_sum(active, scratch);
+    near = block_sum(near, scratch);
+    now = block_sum(now, scratch);
+    next = block_sum(next, scratch);
+    if (threadIdx.x != 0) return;
+    p.row_active[row] += int(active);
+    p.row_near[row] += int(near);
+    p.row_penalty[2 * row] += now;
+    p.row_penalty[2 * row + 1] += next;
+}
+
+// dense_residual     e = xhat + b_dec - y in f32 and bf16, and its sums by row                              grid B, block 256, shared 64 bytes
+SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
+    auto scratch = &shared_memory<float>();
+    const size_t row = blockIdx.x;
+    float error = 0, norm = 0, reconstruction = 0;
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+        size_t at = row * p.pitch + c;
+        float y = p.y[at], e = p.xhat[at] + p.b_dec[c] - y;
+        p.residual[at] = e;
+        p.residual_bf16[at] = float_to_bf16(e);
+        error += e * e;
+        norm += y * y;
+        reconstruction += (e + y) * (e + y);
+    }
+    error = block_sum(error, scratch);
+    norm = block_sum(norm, scratch);
+    reconstruction = block_sum(reconstruction, scratch);
+    if (threadIdx.x != 0) return;
+    p.row_error[row] = error;
+    if (p.row_norm) p.row_norm[row] = norm;
+    if (p.row_reconstruction) p.row_reconstruction[row] = reconstruction;
+}
+
+// dense_gradient
+//   in      z and <w_dec, E> [B, W] of the chunk
+//   out     2c code, gradient by <w, x - b_dec>, 2c relu(pi), in their places; sums over the batch of all else, by latent
+//   launch  grid any, block 256: a thread a latent, rows ascending
+SAE_KERNEL(dense_gradient, DenseGradientParams, 256) {
+    const auto& s = *p.scalars;
+    float scale = 2 * s.loss_scale;
+    for (int c = blockIdx.x * blockDim.x + threadIdx.x; c < p.width; c += gridDim.x * blockDim.x) {
+        const LatentScalars l = p.latents[c];
+        EntryGradient sum = {};
+        int above = 0;
+        float gap = 0;
+        for (int row = 0; row < p.rows; ++row) {
+            size_t at = size_t(row) * p.pitch + c;
+            float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss);
+            EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s, *p.step_penalty, p.loss);
+            sum.input += g.input;
+            sum.bias += g.bias;
+            sum.norm += g.norm;
+            sum.threshold += g.threshold;
+            sum.mag += g.mag;
+            sum.scale += g.scale;
+            p.z[at] = scale * value;
+            p.grad[at] = g.input;
+            if (p.gate) p.gate[at] = z > 0 ? scale * z : 0;
+            if (z >= l.theta) {
+                above++;
+                gap += l.theta - z;
+            }
+        }
+        p.sums[c] = sum;
+        p.above[c] = above;
+        p.above_gap[c] = gap;
+    }
+}

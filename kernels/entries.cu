@@ -1,0 +1,128 @@
+// entries: from what the reconstruction says of the code's values to the gradients of everything a latent has besides its rows.
+#include "activation.cuh"
+
+// entry_penalty      row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next          grid B, block 128, shared 64 bytes
+SAE_KERNEL(entry_penalty, EntriesParams, 128) {
+    auto scratch = &shared_memory<double>();
+    const size_t row = blockIdx.x;
+    const int count = p.row_count ? p.row_count[row] : p.active;
+    const auto& s = *p.scalars;
+    double now = 0, next = 0;
+    for (int j = threadIdx.x; j < count; j += blockDim.x) {
+        size_t e = row * p.active + j;
+        float f = p.loss.selection == SELECTION_GATED ? p.pre_act[e] : p.value[e];
+        if (!(f > 0)) continue;
+        float omega = p.latents[p.index[e]].omega;
+        now += penalty_value(f, omega, s.power, p.loss);
+        if (p.loss.penalty == PENALTY_LP) next += penalty_value(f, omega, s.next_power, p.loss);
+    }
+    now = block_sum(now, scratch);
+    next = block_sum(next, scratch);
+    if (threadIdx.x == 0) {
+        p.row_penalty[2 * row] = now;
+        p.row_penalty[2 * row + 1] = next;
+    }
+}
+
+// step_penalty       lambda, or the slope of lambda (L0 / target - 1)^2, which needs the batch's L0            grid 1, block 256, shared 64 bytes
+SAE_KERNEL(step_penalty, StepPenaltyParams, 256) {
+    auto scratch = &shared_memory<double>();
+    double active = 0;
+    for (int row = threadIdx.x; row < p.rows; row += blockDim.x) active += p.row_active[row];
+    active = block_sum(active, scratch);
+    if (threadIdx.x != 0) return;
+    float lambda = p.scalars->penalty;
+    *p.step_penalty = p.loss.penalty == PENALTY_L0 ? lambda
+        : p.loss.penalty == PENALTY_TARGET ? float(lambda * 2 * (active / p.rows / p.loss.target - 1) / p.loss.target) : 0;
+}
+
+// entry_gradient     gradient [B, k]; value_grad becomes its part by <w, x - b_dec>                             grid any, block 256
+SAE_KERNEL(entry_gradients, EntriesParams, 256) {
+    size_t entries = size_t(p.rows) * p.active;
+    for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x) {
+        size_t row = e / p.active;
+        EntryGradient g = {};
+        bool paired = p.loss.selection >= SELECTION_JUMP;
+        if ((p.row_count ? int(e % p.active) < p.row_count[row] : true) && (p.value[e] != 0 || paired)) {
+            float z = p.pre_act ? p.pre_act[e] : p.value[e];
+            g = entry_gradient(z, p.value[e], p.value_grad[e], p.gate_grad ? p.gate_grad[e] : 0, p.latents[p.index[e]], *p.scalars, *p.step_penalty, p.loss);
+        }
+        p.gradient[e] = g;
+        p.value_grad[e] = g.input;
+    }
+}
+
+// input_sum          sum_b x_centered                                                                           grid any, block 256
+SAE_KERNEL(input_sum, InputSumParams, 256) {
+    for (int c = blockIdx.x * blockDim.x + threadIdx.x; c < p.pitch; c += gridDim.x * blockDim.x) {
+        float sum = 0;
+        for (int row = 0; row < p.rows; ++row) sum += bf16_to_float(p.x_centered[size_t(row) * p.pitch + c]);
+        p.input_sum[c] = sum;
+    }
+}
+
+__device__ __forceinline__ void add(EntryGradient& sum, const EntryGradient& g) {
+    sum.input += g.input;
+    sum.bias += g.bias;
+    sum.norm += g.norm;
+    sum.threshold += g.threshold;
+    sum.mag += g.mag;
+    sum.scale += g.scale;
+}
+
+// latent_sums
+//   in      gradients of the entries by latent (sparse path), or their sums (dense path)
+//   out     sums [n], with the pre-activation loss added in closed form: as if z were below theta on all rows; the entries took back the others
+//   launch  grid any, block 256: a warp a latent
+//   order   entries by lane, then by warp tree
+SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
+    int lane = threadIdx.x % 32, warps = gridDim.x * (blockDim.x / 32);
+    for (int f = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; f < p.count; f += warps) {
+        const LatentScalars l = p.latents[f];
+        EntryGradient sum = {};
+        int above = 0;
+        float gap = 0;
+        if (p.start) {
+            for (uint32_t at = uint32_t(p.start[f]) + lane; at < uint32_t(p.start[f + 1]); at += 32) {
+                uint32_t e = p.entry[at];
+                add(sum, p.gradient[e]);
+                if (l.pre_act > 0 && p.pre_act[e] >= l.theta) {
+                    above++;
+                    gap += l.theta - p.pre_act[e];
+                }
+            }
+            sum.input = warp_sum(sum.input);
+            sum.bias = warp_sum(sum.bias);
+            sum.norm = warp_sum(sum.norm);
+            sum.threshold = warp_sum(sum.threshold);
+            sum.mag = warp_sum(sum.mag);
+            sum.scale = warp_sum(sum.scale);
+            above = int(warp_sum(float(above)));
+            gap = warp_sum(gap);
+        } else {
+            sum = p.sums[f];
+            if (p.above) {
+                above = p.above[f];
+                gap = p.above_gap[f];
+            }
+        }
+        double loss = 0;
+        if (l.pre_act > 0) {
+            float dot = 0;
+            for (int c = lane; c < p.pitch; c += 32) dot += p.input_sum[c] * bf16_to_float(p.w_enc[size_t(f) * p.pitch + c]);
+            dot = warp_sum(dot);
+            double all = p.rows * (double(l.theta) - p.b_enc[f]) - dot - gap;
+            float slope = l.pre_act * l.norm;
+            int below = p.rows - above;
+            loss = all * l.norm;
+            sum.base = slope;
+            sum.input -= slope * p.rows;                    // the entries took their part back already
+            sum.bias -= slope * below;
+            sum.norm += float(l.pre_act * all);
+            sum.threshold += slope * below * (p.loss.form == FORM_DIRECT ? 1 : l.theta);
+        }
+        if (lane != 0) continue;
+        p.sums[f] = sum;
+        if (p.pre_act_loss) p.pre_act_loss[f] = loss;
+    }
+}

@@ -1,0 +1,81 @@
+// The two moments of a matrix row, in float32, bfloat16 or eight bits, and one step of the optimizer. The narrow formats round stochastically, by a counter:
+// src/CudaSae/Backends/Cpu/Moments.cs draws the same numbers.
+#pragma once
+#include "common.cuh"
+
+constexpr int MOMENTS_FLOAT = 0, MOMENTS_BF16 = 1;
+constexpr int OPTIMIZER_ADAM = 0, OPTIMIZER_LAZY_ROW = 1, OPTIMIZER_SIGNUM = 2, OPTIMIZER_SGD = 3;
+
+struct Moments { float m, v; };
+
+__device__ __forceinline__ Moments load_moments(const MomentsParams& p, size_t row, size_t at) {
+    Moments r = {0, 0};
+    if (p.storage == MOMENTS_FLOAT) {
+        if (p.m) r.m = static_cast<const float*>(p.m)[at];
+        if (p.v) r.v = static_cast<const float*>(p.v)[at];
+    } else if (p.storage == MOMENTS_BF16) {
+        if (p.m) r.m = bf16_to_float(static_cast<const bf16_bits*>(p.m)[at]);
+        if (p.v) r.v = bf16_to_float(static_cast<const bf16_bits*>(p.v)[at]);
+    } else {
+        if (p.m) r.m = static_cast<const int8_t*>(p.m)[at] * p.m_scale[row];
+        if (p.v) {
+            float root = static_cast<const uint8_t*>(p.v)[at] * p.v_scale[row];
+            r.v = root * root;
+        }
+    }
+    return r;
+}
+
+__device__ __forceinline__ uint32_t moment_random(const MomentsParams& p, const StepScalars& s, size_t row, int column, int which) {
+    return uint32_t(counter_random(s.seed, s.step, row, uint64_t(column) + (p.id * 2 + which) * 65536) >> 32);
+}
+
+__device__ __forceinline__ bf16_bits stochastic_bf16(float f, uint32_t random) { return bf16_bits((__float_as_uint(f) + (random & 0xffff)) >> 16); }
+
+// float32 and bfloat16; eight bits need the row's largest first.
+__device__ __forceinline__ void store_moments(const MomentsParams& p, const StepScalars& s, size_t row, size_t at, int column, Moments x) {
+    if (p.storage == MOMENTS_FLOAT) {
+        if (p.m) static_cast<float*>(p.m)[at] = x.m;
+        if (p.v) static_cast<float*>(p.v)[at] = x.v;
+    } else {
+        if (p.m) static_cast<bf16_bits*>(p.m)[at] = stochastic_bf16(x.m, moment_random(p, s, row, column, 0));
+        if (p.v) static_cast<bf16_bits*>(p.v)[at] = stochastic_bf16(x.v, moment_random(p, s, row, column, 1));
+    }
+}
+
+// A second moment that is not 0 is never stored as 0: its first moment would be divided by epsilon alone.
+__device__ __forceinline__ void store_bytes(const MomentsParams& p, const StepScalars& s, size_t row, size_t at, int column, Moments x, float m_scale, float v_scale) {
+    constexpr float UNIT = 2.3283064e-10f;      // 2^-32
+    if (p.m) {
+        float q = m_scale == 0 ? 0 : floorf(x.m / m_scale + moment_random(p, s, row, column, 0) * UNIT);
+        static_cast<int8_t*>(p.m)[at] = int8_t(fminf(127, fmaxf(-127, q)));
+    }
+    if (p.v) {
+        float q = v_scale == 0 || x.v == 0 ? 0 : fminf(255, fmaxf(1, floorf(sqrtf(x.v) / v_scale + moment_random(p, s, row, column, 1) * UNIT)));
+        static_cast<uint8_t*>(p.v)[at] = uint8_t(q);
+    }
+}
+
+// One step of a number; `idle` is how many steps v missed while its row was skipped.
+__device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const StepScalars& s, int optimizer) {
+    if (optimizer == OPTIMIZER_SGD) return w - s.learning_rate * g;
+    x.m = x.m * s.beta1 + g * (1 - s.beta1);
+    if (optimizer == OPTIMIZER_SIGNUM) return x.m == 0 ? w : w - copysignf(s.learning_rate, x.m);
+    for (; idle > 0; --idle) x.v *= s.beta2;                // as dense Adam would have, one step after the other
+    x.v = x.v * s.beta2 + g * g * (1 - s.beta2);
+    return x.m == 0 ? w : w - s.learning_rate * s.correction1 * x.m / (sqrtf(x.v * s.correction2) + s.epsilon);
+}
+
+__device__ __forceinline__ float decayed(float w, const StepScalars& s) { return s.weight_decay > 0 ? w * (1 - s.learning_rate * s.weight_decay) : w; }
+
+// One number a latent, with its moments and average.
+__device__ __forceinline__ void step_vector(const LatentVectorParams& p, size_t f, float g, int idle, const StepScalars& s, int optimizer, bool learns, bool positive = false) {
+    if (!p.weights || !learns) return;
+    Moments x = {p.m[f], p.v[f]};
+    float w = step_number(p.weights[f], g, x, idle, s, optimizer);
+    if (positive) w = fmaxf(0, w);
+    p.m[f] = x.m;
+    p.v[f] = x.v;
+    p.weights[f] = w;
+    if (p.average) p.average[f] += (1 - s.ema_decay) * (w - p.average[f]);
+}

@@ -1,0 +1,41 @@
+// skip: a transcoder's skip connection WSkip [D, ld] in float32.
+#include "moments.cuh"
+
+constexpr uint32_t LEARNS_SKIP = 128;
+
+// skip_norm          norm_parts [D] = squared norms of the gradient's rows; rows that are frozen become 0          grid D, block 256, shared 64 bytes
+SAE_KERNEL(skip_norm, SkipParams, 256) {
+    auto scratch = &shared_memory<double>();
+    size_t row = size_t(blockIdx.x) * p.pitch;
+    bool learns = p.scalars->trainable & LEARNS_SKIP;
+    double squares = 0;
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+        float g = p.gradient[row + c] *= learns ? 2 * p.scalars->loss_scale : 0;
+        squares += double(g) * g;
+    }
+    squares = block_sum(squares, scratch);
+    if (threadIdx.x == 0) p.norm_parts[blockIdx.x] = squares;
+}
+
+// skip_sum           norm = their sum                                                                             grid 1, block 256, shared 64 bytes
+SAE_KERNEL(skip_sum, SkipParams, 256) {
+    auto scratch = &shared_memory<double>();
+    double squares = 0;
+    for (int row = threadIdx.x; row < p.rows; row += blockDim.x) squares += p.norm_parts[row];
+    squares = block_sum(squares, scratch);
+    if (threadIdx.x == 0) *p.norm = squares;
+}
+
+// skip_move          one step of WSkip; float32 and bfloat16 moments                                              grid D, block 256
+SAE_KERNEL(skip_move, SkipParams, 256) {
+    const auto& s = *p.scalars;
+    if (!(s.trainable & LEARNS_SKIP)) return;
+    size_t row = blockIdx.x;
+    float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : *p.clip_factor;
+    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+        size_t at = row * p.pitch + c;
+        Moments x = load_moments(p.moments, row, at);
+        p.w_skip[at] = step_number(decayed(p.w_skip[at], s), p.gradient[at] * factor, x, 0, s, p.optimizer);
+        store_moments(p.moments, s, row, at, c, x);
+    }
+}
