@@ -1,7 +1,7 @@
 // encode: pre-activations a = (x - b_dec) WEncᵀ + b_enc by tensor cores, filtered as they leave the registers; [B, n] is never stored.
 //
-// A row's limit is the k-th largest value among the columns seen so far. It can only rise, so a later column at or below it is not in
-// the top k; at equality the earlier, lower column wins, and strictly greater is the exact test. The host runs growing chunks of
+// A row's limit is the k-th largest value (with `magnitude`: of |z|) among the columns seen so far. It can only rise, so a later column
+// at or below it is not in the top k; at equality the earlier, lower column wins, and strictly greater is the exact test. The host runs growing chunks of
 // columns in ascending order, `encode` on a chunk, then `select_threshold` (select.cu) for the next limit, and `select_final`. The
 // first chunk keeps everything. Rows whose candidates exceed their capacity are done again by `encode_exact`, which cannot overflow.
 #include "mma_tile.cuh"
@@ -30,10 +30,18 @@ __device__ __forceinline__ void start_at_bias(const float* b_enc, const int* col
         }
 }
 
+// The largest of the 16 values that a thread holds of a row.
+template <typename Of> __device__ __forceinline__ float row_maximum(const TileSums& sums, int m, int upper, Of of) {
+    float largest = fmaxf(of(sums[m][0][upper * 2]), of(sums[m][0][upper * 2 + 1]));
+#pragma unroll
+    for (int n = 1; n < 8; ++n) largest = fmaxf(largest, fmaxf(of(sums[m][n][upper * 2]), of(sums[m][n][upper * 2 + 1])));
+    return largest;
+}
+
 // For every value of the tile that reaches its row's limit: append(tile row, key). limit(tile row) is read once a row. The common
 // path is 15 maxima and one comparison for 16 values.
 template <typename Limit, typename Append>
-__device__ __forceinline__ void filter_tile(const TileSums& sums, int begin, int end, EncodeSlots& slots, Limit limit, Append append) {
+__device__ __forceinline__ void filter_tile(const TileSums& sums, int begin, int end, int magnitude, EncodeSlots& slots, Limit limit, Append append) {
     float* slot = slots.value[threadIdx.x];
 #pragma unroll
     for (int m = 0; m < 4; ++m)
@@ -41,9 +49,8 @@ __device__ __forceinline__ void filter_tile(const TileSums& sums, int begin, int
         for (int upper = 0; upper < 2; ++upper) {
             const int row = tile_row(m, upper);
             const uint32_t lowest = limit(row);
-            float largest = fmaxf(sums[m][0][upper * 2], sums[m][0][upper * 2 + 1]);
-#pragma unroll
-            for (int n = 1; n < 8; ++n) largest = fmaxf(largest, fmaxf(sums[m][n][upper * 2], sums[m][n][upper * 2 + 1]));
+            const float largest = magnitude ? row_maximum(sums, m, upper, [](float z) { return fabsf(z); })
+                                            : row_maximum(sums, m, upper, [](float z) { return z; });
             if (largest <= limit_floor(lowest)) continue;
 #pragma unroll
             for (int n = 0; n < 8; ++n) {
@@ -53,7 +60,8 @@ __device__ __forceinline__ void filter_tile(const TileSums& sums, int begin, int
 #pragma unroll 1
             for (int i = 0; i < 16; ++i) {
                 int column = begin + tile_column(i / 2) + i % 2;
-                if (column < end && order_key(slot[i]) >= lowest) append(row, candidate_key(slot[i], column));
+                const uint64_t key = candidate_key(slot[i], column, magnitude);
+                if (column < end && uint32_t(key >> 32) >= lowest) append(row, key);
             }
         }
 }
@@ -72,7 +80,7 @@ __device__ __forceinline__ void store_tile(const TileSums& sums, int row_begin, 
 #pragma unroll
                 for (int i = 0; i < 2; ++i) {
                     int column = begin + tile_column(n) + i;
-                    if (column < end) to[column] = candidate_key(sums[m][n][upper * 2 + i], column);
+                    if (column < end) to[column] = candidate_key(sums[m][n][upper * 2 + i], column, p.magnitude);
                 }
         }
 }
@@ -100,7 +108,7 @@ SAE_KERNEL(encode, EncodeParams, TILE_THREADS) {
         store_tile(sums, row_begin, begin, end, p);
         return;
     }
-    filter_tile(sums, begin, end, reinterpret_cast<EncodeSlots&>(s),
+    filter_tile(sums, begin, end, p.magnitude, reinterpret_cast<EncodeSlots&>(s),
         [&](int row) { return row_begin + row < p.rows ? p.limit[row_begin + row] : 0xffffffffu; },
         [&](int row, uint64_t key) {
             int at_row = row_begin + row, position = atomicAdd(p.count + at_row, 1);
@@ -123,12 +131,12 @@ __device__ __forceinline__ void tighten(uint64_t* part, int tile_row, int active
     select_load(part, count, keys);
     __syncthreads();
     const uint64_t bound = select_bound(keys, count, kept, s.select);
-    const uint32_t lowest = select_lowest(keys, bound, s.select);
+    const uint64_t least = select_least(keys, bound, s.select);
     select_take(keys, count, bound, s.select, [&](int position, uint64_t key) { part[position] = key; });
     for (int i = kept + threadIdx.x; i < clear; i += TILE_THREADS) part[i] = 0;
     if (threadIdx.x == 0) {
         s.count[tile_row] = kept;
-        if (kept == active) s.limit[tile_row] = lowest + 1;
+        if (kept == active) s.limit[tile_row] = limit_after(least);
     }
     __syncthreads();
 }
@@ -159,7 +167,7 @@ SAE_KERNEL(encode_exact, EncodeExactParams, TILE_THREADS) {
         TileSums sums;
         start_at_bias(p.b_enc, p.column_rows, begin, end, sums);
         tile_multiply({p.x_centered, p.depth, p.redo, redo_begin, redo_end}, {p.w_enc, p.depth, p.column_rows, begin, end}, p.depth, s.tile, sums);
-        filter_tile(sums, begin, end, reinterpret_cast<EncodeSlots&>(s.tile), [&](int row) { return s.limit[row]; },
+        filter_tile(sums, begin, end, p.magnitude, reinterpret_cast<EncodeSlots&>(s.tile), [&](int row) { return s.limit[row]; },
             [&](int row, uint64_t key) { part(row)[atomicAdd(&s.count[row], 1)] = key; });
         __syncthreads();
         for (int row = 0; row < height; ++row)

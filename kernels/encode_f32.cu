@@ -43,6 +43,6 @@ SAE_KERNEL(encode_f32, EncodeF32Params, 256) {
     const float bias = p.b_enc[p.column_rows ? p.column_rows[column] : column];
     for (int i = 0; i < 4; ++i) {
         int row = row_begin + warp + 8 * i;
-        if (row < p.rows) p.candidates[int64_t(row) * p.pitch + p.offset + column - p.begin] = candidate_key(sums[i] + bias, column);
+        if (row < p.rows) p.candidates[int64_t(row) * p.pitch + p.offset + column - p.begin] = candidate_key(sums[i] + bias, column, p.magnitude);
     }
 }

@@ -252,6 +252,7 @@ struct EncodeParams {
     int begin, end;
     int pitch, capacity;
     int dense;                      // 1: keep everything, column c at c - begin
+    int magnitude;                  // 1: |z| decides
 };
 
 // Rows that overflowed, all columns again; see encode.cu.
@@ -267,6 +268,7 @@ struct EncodeExactParams {
     int depth, columns;
     int pitch, segments;
     int active;                     // k
+    int magnitude;                  // as in EncodeParams
 };
 
 // Columns [begin, end) in float32, all kept; see encode_f32.cu.
@@ -283,6 +285,7 @@ struct EncodeF32Params {
     int rows, depth;
     int begin, end;
     int pitch, offset;              // column c goes to offset + c - begin
+    int magnitude;
 };
 
 // Thresholded selections: z above each latent's own limit, see encode_columns.cu.
@@ -324,6 +327,7 @@ struct SelectFinalParams {
     const uint64_t* candidates;
     const int* count;
     const int* column_count;
+    const StepScalars* scalars;     // whose k says how many keep their value; null: all
     int* redo;                      // [B] rows that overflowed
     int* overflows;                 // [1]
     int* index;                     // [B, k]
@@ -333,6 +337,48 @@ struct SelectFinalParams {
     int offset, begin, end;
     int relu;
     int again;                      // 1: the rows of redo, from all of [pitch]
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// batch.cu
+
+// The B k largest positive values of the batch, by digits of the keys; see batch.cu.
+struct BatchParams {
+    const StepScalars* scalars;
+    float* value;                   // [B, C]
+    int* histogram;                 // [2048]
+    uint64_t* bound;                // [1] lowest key that is kept, as far as its digits are known
+    int* left;                      // [1] keys to keep among those that begin with the known digits; 0: the bound is settled
+    uint32_t* smallest;             // [1] bits of the smallest value kept
+    float* threshold;               // [1] running
+    int* overflows;                 // [1]
+    StepSums* sums;
+    int rows, active;               // B, C
+    int want;                       // B k
+    int shift, bits;                // this pass's digit
+    int whole;                      // 1: C = n, no row can want more room
+    float decay;
+};
+
+// groups.cu
+struct GroupsParams {
+    const uint64_t* candidates;     // [B, pitch] columns [begin, end), column c at c - begin
+    uint64_t* best;                 // [B] of the part of a group that earlier chunks held
+    int* index;                     // [B, k]
+    float* value;                   // [B, k]
+    int pitch, begin, end;
+    int size, active;               // columns of a group, k groups
+};
+
+// levels.cu
+struct LevelsParams {
+    const int* index;               // [B, k]
+    const float* value;             // [B, k]
+    const StepScalars* scalars;
+    uint8_t* level;                 // [B, k]
+    int active, levels;
+    int by_rank;                    // 1: budgets; 0: the step's prefixes
+    int budgets[64];
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ template <typename Params> __device__ __forceinline__ int candidate_count(const 
 
 // select_threshold — keeps the best k candidates of each row and sets the limit that later columns must reach
 //   in    candidates [B, pitch], count [B] (or offset, begin, end)
-//   out   candidates [B, first k], count [B] = kept; limit [B] = key of the k-th + 1, 0 while fewer than k are there.
+//   out   candidates [B, first k], count [B] = kept; limit [B] = limit_after the k-th, 0 while fewer than k are there.
 //         A row over capacity keeps its count and gets a limit that nothing reaches: select_final sends it to encode_exact.
 //   launch grid B, block 128, shared sizeof(SelectScratch)
 //   needs pitch <= 2048
@@ -31,11 +31,11 @@ SAE_KERNEL(select_threshold, SelectThresholdParams, SELECT_THREADS) {
     __syncthreads();        // every key, and the count, is read before one is written
     const int kept = min(count, p.active);
     const uint64_t bound = select_bound(keys, count, kept, s);
-    const uint32_t lowest = select_lowest(keys, bound, s);
+    const uint64_t least = select_least(keys, bound, s);
     if (count > kept) select_take(keys, count, bound, s, [&](int position, uint64_t key) { candidates[position] = key; });
     if (threadIdx.x == 0) {
         p.count[row] = kept;
-        p.limit[row] = kept == p.active ? lowest + 1 : 0;
+        p.limit[row] = kept == p.active ? limit_after(least) : 0;
     }
 }
 
@@ -61,6 +61,7 @@ __device__ __forceinline__ void sort_ascending(uint64_t* keys, int size) {
 // select_final — the code: the best k candidates of each row in ascending order of columns
 //   in    candidates [B, pitch], count [B] (or offset, begin, end); again: rows redo [*overflows], all of [pitch], zeros left out
 //   out   index [B, k], value [B, k] (relu: below 0 becomes 0; NaN becomes 0). Fewer than k candidates: index -1, value 0 at the end.
+//         With scalars, only the best scalars->k of them keep their value, the others get 0.
 //         Rows over capacity are not written, but appended to redo.
 //   launch grid B, block 128, shared sizeof(SelectFinalShared)
 //   needs pitch <= 2048, k <= 512
@@ -90,13 +91,18 @@ SAE_KERNEL(select_final, SelectFinalParams, SELECT_THREADS) {
     }
     const int kept = min(present, p.active);
     const uint64_t bound = present > kept ? select_bound(keys, count, kept, s.scratch) : 1;
+    uint64_t firing = bound;
+    if (const int now = p.scalars ? int(p.scalars->k) : 0; now > 0 && now < kept) {
+        __syncthreads();        // both searches begin with the same counters
+        firing = select_bound(keys, count, now, s.scratch);
+    }
 
     int size = 1;
     while (size < p.active) size *= 2;
     for (int i = threadIdx.x; i < size; i += SELECT_THREADS) s.chosen[i] = ~0ull;
     select_take(keys, count, bound, s.scratch, [&](int position, uint64_t key) {
-        float value = key_value(uint32_t(key >> 32));
-        if (!(value > 0) && (p.relu || value != value)) value = 0;
+        float value = candidate_value(key);
+        if ((!(value > 0) && (p.relu || value != value)) || key < firing) value = 0;
         s.chosen[position] = uint64_t(candidate_column(key)) << 32 | __float_as_uint(value);
     });
     sort_ascending(s.chosen, size);

@@ -1,5 +1,7 @@
 // Selection inside one block: the best of up to 2,048 distinct 64-bit keys, held in registers.
 // A candidate is order_key(value) << 32 | ~column: larger is better, and of equal values the lower column wins. 0 is no candidate.
+// Where the magnitude decides, the value is |z|, and the lower word's top bit, which no column needs, is clear when z < 0: of equal
+// ones the positive wins. Otherwise that bit is set.
 #pragma once
 #include "common.cuh"
 
@@ -11,19 +13,34 @@ using SelectKeys = uint64_t[SELECT_PER_THREAD];
 
 struct SelectScratch {
     int counts[2][SELECT_THREADS / 32];
-    uint32_t lowest[SELECT_THREADS / 32];
     int taken;
+    uint64_t least[SELECT_THREADS / 32];
 };
 
-__device__ __forceinline__ uint64_t candidate_key(float value, int column) {
-    return uint64_t(order_key(value)) << 32 | uint32_t(~uint32_t(column));
+constexpr uint32_t CANDIDATE_NOT_NEGATIVE = 0x80000000u;
+
+__device__ __forceinline__ uint64_t candidate_key(float value, int column, int magnitude = 0) {
+    uint32_t low = ~uint32_t(column);
+    if (magnitude && value < 0) value = -value, low &= ~CANDIDATE_NOT_NEGATIVE;
+    return uint64_t(order_key(value)) << 32 | low;
 }
-__device__ __forceinline__ int candidate_column(uint64_t key) { return int(~uint32_t(key)); }
+__device__ __forceinline__ int candidate_column(uint64_t key) { return int(~uint32_t(key) & ~CANDIDATE_NOT_NEGATIVE); }
 
 // The value of a key: NaN where order_key said NaN.
 __device__ __forceinline__ float key_value(uint32_t key) {
     if (key == 0) return __uint_as_float(0x7fffffffu);
     return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
+}
+
+// z of a candidate.
+__device__ __forceinline__ float candidate_value(uint64_t key) {
+    float value = key_value(uint32_t(key >> 32));
+    return uint32_t(key) & CANDIDATE_NOT_NEGATIVE ? value : -value;
+}
+
+// The lowest order_key with which a later column can still displace `least`. At equality it can only where least is negative.
+__device__ __forceinline__ uint32_t limit_after(uint64_t least) {
+    return uint32_t(least >> 32) + (uint32_t(least) & CANDIDATE_NOT_NEGATIVE ? 1 : 0);
 }
 
 __device__ __forceinline__ void select_load(const uint64_t* from, int count, SelectKeys& keys) {
@@ -90,15 +107,15 @@ template <typename Take> __device__ __forceinline__ void select_take(const Selec
         }
 }
 
-// The lowest order_key among the keys that reach the bound, on every thread.
-__device__ __forceinline__ uint32_t select_lowest(const SelectKeys& keys, uint64_t bound, SelectScratch& s) {
-    uint32_t lowest = 0xffffffffu;
+// The least of the keys that reach the bound, on every thread.
+__device__ __forceinline__ uint64_t select_least(const SelectKeys& keys, uint64_t bound, SelectScratch& s) {
+    uint64_t least = ~0ull;
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i)
-        if (keys[i] >= bound) lowest = min(lowest, uint32_t(keys[i] >> 32));
-    for (int offset = 16; offset > 0; offset >>= 1) lowest = min(lowest, __shfl_xor_sync(0xffffffffu, lowest, offset));
-    if (threadIdx.x % 32 == 0) s.lowest[threadIdx.x / 32] = lowest;
+        if (keys[i] >= bound) least = min(least, keys[i]);
+    for (int offset = 16; offset > 0; offset >>= 1) least = min(least, uint64_t(__shfl_xor_sync(0xffffffffu, (unsigned long long)least, offset)));
+    if (threadIdx.x % 32 == 0) s.least[threadIdx.x / 32] = least;
     __syncthreads();
-    for (int w = 0; w < SELECT_THREADS / 32; ++w) lowest = min(lowest, s.lowest[w]);
-    return lowest;
+    for (int w = 0; w < SELECT_THREADS / 32; ++w) least = min(least, s.least[w]);
+    return least;
 }

@@ -18,22 +18,9 @@ struct PrepareParams
 [StructLayout(LayoutKind.Sequential)]
 struct LossParams
 {
-    public int Selection, Kernel, Form, InputGradient, Penalty, Weight, Rescale, LiveGate;
-    public int PreAct, Adaptive;
+    public int Selection, Kernel, Form, InputGradient, Penalty, Weight, Rescale, LiveGate, PreAct;
+    public int Adaptive;
     public float TanhScale, Target, Bandwidth, Reach;
-}
-
-[StructLayout(LayoutKind.Sequential)]
-struct LatentScalars
-{
-    public float Omega, Norm, Theta, Epsilon, ExpR, Gate, Mag, Low;
-    public float PreAct;
-}
-
-[StructLayout(LayoutKind.Sequential)]
-struct EntryGradient
-{
-    public float Input, Bias, Norm, Threshold, Mag, Scale, Base;
 }
 
 // ---- latent_scalars.cu
@@ -42,8 +29,8 @@ struct EntryGradient
 unsafe struct LatentScalarsParams
 {
     public LossParams Loss;
-    public ulong Scalars, WDecHi, WDecLo, BEnc, Threshold, BMag, RMag, LastFired;
-    public ulong SpreadZ, SpreadMean, SpreadSquare, Latents;
+    public ulong Scalars, WDecHi, WDecLo, BEnc, Threshold, BMag, RMag, LastFired, SpreadZ;
+    public ulong SpreadMean, SpreadSquare, Latents;
     public int Count, Pitch, SpreadRows, Sites;
     public fixed int SiteWidth[8];
 }
@@ -54,8 +41,8 @@ unsafe struct LatentScalarsParams
 struct EntriesParams
 {
     public LossParams Loss;
-    public ulong Scalars, Latents, Index, RowCount, Value, PreAct, GateGrad, StepPenalty;
-    public ulong ValueGrad, Gradient, RowPenalty;
+    public ulong Scalars, Latents, Index, RowCount, Value, PreAct, GateGrad, StepPenalty, ValueGrad;
+    public ulong Gradient, RowPenalty;
     public int Rows, Active;
 }
 
@@ -71,8 +58,8 @@ struct StepPenaltyParams
 struct LatentSumsParams
 {
     public LossParams Loss;
-    public ulong Scalars, Latents, Start, Entry, Gradient, PreAct, InputSum, WEnc;
-    public ulong BEnc, Above, AboveGap, Sums, PreActLoss;
+    public ulong Scalars, Latents, Start, Entry, Gradient, PreAct, InputSum, WEnc, BEnc;
+    public ulong Above, AboveGap, Sums, PreActLoss;
     public int Count, Rows, Pitch;
 }
 
@@ -89,8 +76,8 @@ struct InputSumParams
 struct DenseCodeParams
 {
     public LossParams Loss;
-    public ulong Scalars, Latents, BEnc, Z, Code, Gate, RowActive, RowNear;
-    public ulong RowPenalty, Firings;
+    public ulong Scalars, Latents, BEnc, Z, Code, Gate, RowActive, RowNear, RowPenalty;
+    public ulong Firings;
     public int Rows, Width, Pitch;
 }
 
@@ -105,8 +92,8 @@ struct DenseResidualParams
 struct DenseGradientParams
 {
     public LossParams Loss;
-    public ulong Scalars, Latents, BEnc, StepPenalty, Z, Grad, Gate, Sums;
-    public ulong Above, AboveGap;
+    public ulong Scalars, Latents, BEnc, StepPenalty, Z, Grad, Gate, Sums, Above;
+    public ulong AboveGap;
     public int Rows, Width, Pitch;
 }
 
@@ -115,24 +102,22 @@ struct DenseGradientParams
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeParams
 {
-    public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Limit, Count, Candidates;
-    public ulong Overflows;
-    public int Rows, Depth, Begin, End, Pitch, Capacity, Dense;
+    public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Limit, Count, Candidates, Overflows;
+    public int Rows, Depth, Begin, End, Pitch, Capacity, Dense, Magnitude;
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeExactParams
 {
     public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Redo, Overflows, Candidates;
-    public int Depth, Columns, Pitch, Segments, Active;
+    public int Depth, Columns, Pitch, Segments, Active, Magnitude;
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeF32Params
 {
-    public ulong X, BDec, WEncHi, WEncLo, BEnc, ColumnRows, ColumnCount, Candidates;
-    public ulong Overflows;
-    public int Rows, Depth, Begin, End, Pitch, Offset;
+    public ulong X, BDec, WEncHi, WEncLo, BEnc, ColumnRows, ColumnCount, Candidates, Overflows;
+    public int Rows, Depth, Begin, End, Pitch, Offset, Magnitude;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -160,8 +145,37 @@ struct SelectThresholdParams
 [StructLayout(LayoutKind.Sequential)]
 struct SelectFinalParams
 {
-    public ulong Candidates, Count, ColumnCount, Redo, Overflows, Index, Value;
+    public ulong Candidates, Count, ColumnCount, Scalars, Redo, Overflows, Index, Value;
     public int Pitch, Capacity, Active, Offset, Begin, End, Relu, Again;
+}
+
+// ---- batch.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct BatchParams
+{
+    public ulong Scalars, Value, Histogram, Bound, Left, Smallest, Threshold, Overflows, Sums;
+    public int Rows, Active, Want, Shift, Bits, Whole;
+    public float Decay;
+}
+
+// ---- groups.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct GroupsParams
+{
+    public ulong Candidates, Best, Index, Value;
+    public int Pitch, Begin, End, Size, Active;
+}
+
+// ---- levels.cu
+
+[StructLayout(LayoutKind.Sequential)]
+unsafe struct LevelsParams
+{
+    public ulong Index, Value, Scalars, Level;
+    public int Active, Levels, ByRank;
+    public fixed int Budgets[64];
 }
 
 // ---- decode.cu
@@ -169,9 +183,9 @@ struct SelectFinalParams
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct DecodeParams
 {
-    public ulong WDec, BDec, Baseline, Y, Index, Value, Gate, RowCount;
-    public ulong Level, Scalars, Residual, ResidualBf16, Weighted, GateResidual, GateResidualBf16, ValueGrad;
-    public ulong GateGrad, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive;
+    public ulong WDec, BDec, Baseline, Y, Index, Value, Gate, RowCount, Level;
+    public ulong Scalars, Residual, ResidualBf16, Weighted, GateResidual, GateResidualBf16, ValueGrad, GateGrad, RowError;
+    public ulong RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive;
     public int Rows, Pitch, Active, Slice, Levels, Report, Paired;
     public fixed float LevelWeight[64];
 }
@@ -186,9 +200,8 @@ struct ColumnSumsParams
 [StructLayout(LayoutKind.Sequential)]
 struct StepSumsParams
 {
-    public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear;
-    public ulong RowPenalty, PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm;
-    public ulong Threshold, Sums;
+    public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear, RowPenalty;
+    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Sums;
     public int Rows, Pitch, Blocks, Latents, Penalty, Dense;
     public float Target;
 }
@@ -229,23 +242,22 @@ struct LatentVectorParams
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct UpdateParams
 {
-    public ulong Start, Entry, Value, Gate, ValueGrad, Level, Residual, GateResidual;
-    public ulong XCentered, Sums, InputSum, DenseEnc, DenseDec, AuxSlot, AuxEncGrad, AuxDecGrad;
-    public ulong AuxBiasGrad, Scalars, ClipFactor, Parts, PartsBias, WEncHi, WEncLo, WDecHi;
-    public ulong WDecLo;
+    public ulong Start, Entry, Value, Gate, ValueGrad, Level, Residual, GateResidual, XCentered;
+    public ulong Sums, InputSum, DenseEnc, DenseDec, AuxSlot, AuxEncGrad, AuxDecGrad, AuxBiasGrad, Scalars;
+    public ulong ClipFactor, Parts, PartsBias, WEncHi, WEncLo, WDecHi, WDecLo;
     public MomentsParams MEnc, MDec;
     public LatentVectorParams BEnc, Threshold, BMag, RMag, TieScale;
     public ulong EmaEnc, EmaDec, LastTouched, BiasParts, NormParts;
-    public int Rows, Pitch, OutPitch, Active, First, Count, Latents, DecoderNorm;
-    public int Optimizer, ClipRows, Measure, Accumulate, Tied, Direct, Rescale, Sites;
+    public int Rows, Pitch, OutPitch, Active, First, Count, Latents, DecoderNorm, Optimizer;
+    public int ClipRows, Measure, Accumulate, Tied, Direct, Rescale, Sites;
     public fixed int SiteWidth[8];
 }
 
 [StructLayout(LayoutKind.Sequential)]
 struct BiasParams
 {
-    public ulong Scalars, ResidualParts, BiasParts, NormParts, SkipNorm, Gradient, Norm, ClipFactor;
-    public ulong BDec, M, V, Ema;
+    public ulong Scalars, ResidualParts, BiasParts, NormParts, SkipNorm, Gradient, Norm, ClipFactor, BDec;
+    public ulong M, V, Ema;
     public int RowBlocks, Blocks, Pitch, Optimizer, ClipRows, Clip;
 }
 
@@ -265,8 +277,8 @@ struct SkipParams
 [StructLayout(LayoutKind.Sequential)]
 struct LatentsParams
 {
-    public ulong Index, Value, RowCount, Scalars, LastFired, Firings, Flag, Ordinal;
-    public ulong DeadCount, AuxRows, AuxCount, AuxSlot;
+    public ulong Index, Value, RowCount, Scalars, LastFired, Firings, Flag, Ordinal, DeadCount;
+    public ulong AuxRows, AuxCount, AuxSlot;
     public int Rows, Active, Latents, Window, Early;
 }
 
@@ -275,8 +287,8 @@ struct LatentsParams
 [StructLayout(LayoutKind.Sequential)]
 struct ProductParams
 {
-    public ulong A, B, BRows, Add, Mask, Scale, C, MCount;
-    public ulong NCount, KCount;
+    public ulong A, B, BRows, Add, Mask, Scale, C, MCount, NCount;
+    public ulong KCount;
     public long AM, AK, BK, BN;
     public int M, N, K, CPitch, ABf16, BBf16, BGather, MaskFactor;
 }
@@ -286,8 +298,7 @@ struct ProductParams
 [StructLayout(LayoutKind.Sequential)]
 struct AuxParams
 {
-    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts;
-    public ulong BEnc, AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums;
-    public ulong BiasGrad;
+    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
+    public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
     public int Rows, Pitch, RowBlocks, Active, Window;
 }

@@ -3,39 +3,6 @@ using CudaSae.Training;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>What one latent brings to a step besides its rows, formed once a step.</summary>
-struct LatentScalars
-{
-    public float Omega;         // ω of the penalty
-    public float Norm;          // ‖WDec_f‖, over sites their sum
-    public float Theta;         // θ in units of z
-    public float Epsilon;       // ε of JumpReLU's kernel
-    public float ExpR;          // e^r of Gated
-    public float Gate, Mag;     // b_gate, b_mag
-    public float Low;           // only z above this can matter
-    public float PreAct;        // λ_P / B where the pre-activation loss applies, else 0
-}
-
-/// <summary>Gradients of one entry, or their sums over a latent's entries.</summary>
-struct EntryGradient
-{
-    public float Input;         // ∂L/∂⟨w, x − b_dec⟩
-    public float Bias;          // ∂L/∂b_enc
-    public float Norm;          // ∂L/∂ω
-    public float Threshold;     // ∂L/∂θ, or of log θ
-    public float Mag, Scale;    // ∂L/∂b_mag, ∂L/∂r
-
-    public void Add(in EntryGradient other)
-    {
-        Input += other.Input;
-        Bias += other.Bias;
-        Norm += other.Norm;
-        Threshold += other.Threshold;
-        Mag += other.Mag;
-        Scale += other.Scale;
-    }
-}
-
 /// <summary>The formulas of one entry of the code, shared by the sparse and the dense path. docs/math.md.</summary>
 readonly struct LatentMath
 {

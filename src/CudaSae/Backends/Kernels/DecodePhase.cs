@@ -1,63 +1,92 @@
 using CudaSae.Devices;
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>decode: residual, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step (kernels/sums.cu).</summary>
-sealed class DecodePhase
+/// <summary>decode: residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step (kernels/sums.cu).</summary>
+sealed unsafe class DecodePhase
 {
     const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10;
 
     readonly KernelContext context;
-    readonly DeviceArray<float> rowNorm, xParts;
-    readonly DeviceArray<int> rowActive;
-    readonly int slice;
+    readonly DeviceArray<float> rowLevelError, rowGateError, yParts;
+    readonly int slice, levels, report;
 
     public DecodePhase(KernelContext context)
     {
         this.context = context;
+        var (arena, spec, rows, lo) = (context.Arena, context.Spec, (long)context.Rows, (long)context.OutPitch);
+        (levels, Gated) = (spec.Levels, spec.Selection is Selection.Gated);
+        report = spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report) : levels - 1;
         RowBlocks = (context.Rows + RowsPerSum - 1) / RowsPerSum;
-        rowNorm = context.Arena.Take<float>("|x|^2 by row", context.Rows);
-        rowActive = context.Arena.Take<int>("active by row", context.Rows);
-        xParts = context.Arena.Take<float>("column sums of x", (long)RowBlocks * context.Pitch);
-        ResidualParts = context.Arena.Take<float>("column sums of e", (long)RowBlocks * context.Pitch);
-        slice = context.Pitch % 256 == 0 && SharedBytes(256) <= SharedLimit / 2 ? 256 : 64;
-        if (SharedBytes(slice) > SharedLimit) throw new SaeException($"K = {context.Active} needs {SharedBytes(slice)} bytes of shared memory in decode; at most 512 are possible");
+        RowNorm = arena.Take<float>("|y|^2 by row", rows);
+        RowReconstruction = arena.Take<float>("|xhat|^2 by row", rows);
+        RowActive = arena.Take<int>("active by row", rows);
+        rowLevelError = arena.Take<float>("error of all levels by row", rows);
+        rowGateError = arena.Take<float>("gate error by row", Gated ? rows : 0);
+        yParts = arena.Take<float>("column sums of y", RowBlocks * lo);
+        ResidualParts = arena.Take<float>("column sums of e", RowBlocks * lo);
+        WeightedParts = arena.Take<float>("column sums of weighted e", RowBlocks * lo);
+        slice = context.OutPitch % 256 == 0 && SharedBytes(256) <= SharedLimit / 2 ? 256 : 64;
+        if (SharedBytes(slice) > SharedLimit) throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes(slice)} bytes of shared memory in decode; {SharedLimit} are there");
     }
+
+    bool Gated { get; }
 
     /// <summary>Blocks of 64 rows.</summary>
     public int RowBlocks { get; }
 
-    /// <summary>[RowBlocks, ld] column sums of the residual.</summary>
+    /// <summary>[RowBlocks, lo] column sums of e, and of what b_dec learns from.</summary>
     public DeviceArray<float> ResidualParts { get; }
+    public DeviceArray<float> WeightedParts { get; }
 
-    int SharedBytes(int width) => 64 + width * 4 + context.Active * 12 + 16 + context.Active * width * 2;
+    public DeviceArray<float> RowNorm { get; }              // [B]
+    public DeviceArray<float> RowReconstruction { get; }    // [B]
+    public DeviceArray<float> RowGateError => rowGateError;
+    public DeviceArray<int> RowActive { get; }              // [B]
 
-    public void Run()
+    int SharedBytes(int width) => 64 + (levels + (Gated ? 1 : 0)) * width * 4 + context.Active * (Gated ? 24 : 16) + (levels + 1) * 4 + 16 + context.Active * width * 2;
+
+    /// <param name="baseline">[B, lo] of a skip connection.</param>
+    public void Run(DeviceArray<float> baseline)
     {
         var buffers = context.Buffers;
-        context.Launch("decode", new(context.Rows, Block, SharedBytes(slice)), new DecodeParams
+        var parameters = new DecodeParams
         {
-            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, X = buffers.X.Pointer, Index = buffers.Index.Pointer, Value = buffers.Value.Pointer,
-            Scalars = buffers.Scalars.Pointer, Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer,
-            RowError = buffers.RowError.Pointer, RowNorm = rowNorm.Pointer, RowActive = rowActive.Pointer,
-            Rows = context.Rows, Pitch = context.Pitch, Active = context.Active, Slice = slice,
-        });
+            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer, Y = buffers.Y.Pointer, Index = buffers.Index.Pointer, Value = buffers.Value.Pointer,
+            Gate = Gated ? buffers.PreAct.Pointer : 0, RowCount = buffers.RowCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
+            Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer,
+            GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
+            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = rowLevelError.Pointer, RowGateError = rowGateError.Pointer,
+            RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
+            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice, Levels = levels, Report = report, Paired = context.Loss.Selection >= 2 ? 1 : 0,
+        };
+        for (var m = 0; m < levels; m++)
+            parameters.LevelWeight[m] = context.Spec.Nested switch { Nesting.Budgets budgets => budgets.Weights[m], Nesting.Prefixes { Mean: true } => 1f / levels, _ => 1 };
+        context.Launch("decode", new(context.Rows, Block, SharedBytes(slice)), parameters);
+        SumColumns();
+    }
+
+    public void SumColumns()
+    {
+        var buffers = context.Buffers;
         context.Launch("column_sums", new(RowBlocks, Block), new ColumnSumsParams
         {
-            Residual = buffers.Residual.Pointer, X = buffers.X.Pointer, ResidualParts = ResidualParts.Pointer, XParts = xParts.Pointer,
-            Rows = context.Rows, Pitch = context.Pitch,
+            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0, Y = buffers.Y.Pointer,
+            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer, YParts = yParts.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
         });
     }
 
-    public void FinishSums(DeviceArray<int> overflows, DeviceArray<double> auxSums, DeviceArray<double> gradientNorm)
+    /// <summary>All sums of the step, from wherever they were left.</summary>
+    public void FinishSums(StepSumsParams given, bool dense)
     {
         var buffers = context.Buffers;
-        context.Launch("step_sums", new(1, Block, 64), new StepSumsParams
-        {
-            Scalars = buffers.Scalars.Pointer, RowError = buffers.RowError.Pointer, RowNorm = rowNorm.Pointer, RowActive = rowActive.Pointer, XParts = xParts.Pointer,
-            Overflows = overflows.Pointer, DeadCount = buffers.DeadCount.Pointer, AuxSums = auxSums.Pointer, GradientNorm = gradientNorm.Pointer, Sums = buffers.Sums.Pointer,
-            Rows = context.Rows, Pitch = context.Pitch, Blocks = RowBlocks,
-        });
+        given.Scalars = buffers.Scalars.Pointer;
+        (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) = (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
+        (given.RowLevelError, given.RowGateError, given.YParts) = (dense ? 0 : rowLevelError.Pointer, rowGateError.Pointer, yParts.Pointer);
+        (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
+        (given.Rows, given.Pitch, given.Blocks, given.Latents) = (context.Rows, context.OutPitch, RowBlocks, context.Latents);
+        (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);
+        context.Launch("step_sums", new(1, Block, 64), given);
     }
 }

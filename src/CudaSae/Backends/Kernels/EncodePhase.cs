@@ -1,4 +1,6 @@
 using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -13,6 +15,12 @@ sealed record EncodeTarget
 
     /// <summary>Whether values pass a ReLU.</summary>
     public bool Relu { get; init; } = true;
+
+    /// <summary>Whether |z| decides; values keep their signs.</summary>
+    public bool Magnitude { get; init; }
+
+    /// <summary>[1] scalars whose k says how many of the entries keep their value; empty for all.</summary>
+    public DeviceArray<StepScalars> Scalars { get; init; }
 
     /// <summary>[Columns] latent behind each column; empty when column f is latent f.</summary>
     public DeviceArray<int> ColumnRows { get; init; }
@@ -36,7 +44,7 @@ sealed class EncodePhase
     /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
     public const int MaxCapacity = 2048;
 
-    const int Tile = 128, TileSharedBytes = 65536, SelectSharedBytes = 64, SegmentLimit = 16;
+    const int Tile = 128, TileSharedBytes = 65536, SelectSharedBytes = 72, SegmentLimit = 16;
     const int ExactSharedBytes = TileSharedBytes + SelectSharedBytes + 3 * Tile * sizeof(int);
     const int FinalSharedBytes = SelectSharedBytes + 512 * sizeof(ulong), F32SharedBytes = 2 * 32 * 33 * sizeof(float);
 
@@ -52,7 +60,10 @@ sealed class EncodePhase
     /// <summary>The step's encoder: all latents, into Buffers.Index and Buffers.Value.</summary>
     public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
     {
-        Columns = context.Latents, Active = context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
+        // GroupMax's candidates are a chunk kept whole; this phase selects none of them.
+        Columns = context.Latents, Active = context.Spec.Selection is Selection.GroupMax ? 1 : context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
+        Relu = context.Spec.Selection is not Selection.AbsTopK, Magnitude = context.Spec.Selection is Selection.AbsTopK,
+        Scalars = context.Spec.Selection is Selection.TopK { InitialK: > 0 } ? context.Buffers.Scalars : default,
     }, capacity) { }
 
     /// <param name="target">Any set of columns of the same encoder.</param>
@@ -85,6 +96,10 @@ sealed class EncodePhase
     /// <summary>[1] rows of the last run that took the exact fallback.</summary>
     public DeviceArray<int> Overflows { get; }
 
+    /// <summary>[B, <see cref="CandidatePitch"/>] what <see cref="KeepWhole"/> leaves.</summary>
+    public DeviceArray<ulong> Candidates => candidates;
+    public int CandidatePitch => pitch;
+
     /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default against.</summary>
     public bool Reference { get; set; }
 
@@ -112,6 +127,13 @@ sealed class EncodePhase
     {
         if (Reference) RunReference();
         else RunChunks();
+    }
+
+    /// <summary>Columns [begin, end), at most <see cref="CandidatePitch"/>, kept whole: the key of column c of a row at c − begin.</summary>
+    public void KeepWhole(int begin, int end)
+    {
+        if (Reference) EncodeF32(begin, end, offset: 0);
+        else Encode(begin, end, dense: true);
     }
 
     void RunChunks()
@@ -151,7 +173,7 @@ sealed class EncodePhase
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
             Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
-            Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0,
+            Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0, Magnitude = Magnitude,
         });
     }
 
@@ -163,7 +185,7 @@ sealed class EncodePhase
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Redo = redo.Pointer, Overflows = Overflows.Pointer, Candidates = candidates.Pointer,
-            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active,
+            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active, Magnitude = Magnitude,
         });
     }
 
@@ -176,9 +198,11 @@ sealed class EncodePhase
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset, Magnitude = Magnitude,
         });
     }
+
+    int Magnitude => target.Magnitude ? 1 : 0;
 
     void SelectThreshold(int offset, int begin, int end, int room) =>
         context.Launch("select_threshold", new(context.Rows, Tile, SelectSharedBytes), new SelectThresholdParams
@@ -191,7 +215,7 @@ sealed class EncodePhase
         context.Launch("select_final", new(context.Rows, Tile, FinalSharedBytes), new SelectFinalParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
-            Redo = redo.Pointer, Overflows = Overflows.Pointer, Index = target.Index.Pointer, Value = target.Value.Pointer,
+            Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer, Index = target.Index.Pointer, Value = target.Value.Pointer,
             Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
             Relu = target.Relu ? 1 : 0, Again = again ? 1 : 0,
         });

@@ -26,6 +26,7 @@ public sealed unsafe partial class KernelBackend
         SetMatrix(parameters.WDec, Buffers.WDecHi, Buffers.WDecLo);
         SetVector(parameters.BEnc, Buffers.BEnc.Pointer);
         SetVector(parameters.BDec, Buffers.BDec.Pointer);
+        if (phases.Select.Batch is { } batch) SetVector([parameters.BatchThreshold], batch.Threshold.Pointer);
         if (Config.EmaDecay > 0)
         {
             SetFloats(parameters.WEnc, phases.Optimize.AverageEnc);
@@ -69,6 +70,15 @@ public sealed unsafe partial class KernelBackend
         GetMatrix(into.WDec, Buffers.WDecHi, Buffers.WDecLo);
         GetVector(Buffers.BEnc.Pointer, into.BEnc);
         GetVector(Buffers.BDec.Pointer, into.BDec);
+        GetBatchThreshold(into);
+    }
+
+    void GetBatchThreshold(SaeParameters into)
+    {
+        if (phases.Select.Batch is not { } batch) return;
+        var threshold = new float[1];
+        GetVector(batch.Threshold.Pointer, threshold);
+        into.BatchThreshold = threshold[0];
     }
 
     void GetMatrix(Matrix into, DeviceArray<ushort> hi, DeviceArray<short> lo)
@@ -100,6 +110,7 @@ public sealed unsafe partial class KernelBackend
         GetFloats(phases.Optimize.AverageDec, into.WDec);
         GetVector(phases.Optimize.AverageBEnc.Pointer, into.BEnc);
         GetVector(phases.Optimize.AverageBDec.Pointer, into.BDec);
+        GetBatchThreshold(into);
     }
 
     void GetFloats(DeviceArray<float> from, Matrix into)
@@ -118,6 +129,7 @@ public sealed unsafe partial class KernelBackend
         long n = Spec.Latents, ld = Buffers.Pitch;
         List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer), (new("w_dec_hi", "BF16", [n, ld]), Buffers.WDecHi.Pointer)];
         if (Split) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, ld]), Buffers.WDecLo.Pointer)]);
+        if (phases.Select.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
         list.AddRange([(new("b_enc", "F32", [n]), Buffers.BEnc.Pointer), (new("b_dec", "F32", [ld]), Buffers.BDec.Pointer),
             (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
         return list;

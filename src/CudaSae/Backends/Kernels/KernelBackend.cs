@@ -34,6 +34,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             Context = context;
             Prepare = new(context);
             Encode = new(context, encodeCapacity);
+            Select = new(context, Encode);
             Decode = new(context);
             Backward = new(context);
             Optimize = new(context, Backward, Decode);
@@ -44,6 +45,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         public KernelContext Context { get; }
         public PreparePhase Prepare { get; }
         public EncodePhase Encode { get; }
+        public SelectPhase Select { get; }
         public DecodePhase Decode { get; }
         public AuxPhase? Aux { get; }
         public BackwardPhase Backward { get; }
@@ -118,12 +120,17 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.Record(taken[slot], stream);
     }
 
-    public void EncodeSelect() => phases.Encode.Run();
+    public void EncodeSelect() => phases.Select.Run();
     public void DecodeLoss() => phases.Decode.Run();
     public void AuxLoss() => phases.Aux?.Run();
     public void Backward() => phases.Backward.Run();
     public void Optimize() => phases.Optimize.Run();
-    public void TrackLatents() => phases.Latents.Run();
+
+    public void TrackLatents()
+    {
+        phases.Latents.Run();
+        phases.Select.Batch?.MoveThreshold();
+    }
 
     public void EndStep()
     {

@@ -18,6 +18,32 @@ sealed class KernelContext
         this.device = device;
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
         Buffers = new(arena, spec, config, inputType.Bytes());
+        Loss = LossOf(spec);
+    }
+
+    /// <summary>The spec's selection and losses as kernels see them.</summary>
+    public LossParams Loss { get; }
+
+    static LossParams LossOf(SaeSpec spec)
+    {
+        var loss = new LossParams
+        {
+            Selection = spec.Selection switch { Selection.Relu => 1, Selection.JumpRelu => 2, Selection.Gated => 3, _ => 0 },
+            Penalty = spec.Penalty switch
+            {
+                SparsityPenalty.L1 => 1, SparsityPenalty.Tanh => 2, SparsityPenalty.Lp => 3, SparsityPenalty.L0 => 4, SparsityPenalty.TargetL0 => 5, _ => 0,
+            },
+            Weight = (int)(spec.Penalty?.Weight ?? PenaltyWeight.One),
+            Rescale = spec.Selection is Selection.Gated { Rescale: false } ? 0 : 1,
+            LiveGate = spec.Selection is Selection.Gated { LiveAuxDecoder: true } ? 1 : 0,
+            PreAct = spec.PreAct is null ? 0 : spec.PreAct.DeadOnly ? 2 : 1,
+            TanhScale = spec.Penalty is SparsityPenalty.Tanh tanh ? tanh.Scale : 0,
+            Target = spec.Penalty is SparsityPenalty.TargetL0 target ? target.Target : 0,
+        };
+        if (spec.Selection is Selection.JumpRelu jump)
+            (loss.Kernel, loss.Form, loss.InputGradient, loss.Adaptive, loss.Bandwidth, loss.Reach) = ((int)jump.Kernel, (int)jump.Form, jump.InputGradient ? 1 : 0,
+                jump.AdaptiveBandwidth ? 1 : 0, jump.Bandwidth, Cpu.LatentMath.Reach(jump.Kernel));
+        return loss;
     }
 
     public IDevice Device => device ?? throw new InvalidOperationException("this context only counts memory");
@@ -31,8 +57,17 @@ sealed class KernelContext
     public int Rows => Config.BatchRows;            // B
     public int Width => Spec.InputWidth;            // d
     public int Pitch => Buffers.Pitch;              // ld
+    public int OutPitch => Buffers.OutPitch;        // lo
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
+
+    /// <summary>Writes the widths of the decoder's sites, eight at most; returns how many there are.</summary>
+    public unsafe int Sites(int* widths)
+    {
+        var sites = Spec.Sites ?? [Spec.OutputWidth];
+        for (var s = 0; s < sites.Length; s++) widths[s] = sites[s];
+        return sites.Length;
+    }
 
     /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is work.</summary>
     public int Blocks(long items, int perBlock) => (int)Math.Clamp((items + perBlock - 1) / perBlock, 1, 2048);

@@ -8,11 +8,13 @@ sealed class PreparePhase(KernelContext context)
     public void Run(int slot)
     {
         var buffers = context.Buffers;
+        var spec = context.Spec;
         context.Launch("prepare", new(context.Rows, 256), new PrepareParams
         {
-            Raw = buffers.Raw[slot].Pointer, Scalars = buffers.Scalars.Pointer, BDec = buffers.BDec.Pointer,
-            X = buffers.X.Pointer, XCentered = buffers.XCentered.Pointer,
-            Rows = context.Rows, Width = context.Width, Pitch = context.Pitch, Type = (int)context.InputType,
+            Raw = buffers.Raw[slot].Pointer, Scalars = buffers.Scalars.Pointer, BDec = spec.PreEncoderBias ? buffers.BDec.Pointer : 0,
+            X = buffers.X.Pointer, XCentered = buffers.XCentered.Pointer, Y = spec.Transcoder is null ? 0 : buffers.Y.Pointer,
+            Rows = context.Rows, Width = context.Width, Pitch = context.Pitch, OutWidth = spec.Transcoder?.OutputWidth ?? 0, OutPitch = context.OutPitch,
+            Type = (int)context.InputType,
         });
     }
 }

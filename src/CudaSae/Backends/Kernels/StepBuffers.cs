@@ -4,73 +4,112 @@ using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Device memory that more than one phase touches. Pitch ld = d rounded up to 64 elements; padding is zero.
+/// <summary>Device memory that more than one phase touches. Pitches ld and lo = d and the output's width rounded up to 64 elements; padding is zero.
 /// Scratch of a single phase is taken in that phase's own file.</summary>
 sealed class StepBuffers
 {
     public StepBuffers(DeviceArena arena, SaeSpec spec, TrainConfig config, int inputElementBytes)
     {
-        long B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.Active;
-        Pitch = (spec.InputWidth + 63) & ~63;
-        long ld = Pitch;
-        Raw = [arena.Take<byte>("input slot 0", B * d * inputElementBytes), arena.Take<byte>("input slot 1", B * d * inputElementBytes)];
+        long B = config.BatchRows, n = spec.Latents, k = spec.Active;
+        (Pitch, OutPitch) = ((spec.InputWidth + 63) & ~63, (spec.OutputWidth + 63) & ~63);
+        long ld = Pitch, lo = OutPitch;
+        bool gated = spec.Selection is Selection.Gated, paired = gated || spec.Selection is Selection.JumpRelu;
+        Raw = [arena.Take<byte>("input slot 0", B * spec.RowWidth * inputElementBytes), arena.Take<byte>("input slot 1", B * spec.RowWidth * inputElementBytes)];
         X = arena.Take<float>("x", B * ld);
         XCentered = arena.Take<ushort>("x - b_dec, bf16", B * ld);
+        Y = spec.Transcoder is null ? X : arena.Take<float>("target", B * lo);
 
         WEncHi = arena.Take<ushort>("w_enc, upper half", n * ld);
-        WDecHi = arena.Take<ushort>("w_dec, upper half", n * ld);
+        WDecHi = arena.Take<ushort>("w_dec, upper half", n * lo);
         var split = config.Storage == WeightStorage.SplitFloat32;
         WEncLo = arena.Take<short>("w_enc, lower half", split ? n * ld : 0);
-        WDecLo = arena.Take<short>("w_dec, lower half", split ? n * ld : 0);
+        WDecLo = arena.Take<short>("w_dec, lower half", split ? n * lo : 0);
         BEnc = arena.Take<float>("b_enc", n);
-        BDec = arena.Take<float>("b_dec", ld);
+        BDec = arena.Take<float>("b_dec", lo);
+        Threshold = arena.Take<float>("threshold", spec.Selection is Selection.JumpRelu ? n : 0);
+        BMag = arena.Take<float>("b_mag", gated ? n : 0);
+        RMag = arena.Take<float>("r_mag", gated ? n : 0);
+        TieScale = arena.Take<float>("tie scale", spec.Tying == Tying.Scaled ? n : 0);
+        WSkip = arena.Take<float>("w_skip", spec.Transcoder is { Skip: true } ? spec.OutputWidth * ld : 0);
 
         Index = arena.Take<int>("code index", B * k);
         Value = arena.Take<float>("code value", B * k);
+        PreAct = arena.Take<float>("code pre-activation", spec.IsThresholded ? B * k : 0);
+        Level = arena.Take<byte>("code level", spec.Levels > 1 ? B * k : 0);
+        RowCount = arena.Take<int>("code entries", spec.IsThresholded ? B : 0);
         ValueGrad = arena.Take<float>("code value gradient", B * k);
-        Residual = arena.Take<float>("residual e, f32", B * ld);
-        ResidualBf16 = arena.Take<ushort>("residual e, bf16", B * ld);
+        GateGrad = arena.Take<float>("code gate gradient", gated ? B * k : 0);
+        Residual = arena.Take<float>("residual e, f32", B * lo);
+        ResidualBf16 = arena.Take<ushort>("residuals, bf16", spec.Levels * B * lo);
+        Weighted = arena.Take<float>("weighted residual, f32", spec.Nested is null ? 0 : B * lo);
+        GateResidual = arena.Take<float>("gate residual, f32", gated ? B * lo : 0);
+        GateResidualBf16 = arena.Take<ushort>("gate residual, bf16", gated ? B * lo : 0);
         RowError = arena.Take<float>("|e|^2 by row", B);
 
+        Latents = arena.Take<LatentScalars>("latent scalars", spec.IsThresholded || spec.Penalty is not null ? n : 0);
+        LatentGrads = arena.Take<EntryGradient>("latent gradients", Latents.Length);
+        InputSum = arena.Take<float>("sum of x - b_dec", spec.PreAct is null ? 0 : ld);
+        Firings = arena.Take<int>("firings", n);
         LastFired = arena.Take<int>("step of last firing", n);
         Dead = arena.Take<int>("dead latents, compacted", n);
         DeadCount = arena.Take<int>("dead count", 1);
-        AuxSlot = arena.Take<int>("latent to aux slot", n);
-        long window = spec.Aux?.Capacity(spec.Latents) ?? 0;
-        AuxRows = arena.Take<int>("aux window", window);
-        AuxCount = arena.Take<int>("aux window length", 1);
-        AuxEncGrad = arena.Take<float>("aux gradient of w_enc", window * ld);
-        AuxDecGrad = arena.Take<float>("aux gradient of w_dec", window * ld);
-        AuxBiasGrad = arena.Take<float>("aux gradient of b_enc", window);
+        AuxSlot = arena.Take<int>("latent to dead slot", n);
+        long window = WindowOf(spec);
+        AuxRows = arena.Take<int>("dead window", window);
+        AuxCount = arena.Take<int>("dead window length", 1);
+        AuxEncGrad = arena.Take<float>("dead gradient of w_enc", window * ld);
+        AuxDecGrad = arena.Take<float>("dead gradient of w_dec", window * lo);
+        AuxBiasGrad = arena.Take<float>("dead gradient of b_enc", window);
 
         Scalars = arena.Take<StepScalars>("step scalars", 1);
         Sums = arena.Take<StepSums>("step sums", 1);
     }
 
+    /// <summary>Dead latents that one step looks at.</summary>
+    public static int WindowOf(SaeSpec spec) => spec.Aux?.Capacity(spec.Latents) ?? (spec.Ghost is { } ghost ? Math.Min(spec.Latents, ghost.Window) : 0);
+
     public int Pitch { get; }                               // ld, elements
-    public DeviceArray<byte>[] Raw { get; }                 // [2][B, d] input's own type, dense
+    public int OutPitch { get; }                            // lo
+    public DeviceArray<byte>[] Raw { get; }                 // [2][B, row width] input's own type, dense
     public DeviceArray<float> X { get; }                    // [B, ld] scaled input
+    public DeviceArray<float> Y { get; }                    // [B, lo] scaled target; X unless transcoding
     public DeviceArray<ushort> XCentered { get; }           // [B, ld] bf16 of x − b_dec
     public DeviceArray<ushort> WEncHi { get; }              // [n, ld] bf16, the GEMM's operand
-    public DeviceArray<ushort> WDecHi { get; }              // [n, ld]
+    public DeviceArray<ushort> WDecHi { get; }              // [n, lo]
     public DeviceArray<short> WEncLo { get; }               // [n, ld], empty with bfloat16 storage
     public DeviceArray<short> WDecLo { get; }
     public DeviceArray<float> BEnc { get; }                 // [n]
-    public DeviceArray<float> BDec { get; }                 // [ld]
+    public DeviceArray<float> BDec { get; }                 // [lo]
+    public DeviceArray<float> Threshold { get; }            // [n] of JumpReLU
+    public DeviceArray<float> BMag { get; }                 // [n] of Gated
+    public DeviceArray<float> RMag { get; }                 // [n] of Gated
+    public DeviceArray<float> TieScale { get; }             // [n]
+    public DeviceArray<float> WSkip { get; }                // [D, ld]
     public DeviceArray<int> Index { get; }                  // [B, k] ascending in a row
     public DeviceArray<float> Value { get; }                // [B, k] 0 = did not fire
-    public DeviceArray<float> ValueGrad { get; }            // [B, k] ∂L/∂value, 0 where value is 0
-    public DeviceArray<float> Residual { get; }             // [B, ld] e = x̂ − x
-    public DeviceArray<ushort> ResidualBf16 { get; }        // [B, ld] what the backward gathers
+    public DeviceArray<float> PreAct { get; }               // [B, k] z of thresholded selections
+    public DeviceArray<byte> Level { get; }                 // [B, k] first nested reconstruction that holds the entry; empty without nesting
+    public DeviceArray<int> RowCount { get; }               // [B] entries of a row; empty where all have k
+    public DeviceArray<float> ValueGrad { get; }            // [B, k] ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
+    public DeviceArray<float> GateGrad { get; }             // [B, k]
+    public DeviceArray<float> Residual { get; }             // [B, lo] e = x̂ − y
+    public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] what the backward gathers
+    public DeviceArray<float> Weighted { get; }             // [B, lo] what b_dec learns from; empty where it is e
+    public DeviceArray<float> GateResidual { get; }         // [B, lo]
+    public DeviceArray<ushort> GateResidualBf16 { get; }
     public DeviceArray<float> RowError { get; }             // [B]
+    public DeviceArray<LatentScalars> Latents { get; }      // [n]; empty where a latent brings nothing but its rows
+    public DeviceArray<EntryGradient> LatentGrads { get; }  // [n]
+    public DeviceArray<float> InputSum { get; }             // [ld] with the pre-activation loss
+    public DeviceArray<int> Firings { get; }                // [n] of the dense path, and for whoever asks
     public DeviceArray<int> LastFired { get; }              // [n] step, 0 at start
     public DeviceArray<int> Dead { get; }                   // [DeadCount] ascending latents
     public DeviceArray<int> DeadCount { get; }              // [1]
     public DeviceArray<int> AuxSlot { get; }                // [n] position in AuxRows, −1 if not there
-    public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents that this step's AuxK looks at
+    public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents that this step looks at
     public DeviceArray<int> AuxCount { get; }               // [1]
-    public DeviceArray<float> AuxEncGrad { get; }           // [window, ld] ∂L_aux/∂WEnc of each slot; rows ≥ AuxCount undefined
-    public DeviceArray<float> AuxDecGrad { get; }           // [window, ld]
+    public DeviceArray<float> AuxEncGrad { get; }           // [window, ld] their gradients; rows ≥ AuxCount undefined
+    public DeviceArray<float> AuxDecGrad { get; }           // [window, lo]
     public DeviceArray<float> AuxBiasGrad { get; }          // [window]
     public DeviceArray<StepScalars> Scalars { get; }
     public DeviceArray<StepSums> Sums { get; }

@@ -1,0 +1,56 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>BatchTopK: of what each row kept, the B·k largest of the batch, or what exceeds the running threshold (kernels/batch.cu).</summary>
+sealed class BatchPhase
+{
+    const int Block = 256, PerBlock = 16 * Block, Bins = 2048, BitsPerPass = 11, KeyBits = 63;
+
+    readonly KernelContext context;
+    readonly EncodePhase encode;
+    readonly Selection.BatchTopK batch;
+    readonly DeviceArray<int> histogram, left;
+    readonly DeviceArray<ulong> bound;
+    readonly DeviceArray<uint> smallest;
+
+    public BatchPhase(KernelContext context, EncodePhase encode)
+    {
+        (this.context, this.encode, batch) = (context, encode, (Selection.BatchTopK)context.Spec.Selection);
+        histogram = context.Arena.Take<int>("batch histogram", Bins);
+        left = context.Arena.Take<int>("batch keys left", 1);
+        bound = context.Arena.Take<ulong>("batch bound", 1);
+        smallest = context.Arena.Take<uint>("batch smallest kept", 1);
+        Threshold = context.Arena.Take<float>("batch threshold", 1);
+    }
+
+    /// <summary>[1] the running threshold.</summary>
+    public DeviceArray<float> Threshold { get; }
+
+    /// <summary>Cuts Value down. Adds the rows whose room may have cut positive values off to the encoder's overflows.</summary>
+    public void Run()
+    {
+        var parameters = Parameters();
+        var blocks = context.Blocks((long)context.Rows * context.Active, PerBlock);
+        context.Launch("batch_start", new((context.Rows + 7) / 8, Block), parameters);
+        for (var top = KeyBits; top > 0; top = parameters.Shift)
+        {
+            parameters.Bits = Math.Min(BitsPerPass, top);
+            parameters.Shift = top - parameters.Bits;
+            context.Launch("batch_histogram", new(blocks, Block, Bins * sizeof(int)), parameters);
+            context.Launch("batch_pick", new(1, Block, Block / 32 * sizeof(int)), parameters);
+        }
+        context.Launch("batch_apply", new(blocks, Block), parameters);
+    }
+
+    /// <summary>Moves the running threshold toward this step's smallest value kept. Once a training step.</summary>
+    public void MoveThreshold() => context.Launch("batch_threshold", new(1, 32), Parameters());
+
+    BatchParams Parameters() => new()
+    {
+        Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Histogram = histogram.Pointer, Bound = bound.Pointer, Left = left.Pointer,
+        Smallest = smallest.Pointer, Threshold = Threshold.Pointer, Overflows = encode.Overflows.Pointer, Sums = context.Buffers.Sums.Pointer,
+        Rows = context.Rows, Active = context.Active, Want = checked(context.Rows * batch.K), Whole = context.Active == context.Latents ? 1 : 0, Decay = batch.ThresholdDecay,
+    };
+}

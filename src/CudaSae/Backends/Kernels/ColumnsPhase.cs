@@ -1,0 +1,47 @@
+using CudaSae.Devices;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>encode of thresholded selections on the sparse path (kernels/encode_columns.cu): z above each latent's own limit, then the code of each row.</summary>
+sealed unsafe class ColumnsPhase
+{
+    const int Tile = 128, TileSharedBytes = 65536;
+
+    readonly KernelContext context;
+    readonly DeviceArray<ulong> candidates;
+    readonly DeviceArray<int> count;
+
+    public ColumnsPhase(KernelContext context)
+    {
+        this.context = context;
+        candidates = context.Arena.Take<ulong>("encode candidates", (long)context.Rows * context.Active);
+        count = context.Arena.Take<int>("encode candidate counts", context.Rows);
+        Overflows = context.Arena.Take<int>("encode overflows", 1);
+    }
+
+    /// <summary>[1] rows of the last run that found no room.</summary>
+    public DeviceArray<int> Overflows { get; }
+
+    /// <summary>Waits, and says whether every row found room: otherwise the batch must take the dense path.</summary>
+    public bool Run()
+    {
+        var buffers = context.Buffers;
+        context.Device.Fill32(count.Pointer, 0, context.Rows, context.Stream);
+        context.Device.Fill32(Overflows.Pointer, 0, 1, context.Stream);
+        var blocks = checked((context.Rows + Tile - 1) / Tile * ((context.Latents + Tile - 1) / Tile));
+        context.Launch("encode_columns", new(blocks, Tile, TileSharedBytes), new EncodeColumnsParams
+        {
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer, Latents = buffers.Latents.Pointer,
+            Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Depth = context.Pitch, Columns = context.Latents, Capacity = context.Active,
+        });
+        context.Launch("collect", new(context.Rows, Tile, context.Active * sizeof(ulong)), new CollectParams
+        {
+            Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,
+            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Active = context.Active,
+        });
+        int overflows;
+        context.Device.CopyToHost(&overflows, Overflows.Pointer, sizeof(int), context.Stream);
+        context.Device.Synchronize(context.Stream);
+        return overflows == 0;
+    }
+}

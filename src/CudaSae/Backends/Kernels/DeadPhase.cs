@@ -1,0 +1,126 @@
+using CudaSae.Devices;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/aux.cu, product.cu); AuxK's selection by the encoder's own kernels on the
+/// window's rows.</summary>
+sealed class DeadPhase
+{
+    const int Block = 256;
+
+    readonly KernelContext context;
+    readonly DecodePhase decode;
+    readonly LatentsPhase latents;
+    readonly EncodePhase? encode;
+    readonly DeviceArray<int> index;
+    readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
+    readonly int window, active;
+
+    /// <param name="main">The step's encoder, whose scratch may be borrowed.</param>
+    public DeadPhase(KernelContext context, EncodePhase? main, DecodePhase decode, LatentsPhase latents)
+    {
+        (this.context, this.decode, this.latents) = (context, decode, latents);
+        var (arena, aux, buffers) = (context.Arena, context.Spec.Aux, context.Buffers);
+        window = StepBuffers.WindowOf(context.Spec);
+        active = Math.Min(aux?.K ?? 0, window);
+        long rows = context.Rows;
+        index = arena.Take<int>("dead code index", rows * active);
+        value = arena.Take<float>("dead code value", rows * active);
+        code = arena.Take<float>("dead code", rows * window);
+        codeGrad = arena.Take<float>("dead code gradient", rows * window);
+        residual = arena.Take<float>("dead residual", rows * context.OutPitch);
+        rowError = arena.Take<float>("dead error by row", rows);
+        scale = arena.Take<float>("dead scale", 1);
+        Sums = arena.Take<double>("dead sums", 2);
+        if (aux is not null) encode = new(context, new()
+        {
+            Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows, ColumnCount = buffers.AuxCount, Index = index, Value = value,
+        }, lender: main);
+    }
+
+    /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖² of AuxK; the ghost loss.</summary>
+    public DeviceArray<double> Sums { get; }
+
+    bool Ghost => encode is null;
+
+    public void Run()
+    {
+        var parameters = Parameters();
+        int B = context.Rows;
+        if (encode is not null)
+        {
+            encode.Run();
+            context.Launch("aux_scatter", new(B, Block), parameters);
+        }
+        else MakeGhosts(parameters);
+        Reconstruct(add: !Ghost);
+        if (Ghost)
+        {
+            context.Launch("ghost_scale", new(B, Block, 64), parameters);
+            context.Launch("ghost_sums", new(1, Block, 64), parameters);
+        }
+        else
+        {
+            context.Launch("aux_row_error", new(B, Block, 64), parameters);
+            context.Launch("aux_scale", new(1, Block, 64), parameters);
+        }
+        Gradients();
+        context.Launch("aux_bias", new((window + Block - 1) / Block, Block), parameters);
+    }
+
+    /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code = e^z.</summary>
+    void MakeGhosts(in AuxParams parameters)
+    {
+        var (buffers, ld) = (context.Buffers, context.Pitch);
+        latents.FindDead(early: true);
+        context.Product(context.Rows, window, ld, new()
+        {
+            A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1, BGather = 2, BRows = buffers.AuxRows.Pointer,
+            NCount = buffers.AuxCount.Pointer, C = code.Pointer, CPitch = window,
+        });
+        context.Launch("ghost_code", new(context.Rows, Block), parameters);
+    }
+
+    /// <summary>r = c WDec (+ e).</summary>
+    void Reconstruct(bool add)
+    {
+        var (buffers, lo) = (context.Buffers, context.OutPitch);
+        context.Product(context.Rows, lo, window, new()
+        {
+            A = code.Pointer, AM = window, AK = 1, B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1, BGather = 1, BRows = buffers.AuxRows.Pointer,
+            KCount = buffers.AuxCount.Pointer, Add = add ? buffers.Residual.Pointer : 0, C = residual.Pointer, CPitch = lo,
+        });
+    }
+
+    void Gradients()
+    {
+        var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
+        context.Product(B, window, lo, new()            // ∂z = r WDecᵀ where c is not 0, times c for ghosts, the common scale left out
+        {
+            A = residual.Pointer, AM = lo, AK = 1, B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = 2, BRows = buffers.AuxRows.Pointer,
+            NCount = buffers.AuxCount.Pointer, Mask = code.Pointer, MaskFactor = Ghost ? 1 : 0, C = codeGrad.Pointer, CPitch = window,
+        });
+        context.Product(window, lo, B, new()            // ∂WDec = scale cᵀ r
+        {
+            A = code.Pointer, AM = 1, AK = window, B = residual.Pointer, BK = lo, BN = 1, MCount = buffers.AuxCount.Pointer,
+            Scale = scale.Pointer, C = buffers.AuxDecGrad.Pointer, CPitch = lo,
+        });
+        context.Product(window, ld, B, new()            // ∂WEnc = scale ∂zᵀ (x − b_dec)
+        {
+            A = codeGrad.Pointer, AM = 1, AK = window, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1, MCount = buffers.AuxCount.Pointer,
+            Scale = scale.Pointer, C = buffers.AuxEncGrad.Pointer, CPitch = ld,
+        });
+    }
+
+    AuxParams Parameters()
+    {
+        var buffers = context.Buffers;
+        return new()
+        {
+            Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer, Residual = residual.Pointer, Error = buffers.Residual.Pointer,
+            RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer, BEnc = buffers.BEnc.Pointer, AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
+            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer,
+            BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch, RowBlocks = decode.RowBlocks, Active = active, Window = window,
+        };
+    }
+}

@@ -1,0 +1,48 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>What latents bring to a step besides their rows (kernels/latent_scalars.cu), formed before encoding.</summary>
+sealed unsafe class LatentScalarsPhase
+{
+    const int Block = 256, SpreadRows = 48;
+
+    readonly KernelContext context;
+    readonly DeviceArray<float> spreadZ;
+
+    public LatentScalarsPhase(KernelContext context)
+    {
+        this.context = context;
+        var adaptive = context.Spec.Selection is Selection.JumpRelu { AdaptiveBandwidth: true };
+        long n = adaptive ? context.Latents : 0;
+        spreadZ = context.Arena.Take<float>("spread sample", n * SpreadRows);
+        SpreadMean = context.Arena.Take<float>("spread, mean", n);
+        SpreadSquare = context.Arena.Take<float>("spread, mean square", n);
+    }
+
+    public DeviceArray<float> SpreadMean { get; }
+    public DeviceArray<float> SpreadSquare { get; }
+
+    public void Run()
+    {
+        var (buffers, n, ld) = (context.Buffers, context.Latents, context.Pitch);
+        var rows = Math.Min(context.Rows, SpreadRows);
+        var parameters = new LatentScalarsParams
+        {
+            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, BEnc = buffers.BEnc.Pointer,
+            Threshold = buffers.Threshold.Pointer, BMag = buffers.BMag.Pointer, RMag = buffers.RMag.Pointer, LastFired = buffers.LastFired.Pointer,
+            SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadSquare = SpreadSquare.Pointer, Latents = buffers.Latents.Pointer,
+            Count = n, Pitch = context.OutPitch, SpreadRows = rows,
+        };
+        parameters.Sites = context.Sites(parameters.SiteWidth);
+        if (spreadZ.Length > 0)
+        {
+            context.Product(rows, n, ld, new() { A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1, C = spreadZ.Pointer, CPitch = n });
+            context.Launch("latent_spread", new(context.Blocks(n, Block), Block), parameters);
+        }
+        context.Launch("latent_scalars", new(context.Blocks(n, Block / 32), Block), parameters);
+        if (buffers.InputSum.Length > 0)
+            context.Launch("input_sum", new(context.Blocks(ld, Block), Block), new InputSumParams { XCentered = buffers.XCentered.Pointer, InputSum = buffers.InputSum.Pointer, Rows = context.Rows, Pitch = ld });
+    }
+}

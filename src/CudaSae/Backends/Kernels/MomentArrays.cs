@@ -1,0 +1,80 @@
+using CudaSae.Devices;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>The two moments of a matrix [rows, width] on the device, in the format that the run asks for.</summary>
+sealed class MomentArrays
+{
+    readonly TrainConfig config;
+    readonly string name;
+    readonly long rows, width;
+    readonly DeviceArray<byte> m, v;
+    readonly DeviceArray<float> mScale, vScale;
+    readonly ulong id;
+
+    public MomentArrays(KernelContext context, string name, long rows, long width)
+    {
+        (config, this.name, this.rows, this.width) = (context.Config, name, rows, width);
+        foreach (var c in name) id = id * 31 + c;
+        var bytes = config.Moments switch { MomentStorage.Float32 => 4, MomentStorage.BFloat16 => 2, _ => 1 };
+        var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
+        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam ? rows * width : 0;
+        m = context.Arena.Take<byte>($"moment m, {name}", first * bytes);
+        v = context.Arena.Take<byte>($"moment v, {name}", second * bytes);
+        var scaled = config.Moments == MomentStorage.Int8;
+        mScale = context.Arena.Take<float>($"moment m, {name}, scales", scaled && first > 0 ? rows : 0);
+        vScale = context.Arena.Take<float>($"moment v, {name}, scales", scaled && second > 0 ? rows : 0);
+    }
+
+    public MomentsParams Parameters => new() { M = m.Pointer, V = v.Pointer, MScale = mScale.Pointer, VScale = vScale.Pointer, Id = id, Storage = (int)config.Moments };
+
+    public IEnumerable<(StateArray Array, ulong Pointer)> State
+    {
+        get
+        {
+            var type = config.Moments switch { MomentStorage.Float32 => "F32", MomentStorage.BFloat16 => "BF16", _ => "U8" };
+            foreach (var (suffix, array) in new[] { ("m", m), ("v", v) })
+                if (array.Length > 0) yield return (new($"adam_{suffix}_{name}", type, [rows, width]), array.Pointer);
+            foreach (var (suffix, array) in new[] { ("m_scale", mScale), ("v_scale", vScale) })
+                if (array.Length > 0) yield return (new($"adam_{suffix}_{name}", "F32", [rows]), array.Pointer);
+        }
+    }
+}
+
+/// <summary>One number a latent: weights, moments, average.</summary>
+sealed class LatentArrays
+{
+    readonly DeviceArray<float> weights, m, v;
+    readonly string name;
+    readonly bool moves;
+
+    /// <param name="weights">Empty where the spec has no use for it.</param>
+    public LatentArrays(KernelContext context, string name, DeviceArray<float> weights)
+    {
+        (this.name, this.weights) = (name, weights);
+        moves = context.Config.Optimizer != OptimizerKind.Sgd;
+        m = context.Arena.Take<float>($"moment m, {name}", weights.Length);
+        v = context.Arena.Take<float>($"moment v, {name}", weights.Length);
+        Average = context.Arena.Take<float>($"average of {name}", context.Config.EmaDecay > 0 ? weights.Length : 0);
+    }
+
+    public DeviceArray<float> Weights => weights;
+    public DeviceArray<float> Average { get; }
+    public DeviceArray<float> M => m;
+    public DeviceArray<float> V => v;
+
+    public LatentVectorParams Parameters => new() { Weights = weights.Pointer, M = m.Pointer, V = v.Pointer, Average = Average.Pointer };
+
+    public IEnumerable<(StateArray Array, ulong Pointer)> State
+    {
+        get
+        {
+            if (weights.Length == 0) yield break;
+            yield return (new(name, "F32", [weights.Length]), weights.Pointer);
+            if (moves) yield return (new($"adam_m_{name}", "F32", [m.Length]), m.Pointer);
+            if (moves) yield return (new($"adam_v_{name}", "F32", [v.Length]), v.Pointer);
+            if (Average.Length > 0) yield return (new($"ema_{name}", "F32", [Average.Length]), Average.Pointer);
+        }
+    }
+}
