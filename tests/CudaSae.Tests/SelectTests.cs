@@ -123,6 +123,27 @@ public class SelectTests
     }
 
     [Theory]
+    [InlineData(300)]
+    [InlineData(80)]
+    public void AbsTopKPrefersThePositiveOfEqualOnes(int n)
+    {
+        const int k = 7;
+        using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 3);
+        for (var f = 0; f < n; f++)
+        {
+            problem.Parameters.WEnc[f].Clear();
+            problem.Parameters.BEnc[f] = f < n - 10 ? -1 : 1;       // in the last chunk of columns
+        }
+        var expected = Enumerable.Range(n - 10, k).Select(f => (f, 1.0)).ToArray();
+        foreach (var target in Targets.Names)
+        {
+            if (n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;     // as above
+            using var backend = problem.Start(target, default);
+            AssertCode(target, [expected, expected, expected], problem.Code(backend));
+        }
+    }
+
+    [Theory]
     [InlineData(12)]
     [InlineData(9)]
     [InlineData(4)]
