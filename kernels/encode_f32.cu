@@ -9,7 +9,7 @@ struct EncodeF32Shared {
 };
 
 // encode_f32 — columns [begin, end), all kept
-//   in    x [B, ld] f32, b_dec [ld] f32, w_enc_hi and w_enc_lo [., ld] (joined to f32), b_enc f32
+//   in    x [B, ld] f32, b_dec [ld] f32 or null, w_enc_hi and w_enc_lo [., ld] (joined to f32), b_enc f32
 //   out   candidates [B, pitch] at offset + c - begin; *overflows = 0
 //   launch grid (ceil((end - begin) / 32), ceil(B / 32)), block 256, shared sizeof(EncodeF32Shared) = 8448
 //   needs ld % 32 == 0, offset + end - begin <= pitch
@@ -25,7 +25,7 @@ SAE_KERNEL(encode_f32, EncodeF32Params, 256) {
     for (int k = 0; k < p.depth; k += F32_TILE) {
         for (int i = warp; i < F32_TILE; i += 8) {
             int row = row_begin + i, column = begin + i;
-            s.x[i][lane] = row < p.rows ? p.x[int64_t(row) * p.depth + k + lane] - p.b_dec[k + lane] : 0.0f;
+            s.x[i][lane] = row < p.rows ? p.x[int64_t(row) * p.depth + k + lane] - (p.b_dec ? p.b_dec[k + lane] : 0.0f) : 0.0f;
             float weight = 0;
             if (column < end) {
                 int64_t at = int64_t(p.column_rows ? p.column_rows[column] : column) * p.depth + k + lane;

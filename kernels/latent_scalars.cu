@@ -58,7 +58,7 @@ SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
             l.epsilon = p.loss.bandwidth;
             if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_square[f] - p.spread_mean[f] * p.spread_mean[f]));
             l.low = l.theta - p.loss.reach * l.epsilon;
-            bool applies = p.loss.pre_act == 1 || p.loss.pre_act == 2 && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps;
+            bool applies = p.loss.pre_act == 1 || (p.loss.pre_act == 2 && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);
             if (applies) l.pre_act = s.pre_act;
         }
         if (threadIdx.x % 32 == 0) p.latents[f] = l;

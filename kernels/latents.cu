@@ -25,7 +25,7 @@ SAE_KERNEL(latents_dense, LatentsParams, 256) {
 SAE_KERNEL(latents_flag, LatentsParams, 256) {
     const auto& s = *p.scalars;
     for (int f = blockIdx.x * blockDim.x + threadIdx.x; f < p.latents; f += gridDim.x * blockDim.x)
-        p.flag[f] = p.early && s.all_dead || s.step - p.early - uint32_t(p.last_fired[f]) >= s.dead_after_steps;
+        p.flag[f] = (p.early && s.all_dead) || s.step - p.early - uint32_t(p.last_fired[f]) >= s.dead_after_steps;
 }
 
 // latents_window     all dead latents, or the part that the step's number turns to                  grid any, block 256

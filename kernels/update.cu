@@ -3,7 +3,7 @@
 #include "moments.cuh"
 
 constexpr int UPDATE_PART = 256;    // entries of a part: index.cu's LONG_RUN
-constexpr int NORM_FREE = 0, NORM_UNIT = 1, NORM_AT_MOST_ONE = 2;
+constexpr int NORM_UNIT = 1, NORM_AT_MOST_ONE = 2;
 constexpr int TIED_SCALED = 2;
 
 // Training.Trainable
@@ -204,7 +204,7 @@ __device__ __forceinline__ void apply(const UpdateParams& p, size_t f, bool touc
     if (s.trainable & LEARNS_DECODER) {
         step_row(p, p.m_dec, f, p.out_pitch, p.w_dec_hi, p.w_dec_lo, sh.dec, factor, idle, sh);
         float norm = 0, shrink = 1;
-        if (p.decoder_norm == NORM_AT_MOST_ONE || p.decoder_norm == NORM_UNIT && (touched || s.beta1 > 0)) {
+        if (p.decoder_norm == NORM_AT_MOST_ONE || (p.decoder_norm == NORM_UNIT && (touched || s.beta1 > 0))) {
             for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) norm += sh.dec[c] * sh.dec[c];
             norm = block_sum(norm, sh.scratch);
             if (norm > (p.decoder_norm == NORM_AT_MOST_ONE ? 1 : 0)) shrink = 1 / sqrtf(norm);
@@ -292,7 +292,7 @@ SAE_KERNEL(update, UpdateParams, 256) {
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) sh.sum[c] = 0;
     for (int f = p.first + blockIdx.x; f < p.first + p.count; f += gridDim.x) {
         UpdateLatent u{p.dense_enc ? 0 : uint32_t(p.start[f]), p.dense_enc ? 0 : uint32_t(p.start[f + 1]), p.aux_slot ? p.aux_slot[f] : -1, false};
-        u.touched = p.dense_enc || u.last > u.first || u.slot >= 0 || p.sums && p.sums[f].base != 0;
+        u.touched = p.dense_enc || u.last > u.first || u.slot >= 0 || (p.sums && p.sums[f].base != 0);
         if (!u.touched && (p.last_touched || p.measure)) continue;
         __syncthreads();
         EntryGradient g = {};
@@ -305,7 +305,7 @@ SAE_KERNEL(update, UpdateParams, 256) {
             for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) sh.dec[c] = 0;
             for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) sh.enc[c] = 0;
         }
-        if (p.measure || p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0) continue;
+        if (p.measure || (p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0)) continue;
         __syncthreads();
         apply(p, f, u.touched, g, tie, factor, sh);
     }

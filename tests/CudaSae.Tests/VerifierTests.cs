@@ -11,7 +11,8 @@ public class VerifierTests
     {
         var data = new TheoryData<string, string>();
         foreach (var target in Targets.Names)
-            foreach (var c in VerifyCase.All) data.Add(target, c.Name);
+            foreach (var c in VerifyCase.All)
+                if (c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates"))) data.Add(target, c.Name);
         return data;
     }
 

@@ -54,9 +54,7 @@ public sealed partial class Reference
                 KeepLargest(b, z, top.InitialK > 0 ? (int)scalars.K : spec.Active);
                 break;
             case Selection.AbsTopK abs:
-                var magnitudes = new double[n];
-                for (var f = 0; f < n; f++) magnitudes[f] = Math.Abs(z[f]);
-                foreach (var f in Choose(b, magnitudes, abs.K)) Keep(b, f, z[f]);
+                foreach (var f in LargestMagnitudes(b, abs.K)) Keep(b, f, PreActs[b * n + f]);
                 break;
             case Selection.GroupMax groups:
                 var size = n / groups.K;
@@ -92,6 +90,10 @@ public sealed partial class Reference
             while (rank >= budgets.Ks[level[b * n + f]]) level[b * n + f]++;
         }
     }
+
+    /// <summary>By |z|, then the positive, then the lower index.</summary>
+    int[] LargestMagnitudes(int b, int k) => Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])]
+        : [.. Enumerable.Range(0, n).OrderByDescending(f => double.IsNaN(PreActs[b * n + f]) ? -1 : Math.Abs(PreActs[b * n + f])).ThenByDescending(f => PreActs[b * n + f] > 0).ThenBy(f => f).Take(k).Order()];
 
     int[] Choose(int b, ReadOnlySpan<double> keys, int k) =>
         Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])] : Largest(keys, k);

@@ -46,6 +46,9 @@ public sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig C
         new("aux without relu", Unit with { Aux = new(8, 0.5f, 16, Relu: false) }, Adam),
     ];
 
+    /// <summary>Whether a target that differs from another in its top-k encoder alone has anything new to show.</summary>
+    public bool UsesTopKEncoder => !Spec.IsThresholded;
+
     internal SmallProblem Problem() => new(Spec, Rows, Config);
 
     public override string ToString() => Name;

@@ -135,7 +135,8 @@ public sealed unsafe partial class CpuBackend
     {
         var least = KeepLargest(row, candidateCount[b], kNow, selectScratch + (long)worker * Math.Max(capacity, WindowCapacity));
         candidateCount[b] = kNow;
-        rowLimit[b] = ValueOf(least);
+        // Of equal magnitudes the positive is larger, so where the least is negative a later equal one may still belong.
+        rowLimit[b] = byMagnitude && ((uint)least & Negative) == 0 ? MathF.BitDecrement(ValueOf(least)) : ValueOf(least);
     }
 
     /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>

@@ -34,7 +34,7 @@ sealed class BackwardPhase
         var parameters = new IndexParams
         {
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Count = scan.Input.Pointer, Start = Start.Pointer, Cursor = cursor.Pointer,
-            Unsorted = unsorted.Pointer, Entry = Entry.Pointer, RowCount = context.Loss.Selection >= 2 ? buffers.RowCount.Pointer : 0, Rows = context.Rows, Active = context.Active, Latents = context.Latents,
+            Unsorted = unsorted.Pointer, Entry = Entry.Pointer, RowCount = buffers.RowCount.Pointer, Rows = context.Rows, Active = context.Active, Latents = context.Latents,
         };
         var byEntry = context.Blocks((long)context.Rows * context.Active, Block);
         var byLatent = context.Blocks(context.Latents, Block);

@@ -11,6 +11,7 @@ public sealed unsafe partial class KernelBackend
 
     public DenseCheck CheckAgainstDense()
     {
+        DenseCheck.RequirePlainTopK(Spec);
         int B = Config.BatchRows, n = Spec.Latents, k = Spec.Active, ld = Buffers.Pitch;
         var code = new SparseCode(B, k);
         ReadCode(code);
@@ -40,7 +41,7 @@ public sealed unsafe partial class KernelBackend
     }
 
     /// <summary>Sums in another order; bfloat16's rounding of the operands too, where the encoder ran in float32 and the product did not.</summary>
-    double Tolerance => phases.Encode.Reference ? Math.Pow(2, -8) : 8 * Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24);
+    double Tolerance => phases.Encode!.Reference ? Math.Pow(2, -8) : 8 * Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24);
 
     struct RowCheck
     {

@@ -194,7 +194,7 @@ sealed class EncodePhase
         var buffers = context.Buffers;
         context.Launch("encode_f32", new((end - begin + 31) / 32, 256, F32SharedBytes, (context.Rows + 31) / 32), new EncodeF32Params
         {
-            X = buffers.X.Pointer, BDec = buffers.BDec.Pointer, WEncHi = buffers.WEncHi.Pointer,
+            X = buffers.X.Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer : 0, WEncHi = buffers.WEncHi.Pointer,
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Candidates = candidates.Pointer, Overflows = Overflows.Pointer,

@@ -22,19 +22,37 @@ public sealed unsafe partial class KernelBackend
         device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, stream);
         var none = double.NaN;
         device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), stream);
-        SetMatrix(parameters.WEnc, Buffers.WEncHi, Buffers.WEncLo);
-        SetMatrix(parameters.WDec, Buffers.WDecHi, Buffers.WDecLo);
-        SetVector(parameters.BEnc, Buffers.BEnc.Pointer);
+        if (Spec.Tying != Tying.Untied) TieEncoder(parameters);
+        SetMatrix(parameters.WEnc, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
+        SetMatrix(parameters.WDec, Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
+        if (parameters.WSkip.Rows > 0) SetFloats(parameters.WSkip, Buffers.WSkip, Buffers.Pitch);
+        foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Weights.Pointer);
         SetVector(parameters.BDec, Buffers.BDec.Pointer);
-        if (phases.Select.Batch is { } batch) SetVector([parameters.BatchThreshold], batch.Threshold.Pointer);
+        if (phases.Select?.Batch is { } batch) SetVector([parameters.BatchThreshold], batch.Threshold.Pointer);
         if (Config.EmaDecay > 0)
         {
-            SetFloats(parameters.WEnc, phases.Optimize.AverageEnc);
-            SetFloats(parameters.WDec, phases.Optimize.AverageDec);
-            SetVector(parameters.BEnc, phases.Optimize.AverageBEnc.Pointer);
+            SetFloats(parameters.WEnc, phases.Optimize.AverageEnc, Buffers.Pitch);
+            SetFloats(parameters.WDec, phases.Optimize.AverageDec, Buffers.OutPitch);
+            foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Average.Pointer);
             SetVector(parameters.BDec, phases.Optimize.AverageBDec.Pointer);
         }
         device.Synchronize(stream);
+    }
+
+    /// <summary>Numbers of latents as the optimizer moves them, with where they lie.</summary>
+    IEnumerable<(float[] Numbers, LatentArrays Array)> Vectors(SaeParameters p)
+    {
+        var optimize = phases.Optimize;
+        var threshold = LogThreshold ? Array.ConvertAll(p.Threshold, MathF.Log) : p.Threshold;
+        return new[] { (p.BEnc, optimize.BEnc), (threshold, optimize.Threshold), (p.BMag, optimize.BMag), (p.RMag, optimize.RMag), (p.Scale, optimize.TieScale) }.Where(v => v.Item1.Length > 0);
+    }
+
+    bool LogThreshold => Spec.Selection is Selection.JumpRelu { Form: not ThresholdForm.Direct };
+
+    static void TieEncoder(SaeParameters p)
+    {
+        for (var f = 0L; f < p.WEnc.Rows; f++)
+            for (var i = 0; i < p.WEnc.Columns; i++) p.WEnc[f][i] = (p.Scale.Length > 0 ? p.Scale[f] : 1) * p.WDec[f][i];
     }
 
     void SetVector(float[] from, ulong to)
@@ -42,9 +60,8 @@ public sealed unsafe partial class KernelBackend
         fixed (float* p = from) device.CopyToDevice(to, p, 4L * from.Length, stream);
     }
 
-    void SetMatrix(Matrix from, DeviceArray<ushort> hi, DeviceArray<short> lo)
+    void SetMatrix(Matrix from, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
     {
-        var ld = Buffers.Pitch;
         var (upper, lower) = (new ushort[BandRows * ld], new short[BandRows * ld]);
         for (long first = 0; first < from.Rows; first += BandRows)
         {
@@ -57,33 +74,75 @@ public sealed unsafe partial class KernelBackend
         }
     }
 
-    void SetFloats(Matrix from, DeviceArray<float> to)
+    void SetFloats(Matrix from, DeviceArray<float> to, int ld)
     {
-        var ld = Buffers.Pitch;
         for (long r = 0; r < from.Rows; r++)
             fixed (float* p = from[r]) device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), p, 4L * from.Columns, stream);
     }
 
     public void GetParameters(SaeParameters into)
     {
-        GetMatrix(into.WEnc, Buffers.WEncHi, Buffers.WEncLo);
-        GetMatrix(into.WDec, Buffers.WDecHi, Buffers.WDecLo);
-        GetVector(Buffers.BEnc.Pointer, into.BEnc);
+        GetMatrix(into.WEnc, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
+        GetMatrix(into.WDec, Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
+        GetVectors(into, average: false);
         GetVector(Buffers.BDec.Pointer, into.BDec);
-        GetBatchThreshold(into);
     }
 
-    void GetBatchThreshold(SaeParameters into)
+    void GetVectors(SaeParameters into, bool average)
     {
-        if (phases.Select.Batch is not { } batch) return;
+        if (into.WSkip.Rows > 0) GetFloats(Buffers.WSkip, into.WSkip, Buffers.Pitch);
+        foreach (var (numbers, array) in Vectors(into))
+        {
+            GetVector((average ? array.Average : array.Weights).Pointer, numbers);
+            if (array == phases.Optimize.Threshold)
+                for (var f = 0; f < numbers.Length; f++) into.Threshold[f] = LogThreshold ? MathF.Exp(numbers[f]) : numbers[f];
+        }
+        if (phases.Select?.Batch is not { } batch) return;
         var threshold = new float[1];
         GetVector(batch.Threshold.Pointer, threshold);
         into.BatchThreshold = threshold[0];
     }
 
-    void GetMatrix(Matrix into, DeviceArray<ushort> hi, DeviceArray<short> lo)
+    /// <summary>Gives latents new rows and empty moments, as if they had just fired.</summary>
+    public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step)
     {
-        var ld = Buffers.Pitch;
+        var zero = new byte[4L * Math.Max(Buffers.Pitch, Buffers.OutPitch)];
+        for (var i = 0; i < which.Length; i++)
+        {
+            var f = which[i];
+            SetRow(rows.WEnc[i], Buffers.WEncHi, Buffers.WEncLo, f, Buffers.Pitch);
+            SetRow(rows.WDec[i], Buffers.WDecHi, Buffers.WDecLo, f, Buffers.OutPitch);
+            foreach (var (array, pointer) in Arrays)
+            {
+                if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents || array.Name.EndsWith("skip", StringComparison.Ordinal) || array.Name.EndsWith("b_dec", StringComparison.Ordinal)) continue;
+                var bytes = array.Bytes / Spec.Latents;
+                fixed (byte* p = zero) device.CopyToDevice(pointer + (ulong)(f * bytes), p, bytes, stream);
+            }
+            SetOne(Buffers.BEnc.Pointer, f, rows.BEnc[i]);
+            if (rows.BMag.Length > 0) SetOne(Buffers.BMag.Pointer, f, rows.BMag[i]);
+            if (rows.BMag.Length > 0) SetOne(Buffers.RMag.Pointer, f, 0);
+            var fired = (int)step;
+            device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), stream);
+            device.Synchronize(stream);     // before the host's copies go
+        }
+        phases.Latents.FindDead(early: false);
+        device.Synchronize(stream);
+
+        void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), stream);
+    }
+
+    void SetRow(ReadOnlySpan<float> row, DeviceArray<ushort> hi, DeviceArray<short> lo, long f, int pitch)
+    {
+        var (upper, lower) = (new ushort[pitch], new short[pitch]);
+        for (var i = 0; i < row.Length; i++) (upper[i], lower[i]) = SplitFloat.Cut(row[i], Split);
+        fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, stream);
+        if (Split)
+            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, stream);
+        device.Synchronize(stream);
+    }
+
+    void GetMatrix(Matrix into, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
+    {
         var (upper, lower) = (new ushort[BandRows * ld], new short[BandRows * ld]);
         for (long first = 0; first < into.Rows; first += BandRows)
         {
@@ -106,17 +165,16 @@ public sealed unsafe partial class KernelBackend
     public void GetAverage(SaeParameters into)
     {
         if (Config.EmaDecay <= 0) throw new SaeException("no average of the weights was kept: EmaDecay is 0");
-        GetFloats(phases.Optimize.AverageEnc, into.WEnc);
-        GetFloats(phases.Optimize.AverageDec, into.WDec);
-        GetVector(phases.Optimize.AverageBEnc.Pointer, into.BEnc);
+        GetFloats(phases.Optimize.AverageEnc, into.WEnc, Buffers.Pitch);
+        GetFloats(phases.Optimize.AverageDec, into.WDec, Buffers.OutPitch);
+        GetVectors(into, average: true);
         GetVector(phases.Optimize.AverageBDec.Pointer, into.BDec);
-        GetBatchThreshold(into);
     }
 
-    void GetFloats(DeviceArray<float> from, Matrix into)
+    void GetFloats(DeviceArray<float> from, Matrix into, int ld)
     {
         for (long r = 0; r < into.Rows; r++)
-            fixed (float* p = into[r]) device.CopyToHost(p, from.Pointer + (ulong)(4 * r * Buffers.Pitch), 4L * into.Columns, stream);
+            fixed (float* p = into[r]) device.CopyToHost(p, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, stream);
         device.Synchronize(stream);
     }
 
@@ -126,12 +184,13 @@ public sealed unsafe partial class KernelBackend
 
     List<(StateArray, ulong)> ListArrays()
     {
-        long n = Spec.Latents, ld = Buffers.Pitch;
-        List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer), (new("w_dec_hi", "BF16", [n, ld]), Buffers.WDecHi.Pointer)];
-        if (Split) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, ld]), Buffers.WDecLo.Pointer)]);
-        if (phases.Select.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
-        list.AddRange([(new("b_enc", "F32", [n]), Buffers.BEnc.Pointer), (new("b_dec", "F32", [ld]), Buffers.BDec.Pointer),
-            (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
+        long n = Spec.Latents, ld = Buffers.Pitch, lo = Buffers.OutPitch;
+        List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer), (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
+        if (Split) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
+        if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
+        if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
+        if (phases.Scalars is { SpreadMean.Length: > 0 } spread) list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer), (new("spread_square", "F32", [n]), spread.SpreadSquare.Pointer)]);
+        list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer), (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
         return list;
     }
 
@@ -158,7 +217,7 @@ public sealed unsafe partial class KernelBackend
     {
         var scalars = new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps };
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalars, sizeof(StepScalars), stream);
-        phases.Latents.FindDead();
+        phases.Latents.FindDead(early: false);
         device.Synchronize(stream);
     }
 }

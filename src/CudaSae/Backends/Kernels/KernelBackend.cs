@@ -27,27 +27,43 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     const int Ring = 4;
 
+    bool stepDense;
+
     sealed class Phases
     {
         public Phases(KernelContext context, int encodeCapacity)
         {
             Context = context;
             Prepare = new(context);
-            Encode = new(context, encodeCapacity);
-            Select = new(context, Encode);
+            var spec = context.Spec;
+            if (context.Buffers.Latents.Length > 0) Scalars = new(context);
+            if (spec.IsThresholded) Columns = new(context);
+            else
+            {
+                Encode = new(context, Math.Min(EncodePhase.MaxCapacity, Math.Max(encodeCapacity, (2 * context.Active + 63) & ~63)));
+                Select = new(context, Encode);
+            }
+            if (spec.Transcoder is { Skip: true }) Skip = new(context);
             Decode = new(context);
+            if (Scalars is not null) Entries = new(context);
+            if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
-            Optimize = new(context, Backward, Decode);
+            Optimize = new(context, Backward, Decode, Skip);
             Latents = new(context);
-            Aux = context.Spec.Aux is null ? null : new(context, Encode, Decode);
+            if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);
         }
 
         public KernelContext Context { get; }
         public PreparePhase Prepare { get; }
-        public EncodePhase Encode { get; }
-        public SelectPhase Select { get; }
+        public LatentScalarsPhase? Scalars { get; }
+        public ColumnsPhase? Columns { get; }
+        public EncodePhase? Encode { get; }
+        public SelectPhase? Select { get; }
+        public SkipPhase? Skip { get; }
         public DecodePhase Decode { get; }
-        public AuxPhase? Aux { get; }
+        public EntriesPhase? Entries { get; }
+        public DensePhase? Dense { get; }
+        public DeadPhase? Dead { get; }
         public BackwardPhase Backward { get; }
         public OptimizePhase Optimize { get; }
         public LatentsPhase Latents { get; }
@@ -70,7 +86,8 @@ public sealed unsafe partial class KernelBackend : IBackend
         arena = new(device, plan);
         device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
         phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
-        phases.Encode.Reference = referenceEncode;
+        if (phases.Encode is { } encode) encode.Reference = referenceEncode;
+        Dense = spec.IsThresholded;
         copied = [device.CreateEvent(), device.CreateEvent()];
         taken = [device.CreateEvent(), device.CreateEvent()];
         scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
@@ -99,7 +116,7 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     KernelContext Context => phases.Context;
     StepBuffers Buffers => phases.Context.Buffers;
-    int SlotBytes => checked(Config.BatchRows * Spec.InputWidth * Context.InputType.Bytes());
+    int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());
 
     public Span<byte> InputSlot(int slot) => new(slots[slot], SlotBytes);
 
@@ -120,21 +137,54 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.Record(taken[slot], stream);
     }
 
-    public void EncodeSelect() => phases.Select.Run();
-    public void DecodeLoss() => phases.Decode.Run();
-    public void AuxLoss() => phases.Aux?.Run();
-    public void Backward() => phases.Backward.Run();
-    public void Optimize() => phases.Optimize.Run();
+    /// <summary>Thresholded selections without the dense path wait here: a row without room sends the batch to it.</summary>
+    public void EncodeSelect()
+    {
+        phases.Scalars?.Run();
+        stepDense = Dense && phases.Dense is not null;
+        if (phases.Select is { } select) select.Run();
+        else if (!stepDense) stepDense = !phases.Columns!.Run();
+    }
+
+    public void DecodeLoss()
+    {
+        phases.Skip?.Forward();
+        var baseline = phases.Skip?.Baseline ?? default;
+        if (stepDense)
+        {
+            phases.Dense!.Forward(baseline);
+            return;
+        }
+        phases.Decode.Run(baseline);
+        phases.Entries?.Run(phases.Decode.RowActive);
+    }
+
+    public void AuxLoss() => phases.Dead?.Run();
+
+    public void Backward()
+    {
+        if (stepDense) return;
+        phases.Backward.Run();
+        phases.Entries?.SumLatents(phases.Backward);
+    }
+
+    public void Optimize() => phases.Optimize.Run(stepDense ? phases.Dense : null);
 
     public void TrackLatents()
     {
-        phases.Latents.Run();
-        phases.Select.Batch?.MoveThreshold();
+        phases.Latents.Run(stepDense);
+        phases.Select?.Batch?.MoveThreshold();
     }
 
     public void EndStep()
     {
-        phases.Decode.FinishSums(phases.Encode.Overflows, phases.Aux?.Sums ?? default, phases.Optimize.GradientNorm);
+        phases.Decode.FinishSums(new()
+        {
+            Overflows = phases.Encode?.Overflows.Pointer ?? phases.Columns!.Overflows.Pointer, AuxSums = Spec.Aux is null ? 0 : phases.Dead!.Sums.Pointer,
+            Ghost = Spec.Ghost is null ? 0 : phases.Dead!.Sums.Pointer, GradientNorm = phases.Optimize.GradientNorm.Pointer, Threshold = phases.Select?.Batch?.Threshold.Pointer ?? 0,
+            RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0 : phases.Entries!.PreActLoss.Pointer,
+            RowNear = stepDense ? phases.Dense!.RowNear.Pointer : Buffers.RowCount.Pointer,
+        }, stepDense);
         if (!capturing) PublishSums();
     }
 
@@ -160,30 +210,46 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void ReadCode(SparseCode into)
     {
         if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
+        if (stepDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
         fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
         fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
         device.Synchronize(stream);
+        if (Buffers.RowCount.Length == 0) return;
+        var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
+        for (var e = 0; e < into.Index.Length; e++)
+            if (e % into.Active >= counts[e / into.Active]) (into.Index[e], into.Value[e]) = (-1, 0);
     }
 
     public void ReadReconstruction(Span<float> into)
     {
-        int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Pitch;
+        int B = Config.BatchRows, d = Spec.OutputWidth, ld = Buffers.OutPitch;
         using Matrix e = new(B, ld), x = new(B, ld);
         device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, stream);
-        device.CopyToHost(x.Data, Buffers.X.Pointer, x.Bytes, stream);
+        device.CopyToHost(x.Data, Buffers.Y.Pointer, x.Bytes, stream);
         device.Synchronize(stream);
         for (var b = 0; b < B; b++)
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
-    public void ReadRowErrors(Span<float> into) => throw new NotImplementedException();
-    public void ReadFirings(Span<int> into) => throw new NotImplementedException();
-    public bool Dense { get; set; }
-    public double DenseCrossover => 0.0073;
-    public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step) => throw new NotImplementedException();
+    public void ReadRowErrors(Span<float> into) => Download<float>(Buffers.RowError.Pointer, Config.BatchRows).CopyTo(into);
 
+    public void ReadFirings(Span<int> into)
+    {
+        if (!stepDense) phases.Latents.CountFirings();
+        Download<int>(Buffers.Firings.Pointer, Spec.Latents).CopyTo(into);
+    }
+
+    public bool Dense { get; set; }
+
+    /// <summary>As kernels.md predicts for an H100-class device: not yet measured on one.</summary>
+    public double DenseCrossover => 0.0073;
+
+    /// <summary>Thresholded selections decide in mid-step which path a batch takes: a graph cannot.</summary>
     public bool BeginCapture()
     {
+        if (Spec.IsThresholded) return false;
+        if (graph != 0) device.DestroyGraph(graph);
+        graph = 0;
         device.BeginCapture(stream);
         return capturing = true;
     }

@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>encode and select: the code by whatever the selection is, then the levels of nested reconstructions (kernels/levels.cu).</summary>
-sealed class SelectPhase
+sealed unsafe class SelectPhase
 {
     const int Block = 128, LevelsSharedBytes = SaeSpec.MaxActive * sizeof(float);
 
