@@ -42,7 +42,7 @@ __device__ __forceinline__ void penalty_slope(float f, float omega, float power,
     }
 }
 
-// K(u) of SmoothingKernel, each of integral 1.
+// K(u) of SmoothingKernel, each of integral 1. Arguments are small, so the fast sine serves; the other one keeps a table in local memory.
 __device__ __forceinline__ float smoothing_kernel(int kernel, float reach, float u) {
     float a = fabsf(u);
     if (a > reach) return 0;
@@ -52,9 +52,9 @@ __device__ __forceinline__ float smoothing_kernel(int kernel, float reach, float
         case 2: return a < 1 ? 0.75f * (1 - u * u) : 0;
         case 3: return a < 1 ? 0.9375f * (1 - u * u) * (1 - u * u) : 0;
         case 4: return expf(-u * u / 2) * 0.39894228f;
-        case 5: return (1 + cosf(3.14159265f * u)) / 2;
+        case 5: return (1 + __cosf(3.14159265f * u)) / 2;
         case 6: return 1 / (3.14159265f * (1 + u * u));
-        default: return 0.5f * expf(-a * 0.70710678f) * sinf(a * 0.70710678f + 0.78539816f);
+        default: return 0.5f * expf(-a * 0.70710678f) * __sinf(a * 0.70710678f + 0.78539816f);
     }
 }
 

@@ -58,6 +58,9 @@ inline int __clzll(long long i) { return std::countl_zero((unsigned long long)i)
 inline int __ffs(int i) { return i == 0 ? 0 : std::countr_zero(unsigned(i)) + 1; }
 inline unsigned __brev(unsigned u) { unsigned r = 0; for (int i = 0; i < 32; ++i) r |= ((u >> i) & 1) << (31 - i); return r; }
 inline float rsqrtf(float f) { return 1.0f / std::sqrt(f); }
+// The fast sine and cosine of small arguments.
+#define __sinf(x) sinf(x)
+#define __cosf(x) cosf(x)
 inline float __fsqrt_rn(float f) { return std::sqrt(f); }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
