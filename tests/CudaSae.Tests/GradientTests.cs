@@ -126,7 +126,13 @@ public class GradientTests
         },
         Sites = spec.Sites is null ? null : [3, 5],
         Transcoder = spec.Transcoder is { } t ? t with { OutputWidth = 6 } : null,
-        Nested = spec.Nested is Nesting.Prefixes { Random: false } p ? p with { Widths = [.. p.Widths.Select((_, m) => 4 + 4 * m)] } : spec.Nested,
+        Nested = spec.Nested switch
+        {
+            Nesting.Prefixes { Random: false } p => p with { Widths = [.. p.Widths.Select((_, m) => 3 + 3 * m)] },
+            Nesting.Budgets { Largest: > 20 } b => b with { Ks = [4, 16], Report = 4 },
+            Nesting.Budgets { Report: 0 } b => b with { Ks = [.. b.Ks[..4]], Weights = [.. b.Weights[..4]] },
+            var other => other,
+        },
         Aux = spec.Aux is { } aux ? aux with { K = Math.Min(6, aux.K) } : null,
     };
 

@@ -19,6 +19,19 @@ public sealed partial record VerifyCase
 
     static IEnumerable<VerifyCase> MethodCases() => [.. Thresholded().SelectMany(BothPaths), .. Bounded(), .. Shapes(), .. Optimizers()];
 
+    /// <summary>Every published recipe at a small size, with the optimizer's ε raised; its own clipping, constraints and losses.</summary>
+    static IEnumerable<VerifyCase> PresetCases() => Preset.All.Select(preset => new VerifyCase($"preset {preset.Name}", Smaller(preset.Spec(24, 64, 8)),
+        preset.Config(Adam) with { Epsilon = 0.1f, Resampling = null, FoldDecoderNorms = false, PruneBelow = 0 }, Steps: 2, Dense: preset.Spec(24, 64, 8).IsThresholded));
+
+    /// <summary>Widths that a preset leaves to the data, and an AuxK that the small problem's dead can fill.</summary>
+    static SaeSpec Smaller(SaeSpec spec) => spec with
+    {
+        Transcoder = spec.Transcoder is { } transcoder ? transcoder with { OutputWidth = 20 } : null,
+        Sites = spec.Sites is null ? null : [10, 14],
+        Aux = spec.Aux is { } aux ? aux with { K = 8, DeadAfterTokens = 16 } : null,
+        Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = 16 } : null,
+    };
+
     static IEnumerable<VerifyCase> BothPaths(VerifyCase c) => [c, c with { Name = $"{c.Name}, dense", Dense = true }];
 
     static IEnumerable<VerifyCase> Thresholded() =>

@@ -23,7 +23,7 @@ public sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig C
 
     static readonly SaeSpec Unit = Spec0(), Free = Spec0() with { DecoderNorm = DecoderNorm.Free };
 
-    public static readonly IReadOnlyList<VerifyCase> All = [.. TopKCases(), .. MethodCases()];
+    public static readonly IReadOnlyList<VerifyCase> All = [.. TopKCases(), .. MethodCases(), .. PresetCases()];
 
     static IEnumerable<VerifyCase> TopKCases() =>
     [

@@ -1,0 +1,349 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>Mistakes that other trainers of sparse autoencoders made and lived with, each as a property that the mistake breaks, on every target.
+/// What VerifierTests and GradientTests would also notice is here by name.</summary>
+[Collection("alone")]
+public class BugClassTests
+{
+    public static TheoryData<string> TargetNames => [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];
+
+    static readonly TrainConfig Sgd = new() { Optimizer = OptimizerKind.Sgd };
+
+    sealed class Run(string target, SaeSpec spec, TrainConfig config, int rows = 16) : IDisposable
+    {
+        public SmallProblem Problem { get; } = new(spec, rows, config);
+        public IBackend Backend { get; } = Targets.Create(target)(spec, config with { BatchRows = rows, Vectors = 1000L * rows }, InputType.Float32);
+        uint step;
+
+        public StepSums Step(float[]? batch = null, Action<SaeParameters>? before = null, float rate = 0.25f, bool dense = false, uint deadAfter = 1, Func<StepScalars, StepScalars>? change = null)
+        {
+            if (step == 0)
+            {
+                before?.Invoke(Problem.Parameters);
+                Backend.SetParameters(Problem.Parameters);
+            }
+            Backend.Dense = dense;
+            step++;
+            var slot = (int)(step & 1);
+            Backend.WaitForSlot(slot);
+            MemoryMarshal.AsBytes<float>(batch ?? Problem.Batch()).CopyTo(Backend.InputSlot(slot));
+            var scalars = Problem.Scalars(step, rate, deadAfter);
+            new SaeStep(Backend).Run(slot, change is null ? scalars : change(scalars));
+            return Backend.ReadSums();
+        }
+
+        public SaeParameters Read()
+        {
+            var p = new SaeParameters(Problem.Spec);
+            Backend.GetParameters(p);
+            return p;
+        }
+
+        public void Dispose()
+        {
+            Backend.Dispose();
+            Problem.Parameters.Dispose();
+        }
+    }
+
+    static SaeSpec TopK(AuxLoss? aux = null, DecoderNorm norm = DecoderNorm.Free) =>
+        new() { InputWidth = 24, Latents = 60, Selection = new Selection.TopK(4), Aux = aux, DecoderNorm = norm };
+
+    static SaeSpec Jump(ThresholdForm form = ThresholdForm.Direct) => new()
+    {
+        InputWidth = 24, Latents = 60, Selection = new Selection.JumpRelu(SmoothingKernel.Triangular, 0.5f, Form: form, Room: 60), DecoderNorm = DecoderNorm.Free,
+        Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f, WarmupFraction = 0 },
+    };
+
+    /// <summary>SAELens before 6.36.2. The auxiliary reconstruction leaves b_dec out: b_dec and the data moved alike change nothing.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void AuxKLeavesTheDecoderBiasOut(string target)
+    {
+        using Run here = new(target, TopK(new(8, 0.5f, 16)), Sgd), moved = new(target, TopK(new(8, 0.5f, 16)), Sgd);
+        double Error(Run run, float by)
+        {
+            StepSums sums = default;
+            for (var t = 0; t < 2; t++) sums = run.Step(Array.ConvertAll(run.Problem.Batch(), x => x + by), p => { for (var i = 0; i < 24; i++) p.BDec[i] += by; }, rate: 0);
+            return sums.AuxSquaredError;
+        }
+        var plain = Error(here, 0);
+        Assert.True(plain > 0);
+        Assert.Equal(plain, Error(moved, 2), 0.02 * plain);
+    }
+
+    /// <summary>The residual is a constant for AuxK: latents that fire learn nothing from it.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void AuxKDoesNotReachLivingLatents(string target)
+    {
+        using Run without = new(target, TopK(new(8, 0, 16)), Sgd), with = new(target, TopK(new(8, 0.5f, 16)), Sgd);
+        foreach (var run in new[] { without, with })
+        {
+            run.Step(rate: 0);
+            run.Step();
+        }
+        var firings = new int[60];
+        with.Backend.ReadFirings(firings);
+        using SaeParameters a = without.Read(), b = with.Read();
+        var learned = 0;
+        for (var f = 0; f < 60; f++)
+            if (firings[f] > 0) Assert.True(a.WDec[f].SequenceEqual(b.WDec[f]) || Dead(f));
+            else if (!a.WEnc[f].SequenceEqual(b.WEnc[f])) learned++;
+        Assert.True(learned > 5, $"only {learned} dead encoder rows learn from AuxK");      // the fused encoder must not lose that gradient
+
+        // A latent may have been dead before this step and fire in it.
+        bool Dead(int f) => !a.WEnc[f].SequenceEqual(b.WEnc[f]);
+    }
+
+    /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void VarianceIsAroundTheMean(string target)
+    {
+        using var run = new Run(target, TopK(), Sgd);
+        var batch = Array.ConvertAll(run.Problem.Batch(), x => x + 16);
+        var sums = run.Step(batch, rate: 0);
+        double expected = 0;
+        for (var i = 0; i < 24; i++)
+        {
+            double mean = 0;
+            for (var b = 0; b < 16; b++) mean += batch[b * 24 + i] / 16.0;
+            for (var b = 0; b < 16; b++) expected += Math.Pow(batch[b * 24 + i] - mean, 2);
+        }
+        Assert.Equal(expected, sums.SquaredNorm - sums.SquaredMean, 1e-2 * expected);
+    }
+
+    /// <summary>The loss is a mean over rows: a batch of every row twice has the same gradients.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void LossDoesNotGrowWithTheBatch(string target)
+    {
+        using Run once = new(target, TopK(), Sgd, rows: 8), twice = new(target, TopK(), Sgd, rows: 16);
+        var batch = once.Problem.Batch();
+        var (a, b) = (once.Step(batch), twice.Step([.. batch, .. batch]));
+        Assert.Equal(a.GradientNorm, b.GradientNorm, 1e-3 * a.GradientNorm);
+    }
+
+    /// <summary>The step is taken of the pre-activation: a latent just below θ has a gradient for θ although its value is 0.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ThresholdLearnsFromBelow(string target)
+    {
+        foreach (var dense in new[] { false, true })
+        {
+            using var run = new Run(target, Jump(), Sgd);
+            run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (0.9f, 1); Array.Clear(p.BDec); }, dense: dense);
+            using var after = run.Read();
+            Assert.All(after.Threshold, theta => Assert.True(theta > 1.01f));       // λ K(−0.2)/ε pushes up: nothing fired
+        }
+    }
+
+    /// <summary>log θ takes one factor θ, and no second.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void LogThresholdTakesTheChainFactorOnce(string target)
+    {
+        var moved = new double[3];
+        foreach (var form in Enum.GetValues<ThresholdForm>())
+        {
+            using var run = new Run(target, Jump(form), Sgd);
+            run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (1.9f, 2); Array.Clear(p.BDec); }, rate: 1e-3f);
+            using var after = run.Read();
+            moved[(int)form] = form == ThresholdForm.Direct ? after.Threshold[0] - 2 : Math.Log(after.Threshold[0] / 2.0);
+        }
+        Assert.Equal(2 * moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.Log], 1e-2 * Math.Abs(moved[0]));
+        Assert.Equal(moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.LogUnchained], 1e-2 * Math.Abs(moved[0]));
+    }
+
+    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory: training one leaves the other's bits alone.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ParametersDoNotShareMemory(string target)
+    {
+        foreach (var part in new[] { Trainable.Encoder, Trainable.Decoder, Trainable.EncoderBias, Trainable.DecoderBias })
+        {
+            using var run = new Run(target, TopK(), new() { Trainable = part });
+            using var before = new SmallProblem(TopK(), 16, new()).Parameters;
+            run.Step();
+            using var after = run.Read();
+            var changed = Trainable.None;
+            for (var f = 0; f < 60; f++)
+            {
+                if (!before.WEnc[f].SequenceEqual(after.WEnc[f])) changed |= Trainable.Encoder;
+                if (!before.WDec[f].SequenceEqual(after.WDec[f])) changed |= Trainable.Decoder;
+            }
+            if (!before.BEnc.AsSpan().SequenceEqual(after.BEnc)) changed |= Trainable.EncoderBias;
+            if (!before.BDec.AsSpan().SequenceEqual(after.BDec)) changed |= Trainable.DecoderBias;
+            Assert.Equal(part, changed);
+        }
+    }
+
+    /// <summary>Resampling writes the weights themselves, empties the moments of those latents alone, and starts their dead counters anew.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ResetLatentsReplacesWeightsAndMoments(string target)
+    {
+        using var run = new Run(target, TopK(new(8, 0.5f, 16)), new());
+        for (var t = 0; t < 3; t++) run.Step(rate: 0.01f);
+        using var fresh = new SaeParameters(TopK() with { Latents = 2, Selection = new Selection.TopK(1) });
+        for (var i = 0; i < 2; i++)
+        {
+            fresh.WEnc[i].Fill(0.5f + i);
+            fresh.WDec[i].Fill(0.25f);
+            fresh.BEnc[i] = -1 - i;
+        }
+        run.Backend.ResetLatents([7, 41], fresh, 3);
+        using var after = run.Read();
+        for (var i = 0; i < 2; i++)
+        {
+            var f = i == 0 ? 7 : 41;
+            Assert.True(after.WEnc[f].SequenceEqual(fresh.WEnc[i]) && after.WDec[f].SequenceEqual(fresh.WDec[i]));
+            Assert.Equal(-1 - i, after.BEnc[f]);
+        }
+        var moments = run.Backend.State.Where(a => a.Name.StartsWith("adam_", StringComparison.Ordinal) && a.Shape[0] == 60).ToArray();
+        Assert.True(moments.Length >= 6);
+        foreach (var array in moments)
+        {
+            var bytes = new byte[array.Bytes];
+            run.Backend.ReadState(array, 0, bytes);
+            for (var f = 0; f < 60; f++)
+            {
+                var zero = bytes.AsSpan((int)(f * array.Bytes / 60), (int)(array.Bytes / 60)).IndexOfAnyExcept((byte)0) < 0;
+                if (f is 7 or 41) Assert.True(zero, $"{array.Name} of latent {f} was not emptied");
+                else if (array.Name.Contains("_v_enc") || array.Name.Contains("_v_dec")) Assert.Equal(Fired(f), !zero);
+            }
+        }
+        var counters = new byte[4 * 60];
+        run.Backend.ReadState(run.Backend.State.Single(a => a.Name == "last_fired"), 0, counters);
+        Assert.Equal(3, BitConverter.ToInt32(counters, 4 * 41));
+
+        bool Fired(int f)
+        {
+            var array = run.Backend.State.Single(a => a.Name == "adam_v_b_enc");
+            var bytes = new byte[array.Bytes];
+            run.Backend.ReadState(array, 0, bytes);
+            return BitConverter.ToSingle(bytes, 4 * f) != 0;
+        }
+    }
+
+    /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold where it was; one with fewer than B·k of them keeps all.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void BatchThresholdSurvivesEmptyAndPoorBatches(string target)
+    {
+        var spec = TopK() with { Selection = new Selection.BatchTopK(4, 0.5f) };
+        using var run = new Run(target, spec, Sgd);
+        var first = run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) p.BEnc[f] = f < 3 ? f + 1 : -1; Array.Clear(p.BDec); }, rate: 0);
+        Assert.Equal(48, first.Active);             // 16 rows × 3 positive, fewer than 16 × 4
+        Assert.Equal(1, first.Threshold);
+        var silent = run.Problem.Parameters;
+        for (var f = 0; f < 60; f++) silent.BEnc[f] = -1;
+        silent.BatchThreshold = 1;
+        run.Backend.SetParameters(silent);
+        var second = run.Step(new float[16 * 24], rate: 0);
+        Assert.Equal(0, second.Active);
+        Assert.Equal(1, second.Threshold);
+        Assert.True(double.IsFinite(second.GradientNorm));
+    }
+
+    /// <summary>The part of a decoder's gradient along its row is removed before the norm is clipped: a purely radial gradient clips nothing.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ProjectionComesBeforeClipping(string target)
+    {
+        var config = new TrainConfig { Optimizer = OptimizerKind.Sgd, Clip = ClipKind.GlobalNorm, ClipNorm = 0.1f, Trainable = Trainable.Decoder };
+        using var run = new Run(target, new() { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1), DecoderNorm = DecoderNorm.Unit, PreEncoderBias = false }, config, rows: 4);
+        var batch = new float[4 * 8];
+        for (var b = 0; b < 4; b++) batch[b * 8 + b] = 3;
+        var sums = run.Step(batch, p =>
+        {
+            Array.Clear(p.BEnc);
+            Array.Clear(p.BDec);
+            for (var f = 0; f < 8; f++)
+            {
+                p.WEnc[f].Clear();
+                p.WDec[f].Clear();
+                p.WEnc[f][f] = 0.5f;
+                p.WDec[f][f] = 1;
+            }
+        });
+        Assert.True(sums.SquaredError > 1);         // reconstructions are half as long as they should be
+        Assert.Equal(0, sums.GradientNorm, 1e-6);
+    }
+
+    /// <summary>Folding decoder norms scales everything in units of z, θ included; folding the data's scale touches biases of the output only. Neither changes the function.</summary>
+    [Fact]
+    public void FoldingChangesNoReconstruction()
+    {
+        var relu = new SparsityPenalty.L1 { Coefficient = 0.1f };
+        foreach (var spec in new[] { Jump(), TopK() with { Selection = new Selection.Gated(Room: 60), Penalty = relu }, TopK() with { Selection = new Selection.Relu(60), Penalty = relu } })
+        {
+            var problem = new SmallProblem(spec, 16, Sgd);
+            var batch = problem.Batch();
+            var expected = Reconstruct(spec, problem.Parameters, batch, 3);
+            Export.FoldNorms(spec, problem.Parameters);
+            Assert.All(Enumerable.Range(0, 60), f => Assert.Equal(1, Math.Sqrt(problem.Parameters.WDec[f].ToArray().Sum(w => (double)w * w)), 1e-6));
+            Equal(expected, Reconstruct(spec, problem.Parameters, batch, 3), 1);
+            Export.FoldScales(spec, problem.Parameters, 3, 3);
+            Equal(expected, Reconstruct(spec, problem.Parameters, batch, 1), 1 / 3.0);
+            if (spec.Selection is not Selection.Gated) continue;
+            var (jump, same) = Export.AsJumpRelu(spec, problem.Parameters);
+            Equal(expected, Reconstruct(jump, same, batch, 1), 1 / 3.0);
+            same.Dispose();
+        }
+
+        static double[] Reconstruct(SaeSpec spec, SaeParameters p, float[] batch, float scale)
+        {
+            var reference = new Reference(spec, Sgd with { BatchRows = 16, Vectors = 16 }, Rounding.None);
+            if (spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } || p.Threshold.Length == 0 || p.Threshold.All(t => t > 0)) reference.SetParameters(p);
+            reference.Forward(batch, new() { Step = 1, InputScale = scale, LossScale = 1, Power = 1 });
+            return [.. reference.Residual.Zip(reference.Y, (e, y) => e + y)];
+        }
+
+        static void Equal(double[] expected, double[] actual, double factor)
+        {
+            for (var i = 0; i < expected.Length; i++) Assert.Equal(expected[i] * factor, actual[i], 1e-4 * (1 + Math.Abs(expected[i])));
+        }
+    }
+
+    /// <summary>The rows of an epoch come in a random order, each once.</summary>
+    [Fact]
+    public void CachedDataAreShuffled()
+    {
+        var order = new RowPermutation(1, 0, 1000);
+        var rows = Enumerable.Range(0, 1000).Select(i => order[i]).ToArray();
+        Assert.Equal(1000, rows.Distinct().Count());
+        Assert.True(rows.Zip(rows.Skip(1), (a, b) => Math.Abs(a - b)).Average() > 200);
+        Assert.NotEqual(rows, Enumerable.Range(0, 1000).Select(i => new RowPermutation(1, 1, 1000)[i]).ToArray());
+    }
+
+    /// <summary>Both paths of a thresholded selection are one step: a switch in mid-run shows in nothing.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void PathsAgree(string target)
+    {
+        foreach (var spec in new[] { Jump(ThresholdForm.Log), TopK() with { Selection = new Selection.Relu(60), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } } })
+        {
+            using Run sparse = new(target, spec, new()), mixed = new(target, spec, new());
+            for (var t = 1; t <= 4; t++)
+            {
+                var (a, b) = (sparse.Step(rate: 0.01f), mixed.Step(rate: 0.01f, dense: t is 1 or 3));
+                Assert.Equal((0, t is 1 or 3 ? 1 : 0), (a.Dense, b.Dense));
+                Assert.Equal(a.SquaredError, b.SquaredError, 1e-3 * a.SquaredError);
+                Assert.Equal(a.GradientNorm, b.GradientNorm, 1e-2 * a.GradientNorm);
+            }
+        }
+    }
+
+    /// <summary>A row without room sends the batch down the dense path: the same result, and counted.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void RowsWithoutRoomTakeTheDensePath(string target)
+    {
+        var spec = TopK() with { Selection = new Selection.Relu(5), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } };
+        using Run narrow = new(target, spec, Sgd), wide = new(target, spec with { Selection = new Selection.Relu(60) }, Sgd);
+        var (a, b) = (narrow.Step(), wide.Step());
+        Assert.Equal((1, 0), (a.Dense, b.Dense));
+        Assert.True(a.Overflows > 0);
+        Assert.Equal(b.SquaredError, a.SquaredError, 1e-3 * b.SquaredError);
+        Assert.Equal(b.GradientNorm, a.GradientNorm, 1e-2 * b.GradientNorm);
+    }
+}
