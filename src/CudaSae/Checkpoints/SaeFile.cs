@@ -55,7 +55,8 @@ public static class SaeFile
     {
         var metadata = new JsonObject { ["sae_lens_version"] = LayoutVersion, ["trained_with"] = "CudaSae" };
         foreach (var (key, value) in about ?? new Dictionary<string, string>()) metadata[key] = value;
-        metadata[SpecKey] = JsonSerializer.SerializeToNode(spec, SaeJson.Default.SaeSpec);
+        // Scales and norms are folded in, so that a tie no longer holds.
+        metadata[SpecKey] = JsonSerializer.SerializeToNode(spec with { Tying = Tying.Untied, DecoderNorm = DecoderNorm.Free }, SaeJson.Default.SaeSpec);
         var config = new JsonObject
         {
             ["d_in"] = spec.InputWidth,
