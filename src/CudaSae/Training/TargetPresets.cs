@@ -17,7 +17,7 @@ static class TargetPresets
         new("crosscoder", "Lindsey et al. 2024, Sparse Crosscoders", "x = all sites; f = relu(W x + b); Σ_s ‖x_s − x̂_s‖² + λ Σ f Σ_s ‖d_s‖", "", (d, n, k) => new SaeSpec
         {
             InputWidth = d, Latents = n, Selection = new Selection.Relu(Preset.RoomFor(n)), DecoderNorm = DecoderNorm.Free, PreEncoderBias = false, Sites = [d],
-            Penalty = new SparsityPenalty.L1 { Coefficient = 3, Weight = PenaltyWeight.DecoderNorm },
+            Penalty = new SparsityPenalty.L1 { Coefficient = 3, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm },
         }, c => Preset.Named("april-2024").Config(c) with { FoldDecoderNorms = false }) { NeedsTarget = true },
     ];
 }
