@@ -15,7 +15,6 @@ namespace CudaSae.Cli;
 /// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method does not set L0 itself.</summary>
 static class CompareCommand
 {
-    const double Near = 0.05;       // relative distance from the wanted L0 at which the search ends
 
     sealed record Row(string Preset, Evaluation Evaluation, double Coefficient, double MsPerStep, double DenseShare);
 
@@ -28,8 +27,9 @@ static class CompareCommand
         var active = Settings.New("--l0", "the L0 that all are brought to", 32);
         var vectors = Settings.New("--vectors", "rows that each run sees", new TrainConfig().Vectors);
         var tries = Settings.New("--tries", "runs that a search for λ may take", 5);
+        var near = Settings.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
-        var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, output };
+        var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
@@ -38,7 +38,7 @@ static class CompareCommand
             var rows = new List<Row>();
             foreach (var preset in names)
             {
-                rows.Add(Search(files, preset, parsed.GetValue(latents), parsed.GetValue(active), parsed.GetValue(vectors), parsed.GetValue(tries)));
+                rows.Add(Search(files, preset, parsed.GetValue(latents), parsed.GetValue(active), parsed.GetValue(vectors), parsed.GetValue(tries), parsed.GetValue(near)));
                 var r = rows[^1];
                 Console.WriteLine(Line(r));
                 if (parsed.GetValue(output) is { } path) AtomicFile.WriteText(path, Markdown(rows));
@@ -49,7 +49,7 @@ static class CompareCommand
     }
 
     /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls.</summary>
-    static Row Search(DataFiles files, Preset preset, int latents, int active, long vectors, int tries)
+    static Row Search(DataFiles files, Preset preset, int latents, int active, long vectors, int tries, double near)
     {
         var spec = preset.Spec(files.Widths[0], latents, active).Validate();
         var config = preset.Config(new() { Vectors = vectors });
@@ -62,7 +62,7 @@ static class CompareCommand
             var row = Train(files, preset.Name, spec with { Penalty = penalty with { Coefficient = (float)coefficient } }, config);
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {preset.Name}: λ {coefficient:0.####} gives L0 {row.Evaluation.L0:0.0}"));
             if (best is null || Distance(row) < Distance(best)) best = row;
-            if (Distance(row) < Near) break;
+            if (Distance(row) < near) break;
             var here = (LogCoefficient: Math.Log(coefficient), LogL0: Math.Log(Math.Max(row.Evaluation.L0, 0.1)));
             if (last is { } before && Math.Abs(here.LogCoefficient - before.LogCoefficient) > 1e-3)
                 slope = Math.Clamp((here.LogL0 - before.LogL0) / (here.LogCoefficient - before.LogCoefficient), -5, -0.2);

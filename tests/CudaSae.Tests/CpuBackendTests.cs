@@ -98,12 +98,21 @@ public class CpuBackendTests
 [Collection("alone")]
 public class CpuAllocationTests
 {
-    [Fact]
-    public void StepsAllocateNothing()
+    /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip connection.</summary>
+    [Theory]
+    [InlineData("aux, chosen of the dead")]
+    [InlineData("gated, live decoder, L1 by norm, dense")]
+    [InlineData("jumprelu, tanh and pre-activation loss")]
+    [InlineData("matryoshka")]
+    [InlineData("relu, ghosts")]
+    [InlineData("transcoder, skip, gated")]
+    public void StepsAllocateNothing(string name)
     {
-        var problem = new SmallProblem(rows: 100, width: 64, latents: 256, active: 8, new AuxLoss(16, 0.1f, 100));
+        var verify = VerifyCase.All.Single(c => c.Name == name);
+        var problem = verify.Problem();
         using var backend = new CpuBackend(problem.Spec, problem.Config, InputType.Float32, 2);
         backend.SetParameters(problem.Parameters);
+        backend.Dense = verify.Dense;
         var step = new SaeStep(backend);
         MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
         for (uint t = 1; t <= 5; t++) step.Run(0, problem.Scalars(t));
