@@ -112,7 +112,8 @@ public unsafe class EmulatorTests
         build.WaitForExit();
         Assert.Equal(0, build.ExitCode);
         var emulator = new Emulator(path);
-        foreach (var name in (string[])["adam", "aux, chosen of the dead", "clip by the global norm", "odd shapes"])
+        foreach (var name in (string[])["adam", "aux, chosen of the dead", "clip by the global norm", "odd shapes", "gated, live decoder, L1 by norm", "gated, live decoder, L1 by norm, dense",
+            "jumprelu, tanh and pre-activation loss", "relu, ghosts, dense", "matryoshka", "group max", "moments in eight bits", "transcoder, skip, gated", "relu, scaled tie"])
         {
             emulator.SetSeed(11);
             var verifier = new Verification.Verifier((spec, config, type) => new Backends.Kernels.KernelBackend(CudaDevice.OpenEmulator(path), spec, config, type, ownsDevice: true), Verification.Rounding.BFloat16);
