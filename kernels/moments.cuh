@@ -26,8 +26,15 @@ __device__ __forceinline__ Moments load_moments(const MomentsParams& p, size_t r
     return r;
 }
 
-__device__ __forceinline__ uint32_t moment_random(const MomentsParams& p, const StepScalars& s, size_t row, int column, int which) {
-    return uint32_t(counter_random(s.seed, s.step, row, uint64_t(column) + (p.id * 2 + which) * 65536) >> 32);
+// A key for the row's moment, and 32 bits for each of its elements (Wellons 2018, lowbias32).
+__device__ __forceinline__ uint32_t moment_key(const MomentsParams& p, const StepScalars& s, size_t row, int which) {
+    return uint32_t(counter_random(s.seed, s.step, row, p.id * 2 + which) >> 32);
+}
+__device__ __forceinline__ uint32_t moment_random(uint32_t key, int column) {
+    uint32_t x = key + uint32_t(column) * 0x9e3779b9u;
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) * 0x846ca68bu;
+    return x ^ x >> 16;
 }
 
 __device__ __forceinline__ bf16_bits stochastic_bf16(float f, uint32_t random) { return bf16_bits((__float_as_uint(f) + (random & 0xffff)) >> 16); }
@@ -38,8 +45,8 @@ __device__ __forceinline__ void store_moments(const MomentsParams& p, const Step
         if (p.m) static_cast<float*>(p.m)[at] = x.m;
         if (p.v) static_cast<float*>(p.v)[at] = x.v;
     } else {
-        if (p.m) static_cast<bf16_bits*>(p.m)[at] = stochastic_bf16(x.m, moment_random(p, s, row, column, 0));
-        if (p.v) static_cast<bf16_bits*>(p.v)[at] = stochastic_bf16(x.v, moment_random(p, s, row, column, 1));
+        if (p.m) static_cast<bf16_bits*>(p.m)[at] = stochastic_bf16(x.m, moment_random(moment_key(p, s, row, 0), column));
+        if (p.v) static_cast<bf16_bits*>(p.v)[at] = stochastic_bf16(x.v, moment_random(moment_key(p, s, row, 1), column));
     }
 }
 
@@ -47,11 +54,11 @@ __device__ __forceinline__ void store_moments(const MomentsParams& p, const Step
 __device__ __forceinline__ void store_bytes(const MomentsParams& p, const StepScalars& s, size_t row, size_t at, int column, Moments x, float m_scale, float v_scale) {
     constexpr float UNIT = 2.3283064e-10f;      // 2^-32
     if (p.m) {
-        float q = m_scale == 0 ? 0 : floorf(x.m / m_scale + moment_random(p, s, row, column, 0) * UNIT);
+        float q = m_scale == 0 ? 0 : floorf(x.m / m_scale + moment_random(moment_key(p, s, row, 0), column) * UNIT);
         static_cast<int8_t*>(p.m)[at] = int8_t(fminf(127, fmaxf(-127, q)));
     }
     if (p.v) {
-        float q = v_scale == 0 || x.v == 0 ? 0 : fminf(255, fmaxf(1, floorf(sqrtf(x.v) / v_scale + moment_random(p, s, row, column, 1) * UNIT)));
+        float q = v_scale == 0 || x.v == 0 ? 0 : fminf(255, fmaxf(1, floorf(sqrtf(x.v) / v_scale + moment_random(moment_key(p, s, row, 1), column) * UNIT)));
         static_cast<uint8_t*>(p.v)[at] = uint8_t(q);
     }
 }

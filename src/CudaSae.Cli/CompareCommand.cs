@@ -93,7 +93,16 @@ static class CompareCommand
         return new(name, Evaluator.Run(backend, files.Held, files.FirstHeld, files.HeldRows, start.Scale), spec.Penalty?.Coefficient ?? 0, ms, observer.DenseShare);
     }
 
-    static string Line(Row r) => string.Create(CultureInfo.InvariantCulture, $"| {r.Preset} | {r.Evaluation.L0:0.0} | {r.Evaluation.Fvu:0.0000} | {r.Evaluation.SilentPercent:0.00} | {r.Evaluation.Shrinkage:0.000} | {(r.Coefficient > 0 ? $"{r.Coefficient:0.###}" : "")} | {r.MsPerStep:0.0} | {(r.DenseShare > 0 ? $"{100 * r.DenseShare:0} %" : "")} |");
+    static string Line(Row r)
+    {
+        var (e, text) = (r.Evaluation, CultureInfo.InvariantCulture);
+        string[] cells =
+        [
+            r.Preset, e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text), e.Shrinkage.ToString("0.000", text),
+            r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "", r.MsPerStep.ToString("0.0", text), r.DenseShare > 0 ? r.DenseShare.ToString("0 %", text) : "",
+        ];
+        return $"| {string.Join(" | ", cells)} |";
+    }
 
     static string Markdown(List<Row> rows)
     {

@@ -28,6 +28,8 @@ public static class Evaluator
         var scalars = Schedules.Inference(spec, backend.Config, scale);
         var total = new Totals(D, spec.Latents);
         var row = new float[source.Width];
+        var dense = backend.Dense;
+        backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
         for (long start = 0; start < rows; start += B)
         {
             var count = (int)Math.Min(B, rows - start);
@@ -43,6 +45,7 @@ public static class Evaluator
             Forward(_ => firstRow + start);                             // and what that row added is taken back
             total.AddFirings(backend, -(B - count) / (double)B);
         }
+        backend.Dense = dense;
         return total.Finish();
 
         void Forward(Func<int, long> rowOf)

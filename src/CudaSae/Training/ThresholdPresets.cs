@@ -30,19 +30,19 @@ static class ThresholdPresets
     [
         new("gated", "Rajamanoharan et al. 2024, arXiv 2404.16014", "f = 1[π > 0] relu(e^r(π − b_gate) + b_mag); ‖x − x̂‖² + λ Σ relu(π) + ‖x − x̂(relu π)‖², its decoder frozen; unit decoder",
             "lr 3e-4, batch 4096, β 0, 0.999; resampling, then lr/10 and a cosine back over 1000 steps",
-            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4, WarmupFraction = 0.5f }), Gated),
+            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.6f, WarmupFraction = 0.5f }), Gated),
         new("gated-ri-l1", "Rajamanoharan et al. 2024, arXiv 2407.14435, the gated baseline", "gated with λ Σ relu(π) ‖d‖ and free norms", "",
-            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm }) with { DecoderNorm = DecoderNorm.Free },
+            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.6f, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm }) with { DecoderNorm = DecoderNorm.Free },
             c => Gated(c) with { Resampling = null, FoldDecoderNorms = true }),
         new("jumprelu", "Rajamanoharan et al. 2024, arXiv 2407.14435", "f = z 1[z > θ]; ‖x − x̂‖² + λ Σ 1[z > θ]; ∂θ by a rectangle kernel; θ = e^t; unit decoder",
             "ε 0.001 and θ₀ 0.001 for inputs of mean square 1, lr 7e-5, batch 4096, β 0, 0.999, λ warm-up 10k steps",
-            (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.L0 { Coefficient = 2.5f, WarmupFraction = 0.2f }), DeepMind),
+            (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.L0 { Coefficient = 2.6f, WarmupFraction = 0.2f }), DeepMind),
         new("jumprelu-target", "Gemma Scope 2 and dictionary_learning", "jumprelu with λ (L0 / target − 1)²", "",
             (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.TargetL0(k) { Coefficient = 100, WarmupFraction = 0.2f }), DeepMind),
         new("jan-2025", "Anthropic, Circuits Updates, January 2025, with its erratum", "f = z 1[z > e^t]; ‖x − x̂‖² + λ Σ tanh(4 f ‖d‖) + λ_P Σ relu(e^t − z) ‖d‖; WDec ~ U(±1/√d), WEnc = d/n WDecᵀ, b_enc from the data",
             "bandwidth 2, λ 10 to 20 rising over the whole run, λ_P 3e-6, lr 2e-4, batch 32768, each latent firing on 10,000/n of the inputs at the start",
             (d, n, k) => Make(d, n, new Selection.JumpRelu(SmoothingKernel.Rectangle, 2, 0.1f, ThresholdForm.LogUnchained, Room: Preset.RoomFor(n)),
-                new SparsityPenalty.Tanh(4) { Coefficient = 3, WarmupFraction = 1, Weight = PenaltyWeight.DecoderNorm }) with
+                new SparsityPenalty.Tanh(4) { Coefficient = 2.8f, WarmupFraction = 1, Weight = PenaltyWeight.DecoderNorm }) with
             { DecoderNorm = DecoderNorm.Free, PreEncoderBias = false, PreAct = new(3e-6f) }, January),
     ];
 }

@@ -89,20 +89,21 @@ sealed unsafe class MatrixMoments
         if (v8 is not null) PackRoot(fromV, row, s);
     }
 
-    uint Random(in StepScalars s, long row, int column, ulong which) =>
-        (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, (ulong)column + (id * 2 + which) * 65536) >> 32);
+    uint Key(in StepScalars s, long row, ulong which) => (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, id * 2 + which) >> 32);
 
     void PackHalf(float* from, ushort* to, long row, in StepScalars s, ulong which)
     {
-        for (var i = 0; i < width; i++) to[i] = (ushort)(BitConverter.SingleToUInt32Bits(from[i]) + (Random(s, row, i, which) & 0xffff) >> 16);
+        var key = Key(s, row, which);
+        for (var i = 0; i < width; i++) to[i] = (ushort)(BitConverter.SingleToUInt32Bits(from[i]) + (CounterRandom.Of(key, (uint)i) & 0xffff) >> 16);
     }
 
     void PackSigned(float* from, long row, in StepScalars s)
     {
         var scale = LargestOf(from) / 127;
         mScale[row] = scale;
+        var key = Key(s, row, 0);
         for (var i = 0; i < width; i++)
-            m8[row * width + i] = scale == 0 ? (sbyte)0 : (sbyte)Math.Clamp(MathF.Floor(from[i] / scale + Random(s, row, i, 0) * 2.3283064e-10f), -127, 127);
+            m8[row * width + i] = scale == 0 ? (sbyte)0 : (sbyte)Math.Clamp(MathF.Floor(from[i] / scale + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f), -127, 127);
     }
 
     // A second moment that is not 0 is never stored as 0: its first moment would be divided by ε alone.
@@ -110,8 +111,9 @@ sealed unsafe class MatrixMoments
     {
         var scale = MathF.Sqrt(LargestOf(from)) / 255;
         vScale[row] = scale;
+        var key = Key(s, row, 1);
         for (var i = 0; i < width; i++)
-            v8[row * width + i] = scale == 0 || from[i] == 0 ? (byte)0 : (byte)Math.Clamp(MathF.Floor(MathF.Sqrt(from[i]) / scale + Random(s, row, i, 1) * 2.3283064e-10f), 1, 255);
+            v8[row * width + i] = scale == 0 || from[i] == 0 ? (byte)0 : (byte)Math.Clamp(MathF.Floor(MathF.Sqrt(from[i]) / scale + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f), 1, 255);
     }
 
     float LargestOf(float* from)

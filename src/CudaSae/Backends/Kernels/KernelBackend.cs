@@ -196,49 +196,6 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.Record(sumsReady[at], stream);
     }
 
-    public StepSums ReadSums() => SumsOf(published - 1);
-
-    public StepSums ReadEarlierSums() => SumsOf(published - 2);
-
-    StepSums SumsOf(long number)
-    {
-        if (number < 0) return default;
-        device.WaitOnHost(sumsReady[number & 1]);
-        return sums[number & 1];
-    }
-
-    public void ReadCode(SparseCode into)
-    {
-        if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
-        if (stepDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
-        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
-        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
-        device.Synchronize(stream);
-        if (Buffers.RowCount.Length == 0) return;
-        var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
-        for (var e = 0; e < into.Index.Length; e++)
-            if (e % into.Active >= counts[e / into.Active]) (into.Index[e], into.Value[e]) = (-1, 0);
-    }
-
-    public void ReadReconstruction(Span<float> into)
-    {
-        int B = Config.BatchRows, d = Spec.OutputWidth, ld = Buffers.OutPitch;
-        using Matrix e = new(B, ld), x = new(B, ld);
-        device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, stream);
-        device.CopyToHost(x.Data, Buffers.Y.Pointer, x.Bytes, stream);
-        device.Synchronize(stream);
-        for (var b = 0; b < B; b++)
-            for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
-    }
-
-    public void ReadRowErrors(Span<float> into) => Download<float>(Buffers.RowError.Pointer, Config.BatchRows).CopyTo(into);
-
-    public void ReadFirings(Span<int> into)
-    {
-        if (!stepDense) phases.Latents.CountFirings();
-        Download<int>(Buffers.Firings.Pointer, Spec.Latents).CopyTo(into);
-    }
-
     public bool Dense { get; set; }
 
     /// <summary>As kernels.md predicts for an H100-class device: not yet measured on one.</summary>
