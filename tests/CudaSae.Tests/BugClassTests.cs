@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Model;
@@ -80,27 +81,51 @@ public class BugClassTests
         Assert.Equal(plain, Error(moved, 2), 0.02 * plain);
     }
 
-    /// <summary>The residual is a constant for AuxK: latents that fire learn nothing from it.</summary>
+    /// <summary>The residual is a constant for AuxK: latents that are not dead learn nothing from it, and dead ones do, in the encoder too.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void AuxKDoesNotReachLivingLatents(string target)
     {
-        using Run without = new(target, TopK(new(8, 0, 16)), Sgd), with = new(target, TopK(new(8, 0.5f, 16)), Sgd);
+        using Run without = new(target, TopK(), Sgd), with = new(target, TopK(new(8, 0.5f, 16)), Sgd);
+        var living = new int[60];
         foreach (var run in new[] { without, with })
         {
             run.Step(rate: 0);
+            run.Backend.ReadFirings(living);        // the others are dead in the second step
             run.Step();
         }
-        var firings = new int[60];
-        with.Backend.ReadFirings(firings);
         using SaeParameters a = without.Read(), b = with.Read();
         var learned = 0;
         for (var f = 0; f < 60; f++)
-            if (firings[f] > 0) Assert.True(a.WDec[f].SequenceEqual(b.WDec[f]) || Dead(f));
+            if (living[f] > 0) Assert.True(Same(a, b, f), $"latent {f} is not dead and learned from AuxK");
             else if (!a.WEnc[f].SequenceEqual(b.WEnc[f])) learned++;
         Assert.True(learned > 5, $"only {learned} dead encoder rows learn from AuxK");      // the fused encoder must not lose that gradient
+    }
 
-        // A latent may have been dead before this step and fire in it.
-        bool Dead(int f) => !a.WEnc[f].SequenceEqual(b.WEnc[f]);
+    static bool Same(SaeParameters a, SaeParameters b, int f) => a.WEnc[f].SequenceEqual(b.WEnc[f]) && a.WDec[f].SequenceEqual(b.WDec[f]) && a.BEnc[f] == b.BEnc[f];
+
+    /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, of which two have a code, whatever k_aux is.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void AuxKIsScaledByTheShareOfTheDead(string target)
+    {
+        float Moved(int k)
+        {
+            var spec = new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(4), Aux = new(k, 0.5f, 16), DecoderNorm = DecoderNorm.Free };
+            using var run = new Run(target, spec, Sgd);
+            float[] bias = [2, 1, -1, -2, 4, 5, 6, 7];
+            run.Step(before: p =>
+            {
+                for (var f = 0; f < 8; f++) p.WEnc[f].Clear();
+                bias.CopyTo(p.BEnc, 0);
+            }, rate: 0);
+            Assert.Equal(4, run.Backend.ReadSums().Dead);
+            run.Step();
+            using var after = run.Read();
+            return after.BEnc[0] - bias[0];
+        }
+        var whole = Moved(4);
+        Assert.NotEqual(0, whole, 1e-3);
+        Assert.Equal(whole, Moved(2), Math.Abs(1e-2f * whole));
+        Assert.Equal(whole / 2, Moved(8), Math.Abs(1e-2f * whole));
     }
 
     /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy.</summary>
@@ -128,6 +153,8 @@ public class BugClassTests
         var batch = once.Problem.Batch();
         var (a, b) = (once.Step(batch), twice.Step([.. batch, .. batch]));
         Assert.Equal(a.GradientNorm, b.GradientNorm, 1e-3 * a.GradientNorm);
+        var (less, more) = (Schedules.Scalars(Jump(), Sgd with { BatchRows = 8, Vectors = 8000 }, new(1, 1), 1), Schedules.Scalars(Jump(), Sgd with { BatchRows = 16, Vectors = 16000 }, new(1, 1), 1));
+        Assert.Equal((less.LossScale, less.Penalty), (2 * more.LossScale, 2 * more.Penalty));
     }
 
     /// <summary>The step is taken of the pre-activation: a latent just below θ has a gradient for θ although its value is 0.</summary>
@@ -159,7 +186,7 @@ public class BugClassTests
         Assert.Equal(moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.LogUnchained], 1e-2 * Math.Abs(moved[0]));
     }
 
-    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory: training one leaves the other's bits alone.</summary>
+    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory, and so are their moments: training one leaves the other's bits alone.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ParametersDoNotShareMemory(string target)
     {
@@ -178,6 +205,14 @@ public class BugClassTests
             if (!before.BEnc.AsSpan().SequenceEqual(after.BEnc)) changed |= Trainable.EncoderBias;
             if (!before.BDec.AsSpan().SequenceEqual(after.BDec)) changed |= Trainable.DecoderBias;
             Assert.Equal(part, changed);
+            foreach (var (name, owner) in new[] { ("enc", Trainable.Encoder), ("dec", Trainable.Decoder), ("b_enc", Trainable.EncoderBias), ("b_dec", Trainable.DecoderBias) })
+                foreach (var moment in new[] { "adam_m_", "adam_v_" })
+                {
+                    var array = run.Backend.State.Single(a => a.Name == moment + name);
+                    var bytes = new byte[array.Bytes];
+                    run.Backend.ReadState(array, 0, bytes);
+                    Assert.True(owner == part == bytes.AsSpan().ContainsAnyExcept((byte)0), $"{array.Name} when {part} is trained");
+                }
         }
     }
 
@@ -315,6 +350,22 @@ public class BugClassTests
         Assert.Equal(1000, rows.Distinct().Count());
         Assert.True(rows.Zip(rows.Skip(1), (a, b) => Math.Abs(a - b)).Average() > 200);
         Assert.NotEqual(rows, Enumerable.Range(0, 1000).Select(i => new RowPermutation(1, 1, 1000)[i]).ToArray());
+
+        using var folder = new TemporaryFolder();
+        File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader("<f4", 64, 24), .. Enumerable.Range(0, 64 * 24).SelectMany(i => BitConverter.GetBytes((float)(i / 24)))]);
+        using var source = ActivationSource.Open([folder["x.npy"]]);
+        var config = new TrainConfig { BatchRows = 16, Vectors = 64 };
+        using var backend = new CpuBackend(TopK(), config, source.Type);
+        using var feeder = new BatchFeeder(source, 64, backend, config);
+        var fed = new List<float>();
+        for (var t = 0; t < 4; t++)
+        {
+            var slot = MemoryMarshal.Cast<byte, float>(backend.InputSlot(feeder.Next(out _)));
+            for (var b = 0; b < 16; b++) fed.Add(slot[b * 24]);
+            feeder.Release();
+        }
+        Assert.Equal(Enumerable.Range(0, 64).Select(i => (float)i), fed.Order());
+        Assert.True(fed.Zip(fed.Skip(1), (a, b) => Math.Abs(a - b)).Average() > 12);
     }
 
     /// <summary>Both paths of a thresholded selection are one step: a switch in mid-run shows in nothing.</summary>
@@ -345,5 +396,146 @@ public class BugClassTests
         Assert.True(a.Overflows > 0);
         Assert.Equal(b.SquaredError, a.SquaredError, 1e-3 * b.SquaredError);
         Assert.Equal(b.GradientNorm, a.GradientNorm, 1e-2 * b.GradientNorm);
+    }
+
+    /// <summary>Of equal pre-activations the lower latents are kept.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void TiesGoToTheLowerLatent(string target)
+    {
+        foreach (var spec in new[] { TopK(), TopK() with { Selection = new Selection.AbsTopK(4) } })
+        {
+            using var run = new Run(target, spec, Sgd);
+            run.Step(before: p =>
+            {
+                for (var f = 0; f < 60; f++) p.WEnc[f].Clear();
+                Array.Fill(p.BEnc, 1);
+            }, rate: 0);
+            var firings = new int[60];
+            run.Backend.ReadFirings(firings);
+            Assert.Equal(Enumerable.Range(0, 60).Select(f => f < 4 ? 16 : 0), firings);
+        }
+    }
+
+    /// <summary>A prefix of width w holds the latents below w and not w itself.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void PrefixesEndAtTheirWidth(string target)
+    {
+        foreach (var only in new[] { 19, 20 })
+        {
+            using var run = new Run(target, TopK() with { Selection = new Selection.TopK(1), Nested = new Nesting.Prefixes([20]) }, Sgd);
+            var sums = run.Step(new float[16 * 24], p =>
+            {
+                for (var f = 0; f < 60; f++) p.BEnc[f] = f == only ? 1 : -1;
+                Array.Clear(p.BDec);
+            }, rate: 0);
+            Assert.True(sums.SquaredError > 1);
+            Assert.Equal((only < 20 ? 2 : 1) * sums.SquaredError, sums.LevelError, 1e-3 * sums.SquaredError);
+        }
+    }
+
+    /// <summary>The weight of a nested loss is in its gradient once: a mean of equal losses is one of them, and a quarter of a loss has a quarter of its gradient.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void NestedLossesAreWeightedOnce(string target)
+    {
+        double Norm(Nesting? nested)
+        {
+            using var run = new Run(target, TopK() with { Nested = nested }, Sgd);
+            return run.Step(before: p => p.BEnc[59] = -1000).GradientNorm;     // all that fire are in the first prefix
+        }
+        var plain = Norm(null);
+        Assert.Equal(plain, Norm(new Nesting.Prefixes([59], Mean: true)), 1e-3 * plain);
+        Assert.Equal(plain / 4, Norm(new Nesting.Budgets([4], [0.25f])), 1e-3 * plain);
+    }
+
+    /// <summary>The gate's own reconstruction teaches the gate. Where no magnitude is above 0 the decoder learns nothing, unless it is asked to.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void GateDoesNotTeachAFrozenDecoder(string target)
+    {
+        foreach (var live in new[] { false, true })
+            foreach (var dense in new[] { false, true })
+            {
+                var spec = TopK() with { Selection = new Selection.Gated(LiveAuxDecoder: live, Room: 60) };
+                using var run = new Run(target, spec, Sgd);
+                using var before = new SmallProblem(spec, 16, new()).Parameters;
+                Assert.Equal(0, run.Step(before: p => Array.Fill(p.BMag, -1000), dense: dense).Active);
+                using var after = run.Read();
+                var all = Enumerable.Range(0, 60);
+                Assert.Equal(live ? 60 : 0, all.Count(f => !before.WDec[f].SequenceEqual(after.WDec[f])));
+                Assert.Equal(60, all.Count(f => !before.WEnc[f].SequenceEqual(after.WEnc[f])));
+            }
+    }
+
+    /// <summary>The pre-activation loss of the dead is of the dead alone.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void PreActivationLossOfTheDeadSparesTheLiving(string target)
+    {
+        foreach (var dense in new[] { false, true })
+        {
+            using Run without = new(target, Jump() with { PreAct = new(0, DeadOnly: true, 16) }, Sgd), with = new(target, Jump() with { PreAct = new(1, DeadOnly: true, 16) }, Sgd);
+            var living = new int[60];
+            var losses = new List<double>();
+            foreach (var run in new[] { without, with })
+            {
+                losses.Add(run.Step(dense: dense).PreAct);      // nobody is dead yet
+                run.Backend.ReadFirings(living);
+                losses.Add(run.Step(dense: dense).PreAct);
+            }
+            Assert.Equal([0, 0, 0], losses[..3]);
+            Assert.True(losses[3] > 0);
+            using SaeParameters a = without.Read(), b = with.Read();
+            Assert.Contains(0, living);
+            for (var f = 0; f < 60; f++) Assert.Equal(living[f] > 0, Same(a, b, f));
+        }
+    }
+
+    /// <summary>A penalty weighted by decoder norms pulls on them, unless they are detached. Decoder rows come in opposite pairs, so the reconstruction is perfect and pulls on nothing.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void PenaltyByDecoderNormPullsOnTheNorm(string target)
+    {
+        foreach (var weight in new[] { PenaltyWeight.DecoderNorm, PenaltyWeight.DecoderNormDetached })
+            foreach (var selection in new Selection[] { new Selection.Relu(60), new Selection.Gated(Room: 60) })
+                foreach (var dense in new[] { false, true })
+                {
+                    var spec = TopK() with { Selection = selection, Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f, WarmupFraction = 0, Weight = weight } };
+                    using var run = new Run(target, spec, Sgd);
+                    var norms = new double[60];
+                    run.Step(new float[16 * 24], p =>
+                    {
+                        Array.Clear(p.BDec);
+                        Array.Clear(p.BMag);
+                        Array.Fill(p.BEnc, 1);
+                        for (var f = 0; f < 60; f++)
+                        {
+                            for (var i = 0; i < 24 && f % 2 == 1; i++) p.WDec[f][i] = -p.WDec[f - 1][i];
+                            norms[f] = Norm(p, f);
+                        }
+                    }, dense: dense);
+                    using var after = run.Read();
+                    for (var f = 0; f < 60; f++) Assert.Equal(norms[f] - (weight == PenaltyWeight.DecoderNorm ? 0.25 * 0.3 : 0), Norm(after, f), 2e-3);     // rate · λ · f, with f = 1 on every row
+                }
+
+        static double Norm(SaeParameters p, int f) => Math.Sqrt(p.WDec[f].ToArray().Sum(w => (double)w * w));
+    }
+
+    /// <summary>A ghost's code is e^z, so a silent latent learns; and what scales it to the residual is a constant, or a single ghost, which has but one direction, would not learn when to fire.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ASingleGhostLearnsWhenToFire(string target)
+    {
+        foreach (var dense in new[] { false, true })
+        {
+            using var run = new Run(target, TopK() with { Selection = new Selection.Relu(60), Ghost = new(16) }, Sgd);
+            run.Step(before: p =>
+            {
+                Array.Fill(p.BEnc, 0.125f);
+                p.BEnc[7] = -1;
+                p.WEnc[7].Clear();
+            }, rate: 0, dense: dense);
+            Assert.Equal(1, run.Backend.ReadSums().Dead);
+            var sums = run.Step(dense: dense);
+            using var after = run.Read();
+            Assert.True(sums.Ghost > 0);
+            Assert.True(Math.Abs(after.BEnc[7] + 1) > 1e-3, $"b_enc is {after.BEnc[7]}");
+            Assert.Contains(after.WEnc[7].ToArray(), w => Math.Abs(w) > 1e-3);
+        }
     }
 }
