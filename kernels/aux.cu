@@ -46,7 +46,7 @@ SAE_KERNEL(aux_scale, AuxParams, 256) {
     variance = variance > 0 ? variance : 0;
     p.sums[0] = error;
     p.sums[1] = variance;
-    double share = double(*p.dead_count) / p.active;
+    double share = double(*p.dead_count) / p.k;
     *p.scale = variance > 0 ? float(2.0 * p.scalars->aux_coefficient * (share < 1 ? share : 1) / variance) : 0;
 }
 

@@ -636,4 +636,5 @@ struct AuxParams {
     double* sums;                   // [2]
     float* bias_grad;               // [window]
     int rows, pitch, row_blocks, active, window;
+    int k;                          // k_aux, which may exceed the window
 };

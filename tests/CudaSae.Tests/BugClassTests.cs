@@ -126,6 +126,7 @@ public class BugClassTests
         Assert.NotEqual(0, whole, 1e-3);
         Assert.Equal(whole, Moved(2), Math.Abs(1e-2f * whole));
         Assert.Equal(whole / 2, Moved(8), Math.Abs(1e-2f * whole));
+        Assert.Equal(whole / 4, Moved(16), Math.Abs(1e-2f * whole));      // more than there are latents
     }
 
     /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy.</summary>

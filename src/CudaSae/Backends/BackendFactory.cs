@@ -28,6 +28,7 @@ public static class BackendFactory
     {
         spec.Validate();
         config.Validate();
+        SpecRules.Check(spec, config);
         why = kind == BackendKind.Auto ? "" : $"--backend {kind.ToString().ToLowerInvariant()}";
         if (kind == BackendKind.Auto) kind = Choose(out why);
         if (kind == BackendKind.Cpu)

@@ -5,7 +5,7 @@ namespace CudaSae.Checkpoints;
 /// <summary>From the weights of training to those that are saved: the same function of raw activations.</summary>
 public static class Export
 {
-    /// <summary>Decoder norms into the encoder: z, biases and θ times ‖WDec_f‖, WDec rows unit. A latent of norm 0 stays. Over sites the norms' sum.</summary>
+    /// <summary>Decoder norms into the encoder: z, biases and θ times ‖WDec_f‖, WDec rows unit. A latent of norm 0 stays. The function is the same for thresholded selections alone.</summary>
     public static void FoldNorms(SaeSpec spec, SaeParameters p)
     {
         for (var f = 0; f < spec.Latents; f++)

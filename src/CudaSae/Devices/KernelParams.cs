@@ -300,5 +300,5 @@ struct AuxParams
 {
     public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
     public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
-    public int Rows, Pitch, RowBlocks, Active, Window;
+    public int Rows, Pitch, RowBlocks, Active, Window, K;
 }

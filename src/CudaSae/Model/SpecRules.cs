@@ -17,6 +17,10 @@ static class SpecRules
         CheckShape(spec);
     }
 
+    /// <summary>What a run's numbers ask of the architecture.</summary>
+    public static void Check(SaeSpec spec, Training.TrainConfig config) => Possible(!config.FoldDecoderNorms || spec.IsThresholded || spec.DecoderNorm == DecoderNorm.Unit,
+        "FoldDecoderNorms would change which latents are the largest: keep it off, or the decoder at unit norm");
+
     static void CheckSelection(SaeSpec spec)
     {
         switch (spec.Selection)

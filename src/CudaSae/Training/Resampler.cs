@@ -111,7 +111,11 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         for (var c = 0; c < spec.InputWidth; c++) fresh.WEnc[i][c] = raw[c] * (float)scale.InputScale - (spec.PreEncoderBias ? weights.BDec[c] : 0);
         Rescale(fresh.WDec[i], 1);
         Rescale(fresh.WEnc[i], norm);
-        if (spec.Tying != Tying.Untied) fresh.WDec[i].CopyTo(fresh.WEnc[i]);
+        if (spec.Selection is Selection.JumpRelu jump) fresh.Threshold[i] = jump.InitialThreshold;
+        if (spec.Tying == Tying.Tied) fresh.WDec[i].CopyTo(fresh.WEnc[i]);
+        if (spec.Tying != Tying.Scaled) return;
+        fresh.Scale[i] = norm;
+        for (var c = 0; c < spec.InputWidth; c++) fresh.WEnc[i][c] = norm * fresh.WDec[i][c];
     }
 
     static void Rescale(Span<float> row, float norm)

@@ -87,11 +87,12 @@ public static class Schedules
         return scalars;
     }
 
-    /// <summary>The scalars of an evaluation: no schedule, all latents in the last prefix, BatchTopK by its running threshold.</summary>
+    /// <summary>The scalars of an evaluation: the end of every schedule, the budget that is reported, BatchTopK by its running threshold.</summary>
     public static StepScalars Inference(SaeSpec spec, TrainConfig config, DataScale scale)
     {
         var scalars = Scalars(spec, config, scale, config.Steps);
         scalars.Inference = 1;
+        if (spec.Nested is Nesting.Budgets { Report: > 0 } budgets) scalars.K = (uint)budgets.Report;
         return scalars;
     }
 

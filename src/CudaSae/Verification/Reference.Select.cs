@@ -50,8 +50,8 @@ public sealed partial class Reference
                     Keep(b, f, z[f] > 0 ? Math.Max(0, Magnitude(z[f], f)) : 0);
                 }
                 break;
-            case Selection.TopK top:
-                KeepLargest(b, z, top.InitialK > 0 ? (int)scalars.K : spec.Active);
+            case Selection.TopK:
+                KeepLargest(b, z, scalars.K > 0 ? (int)scalars.K : spec.Active);
                 break;
             case Selection.AbsTopK abs:
                 foreach (var f in LargestMagnitudes(b, abs.K)) Keep(b, f, PreActs[b * n + f]);

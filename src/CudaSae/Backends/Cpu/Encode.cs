@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuBackend
     public void EncodeSelect()
     {
         if (stepDense) return;
-        kNow = Spec.Selection is Selection.TopK { InitialK: > 0 } && scalars.K > 0 ? (int)scalars.K : k;
+        kNow = Spec.Selection is Selection.TopK && scalars.K > 0 ? (int)scalars.K : k;
         for (var w = 0; w < workers.Count; w++) overflow[w] = 0;
         workers.Run(Math.Min(workers.Count, panels), encodePart ??= EncodePart);
         for (var w = 0; w < workers.Count; w++) sums.Overflows += overflow[w];

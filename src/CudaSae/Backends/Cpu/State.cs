@@ -94,6 +94,14 @@ public sealed unsafe partial class CpuBackend
                     new Span<byte>((byte*)memory + f * (array.Bytes / n), (int)(array.Bytes / n)).Clear();
             bEnc[f] = rows.BEnc[i];
             if (bMag is not null) (bMag[f], rMag[f]) = (rows.BMag[i], 0);
+            if (threshold is not null) threshold[f] = Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? rows.Threshold[i] : MathF.Log(rows.Threshold[i]);
+            if (tieScale is not null) tieScale[f] = rows.Scale[i];
+            if (emaEnc is not null)
+            {
+                Buffer.MemoryCopy(wEnc + (long)f * ld, emaEnc + (long)f * ld, 4L * ld, 4L * ld);
+                Buffer.MemoryCopy(wDec + (long)f * lo, emaDec + (long)f * lo, 4L * lo, 4L * lo);
+                foreach (var vector in vectors) vector.Average[f] = vector.Weights[f];
+            }
             lastFired[f] = (int)step;
         }
         FindDead(step, scalars.DeadAfterSteps);

@@ -22,8 +22,9 @@ public sealed unsafe partial class KernelBackend
         device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, stream);
         var none = double.NaN;
         device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), stream);
-        if (Spec.Tying != Tying.Untied) TieEncoder(parameters);
-        SetMatrix(parameters.WEnc, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
+        using var tied = Spec.Tying == Tying.Untied ? null : TiedEncoder(parameters);
+        var encoder = tied ?? parameters.WEnc;
+        SetMatrix(encoder, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
         SetMatrix(parameters.WDec, Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
         if (parameters.WSkip.Rows > 0) SetFloats(parameters.WSkip, Buffers.WSkip, Buffers.Pitch);
         foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Weights.Pointer);
@@ -31,7 +32,7 @@ public sealed unsafe partial class KernelBackend
         if (phases.Select?.Batch is { } batch) SetVector([parameters.BatchThreshold], batch.Threshold.Pointer);
         if (Config.EmaDecay > 0)
         {
-            SetFloats(parameters.WEnc, phases.Optimize.AverageEnc, Buffers.Pitch);
+            SetFloats(encoder, phases.Optimize.AverageEnc, Buffers.Pitch);
             SetFloats(parameters.WDec, phases.Optimize.AverageDec, Buffers.OutPitch);
             foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Average.Pointer);
             SetVector(parameters.BDec, phases.Optimize.AverageBDec.Pointer);
@@ -49,10 +50,12 @@ public sealed unsafe partial class KernelBackend
 
     bool LogThreshold => Spec.Selection is Selection.JumpRelu { Form: not ThresholdForm.Direct };
 
-    static void TieEncoder(SaeParameters p)
+    static Matrix TiedEncoder(SaeParameters p)
     {
-        for (var f = 0L; f < p.WEnc.Rows; f++)
-            for (var i = 0; i < p.WEnc.Columns; i++) p.WEnc[f][i] = (p.Scale.Length > 0 ? p.Scale[f] : 1) * p.WDec[f][i];
+        var tied = new Matrix(p.WEnc.Rows, p.WEnc.Columns);
+        for (var f = 0L; f < tied.Rows; f++)
+            for (var i = 0; i < tied.Columns; i++) tied[f][i] = (p.Scale.Length > 0 ? p.Scale[f] : 1) * p.WDec[f][i];
+        return tied;
     }
 
     void SetVector(float[] from, ulong to)
@@ -118,9 +121,16 @@ public sealed unsafe partial class KernelBackend
                 var bytes = array.Bytes / Spec.Latents;
                 fixed (byte* p = zero) device.CopyToDevice(pointer + (ulong)(f * bytes), p, bytes, stream);
             }
-            SetOne(Buffers.BEnc.Pointer, f, rows.BEnc[i]);
-            if (rows.BMag.Length > 0) SetOne(Buffers.BMag.Pointer, f, rows.BMag[i]);
-            if (rows.BMag.Length > 0) SetOne(Buffers.RMag.Pointer, f, 0);
+            if (Config.EmaDecay > 0)
+            {
+                fixed (float* p = rows.WEnc[i]) device.CopyToDevice(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), p, 4L * rows.WEnc.Columns, stream);
+                fixed (float* p = rows.WDec[i]) device.CopyToDevice(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), p, 4L * rows.WDec.Columns, stream);
+            }
+            foreach (var (numbers, array) in Vectors(rows))
+            {
+                SetOne(array.Weights.Pointer, f, numbers[i]);
+                if (Config.EmaDecay > 0) SetOne(array.Average.Pointer, f, numbers[i]);
+            }
             var fired = (int)step;
             device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), stream);
             device.Synchronize(stream);     // before the host's copies go
