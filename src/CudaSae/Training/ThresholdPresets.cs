@@ -10,7 +10,7 @@ static class ThresholdPresets
         InputWidth = d, Latents = n, Selection = selection, Penalty = penalty, DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true,
     };
 
-    static Selection.JumpRelu Jump(int n, float bandwidth, SmoothingKernel kernel = SmoothingKernel.Rectangle) => new(kernel, bandwidth, InitialThreshold: 0.3f, Room: Preset.RoomFor(n));
+    static Selection.JumpRelu Jump(int n, float bandwidth, SmoothingKernel kernel = SmoothingKernel.Rectangle) => new(kernel, bandwidth, InitialThreshold: 0.4f, Room: Preset.RoomFor(n));
 
     static TrainConfig Gated(TrainConfig c) => c with
     {
@@ -30,7 +30,7 @@ static class ThresholdPresets
     [
         new("gated", "Rajamanoharan et al. 2024, arXiv 2404.16014", "f = 1[π > 0] relu(e^r(π − b_gate) + b_mag); ‖x − x̂‖² + λ Σ relu(π) + ‖x − x̂(relu π)‖², its decoder frozen; unit decoder",
             "lr 3e-4, batch 4096, β 0, 0.999; resampling, then lr/10 and a cosine back over 1000 steps",
-            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.6f, WarmupFraction = 0.5f }), Gated),
+            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 5.6f, WarmupFraction = 0.5f }), Gated),
         new("gated-ri-l1", "Rajamanoharan et al. 2024, arXiv 2407.14435, the gated baseline", "gated with λ Σ relu(π) ‖d‖ and free norms", "",
             (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.6f, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm }) with { DecoderNorm = DecoderNorm.Free },
             c => Gated(c) with { Resampling = null, FoldDecoderNorms = true }),
