@@ -17,7 +17,7 @@ public class RecoveryTests
     /// <summary>Preset, and λ where the method does not set L0 itself.</summary>
     public static TheoryData<string, float> Families => new()
     {
-        { "monosemanticity", 1.5f }, { "april-2024", 1.5f }, { "ghost-grads", 1.5f }, { "p-anneal", 0.6f }, { "gated", 2 }, { "jumprelu", 0.5f }, { "jan-2025", 0.5f },
+        { "monosemanticity", 2 }, { "april-2024", 1.5f }, { "ghost-grads", 1.5f }, { "p-anneal", 2.5f }, { "gated", 4 }, { "jumprelu", 1 }, { "jan-2025", 0.5f },
         { "topk", 0 }, { "batch-topk", 0 }, { "matryoshka", 0 }, { "multi-topk", 0 }, { "hierarchical-topk", 0 }, { "tied-topk", 0 },
     };
 
@@ -28,7 +28,7 @@ public class RecoveryTests
         using var world = new Superposition(new() { Features = Features, Width = Width, Rows = 20_000, Active = 2, Noise = 0.01, Seed = 3 });
         world.WriteRows(folder["x.npy"]);
         using var source = ActivationSource.Open([folder["x.npy"]]);
-        var config = Preset.Named(name).Config(new TrainConfig { BatchRows = 256, Vectors = 256 * 1200 });
+        var config = Preset.Named(name).Config(new TrainConfig { BatchRows = 256, Vectors = 256 * 2000 });
         var spec = Preset.Named(name).Spec(Width, Latents, K);
         if (spec.Penalty is { } penalty) spec = spec with { Penalty = penalty with { Coefficient = coefficient } };
         // A prefix shorter than the world has features must mix them: Matryoshka's first width holds them all.
