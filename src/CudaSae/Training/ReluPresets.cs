@@ -40,8 +40,8 @@ static class ReluPresets
             (d, n, k) => Relu(d, n, L1(3.2f)) with { DecoderNorm = DecoderNorm.Unit }, c => Bricken(c) with { Resampling = null }),
         new("feb-2024", "Anthropic, Circuits Updates, February 2024", "f = relu(W x + b); ‖x − x̂‖² + λ Σ f; ‖d‖ ≤ 1; β₁ = 0; latents with ‖d‖ < 0.99 pruned at the end",
             "Adam β 0, 0.9999", (d, n, k) => Relu(d, n, L1(3.6f)) with { DecoderNorm = DecoderNorm.AtMostOne }, February),
-        new("feb-2024-tanh", "Anthropic, Circuits Updates, February 2024", "as feb-2024 with λ Σ tanh(s f)", "A/B · tanh(B f)",
-            (d, n, k) => Relu(d, n, new SparsityPenalty.Tanh(0.3f) { WarmupFraction = Rise, Coefficient = 10 }) with { DecoderNorm = DecoderNorm.AtMostOne }, February),
+        new("feb-2024-tanh", "Anthropic, Circuits Updates, February 2024", "as feb-2024 with λ Σ tanh(s f), nothing pruned: a bounded penalty does not press norms to 1", "A/B · tanh(B f)",
+            (d, n, k) => Relu(d, n, new SparsityPenalty.Tanh(0.3f) { WarmupFraction = Rise, Coefficient = 10 }) with { DecoderNorm = DecoderNorm.AtMostOne }, c => February(c) with { PruneBelow = 0 }),
         new("april-2024", "Anthropic, Circuits Updates, April 2024", "f = relu(W x + b); ‖x − x̂‖² + λ Σ f ‖d‖; free norms, folded at the end",
             "decoder rows of norm 0.1 at the start, WEnc = WDecᵀ, lr 5e-5, 200k steps of 2048 to 4096, λ 5 rising over 5 % of them", (d, n, k) => Relu(d, n, L1(4, PenaltyWeight.DecoderNorm)), April),
         new("tanh", "Anthropic, Circuits Updates, February 2024, on the April 2024 recipe", "‖x − x̂‖² + λ Σ tanh(s f ‖d‖)", "",
@@ -55,6 +55,6 @@ static class ReluPresets
         new("tied", "Cunningham et al. 2023, arXiv 2309.08600", "f = relu(D x + b); ‖x − x̂‖² + λ Σ f; WEnc = WDec, unit", "",
             (d, n, k) => Relu(d, n, L1(1.8f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Tied }, c => Bricken(c) with { Resampling = null }),
         new("scaled-tie", "a weak tie: one scale a latent", "WEnc_f = s_f WDec_f; else as relu-unit with the pre-encoder bias", "",
-            (d, n, k) => Relu(d, n, L1(3.2f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Scaled }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(5)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Scaled }, c => Bricken(c) with { Resampling = null }),
     ];
 }

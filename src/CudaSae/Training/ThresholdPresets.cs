@@ -14,7 +14,7 @@ static class ThresholdPresets
 
     static TrainConfig Gated(TrainConfig c) => c with
     {
-        LossNormalization = LossNormalization.Sum, LearningRate = 2e-3f, Beta1 = 0, EncoderInitNorm = 0.3f, DecayFraction = 0.2f,
+        LossNormalization = LossNormalization.Sum, LearningRate = 3e-3f, EncoderInitNorm = 0.3f, DecayFraction = 0.6f,
         Resampling = new(Math.Max(1, (int)(c.Steps / 8)), 3, Inputs: (int)Math.Min(819_200, c.Vectors / 8), RecoverySteps: Math.Max(1, (int)(c.Steps / 40))),
     };
 
@@ -29,8 +29,8 @@ static class ThresholdPresets
     public static IReadOnlyList<Preset> All { get; } =
     [
         new("gated", "Rajamanoharan et al. 2024, arXiv 2404.16014", "f = 1[π > 0] relu(e^r(π − b_gate) + b_mag); ‖x − x̂‖² + λ Σ relu(π) + ‖x − x̂(relu π)‖², its decoder frozen; unit decoder",
-            "lr 3e-4, batch 4096, β 0, 0.999; resampling, then lr/10 and a cosine back over 1000 steps",
-            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 5.6f, WarmupFraction = 0.5f }), Gated),
+            "lr 3e-4, batch 4096, Adam without momentum (β 0, 0.999); resampling, then lr/10 and a cosine back over 1000 steps",
+            (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.9f, WarmupFraction = 0.5f }), Gated),
         new("gated-ri-l1", "Rajamanoharan et al. 2024, arXiv 2407.14435, the gated baseline", "gated with λ Σ relu(π) ‖d‖ and free norms", "",
             (d, n, k) => Make(d, n, new Selection.Gated(Room: Preset.RoomFor(n)), new SparsityPenalty.L1 { Coefficient = 4.6f, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm }) with { DecoderNorm = DecoderNorm.Free },
             c => Gated(c) with { Resampling = null, FoldDecoderNorms = true }),
