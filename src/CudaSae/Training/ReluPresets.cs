@@ -51,10 +51,10 @@ static class ReluPresets
         new("ghost-grads", "Anthropic, Circuits Updates, January 2024", "monosemanticity + ghost loss of dead latents through exp(z), scaled to ½‖residual‖ and to the error", "dead after 12.8M tokens",
             (d, n, k) => Relu(d, n, L1(3.8f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(8192) }, c => Bricken(c) with { Resampling = null }),
         new("ghost-grads-all", "Anthropic, Circuits Updates, February 2024", "ghost-grads with all latents dead for the first steps", "a bug that helped on one-layer models",
-            (d, n, k) => Relu(d, n, L1(3.8f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(8192, AllFirstSteps: 20) }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(3.65f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(8192, AllFirstSteps: 20) }, c => Bricken(c) with { Resampling = null }),
         new("tied", "Cunningham et al. 2023, arXiv 2309.08600", "f = relu(D x + b); ‖x − x̂‖² + λ Σ f; WEnc = WDec, unit", "",
-            (d, n, k) => Relu(d, n, L1(1.8f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Tied }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(2.06f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Tied }, c => Bricken(c) with { Resampling = null }),
         new("scaled-tie", "a weak tie: one scale a latent", "WEnc_f = s_f WDec_f; else as relu-unit with the pre-encoder bias", "",
-            (d, n, k) => Relu(d, n, L1(5)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Scaled }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(5.9f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Scaled }, c => Bricken(c) with { Resampling = null }),
     ];
 }

@@ -38,7 +38,7 @@ static class ThresholdPresets
             "ε 0.001 and θ₀ 0.001 for inputs of mean square 1, lr 7e-5, batch 4096, β 0, 0.999, λ warm-up 10k steps",
             (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.L0 { Coefficient = 2.6f, WarmupFraction = 0.2f }), DeepMind),
         new("jumprelu-target", "Gemma Scope 2 and dictionary_learning", "jumprelu with λ (L0 / target − 1)²", "",
-            (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.TargetL0(k) { Coefficient = 100, WarmupFraction = 0.2f }), DeepMind),
+            (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.TargetL0(k) { Coefficient = 1000, WarmupFraction = 0.2f }), DeepMind),
         new("jan-2025", "Anthropic, Circuits Updates, January 2025, with its erratum", "f = z 1[z > e^t]; ‖x − x̂‖² + λ Σ tanh(4 f ‖d‖) + λ_P Σ relu(e^t − z) ‖d‖; WDec ~ U(±1/√d), WEnc = d/n WDecᵀ, b_enc from the data",
             "bandwidth 2, λ 10 to 20 rising over the whole run, λ_P 3e-6, lr 2e-4, batch 32768, each latent firing on 10,000/n of the inputs at the start",
             (d, n, k) => Make(d, n, new Selection.JumpRelu(SmoothingKernel.Rectangle, 2, 0.1f, ThresholdForm.LogUnchained, Room: Preset.RoomFor(n)),
