@@ -1,6 +1,7 @@
 using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
+using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Training;
 using Spectre.Console;
@@ -20,14 +21,13 @@ static class EvalCommand
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(run)!;
-            var (spec, parameters) = SaeFile.Load(folder);
-            using var owned = parameters;
+            using var sae = SaeModel.Load(folder);
             using var files = Open(folder, parsed.GetValue(data) ?? [], parsed.GetValue(tensor));
             var (first, rows) = parsed.GetValue(data) is { Length: > 0 } ? (0, files.Held.Rows) : (files.FirstHeld, files.HeldRows);
             var config = new TrainConfig { BatchRows = (int)Math.Min(1024, rows), Vectors = rows, Optimizer = OptimizerKind.Sgd };
-            using var engine = BackendFactory.Create(parsed.GetValue(backend), spec, config, files.Held.Type, static (_, _) => { }, out var why);
+            using var engine = BackendFactory.Create(parsed.GetValue(backend), sae.Spec, config, files.Held.Type, static (_, _) => { }, out var why);
             AnsiConsole.MarkupLineInterpolated($"[bold]{engine.Description}[/] ({why})");
-            engine.SetParameters(parameters);
+            engine.SetParameters(sae.Parameters);
             EvaluationTable.Print(Evaluator.Run(engine, files.Held, first, rows, new DataScale(1, 1)));
             return 0;
         });

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaSae.Checkpoints;
+using CudaSae.Formats;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;
@@ -21,8 +22,8 @@ static class FinetuneCommand
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(run)!;
-            var (spec, loaded) = SaeFile.Load(folder);
-            var (tuned, weights, trainable) = Finetuning.Prepare(spec, loaded, parsed.GetValue(kind));
+            var sae = SaeModel.Load(folder);
+            var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
             var record = File.Exists(Path.Combine(folder, RunRecord.FileName)) ? RunRecord.Load(folder) : null;
             var (paths, held) = parsed.GetValue(data) is { Length: > 0 } given ? (given, parsed.GetValue(heldOut))
                 : record is not null ? (record.Data, parsed.GetValue(heldOut) ?? record.HeldOut) : ShippedData.OrGiven([], parsed.GetValue(heldOut));

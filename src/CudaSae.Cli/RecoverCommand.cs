@@ -1,6 +1,6 @@
 using System.CommandLine;
-using CudaSae.Checkpoints;
 using CudaSae.Data;
+using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using Spectre.Console;
@@ -18,9 +18,8 @@ static class RecoverCommand
         command.SetAction(parsed =>
         {
             using var truth = Read(parsed.GetValue(dictionary)!);
-            var (_, parameters) = SaeFile.Load(parsed.GetValue(run)!);
-            using var owned = parameters;
-            Print(Recovery.Of(truth, parameters.WDec));
+            using var sae = SaeModel.Load(parsed.GetValue(run)!);
+            Print(Recovery.Of(truth, sae.Parameters.WDec));
             return 0;
         });
         return command;

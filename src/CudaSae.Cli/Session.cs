@@ -3,6 +3,7 @@ using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
+using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -113,10 +114,10 @@ sealed class Session
         if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{Export.Prune(spec, parameters, config.PruneBelow)} latents of decoder norm below {config.PruneBelow} pruned");
         if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
         Export.FoldScales(spec, parameters, record.InputScale, record.TargetScale);
-        SaeFile.Save(to, spec, parameters);
+        new SaeModel(spec, parameters).Save(to);
         if (spec.Selection is not Selection.Gated) return;
         var (jump, same) = Export.AsJumpRelu(spec, parameters);
-        using (same) SaeFile.Save(Path.Combine(to, "jumprelu"), jump, same);
+        using (same) new SaeModel(jump, same).Save(Path.Combine(to, "jumprelu"));
     }
 
     void Report(IBackend backend, DataScale scale)

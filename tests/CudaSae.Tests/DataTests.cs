@@ -88,7 +88,7 @@ public class DataTests
     {
         using var folder = new TemporaryFolder();
         float[] values = [1, 2, 3, 4, 5, 6];
-        SafetensorsWriter.Write(folder["x.safetensors"], [("m", "F32", [2, 3], 24, s => s.Write(MemoryMarshal.AsBytes<float>(values)))], new Dictionary<string, string> { ["k"] = "v" });
+        SafetensorsWriter.Write(folder["x.safetensors"], [new("m", "F32", [2, 3], s => s.Write(MemoryMarshal.AsBytes<float>(values)))], new Dictionary<string, string> { ["k"] = "v" });
         using var file = new SafetensorsFile(folder["x.safetensors"]);
         Assert.Equal(values, MemoryMarshal.Cast<byte, float>(file.Slice(file.Require("m", "F32", 2, 3), 0, 24)).ToArray());
         Assert.Equal("v", file.Metadata["k"]);

@@ -1,4 +1,5 @@
 using CudaSae.Checkpoints;
+using CudaSae.Formats;
 using CudaSae.Model;
 using CudaSae.Training;
 using Xunit;
@@ -48,7 +49,7 @@ public class MethodCliTests
             Works("eval", folder[preset]);
             Works("recover", folder[preset], folder["x.dictionary.npy"]);
         }
-        Assert.IsType<Selection.JumpRelu>(SaeFile.Load(folder["gated/jumprelu"]).Spec.Selection);
+        Assert.IsType<Selection.JumpRelu>(SaeModel.Load(folder["gated/jumprelu"]).Spec.Selection);
         Works(["finetune", folder["april-2024"], "--what", "rescaleShift", "--out", folder["tuned"], .. Small]);
         Works("eval", folder["tuned"]);
         Refused("only a ReLU SAE", ["finetune", folder["jumprelu"], "--what", "rescaleShift", "--out", folder["no"], .. Small]);

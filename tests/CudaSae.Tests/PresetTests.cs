@@ -1,7 +1,8 @@
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
+using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Synthetic;
@@ -110,14 +111,13 @@ public class PresetTests
         backend.GetParameters(parameters);
         if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
         Export.FoldScales(spec, parameters, scale.InputScale, scale.TargetScale);
-        SaeFile.Save(folder["sae"], spec, parameters);
-        var (loadedSpec, loaded) = SaeFile.Load(folder["sae"]);
-        using var again = new CpuBackend(loadedSpec, config, source.Type, 2);
-        again.SetParameters(loaded);
+        new SaeModel(spec, parameters).Save(folder["sae"]);
+        using var loaded = SaeModel.Load(folder["sae"]);
+        using var again = new CpuBackend(loaded.Spec, config, source.Type, 2);
+        again.SetParameters(loaded.Parameters);
         var saved = Evaluator.Run(again, source, 0, source.Rows, new(1, 1));
         Assert.Equal(trained.Fvu, saved.Fvu, 2e-3 * trained.Fvu + 1e-5);
         Assert.Equal(trained.L0, saved.L0, 0.02 * trained.L0 + 0.01);
-        loaded.Dispose();
     }
 
     /// <summary>The kernels resume alike where a method has state of its own.</summary>

@@ -1,7 +1,8 @@
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
+using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -146,15 +147,14 @@ public class TrainerTests
         var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
         backend.GetParameters(parameters);
         Export.FoldScales(Spec, parameters, scale.InputScale, scale.TargetScale);
-        SaeFile.Save(folder["sae"], Spec, parameters);
+        new SaeModel(Spec, parameters).Save(folder["sae"]);
 
-        var (spec, loaded) = SaeFile.Load(folder["sae"]);
-        using var raw = new CpuBackend(spec, config, source.Type);
-        raw.SetParameters(loaded);
+        using var loaded = SaeModel.Load(folder["sae"]);
+        using var raw = new CpuBackend(loaded.Spec, config, source.Type);
+        raw.SetParameters(loaded.Parameters);
         var folded = Evaluator.Run(raw, source, 0, source.Rows, new(1, 1));
         Assert.NotEqual(1, scale.InputScale, 0.5);
         Assert.Equal(scaled.Fvu, folded.Fvu, 1e-5);
         Assert.Equal(scaled.L0, folded.L0, 1e-2);
-        loaded.Dispose();
     }
 }

@@ -22,7 +22,7 @@ public static class Checkpoint
     {
         var path = Path.Combine(Folder(run), $"step-{at.Step:D9}.safetensors");
         var buffer = new byte[ChunkBytes];
-        SafetensorsWriter.Write(path, backend.State.Select(array => (array.Name, array.Type, array.Shape, array.Bytes, (Action<Stream>)(stream =>
+        SafetensorsWriter.Write(path, backend.State.Select(array => new TensorToWrite(array.Name, array.Type, array.Shape, stream =>
         {
             for (long offset = 0; offset < array.Bytes; offset += ChunkBytes)
             {
@@ -30,7 +30,7 @@ public static class Checkpoint
                 backend.ReadState(array, offset, part);
                 stream.Write(part);
             }
-        }))), new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
+        })), new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
         {
             ["step"] = at.Step.ToString(CultureInfo.InvariantCulture),
             ["epoch"] = at.Cursor.Epoch.ToString(CultureInfo.InvariantCulture),

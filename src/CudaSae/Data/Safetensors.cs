@@ -3,46 +3,34 @@ using System.Text.Json;
 
 namespace CudaSae.Data;
 
-/// <summary>One tensor of a safetensors file.</summary>
-/// <param name="Type">F64, F32, F16, BF16, I64, I32, I16, U16, I8, U8 or BOOL.</param>
-/// <param name="Offset">Of its first byte from the start of the file.</param>
-public sealed record SafeTensor(string Name, string Type, long[] Shape, long Offset, long Bytes);
-
 /// <summary>A safetensors file, mapped. Refuses headers that lie: sizes, overlaps, gaps, shapes that do not match their bytes.
 /// Layout: u64 header length, JSON header, data (huggingface/safetensors).</summary>
-public sealed class SafetensorsFile : IDisposable
+public sealed class SafetensorsFile : TensorFile
 {
     const long MaxHeaderBytes = 100_000_000;
     readonly MappedFile file;
+    readonly Dictionary<string, StoredTensor> tensors;
+    Dictionary<string, string> metadata = [];
 
     public SafetensorsFile(string path)
     {
         file = new(path);
-        try { Tensors = Read(); }
+        try { tensors = Read(); }
         catch (JsonException e) { file.Dispose(); throw Bad($"its header is not JSON ({e.Message.Split('.')[0]})"); }
         catch { file.Dispose(); throw; }
     }
 
-    public string Path => file.Path;
-    public IReadOnlyDictionary<string, SafeTensor> Tensors { get; }
-    public IReadOnlyDictionary<string, string> Metadata { get; private set; } = new Dictionary<string, string>();
+    public override string Path => file.Path;
+    public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
+    public override IReadOnlyDictionary<string, string> Metadata => metadata;
 
-    public ReadOnlySpan<byte> Slice(SafeTensor tensor, long offset, int length)
+    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
     {
         if (offset < 0 || offset + length > tensor.Bytes) throw new ArgumentOutOfRangeException(nameof(offset));
         return file.Slice(tensor.Offset + offset, length);
     }
 
-    /// <summary>The tensor of that name, type and shape (−1 matches any extent).</summary>
-    /// <exception cref="SaeException">It is missing or differs.</exception>
-    public SafeTensor Require(string name, string type, params long[] shape)
-    {
-        if (!Tensors.TryGetValue(name, out var tensor)) throw Bad($"it holds no tensor {name} (it has {string.Join(", ", Tensors.Keys.Take(8))})");
-        var fits = tensor.Type == type && tensor.Shape.Length == shape.Length && tensor.Shape.Zip(shape).All(p => p.Second < 0 || p.First == p.Second);
-        return fits ? tensor : throw Bad($"tensor {name} is {tensor.Type} [{string.Join(", ", tensor.Shape)}], {type} [{string.Join(", ", shape)}] was expected");
-    }
-
-    Dictionary<string, SafeTensor> Read()
+    Dictionary<string, StoredTensor> Read()
     {
         if (file.Length < 8) throw Bad($"it has {file.Length} bytes, too few for a header");
         var headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, 8));
@@ -50,10 +38,10 @@ public sealed class SafetensorsFile : IDisposable
         var dataStart = 8 + (long)headerBytes;
         using var header = JsonDocument.Parse(file.Slice(8, (int)headerBytes).ToArray());
         if (header.RootElement.ValueKind != JsonValueKind.Object) throw Bad("its header is not a JSON object");
-        var tensors = new Dictionary<string, SafeTensor>();
+        var tensors = new Dictionary<string, StoredTensor>();
         foreach (var entry in header.RootElement.EnumerateObject())
         {
-            if (entry.Name == "__metadata__") Metadata = ReadMetadata(entry.Value);
+            if (entry.Name == "__metadata__") metadata = ReadMetadata(entry.Value);
             else if (!tensors.TryAdd(entry.Name, ReadTensor(entry, dataStart))) throw Bad($"tensor {entry.Name} occurs twice");
         }
         var end = dataStart;
@@ -74,7 +62,7 @@ public sealed class SafetensorsFile : IDisposable
         return metadata;
     }
 
-    SafeTensor ReadTensor(JsonProperty entry, long dataStart)
+    StoredTensor ReadTensor(JsonProperty entry, long dataStart)
     {
         var value = entry.Value;
         if (value.ValueKind != JsonValueKind.Object || !value.TryGetProperty("dtype", out var type) || type.ValueKind != JsonValueKind.String
@@ -94,25 +82,18 @@ public sealed class SafetensorsFile : IDisposable
     long Whole(JsonElement e, string name) =>
         e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out var whole) && whole >= 0 ? whole : throw Bad($"tensor {name} has a number that is no size: {e}");
 
-    int Width(string type, string name) => type switch
-    {
-        "F64" or "I64" or "U64" => 8,
-        "F32" or "I32" or "U32" => 4,
-        "F16" or "BF16" or "I16" or "U16" => 2,
-        "I8" or "U8" or "BOOL" or "F8_E4M3" or "F8_E5M2" => 1,
-        _ => throw Bad($"tensor {name} has the unknown type {type}"),
-    };
+    int Width(string type, string name) => WidthOf(type) is > 0 and var width ? width : throw Bad($"tensor {name} has the unknown type {type}");
 
-    SaeException Bad(string why) => new($"{Path} is not a usable safetensors file: {why}");
+    protected internal override SaeException Bad(string why) => new($"{Path} is not a usable safetensors file: {why}");
 
-    public void Dispose() => file.Dispose();
+    public override void Dispose() => file.Dispose();
 }
 
 /// <summary>Writes safetensors: tensors of one element type in the order of their names, header padded with spaces to 8 bytes.</summary>
 public static class SafetensorsWriter
 {
     /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is held.</summary>
-    public static void Write(string path, IEnumerable<(string Name, string Type, long[] Shape, long Bytes, Action<Stream> Content)> tensors,
+    public static void Write(string path, IEnumerable<TensorToWrite> tensors,
         IReadOnlyDictionary<string, string>? metadata = null)
     {
         var ordered = tensors.OrderBy(t => t.Name, StringComparer.Ordinal).ToArray();
@@ -128,7 +109,7 @@ public static class SafetensorsWriter
         });
     }
 
-    static byte[] Header((string Name, string Type, long[] Shape, long Bytes, Action<Stream> Content)[] tensors, IReadOnlyDictionary<string, string>? metadata)
+    static byte[] Header(TensorToWrite[] tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         using var memory = new MemoryStream();
         memory.Write(new byte[8]);
@@ -142,16 +123,16 @@ public static class SafetensorsWriter
                 json.WriteEndObject();
             }
             long offset = 0;
-            foreach (var (name, type, shape, bytes, _) in tensors)
+            foreach (var tensor in tensors)
             {
-                json.WriteStartObject(name);
-                json.WriteString("dtype", type);
+                json.WriteStartObject(tensor.Name);
+                json.WriteString("dtype", tensor.Type);
                 json.WriteStartArray("shape");
-                foreach (var extent in shape) json.WriteNumberValue(extent);
+                foreach (var extent in tensor.Shape) json.WriteNumberValue(extent);
                 json.WriteEndArray();
                 json.WriteStartArray("data_offsets");
                 json.WriteNumberValue(offset);
-                json.WriteNumberValue(offset += bytes);
+                json.WriteNumberValue(offset += tensor.Bytes);
                 json.WriteEndArray();
                 json.WriteEndObject();
             }

@@ -56,6 +56,15 @@ public sealed record SaeSpec
     [JsonIgnore]
     public int Active => Selection.Capacity(Latents) is var own && Nested is Nesting.Budgets budgets && Selection is Selection.TopK ? Math.Max(own, budgets.Largest) : own;
 
+    /// <summary>k of a finished SAE: of the budget that is evaluated, and after annealing.</summary>
+    [JsonIgnore]
+    public int ActiveAtInference => this switch
+    {
+        { Nested: Nesting.Budgets { Report: > 0 } budgets } => budgets.Report,
+        { Selection: Selection.TopK { InitialK: > 0 } top } => top.K,
+        _ => Active,
+    };
+
     /// <summary>Whether a row may have any number of active latents, so that training may start on the dense path.</summary>
     [JsonIgnore]
     public bool IsThresholded => Selection is Selection.Relu or Selection.JumpRelu or Selection.Gated;

@@ -1,0 +1,37 @@
+namespace CudaSae.Formats;
+
+/// <summary>How one project lays out a finished SAE on disk.</summary>
+public interface ISaeFormat
+{
+    /// <summary>As <c>convert --to</c> takes it.</summary>
+    string Name { get; }
+
+    /// <summary>One line: whose it is, and which files it consists of.</summary>
+    string Layout { get; }
+
+    /// <summary>Whether a file or folder looks like this format. Never throws on strange content.</summary>
+    bool Recognizes(string path);
+
+    /// <exception cref="SaeException">Damaged, or of a kind that cannot be computed here: says which.</exception>
+    SaeModel Read(string path);
+
+    /// <exception cref="SaeException">The format cannot express this SAE: says why. Nothing was written.</exception>
+    void Write(string path, SaeModel model);
+}
+
+/// <summary>All formats, the most telling first.</summary>
+public static class SaeFormats
+{
+    public static IReadOnlyList<ISaeFormat> All { get; } = [new SaeLensFormat()];
+
+    public static ISaeFormat Named(string name) => All.FirstOrDefault(f => f.Name == name)
+        ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");
+
+    /// <summary>The format of a file or folder.</summary>
+    /// <exception cref="SaeException">It does not exist, or none fits.</exception>
+    public static ISaeFormat Of(string path)
+    {
+        if (!File.Exists(path) && !Directory.Exists(path)) throw new SaeException($"{path} does not exist; name an SAE's file or folder");
+        return All.FirstOrDefault(f => f.Recognizes(path)) ?? throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
+    }
+}

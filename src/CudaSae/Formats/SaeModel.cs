@@ -1,0 +1,42 @@
+using System.Text.Json.Nodes;
+using CudaSae.Model;
+
+namespace CudaSae.Formats;
+
+/// <summary>A finished SAE in host memory, of raw activations: what every format is read into and written from.</summary>
+public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposable
+{
+    // Scales and norms are folded in, so that a tie no longer holds.
+    public SaeSpec Spec { get; } = (spec with { Tying = Tying.Untied, DecoderNorm = DecoderNorm.Free }).Validate();
+    public SaeParameters Parameters { get; } = parameters;
+
+    /// <summary>What is done to each row before it is encoded, and undone after decoding.</summary>
+    public InputNormalization Normalization { get; init; }
+
+    /// <summary>log₁₀ of the share of rows on which each latent fires, [n]; null where nobody counted.</summary>
+    public float[]? LogFiringFrequency { get; init; }
+
+    /// <summary>Where the activations come from, in SAELens' words: model_name, hook_name, dataset_path, context_size, prepend_bos and whatever else a file said of itself.</summary>
+    public JsonObject About { get; init; } = [];
+
+    /// <summary>Reads an SAE of any known format.</summary>
+    /// <param name="path">A file or a folder.</param>
+    /// <exception cref="SaeException">No format knows it, or it is damaged.</exception>
+    public static SaeModel Load(string path) => SaeFormats.Of(path).Read(path);
+
+    /// <summary>Writes the SAE in a format, SAELens' unless another is named.</summary>
+    /// <exception cref="SaeException">The format cannot express it, or the disk is full.</exception>
+    public void Save(string path, string format = SaeLensFormat.FormatName) => SaeFormats.Named(format).Write(path, this);
+
+    public void Dispose() => Parameters.Dispose();
+}
+
+/// <summary>A normalization of single rows that an SAE carries with it.</summary>
+public enum InputNormalization
+{
+    None,
+    /// <summary>(x − mean) / (std + 1e-5) with the unbiased std of the row's numbers, undone on the output (OpenAI; SAELens: layer_norm).</summary>
+    LayerNorm,
+    /// <summary>x · √d / ‖x‖, undone on the output (SAELens: constant_norm_rescale).</summary>
+    ConstantNorm,
+}
