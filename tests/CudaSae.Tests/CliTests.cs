@@ -70,7 +70,7 @@ public class CliTests
         AssertRefused("neither", "train", Path.Combine(Repository.Root, "README.md"));
         AssertRefused("Lazy", "train", data, "--lazy", "--out", folder["b"]);
         AssertRefused("nonsense", "train", data, "--nonsense", "1");
-        AssertRefused("no run|cfg.json", "eval", folder["none"]);
+        AssertRefused("does not exist", "eval", folder["none"]);
         AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"], "--backend", "cpu");
         AssertRefused("cannot write", "train", data, "--out", "/proc/nowhere", "--latents", "64", "--k", "4");
         if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "cuda", "--out", folder["d"]);
