@@ -111,9 +111,8 @@ sealed class Session
     void Save(string to, SaeParameters parameters)
     {
         var (spec, config) = (record.Spec, record.Config);
-        if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{Export.Prune(spec, parameters, config.PruneBelow)} latents of decoder norm below {config.PruneBelow} pruned");
-        if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
-        Export.FoldScales(spec, parameters, record.InputScale, record.TargetScale);
+        var pruned = Export.Finish(spec, config, parameters, new(record.InputScale, record.Variance, record.TargetScale));
+        if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{pruned} latents of decoder norm below {config.PruneBelow} pruned");
         new SaeModel(spec, parameters).Save(to);
         if (spec.Selection is not Selection.Gated) return;
         var (jump, same) = Export.AsJumpRelu(spec, parameters);

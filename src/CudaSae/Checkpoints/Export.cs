@@ -1,10 +1,21 @@
 using CudaSae.Model;
+using CudaSae.Training;
 
 namespace CudaSae.Checkpoints;
 
 /// <summary>From the weights of training to those that are saved: the same function of raw activations.</summary>
 public static class Export
 {
+    /// <summary>All that a run's config asks for when its SAE is saved: pruning, norms, scales.</summary>
+    /// <returns>How many latents were pruned.</returns>
+    public static int Finish(SaeSpec spec, TrainConfig config, SaeParameters p, DataScale scale)
+    {
+        var pruned = config.PruneBelow > 0 ? Prune(spec, p, config.PruneBelow) : 0;
+        if (config.FoldDecoderNorms) FoldNorms(spec, p);
+        FoldScales(spec, p, scale.InputScale, scale.TargetScale);
+        return pruned;
+    }
+
     /// <summary>Decoder norms into the encoder: z, biases and θ times ‖WDec_f‖, WDec rows unit. A latent of norm 0 stays. The function is the same for thresholded selections alone.</summary>
     public static void FoldNorms(SaeSpec spec, SaeParameters p)
     {

@@ -52,6 +52,17 @@ public sealed class ActivationSource : IDisposable
         }
     }
 
+    /// <summary>Rows that lie in memory; they are not copied.</summary>
+    /// <param name="rows">[rows, width] contiguous, in the machine's byte order.</param>
+    public static ActivationSource Of(ReadOnlyMemory<byte> rows, int width, InputType type)
+    {
+        var count = rows.Length / (width * type.Bytes());
+        if (count == 0 || count * width * type.Bytes() != rows.Length) throw new SaeException($"{rows.Length} bytes are not whole rows of {width} numbers of {type}");
+        var source = new ActivationSource { Width = width, Type = type, Rows = count };
+        source.shards.Add(new("memory", new MemoryStream(), (offset, length) => rows.Span.Slice((int)offset, length), 0, count));
+        return source;
+    }
+
     static IEnumerable<string> Expand(string path)
     {
         if (!Directory.Exists(path)) return [path];

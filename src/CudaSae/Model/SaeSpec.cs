@@ -76,6 +76,9 @@ public sealed record SaeSpec
     /// <summary>The widest code that the kernels' final select holds in shared memory.</summary>
     public const int MaxActive = 512;
 
+    /// <summary>The widest row of a thresholded code; the kernels hold <see cref="MaxActive"/>.</summary>
+    public const int MaxRoom = 1 << 14;
+
     /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range, or the reason.</summary>
     /// <exception cref="SaeException">The first field out of range.</exception>
     public SaeSpec Validate()

@@ -43,7 +43,8 @@ static class SpecRules
         var name = spec.IsThresholded ? "Room" : "K";
         var k = spec.Selection.Capacity(spec.Latents);
         Range(k >= 1 && k <= spec.Latents, name, k, $"1 to Latents = {spec.Latents}");
-        Range(k <= SaeSpec.MaxActive, name, k, $"1 to {SaeSpec.MaxActive}");
+        var most = spec.IsThresholded ? SaeSpec.MaxRoom : SaeSpec.MaxActive;
+        Range(k <= most, name, k, $"1 to {most}");
     }
 
     static void CheckNesting(SaeSpec spec)

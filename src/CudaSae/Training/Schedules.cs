@@ -108,11 +108,11 @@ public static class Schedules
     {
         if (spec.Nested is not Nesting.Prefixes prefixes) return;
         var count = prefixes.Widths.Length;
-        var widths = new uint[count];
+        Span<uint> widths = stackalloc uint[count];
         for (var m = 0; m < count; m++)
             widths[m] = !prefixes.Random ? (uint)prefixes.Widths[m]
                 : (uint)Math.Clamp(Math.Round(spec.Latents * Math.Pow(64, CounterRandom.Uniform(seed, (ulong)step, 0x7072656669786573, (ulong)m) - 1)), 1, spec.Latents);
-        Array.Sort(widths);
+        widths.Sort();
         for (var m = 0; m < count; m++) scalars.Prefix[m] = widths[m];
         scalars.Prefix[count] = (uint)spec.Latents;
         scalars.PrefixCount = (uint)count + 1;

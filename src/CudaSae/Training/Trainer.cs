@@ -23,14 +23,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     Ceilings? ceilings = null)
 {
     readonly TrainConfig config = backend.Config;
-    readonly SaeStep step = new(backend);
+    readonly StepDriver driver = new(backend, scale);
     readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
-    readonly TrainerState state = new(backend.Spec, backend.Config);
     readonly Resampler resampler = new(backend, source, trainRows, scale);
     BatchFeeder feeder = null!;
 
     /// <summary>The last step that was finished.</summary>
-    public long Step { get; private set; }
+    public long Step => driver.Step;
 
     /// <summary>Rows left out for NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
@@ -40,7 +39,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good checkpoint.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
-        if (from.State is { } saved) state.Load(saved);
+        if (from.State is { } saved) driver.State.Load(saved);
         feeder = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
         try
         {
@@ -56,25 +55,22 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     bool Loop(CheckpointPosition from, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
-        long reported = Step = from.Step;
+        long reported = driver.Step = from.Step;
         double? denseDifference = null;
         var cursor = from.Cursor;
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
         {
             var slot = feeder.Next(out cursor);
-            var scalars = Scalars(Step + 1);
-            backend.Dense = state.Dense;
             var due = Step > from.Step && Step % config.LogEvery == 0;
             if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
             {
                 if (due) Report(backend.ReadSums());
                 due = false;
-                denseDifference = Validate(slot, scalars);
+                denseDifference = Validate(slot);
             }
-            step.Run(slot, scalars);
+            var decided = driver.Run(slot);
             feeder.Release();
-            Step++;
-            if (state.After(Step, backend) is { } line) observer.Note(line);
+            if (decided is not null) observer.Note(decided);
             if (config.Resampling?.IsDue(Step) == true) Resample(cursor);
             if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
             if (config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps) Save(cursor);
@@ -93,18 +89,11 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
 
     void Report(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
-        var scalars = Scalars(sums.Step);
+        var scalars = driver.Scalars(sums.Step);
         var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
         if (!double.IsFinite(metrics.Loss))
             throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower --learning-rate or clip gradients (--clip), then --resume from the last checkpoint");
         observer.Report(metrics);
-    }
-
-    StepScalars Scalars(long step)
-    {
-        var scalars = Schedules.Scalars(backend.Spec, config, scale, step);
-        scalars.Penalty *= (float)state.PenaltyFactor;
-        return scalars;
     }
 
     /// <summary>The feeder gives up its slots meanwhile, and then goes on where it was.</summary>
@@ -112,24 +101,25 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     {
         SkippedRows += feeder.SkippedRows;
         feeder.Dispose();
-        var (resampled, kept) = resampler.Run(Step, step);
+        var (resampled, kept) = resampler.Run(Step, driver.Order);
         observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
         feeder = new BatchFeeder(source, trainRows, backend, config, cursor);
     }
 
     /// <summary>The dense path on the batch that is about to be trained on.</summary>
-    double Validate(int slot, in StepScalars scalars)
+    double Validate(int slot)
     {
-        step.Evaluate(slot, scalars);
+        backend.Dense = driver.State.Dense;
+        driver.Order.Evaluate(slot, driver.Scalars(Step + 1));
         var check = backend.CheckAgainstDense();
         if (!check.Passed)
-            throw new SaeException($"step {scalars.Step} differs from the dense path by {Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction)):0.0e+0}, "
+            throw new SaeException($"step {Step + 1} differs from the dense path by {Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction)):0.0e+0}, "
                 + $"rounding explains {check.Tolerance:0.0e+0}; run cudasae verify on this machine");
         return Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
     }
 
     void Save(RowCursor cursor)
     {
-        if (runFolder is not null) observer.Saved(Checkpoint.Save(runFolder, backend, new(Step, cursor, new Dictionary<string, string>(state.Save()))));
+        if (runFolder is not null) observer.Saved(Checkpoint.Save(runFolder, backend, new(Step, cursor, new Dictionary<string, string>(driver.State.Save()))));
     }
 }

@@ -13,7 +13,8 @@ public sealed unsafe partial class KernelBackend : IBackend
     readonly IDevice device;
     readonly bool ownsDevice;
     readonly nint stream, copyStream;
-    readonly nint[] copied, taken;
+    readonly nint[] copied, taken, lentReady;
+    readonly (ulong Rows, nint Stream)[] lent = new (ulong, nint)[2];     // input in somebody else's device memory
     readonly void*[] slots = new void*[2];
     readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
     readonly nint[] scalarsRead;
@@ -79,6 +80,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false)
     {
         (this.device, this.ownsDevice, Spec, Config) = (device, ownsDevice, spec, config);
+        if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
         var plan = PlanFor(spec, config, inputType, encodeCapacity);
         plan.Require(device.FreeBytes(), device.Info.Name);
         stream = device.CreateStream();
@@ -90,6 +92,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         Dense = spec.IsThresholded;
         copied = [device.CreateEvent(), device.CreateEvent()];
         taken = [device.CreateEvent(), device.CreateEvent()];
+        lentReady = [device.CreateEvent(), device.CreateEvent()];
         scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
         for (var slot = 0; slot < 2; slot++) slots[slot] = device.AllocatePinned(SlotBytes);
         scalarRing = (StepScalars*)device.AllocatePinned(Ring * sizeof(StepScalars));
@@ -128,13 +131,39 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.WaitOnHost(scalarsRead[at]);
         scalarRing[at] = scalars;
         device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
-        device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
-        device.Record(copied[slot], copyStream);
+        CopyInput(slot);
         device.Wait(stream, copied[slot]);
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
         device.Record(scalarsRead[at], stream);
         phases.Prepare.Run(slot);
         device.Record(taken[slot], stream);
+    }
+
+    public void LendInput(int slot, ulong rows, nint stream)
+    {
+        lent[slot] = (rows, stream);
+        device.Record(lentReady[slot], stream);
+    }
+
+    void CopyInput(int slot)
+    {
+        var (rows, owner) = lent[slot];
+        lent[slot] = default;
+        if (rows != 0)
+        {
+            device.Wait(copyStream, lentReady[slot]);
+            device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, SlotBytes, copyStream);
+        }
+        else device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
+        device.Record(copied[slot], copyStream);
+        if (rows != 0) device.Wait(owner, copied[slot]);
+    }
+
+    /// <summary>Copies rows of a lent input to the host; waits for the work of its owner's stream.</summary>
+    internal void ReadLent(ulong rows, nint owner, Span<byte> into)
+    {
+        fixed (byte* p = into) device.CopyToHost(p, rows, into.Length, owner);
+        device.Synchronize(owner);
     }
 
     /// <summary>Thresholded selections without the dense path wait here: a row without room sends the batch to it.</summary>
@@ -227,7 +256,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void Dispose()
     {
         if (graph != 0) device.DestroyGraph(graph);
-        foreach (var handle in (nint[])[.. copied, .. taken, .. scalarsRead, .. sumsReady]) device.DestroyEvent(handle);
+        foreach (var handle in (nint[])[.. copied, .. taken, .. lentReady, .. scalarsRead, .. sumsReady]) device.DestroyEvent(handle);
         foreach (var slot in slots) device.FreePinned(slot);
         device.FreePinned(scalarRing);
         device.FreePinned(sums);
