@@ -126,6 +126,25 @@ public sealed class Sae : IDisposable
         }
     }
 
+    /// <summary>Codes of float32 rows in device memory: read after the work that <paramref name="stream"/> holds now and before what it is given later. NaN is not looked for.</summary>
+    /// <param name="x">Device pointer of [rows, d] contiguous, in the device's primary context.</param>
+    /// <param name="stream">CUstream that produced them; 0 for the default stream.</param>
+    /// <exception cref="SaeException">The backend is the CPU, or the SAE normalizes its rows or is a transcoder: these are prepared on the host.</exception>
+    public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
+    {
+        if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth) throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
+        into.Clear();
+        for (var first = 0; first < rows; first += config.BatchRows)
+        {
+            var count = Math.Min(config.BatchRows, rows - first);
+            Array.Fill(undo, (1, 0), 0, count);
+            backend.LendInput(0, x + (ulong)first * (ulong)InputWidth * sizeof(float), count, stream);
+            step.Evaluate(0, scalars);
+            if (backend.ReadSums().Dense != 0) throw new SaeException($"a row has more than {code.Active} active latents, more than the kernels list: copy the rows to the host and call Encode");
+            Collect(count, into);
+        }
+    }
+
     int RowsOf(ReadOnlySpan<float> x) => x.Length % InputWidth == 0 ? x.Length / InputWidth : throw new SaeException($"{x.Length} numbers are not whole rows of {InputWidth}");
 
     /// <summary>One batch through the backend.</summary>
@@ -139,13 +158,7 @@ public sealed class Sae : IDisposable
             if (backend.ReadSums().Dense == 0) break;
             Widen();
         }
-        backend.ReadCode(code);
-        for (var b = 0; b < count; b++)
-        {
-            codes.BeginRow(undo[b].Scale, undo[b].Shift);
-            for (var entry = b * code.Active; entry < (b + 1) * code.Active; entry++)
-                if (code.Value[entry] != 0) codes.Add(code.Index[entry], code.Value[entry]);
-        }
+        Collect(count, codes);
         if (reconstruction.IsEmpty) return;
         if (xhat.Length == 0) xhat = new float[config.BatchRows * OutputWidth];
         backend.ReadReconstruction(xhat);
@@ -154,6 +167,17 @@ public sealed class Sae : IDisposable
             var to = reconstruction.Slice((first + b) * OutputWidth, OutputWidth);
             xhat.AsSpan(b * OutputWidth, OutputWidth).CopyTo(to);
             Undo(to, undo[b]);
+        }
+    }
+
+    void Collect(int count, SparseRows codes)
+    {
+        backend.ReadCode(code);
+        for (var b = 0; b < count; b++)
+        {
+            codes.BeginRow(undo[b].Scale, undo[b].Shift);
+            for (var entry = b * code.Active; entry < (b + 1) * code.Active; entry++)
+                if (code.Value[entry] != 0) codes.Add(code.Index[entry], code.Value[entry]);
         }
     }
 

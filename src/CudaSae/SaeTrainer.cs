@@ -98,7 +98,7 @@ public sealed class SaeTrainer : IDisposable
             kernels.ReadLent(rows, stream, sample);
             Start(sample);
         }
-        backend.LendInput(slot, rows, stream);
+        backend.LendInput(slot, rows, Config.BatchRows, stream);
         Run();
     }
 

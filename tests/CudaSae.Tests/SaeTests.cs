@@ -134,6 +134,45 @@ public class SaeTests
         Assert.Throws<ArgumentException>(() => codes.Add([4, 4], [1, 1]));
     }
 
+    [Collection("alone")]
+    public class OnKernels
+    {
+        [Fact]
+        public unsafe void DeviceRowsGiveTheCodesOfHostRows()
+        {
+            Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+            using var sae = new Sae(Model("jumprelu"), BackendKind.Emulator, batchRows: 8);
+            var rows = Rows(11);
+            var (host, lent) = (new SparseRows(), new SparseRows());
+            sae.Encode(rows, host);
+            using var device = Targets.OpenEmulator();
+            var stream = device.CreateStream();
+            var memory = device.Allocate(4L * rows.Length);
+            fixed (float* p = rows) device.CopyToDevice(memory, p, 4L * rows.Length, stream);
+            sae.EncodeOnDevice(memory, 11, stream, lent);
+            device.Free(memory);
+            device.DestroyStream(stream);
+            Assert.True(host.Count > 11);
+            Assert.Equal(host.RowStarts.ToArray(), lent.RowStarts.ToArray());
+            Assert.Equal(host.AllIndices.ToArray(), lent.AllIndices.ToArray());
+            Assert.Equal(host.AllValues.ToArray(), lent.AllValues.ToArray());
+        }
+
+        /// <summary>Rows of more than 512 active latents, which the kernels' lists do not hold, are encoded on the CPU.</summary>
+        [Fact]
+        public void LongRowsGoToTheCpu()
+        {
+            Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+            using var sae = new Sae(Model("relu, more than 512 active"), BackendKind.Emulator, batchRows: 4);
+            using var cpu = new Sae(Model("relu, more than 512 active"), BackendKind.Cpu, batchRows: 4);
+            var (a, b) = (new SparseRows(), new SparseRows());
+            sae.Encode(Rows(5), a);
+            cpu.Encode(Rows(5), b);
+            Assert.Equal(b.AllIndices.ToArray(), a.AllIndices.ToArray());
+            Assert.StartsWith("cpu", sae.Description);
+        }
+    }
+
     /// <summary>After the first call a loop of encodes keeps the heap as it is.</summary>
     [Collection("alone")]
     public class Alone

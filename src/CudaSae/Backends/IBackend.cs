@@ -47,10 +47,10 @@ public interface IBackend : IDisposable
     /// <summary>Waits until the step that reads <paramref name="slot"/> has taken it, so that it may be filled again.</summary>
     void WaitForSlot(int slot);
 
-    /// <summary>The next step on <paramref name="slot"/> reads its rows, in the input's own type, from device memory instead of <see cref="InputSlot"/>: after the work that
+    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own type, from device memory instead of <see cref="InputSlot"/>: after the work that
     /// <paramref name="stream"/> holds now, and before what it is given later. So whoever owns the memory may use it again on that stream without waiting.</summary>
     /// <exception cref="SaeException">The backend has no device memory.</exception>
-    void LendInput(int slot, ulong rows, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");
+    void LendInput(int slot, ulong rows, int count, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");
 
     /// <summary>Starts a step on a slot: takes the scalars and the input, scaled by <see cref="StepScalars.InputScale"/>.</summary>
     void BeginStep(int slot, in StepScalars scalars);

@@ -14,7 +14,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     readonly bool ownsDevice;
     readonly nint stream, copyStream;
     readonly nint[] copied, taken, lentReady;
-    readonly (ulong Rows, nint Stream)[] lent = new (ulong, nint)[2];     // input in somebody else's device memory
+    readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];     // input in somebody else's device memory
     readonly void*[] slots = new void*[2];
     readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
     readonly nint[] scalarsRead;
@@ -139,20 +139,21 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.Record(taken[slot], stream);
     }
 
-    public void LendInput(int slot, ulong rows, nint stream)
+    public void LendInput(int slot, ulong rows, int count, nint stream)
     {
-        lent[slot] = (rows, stream);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Config.BatchRows);
+        lent[slot] = (rows, (long)count * Spec.RowWidth * Context.InputType.Bytes(), stream);
         device.Record(lentReady[slot], stream);
     }
 
     void CopyInput(int slot)
     {
-        var (rows, owner) = lent[slot];
+        var (rows, bytes, owner) = lent[slot];
         lent[slot] = default;
         if (rows != 0)
         {
             device.Wait(copyStream, lentReady[slot]);
-            device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, SlotBytes, copyStream);
+            device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, bytes, copyStream);
         }
         else device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
         device.Record(copied[slot], copyStream);
