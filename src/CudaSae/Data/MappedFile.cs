@@ -32,7 +32,7 @@ public sealed unsafe class MappedFile : IDisposable
 
     public ReadOnlySpan<byte> Slice(long offset, int length)
     {
-        if (offset < 0 || length < 0 || offset + length > Length) throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
+        if (offset < 0 || length < 0 || offset > Length - length) throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
         return new(start + offset, length);
     }
 

@@ -9,27 +9,39 @@ namespace CudaSae.Data;
 public static partial class NpyFile
 {
     /// <summary>What a header says, and where the data starts.</summary>
-    public sealed record Header(string Descr, long[] Shape, long DataOffset);
+    public sealed record Header(string Descr, long[] Shape, long DataOffset, bool FortranOrder = false);
+
+    /// <summary>No header is longer than this many bytes.</summary>
+    public const int MaxHeaderBytes = 12 + (1 << 20);
 
     static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
 
+    internal static bool Begins(ReadOnlySpan<byte> file) => file.StartsWith(Magic);
+
+    /// <exception cref="SaeException">It is damaged, or in Fortran order.</exception>
     public static Header ReadHeader(MappedFile file)
     {
-        if (file.Length < 10 || !file.Slice(0, 6).SequenceEqual(Magic)) throw Bad(file, "it does not start as one");
-        var major = file.Slice(6, 1)[0];
+        var header = ReadHeader(file.Slice(0, (int)Math.Min(file.Length, MaxHeaderBytes)), why => Bad(file, why));
+        return !header.FortranOrder ? header : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
+    }
+
+    /// <summary>The header at the start of these bytes, which are all that there are or at least <see cref="MaxHeaderBytes"/>.</summary>
+    /// <param name="bad">Makes the error that names the file.</param>
+    public static Header ReadHeader(ReadOnlySpan<byte> file, Func<string, SaeException> bad)
+    {
+        if (file.Length < 10 || !Begins(file)) throw bad("it does not start as one");
+        var major = file[6];
         var wide = major >= 2;
-        if (major is < 1 or > 3 || (wide && file.Length < 12)) throw Bad(file, $"version {major} is unknown");
-        long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file.Slice(8, 4)) : BinaryPrimitives.ReadUInt16LittleEndian(file.Slice(8, 2));
+        if (major is < 1 or > 3 || (wide && file.Length < 12)) throw bad($"version {major} is unknown");
+        long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file[8..]) : BinaryPrimitives.ReadUInt16LittleEndian(file[8..]);
         var start = wide ? 12 : 10;
-        if (length > 1 << 20 || start + length > file.Length) throw Bad(file, $"its header claims {length} bytes; the file is truncated");
-        var text = Encoding.UTF8.GetString(file.Slice(start, (int)length));
-        var match = Dictionary().Match(text);
-        if (!match.Success) throw Bad(file, "its header cannot be read");
-        if (match.Groups["order"].Value == "True") throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
+        if (length > 1 << 20 || start + length > file.Length) throw bad($"its header claims {length} bytes; the file is truncated");
+        var match = Dictionary().Match(Encoding.UTF8.GetString(file.Slice(start, (int)length)));
+        if (!match.Success) throw bad("its header cannot be read");
         var shape = new List<long>();
         foreach (var extent in match.Groups["shape"].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw Bad(file, $"its shape has {extent}"));
-        return new(match.Groups["descr"].Value, [.. shape], start + length);
+            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw bad($"its shape has {extent}"));
+        return new(match.Groups["descr"].Value, [.. shape], start + length, match.Groups["order"].Value == "True");
     }
 
     [GeneratedRegex(@"^\{\s*'descr':\s*'(?<descr>[^']{1,16})',\s*'fortran_order':\s*(?<order>True|False),\s*'shape':\s*\((?<shape>[0-9, ]*)\),?\s*\}\s*$")]

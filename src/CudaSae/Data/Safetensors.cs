@@ -26,8 +26,7 @@ public sealed class SafetensorsFile : TensorFile
 
     public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
     {
-        if (offset < 0 || offset + length > tensor.Bytes) throw new ArgumentOutOfRangeException(nameof(offset));
-        return file.Slice(tensor.Offset + offset, length);
+        return file.Slice(tensor.Offset + Within(tensor, offset, length), length);
     }
 
     Dictionary<string, StoredTensor> Read()

@@ -17,7 +17,7 @@ public sealed record StoredTensor(string Name, string Type, long[] Shape, long O
 }
 
 /// <summary>Named tensors in a file, whatever holds them: safetensors, .npz, .pt. Contents stay on disk until they are read.</summary>
-public abstract class TensorFile : IDisposable
+public abstract partial class TensorFile : IDisposable
 {
     public abstract string Path { get; }
     public abstract IReadOnlyDictionary<string, StoredTensor> Tensors { get; }
