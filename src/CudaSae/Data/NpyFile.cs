@@ -40,7 +40,7 @@ public static partial class NpyFile
         if (!match.Success) throw bad("its header cannot be read");
         var shape = new List<long>();
         foreach (var extent in match.Groups["shape"].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw bad($"its shape has {extent}"));
+            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw bad($"its shape has {TensorFile.Shown(extent)}"));
         return new(match.Groups["descr"].Value, [.. shape], start + length, match.Groups["order"].Value == "True");
     }
 

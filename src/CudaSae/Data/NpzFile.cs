@@ -58,6 +58,7 @@ public sealed class NpzFile : TensorFile
         var content = unpacked ?? file.Slice(member.Offset, (int)Math.Min(member.Bytes, NpyFile.MaxHeaderBytes));
         var header = NpyFile.ReadHeader(content, why => Bad($"its member {member.Name} is no array: {why}"));
         var type = TypeOf(header.Descr) ?? throw Bad($"its array {name} has elements {Shown(header.Descr)}; {string.Join(", ", Types.Select(t => t.Descr))} are read");
+        if (header.Shape.Length > 64) throw Bad($"its array {name} has {header.Shape.Length} axes; numpy allows 64");
         Int128 bytes = WidthOf(type);
         foreach (var extent in header.Shape)
             if ((bytes *= extent) > long.MaxValue) throw Bad($"its array {name} claims an impossible shape");

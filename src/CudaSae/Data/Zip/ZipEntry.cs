@@ -14,7 +14,7 @@ sealed record ZipMember(string Name, bool Deflated, long Start, long Offset, lon
 /// <summary>One entry of the central directory, held against its local header.</summary>
 /// <param name="at">Where it starts.</param>
 /// <param name="end">Of the central directory.</param>
-readonly ref struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long at, long end)
+readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long at, long end)
 {
     const uint LocalSignature = 0x04034B50, CentralSignature = 0x02014B50;
     const int CentralBytes = 46, LocalBytes = 30;
