@@ -22,9 +22,10 @@ public static partial class AtomicFile
             File.Move(temporary, full, overwrite: true);
             SyncFolder(Path.GetDirectoryName(full)!);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e)
         {
             try { File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
+            if (e is not (IOException or UnauthorizedAccessException)) throw;
             throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; free some space or choose another folder", e);
         }
     }
