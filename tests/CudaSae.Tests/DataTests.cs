@@ -76,7 +76,7 @@ public class DataTests
         AssertOneLine("claims", () => new SafetensorsFile(folder["x.safetensors"]).Dispose());
     }
 
-    static void AssertOneLine(string expected, Action action)
+    internal static void AssertOneLine(string expected, Action action)
     {
         var message = Assert.Throws<SaeException>(action).Message;
         Assert.DoesNotContain('\n', message);

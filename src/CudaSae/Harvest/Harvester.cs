@@ -6,7 +6,7 @@ using CudaSae.Model;
 namespace CudaSae.Harvest;
 
 /// <summary>Activations of a text's sentences: one row a token, [rows, 512] float16 .npy, and beside it a .jsonl with one line a sentence:
-/// its first row, its text and its pieces.</summary>
+/// its first row, its text and its pieces, and a .tokens.npy with the pieces' ids, int32 [rows].</summary>
 public sealed class Harvester(UseLite encoder, string site)
 {
     /// <summary>Writes up to <paramref name="rows"/> rows of whole sentences, taking sentences from the queue.</summary>
@@ -16,6 +16,7 @@ public sealed class Harvester(UseLite encoder, string site)
         if (!UseLite.Sites.Contains(site)) throw new SaeException($"there is no site {site}; one of {string.Join(", ", UseLite.Sites)}");
         using var values = new MemoryStream();
         using var lines = new MemoryStream();
+        using var tokens = new MemoryStream();
         long written = 0;
         while (written < rows && sentences.TryPeek(out var sentence))
         {
@@ -31,18 +32,22 @@ public sealed class Harvester(UseLite encoder, string site)
             {
                 if (name == site) Append(values, activations, ids.Length);
             });
+            tokens.Write(MemoryMarshal.AsBytes<int>(ids));
             Describe(lines, written, sentence, ids);
             written += ids.Length;
         }
         if (written == 0) throw new SaeException("the text holds no sentence that fits; check that it has one sentence a line");
-        AtomicFile.Write(path, stream =>
-        {
-            stream.Write(NpyFile.MakeHeader("<f2", written, UseLite.Width));
-            values.WriteTo(stream);
-        });
+        WriteNpy(path, NpyFile.MakeHeader("<f2", written, UseLite.Width), values);
+        WriteNpy(Path.ChangeExtension(path, ".tokens.npy"), NpyFile.MakeHeader("<i4", written), tokens);
         AtomicFile.Write(Path.ChangeExtension(path, ".jsonl"), lines.WriteTo);
         return written;
     }
+
+    static void WriteNpy(string path, byte[] header, MemoryStream values) => AtomicFile.Write(path, stream =>
+    {
+        stream.Write(header);
+        values.WriteTo(stream);
+    });
 
     static void Append(Stream to, Matrix activations, int tokens)
     {

@@ -1,0 +1,46 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace CudaSae.Data.Stores;
+
+/// <summary>Which .arrow files a HuggingFace dataset's folder has, in which order: state.json says it, or names data-00000-of-00002.arrow do.</summary>
+static partial class ArrowDataset
+{
+    const string StateName = "state.json";
+
+    /// <param name="files">All of the folder, in the order of their names.</param>
+    /// <exception cref="SaeException">One is missing.</exception>
+    public static string[] Files(string folder, string[] files)
+    {
+        string[] arrows = [.. files.Where(f => f.EndsWith(".arrow", StringComparison.Ordinal))];
+        if (File.Exists(Path.Combine(folder, StateName)) && (arrows.Length > 0 || File.Exists(Path.Combine(folder, "dataset_info.json")))) return FromState(folder);
+        foreach (var series in arrows.Select(f => Pattern().Match(Path.GetFileName(f))).Where(m => m.Success).GroupBy(m => (m.Groups["name"].Value, Of: m.Groups["of"].Value)))
+            if (series.Count() != int.Parse(series.Key.Of, CultureInfo.InvariantCulture)) throw new SaeException($"folder {folder} holds {series.Count()} of {series.Key.Of} files {series.First().Value}; mend it, or name its files to read just these");
+        return arrows;
+    }
+
+    static string[] FromState(string folder)
+    {
+        var path = Path.Combine(folder, StateName);
+        try
+        {
+            using var state = JsonDocument.Parse(File.ReadAllBytes(path));
+            return [.. state.RootElement.GetProperty("_data_files").EnumerateArray().Select(file =>
+            {
+                var name = file.GetProperty("filename").GetString() ?? "";
+                var full = Path.Combine(folder, name);
+                if (Path.GetFileName(name) != name || !File.Exists(full)) throw new SaeException($"{path} names {name}, which is not beside it");
+                return full;
+            })];
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
+        {
+            throw new SaeException($"{path} does not name the files of a dataset: {e.Message.Split('.')[0]}", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+    }
+
+    [GeneratedRegex(@"^(?<name>.*)-\d{1,9}-of-(?<of>\d{1,9})\.arrow$")]
+    private static partial Regex Pattern();
+}

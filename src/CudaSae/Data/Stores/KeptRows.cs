@@ -1,0 +1,45 @@
+namespace CudaSae.Data.Stores;
+
+/// <summary>The rows a mask keeps, as runs: padding stands at the ends of contexts, so this takes two numbers a context and not one a row.</summary>
+sealed class KeptRows
+{
+    readonly List<long> kept = [], row = [];    // each run's first row, counted among those kept and in the file
+
+    KeptRows() { }
+
+    public long Count { get; private set; }
+
+    /// <summary>Reads a mask of <paramref name="rows"/> elements, each zero or not.</summary>
+    /// <param name="slice">Bytes [offset, offset + length) of it.</param>
+    public static KeptRows Of(long rows, int elementBytes, Func<long, int, ReadOnlySpan<byte>> slice)
+    {
+        var all = new KeptRows();
+        var inside = false;
+        for (long start = 0, block = 1 << 16; start < rows; start += block)
+        {
+            var part = slice(start * elementBytes, (int)Math.Min(block, rows - start) * elementBytes);
+            for (var i = 0; i < part.Length / elementBytes; i++)
+            {
+                var keep = part.Slice(i * elementBytes, elementBytes).ContainsAnyExcept((byte)0);
+                if (keep && !inside)
+                {
+                    all.kept.Add(all.Count);
+                    all.row.Add(start + i);
+                }
+                if (keep) all.Count++;
+                inside = keep;
+            }
+        }
+        return all;
+    }
+
+    /// <summary>The row in the file of the i-th that is kept.</summary>
+    public long this[long i]
+    {
+        get
+        {
+            var run = Shards.Find(kept, i);
+            return row[run] + i - kept[run];
+        }
+    }
+}

@@ -1,0 +1,17 @@
+namespace CudaSae.Data.Stores;
+
+/// <summary>Rows that lie in memory.</summary>
+sealed class MemoryShard(ReadOnlyMemory<byte> rows, int width, InputType type) : IShard
+{
+    readonly int rowBytes = width * type.Bytes();
+
+    public string Path => "memory";
+    public long Rows => rows.Length / rowBytes;
+    public int Width => width;
+    public InputType Type => type;
+    public bool HasTokens => false;
+
+    public ReadOnlySpan<byte> Row(long i) => rows.Span.Slice((int)i * rowBytes, rowBytes);
+    public int Token(long i) => throw new InvalidOperationException();
+    public void Dispose() { }
+}

@@ -1,0 +1,38 @@
+using System.Runtime.InteropServices;
+
+namespace CudaSae.Data.Stores;
+
+/// <summary>Token ids of a file's rows, read in place.</summary>
+/// <param name="path">Of the file that holds them, for messages.</param>
+/// <param name="type">In safetensors' words.</param>
+/// <param name="slice">Bytes [offset, offset + length) of them.</param>
+sealed class TokenIds(string path, string type, Func<long, int, ReadOnlySpan<byte>> slice)
+{
+    readonly int bytes = TensorFile.WidthOf(type);
+
+    /// <summary>Checks type and number.</summary>
+    /// <exception cref="SaeException">They are no whole numbers, or not one a row.</exception>
+    public static TokenIds Of(string path, string type, long count, long rows, Func<long, int, ReadOnlySpan<byte>> slice)
+    {
+        if (type is not ("I64" or "I32" or "I16" or "U32" or "U16")) throw new SaeException($"{path} holds token ids of type {type}; I64, I32, I16, U32 and U16 are read");
+        if (count != rows) throw new SaeException($"{path} holds {count} token ids for {rows} rows of activations; there must be one a row");
+        return new(path, type, slice);
+    }
+
+    public int this[long row]
+    {
+        get
+        {
+            var at = slice(row * bytes, bytes);
+            var id = type switch
+            {
+                "I64" => MemoryMarshal.Read<long>(at),
+                "I32" => MemoryMarshal.Read<int>(at),
+                "U32" => MemoryMarshal.Read<uint>(at),
+                "I16" => MemoryMarshal.Read<short>(at),
+                _ => MemoryMarshal.Read<ushort>(at),
+            };
+            return id is >= int.MinValue and <= int.MaxValue ? (int)id : throw new SaeException($"{path} holds {id} at row {row}, which is no token id");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Cpu;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Training;
+using Xunit;
+using static CudaSae.Tests.DataTests;
+
+namespace CudaSae.Tests;
+
+/// <summary>Activation stores of other projects, written here as they write them: read back bit for bit, with their tokens, or refused in one line.</summary>
+public class StoreTests
+{
+    /// <summary>Row r of all is r, r + 1/8, r + 2/8, ….</summary>
+    static float[] Rows(int first, int rows, int width) => [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
+
+    static TensorToWrite Tensor<T>(string name, string type, long[] shape, T[] values) where T : unmanaged => new(name, type, shape, s => s.Write(MemoryMarshal.AsBytes<T>(values)));
+
+    static void Npy<T>(string path, string descr, T[] values, params long[] shape) where T : unmanaged =>
+        File.WriteAllBytes(path, [.. NpyFile.MakeHeader(descr, shape), .. MemoryMarshal.AsBytes<T>(values)]);
+
+    static int[] Firsts(ActivationSource source) => [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
+
+    /// <summary>What row i says it is, after a look at its other columns.</summary>
+    static int First(ActivationSource source, long i)
+    {
+        var row = new float[source.Width];
+        source.ReadRow(i, row);
+        for (var c = 1; c < row.Length; c++) Assert.Equal(row[0] + c / 8f, row[c]);
+        return (int)row[0];
+    }
+
+    static ActivationSource Open(string path, string? tensor = null) => ActivationSource.Open([path], tensor);
+
+    static void Refused(string expected, string path, string? tensor = null) => AssertOneLine(expected, () => Open(path, tensor).Dispose());
+
+    [Fact]
+    public void ContextsAndPositionsAreFlattened()
+    {
+        using var folder = new TemporaryFolder();
+        Npy(folder["x.npy"], "<f4", Rows(0, 6, 4), 2, 3, 4);
+        SafetensorsWriter.Write(folder["x.safetensors"], [Tensor("acts", "F32", [2, 3, 4], Rows(6, 6, 4))]);
+        using var source = ActivationSource.Open([folder["x.npy"], folder["x.safetensors"]]);
+        Assert.Equal((12, 4), (source.Rows, source.Width));
+        Assert.Equal(Enumerable.Range(0, 12), Firsts(source));
+        Npy(folder["v.npy"], "<f4", Rows(0, 1, 4), 4);
+        Refused("is a matrix|are a matrix", folder["v.npy"]);
+    }
+
+    [Theory]
+    [InlineData("<i4")]
+    [InlineData("<i8")]
+    [InlineData("<u2")]
+    public void TokensStandBesideTheirRows(string type)
+    {
+        using var folder = new TemporaryFolder();
+        void Tokens(string name, params long[] ids)
+        {
+            if (type == "<i8") Npy(folder[name], type, ids, ids.Length);
+            else if (type == "<i4") Npy(folder[name], type, ids.Select(i => (int)i).ToArray(), 1, ids.Length);
+            else Npy(folder[name], type, ids.Select(i => (ushort)i).ToArray(), ids.Length);
+        }
+        Directory.CreateDirectory(folder["a"]);
+        Npy(folder["a/x.npy"], "<f4", Rows(0, 2, 3), 2, 3);
+        Npy(folder["a/y.npy"], "<f4", Rows(2, 3, 3), 3, 3);
+        Tokens("a/x.tokens.npy", 7, 50_000);
+        using (var some = Open(folder["a"])) Assert.Equal((5, false), (some.Rows, some.HasTokens));     // y has none
+        Tokens("a/y.tokens.npy", 1, 2, 3);
+        using (var source = Open(folder["a"]))
+        {
+            Assert.True(source.HasTokens);
+            Assert.Equal([7, 50_000, 1, 2, 3], Enumerable.Range(0, 5).Select(i => source.Token(i)));
+        }
+        Npy(folder["z.npy"], "<f4", Rows(0, 5, 3), 5, 3);
+        Tokens("z.tokens.npy", 7, 50_000, 1, 2, 4);
+        AssertOneLine("is token 3 but .* token 4", () => ActivationSource.Join(Open(folder["z.npy"]), Open(folder["a"])));
+        Tokens("a/y.tokens.npy", 1, 2);
+        Refused("2 token ids for 3 rows", folder["a"]);
+        Npy(folder["a/y.tokens.npy"], "<f8", new double[3], 3);
+        Refused("token ids of type", folder["a"]);
+    }
+
+    [Fact]
+    public void TokenIdsBeyondIntegersAreRefusedWhenRead()
+    {
+        using var folder = new TemporaryFolder();
+        SafetensorsWriter.Write(folder["x.safetensors"], [Tensor("a", "F32", [1, 2], Rows(0, 1, 2)), Tensor("token_ids", "I64", [1], [1L << 40])]);
+        using var source = Open(folder["x.safetensors"]);
+        AssertOneLine("no token id", () => source.Token(0));
+    }
+
+    static void OpenMossChunk(string path, int contexts, int first, byte[]? mask = null, int tokens = -1) =>
+        SafetensorsWriter.Write(path,
+        [
+            Tensor("activation", "F32", [contexts, 3, 4], Rows(first, contexts * 3, 4)),
+            Tensor("tokens", "I64", [contexts, tokens < 0 ? 3 : tokens], [.. Enumerable.Range(first, contexts * (tokens < 0 ? 3 : tokens)).Select(i => 100L + i)]),
+            Tensor("mask", "BOOL", [contexts, 3], mask ?? [.. Enumerable.Repeat((byte)1, contexts * 3)]),
+            Tensor("attention_mask", "I64", [contexts, 3], new long[contexts * 3]),
+        ]);
+
+    [Fact]
+    public void OpenMossChunksInTheirOrderWithoutMaskedRows()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder["c"]);
+        OpenMossChunk(folder["c/shard-0-chunk-00000000.safetensors"], 2, 0, [0, 1, 1, 0, 1, 0]);
+        OpenMossChunk(folder["c/shard-0-chunk-00000001.safetensors"], 1, 6);
+        OpenMossChunk(folder["c/shard-10-chunk-00000000.safetensors"], 1, 12, new byte[3]);
+        OpenMossChunk(folder["c/shard-2-chunk-00000000.safetensors"], 1, 9);
+        File.WriteAllText(folder["c/shard-0-chunk-00000000.meta.json"], "[]");
+        using var source = Open(folder["c"]);
+        int[] expected = [1, 2, 4, 6, 7, 8, 9, 10, 11];
+        Assert.Equal(expected, Firsts(source));
+        Assert.Equal(expected, Enumerable.Range(0, 9).Select(i => source.Token(i) - 100));
+        Assert.EndsWith("00000000.safetensors, row 4", source.Locate(2));
+        Refused($"its folders: c", Path.GetDirectoryName(folder["c"])!);
+        File.Delete(folder["c/shard-0-chunk-00000000.safetensors"]);
+        Refused("chunk 0 should come first", folder["c"]);
+        OpenMossChunk(folder["c/shard-0-chunk-00000000.safetensors"], 2, 0, tokens: 4);
+        Refused("8 token ids for 6 rows", folder["c"]);
+    }
+
+    [Fact]
+    public void NumberedChunksInTheOrderOfTheirNumbers()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder["h"]);
+        for (var i = 0; i <= 10; i++) SafetensorsWriter.Write(folder[$"h/{i}.safetensors"], [Tensor("x", "F16", [2, 3], Rows(2 * i, 2, 3).Select(v => (Half)v).ToArray())]);
+        using (var source = Open(folder["h"])) Assert.Equal(Enumerable.Range(0, 22), Firsts(source));
+        SafetensorsWriter.Write(folder["h/10.safetensors"], [Tensor("x", "F16", [2, 4], new Half[8])]);
+        Refused("4 wide", folder["h"]);
+        File.Delete(folder["h/3.safetensors"]);
+        Refused("chunk 3 should come after 2.safetensors, but 4.safetensors", folder["h"]);
+    }
+
+    /// <summary>2 layers, a CLS token and 3 others, width 4; row = 100·layer + 10·example + token.</summary>
+    static void Saev(TemporaryFolder folder, string name, int[] examples, int perShard, string metadata = "")
+    {
+        Directory.CreateDirectory(folder[name]);
+        var at = 0;
+        for (var s = 0; s < examples.Length; s++)
+        {
+            var values = new List<float>();
+            for (var e = at; e < at + perShard; e++)
+                foreach (var layer in new[] { 5, 13 })
+                    for (var t = 0; t < 4; t++) values.AddRange(e < at + examples[s] ? Rows(100 * layer + 10 * e + t, 1, 4) : new float[4]);
+            File.WriteAllBytes(folder[$"{name}/acts{s:000000}.bin"], MemoryMarshal.AsBytes<float>(values.ToArray()).ToArray());
+            at += examples[s];
+        }
+        File.WriteAllText(folder[$"{name}/shards.json"], $"[{string.Join(", ", examples.Select((n, s) => $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}"""))}]");
+        File.WriteAllText(folder[$"{name}/metadata.json"], metadata.Length > 0 ? metadata : SaevMetadata(at, perShard));
+    }
+
+    static string SaevMetadata(int examples, int perShard) =>
+        $$"""{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true, "d_model": 4, "n_examples": {{examples}}, "max_tokens_per_shard": {{perShard * 8 + 3}}, "dtype": "float32", "protocol": "2.1"}""";
+
+    [Fact]
+    public void SaevShardsByLayerAndTokens()
+    {
+        using var folder = new TemporaryFolder();
+        Saev(folder, "s", [2, 1], 2);
+        Refused("holds layers 5, 13", folder["s"]);
+        Refused("holds layers 5, 13", folder["s"], "layer=6");
+        Refused("content, tokens=all or tokens=special", folder["s"], "patches");
+        using (var content = Open(folder["s"], "layer=13")) Assert.Equal([1301, 1302, 1303, 1311, 1312, 1313, 1321, 1322, 1323], Firsts(content));
+        using (var all = Open(folder["s"], "layer=5,tokens=all")) Assert.Equal([500, 501, 502, 503, 510, 511, 512, 513, 520, 521, 522, 523], Firsts(all));
+        using var special = Open(folder["s"], "tokens=special, layer=5");
+        Assert.Equal([500, 510, 520], Firsts(special));
+        Assert.EndsWith("acts000001.bin, example 0, token 0", special.Locate(2));
+    }
+
+    [Theory]
+    [InlineData("\"d_model\": 4", "\"d_model\": 5", "truncated")]
+    [InlineData("\"n_examples\": 3", "\"n_examples\": 4", "has 4 examples, shards.json 3")]
+    [InlineData("\"n_examples\": 3,", "", "no n_examples")]
+    [InlineData("float32", "float16", "float32 is read")]
+    [InlineData("[5, 13]", "[5, \"x\"]", "layer x")]
+    [InlineData("[5, 13]", "[13]", "holds 2 examples, 4 were expected")]
+    [InlineData("true", "\"yes\"", "cls_token")]
+    [InlineData("example\": 3", "example\": -3", "is -3")]
+    [InlineData("shard\": 19", "shard\": 8", "holds 2 examples, 1 were expected")]
+    [InlineData("}", "", "not JSON")]
+    public void LyingSaevMetadataAreOneLine(string from, string to, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        var metadata = SaevMetadata(3, 2);
+        Saev(folder, "s", [2, 1], 2, metadata.Replace(from, to));
+        Assert.NotEqual(metadata, metadata.Replace(from, to));
+        Refused(expected, folder["s"], "layer=13");
+    }
+
+    [Fact]
+    public void DamagedSaevShardsAreOneLine()
+    {
+        using var folder = new TemporaryFolder();
+        Saev(folder, "s", [2, 1], 2);
+        var shard = folder["s/acts000001.bin"];
+        File.WriteAllBytes(shard, File.ReadAllBytes(shard)[..^4]);
+        Refused("truncated", folder["s"], "layer=13");
+        File.Delete(shard);
+        Refused("shards.json names it", folder["s"], "layer=13");
+        File.WriteAllText(folder["s/shards.json"], """[{"name": "../x.bin", "n_examples": 3}]""");
+        Refused("no name of a file", folder["s"], "layer=13");
+        File.Delete(folder["s/shards.json"]);
+        Refused("must be written again", folder["s"], "layer=13");
+    }
+
+    public static readonly TheoryData<string> Layouts = ["npy", "openmoss", "numbered", "saev", "arrow"];
+
+    static string Write(TemporaryFolder folder, string layout)
+    {
+        Directory.CreateDirectory(folder["s"]);
+        if (layout == "npy") Npy(folder["s/x.npy"], "<f4", Rows(0, 192, 4), 64, 3, 4);
+        else if (layout == "openmoss") for (var i = 0; i < 4; i++) OpenMossChunk(folder[$"s/chunk-{i:00000000}.safetensors"], 16, 48 * i, [.. Enumerable.Range(0, 48).Select(r => (byte)(r % 3))]);
+        else if (layout == "numbered") for (var i = 0; i < 4; i++) SafetensorsWriter.Write(folder[$"s/{i}.safetensors"], [Tensor("x", "F32", [48, 4], Rows(48 * i, 48, 4))]);
+        else if (layout == "saev") Saev(folder, "s", [32, 32, 9], 32);
+        else for (var i = 0; i < 2; i++) File.WriteAllBytes(folder[$"s/data-{i:00000}-of-00002.arrow"], new ArrowBytes { Contexts = [10, 14], Width = 4 }.Write());
+        return folder["s"];
+    }
+
+    [Theory, MemberData(nameof(Layouts))]
+    public void EachTrainsTheSaeOfTheSameRowsInNpy(string layout)
+    {
+        using var folder = new TemporaryFolder();
+        using var store = Open(Write(folder, layout), layout == "saev" ? "layer=13" : null);
+        Npy(folder["flat.npy"], "<f4", Enumerable.Range(0, (int)store.Rows).SelectMany(i => MemoryMarshal.Cast<byte, float>(store.Row(i)).ToArray()).ToArray(), store.Rows, 4);
+        using var flat = Open(folder["flat.npy"]);
+        Assert.InRange(store.Rows, 128, 300);
+        var (weights, loss) = Train(store);
+        Assert.Equal(Train(flat).Weights, weights);
+        Assert.True(loss.Last() < loss.First(), string.Join(" ", loss));
+    }
+
+    static (float[] Weights, double[] Loss) Train(ActivationSource source)
+    {
+        var spec = new SaeSpec { InputWidth = 4, Latents = 16, Selection = new Selection.TopK(2) };
+        var config = new TrainConfig { BatchRows = 16, Vectors = 16 * 60, LogEvery = 1, LearningRate = 1e-2f };
+        using var backend = new CpuBackend(spec, config, source.Type);
+        var statistics = new DataStatistics(source, source.Rows, config.Seed);
+        var scale = DataScale.Of(statistics, config);
+        using var parameters = new SaeParameters(spec);
+        Initialization.Fill(parameters, spec, config, statistics, scale);
+        backend.SetParameters(parameters);
+        var losses = new Losses();
+        new Trainer(backend, source, source.Rows, scale, null, losses).Run(default, TestContext.Current.CancellationToken);
+        backend.GetParameters(parameters);
+        return ([.. Enumerable.Range(0, 16).SelectMany(f => parameters.WDec[f].ToArray())], [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu))]);
+    }
+
+    sealed class Losses : ITrainingObserver
+    {
+        public List<StepMetrics> Reports { get; } = [];
+        public void Report(StepMetrics metrics) => Reports.Add(metrics);
+        public void Saved(string path) { }
+    }
+
+    [Fact]
+    public void CommandLineTakesALayerAndKeepsIt()
+    {
+        using var folder = new TemporaryFolder();
+        Saev(folder, "s", [32, 32, 9], 32);
+        var run = CliProgram.Run(CliProgram.Start("train", folder["s"], "--tensor", "layer=13", "--latents", "16", "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
+        Assert.True(run.Code == 0, run.Error);
+        var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // of the held-out rows of that layer
+        Assert.True(eval.Code == 0, eval.Error);
+        var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out", folder["no"]));
+        Assert.Equal(2, refused.Code);
+        Assert.Contains("--tensor layer=5", refused.Error);
+    }
+
+    /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token goes with it.</summary>
+    [Fact]
+    public void ShufflingMixesShardsAndKeepsTokens()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder["c"]);
+        const int Chunks = 16, PerChunk = 48;
+        for (var i = 0; i < Chunks; i++) OpenMossChunk(folder[$"c/chunk-{i:00000000}.safetensors"], 16, i * PerChunk);
+        using var source = Open(folder["c"]);
+        var config = new TrainConfig { BatchRows = 64, Vectors = Chunks * PerChunk };
+        var spec = new SaeSpec { InputWidth = 4, Latents = 16, Selection = new Selection.TopK(2) };
+        using var backend = new CpuBackend(spec, config, source.Type);
+        using var feeder = new BatchFeeder(source, source.Rows, backend, config);
+        var fed = new List<int>();
+        for (var t = 0; t < Chunks * PerChunk / 64; t++)
+        {
+            var slot = MemoryMarshal.Cast<byte, float>(backend.InputSlot(feeder.Next(out _)));
+            for (var b = 0; b < 64; b++) fed.Add((int)slot[4 * b]);
+            Assert.True(fed.TakeLast(64).Select(r => r / PerChunk).Distinct().Count() >= Chunks - 4);       // 64 rows miss one of 16 shards with probability 0.02
+            feeder.Release();
+        }
+        Assert.Equal(Enumerable.Range(0, Chunks * PerChunk), fed.Order());
+        Assert.InRange(fed.Zip(fed.Skip(1), (a, b) => Math.Abs(a - b)).Average() / fed.Count, 0.28, 0.39);
+        foreach (var row in fed) Assert.Equal((row, 100 + row), (First(source, row), source.Token(row)));
+    }
+
+    /// <summary>A store of 64 GiB takes no more memory than its rows that are read: the file has a hole, and the process does not grow by it.</summary>
+    [Fact]
+    public void StoresLargerThanMemoryCostWhatIsRead()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "a file with a hole, and /proc");
+        using var folder = new TemporaryFolder();
+        const long Count = 1L << 24;
+        using (var stream = File.Create(folder["x.npy"]))
+        {
+            stream.Write(NpyFile.MakeHeader("<f4", Count, 1024));
+            stream.SetLength(stream.Position + Count * 4096);
+        }
+        var before = ResidentKiB();
+        using var source = Open(folder["x.npy"]);
+        var order = new RowPermutation(1, 0, Count);
+        for (var i = 0; i < 100; i++) Assert.Equal(0, source.Row(order[i])[^1]);
+        Assert.InRange(ResidentKiB() - before, -1_000_000, 64 * 1024);
+    }
+
+    static long ResidentKiB() => long.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("VmRSS", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
+}
