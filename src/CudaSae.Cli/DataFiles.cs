@@ -1,3 +1,4 @@
+using System.CommandLine;
 using CudaSae.Data;
 
 namespace CudaSae.Cli;
@@ -25,6 +26,8 @@ sealed class DataFiles : IDisposable
     public string[] Paths { get; }
     public string? HeldOut { get; }
     public string? Tensor { get; }
+
+    public static Option<string?> TensorOption() => new("--tensor") { Description = "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column (.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too" };
 
     /// <param name="heldOut">A number of rows at the end of the data, a file, or null for 1/10 at most 8192.</param>
     /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of <paramref name="paths"/>.</param>

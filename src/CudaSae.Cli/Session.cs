@@ -88,7 +88,7 @@ sealed class Session
         var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
         AnsiConsole.MarkupLineInterpolated($"{SaeRecords.Write(record.Spec).ToJsonString()}");
         foreach (var property in typeof(TrainConfig).GetProperties()) table.AddRow(property.Name, Markup.Escape($"{property.GetValue(record.Config)}"));
-        AnsiConsole.MarkupLineInterpolated($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
+        AnsiConsole.MarkupLineInterpolated($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}{(files.Source.HasTokens ? ", with token ids" : "")}");
         AnsiConsole.Write(table);
     }
 

@@ -15,8 +15,8 @@ static class TrainCommand
     public static Command Create()
     {
         var settings = new Settings();
-        var data = new Argument<string[]>("data") { Description = ".npy or .safetensors files, or folders of them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
-        var tensor = new Option<string?>("--tensor") { Description = "name of the tensor in .safetensors files" };
+        var data = new Argument<string[]>("data") { Description = ".npy, .safetensors, .pt or .arrow files, or folders of them, also as SAELens, OpenMOSS or saev cached them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
+        var tensor = DataFiles.TensorOption();
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };

@@ -47,6 +47,9 @@ public class ArrowTests
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Contains("data-00000", source.Locate(16));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "../x.arrow"}]}""");
         DataTests.AssertOneLine("not beside it", () => ActivationSource.Open([folder["d"]]).Dispose());
+        File.WriteAllBytes(folder["d/empty.arrow"], new ArrowBytes { Contexts = [] }.Write());
+        File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"}, {"filename": "empty.arrow"}]}""");
+        using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((16, 3), (source.Rows, source.Width));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": 5}""");
         DataTests.AssertOneLine("does not name", () => ActivationSource.Open([folder["d"]]).Dispose());
     }

@@ -54,7 +54,7 @@ public sealed class ActivationSource : IDisposable
         {
             foreach (var path in paths)
                 foreach (var shard in Store.Open(path, tensor)) source.Add(shard);
-            if (source.shards.Count == 0) throw new SaeException("no activation files were given; name .npy or .safetensors files, or a folder of them");
+            if (source.shards.Count == 0) throw new SaeException("no activation files were given; name files, or a folder of them");
             if (source.Rows == 0) throw new SaeException($"{source.shards[0].Path} holds no rows");
             return source;
         }
@@ -80,7 +80,8 @@ public sealed class ActivationSource : IDisposable
     {
         shards.Add(shard);
         firstRows.Add(Rows);
-        if (shards.Count == 1) (Width, Type) = (shard.Width, shard.Type);
+        if (shard.Rows == 0) return;        // then it may know no width
+        if (Rows == 0) (Width, Type) = (shard.Width, shard.Type);
         else if (shard.Width != Width) throw new SaeException($"{shard.Path} is {shard.Width} wide but {shards[0].Path} is {Width}; all shards must agree");
         else if (shard.Type != Type) throw new SaeException($"{shard.Path} holds {shard.Type} but {shards[0].Path} holds {Type}; all shards must agree");
         Rows += shard.Rows;
@@ -107,7 +108,7 @@ public sealed class ActivationSource : IDisposable
     }
 
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
-    public bool HasTokens => joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens);
+    public bool HasTokens => joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
 
     /// <summary>The id of the token at row <paramref name="i"/>, where <see cref="HasTokens"/>.</summary>
     public int Token(long i)
