@@ -15,7 +15,7 @@ sealed class TensorShard : IShard
     /// <param name="name">Of the matrix; null takes the only one, or "activations" or "activation".</param>
     public TensorShard(string path, string? name)
     {
-        file = Open(path);
+        file = TensorFile.Open(path);
         try
         {
             tensor = Choose(name);
@@ -40,9 +40,6 @@ sealed class TensorShard : IShard
     public string Locate(long i) => $"{Path}, row {InFile(i)}";
 
     long InFile(long i) => kept is null ? i : kept[i];
-
-    static TensorFile Open(string path) => path.EndsWith(".safetensors", StringComparison.Ordinal) ? new SafetensorsFile(path)
-        : throw new SaeException($"{path} is a torch file, which is not read as activations; save its tensor with safetensors.torch.save_file");
 
     StoredTensor Choose(string? name)
     {
