@@ -308,10 +308,16 @@ public class StoreTests
             stream.Write(NpyFile.MakeHeader("<f4", Count, 1024));
             stream.SetLength(stream.Position + Count * 4096);
         }
-        var before = ResidentKiB();
         using var source = Open(folder["x.npy"]);
-        var order = new RowPermutation(1, 0, Count);
-        for (var i = 0; i < 100; i++) Assert.Equal(0, source.Row(order[i])[^1]);
+        var config = new TrainConfig { BatchRows = 64, Vectors = 256 };
+        using var backend = new CpuBackend(new SaeSpec { InputWidth = 1024, Latents = 16, Selection = new Selection.TopK(2) }, config, source.Type);
+        var before = ResidentKiB();
+        using var feeder = new BatchFeeder(source, source.Rows, backend, config);
+        for (var t = 0; t < 4; t++)
+        {
+            Assert.False(backend.InputSlot(feeder.Next(out _)).ContainsAnyExcept((byte)0));
+            feeder.Release();
+        }
         Assert.InRange(ResidentKiB() - before, -1_000_000, 64 * 1024);
     }
 

@@ -95,6 +95,14 @@ public sealed class ActivationSource : IDisposable
         return shard.Row(row);
     }
 
+    /// <summary>Says that row <paramref name="i"/> is read soon.</summary>
+    internal void Expect(long i)
+    {
+        foreach (var source in joined) source.Expect(i);
+        if (joined.Length > 0) return;
+        Readahead.WillNeed(Row(i));
+    }
+
     ReadOnlySpan<byte> JoinedRow(long i)
     {
         if (joinedRow is null || joinedRow.Length < RowBytes) joinedRow = new byte[RowBytes];

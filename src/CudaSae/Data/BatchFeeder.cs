@@ -14,6 +14,7 @@ public sealed class BatchFeeder : IDisposable
     readonly IBackend backend;
     readonly TrainConfig config;
     readonly long rows;
+    readonly bool fromDisk;     // the rows may not all stay in memory
     readonly Thread thread;
     readonly SemaphoreSlim free = new(2), filled = new(0);
     readonly RowCursor[] after = new RowCursor[2];
@@ -31,6 +32,7 @@ public sealed class BatchFeeder : IDisposable
         if (rows < 1 || rows > source.Rows) throw new ArgumentOutOfRangeException(nameof(rows));
         (this.source, this.rows, this.backend, this.config, cursor) = (source, rows, backend, config, start);
         permutation = new(config.Seed, cursor.Epoch, rows);
+        fromDisk = (double)rows * source.RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
         thread = new(Loop) { IsBackground = true, Name = "cudasae feeder" };
         thread.Start();
     }
@@ -77,6 +79,8 @@ public sealed class BatchFeeder : IDisposable
     void Fill(Span<byte> slot)
     {
         var rowBytes = source.RowBytes;
+        if (fromDisk)
+            for (var at = cursor.Position; at < Math.Min(rows, cursor.Position + slot.Length / rowBytes); at++) source.Expect(permutation[at]);
         for (var at = 0; at < slot.Length; at += rowBytes)
         {
             var row = slot.Slice(at, rowBytes);
