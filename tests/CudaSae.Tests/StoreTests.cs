@@ -13,14 +13,14 @@ namespace CudaSae.Tests;
 public class StoreTests
 {
     /// <summary>Row r of all is r, r + 1/8, r + 2/8, ….</summary>
-    static float[] Rows(int first, int rows, int width) => [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
+    internal static float[] Rows(int first, int rows, int width) => [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
 
     static TensorToWrite Tensor<T>(string name, string type, long[] shape, T[] values) where T : unmanaged => new(name, type, shape, s => s.Write(MemoryMarshal.AsBytes<T>(values)));
 
     static void Npy<T>(string path, string descr, T[] values, params long[] shape) where T : unmanaged =>
         File.WriteAllBytes(path, [.. NpyFile.MakeHeader(descr, shape), .. MemoryMarshal.AsBytes<T>(values)]);
 
-    static int[] Firsts(ActivationSource source) => [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
+    internal static int[] Firsts(ActivationSource source) => [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
 
     /// <summary>What row i says it is, after a look at its other columns.</summary>
     static int First(ActivationSource source, long i)
@@ -31,9 +31,9 @@ public class StoreTests
         return (int)row[0];
     }
 
-    static ActivationSource Open(string path, string? tensor = null) => ActivationSource.Open([path], tensor);
+    internal static ActivationSource Open(string path, string? tensor = null) => ActivationSource.Open([path], tensor);
 
-    static void Refused(string expected, string path, string? tensor = null) => AssertOneLine(expected, () => Open(path, tensor).Dispose());
+    internal static void Refused(string expected, string path, string? tensor = null) => AssertOneLine(expected, () => Open(path, tensor).Dispose());
 
     [Fact]
     public void ContextsAndPositionsAreFlattened()
@@ -114,7 +114,8 @@ public class StoreTests
         Assert.Equal(expected, Firsts(source));
         Assert.Equal(expected, Enumerable.Range(0, 9).Select(i => source.Token(i) - 100));
         Assert.EndsWith("00000000.safetensors, row 4", source.Locate(2));
-        Refused($"its folders: c", Path.GetDirectoryName(folder["c"])!);
+        Refused("its folders: c", Path.GetDirectoryName(folder["c"])!);
+        Refused("holds no rows", folder["c/shard-10-chunk-00000000.safetensors"]);
         File.Delete(folder["c/shard-0-chunk-00000000.safetensors"]);
         Refused("chunk 0 should come first", folder["c"]);
         OpenMossChunk(folder["c/shard-0-chunk-00000000.safetensors"], 2, 0, tokens: 4);
@@ -134,78 +135,6 @@ public class StoreTests
         Refused("chunk 3 should come after 2.safetensors, but 4.safetensors", folder["h"]);
     }
 
-    /// <summary>2 layers, a CLS token and 3 others, width 4; row = 100·layer + 10·example + token.</summary>
-    static void Saev(TemporaryFolder folder, string name, int[] examples, int perShard, string metadata = "")
-    {
-        Directory.CreateDirectory(folder[name]);
-        var at = 0;
-        for (var s = 0; s < examples.Length; s++)
-        {
-            var values = new List<float>();
-            for (var e = at; e < at + perShard; e++)
-                foreach (var layer in new[] { 5, 13 })
-                    for (var t = 0; t < 4; t++) values.AddRange(e < at + examples[s] ? Rows(100 * layer + 10 * e + t, 1, 4) : new float[4]);
-            File.WriteAllBytes(folder[$"{name}/acts{s:000000}.bin"], MemoryMarshal.AsBytes<float>(values.ToArray()).ToArray());
-            at += examples[s];
-        }
-        File.WriteAllText(folder[$"{name}/shards.json"], $"[{string.Join(", ", examples.Select((n, s) => $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}"""))}]");
-        File.WriteAllText(folder[$"{name}/metadata.json"], metadata.Length > 0 ? metadata : SaevMetadata(at, perShard));
-    }
-
-    static string SaevMetadata(int examples, int perShard) =>
-        $$"""{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true, "d_model": 4, "n_examples": {{examples}}, "max_tokens_per_shard": {{perShard * 8 + 3}}, "dtype": "float32", "protocol": "2.1"}""";
-
-    [Fact]
-    public void SaevShardsByLayerAndTokens()
-    {
-        using var folder = new TemporaryFolder();
-        Saev(folder, "s", [2, 1], 2);
-        Refused("holds layers 5, 13", folder["s"]);
-        Refused("holds layers 5, 13", folder["s"], "layer=6");
-        Refused("content, tokens=all or tokens=special", folder["s"], "patches");
-        using (var content = Open(folder["s"], "layer=13")) Assert.Equal([1301, 1302, 1303, 1311, 1312, 1313, 1321, 1322, 1323], Firsts(content));
-        using (var all = Open(folder["s"], "layer=5,tokens=all")) Assert.Equal([500, 501, 502, 503, 510, 511, 512, 513, 520, 521, 522, 523], Firsts(all));
-        using var special = Open(folder["s"], "tokens=special, layer=5");
-        Assert.Equal([500, 510, 520], Firsts(special));
-        Assert.EndsWith("acts000001.bin, example 0, token 0", special.Locate(2));
-    }
-
-    [Theory]
-    [InlineData("\"d_model\": 4", "\"d_model\": 5", "truncated")]
-    [InlineData("\"n_examples\": 3", "\"n_examples\": 4", "has 4 examples, shards.json 3")]
-    [InlineData("\"n_examples\": 3,", "", "no n_examples")]
-    [InlineData("float32", "float16", "float32 is read")]
-    [InlineData("[5, 13]", "[5, \"x\"]", "layer x")]
-    [InlineData("[5, 13]", "[13]", "holds 2 examples, 4 were expected")]
-    [InlineData("true", "\"yes\"", "cls_token")]
-    [InlineData("example\": 3", "example\": -3", "is -3")]
-    [InlineData("shard\": 19", "shard\": 8", "holds 2 examples, 1 were expected")]
-    [InlineData("}", "", "not JSON")]
-    public void LyingSaevMetadataAreOneLine(string from, string to, string expected)
-    {
-        using var folder = new TemporaryFolder();
-        var metadata = SaevMetadata(3, 2);
-        Saev(folder, "s", [2, 1], 2, metadata.Replace(from, to));
-        Assert.NotEqual(metadata, metadata.Replace(from, to));
-        Refused(expected, folder["s"], "layer=13");
-    }
-
-    [Fact]
-    public void DamagedSaevShardsAreOneLine()
-    {
-        using var folder = new TemporaryFolder();
-        Saev(folder, "s", [2, 1], 2);
-        var shard = folder["s/acts000001.bin"];
-        File.WriteAllBytes(shard, File.ReadAllBytes(shard)[..^4]);
-        Refused("truncated", folder["s"], "layer=13");
-        File.Delete(shard);
-        Refused("shards.json names it", folder["s"], "layer=13");
-        File.WriteAllText(folder["s/shards.json"], """[{"name": "../x.bin", "n_examples": 3}]""");
-        Refused("no name of a file", folder["s"], "layer=13");
-        File.Delete(folder["s/shards.json"]);
-        Refused("must be written again", folder["s"], "layer=13");
-    }
-
     public static readonly TheoryData<string> Layouts = ["npy", "openmoss", "numbered", "saev", "arrow"];
 
     static string Write(TemporaryFolder folder, string layout)
@@ -214,7 +143,7 @@ public class StoreTests
         if (layout == "npy") Npy(folder["s/x.npy"], "<f4", Rows(0, 192, 4), 64, 3, 4);
         else if (layout == "openmoss") for (var i = 0; i < 4; i++) OpenMossChunk(folder[$"s/chunk-{i:00000000}.safetensors"], 16, 48 * i, [.. Enumerable.Range(0, 48).Select(r => (byte)(r % 3))]);
         else if (layout == "numbered") for (var i = 0; i < 4; i++) SafetensorsWriter.Write(folder[$"s/{i}.safetensors"], [Tensor("x", "F32", [48, 4], Rows(48 * i, 48, 4))]);
-        else if (layout == "saev") Saev(folder, "s", [32, 32, 9], 32);
+        else if (layout == "saev") SaevTests.Write(folder, "s", [32, 32, 9], 32);
         else for (var i = 0; i < 2; i++) File.WriteAllBytes(folder[$"s/data-{i:00000}-of-00002.arrow"], new ArrowBytes { Contexts = [10, 14], Width = 4 }.Write());
         return folder["s"];
     }
@@ -253,21 +182,6 @@ public class StoreTests
         public List<StepMetrics> Reports { get; } = [];
         public void Report(StepMetrics metrics) => Reports.Add(metrics);
         public void Saved(string path) { }
-    }
-
-    [Fact]
-    public void CommandLineTakesALayerAndKeepsIt()
-    {
-        using var folder = new TemporaryFolder();
-        Saev(folder, "s", [32, 32, 9], 32);
-        var run = CliProgram.Run(CliProgram.Start("train", folder["s"], "--tensor", "layer=13", "--latents", "16", "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
-        Assert.True(run.Code == 0, run.Error);
-        Assert.Contains("198 rows to train on, 21 held out, 4 wide, Float32", run.Output.ReplaceLineEndings(" "));
-        var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // of the held-out rows of that layer
-        Assert.True(eval.Code == 0, eval.Error);
-        var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out", folder["no"]));
-        Assert.Equal(2, refused.Code);
-        Assert.Contains("--tensor layer=5", refused.Error);
     }
 
     /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token goes with it.</summary>

@@ -18,6 +18,7 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
     public static SaevMetadata Load(string folder)
     {
         var path = Path.Combine(folder, MetadataName);
+        var shards = LoadShards(Path.Combine(folder, ShardsName));      // first: older protocols lack it, and name the rest otherwise
         using var file = Parse(path);
         var metadata = file.RootElement;
         if (metadata.ValueKind != JsonValueKind.Object) throw Bad(path, "it is no object");
@@ -35,7 +36,6 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
         var tokens = Whole(path, metadata, 1 << 24, "content_tokens_per_example", "patches_per_ex") + (cls ? 1 : 0);
         var budget = Whole(path, metadata, long.MaxValue, "max_tokens_per_shard", "patches_per_shard");
         var examples = Whole(path, metadata, 1L << 40, "n_examples", "n_ex");
-        var shards = LoadShards(Path.Combine(folder, ShardsName));
         if (shards.Sum(s => s.Examples) != examples) throw Bad(path, $"it has {examples} examples, {ShardsName} {shards.Sum(s => s.Examples)}");
         var perShard = tokens == 0 ? 0 : budget / (tokens * numbers.Length);
         for (var s = 0; s < shards.Length; s++)
