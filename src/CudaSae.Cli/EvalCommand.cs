@@ -16,7 +16,7 @@ static class EvalCommand
         var run = new Argument<string>("run") { Description = "folder with cfg.json and sae_weights.safetensors" };
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
-        var backend = Settings.New("--backend", "auto, cuda, cpu or emulator", BackendKind.Auto);
+        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("eval", "FVU, L0 and silent latents of a saved SAE.") { run, data, tensor, backend };
         command.SetAction(parsed =>
         {

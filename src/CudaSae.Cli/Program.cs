@@ -2,6 +2,9 @@ using System.CommandLine;
 using CudaSae;
 using CudaSae.Cli;
 
+#if MANAGED_CUDA
+CudaSae.ManagedCuda.ManagedCudaDevice.Register();
+#endif
 var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
 {
     TrainCommand.Create(), EvalCommand.Create(), VerifyCommand.Create(), DevicesCommand.Create(), BenchCommand.Create(), HarvestCommand.Create(),

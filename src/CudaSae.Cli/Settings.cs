@@ -45,7 +45,7 @@ sealed class Settings
     readonly Option<int> checkpointEvery = New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end", Default.CheckpointEvery);
     readonly Option<NonFiniteRows> nonFinite = New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
 
-    public Option<BackendKind> Backend { get; } = New("--backend", "auto, cuda, cpu or emulator", BackendKind.Auto);
+    public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
 
     public void AddTo(Command command)
     {
@@ -127,4 +127,18 @@ sealed class Settings
 
     public static Option<T> New<T>(string name, string description, T standard) =>
         new(name) { Description = description, DefaultValueFactory = _ => standard };
+
+    public static Option<BackendKind> NewBackend(string description) => new("--backend")
+    {
+        Description = BackendFactory.ManagedCuda is null ? description : $"{description}; or {BackendFactory.Name(BackendKind.ManagedCuda)}",
+        DefaultValueFactory = _ => BackendKind.Auto,
+        CustomParser = result =>
+        {
+            var word = result.Tokens[0].Value;
+            foreach (var kind in Enum.GetValues<BackendKind>())
+                if (word.Equals(BackendFactory.Name(kind), StringComparison.OrdinalIgnoreCase)) return kind;
+            result.AddError($"--backend {word}: it is one of {string.Join(", ", Enum.GetValues<BackendKind>().Select(BackendFactory.Name))}");
+            return default;
+        },
+    };
 }

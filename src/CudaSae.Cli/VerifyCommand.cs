@@ -16,7 +16,7 @@ static class VerifyCommand
 {
     public static Command Create()
     {
-        var backend = Settings.New("--backend", "auto for all that are here; or cuda, cpu, emulator", BackendKind.Auto);
+        var backend = Settings.NewBackend("auto for all that are here; or cuda, cpu, emulator");
         var schedules = Settings.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1);
         var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend, schedules };
         command.SetAction(parsed =>
@@ -31,8 +31,7 @@ static class VerifyCommand
     static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly)> Targets(BackendKind kind, int schedules)
     {
         if (kind is BackendKind.Auto or BackendKind.Cpu) yield return ("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None, false);
-        var library = Emulator.FindLibrary();
-        if (kind == BackendKind.Emulator && library is null) throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++");
+        var library = kind == BackendKind.Emulator ? BackendFactory.RequireEmulator() : Emulator.FindLibrary();
         if (kind is BackendKind.Auto or BackendKind.Emulator && library is not null)
             for (var schedule = 0; schedule < schedules; schedule++)
             {
@@ -43,8 +42,15 @@ static class VerifyCommand
                     return CudaDevice.OpenEmulator(library);
                 })) yield return target;
             }
-        if (kind == BackendKind.Cuda || kind == BackendKind.Auto && CudaDevice.Count(out _) > 0 && KernelModules.Embedded)
+        var gpu = CudaDevice.Count(out _) > 0 && KernelModules.Embedded;
+        if (kind == BackendKind.Cuda || kind == BackendKind.Auto && gpu)
             foreach (var target in Kernels("cuda", () => CudaDevice.Open(0))) yield return target;
+        if (kind == BackendKind.ManagedCuda || kind == BackendKind.Auto && BackendFactory.ManagedCuda is not null && (gpu || library is not null))
+        {
+            var launcher = BackendFactory.RequireManagedCuda();
+            foreach (var target in gpu ? Kernels("managed-cuda", () => launcher.Open(0)) : Kernels("managed-cuda, emulator", () => launcher.OpenEmulator(BackendFactory.RequireEmulator())))
+                yield return target;
+        }
     }
 
     /// <summary>The kernels as a run uses them, and the paths that it rarely takes: the exact fallback of encode, and its float32 reference.</summary>

@@ -16,10 +16,18 @@ public enum BackendKind
     Cpu,
     /// <summary>The kernels on the emulated driver: for testing them, thousands of times slower than a GPU.</summary>
     Emulator,
+    /// <summary>The GPU, launched through the package ManagedCuda: only in builds that were made with it.</summary>
+    ManagedCuda,
 }
 
 public static class BackendFactory
 {
+    /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it, before anything is made.</summary>
+    public static Launcher? ManagedCuda { get; set; }
+
+    /// <summary>As --backend calls it.</summary>
+    public static string Name(BackendKind kind) => kind == BackendKind.ManagedCuda ? "managed-cuda" : kind.ToString().ToLowerInvariant();
+
     /// <summary>Prints and checks the memory plan, then makes the backend.</summary>
     /// <param name="plan">Called with the plan and with where it will be taken, before anything is allocated.</param>
     /// <param name="why">One sentence on the choice.</param>
@@ -29,7 +37,7 @@ public static class BackendFactory
         spec.Validate();
         config.Validate();
         SpecRules.Check(spec, config);
-        why = kind == BackendKind.Auto ? "" : $"--backend {kind.ToString().ToLowerInvariant()}";
+        why = kind == BackendKind.Auto ? "" : $"--backend {Name(kind)}";
         if (kind == BackendKind.Auto) kind = Choose(out why);
         if (kind == BackendKind.Cpu)
         {
@@ -42,8 +50,7 @@ public static class BackendFactory
         var copy = new MemoryPlan();
         copy.Add(HostCopy, HostCopyBytes(spec));
         copy.Require(HostMemory.AvailableBytes(), Host);
-        var device = kind == BackendKind.Cuda ? CudaDevice.Open(0) : CudaDevice.OpenEmulator(Emulator.FindLibrary()
-            ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++"));
+        var device = Open(kind);
         try
         {
             plan(KernelBackend.PlanFor(spec, config, inputType), device.Info.Name);
@@ -55,6 +62,21 @@ public static class BackendFactory
             throw;
         }
     }
+
+    static IDevice Open(BackendKind kind) => kind switch
+    {
+        BackendKind.Cuda => CudaDevice.Open(0),
+        BackendKind.ManagedCuda => RequireManagedCuda().Open(0),
+        _ => CudaDevice.OpenEmulator(RequireEmulator()),
+    };
+
+    /// <exception cref="SaeException">The emulator is not built.</exception>
+    public static string RequireEmulator() =>
+        Emulator.FindLibrary() ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++");
+
+    /// <exception cref="SaeException">This build is without it; says how to make one that has it.</exception>
+    public static Launcher RequireManagedCuda() =>
+        ManagedCuda ?? throw new SaeException("this build is without ManagedCuda; dotnet build -c Release -p:UseManagedCuda=true makes one that has it, from a feed that holds the package");
 
     const string Host = "this machine's memory", HostCopy = "weights in float32, to start from and to save";
 

@@ -7,7 +7,8 @@ sealed unsafe class Cublas : IDisposable
 {
     const int Transposed = 1, Plain = 0, Bf16 = 14, Float32 = 0, ComputeFloat32 = 68, DefaultAlgorithm = -1;
 
-    static readonly string[] Names = OperatingSystem.IsWindows() ? ["cublas64_13.dll", "cublas64_12.dll"] : ["libcublas.so.13", "libcublas.so.12", "libcublas.so"];
+    /// <summary>What cuBLAS is called here, the newest first.</summary>
+    public static readonly string[] Names = OperatingSystem.IsWindows() ? ["cublas64_13.dll", "cublas64_12.dll"] : ["libcublas.so.13", "libcublas.so.12", "libcublas.so"];
 
     readonly nint handle;
     readonly delegate* unmanaged<nint, int> destroy;
@@ -18,7 +19,7 @@ sealed unsafe class Cublas : IDisposable
     {
         var library = nint.Zero;
         if (!driver.Emulated && !Names.Any(name => NativeLibrary.TryLoad(name, out library)))
-            throw new SaeException($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: leave out --validate-every, or install the CUDA runtime libraries");
+            throw NotFound();
         nint Get(string name) => driver.Emulated ? driver.TryGet(name) : NativeLibrary.GetExport(library, name);
         destroy = (delegate* unmanaged<nint, int>)Get("cublasDestroy_v2");
         setStream = (delegate* unmanaged<nint, nint, int>)Get("cublasSetStream_v2");
@@ -38,8 +39,11 @@ sealed unsafe class Cublas : IDisposable
 
     static void Check(int status, string call)
     {
-        if (status != 0) throw new CudaException(status, $"cuBLAS status {status} in {call}");
+        if (status != 0) throw CudaException.OfCublas(status, call);
     }
+
+    public static SaeException NotFound() =>
+        new($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: leave out --validate-every, or install the CUDA runtime libraries");
 
     public void Dispose() => destroy(handle);
 }

@@ -4,10 +4,8 @@ using System.Text;
 namespace CudaSae.Devices;
 
 /// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another library.</summary>
-public sealed unsafe partial class CudaDevice : IDevice
+public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 {
-    const int SharedWithoutAsking = 48 << 10;
-
     readonly CudaDriver driver;
     readonly KernelModules modules;
     readonly int ordinal;
@@ -26,7 +24,7 @@ public sealed unsafe partial class CudaDevice : IDevice
         context = made;
         Enter();
         Info = ReadInfo();
-        modules = new(driver, Info);
+        modules = new(this, Info);
     }
 
     public DeviceInfo Info { get; }
@@ -148,11 +146,25 @@ public sealed unsafe partial class CudaDevice : IDevice
     public KernelFunction GetKernel(string name, int sharedBytes)
     {
         Enter();
-        if (sharedBytes > Info.SharedBytesPerBlock) throw new SaeException($"kernel {name} needs {sharedBytes} bytes of shared memory, {Info.Name} gives a block {Info.SharedBytesPerBlock}");
-        var function = modules.Find(name);
-        if (sharedBytes > SharedWithoutAsking) driver.Check(driver.setFunctionAttribute(function, 8, sharedBytes), about: $" for kernel {name}");
-        return new(name, function, sharedBytes);
+        return modules.Get(name, sharedBytes);
     }
+
+    nint IModuleLoader.LoadModule(byte[] image, string file)
+    {
+        nint module;
+        fixed (byte* pointer = image) driver.Check(driver.loadModule(&module, pointer, 0, null, null), about: $" for kernels/{file}.cu");
+        return module;
+    }
+
+    nint IModuleLoader.FindFunction(nint module, string kernel)
+    {
+        nint function;
+        fixed (byte* name = Encoding.UTF8.GetBytes(kernel + "\0")) driver.Check(driver.getFunction(&function, module, name), about: $" for kernel {kernel}");
+        return function;
+    }
+
+    void IModuleLoader.AllowShared(nint function, int bytes, string kernel) => driver.Check(driver.setFunctionAttribute(function, 8, bytes), about: $" for kernel {kernel}");
+    void IModuleLoader.UnloadModule(nint module) => driver.Check(driver.unloadModule(module));
 
     public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
     {

@@ -97,7 +97,8 @@ sealed unsafe class CudaDriver
     public string Path { get; }
     public bool Emulated => emulatorReport is not null;
 
-    static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
+    /// <summary>What NVIDIA's driver is called here, the likeliest first.</summary>
+    public static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
 
     /// <summary>NVIDIA's driver, or null and the reason.</summary>
     public static CudaDriver? TryNvidia(out string why)
@@ -135,16 +136,6 @@ sealed unsafe class CudaDriver
         errorSentence(result, &sentence);
         var function = call.Split('(')[0].Replace("driver.", "");
         var report = emulatorReport is null ? "" : Marshal.PtrToStringUTF8((nint)emulatorReport()) ?? "";
-        throw new CudaException(result, $"CUDA error {result} ({Marshal.PtrToStringUTF8((nint)name)}: {Marshal.PtrToStringUTF8((nint)sentence)}) in {function}{about}{Advice(result)}"
-            + (report.Length > 0 ? $"\n{report}" : ""));
+        throw CudaException.OfDriver(result, Marshal.PtrToStringUTF8((nint)name), Marshal.PtrToStringUTF8((nint)sentence), function, about, report);
     }
-
-    static string Advice(int result) => result switch
-    {
-        2 => "; use fewer latents, smaller batches, or --storage bfloat16",
-        100 => "; no CUDA device is visible: check CUDA_VISIBLE_DEVICES",
-        209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
-        700 or 719 => "; the device is unusable until the process restarts: run cudasae verify, and please report it",
-        _ => "",
-    };
 }

@@ -5,4 +5,22 @@ public sealed class CudaException(int code, string message) : SaeException(messa
 {
     /// <summary>CUresult, or cublasStatus_t for a cuBLAS call.</summary>
     public int Code { get; } = code;
+
+    /// <summary>The message of a failed driver call, whichever launcher made it.</summary>
+    /// <param name="name">From cuGetErrorName, <paramref name="sentence"/> from cuGetErrorString.</param>
+    /// <param name="about">What the call was for, with a blank before it; or nothing.</param>
+    /// <param name="report">What the emulator has to say; nothing on a GPU.</param>
+    internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about, string report) =>
+        new(result, $"CUDA error {result} ({name}: {sentence}) in {call}{about}{Advice(result)}" + (report.Length > 0 ? $"\n{report}" : ""));
+
+    internal static CudaException OfCublas(int status, string call) => new(status, $"cuBLAS status {status} in {call}");
+
+    static string Advice(int result) => result switch
+    {
+        2 => "; use fewer latents, smaller batches, or --storage bfloat16",
+        100 => "; no CUDA device is visible: check CUDA_VISIBLE_DEVICES",
+        209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
+        700 or 719 => "; the device is unusable until the process restarts: run cudasae verify, and please report it",
+        _ => "",
+    };
 }

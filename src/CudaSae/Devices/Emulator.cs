@@ -42,6 +42,9 @@ public sealed unsafe class Emulator
             ((delegate* unmanaged<byte*, int, int, void>)NativeLibrary.GetExport(library, "emuFailNext"))(name, code, after);
     }
 
+    /// <summary>What it found wrong last; empty when nothing was.</summary>
+    public string Report => Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuReport"))()) ?? "";
+
     /// <summary>Forgets a broken kernel, which leaves a real context unusable.</summary>
     public void Forgive() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(library, "emuForgive"))();
 }

@@ -1,12 +1,26 @@
 using System.Reflection;
-using System.Text;
 
 namespace CudaSae.Devices;
 
+/// <summary>What a launcher does with a module's image.</summary>
+interface IModuleLoader
+{
+    /// <param name="image">Machine code, or PTX, which ends with a zero.</param>
+    /// <param name="file">Of kernels/, without .cu, for messages.</param>
+    nint LoadModule(byte[] image, string file);
+    nint FindFunction(nint module, string kernel);
+
+    /// <summary>More dynamic shared memory than a function has without asking.</summary>
+    void AllowShared(nint function, int bytes, string kernel);
+    void UnloadModule(nint module);
+}
+
 /// <summary>The kernels that the build embedded: one module a .cu file and architecture, loaded when a kernel of it is first asked for.
 /// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds a kernel.</summary>
-sealed unsafe class KernelModules(CudaDriver driver, DeviceInfo info) : IDisposable
+sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 {
+    const int SharedWithoutAsking = 48 << 10;
+
     readonly Dictionary<string, nint> modules = [];
     static readonly Dictionary<string, string> files = ReadIndex();
 
@@ -23,21 +37,16 @@ sealed unsafe class KernelModules(CudaDriver driver, DeviceInfo info) : IDisposa
         return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => pair[1]);
     }
 
-    public nint Find(string kernel)
+    /// <summary>A kernel, prepared for that much dynamic shared memory.</summary>
+    public KernelFunction Get(string kernel, int sharedBytes)
     {
+        if (sharedBytes > info.SharedBytesPerBlock) throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a block {info.SharedBytesPerBlock}");
         var file = kernel;
-        if (!driver.Emulated && !files.TryGetValue(kernel, out file)) throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed);
-        if (!modules.TryGetValue(file!, out var module)) modules[file!] = module = Load(file!);
-        nint function;
-        fixed (byte* name = Encoding.UTF8.GetBytes(kernel + "\0")) driver.Check(driver.getFunction(&function, module, name), about: $" for kernel {kernel}");
-        return function;
-    }
-
-    nint Load(string file)
-    {
-        nint module;
-        fixed (byte* image = driver.Emulated ? [0] : Image(file)) driver.Check(driver.loadModule(&module, image, 0, null, null), about: $" for kernels/{file}.cu");
-        return module;
+        if (!info.Emulated && !files.TryGetValue(kernel, out file)) throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed);
+        if (!modules.TryGetValue(file!, out var module)) modules[file!] = module = loader.LoadModule(info.Emulated ? [0] : Image(file!), file!);
+        var function = loader.FindFunction(module, kernel);
+        if (sharedBytes > SharedWithoutAsking) loader.AllowShared(function, sharedBytes, kernel);
+        return new(kernel, function, sharedBytes);
     }
 
     /// <summary>The image made for this very architecture, or PTX that the driver translates.</summary>
@@ -58,7 +67,7 @@ sealed unsafe class KernelModules(CudaDriver driver, DeviceInfo info) : IDisposa
 
     public void Dispose()
     {
-        foreach (var module in modules.Values) driver.Check(driver.unloadModule(module));
+        foreach (var module in modules.Values) loader.UnloadModule(module);
         modules.Clear();
     }
 }
