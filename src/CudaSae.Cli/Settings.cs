@@ -131,14 +131,18 @@ sealed class Settings
     public static Option<BackendKind> NewBackend(string description) => new("--backend")
     {
         Description = BackendFactory.ManagedCuda is null ? description : $"{description}; or {BackendFactory.Name(BackendKind.ManagedCuda)}",
+        HelpName = string.Join('|', Offered),
         DefaultValueFactory = _ => BackendKind.Auto,
         CustomParser = result =>
         {
             var word = result.Tokens[0].Value;
             foreach (var kind in Enum.GetValues<BackendKind>())
                 if (word.Equals(BackendFactory.Name(kind), StringComparison.OrdinalIgnoreCase)) return kind;
-            result.AddError($"--backend {word}: it is one of {string.Join(", ", Enum.GetValues<BackendKind>().Select(BackendFactory.Name))}");
+            result.AddError($"--backend {word}: it is one of {string.Join(", ", Offered)}");
             return default;
         },
     };
+
+    static IEnumerable<string> Offered =>
+        Enum.GetValues<BackendKind>().Where(kind => kind != BackendKind.ManagedCuda || BackendFactory.ManagedCuda is not null).Select(BackendFactory.Name);
 }

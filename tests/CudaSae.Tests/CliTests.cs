@@ -74,6 +74,13 @@ public class CliTests
         AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"], "--backend", "cpu");
         AssertRefused("cannot write", "train", data, "--out", "/proc/nowhere", "--latents", "64", "--k", "4");
         if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "cuda", "--out", folder["d"]);
+        AssertRefused("cpu, emulator", "train", data, "--backend", "gpu");
+#if MANAGED_CUDA
+        if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "managed-cuda", "--out", folder["e"]);
+#else
+        AssertRefused("-p:UseManagedCuda=true", "train", data, "--backend", "managed-cuda", "--out", folder["e"]);
+        AssertRefused("-p:UseManagedCuda=true", "verify", "--backend", "managed-cuda");
+#endif
         Assert.False(Directory.Exists(folder["a"]));
     }
 

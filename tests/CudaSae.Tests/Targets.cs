@@ -15,15 +15,46 @@ namespace CudaSae.Tests;
 static class Targets
 {
     static readonly string? emulatorLibrary = Emulator.FindLibrary();
+    static readonly Launcher? managedCuda = FindManagedCuda(out whyNoManagedCuda);
+    static readonly string whyNoManagedCuda;
+
+    static Launcher? FindManagedCuda(out string why)
+    {
+        why = "it is not in this build; -p:UseManagedCuda=true adds it, from a feed that holds it";
+#if MANAGED_CUDA
+        ManagedCuda.ManagedCudaDevice.Register();
+#endif
+        if (BackendFactory.ManagedCuda is not { } launcher) return null;
+        try
+        {
+            (HasGpu(out _) ? launcher.Open(0) : launcher.OpenEmulator(BackendFactory.RequireEmulator())).Dispose();
+            return launcher;
+        }
+        catch (SaeException e)
+        {
+            why = e.Message;
+            return null;
+        }
+    }
 
     public static string[] Names { get; } =
     [
         "cpu", "cpu, one thread",
         .. emulatorLibrary is null ? (string[])[] : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121", "emulator, float32 encoder, schedule 1", "emulator, 64 candidates, schedule 2"],
         .. HasGpu(out _) ? (string[])["cuda"] : [],
+        .. HasManagedCuda(out _) ? (string[])["managed-cuda, schedule 3"] : [],
     ];
 
+    /// <summary>Launchers that can be opened on the emulator. ManagedCuda is one library a process: on a machine with a GPU, that one.</summary>
+    public static string[] EmulatorLaunchers => [.. HasEmulator ? (string[])["own imports"] : [], .. HasEmulator && HasManagedCuda(out _) && !HasGpu(out _) ? (string[])["managed-cuda"] : []];
+
     public static bool HasEmulator => emulatorLibrary is not null;
+
+    public static bool HasManagedCuda(out string why)
+    {
+        why = whyNoManagedCuda;
+        return managedCuda is not null;
+    }
 
     public static bool HasGpu(out string why)
     {
@@ -41,12 +72,16 @@ static class Targets
         "cuda" => (spec, config, type) => new KernelBackend(CudaDevice.Open(0), spec, config, type, ownsDevice: true),
         _ => (spec, config, type) =>
         {
-            Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
-            return new KernelBackend(OpenEmulator(), spec, config, type, ownsDevice: true, target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, target.Contains("float32"));
+            if (HasEmulator) Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
+            return new KernelBackend(target.StartsWith("managed-cuda", StringComparison.Ordinal) ? OpenManagedCuda() : OpenEmulator(), spec, config, type, ownsDevice: true, target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, target.Contains("float32"));
         },
     };
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
+
+    public static IDevice OpenEmulator(string launcher) => launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
+
+    static IDevice OpenManagedCuda() => HasGpu(out _) ? managedCuda!.Open(0) : OpenEmulator("managed-cuda");
 
     public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Verification.Rounding.None
         : target.Contains("float32") ? Verification.Rounding.Float32Encoder : Verification.Rounding.BFloat16;
@@ -56,6 +91,10 @@ public class TargetsTests
 {
     [Fact]
     public void KernelsRunOnAGpu() => Assert.SkipUnless(Targets.HasGpu(out var why), $"the kernels were not run on a GPU: {why}");
+
+    [Fact]
+    public void KernelsAreLaunchedByManagedCuda() =>
+        Assert.SkipUnless(Targets.HasManagedCuda(out var why), $"the kernels were not launched by ManagedCuda: {why}");
 
     [Fact]
     public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");

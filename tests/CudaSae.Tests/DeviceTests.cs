@@ -1,0 +1,206 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Kernels;
+using CudaSae.Data;
+using CudaSae.Devices;
+using CudaSae.Training;
+using CudaSae.Verification;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>What every launcher promises of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage, no leak. On the emulator, which can be told to fail.</summary>
+[Collection("alone")]
+public unsafe class DeviceTests
+{
+    public static TheoryData<string> Launchers => [.. Targets.EmulatorLaunchers is { Length: > 0 } here ? here : ["own imports"]];
+
+    static IDevice Open(string launcher)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        Targets.Emulator.SetSeed(0);
+        return Targets.OpenEmulator(launcher);
+    }
+
+    /// <summary>Exclusive sums, three kernels, of numbers that change between replays of one recording.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void GraphsReplayWhatWasCaptured(string launcher)
+    {
+        const int Length = 5000, Blocks = 3;
+        using var device = Open(launcher);
+        var stream = device.CreateStream();
+        ulong input = device.Allocate(8 * Length), sums = device.Allocate(8 * (Blocks + 1)), output = device.Allocate(8 * (Length + 1));
+        var host = (ulong*)device.AllocatePinned(8 * (Length + 1));
+        var parameters = new ScanParams { Input = input, BlockSums = sums, Output = output, Length = Length, Blocks = Blocks };
+        device.Fill32(output, 0xffffffff, 2 * (Length + 1), stream);
+        device.BeginCapture(stream);
+        foreach (var (name, grid) in (ReadOnlySpan<(string, int)>)[("scan_sums", Blocks), ("scan_offsets", 1), ("scan_apply", Blocks)])
+            device.Launch(device.GetKernel(name, 2048), new(grid, 256, 2048), parameters, stream);
+        device.CopyToHost(host, output, 8 * (Length + 1), stream);
+        var graph = device.EndCapture(stream);
+        host[Length] = 7;
+        device.Synchronize(stream);
+        Assert.Equal(7ul, host[Length]);        // recorded, not run
+        foreach (var step in (ulong[])[1, 3])
+        {
+            for (var i = 0; i < Length; i++) host[i] = step * (ulong)i;
+            device.CopyToDevice(input, host, 8 * Length, stream);
+            device.LaunchGraph(graph, stream);
+            device.Synchronize(stream);
+            for (var i = 0; i <= Length; i++) Assert.Equal(i == 0 ? 0 : step * (ulong)i * (ulong)(i - 1) / 2, host[i]);
+        }
+        device.DestroyGraph(graph);
+        foreach (var pointer in (ulong[])[input, sums, output]) device.Free(pointer);
+        device.FreePinned(host);
+        device.DestroyStream(stream);
+    }
+
+    /// <summary>bfloat16 in, float32 out, rows further apart than they are long; small whole numbers, so that every sum is exact.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void GemmIsTheProduct(string launcher)
+    {
+        const int M = 5, N = 7, K = 9, Lda = 11, Ldb = 10, Ldc = 8;
+        using var device = Open(launcher);
+        var stream = device.CreateStream();
+        var random = new Random(3);
+        int[] a = [.. Enumerable.Range(0, M * Lda).Select(_ => random.Next(-9, 10))], b = [.. Enumerable.Range(0, N * Ldb).Select(_ => random.Next(-9, 10))];
+        ulong deviceA = Upload(a), deviceB = Upload(b), deviceC = device.Allocate(4 * M * Ldc);
+        device.Fill32(deviceC, BitConverter.SingleToUInt32Bits(-1), M * Ldc, stream);
+        device.GemmNT(M, N, K, deviceA, Lda, deviceB, Ldb, deviceC, Ldc, stream);
+        var c = new float[M * Ldc];
+        fixed (float* p = c) device.CopyToHost(p, deviceC, 4 * M * Ldc, stream);
+        device.Synchronize(stream);
+        for (var i = 0; i < M; i++)
+            for (var j = 0; j < Ldc; j++)
+                Assert.Equal(j == N ? -1 : Enumerable.Range(0, K).Sum(p => a[i * Lda + p] * b[j * Ldb + p]), c[i * Ldc + j]);
+        foreach (var pointer in (ulong[])[deviceA, deviceB, deviceC]) device.Free(pointer);
+        device.DestroyStream(stream);
+
+        ulong Upload(int[] numbers)
+        {
+            ushort[] bf16 = [.. numbers.Select(x => (ushort)(BitConverter.SingleToUInt32Bits(x) >> 16))];
+            var pointer = device.Allocate(2 * bf16.Length);
+            fixed (ushort* p = bf16) device.CopyToDevice(pointer, p, 2 * bf16.Length, stream);
+            return pointer;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void FailuresSayWhatFailedAndWhatToDo(string launcher)
+    {
+        using var device = Open(launcher);
+        var stream = device.CreateStream();
+        var memory = device.Allocate(4096);
+        var kernel = device.GetKernel("scan_offsets", 2048);
+        const string NoMemory = "CUDA error 2 (CUDA_ERROR_OUT_OF_MEMORY: out of memory) in", Advice = "; use fewer latents, smaller batches, or --storage bfloat16";
+        Fails("cuMemAlloc", 2, $"{NoMemory} allocate for 1.0 MiB{Advice}", () => device.Allocate(1 << 20));
+        Fails("cuMemHostAlloc", 2, $"{NoMemory} allocateHost for 2.0 KiB{Advice}", () => device.AllocatePinned(2048));
+        Fails("cuStreamCreate", 2, $"{NoMemory} createStream{Advice}", () => device.CreateStream());
+        Fails("cuMemsetD32Async", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in fill32", () => device.Fill32(memory, 0, 1, stream));
+        Fails("cuMemcpyDtoDAsync", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in copyOnDevice", () => device.CopyOnDevice(memory, memory, 4, stream));
+        Fails("cuGraphInstantiate", 801, "CUDA error 801 (CUDA_ERROR_NOT_SUPPORTED: operation not supported) in instantiate", () =>
+        {
+            device.BeginCapture(stream);
+            device.EndCapture(stream);
+        });
+        Fails("cuModuleLoadData", 719, "CUDA error 719 (CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure) in loadModule for kernels/prepare.cu"
+            + "; the device is unusable until the process restarts: run cudasae verify, and please report it", () => device.GetKernel("prepare", 0));
+        Fails("cuLaunchKernel", 1, $"CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in cuLaunchKernel of scan_offsets, {new Launch(1, 256, 2048)}",
+            () => device.Launch(kernel, new(1, 256, 2048), new ScanParams(), stream));
+        Fails(null, 500, "CUDA error 500 (CUDA_ERROR_NOT_FOUND: named symbol not found) in getFunction for kernel nonsense", () => device.GetKernel("nonsense", 0));
+        Assert.Equal("kernel scan_offsets needs 300000 bytes of shared memory, CudaSae emulator gives a block 232448",
+            Assert.Throws<SaeException>(() => device.GetKernel("scan_offsets", 300_000)).Message);
+        device.Free(memory);
+        device.DestroyStream(stream);
+        Fails(null, 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in free", () => device.Free(memory));
+
+        void Fails(string? call, int code, string message, Action action)
+        {
+            Targets.Emulator.Forgive();     // an older report would be a second line
+            if (call is not null) Targets.Emulator.FailNext(call, code);
+            var failure = Assert.Throws<CudaException>(action);
+            Assert.Equal((code, message), (failure.Code, failure.Message));
+        }
+    }
+
+    /// <summary>A broken kernel's report comes with the message, and the failure of a whole backend leaves nothing behind.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void NothingIsLeft(string launcher)
+    {
+        using (var device = Open(launcher))
+        {
+            var stream = device.CreateStream();
+            var host = device.AllocatePinned(8);
+            var failure = Assert.Throws<CudaException>(() => device.CopyToDevice(64, host, 8, stream));
+            Assert.EndsWith("in copyToDevice\ncopy to the device of 8 bytes leaves its allocation", failure.Message);
+            Targets.Emulator.Forgive();
+            device.FreePinned(host);
+            device.DestroyStream(stream);
+        }
+        var before = Targets.Emulator.LiveAllocations;
+        var problem = new SmallProblem(16, width: 40, latents: 150, active: 5);
+        using (var whole = new KernelBackend(Targets.OpenEmulator(launcher), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true))
+        {
+            whole.SetParameters(problem.Parameters);
+            MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(whole.InputSlot(0));
+            new SaeStep(whole).Run(0, problem.Scalars(1));
+            Assert.NotEqual(before, Targets.Emulator.LiveAllocations);
+        }
+        Assert.Equal(before, Targets.Emulator.LiveAllocations);
+        Targets.Emulator.FailNext("cuMemAlloc", 2);
+        using (var device = Targets.OpenEmulator(launcher))
+            Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY", Assert.Throws<CudaException>(() => new KernelBackend(device, problem.Spec, problem.Config, InputType.Float32)).Message);
+        Assert.Equal(before, Targets.Emulator.LiveAllocations);
+    }
+
+    /// <summary>A launch makes no garbage: its parameters are the caller's struct, by pointer.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void LaunchesAllocateNothing(string launcher)
+    {
+        using var device = Open(launcher);
+        var stream = device.CreateStream();
+        var sums = device.Allocate(64);
+        device.Fill32(sums, 0, 16, stream);
+        var kernel = device.GetKernel("scan_offsets", 2048);
+        var parameters = new ScanParams { BlockSums = sums, Blocks = 1 };
+        var (before, after) = (0L, 0L);
+        for (var repeat = 0; repeat < 3; repeat++)      // the first compiles
+        {
+            before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < 10; i++) device.Launch(kernel, new(1, 256, 2048), parameters, stream);
+            after = GC.GetAllocatedBytesForCurrentThread();
+        }
+        Assert.Equal(before, after);
+        device.Synchronize(stream);
+        device.Free(sums);
+        device.DestroyStream(stream);
+    }
+
+    /// <summary>A training run, recorded after its first step: the same calls as the engine's own imports make, so the same bits.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void LaunchersGiveTheSameBits(string launcher)
+    {
+        Assert.True(Train("own imports").AsSpan().SequenceEqual(Train(launcher)));
+
+        static float[] Train(string launcher)
+        {
+            var problem = new SmallProblem(16, width: 40, latents: 150, active: 5);
+            using var backend = new KernelBackend(Open(launcher), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true);
+            backend.SetParameters(problem.Parameters);
+            var step = new SaeStep(backend);
+            for (uint t = 1; t <= 4; t++)
+            {
+                backend.WaitForSlot((int)(t & 1));
+                MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot((int)(t & 1)));
+                step.Run((int)(t & 1), problem.Scalars(t));
+            }
+            backend.GetParameters(problem.Parameters);
+            return [.. Enumerable.Range(0, 150).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
+        }
+    }
+}
