@@ -20,8 +20,8 @@ sealed unsafe class ManagedCudaBlas : IDisposable
     {
         float one = 1, zero = 0;
         Check(CudaBlasNativeMethods.cublasSetStream_v2(handle, stream), "cublasSetStream");
-        Check(CudaBlasNativeMethods.cublasGemmEx(handle, Operation.Transpose, Operation.NonTranspose, n, m, k, (nint)(&one), b, cudaDataType.CUDA_R_16BF, ldb, a, cudaDataType.CUDA_R_16BF, lda,
-            (nint)(&zero), c, cudaDataType.CUDA_R_32F, ldc, ComputeType.Compute32F, GemmAlgo.Default), "cublasGemmEx");
+        Check(CudaBlasNativeMethods.cublasGemmEx(handle, Operation.Transpose, Operation.NonTranspose, n, m, k, (nint)(&one),
+            b, cudaDataType.CUDA_R_16BF, ldb, a, cudaDataType.CUDA_R_16BF, lda, (nint)(&zero), c, cudaDataType.CUDA_R_32F, ldc, ComputeType.Compute32F, GemmAlgo.Default), "cublasGemmEx");
     }
 
     static void Check(CublasStatus status, string call)

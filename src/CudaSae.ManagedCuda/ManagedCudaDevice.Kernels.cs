@@ -45,7 +45,8 @@ public sealed unsafe partial class ManagedCudaDevice
         fixed (TParams* pointer = &parameters)
         {
             (arguments ??= new nint[1])[0] = (nint)pointer;
-            var result = Kernels.cuLaunchKernel(Function(kernel.Handle), (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1, (uint)shape.SharedBytes, On(stream), arguments, null);
+            var result = Kernels.cuLaunchKernel(Function(kernel.Handle), (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1,
+                (uint)shape.SharedBytes, On(stream), arguments, null);
             if (result != CUResult.Success) Check(result, "cuLaunchKernel", $" of {kernel.Name}, {shape}");
         }
     }

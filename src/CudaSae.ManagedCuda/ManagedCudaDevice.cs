@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using CudaSae.Backends;
 using CudaSae.Devices;
@@ -56,9 +57,9 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         Check(Driver.DeviceManagement.cuDeviceTotalMem_v2(ref total, device), "totalMemory");
         var version = 0;
         Check(Driver.cuDriverGetVersion(ref version), "driverVersion");
-        return new(Encoding.UTF8.GetString(name.AsSpan(..name.IndexOf((byte)0))), Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor),
-            Attribute(CUDeviceAttribute.MultiProcessorCount), (long)(ulong)total, Attribute(CUDeviceAttribute.MaxSharedMemoryPerBlockOptin), Attribute(CUDeviceAttribute.L2CacheSize),
-            version, NativeLibraries.Emulator is not null);
+        return new(Encoding.UTF8.GetString(name.AsSpan(..name.IndexOf((byte)0))),
+            Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor), Attribute(CUDeviceAttribute.MultiProcessorCount),
+            (long)(ulong)total, Attribute(CUDeviceAttribute.MaxSharedMemoryPerBlockOptin), Attribute(CUDeviceAttribute.L2CacheSize), version, NativeLibraries.Emulator is not null);
     }
 
     int Attribute(CUDeviceAttribute attribute)
@@ -78,8 +79,7 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         nint name = 0, sentence = 0;
         Driver.ErrorHandling.cuGetErrorName(result, ref name);
         Driver.ErrorHandling.cuGetErrorString(result, ref sentence);
-        throw CudaException.OfDriver((int)result, System.Runtime.InteropServices.Marshal.PtrToStringUTF8(name), System.Runtime.InteropServices.Marshal.PtrToStringUTF8(sentence),
-            call, about, NativeLibraries.Emulator?.Report ?? "");
+        throw CudaException.OfDriver((int)result, Marshal.PtrToStringUTF8(name), Marshal.PtrToStringUTF8(sentence), call, about, NativeLibraries.Emulator?.Report ?? "");
     }
 
     public void Dispose()

@@ -27,7 +27,8 @@ static class NativeLibraries
         lock (gate)
         {
             if (bound && Emulator?.Path != emulatorPath)
-                throw new SaeException($"ManagedCuda's imports belong to the process, and this one has {Name(Emulator?.Path)}: use {Name(emulatorPath)} in another process, or --backend {(emulatorPath is null ? "cuda" : "emulator")}");
+                throw new SaeException($"ManagedCuda's imports belong to the process, and this one has {Name(Emulator?.Path)}: use {Name(emulatorPath)} in another process, "
+                    + $"or --backend {(emulatorPath is null ? "cuda" : "emulator")}");
             if (bound) return;
             if (emulatorPath is not null) RequireFree(DriverOnLinux, CublasOnLinux);
             Emulator = emulatorPath is null ? null : new(emulatorPath);
