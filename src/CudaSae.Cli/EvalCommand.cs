@@ -3,7 +3,6 @@ using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Formats;
 using CudaSae.Metrics;
-using CudaSae.Training;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -21,14 +20,12 @@ static class EvalCommand
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(run)!;
-            using var sae = SaeModel.Load(folder);
+            var model = SaeModel.Load(folder);
             using var files = Open(folder, parsed.GetValue(data) ?? [], parsed.GetValue(tensor));
             var (first, rows) = parsed.GetValue(data) is { Length: > 0 } ? (0, files.Held.Rows) : (files.FirstHeld, files.HeldRows);
-            var config = new TrainConfig { BatchRows = (int)Math.Min(1024, rows), Vectors = rows, Optimizer = OptimizerKind.Sgd };
-            using var engine = BackendFactory.Create(parsed.GetValue(backend), sae.Spec, config, files.Held.Type, static (_, _) => { }, out var why);
-            AnsiConsole.MarkupLineInterpolated($"[bold]{engine.Description}[/] ({why})");
-            engine.SetParameters(sae.Parameters);
-            EvaluationTable.Print(Evaluator.Run(engine, files.Held, first, rows, new DataScale(1, 1)));
+            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows, 1, 1024));
+            AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
+            EvaluationTable.Print(Evaluator.Run(sae, files.Held, first, rows));
             return 0;
         });
         return command;

@@ -47,7 +47,7 @@ public sealed class SparseRows
         if (Rows + 2 > start.Length)
         {
             Array.Resize(ref start, 2 * start.Length);
-            Array.Resize(ref undo, 2 * undo.Length);
+            Array.Resize(ref undo, start.Length);
         }
         undo[Rows] = (scale, shift);
         start[Rows + 1] = start[Rows];

@@ -121,6 +121,19 @@ public class SaeTests
     }
 
     [Fact]
+    public void RowsGrow()
+    {
+        var codes = new SparseRows();
+        for (var row = 0; row < 1000; row++) codes.Add([.. Enumerable.Range(row, row % 7)], [.. Enumerable.Repeat((float)row, row % 7)]);
+        Assert.Equal((1000, 1001), (codes.Rows, codes.RowStarts.Length));
+        for (var row = 0; row < 1000; row++)
+        {
+            Assert.Equal(Enumerable.Range(row, row % 7), codes.Indices(row).ToArray());
+            Assert.Equal(Enumerable.Repeat((float)row, row % 7), codes.Values(row).ToArray());
+        }
+    }
+
+    [Fact]
     public void RefusesWhatIsNoBatch()
     {
         using var sae = new Sae(Model("topk"), BackendKind.Cpu, batchRows: 4);

@@ -22,6 +22,8 @@ public class TrainerTests
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
     static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, EmaDecay = 0.9f };
 
+    static readonly IEqualityComparer<(double A, double B)> Near = EqualityComparer<(double A, double B)>.Create((p, q) => Math.Abs(p.A - q.A) + Math.Abs(p.B - q.B) < 1e-5);
+
     static string Data(TemporaryFolder folder, int rows = 200, Action<float[]>? change = null)
     {
         var random = new Random(5);
@@ -156,5 +158,10 @@ public class TrainerTests
         Assert.NotEqual(1, scale.InputScale, 0.5);
         Assert.Equal(scaled.Fvu, folded.Fvu, 1e-5);
         Assert.Equal(scaled.L0, folded.L0, 1e-2);
+        using var sae = Sae.Load(folder["sae"], BackendKind.Cpu, batchRows: 48);
+        var loadedAgain = Evaluator.Run(sae, source, 0, source.Rows);
+        Assert.Equal(folded.Fvu, loadedAgain.Fvu, 1e-6);
+        Assert.Equal((folded.L0, folded.SilentPercent), (loadedAgain.L0, loadedAgain.SilentPercent));
+        Assert.Equal((folded.Cosine, folded.Shrinkage), (loadedAgain.Cosine, loadedAgain.Shrinkage), Near);
     }
 }

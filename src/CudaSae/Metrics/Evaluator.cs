@@ -57,6 +57,30 @@ public static class Evaluator
         }
     }
 
+    /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
+    public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
+    {
+        int d = sae.InputWidth, D = sae.OutputWidth, batch = (int)Math.Min(rows, 1024);
+        if (source.Width != sae.Spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
+        if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
+        var (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
+        var (total, codes) = (new Totals(D, sae.Latents), new SparseRows());
+        for (long start = 0; start < rows; start += batch)
+        {
+            var count = (int)Math.Min(batch, rows - start);
+            for (var b = 0; b < count; b++)
+            {
+                source.ReadRow(firstRow + start + b, raw);
+                raw.AsSpan(0, d).CopyTo(x.AsSpan(b * d));
+                raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(b * D));      // behind the input where it is another
+            }
+            sae.Reconstruct(x.AsSpan(0, count * d), reconstruction.AsSpan(0, count * D), codes);
+            for (var b = 0; b < count; b++) total.Add(y.AsSpan(b * D, D), 1, reconstruction.AsSpan(b * D, D));
+            total.AddFirings(codes);
+        }
+        return total.Finish();
+    }
+
     sealed class Totals(int width, int n)
     {
         readonly double[] sum = new double[width];
@@ -93,6 +117,12 @@ public static class Evaluator
                 active += times * firings[f];
                 fired[f] |= firings[f] > 0;
             }
+        }
+
+        public void AddFirings(SparseRows codes)
+        {
+            active += codes.Count;
+            foreach (var f in codes.AllIndices) fired[f] = true;
         }
 
         public Evaluation Finish()
