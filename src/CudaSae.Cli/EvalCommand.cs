@@ -12,7 +12,7 @@ static class EvalCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "folder with cfg.json and sae_weights.safetensors" };
+        var run = new Argument<string>("run") { Description = "file or folder of an SAE, of any layout that convert reads" };
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");

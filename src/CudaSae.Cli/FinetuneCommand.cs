@@ -23,6 +23,7 @@ static class FinetuneCommand
         {
             var folder = parsed.GetValue(run)!;
             var sae = SaeModel.Load(folder);
+            if (sae.Normalization != InputNormalization.None) throw new SaeException($"{folder} holds an SAE of normalized rows ({sae.Summary}), which is not trained here");
             var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
             var record = File.Exists(Path.Combine(folder, RunRecord.FileName)) ? RunRecord.Load(folder) : null;
             var (paths, held) = parsed.GetValue(data) is { Length: > 0 } given ? (given, parsed.GetValue(heldOut))

@@ -8,7 +8,7 @@ CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
 {
     TrainCommand.Create(), EvalCommand.Create(), VerifyCommand.Create(), DevicesCommand.Create(), BenchCommand.Create(), HarvestCommand.Create(),
-    SynthCommand.Create(), RecoverCommand.Create(), PresetsCommand.Create(), FinetuneCommand.Create(), CompareCommand.Create(),
+    SynthCommand.Create(), RecoverCommand.Create(), PresetsCommand.Create(), FinetuneCommand.Create(), CompareCommand.Create(), ConvertCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

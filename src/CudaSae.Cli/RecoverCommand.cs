@@ -12,7 +12,7 @@ static class RecoverCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "folder with cfg.json and sae_weights.safetensors" };
+        var run = new Argument<string>("run") { Description = "file or folder of an SAE, of any layout that convert reads" };
         var dictionary = new Argument<string>("dictionary") { Description = "true features [m, d], as synth writes them" };
         var command = new Command("recover", "How many known features a saved SAE found.") { run, dictionary };
         command.SetAction(parsed =>

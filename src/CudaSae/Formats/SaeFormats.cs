@@ -15,14 +15,15 @@ public interface ISaeFormat
     /// <exception cref="SaeException">Damaged, or of a kind that cannot be computed here: says which.</exception>
     SaeModel Read(string path);
 
+    /// <returns>Notes, a line each: what the format expresses by an equal SAE.</returns>
     /// <exception cref="SaeException">The format cannot express this SAE: says why. Nothing was written.</exception>
-    void Write(string path, SaeModel model);
+    IReadOnlyList<string> Write(string path, SaeModel model);
 }
 
 /// <summary>All formats, the most telling first.</summary>
 public static class SaeFormats
 {
-    public static IReadOnlyList<ISaeFormat> All { get; } = [new SaeLensFormat()];
+    public static IReadOnlyList<ISaeFormat> All { get; } = [new SaeLensFormat(), new SparsifyFormat(), new GemmaScope2Format(), new OpenMossFormat()];
 
     public static ISaeFormat Named(string name) => All.FirstOrDefault(f => f.Name == name)
         ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");

@@ -1,146 +1,104 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Data;
 using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>SAELens 6: cfg.json and sae_weights.safetensors with W_enc [d, n], W_dec [n, d], b_enc [n], b_dec [d]. What it has no name for carries one of ours, and
-/// metadata.cudasae_spec holds the whole spec. docs/formats.md.</summary>
+/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads training
+/// checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of ours, and metadata.cudasae_spec holds the whole spec. docs/formats.md.</summary>
 public sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
-    const string ConfigName = "cfg.json", WeightsName = "sae_weights.safetensors";
-    const string SpecKey = "cudasae_spec";
-    const string LayoutVersion = "6.18.0";      // readers treat anything below 6 as an older layout
+    const string ConfigName = "cfg.json", WeightsName = "sae_weights.safetensors", SparsityName = "sparsity.safetensors", ScalerName = "activation_scaler.json";
+    const string FineTuned = "scaling_factor", BatchThreshold = "topk_threshold", LogThreshold = "log_threshold";
 
     public string Name => FormatName;
     public string Layout => $"a folder with {ConfigName} and {WeightsName}";
     public bool Recognizes(string path) => File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
 
-    public void Write(string path, SaeModel model)
-    {
-        var (spec, p) = (model.Spec, model.Parameters);
-        List<TensorToWrite> tensors = [TensorToWrite.Transposed("W_enc", p.WEnc), TensorToWrite.Of("W_dec", p.WDec), TensorToWrite.Of("b_dec", p.BDec)];
-        Add(spec.Selection is Selection.Gated ? "b_gate" : "b_enc", p.BEnc);
-        Add("threshold", spec.Selection is Selection.BatchTopK ? [.. Enumerable.Repeat(p.BatchThreshold, spec.Latents)] : p.Threshold);
-        Add("b_mag", p.BMag);
-        Add("r_mag", p.RMag);
-        if (p.WSkip.Rows > 0) tensors.Add(TensorToWrite.Of("W_skip", p.WSkip));
-        SafetensorsWriter.Write(Path.Combine(path, WeightsName), tensors);
-        AtomicFile.WriteText(Path.Combine(path, ConfigName), Config(model).ToJsonString(SaeJson.Indented.Options) + "\n");
+    static WeightNames Names(Selection selection) => new(new("W_enc", Transposed: true), new("W_dec"), selection is Selection.Gated ? "b_gate" : "b_enc", "b_dec");
 
-        void Add(string name, float[] numbers)
-        {
-            if (numbers.Length > 0) tensors.Add(TensorToWrite.Of(name, numbers));
-        }
-    }
-
-    /// <summary>SAELens' name of an architecture; a name of our own where it has none.</summary>
-    static string Architecture(SaeSpec spec) => (spec.Transcoder is null ? "" : spec.Transcoder.Skip ? "skip_transcoder_" : "transcoder_") + spec.Selection switch
+    public IReadOnlyList<string> Write(string path, SaeModel model)
     {
-        Selection.Relu => "standard",
-        Selection.JumpRelu or Selection.BatchTopK => "jumprelu",
-        Selection.Gated => "gated",
-        Selection.TopK => "topk",
-        Selection.AbsTopK => "abstopk",
-        _ => "groupmax",
-    };
+        using var draft = new Draft(model, Name);
+        if (model.Spec.Transcoder is not null && model.Normalization != InputNormalization.None) throw draft.Refusal("its transcoders do not undo a normalization of the rows");
+        var config = SaeLensConfig.Write(model);
+        var architecture = SaeLensConfig.Architecture(model.Spec);
+        if (!SaeLensConfig.IsKnown(architecture)) draft.Note($"SAELens has no architecture for {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which only this project reads");
+        if (model.Spec.Sites is { Length: > 1 } sites) draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are in metadata.cudasae_spec alone");
+        if (model.Spec.Selection is Selection.BatchTopK) draft.AsJumpRelu();
 
-    static JsonObject Config(SaeModel model)
-    {
-        var spec = model.Spec;
-        var metadata = new JsonObject { ["sae_lens_version"] = LayoutVersion, ["trained_with"] = "CudaSae" };
-        foreach (var (key, value) in model.About) metadata[key] = value?.DeepClone();
-        metadata[SpecKey] = JsonSerializer.SerializeToNode(spec, SaeJson.Default.SaeSpec);
-        var config = new JsonObject
-        {
-            ["d_in"] = spec.InputWidth,
-            ["d_sae"] = spec.Latents,
-            ["dtype"] = "float32",
-            ["device"] = "cpu",
-            ["apply_b_dec_to_input"] = spec.PreEncoderBias,
-            ["normalize_activations"] = model.Normalization switch
-            {
-                InputNormalization.LayerNorm => "layer_norm",
-                InputNormalization.ConstantNorm => "constant_norm_rescale",
-                _ => "none",
-            },
-            ["reshape_activations"] = "none",
-            ["metadata"] = metadata,
-            ["architecture"] = Architecture(spec),
-        };
-        if (spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.GroupMax) config["k"] = spec.ActiveAtInference;
-        if (spec.Selection is Selection.TopK) config["rescale_acts_by_decoder_norm"] = false;
-        if (spec.Transcoder is { } transcoder) config["d_out"] = transcoder.OutputWidth;
-        return config;
+        SafetensorsWriter.Write(Path.Combine(path, WeightsName), Names(draft.Spec.Selection).Tensors(draft));
+        var sparsity = Path.Combine(path, SparsityName);
+        if (model.LogFiringFrequency is { } frequency) SafetensorsWriter.Write(sparsity, [TensorToWrite.Of("sparsity", frequency)]);
+        else File.Delete(sparsity);     // another SAE's, if this one takes its place
+        ConfigFile.Write(Path.Combine(path, ConfigName), config);
+        return draft.Notes;
     }
 
     public SaeModel Read(string path)
     {
-        var (spec, normalization, about) = ReadConfig(Path.Combine(path, ConfigName));
+        var config = SaeLensConfig.Read(Path.Combine(path, ConfigName));
         using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
-        var p = new SaeParameters(spec);
-        file.Matrix("W_enc", p.WEnc, transposed: true);
-        file.Matrix("W_dec", p.WDec);
-        if (p.WSkip.Rows > 0) file.Matrix("W_skip", p.WSkip);
-        Read(spec.Selection is Selection.Gated ? "b_gate" : "b_enc", p.BEnc);
-        Read("b_dec", p.BDec);
-        Read("threshold", p.Threshold);
-        Read("b_mag", p.BMag);
-        Read("r_mag", p.RMag);
-        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = file.Vector("threshold", spec.Latents)[0];
-        return new(spec, p) { Normalization = normalization, About = about };
-
-        void Read(string name, float[] into)
-        {
-            if (into.Length > 0) file.Vector(name, into.Length).CopyTo(into, 0);
-        }
-    }
-
-    static (SaeSpec Spec, InputNormalization Normalization, JsonObject About) ReadConfig(string path)
-    {
+        var spec = config.OwnSpec is { } own && Uniform(file, own) ? own : config.Spec;
+        var names = Names(spec.Selection) with { Beside = [FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
+        if (file.Tensors.ContainsKey(LogThreshold)) names = names with { Threshold = LogThreshold, LogThreshold = true };
+        if (file.Tensors.ContainsKey(BatchThreshold)) names = names with { Threshold = "", Beside = [.. names.Beside, BatchThreshold, ""] };
+        var p = names.Read(file, spec);
         try
         {
-            var config = JsonNode.Parse(File.ReadAllText(path)) as JsonObject ?? throw new SaeException($"{path} is not a JSON object");
-            var about = config["metadata"]?.DeepClone() as JsonObject ?? [];
-            var own = about[SpecKey];
-            about.Remove(SpecKey);
-            var spec = own is null ? SpecOf(config, path) : own.Deserialize(SaeJson.Default.SaeSpec) ?? throw new SaeException($"{path} has an empty {SpecKey}");
-            return (spec.Validate(), NormalizationOf((string?)config["normalize_activations"], path), about);
+            if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = file.Vector("threshold", spec.Latents)[0];
+            if (file.Tensors.ContainsKey(BatchThreshold)) Array.Fill(p.Threshold, MathF.Max(0, (float)file.Scalar(BatchThreshold)));
+            List<string> notes = [.. config.Notes];
+            var normalization = Fold(path, config, file, p, notes);
+            return new(spec, p) { Normalization = normalization, LogFiringFrequency = Sparsity(path, spec.Latents), About = config.About, Notes = notes };
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read; name a folder that holds {ConfigName} and {WeightsName}", e); }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or NotSupportedException) { throw new SaeException($"{path} is not a usable cfg.json: {e.Message.Split(". ")[0]}", e); }
+        catch
+        {
+            p.Dispose();
+            throw;
+        }
     }
 
-    static InputNormalization NormalizationOf(string? name, string path) => name switch
-    {
-        null or "none" => InputNormalization.None,
-        "layer_norm" => InputNormalization.LayerNorm,
-        "constant_norm_rescale" => InputNormalization.ConstantNorm,
-        _ => throw new SaeException($"{path} normalizes activations by '{name}', whose scale is not in the file; fold it into the weights first (SAELens does on save_inference_model)"),
-    };
+    /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
+    static bool Uniform(SafetensorsFile file, SaeSpec own) =>
+        own.Selection is not Selection.BatchTopK || file.Vector("threshold", own.Latents) is var threshold && threshold.All(t => t == threshold[0] && t >= 0);
 
-    static SaeSpec SpecOf(JsonObject config, string path)
+    /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the encoder, the activation scale into all.</summary>
+    static InputNormalization Fold(string path, SaeLensConfig config, SafetensorsFile file, SaeParameters p, List<string> notes)
     {
-        if ((bool?)config["rescale_acts_by_decoder_norm"] == true) throw new SaeException($"{path} rescales by decoder norms; fold them first (SAELens does on save_inference_model)");
-        var n = Whole("d_sae");
-        return new()
+        if (file.Tensors.ContainsKey(FineTuned) && file.Vector(FineTuned, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {
-            InputWidth = Whole("d_in"),
-            Latents = n,
-            Selection = (string?)config["architecture"] switch
-            {
-                "topk" => new Selection.TopK(Whole("k")),
-                "standard" => new Selection.Relu(Math.Min(n, SaeSpec.MaxActive)),
-                "jumprelu" => new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: Math.Min(n, SaeSpec.MaxActive)),
-                "gated" => new Selection.Gated(Room: Math.Min(n, SaeSpec.MaxActive)),
-                var other => throw new SaeException($"{path} describes a '{other}' SAE; standard, jumprelu, gated and topk are read"),
-            },
-            DecoderNorm = DecoderNorm.Free,
-            PreEncoderBias = (bool?)config["apply_b_dec_to_input"] != false,
-        };
+            if (!config.FineTuned) throw config.Bad($"it does not mention the {FineTuned} that the weights hold");
+            Folding.DecoderRows(p, factors);
+            notes.Add("scaling_factor of fine-tuning is folded into W_dec");
+        }
+        if (config.RescalesByDecoderNorm)
+        {
+            Folding.DecoderNormsIntoEncoder(p);
+            notes.Add("rescale_acts_by_decoder_norm: decoder norms are folded into W_enc and b_enc");
+        }
+        if (config.Normalization is { } normalization) return normalization;
+        Folding.Scales(p, ActivationScale(path, config), ActivationScale(path, config));
+        notes.Add($"the activation scale of {ScalerName} is folded into the weights");
+        return InputNormalization.None;
+    }
 
-        int Whole(string key) => config[key] is JsonValue value && value.TryGetValue(out int whole) ? whole : throw new SaeException($"{path} lacks a whole number {key}");
+    /// <summary>The scale that a training checkpoint keeps beside its weights.</summary>
+    static double ActivationScale(string path, SaeLensConfig config)
+    {
+        var scaler = Path.Combine(path, ScalerName);
+        if (!File.Exists(scaler)) throw config.Bad($"it normalizes activations by '{config.NormalizationName}', whose scale is not in the folder; fold it into the weights first (SAELens does on save_inference_model)");
+        var fields = ConfigFile.Read(scaler);
+        if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in") throw fields.Bad("activations are whitened, which is not read; fold it into the weights first (SAELens does on save_inference_model)");
+        return fields.Number("scaling_factor") is { } scale and > 0 ? scale : throw fields.Bad("its scaling_factor is no number above 0");
+    }
+
+    static float[]? Sparsity(string path, int latents)
+    {
+        var name = Path.Combine(path, SparsityName);
+        if (!File.Exists(name)) return null;
+        using var file = new SafetensorsFile(name);
+        return file.Vector("sparsity", latents);
     }
 }

@@ -19,14 +19,24 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
     /// <summary>Where the activations come from, in SAELens' words: model_name, hook_name, dataset_path, context_size, prepend_bos and whatever else a file said of itself.</summary>
     public JsonObject About { get; init; } = [];
 
+    /// <summary>One line: selection, widths, and what is done to the rows.</summary>
+    public string Summary => Describe.Line(this);
+
+    /// <summary>A text of <see cref="About"/>; null if it is absent or no text.</summary>
+    internal string? Said(string key) => About[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+
+    /// <summary>What reading changed without changing the function: a line each.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>Reads an SAE of any known format.</summary>
     /// <param name="path">A file or a folder.</param>
     /// <exception cref="SaeException">No format knows it, or it is damaged.</exception>
     public static SaeModel Load(string path) => SaeFormats.Of(path).Read(path);
 
     /// <summary>Writes the SAE in a format, SAELens' unless another is named.</summary>
+    /// <returns>What is written otherwise than it is here, a line each; the function is the same.</returns>
     /// <exception cref="SaeException">The format cannot express it, or the disk is full.</exception>
-    public void Save(string path, string format = SaeLensFormat.FormatName) => SaeFormats.Named(format).Write(path, this);
+    public IReadOnlyList<string> Save(string path, string format = SaeLensFormat.FormatName) => SaeFormats.Named(format).Write(path, this);
 
     public void Dispose() => Parameters.Dispose();
 }

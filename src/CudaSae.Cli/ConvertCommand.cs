@@ -1,0 +1,43 @@
+using System.CommandLine;
+using CudaSae.Formats;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae convert: a finished SAE from one project's layout into another's, or what a file is.</summary>
+static class ConvertCommand
+{
+    public static Command Create()
+    {
+        var from = new Argument<string>("in") { Description = "file or folder of an SAE, of any layout" };
+        var to = new Argument<string?>("out") { Description = "file or folder to write; none to be told what the first is", Arity = ArgumentArity.ZeroOrOne };
+        var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
+        var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
+        command.SetAction(parsed =>
+        {
+            var path = parsed.GetValue(from)!;
+            var target = SaeFormats.Named(parsed.GetValue(format)!);
+            var source = SaeFormats.Of(path);
+            using var sae = source.Read(path);
+            Console.WriteLine($"{path}: {source.Name}, {sae.Summary}");
+            Print(sae.Notes);
+            if (parsed.GetValue(to) is not { } output) return 0;
+            Refuse(output, target);
+            Print(target.Write(output, sae));
+            Console.WriteLine($"{output}: {target.Name}");
+            return 0;
+        });
+        return command;
+    }
+
+    static void Print(IEnumerable<string> notes)
+    {
+        foreach (var note in notes) Console.WriteLine($"  {note}");
+    }
+
+    /// <summary>Two layouts in one folder would leave open which of them is meant.</summary>
+    static void Refuse(string output, ISaeFormat target)
+    {
+        if ((File.Exists(output) || Directory.Exists(output)) && SaeFormats.All.FirstOrDefault(f => f != target && f.Recognizes(output)) is { } other)
+            throw new SaeException($"{output} already holds a {other.Name} SAE; name another folder");
+    }
+}

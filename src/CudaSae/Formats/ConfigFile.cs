@@ -1,0 +1,58 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaSae.Data;
+
+namespace CudaSae.Formats;
+
+/// <summary>A JSON object on disk, or a section of one, whose fields are asked for by name and kind. Null stands for an absent field.</summary>
+sealed class ConfigFile(string path, JsonObject fields)
+{
+    const long MaxBytes = 64 << 20;
+
+    public string Path { get; } = path;
+    public JsonObject Fields { get; } = fields;
+
+    /// <exception cref="SaeException">It cannot be read, is no JSON object, or names a field twice.</exception>
+    public static ConfigFile Read(string path)
+    {
+        try
+        {
+            if (new FileInfo(path).Length > MaxBytes) throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
+            var node = JsonNode.Parse(File.ReadAllBytes(path), null, new() { AllowDuplicateProperties = false });
+            return new(path, node as JsonObject ?? throw new SaeException($"{path} is not a JSON object"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+        catch (JsonException e) { throw new SaeException($"{path} is not JSON: {OneLine(e.Message)}", e); }
+    }
+
+    public static void Write(string path, JsonObject fields) => AtomicFile.WriteText(path, fields.ToJsonString(SaeJson.Indented.Options) + "\n");
+
+    public bool Has(string key) => Fields[key] is not null;
+
+    public string? Text(string key) => Field<string>(key, "a string");
+
+    public bool? Flag(string key) => Fields[key] is null ? null : Value<bool>(key, "true or false");
+
+    public double? Number(string key) => Fields[key] is null ? null : Value<double>(key, "a number");
+
+    /// <summary>A whole number of 1 or more; Python writes some as 100.0.</summary>
+    public int? Whole(string key) => Number(key) is not { } number ? null : number is >= 1 and <= int.MaxValue && number == Math.Floor(number) ? (int)number
+        : throw Bad($"{key} is {Fields[key]!.ToJsonString()}, a whole number above 0 was expected");
+
+    public int RequiredWhole(string key) => Whole(key) ?? throw Bad($"it lacks {key}");
+
+    public ConfigFile? Section(string key) => Fields[key] switch
+    {
+        null => null,
+        JsonObject section => new(Path, section),
+        _ => throw Bad($"{key} is no object"),
+    };
+
+    public SaeException Bad(string why) => new($"{Path} is not a usable configuration: {why}");
+
+    T? Field<T>(string key, string kind) where T : class => Fields[key] is null ? null : Value<T>(key, kind);
+
+    T Value<T>(string key, string kind) => Fields[key] is JsonValue value && value.TryGetValue(out T? found) ? found! : throw Bad($"{key} is not {kind}");
+
+    static string OneLine(string message) => message.Split('\n')[0].Split(". ")[0].TrimEnd('.');
+}
