@@ -23,7 +23,8 @@ public interface ISaeFormat
 /// <summary>All formats, the most telling first.</summary>
 public static class SaeFormats
 {
-    public static IReadOnlyList<ISaeFormat> All { get; } = [new SaeLensFormat(), new SparsifyFormat(), new GemmaScope2Format(), new OpenMossFormat()];
+    public static IReadOnlyList<ISaeFormat> All { get; } =
+        [new SaeLensFormat(), new SparsifyFormat(), new GemmaScopeFormat(), new GemmaScope2Format(), new OpenMossFormat(), new DictionaryLearningFormat(), new OpenAiFormat()];
 
     public static ISaeFormat Named(string name) => All.FirstOrDefault(f => f.Name == name)
         ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");
