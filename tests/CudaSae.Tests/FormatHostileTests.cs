@@ -80,7 +80,7 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, _, config) = Save(folder, format);
         if (config is null) return;
-        foreach (var text in (string[])["", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "{\"d_in\": 1e999}", "\0\0", "{\"trainer\": 3, \"architecture\": {}, \"k\": [], \"d_in\": \"six\", \"sae_type\": 7, \"metadata\": []}"])
+        foreach (var text in (string[])["", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "{\"architecture\": \"\\ud800\"}", "{\"d_in\": 1e999, \"architecture\": 1e999, \"act_fn\": 1, \"trainer\": {\"dict_class\": \"x\"}}", "\0\0", "{\"trainer\": 3, \"architecture\": {}, \"k\": [], \"d_in\": \"six\", \"sae_type\": 7, \"metadata\": []}"])
         {
             File.WriteAllText(config, text);
             AssertRefused(format, place);

@@ -188,10 +188,7 @@ public class FormatReadTests
         using var sae = FormatModels.Model(Spec("batchtopk"));
         sae.Save(folder["sae"]);
         using (var read = Load(folder)) Assert.IsType<Selection.BatchTopK>(read.Spec.Selection);
-        using var tuned = new SafetensorsFile(Path.Combine(folder["sae"], Weights));
-        var thresholds = tuned.Vector("threshold", N);
-        thresholds[3] = 0.7f;
-        tuned.Dispose();
+        float[] thresholds = [.. Enumerable.Range(0, N).Select(f => f == 3 ? 0.7f : sae.Parameters.BatchThreshold)];
         Rewrite(folder, sae, ["threshold"], TensorToWrite.Of("threshold", thresholds));
         using (var read = Load(folder)) Assert.Equal((true, 0.7f), (read.Spec.Selection is Selection.JumpRelu, read.Parameters.Threshold[3]));
         Edit(folder, "cfg.json", c => c["apply_b_dec_to_input"] = false);

@@ -17,6 +17,7 @@ public sealed class SafetensorsFile : TensorFile
         file = new(path);
         try { tensors = Read(); }
         catch (JsonException e) { file.Dispose(); throw Bad($"its header is not JSON ({e.Message.Split('.')[0]})"); }
+        catch (InvalidOperationException) { file.Dispose(); throw Bad("its header holds text that is not UTF-8"); }
         catch { file.Dispose(); throw; }
     }
 

@@ -19,10 +19,22 @@ sealed class ConfigFile(string path, JsonObject fields)
         {
             if (new FileInfo(path).Length > MaxBytes) throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
             var node = JsonNode.Parse(File.ReadAllBytes(path), null, new() { AllowDuplicateProperties = false });
+            Decode(node);
             return new(path, node as JsonObject ?? throw new SaeException($"{path} is not a JSON object"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+        catch (InvalidOperationException e) { throw new SaeException($"{path} holds text that is not UTF-8", e); }
         catch (JsonException e) { throw new SaeException($"{path} is not JSON: {OneLine(e.Message)}", e); }
+    }
+
+    /// <summary>Reads every text once: those that are no Unicode would else be found wherever they are used.</summary>
+    static void Decode(JsonNode? node)
+    {
+        if (node is JsonObject fields)
+            foreach (var (_, value) in fields) Decode(value);
+        else if (node is JsonArray items)
+            foreach (var item in items) Decode(item);
+        else if (node is JsonValue value) value.TryGetValue(out string? _);
     }
 
     public static void Write(string path, JsonObject fields) => AtomicFile.WriteText(path, fields.ToJsonString(SaeJson.Indented.Options) + "\n");
