@@ -113,7 +113,7 @@ sealed class Session
         var (spec, config) = (record.Spec, record.Config);
         var pruned = Export.Finish(spec, config, parameters, new(record.InputScale, record.Variance, record.TargetScale));
         if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{pruned} latents of decoder norm below {config.PruneBelow} pruned");
-        new SaeModel(spec, parameters).Save(to);
+        foreach (var note in new SaeModel(spec, parameters).Save(to)) AnsiConsole.MarkupLineInterpolated($"{note}");
         if (spec.Selection is not Selection.Gated) return;
         var (jump, same) = Export.AsJumpRelu(spec, parameters);
         using (same) new SaeModel(jump, same).Save(Path.Combine(to, "jumprelu"));

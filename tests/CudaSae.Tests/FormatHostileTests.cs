@@ -80,7 +80,11 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, _, config) = Save(folder, format);
         if (config is null) return;
-        foreach (var text in (string[])["", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "{\"architecture\": \"\\ud800\"}", "{\"d_in\": 1e999, \"architecture\": 1e999, \"act_fn\": 1, \"trainer\": {\"dict_class\": \"x\"}}", "\0\0", "{\"trainer\": 3, \"architecture\": {}, \"k\": [], \"d_in\": \"six\", \"sae_type\": 7, \"metadata\": []}"])
+        foreach (var text in (string[])
+        [
+            "", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "\0\0", """{"architecture": "\ud800"}""", """{"d_in": 1e999, "architecture": 1e999, "act_fn": 1, "trainer": {"dict_class": "x"}}""",
+            """{"trainer": 3, "architecture": {}, "k": [], "d_in": "six", "sae_type": 7, "metadata": []}""",
+        ])
         {
             File.WriteAllText(config, text);
             AssertRefused(format, place);
@@ -110,7 +114,7 @@ public class FormatHostileTests
     [InlineData("sparsify", "cfg.json", "activation", "\"softmax\"", "activation 'softmax' is unknown")]
     [InlineData("sparsify", "cfg.json", "d_in", "5", "d_in is 5")]
     [InlineData("gemma-scope-2", "config.json", "architecture", "\"relu\"", "architecture 'relu' is not read")]
-    [InlineData("gemma-scope-2", "config.json", "type", "\"clt\"", "several sites")]
+    [InlineData("gemma-scope-2", "config.json", "type", "\"clt\"", "encoder for each of several sites")]
     [InlineData("openmoss", "config.json", "act_fn", "\"batchtopk\"", "keeps no threshold")]
     [InlineData("openmoss", "config.json", "act_fn", "\"jumprelu\"", "no tensor activation_function.log_jumprelu_threshold")]
     [InlineData("openmoss", "config.json", "norm_activation", "\"batch-wise\"", "norm_activation 'batch-wise' is not read")]
@@ -183,9 +187,13 @@ public class FormatHostileTests
         sae.Save(folder["sae"], "dictionary_learning");
         foreach (var sizes in (long[][])[[6, 6], [6, -6, 24], [24, 24], [long.MaxValue, long.MaxValue]])
         {
-            List<TensorToWrite> tensors = [TensorToWrite.Transposed("W_enc", sae.Parameters.WEnc), TensorToWrite.Of("W_dec", sae.Parameters.WDec), TensorToWrite.Of("b_enc", sae.Parameters.BEnc), TensorToWrite.Of("b_dec", sae.Parameters.BDec),
-                new("k", "I32", [], s => s.Write(BitConverter.GetBytes(4))), new("threshold", "F32", [], s => s.Write(BitConverter.GetBytes(0.5f))), new("group_sizes", "I64", [sizes.Length], s => { foreach (var size in sizes) s.Write(BitConverter.GetBytes(size)); })];
-            PtWriter.Write(Path.Combine(folder["sae"], "ae.pt"), tensors);
+            var p = sae.Parameters;
+            PtWriter.Write(Path.Combine(folder["sae"], "ae.pt"),
+            [
+                TensorToWrite.Transposed("W_enc", p.WEnc), TensorToWrite.Of("W_dec", p.WDec), TensorToWrite.Of("b_enc", p.BEnc), TensorToWrite.Of("b_dec", p.BDec),
+                new("k", "I32", [], s => s.Write(BitConverter.GetBytes(4))), new("threshold", "F32", [], s => s.Write(BitConverter.GetBytes(0.5f))),
+                new("group_sizes", "I64", [sizes.Length], s => { foreach (var size in sizes) s.Write(BitConverter.GetBytes(size)); }),
+            ]);
             Containers.AssertOneLine("do not add up to 24", () => SaeModel.Load(folder["sae"]));
         }
     }

@@ -175,12 +175,32 @@ public class FormatTests
         Assert.InRange(Distance(biased, back), 0, 2e-6);
     }
 
+    /// <summary>What is read is what the engine computes; small rows, so that the ε of layer norm counts.</summary>
+    [Theory]
+    [InlineData("openai", "topk", InputNormalization.LayerNorm)]
+    [InlineData("openmoss", "topk", InputNormalization.ConstantNorm)]
+    [InlineData("gemma-scope", "jumprelu", InputNormalization.None)]
+    [InlineData("dictionary_learning", "batchtopk", InputNormalization.None)]
+    [InlineData("sparsify", "groupmax", InputNormalization.None)]
+    public void TheEngineComputesWhatIsRead(string format, string selection, InputNormalization normalization)
+    {
+        using var folder = new TemporaryFolder();
+        using var saved = FormatModels.Model(Spec(selection), normalization);
+        saved.Save(Place(folder, format), format);
+        using var sae = Sae.Load(Place(folder, format), CudaSae.Backends.BackendKind.Cpu, batchRows: 8);
+        var small = normalization == InputNormalization.None ? 1 : 0.01;
+        double[][] rows = [.. Rows(16).Select(row => row.Select(v => (double)(float)(small * v)).ToArray())];
+        var output = new float[rows.Length * D];
+        sae.Reconstruct([.. rows.SelectMany(row => row.Select(v => (float)v))], output);
+        for (var row = 0; row < rows.Length; row++)
+            for (var i = 0; i < D; i++) Assert.Equal(Forward(saved, rows[row]).Output[i], output[row * D + i], 2e-6 * small * 10);
+    }
+
     static SaeModel Chain(TemporaryFolder folder, SaeModel sae, params string[] formats)
     {
-        var step = 0;
         foreach (var format in formats)
         {
-            var place = folder[$"{sae.GetHashCode()}-{step++}{(format == "openai" ? ".pt" : "")}"];
+            var place = folder[$"{Directory.GetFileSystemEntries(folder["."]).Length}{(format == "openai" ? ".pt" : "")}"];
             sae.Save(place, format);
             sae = SaeModel.Load(place);
         }

@@ -51,18 +51,18 @@ public class SaeTests
     {
         var (spec, p) = (sae.Spec, sae.Parameters);
         double[] x = [.. raw.ToArray().Select(v => (double)v)];
-        double shift = 0, scale = 1;
+        double shift = 0, scale = 1, epsilon = 0;
         if (sae.Normalization == InputNormalization.LayerNorm)
         {
             shift = x.Average();
-            scale = Math.Sqrt(x.Sum(v => (v - shift) * (v - shift)) / (D - 1)) + 1e-5;
+            (scale, epsilon) = (Math.Sqrt(x.Sum(v => (v - shift) * (v - shift)) / (D - 1)), 1e-5);
         }
         if (sae.Normalization == InputNormalization.ConstantNorm) scale = Math.Sqrt(x.Sum(v => v * v) / D);
         var z = new double[N];
         for (var f = 0; f < N; f++)
         {
             z[f] = p.BEnc[f];
-            for (var i = 0; i < D; i++) z[f] += p.WEnc[f][i] * ((x[i] - shift) / scale - (spec.PreEncoderBias ? p.BDec[i] : 0));
+            for (var i = 0; i < D; i++) z[f] += p.WEnc[f][i] * ((x[i] - shift) / (scale + epsilon) - (spec.PreEncoderBias ? p.BDec[i] : 0));
         }
         var code = new double[N];
         int[] Largest(Func<int, double> of, int k) => [.. Enumerable.Range(0, N).OrderByDescending(of).Take(k)];

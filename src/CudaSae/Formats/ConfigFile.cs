@@ -45,7 +45,7 @@ sealed class ConfigFile(string path, JsonObject fields)
 
     public bool? Flag(string key) => Fields[key] is null ? null : Value<bool>(key, "true or false");
 
-    public double? Number(string key) => Fields[key] is null ? null : Value<double>(key, "a number");
+    public double? Number(string key) => Fields[key] is null ? null : Value<double>(key, "a number") is var number && double.IsFinite(number) ? number : throw Bad($"{key} is not a finite number");
 
     /// <summary>A whole number of 1 or more; Python writes some as 100.0.</summary>
     public int? Whole(string key) => Number(key) is not { } number ? null : number is >= 1 and <= int.MaxValue && number == Math.Floor(number) ? (int)number

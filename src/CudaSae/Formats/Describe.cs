@@ -34,9 +34,13 @@ static class Describe
     };
 
     /// <summary>One line: what an SAE is.</summary>
-    public static string Line(SaeModel model) => $"{Selection(model.Spec)}, d {model.Spec.InputWidth}{(model.Spec.OutputWidth != model.Spec.InputWidth ? $" to {model.Spec.OutputWidth}" : "")}, n {model.Spec.Latents}"
-        + (model.Spec.PreEncoderBias ? ", b_dec subtracted from the input" : "") + (model.Normalization != InputNormalization.None ? $", rows normalized ({Normalization(model.Normalization)})" : "")
-        + (model.Spec.Sites is { Length: > 1 } sites ? $", {sites.Length} sites" : "");
+    public static string Line(SaeModel model)
+    {
+        var spec = model.Spec;
+        var widths = $"d {spec.InputWidth}{(spec.OutputWidth != spec.InputWidth ? $" to {spec.OutputWidth}" : "")}, n {spec.Latents}";
+        return $"{Selection(spec)}, {widths}" + (spec.PreEncoderBias ? ", b_dec subtracted from the input" : "") + (spec.Sites is { Length: > 1 } sites ? $", {sites.Length} sites" : "")
+            + (model.Normalization != InputNormalization.None ? $", rows normalized ({Normalization(model.Normalization)})" : "");
+    }
 
     /// <summary>A spec that is valid, or an error that names the file it was read from.</summary>
     public static SaeSpec Checked(SaeSpec spec, string path)

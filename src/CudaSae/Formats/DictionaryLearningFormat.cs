@@ -4,15 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of seven classes. Those with an encoder.weight subtract their bias from the
-/// input, except AutoEncoderNew; of the others MatryoshkaBatchTopKSAE does, JumpReluAutoEncoder does not.</summary>
+/// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of seven classes. All subtract their bias from the input,
+/// except AutoEncoderNew and JumpReluAutoEncoder.</summary>
 public sealed class DictionaryLearningFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "ae.pt", AboutKey = "metadata";
     static readonly WeightNames Linear = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "encoder.bias", "b_dec");
     static readonly WeightNames Plain = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec");
 
-    // dict_class; its names; tensors beside them; trainer_class. The first whose tensors a file holds is meant where config.json is missing.
+    // Without config.json the one that a file's tensors fit is meant.
     static readonly (string Class, WeightNames Names, string Trainer)[] Classes =
     [
         ("AutoEncoder", Linear with { DecoderBias = "bias" }, "StandardTrainer"),
@@ -25,7 +25,8 @@ public sealed class DictionaryLearningFormat : ISaeFormat
     ];
 
     // config.json's words in trainer and buffer, and SAELens'.
-    static readonly (string Section, string Theirs, string Ours)[] Words = [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"), ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
+    static readonly (string Section, string Theirs, string Ours)[] Words =
+        [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"), ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
 
     public string Name => "dictionary_learning";
     public string Layout => $"a folder with {WeightsName} and {ConfigName}";
@@ -36,7 +37,8 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         var config = File.Exists(Path.Combine(path, ConfigName)) ? ConfigFile.Read(Path.Combine(path, ConfigName)) : null;
         using var file = new PtFile(Path.Combine(path, WeightsName));
         var name = config?.Section("trainer")?.Text("dict_class") ?? Guess(file);
-        if (Classes.FirstOrDefault(c => c.Class == name) is not { Names: { } names }) throw file.Bad($"dict_class '{name}' is not read; {string.Join(", ", Classes.Select(c => c.Class))} are");
+        if (Classes.FirstOrDefault(c => c.Class == name) is not { Names: { } names })
+            throw file.Bad($"dict_class '{TensorFile.Shown(name)}' is not read; {string.Join(", ", Classes.Select(c => c.Class))} are");
         var (d, n, output) = names.Widths(file);
         if (output != d) throw file.Bad($"its encoder reads {d} numbers, its decoder predicts {output}");
         var spec = Describe.Checked(new()
@@ -49,15 +51,21 @@ public sealed class DictionaryLearningFormat : ISaeFormat
             PreEncoderBias = name is not ("AutoEncoderNew" or "JumpReluAutoEncoder"),
         }, file.Path);
         var p = names.Read(file, spec);
-        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)file.Scalar("threshold"));       // −1: not yet measured, everything above 0 fires
+        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)file.Scalar("threshold"));       // −1: not measured, all above 0 fire
         return new(spec, p) { About = About(config) };
     }
 
     static string Guess(TensorFile file)
     {
-        var fitting = Classes.Where(c => ((string[])[c.Names.Encoder.Name, c.Names.Decoder.Name, c.Names.EncoderBias, c.Names.DecoderBias, .. c.Names.Beside]).ToHashSet() is var needed
-            && needed.IsSubsetOf(file.Tensors.Keys) && file.Tensors.Keys.All(k => needed.Contains(k) || k == c.Names.MagnitudeBias || k == c.Names.MagnitudeScale || k == c.Names.Threshold)).ToArray();
-        return fitting.Length == 1 ? fitting[0].Class : throw file.Bad($"there is no {ConfigName} beside it, and its tensors fit {(fitting.Length == 0 ? "no class" : string.Join(" and ", fitting.Select(c => c.Class)))}");
+        string[] fitting = [.. Classes.Where(c => Fits(c.Names)).Select(c => c.Class)];
+        return fitting.Length == 1 ? fitting[0] : throw file.Bad($"there is no {ConfigName} beside it, and its tensors fit {(fitting.Length == 0 ? "no class" : string.Join(" and ", fitting))}");
+
+        bool Fits(WeightNames names)
+        {
+            HashSet<string> needed = [names.Encoder.Name, names.Decoder.Name, names.EncoderBias, names.DecoderBias, .. names.Beside];
+            string[] possible = [names.MagnitudeBias, names.MagnitudeScale, names.Threshold];
+            return needed.IsSubsetOf(file.Tensors.Keys) && file.Tensors.Keys.All(k => needed.Contains(k) || possible.Contains(k));
+        }
     }
 
     static Selection SelectionOf(string name, TensorFile file, int latents) => name switch
@@ -73,7 +81,8 @@ public sealed class DictionaryLearningFormat : ISaeFormat
 
     static Nesting? Prefixes(TensorFile file, int latents)
     {
-        if (!file.Tensors.TryGetValue("group_sizes", out var groups) || groups.Type != "I64" || groups.Shape is not [> 0 and <= 64 and var count]) throw file.Bad("its group_sizes are no list of whole numbers");
+        if (!file.Tensors.TryGetValue("group_sizes", out var groups) || groups.Type != "I64" || groups.Shape is not [> 0 and <= 64 and var count])
+            throw file.Bad("its group_sizes are no list of whole numbers");
         var (widths, sum) = (new List<int>(), 0L);
         for (var i = 0; i < count; i++)
         {
@@ -102,13 +111,16 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         else if (name is not "AutoEncoderNew") draft.SubtractBias(true);
         var (_, names, trainer) = Classes.Single(c => c.Class == name);
         var tensors = names.Tensors(draft);
-        if (names.Beside.Contains("k")) tensors.Add(new("k", "I32", [], stream => stream.Write(BitConverter.GetBytes(draft.Spec.Selection is Selection.BatchTopK batch ? batch.K : draft.K))));
-        if (names.Beside.Contains("threshold")) tensors.Add(new("threshold", "F32", [], stream => stream.Write(BitConverter.GetBytes(draft.Spec.Selection is Selection.BatchTopK ? draft.BatchThreshold : -1f))));
+        if (names.Beside.Contains("k")) tensors.Add(new("k", "I32", [], stream => stream.Write(BitConverter.GetBytes(K(draft)))));
+        if (names.Beside.Contains("threshold")) tensors.Add(new("threshold", "F32", [], stream => stream.Write(BitConverter.GetBytes(draft.BatchThreshold))));
         if (names.Beside.Contains("group_sizes")) tensors.Add(GroupSizes(draft.Spec));
         PtWriter.Write(Path.Combine(path, WeightsName), tensors);
         ConfigFile.Write(Path.Combine(path, ConfigName), Config(draft, name, trainer));
         return draft.Notes;
     }
+
+    /// <summary>BatchTopK's mean, not its capacity.</summary>
+    static int K(Draft draft) => draft.Spec.Selection is Selection.BatchTopK batch ? batch.K : draft.K;
 
     static string ClassOf(Draft draft) => draft.Spec.Selection switch
     {
@@ -137,7 +149,7 @@ public sealed class DictionaryLearningFormat : ISaeFormat
             ["trainer"] = new JsonObject { ["dict_class"] = name, ["trainer_class"] = trainer, ["activation_dim"] = spec.InputWidth, ["dict_size"] = spec.Latents },
             ["buffer"] = new JsonObject { ["d_submodule"] = spec.InputWidth },
         };
-        if (spec.Selection is Selection.TopK or Selection.BatchTopK) config["trainer"]!["k"] = spec.Selection is Selection.BatchTopK batch ? batch.K : draft.K;
+        if (spec.Selection is Selection.TopK or Selection.BatchTopK) config["trainer"]!["k"] = K(draft);
         foreach (var (section, theirs, ours) in Words)
             if (about[ours] is { } value) config[section]![theirs] = value.DeepClone();
         if (about.Count > 0) config[AboutKey] = about.DeepClone();

@@ -29,7 +29,8 @@ sealed class Draft : IDisposable
     public float[] Threshold { get; private set; } = [];
     public float[] BMag { get; private set; } = [];
     public float[] RMag { get; private set; } = [];
-    public float BatchThreshold { get; }
+    /// <summary>The running threshold of BatchTopK; −1, which dictionary_learning means by "not measured", for others.</summary>
+    public float BatchThreshold { get; } = -1;
 
     /// <summary>A line for each thing that is written otherwise than it was read.</summary>
     public IReadOnlyList<string> Notes => notes;
@@ -97,7 +98,8 @@ sealed class Draft : IDisposable
         Folding.AddEncodedBias(WEnc, BDec, BEnc, sign);
         if (BMag.Length > 0) Folding.AddEncodedBias(WEnc, BDec, BMag, sign, RMag);
         Spec = Spec with { PreEncoderBias = subtract };
-        if (BDec.Any(b => b != 0)) Note(subtract ? "b_enc + W_enc b_dec is written as b_enc: this layout subtracts b_dec from the input" : "b_enc − W_enc b_dec is written as b_enc: this layout does not subtract b_dec from the input");
+        if (BDec.All(b => b == 0)) return;
+        Note(subtract ? "b_enc + W_enc b_dec is written as b_enc: this layout subtracts b_dec from the input" : "b_enc − W_enc b_dec is written as b_enc: this layout does not subtract b_dec from the input");
     }
 
     public void Dispose() => own?.Dispose();

@@ -23,7 +23,7 @@ public sealed class GemmaScope2Format : ISaeFormat
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
         using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
         if (config.Text("architecture") is { } architecture and not ("jump_relu" or "jumprelu")) throw config.Bad($"architecture '{architecture}' is not read; jump_relu is");
-        if (config.Text("type") is { } type && (type.Contains("clt") || type.Contains("crosscoder"))) throw config.Bad($"a '{type}' has several sites, which no spec here describes with their encoders");
+        if (config.Text("type") is { } type && (type.Contains("clt") || type.Contains("crosscoder"))) throw config.Bad($"a '{type}' has an encoder for each of several sites, which is not read");
         var (d, n, output) = Names.Widths(file);
         var skips = file.Tensors.ContainsKey(SkipName);
         var transcodes = skips || output != d || config.Text("type") == "transcoder" || config.Text("hf_hook_point_out") is { } hook && hook != config.Text("hf_hook_point_in");
@@ -54,9 +54,10 @@ public sealed class GemmaScope2Format : ISaeFormat
         draft.Allow();
         draft.AsJumpRelu();
         draft.SubtractBias(false);
-        var config = new JsonObject { ["architecture"] = "jump_relu", ["type"] = model.Spec.Transcoder is null ? "sae" : "transcoder", ["width"] = model.Spec.Latents, ["affine_connection"] = model.Spec.Transcoder is { Skip: true } };
+        var transcoder = model.Spec.Transcoder;
+        var config = new JsonObject { ["architecture"] = "jump_relu", ["type"] = transcoder is null ? "sae" : "transcoder", ["width"] = model.Spec.Latents, ["affine_connection"] = transcoder is { Skip: true } };
         foreach (var (theirs, ours) in Words)
-            if (model.About[ours] is { } value) config[theirs] = value.DeepClone();
+            if (model.About[ours] is { } value && (transcoder is not null || ours != "hook_name_out")) config[theirs] = value.DeepClone();
         if (model.About["l0"] is { } l0) config["l0"] = l0.DeepClone();
         if (model.About.Count > 0) config["metadata"] = model.About.DeepClone();
         SafetensorsWriter.Write(Path.Combine(path, WeightsName), Names.Tensors(draft));

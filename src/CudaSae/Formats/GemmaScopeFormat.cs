@@ -14,6 +14,8 @@ public sealed class GemmaScopeFormat : ISaeFormat
     public string Layout => $"{FileName}, or a folder with it";
     public bool Recognizes(string path) => File.Exists(FileOf(path)) && Path.GetExtension(FileOf(path)) == ".npz";
 
+    static bool SaysTranscoder(string path) => Path.GetFullPath(path).Contains(Word, StringComparison.OrdinalIgnoreCase);
+
     static string FileOf(string path) => Path.GetExtension(path) == ".npz" ? path : Path.Combine(path, FileName);
 
     public SaeModel Read(string path)
@@ -21,7 +23,7 @@ public sealed class GemmaScopeFormat : ISaeFormat
         using var file = new NpzFile(FileOf(path));
         var names = file.Tensors.ContainsKey("w_enc") ? Names with { Encoder = Names.Encoder with { Name = "w_enc" }, Decoder = new("w_dec") } : Names;
         var (d, n, output) = names.Widths(file);
-        var transcodes = output != d || Path.GetFullPath(path).Contains(Word, StringComparison.OrdinalIgnoreCase);
+        var transcodes = output != d || SaysTranscoder(path);
         var spec = Describe.Checked(new()
         {
             InputWidth = d,
@@ -31,7 +33,7 @@ public sealed class GemmaScopeFormat : ISaeFormat
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = false,
         }, file.Path);
-        if (file.Tensors.TryGetValue(Scale, out var scale) && !(scale.Shape is [var length] && length == n && file.Vector(Scale, n).All(f => f == 1))) throw file.Bad($"its {Scale} is not 1 throughout, and nothing says what it scales");
+        if (file.Tensors.ContainsKey(Scale) && file.Vector(Scale, n).Any(f => f != 1)) throw file.Bad($"its {Scale} is not 1 throughout, and nothing says what it scales");
         return new(spec, names.Read(file, spec));
     }
 
@@ -42,7 +44,7 @@ public sealed class GemmaScopeFormat : ISaeFormat
         draft.AllowTranscoder(any: true, skip: false, otherWidth: true);
         draft.AsJumpRelu();
         draft.SubtractBias(false);
-        if (model.Spec.Transcoder is not null && !Path.GetFullPath(path).Contains(Word, StringComparison.OrdinalIgnoreCase)) draft.Note($"{FileName} does not say that it is a transcoder: keep '{Word}' in the folder's name");
+        if (model.Spec.Transcoder is not null && !SaysTranscoder(path)) draft.Note($"{FileName} does not say that it is a transcoder: keep '{Word}' in the folder's name");
         if (model.About.Count > 0) draft.Note($"{FileName} has no room for where the activations come from");
         NpzWriter.Write(FileOf(path), Names.Tensors(draft));
         return draft.Notes;

@@ -4,12 +4,16 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Llama Scope (OpenMOSS, October 2024), read only: hyperparams.json and checkpoints/final.safetensors with encoder.weight [n, d], decoder.weight [d, n] and their biases. One θ for all
-/// latents, compared with what its loader makes of the weights: b_enc / s, b_dec / s_out, W_dec · s / s_out, then decoder norms into the encoder, s = √d over the average norm.</summary>
+/// <summary>Llama Scope (OpenMOSS, October 2024), read only: hyperparams.json and checkpoints/final.safetensors with encoder.weight [n, d], decoder.weight [d, n] and their biases.
+/// One θ for all latents, compared with what its loader makes of the weights: b_enc / s, b_dec / s_out, W_dec · s / s_out, then decoder norms into the encoder,
+/// s = √d over the average norm.</summary>
 static class LlamaScope
 {
     public const string ConfigName = "hyperparams.json", WeightsName = "checkpoints/final.safetensors";
-    static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "encoder.bias", "decoder.bias") { MayLackDecoderBias = true, Beside = ["uniform"], Threshold = "uniform" };
+    static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "encoder.bias", "decoder.bias")
+    {
+        MayLackDecoderBias = true, Threshold = "", Beside = [""],       // θ is in the configuration
+    };
 
     public static bool Recognizes(string path) => File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
 
@@ -67,7 +71,8 @@ static class LlamaScope
         notes.Add(FormattableString.Invariant($"the average activation norms are folded into the weights (√d / norm = {input:g6})"));
         return InputNormalization.None;
 
-        double Factor(string side) => norms.Number(side) is { } norm and > 0 ? Math.Sqrt(spec.InputWidth) / norm : throw norms.Bad($"dataset_average_activation_norm.{side} is no norm above 0");
+        double Factor(string side) =>
+            norms.Number(side) is { } norm and > 0 ? Math.Sqrt(spec.InputWidth) / norm : throw norms.Bad($"dataset_average_activation_norm.{side} is no norm above 0");
     }
 
     static JsonObject About(ConfigFile config)

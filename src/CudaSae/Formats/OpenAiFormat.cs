@@ -5,14 +5,17 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n], decoder.weight [d, n] or, tied, decoder.linear.weight [n, d], and the
-/// activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of every TopK SAE, and of no other.</summary>
+/// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n], decoder.weight [d, n] or, tied, decoder.linear.weight [n, d],
+/// and the activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of every TopK SAE, and of no other.</summary>
 public sealed class OpenAiFormat : ISaeFormat
 {
     const string Activation = "activation", K = "activation_state_dict.k", PostActivation = "activation_state_dict.postact_fn", Frequency = "latents_activation_frequency";
     const string Tied = "decoder.linear.weight", TopK = "TopK", Relu = "ReLU";
     const float Floor = 1e-10f;      // added to a share before its logarithm, as SAELens does
-    static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "latent_bias", "pre_bias") { Beside = [Frequency, "stats_last_nonzero", "latents_mean_square"] };
+    static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "latent_bias", "pre_bias")
+    {
+        Beside = [Frequency, "stats_last_nonzero", "latents_mean_square"],
+    };
 
     public string Name => "openai";
     public string Layout => "a .pt file with pre_bias, latent_bias, encoder.weight and its decoder";
@@ -47,7 +50,8 @@ public sealed class OpenAiFormat : ISaeFormat
         if (activation == Relu) return Describe.Relu(latents);
         if (activation != TopK) throw file.Bad($"its activation '{TensorFile.Shown(activation)}' is not read; {Relu} and {TopK} are");
         if (file.Metadata.GetValueOrDefault(PostActivation, Relu) is not Relu and var post) throw file.Bad($"what follows its TopK, '{TensorFile.Shown(post)}', is not read; {Relu} is");
-        return new Selection.TopK(int.TryParse(file.Metadata.GetValueOrDefault(K), NumberStyles.None, CultureInfo.InvariantCulture, out var k) ? k : throw file.Bad($"it lacks a whole number {K}"));
+        var whole = int.TryParse(file.Metadata.GetValueOrDefault(K), NumberStyles.None, CultureInfo.InvariantCulture, out var k);
+        return new Selection.TopK(whole ? k : throw file.Bad($"it lacks a whole number {K}"));
     }
 
     /// <summary>Null where nobody counted: the buffer is 1 throughout from the start.</summary>
@@ -74,7 +78,8 @@ public sealed class OpenAiFormat : ISaeFormat
     {
         var n = model.Spec.Latents;
         float[] shares = model.LogFiringFrequency is { } log ? [.. log.Select(l => MathF.Max(0, MathF.Pow(10, l) - Floor))] : [.. Enumerable.Repeat(1f, n)];
-        return [new("stats_last_nonzero", "I64", [n], stream => stream.Write(MemoryMarshal.AsBytes<long>(new long[n]))), TensorToWrite.Of(Frequency, shares), TensorToWrite.Of("latents_mean_square", new float[n])];
+        var never = new TensorToWrite("stats_last_nonzero", "I64", [n], stream => stream.Write(MemoryMarshal.AsBytes<long>(new long[n])));
+        return [never, TensorToWrite.Of(Frequency, shares), TensorToWrite.Of("latents_mean_square", new float[n])];
     }
 
     static Dictionary<string, object> Scalars(Draft draft, bool ranks)

@@ -4,13 +4,19 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E, b_D, log θ, and the average norms that activations were scaled by, which
-/// reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json, checkpoints/final.safetensors) are read too.</summary>
+/// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E, b_D, log θ, and the average norms that activations were scaled by,
+/// which reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json, checkpoints/final.safetensors) are read too.</summary>
 public sealed class OpenMossFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "sae_weights.safetensors", Norms = "dataset_average_activation_norm", AboutKey = "metadata", Version = "2.0.0";
-    static readonly WeightNames Names = new(new("W_E", Transposed: true), new("W_D"), "b_E", "b_D") { Threshold = "activation_function.log_jumprelu_threshold", LogThreshold = true, MayLackDecoderBias = true };
-    static readonly WeightNames Older = Names with { Encoder = new("encoder.weight"), Decoder = new("decoder.weight", Transposed: true), EncoderBias = "encoder.bias", DecoderBias = "decoder.bias" };
+    static readonly WeightNames Names = new(new("W_E", Transposed: true), new("W_D"), "b_E", "b_D")
+    {
+        Threshold = "activation_function.log_jumprelu_threshold", LogThreshold = true, MayLackDecoderBias = true,
+    };
+    static readonly WeightNames Older = Names with
+    {
+        Encoder = new("encoder.weight"), Decoder = new("decoder.weight", Transposed: true), EncoderBias = "encoder.bias", DecoderBias = "decoder.bias",
+    };
 
     public string Name => "openmoss";
     public string Layout => $"a folder with {ConfigName} and {WeightsName}, or with {LlamaScope.ConfigName} and {LlamaScope.WeightsName}";
@@ -27,7 +33,7 @@ public sealed class OpenMossFormat : ISaeFormat
         var (d, n, output) = names.Widths(file);
         var (into, from) = (config.Text("hook_point_in"), config.Text("hook_point_out"));
         var transcodes = into != from && from is not null;
-        var centres = !transcodes && file.Tensors.ContainsKey(names.DecoderBias) && ReferenceEquals(names.Encoder, Older.Encoder) && config.Flag("apply_decoder_bias_to_pre_encoder") == true;
+        var centres = !transcodes && names.Encoder == Older.Encoder && file.Tensors.ContainsKey(names.DecoderBias) && config.Flag("apply_decoder_bias_to_pre_encoder") == true;
         var spec = Describe.Checked(new()
         {
             InputWidth = d,
@@ -77,7 +83,7 @@ public sealed class OpenMossFormat : ISaeFormat
             case "inference" or "none": return InputNormalization.None;
             case "token-wise" when spec.Transcoder is null: return InputNormalization.ConstantNorm;
             case "dataset-wise": break;
-            case var other: throw config.Bad($"norm_activation '{other}' is not read{(other == "token-wise" ? " for a transcoder" : "")}; inference, dataset-wise and an SAE's token-wise are");
+            case var other: throw config.Bad($"norm_activation '{other}' is not read; inference, dataset-wise and an SAE's token-wise are");
         }
         var (input, output) = (Factor("hook_point_in"), Factor("hook_point_out"));
         Folding.Scales(p, input, output);

@@ -20,9 +20,9 @@ static class RowNormalization
         foreach (var x in row) mean += x;
         mean /= row.Length;
         foreach (var x in row) squares += (x - mean) * (x - mean);
-        var scale = Math.Sqrt(squares / Math.Max(1, row.Length - 1)) + Epsilon;
-        foreach (ref var x in row) x = (float)((x - mean) / scale);
-        return ((float)scale, (float)mean);
+        var std = Math.Sqrt(squares / Math.Max(1, row.Length - 1));
+        foreach (ref var x in row) x = (float)((x - mean) / (std + Epsilon));
+        return ((float)std, (float)mean);       // without ε, as OpenAI and SAELens have it
     }
 
     static (float, float) ConstantNorm(Span<float> row)

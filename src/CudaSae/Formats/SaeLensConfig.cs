@@ -11,8 +11,11 @@ sealed class SaeLensConfig
     const string LayoutVersion = "6.18.0";      // readers treat anything below 6 as an older layout
 
     // What SAELens keeps of a flat configuration before 6 (LLM_METADATA_KEYS), and its older names.
-    static readonly string[] FlatMetadata = ["model_name", "hook_name", "model_class_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos", "exclude_special_tokens", "neuronpedia_id",
-        "context_size", "seqpos_slice", "dataset_path", "sae_lens_training_version", "hook_name_out", "hook_head_index_out"];
+    static readonly string[] FlatMetadata =
+    [
+        "model_name", "hook_name", "model_class_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos", "exclude_special_tokens", "neuronpedia_id", "context_size",
+        "seqpos_slice", "dataset_path", "sae_lens_training_version", "hook_name_out", "hook_head_index_out",
+    ];
     static readonly (string Old, string New)[] Renamed = [("hook_point", "hook_name"), ("hook_point_head_index", "hook_head_index"), ("activation_fn_str", "activation_fn")];
     static readonly string[] Known = ["standard", "topk", "jumprelu", "gated", "transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"];
 
@@ -100,13 +103,19 @@ sealed class SaeLensConfig
         var spec = FromFields(file, architecture, described, path);
         var agrees = described is not null && Agree(described, spec);
         var normalization = NormalizedBy(file);
-        if (spec.Transcoder is not null && normalization is "layer_norm" or "constant_norm_rescale") throw file.Bad("a transcoder with normalized rows: SAELens does not undo the normalization, so that its output is not defined");
+        if (spec.Transcoder is not null && normalization is "layer_norm" or "constant_norm_rescale") throw file.Bad("a transcoder of normalized rows is not read: SAELens does not undo the normalization");
         return new(file)
         {
             Spec = spec,
             OwnSpec = agrees ? described : null,
             NormalizationName = normalization,
-            Normalization = normalization switch { "none" => InputNormalization.None, "layer_norm" => InputNormalization.LayerNorm, "constant_norm_rescale" => InputNormalization.ConstantNorm, _ => null },
+            Normalization = normalization switch
+            {
+                "none" => InputNormalization.None,
+                "layer_norm" => InputNormalization.LayerNorm,
+                "constant_norm_rescale" => InputNormalization.ConstantNorm,
+                _ => null,
+            },
             RescalesByDecoderNorm = file.Flag("rescale_acts_by_decoder_norm") ?? architecture is "batchtopk" or "matryoshka_batchtopk",
             FineTuned = file.Has("finetuning_scaling_factor") && file.Flag("finetuning_scaling_factor") == true,
             About = about,
@@ -162,7 +171,8 @@ sealed class SaeLensConfig
         catch (Exception e) when (e is JsonException or SaeException or NotSupportedException) { return null; }
     }
 
-    static bool Agree(SaeSpec own, SaeSpec read) => Architecture(own) == Architecture(read) && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents, read.OutputWidth, read.PreEncoderBias)
+    static bool Agree(SaeSpec own, SaeSpec read) => Architecture(own) == Architecture(read)
+        && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents, read.OutputWidth, read.PreEncoderBias)
         && (own.IsThresholded || own.Selection is Selection.BatchTopK || own.ActiveAtInference == read.ActiveAtInference);
 
     static SaeSpec FromFields(ConfigFile file, string architecture, SaeSpec? own, string path)

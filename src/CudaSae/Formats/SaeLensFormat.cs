@@ -4,8 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads training
-/// checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of ours, and metadata.cudasae_spec holds the whole spec. docs/formats.md.</summary>
+/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads
+/// training checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of ours, and metadata.cudasae_spec holds the whole spec.
+/// docs/formats.md.</summary>
 public sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
@@ -24,7 +25,7 @@ public sealed class SaeLensFormat : ISaeFormat
         if (model.Spec.Transcoder is not null && model.Normalization != InputNormalization.None) throw draft.Refusal("its transcoders do not undo a normalization of the rows");
         var config = SaeLensConfig.Write(model);
         var architecture = SaeLensConfig.Architecture(model.Spec);
-        if (!SaeLensConfig.IsKnown(architecture)) draft.Note($"SAELens has no architecture for {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which only this project reads");
+        if (!SaeLensConfig.IsKnown(architecture)) draft.Note($"SAELens has no {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which only this project reads");
         if (model.Spec.Sites is { Length: > 1 } sites) draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are in metadata.cudasae_spec alone");
         if (model.Spec.Selection is Selection.BatchTopK) draft.AsJumpRelu();
 
@@ -88,9 +89,10 @@ public sealed class SaeLensFormat : ISaeFormat
     static double ActivationScale(string path, SaeLensConfig config)
     {
         var scaler = Path.Combine(path, ScalerName);
-        if (!File.Exists(scaler)) throw config.Bad($"it normalizes activations by '{config.NormalizationName}', whose scale is not in the folder; fold it into the weights first (SAELens does on save_inference_model)");
+        const string Cure = "fold it into the weights first (SAELens does on save_inference_model)";
+        if (!File.Exists(scaler)) throw config.Bad($"it normalizes activations by '{config.NormalizationName}', whose scale is not in the folder; {Cure}");
         var fields = ConfigFile.Read(scaler);
-        if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in") throw fields.Bad("activations are whitened, which is not read; fold it into the weights first (SAELens does on save_inference_model)");
+        if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in") throw fields.Bad($"activations are whitened, which is not read; {Cure}");
         return fields.Number("scaling_factor") is { } scale and > 0 ? scale : throw fields.Bad("its scaling_factor is no number above 0");
     }
 

@@ -45,7 +45,7 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
 public enum InputNormalization
 {
     None,
-    /// <summary>(x − mean) / (std + 1e-5) with the unbiased std of the row's numbers, undone on the output (OpenAI; SAELens: layer_norm).</summary>
+    /// <summary>(x − mean) / (std + 1e-5) with the unbiased std of the row's numbers, and x̂ · std + mean (OpenAI; SAELens: layer_norm).</summary>
     LayerNorm,
     /// <summary>x · √d / ‖x‖, undone on the output (SAELens: constant_norm_rescale).</summary>
     ConstantNorm,
