@@ -140,6 +140,8 @@ public class FormatReadTests
         using var read = Load(folder);
         Assert.Equal("WDec", Differences(sae, read));
         Assert.Equal(sae.Parameters.WDec[7][2] * scale[7], read.Parameters.WDec[7][2]);
+        Rewrite(folder, sae, [], TensorToWrite.Of("finetuning_scaling_factor", scale));
+        using (var other = Load(folder)) Assert.Equal("", Differences(read, other));
         Rewrite(folder, sae, [], TensorToWrite.Of("scaling_factor", [.. Enumerable.Repeat(1f, N)]));
         using var same = Load(folder);
         Assert.Equal("", Differences(sae, same));

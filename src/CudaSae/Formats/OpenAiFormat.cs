@@ -22,7 +22,7 @@ public sealed class OpenAiFormat : ISaeFormat
 
     public bool Recognizes(string path)
     {
-        if (!File.Exists(path) || Path.GetExtension(path) is not (".pt" or ".pth")) return false;
+        if (!File.Exists(path) || !IsNamed(path)) return false;
         try
         {
             using var file = new PtFile(path);
@@ -30,6 +30,8 @@ public sealed class OpenAiFormat : ISaeFormat
         }
         catch (SaeException) { return false; }
     }
+
+    static bool IsNamed(string path) => Path.GetExtension(path) is ".pt" or ".pth";
 
     public SaeModel Read(string path)
     {
@@ -61,7 +63,7 @@ public sealed class OpenAiFormat : ISaeFormat
     public IReadOnlyList<string> Write(string path, SaeModel model)
     {
         using var draft = new Draft(model, Name);
-        if (Directory.Exists(path)) throw draft.Refusal($"its layout is one file, {path} is a folder; name a .pt file");
+        if (Directory.Exists(path) || !IsNamed(path)) throw new SaeException($"{path}: {Name}'s layout is one file; name a .pt file");
         draft.Allow(InputNormalization.LayerNorm);
         draft.AllowTranscoder(any: false, skip: false, otherWidth: false);
         var ranks = draft.Spec.Selection is Selection.TopK;

@@ -11,7 +11,8 @@ public sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
     const string ConfigName = "cfg.json", WeightsName = "sae_weights.safetensors", SparsityName = "sparsity.safetensors", ScalerName = "activation_scaler.json";
-    const string FineTuned = "scaling_factor", BatchThreshold = "topk_threshold", LogThreshold = "log_threshold";
+    static readonly string[] FineTuned = ["scaling_factor", "finetuning_scaling_factor"];
+    const string BatchThreshold = "topk_threshold", LogThreshold = "log_threshold";
 
     public string Name => FormatName;
     public string Layout => $"a folder with {ConfigName} and {WeightsName}";
@@ -42,7 +43,7 @@ public sealed class SaeLensFormat : ISaeFormat
         var config = SaeLensConfig.Read(Path.Combine(path, ConfigName));
         using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
         var spec = config.OwnSpec is { } own && Uniform(file, own) ? own : config.Spec;
-        var names = Names(spec.Selection) with { Beside = [FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
+        var names = Names(spec.Selection) with { Beside = [.. FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
         if (file.Tensors.ContainsKey(LogThreshold)) names = names with { Threshold = LogThreshold, LogThreshold = true };
         if (file.Tensors.ContainsKey(BatchThreshold)) names = names with { Threshold = "", Beside = [.. names.Beside, BatchThreshold, ""] };
         var p = names.Read(file, spec);
@@ -68,9 +69,9 @@ public sealed class SaeLensFormat : ISaeFormat
     /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the encoder, the activation scale into all.</summary>
     static InputNormalization Fold(string path, SaeLensConfig config, SafetensorsFile file, SaeParameters p, List<string> notes)
     {
-        if (file.Tensors.ContainsKey(FineTuned) && file.Vector(FineTuned, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
+        if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {
-            if (!config.FineTuned) throw config.Bad($"it does not mention the {FineTuned} that the weights hold");
+            if (!config.FineTuned) throw config.Bad($"it does not mention the {name} that the weights hold");
             Folding.DecoderRows(p, factors);
             notes.Add("scaling_factor of fine-tuning is folded into W_dec");
         }
