@@ -218,7 +218,7 @@ public class FormatHostileTests
         }
         using var normalized = FormatModels.Model(Spec("topk"), InputNormalization.LayerNorm);
         normalized.Save(folder["normalized"]);
-        (code, _, error) = CliProgram.Run(CliProgram.Start("eval", folder["normalized"]));
+        (code, _, error) = CliProgram.Run(CliProgram.Start("finetune", folder["normalized"]));
         Assert.Equal(2, code);
         Assert.Matches("^cudasae: [^\n]+ normalized rows [^\n]+\n$", error);
     }
