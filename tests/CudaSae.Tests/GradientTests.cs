@@ -98,7 +98,7 @@ public class GradientTests
         return sum;
     }
 
-    /// <summary>‖relu(π) sg[WDec] + sg[b_dec] − x‖² with the decoder that the problem began with.</summary>
+    /// <summary>‖relu(π) sg[WDec] + sg[b_dec + WSkip x] − x‖² with the decoder that the problem began with.</summary>
     static double FrozenGateError(SaeSpec spec, Reference r, SmallProblem start)
     {
         int n = spec.Latents, D = spec.OutputWidth;
@@ -107,6 +107,7 @@ public class GradientTests
             for (var i = 0; i < D; i++)
             {
                 double xhat = start.Parameters.BDec[i];
+                for (var j = 0; j < spec.InputWidth && start.Parameters.WSkip.Rows > 0; j++) xhat += r.X[b * spec.InputWidth + j] * start.Parameters.WSkip[i][j];
                 for (var f = 0; f < n; f++) xhat += r.Gate[b * n + f] * start.Parameters.WDec[f][i];
                 error += Math.Pow(xhat - r.Y[b * D + i], 2);
             }

@@ -179,7 +179,7 @@ public class ScheduleTests
         Refused(TopK with { Penalty = new SparsityPenalty.L0 { Coefficient = 1 } }, "JumpReLU");
         Refused(TopK with { PreAct = new() }, "JumpReLU");
         Refused(TopK with { Aux = new(4, 1, 1), Ghost = new(1) }, "choose one");
-        Refused(TopK with { Selection = new Selection.Relu(8), Nested = new Nesting.Prefixes([8]) }, "bounded length");
+        Refused(TopK with { Selection = new Selection.Relu(8), Nested = new Nesting.Budgets([4, 8], [1, 1]) }, "use TopK");
         Refused(TopK with { Selection = new Selection.BatchTopK(4), Nested = new Nesting.Budgets([2, 4], [1, 1]) }, "use TopK");
         Refused(TopK with { Nested = new Nesting.Prefixes([32, 16]) }, "ascending");
         Refused(TopK with { Transcoder = new(4) }, "PreEncoderBias");

@@ -52,7 +52,6 @@ static class SpecRules
         switch (spec.Nested)
         {
             case Nesting.Prefixes prefixes:
-                Possible(!spec.IsThresholded, "Matryoshka prefixes need a code of bounded length: use TopK, BatchTopK, GroupMax or AbsTopK");
                 Range(prefixes.Widths.Length is >= 1 and < MaxPrefixes, "Prefixes.Widths", prefixes.Widths.Length, $"1 to {MaxPrefixes - 1} widths");
                 for (var m = 0; m < prefixes.Widths.Length && !prefixes.Random; m++)
                     Range(prefixes.Widths[m] > (m > 0 ? prefixes.Widths[m - 1] : 0) && prefixes.Widths[m] < spec.Latents, "Prefixes.Widths", prefixes.Widths[m], $"ascending, below Latents = {spec.Latents}");

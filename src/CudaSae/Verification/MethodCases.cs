@@ -16,6 +16,7 @@ public sealed partial record VerifyCase
     static readonly SparsityPenalty L0 = new SparsityPenalty.L0 { Coefficient = 0.3f, WarmupFraction = 0 };
     static readonly SparsityPenalty TanhByNorm = new SparsityPenalty.Tanh(0.5f) { Coefficient = 0.3f, WarmupFraction = 0, Weight = PenaltyWeight.DecoderNorm };
     static readonly Selection.Relu Relu = new(160);
+    static readonly Nesting.Prefixes Prefixes = new([20, 60, 100]), RandomPrefixes = new([1, 1, 1], Random: true, Mean: true);
 
     static IEnumerable<VerifyCase> MethodCases() => [.. Thresholded().SelectMany(BothPaths), .. Bounded(), .. Shapes(), .. Optimizers()];
 
@@ -55,6 +56,13 @@ public sealed partial record VerifyCase
         new("jumprelu, adaptive bandwidth", With(Jump() with { AdaptiveBandwidth = true, Bandwidth = 0.1f }, L0), Adam),
         new("jumprelu, tanh and pre-activation loss", With(Jump(form: ThresholdForm.LogUnchained), TanhByNorm) with { PreAct = new(0.01f) }, Adam with { Clip = ClipKind.GlobalNorm }),
         new("jumprelu, pre-activation loss of the dead", With(Jump(), L0) with { PreAct = new(0.02f, DeadOnly: true, 16) }, Adam),
+        new("relu, matryoshka, aux", With(Relu, L1()) with { Nested = Prefixes, Aux = new(8, 0.5f, 16) }, Adam, Steps: 2),
+        new("relu, random prefixes, mean", With(Relu, L1(PenaltyWeight.DecoderNorm)) with { Nested = RandomPrefixes, DecoderNorm = DecoderNorm.AtMostOne }, Sgd, LearningRate: 0.25f),
+        new("jumprelu, matryoshka", With(Jump(), L0) with { Nested = Prefixes }, Sgd, Steps: 1, LearningRate: 0.25f),
+        new("jumprelu, random prefixes, gradient to z, target L0", With(Jump(SmoothingKernel.Triangular) with { InputGradient = true }, new SparsityPenalty.TargetL0(30) { Coefficient = 3, WarmupFraction = 0 }) with
+            { Nested = RandomPrefixes with { Mean = false }, PreAct = new(0.01f) }, Adam with { Clip = ClipKind.GlobalNorm }),
+        new("gated, matryoshka, live decoder", With(new Selection.Gated(LiveAuxDecoder: true, Room: 160), L1(PenaltyWeight.DecoderNorm)) with { Nested = Prefixes with { Mean = true } }, Adam),
+        new("gated, random prefixes, skip", With(new Selection.Gated(Room: 160), L1()) with { Nested = RandomPrefixes, Transcoder = new(24, Skip: true), PreEncoderBias = false }, Adam),
         new("relu, crosscoder", With(Relu, L1(PenaltyWeight.DecoderNorm)) with { Sites = [20, 28] }, Adam),
         new("relu, tied", With(Relu, L1()) with { Tying = Tying.Tied, DecoderNorm = DecoderNorm.Unit }, Adam),
         new("relu, scaled tie", With(Relu, L1()) with { Tying = Tying.Scaled }, Adam),
@@ -73,8 +81,8 @@ public sealed partial record VerifyCase
         new("annealed k", With(new Selection.TopK(4, InitialK: 12, AnnealFraction: 1)), Adam) { Adjust = (ref s) => s.K = 14 - 3 * s.Step },
         new("multi top-k", With(new Selection.TopK(4)) with { Nested = new Nesting.Budgets([4, 16], [1, 0.125f], Report: 4) }, Adam),
         new("hierarchical top-k", With(new Selection.TopK(5)) with { Nested = new Nesting.Budgets([1, 2, 3, 4, 5], [0.2f, 0.2f, 0.2f, 0.2f, 0.2f]), Aux = new(8, 0.5f, 16) }, Adam),
-        new("matryoshka", With(new Selection.BatchTopK(6)) with { Nested = new Nesting.Prefixes([20, 60, 100]), Aux = new(8, 0.5f, 16) }, Adam),
-        new("matryoshka, random prefixes, mean", With(new Selection.TopK(6)) with { Nested = new Nesting.Prefixes([1, 1, 1], Random: true, Mean: true), DecoderNorm = DecoderNorm.Unit }, Sgd, LearningRate: 0.25f),
+        new("matryoshka", With(new Selection.BatchTopK(6)) with { Nested = Prefixes, Aux = new(8, 0.5f, 16) }, Adam),
+        new("matryoshka, random prefixes, mean", With(new Selection.TopK(6)) with { Nested = RandomPrefixes, DecoderNorm = DecoderNorm.Unit }, Sgd, LearningRate: 0.25f),
         new("top-k, L1", With(new Selection.TopK(6), L1(PenaltyWeight.DecoderNorm)), Adam),
         new("top-k, ghosts", With(new Selection.TopK(6)) with { Ghost = new(16, Window: 32) }, Adam) { Adjust = Muffle },
     ];

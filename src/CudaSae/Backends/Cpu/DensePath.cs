@@ -4,7 +4,8 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The dense path of thresholded selections, for as long as the code is not sparse: latents in chunks, the whole batch at once, [B, n] never stored. Forward: z, code, x̂.
-/// Then, when e is known, chunk by chunk: z again, ∂code, both gradients, and the optimizer's visit to these latents.</summary>
+/// Then, when e is known, chunk by chunk: z again, ∂code, both gradients, and the optimizer's visit to these latents. With prefixes a chunk is worked off in stretches that end where
+/// they do: x̂ as it stands there is that prefix's reconstruction.</summary>
 public sealed unsafe partial class CpuBackend
 {
     const int ChunkTarget = 512;    // latents of a chunk, in whole parts of the optimizer
@@ -12,7 +13,7 @@ public sealed unsafe partial class CpuBackend
     int chunkParts, chunkWidth;
     float* chunkZ, chunkG, chunkGate;       // [W, lanes] z, then the code; ∂code, then ∂⟨w, x⟩; the same of the gate
     float* chunkDecoder;                    // [lo, W]
-    float* turnedE, turnedGate;             // [panels][lo, 48] x̂, then E; relu(π)'s
+    float* turnedE, turnedGate;             // [panels][lo, 48] x̂, then E of one level; relu(π)'s
     float* chunkEnc, chunkDec;              // [W, ld], [W, lo] gradients
     EntryGradient* chunkGrad;               // [W] sums
     double* chunkGap;                       // [W] Σ (θ − z) over rows above θ, for the pre-activation loss
@@ -20,8 +21,10 @@ public sealed unsafe partial class CpuBackend
     byte* panelFired;                       // [panels, n] rows of a panel on which a latent fired
     RowSums* panelSums;                     // [panels]
     int chunkFirst, chunkCount, chunkPart;
+    int stretchSlot, stretchCount, stretchLevel;    // slots of the chunk that one reconstruction takes in
+    int closingLevel;
     bool stepDense;
-    Action<int, int>? turnChunk, forwardPanel, finishRows, gradientPanel, gradientRows, visitChunk, measureChunk;
+    Action<int, int>? turnStretch, forwardPanel, closeLevel, finishRows, turnErrors, turnGates, gradientPanel, gradientRows, visitChunk, measureChunk;
 
     public bool Dense { get; set; }
 
@@ -51,7 +54,7 @@ public sealed unsafe partial class CpuBackend
         panelSums = arena.Take<RowSums>("panel sums", panels);
     }
 
-    LatentSet Chunk => new(null, chunkFirst, chunkCount);
+    LatentSet Stretch => new(null, chunkFirst + stretchSlot, stretchCount);
 
     void SetChunk(int part)
     {
@@ -60,19 +63,34 @@ public sealed unsafe partial class CpuBackend
         chunkCount = Latents(Math.Min(part + chunkParts, LatentParts) - 1).Last - chunkFirst;
     }
 
+    /// <summary>The slots from this one on that lie in the same prefixes; false at the end of the chunk.</summary>
+    bool SetStretch(int slot)
+    {
+        if (slot >= chunkCount) return false;
+        (stretchSlot, stretchLevel) = (slot, LevelOf(chunkFirst + slot));
+        stretchCount = chunkCount - slot;
+        if (stretchLevel < levels - 1) stretchCount = Math.Min(stretchCount, (int)scalars.Prefix[stretchLevel] - chunkFirst - slot);
+        return true;
+    }
+
     void DenseForward()
     {
         new Span<float>(turnedE, panels * lo * Gemm.TileColumns).Clear();
         if (gated) new Span<float>(turnedGate, panels * lo * Gemm.TileColumns).Clear();
         new Span<int>(rowCount, B).Clear();
         for (var panel = 0; panel < panels; panel++) panelSums[panel] = default;
+        closingLevel = 0;
         for (var part = 0; part < LatentParts; part += chunkParts)
         {
             SetChunk(part);
-            if (chunkCount == 0) continue;
-            workers.Run(lo / 16, turnChunk ??= (columns, _) => TurnDecoder(Chunk, columns, chunkDecoder));
-            workers.Run(panels, forwardPanel ??= ForwardPanel);
+            for (var slot = 0; SetStretch(slot); slot += stretchCount)
+            {
+                CloseLevels(stretchLevel);
+                workers.Run(lo / 16, turnStretch ??= (columns, _) => TurnDecoder(Stretch, columns, chunkDecoder));
+                workers.Run(panels, forwardPanel ??= ForwardPanel);
+            }
         }
+        if (weighs) CloseLevels(levels);
         workers.Run(rowBlocks, finishRows ??= FinishRows);
         for (var panel = 0; panel < panels; panel++)
         {
@@ -82,7 +100,17 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>One panel of 48 rows against the chunk: the code, its penalties, and x̂.</summary>
+    /// <summary>x̂ as it stands is the reconstruction of all levels below <paramref name="end"/> that have none yet: equal prefixes share one.</summary>
+    void CloseLevels(int end)
+    {
+        for (; closingLevel < end; closingLevel++)
+            workers.Run(rowBlocks, closeLevel ??= (block, _) =>
+            {
+                for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++) TakeResidual(turnedE, WeightedRow(closingLevel, 0), b);
+            });
+    }
+
+    /// <summary>One panel of 48 rows against the stretch: the code, its penalties, and x̂.</summary>
     [SkipLocalsInit]
     void ForwardPanel(int panel, int worker)
     {
@@ -90,12 +118,13 @@ public sealed unsafe partial class CpuBackend
         var tile = Align(buffer);
         var start = panel * Gemm.TileColumns;
         ref var total = ref panelSums[panel];
-        for (var s = 0; s < chunkCount; s += Gemm.TileRows)
+        var set = Stretch;
+        for (var s = 0; s < set.Count; s += Gemm.TileRows)
         {
-            PreActTile(Chunk, s, panel, tile);
-            for (var r = 0; r < Math.Min(Gemm.TileRows, chunkCount - s); r++)
+            PreActTile(set, s, panel, tile);
+            for (var r = 0; r < Math.Min(Gemm.TileRows, set.Count - s); r++)
             {
-                ref var latent = ref latents[chunkFirst + s + r];
+                ref var latent = ref latents[set[s + r]];
                 float* code = chunkZ + (long)(s + r) * lanes + start, gate = gated ? chunkGate + (long)(s + r) * lanes + start : null;
                 var fired = 0;
                 for (var lane = 0; lane < Gemm.TileColumns; lane++)
@@ -112,23 +141,24 @@ public sealed unsafe partial class CpuBackend
                     total.Penalty += math.Penalty(penalized, latent.Omega, scalars.Power);
                     if (Spec.Penalty is SparsityPenalty.Lp) total.NextPenalty += math.Penalty(penalized, latent.Omega, scalars.NextPower);
                 }
-                panelFired[(long)panel * n + chunkFirst + s + r] = (byte)fired;
+                panelFired[(long)panel * n + set[s + r]] = (byte)fired;
                 total.Active += fired;
             }
         }
         var offset = (long)panel * lo * Gemm.TileColumns;
-        AddReconstruction(chunkDecoder, chunkCount, chunkZ + start, turnedE + offset);
-        if (gated) AddReconstruction(chunkDecoder, chunkCount, chunkGate + start, turnedGate + offset);
+        AddReconstruction(chunkDecoder, set.Count, chunkZ + start, turnedE + offset);
+        if (gated) AddReconstruction(chunkDecoder, set.Count, chunkGate + start, turnedGate + offset);
     }
 
-    /// <summary>e = x̂ − y of a part's rows, in both layouts, and their sums.</summary>
+    /// <summary>e = x̂ − y of a part's rows, and their sums.</summary>
     void FinishRows(int block, int worker)
     {
         ClearColumns(block);
         var total = default(RowSums);
         for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
         {
-            TakeResidual(turnedE, residual, b);
+            if (weighs) SumLevels(b, ref total);
+            else TakeResidual(turnedE, residual, b);
             if (gated) TakeResidual(turnedGate, gateResidual, b);
             total.MaxRow = Math.Max(total.MaxRow, rowCount[b]);
             FinishRow(block, b, ref total);
@@ -142,73 +172,6 @@ public sealed unsafe partial class CpuBackend
         StartRow(e, b);
         Subtract(e, b);
         var column = turned + (long)(b / Gemm.TileColumns) * lo * Gemm.TileColumns + b % Gemm.TileColumns;
-        for (var i = 0; i < lo; i++, column += Gemm.TileColumns) e[i] = *column += e[i];
-    }
-
-    /// <summary>Gradients of every chunk, and with <paramref name="update"/> the optimizer's step of its latents.</summary>
-    void DenseVisit(bool update)
-    {
-        for (var part = 0; part < LatentParts; part += chunkParts)
-        {
-            SetChunk(part);
-            if (chunkCount > 0)
-            {
-                workers.Run(panels, gradientPanel ??= GradientPanel);
-                workers.Run((chunkCount + Gemm.TileRows - 1) / Gemm.TileRows, gradientRows ??= GradientRows);
-            }
-            workers.Run(Math.Min(chunkParts, LatentParts - part), update ? visitChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: true)
-                : measureChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: false));
-        }
-    }
-
-    [SkipLocalsInit]
-    void GradientPanel(int panel, int worker)
-    {
-        var buffer = stackalloc float[TileFloats + 16];
-        var tile = Align(buffer);
-        var start = panel * Gemm.TileColumns;
-        var offset = (long)panel * lo * Gemm.TileColumns;
-        for (var s = 0; s < chunkCount; s += Gemm.TileRows)
-        {
-            var count = Math.Min(Gemm.TileRows, chunkCount - s);
-            PreActTile(Chunk, s, panel, tile);
-            StoreTile(tile, chunkZ + (long)s * lanes + start, count);
-            ResidualTile(Chunk, s, turnedE + offset, tile);
-            StoreTile(tile, chunkG + (long)s * lanes + start, count);
-            if (!gated) continue;
-            ResidualTile(Chunk, s, turnedGate + offset, tile);
-            StoreTile(tile, chunkGate + (long)s * lanes + start, count);
-        }
-    }
-
-    /// <summary>Eight latents over all rows: z and ∂code become the code and ∂⟨w, x⟩, and these the gradients of the rows.</summary>
-    void GradientRows(int group, int worker)
-    {
-        int first = group * Gemm.TileRows, count = Math.Min(Gemm.TileRows, chunkCount - first);
-        var scale = 2 * scalars.LossScale;
-        for (var s = first; s < first + count; s++)
-        {
-            ref var latent = ref latents[chunkFirst + s];
-            float* z = chunkZ + (long)s * lanes, g = chunkG + (long)s * lanes, gate = gated ? chunkGate + (long)s * lanes : null;
-            var sum = default(EntryGradient);
-            double gap = 0;
-            var above = 0;
-            for (var b = 0; b < B; b++)
-            {
-                var (a, v) = (z[b], math.Value(z[b], latent));
-                var gradient = math.Gradient(a, v, scale * g[b], gated ? scale * gate[b] : 0, latent, scalars, stepPenalty);
-                sum.Add(gradient);
-                (z[b], g[b]) = (v, gradient.Input);
-                if (gated) gate[b] = a > 0 ? a : 0;
-                if (a < latent.Theta) continue;
-                above++;
-                gap += latent.Theta - a;
-            }
-            for (var b = B; b < lanes; b++) z[b] = g[b] = 0;
-            (chunkGrad[s], chunkGap[s], chunkAbove[s]) = (sum, gap, above);
-        }
-        Product(chunkZ + (long)first * lanes, count, residual, lo, scale, chunkDec + (long)first * lo);
-        if (LiveGate) Product(chunkGate + (long)first * lanes, count, gateResidual, lo, scale, chunkDec + (long)first * lo, add: true);
-        Product(chunkG + (long)first * lanes, count, centered, ld, 1, chunkEnc + (long)first * ld);
+        for (var i = 0; i < lo; i++, column += Gemm.TileColumns) e[i] += *column;
     }
 }

@@ -20,18 +20,27 @@ public sealed unsafe partial class CpuBackend
             var e = WeightedRow(m, b);
             new ReadOnlySpan<float>(xhat, lo).CopyTo(new(e, lo));
             Subtract(e, b);
-            total.LevelError += levelWeight[m] * Rows.SquaredNorm(e, lo);
         }
-        new ReadOnlySpan<float>(WeightedRow(reportLevel, b), lo).CopyTo(new(xhat, lo));
+        SumLevels(b, ref total);
+        for (var m = levels - 1; m >= 0; m--)
+        {
+            var size = 0;
+            for (var j = 0; j < count; j++)
+                if (level is null || level[entries[j]] == m) own[size++] = entries[j];
+            Gradients(WeightedRow(m, b), own, size, valueGrad);
+        }
+    }
+
+    /// <summary>From the e_m of a row, which stand in <see cref="WeightedRow"/>: the errors, the e that is reported, and in their place E_m = Σ_{l ≥ m} w_l e_l.</summary>
+    void SumLevels(int b, ref RowSums total)
+    {
+        for (var m = 0; m < levels; m++) total.LevelError += levelWeight[m] * Rows.SquaredNorm(WeightedRow(m, b), lo);
+        new ReadOnlySpan<float>(WeightedRow(reportLevel, b), lo).CopyTo(new(residual + (long)b * lo, lo));
         for (var m = levels - 1; m >= 0; m--)
         {
             var e = WeightedRow(m, b);
             for (var i = 0; i < lo; i++) e[i] *= levelWeight[m];
             if (m < levels - 1) Rows.Add(e, 1, WeightedRow(m + 1, b), lo);
-            var size = 0;
-            for (var j = 0; j < count; j++)
-                if (level is null || level[entries[j]] == m) own[size++] = entries[j];
-            Gradients(e, own, size, valueGrad);
         }
     }
 

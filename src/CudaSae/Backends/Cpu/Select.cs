@@ -121,9 +121,16 @@ public sealed unsafe partial class CpuBackend
                     if (keys[other] > keys[j]) rank++;
                 while (rank >= budgets.Ks[m]) m++;
             }
-            else
-                while (m < Spec.Levels - 1 && index[b * k + j] >= scalars.Prefix[m]) m++;
+            else m = LevelOf(index[b * k + j]);
             level[b * k + j] = (byte)m;
         }
+    }
+
+    /// <summary>The first of the step's prefixes that holds a latent.</summary>
+    int LevelOf(int latent)
+    {
+        var m = 0;
+        while (m < levels - 1 && latent >= scalars.Prefix[m]) m++;
+        return m;
     }
 }

@@ -14,6 +14,7 @@ sealed unsafe class ColumnsPhase
     public ColumnsPhase(KernelContext context)
     {
         this.context = context;
+        if (context.Spec.Levels > 1) throw new SaeException("Matryoshka prefixes with ReLU, JumpReLU or Gated run on the CPU backend only: use --backend cpu");
         candidates = context.Arena.Take<ulong>("encode candidates", (long)context.Rows * context.Active);
         count = context.Arena.Take<int>("encode candidate counts", context.Rows);
         Overflows = context.Arena.Take<int>("encode overflows", 1);
