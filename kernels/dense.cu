@@ -36,25 +36,38 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
     p.row_penalty[2 * row + 1] += next;
 }
 
-// dense_residual     e = xhat + b_dec - y in f32 and bf16, and its sums by row                              grid B, block 256, shared 64 bytes
+// dense_residual
+//   in      xhat of each level without b_dec, y
+//   out     for each level l the sum of w_m e_m over m >= l, in bf16 and with several levels in f32; e = xhat + b_dec - y of the last level; sums by row
+//   launch  grid B, block 256, shared 64 bytes
 SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     auto scratch = &shared_memory<float>();
     const size_t row = blockIdx.x;
-    float error = 0, norm = 0, reconstruction = 0;
+    float error = 0, level_error = 0, norm = 0, reconstruction = 0;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        size_t at = row * p.pitch + c;
-        float y = p.y[at], e = p.xhat[at] + p.b_dec[c] - y;
+        const size_t at = row * p.pitch + c, level_size = size_t(p.rows) * p.pitch;
+        float y = p.y[at], e = 0, suffix = 0;
+#pragma unroll 1
+        for (int m = p.levels - 1; m >= 0; --m) {
+            float own = p.xhat[m * level_size + at] + p.b_dec[c] - y;
+            if (m == p.levels - 1) e = own;
+            level_error += p.level_weight[m] * own * own;
+            suffix += p.level_weight[m] * own;
+            if (p.weighted) p.weighted[m * level_size + at] = suffix;
+            p.residual_bf16[m * level_size + at] = float_to_bf16(suffix);
+        }
         p.residual[at] = e;
-        p.residual_bf16[at] = float_to_bf16(e);
         error += e * e;
         norm += y * y;
         reconstruction += (e + y) * (e + y);
     }
     error = block_sum(error, scratch);
+    level_error = block_sum(level_error, scratch);
     norm = block_sum(norm, scratch);
     reconstruction = block_sum(reconstruction, scratch);
     if (threadIdx.x != 0) return;
     p.row_error[row] = error;
+    if (p.row_level_error) p.row_level_error[row] = level_error;
     if (p.row_norm) p.row_norm[row] = norm;
     if (p.row_reconstruction) p.row_reconstruction[row] = reconstruction;
 }

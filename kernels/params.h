@@ -208,15 +208,18 @@ struct DenseCodeParams {
 };
 
 struct DenseResidualParams {
-    const float* xhat;              // [B, lo] without b_dec
+    const float* xhat;              // [levels, B, lo] without b_dec
     const float* b_dec;
     const float* y;                 // [B, lo]
-    float* residual;                // [B, lo]; may be xhat
-    bf16_bits* residual_bf16;
+    float* residual;                // [B, lo] e of the last level; may be xhat of a single one
+    bf16_bits* residual_bf16;       // [levels, B, lo] sums of w_m e_m from a level on
+    float* weighted;                // [levels, B, lo] the same in f32; may be xhat; null with a single level
     float* row_error;               // [B]
+    float* row_level_error;         // [B] sum of w_m |e_m|^2, or null
     float* row_norm;                // [B] |y|^2, or null
     float* row_reconstruction;      // [B] |xhat|^2, or null
-    int pitch;
+    int rows, pitch, levels;
+    float level_weight[16];
 };
 
 struct DenseGradientParams {
@@ -397,7 +400,7 @@ struct DecodeParams {
     const StepScalars* scalars;
     float* residual;                // [B, lo] e of the reported level
     bf16_bits* residual_bf16;       // [levels, B, lo] sums of w_m e_m from a level on
-    float* weighted;                // [B, lo] the first of these; null where it is e
+    float* weighted;                // [B, lo] the first of these in f32; null where it is e
     float* gate_residual;           // [B, lo]
     bf16_bits* gate_residual_bf16;
     float* value_grad;              // [B, k]

@@ -82,10 +82,11 @@ struct DenseCodeParams
 }
 
 [StructLayout(LayoutKind.Sequential)]
-struct DenseResidualParams
+unsafe struct DenseResidualParams
 {
-    public ulong Xhat, BDec, Y, Residual, ResidualBf16, RowError, RowNorm, RowReconstruction;
-    public int Pitch;
+    public ulong Xhat, BDec, Y, Residual, ResidualBf16, Weighted, RowError, RowLevelError, RowNorm, RowReconstruction;
+    public int Rows, Pitch, Levels;
+    public fixed float LevelWeight[16];
 }
 
 [StructLayout(LayoutKind.Sequential)]

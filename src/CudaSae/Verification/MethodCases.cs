@@ -57,7 +57,7 @@ public sealed partial record VerifyCase
         new("jumprelu, tanh and pre-activation loss", With(Jump(form: ThresholdForm.LogUnchained), TanhByNorm) with { PreAct = new(0.01f) }, Adam with { Clip = ClipKind.GlobalNorm }),
         new("jumprelu, pre-activation loss of the dead", With(Jump(), L0) with { PreAct = new(0.02f, DeadOnly: true, 16) }, Adam),
         new("relu, matryoshka, aux", With(Relu, L1()) with { Nested = Prefixes, Aux = new(8, 0.5f, 16) }, Adam, Steps: 2),
-        new("relu, random prefixes, mean", With(Relu, L1(PenaltyWeight.DecoderNorm)) with { Nested = RandomPrefixes, DecoderNorm = DecoderNorm.AtMostOne }, Sgd, LearningRate: 0.25f),
+        new("relu, random prefixes, mean", With(Relu, L1(PenaltyWeight.DecoderNorm)) with { Nested = RandomPrefixes, DecoderNorm = DecoderNorm.AtMostOne }, Adam),
         new("jumprelu, matryoshka", With(Jump(), L0) with { Nested = Prefixes }, Sgd, Steps: 1, LearningRate: 0.25f),
         new("jumprelu, random prefixes, gradient to z, target L0", With(Jump(SmoothingKernel.Triangular) with { InputGradient = true }, new SparsityPenalty.TargetL0(30) { Coefficient = 3, WarmupFraction = 0 }) with
             { Nested = RandomPrefixes with { Mean = false }, PreAct = new(0.01f) }, Adam with { Clip = ClipKind.GlobalNorm }),

@@ -14,7 +14,6 @@ sealed unsafe class ColumnsPhase
     public ColumnsPhase(KernelContext context)
     {
         this.context = context;
-        if (context.Spec.Levels > 1) throw new SaeException("Matryoshka prefixes with ReLU, JumpReLU or Gated run on the CPU backend only: use --backend cpu");
         candidates = context.Arena.Take<ulong>("encode candidates", (long)context.Rows * context.Active);
         count = context.Arena.Take<int>("encode candidate counts", context.Rows);
         Overflows = context.Arena.Take<int>("encode overflows", 1);
@@ -40,6 +39,7 @@ sealed unsafe class ColumnsPhase
             Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,
             Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Active = context.Active,
         });
+        context.SetLevels();
         int overflows;
         context.Device.CopyToHost(&overflows, Overflows.Pointer, sizeof(int), context.Stream);
         context.Device.Synchronize(context.Stream);

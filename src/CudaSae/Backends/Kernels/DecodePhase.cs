@@ -9,7 +9,7 @@ sealed unsafe class DecodePhase
     const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10;
 
     readonly KernelContext context;
-    readonly DeviceArray<float> rowLevelError, rowGateError, yParts;
+    readonly DeviceArray<float> yParts;
     readonly int slice, levels, report;
 
     public DecodePhase(KernelContext context)
@@ -22,8 +22,8 @@ sealed unsafe class DecodePhase
         RowNorm = arena.Take<float>("|y|^2 by row", rows);
         RowReconstruction = arena.Take<float>("|xhat|^2 by row", rows);
         RowActive = arena.Take<int>("active by row", rows);
-        rowLevelError = arena.Take<float>("error of all levels by row", rows);
-        rowGateError = arena.Take<float>("gate error by row", Gated ? rows : 0);
+        RowLevelError = arena.Take<float>("error of all levels by row", rows);
+        RowGateError = arena.Take<float>("gate error by row", Gated ? rows : 0);
         yParts = arena.Take<float>("column sums of y", RowBlocks * lo);
         ResidualParts = arena.Take<float>("column sums of e", RowBlocks * lo);
         WeightedParts = arena.Take<float>("column sums of weighted e", RowBlocks * lo);
@@ -42,7 +42,8 @@ sealed unsafe class DecodePhase
 
     public DeviceArray<float> RowNorm { get; }              // [B]
     public DeviceArray<float> RowReconstruction { get; }    // [B]
-    public DeviceArray<float> RowGateError => rowGateError;
+    public DeviceArray<float> RowLevelError { get; }        // [B] Σ w_m |e_m|²; the dense path leaves it alone without nested losses
+    public DeviceArray<float> RowGateError { get; }         // [B]
     public DeviceArray<int> RowActive { get; }              // [B]
 
     int SharedBytes(int width) => 64 + (levels + (Gated ? 1 : 0)) * width * 4 + context.Active * (Gated ? 24 : 16) + (levels + 1) * 4 + 16 + context.Active * width * 2;
@@ -57,12 +58,11 @@ sealed unsafe class DecodePhase
             Gate = Gated ? buffers.PreAct.Pointer : 0, RowCount = buffers.RowCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
             Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer,
             GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
-            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = rowLevelError.Pointer, RowGateError = rowGateError.Pointer,
+            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer, RowGateError = RowGateError.Pointer,
             RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
             Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice, Levels = levels, Report = report, Paired = context.Loss.Selection >= 2 ? 1 : 0,
         };
-        for (var m = 0; m < levels; m++)
-            parameters.LevelWeight[m] = context.Spec.Nested switch { Nesting.Budgets budgets => budgets.Weights[m], Nesting.Prefixes { Mean: true } => 1f / levels, _ => 1 };
+        for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
         context.Launch("decode", new(context.Rows, Block, SharedBytes(slice)), parameters);
         SumColumns();
     }
@@ -83,7 +83,7 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         given.Scalars = buffers.Scalars.Pointer;
         (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) = (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
-        (given.RowLevelError, given.RowGateError, given.YParts) = (dense ? 0 : rowLevelError.Pointer, rowGateError.Pointer, yParts.Pointer);
+        (given.RowLevelError, given.RowGateError, given.YParts) = (dense && levels == 1 ? 0 : RowLevelError.Pointer, RowGateError.Pointer, yParts.Pointer);
         (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
         (given.Rows, given.Pitch, given.Blocks, given.Latents) = (context.Rows, context.OutPitch, RowBlocks, context.Latents);
         (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);

@@ -1,8 +1,10 @@
 using CudaSae.Devices;
+using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The dense path of thresholded selections (kernels/dense.cu, product.cu): latents in chunks against the whole batch; forward, then gradients and update chunk by chunk.</summary>
+/// <summary>The dense path of thresholded selections (kernels/dense.cu, product.cu): latents in chunks against the whole batch; forward, then gradients and update chunk by chunk.
+/// With prefixes no chunk reaches over the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
 sealed unsafe class DensePhase
 {
     const int Block = 256, ChunkTarget = 2048;
@@ -12,12 +14,12 @@ sealed unsafe class DensePhase
     readonly EntriesPhase entries;
     readonly DeviceArray<float> z, grad, gate, enc, dec, aboveGap;
     readonly DeviceArray<int> above;
-    readonly int width;
+    readonly int width, levels;
 
     public DensePhase(KernelContext context, DecodePhase decode, EntriesPhase entries)
     {
         (this.context, this.decode, this.entries) = (context, decode, entries);
-        width = Math.Min(ChunkTarget, context.Latents);
+        (width, levels) = (Math.Min(ChunkTarget, context.Latents), context.Spec.Levels);
         var (arena, rows, gated) = (context.Arena, (long)context.Rows, context.Loss.Selection == 3);
         z = arena.Take<float>("chunk code", rows * width);
         grad = arena.Take<float>("chunk code gradient", rows * width);
@@ -32,17 +34,38 @@ sealed unsafe class DensePhase
     /// <summary>[B] entries of a row, those near a threshold included.</summary>
     public DeviceArray<int> RowNear { get; }
 
+    /// <summary>Widths of the step's prefixes.</summary>
+    public StepScalars.PrefixWidths Prefix { get; set; }
+
+    /// <summary>All latents in order, and the first level that holds each chunk.</summary>
+    IEnumerable<(int First, int Count, int Level)> Chunks()
+    {
+        var (prefix, level) = (Prefix, 0);
+        for (int first = 0, count; first < context.Latents; first += count)
+        {
+            while (level < levels - 1 && first >= prefix[level]) level++;
+            count = Math.Min(width, (level < levels - 1 ? (int)prefix[level] : context.Latents) - first);
+            yield return (first, count, level);
+        }
+    }
+
+    /// <summary>[B, lo] x̂ of a level, then E.</summary>
+    ulong Reconstruction(int level) => levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
+
+    ulong Bytes => (ulong)context.Rows * (ulong)context.OutPitch * sizeof(float);
+
     /// <param name="baseline">[B, lo] of a skip connection.</param>
     public void Forward(DeviceArray<float> baseline)
     {
         var (buffers, B, lo, stream) = (context.Buffers, context.Rows, context.OutPitch, context.Stream);
         foreach (var (pointer, count) in new[] { (RowNear.Pointer, B), (decode.RowActive.Pointer, B), (entries.RowPenalty.Pointer, 4 * B), (buffers.Firings.Pointer, context.Latents) })
             context.Device.Fill32(pointer, 0, count, stream);
-        Start(buffers.Residual, baseline);
-        if (gate.Length > 0) Start(buffers.GateResidual, baseline);
-        for (var first = 0; first < context.Latents; first += width)
+        Start(Reconstruction(0), baseline);
+        if (gate.Length > 0) Start(buffers.GateResidual.Pointer, baseline);
+        var level = 0;
+        foreach (var (first, count, own) in Chunks())
         {
-            var count = Math.Min(width, context.Latents - first);
+            while (level < own) CarryOn(level++);
             PreActs(first, count);
             context.Launch("dense_code", new(B, Block, 64), new DenseCodeParams
             {
@@ -50,20 +73,24 @@ sealed unsafe class DensePhase
                 Gate = gate.Pointer, RowActive = decode.RowActive.Pointer, RowNear = RowNear.Pointer, RowPenalty = entries.RowPenalty.Pointer,
                 Firings = buffers.Firings.Pointer + (ulong)first * 4, Rows = B, Width = count, Pitch = width,
             });
-            AddReconstruction(z, buffers.Residual, first, count);
-            if (gate.Length > 0) AddReconstruction(gate, buffers.GateResidual, first, count);
+            AddReconstruction(z, Reconstruction(level), first, count);
+            if (gate.Length > 0) AddReconstruction(gate, buffers.GateResidual.Pointer, first, count);
         }
-        Finish(buffers.Residual, buffers.ResidualBf16, buffers.RowError, decode.RowNorm, decode.RowReconstruction);
-        if (gate.Length > 0) Finish(buffers.GateResidual, buffers.GateResidualBf16, decode.RowGateError, default, default);
+        while (level < levels - 1) CarryOn(level++);
+        Finish();
+        if (gate.Length > 0) FinishGate();
         decode.SumColumns();
         entries.SetStepPenalty(decode.RowActive);
     }
 
-    void Start(DeviceArray<float> xhat, DeviceArray<float> baseline)
+    void Start(ulong xhat, DeviceArray<float> baseline)
     {
-        if (baseline.Length > 0) context.Device.CopyOnDevice(xhat.Pointer, baseline.Pointer, baseline.Bytes, context.Stream);
-        else context.Device.Fill32(xhat.Pointer, 0, xhat.Length, context.Stream);
+        if (baseline.Length > 0) context.Device.CopyOnDevice(xhat, baseline.Pointer, baseline.Bytes, context.Stream);
+        else context.Device.Fill32(xhat, 0, (long)Bytes / sizeof(float), context.Stream);
     }
+
+    /// <summary>The next level begins with what this one has.</summary>
+    void CarryOn(int level) => context.Device.CopyOnDevice(Reconstruction(level + 1), Reconstruction(level), (long)Bytes, context.Stream);
 
     ulong LatentsFrom(int first) => context.Buffers.Latents.Pointer + (ulong)first * (ulong)sizeof(LatentScalars);
 
@@ -79,51 +106,73 @@ sealed unsafe class DensePhase
 
     ulong Decoder(int first) => context.Buffers.WDecHi.Pointer + (ulong)first * (ulong)context.OutPitch * 2;
 
-    void AddReconstruction(DeviceArray<float> code, DeviceArray<float> to, int first, int count) => context.Product(context.Rows, context.OutPitch, count, new()
+    void AddReconstruction(DeviceArray<float> code, ulong to, int first, int count) => context.Product(context.Rows, context.OutPitch, count, new()
     {
-        A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.OutPitch, BN = 1, BBf16 = 1, Add = to.Pointer, C = to.Pointer, CPitch = context.OutPitch,
+        A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.OutPitch, BN = 1, BBf16 = 1, Add = to, C = to, CPitch = context.OutPitch,
     });
 
-    void Finish(DeviceArray<float> residual, DeviceArray<ushort> half, DeviceArray<float> error, DeviceArray<float> norm, DeviceArray<float> reconstruction) =>
-        context.Launch("dense_residual", new(context.Rows, Block, 64), new DenseResidualParams
+    void Finish()
+    {
+        var buffers = context.Buffers;
+        var parameters = new DenseResidualParams
         {
-            Xhat = residual.Pointer, BDec = context.Buffers.BDec.Pointer, Y = context.Buffers.Y.Pointer, Residual = residual.Pointer, ResidualBf16 = half.Pointer,
-            RowError = error.Pointer, RowNorm = norm.Pointer, RowReconstruction = reconstruction.Pointer, Pitch = context.OutPitch,
-        });
+            Xhat = Reconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer, RowError = buffers.RowError.Pointer,
+            RowLevelError = decode.RowLevelError.Pointer, RowNorm = decode.RowNorm.Pointer, RowReconstruction = decode.RowReconstruction.Pointer, Levels = levels,
+        };
+        for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
+        TakeResidual(parameters);
+    }
+
+    void FinishGate()
+    {
+        var buffers = context.Buffers;
+        var parameters = new DenseResidualParams
+        {
+            Xhat = buffers.GateResidual.Pointer, Residual = buffers.GateResidual.Pointer, ResidualBf16 = buffers.GateResidualBf16.Pointer, RowError = decode.RowGateError.Pointer, Levels = 1,
+        };
+        parameters.LevelWeight[0] = 1;
+        TakeResidual(parameters);
+    }
+
+    void TakeResidual(DenseResidualParams parameters)
+    {
+        (parameters.BDec, parameters.Y) = (context.Buffers.BDec.Pointer, context.Buffers.Y.Pointer);
+        (parameters.Rows, parameters.Pitch) = (context.Rows, context.OutPitch);
+        context.Launch("dense_residual", new(context.Rows, Block, 64), parameters);
+    }
 
     /// <summary>Gradients of each chunk in turn, handed to <paramref name="update"/> as (first, count, enc, dec).</summary>
     public void Visit(Action<int, int, DeviceArray<float>, DeviceArray<float>> update)
     {
         var buffers = context.Buffers;
-        for (var first = 0; first < context.Latents; first += width)
+        foreach (var (first, count, level) in Chunks())
         {
-            var count = Math.Min(width, context.Latents - first);
             PreActs(first, count);
-            Dots(buffers.Residual, grad, first, count);
-            if (gate.Length > 0) Dots(buffers.GateResidual, gate, first, count);
+            Dots(Reconstruction(level), grad, first, count);
+            if (gate.Length > 0) Dots(buffers.GateResidual.Pointer, gate, first, count);
             context.Launch("dense_gradient", new(context.Blocks(count, Block), Block), new DenseGradientParams
             {
                 Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
                 Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer + (ulong)first * (ulong)sizeof(EntryGradient),
                 Above = above.Pointer, AboveGap = aboveGap.Pointer, Rows = context.Rows, Width = count, Pitch = width,
             });
-            RowGradient(z, buffers.ResidualBf16, dec, count, context.OutPitch);
-            if (context.Loss.LiveGate == 1) RowGradient(gate, buffers.GateResidualBf16, dec, count, context.OutPitch, add: true);
-            RowGradient(grad, buffers.XCentered, enc, count, context.Pitch);
+            RowGradient(z, buffers.ResidualBf16.Pointer + (ulong)level * (Bytes / 2), dec, count, context.OutPitch);
+            if (context.Loss.LiveGate == 1) RowGradient(gate, buffers.GateResidualBf16.Pointer, dec, count, context.OutPitch, add: true);
+            RowGradient(grad, buffers.XCentered.Pointer, enc, count, context.Pitch);
             entries.SumChunk(first, count, above, aboveGap);
             update(first, count, enc, dec);
         }
     }
 
     /// <summary>to [B, W] = E WDecᵀ.</summary>
-    void Dots(DeviceArray<float> residual, DeviceArray<float> to, int first, int count) => context.Product(context.Rows, count, context.OutPitch, new()
+    void Dots(ulong residual, DeviceArray<float> to, int first, int count) => context.Product(context.Rows, count, context.OutPitch, new()
     {
-        A = residual.Pointer, AM = context.OutPitch, AK = 1, B = Decoder(first), BK = 1, BN = context.OutPitch, BBf16 = 1, C = to.Pointer, CPitch = width,
+        A = residual, AM = context.OutPitch, AK = 1, B = Decoder(first), BK = 1, BN = context.OutPitch, BBf16 = 1, C = to.Pointer, CPitch = width,
     });
 
     /// <summary>to [W, pitch] = codeᵀ rows.</summary>
-    void RowGradient(DeviceArray<float> code, DeviceArray<ushort> rows, DeviceArray<float> to, int count, int pitch, bool add = false) => context.Product(count, pitch, context.Rows, new()
+    void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int pitch, bool add = false) => context.Product(count, pitch, context.Rows, new()
     {
-        A = code.Pointer, AM = 1, AK = width, B = rows.Pointer, BK = pitch, BN = 1, BBf16 = 1, Add = add ? to.Pointer : 0, C = to.Pointer, CPitch = pitch,
+        A = code.Pointer, AM = 1, AK = width, B = rows, BK = pitch, BN = 1, BBf16 = 1, Add = add ? to.Pointer : 0, C = to.Pointer, CPitch = pitch,
     });
 }

@@ -135,6 +135,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         device.Wait(stream, copied[slot]);
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
         device.Record(scalarsRead[at], stream);
+        if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
         phases.Prepare.Run(slot);
         device.Record(taken[slot], stream);
     }

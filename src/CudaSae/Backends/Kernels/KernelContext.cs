@@ -69,6 +69,9 @@ sealed class KernelContext
         return sites.Length;
     }
 
+    /// <summary>w_m of nested losses.</summary>
+    public float LevelWeight(int m) => Spec.Nested switch { Nesting.Budgets budgets => budgets.Weights[m], Nesting.Prefixes { Mean: true } => 1f / Spec.Levels, _ => 1 };
+
     /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is work.</summary>
     public int Blocks(long items, int perBlock) => (int)Math.Clamp((items + perBlock - 1) / perBlock, 1, 2048);
 

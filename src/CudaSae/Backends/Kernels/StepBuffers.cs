@@ -41,7 +41,7 @@ sealed class StepBuffers
         GateGrad = arena.Take<float>("code gate gradient", gated ? B * k : 0);
         Residual = arena.Take<float>("residual e, f32", B * lo);
         ResidualBf16 = arena.Take<ushort>("residuals, bf16", spec.Levels * B * lo);
-        Weighted = arena.Take<float>("weighted residual, f32", spec.Nested is null ? 0 : B * lo);
+        Weighted = arena.Take<float>("weighted residuals, f32", spec.Nested is null ? 0 : (spec.IsThresholded ? spec.Levels : 1) * B * lo);
         GateResidual = arena.Take<float>("gate residual, f32", gated ? B * lo : 0);
         GateResidualBf16 = arena.Take<ushort>("gate residual, bf16", gated ? B * lo : 0);
         RowError = arena.Take<float>("|e|^2 by row", B);
@@ -94,7 +94,7 @@ sealed class StepBuffers
     public DeviceArray<float> GateGrad { get; }             // [B, k]
     public DeviceArray<float> Residual { get; }             // [B, lo] e = x̂ − y
     public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] what the backward gathers
-    public DeviceArray<float> Weighted { get; }             // [B, lo] what b_dec learns from; empty where it is e
+    public DeviceArray<float> Weighted { get; }             // [B, lo] what b_dec learns from; where the selection may be dense [levels, B, lo]; empty where it is e
     public DeviceArray<float> GateResidual { get; }         // [B, lo]
     public DeviceArray<ushort> GateResidualBf16 { get; }
     public DeviceArray<float> RowError { get; }             // [B]

@@ -1,0 +1,28 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>The first nested reconstruction that holds each entry of the code (kernels/levels.cu).</summary>
+static class LevelsPhase
+{
+    const int Block = 128, SharedBytes = SaeSpec.MaxActive * sizeof(float);
+
+    /// <summary>Writes Level, where losses are nested.</summary>
+    public static unsafe void SetLevels(this KernelContext context)
+    {
+        if (context.Spec.Levels == 1) return;
+        var buffers = context.Buffers;
+        var parameters = new LevelsParams
+        {
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer, Level = buffers.Level.Pointer,
+            Active = context.Active, Levels = context.Spec.Levels,
+        };
+        if (context.Spec.Nested is Nesting.Budgets budgets)
+        {
+            parameters.ByRank = 1;
+            for (var m = 0; m < budgets.Ks.Length; m++) parameters.Budgets[m] = budgets.Ks[m];
+        }
+        context.Launch("levels", new(context.Rows, Block, SharedBytes), parameters);
+    }
+}
