@@ -17,6 +17,9 @@ public class BugClassTests
 {
     public static TheoryData<string> TargetNames => [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];
 
+    /// <summary>For problems of thousands of latents.</summary>
+    public static TheoryData<string> OneOfEach => [.. Targets.Names.Where(t => t is "cpu" or "emulator, schedule 7" or "cuda")];
+
     static readonly TrainConfig Sgd = new() { Optimizer = OptimizerKind.Sgd };
 
     sealed class Run(string target, SaeSpec spec, TrainConfig config, int rows = 16) : IDisposable
@@ -373,7 +376,9 @@ public class BugClassTests
     [Theory, MemberData(nameof(TargetNames))]
     public void PathsAgree(string target)
     {
-        foreach (var spec in new[] { Jump(ThresholdForm.Log), TopK() with { Selection = new Selection.Relu(60), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } } })
+        var relu = TopK() with { Selection = new Selection.Relu(60), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } };
+        var nested = new Nesting.Prefixes([1, 1, 1], Random: true);
+        foreach (var spec in new[] { Jump(ThresholdForm.Log), relu, Jump(ThresholdForm.Log) with { Nested = nested }, relu with { Nested = new Nesting.Prefixes([20, 33]), Selection = new Selection.Gated(Room: 60) } })
         {
             using Run sparse = new(target, spec, new()), mixed = new(target, spec, new());
             for (var t = 1; t <= 4; t++)
@@ -381,8 +386,47 @@ public class BugClassTests
                 var (a, b) = (sparse.Step(rate: 0.01f), mixed.Step(rate: 0.01f, dense: t is 1 or 3));
                 Assert.Equal((0, t is 1 or 3 ? 1 : 0), (a.Dense, b.Dense));
                 Assert.Equal(a.SquaredError, b.SquaredError, 1e-3 * a.SquaredError);
+                Assert.Equal(a.LevelError, b.LevelError, 1e-3 * a.LevelError);
                 Assert.Equal(a.GradientNorm, b.GradientNorm, 1e-2 * a.GradientNorm);
             }
+        }
+    }
+
+    /// <summary>The dense path goes by chunks, but a latent learns from the prefixes that hold it: those that end within a chunk, at a chunk's end, twice at one width, and with the last latent.</summary>
+    [Theory, MemberData(nameof(OneOfEach))]
+    public void ChunksOfTheDensePathEndWherePrefixesDo(string target)
+    {
+        const int Latents = 2200;
+        var spec = Jump(ThresholdForm.Log) with { Latents = Latents, Selection = new Selection.JumpRelu(Bandwidth: 0.5f, Room: 300), Nested = new Nesting.Prefixes([1, 1, 1, 1, 1], Random: true) };
+        using Run sparse = new(target, spec, Sgd), dense = new(target, spec, Sgd);
+        StepSums Step(Run run, bool dense) => run.Step(before: p => Array.Fill(p.BEnc, -8), dense: dense, change: s =>
+        {
+            (s.Prefix[0], s.Prefix[1], s.Prefix[2], s.Prefix[3], s.Prefix[4]) = (7, 700, 700, 2048, Latents);
+            return s;
+        });
+        var (a, b) = (Step(sparse, dense: false), Step(dense, dense: true));
+        Assert.Equal((0, 1), (a.Dense, b.Dense));
+        Assert.Equal(a.LevelError, b.LevelError, 1e-3 * a.LevelError);
+        using SaeParameters one = sparse.Read(), other = dense.Read();
+        using var start = new SmallProblem(spec, 16, Sgd).Parameters;
+        Assert.InRange(MovedAlike(p => p.WDec), 300, Latents);
+        Assert.InRange(MovedAlike(p => p.WEnc), 300, Latents);
+
+        int MovedAlike(Func<SaeParameters, Matrix> matrix)
+        {
+            var moved = 0;
+            for (var f = 0; f < Latents; f++)
+            {
+                double difference = 0, movement = 0;
+                for (var i = 0; i < 24; i++)
+                {
+                    difference += Math.Pow(matrix(one)[f][i] - matrix(other)[f][i], 2);
+                    movement += Math.Pow(matrix(one)[f][i] - matrix(start)[f][i], 2);
+                }
+                Assert.True(Math.Sqrt(difference) <= 0.01 * Math.Sqrt(movement) + 1e-4, $"latent {f} moved by {Math.Sqrt(movement)}, and on the dense path {Math.Sqrt(difference)} away from there");
+                if (movement > 0) moved++;
+            }
+            return moved;
         }
     }
 

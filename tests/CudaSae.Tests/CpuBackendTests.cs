@@ -102,6 +102,7 @@ public class CpuAllocationTests
     [Theory]
     [InlineData("aux, chosen of the dead")]
     [InlineData("gated, live decoder, L1 by norm, dense")]
+    [InlineData("gated, matryoshka, live decoder, dense")]
     [InlineData("jumprelu, tanh and pre-activation loss")]
     [InlineData("matryoshka")]
     [InlineData("relu, ghosts")]
