@@ -28,4 +28,7 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
     internal const int Room = 512;
 
     internal static int RoomFor(int latents) => Math.Min(Room, latents);
+
+    /// <summary>Matryoshka's widths: halves of halves, from a thirty-second of the latents on.</summary>
+    internal static int[] PrefixesOf(int latents) => [.. new[] { 32, 16, 8, 4, 2 }.Select(part => latents / part).Where(w => w > 0 && w < latents).Distinct()];
 }

@@ -12,6 +12,8 @@ static class ThresholdPresets
 
     static Selection.JumpRelu Jump(int n, float bandwidth, SmoothingKernel kernel = SmoothingKernel.Rectangle) => new(kernel, bandwidth, InitialThreshold: 0.4f, Room: Preset.RoomFor(n));
 
+    static SparsityPenalty.TargetL0 Target(int k) => new(k) { Coefficient = 1000, WarmupFraction = 0.2f };
+
     static TrainConfig Gated(TrainConfig c) => c with
     {
         LossNormalization = LossNormalization.Sum, LearningRate = 3e-3f, EncoderInitNorm = 0.3f, DecayFraction = 0.6f,
@@ -37,8 +39,10 @@ static class ThresholdPresets
         new("jumprelu", "Rajamanoharan et al. 2024, arXiv 2407.14435", "f = z 1[z > θ]; ‖x − x̂‖² + λ Σ 1[z > θ]; ∂θ by a rectangle kernel; θ = e^t; unit decoder",
             "ε 0.001 and θ₀ 0.001 for inputs of mean square 1, lr 7e-5, batch 4096, β 0, 0.999, λ warm-up 10k steps",
             (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.L0 { Coefficient = 2.6f, WarmupFraction = 0.2f }), DeepMind),
-        new("jumprelu-target", "Gemma Scope 2 and dictionary_learning", "jumprelu with λ (L0 / target − 1)²", "",
-            (d, n, k) => Make(d, n, Jump(n, 0.5f), new SparsityPenalty.TargetL0(k) { Coefficient = 1000, WarmupFraction = 0.2f }), DeepMind),
+        new("jumprelu-target", "dictionary_learning, and Gemma Scope 2 without its prefixes", "jumprelu with λ (L0 / target − 1)²", "",
+            (d, n, k) => Make(d, n, Jump(n, 0.5f), Target(k)), DeepMind),
+        new("gemma-scope-2", "Gemma Scope 2 (2025)", "jumprelu; mean over prefixes m of ‖x − b − f[:m] WDec[:m]‖² + λ (L0 / target − 1)²", "",
+            (d, n, k) => Make(d, n, Jump(n, 0.5f), Target(k)) with { Nested = new Nesting.Prefixes(Preset.PrefixesOf(n), Mean: true) }, DeepMind),
         new("jan-2025", "Anthropic, Circuits Updates, January 2025, with its erratum", "f = z 1[z > e^t]; ‖x − x̂‖² + λ Σ tanh(4 f ‖d‖) + λ_P Σ relu(e^t − z) ‖d‖; WDec ~ U(±1/√d), WEnc = d/n WDecᵀ, b_enc from the data",
             "bandwidth 2, λ 10 to 20 rising over the whole run, λ_P 3e-6, lr 2e-4, batch 32768, each latent firing on 10,000/n of the inputs at the start",
             (d, n, k) => Make(d, n, new Selection.JumpRelu(SmoothingKernel.Rectangle, 2, 0.1f, ThresholdForm.LogUnchained, Room: Preset.RoomFor(n)),

@@ -12,8 +12,6 @@ static class TopKPresets
     /// <summary>The running threshold follows within a hundred steps, as in SAELens; 0.999 would still remember the start of a short run.</summary>
     static Selection.BatchTopK Batch(int k) => new(k, ThresholdDecay: 0.99f);
 
-    static int[] Widths(int n) => [.. new[] { 32, 16, 8, 4, 2 }.Select(part => n / part).Where(w => w > 0 && w < n).Distinct()];
-
     public static IReadOnlyList<Preset> All { get; } =
     [
         new("topk", "Gao et al. 2024, arXiv 2406.04093", "f = the k largest of relu(W(x − b_dec) + b); ‖x − x̂‖²/Var + α ‖e − ê‖²/Var(e) over dead latents; unit decoder",
@@ -26,7 +24,7 @@ static class TopKPresets
             (d, n, k) => Make(d, n, new Selection.TopK(k)) with { Nested = new Nesting.Budgets([.. Enumerable.Range(1, k)], [.. Enumerable.Repeat(1f / k, k)]) }, Same),
         new("batch-topk", "Bussmann et al. 2024, arXiv 2412.06410", "the B·k largest of the batch; at inference z > running threshold", "decay 0.999 of the running threshold", (d, n, k) => Make(d, n, Batch(k)), Same),
         new("matryoshka", "Bussmann et al. 2025, arXiv 2503.17547", "Σ over prefixes m of ‖x − b − f[:m] WDec[:m]‖²; BatchTopK", "",
-            (d, n, k) => Make(d, n, Batch(k)) with { Nested = new Nesting.Prefixes(Widths(n), Mean: true) }, Same),
+            (d, n, k) => Make(d, n, Batch(k)) with { Nested = new Nesting.Prefixes(Preset.PrefixesOf(n), Mean: true) }, Same),
         new("matryoshka-random", "Bussmann et al. 2025, arXiv 2503.17547", "matryoshka with prefixes drawn anew each step", "ten prefixes, truncated Pareto",
             (d, n, k) => Make(d, n, Batch(k)) with { Nested = new Nesting.Prefixes([1, 1, 1, 1, 1], Random: true, Mean: true) }, Same),
         new("group-max", "sparsify: groupmax", "the largest of each of k groups of latents", "", (d, n, k) => Make(d, n, new Selection.GroupMax(k)), Same),
