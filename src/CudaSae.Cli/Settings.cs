@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -60,21 +62,13 @@ sealed class Settings
     public SaeSpec Spec(ParseResult parsed, params int[] widths)
     {
         var n = parsed.GetValue(latents);
-        var kept = parsed.GetValue(k);
-        if (kept < 1 || kept > Math.Min(n, SaeSpec.MaxActive)) throw new SaeException($"K = {kept} is out of range: it must be 1 to {(n < SaeSpec.MaxActive ? $"Latents = {n}" : $"{SaeSpec.MaxActive}")}");
-        var spec = ForData(Preset(parsed).Spec(widths[0], n, kept), widths);
+        var spec = ForData(Preset(parsed).SpecFor(widths[0], n, parsed.GetValue(k)), widths);
         if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
         if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
         if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
-            spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(parsed.GetValue(auxK), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
+            spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
         var dead = parsed.GetValue(deadAfter) is > 0 and var rows ? rows : Math.Clamp(parsed.GetValue(vectors) / 60, 1, 10_000_000);
-        spec = spec with
-        {
-            Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = dead, K = Given(parsed, auxK) ? aux.K : Math.Min(aux.K, n) } : null,
-            Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = dead } : null,
-            PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = dead } : null,
-        };
-        return FieldEdits.Apply(spec, "spec", parsed.GetValue(set) ?? []).Validate();
+        return FieldEdits.Apply(Training.Preset.WithDeadAfter(spec, dead), Edits(parsed, "spec")).Validate();
     }
 
     /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
@@ -118,9 +112,27 @@ sealed class Settings
             CheckpointEvery = Or(checkpointEvery, c.CheckpointEvery),
             NonFinite = Or(nonFinite, c.NonFinite),
         };
-        return FieldEdits.Apply(c, "config", parsed.GetValue(set) ?? []).Validate();
+        return FieldEdits.Apply(c, Edits(parsed, "config")).Validate();
 
         T Or<T>(Option<T> option, T otherwise) => Given(parsed, option) ? parsed.GetValue(option)! : otherwise;
+    }
+
+    /// <summary>What --set says about one of the two records.</summary>
+    IEnumerable<KeyValuePair<string, JsonNode?>> Edits(ParseResult parsed, string record)
+    {
+        var edits = parsed.GetValue(set) ?? [];
+        foreach (var edit in edits)
+            if (!edit.StartsWith("spec.", StringComparison.Ordinal) && !edit.StartsWith("config.", StringComparison.Ordinal) || !edit.Contains('='))
+                throw new SaeException($"--set {edit}: it must read spec.FIELD=JSON or config.FIELD=JSON, such as spec.selection.bandwidth=0.5");
+        return edits.Where(edit => edit.StartsWith(record + ".", StringComparison.Ordinal))
+            .Select(edit => KeyValuePair.Create(edit[(record.Length + 1)..edit.IndexOf('=')], Value(edit[(edit.IndexOf('=') + 1)..])));
+    }
+
+    /// <summary>JSON, or a bare word as a string.</summary>
+    static JsonNode? Value(string text)
+    {
+        try { return JsonNode.Parse(text); }
+        catch (JsonException) { return JsonValue.Create(text); }
     }
 
     static bool Given(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };

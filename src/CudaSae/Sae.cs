@@ -191,7 +191,7 @@ public sealed class Sae : IDisposable
         {
             var at = b * InputWidth < x.Length ? b : 0;
             var row = x.Slice(at * InputWidth, InputWidth);
-            if (at == b && !Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"row {first + b} holds NaN or infinity; leave it out");
+            if (at == b && !Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
             row.CopyTo(slot[(b * pitch)..]);
             slot.Slice(b * pitch + InputWidth, pitch - InputWidth).Clear();
             undo[b] = RowNormalization.Apply(Model.Normalization, slot.Slice(b * pitch, InputWidth));

@@ -14,6 +14,7 @@ namespace CudaSae;
 [JsonSerializable(typeof(StepMetrics))]
 [JsonSerializable(typeof(SaeSpec))]
 [JsonSerializable(typeof(TrainConfig))]
+[JsonSerializable(typeof(TrainerSettings))]
 [JsonSerializable(typeof(System.Text.Json.Nodes.JsonObject))]
 sealed partial class SaeJson : JsonSerializerContext
 {

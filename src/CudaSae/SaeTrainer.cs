@@ -116,11 +116,11 @@ public sealed class SaeTrainer : IDisposable
         {
             var row = rows.Slice(b * RowBytes, RowBytes);
             if (Finite.All(row, type)) last = b;
-            else if (Config.NonFinite == NonFiniteRows.Stop) throw new SaeException($"row {b} of the batch holds NaN or infinity; mend it, or set NonFinite to Skip");
+            else if (Config.NonFinite == NonFiniteRows.Stop) throw new SaeException($"row {b} of the batch holds NaN or infinity; mend it, or set NonFinite to Skip", kind: SaeErrorKind.Numbers);
             else ReplacedRows++;
             if (last >= 0) rows.Slice(last * RowBytes, RowBytes).CopyTo(into[(b * RowBytes)..]);
         }
-        if (last < 0) throw new SaeException("no row of the batch is finite");
+        if (last < 0) throw new SaeException("no row of the batch is finite", kind: SaeErrorKind.Numbers);
         var first = 0;
         while (!Finite.All(rows.Slice(first * RowBytes, RowBytes), type)) first++;
         for (var b = 0; b < first; b++) rows.Slice(first * RowBytes, RowBytes).CopyTo(into[(b * RowBytes)..]);
@@ -136,7 +136,7 @@ public sealed class SaeTrainer : IDisposable
         var sums = backend.ReadSums();
         if (current.Step == 0) throw new SaeException("no step was done yet");
         var metrics = StepMetrics.From(sums, current.Scalars(sums.Step), Spec, Config, 0, null, null);
-        return double.IsFinite(metrics.Loss) ? metrics : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower the learning rate or clip gradients, then restore a checkpoint");
+        return double.IsFinite(metrics.Loss) ? metrics : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower the learning rate or clip gradients, then restore a checkpoint", kind: SaeErrorKind.Numbers);
     }
 
     StepDriver Started() => driver ?? throw new SaeException("training has not started: call Start with a sample of the rows, or do a step");

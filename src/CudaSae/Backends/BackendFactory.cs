@@ -72,7 +72,7 @@ public static class BackendFactory
 
     /// <exception cref="SaeException">The emulator is not built.</exception>
     public static string RequireEmulator() =>
-        Emulator.FindLibrary() ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++");
+        Emulator.FindLibrary() ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++", kind: SaeErrorKind.Device);
 
     /// <exception cref="SaeException">This build is without it; says how to make one that has it.</exception>
     public static Launcher RequireManagedCuda() =>

@@ -31,7 +31,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     /// <summary>The GPU of that number.</summary>
     /// <exception cref="SaeException">There is no driver or no such device.</exception>
-    public static CudaDevice Open(int ordinal) => new(CudaDriver.TryNvidia(out var why) ?? throw new SaeException($"{why}; use --backend cpu"), ordinal);
+    public static CudaDevice Open(int ordinal) => new(CudaDriver.TryNvidia(out var why) ?? throw new SaeException($"{why}; use --backend cpu", kind: SaeErrorKind.Device), ordinal);
 
     /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
     public static CudaDevice OpenEmulator(string libraryPath) => new(CudaDriver.Open(libraryPath), 0);
@@ -66,7 +66,16 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return value;
     }
 
-    // The context is current per thread; the feeder's thread calls too.
+    // The context is current per thread; the feeder's thread calls too, and an embedding program's threads as they like.
+    CudaDriver Entered
+    {
+        get
+        {
+            Enter();
+            return driver;
+        }
+    }
+
     void Enter() => driver.Check(driver.setContext(context));
 
     public long FreeBytes()
@@ -85,7 +94,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return pointer;
     }
 
-    public void Free(ulong pointer) => driver.Check(driver.free(pointer));
+    public void Free(ulong pointer) => driver.Check(Entered.free(pointer));
 
     public void* AllocatePinned(long bytes)
     {
@@ -95,7 +104,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return pointer;
     }
 
-    public void FreePinned(void* pointer) => driver.Check(driver.freeHost(pointer));
+    public void FreePinned(void* pointer) => driver.Check(Entered.freeHost(pointer));
 
     public nint CreateStream()
     {
@@ -105,7 +114,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return stream;
     }
 
-    public void DestroyStream(nint stream) => driver.Check(driver.destroyStream(stream));
+    public void DestroyStream(nint stream) => driver.Check(Entered.destroyStream(stream));
 
     public void Synchronize(nint stream)
     {
@@ -121,8 +130,8 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return handle;
     }
 
-    public void DestroyEvent(nint handle) => driver.Check(driver.destroyEvent(handle));
-    public void Record(nint handle, nint stream) => driver.Check(driver.recordEvent(handle, stream));
+    public void DestroyEvent(nint handle) => driver.Check(Entered.destroyEvent(handle));
+    public void Record(nint handle, nint stream) => driver.Check(Entered.recordEvent(handle, stream));
     public void Wait(nint stream, nint handle) => driver.Check(driver.waitEvent(stream, handle, 0));
 
     public void WaitOnHost(nint handle)
@@ -138,10 +147,10 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return ms;
     }
 
-    public void CopyToDevice(ulong to, void* from, long bytes, nint stream) => driver.Check(driver.copyToDevice(to, from, (nuint)bytes, stream));
-    public void CopyToHost(void* to, ulong from, long bytes, nint stream) => driver.Check(driver.copyToHost(to, from, (nuint)bytes, stream));
-    public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream) => driver.Check(driver.copyOnDevice(to, from, (nuint)bytes, stream));
-    public void Fill32(ulong to, uint value, long count, nint stream) => driver.Check(driver.fill32(to, value, (nuint)count, stream));
+    public void CopyToDevice(ulong to, void* from, long bytes, nint stream) => driver.Check(Entered.copyToDevice(to, from, (nuint)bytes, stream));
+    public void CopyToHost(void* to, ulong from, long bytes, nint stream) => driver.Check(Entered.copyToHost(to, from, (nuint)bytes, stream));
+    public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream) => driver.Check(Entered.copyOnDevice(to, from, (nuint)bytes, stream));
+    public void Fill32(ulong to, uint value, long count, nint stream) => driver.Check(Entered.fill32(to, value, (nuint)count, stream));
 
     public KernelFunction GetKernel(string name, int sharedBytes)
     {
@@ -188,7 +197,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     }
 
     public void LaunchGraph(nint graph, nint stream) => driver.Check(driver.launchGraph(graph, stream));
-    public void DestroyGraph(nint graph) => driver.Check(driver.destroyGraphExec(graph));
+    public void DestroyGraph(nint graph) => driver.Check(Entered.destroyGraphExec(graph));
 
     public void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream) =>
         (cublas ??= new(driver)).GemmNT(m, n, k, a, lda, b, ldb, c, ldc, stream);

@@ -134,7 +134,7 @@ sealed unsafe class CudaDriver
         byte* name = null, sentence = null;
         errorName(result, &name);
         errorSentence(result, &sentence);
-        var function = call.Split('(')[0].Replace("driver.", "");
+        var function = call.Split('(')[0].Split('.')[^1];
         var report = emulatorReport is null ? "" : Marshal.PtrToStringUTF8((nint)emulatorReport()) ?? "";
         throw CudaException.OfDriver(result, Marshal.PtrToStringUTF8((nint)name), Marshal.PtrToStringUTF8((nint)sentence), function, about, report);
     }

@@ -16,9 +16,10 @@ public sealed unsafe class Emulator
 
     public string Path { get; }
 
-    /// <summary>The library beside the program, or in artifacts/emulator of a folder above; null when it was not built.</summary>
+    /// <summary>The library that the variable CUDASAE_EMULATOR names, the one beside the program, or in artifacts/emulator of a folder above; null when it was not built.</summary>
     public static string? FindLibrary()
     {
+        if (Environment.GetEnvironmentVariable("CUDASAE_EMULATOR") is { Length: > 0 } named) return File.Exists(named) ? named : null;
         var beside = System.IO.Path.Combine(AppContext.BaseDirectory, FileName);
         if (File.Exists(beside)) return beside;
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

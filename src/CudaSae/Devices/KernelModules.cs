@@ -42,7 +42,7 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
     {
         if (sharedBytes > info.SharedBytesPerBlock) throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a block {info.SharedBytesPerBlock}");
         var file = kernel;
-        if (!info.Emulated && !files.TryGetValue(kernel, out file)) throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed);
+        if (!info.Emulated && !files.TryGetValue(kernel, out file)) throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed, kind: SaeErrorKind.Device);
         if (!modules.TryGetValue(file!, out var module)) modules[file!] = module = loader.LoadModule(info.Emulated ? [0] : Image(file!), file!);
         var function = loader.FindFunction(module, kernel);
         if (sharedBytes > SharedWithoutAsking) loader.AllowShared(function, sharedBytes, kernel);
@@ -53,7 +53,7 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
     byte[] Image(string file)
     {
         var architecture = (info.Major, info.Minor) switch { (9, 0) => "sm_90a", (8, _) => "sm_80", (< 8, _) => "", _ => "compute_80" };
-        if (architecture.Length == 0) throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu");
+        if (architecture.Length == 0) throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device);
         foreach (var choice in new[] { architecture, "compute_80" })
         {
             using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"kernels/{choice}/{file}");
@@ -62,7 +62,7 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
             stream.ReadExactly(image, 0, (int)stream.Length);
             return image;
         }
-        throw new SaeException(HowToEmbed);
+        throw new SaeException(HowToEmbed, kind: SaeErrorKind.Device);
     }
 
     public void Dispose()

@@ -21,6 +21,19 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
 
     public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
 
+    /// <summary><see cref="Spec"/> of numbers that were looked at first: recipes divide by them and make other fields of them.</summary>
+    /// <exception cref="SaeException">K is out of range.</exception>
+    public SaeSpec SpecFor(int inputWidth, int latents, int k) => k >= 1 && k <= Math.Min(latents, SaeSpec.MaxActive) ? Spec(inputWidth, latents, k)
+        : throw new SaeException($"K = {k} is out of range: it must be 1 to {(latents < SaeSpec.MaxActive ? $"Latents = {latents}" : $"{SaeSpec.MaxActive}")}");
+
+    /// <summary>The same spec, whose latents are dead after so many rows without firing.</summary>
+    internal static SaeSpec WithDeadAfter(SaeSpec spec, long rows) => spec with
+    {
+        Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = rows } : null,
+        Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = rows } : null,
+        PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = rows } : null,
+    };
+
     /// <summary>A latent is dead after a sixtieth of the run, at most ten million rows.</summary>
     internal static long DeadAfter(TrainConfig config) => Math.Clamp(config.Vectors / 60, 1, 10_000_000);
 

@@ -1,0 +1,66 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaSae.Backends;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae;
+
+/// <summary>What a trainer is made from, as one JSON object in snake_case: a preset, the shape, and edits of both records. The preset and the edits mean what <c>cudasae train</c>
+/// makes of --preset and --set.</summary>
+public sealed record TrainerSettings
+{
+    /// <summary>Published recipe; cudasae presets lists them.</summary>
+    public string Preset { get; init; } = "topk";
+
+    /// <summary>d.</summary>
+    public required int InputWidth { get; init; }
+
+    /// <summary>n.</summary>
+    public required int Latents { get; init; }
+
+    /// <summary>Active latents a row, where the method sets them.</summary>
+    public int K { get; init; } = 32;
+
+    /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c>: see <see cref="FieldEdits"/>.</summary>
+    public JsonObject? Spec { get; init; }
+
+    /// <summary>Edits of the config, such as <c>{"batch_rows": 256, "vectors": 1000000, "learning_rate": 0.001}</c>.</summary>
+    public JsonObject? Config { get; init; }
+
+    public BackendKind Backend { get; init; }
+
+    /// <summary>Element type of the rows that steps are given.</summary>
+    public InputType InputType { get; init; }
+
+    /// <exception cref="SaeException">It is not JSON, or a field is unknown, missing or of another type.</exception>
+    public static TrainerSettings Parse(string json)
+    {
+        try { return JsonSerializer.Deserialize(json, SaeJson.Default.TrainerSettings) ?? throw new SaeException("the trainer's settings are null"); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException)
+        {
+            throw new SaeException($"the trainer's settings: {e.Message.Split(". ")[0].Split(" Path:")[0]}; fields are preset, input_width, latents, k, spec, config, backend and input_type");
+        }
+    }
+
+    /// <summary>Both records: the preset's, with latents dead after a sixtieth of the run, then the edits.</summary>
+    /// <exception cref="SaeException">A field does not exist or is out of range.</exception>
+    public (SaeSpec Spec, TrainConfig Config) Records()
+    {
+        var preset = Training.Preset.Named(Preset);
+        var run = FieldEdits.Apply(new TrainConfig(), Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed")).Validate();
+        var config = FieldEdits.Apply(preset.Config(run), Edits(Config)).Validate();
+        var spec = Training.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), Training.Preset.DeadAfter(config));
+        return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
+    }
+
+    static IEnumerable<KeyValuePair<string, JsonNode?>> Edits(JsonObject? edits) => edits ?? [];
+
+    /// <exception cref="SaeException">As <see cref="Records"/>, or the backend is not here.</exception>
+    public SaeTrainer Create()
+    {
+        var (spec, config) = Records();
+        return new(spec, config, Backend, InputType);
+    }
+}
