@@ -1,6 +1,6 @@
 #!/usr/bin/env pwsh
-# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|kernels|emulator|deep|nvcc
-# build.sh has the same verbs and commands. The last five need bash (Linux or WSL).
+# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|nvcc
+# build.sh has the same verbs and commands. The last six need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot
@@ -11,6 +11,7 @@ $commands = @{
     verify   = @("dotnet", "run", "-c", "Release", "--project", "src/CudaSae.Cli", "--", "verify")
     bench    = @("dotnet", "run", "-c", "Release", "--project", "bench/CudaSae.Bench", "--")
     pack     = @("bash", "build/consumer.sh")
+    native   = @("bash", "build/native.sh")
     kernels  = @("bash", "build/kernel-gate.sh")
     emulator = @("bash", "build/emulator.sh")
     deep     = @("bash", "build/emulator-deep.sh")

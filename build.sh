@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Verbs over plain commands; each is printed before it runs.   build.sh build|test|train|verify|bench|pack|kernels|emulator|deep|nvcc
+# Verbs over plain commands; each is printed before it runs.   build.sh build|test|train|verify|bench|pack|native|kernels|emulator|deep|nvcc
 # build.ps1 has the same verbs and commands.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -12,9 +12,10 @@ case $verb in
   verify)   say dotnet run -c Release --project src/CudaSae.Cli -- verify "$@" ;;
   bench)    say dotnet run -c Release --project bench/CudaSae.Bench -- "$@" ;;
   pack)     say bash build/consumer.sh "$@" ;;
+  native)   say bash build/native.sh "$@" ;;
   kernels)  say bash build/kernel-gate.sh "$@" ;;
   emulator) say bash build/emulator.sh "$@" ;;
   deep)     say bash build/emulator-deep.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, pack, kernels, emulator, deep, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, pack, native, kernels, emulator, deep, nvcc" >&2; exit 2 ;;
 esac

@@ -17,6 +17,7 @@ static unsafe class Errors
         while (e is AggregateException { InnerException: { } inner }) e = inner;
         var (code, text) = e switch
         {
+            SaeException { InnerException: IOException or UnauthorizedAccessException } => (ErrorCode.Io, e.Message),
             SaeException known => (CodeOf(known.Kind), known.Message),
             OutOfMemoryException => (ErrorCode.OutOfMemory, "the machine ran out of memory; use fewer latents or smaller batches"),
             IOException or UnauthorizedAccessException => (ErrorCode.Io, e.Message),

@@ -47,6 +47,22 @@ static unsafe class SaeExports
         catch (Exception e) { return Errors.Report(e); }
     }
 
+    [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_encode_device")]
+    public static int EncodeOnDevice(nint sae, float* x, long rows, long width, nint stream, long* total)
+    {
+        try
+        {
+            using var use = Handles.Use<OpenSae>(sae);
+            var (engine, codes) = (use.Target.Sae, use.Target.Codes);
+            codes.Clear();
+            _ = Arguments.Floats(x, rows, width, engine.InputWidth, "x");       // never looked into from here
+            engine.EncodeOnDevice((ulong)x, (int)rows, stream, codes);
+            if (total is not null) *total = codes.Count;
+            return 0;
+        }
+        catch (Exception e) { return Errors.Report(e); }
+    }
+
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_reconstruct")]
     public static int Reconstruct(nint sae, float* x, long rows, long width, float* into, long intoWidth, long* total)
     {

@@ -96,8 +96,12 @@ static unsafe class TrainerExports
         try
         {
             using var use = Handles.Use<OpenTrainer>(trainer);
-            use.Target.Trainer.Restore(Arguments.Text(folder, "folder"));
-            return 0;
+            var (from, engine) = (Arguments.Text(folder, "folder"), use.Target.Trainer);
+            return Errors.OfFiles(() =>
+            {
+                engine.Restore(from);
+                return 0;
+            });
         }
         catch (Exception e) { return Errors.Report(e); }
     }

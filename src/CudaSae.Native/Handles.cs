@@ -12,11 +12,11 @@ static class Handles
     }
 
     static readonly ConcurrentDictionary<nint, Entry> open = new();
-    static nint last = 0x5ae0000;       // far from the small numbers that a caller may hold by mistake
+    static long last = 0x5ae0000;       // far from the small numbers that a caller may hold by mistake
 
     public static nint Add(IDisposable target)
     {
-        var handle = Interlocked.Increment(ref last);
+        var handle = (nint)Interlocked.Increment(ref last);
         open[handle] = new(target);
         return handle;
     }
@@ -39,9 +39,9 @@ static class Handles
     static Entry Find<T>(nint handle) where T : class, IDisposable, INamed
     {
         if (handle == 0) throw new SaeException($"the handle is null; {T.Name} is needed");
-        if (!open.TryGetValue(handle, out var entry)) throw new SaeException($"the handle is no {T.Name} of this library: it was freed, or never made");
+        if (!open.TryGetValue(handle, out var entry)) throw new SaeException($"the handle stands for nothing; {T.Name} is needed, and this one was freed or never made");
         if (entry.Target is not T) throw new SaeException($"the handle stands for {(entry.Target is OpenSae ? OpenSae.Name : OpenTrainer.Name)}; {T.Name} is needed");
-        if (Interlocked.CompareExchange(ref entry.Busy, 1, 0) != 0) throw new SaeException($"another thread is using this {T.Name}; one thread at a time");
+        if (Interlocked.CompareExchange(ref entry.Busy, 1, 0) != 0) throw new SaeException($"another thread is using this handle; {T.Name} is for one thread at a time");
         return entry;
     }
 

@@ -50,6 +50,9 @@ public sealed class Sae : IDisposable
     /// <summary>n.</summary>
     public int Latents => Spec.Latents;
 
+    /// <summary>Rows that are computed together.</summary>
+    public int BatchRows => config.BatchRows;
+
     /// <summary>One line for people: where it computes.</summary>
     public string Description => backend.Description;
 

@@ -44,10 +44,10 @@ public sealed class SparseRows
 
     internal void BeginRow(float scale, float shift)
     {
-        if (Rows + 2 > start.Length)
+        if (Rows == undo.Length)
         {
-            Array.Resize(ref start, 2 * start.Length);
-            Array.Resize(ref undo, start.Length);
+            Array.Resize(ref undo, 2 * Rows);
+            Array.Resize(ref start, undo.Length + 1);
         }
         undo[Rows] = (scale, shift);
         start[Rows + 1] = start[Rows];

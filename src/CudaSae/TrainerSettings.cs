@@ -11,8 +11,10 @@ namespace CudaSae;
 /// makes of --preset and --set.</summary>
 public sealed record TrainerSettings
 {
+    // Setters, because generated JSON code gives fields that are absent their type's default, not their initializer, where they are init-only.
+
     /// <summary>Published recipe; cudasae presets lists them.</summary>
-    public string Preset { get; init; } = "topk";
+    public string Preset { get; set; } = "topk";
 
     /// <summary>d.</summary>
     public required int InputWidth { get; init; }
@@ -21,18 +23,18 @@ public sealed record TrainerSettings
     public required int Latents { get; init; }
 
     /// <summary>Active latents a row, where the method sets them.</summary>
-    public int K { get; init; } = 32;
+    public int K { get; set; } = 32;
 
     /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c>: see <see cref="FieldEdits"/>.</summary>
-    public JsonObject? Spec { get; init; }
+    public JsonObject? Spec { get; set; }
 
     /// <summary>Edits of the config, such as <c>{"batch_rows": 256, "vectors": 1000000, "learning_rate": 0.001}</c>.</summary>
-    public JsonObject? Config { get; init; }
+    public JsonObject? Config { get; set; }
 
-    public BackendKind Backend { get; init; }
+    public BackendKind Backend { get; set; }
 
     /// <summary>Element type of the rows that steps are given.</summary>
-    public InputType InputType { get; init; }
+    public InputType InputType { get; set; }
 
     /// <exception cref="SaeException">It is not JSON, or a field is unknown, missing or of another type.</exception>
     public static TrainerSettings Parse(string json)

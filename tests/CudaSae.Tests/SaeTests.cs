@@ -186,6 +186,16 @@ public class SaeTests
         }
     }
 
+    [Fact]
+    public void CodesGrowByAnyNumberOfRows()
+    {
+        var codes = new SparseRows();
+        for (var b = 0; b < 1000; b++) codes.Add([b, b + 1], [1, b]);
+        Assert.Equal((1000, 2000), (codes.Rows, codes.Count));
+        for (var b = 0; b < 1000; b++) Assert.Equal([b, b + 1], codes.Indices(b).ToArray());
+        Assert.Equal(Enumerable.Range(0, 1001).Select(b => 2 * b), codes.RowStarts.ToArray());
+    }
+
     /// <summary>After the first call a loop of encodes keeps the heap as it is.</summary>
     [Collection("alone")]
     public class Alone
