@@ -1,0 +1,178 @@
+"""cudasae.py against what the managed engine made of the same rows.   native.py FOLDER: see NativeTests.cs for what the folder holds."""
+import ctypes
+import os
+import sys
+import threading
+
+import numpy as np
+
+import cudasae
+
+folder = sys.argv[1]
+try:
+    import torch
+except ImportError:
+    torch = None
+
+
+def at(name):
+    return os.path.join(folder, name)
+
+
+def refused(expected, code, action):
+    try:
+        action()
+    except cudasae.Error as e:
+        assert expected in str(e) and "\n" not in str(e), "%r lacks %r" % (str(e), expected)
+        assert e.code == code, "%s has code %d, not %d" % (e, e.code, code)
+        return
+    raise AssertionError("not refused: " + expected)
+
+
+rows = np.load(at("rows.npy"))                          # [steps * B, d]
+settings = open(at("settings.json")).read()
+B = cudasae.Trainer(settings).batch_rows
+
+
+def train(kind=lambda x: x):
+    trainer = cudasae.Trainer(settings)
+    for first in range(0, len(rows), B):
+        trainer.step(kind(rows[first:first + B]))
+    return trainer
+
+
+def weights(path):
+    return open(os.path.join(path, "sae_weights.safetensors"), "rb").read()
+
+
+def training():
+    with train() as trainer:
+        assert trainer.steps == len(rows) // B == trainer.total_steps
+        metrics = trainer.metrics()
+        assert abs(metrics["loss"] - float(open(at("loss.txt")).read())) < 1e-12, metrics
+        trainer.save(at("from_python"))
+        assert weights(at("from_python")) == weights(at("expected_sae")), "training differs from the managed engine"
+        with trainer.sae() as snapshot:
+            snapshot.save(at("snapshot"))
+        assert weights(at("snapshot")) == weights(at("expected_sae"))
+    whole, first = cudasae.Trainer(settings), cudasae.Trainer(settings)
+    half = len(rows) // B // 2 * B
+    for trainer in (whole, first):
+        for begin in range(0, half, B):
+            trainer.step(rows[begin:begin + B])
+    first.checkpoint(at("half"))
+    second = cudasae.Trainer(settings)
+    second.restore(at("half"))
+    for trainer in (whole, second):
+        trainer.step(rows[half:half + B])
+    assert whole.metrics() == second.metrics()
+
+
+def encoding():
+    with cudasae.Sae.load(at("expected_sae"), backend="cpu") as sae:
+        x = rows[:300]
+        starts, indices, values = sae.encode(x)
+        assert (starts.dtype, indices.dtype, values.dtype) == (np.int64, np.int32, np.float32)
+        for name, found in (("starts", starts), ("indices", indices), ("values", values)):
+            assert np.array_equal(found, np.load(at(name + ".npy")).ravel().astype(found.dtype)), name + " differ from the managed engine"
+        reconstruction = sae.reconstruct(x)
+        assert np.array_equal(reconstruction, np.load(at("reconstruction.npy")))
+        assert np.abs(sae.decode(starts, indices, values) - reconstruction).max() < 1e-4
+        dense = sae.encode_dense(x)
+        assert dense.shape == (300, sae.latents) and np.count_nonzero(dense) == len(values) and dense.sum(dtype=np.float64) - values.sum(dtype=np.float64) < 1e-3
+        assert len(sae.encode(x[:0])[1]) == 0
+        if torch is None:
+            return
+        t = torch.from_numpy(x)
+        assert np.array_equal(np.asarray(sae.encode(t)[1]), indices)
+        assert torch.equal(sae.reconstruct(t), torch.from_numpy(reconstruction))
+        assert torch.equal(sae.encode_dense(t), torch.from_numpy(dense))
+        refused("contiguous()", 1, lambda: sae.encode(t[:, ::2]))
+        refused("x is float16; float32 is needed", 1, lambda: sae.encode(t.half()))
+        with train(torch.from_numpy) as trainer:
+            trainer.save(at("from_torch"))
+        assert weights(at("from_torch")) == weights(at("expected_sae"))
+        with cudasae.Trainer(settings, input_type="bfloat16") as trainer:
+            trainer.step(torch.from_numpy(rows[:B]).bfloat16())
+            assert trainer.metrics()["loss"] > 0
+
+
+def refusals():
+    d = rows.shape[1]
+    refused("does not exist", 2, lambda: cudasae.Sae.load(at("nowhere")))
+    refused("is no SAE of a known format", 2, lambda: cudasae.Sae.load(at("rows.npy")))
+    refused("K = 40", 1, lambda: cudasae.Trainer(input_width=8, latents=16, k=40))
+    refused("no preset 'nonsense'", 1, lambda: cudasae.Trainer(preset="nonsense", input_width=8, latents=16, k=4))
+    refused("latents", 1, lambda: cudasae.Trainer(input_width=8))
+    refused("config.nonsense=1", 1, lambda: cudasae.Trainer(input_width=8, latents=16, k=4, config={"nonsense": 1}))
+    refused("NVIDIA driver", 3, lambda: cudasae.Trainer(settings, backend="cuda")) if not os.path.exists("/dev/nvidia0") else None
+    trainer = cudasae.Trainer(settings)
+    refused("no step was done" if trainer.steps else "started", 1, trainer.metrics)
+    bad = rows[:B].copy()
+    bad[3, 2] = np.nan
+    refused("row 3", 5, lambda: trainer.step(bad))
+    refused("has %d rows" % (B - 1), 1, lambda: trainer.step(rows[:B - 1]))
+    refused("rows of %d numbers" % (d + 1), 1, lambda: trainer.step(np.zeros((B, d + 1), np.float32)))
+    refused("float64", 1, lambda: trainer.step(rows[:B].astype(np.float64)))
+    refused("not contiguous", 1, lambda: trainer.step(np.asfortranarray(rows[:B])))
+    refused("list", 1, lambda: trainer.step([[1.0]]))
+    refused("holds no checkpoint", 2, lambda: trainer.restore(at("nowhere")))
+    refused("format 'nonsense'", 1, lambda: (trainer.step(rows[:B]), trainer.save(at("x"), "nonsense")))
+    refused("cannot write", 2, lambda: trainer.save("/proc/nowhere"))
+    sae = trainer.sae()
+    refused("row 1", 5, lambda: sae.encode(np.stack([rows[0], rows[1] * np.float32(np.inf)])))
+    refused("names latent", 1, lambda: sae.decode(np.array([0, 1]), np.array([sae.latents], np.int32), np.ones(1, np.float32)))
+    refused("has -1 entries", 1, lambda: sae.decode(np.array([0, 2, 1]), np.array([0], np.int32), np.ones(1, np.float32)))
+
+    library, stale = cudasae._library(), sae.handle
+    sae.close()
+    refused("closed", 1, lambda: sae.encode(rows[:1]))
+    for handle, expected in ((stale, "freed"), (None, "null"), (12345, "stands for nothing"), (trainer.handle, "stands for a trainer"), (2 ** 64 - 1, "stands for nothing")):
+        refused(expected, 1, lambda: cudasae._call("sae_encode", handle, rows.ctypes.data, 1, d, None))
+        refused(expected, 1, lambda: cudasae._call("sae_free", handle))
+    for name, arguments in cudasae._FUNCTIONS.items():
+        code = getattr(library, "cudasae_" + name)(*[0 if argument in (ctypes.c_int32, ctypes.c_int64, ctypes.c_size_t) else None for argument in arguments])
+        assert code == 1 and library.cudasae_last_error(), name
+
+
+def threads():
+    """Two trainers at once, each equal to one alone; and each thread has its own last error."""
+    failures = []
+
+    def work(name):
+        try:
+            for _ in range(3):
+                with train() as trainer:
+                    trainer.save(at(name))
+                assert weights(at(name)) == weights(at("expected_sae"))
+                refused(name + " does not exist", 2, lambda: cudasae.Sae.load(name))
+        except BaseException as e:
+            failures.append(e)
+
+    both = [threading.Thread(target=work, args=("thread%d" % i,)) for i in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert not failures, failures
+
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def leaks():
+    """2,000 loads and frees of a tiny SAE leave the process as large as 200 did."""
+    for i in range(2000):
+        with cudasae.Sae.load(at("tiny"), backend="cpu", batch_rows=4) as sae:
+            sae.encode(rows[:2, :sae.input_width].copy())
+        if i == 199:
+            before = resident()
+    grown = (resident() - before) / 1e6
+    print("grown by %.1f MB" % grown)
+    assert grown < 40, "2,000 loads took %.1f MB" % grown
+
+
+for part in (training, encoding, refusals, threads, leaks):
+    part()
+    print(part.__name__, "ok")
