@@ -100,6 +100,10 @@ def encoding():
 def refusals():
     d = rows.shape[1]
     refused("does not exist", 2, lambda: cudasae.Sae.load(at("nowhere")))
+    os.makedirs(at("twice"))
+    open(os.path.join(at("twice"), "cfg.json"), "w").write('{"architecture": "topk", "architecture": "gated"}')
+    open(os.path.join(at("twice"), "sae_weights.safetensors"), "wb").close()
+    refused("cfg.json", 2, lambda: cudasae.Sae.load(at("twice")))
     refused("is no SAE of a known format", 2, lambda: cudasae.Sae.load(at("rows.npy")))
     refused("K = 40", 1, lambda: cudasae.Trainer(input_width=8, latents=16, k=40))
     refused("no preset 'nonsense'", 1, lambda: cudasae.Trainer(preset="nonsense", input_width=8, latents=16, k=4))

@@ -9,6 +9,13 @@ sealed class ConfigFile(string path, JsonObject fields)
 {
     const long MaxBytes = 64 << 20;
 
+    static readonly JsonDocumentOptions Strict = new()
+    {
+#if NET10_0_OR_GREATER
+        AllowDuplicateProperties = false,
+#endif
+    };
+
     public string Path { get; } = path;
     public JsonObject Fields { get; } = fields;
 
@@ -18,12 +25,13 @@ sealed class ConfigFile(string path, JsonObject fields)
         try
         {
             if (new FileInfo(path).Length > MaxBytes) throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
-            var node = JsonNode.Parse(File.ReadAllBytes(path), null, new() { AllowDuplicateProperties = false });
+            var node = JsonNode.Parse(File.ReadAllBytes(path), null, Strict);
             Decode(node);
             return new(path, node as JsonObject ?? throw new SaeException($"{path} is not a JSON object"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
         catch (InvalidOperationException e) { throw new SaeException($"{path} holds text that is not UTF-8", e); }
+        catch (ArgumentException e) { throw new SaeException($"{path} names a field twice", e); }      // .NET 9, as Decode meets it
         catch (JsonException e) { throw new SaeException($"{path} is not JSON: {OneLine(e.Message)}", e); }
     }
 
