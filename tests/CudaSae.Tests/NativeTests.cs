@@ -24,6 +24,7 @@ public class NativeTests
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["PYTHONPATH"] = folder;
+        start.Environment["CUDASAE_EMULATOR"] = Devices.Emulator.FindLibrary() ?? "";
         start.Environment["OPENBLAS_CORETYPE"] = "SkylakeX";       // an old OpenBLAS does not know new CPUs
         return CliProgram.Run(start);
     }

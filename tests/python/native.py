@@ -177,6 +177,50 @@ def leaks():
     assert grown < 40, "2,000 loads took %.1f MB" % grown
 
 
-for part in (training, encoding, refusals, threads, leaks):
+def device():
+    """Rows in the emulated device's memory, named by pointer and stream, give the bits of rows in host memory; from two threads, as they come."""
+    emulator = os.environ.get("CUDASAE_EMULATOR")
+    if not emulator:
+        print("no emulator here")
+        return
+    driver, pointer = ctypes.CDLL(emulator), ctypes.c_uint64()
+    stream = ctypes.c_void_p()
+    d, steps = rows.shape[1], 3
+    with cudasae.Trainer(settings, backend="emulator") as host, cudasae.Trainer(settings, backend="emulator") as lent:
+        assert driver.cuMemAlloc_v2(ctypes.byref(pointer), ctypes.c_size_t(rows[:B].nbytes)) == 0
+        assert driver.cuStreamCreate(ctypes.byref(stream), 1) == 0
+        for step in range(steps):
+            x = rows[step * B:(step + 1) * B]
+            host.step(x)
+            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes), stream) == 0
+            failures = []
+
+            def work():
+                try:
+                    cudasae._call("trainer_step_device", lent.handle, pointer.value, B, d, stream)
+                except cudasae.Error as e:
+                    failures.append(e)
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            assert not failures, failures
+            assert driver.cuMemsetD32Async(pointer, 0x7fc00000, ctypes.c_size_t(B * d), stream) == 0      # NaN, as soon as the step has its copy
+        assert host.metrics() == lent.metrics()
+        host.save(at("host"))
+        lent.save(at("lent"))
+        assert weights(at("host")) == weights(at("lent"))
+        with lent.sae(batch_rows=B) as sae:
+            x, total = rows[:B], ctypes.c_int64()
+            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes), stream) == 0
+            expected = sae.encode(x)
+            cudasae._call("sae_encode_device", sae.handle, pointer.value, B, d, stream, ctypes.byref(total))
+            assert all(np.array_equal(a, b) for a, b in zip(expected, sae._codes("numpy", B, total.value)))
+        driver.cuMemFree_v2(pointer)
+        driver.cuStreamDestroy_v2(stream)
+    with cudasae.Trainer(settings) as trainer:
+        refused("device memory", 1, lambda: cudasae._call("trainer_step_device", trainer.handle, 4096, B, d, None))
+
+
+for part in (training, encoding, refusals, threads, leaks, device):
     part()
     print(part.__name__, "ok")
