@@ -51,6 +51,18 @@ public class FormatHostileTests
         }
     }
 
+    /// <summary>A file that no format knows because it is damaged says so, instead of naming all formats.</summary>
+    [Fact]
+    public void ADamagedFileSaysWhatIsWrongWithIt()
+    {
+        using var folder = new TemporaryFolder();
+        var (place, weights, _) = Save(folder, "openai");
+        File.WriteAllBytes(weights, File.ReadAllBytes(weights)[..^100]);
+        Containers.AssertOneLine("x.pt is not a usable", () => SaeModel.Load(place).Dispose());
+        File.WriteAllText(folder["x.txt"], "nothing");
+        Containers.AssertOneLine("no SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
+    }
+
     /// <summary>Any damage reads as another SAE or is refused in one line; nothing else happens.</summary>
     [Theory, MemberData(nameof(Formats))]
     public void FlippedBytesNeverEscape(string format)

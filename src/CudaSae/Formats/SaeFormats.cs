@@ -1,3 +1,5 @@
+using CudaSae.Data;
+
 namespace CudaSae.Formats;
 
 /// <summary>How one project lays out a finished SAE on disk.</summary>
@@ -30,10 +32,12 @@ public static class SaeFormats
         ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");
 
     /// <summary>The format of a file or folder.</summary>
-    /// <exception cref="SaeException">It does not exist, or none fits.</exception>
+    /// <exception cref="SaeException">It does not exist, is damaged, or none fits.</exception>
     public static ISaeFormat Of(string path)
     {
         if (!File.Exists(path) && !Directory.Exists(path)) throw new SaeException($"{path} does not exist; name an SAE's file or folder");
-        return All.FirstOrDefault(f => f.Recognizes(path)) ?? throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
+        if (All.FirstOrDefault(f => f.Recognizes(path)) is { } format) return format;
+        if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path)) TensorFile.Open(path).Dispose();    // a damaged one says what is wrong with it
+        throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
     }
 }
