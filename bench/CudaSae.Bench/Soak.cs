@@ -1,0 +1,81 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Synthetic;
+using CudaSae.Training;
+
+namespace CudaSae.Bench;
+
+/// <summary>A long run of small steps: flat memory, no drift of the step's time, and the metrics of a run that was stopped early.   soak [STEPS] [PRESET]</summary>
+static class Soak
+{
+    const int B = 64, D = 32, N = 256, Tenths = 10;
+
+    public static int Run(string[] args)
+    {
+        var steps = args.Length > 0 ? long.Parse(args[0]) : 200_000;
+        var preset = Preset.Named(args.Length > 1 ? args[1] : "topk");
+        var spec = preset.Spec(D, N, 4).Validate();
+        var config = (preset.Config(new() { BatchRows = B, Vectors = B * steps, LogEvery = (int)Math.Max(1, steps / 1000) }) with { Resampling = null }).Validate();
+        using var world = new Superposition(new() { Features = 64, Width = D, Active = 3 });
+        var rows = new float[16_384 * D];
+        for (var i = 0; i < rows.Length / D; i++) world.Row(i).CopyTo(rows, i * D);
+        using var source = ActivationSource.Of(MemoryMarshal.AsBytes<float>(rows).ToArray(), D, InputType.Float32);
+
+        var early = Train(source, spec, config, steps / 10);
+        var whole = Train(source, spec, config, steps);
+        var common = early.Metrics.Join(whole.Metrics, a => a.Step, b => b.Step, (a, b) => a == b).ToArray();
+        var same = common.Length >= early.Metrics.Count - 1 && common.All(equal => equal);      // the last one reports where it was stopped
+        for (var t = 0; t < Tenths; t++) Console.WriteLine($"tenth {t + 1}: {whole.MicrosecondsPerStep[t]:0} us a step, resident {whole.Resident[t] / 1048576.0:0.0} MiB");
+        // The first tenth warms up: code is compiled, buffers grow.
+        var growth = whole.Resident[^1] - whole.Resident[0];
+        var drift = whole.MicrosecondsPerStep[^1] / Median(whole.MicrosecondsPerStep[1..]);
+        Console.WriteLine($"{preset.Name}, {steps} steps of [{B}, {D}], {N} latents: resident memory {growth / 1048576.0:+0.0;-0.0} MiB from the first tenth to the last, the last tenth's step {drift:0.00} of the median, "
+            + $"FVU {whole.Metrics[^1].Fvu:0.0000}; {common.Length} reports of a run stopped at a tenth are {(same ? "the same" : "NOT THE SAME")}");
+        return same && growth < 8 << 20 ? 0 : 1;
+    }
+
+    sealed record Result(List<StepMetrics> Metrics, double[] MicrosecondsPerStep, long[] Resident);
+
+    static Result Train(ActivationSource source, SaeSpec spec, TrainConfig config, long until)
+    {
+        var start = new TrainingStart(source, source.Rows, spec, config);
+        using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, source.Type, static (_, _) => { }, out _);
+        using (var weights = start.Weights(spec, config)) backend.SetParameters(weights);
+        using var stop = new CancellationTokenSource();
+        var observer = new Observer(stop, until);
+        new Trainer(backend, source, source.Rows, start.Scale, null, observer).Run(default, stop.Token);
+        return new(observer.Metrics, observer.Times, observer.Resident);
+    }
+
+    static double Median(double[] values) => values.Order().ElementAt(values.Length / 2);
+
+    sealed class Observer(CancellationTokenSource stop, long until) : ITrainingObserver
+    {
+        readonly Stopwatch clock = Stopwatch.StartNew();
+        long lastStep;
+        int tenth;
+
+        public List<StepMetrics> Metrics { get; } = [];
+        public double[] Times { get; } = new double[Tenths];
+        public long[] Resident { get; } = new long[Tenths];
+
+        public void Report(StepMetrics metrics)
+        {
+            Metrics.Add(metrics with { RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null });
+            if (metrics.Step >= (tenth + 1) * until / Tenths && tenth < Tenths)
+            {
+                Times[tenth] = clock.Elapsed.TotalMicroseconds / (metrics.Step - lastStep);
+                Resident[tenth++] = Environment.WorkingSet;
+                lastStep = metrics.Step;
+                clock.Restart();
+            }
+            if (metrics.Step >= until) stop.Cancel();
+        }
+
+        public void Saved(string path) { }
+    }
+}
