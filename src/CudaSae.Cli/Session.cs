@@ -15,7 +15,7 @@ namespace CudaSae.Cli;
 sealed class Session
 {
     readonly DataFiles files;
-    readonly RunRecord record;
+    RunRecord record;
     readonly string folder;
     readonly BackendKind kind;
     readonly bool resumed;
@@ -37,14 +37,20 @@ sealed class Session
         return new(files, record, folder, kind, resumed: false) { start = start, weights = from?.Weights };
     }
 
-    public static Session Resume(string folder, BackendKind kind)
+    /// <param name="kind">Another backend than the run began with; null for the same.</param>
+    /// <param name="change">Makes the config from here on.</param>
+    /// <param name="fields">Fields of the config that were named, in snake_case.</param>
+    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields)
     {
-        var record = RunRecord.Load(folder);
+        var old = RunRecord.Load(folder);
+        var record = old with { Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend };
+        string[] changes = [.. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields), .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"]];
         var files = DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside);
         if (files.TrainRows != record.TrainRows) throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back");
-        return new(files, record, folder, kind == BackendKind.Auto ? Enum.Parse<BackendKind>(record.Backend) : kind, resumed: true);
+        return new(files, record, folder, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = changes };
     }
 
+    string[] changes = [];      // at resume
     TrainingStart? start;
     SaeParameters? weights;     // to fine-tune, of raw activations
 
@@ -53,10 +59,10 @@ sealed class Session
         Describe();
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
-        record.Save(folder);        // also finds out early whether the folder can be written
+        if (!resumed) record.Save(folder);        // also finds out early whether the folder can be written
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
         var from = default(CheckpointPosition);
-        if (resumed) from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config));
+        if (resumed) from = Restore(backend);
         else
         {
             using var parameters = weights ?? start!.Weights(record.Spec, record.Config);
@@ -81,6 +87,17 @@ sealed class Session
         Save(backend);
         Report(backend, scale);
         return 0;
+    }
+
+    /// <summary>The state, then the record: what was changed is written down once it is known to go on from here.</summary>
+    CheckpointPosition Restore(IBackend backend)
+    {
+        var from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config), Console.WriteLine);
+        ResumeRules.RequireAhead(record.Config, from.Step);
+        foreach (var change in changes) Console.WriteLine($"from step {from.Step}: {change}");
+        record = record with { Changes = [.. record.Changes, .. changes.Select(change => $"from step {from.Step}: {change}")] };
+        record.Save(folder);
+        return from;
     }
 
     void Describe()

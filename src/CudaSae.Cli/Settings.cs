@@ -45,6 +45,7 @@ sealed class Settings
     readonly Option<int> validateEvery = New("--validate-every", "steps between checks against the dense path; 0 for none", Default.ValidateEvery);
     readonly Option<int> logEvery = New("--log-every", "steps between two lines of the log", Default.LogEvery);
     readonly Option<int> checkpointEvery = New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end", Default.CheckpointEvery);
+    readonly Option<int> keepCheckpoints = New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU", Default.KeepCheckpoints);
     readonly Option<NonFiniteRows> nonFinite = New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
 
     public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
@@ -52,7 +53,7 @@ sealed class Settings
     public void AddTo(Command command)
     {
         Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
-            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, nonFinite, Backend];
+            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, Backend];
         foreach (var option in all) command.Options.Add(option);
     }
 
@@ -87,9 +88,15 @@ sealed class Settings
     public TrainConfig Config(ParseResult parsed)
     {
         var basis = new TrainConfig { BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed) };
-        var c = Preset(parsed).Config(basis.Validate());
+        return Over(parsed, Preset(parsed).Config(basis.Validate())).Validate();
+    }
+
+    /// <summary>What is written on the command line over a config; not yet validated.</summary>
+    public TrainConfig Over(ParseResult parsed, TrainConfig c)
+    {
         c = c with
         {
+            Vectors = Or(vectors, c.Vectors),
             LearningRate = Or(learningRate, c.LearningRate),
             WarmupFraction = Or(warmup, c.WarmupFraction),
             DecayFraction = Or(decay, c.DecayFraction),
@@ -110,12 +117,16 @@ sealed class Settings
             ValidateEvery = Or(validateEvery, c.ValidateEvery),
             LogEvery = Or(logEvery, c.LogEvery),
             CheckpointEvery = Or(checkpointEvery, c.CheckpointEvery),
+            KeepCheckpoints = Or(keepCheckpoints, c.KeepCheckpoints),
             NonFinite = Or(nonFinite, c.NonFinite),
         };
-        return FieldEdits.Apply(c, Edits(parsed, "config")).Validate();
+        return FieldEdits.Apply(c, Edits(parsed, "config"));
 
         T Or<T>(Option<T> option, T otherwise) => Given(parsed, option) ? parsed.GetValue(option)! : otherwise;
     }
+
+    /// <summary>Fields of one of the two records that --set names.</summary>
+    public IEnumerable<string> SetFields(ParseResult parsed, string record) => Edits(parsed, record).Select(edit => edit.Key);
 
     /// <summary>What --set says about one of the two records.</summary>
     IEnumerable<KeyValuePair<string, JsonNode?>> Edits(ParseResult parsed, string record)

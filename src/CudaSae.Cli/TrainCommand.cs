@@ -20,16 +20,12 @@ static class TrainCommand
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };
-        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with" };
+        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with; those beside it are applied and logged, or refused with the reason" };
         var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
-            if (parsed.GetValue(resume) is { } folder)
-            {
-                RequireNothingElse(parsed, resume, settings.Backend);
-                return Session.Resume(folder, parsed.GetValue(settings.Backend)).Run();
-            }
+            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, resume, settings).Run();
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
             using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
@@ -37,15 +33,5 @@ static class TrainCommand
             return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).Run();
         });
         return command;
-    }
-
-    /// <summary>A resumed run keeps its settings: any that is written beside --resume is refused by name.</summary>
-    static void RequireNothingElse(ParseResult parsed, params Option[] allowed)
-    {
-        foreach (var option in parsed.CommandResult.Command.Options)
-            if (!allowed.Contains(option) && parsed.GetResult(option) is { Implicit: false })
-                throw new SaeException($"{option.Name} cannot be changed when a run is resumed; leave it out, or start a new run");
-        if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
-            throw new SaeException("a resumed run reads the data it began with; leave them out, or start a new run");
     }
 }

@@ -153,7 +153,7 @@ public sealed class SaeTrainer : IDisposable
         return new(Spec, parameters);
     }
 
-    /// <summary>Saves all state into folder/checkpoint, atomically; the last two are kept.</summary>
+    /// <summary>Saves all state into folder/checkpoint, atomically; the last Config.KeepCheckpoints are kept.</summary>
     public void Save(string folder)
     {
         var current = Started();
@@ -165,7 +165,7 @@ public sealed class SaeTrainer : IDisposable
     IEnumerable<(string, double)> Scales() => [("input_scale", scale.InputScale), ("variance", scale.Variance), ("target_scale", scale.TargetScale)];
 
     /// <summary>Goes on where <see cref="Save"/> left off, bit for bit when the same batches follow.</summary>
-    /// <exception cref="SaeException">There is no checkpoint, or it belongs to another spec or backend.</exception>
+    /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec or backend.</exception>
     public void Restore(string folder)
     {
         if (driver is not null) throw new SaeException("this trainer has begun: restore into a new one");

@@ -22,6 +22,9 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
     /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
     public string? From { get; init; }
 
+    /// <summary>What was changed when the run was resumed, a line a field; a setter, so that older records have none rather than null.</summary>
+    public string[] Changes { get; set; } = [];
+
     public const string FileName = "train.json";
 
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.RunRecord) + "\n");

@@ -32,6 +32,26 @@ public static partial class AtomicFile
 
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
+    /// <summary>Gives a finished file a second name, replacing what has it: a hard link, or a copy where the file system has none. A crash leaves the old one or the new one.</summary>
+    /// <exception cref="SaeException">The disk is full; what had the name is untouched.</exception>
+    public static void LinkOrCopy(string path, string second)
+    {
+        var temporary = second + ".tmp";
+        File.Delete(temporary);
+        if ((OperatingSystem.IsLinux() || OperatingSystem.IsMacOS()) && Link(Path.GetFullPath(path), Path.GetFullPath(temporary)) == 0)
+        {
+            File.Move(temporary, second, overwrite: true);
+            File.Delete(temporary);     // rename leaves it when both names are of one file already
+            SyncFolder(Path.GetDirectoryName(Path.GetFullPath(second))!);
+            return;
+        }
+        Write(second, stream =>
+        {
+            using var source = File.OpenRead(path);
+            source.CopyTo(stream, 1 << 20);
+        });
+    }
+
     static void SyncFolder(string folder)
     {
         if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS()) return;
@@ -43,6 +63,8 @@ public static partial class AtomicFile
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags);
+    [LibraryImport("libc", EntryPoint = "link", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Link(string path, string second);
     [LibraryImport("libc", EntryPoint = "fsync")]
     private static partial int Fsync(int handle);
     [LibraryImport("libc", EntryPoint = "close")]

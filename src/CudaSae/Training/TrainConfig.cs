@@ -97,6 +97,17 @@ public sealed record TrainConfig
     /// <summary>Steps between two checkpoints; 0 for one at the end only.</summary>
     public int CheckpointEvery { get; init; }
 
+    // Setters: generated JSON code gives init-only fields that a run's older record lacks their type's default, not their initializer.
+
+    /// <summary>The newest checkpoints that are kept, at least 1.</summary>
+    public int KeepCheckpoints { get; set; } = 2;
+
+    /// <summary>Keep the checkpoint of the lowest FVU as checkpoint/best.safetensors too.</summary>
+    public bool KeepBest { get; set; } = true;
+
+    /// <summary>Write checkpoints in the background from a copy of the state in host memory, if there is room for it.</summary>
+    public bool AsyncCheckpoints { get; set; } = true;
+
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
     /// <summary>Steps of the run.</summary>
@@ -131,6 +142,7 @@ public sealed record TrainConfig
         Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
+        Require(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "1 or more");
         return this;
     }
 

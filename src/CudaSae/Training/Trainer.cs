@@ -27,6 +27,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
     readonly Resampler resampler = new(backend, source, trainRows, scale);
     BatchFeeder feeder = null!;
+    CheckpointWriter? checkpoints;
 
     /// <summary>The last step that was finished.</summary>
     public long Step => driver.Step;
@@ -41,9 +42,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     {
         if (from.State is { } saved) driver.State.Load(saved);
         feeder = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
+        using var writer = runFolder is null ? null : new CheckpointWriter(runFolder, backend, observer.Saved, observer.Note);
+        checkpoints = writer;
         try
         {
-            return Loop(from, cancellation);
+            var finished = Loop(from, cancellation);
+            writer?.Finish();
+            return finished;
         }
         finally
         {
@@ -70,14 +75,23 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             }
             var decided = driver.Run(slot);
             feeder.Release();
+            checkpoints?.Poll();
+            double? fvu = IsSaveDue() ? Measure(backend.ReadSums(), 0, null).Fvu : null;
             if (decided is not null) observer.Note(decided);
             if (config.Resampling?.IsDue(Step) == true) Resample(cursor);
             if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
-            if (config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps) Save(cursor);
+            if (IsSaveDue()) Save(cursor, fvu);
         }
-        if (Step > from.Step) Report(backend.ReadSums());
-        Save(cursor);
+        if (Step > from.Step)
+        {
+            var sums = backend.ReadSums();
+            Report(sums);
+            Save(cursor, Measure(sums, 0, null).Fvu);
+        }
+        else if (Step == 0) Save(cursor, null);
         return Step >= config.Steps;
+
+        bool IsSaveDue() => checkpoints is not null && config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps;
 
         void Report(in StepSums sums)
         {
@@ -87,13 +101,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         }
     }
 
-    void Report(in StepSums sums, double rowsPerSecond, double? denseDifference)
+    void Report(in StepSums sums, double rowsPerSecond, double? denseDifference) => observer.Report(Measure(sums, rowsPerSecond, denseDifference));
+
+    StepMetrics Measure(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
-        var scalars = driver.Scalars(sums.Step);
-        var metrics = StepMetrics.From(sums, scalars, backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
-        if (!double.IsFinite(metrics.Loss))
-            throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower --learning-rate or clip gradients (--clip), then --resume from the last checkpoint");
-        observer.Report(metrics);
+        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
+        return double.IsFinite(metrics.Loss) ? metrics
+            : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; --resume from the last checkpoint with a lower --learning-rate or with --clip");
     }
 
     /// <summary>The feeder gives up its slots meanwhile, and then goes on where it was.</summary>
@@ -118,8 +132,5 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         return Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
     }
 
-    void Save(RowCursor cursor)
-    {
-        if (runFolder is not null) observer.Saved(Checkpoint.Save(runFolder, backend, new(Step, cursor, new Dictionary<string, string>(driver.State.Save()))));
-    }
+    void Save(RowCursor cursor, double? fvu) => checkpoints?.Save(new(Step, cursor, new Dictionary<string, string>(driver.State.Save()), fvu));
 }

@@ -1,0 +1,41 @@
+using System.CommandLine;
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>What is written beside train --resume: each option is applied, or refused by its name with the reason.</summary>
+static class ResumeOptions
+{
+    /// <exception cref="SaeException">An option that cannot change.</exception>
+    public static Session Open(ParseResult parsed, string folder, Option resume, Settings settings)
+    {
+        if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
+            throw new SaeException("a resumed run reads the data it began with; leave them out, or start a new run");
+        var fields = new List<string>();
+        foreach (var option in parsed.CommandResult.Command.Options)
+        {
+            if (option == resume || option == settings.Backend || parsed.GetResult(option) is not { Implicit: false }) continue;
+            if (option.Name == "--set") fields.AddRange(settings.SetFields(parsed, "config").Select(field => Changeable($"--set config.{field}", field.Split('.')[0])));
+            else fields.Add(Changeable(option.Name, option.Name[2..].Replace('-', '_')));
+        }
+        foreach (var field in settings.SetFields(parsed, "spec")) Changeable($"--set spec.{field}", "");
+        BackendKind? kind = parsed.GetResult(settings.Backend) is { Implicit: false } ? parsed.GetValue(settings.Backend) : null;
+        return Session.Resume(folder, kind, config => settings.Over(parsed, config).Validate(), fields);
+    }
+
+    static string Changeable(string option, string field)
+    {
+        var why = option switch
+        {
+            "--out" => "the run stays in its folder",
+            "--beside" or "--tensor" or "--held-out" => "a resumed run reads the data it began with",
+            "--preset" => "a run begins with it",
+            _ when ResumeRules.IsConfigField(field) => ResumeRules.WhyFixed(field),
+            _ when option.StartsWith("--set config.", StringComparison.Ordinal) => null,       // no such field, which is refused where it is set
+            _ => "it is part of the SAE",
+        };
+        return why is null ? field : throw new SaeException($"{option} cannot be changed when a run is resumed: {why}; leave it out, or start a new run");
+    }
+}

@@ -1,0 +1,54 @@
+using System.Text.Json.Nodes;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Checkpoints;
+
+/// <summary>Which fields of a run's config may change when it goes on, and why the others may not.</summary>
+public static class ResumeRules
+{
+    const string Weights = "the starting weights were drawn with it", Moments = "the optimizer's state was gathered with it", Arrays = "the checkpoint's arrays follow from it",
+        Rows = "the order of rows and steps follows from it", Loss = "the steps so far minimized another loss with it";
+
+    static readonly HashSet<string> Free =
+    [
+        "vectors", "learning_rate", "warmup_fraction", "decay_fraction", "weight_decay", "clip", "clip_norm", "dense_above", "fold_decoder_norms", "prune_below",
+        "validate_every", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "non_finite",
+    ];
+
+    static readonly Dictionary<string, string> Fixed = new()
+    {
+        ["batch_rows"] = Rows, ["seed"] = Rows,
+        ["optimizer"] = Moments, ["moments"] = Arrays, ["lazy"] = Arrays, ["beta1"] = Moments, ["beta2"] = Moments, ["epsilon"] = Moments, ["storage"] = Arrays, ["ema_decay"] = Arrays,
+        ["loss_normalization"] = Loss, ["scale_inputs"] = "the scale was measured when the run began",
+        ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights, ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,
+    };
+
+    /// <summary>Whether it is a field of the config at all.</summary>
+    /// <param name="field">In snake_case, as train.json has it.</param>
+    public static bool IsConfigField(string field) => SaeRecords.Write(new TrainConfig()).AsObject().ContainsKey(field);
+
+    /// <summary>Why a field of the config stays what it was; null if it may change.</summary>
+    public static string? WhyFixed(string field) => Free.Contains(field) ? null : Fixed.GetValueOrDefault(field, "the steps so far were made with it");
+
+    /// <summary>One line a named field: what it was and what it is from here on.</summary>
+    /// <exception cref="SaeException">A change that this run's method does not allow.</exception>
+    public static string[] Describe(SaeSpec spec, TrainConfig old, TrainConfig changed, IEnumerable<string> fields)
+    {
+        if (old.Vectors != changed.Vectors && spec.Penalty is SparsityPenalty.Lp)
+            throw new SaeException("--vectors cannot be changed when a run with an annealed Lp penalty is resumed: λ was rescaled along the old schedule; leave it out, or start a new run");
+        var (before, after) = (SaeRecords.Write(old), SaeRecords.Write(changed));
+        return [.. fields.Distinct().Select(field => Line(field, Text(before[field]), Text(after[field])))];
+    }
+
+    static string Line(string field, string before, string after) => before == after ? $"{field} stays {after}"
+        : $"{field} {before} → {after}{(field == "vectors" ? ", and the schedules stretch over them from here on" : "")}";
+
+    static string Text(JsonNode? value) => value?.ToJsonString().Trim('"') ?? "null";
+
+    /// <exception cref="SaeException">The run is asked to end before the step it has reached.</exception>
+    public static void RequireAhead(TrainConfig config, long step)
+    {
+        if (config.Steps < step) throw new SaeException($"vectors = {config.Vectors} are {config.Steps} steps, the run has done {step}: give --vectors {step * config.BatchRows} or more");
+    }
+}
