@@ -132,7 +132,7 @@ public class PresetTests
             Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
             using var folder = new TemporaryFolder();
             var (spec, config) = Make(Preset.Named(name), 32 * 6);
-            config = config with { BatchRows = 16, Vectors = 16 * 6, Resampling = null };
+            config = config with { BatchRows = 16, Vectors = 16 * 6, Resampling = null, CheckpointEvery = 1 };      // in the background
             using var source = Data(folder, spec.RowWidth);
             byte[][] Run(string? run, int after, bool resume)
             {
