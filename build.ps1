@@ -1,6 +1,6 @@
 #!/usr/bin/env pwsh
-# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|nvcc
-# build.sh has the same verbs and commands. The last six need bash (Linux or WSL).
+# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|faults|nvcc
+# build.sh has the same verbs and commands. The last seven need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot
@@ -15,6 +15,7 @@ $commands = @{
     kernels  = @("bash", "build/kernel-gate.sh")
     emulator = @("bash", "build/emulator.sh")
     deep     = @("bash", "build/emulator-deep.sh")
+    faults   = @("bash", "build/faults.sh")
     nvcc     = @("bash", "build/install-nvcc.sh")
 }
 if (-not $commands.ContainsKey($verb)) { Write-Error "build.ps1: unknown verb '$verb'; one of $($commands.Keys -join ', ')"; exit 2 }

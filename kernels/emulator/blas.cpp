@@ -8,26 +8,30 @@
 
 using namespace emu;
 
+size_t emu::live_handles;
+
 namespace {
 
 struct Handle { void* stream; };
-enum { Success = 0, NotInitialized = 1, InvalidValue = 7, NotSupported = 15 };
+enum { Success = 0, NotInitialized = 1, InvalidValue = 7, ExecutionFailed = 13, NotSupported = 15 };
 constexpr int Bf16 = 14, Float = 0;
 
 float load(const uint16_t* p) { return std::bit_cast<float>(uint32_t(*p) << 16); }
 
 }
 
+// A broken context fails them too, each by cuBLAS' own number.
+#define ENTER(call) std::lock_guard<std::recursive_mutex> guard(lock()); if (injected(call) || sticky_error) return ExecutionFailed
 #define API extern "C" __attribute__((visibility("default"))) int
 
-API cublasCreate_v2(void** handle) { *handle = new Handle{nullptr}; return Success; }
-API cublasDestroy_v2(void* handle) { delete static_cast<Handle*>(handle); return Success; }
-API cublasSetStream_v2(void* handle, void* stream) { static_cast<Handle*>(handle)->stream = stream; return Success; }
+API cublasCreate_v2(void** handle) { ENTER("cublasCreate"); *handle = new Handle{nullptr}; ++live_handles; return Success; }
+API cublasDestroy_v2(void* handle) { bool failed = injected("cublasDestroy") || sticky_error; delete static_cast<Handle*>(handle); --live_handles; return failed ? ExecutionFailed : Success; }
+API cublasSetStream_v2(void* handle, void* stream) { ENTER("cublasSetStream"); static_cast<Handle*>(handle)->stream = stream; return Success; }
 API cublasSetWorkspace_v2(void*, void*, size_t) { return Success; }
 
 API cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const float* alpha, const void* a, int at, int lda, const void* b, int bt, int ldb,
                  const float* beta, void* c, int ct, int ldc, int, int) {
-    std::lock_guard<std::recursive_mutex> guard(lock());
+    ENTER("cublasGemmEx");
     if (at != Bf16 || bt != Bf16 || ct != Float) return NotSupported;
     if (m <= 0 || n <= 0 || k <= 0 || lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m) return InvalidValue;
     auto A = static_cast<const uint16_t*>(a), B = static_cast<const uint16_t*>(b);
@@ -44,5 +48,5 @@ API cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const float*
                 to = scale * sum + (keep != 0 ? keep * to : 0);
             }
         return 0;
-    }) ? 13 : Success;
+    }) ? ExecutionFailed : Success;
 }

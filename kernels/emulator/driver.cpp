@@ -13,8 +13,10 @@ using CUdeviceptr = unsigned long long;
 
 namespace {
 
-enum { Success = 0, InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, InvalidDevice = 101, NotFound = 500, NotReady = 600, LaunchFailed = 719,
+enum { Success = 0, InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, InvalidDevice = 101, EccUncorrectable = 214, NotFound = 500, NotReady = 600, LaunchFailed = 719,
        NotSupported = 801, CaptureUnsupported = 900, CaptureInvalidated = 901 };
+
+size_t live_events, live_graphs, live_modules, live_contexts;
 
 constexpr int DefaultShared = 48 << 10, LargestShared = 227 << 10;
 struct Function { const KernelEntry* kernel; int shared_limit; };
@@ -23,14 +25,8 @@ std::map<void*, size_t> pinned;
 std::map<std::string, std::pair<int, int>> failures;    // call -> (calls to let pass, error)
 bool initialized;
 
-// Error injection: emuFailNext makes a named call fail once.
-int injected(const char* call) {
-    auto found = failures.find(call);
-    if (found == failures.end() || found->second.first-- > 0) return Success;
-    int code = found->second.second;
-    failures.erase(found);
-    return code;
-}
+// By number: the how-many'th call from emuFailAt on fails. A sticky error leaves the context unusable: every later call of its work answers with it.
+struct { uint64_t calls = 0, at = ~uint64_t(0); int code = 0; bool sticky = false; std::string failed; } planned;
 
 bool is_pinned(const void* p) {
     auto after = pinned.upper_bound(const_cast<void*>(p));
@@ -41,17 +37,34 @@ bool is_pinned(const void* p) {
 
 }
 
-#define ENTER(call) std::lock_guard<std::recursive_mutex> guard(lock()); if (int code = injected(call)) return code; if (!initialized && strcmp(call, "cuInit")) return NotInitialized
+// Error injection: emuFailNext makes a named call fail once, emuFailAt any call by its number.
+int emu::injected(const char* call) {
+    if (planned.calls++ == planned.at) {
+        planned.failed = call;
+        if (planned.sticky) sticky_error = planned.code;
+        return planned.code;
+    }
+    auto found = failures.find(call);
+    if (found == failures.end() || found->second.first-- > 0) return Success;
+    int code = found->second.second;
+    failures.erase(found);
+    return code;
+}
+
+// Calls on the machine answer though the context is broken; calls that work in it do not; those that give something back do, and say what is wrong.
+#define QUERY(call) std::lock_guard<std::recursive_mutex> guard(lock()); if (int code = injected(call)) return code; if (!initialized && strcmp(call, "cuInit")) return NotInitialized
+#define ENTER(call) QUERY(call); if (sticky_error) return sticky_error
+#define LEAVE(call) std::lock_guard<std::recursive_mutex> guard(lock()); int answer = injected(call); if (!answer) answer = sticky_error
 #define API extern "C" __attribute__((visibility("default"))) int
 
-API cuInit(unsigned) { ENTER("cuInit"); initialized = true; return Success; }
-API cuDriverGetVersion(int* version) { *version = 12040; return Success; }
-API cuDeviceGetCount(int* count) { ENTER("cuDeviceGetCount"); *count = 1; return Success; }
-API cuDeviceGet(int* device, int ordinal) { ENTER("cuDeviceGet"); *device = 0; return ordinal == 0 ? Success : InvalidDevice; }
-API cuDeviceGetName(char* name, int length, int) { ENTER("cuDeviceGetName"); strncpy(name, "CudaSae emulator", length - 1); name[length - 1] = 0; return Success; }
-API cuDeviceTotalMem_v2(size_t* bytes, int) { ENTER("cuDeviceTotalMem"); *bytes = DeviceBytes; return Success; }
+API cuInit(unsigned) { QUERY("cuInit"); initialized = true; return Success; }
+API cuDriverGetVersion(int* version) { QUERY("cuDriverGetVersion"); *version = 12040; return Success; }
+API cuDeviceGetCount(int* count) { QUERY("cuDeviceGetCount"); *count = 1; return Success; }
+API cuDeviceGet(int* device, int ordinal) { QUERY("cuDeviceGet"); *device = 0; return ordinal == 0 ? Success : InvalidDevice; }
+API cuDeviceGetName(char* name, int length, int) { QUERY("cuDeviceGetName"); strncpy(name, "CudaSae emulator", length - 1); name[length - 1] = 0; return Success; }
+API cuDeviceTotalMem_v2(size_t* bytes, int) { QUERY("cuDeviceTotalMem"); *bytes = DeviceBytes; return Success; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-    ENTER("cuDeviceGetAttribute");
+    QUERY("cuDeviceGetAttribute");
     switch (attribute) {
         case 1: *value = 1024; return Success;              // threads a block
         case 16: *value = 4; return Success;                // multiprocessors
@@ -62,9 +75,16 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
         default: return InvalidValue;
     }
 }
-API cuDevicePrimaryCtxRetain(void** context, int) { ENTER("cuDevicePrimaryCtxRetain"); *context = reinterpret_cast<void*>(1); return Success; }
-API cuDevicePrimaryCtxRelease_v2(int) { ENTER("cuDevicePrimaryCtxRelease"); drain_all(); sticky_error = 0; return Success; }
-API cuCtxSetCurrent(void*) { return Success; }
+API cuDevicePrimaryCtxRetain(void** context, int) { QUERY("cuDevicePrimaryCtxRetain"); *context = reinterpret_cast<void*>(1); ++live_contexts; return Success; }
+API cuDevicePrimaryCtxRelease_v2(int) {
+    LEAVE("cuDevicePrimaryCtxRelease");
+    if (live_contexts == 0) return InvalidValue;
+    drain_all();
+    --live_contexts;
+    sticky_error = 0;
+    return answer;
+}
+API cuCtxSetCurrent(void*) { QUERY("cuCtxSetCurrent"); return Success; }
 API cuCtxSynchronize() { ENTER("cuCtxSynchronize"); return drain_all(); }
 API cuMemGetInfo_v2(size_t* free, size_t* total) { ENTER("cuMemGetInfo"); *total = DeviceBytes; *free = DeviceBytes - live_bytes(); return Success; }
 
@@ -78,7 +98,7 @@ API cuMemAlloc_v2(CUdeviceptr* p, size_t bytes) {
     *p = reinterpret_cast<CUdeviceptr>(memory);
     return memory ? Success : OutOfMemory;
 }
-API cuMemFree_v2(CUdeviceptr p) { ENTER("cuMemFree"); drain_all(); return release_allocation(reinterpret_cast<void*>(p)) ? Success : InvalidValue; }
+API cuMemFree_v2(CUdeviceptr p) { LEAVE("cuMemFree"); drain_all(); return release_allocation(reinterpret_cast<void*>(p)) ? answer : InvalidValue; }
 API cuMemHostAlloc(void** p, size_t bytes, unsigned) {
     ENTER("cuMemHostAlloc");
     *p = aligned_alloc(256, (bytes + 255) & ~size_t(255));
@@ -87,7 +107,7 @@ API cuMemHostAlloc(void** p, size_t bytes, unsigned) {
     pinned[*p] = bytes;
     return Success;
 }
-API cuMemFreeHost(void* p) { ENTER("cuMemFreeHost"); drain_all(); if (!pinned.erase(p)) return InvalidValue; free(p); return Success; }
+API cuMemFreeHost(void* p) { LEAVE("cuMemFreeHost"); drain_all(); if (!pinned.erase(p)) return InvalidValue; free(p); return answer; }
 
 namespace {
 
@@ -130,8 +150,8 @@ API cuMemsetD32Async(CUdeviceptr to, unsigned value, size_t count, void* stream)
 // ---------------------------------------------------------------------------------------------------------------------
 // modules and launches
 
-API cuModuleLoadDataEx(void** module, const void*, unsigned, void*, void*) { ENTER("cuModuleLoadData"); *module = reinterpret_cast<void*>(1); return Success; }
-API cuModuleUnload(void*) { return Success; }
+API cuModuleLoadDataEx(void** module, const void*, unsigned, void*, void*) { ENTER("cuModuleLoadData"); *module = reinterpret_cast<void*>(1); ++live_modules; return Success; }
+API cuModuleUnload(void*) { LEAVE("cuModuleUnload"); if (live_modules == 0) return InvalidValue; --live_modules; return answer; }
 API cuModuleGetFunction(void** function, void*, const char* name) {
     ENTER("cuModuleGetFunction");
     auto kernel = find_kernel(name);
@@ -165,15 +185,15 @@ API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
 // streams, events, graphs
 
 API cuStreamCreate(void** stream, unsigned) { ENTER("cuStreamCreate"); auto s = new Stream; add_stream(s); *stream = s; return Success; }
-API cuStreamDestroy_v2(void* stream) { ENTER("cuStreamDestroy"); auto s = stream_of(stream); drain(*s); remove_stream(s); delete s; return Success; }
+API cuStreamDestroy_v2(void* stream) { LEAVE("cuStreamDestroy"); auto s = stream_of(stream); drain(*s); remove_stream(s); delete s; return answer; }
 API cuStreamSynchronize(void* stream) {
     ENTER("cuStreamSynchronize");
     auto& s = *stream_of(stream);
     if (s.capture) { s.capture_broken = true; return CaptureUnsupported; }
     return drain(s);
 }
-API cuEventCreate(void** event, unsigned) { ENTER("cuEventCreate"); *event = new Event; return Success; }
-API cuEventDestroy_v2(void* event) { ENTER("cuEventDestroy"); drain_all(); delete static_cast<Event*>(event); return Success; }
+API cuEventCreate(void** event, unsigned) { ENTER("cuEventCreate"); *event = new Event; ++live_events; return Success; }
+API cuEventDestroy_v2(void* event) { LEAVE("cuEventDestroy"); drain_all(); delete static_cast<Event*>(event); --live_events; return answer; }
 API cuEventRecord(void* event, void* stream) {
     ENTER("cuEventRecord");
     auto& e = *static_cast<Event*>(event);
@@ -186,7 +206,7 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     return enqueue(*stream_of(stream), [&e, asked = e.asked] { return drain_until(e, asked); });
 }
 API cuEventSynchronize(void* event) { ENTER("cuEventSynchronize"); auto& e = *static_cast<Event*>(event); return drain_until(e, e.asked); }
-API cuEventElapsedTime(float* ms, void*, void*) { *ms = 0; return NotSupported; }      // an emulated time would say nothing
+API cuEventElapsedTime(float* ms, void*, void*) { QUERY("cuEventElapsedTime"); *ms = 0; return NotSupported; }      // an emulated time would say nothing
 
 API cuStreamBeginCapture_v2(void* stream, int) {
     ENTER("cuStreamBeginCapture");
@@ -203,9 +223,10 @@ API cuStreamEndCapture(void* stream, void** graph) {
     auto captured = s.capture.release();
     if (s.capture_broken) { delete captured; *graph = nullptr; return CaptureInvalidated; }
     *graph = captured;
+    ++live_graphs;
     return Success;
 }
-API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) { ENTER("cuGraphInstantiate"); *executable = new Graph(*static_cast<Graph*>(graph)); return Success; }
+API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) { ENTER("cuGraphInstantiate"); *executable = new Graph(*static_cast<Graph*>(graph)); ++live_graphs; return Success; }
 API cuGraphLaunch(void* executable, void* stream) {
     ENTER("cuGraphLaunch");
     auto graph = static_cast<Graph*>(executable);
@@ -213,8 +234,8 @@ API cuGraphLaunch(void* executable, void* stream) {
         if (int code = enqueue(*stream_of(stream), node)) return code;
     return Success;
 }
-API cuGraphExecDestroy(void* graph) { ENTER("cuGraphExecDestroy"); drain_all(); delete static_cast<Graph*>(graph); return Success; }
-API cuGraphDestroy(void* graph) { ENTER("cuGraphDestroy"); delete static_cast<Graph*>(graph); return Success; }
+API cuGraphExecDestroy(void* graph) { LEAVE("cuGraphExecDestroy"); drain_all(); delete static_cast<Graph*>(graph); --live_graphs; return answer; }
+API cuGraphDestroy(void* graph) { LEAVE("cuGraphDestroy"); delete static_cast<Graph*>(graph); --live_graphs; return answer; }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // errors, and the emulator's own controls
@@ -226,6 +247,7 @@ constexpr Name names[] = {
     {Success, "CUDA_SUCCESS", "no error"}, {InvalidValue, "CUDA_ERROR_INVALID_VALUE", "invalid argument"}, {OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
     {NotInitialized, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"}, {InvalidDevice, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
     {NotFound, "CUDA_ERROR_NOT_FOUND", "named symbol not found"}, {NotReady, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {EccUncorrectable, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"},
     {LaunchFailed, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"}, {NotSupported, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {CaptureUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
     {CaptureInvalidated, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
@@ -242,5 +264,9 @@ CONTROL void emuSetSeed(uint64_t value) { std::lock_guard<std::recursive_mutex> 
 CONTROL const char* emuReport() { return report(); }
 CONTROL uint64_t emuLiveAllocations() { std::lock_guard<std::recursive_mutex> guard(lock()); return live_allocations() + pinned.size(); }
 CONTROL void emuFailNext(const char* call, int code, int after) { std::lock_guard<std::recursive_mutex> guard(lock()); failures[call] = {after, code}; }
+CONTROL uint64_t emuLiveHandles() { std::lock_guard<std::recursive_mutex> guard(lock()); return live_streams() + live_events + live_graphs + live_modules + live_contexts + live_handles; }
+CONTROL void emuFailAt(uint64_t call, int code, int sticky) { std::lock_guard<std::recursive_mutex> guard(lock()); planned = {0, call, code, sticky != 0, ""}; }
+CONTROL uint64_t emuCalls() { std::lock_guard<std::recursive_mutex> guard(lock()); return planned.calls; }
+CONTROL const char* emuFailed() { return planned.failed.c_str(); }
 CONTROL void emuForgive() { std::lock_guard<std::recursive_mutex> guard(lock()); sticky_error = 0; set_report(""); }
 }

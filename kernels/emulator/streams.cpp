@@ -77,5 +77,6 @@ int drain_until(Event& event, uint64_t asked) {
 Stream* stream_of(void* handle) { return handle ? static_cast<Stream*>(handle) : &default_stream; }
 void add_stream(Stream* stream) { streams.push_back(stream); }
 void remove_stream(Stream* stream) { std::erase(streams, stream); }
+size_t live_streams() { return streams.size(); }
 
 }

@@ -33,5 +33,9 @@ int drain_until(Event& event, uint64_t asked);
 Stream* stream_of(void* handle);            // null handle: the default stream
 void add_stream(Stream* stream);
 void remove_stream(Stream* stream);
+size_t live_streams();
+extern size_t live_handles;             // of cuBLAS
+
+int injected(const char* call);         // the error that this call was told to fail with: driver.cpp
 
 }

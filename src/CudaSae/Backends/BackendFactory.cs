@@ -54,13 +54,13 @@ public static class BackendFactory
         try
         {
             plan(KernelBackend.PlanFor(spec, config, inputType), device.Info.Name);
-            return new KernelBackend(device, spec, config, inputType, ownsDevice: true);
         }
         catch
         {
             device.Dispose();
             throw;
         }
+        return new KernelBackend(device, spec, config, inputType, ownsDevice: true);
     }
 
     static IDevice Open(BackendKind kind) => kind switch

@@ -45,7 +45,7 @@ public sealed class BatchFeeder : IDisposable
     public int Next(out RowCursor cursor)
     {
         filled.Wait();
-        if (failure is { } e) throw new SaeException(e.Message, e);
+        if (failure is { } e) throw new SaeException(e.Message, e, e is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
         var slot = next;
         next ^= 1;
         cursor = after[slot];

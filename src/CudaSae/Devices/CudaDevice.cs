@@ -11,6 +11,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     readonly int ordinal;
     readonly nint context;
     Cublas? cublas;
+    bool disposed;
 
     CudaDevice(CudaDriver driver, int ordinal)
     {
@@ -22,8 +23,16 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         nint made;
         driver.Check(driver.retainContext(&made, handle));
         context = made;
-        Enter();
-        Info = ReadInfo();
+        try
+        {
+            Enter();
+            Info = ReadInfo();
+        }
+        catch
+        {
+            _ = driver.releaseContext(handle);
+            throw;
+        }
         modules = new(this, Info);
     }
 
@@ -78,6 +87,16 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     void Enter() => driver.Check(driver.setContext(context));
 
+    // What is given back is given back even if this fails.
+    CudaDriver Leaving
+    {
+        get
+        {
+            _ = driver.setContext(context);
+            return driver;
+        }
+    }
+
     public long FreeBytes()
     {
         Enter();
@@ -94,7 +113,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return pointer;
     }
 
-    public void Free(ulong pointer) => driver.Check(Entered.free(pointer));
+    public void Free(ulong pointer) => driver.Check(Leaving.free(pointer));
 
     public void* AllocatePinned(long bytes)
     {
@@ -104,7 +123,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return pointer;
     }
 
-    public void FreePinned(void* pointer) => driver.Check(Entered.freeHost(pointer));
+    public void FreePinned(void* pointer) => driver.Check(Leaving.freeHost(pointer));
 
     public nint CreateStream()
     {
@@ -114,7 +133,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return stream;
     }
 
-    public void DestroyStream(nint stream) => driver.Check(Entered.destroyStream(stream));
+    public void DestroyStream(nint stream) => driver.Check(Leaving.destroyStream(stream));
 
     public void Synchronize(nint stream)
     {
@@ -130,7 +149,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return handle;
     }
 
-    public void DestroyEvent(nint handle) => driver.Check(Entered.destroyEvent(handle));
+    public void DestroyEvent(nint handle) => driver.Check(Leaving.destroyEvent(handle));
     public void Record(nint handle, nint stream) => driver.Check(Entered.recordEvent(handle, stream));
     public void Wait(nint stream, nint handle) => driver.Check(driver.waitEvent(stream, handle, 0));
 
@@ -173,7 +192,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     }
 
     void IModuleLoader.AllowShared(nint function, int bytes, string kernel) => driver.Check(driver.setFunctionAttribute(function, 8, bytes), about: $" for kernel {kernel}");
-    void IModuleLoader.UnloadModule(nint module) => driver.Check(driver.unloadModule(module));
+    void IModuleLoader.UnloadModule(nint module) => _ = driver.unloadModule(module);        // of a lost device: it is gone already
 
     public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
     {
@@ -191,21 +210,28 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     {
         nint graph, executable;
         driver.Check(driver.endCapture(stream, &graph));
-        driver.Check(driver.instantiate(&executable, graph, 0));
-        driver.Check(driver.destroyGraph(graph));
+        var instantiated = driver.instantiate(&executable, graph, 0);
+        var destroyed = driver.destroyGraph(graph);
+        driver.Check(instantiated, nameof(driver.instantiate));
+        if (destroyed != 0) _ = driver.destroyGraphExec(executable);
+        driver.Check(destroyed, nameof(driver.destroyGraph));
         return executable;
     }
 
     public void LaunchGraph(nint graph, nint stream) => driver.Check(driver.launchGraph(graph, stream));
-    public void DestroyGraph(nint graph) => driver.Check(Entered.destroyGraphExec(graph));
+    public void DestroyGraph(nint graph) => driver.Check(Leaving.destroyGraphExec(graph));
 
     public void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream) =>
         (cublas ??= new(driver)).GemmNT(m, n, k, a, lda, b, ldb, c, ldc, stream);
 
+    /// <summary>Also of a lost device: it throws nothing.</summary>
     public void Dispose()
     {
+        if (disposed) return;
+        disposed = true;
+        _ = driver.setContext(context);
         cublas?.Dispose();
         modules.Dispose();
-        driver.Check(driver.releaseContext(ordinal));
+        _ = driver.releaseContext(ordinal);
     }
 }

@@ -22,6 +22,7 @@ public sealed class CudaException(int code, string message) : SaeException(messa
         2 => "; use fewer latents, smaller batches, or --storage bfloat16",
         100 => "; no CUDA device is visible: check CUDA_VISIBLE_DEVICES",
         209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
+        214 => "; the device's memory is damaged (nvidia-smi -q -d ECC says more): --resume on another device, or after a reset",
         700 or 719 => "; the device is unusable until the process restarts: run cudasae verify, and please report it",
         _ => "",
     };

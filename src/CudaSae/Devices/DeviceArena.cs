@@ -44,5 +44,8 @@ public sealed class DeviceArena : IDisposable
         return new(pointer, length);
     }
 
-    public void Dispose() => device?.Free(Start);
+    public void Dispose()
+    {
+        if (device is not null) Owned.Try(() => device.Free(Start));
+    }
 }

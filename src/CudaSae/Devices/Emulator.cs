@@ -36,6 +36,21 @@ public sealed unsafe class Emulator
     /// <summary>Device allocations and page-locked ones that were not freed.</summary>
     public ulong LiveAllocations => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
+    /// <summary>Streams, events, graphs, modules, contexts and cuBLAS handles that were not given back.</summary>
+    public ulong LiveHandles => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveHandles"))();
+
+    /// <summary>Counts calls from 0 on, of whatever name, and makes one of them fail.</summary>
+    /// <param name="call">Number of that call; <see cref="ulong.MaxValue"/> for none.</param>
+    /// <param name="sticky">The context is unusable from then on, as after a failed kernel: whatever works in it answers with this code.</param>
+    public void FailAt(ulong call, int code = 0, bool sticky = false) =>
+        ((delegate* unmanaged<ulong, int, int, void>)NativeLibrary.GetExport(library, "emuFailAt"))(call, code, sticky ? 1 : 0);
+
+    /// <summary>Calls since <see cref="FailAt"/>.</summary>
+    public ulong Calls => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuCalls"))();
+
+    /// <summary>What <see cref="FailAt"/>'s call was; empty while it has not come.</summary>
+    public string Failed => Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuFailed"))()) ?? "";
+
     /// <summary>Makes a call fail once, after <paramref name="after"/> good ones.</summary>
     public void FailNext(string call, int code, int after = 0)
     {

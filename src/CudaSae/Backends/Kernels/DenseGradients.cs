@@ -1,3 +1,4 @@
+using CudaSae.Devices;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
@@ -13,23 +14,15 @@ public sealed unsafe partial class KernelBackend
         var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active), Download<float>(Buffers.Value.Pointer, B * Spec.Active), Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));
         var (e, x) = (Turn(Download<ushort>(Buffers.ResidualBf16.Pointer, B * ld), B, ld), Turn(Download<ushort>(Buffers.XCentered.Pointer, B * ld), B, ld));
         const int Chunk = 256;
-        ulong left = device.Allocate(2L * Chunk * B), right = device.Allocate(2L * ld * B), product = device.Allocate(4L * Chunk * ld);
+        using var temporary = new Owned(device);
+        ulong left = temporary.Memory(2L * Chunk * B), right = temporary.Memory(2L * ld * B), product = temporary.Memory(4L * Chunk * ld);
         var (dec, enc) = (new Matrix(n, d), new Matrix(n, d));
-        try
+        for (var first = 0; first < n; first += Chunk)
         {
-            for (var first = 0; first < n; first += Chunk)
-            {
-                Multiply(value, e, 2 * lossScale, dec, first, Math.Min(Chunk, n - first));
-                Multiply(valueGrad, x, 1, enc, first, Math.Min(Chunk, n - first));
-            }
-            return (dec, enc);
+            Multiply(value, e, 2 * lossScale, dec, first, Math.Min(Chunk, n - first));
+            Multiply(valueGrad, x, 1, enc, first, Math.Min(Chunk, n - first));
         }
-        finally
-        {
-            device.Free(left);
-            device.Free(right);
-            device.Free(product);
-        }
+        return (dec, enc);
 
         // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the batch, turned, [ld, B].
         void Multiply(float[] entries, ushort[] rows, float scale, Matrix into, int first, int count)

@@ -17,25 +17,19 @@ public sealed unsafe partial class KernelBackend
         ReadCode(code);
         var bias = new float[n];
         GetVector(Buffers.BEnc.Pointer, bias);
-        var chunk = (int)Math.Clamp(DenseScratchBytes / (4L * B), 64, n);
+        var chunk = (int)Math.Clamp(DenseScratchBytes / (4L * B), Math.Min(64, n), n);
         var rows = new RowCheck[B];
         for (var b = 0; b < B; b++) rows[b] = new() { Least = double.PositiveInfinity, Most = double.NegativeInfinity };
-        var scratch = device.Allocate(4L * B * chunk);
-        try
+        using var temporary = new Owned(device);
+        var scratch = temporary.Memory(4L * B * chunk);
+        using var preActs = new Matrix(B, chunk);
+        for (var first = 0; first < n; first += chunk)
         {
-            using var preActs = new Matrix(B, chunk);
-            for (var first = 0; first < n; first += chunk)
-            {
-                var columns = Math.Min(chunk, n - first);
-                device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, stream);
-                device.CopyToHost(preActs.Data, scratch, preActs.Bytes, stream);
-                device.Synchronize(stream);
-                for (var b = 0; b < B; b++) rows[b].Add(preActs[b], first, columns, bias, code, b);
-            }
-        }
-        finally
-        {
-            device.Free(scratch);
+            var columns = Math.Min(chunk, n - first);
+            device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, stream);
+            device.CopyToHost(preActs.Data, scratch, preActs.Bytes, stream);
+            device.Synchronize(stream);
+            for (var b = 0; b < B; b++) rows[b].Add(preActs[b], first, columns, bias, code, b);
         }
         return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale), ReconstructionDifference(code), Tolerance);
     }

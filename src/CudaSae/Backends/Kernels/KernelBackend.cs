@@ -11,7 +11,7 @@ namespace CudaSae.Backends.Kernels;
 public sealed unsafe partial class KernelBackend : IBackend
 {
     readonly IDevice device;
-    readonly bool ownsDevice;
+    readonly Owned owned;
     readonly nint stream, copyStream;
     readonly nint[] copied, taken, lentReady;
     readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];     // input in somebody else's device memory
@@ -70,8 +70,8 @@ public sealed unsafe partial class KernelBackend : IBackend
         public LatentsPhase Latents { get; }
     }
 
-    /// <param name="ownsDevice">Whether the device is disposed with the backend.</param>
-    /// <exception cref="SaeException">The plan does not fit the device.</exception>
+    /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be made.</param>
+    /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays allocated.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false)
         : this(device, spec, config, inputType, ownsDevice, EncodePhase.MaxCapacity) { }
 
@@ -79,27 +79,37 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
     internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false)
     {
-        (this.device, this.ownsDevice, Spec, Config) = (device, ownsDevice, spec, config);
-        if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
-        var plan = PlanFor(spec, config, inputType, encodeCapacity);
-        plan.Require(device.FreeBytes(), device.Info.Name);
-        stream = device.CreateStream();
-        copyStream = device.CreateStream();
-        arena = new(device, plan);
-        device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-        phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
-        if (phases.Encode is { } encode) encode.Reference = referenceEncode;
-        Dense = spec.IsThresholded;
-        copied = [device.CreateEvent(), device.CreateEvent()];
-        taken = [device.CreateEvent(), device.CreateEvent()];
-        lentReady = [device.CreateEvent(), device.CreateEvent()];
-        scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => device.CreateEvent())];
-        for (var slot = 0; slot < 2; slot++) slots[slot] = device.AllocatePinned(SlotBytes);
-        scalarRing = (StepScalars*)device.AllocatePinned(Ring * sizeof(StepScalars));
-        sums = (StepSums*)device.AllocatePinned(2 * sizeof(StepSums));
-        new Span<StepSums>(sums, 2).Clear();
-        sumsReady = [device.CreateEvent(), device.CreateEvent()];
-        device.Synchronize(stream);
+        (this.device, Spec, Config) = (device, spec, config);
+        owned = new(device);
+        if (ownsDevice) owned.Add(device);
+        try
+        {
+            if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
+            var plan = PlanFor(spec, config, inputType, encodeCapacity);
+            plan.Require(device.FreeBytes(), device.Info.Name);
+            stream = owned.Stream();
+            copyStream = owned.Stream();
+            arena = owned.Add(new DeviceArena(device, plan));
+            device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
+            phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
+            if (phases.Encode is { } encode) encode.Reference = referenceEncode;
+            Dense = spec.IsThresholded;
+            copied = [owned.Event(), owned.Event()];
+            taken = [owned.Event(), owned.Event()];
+            lentReady = [owned.Event(), owned.Event()];
+            scalarsRead = [.. Enumerable.Range(0, Ring).Select(_ => owned.Event())];
+            for (var slot = 0; slot < 2; slot++) slots[slot] = owned.Pinned(SlotBytes);
+            scalarRing = (StepScalars*)owned.Pinned(Ring * sizeof(StepScalars));
+            sums = (StepSums*)owned.Pinned(2 * sizeof(StepSums));
+            new Span<StepSums>(sums, 2).Clear();
+            sumsReady = [owned.Event(), owned.Event()];
+            device.Synchronize(stream);
+        }
+        catch
+        {
+            owned.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The device memory that a run takes, found without a device.</summary>
@@ -236,8 +246,9 @@ public sealed unsafe partial class KernelBackend : IBackend
     public bool BeginCapture()
     {
         if (Spec.IsThresholded) return false;
-        if (graph != 0) device.DestroyGraph(graph);
+        var old = graph;
         graph = 0;
+        if (old != 0) device.DestroyGraph(old);
         device.BeginCapture(stream);
         return capturing = true;
     }
@@ -255,16 +266,12 @@ public sealed unsafe partial class KernelBackend : IBackend
         PublishSums();
     }
 
+    /// <summary>Gives everything back, also after a failed call or the loss of the device; throws nothing.</summary>
     public void Dispose()
     {
-        if (graph != 0) device.DestroyGraph(graph);
-        foreach (var handle in (nint[])[.. copied, .. taken, .. lentReady, .. scalarsRead, .. sumsReady]) device.DestroyEvent(handle);
-        foreach (var slot in slots) device.FreePinned(slot);
-        device.FreePinned(scalarRing);
-        device.FreePinned(sums);
-        device.DestroyStream(copyStream);
-        device.DestroyStream(stream);
-        arena.Dispose();
-        if (ownsDevice) device.Dispose();
+        if (capturing) Owned.Try(() => graph = device.EndCapture(stream));      // a launch failed while it was recorded
+        if (graph != 0) Owned.Try(() => device.DestroyGraph(graph));
+        (capturing, graph) = (false, 0);
+        owned.Dispose();
     }
 }
