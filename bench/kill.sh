@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# SIGKILL at random moments in training processes, each run gone on with --resume until it ends: its weights must be those of a run that was left
+# alone, byte for byte. Checkpoints every 1 to 5 steps in turn, up to 8 kills a run. Prints one line.   kill.sh [KILLS] [SEED]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kills=${1:-200}; RANDOM=${2:-1}
+cli=${CUDASAE:-artifacts/bin/CudaSae.Cli/release/cudasae}
+[ -n "${CUDASAE:-}" ] || dotnet build -c Release -v quiet src/CudaSae.Cli
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+"$cli" synth "$work/x.npy" --features 64 --width 32 --rows 4000 >/dev/null
+settings=(--latents 256 --k 8 --aux-k 16 --batch-rows 128 --backend cpu)
+microseconds() { local start=${EPOCHREALTIME/./}; "$@" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }; echo $(( ${EPOCHREALTIME/./} - start )); }
+begin=$(microseconds "$cli" train "$work/x.npy" --out "$work/short" "${settings[@]}" --vectors 128)
+whole=$(microseconds "$cli" train "$work/x.npy" --out "$work/alone" "${settings[@]}" --vectors 128000 --checkpoint-every 3)
+span=$(( begin + (whole - begin) / 3 ))     # so that most kills meet steps and checkpoints, and a run takes several of them
+alone=$(sha256sum < "$work/alone/sae_weights.safetensors")
+
+killed=0 runs=0 early=0 torn=0 resumed=0
+while [ "$killed" -lt "$kills" ]; do
+    every=$(( runs % 5 + 1 )) run=$work/run; rm -rf "$run"; runs=$((runs + 1))
+    for life in 1 2 3 4 5 6 7 8 last; do
+        if [ -n "$(ls "$run"/checkpoint/*.safetensors 2>/dev/null)" ]; then command=("$cli" train --resume "$run"); resumed=$((resumed + 1))
+        else
+            [ $life = 1 ] || early=$((early + 1))
+            rm -rf "$run"; command=("$cli" train "$work/x.npy" --out "$run" "${settings[@]}" --vectors 128000 --checkpoint-every "$every")
+        fi
+        "${command[@]}" >"$work/log" 2>&1 & process=$!
+        if [ $life != last ]; then
+            pause=$(( (RANDOM * 32768 + RANDOM) % span ))
+            sleep "$(printf '%d.%06d' $((pause / 1000000)) $((pause % 1000000)))"
+            kill -KILL $process 2>/dev/null || true
+        fi
+        code=0; wait $process 2>/dev/null || code=$?
+        [ -z "$(ls "$run"/checkpoint/*.tmp 2>/dev/null)" ] || torn=$((torn + 1))
+        case $code in 0) break ;; 137) killed=$((killed + 1)) ;; *) echo "run $runs, life $life: exit code $code"; cat "$work/log"; exit 1 ;; esac
+    done
+    [ "$(sha256sum < "$run/sae_weights.safetensors")" = "$alone" ] || { echo "run $runs, a checkpoint every $every steps: other weights than the run that was left alone"; exit 1; }
+done
+echo "$killed kills in $runs runs: every run's weights equal the uninterrupted one's; $torn kills left a half-written checkpoint beside the good ones, $early came before the first checkpoint, $resumed times gone on with --resume; $(date -u +%F)"
