@@ -1,10 +1,12 @@
 using System.CommandLine;
 using CudaSae;
 using CudaSae.Cli;
+using CudaSae.Data;
 
 #if MANAGED_CUDA
 CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 #endif
+FileSizeLimit.IsAnError();
 var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
 {
     TrainCommand.Create(), EvalCommand.Create(), VerifyCommand.Create(), DevicesCommand.Create(), BenchCommand.Create(), HarvestCommand.Create(),
@@ -23,6 +25,11 @@ try
 catch (SaeException e)
 {
     Console.Error.WriteLine($"cudasae: {e.Message}");
+    return 2;
+}
+catch (Exception e) when (AtomicFile.IsRefusal(e))
+{
+    Console.Error.WriteLine($"cudasae: {AtomicFile.Reason(e)}; free some space or choose another folder");
     return 2;
 }
 catch (OutOfMemoryException)

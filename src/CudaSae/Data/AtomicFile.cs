@@ -25,10 +25,16 @@ public static partial class AtomicFile
         catch (Exception e)
         {
             try { File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
-            if (e is not (IOException or UnauthorizedAccessException)) throw;
-            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; free some space or choose another folder", e);
+            if (!IsRefusal(e)) throw;
+            throw new SaeException($"cannot write {path}: {Reason(e)}; free some space or choose another folder", e);
         }
     }
+
+    /// <summary>Whether the system refused: no space, no permission, or, which .NET calls an argument out of its range, more than the limit on a file's size.</summary>
+    public static bool IsRefusal(Exception e) => e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
+
+    /// <summary>Why the system refused, without a full stop.</summary>
+    public static string Reason(Exception e) => e is ArgumentOutOfRangeException ? "the file may not grow that large (ulimit -f)" : e.Message.TrimEnd('.');
 
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
