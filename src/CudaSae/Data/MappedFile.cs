@@ -5,7 +5,7 @@ namespace CudaSae.Data;
 
 /// <summary>A whole file, read-only, as memory. One that is deleted or replaced meanwhile can still be read to its end; one that is shortened cannot, and touching
 /// what is gone would end the process by SIGBUS: so its length is asked for again before bytes are handed out, once a tick of the clock (a system call a row would
-/// cost more than the row). Who cuts a file within that tick, while its rows are being copied, still ends the process.</summary>
+/// cost about as much as the row). Who cuts a file within that tick, while its rows are being copied, still ends the process.</summary>
 public sealed unsafe class MappedFile : IDisposable
 {
     readonly SafeFileHandle? handle;
