@@ -1,11 +1,25 @@
+using System.Buffers;
+
 namespace CudaSae;
 
 /// <summary>An error that its reader can mend: bad input, a bad setting, a missing device. One line that says what, where
 /// and what to do; the command line prints it without a stack trace and exits with code 2.</summary>
-public class SaeException(string message, Exception? inner = null, SaeErrorKind kind = SaeErrorKind.Input) : Exception(message, inner)
+public class SaeException(string message, Exception? inner = null, SaeErrorKind kind = SaeErrorKind.Input) : Exception(OneLine(message), inner)
 {
+    const int MaxLength = 2000, End = 400;
+
     /// <summary>What a program can tell apart; the C ABI's error codes.</summary>
     public SaeErrorKind Kind { get; } = kind;
+
+    /// <summary>Names and texts of a file may stand in a message: what would break its line or drive a terminal becomes '?', and the middle of a very long one is left out.</summary>
+    static string OneLine(string message)
+    {
+        if (message.Length > MaxLength) message = $"{message[..(MaxLength - End)]} … {message[^End..]}";
+        return message.AsSpan().IndexOfAny(Breaks) < 0 ? message : string.Concat(message.Select(c => Breaks.Contains(c) ? '?' : c));
+    }
+
+    /// <summary>Control characters, and Unicode's own ends of a line and a paragraph.</summary>
+    static readonly SearchValues<char> Breaks = SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(i => (char)i).Where(char.IsControl), '\u2028', '\u2029']);
 }
 
 public enum SaeErrorKind

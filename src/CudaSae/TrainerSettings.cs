@@ -11,6 +11,8 @@ namespace CudaSae;
 /// makes of --preset and --set.</summary>
 public sealed record TrainerSettings
 {
+    const int MaxLength = 1 << 16;      // of the text, in characters
+
     // Setters, because generated JSON code gives fields that are absent their type's default, not their initializer, where they are init-only.
 
     /// <summary>Published recipe; cudasae presets lists them.</summary>
@@ -39,7 +41,14 @@ public sealed record TrainerSettings
     /// <exception cref="SaeException">It is not JSON, or a field is unknown, missing or of another type.</exception>
     public static TrainerSettings Parse(string json)
     {
-        try { return JsonSerializer.Deserialize(json, SaeJson.Default.TrainerSettings) ?? throw new SaeException("the trainer's settings are null"); }
+        if (json.Length > MaxLength) throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
+        try
+        {
+            var settings = JsonSerializer.Deserialize(json, SaeJson.Default.TrainerSettings) ?? throw new SaeException("the trainer's settings are null");
+            Formats.ConfigFile.Decode(settings.Spec);
+            Formats.ConfigFile.Decode(settings.Config);
+            return settings;
+        }
         catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException)
         {
             throw new SaeException($"the trainer's settings: {e.Message.Split(". ")[0].Split(" Path:")[0]}; fields are preset, input_width, latents, k, spec, config, backend and input_type");

@@ -51,7 +51,7 @@ public static class Checkpoint
         if (!CheckpointFile.HasChecksums(file)) note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != NameOf(backend))
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is {NameOf(backend)}; go on with --backend {writtenBy}{(writtenBy == "cuda" ? " or emulator" : "")}");
-        var at = new CheckpointPosition(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
+        var at = Position(file);
         CheckpointFile.WriteInto(file, backend);
         backend.AfterRestore((uint)at.Step, deadAfterSteps);
         foreach (var one in damaged)
@@ -60,6 +60,11 @@ public static class Checkpoint
             note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from {Path.GetFileName(file.Path)}, step {at.Step}");
         }
         return at;
+    }
+
+    internal static CheckpointPosition Position(SafetensorsFile file)
+    {
+        return new(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
 
         long Number(string key) => file.Metadata.TryGetValue(key, out var text) && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number : throw new SaeException($"{file.Path} is no checkpoint: its metadata lacks {key}");

@@ -27,17 +27,29 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
 
     public const string FileName = "train.json";
 
+    const int BytesAPart = 100;     // of JSON, in memory
+
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.RunRecord) + "\n");
 
     /// <exception cref="SaeException">The folder holds no run, or its record cannot be read.</exception>
     public static RunRecord Load(string folder)
     {
         var path = Path.Combine(folder, FileName);
+        try { return Parse(path, File.ReadAllBytes(path)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e); }
+    }
+
+    internal static RunRecord Parse(string path, byte[] json)
+    {
         try
         {
-            return JsonSerializer.Deserialize(File.ReadAllText(path), SaeJson.Default.RunRecord) ?? throw new SaeException($"{path} is empty");
+            JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} is not a run's record: {why}"));
+            var record = JsonSerializer.Deserialize(json, SaeJson.Default.RunRecord) ?? throw new SaeException($"{path} is empty");
+            return record.Data.Concat(record.Beside).All(name => name is not null) ? record : throw new SaeException($"{path} is not a run's record: a file of its data has no name");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e); }
-        catch (JsonException e) { throw new SaeException($"{path} is not a run's record: {e.Message.Split(". ")[0]}", e); }
+        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or ArgumentException)
+        {
+            throw new SaeException($"{path} is not a run's record: {e.Message.Split(". ")[0]}", e);
+        }
     }
 }

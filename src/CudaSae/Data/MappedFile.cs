@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Data;
@@ -13,6 +14,8 @@ public sealed unsafe class MappedFile : IDisposable
     readonly MemoryMappedViewAccessor? view;
     readonly byte* start;
     long asked = long.MinValue;     // when the length was asked for, in the clock's ticks
+    GCHandle pinned;
+    bool disposed;
 
     /// <exception cref="SaeException">The file is missing or cannot be read.</exception>
     public MappedFile(string path)
@@ -32,6 +35,14 @@ public sealed unsafe class MappedFile : IDisposable
             Dispose();
             throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
         }
+    }
+
+    /// <summary>Bytes that are in memory already, under a name for messages.</summary>
+    internal MappedFile(string path, byte[] content)
+    {
+        (Path, Length) = (path, content.Length);
+        pinned = GCHandle.Alloc(content, GCHandleType.Pinned);
+        start = (byte*)pinned.AddrOfPinnedObject();
     }
 
     public string Path { get; }
@@ -55,7 +66,10 @@ public sealed unsafe class MappedFile : IDisposable
 
     public void Dispose()
     {
-        if (start is not null) view!.SafeMemoryMappedViewHandle.ReleasePointer();
+        if (disposed) return;
+        disposed = true;
+        if (pinned.IsAllocated) pinned.Free();
+        else if (start is not null) view!.SafeMemoryMappedViewHandle.ReleasePointer();
         view?.Dispose();
         file?.Dispose();
         handle?.Dispose();

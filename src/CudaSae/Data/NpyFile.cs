@@ -12,7 +12,9 @@ public static partial class NpyFile
     public sealed record Header(string Descr, long[] Shape, long DataOffset, bool FortranOrder = false);
 
     /// <summary>No header is longer than this many bytes.</summary>
-    public const int MaxHeaderBytes = 12 + (1 << 20);
+    public const int MaxHeaderBytes = 12 + MaxDictionaryBytes;
+
+    const int MaxDictionaryBytes = 1 << 16, MaxAxes = 64;
 
     static ReadOnlySpan<byte> Magic => [0x93, (byte)'N', (byte)'U', (byte)'M', (byte)'P', (byte)'Y'];
 
@@ -35,11 +37,13 @@ public static partial class NpyFile
         if (major is < 1 or > 3 || (wide && file.Length < 12)) throw bad($"version {major} is unknown");
         long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file[8..]) : BinaryPrimitives.ReadUInt16LittleEndian(file[8..]);
         var start = wide ? 12 : 10;
-        if (length > 1 << 20 || start + length > file.Length) throw bad($"its header claims {length} bytes; the file is truncated");
+        if (length > MaxDictionaryBytes || start + length > file.Length) throw bad($"its header claims {length} bytes; the file is truncated");
         var match = Dictionary().Match(Encoding.UTF8.GetString(file.Slice(start, (int)length)));
         if (!match.Success) throw bad("its header cannot be read");
         var shape = new List<long>();
-        foreach (var extent in match.Groups["shape"].Value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        var extents = match.Groups["shape"].ValueSpan;
+        if (extents.Count(',') > MaxAxes) throw bad($"it has {extents.Count(',')} axes; numpy allows {MaxAxes}");
+        foreach (var extent in extents.ToString().Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
             shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw bad($"its shape has {TensorFile.Shown(extent)}"));
         return new(match.Groups["descr"].Value, [.. shape], start + length, match.Groups["order"].Value == "True");
     }

@@ -12,9 +12,11 @@ public sealed class NpzFile : TensorFile
     readonly Dictionary<string, StoredTensor> tensors = [];
     readonly Dictionary<string, byte[]> inflated = [];      // compressed members by their tensors' names
 
-    public NpzFile(string path)
+    public NpzFile(string path) : this(new MappedFile(path)) { }
+
+    internal NpzFile(MappedFile file)
     {
-        file = new(path);
+        this.file = file;
         try { Read(); }
         catch { file.Dispose(); throw; }
     }

@@ -18,9 +18,11 @@ public sealed class PtFile : TensorFile
     readonly Dictionary<string, StoredTensor> tensors;
     Dictionary<string, string> metadata = [];
 
-    public PtFile(string path)
+    public PtFile(string path) : this(new MappedFile(path)) { }
+
+    internal PtFile(MappedFile file)
     {
-        file = new(path);
+        this.file = file;
         try { tensors = Read(); }
         catch { file.Dispose(); throw; }
     }

@@ -8,13 +8,16 @@ namespace CudaSae.Data;
 public sealed class SafetensorsFile : TensorFile
 {
     const long MaxHeaderBytes = 100_000_000;
+    const int BytesAPart = 80;      // of JSON, in memory, with the tensors made of it
     readonly MappedFile file;
     readonly Dictionary<string, StoredTensor> tensors;
     Dictionary<string, string> metadata = [];
 
-    public SafetensorsFile(string path)
+    public SafetensorsFile(string path) : this(new MappedFile(path)) { }
+
+    internal SafetensorsFile(MappedFile file)
     {
-        file = new(path);
+        this.file = file;
         try { tensors = Read(); }
         catch (JsonException e) { file.Dispose(); throw Bad($"its header is not JSON ({e.Message.Split('.')[0]})"); }
         catch (InvalidOperationException) { file.Dispose(); throw Bad("its header holds text that is not UTF-8"); }
@@ -36,6 +39,7 @@ public sealed class SafetensorsFile : TensorFile
         var headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, 8));
         if (headerBytes > MaxHeaderBytes || (long)headerBytes > file.Length - 8) throw Bad($"its header claims {headerBytes} bytes of the file's {file.Length}; it is truncated or no safetensors file");
         var dataStart = 8 + (long)headerBytes;
+        JsonBudget.Check(file.Slice(8, (int)headerBytes), BytesAPart, file.Length, Bad);
         using var header = JsonDocument.Parse(file.Slice(8, (int)headerBytes).ToArray());
         if (header.RootElement.ValueKind != JsonValueKind.Object) throw Bad("its header is not a JSON object");
         var tensors = new Dictionary<string, StoredTensor>();

@@ -7,7 +7,8 @@ namespace CudaSae.Formats;
 /// <summary>A JSON object on disk, or a section of one, whose fields are asked for by name and kind. Null stands for an absent field.</summary>
 sealed class ConfigFile(string path, JsonObject fields)
 {
-    const long MaxBytes = 64 << 20;
+    const long MaxBytes = 1 << 20;
+    const int BytesAPart = 800;     // of JSON, as nodes and their copies
 
     static readonly JsonDocumentOptions Strict = new()
     {
@@ -25,7 +26,9 @@ sealed class ConfigFile(string path, JsonObject fields)
         try
         {
             if (new FileInfo(path).Length > MaxBytes) throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
-            var node = JsonNode.Parse(File.ReadAllBytes(path), null, Strict);
+            var json = File.ReadAllBytes(path);
+            JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} is not a usable configuration: {why}"));
+            var node = JsonNode.Parse(json, null, Strict);
             Decode(node);
             return new(path, node as JsonObject ?? throw new SaeException($"{path} is not a JSON object"));
         }
@@ -36,7 +39,7 @@ sealed class ConfigFile(string path, JsonObject fields)
     }
 
     /// <summary>Reads every text once: those that are no Unicode would else be found wherever they are used.</summary>
-    static void Decode(JsonNode? node)
+    internal static void Decode(JsonNode? node)
     {
         if (node is JsonObject fields)
             foreach (var (_, value) in fields) Decode(value);

@@ -168,7 +168,7 @@ sealed class SaeLensConfig
     static SaeSpec? Own(JsonNode own)
     {
         try { return own.Deserialize(SaeJson.Default.SaeSpec)?.Validate(); }
-        catch (Exception e) when (e is JsonException or SaeException or NotSupportedException) { return null; }
+        catch (Exception e) when (e is JsonException or SaeException or NotSupportedException or InvalidOperationException or ArgumentException) { return null; }
     }
 
     static bool Agree(SaeSpec own, SaeSpec read) => Architecture(own) == Architecture(read)

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using CudaSae.Data;
 
 namespace CudaSae.Harvest;
 
@@ -8,25 +9,44 @@ namespace CudaSae.Harvest;
 public sealed class UseLiteTokenizer
 {
     const char Separator = '\u2581';        // stands for a space, and before the first word
+    const int BytesAPart = 100;             // of JSON, in memory, with the pieces made of it
     const int Reserved = 6;                 // unknown, <s>, </s> and three spare ids: never matched
     readonly Dictionary<string, (float Score, int Id)> pieces = [];
     readonly string[] text;
-    readonly int longest;
+    int longest;
 
     /// <param name="path">vocab.json: an array of [piece, log probability].</param>
-    public UseLiteTokenizer(string path)
+    /// <exception cref="SaeException">It is missing, or no such array.</exception>
+    public UseLiteTokenizer(string path) : this(path, Content(path)) { }
+
+    internal UseLiteTokenizer(string path, byte[] content)
     {
-        using var json = JsonDocument.Parse(File.ReadAllBytes(path));
+        try { text = Read(content, why => new($"{path} is no vocabulary: {why}")); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException) { throw new SaeException($"{path} is no vocabulary, an array of [piece, log probability]; fetch it with build/fetch-use-lite.sh", e); }
+    }
+
+    static byte[] Content(string path)
+    {
+        try { return File.ReadAllBytes(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+    }
+
+    string[] Read(byte[] content, Func<string, SaeException> bad)
+    {
+        JsonBudget.Check(content, BytesAPart, content.Length, bad);
+        using var json = JsonDocument.Parse(content);
         var entries = json.RootElement.EnumerateArray().ToArray();
-        text = new string[entries.Length];
+        if (entries.Length == 0) throw bad("it holds no piece");
+        var text = new string[entries.Length];
         for (var id = 0; id < entries.Length; id++)
         {
-            text[id] = entries[id][0].GetString()!;
+            text[id] = entries[id][0].GetString() ?? throw bad($"piece {id} is null");
             if (id < Reserved) continue;
             var score = entries[id][1];        // null, in one entry, counts as 0 in the port
             pieces[text[id]] = (score.ValueKind == JsonValueKind.Number ? score.GetSingle() : 0, id);
             longest = Math.Max(longest, text[id].EnumerateRunes().Count());
         }
+        return text;
     }
 
     /// <summary>The piece with that id; its leading '▁' is a space.</summary>

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace CudaSae.Model;
 
 /// <summary>What cannot be trained, and why: ranges of single fields, then combinations.</summary>
@@ -7,6 +9,7 @@ static class SpecRules
 
     public static void Check(SaeSpec spec)
     {
+        Possible(spec.Selection is not null, "Selection is missing");
         Range(spec.InputWidth is >= 1 and <= 16384, nameof(spec.InputWidth), spec.InputWidth, "1 to 16384");
         Range(spec.OutputWidth is >= 1 and <= 16384, "Transcoder.OutputWidth", spec.OutputWidth, "1 to 16384");
         Range(spec.Latents is >= 1 and <= 1 << 26, nameof(spec.Latents), spec.Latents, "1 to 67108864");
@@ -52,12 +55,14 @@ static class SpecRules
         switch (spec.Nested)
         {
             case Nesting.Prefixes prefixes:
+                Possible(prefixes.Widths is not null, "Prefixes.Widths is missing");
                 Range(prefixes.Widths.Length is >= 1 and < MaxPrefixes, "Prefixes.Widths", prefixes.Widths.Length, $"1 to {MaxPrefixes - 1} widths");
                 for (var m = 0; m < prefixes.Widths.Length && !prefixes.Random; m++)
                     Range(prefixes.Widths[m] > (m > 0 ? prefixes.Widths[m - 1] : 0) && prefixes.Widths[m] < spec.Latents, "Prefixes.Widths", prefixes.Widths[m], $"ascending, below Latents = {spec.Latents}");
                 break;
             case Nesting.Budgets budgets:
                 Possible(spec.Selection is Selection.TopK { InitialK: 0 }, "budgets are parts of a row's largest entries: use TopK without InitialK");
+                Possible(budgets is { Ks: not null, Weights: not null }, "Budgets.Ks or Budgets.Weights is missing");
                 Range(budgets.Ks.Length is >= 1 and <= MaxBudgets, "Budgets.Ks", budgets.Ks.Length, $"1 to {MaxBudgets} budgets");
                 Range(budgets.Weights.Length == budgets.Ks.Length, "Budgets.Weights", budgets.Weights.Length, "one a budget");
                 for (var m = 0; m < budgets.Ks.Length; m++)
@@ -123,7 +128,7 @@ static class SpecRules
         if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
     }
 
-    static void Possible(bool good, string reason)
+    static void Possible([DoesNotReturnIf(false)] bool good, string reason)
     {
         if (!good) throw new SaeException(reason);
     }

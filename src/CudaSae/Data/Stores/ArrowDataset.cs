@@ -8,6 +8,7 @@ namespace CudaSae.Data.Stores;
 static partial class ArrowDataset
 {
     const string StateName = "state.json";
+    const int BytesAPart = 200;     // of JSON, in memory, with the paths made of it
 
     /// <param name="files">All of the folder, in the order of their names.</param>
     /// <exception cref="SaeException">One is missing.</exception>
@@ -25,7 +26,9 @@ static partial class ArrowDataset
         var path = Path.Combine(folder, StateName);
         try
         {
-            using var state = JsonDocument.Parse(File.ReadAllBytes(path));
+            var json = File.ReadAllBytes(path);
+            JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} does not name the files of a dataset: {why}"));
+            using var state = JsonDocument.Parse(json);
             return [.. state.RootElement.GetProperty("_data_files").EnumerateArray().Select(file =>
             {
                 var name = file.GetProperty("filename").GetString() ?? "";

@@ -9,7 +9,7 @@ namespace CudaSae.Data.Stores;
 /// <param name="Inner">What a list holds; null for other types.</param>
 sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize, ArrowField? Inner, int Node, int Buffer)
 {
-    const int MaxDepth = 32, MaxFields = 10_000;
+    const int MaxDepth = 32, MaxFields = 2000;
 
     public bool IsList => Inner is not null;
 
@@ -22,7 +22,7 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
     {
         if (schema.Int16(0) != 0) throw new InvalidDataException("its numbers are big-endian; write it on a little-endian machine");
         int nodes = 0, buffers = 0;
-        var columns = new ArrowField[schema.Count(1, 4)];
+        var columns = new ArrowField[Math.Min(schema.Count(1, 4), MaxFields + 2)];
         for (var i = 0; i < columns.Length; i++) columns[i] = Read(schema.Table(1, i), 0, ref nodes, ref buffers);
         return columns;
     }
@@ -30,7 +30,7 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
     static ArrowField Read(FlatTable field, int depth, ref int nodes, ref int buffers)
     {
         if (depth > MaxDepth || nodes > MaxFields) throw new InvalidDataException("its schema is too deep or too large");
-        var name = string.Concat(field.Text(0).Select(c => char.IsControl(c) ? '?' : c));       // messages are one line
+        var name = field.Text(0, TensorFile.MaxNameLength);
         var (type, node, buffer) = (field.Byte(2), nodes++, buffers);
         var encoded = field.Has(4);         // by a dictionary: only the indices are in the batch
         buffers += encoded ? 2 : Buffers(type, name);

@@ -10,9 +10,11 @@ sealed class ArrowShard : IShard
     readonly int tokenBytes;
 
     /// <param name="name">Of the column; null takes the only one of lists of floats.</param>
-    public ArrowShard(string path, string? name)
+    public ArrowShard(string path, string? name) : this(new MappedFile(path), name) { }
+
+    internal ArrowShard(MappedFile file, string? name)
     {
-        stream = new(path);
+        stream = new(file);
         try
         {
             var column = Choose(name);
@@ -21,7 +23,7 @@ sealed class ArrowShard : IShard
             foreach (var batch in stream.Batches.Where(b => b.Length != 0)) Add(batch, column, ids);
             if (ids is null) return;
             tokenBytes = TensorFile.WidthOf(ids.Leaf.Element ?? "");
-            tokens = TokenIds.Of($"{path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows, TokenBytes);
+            tokens = TokenIds.Of($"{Path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows, TokenBytes);
         }
         catch { stream.Dispose(); throw; }
     }

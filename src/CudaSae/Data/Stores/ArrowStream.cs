@@ -15,9 +15,9 @@ sealed class ArrowStream : IDisposable
     readonly MappedFile file;
     readonly List<ArrowBatch> batches = [];
 
-    public ArrowStream(string path)
+    public ArrowStream(MappedFile file)
     {
-        file = new(path);
+        this.file = file;
         try { ReadMessages(file.Length >= 8 && file.Slice(0, 6).SequenceEqual("ARROW1"u8) ? 8 : 0); }
         catch (InvalidDataException e) { file.Dispose(); throw Bad(e.Message); }
         catch { file.Dispose(); throw; }

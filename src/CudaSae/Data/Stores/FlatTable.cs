@@ -46,11 +46,13 @@ readonly ref struct FlatTable
 
     public FlatTable Table(int field) => new(buffer, Required(field));
 
-    public string Text(int field)
+    /// <param name="most">Bytes of it.</param>
+    public string Text(int field, int most)
     {
         if (!Has(field)) return "";
         var start = Required(field);
-        return Encoding.UTF8.GetString(Bytes(start + 4, Length(start, 1)));
+        var length = Length(start, 1);
+        return length <= most ? Encoding.UTF8.GetString(Bytes(start + 4, length)) : throw new InvalidDataException($"a name in its metadata has {length} bytes; {most} are possible");
     }
 
     /// <summary>Elements of a vector; 0 where there is none.</summary>

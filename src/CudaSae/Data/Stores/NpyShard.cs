@@ -11,9 +11,11 @@ sealed class NpyShard : IShard
     readonly TokenIds? tokens;
     MappedFile? tokenFile;
 
-    public NpyShard(string path)
+    public NpyShard(string path) : this(new MappedFile(path)) { }
+
+    internal NpyShard(MappedFile file)
     {
-        file = new(path);
+        this.file = file;
         try
         {
             var header = NpyFile.ReadHeader(file);
@@ -24,9 +26,9 @@ sealed class NpyShard : IShard
                 _ => throw NpyFile.Bad(file, $"its element type is {header.Descr}; '<f4' and '<f2' are read"),
             };
             RequireLength(file, header, Type.Bytes());
-            (Rows, Width) = Shards.Flatten(path, header.Shape);
+            (Rows, Width) = Shards.Flatten(Path, header.Shape);
             dataOffset = header.DataOffset;
-            tokens = OpenTokens(System.IO.Path.ChangeExtension(path, TokensExtension));
+            tokens = OpenTokens(System.IO.Path.ChangeExtension(Path, TokensExtension));
         }
         catch { Dispose(); throw; }
     }

@@ -10,12 +10,19 @@ namespace CudaSae.Data.Stores;
 sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, int Width, long ExamplesPerShard, (string Name, long Examples)[] Shards)
 {
     const string MetadataName = "metadata.json", ShardsName = "shards.json";
+    const int BytesAPart = 80;      // of JSON, in memory
 
     public static bool IsStore(string folder) =>
         File.Exists(Path.Combine(folder, MetadataName)) && (File.Exists(Path.Combine(folder, ShardsName)) || Directory.EnumerateFiles(folder, "acts*.bin").Any());
 
     /// <exception cref="SaeException">A file is missing or malformed, or the two disagree.</exception>
     public static SaevMetadata Load(string folder)
+    {
+        try { return Read(folder); }
+        catch (InvalidOperationException e) { throw new SaeException($"{Path.Combine(folder, MetadataName)} or {ShardsName} holds text that is not UTF-8", e); }
+    }
+
+    static SaevMetadata Read(string folder)
     {
         var path = Path.Combine(folder, MetadataName);
         var shards = LoadShards(Path.Combine(folder, ShardsName));      // first: older protocols lack it, and name the rest otherwise
@@ -67,7 +74,12 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
 
     static JsonDocument Parse(string path)
     {
-        try { return JsonDocument.Parse(File.ReadAllBytes(path)); }
+        try
+        {
+            var json = File.ReadAllBytes(path);
+            JsonBudget.Check(json, BytesAPart, json.Length, why => Bad(path, why));
+            return JsonDocument.Parse(json);
+        }
         catch (JsonException e) { throw Bad(path, $"it is not JSON ({e.Message.Split('.')[0]})"); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
     }
