@@ -114,7 +114,7 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "tied", "tying": "tied"}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "\ud800"}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"selection": null}}""")]
-    [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"nested": {"$type": "Prefixes"}}}""")]
+    [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"nested": {"kind": "prefixes"}}}""")]
     public void SettingsWithHolesAreRefused(string json) => Containers.AssertOneLine(".", () => TrainerSettings.Parse(json).Records());
 
     [Theory]

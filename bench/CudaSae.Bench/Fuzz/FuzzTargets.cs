@@ -178,10 +178,10 @@ sealed partial class FuzzTargets : IDisposable
     {
         static void Read(byte[] bytes) => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)).Records();
         var texts = Preset.All.Select(p => $$"""{"preset": "{{p.Name}}", "input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "untied"}, "config": {"batch_rows": 64, "vectors": 6400, "learning_rate": 0.001}, "backend": "cpu", "input_type": "float32"}""")
-            .Append("""{"input_width": 512, "latents": 4096, "spec": {"aux": null, "decoder_norm": "free", "tying": "untied", "selection": {"$type": "TopK", "k": 3}}, "config": {"resampling": null, "seed": 3, "ema_decay": 0.5}}""");
+            .Append("""{"input_width": 512, "latents": 4096, "spec": {"aux": null, "decoder_norm": "free", "tying": "untied", "selection": {"kind": "topk", "k": 3}}, "config": {"resampling": null, "seed": 3, "ema_decay": 0.5}}""");
         return new("trainer-settings", [.. texts.Select(t => new FuzzCase(Encoding.UTF8.GetBytes(t), JsonStructure.Mutate, Read))],
             Words("\"preset\":", "\"selection\":", "\"selection.k\":", "\"selection.bandwidth\":", "\"penalty.coefficient\":", "\"sites\":[3,3]", "\"nested.widths\":[6,12]", "\"transcoder\":{\"output_width\":6}", "\"aux.k\":", "\"\":", "\".\":", "\"a.b.c\":", "null", "\"matryoshka\"",
-                "\"batch_rows\":", "\"vectors\":", "\"warmup_fraction\":", "\"NaN\"", "\"Infinity\"", "\"$type\":"));
+                "\"batch_rows\":", "\"vectors\":", "\"warmup_fraction\":", "\"NaN\"", "\"Infinity\"", "\"kind\":"));
     }
 
     static FuzzTarget Tokenizer()
