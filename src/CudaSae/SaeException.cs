@@ -11,15 +11,16 @@ public class SaeException(string message, Exception? inner = null, SaeErrorKind 
     /// <summary>What a program can tell apart; the C ABI's error codes.</summary>
     public SaeErrorKind Kind { get; } = kind;
 
-    /// <summary>Names and texts of a file may stand in a message: what would break its line or drive a terminal becomes '?', and the middle of a very long one is left out.</summary>
+    /// <summary>Names and texts of a file, or a driver's report, may stand in a message: an end of a line becomes "; ", what would drive a terminal '?', and the middle of a very long one is left out.</summary>
     static string OneLine(string message)
     {
+        message = message.TrimEnd().ReplaceLineEndings("; ");
         if (message.Length > MaxLength) message = $"{message[..(MaxLength - End)]} … {message[^End..]}";
         return message.AsSpan().IndexOfAny(Breaks) < 0 ? message : string.Concat(message.Select(c => Breaks.Contains(c) ? '?' : c));
     }
 
-    /// <summary>Control characters, and Unicode's own ends of a line and a paragraph.</summary>
-    static readonly SearchValues<char> Breaks = SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(i => (char)i).Where(char.IsControl), '\u2028', '\u2029']);
+    /// <summary>Control characters, and Unicode's own end of a paragraph.</summary>
+    static readonly SearchValues<char> Breaks = SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(i => (char)i).Where(char.IsControl), '\u2029']);
 }
 
 public enum SaeErrorKind

@@ -135,7 +135,7 @@ public unsafe class DeviceTests
             var stream = device.CreateStream();
             var host = device.AllocatePinned(8);
             var failure = Assert.Throws<CudaException>(() => device.CopyToDevice(64, host, 8, stream));
-            Assert.EndsWith("in copyToDevice\ncopy to the device of 8 bytes leaves its allocation", failure.Message);
+            Assert.EndsWith("in copyToDevice; copy to the device of 8 bytes leaves its allocation", failure.Message);
             Targets.Emulator.Forgive();
             device.FreePinned(host);
             device.DestroyStream(stream);

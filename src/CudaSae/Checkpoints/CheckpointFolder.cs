@@ -14,7 +14,7 @@ static class CheckpointFolder
     public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");
 
     /// <summary>Where a resumed run may go on, the newest first; the best only after all others.</summary>
-    public static string[] Candidates(string run) => [.. Steps(run).Reverse(), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
+    public static string[] Candidates(string run) => [.. Enumerable.Reverse(Steps(run)), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
 
     static string[] Steps(string run) => !Directory.Exists(Folder(run)) ? []
         : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length).ThenBy(path => path, StringComparer.Ordinal)];

@@ -13,7 +13,7 @@ public sealed class CudaException(int code, string message) : SaeException(messa
     /// <param name="about">What the call was for, with a blank before it; or nothing.</param>
     /// <param name="report">What the emulator has to say; nothing on a GPU.</param>
     internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about, string report) =>
-        new(result, $"CUDA error {result} ({name}: {sentence}) in {call}{about}{Advice(result)}" + (report.Length > 0 ? $"\n{report}" : ""));
+        new(result, $"CUDA error {result} ({name}: {sentence}) in {call}{about}{Advice(result)}" + (report.Length > 0 ? $"; {report}" : ""));
 
     internal static CudaException OfCublas(int status, string call) => new(status, $"cuBLAS status {status} in {call}");
 
