@@ -115,15 +115,16 @@ public sealed class SaeTrainer : IDisposable
         for (var b = 0; b < Config.BatchRows; b++)
         {
             var row = rows.Slice(b * RowBytes, RowBytes);
-            if (Finite.All(row, type)) last = b;
+            if (Finite.All(row, type))
+            {
+                for (var before = 0; last < 0 && before < b; before++) row.CopyTo(into[(before * RowBytes)..]);     // rows that have none before them
+                last = b;
+            }
             else if (Config.NonFinite == NonFiniteRows.Stop) throw new SaeException($"row {b} of the batch holds NaN or infinity; mend it, or set NonFinite to Skip", kind: SaeErrorKind.Numbers);
             else ReplacedRows++;
             if (last >= 0) rows.Slice(last * RowBytes, RowBytes).CopyTo(into[(b * RowBytes)..]);
         }
         if (last < 0) throw new SaeException("no row of the batch is finite", kind: SaeErrorKind.Numbers);
-        var first = 0;
-        while (!Finite.All(rows.Slice(first * RowBytes, RowBytes), type)) first++;
-        for (var b = 0; b < first; b++) rows.Slice(first * RowBytes, RowBytes).CopyTo(into[(b * RowBytes)..]);
     }
 
     ReadOnlySpan<float> RequireType(ReadOnlySpan<float> rows) => type == InputType.Float32 ? rows : throw new SaeException($"this trainer takes {type}: give it the bytes of such rows");

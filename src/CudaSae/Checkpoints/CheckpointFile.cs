@@ -16,7 +16,7 @@ sealed class DamagedCheckpointException(string path, string why) : SaeException(
 /// as zlib.crc32 has them.</summary>
 static class CheckpointFile
 {
-    const int ChunkBytes = 16 << 20;
+    public const int ChunkBytes = 16 << 20;
     const string Version = "2", TensorPrefix = "checksum.";
 
     /// <summary>Reads all state twice: once for the checksums, which stand before it, and once to write it.</summary>

@@ -8,7 +8,6 @@ namespace CudaSae.Checkpoints;
 /// there while training goes on. Training waits for the copy, and for the write before if that is not done. One thread at a time.</summary>
 public sealed unsafe class CheckpointWriter : IDisposable
 {
-    const int ChunkBytes = 16 << 20;
     readonly string run;
     readonly IBackend backend;
     readonly IReadOnlyList<StateArray> arrays;
@@ -64,8 +63,8 @@ public sealed unsafe class CheckpointWriter : IDisposable
             return;
         }
         foreach (var array in arrays)
-            for (long offset = 0; offset < array.Bytes; offset += ChunkBytes)
-                backend.ReadState(array, offset, new(copy + starts[array.Name] + offset, (int)Math.Min(ChunkBytes, array.Bytes - offset)));
+            for (long offset = 0; offset < array.Bytes; offset += CheckpointFile.ChunkBytes)
+                backend.ReadState(array, offset, new(copy + starts[array.Name] + offset, (int)Math.Min(CheckpointFile.ChunkBytes, array.Bytes - offset)));
         writing = Task.Factory.StartNew(() => Checkpoint.Save(run, backend, arrays, ReadCopy, at), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 

@@ -21,7 +21,7 @@ public static class Export
     {
         for (var f = 0; f < spec.Latents; f++)
         {
-            var norm = Norm(p.WDec[f]);
+            var norm = (float)Matrix.Norm(p.WDec[f]);
             if (!(norm > 0)) continue;
             foreach (ref var w in p.WEnc[f]) w *= norm;
             foreach (ref var w in p.WDec[f]) w /= norm;
@@ -37,7 +37,7 @@ public static class Export
         var pruned = 0;
         for (var f = 0; f < spec.Latents; f++)
         {
-            if (Norm(p.WDec[f]) >= below) continue;
+            if ((float)Matrix.Norm(p.WDec[f]) >= below) continue;
             p.WEnc[f].Clear();
             p.WDec[f].Clear();
             foreach (var vector in (float[][])[p.BEnc, p.BMag, p.RMag])
@@ -93,12 +93,5 @@ public static class Export
         p.BEnc.CopyTo(result.BMag, 0);
         p.BDec.CopyTo(result.BDec, 0);
         return (gated, result);
-    }
-
-    static float Norm(ReadOnlySpan<float> row)
-    {
-        double squares = 0;
-        foreach (var w in row) squares += (double)w * w;
-        return (float)Math.Sqrt(squares);
     }
 }

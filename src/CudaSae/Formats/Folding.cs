@@ -21,12 +21,7 @@ static class Folding
     public static double[] DecoderNorms(Matrix wDec)
     {
         var norms = new double[wDec.Rows];
-        for (var f = 0; f < norms.Length; f++)
-        {
-            double squares = 0;
-            foreach (var w in wDec[f]) squares += (double)w * w;
-            norms[f] = Math.Max(Math.Sqrt(squares), 1e-8);
-        }
+        for (var f = 0; f < norms.Length; f++) norms[f] = Math.Max(Matrix.Norm(wDec[f]), 1e-8);
         return norms;
     }
 

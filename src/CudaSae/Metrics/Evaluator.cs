@@ -19,8 +19,7 @@ public static class Evaluator
     public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)
     {
         var spec = backend.Spec;
-        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
-        if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
+        Require(spec, source, rows);
         int B = backend.Config.BatchRows, D = spec.OutputWidth, first = spec.Transcoder is null ? 0 : spec.InputWidth;
         var targetScale = spec.Transcoder is null ? scale.InputScale : scale.TargetScale;
         var reconstruction = new float[B * D];
@@ -61,8 +60,7 @@ public static class Evaluator
     public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
     {
         int d = sae.InputWidth, D = sae.OutputWidth, batch = (int)Math.Min(rows, 1024);
-        if (source.Width != sae.Spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
-        if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
+        Require(sae.Spec, source, rows);
         var (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
         var (total, codes) = (new Totals(D, sae.Latents), new SparseRows());
         for (long start = 0; start < rows; start += batch)
@@ -79,6 +77,12 @@ public static class Evaluator
             total.AddFirings(codes);
         }
         return total.Finish();
+    }
+
+    static void Require(SaeSpec spec, ActivationSource source, long rows)
+    {
+        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
+        if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
     }
 
     sealed class Totals(int width, int n)

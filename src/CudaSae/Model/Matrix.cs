@@ -35,6 +35,14 @@ public sealed unsafe class Matrix : IDisposable
         }
     }
 
+    /// <summary>‖row‖, summed in double.</summary>
+    internal static double Norm(ReadOnlySpan<float> row)
+    {
+        double squares = 0;
+        foreach (var w in row) squares += (double)w * w;
+        return Math.Sqrt(squares);
+    }
+
     public void CopyTo(Matrix other)
     {
         if (other.Rows != Rows || other.Columns != Columns)

@@ -41,20 +41,13 @@ public static class Initialization
         // A transcoder's input has no direction in common with its target: its encoder begins in directions of its own.
         if (spec.Transcoder is null) dec.CopyTo(enc);
         else UnitVector(enc, config.Seed ^ 0x656e63, f);
-        var norm = Norm(enc);
+        var norm = Matrix.Norm(enc);
         var factor = config.EncoderInitNorm > 0 ? config.EncoderInitNorm / norm : (double)spec.InputWidth / spec.Latents;
         if (spec.Tying == Tying.Tied) factor = 1;
         foreach (ref var w in enc) w = (float)(w * factor);
         if (spec.Tying == Tying.Scaled) into.Scale[f] = (float)factor;
-        if (spec.DecoderNorm == DecoderNorm.Unit && Norm(dec) is var length)
+        if (spec.DecoderNorm == DecoderNorm.Unit && Matrix.Norm(dec) is var length)
             foreach (ref var w in dec) w = (float)(w / length);
-    }
-
-    static double Norm(ReadOnlySpan<float> row)
-    {
-        double squares = 0;
-        foreach (var w in row) squares += (double)w * w;
-        return Math.Sqrt(squares);
     }
 
     /// <summary>b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January 2025: 10,000 / n).</summary>

@@ -94,7 +94,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         for (var f = 0; f < spec.Latents; f++)
         {
             if (isDead.Contains(f)) continue;
-            sum += Norm(weights.WEnc[f]);
+            sum += Matrix.Norm(weights.WEnc[f]);
             count++;
         }
         return count > 0 ? sum / count : 1;
@@ -120,14 +120,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
 
     static void Rescale(Span<float> row, float norm)
     {
-        var factor = (float)(norm / Math.Max(Norm(row), 1e-30));
+        var factor = (float)(norm / Math.Max(Matrix.Norm(row), 1e-30));
         foreach (ref var v in row) v *= factor;
-    }
-
-    static double Norm(ReadOnlySpan<float> row)
-    {
-        double squares = 0;
-        foreach (var v in row) squares += (double)v * v;
-        return Math.Sqrt(squares);
     }
 }

@@ -6,21 +6,19 @@ namespace CudaSae.Training;
 /// from files, <see cref="SaeTrainer"/> from its caller's memory.</summary>
 sealed class StepDriver(IBackend backend, DataScale scale)
 {
-    readonly SaeStep step = new(backend);
-
     public TrainerState State { get; } = new(backend.Spec, backend.Config);
 
     /// <summary>The last step that was finished.</summary>
     public long Step { get; set; }
 
-    public SaeStep Order => step;
+    public SaeStep Order { get; } = new(backend);
 
     /// <summary>The next step.</summary>
     /// <returns>One line for the log when something was decided.</returns>
     public string? Run(int slot)
     {
         backend.Dense = State.Dense;
-        step.Run(slot, Scalars(Step + 1));
+        Order.Run(slot, Scalars(Step + 1));
         Step++;
         return State.After(Step, backend);
     }
