@@ -9,8 +9,18 @@ CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 FileSizeLimit.IsAnError();
 var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
 {
-    TrainCommand.Create(), EvalCommand.Create(), VerifyCommand.Create(), DevicesCommand.Create(), BenchCommand.Create(), HarvestCommand.Create(),
-    SynthCommand.Create(), RecoverCommand.Create(), PresetsCommand.Create(), FinetuneCommand.Create(), CompareCommand.Create(), ConvertCommand.Create(),
+    TrainCommand.Create(),
+    EvalCommand.Create(),
+    VerifyCommand.Create(),
+    DevicesCommand.Create(),
+    BenchCommand.Create(),
+    HarvestCommand.Create(),
+    SynthCommand.Create(),
+    RecoverCommand.Create(),
+    PresetsCommand.Create(),
+    FinetuneCommand.Create(),
+    CompareCommand.Create(),
+    ConvertCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -1,5 +1,6 @@
 using CudaSae.Backends;
 using CudaSae.Data;
+using CudaSae.Insight;
 using CudaSae.Model;
 using CudaSae.Training;
 
@@ -59,23 +60,9 @@ public static class Evaluator
     /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
     public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
     {
-        int d = sae.InputWidth, D = sae.OutputWidth, batch = (int)Math.Min(rows, 1024);
         Require(sae.Spec, source, rows);
-        var (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
-        var (total, codes) = (new Totals(D, sae.Latents), new SparseRows());
-        for (long start = 0; start < rows; start += batch)
-        {
-            var count = (int)Math.Min(batch, rows - start);
-            for (var b = 0; b < count; b++)
-            {
-                source.ReadRow(firstRow + start + b, raw);
-                raw.AsSpan(0, d).CopyTo(x.AsSpan(b * d));
-                raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(b * D));      // behind the input where it is another
-            }
-            sae.Reconstruct(x.AsSpan(0, count * d), reconstruction.AsSpan(0, count * D), codes);
-            for (var b = 0; b < count; b++) total.Add(y.AsSpan(b * D, D), 1, reconstruction.AsSpan(b * D, D));
-            total.AddFirings(codes);
-        }
+        var total = new Totals(sae.OutputWidth, sae.Latents);
+        CodePass.Run(sae, source, firstRow, rows, total);
         return total.Finish();
     }
 
@@ -85,7 +72,7 @@ public static class Evaluator
         if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
     }
 
-    sealed class Totals(int width, int n)
+    sealed class Totals(int width, int n) : ICodeVisitor
     {
         readonly double[] sum = new double[width];
         readonly int[] firings = new int[n];
@@ -123,10 +110,11 @@ public static class Evaluator
             }
         }
 
-        public void AddFirings(SparseRows codes)
+        public void Visit(in CodeBatch batch)
         {
-            active += codes.Count;
-            foreach (var f in codes.AllIndices) fired[f] = true;
+            for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
+            active += batch.Codes.Count;
+            foreach (var f in batch.Codes.AllIndices) fired[f] = true;
         }
 
         public Evaluation Finish()

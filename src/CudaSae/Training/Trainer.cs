@@ -16,6 +16,9 @@ public interface ITrainingObserver
 
     /// <summary>Something happened that a reader of the log wants to know: the path changed, latents were resampled.</summary>
     void Note(string line) { }
+
+    /// <summary>After every step, before the next one begins: for those who count latents. Reading from the backend waits for the step.</summary>
+    void Stepped(long step, IBackend backend) { }
 }
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
@@ -75,6 +78,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             }
             var decided = driver.Run(slot);
             feeder.Release();
+            observer.Stepped(Step, backend);
             checkpoints?.Poll();
             double? fvu = IsSaveDue() ? Measure(backend.ReadSums(), 0, null).Fvu : null;
             if (decided is not null) observer.Note(decided);
