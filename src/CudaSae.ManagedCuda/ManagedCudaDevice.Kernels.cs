@@ -38,7 +38,11 @@ public sealed unsafe partial class ManagedCudaDevice
     void IModuleLoader.AllowShared(nint function, int bytes, string kernel) =>
         Check(Functions.cuFuncSetAttribute(Function(function), CUFunctionAttribute.MaxDynamicSharedSizeBytes, bytes), "setFunctionAttribute", $" for kernel {kernel}");
 
-    void IModuleLoader.UnloadModule(nint module) => Check(Modules.cuModuleUnload(Module(module)), "unloadModule");
+    void IModuleLoader.UnloadModule(nint module)
+    {
+        Leave();
+        Check(Modules.cuModuleUnload(Module(module)), "unloadModule");
+    }
 
     public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
     {

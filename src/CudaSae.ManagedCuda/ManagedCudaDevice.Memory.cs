@@ -26,7 +26,11 @@ public sealed unsafe partial class ManagedCudaDevice
         return pointer.Pointer;
     }
 
-    public void Free(ulong pointer) => Check(Memory.cuMemFree_v2(At(pointer)), "free");
+    public void Free(ulong pointer)
+    {
+        Leave();
+        Check(Memory.cuMemFree_v2(At(pointer)), "free");
+    }
 
     public void* AllocatePinned(long bytes)
     {
@@ -36,7 +40,11 @@ public sealed unsafe partial class ManagedCudaDevice
         return (void*)pointer;
     }
 
-    public void FreePinned(void* pointer) => Check(Memory.cuMemFreeHost((nint)pointer), "freeHost");
+    public void FreePinned(void* pointer)
+    {
+        Leave();
+        Check(Memory.cuMemFreeHost((nint)pointer), "freeHost");
+    }
 
     public void CopyToDevice(ulong to, void* from, long bytes, nint stream) => Check(Copies.cuMemcpyHtoDAsync_v2(At(to), (nint)from, bytes, On(stream)), "copyToDevice");
     public void CopyToHost(void* to, ulong from, long bytes, nint stream) => Check(Copies.cuMemcpyDtoHAsync_v2((nint)to, At(from), bytes, On(stream)), "copyToHost");

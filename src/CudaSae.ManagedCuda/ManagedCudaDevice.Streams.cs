@@ -19,7 +19,11 @@ public sealed unsafe partial class ManagedCudaDevice
         return stream.Pointer;
     }
 
-    public void DestroyStream(nint stream) => Check(Streams.cuStreamDestroy_v2(On(stream)), "destroyStream");
+    public void DestroyStream(nint stream)
+    {
+        Leave();
+        Check(Streams.cuStreamDestroy_v2(On(stream)), "destroyStream");
+    }
 
     public void Synchronize(nint stream)
     {
@@ -35,7 +39,12 @@ public sealed unsafe partial class ManagedCudaDevice
         return handle.Pointer;
     }
 
-    public void DestroyEvent(nint handle) => Check(Events.cuEventDestroy_v2(Event(handle)), "destroyEvent");
+    public void DestroyEvent(nint handle)
+    {
+        Leave();
+        Check(Events.cuEventDestroy_v2(Event(handle)), "destroyEvent");
+    }
+
     public void Record(nint handle, nint stream) => Check(Events.cuEventRecord(Event(handle), On(stream)), "recordEvent");
     public void Wait(nint stream, nint handle) => Check(Streams.cuStreamWaitEvent(On(stream), Event(handle), 0), "waitEvent");
 
@@ -65,5 +74,9 @@ public sealed unsafe partial class ManagedCudaDevice
     }
 
     public void LaunchGraph(nint graph, nint stream) => Check(Graphs.cuGraphLaunch(Executable(graph), On(stream)), "launchGraph");
-    public void DestroyGraph(nint graph) => Check(Graphs.cuGraphExecDestroy(Executable(graph)), "destroyGraphExec");
+    public void DestroyGraph(nint graph)
+    {
+        Leave();
+        Check(Graphs.cuGraphExecDestroy(Executable(graph)), "destroyGraphExec");
+    }
 }

@@ -15,6 +15,7 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
     readonly CUdevice device;
     readonly CUcontext context;
     ManagedCudaBlas? blas;
+    bool disposed;
 
     ManagedCudaDevice(int ordinal)
     {
@@ -72,6 +73,9 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
     // The context is current per thread; the feeder's thread calls too.
     void Enter() => Check(Driver.ContextManagement.cuCtxSetCurrent(context), "setContext");
 
+    // What is given back is given back even if this fails.
+    void Leave() => _ = Driver.ContextManagement.cuCtxSetCurrent(context);
+
     /// <param name="call">As <see cref="CudaDevice"/> names it.</param>
     static void Check(CUResult result, string call, string about = "")
     {
@@ -82,10 +86,14 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         throw CudaException.OfDriver((int)result, Marshal.PtrToStringUTF8(name), Marshal.PtrToStringUTF8(sentence), call, about, NativeLibraries.Emulator?.Report ?? "");
     }
 
+    /// <summary>Also of a lost device: it throws nothing.</summary>
     public void Dispose()
     {
+        if (disposed) return;
+        disposed = true;
+        Leave();
         blas?.Dispose();
         modules.Dispose();
-        Check(Driver.ContextManagement.cuDevicePrimaryCtxRelease(device), "releaseContext");
+        _ = Driver.ContextManagement.cuDevicePrimaryCtxRelease(device);
     }
 }

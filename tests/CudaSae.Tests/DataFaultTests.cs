@@ -40,7 +40,6 @@ public class DataFaultTests
         Assert.False(File.Exists(path));
     }
 
-    /// <summary>Touching rows that are gone would end the process.</summary>
     [Fact]
     public void AShortenedFileIsOneLine()
     {
@@ -59,6 +58,33 @@ public class DataFaultTests
             Assert.Equal(($"{path} was shortened from {length} to 4096 bytes while it is read; put the old file back, and --resume a run that was under way", SaeErrorKind.Files), (failure.Message, failure.Kind));
         }
         Assert.NotEmpty(Directory.GetFiles(folder["run/checkpoint"]));
+    }
+
+    /// <summary>Cut while a thread copies rows as fast as it can: never a signal, always the line.</summary>
+    [Fact]
+    public async Task AFileCutWhileItsRowsAreCopiedIsOneLine()
+    {
+        using var folder = new TemporaryFolder();
+        for (var round = 0; round < 40; round++)
+        {
+            var path = KillTests.Data(folder[$"{round}.npy"], Rows, Width);
+            using var source = ActivationSource.Open([path]);
+            var reading = new TaskCompletionSource();
+            var reader = Task.Run(() => ReadForEver(source, reading), TestContext.Current.CancellationToken);
+            await reading.Task;
+            using (var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite)) writer.SetLength(0);
+            Assert.Contains("was shortened from", (await Assert.ThrowsAsync<SaeException>(() => reader)).Message);
+        }
+
+        static void ReadForEver(ActivationSource source, TaskCompletionSource reading)
+        {
+            var row = new byte[source.RowBytes];
+            for (long i = 0; ; i = (i + 37) % Rows)
+            {
+                source.Read(i, row);
+                reading.TrySetResult();
+            }
+        }
     }
 
     /// <summary>A run that stops at a row of NaN or infinity has not touched its weights with it: they are those of the last good step, in memory and in its checkpoint.</summary>

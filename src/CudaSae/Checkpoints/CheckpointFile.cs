@@ -54,8 +54,9 @@ static class CheckpointFile
         var file = OpenHeader(path);
         try
         {
+            var buffer = new byte[Math.Min(ChunkBytes, file.Tensors.Values.Select(t => t.Bytes).DefaultIfEmpty(1).Max())];
             foreach (var (key, expected) in file.Metadata)
-                if (key.StartsWith(TensorPrefix, StringComparison.Ordinal) && TensorCrc(file, file.Tensors[key[TensorPrefix.Length..]]) != expected)
+                if (key.StartsWith(TensorPrefix, StringComparison.Ordinal) && TensorCrc(file, file.Tensors[key[TensorPrefix.Length..]], buffer) != expected)
                     throw new DamagedCheckpointException(path, $"tensor {key[TensorPrefix.Length..]} differs from its checksum");
             return file;
         }
@@ -87,15 +88,26 @@ static class CheckpointFile
     {
         // All of it is looked for before any of it is written.
         var tensors = backend.State.Select(array => (array, tensor: file.Require(array.Name, array.Type, array.Shape))).ToArray();
-        foreach (var (array, tensor) in tensors)
-            for (long offset = 0; offset < array.Bytes; offset += ChunkBytes)
-                backend.WriteState(array, offset, file.Slice(tensor, offset, (int)Math.Min(ChunkBytes, array.Bytes - offset)));
+        var buffer = new byte[ChunkBytes];
+        foreach (var (array, tensor) in tensors) ForEachChunk(file, tensor, buffer, (offset, part) => backend.WriteState(array, offset, part));
     }
 
-    static string TensorCrc(SafetensorsFile file, StoredTensor tensor)
+    delegate void PlacedAction(long offset, ReadOnlySpan<byte> part);
+
+    static void ForEachChunk(SafetensorsFile file, StoredTensor tensor, byte[] buffer, PlacedAction action)
+    {
+        for (long offset = 0; offset < tensor.Bytes; offset += buffer.Length)
+        {
+            var part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, tensor.Bytes - offset));
+            file.Read(tensor, offset, part);
+            action(offset, part);
+        }
+    }
+
+    static string TensorCrc(SafetensorsFile file, StoredTensor tensor, byte[] buffer)
     {
         var crc = 0u;
-        for (long offset = 0; offset < tensor.Bytes; offset += ChunkBytes) crc = Crc32.Append(crc, file.Slice(tensor, offset, (int)Math.Min(ChunkBytes, tensor.Bytes - offset)));
+        ForEachChunk(file, tensor, buffer, (_, part) => crc = Crc32.Append(crc, part));
         return Hex(crc);
     }
 

@@ -10,7 +10,7 @@ public sealed class ActivationSource : IDisposable
     readonly List<long> firstRows = [];         // of each shard
 
     ActivationSource[] joined = [];             // sources side by side, instead of shards
-    [ThreadStatic] static byte[]? joinedRow;
+    [ThreadStatic] static byte[]? oneRow;
 
     ActivationSource() { }
 
@@ -87,12 +87,23 @@ public sealed class ActivationSource : IDisposable
         Rows += shard.Rows;
     }
 
-    /// <summary>The raw bytes of row <paramref name="i"/>; of joined sources a copy that the thread's next call overwrites.</summary>
-    public ReadOnlySpan<byte> Row(long i)
+    /// <summary>Copies the raw bytes of row <paramref name="i"/>.</summary>
+    /// <param name="into"><see cref="RowBytes"/> long.</param>
+    /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
+    public void Read(long i, Span<byte> into)
     {
-        if (joined.Length > 0) return JoinedRow(i);
-        var (shard, row) = Find(i);
-        return shard.Row(row);
+        if (into.Length != RowBytes) throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+        if (joined.Length == 0)
+        {
+            var (shard, row) = Find(i);
+            shard.Read(row, into);
+            return;
+        }
+        foreach (var source in joined)
+        {
+            source.Read(i, into[..source.RowBytes]);
+            into = into[source.RowBytes..];
+        }
     }
 
     /// <summary>Says that row <paramref name="i"/> is read soon.</summary>
@@ -100,19 +111,8 @@ public sealed class ActivationSource : IDisposable
     {
         foreach (var source in joined) source.Expect(i);
         if (joined.Length > 0) return;
-        Readahead.WillNeed(Row(i));
-    }
-
-    ReadOnlySpan<byte> JoinedRow(long i)
-    {
-        if (joinedRow is null || joinedRow.Length < RowBytes) joinedRow = new byte[RowBytes];
-        var at = 0;
-        foreach (var source in joined)
-        {
-            source.Row(i).CopyTo(joinedRow.AsSpan(at));
-            at += source.RowBytes;
-        }
-        return joinedRow.AsSpan(0, RowBytes);
+        var (shard, row) = Find(i);
+        shard.Expect(row);
     }
 
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
@@ -144,7 +144,9 @@ public sealed class ActivationSource : IDisposable
     /// <summary>Row <paramref name="i"/> as float32.</summary>
     public void ReadRow(long i, Span<float> into)
     {
-        var bytes = Row(i);
+        if (oneRow is null || oneRow.Length < RowBytes) oneRow = new byte[RowBytes];
+        var bytes = oneRow.AsSpan(0, RowBytes);
+        Read(i, bytes);
         for (var c = 0; c < Width; c++)
             into[c] = Type switch
             {

@@ -89,7 +89,7 @@ public sealed class BatchFeeder : IDisposable
             {
                 var i = permutation[cursor.Position];
                 cursor = cursor.Position + 1 < rows ? cursor with { Position = cursor.Position + 1 } : Advance();
-                source.Row(i).CopyTo(row);
+                source.Read(i, row);
                 if (Finite.All(row, source.Type)) break;
                 if (config.NonFinite == NonFiniteRows.Stop)
                     throw new SaeException($"{source.Locate(i)} holds NaN or infinity; mend it, or leave such rows out with --non-finite skip");

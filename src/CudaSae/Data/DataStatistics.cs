@@ -14,6 +14,7 @@ public sealed class DataStatistics
     {
         var width = columns > 0 ? columns : source.Width - first;
         var row = new float[source.Width];
+        var bytes = new byte[source.RowBytes];
         SampleRows = (int)Math.Min(rows, MaxRows);
         sample = new float[(long)SampleRows * width];
         Mean = new double[width];
@@ -22,7 +23,8 @@ public sealed class DataStatistics
         for (long at = 0; at < rows && taken < SampleRows; at++)
         {
             var i = permutation[at];
-            if (!Finite.All(source.Row(i), source.Type)) continue;
+            source.Read(i, bytes);
+            if (!Finite.All(bytes, source.Type)) continue;
             source.ReadRow(i, row);
             row.AsSpan(first, width).CopyTo(sample.AsSpan(taken++ * width, width));
         }

@@ -4,9 +4,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Data;
 
-/// <summary>A whole file, read-only, as memory. One that is deleted or replaced meanwhile can still be read to its end; one that is shortened cannot, and touching
-/// what is gone would end the process by SIGBUS: so its length is asked for again before bytes are handed out, once a tick of the clock (a system call a row would
-/// cost about as much as the row). Who cuts a file within that tick, while its rows are being copied, still ends the process.</summary>
+/// <summary>A whole file, read-only. One that is deleted or replaced meanwhile can still be read to its end; one that is shortened cannot. Rows of a run's data and states of checkpoints are
+/// copied out by <see cref="Read"/>, which notices that always. Headers, and weights that are loaded once, are seen in place by <see cref="Slice"/>: touching what is gone there would end the process by
+/// SIGBUS, so the file's length is asked for again before bytes are handed out, once a tick of the clock.</summary>
 public sealed unsafe class MappedFile : IDisposable
 {
     readonly SafeFileHandle? handle;
@@ -59,9 +59,38 @@ public sealed unsafe class MappedFile : IDisposable
     void RequireLength()
     {
         asked = Environment.TickCount64;
-        if (handle is null) return;
-        var now = RandomAccess.GetLength(handle);
-        if (now < Length) throw new SaeException($"{Path} was shortened from {Length} to {now} bytes while it is read; put the old file back, and --resume a run that was under way", kind: SaeErrorKind.Files);
+        if (handle is not null && RandomAccess.GetLength(handle) < Length) throw Shortened();
+    }
+
+    SaeException Shortened() => new($"{Path} was shortened from {Length} to {RandomAccess.GetLength(handle!)} bytes while it is read; put the old file back, and --resume a run that was under way", kind: SaeErrorKind.Files);
+
+    /// <summary>Copies the bytes from <paramref name="offset"/> on, as many as there is room for.</summary>
+    /// <exception cref="SaeException">The file was shortened since it was opened, or the disk failed.</exception>
+    public void Read(long offset, Span<byte> into)
+    {
+        if (offset < 0 || offset > Length - into.Length) throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {into.Length} of {Length} bytes");
+        if (handle is null)
+        {
+            new ReadOnlySpan<byte>(start + offset, into.Length).CopyTo(into);
+            return;
+        }
+        try
+        {
+            while (into.Length > 0)
+            {
+                var read = RandomAccess.Read(handle, into, offset);
+                if (read == 0) throw Shortened();
+                offset += read;
+                into = into[read..];
+            }
+        }
+        catch (IOException e) { throw new SaeException($"cannot read {Path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+    }
+
+    /// <summary>Says that these bytes are read soon; does not wait.</summary>
+    public void Expect(long offset, int length)
+    {
+        if (handle is not null) Readahead.WillNeed(handle, offset, length);
     }
 
     public void Dispose()

@@ -30,6 +30,12 @@ public sealed class NpzFile : TensorFile
         return inflated.TryGetValue(tensor.Name, out var bytes) ? bytes.AsSpan((int)start, length) : file.Slice(start, length);
     }
 
+    public override void Read(StoredTensor tensor, long offset, Span<byte> into)
+    {
+        if (inflated.ContainsKey(tensor.Name)) base.Read(tensor, offset, into);
+        else file.Read(tensor.Offset + Within(tensor, offset, into.Length), into);
+    }
+
     internal static bool IsArray(string member) => member.EndsWith(Ending, StringComparison.Ordinal);
 
     /// <summary>An element type by numpy's name; null if it has no counterpart.</summary>

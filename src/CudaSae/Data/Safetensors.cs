@@ -28,10 +28,9 @@ public sealed class SafetensorsFile : TensorFile
     public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
     public override IReadOnlyDictionary<string, string> Metadata => metadata;
 
-    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
-    {
-        return file.Slice(tensor.Offset + Within(tensor, offset, length), length);
-    }
+    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) => file.Slice(tensor.Offset + Within(tensor, offset, length), length);
+    public override void Read(StoredTensor tensor, long offset, Span<byte> into) => file.Read(tensor.Offset + Within(tensor, offset, into.Length), into);
+    internal override void Expect(StoredTensor tensor, long offset, int length) => file.Expect(tensor.Offset + Within(tensor, offset, length), length);
 
     Dictionary<string, StoredTensor> Read()
     {

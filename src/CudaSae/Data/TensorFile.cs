@@ -28,6 +28,12 @@ public abstract partial class TensorFile : IDisposable
     /// <summary>Bytes [offset, offset + length) of a tensor, counted from its first element, as they are stored.</summary>
     public abstract ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length);
 
+    /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, as many as there is room for. Notices a file that is shortened meanwhile.</summary>
+    public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) => Slice(tensor, offset, into.Length).CopyTo(into);
+
+    /// <summary>Says that these bytes are read soon.</summary>
+    internal virtual void Expect(StoredTensor tensor, long offset, int length) { }
+
     public abstract void Dispose();
 
     /// <summary>An error that names this file and what it was taken for.</summary>

@@ -52,7 +52,7 @@ public static class Evaluator
         {
             backend.WaitForSlot(0);
             var slot = backend.InputSlot(0);
-            for (var b = 0; b < B; b++) source.Row(rowOf(b)).CopyTo(slot[(b * source.RowBytes)..]);
+            for (var b = 0; b < B; b++) source.Read(rowOf(b), slot.Slice(b * source.RowBytes, source.RowBytes));
             step.Evaluate(0, scalars);
         }
     }

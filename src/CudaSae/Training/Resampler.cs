@@ -81,7 +81,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var row = (long)(CounterRandom.Uniform(config.Seed, (ulong)step, RowDraw, (ulong)number) * trainRows);
         for (; ; row = (row + 1) % trainRows)
         {
-            source.Row(row).CopyTo(into);
+            source.Read(row, into);
             if (Finite.All(into, source.Type)) return row;
         }
     }

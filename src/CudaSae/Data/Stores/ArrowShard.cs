@@ -1,7 +1,7 @@
 namespace CudaSae.Data.Stores;
 
 /// <summary>One .arrow file of a HuggingFace dataset, as SAELens caches activations: a column named after the hook, Array2D (context, d) of float16 or
-/// float32, and token_ids, int32 lists. A batch's numbers are contiguous, so that rows are read in place.</summary>
+/// float32, and token_ids, int32 lists. A batch's numbers are contiguous, so that a row is one read.</summary>
 sealed class ArrowShard : IShard
 {
     readonly ArrowStream stream;
@@ -23,7 +23,7 @@ sealed class ArrowShard : IShard
             foreach (var batch in stream.Batches.Where(b => b.Length != 0)) Add(batch, column, ids);
             if (ids is null) return;
             tokenBytes = TensorFile.WidthOf(ids.Leaf.Element ?? "");
-            tokens = TokenIds.Of($"{Path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows, TokenBytes);
+            tokens = TokenIds.Of($"{Path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows, ReadToken);
         }
         catch { stream.Dispose(); throw; }
     }
@@ -58,19 +58,23 @@ sealed class ArrowShard : IShard
         (Width, Rows) = (width, Rows + rows);
     }
 
-    public ReadOnlySpan<byte> Row(long i)
+    int RowBytes => Width * Type.Bytes();
+
+    public void Read(long i, Span<byte> into) => stream.Read(Place(i), into);
+    public void Expect(long i) => stream.Expect(Place(i), RowBytes);
+
+    long Place(long i)
     {
         var batch = Shards.Find(firstRows, i);
-        var bytes = Width * Type.Bytes();
-        return stream.Slice(offsets[batch] + (i - firstRows[batch]) * bytes, bytes);
+        return offsets[batch] + (i - firstRows[batch]) * RowBytes;
     }
 
     /// <summary>Of one token id: <paramref name="offset"/> counts through all batches.</summary>
-    ReadOnlySpan<byte> TokenBytes(long offset, int length)
+    void ReadToken(long offset, Span<byte> into)
     {
         var row = offset / tokenBytes;
         var batch = Shards.Find(firstRows, row);
-        return stream.Slice(tokenOffsets[batch] + (row - firstRows[batch]) * tokenBytes, length);
+        stream.Read(tokenOffsets[batch] + (row - firstRows[batch]) * tokenBytes, into);
     }
 
     public int Token(long i) => tokens![i];

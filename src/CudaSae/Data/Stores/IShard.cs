@@ -9,8 +9,12 @@ interface IShard : IDisposable
     InputType Type { get; }
     bool HasTokens { get; }
 
-    /// <summary>The raw bytes of row <paramref name="i"/>.</summary>
-    ReadOnlySpan<byte> Row(long i);
+    /// <summary>Copies the raw bytes of row <paramref name="i"/>.</summary>
+    /// <param name="into">As long as a row.</param>
+    void Read(long i, Span<byte> into);
+
+    /// <summary>Says that row <paramref name="i"/> is read soon.</summary>
+    void Expect(long i) { }
 
     /// <summary>The token id at row <paramref name="i"/>.</summary>
     int Token(long i);
@@ -18,6 +22,9 @@ interface IShard : IDisposable
     /// <summary>Where row <paramref name="i"/> stands, for messages.</summary>
     string Locate(long i) => $"{Path}, row {i}";
 }
+
+/// <summary>Copies bytes from an offset on, as many as there is room for.</summary>
+delegate void ReadAt(long offset, Span<byte> into);
 
 /// <summary>What the layouts share.</summary>
 static class Shards

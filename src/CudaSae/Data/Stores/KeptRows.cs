@@ -10,14 +10,17 @@ sealed class KeptRows
     public long Count { get; private set; }
 
     /// <summary>Reads a mask of <paramref name="rows"/> elements, each zero or not.</summary>
-    /// <param name="slice">Bytes [offset, offset + length) of it.</param>
-    public static KeptRows Of(long rows, int elementBytes, Func<long, int, ReadOnlySpan<byte>> slice)
+    /// <param name="read">Reads it, from a byte on.</param>
+    public static KeptRows Of(long rows, int elementBytes, ReadAt read)
     {
         var all = new KeptRows();
         var inside = false;
-        for (long start = 0, block = 1 << 16; start < rows; start += block)
+        const int Block = 1 << 16;
+        var buffer = new byte[Math.Min(Block, rows) * elementBytes];
+        for (long start = 0; start < rows; start += Block)
         {
-            var part = slice(start * elementBytes, (int)Math.Min(block, rows - start) * elementBytes);
+            var part = buffer.AsSpan(0, (int)Math.Min(Block, rows - start) * elementBytes);
+            read(start * elementBytes, part);
             for (var i = 0; i < part.Length / elementBytes; i++)
             {
                 var keep = part.Slice(i * elementBytes, elementBytes).ContainsAnyExcept((byte)0);

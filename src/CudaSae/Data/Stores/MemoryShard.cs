@@ -11,7 +11,7 @@ sealed class MemoryShard(ReadOnlyMemory<byte> rows, int width, InputType type) :
     public InputType Type => type;
     public bool HasTokens => false;
 
-    public ReadOnlySpan<byte> Row(long i) => rows.Span.Slice((int)i * rowBytes, rowBytes);
+    public void Read(long i, Span<byte> into) => rows.Span.Slice((int)i * rowBytes, rowBytes).CopyTo(into);
     public int Token(long i) => throw new InvalidOperationException();
     public void Dispose() { }
 }

@@ -39,11 +39,10 @@ sealed class NpyShard : IShard
     public InputType Type { get; }
     public bool HasTokens => tokens is not null;
 
-    public ReadOnlySpan<byte> Row(long i)
-    {
-        var bytes = Width * Type.Bytes();
-        return file.Slice(dataOffset + i * bytes, bytes);
-    }
+    int RowBytes => Width * Type.Bytes();
+
+    public void Read(long i, Span<byte> into) => file.Read(dataOffset + i * RowBytes, into);
+    public void Expect(long i) => file.Expect(dataOffset + i * RowBytes, RowBytes);
 
     public int Token(long i) => tokens![i];
 
@@ -54,7 +53,7 @@ sealed class NpyShard : IShard
         var header = NpyFile.ReadHeader(tokenFile);
         var type = header.Descr switch { "<i8" => "I64", "<i4" => "I32", "<i2" => "I16", "<u4" => "U32", "<u2" => "U16", var other => other };
         if (TensorFile.WidthOf(type) is > 0 and var bytes) RequireLength(tokenFile, header, bytes);
-        return TokenIds.Of(path, type, Shards.Count(header.Shape), Rows, (offset, length) => tokenFile.Slice(header.DataOffset + offset, length));
+        return TokenIds.Of(path, type, Shards.Count(header.Shape), Rows, (offset, into) => tokenFile.Read(header.DataOffset + offset, into));
     }
 
     static void RequireLength(MappedFile file, NpyFile.Header header, int elementBytes)

@@ -60,10 +60,13 @@ sealed class SaevShard : IShard
     public InputType Type => InputType.Float32;
     public bool HasTokens => false;     // saev's are image patches
 
-    public ReadOnlySpan<byte> Row(long i)
+    public void Read(long i, Span<byte> into) => file.Read(Place(i), into);
+    public void Expect(long i) => file.Expect(Place(i), Width * sizeof(float));
+
+    long Place(long i)
     {
         var (example, token) = Math.DivRem(i, tokens);
-        return file.Slice(example * exampleBytes + layerBytes + (token + firstToken) * Width * sizeof(float), Width * sizeof(float));
+        return example * exampleBytes + layerBytes + (token + firstToken) * Width * sizeof(float);
     }
 
     public int Token(long i) => throw new InvalidOperationException();

@@ -35,7 +35,8 @@ sealed class TensorShard : IShard
     public InputType Type { get; }
     public bool HasTokens => tokens is not null;
 
-    public ReadOnlySpan<byte> Row(long i) => file.Slice(tensor, InFile(i) * stride, Width * Type.Bytes());
+    public void Read(long i, Span<byte> into) => file.Read(tensor, InFile(i) * stride, into);
+    public void Expect(long i) => file.Expect(tensor, InFile(i) * stride, Width * Type.Bytes());
     public int Token(long i) => tokens![InFile(i)];
     public string Locate(long i) => $"{Path}, row {InFile(i)}";
 
@@ -71,7 +72,7 @@ sealed class TensorShard : IShard
     {
         if (!file.Tensors.TryGetValue("tokens", out var ids) && !file.Tensors.TryGetValue("token_ids", out ids)) return null;
         RequirePlain(ids);
-        return TokenIds.Of($"{Path}, tensor {ids.Name},", ids.Type, Shards.Count(ids.Shape), rows, (offset, length) => file.Slice(ids, offset, length));
+        return TokenIds.Of($"{Path}, tensor {ids.Name},", ids.Type, Shards.Count(ids.Shape), rows, (offset, into) => file.Read(ids, offset, into));
     }
 
     /// <summary>OpenMOSS keeps only the rows whose mask is set: the others are padding and special tokens.</summary>
@@ -81,7 +82,7 @@ sealed class TensorShard : IShard
         RequirePlain(mask);
         if (InputTypes.Of(mask.Type) is not null || Shards.Count(mask.Shape) != rows)
             throw file.Bad($"its mask is {mask.Type} [{string.Join(", ", mask.Shape)}]; one truth value a row was expected, {rows} in all");
-        var read = KeptRows.Of(rows, mask.ElementBytes, (offset, length) => file.Slice(mask, offset, length));
+        var read = KeptRows.Of(rows, mask.ElementBytes, (offset, into) => file.Read(mask, offset, into));
         return read.Count == rows ? null : read;
     }
 
