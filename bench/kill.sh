@@ -19,11 +19,10 @@ killed=0 runs=0 early=0 torn=0 resumed=0
 while [ "$killed" -lt "$kills" ]; do
     every=$(( runs % 5 + 1 )) run=$work/run; rm -rf "$run"; runs=$((runs + 1))
     for life in 1 2 3 4 5 6 7 8 last; do
-        if [ -n "$(ls "$run"/checkpoint/*.safetensors 2>/dev/null)" ]; then command=("$cli" train --resume "$run"); resumed=$((resumed + 1))
-        else
-            [ $life = 1 ] || early=$((early + 1))
-            rm -rf "$run"; command=("$cli" train "$work/x.npy" --out "$run" "${settings[@]}" --vectors 128000 --checkpoint-every "$every")
-        fi
+        if [ -e "$run/train.json" ]; then
+            command=("$cli" train --resume "$run"); resumed=$((resumed + 1))
+            [ -n "$(ls "$run"/checkpoint/*.safetensors 2>/dev/null)" ] || early=$((early + 1))
+        else command=("$cli" train "$work/x.npy" --out "$run" "${settings[@]}" --vectors 128000 --checkpoint-every "$every"); fi
         "${command[@]}" >"$work/log" 2>&1 & process=$!
         if [ $life != last ]; then
             pause=$(( (RANDOM * 32768 + RANDOM) % span ))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real compiler's judgement of every kernel, for sm_80 and sm_90a: no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
-# build/kernel-registers.csv allows, no local memory in the SASS, tensor cores and asynchronous copies where they belong.
+# build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, tensor cores and asynchronous copies where they belong.
 #   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,7 @@ for source in kernels/*.cu; do
             /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$work/log" >> "$work/rows"
         "$cuobjdump" -sass "$work/$name.$arch.cubin" > "$work/sass" 2>/dev/null || fail "$source, sm_$arch: no SASS"
         grep -qE '\b(LDL|STL)\b' "$work/sass" && fail "$source, sm_$arch: local memory in the SASS"
+        grep -qE '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "$work/sass" && fail "$source, sm_$arch: a floating-point atomic, whose sum depends on the order"
         if [ "$name" = encode ]; then
             grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
             grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"

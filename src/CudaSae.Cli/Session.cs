@@ -59,16 +59,8 @@ sealed class Session
         Describe();
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
-        if (!resumed) record.Save(folder);        // also finds out early whether the folder can be written
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
-        var from = default(CheckpointPosition);
-        if (resumed) from = Restore(backend);
-        else
-        {
-            using var parameters = weights ?? start!.Weights(record.Spec, record.Config);
-            if (weights is not null) Export.FoldScales(record.Spec, parameters, 1 / scale.InputScale, 1 / scale.TargetScale);
-            backend.SetParameters(parameters);
-        }
+        var from = resumed && Checkpoint.Exists(folder) ? Restore(backend) : Begin(backend, scale);
 
         bool finished;
         using (var interrupt = new Interrupt())
@@ -89,15 +81,41 @@ sealed class Session
         return 0;
     }
 
+    /// <summary>The first weights. A run that was killed before its first checkpoint begins again.</summary>
+    CheckpointPosition Begin(IBackend backend, DataScale scale)
+    {
+        if (resumed) StartAgain(scale);
+        record.Save(folder);        // also finds out early whether the folder can be written
+        using var parameters = weights ?? start!.Weights(record.Spec, record.Config);
+        if (weights is not null) Export.FoldScales(record.Spec, parameters, 1 / scale.InputScale, 1 / scale.TargetScale);
+        backend.SetParameters(parameters);
+        return default;
+    }
+
+    void StartAgain(DataScale scale)
+    {
+        if (record.From is { } from) throw new SaeException($"{folder} holds no checkpoint yet; delete it and fine-tune {from} again");
+        start = new TrainingStart(files.Source, files.TrainRows, record.Spec, record.Config);
+        if (start.Scale != scale) throw new SaeException($"{folder} holds no checkpoint yet, and its data have changed since; delete it and train again");
+        Console.WriteLine($"{folder} holds no checkpoint yet: from the beginning");
+        NoteChanges(0);
+    }
+
     /// <summary>The state, then the record: what was changed is written down once it is known to go on from here.</summary>
     CheckpointPosition Restore(IBackend backend)
     {
         var from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config), Console.WriteLine);
         ResumeRules.RequireAhead(record.Config, from.Step);
-        foreach (var change in changes) Console.WriteLine($"from step {from.Step}: {change}");
-        record = record with { Changes = [.. record.Changes, .. changes.Select(change => $"from step {from.Step}: {change}")] };
+        NoteChanges(from.Step);
         record.Save(folder);
         return from;
+    }
+
+    void NoteChanges(long step)
+    {
+        string[] lines = [.. changes.Select(change => $"from step {step}: {change}")];
+        foreach (var line in lines) Console.WriteLine(line);
+        record = record with { Changes = [.. record.Changes, .. lines] };
     }
 
     void Describe()

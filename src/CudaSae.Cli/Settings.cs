@@ -47,13 +47,15 @@ sealed class Settings
     readonly Option<int> checkpointEvery = New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end", Default.CheckpointEvery);
     readonly Option<int> keepCheckpoints = New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU", Default.KeepCheckpoints);
     readonly Option<NonFiniteRows> nonFinite = New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
+    readonly Option<DivergenceAction> onDivergence = New("--on-divergence", "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and past the batches since", Default.OnDivergence);
+    readonly Option<float> spikeAbove = New("--spike-above", "times its running mean at which a loss is a divergence; 0 for none", Default.SpikeAbove);
 
     public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
 
     public void AddTo(Command command)
     {
         Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
-            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, Backend];
+            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
         foreach (var option in all) command.Options.Add(option);
     }
 
@@ -119,6 +121,8 @@ sealed class Settings
             CheckpointEvery = Or(checkpointEvery, c.CheckpointEvery),
             KeepCheckpoints = Or(keepCheckpoints, c.KeepCheckpoints),
             NonFinite = Or(nonFinite, c.NonFinite),
+            OnDivergence = Or(onDivergence, c.OnDivergence),
+            SpikeAbove = Or(spikeAbove, c.SpikeAbove),
         };
         return FieldEdits.Apply(c, Edits(parsed, "config"));
 

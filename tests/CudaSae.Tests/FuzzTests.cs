@@ -91,6 +91,14 @@ public sealed class FuzzTests : IDisposable
         RefusedCheaply("numpy allows 64", [.. header, 0, 0, 0, 0], bytes => new NpyShard(new MappedFile("x", bytes)).Dispose());
     }
 
+    /// <summary>A name of two megabytes is a text of four, made anew whenever it is asked for.</summary>
+    [Fact]
+    public void ATensorsLongNameIsRefused()
+    {
+        var header = Repeated("{\"", "enco", 500_000, "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
+        RefusedCheaply("2000000 characters", [.. BitConverter.GetBytes((long)header.Length), .. header], bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
+    }
+
     /// <summary>Many columns may point at one long name: each would be a copy of it.</summary>
     [Fact]
     public void AColumnsLongNameIsRefused()

@@ -16,7 +16,7 @@ sealed partial class FuzzTargets : IDisposable
 
     readonly DirectoryInfo folder = Directory.Exists("/dev/shm") ? Directory.CreateDirectory(Path.Combine("/dev/shm", $"cudasae-fuzz-{Environment.ProcessId}-{Guid.NewGuid():N}")) : Directory.CreateTempSubdirectory("cudasae-fuzz");
 
-    public FuzzTargets() => All = [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), .. Formats()];
+    public FuzzTargets() => All = [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), .. Formats()];
 
     public IReadOnlyList<FuzzTarget> All { get; }
 
@@ -154,6 +154,36 @@ sealed partial class FuzzTargets : IDisposable
         byte[] header = [.. Encoding.ASCII.GetBytes("""{"__metadata__":{"dense":"1","penalty_factor":"0.5","power_sum":"1e3","next_power_sum":"0","step":"12","epoch":"0","position":"4096"},"w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""")];
         return new("checkpoint", [new([.. BitConverter.GetBytes((long)header.Length), .. header, .. new byte[8]], JsonStructure.Safetensors, Read)],
             Words("\"step\":", "\"epoch\":", "\"position\":", "\"dense\":", "\"-1\"", "\"9223372036854775808\"", "\"1e999\"", "\"NaN\"", "__metadata__"));
+    }
+
+    /// <summary>A whole checkpoint with its checksums: whatever is changed, it is refused, or what it holds is what was written.</summary>
+    FuzzTarget WholeCheckpoints()
+    {
+        StateArray[] arrays = [new("w_enc", "F32", [6, 4]), new("last_fired", "I32", [6]), new("moment", "U8", [3])];
+        var written = Written(path => CheckpointFile.Write(path, arrays, Fill, new Dictionary<string, string> { ["step"] = "12", ["epoch"] = "1", ["position"] = "4096", ["backend"] = "cpu", ["fvu"] = "0.25" }));
+        var path = Path.Combine(folder.FullName, "step-000000012.safetensors");
+        return new("checkpoint-file", [new(written, JsonStructure.Safetensors, Read)], Words("\"step\":", "\"version\":", "\"2\"", "\"3\"", "checksum", "checksum.w_enc", "\"00000000\"", "__metadata__", "\"F32\"", "[24]"));
+
+        static void Fill(StateArray array, long offset, Span<byte> into)
+        {
+            for (var i = 0; i < into.Length; i++) into[i] = (byte)(7 * (offset + i) + array.Name.Length);
+        }
+
+        void Read(byte[] bytes)
+        {
+            File.WriteAllBytes(path, bytes);
+            using var file = CheckpointFile.OpenVerified(path);
+            var at = Checkpoint.Position(file);
+            if (!CheckpointFile.HasChecksums(file)) return;     // as those of the first version
+            if (at.Step != 12 || at.Cursor.Position != 4096 || file.Tensors.Count != arrays.Length) throw new InvalidOperationException("a changed checkpoint was taken");
+            foreach (var array in arrays)
+            {
+                var (expected, there) = (new byte[array.Bytes], new byte[array.Bytes]);
+                Fill(array, 0, expected);
+                file.Read(file.Require(array.Name, array.Type, array.Shape), 0, there);
+                if (!expected.AsSpan().SequenceEqual(there)) throw new InvalidOperationException($"a changed checkpoint was taken: {array.Name}");
+            }
+        }
     }
 
     static FuzzTarget TrainJson()

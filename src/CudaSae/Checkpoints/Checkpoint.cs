@@ -27,6 +27,9 @@ public static class Checkpoint
         return path;
     }
 
+    /// <summary>Whether a run has any, whole or not. One that was killed before its first has none.</summary>
+    public static bool Exists(string run) => CheckpointFolder.Candidates(run).Length > 0;
+
     static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
     {
         var metadata = new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())

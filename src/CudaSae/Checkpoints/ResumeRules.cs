@@ -13,7 +13,7 @@ public static class ResumeRules
     static readonly HashSet<string> Free =
     [
         "vectors", "learning_rate", "warmup_fraction", "decay_fraction", "weight_decay", "clip", "clip_norm", "dense_above", "fold_decoder_norms", "prune_below",
-        "validate_every", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "non_finite",
+        "validate_every", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "non_finite", "on_divergence", "spike_above",
     ];
 
     static readonly Dictionary<string, string> Fixed = new()

@@ -44,8 +44,10 @@ public sealed class SafetensorsFile : TensorFile
         var tensors = new Dictionary<string, StoredTensor>();
         foreach (var entry in header.RootElement.EnumerateObject())
         {
-            if (entry.Name == "__metadata__") metadata = ReadMetadata(entry.Value);
-            else if (!tensors.TryAdd(entry.Name, ReadTensor(entry, dataStart))) throw Bad($"tensor {entry.Name} occurs twice");
+            var name = entry.Name;      // each asking makes a new text
+            if (name.Length > MaxNameLength) throw Bad($"a tensor's name has {name.Length} characters; {MaxNameLength} are possible");
+            if (name == "__metadata__") metadata = ReadMetadata(entry.Value);
+            else if (!tensors.TryAdd(name, ReadTensor(name, entry.Value, dataStart))) throw Bad($"tensor {name} occurs twice");
         }
         var end = dataStart;
         foreach (var tensor in tensors.Values.OrderBy(t => t.Offset).ThenBy(t => t.Bytes))
@@ -65,21 +67,20 @@ public sealed class SafetensorsFile : TensorFile
         return metadata;
     }
 
-    StoredTensor ReadTensor(JsonProperty entry, long dataStart)
+    StoredTensor ReadTensor(string name, JsonElement value, long dataStart)
     {
-        var value = entry.Value;
         if (value.ValueKind != JsonValueKind.Object || !value.TryGetProperty("dtype", out var type) || type.ValueKind != JsonValueKind.String
             || !value.TryGetProperty("shape", out var shape) || shape.ValueKind != JsonValueKind.Array
             || !value.TryGetProperty("data_offsets", out var offsets) || offsets.ValueKind != JsonValueKind.Array || offsets.GetArrayLength() != 2)
-            throw Bad($"tensor {entry.Name} lacks dtype, shape or data_offsets");
-        var extents = shape.EnumerateArray().Select(e => Whole(e, entry.Name)).ToArray();
-        long start = Whole(offsets[0], entry.Name), end = Whole(offsets[1], entry.Name);
-        var bytes = (UInt128)Width(type.GetString()!, entry.Name);
+            throw Bad($"tensor {name} lacks dtype, shape or data_offsets");
+        var extents = shape.EnumerateArray().Select(e => Whole(e, name)).ToArray();
+        long start = Whole(offsets[0], name), end = Whole(offsets[1], name);
+        var bytes = (UInt128)Width(type.GetString()!, name);
         foreach (var extent in extents)
-            if ((bytes *= (UInt128)extent) > long.MaxValue) throw Bad($"tensor {entry.Name} claims an impossible shape");
+            if ((bytes *= (UInt128)extent) > long.MaxValue) throw Bad($"tensor {name} claims an impossible shape");
         if (end < start || (UInt128)(end - start) != bytes || dataStart + end > file.Length || dataStart + end < 0)
-            throw Bad($"tensor {entry.Name} claims bytes {start} to {end}, its shape needs {bytes} and the file has {file.Length - dataStart}");
-        return new(entry.Name, type.GetString()!, extents, dataStart + start, end - start);
+            throw Bad($"tensor {name} claims bytes {start} to {end}, its shape needs {bytes} and the file has {file.Length - dataStart}");
+        return new(name, type.GetString()!, extents, dataStart + start, end - start);
     }
 
     long Whole(JsonElement e, string name) =>

@@ -110,6 +110,11 @@ public sealed record TrainConfig
 
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
+    public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
+
+    /// <summary>A loss of this many times its running mean is a divergence too, besides one that is no number; 0 for no such limit.</summary>
+    public float SpikeAbove { get; init; }
+
     /// <summary>Steps of the run.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public long Steps => Vectors / BatchRows;
@@ -142,6 +147,8 @@ public sealed record TrainConfig
         Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
+        Require(SpikeAbove is 0 or > 1, nameof(SpikeAbove), SpikeAbove, "0 or above 1");
+        Require(OnDivergence == DivergenceAction.Stop || CheckpointEvery > 0, nameof(CheckpointEvery), CheckpointEvery, "1 or more with OnDivergence Rollback, which goes back to checkpoints");
         Require(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "1 or more");
         return this;
     }

@@ -29,7 +29,8 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     readonly StepDriver driver = new(backend, scale);
     readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
     readonly Resampler resampler = new(backend, source, trainRows, scale);
-    BatchFeeder feeder = null!;
+    readonly DivergenceGuard guard = new(backend.Config);
+    BatchFeeder? feeder;
     CheckpointWriter? checkpoints;
 
     /// <summary>The last step that was finished.</summary>
@@ -43,8 +44,12 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good checkpoint.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
-        if (from.State is { } saved) driver.State.Load(saved);
-        feeder = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
+        if (from.State is { } saved)
+        {
+            driver.State.Load(saved);
+            guard.Load(saved);
+        }
+        FeedFrom(from.Cursor);
         using var writer = runFolder is null ? null : new CheckpointWriter(runFolder, backend, observer.Saved, observer.Note);
         checkpoints = writer;
         try
@@ -53,23 +58,23 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             writer?.Finish();
             return finished;
         }
-        finally
-        {
-            SkippedRows += feeder.SkippedRows;
-            feeder.Dispose();
-        }
+        finally { FeedFrom(null); }
     }
 
     bool Loop(CheckpointPosition from, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
         long reported = driver.Step = from.Step;
+        guard.Begin(Step);
         double? denseDifference = null;
+        StepSums? beforeResampling = null;      // whose evaluations overwrite the step's sums
+        string? diverged = null;
         var cursor = from.Cursor;
+        if (guard.RollsBack && Step == 0) Save(cursor, null);
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
         {
-            var slot = feeder.Next(out cursor);
-            var due = Step > from.Step && Step % config.LogEvery == 0;
+            var slot = feeder!.Next(out cursor);
+            var due = Step > reported && Step % config.LogEvery == 0;
             if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
             {
                 if (due) Report(backend.ReadSums());
@@ -78,18 +83,32 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             }
             var decided = driver.Run(slot);
             feeder.Release();
+            beforeResampling = null;
             observer.Stepped(Step, backend);
             checkpoints?.Poll();
-            double? fvu = IsSaveDue() ? Measure(backend.ReadSums(), 0, null).Fvu : null;
             if (decided is not null) observer.Note(decided);
-            if (config.Resampling?.IsDue(Step) == true) Resample(cursor);
             if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
-            if (IsSaveDue()) Save(cursor, fvu);
+            var (save, resample) = (IsSaveDue(), config.Resampling?.IsDue(Step) == true);
+            if (guard.IsOn) diverged ??= Look(backend.ReadEarlierSums(), Step - 1) ?? (save || resample || Step == config.Steps ? Look(backend.ReadSums(), Step) : null);
+            if (diverged is not null)
+            {
+                GoBack(diverged, cursor);
+                (diverged, reported) = (null, Step);
+                continue;
+            }
+            double? fvu = save ? Measure(backend.ReadSums(), 0, null).Fvu : null;
+            if (resample)
+            {
+                beforeResampling = backend.ReadSums();
+                if (Step % config.LogEvery == 0) Report(beforeResampling.Value);
+                Resample(cursor);
+            }
+            if (save) Save(cursor, fvu);
         }
         if (Step > from.Step)
         {
-            var sums = backend.ReadSums();
-            Report(sums);
+            var sums = beforeResampling ?? backend.ReadSums();
+            if (Step > reported) Report(sums);
             Save(cursor, Measure(sums, 0, null).Fvu);
         }
         else if (Step == 0) Save(cursor, null);
@@ -99,29 +118,60 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
 
         void Report(in StepSums sums)
         {
-            this.Report(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference);
+            var metrics = Measure(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference);
+            if (!double.IsFinite(metrics.Loss)) diverged = $"the loss became {metrics.Loss}";       // the guard rolls back: Measure stops a run otherwise
+            else observer.Report(metrics);
             (reported, denseDifference) = (sums.Step, null);
             clock.Restart();
         }
     }
 
-    void Report(in StepSums sums, double rowsPerSecond, double? denseDifference) => observer.Report(Measure(sums, rowsPerSecond, denseDifference));
+    /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>
+    string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums, 0, null)) : null;
 
     StepMetrics Measure(in StepSums sums, double rowsPerSecond, double? denseDifference)
     {
         var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
-        return double.IsFinite(metrics.Loss) ? metrics
-            : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; --resume from the last checkpoint with a lower --learning-rate or with --clip");
+        return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
+    }
+
+    static SaeException Stopped(string why, long step) =>
+        new($"{why} at step {step}; --resume from the last checkpoint with a lower --learning-rate or with --clip, or with --on-divergence rollback", kind: SaeErrorKind.Numbers);
+
+    /// <summary>Back to the newest checkpoint, and on with the rows that come now.</summary>
+    void GoBack(string why, RowCursor cursor)
+    {
+        var step = Step;
+        if (!guard.RollsBack || checkpoints is null) throw Stopped(why, step);
+        checkpoints.Finish();
+        var position = Checkpoint.Restore(runFolder!, backend, Schedules.DeadAfterSteps(backend.Spec, config), observer.Note);
+        guard.Returned(why, step, position.Step);
+        driver.State.Load(position.State!);
+        guard.Load(position.State!);
+        driver.Step = position.Step;
+        guard.Begin(Step);
+        observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the {step - position.Step} batches since are passed over");
+        FeedFrom(cursor);
     }
 
     /// <summary>The feeder gives up its slots meanwhile, and then goes on where it was.</summary>
     void Resample(RowCursor cursor)
     {
-        SkippedRows += feeder.SkippedRows;
-        feeder.Dispose();
+        FeedFrom(null);
         var (resampled, kept) = resampler.Run(Step, driver.Order);
         observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
-        feeder = new BatchFeeder(source, trainRows, backend, config, cursor);
+        FeedFrom(cursor);
+    }
+
+    /// <summary>A new feeder from there; null for none meanwhile.</summary>
+    void FeedFrom(RowCursor? cursor)
+    {
+        if (feeder is not null)
+        {
+            SkippedRows += feeder.SkippedRows;
+            feeder.Dispose();
+        }
+        feeder = cursor is { } at ? new(source, trainRows, backend, config, at) : null;
     }
 
     /// <summary>The dense path on the batch that is about to be trained on.</summary>
@@ -136,5 +186,5 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         return Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
     }
 
-    void Save(RowCursor cursor, double? fvu) => checkpoints?.Save(new(Step, cursor, new Dictionary<string, string>(driver.State.Save()), fvu));
+    void Save(RowCursor cursor, double? fvu) => checkpoints?.Save(new(Step, cursor, new Dictionary<string, string>(driver.State.Save().Concat(guard.Save())), fvu));
 }

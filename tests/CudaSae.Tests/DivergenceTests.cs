@@ -1,0 +1,130 @@
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Training;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>A loss that is no number any more, or far above what it was: the run stops, or goes back and past the batches.</summary>
+[Collection("alone")]
+public class DivergenceTests
+{
+    const int Rows = 400, Width = 24;
+
+    static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
+    static readonly TrainConfig config = new()
+    {
+        BatchRows = 16, Vectors = 16 * 50, LogEvery = 5, CheckpointEvery = 7, OnDivergence = DivergenceAction.Rollback, SpikeAbove = 20, ScaleInputs = false, DecoderBias = DecoderBiasInit.Zero,
+    };
+
+    public static TheoryData<string> TargetNames => [.. Targets.Names.Where(name => name is "cpu" or "cuda" or "emulator, schedule 7")];
+
+    sealed class Heard(CancellationTokenSource stop, long stopAt) : ITrainingObserver
+    {
+        public List<string> Notes { get; } = [];
+        public List<StepMetrics> Reports { get; } = [];
+        public void Report(StepMetrics metrics) => Reports.Add(metrics);
+        public void Saved(string path) { }
+        public void Note(string line) => Notes.Add(line);
+
+        public void Stepped(long step, Backends.IBackend backend)
+        {
+            if (step == stopAt) stop.Cancel();
+        }
+    }
+
+    /// <summary>Rows of small numbers, one of them multiplied.</summary>
+    static ActivationSource Data(float factor)
+    {
+        var random = new Random(5);
+        var values = new float[Rows * Width];
+        for (var i = 0; i < values.Length; i++) values[i] = (float)(random.NextDouble() - 0.5) * (i / Width == 300 ? factor : 1);
+        return ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
+    }
+
+    static (byte[][] State, Heard Heard) Train(string target, float factor, TrainConfig config, string? run, long stopAt = -1, bool resume = false)
+    {
+        using var source = Data(factor);
+        using var clean = Data(1);
+        var statistics = new DataStatistics(clean, Rows, config.Seed);
+        var scale = DataScale.Of(statistics, config);
+        using var backend = Targets.Create(target)(spec, config, source.Type);
+        var from = default(CheckpointPosition);
+        if (resume) from = Checkpoint.Restore(run!, backend, Schedules.DeadAfterSteps(spec, config));
+        else
+        {
+            using var parameters = new SaeParameters(spec);
+            Initialization.Fill(parameters, spec, config, statistics, scale);
+            backend.SetParameters(parameters);
+        }
+        using var stop = new CancellationTokenSource();
+        var heard = new Heard(stop, stopAt);
+        new Trainer(backend, source, Rows, scale, run, heard).Run(from, stop.Token);
+        return ([.. backend.State.Select(array =>
+        {
+            var bytes = new byte[array.Bytes];
+            backend.ReadState(array, 0, bytes);
+            return bytes;
+        })], heard);
+    }
+
+    /// <summary>Each pass over the data meets the row once: 1e25 makes the loss infinite, 3000 a spike.</summary>
+    [Theory, MemberData(nameof(TargetNames))]
+    public void ARunGoesBackAndPastTheBatches(string target)
+    {
+        foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }.Skip(target.StartsWith("emulator", StringComparison.Ordinal) ? 1 : 0))
+        {
+            using var folder = new TemporaryFolder();
+            var (state, heard) = Train(target, factor, config, folder["run"]);
+            var returns = heard.Notes.Where(n => n.Contains("passed over")).ToArray();
+            Assert.InRange(returns.Length, 1, 3);
+            Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$", n));
+            Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu, 0.01, 1.5));
+            Assert.Equal(config.Steps, heard.Reports[^1].Step);
+
+            // Stopped in between and gone on with, it comes to the same bits.
+            Train(target, factor, config, folder["again"], stopAt: 33);
+            var (resumed, _) = Train(target, factor, config, folder["again"], resume: true);
+            for (var i = 0; i < state.Length; i++) Assert.True(state[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+        }
+    }
+
+    [Fact]
+    public void WithoutRollbackItStopsAndKeepsTheCheckpoint()
+    {
+        using var folder = new TemporaryFolder();
+        var stop = config with { OnDivergence = DivergenceAction.Stop };
+        var failure = Assert.Throws<SaeException>(() => Train("cpu", 3000, stop, folder["run"]));
+        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; --resume .*--on-divergence rollback", failure.Message);
+        Assert.Equal(SaeErrorKind.Numbers, failure.Kind);
+        Assert.Contains("the loss became", Assert.Throws<SaeException>(() => Train("cpu", 1e25f, stop with { SpikeAbove = 0 }, folder["other"])).Message);
+    }
+
+    /// <summary>A learning rate that no batch survives: three returns, then the error.</summary>
+    [Fact]
+    public void ItDoesNotGoBackForEver()
+    {
+        using var folder = new TemporaryFolder();
+        var failure = Assert.Throws<SaeException>(() => Train("cpu", 1, config with { LearningRate = 1e3f, WarmupFraction = 0.3f, DecayFraction = 0, Optimizer = OptimizerKind.Sgd, Vectors = 16 * 200 }, folder["run"]));
+        Assert.Matches(@"as after each of 3 returns to the checkpoint of step \d+", failure.Message);
+    }
+
+    [Fact]
+    public void RollbackNeedsCheckpoints() =>
+        Assert.Contains("CheckpointEvery = 0", Assert.Throws<SaeException>(() => (config with { CheckpointEvery = 0 }).Validate()).Message);
+
+    /// <summary>Resampling evaluates rows of its own; the log line of its step is that of the step all the same.</summary>
+    [Fact]
+    public void ALogLineAtAResamplingIsThatOfTheStep()
+    {
+        var plain = config with { CheckpointEvery = 0, OnDivergence = DivergenceAction.Stop, LogEvery = 1, Vectors = 16 * 30 };
+        var (_, without) = Train("cpu", 1, plain, null);
+        var (_, with) = Train("cpu", 1, plain with { Resampling = new(20, Times: 1, DeadAfterSteps: 3, Inputs: 64) }, null);
+        Assert.Contains(with.Notes, n => n.StartsWith("step 20: ", StringComparison.Ordinal) && n.Contains("resampled"));
+        Assert.Equal(Enumerable.Range(1, 30).Select(i => (long)i), with.Reports.Select(m => m.Step));
+        for (var i = 0; i < 20; i++) Assert.Equal((without.Reports[i].Loss, without.Reports[i].Fvu), (with.Reports[i].Loss, with.Reports[i].Fvu));
+        Assert.NotEqual(without.Reports[25].Loss, with.Reports[25].Loss);
+    }
+}
