@@ -74,19 +74,21 @@ public class DivergenceTests
     [Theory, MemberData(nameof(TargetNames))]
     public void ARunGoesBackAndPastTheBatches(string target)
     {
-        foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }.Skip(target.StartsWith("emulator", StringComparison.Ordinal) ? 1 : 0))
+        var emulated = target.StartsWith("emulator", StringComparison.Ordinal);     // which is slow: one epoch, one kind
+        var run = config with { Vectors = emulated ? 16 * 28 : config.Vectors };
+        foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }.Take(emulated ? 1 : 2))
         {
             using var folder = new TemporaryFolder();
-            var (state, heard) = Train(target, factor, config, folder["run"]);
+            var (state, heard) = Train(target, factor, run, folder["run"]);
             var returns = heard.Notes.Where(n => n.Contains("passed over")).ToArray();
             Assert.InRange(returns.Length, 1, 3);
             Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$", n));
             Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu, 0.01, 1.5));
-            Assert.Equal(config.Steps, heard.Reports[^1].Step);
+            Assert.Equal(run.Steps, heard.Reports[^1].Step);
 
             // Stopped in between and gone on with, it comes to the same bits.
-            Train(target, factor, config, folder["again"], stopAt: 33);
-            var (resumed, _) = Train(target, factor, config, folder["again"], resume: true);
+            Train(target, factor, run, folder["again"], stopAt: 24);
+            var (resumed, _) = Train(target, factor, run, folder["again"], resume: true);
             for (var i = 0; i < state.Length; i++) Assert.True(state[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
         }
     }

@@ -1,4 +1,5 @@
 using System.Text;
+using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Data.Stores;

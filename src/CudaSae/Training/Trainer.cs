@@ -108,6 +108,12 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         if (Step > from.Step)
         {
             var sums = beforeResampling ?? backend.ReadSums();
+            if (guard.IsOn && Look(sums, Step) is { } why)      // of a run that is stopped: it goes back when it is gone on with
+            {
+                if (!guard.RollsBack) throw Stopped(why, Step);
+                observer.Note($"step {Step}: {why}; this step is not saved");
+                return false;
+            }
             if (Step > reported) Report(sums);
             Save(cursor, Measure(sums, 0, null).Fvu);
         }
