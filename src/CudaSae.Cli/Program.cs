@@ -21,6 +21,7 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     FinetuneCommand.Create(),
     CompareCommand.Create(),
     ConvertCommand.Create(),
+    ReportCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

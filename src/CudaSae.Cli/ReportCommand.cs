@@ -1,0 +1,69 @@
+using System.CommandLine;
+using CudaSae.Backends;
+using CudaSae.Metrics;
+using CudaSae.Report;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae report: what is known of a run as one page to look at, and as numbers.</summary>
+static class ReportCommand
+{
+    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
+    static readonly Func<Sae, ReportSubject, IEnumerable<Section>>[] Sections = [];
+
+    /// <summary>What the page's panels of these names read, likewise.</summary>
+    static readonly (string Name, Func<Sae, ReportSubject, byte[]> Bytes)[] Blobs = [];
+
+    public static Command Create()
+    {
+        var folder = new Argument<string>("folder") { Description = "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were left in" };
+        var data = new Argument<string[]>("data") { Description = "activation files to look at; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
+        var tensor = DataFiles.TensorOption();
+        var rows = new Option<long?>("--rows") { Description = "rows that are looked at; all held-out ones if not given" };
+        var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
+        var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
+        var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
+        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var command = new Command("report", "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.") { folder, data, tensor, rows, output, csv, json, backend };
+        command.SetAction(parsed =>
+        {
+            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
+            if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}[/]");
+            var (sections, blobs) = Collect(subject, parsed.GetValue(backend));
+            if (sections.Count == 0 && blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
+            foreach (var section in sections) Print(section);
+            var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
+            ReportPage.Write(page, subject.Title, sections, blobs);
+            if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
+            if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);
+            AnsiConsole.MarkupLineInterpolated($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ({new FileInfo(page).Length / 1e6:0.0} MB)");
+            return 0;
+        });
+        return command;
+    }
+
+    /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one name the one that is made now.</summary>
+    static (List<Section> Sections, Dictionary<string, byte[]> Blobs) Collect(ReportSubject subject, BackendKind kind)
+    {
+        var (sections, blobs, heldOutFvu) = (new List<Section>(), new Dictionary<string, byte[]>(), (double?)null);
+        if (subject.Rows is { } rows)
+        {
+            using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows, 1, 1024));
+            var evaluation = Evaluator.Run(sae, rows.Data, rows.FirstRow, rows.Rows);
+            if (!subject.OtherData) heldOutFvu = evaluation.Fvu;
+            sections.Add(HeldOut.Section(evaluation, rows.Model.Summary));
+            foreach (var provider in Sections) sections.AddRange(provider(sae, subject));
+            foreach (var (name, bytes) in Blobs) blobs[name] = bytes(sae, subject);
+        }
+        if (TrainingCurves.Of(subject.Folder, subject.Record, heldOutFvu) is { } training) sections.Add(training);
+        sections.AddRange(Section.Load(subject.Folder).Where(saved => sections.All(made => made.Id != saved.Id)));
+        return ([.. sections.OrderBy(s => s.Order)], blobs);
+    }
+
+    static void Print(Section section)
+    {
+        AnsiConsole.MarkupLineInterpolated($"[bold]{section.Title}[/]");
+        foreach (var figure in section.Figures) if (figure.Finding != "") AnsiConsole.MarkupLineInterpolated($"  {figure.Finding}");
+    }
+}

@@ -1,0 +1,174 @@
+"use strict";
+
+/* The report. Drawing functions register themselves by kind; what comes from data enters the document as text, never as markup.
+   Report.figure(kind, draw)        draw(body, figure) fills the element once and returns what lays it out anew when its width or the theme changes, or nothing.
+   Report.panel(name, draw, about)  await draw(body); shown as a chapter of its own {title, order} when the page has a blob of that name.
+   Report.blob(name)                its bytes as an ArrayBuffer, inflated at the first call.
+   Report.sections                  the chapters, numbers unpacked.  Report.refresh(json) takes newer ones.
+   Report.openLatent                set by whoever shows latents: i => …; may be absent. */
+const Report = (() => {
+    const kinds = {}, panels = {}, blobs = {}, errors = [], layouts = new Map();
+    const root = document.documentElement;
+
+    function element(tag, properties, ...children) {
+        const made = document.createElement(tag);
+        for (const [name, value] of Object.entries(properties ?? {})) {
+            if (name.includes("-")) made.setAttribute(name, value);
+            else made[name] = value;
+        }
+        made.append(...children.filter(child => child !== null && child !== undefined));
+        return made;
+    }
+
+    const template = document.createElement("template");
+    template.innerHTML = "<svg></svg>";
+    const svgNames = template.content.firstChild.namespaceURI;       // spelled by the browser, so that no address stands in the page
+
+    function svg(tag, attributes, ...children) {
+        const made = document.createElementNS(svgNames, tag);
+        for (const [name, value] of Object.entries(attributes ?? {})) made.setAttribute(name, value);
+        made.append(...children);
+        return made;
+    }
+
+    function failed(what, error) {
+        errors.push(`${what}: ${error?.stack ?? error}`);
+        root.dataset.errors = errors.join("\n");
+    }
+    window.addEventListener("error", event => failed("error", event.error ?? event.message));
+    window.addEventListener("unhandledrejection", event => failed("promise", event.reason));
+    document.addEventListener("securitypolicyviolation", event => failed("policy", `${event.violatedDirective} ${event.blockedURI}`));
+
+    async function inflate(text) {
+        const stream = new Blob([Report.bytes(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+        return new Response(stream).arrayBuffer();
+    }
+
+    function blob(name) {
+        const source = document.getElementById(`blob-${name}`);
+        if (!source) return Promise.reject(new Error(`the page has no blob ${name}`));
+        return blobs[name] ??= inflate(source.textContent);
+    }
+
+    async function readSections() {
+        const source = document.getElementById("sections");
+        const text = source.type === "application/json" ? source.textContent : new TextDecoder().decode(await inflate(source.textContent));
+        return JSON.parse(text);
+    }
+
+    const anchor = (section, figure) => figure ? `${section.id}-${figure.id}` : section.id;
+
+    /* A figure: title, finding, picture, formula, download. */
+    function show(section, figure) {
+        const body = element("div", {className: "body"});
+        const download = element("button", {className: "link", type: "button", textContent: "CSV", title: "download the numbers of this figure",
+            onclick: () => Report.download(`${anchor(section, figure)}.csv`, Report.csv(figure))});
+        const formula = figure.formula ? element("details", {className: "formula"}, element("summary", {textContent: "Formula"}), element("p", {textContent: figure.formula})) : null;
+        const box = element("figure", {id: anchor(section, figure), className: `figure ${figure.kind}${isWide(figure) ? " wide" : ""}`},
+            element("h3", {}, element("a", {href: `#${anchor(section, figure)}`, textContent: figure.title})),
+            figure.finding ? element("p", {className: "finding", textContent: figure.finding}) : null,
+            body, element("div", {className: "below"}, formula ?? element("span"), download));
+        box.drawn = () => draw(body, figure);
+        return box;
+    }
+
+    const isWide = figure => ["scatter", "images"].includes(figure.kind) || figure.kind === "table" && figure.columns.length > 2 || figure.kind === "heat" && figure.columns.length > 24;
+
+    function draw(body, figure) {
+        body.replaceChildren();
+        layouts.delete(body);
+        try {
+            const layout = (kinds[figure.kind] ?? unknown)(body, figure);
+            if (layout) layouts.set(body, {layout, width: 0});
+            lay(body);
+        } catch (error) {
+            failed(figure.id, error);
+            body.replaceChildren(element("p", {className: "nothing", textContent: `This figure could not be drawn: ${error.message}.`}));
+        }
+        root.dataset.figures = document.querySelectorAll("figure.figure > .body:not(:empty)").length;
+    }
+
+    const unknown = (body, figure) => void body.append(element("p", {className: "nothing", textContent: `This page knows no figure of the kind ${figure.kind}.`}));
+
+    function lay(body, always) {
+        const entry = layouts.get(body);
+        if (!entry || body.clientWidth === 0 || !always && entry.width === body.clientWidth) return;
+        entry.width = body.clientWidth;
+        entry.layout();
+    }
+
+    function build(sections) {
+        layouts.clear();
+        const shown = Object.entries(panels).filter(([name]) => document.getElementById(`blob-${name}`))
+            .map(([name, panel]) => ({id: `panel-${name}`, title: panel.title, order: panel.order, figures: [], panel}));
+        const chapters = [...sections, ...shown].sort((a, b) => a.order - b.order);
+        const boxes = chapters.map(chapter => {
+            const box = element("section", {id: anchor(chapter)}, element("h2", {textContent: chapter.title}),
+                chapter.command ? element("p", {className: "command"}, element("code", {textContent: chapter.command})) : null);
+            box.append(chapter.panel ? chapter.panel.body = element("div", {className: "panel"}) : element("div", {className: "figures"}, ...chapter.figures.map(figure => show(chapter, figure))));
+            return box;
+        });
+        document.getElementById("report").replaceChildren(...boxes);
+        contents(chapters);
+        for (const box of document.querySelectorAll("figure.figure")) box.drawn();
+        for (const {panel, id} of shown) Promise.resolve().then(() => panel.draw(panel.body)).catch(error => failed(id, error));
+    }
+
+    function contents(chapters) {
+        const wide = matchMedia("(min-width: 60rem)").matches;
+        const list = element("ol", {}, ...chapters.map(chapter => element("li", {}, element("a", {href: `#${anchor(chapter)}`, textContent: chapter.title}),
+            element("ol", {}, ...chapter.figures.map(figure => element("li", {}, element("a", {href: `#${anchor(chapter, figure)}`, textContent: figure.title})))))));
+        const box = element("details", {open: wide}, element("summary", {textContent: "Contents"}), list);
+        if (!wide) list.onclick = event => { if (event.target.tagName === "A") box.open = false; };
+        document.getElementById("contents").replaceChildren(box);
+    }
+
+    /* Newer numbers, as /sections.json has them: figures that changed are drawn again where they stand. */
+    function refresh(json) {
+        const old = Report.sections;
+        const shape = sections => JSON.stringify(sections.map(s => [s.id, s.figures.map(f => [f.id, f.kind])]));
+        const newer = json.map(Report.unpack);
+        Report.sections = newer;
+        if (shape(old) !== shape(newer)) return build(newer);
+        newer.forEach((section, s) => section.figures.forEach((figure, f) => {
+            if (JSON.stringify(figure.raw) === JSON.stringify(old[s].figures[f].raw)) return;
+            const place = document.getElementById(anchor(section, figure)), box = show(section, figure);
+            place.replaceWith(box);
+            box.drawn();
+        }));
+    }
+
+    function theme() {
+        const button = element("button", {id: "theme", type: "button", title: "light or dark", textContent: "◐"});
+        const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+        const layAll = () => { for (const body of layouts.keys()) lay(body, true); };
+        button.onclick = () => { root.dataset.theme = isDark() ? "light" : "dark"; layAll(); };
+        matchMedia("(prefers-color-scheme: dark)").addEventListener("change", layAll);
+        document.getElementById("top").append(button);
+        const chosen = /[?&]theme=(light|dark)\b/.exec(location.search);
+        if (chosen) root.dataset.theme = chosen[1];
+    }
+
+    async function start() {
+        theme();
+        let width = 0, due = 0;
+        new ResizeObserver(() => {
+            if (width === root.clientWidth) return;
+            width = root.clientWidth;
+            cancelAnimationFrame(due);
+            due = requestAnimationFrame(() => { for (const body of layouts.keys()) lay(body); });
+        }).observe(root);
+        Report.sections = (await readSections()).map(Report.unpack);
+        build(Report.sections);
+        root.dataset.drawn = Math.round(performance.now());
+        if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+    }
+    document.addEventListener("DOMContentLoaded", start);
+
+    const capital = name => name[0].toUpperCase() + name.slice(1);
+    return {
+        element, svg, blob, refresh, failed, sections: [], openLatent: undefined,
+        figure: (kind, draw) => { kinds[kind] = draw; },
+        panel: (name, draw, about) => { panels[name] = {draw, title: about?.title ?? capital(name), order: about?.order ?? 50}; },
+    };
+})();

@@ -1,0 +1,75 @@
+/* Many points on a canvas, pixel by pixel: tens of thousands are painted in a few milliseconds. */
+(() => {
+    const {element} = Report, shades = 256, missing = shades;       // the palette's last entry is for points without a colour
+
+    /* Colours of a column as places in a palette, and the palette. */
+    function colouring(column, plain) {
+        const extent = column && Report.extent([column.values], column.log);
+        if (!extent) return {of: null, scale: null, table: new Array(shades + 1).fill(plain)};
+        const scale = Report.colours.scale(extent.low, extent.high, column.log), of = new Uint16Array(column.values.length);
+        column.values.forEach((v, i) => { of[i] = Number.isFinite(v) && (!column.log || v > 0) ? Math.round(scale.share(v) * (shades - 1)) : missing; });
+        return {of, scale, table: [...Array.from({length: shades}, (_, i) => scale.map(i / (shades - 1))), Report.colours.variable("--faint")]};
+    }
+
+    const radius = count => count > 20000 ? 1 : count > 5000 ? 1.4 : count > 500 ? 2.2 : 3.6;
+
+    function stamp(radius) {
+        const offsets = [], reach = Math.floor(radius);
+        for (let y = -reach; y <= reach; y++) for (let x = -reach; x <= reach; x++) if (x * x + y * y <= radius * radius + 0.3) offsets.push(x, y);
+        return offsets;
+    }
+
+    function canvas() {
+        const surface = element("canvas", {className: "points"}), context = surface.getContext("2d");
+        let image, depths, dots, ratio = 1;
+
+        function size(width, height, count) {
+            ratio = Math.min(2, devicePixelRatio || 1);
+            [surface.width, surface.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+            [surface.style.width, surface.style.height] = [`${width}px`, `${height}px`];
+            image = context.createImageData(surface.width, surface.height);
+            depths = null;
+            dots = stamp(radius(count) * ratio);
+        }
+
+        /* x, y in pixels of the page, NaN for points that are not shown; depth grows towards the eye; layers of the table fade into the paper with depth. */
+        function paint({x, y, depth, of, table, paper}) {
+            const {data, width, height} = image, layers = depth ? 6 : 1, palette = [];
+            data.fill(0);
+            if (depth) (depths ??= new Float32Array(width * height)).fill(-Infinity);
+            for (let layer = 0; layer < layers; layer++)
+                for (const rgb of table) palette.push(layers === 1 ? rgb : rgb.map((c, i) => c + (paper[i] - c) * 0.62 * (1 - layer / (layers - 1))));
+            const pixels = new Uint32Array(data.buffer), colours = Uint32Array.from(palette, ([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0);
+            for (let i = 0; i < x.length; i++) {
+                if (!(x[i] === x[i])) continue;
+                const px = Math.round(x[i] * ratio), py = Math.round(y[i] * ratio), d = depth ? depth[i] : 0;
+                const layer = depth ? Math.max(0, Math.min(layers - 1, Math.floor((d + 1.3) / 2.6 * layers))) : 0;
+                const colour = colours[layer * (shades + 1) + (of ? of[i] : 0)];
+                for (let j = 0; j < dots.length; j += 2) {
+                    const cx = px + dots[j], cy = py + dots[j + 1];
+                    if (cx < 0 || cy < 0 || cx >= width || cy >= height) continue;
+                    const at = cy * width + cx;
+                    if (depth) {
+                        if (depths[at] > d) continue;
+                        depths[at] = d;
+                    }
+                    pixels[at] = colour;
+                }
+            }
+            context.putImageData(image, 0, 0);
+        }
+        return {surface, size, paint};
+    }
+
+    /* The point nearest to a place, within a finger's width; −1 if there is none. */
+    function nearest(x, y, px, py) {
+        let best = 12 * 12, found = -1;
+        for (let i = 0; i < x.length; i++) {
+            const distance = (x[i] - px) ** 2 + (y[i] - py) ** 2;
+            if (distance < best) [best, found] = [distance, i];
+        }
+        return found;
+    }
+
+    Object.assign(Report, {points: {canvas, colouring, nearest}});
+})();

@@ -1,0 +1,78 @@
+using System.Text.Json.Nodes;
+using CudaSae.Checkpoints;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Report;
+
+/// <summary>train.json of a run as a table, beside the published recipe that it is nearest to: what differs comes first.</summary>
+static class RunSettings
+{
+    public static TableFigure Table(RunRecord record)
+    {
+        var own = Fields(record.Spec, record.Config);
+        var (preset, recipe) = Nearest(record, own);
+        var rows = own.Keys.Union(recipe.Keys).Select(field => (Field: field, Own: own.GetValueOrDefault(field, ""), Recipe: recipe.GetValueOrDefault(field, "")))
+            .OrderByDescending(r => r.Own != r.Recipe).ToArray();       // a stable sort: the records' own order otherwise
+        string[] changed = [.. rows.Where(r => r.Own != r.Recipe).Select(r => r.Field)];
+        (string, string)[] about =
+        [
+            ("data", string.Join(", ", record.Data.Concat(record.Beside))), ("held out", record.HeldOut ?? "a tenth of the rows, at most 8192"), ("training rows", $"{record.TrainRows}"),
+            ("backend", record.Backend), ("version", record.Version), .. record.From is { } from ? [("fine-tuned from", from)] : Array.Empty<(string, string)>(),
+            .. record.Changes.Select(change => ("changed at resume", change)),
+        ];
+        return new("settings", "Settings of the run",
+        [
+            new("field", [.. rows.Select(r => r.Field), .. about.Select(a => a.Item1)]),
+            new("this run", [.. rows.Select(r => r.Own), .. about.Select(a => a.Item2)]) { Formula = "train.json" },
+            new($"{preset.Name}", [.. rows.Select(r => r.Recipe), .. about.Select(_ => "")]) { Formula = $"--preset {preset.Name}" },
+        ])
+        {
+            Finding = $"The nearest published recipe is {preset.Name} ({preset.Paper}); " + (changed.Length == 0 ? "no field differs from it."
+                : $"{Words.Counted(changed.Length, "field")} of {rows.Length} {(changed.Length == 1 ? "differs" : "differ")} from it: {string.Join(", ", changed.Take(6))}{(changed.Length > 6 ? " and others" : "")}."),
+            Formula = $"{preset.Formula}. The recipe is taken at this run's widths, latents, k, rows, batch and seed.",
+        };
+    }
+
+    /// <summary>A run does not note which preset it began with: the one that fewest fields differ from.</summary>
+    static (Preset, Dictionary<string, string>) Nearest(RunRecord record, Dictionary<string, string> own) =>
+        Preset.All.Select(p => (Preset: p, Fields: Recipe(p, record))).Where(p => p.Fields is not null)
+            .Select(p => (p.Preset, p.Fields!)).MinBy(p => own.Keys.Union(p.Item2.Keys).Count(f => own.GetValueOrDefault(f) != p.Item2.GetValueOrDefault(f)));
+
+    /// <summary>Null where the recipe cannot be made at these sizes.</summary>
+    static Dictionary<string, string>? Recipe(Preset preset, RunRecord record)
+    {
+        var (spec, basis) = (record.Spec, new TrainConfig { BatchRows = record.Config.BatchRows, Vectors = record.Config.Vectors, Seed = record.Config.Seed });
+        if (preset.NeedsTarget != (spec.Transcoder is not null || spec.Sites is not null)) return null;
+        try
+        {
+            var recipe = Preset.WithDeadAfter(preset.SpecFor(spec.InputWidth, spec.Latents, ActiveOf(spec)), Preset.DeadAfter(basis));
+            if (recipe.Transcoder is { } transcoder) recipe = recipe with { Transcoder = transcoder with { OutputWidth = spec.OutputWidth } };
+            if (recipe.Sites is not null) recipe = recipe with { Sites = spec.Sites };
+            return Fields(recipe, preset.Config(basis));
+        }
+        catch (SaeException) { return null; }
+    }
+
+    /// <summary>k where the method sets it; otherwise what --k is when nobody says.</summary>
+    static int ActiveOf(SaeSpec spec) => spec.Selection switch
+    {
+        Selection.BatchTopK batch => batch.K,
+        Selection.TopK or Selection.AbsTopK or Selection.GroupMax => spec.ActiveAtInference,
+        _ => Math.Min(32, spec.Latents),
+    };
+
+    static Dictionary<string, string> Fields(SaeSpec spec, TrainConfig config)
+    {
+        var fields = new Dictionary<string, string>();
+        Flatten(SaeRecords.Write(spec), "spec", fields);
+        Flatten(SaeRecords.Write(config), "config", fields);
+        return fields;
+    }
+
+    static void Flatten(JsonNode? node, string path, Dictionary<string, string> into)
+    {
+        if (node is JsonObject fields) foreach (var (name, value) in fields) Flatten(value, $"{path}.{name}", into);
+        else into[path] = node?.ToJsonString().Trim('"') ?? "none";
+    }
+}
