@@ -14,11 +14,13 @@ namespace CudaSae.Report;
 [JsonDerivedType(typeof(ImagesFigure), "images")]
 public abstract record Figure(string Id, string Title)
 {
+    // Setters: generated JSON code gives init-only fields that a file lacks their type's default, not their initializer.
+
     /// <summary>What is seen in it, one sentence with its numbers; made from the data, never written beforehand.</summary>
-    public string Finding { get; init; } = "";
+    public string Finding { get; set; } = "";
 
     /// <summary>What is shown and how it is computed: symbols of docs/math.md, units, the source of the definition.</summary>
-    public string Formula { get; init; } = "";
+    public string Formula { get; set; } = "";
 }
 
 /// <summary>An axis. On a logarithmic one, values that are not positive are left out and counted.</summary>
@@ -37,7 +39,7 @@ public sealed record Series(string Name, [property: JsonConverter(typeof(PackedF
     public bool Yardstick { get; init; }
 
     /// <summary>A text a point, shown when it is pointed at; none, or as many as points.</summary>
-    public string[] Labels { get; init; } = [];
+    public string[] Labels { get; set; } = [];
 }
 
 /// <summary>Counts between edges: bin i is [Edges[i], Edges[i + 1]).</summary>
@@ -57,26 +59,26 @@ public sealed record ScatterFigure(string Id, string Title, Column[] Columns, st
     public string? Colour { get; init; }
 
     /// <summary>The latent of each point, so that pointing at it names its page; empty when point i is latent i; null when points are no latents.</summary>
-    public int[]? Latents { get; init; } = [];
+    public int[]? Latents { get; set; } = [];
 }
 
 /// <summary>A named column of numbers, and how to show it.</summary>
 public sealed record Column(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Values)
 {
-    public string Unit { get; init; } = "";
+    public string Unit { get; set; } = "";
     public bool Log { get; init; }
-    public string Formula { get; init; } = "";
+    public string Formula { get; set; } = "";
 }
 
 /// <summary>A matrix as coloured cells; NaN stays empty.</summary>
 /// <param name="Values">[rows, columns] row-major.</param>
 public sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns, [property: JsonConverter(typeof(PackedFloats))] float[] Values) : Figure(Id, Title)
 {
-    public Axis X { get; init; } = new("");
-    public Axis Y { get; init; } = new("");
+    public Axis X { get; set; } = new("");
+    public Axis Y { get; set; } = new("");
 
     /// <summary>What the colour means; its ends are those of the values unless set.</summary>
-    public Axis Colour { get; init; } = new("");
+    public Axis Colour { get; set; } = new("");
     public float? From { get; init; }
     public float? To { get; init; }
 }
@@ -88,8 +90,8 @@ public sealed record TableFigure(string Id, string Title, TableColumn[] Columns)
 public sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Numbers = null)
 {
     /// <summary>Digits after the point; negative for as many as are needed.</summary>
-    public int Digits { get; init; } = -1;
-    public string Formula { get; init; } = "";
+    public int Digits { get; set; } = -1;
+    public string Formula { get; set; } = "";
 }
 
 /// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0 is.</summary>

@@ -12,7 +12,7 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
     public const string FolderName = "figures";
 
     /// <summary>The command that made it, so that a reader can do it again.</summary>
-    public string Command { get; init; } = "";
+    public string Command { get; set; } = "";      // a setter for the same reason as in Figure
 
     /// <summary>Writes figures/ID.json below a run's folder.</summary>
     public void Save(string folder) => AtomicFile.Write(Path.Combine(folder, FolderName, $"{Id}.json"), stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Section));

@@ -126,7 +126,7 @@ public sealed class TrainingCurves
     {
         var limit = Trend.Of(steps, Column("percent_of_limit")) is { } l ? $", {Number(l.Median)} % of what this machine's measured ceilings allow" : "";
         var finding = Trend.Of(steps, Column("rows_per_second")) is { } r ? $"The median is {Number(r.Median)} rows a second{limit}; the slowest stretch had {Number(r.Min)}, at step {r.MinStep}." : "No speed was logged.";
-        return Lines("throughput", "Throughput", new("rows a second", "rows/s", Log: true), finding, "Rows since the line before, over the time since then: checkpoints and everything else included.",
+        return Lines("throughput", "Throughput", new("speed", "rows/s", Log: true), finding, "Rows since the line before, over the time since then: checkpoints and everything else included.",
             Curve("rows_per_second", "rows/s"), Trend.Of(steps, Column("rows_per_second")) is { } t ? Level("median", t.Median) : null);
     }
 

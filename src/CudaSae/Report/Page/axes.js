@@ -18,13 +18,14 @@
 
     function logTicks(low, high, count) {
         const from = Math.log10(low), to = Math.log10(high);
-        if (to - from < 1) return linearTicks(low, high, count).filter(t => t.v > 0);
+        if (to - from < 0.3) return linearTicks(low, high, count).filter(t => t.v > 0);
+        const between = to - from < 1 ? [2, 3, 5, 7] : to - from < 2.2 && count > 3 ? [2, 5] : [];
         const first = Math.ceil(from - 1e-6), last = Math.floor(to + 1e-6), every = Math.max(1, Math.ceil((last - first + 1) / count)), ticks = [];
         for (let e = first - 1; e <= last; e++) {
-            if (e >= first && (e - first) % every === 0) ticks.push({v: 10 ** e, text: Report.decade(e)});
-            if (to - from < 2.2 && count > 3) for (const m of [2, 5]) if (m * 10 ** e >= low * 0.999 && m * 10 ** e <= high * 1.001) ticks.push({v: m * 10 ** e, text: Report.tick(m * 10 ** e, 10 ** e, m * 10 ** e)});
+            if (e >= first && (between.length > 0 || (e - first) % every === 0)) ticks.push({v: 10 ** e, text: Report.decade(e)});
+            for (const m of between) if (m * 10 ** e >= low * 0.999 && m * 10 ** e <= high * 1.001) ticks.push({v: m * 10 ** e, text: Report.tick(m * 10 ** e, 10 ** e, m * 10 ** e)});
         }
-        return ticks;
+        return ticks.sort((a, b) => (Math.log10(b.v) % 1 === 0) - (Math.log10(a.v) % 1 === 0));       // where there is too little room, powers of ten stay
     }
 
     /* From numbers to pixels. extent is [low, high] of what is shown; a little room is left around it. */
@@ -51,10 +52,10 @@
     /* A frame of this size in `body`: an svg with both axes. x and y are {axis, extent, tight}. */
     function frame(body, width, height, x, y) {
         const top = 24, bottom = height - 40, textWidth = text => 7 * text.length;
-        const yScale = scale(y.extent, y.axis.log, bottom, top, y.tight), yTicks = yScale.ticks(Math.max(2, Math.round((bottom - top) / 45)));
+        const yScale = scale(y.extent, y.axis.log, bottom, top, y.tight), yTicks = apart(yScale.ticks(Math.max(2, Math.round((bottom - top) / 45))), yScale, () => 12);
         const left = 12 + Math.max(18, ...yTicks.map(t => textWidth(t.text))), right = width - 14;
         const xScale = scale(x.extent, x.axis.log, left, right, x.tight);
-        const all = xScale.ticks(Math.max(2, Math.floor((right - left) / 75))), xTicks = apart(all, xScale, textWidth);
+        const all = xScale.ticks(Math.max(2, Math.floor((right - left) / 75))), xTicks = apart(all, xScale, t => textWidth(t.text));
         const picture = svg("svg", {width, height, viewBox: `0 0 ${width} ${height}`, role: "img"});
         for (const t of yTicks) picture.append(svg("line", {class: "grid", x1: left, x2: right, y1: yScale.map(t.v), y2: yScale.map(t.v)}), text(left - 6, yScale.map(t.v) + 4, t.text, "end"));
         for (const t of xTicks) picture.append(svg("line", {class: "grid", x1: xScale.map(t.v), x2: xScale.map(t.v), y1: top, y2: bottom}), text(xScale.map(t.v), bottom + 16, t.text, "middle"));
@@ -64,15 +65,14 @@
         return {picture, x: xScale, y: yScale, left, right, top, bottom, width, height};
     }
 
-    /* Ticks whose texts do not touch. */
-    function apart(ticks, scale, textWidth) {
-        let end = -Infinity;
-        return [...ticks].sort((a, b) => a.v - b.v).filter(t => {
-            const at = scale.map(t.v), half = textWidth(t.text) / 2;
-            if (at - half < end) return false;
-            end = at + half + 8;
-            return true;
-        });
+    /* Ticks whose texts do not touch; size(tick) is what a text takes along the axis. */
+    function apart(ticks, scale, size) {
+        const kept = [];
+        for (const t of ticks) {
+            const at = scale.map(t.v);
+            if (kept.every(k => Math.abs(k.at - at) >= (k.size + size(t)) / 2 + 8)) kept.push({t, at, size: size(t)});
+        }
+        return kept.map(k => k.t);
     }
 
     function text(x, y, words, anchor, kind) {

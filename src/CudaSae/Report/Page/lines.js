@@ -20,7 +20,7 @@ Report.figure("lines", (body, figure) => {
     function drawSeries(frame, series) {
         const style = {stroke: colours.series(series.i), class: `curve${series.yardstick ? " yardstick" : ""}`};
         if (!series.points) frame.picture.append(svg("path", {...style, d: path(frame, series)}));
-        if (!series.points && !series.labels?.length && series.x.length > 12) return;
+        if (!series.points && !series.labels?.length && (series.yardstick || series.x.length > 12)) return;
         for (let j = 0; j < series.x.length; j++)
             if (frame.x.shows(series.x[j]) && frame.y.shows(series.y[j]))
                 frame.picture.append(svg("circle", {cx: frame.x.map(series.x[j]).toFixed(1), cy: frame.y.map(series.y[j]).toFixed(1), r: 3.2, fill: style.stroke, class: series.yardstick ? "pale" : ""}));
