@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaSae.Backends;
+using CudaSae.Insight;
 using CudaSae.Metrics;
 using CudaSae.Report;
 using Spectre.Console;
@@ -10,10 +11,10 @@ namespace CudaSae.Cli;
 static class ReportCommand
 {
     /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
-    static readonly Func<Sae, ReportSubject, IEnumerable<Section>>[] Sections = [];
+    static readonly Func<Sae, RunSource, IEnumerable<Section>>[] Sections = [];
 
     /// <summary>What the page's panels of these names read, likewise.</summary>
-    static readonly (string Name, Func<Sae, ReportSubject, byte[]> Bytes)[] Blobs = [];
+    static readonly (string Name, Func<Sae, RunSource, byte[]> Bytes)[] Blobs = [];
 
     public static Command Create()
     {
@@ -53,8 +54,8 @@ static class ReportCommand
             var evaluation = Evaluator.Run(sae, rows.Data, rows.FirstRow, rows.Rows);
             if (!subject.OtherData) heldOutFvu = evaluation.Fvu;
             sections.Add(HeldOut.Section(evaluation, rows.Model.Summary));
-            foreach (var provider in Sections) sections.AddRange(provider(sae, subject));
-            foreach (var (name, bytes) in Blobs) blobs[name] = bytes(sae, subject);
+            foreach (var provider in Sections) sections.AddRange(provider(sae, rows));
+            foreach (var (name, bytes) in Blobs) blobs[name] = bytes(sae, rows);
         }
         if (TrainingCurves.Of(subject.Folder, subject.Record, heldOutFvu) is { } training) sections.Add(training);
         sections.AddRange(Section.Load(subject.Folder).Where(saved => sections.All(made => made.Id != saved.Id)));

@@ -35,7 +35,7 @@
         const bar = Report.element("div", {className: "bar"});
         bar.style.background = `linear-gradient(to right, ${stops})`;
         return Report.element("div", {className: "colours"}, Report.element("span", {className: "name", textContent: name}),
-            Report.element("div", {className: "scale"}, bar, Report.element("div", {className: "ends"}, ...[colour.low, middle, colour.high].map(v => Report.element("span", {textContent: Report.show(v)})))));
+            Report.element("div", {className: "scale"}, bar, Report.element("div", {className: "ends"}, ...[colour.low, middle, colour.high].map(v => Report.element("span", {textContent: Report.show(v, 3)})))));
     }
 
     Object.assign(Report, {colours: {series, variable, scale, css, legend}});

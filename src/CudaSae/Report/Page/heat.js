@@ -47,7 +47,7 @@ Report.figure("heat", (body, figure) => {
         const over = svg("svg", {width: picture.getAttribute("width"), height: picture.getAttribute("height"), class: "over"});
         values.forEach((v, i) => {
             if (!shows(v)) return;
-            const [r, g, b] = colour.of(v), label = axes.text(left + (i % columns.length + 0.5) * cell, top + (Math.floor(i / columns.length) + 0.5) * tall + 4, Report.show(v).slice(0, 7), "middle", "cell");
+            const [r, g, b] = colour.of(v), label = axes.text(left + (i % columns.length + 0.5) * cell, top + (Math.floor(i / columns.length) + 0.5) * tall + 4, Report.show(v, 3), "middle", "cell");
             label.setAttribute("fill", 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff");
             over.append(label);
         });

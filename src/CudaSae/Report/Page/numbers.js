@@ -37,14 +37,14 @@
     const trim = text => text.includes(".") ? text.replace(/\.?0+$/, "") : text;
     const power = (v, digits) => v.toExponential(digits).replace(/\.?0*e\+?/, "e");
 
-    /* Four significant digits. */
-    function show(v) {
+    /* Four significant digits, or as many as are asked for. */
+    function show(v, digits = 4) {
         if (!Number.isFinite(v)) return Number.isNaN(v) ? "–" : v > 0 ? "∞" : "−∞";
         const size = Math.abs(v);
         if (size === 0) return "0";
-        if (size < 1e-3 || size >= 1e7) return power(v, 3);
+        if (size < 1e-3 || size >= 1e7) return power(v, digits - 1);
         if (size >= 1e4) return Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, " ");
-        return trim(v.toPrecision(size >= 1000 ? Math.ceil(Math.log10(size + 1)) + 1 : 4));
+        return size >= 1000 ? trim(v.toFixed(1)) : String(Number(v.toPrecision(digits)));
     }
 
     /* A tick's text, where neighbours are `step` apart and none is larger than `largest`. */

@@ -1,6 +1,6 @@
 /* Many points on a canvas, pixel by pixel: tens of thousands are painted in a few milliseconds. */
 (() => {
-    const {element} = Report, shades = 256, missing = shades;       // the palette's last entry is for points without a colour
+    const {element} = Report, few = 2000, shades = 256, missing = shades;       // the palette's last entry is for points without a colour
 
     /* Colours of a column as places in a palette, and the palette. */
     function colouring(column, plain) {
@@ -34,11 +34,12 @@
 
         /* x, y in pixels of the page, NaN for points that are not shown; depth grows towards the eye; layers of the table fade into the paper with depth. */
         function paint({x, y, depth, of, table, paper}) {
+            if (x.length <= few) return circles(x, y, depth, i => table[of ? of[i] : 0]);
             const {data, width, height} = image, layers = depth ? 6 : 1, palette = [];
             data.fill(0);
             if (depth) (depths ??= new Float32Array(width * height)).fill(-Infinity);
             for (let layer = 0; layer < layers; layer++)
-                for (const rgb of table) palette.push(layers === 1 ? rgb : rgb.map((c, i) => c + (paper[i] - c) * 0.62 * (1 - layer / (layers - 1))));
+                for (const rgb of table) palette.push(layers === 1 ? rgb : rgb.map((c, i) => c + (paper[i] - c) * 0.45 * (1 - layer / (layers - 1))));
             const pixels = new Uint32Array(data.buffer), colours = Uint32Array.from(palette, ([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0);
             for (let i = 0; i < x.length; i++) {
                 if (!(x[i] === x[i])) continue;
@@ -57,6 +58,19 @@
                 }
             }
             context.putImageData(image, 0, 0);
+        }
+
+        /* A few points can be round. */
+        function circles(x, y, depth, colour) {
+            const order = Array.from(x, (_, i) => i).filter(i => x[i] === x[i]), reach = radius(x.length) * ratio;
+            if (depth) order.sort((a, b) => depth[a] - depth[b]);
+            context.clearRect(0, 0, surface.width, surface.height);
+            for (const i of order) {
+                context.fillStyle = Report.colours.css(colour(i));
+                context.beginPath();
+                context.arc(x[i] * ratio, y[i] * ratio, reach, 0, 2 * Math.PI);
+                context.fill();
+            }
         }
         return {surface, size, paint};
     }

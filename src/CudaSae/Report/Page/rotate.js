@@ -6,7 +6,7 @@
     /* named: three {axis, values, extent}; returns the element, draw(colouring) and point(i). */
     function view(pick) {
         const stage = element("div", {className: "stage", tabIndex: 0, title: "drag to turn; click, then the wheel zooms"}), layer = points.canvas();
-        const state = {yaw: -0.65, pitch: 0.42, zoom: 1};
+        const state = {yaw: 0.6, pitch: 0.38, zoom: 1};
         let under = svg("svg", {}), over = svg("svg", {class: "over"}), mark = svg("circle", {class: "mark", r: 6, visibility: "hidden"}), cube = [], screen, colouring, sides, width = 0, height = 0, due = 0;
         over.append(mark);
         stage.append(under, layer.surface, over);
@@ -25,7 +25,7 @@
         }
 
         function projection() {
-            const [sy, cy, sp, cp] = [Math.sin(state.yaw), Math.cos(state.yaw), Math.sin(state.pitch), Math.cos(state.pitch)], size = Math.min(width, height) * 1.08 * state.zoom;
+            const [sy, cy, sp, cp] = [Math.sin(state.yaw), Math.cos(state.yaw), Math.sin(state.pitch), Math.cos(state.pitch)], size = Math.min(width, height) * state.zoom;
             return (x, y, z, into, i) => {
                 const across = x * cy - y * sy, away = x * sy + y * cy, depth = z * sp - away * cp, up = z * cp + away * sp, shrink = size / (3.9 - depth);
                 into.x[i] = width / 2 + across * shrink;
