@@ -41,7 +41,7 @@ public class ReportTests
         var section = Assert.Single(Section.Load(folder["."]));
         Assert.Empty(((LinesFigure)section.Figures[0]).Series[0].Labels);
         Assert.Equal("", section.Figures[0].Finding);
-        Assert.Equal([], ((ScatterFigure)section.Figures[1]).Latents);
+        Assert.Empty(((ScatterFigure)section.Figures[1]).Latents!);
         Assert.Contains("\"old\"", ReportPage.Html("old", [section]));
     }
 
@@ -207,7 +207,7 @@ public class ReportTests
         Assert.True((bool)found["kept"]!);      // what did not change was not drawn again
         Assert.Equal("dark", (string?)found["theme"]);
         Assert.Equal([1], found["opened"]!.AsArray().Select(n => (int)n!));      // sorted falling, then rising
-        Assert.Contains("all 0", (string?)found["said"]);
+        Assert.Contains("10 to 100all 7some 3", (string?)found["said"]);
         Assert.Equal(7, (int)found["nothing"]!);        // all of them but the table
         for (var s = 0; s < sections.Length; s++)
             for (var f = 0; f < sections[s].Figures.Length; f++) AssertEqual(FigureColumns.Of(sections[s].Figures[f]), ReportFigures.ReadCsv((string)found["csv"]![s]![f]!));

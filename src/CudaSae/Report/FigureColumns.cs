@@ -49,7 +49,7 @@ public static class FigureColumns
         HistogramFigure f => [Numbers("from", [.. f.Edges.Take(Bins(f))]) with { Unit = f.X.Unit }, Numbers("to", [.. f.Edges.Skip(1)]) with { Unit = f.X.Unit },
             .. f.Series.Select(s => Numbers(s.Name, s.Counts) with { Unit = f.Y.Unit })],
         ScatterFigure f => Scatter(f),
-        HeatFigure f => [Texts(f.Y.Name, f.Rows), .. f.Columns.Select((name, c) => new FigureColumn(name, f.Rows.Length, null, r => f.Values[r * f.Columns.Length + c]) { Single = true, Unit = f.Colour.Unit })],
+        HeatFigure f => [Texts(f.Y.Name == "" ? "row" : f.Y.Name, f.Rows), .. f.Columns.Select((name, c) => new FigureColumn(name, f.Rows.Length, null, r => f.Values[r * f.Columns.Length + c]) { Single = true, Unit = f.Colour.Unit })],
         TableFigure f => [.. f.Columns.Select(Table)],
         ImagesFigure f => Images(f),
         _ => throw new SaeException($"figure {figure.Id} is of the kind {figure.GetType().Name}, which has no columns yet"),

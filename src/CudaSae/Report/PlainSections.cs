@@ -52,6 +52,6 @@ public static class PlainSections
 
     static void Texts(Utf8JsonWriter json, params ReadOnlySpan<(string Name, string Text)> texts)
     {
-        foreach (var (name, text) in texts) if (text != "" || name == "id") json.WriteString(name, text);
+        foreach (var (name, text) in texts) if (text != "" || name is "id" or "name") json.WriteString(name, text);
     }
 }

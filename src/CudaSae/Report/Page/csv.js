@@ -16,7 +16,7 @@
             const made = f.columns.map(c => floats(c.name, c.values));
             return f.latents && made.length > 0 ? [{name: "latent", count: made[0].count, cell: i => String(f.latents.length > 0 ? f.latents[i] : i)}, ...made] : made;
         },
-        heat: f => [texts(f.y.name, f.rows), ...f.columns.map((name, c) => ({name, count: f.rows.length, cell: r => Report.digits(f.values[r * f.columns.length + c])}))],
+        heat: f => [texts(f.y.name || "row", f.rows), ...f.columns.map((name, c) => ({name, count: f.rows.length, cell: r => Report.digits(f.values[r * f.columns.length + c])}))],
         table: f => f.columns.map(c => c.texts ? texts(c.name, c.texts) : {name: c.name, count: c.numbers.length, cell: i => plain(c.numbers[i])}),
         images: f => {
             const size = f.width * f.height;
