@@ -24,7 +24,9 @@ sealed class ReportSubject : IDisposable
     /// <summary>Why there is no SAE or no rows to look at, for people.</summary>
     public string? Without { get; private set; }
 
-    public string Title => Path.GetFileName(Path.GetFullPath(Folder)) + (Rows is { } rows ? $": {rows.Model.Summary}" : "");
+    public required string Name { get; init; }
+
+    public string Title => Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "");
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="data">Activation files; none for the run's held-out rows.</param>
@@ -34,7 +36,11 @@ sealed class ReportSubject : IDisposable
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
         var record = File.Exists(Path.Combine(path, RunRecord.FileName)) ? RunRecord.Load(path) : null;
-        var subject = new ReportSubject { Folder = File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path, Record = record, OtherData = data.Length > 0 };
+        var subject = new ReportSubject
+        {
+            Folder = File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path, Record = record, OtherData = data.Length > 0,
+            Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))),
+        };
         if (!HoldsSae(path))
         {
             if (data.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Section.FolderName))) SaeFormats.Of(path);      // says what is missing

@@ -181,7 +181,7 @@ public class ReportTests
         probe();
         """;
 
-    [Theory, InlineData(1280), InlineData(390)]
+    [Theory, InlineData(1280), InlineData(500)]
     public void PageDrawsEveryFigureInABrowser(int width)
     {
         Assert.SkipUnless(Browser.IsHere, Browser.Missing);

@@ -76,7 +76,8 @@ public class TrainingCurvesTests
         var table = (TableFigure)TrainingCurves.Of("/nonexistent", new(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0"))!.Figures.Single();
         Assert.Equal(["spec.penalty.coefficient", "config.learning_rate"], table.Columns[0].Texts![..2]);
         Assert.Equal(["77", "0.125"], table.Columns[1].Texts![..2]);
-        Assert.Equal(table.Columns[1].Texts![2..10], table.Columns[2].Texts![2..10]);
+        Assert.Equal(table.Columns[1].Texts![2..10], table.Columns[3].Texts![2..10]);
+        Assert.Equal(2, table.Columns[2].Texts!.Count(t => t == "yes"));
         Assert.Contains("nearest published recipe is jumprelu", table.Finding);
         Assert.Contains("2 fields of", table.Finding);
         Assert.Equal("x.npy", table.Columns[1].Texts![Array.IndexOf(table.Columns[0].Texts!, "data")]);

@@ -25,7 +25,8 @@ static class RunSettings
         [
             new("field", [.. rows.Select(r => r.Field), .. about.Select(a => a.Item1)]),
             new("this run", [.. rows.Select(r => r.Own), .. about.Select(a => a.Item2)]) { Formula = "train.json" },
-            new($"{preset.Name}", [.. rows.Select(r => r.Recipe), .. about.Select(_ => "")]) { Formula = $"--preset {preset.Name}" },
+            new("differs", [.. rows.Select(r => r.Own != r.Recipe ? "yes" : ""), .. about.Select(_ => "")]),
+            new(preset.Name, [.. rows.Select(r => r.Recipe), .. about.Select(_ => "")]) { Formula = $"--preset {preset.Name}" },
         ])
         {
             Finding = $"The nearest published recipe is {preset.Name} ({preset.Paper}); " + (changed.Length == 0 ? "no field differs from it."

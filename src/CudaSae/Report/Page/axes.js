@@ -18,8 +18,8 @@
 
     function logTicks(low, high, count) {
         const from = Math.log10(low), to = Math.log10(high);
-        if (to - from < 0.3) return linearTicks(low, high, count).filter(t => t.v > 0);
-        const between = to - from < 1 ? [2, 3, 5, 7] : to - from < 2.2 && count > 3 ? [2, 5] : [];
+        if (to - from < 0.6) return linearTicks(low, high, count).filter(t => t.v > 0);
+        const between = to - from < 1 ? [2, 3, 5, 7] : to - from < (count > 3 ? 2.2 : 1.5) ? [2, 5] : [];
         const first = Math.ceil(from - 1e-6), last = Math.floor(to + 1e-6), every = Math.max(1, Math.ceil((last - first + 1) / count)), ticks = [];
         for (let e = first - 1; e <= last; e++) {
             if (e >= first && (between.length > 0 || (e - first) % every === 0)) ticks.push({v: 10 ** e, text: Report.decade(e)});

@@ -20,7 +20,10 @@ Report.figure("scatter", (body, figure) => {
     function layout() {
         const named = [chosen.x, chosen.y, ...solid ? [chosen.z] : []].map(column).filter(Boolean);
         const sides = named.map(c => ({axis: c, values: c.values, extent: Report.extent([c.values], c.log)}));
-        if (sides.length < (solid ? 3 : 2) || sides.some(s => !s.extent)) {
+        const empty = sides.length < (solid ? 3 : 2) || sides.some(s => !s.extent);
+        if (solid) solid.stage.hidden = empty;
+        if (empty) {
+            drawn = null;
             flat.replaceChildren(axes.nothing(`There are no finite values to show of ${sides.filter(s => !s.extent).map(s => s.axis.name).join(", ") || "these columns"}.`));
             return;
         }
