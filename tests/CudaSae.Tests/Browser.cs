@@ -20,7 +20,7 @@ static class Browser
             string[] arguments =
             [
                 Program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                $"--user-data-dir={profile.FullName}", "--virtual-time-budget=8000", $"--window-size={width},1600", "--dump-dom", new Uri(page).AbsoluteUri,
+                $"--user-data-dir={profile.FullName}", "--virtual-time-budget=20000", $"--window-size={width},1600", "--dump-dom", new Uri(page).AbsoluteUri,
             ];
             var (code, output, error) = CliProgram.Run(new("/usr/bin/timeout", ["120", .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true });
             return code == 0 && output.Contains("<html") ? output : throw new InvalidOperationException($"{Program} ended with {code}: {error}");

@@ -157,8 +157,7 @@ public class ReportTests
         Report.openLatent = latent => opened.push(latent);
         const text = (id, inner) => document.querySelector(`#${id} ${inner}`)?.textContent;
         const probe = async () => {
-            if (!document.documentElement.dataset.drawn) return setTimeout(probe, 20);
-            await new Promise(done => setTimeout(done, 200));
+            if (!document.documentElement.dataset.drawn || !text("panel-probe", ".panel")) return setTimeout(probe, 5);
             const csv = Report.sections.map(section => section.figures.map(Report.csv));
             document.getElementById("theme").click();
             document.querySelector("#good-lines .legend button").click();

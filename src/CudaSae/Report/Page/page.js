@@ -40,8 +40,10 @@ const Report = (() => {
     document.addEventListener("securitypolicyviolation", event => failed("policy", `${event.violatedDirective} ${event.blockedURI}`));
 
     async function inflate(text) {
-        const stream = new Blob([Report.bytes(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
-        return new Response(stream).arrayBuffer();
+        const gzip = new DecompressionStream("gzip"), writer = gzip.writable.getWriter();
+        const written = writer.write(Report.bytes(text)).then(() => writer.close());
+        const [inflated] = await Promise.all([new Response(gzip.readable).arrayBuffer(), written]);
+        return inflated;
     }
 
     function blob(name) {
