@@ -13,7 +13,7 @@ public sealed class MetricsHistory
     /// <summary>Lines that could not be read: cut by a crash, mostly the last one.</summary>
     public int Damaged { get; private set; }
 
-    /// <summary>Times that the run was resumed before a step that it had logged.</summary>
+    /// <summary>Times that the log goes back to an earlier step: a killed run that was resumed, or one that went back from a divergence.</summary>
     public int Restarts { get; private set; }
 
     /// <summary>Logged steps.</summary>

@@ -58,7 +58,7 @@ public sealed class TrainingCurves
 
     string Thinned => kept.Length == history.Count ? "" : $" (Drawn: {kept.Length} of {history.Count} logged steps.)";
 
-    string Log => $"{Counted(history.Count, "logged step")}{(history.Restarts > 0 ? $"; resumed {Times(history.Restarts)} before a step that had been logged, where the later line counts" : "")}"
+    string Log => $"{Counted(history.Count, "logged step")}{(history.Restarts > 0 ? $"; went back {Times(history.Restarts)} before a step that had been logged, where the later line counts" : "")}"
         + $"{(history.Damaged > 0 ? $"; {Counted(history.Damaged, "line")} cut by a crash" : "")}";
 
     LinesFigure Fvu()
