@@ -1,3 +1,4 @@
+using System.Globalization;
 using CsvHelper;
 using CudaSae.Metrics;
 
@@ -6,15 +7,16 @@ namespace CudaSae.Cli;
 /// <summary>The metrics as CSV, one line a report, appended.</summary>
 sealed class MetricsCsv : IDisposable
 {
-    static readonly string[] Header = ["step", "vectors", "loss", "fvu", "l0", "dead_percent", "aux_loss", "sparsity", "gate_loss", "coefficient", "shrinkage", "gradient_norm",
-        "learning_rate", "rows_per_second", "encode_gflops", "percent_of_limit", "overflows", "dense", "dense_difference"];
+    const string NewLine = "\r\n";      // as CsvWriter ends its records
+
+    static readonly string[] Header = [.. MetricField.All.Select(field => field.Name)];
 
     readonly StreamWriter text;
     readonly CsvWriter csv;
 
     public MetricsCsv(string path)
     {
-        var fresh = !File.Exists(path);
+        var fresh = !File.Exists(path) || new FileInfo(path).Length == 0;
         text = new(path, append: true);
         csv = CsvWriter.Create(text);
         if (!fresh) return;
@@ -22,16 +24,26 @@ sealed class MetricsCsv : IDisposable
         csv.EndRecord();
     }
 
+    /// <summary>Leaves the lines up to a step, atomically, in this version's columns: those of an older file keep their names, what it has not stays empty.</summary>
+    /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
+    public static void CutBack(string path, long step)
+    {
+        if (!File.Exists(path)) return;
+        var header = string.Join(',', Header);
+        var first = File.ReadLines(path).FirstOrDefault() ?? "";
+        var places = Header.Select(name => Array.IndexOf(first.Split(','), name)).ToArray();
+        MetricLines.Rewrite(path, NewLine, line =>
+        {
+            if (line == first) return header;
+            var fields = line.Split(',');       // numbers, none of them quoted
+            if (!long.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var at) || at > step) return null;
+            return first == header ? line : string.Join(',', places.Select(place => place >= 0 && place < fields.Length ? fields[place] : ""));
+        });
+    }
+
     public void Write(StepMetrics m)
     {
-        csv.WriteField(m.Step);
-        csv.WriteField(m.Vectors);
-        foreach (var value in (ReadOnlySpan<double>)[m.Loss, m.Fvu, m.L0, m.DeadPercent, m.AuxLoss, m.Sparsity, m.GateLoss, m.Coefficient, m.Shrinkage, m.GradientNorm, m.LearningRate, m.RowsPerSecond, m.EncodeGflops])
-            csv.WriteField(value);
-        csv.WriteField(m.PercentOfLimit);
-        csv.WriteField(m.Overflows);
-        csv.WriteField(m.Dense ? 1 : 0);
-        csv.WriteField(m.DenseDifference);
+        foreach (var field in MetricField.All) csv.WriteField(field.Of(m));
         csv.EndRecord();
         csv.Flush();
         text.Flush();

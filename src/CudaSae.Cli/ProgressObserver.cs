@@ -1,24 +1,37 @@
+using CudaSae.Cli.Watch;
 using CudaSae.Metrics;
 using CudaSae.Training;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Metrics to metrics.jsonl and metrics.csv, and to the console: a bar with the time left on a terminal, plain lines elsewhere.</summary>
+/// <summary>Metrics to metrics.jsonl and metrics.csv, to TensorBoard's events and the watching server where they are asked for, and to the console: a bar with the time left on a terminal, plain
+/// lines elsewhere.</summary>
 sealed class ProgressObserver : ITrainingObserver, IDisposable
 {
     readonly MetricsLog log;
     readonly MetricsCsv csv;
+    readonly TensorBoardLog? events;
+    readonly WatchServer? watch;
     readonly TrainConfig config;
     readonly long firstStep;
     ProgressTask? bar;
     DateTime lastLine;
 
-    public ProgressObserver(string folder, TrainConfig config, long firstStep)
+    /// <param name="firstStep">The step that the run goes on behind, null for a new run: what an earlier process logged after it is taken back.</param>
+    public ProgressObserver(string folder, TrainConfig config, long? firstStep, bool tensorBoard, WatchServer? watch)
     {
-        (this.config, this.firstStep) = (config, firstStep);
-        log = new(Path.Combine(folder, "metrics.jsonl"));
-        csv = new(Path.Combine(folder, "metrics.csv"));
+        (this.config, this.firstStep, this.watch) = (config, firstStep ?? 0, watch);
+        string lines = Path.Combine(folder, MetricsLog.FileName), table = Path.Combine(folder, "metrics.csv");
+        if (firstStep is { } step)
+        {
+            MetricsLog.CutBack(lines, step);
+            MetricsCsv.CutBack(table, step);
+            TensorBoardLog.CutBack(folder, step);
+        }
+        log = new(lines);
+        csv = new(table);
+        if (tensorBoard) events = new(folder, this.firstStep);
     }
 
     public T Show<T>(Func<T> train)
@@ -36,6 +49,8 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     {
         log.Write(m);
         csv.Write(m);
+        events?.Write(m);
+        watch?.Changed(m.Step);
         var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s{(m.PercentOfLimit is { } limit ? $"  {limit:0} % of limit" : "")}";
         if (bar is not null)
         {
@@ -61,5 +76,6 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     {
         log.Dispose();
         csv.Dispose();
+        events?.Dispose();
     }
 }

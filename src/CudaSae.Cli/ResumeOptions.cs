@@ -8,15 +8,16 @@ namespace CudaSae.Cli;
 /// <summary>What is written beside train --resume: each option is applied, or refused by its name with the reason.</summary>
 static class ResumeOptions
 {
+    /// <param name="ofThisProcess">Options that are no settings of the run.</param>
     /// <exception cref="SaeException">An option that cannot change.</exception>
-    public static Session Open(ParseResult parsed, string folder, Option resume, Settings settings)
+    public static Session Open(ParseResult parsed, string folder, Settings settings, params Option[] ofThisProcess)
     {
         if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
             throw new SaeException("a resumed run reads the data it began with; leave them out, or start a new run");
         var fields = new List<string>();
         foreach (var option in parsed.CommandResult.Command.Options)
         {
-            if (option == resume || option == settings.Backend || parsed.GetResult(option) is not { Implicit: false }) continue;
+            if (ofThisProcess.Contains(option) || option == settings.Backend || parsed.GetResult(option) is not { Implicit: false }) continue;
             if (option.Name == "--set") fields.AddRange(settings.SetFields(parsed, "config").Select(field => Changeable($"--set config.{field}", field.Split('.')[0])));
             else fields.Add(Changeable(option.Name, option.Name[2..].Replace('-', '_')));
         }

@@ -2,6 +2,7 @@ using System.Reflection;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
+using CudaSae.Cli.Watch;
 using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Metrics;
@@ -54,8 +55,12 @@ sealed class Session
     TrainingStart? start;
     SaeParameters? weights;     // to fine-tune, of raw activations
 
-    public int Run()
+    /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not at all.</param>
+    /// <param name="tensorBoard">Writes TensorBoard's events too; a run that is gone on with does where it did before.</param>
+    public int Run(int? watchPort = null, bool tensorBoard = false)
     {
+        using var watch = watchPort is { } port ? new WatchServer(port, () => WatchPage.Html(folder), () => WatchPage.Sections(folder)) : null;
+        if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
         Describe();
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
@@ -64,7 +69,7 @@ sealed class Session
 
         bool finished;
         using (var interrupt = new Interrupt())
-        using (var progress = new ProgressObserver(folder, record.Config, from.Step))
+        using (var progress = new ProgressObserver(folder, record.Config, resumed ? from.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             var ceilings = backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
             var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress, ceilings);

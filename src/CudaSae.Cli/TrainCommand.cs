@@ -21,16 +21,20 @@ static class TrainCommand
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };
         var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with; those beside it are applied and logged, or refused with the reason" };
-        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume };
+        var watch = new Option<int?>("--watch") { Description = "show the run in a browser on this machine while it goes on: a port of 127.0.0.1, or none for a free one", HelpName = "port", Arity = ArgumentArity.ZeroOrOne };
+        var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
+        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
-            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, resume, settings).Run();
+            int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
+            if (port is < 0 or > ushort.MaxValue) throw new SaeException($"--watch {port}: a port is 1 to {ushort.MaxValue}, or none for a free one");
+            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard).Run(port, parsed.GetValue(tensorBoard));
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
             using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
-            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).Run();
+            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).Run(port, parsed.GetValue(tensorBoard));
         });
         return command;
     }

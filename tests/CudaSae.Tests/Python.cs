@@ -10,11 +10,21 @@ static class Python
     /// <summary>The first that imports torch and numpy; null if none does.</summary>
     public static string? WithTorch => Torch.Value;
 
+    static readonly Lazy<string?> Any = new(() => new[] { "python3", "/usr/bin/python3" }.FirstOrDefault(p => Start(p, "-c", "import struct, sys") is (0, _)));
+
+    /// <summary>The first that runs at all, for scripts that import nothing else; null if there is none.</summary>
+    public static string? Plain => Any.Value;
+
     public const string Missing = "no python3 here has torch and numpy";
 
     /// <summary>Runs a script of tests/python; its output.</summary>
-    public static string Run(string script, params string[] arguments) =>
-        Start(WithTorch!, [Path.Combine(Repository.Root, "tests", "python", script), .. arguments]) switch
+    public static string Run(string script, params string[] arguments) => Run(WithTorch!, script, arguments);
+
+    /// <summary>Runs a script of tests/python that imports nothing; its output.</summary>
+    public static string RunPlain(string script, params string[] arguments) => Run(Plain!, script, arguments);
+
+    static string Run(string python, string script, string[] arguments) =>
+        Start(python, [Path.Combine(Repository.Root, "tests", "python", script), .. arguments]) switch
         {
             (0, var output) => output,
             (var code, var output) => throw new InvalidOperationException($"{script} {string.Join(' ', arguments)} ended with {code}: {output}"),

@@ -52,6 +52,9 @@ public interface IBackend : IDisposable
     /// <exception cref="SaeException">The backend has no device memory.</exception>
     void LendInput(int slot, ulong rows, int count, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");
 
+    /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it took. Elsewhere phases are queued, or replayed as one.</summary>
+    bool IsSynchronous => false;
+
     /// <summary>Starts a step on a slot: takes the scalars and the input, scaled by <see cref="StepScalars.InputScale"/>.</summary>
     void BeginStep(int slot, in StepScalars scalars);
 

@@ -26,7 +26,17 @@ public sealed record StepMetrics
     public required bool Dense { get; init; }               // whether the step took the dense path
     public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
 
-    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs)
+    // Milliseconds of the step's phases (SaeStep), null where phases are queued rather than awaited: on a GPU. Not in lines of older runs.
+    public double? PrepareMs { get; init; }
+    public double? EncodeMs { get; init; }
+    public double? DecodeMs { get; init; }
+    public double? AuxMs { get; init; }
+    public double? BackwardMs { get; init; }
+    public double? OptimizeMs { get; init; }
+    public double? LatentsMs { get; init; }
+
+    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
+        PhaseTimes? times = null)
     {
         var aux = scalars.LossScale * sums.Ghost;
         if (spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0) aux += a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance;
@@ -53,6 +63,13 @@ public sealed record StepMetrics
             Overflows = sums.Overflows,
             Dense = sums.Dense == 1,
             DenseDifference = denseDifference,
+            PrepareMs = times?[StepPhase.Prepare],
+            EncodeMs = times?[StepPhase.Encode],
+            DecodeMs = times?[StepPhase.Decode],
+            AuxMs = times?[StepPhase.Aux],
+            BackwardMs = times?[StepPhase.Backward],
+            OptimizeMs = times?[StepPhase.Optimize],
+            LatentsMs = times?[StepPhase.Latents],
         };
     }
 }

@@ -8,7 +8,8 @@ public sealed class SaeStep(IBackend backend)
     bool captured, refused, dense;
 
     /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step is recorded and the later ones replay it.</summary>
-    public void Run(int slot, in StepScalars scalars)
+    /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to look at no clock.</param>
+    public void Run(int slot, in StepScalars scalars, PhaseTimes? times = null)
     {
         if (dense != backend.Dense) (captured, dense) = (false, backend.Dense);     // another path is another recording
         if (captured)
@@ -16,8 +17,10 @@ public sealed class SaeStep(IBackend backend)
             backend.Replay(slot, scalars);
             return;
         }
+        times?.Start(scalars.Step);
         backend.BeginStep(slot, scalars);
-        Phases();
+        times?.Mark(StepPhase.Prepare);
+        Phases(times);
         if (refused) return;
         if (backend.BeginCapture())
         {
@@ -37,14 +40,20 @@ public sealed class SaeStep(IBackend backend)
         backend.EndStep();
     }
 
-    void Phases()
+    void Phases(PhaseTimes? times = null)
     {
         backend.EncodeSelect();     // code = select((x − b_dec) WEncᵀ + b_enc)
+        times?.Mark(StepPhase.Encode);
         backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value
+        times?.Mark(StepPhase.Decode);
         backend.AuxLoss();          // dead latents predict the residual, by AuxK or as ghosts
+        times?.Mark(StepPhase.Aux);
         backend.Backward();         // rows to latents; gradient norm if clipping needs it
+        times?.Mark(StepPhase.Backward);
         backend.Optimize();         // per latent: gradient, project, clip, Adam, renormalise; then b_dec
+        times?.Mark(StepPhase.Optimize);
         backend.TrackLatents();     // fired, dead
+        times?.Mark(StepPhase.Latents);
         backend.EndStep();          // sums, read one step late
     }
 }

@@ -13,15 +13,21 @@ sealed class StepDriver(IBackend backend, DataScale scale)
 
     public SaeStep Order { get; } = new(backend);
 
+    readonly PhaseTimes[]? times = backend.IsSynchronous ? [new(), new()] : null;       // of even steps and of odd ones: a step is reported when the next one has run
+
     /// <summary>The next step.</summary>
+    /// <param name="timed">Whether its phases' times will be asked for.</param>
     /// <returns>One line for the log when something was decided.</returns>
-    public string? Run(int slot)
+    public string? Run(int slot, bool timed = false)
     {
         backend.Dense = State.Dense;
-        Order.Run(slot, Scalars(Step + 1));
+        Order.Run(slot, Scalars(Step + 1), timed ? times?[(Step + 1) & 1] : null);
         Step++;
         return State.After(Step, backend);
     }
+
+    /// <summary>The times of the last step or of the one before; null where they were not taken.</summary>
+    public PhaseTimes? TimesOf(long step) => times?[step & 1] is { } found && found.Step == step ? found : null;
 
     public StepScalars Scalars(long step)
     {

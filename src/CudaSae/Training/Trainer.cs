@@ -67,47 +67,42 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         long reported = driver.Step = from.Step;
         guard.Begin(Step);
         double? denseDifference = null;
-        StepSums? beforeResampling = null;      // whose evaluations overwrite the step's sums
+        StepSums? measured = null;      // of the last step, where they were read at once
         string? diverged = null;
         var cursor = from.Cursor;
         if (guard.RollsBack && Step == 0) Save(cursor, null);
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
         {
             var slot = feeder!.Next(out cursor);
-            var due = Step > reported && Step % config.LogEvery == 0;
+            var due = IsLogged(Step) && Step > reported;
             if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
             {
                 if (due) Report(backend.ReadSums());
                 due = false;
                 denseDifference = Validate(slot);
             }
-            var decided = driver.Run(slot);
+            var decided = driver.Run(slot, IsLogged(Step + 1));
             feeder.Release();
-            beforeResampling = null;
             observer.Stepped(Step, backend);
             checkpoints?.Poll();
-            if (decided is not null) observer.Note(decided);
             if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
+            if (decided is not null) observer.Note(decided);
             var (save, resample) = (IsSaveDue(), config.Resampling?.IsDue(Step) == true);
-            if (guard.IsOn) diverged ??= Look(backend.ReadEarlierSums(), Step - 1) ?? (save || resample || Step == config.Steps ? Look(backend.ReadSums(), Step) : null);
+            measured = save || resample || guard.IsOn && Step == config.Steps ? backend.ReadSums() : null;
+            if (guard.IsOn) diverged ??= Look(backend.ReadEarlierSums(), Step - 1) ?? (measured is { } last ? Look(last, Step) : null);
             if (diverged is not null)
             {
                 GoBack(diverged, cursor);
-                (diverged, reported) = (null, Step);
+                (diverged, measured, reported) = (null, null, Step);
                 continue;
             }
-            double? fvu = save ? Measure(backend.ReadSums(), 0, null).Fvu : null;
-            if (resample)
-            {
-                beforeResampling = backend.ReadSums();
-                if (Step % config.LogEvery == 0) Report(beforeResampling.Value);
-                Resample(cursor);
-            }
-            if (save) Save(cursor, fvu);
+            if (measured is { } now && IsLogged(Step)) Report(now);     // before a checkpoint, which a resumed run goes on behind, and before resampling reads other rows
+            if (resample) Resample(cursor);
+            if (save) Save(cursor, Measure(measured!.Value, 0, null).Fvu);
         }
         if (Step > from.Step)
         {
-            var sums = beforeResampling ?? backend.ReadSums();
+            var sums = measured ?? backend.ReadSums();
             if (guard.IsOn && Look(sums, Step) is { } why)      // of a run that is stopped: it goes back when it is gone on with
             {
                 if (!guard.RollsBack) throw Stopped(why, Step);
@@ -120,11 +115,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         else if (Step == 0) Save(cursor, null);
         return Step >= config.Steps;
 
+        bool IsLogged(long step) => step % config.LogEvery == 0 || step == config.Steps;
+
         bool IsSaveDue() => checkpoints is not null && config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps;
 
         void Report(in StepSums sums)
         {
-            var metrics = Measure(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference);
+            var metrics = Measure(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference, driver.TimesOf(sums.Step));
             if (!double.IsFinite(metrics.Loss)) diverged = $"the loss became {metrics.Loss}";       // the guard rolls back: Measure stops a run otherwise
             else observer.Report(metrics);
             (reported, denseDifference) = (sums.Step, null);
@@ -135,9 +132,9 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>
     string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums, 0, null)) : null;
 
-    StepMetrics Measure(in StepSums sums, double rowsPerSecond, double? denseDifference)
+    StepMetrics Measure(in StepSums sums, double rowsPerSecond, double? denseDifference, PhaseTimes? times = null)
     {
-        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs);
+        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs, times);
         return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
     }
 

@@ -91,6 +91,8 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public Span<byte> InputSlot(int slot) => new(slots[slot], checked(B * Spec.RowWidth * inputType.Bytes()));
 
+    public bool IsSynchronous => true;
+
     /// <summary>Returns at once: a step has read its slot when <see cref="BeginStep"/> returns.</summary>
     public void WaitForSlot(int slot) { }
 
