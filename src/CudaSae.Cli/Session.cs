@@ -60,7 +60,6 @@ sealed class Session
     public int Run(int? watchPort = null, bool tensorBoard = false)
     {
         using var watch = watchPort is { } port ? new WatchServer(port, () => WatchPage.Html(folder), () => WatchPage.Sections(folder)) : null;
-        if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
         Describe();
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
@@ -73,6 +72,7 @@ sealed class Session
         {
             var ceilings = backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
             var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress, ceilings);
+            if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
             finished = progress.Show(() => trainer.Run(from, interrupt.Token));
             if (trainer.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{trainer.SkippedRows} rows with NaN or infinity were left out[/]");
             if (!finished)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
@@ -21,14 +22,13 @@ static class TrainCommand
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };
         var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with; those beside it are applied and logged, or refused with the reason" };
-        var watch = new Option<int?>("--watch") { Description = "show the run in a browser on this machine while it goes on: a port of 127.0.0.1, or none for a free one", HelpName = "port", Arity = ArgumentArity.ZeroOrOne };
+        var watch = WatchOption();
         var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
         var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
-            if (port is < 0 or > ushort.MaxValue) throw new SaeException($"--watch {port}: a port is 1 to {ushort.MaxValue}, or none for a free one");
             if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard).Run(port, parsed.GetValue(tensorBoard));
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
             using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
@@ -38,4 +38,19 @@ static class TrainCommand
         });
         return command;
     }
+
+    /// <summary>0 for a free port.</summary>
+    static Option<int?> WatchOption() => new("--watch")
+    {
+        Description = "show the run in a browser on this machine while it goes on: a port of 127.0.0.1, or none for a free one",
+        HelpName = "port",
+        Arity = ArgumentArity.ZeroOrOne,
+        CustomParser = result =>
+        {
+            if (result.Tokens.Count == 0) return 0;
+            if (ushort.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out var port)) return port;
+            result.AddError($"--watch {result.Tokens[0].Value}: a port is 1 to {ushort.MaxValue}, or none for a free one; data stand before --watch");
+            return null;
+        },
+    };
 }

@@ -229,7 +229,7 @@ public class WatchTests
         Assert.Throws<SocketException>(() => socket.Connect(other!, server.Port));
     }
 
-    static readonly string[] Settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "12800", "--log-every", "3", "--backend", "cpu"];
+    static readonly string[] Settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "96000", "--log-every", "3", "--backend", "cpu"];
 
     [Fact]
     public void APortThatIsTakenIsOneLineBeforeTraining()
@@ -253,24 +253,27 @@ public class WatchTests
     {
         using var folder = new TemporaryFolder();
         var data = KillTests.Data(folder["x.npy"], 1000, 32);
-        Assert.Equal(0, CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. Settings])).Code);
-        var shown = Watch(CliProgram.Start(["train", data, "--out", folder["run"], .. Settings, "--watch"]));
+        Assert.Equal(0, CliProgram.Run(MetricsFileTests.OnOneThread(["train", data, "--out", folder["alone"], .. Settings])).Code);
+        var shown = Watch(MetricsFileTests.OnOneThread(["train", data, "--out", folder["run"], .. Settings, "--watch"]), folder["run/metrics.jsonl"]);
         Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]), File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
         var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement).Select(l => ((float)l.GetProperty("step").GetInt64(), (float)l.GetProperty("fvu").GetDouble())).ToArray();
         Assert.Contains(shown, figure => figure.Series[0].X.Length > 0);
         foreach (var curve in shown.Select(f => f.Series[0])) Assert.Equal(logged[..curve.X.Length], curve.X.Zip(curve.Y));
     }
     /// <summary>Runs it to its end; the curves of FVU that it showed.</summary>
-    static List<LinesFigure> Watch(ProcessStartInfo start)
+    static List<LinesFigure> Watch(ProcessStartInfo start, string log)
     {
         using var process = Process.Start(start)!;
         var problem = process.StandardError.ReadToEndAsync();
-        var line = process.StandardOutput.ReadLine() ?? "";
+        const string told = "watch this run at http://127.0.0.1:";
+        var line = process.StandardOutput.ReadLine();
+        while (line?.StartsWith(told, StringComparison.Ordinal) == false) line = process.StandardOutput.ReadLine();
         var rest = process.StandardOutput.ReadToEndAsync();
-        var port = line.StartsWith("watch this run at http://127.0.0.1:", StringComparison.Ordinal) ? int.Parse(line.Split(':')[2].TrimEnd('/')) : 0;
+        var port = line is null ? 0 : int.Parse(line[told.Length..].TrimEnd('/'));
         var shown = new List<LinesFigure>();
         while (port > 0 && !process.HasExited)
         {
+            if (!File.Exists(log) || new FileInfo(log).Length == 0) continue;
             string answer;
             try { answer = Ask(port, Valid); }
             catch (SocketException) { break; }      // it has ended
