@@ -68,6 +68,14 @@ public class MetricsFileTests
             lines.Where(l => !l.StartsWith("restart", StringComparison.Ordinal)).Select(l => l.Split(' ')).Select(l => (long.Parse(l[0]), l[1], double.Parse(l[2], CultureInfo.InvariantCulture))));
     }
 
+    /// <summary>Checksums of 32 zeros and 32 ones as RFC 3720 (B.4) lists them, masked.</summary>
+    [Theory, InlineData(0, 0x8A9136AAu), InlineData(255, 0x62A8AB43u)]
+    public void ChecksumsAreThoseOfTheStandard(byte filled, uint crc)
+    {
+        var record = Enumerable.Repeat(filled, 32).ToArray();
+        Assert.Equal(unchecked((crc >> 15 | crc << 17) + 0xA282EAD8), BitConverter.ToUInt32(TfRecords.Frame(record).AsSpan(^4)));
+    }
+
     /// <summary>Cut anywhere, an event file keeps its whole records, and going on leaves those up to the step.</summary>
     [Fact]
     public void ACutEventFileIsItsWholeRecords()

@@ -22,11 +22,13 @@ sealed partial class FuzzTargets
             "127.0.0.1", "localhost", "LOCALHOST:6006", ":6006", ":6007", "127.0.0.1:6006.evil.example", "Content-Length: 1\r\n", "Content-Length: -0\r\n", "Transfer-Encoding: chunked\r\n", " folded\r\n", ": ", "\t", "\0", "\x7f", "\xff", "Accept: ", ", "));
     }
 
+    static readonly Dictionary<int, string> Refusals = new() { [400] = "malformed", [404] = "no such path", [405] = "neither GET nor HEAD", [421] = "another host", [431] = "too long", [505] = "another version" };
+
     static void ReadRequest(byte[] bytes)
     {
         var length = HttpHead.LengthOf(bytes);
         var request = length > 0 ? HttpHead.Parse(bytes.AsSpan(0, length), Port) : new(bytes.Length > HttpHead.MostBytes ? 431 : 400);
-        if (request.Status is 400 or 404 or 405 or 421 or 431 or 505) throw new SaeException($"status {request.Status}");
+        if (Refusals.TryGetValue(request.Status, out var why)) throw new SaeException(why);
         var lines = Encoding.Latin1.GetString(bytes, 0, length - 4).Split("\r\n");
         var hosts = lines.Skip(1).Where(line => line.StartsWith("host:", StringComparison.OrdinalIgnoreCase)).Select(line => line[5..].Trim(' ', '\t').ToLowerInvariant()).ToArray();
         if (request.Status != 200 || length > HttpHead.MostBytes || !RequestLine().IsMatch(lines[0]) || lines[0].Split(' ') is not [var method, var path, _] || path != request.Path || request.HeadOnly != (method == "HEAD")
