@@ -24,5 +24,5 @@
 
   setInterval(ask, pause);
   document.addEventListener("visibilitychange", ask);
-  ask();
+  addEventListener("load", ask); // when what the page itself holds has been drawn
 })();
