@@ -22,7 +22,7 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     public ProgressObserver(string folder, TrainConfig config, long? firstStep, bool tensorBoard, WatchServer? watch)
     {
         (this.config, this.firstStep, this.watch) = (config, firstStep ?? 0, watch);
-        string lines = Path.Combine(folder, MetricsLog.FileName), table = Path.Combine(folder, "metrics.csv");
+        string lines = Path.Combine(folder, MetricsHistory.FileName), table = Path.Combine(folder, "metrics.csv");
         if (firstStep is { } step)
         {
             MetricsLog.CutBack(lines, step);

@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
@@ -7,6 +8,7 @@ using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Report;
 using CudaSae.Training;
 using Spectre.Console;
 
@@ -59,7 +61,7 @@ sealed class Session
     /// <param name="tensorBoard">Writes TensorBoard's events too; a run that is gone on with does where it did before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false)
     {
-        using var watch = watchPort is { } port ? new WatchServer(port, () => WatchPage.Html(folder), () => WatchPage.Sections(folder)) : null;
+        using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
         Describe();
         using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
         AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");

@@ -5,8 +5,6 @@ namespace CudaSae.Metrics;
 /// <summary>Appends one JSON object a line; a line is written whole or, after a crash, cut at the end of the file.</summary>
 public sealed class MetricsLog : IDisposable
 {
-    public const string FileName = "metrics.jsonl";
-
     readonly FileStream stream;
 
     public MetricsLog(string path)
