@@ -12,7 +12,7 @@ sealed class WatchServer : IDisposable
     public const int MostClients = 16, MostListeners = 8;
 
     const int StackBytes = 1 << 19;
-    static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    static readonly TimeSpan Patience = TimeSpan.FromSeconds(5), Between = TimeSpan.FromMilliseconds(5);
 
     readonly TcpListener listener;
     readonly Watched watched;
@@ -60,7 +60,11 @@ sealed class WatchServer : IDisposable
     void Accept()
     {
         while (!closing.IsCancellationRequested)
-            try { Take(listener.AcceptSocket()); }
+            try
+            {
+                Take(listener.AcceptSocket());
+                closing.Token.WaitHandle.WaitOne(Between);      // who floods the port, from a web page perhaps, does not take the training's cores
+            }
             catch (Exception e) when (e is SocketException or ObjectDisposedException or InvalidOperationException or OutOfMemoryException)
             {
                 closing.Token.WaitHandle.WaitOne(100);      // no descriptor or thread is free, or the server is being closed
