@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
 using CudaSae.Data;
@@ -234,11 +235,11 @@ public class MetricsFileTests
         public void Saved(string path) { }
     }
 
-    static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config)
+    static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config, BackendKind kind = BackendKind.Cpu)
     {
         var spec = new SaeSpec { InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320) };
         using var source = ActivationSource.Open([File.Exists(folder["x.npy"]) ? folder["x.npy"] : KillTests.Data(folder["x.npy"], 500, 32)]);
-        using var backend = new CpuBackend(spec, config, source.Type, threads: 1);
+        using var backend = kind == BackendKind.Cpu ? new CpuBackend(spec, config, source.Type, threads: 1) : BackendFactory.Create(kind, spec, config, source.Type, static (_, _) => { }, out _);
         var start = new TrainingStart(source, source.Rows, spec, config);
         using var weights = start.Weights(spec, config);
         backend.SetParameters(weights);
@@ -266,6 +267,17 @@ public class MetricsFileTests
         }
         Assert.InRange(every.Sum(m => (m.PrepareMs + m.EncodeMs + m.DecodeMs + m.AuxMs + m.BackwardMs + m.OptimizeMs + m.LatentsMs)!.Value), 1e-3, ms);
         Assert.Equal(every.Count, every.Select(m => (m.EncodeMs, m.DecodeMs, m.BackwardMs, m.OptimizeMs)).Distinct().Count());         // each step's own
+    }
+
+    /// <summary>Kernels are queued, so a clock beside the calls would time the calls.</summary>
+    [Fact]
+    public void KernelsTellNoTimes()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+        using var folder = new TemporaryFolder();
+        var reports = Train(folder, new() { BatchRows = 64, Vectors = 64 * 3, LogEvery = 1 }, BackendKind.Emulator).Reports;
+        Assert.Equal([1, 2, 3], reports.Select(m => m.Step));
+        foreach (var field in MetricField.All.Where(f => f.Tag.StartsWith("time/", StringComparison.Ordinal))) Assert.All(reports, m => Assert.Null(field.Of(m)));
     }
 
     /// <summary>Resampling encodes other rows between two steps: the line of the step before it is that step's own.</summary>
