@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
@@ -77,20 +76,14 @@ static class CompareCommand
     static Row Train(DataFiles files, string name, SaeSpec spec, TrainConfig config)
     {
         var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-        using var backend = BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _);
-        using var parameters = start.Weights(spec, config);
-        backend.SetParameters(parameters);
+        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows, start.Scale);
+        runner.Begin(start);
         var observer = new Counting();
         var clock = Stopwatch.StartNew();
-        new Trainer(backend, files.Source, files.TrainRows, start.Scale, null, observer).Run(default, CancellationToken.None);
+        runner.Train(null, observer);
         var ms = clock.Elapsed.TotalMilliseconds / config.Steps;
-        if (config.PruneBelow > 0)
-        {
-            backend.GetParameters(parameters);
-            Export.Prune(spec, parameters, config.PruneBelow);
-            backend.SetParameters(parameters);
-        }
-        return new(name, Evaluator.Run(backend, files.Held, files.FirstHeld, files.HeldRows, start.Scale), spec.Penalty?.Coefficient ?? 0, ms, observer.DenseShare);
+        runner.Prune();
+        return new(name, runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), spec.Penalty?.Coefficient ?? 0, ms, observer.DenseShare);
     }
 
     static string Line(Row r)

@@ -20,6 +20,7 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     PresetsCommand.Create(),
     FinetuneCommand.Create(),
     CompareCommand.Create(),
+    SweepCommand.Create(),
     ConvertCommand.Create(),
     ReportCommand.Create(),
 };

@@ -5,7 +5,6 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Cli.Watch;
 using CudaSae.Data;
-using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Report;
@@ -26,14 +25,16 @@ sealed class Session
     Session(DataFiles files, RunRecord record, string folder, BackendKind kind, bool resumed) =>
         (this.files, this.record, this.folder, this.kind, this.resumed) = (files, record, folder, kind, resumed);
 
+    /// <summary>Of this program.</summary>
+    public static string Version => Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
+
     public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null)
     {
         var folder = output ?? Path.Combine("runs", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
         if (File.Exists(Path.Combine(folder, RunRecord.FileName))) throw new SaeException($"{folder} already holds a run; choose another --out, or go on with --resume {folder}");
         var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-        var version = Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
         var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
-            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), version)
+            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), Version)
         {
             Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null,
         };
@@ -63,40 +64,39 @@ sealed class Session
     {
         using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
         Describe();
-        using var backend = BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why);
-        AnsiConsole.MarkupLineInterpolated($"[bold]{backend.Description}[/] ({why})");
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
-        var from = resumed && Checkpoint.Exists(folder) ? Restore(backend) : Begin(backend, scale);
+        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why), files.Source, files.TrainRows, scale);
+        AnsiConsole.MarkupLineInterpolated($"[bold]{runner.Backend.Description}[/] ({why})");
+        if (resumed && Checkpoint.Exists(folder)) Restore(runner);
+        else Begin(runner);
 
-        bool finished;
         using (var interrupt = new Interrupt())
-        using (var progress = new ProgressObserver(folder, record.Config, resumed ? from.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
+        using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
-            var ceilings = backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
-            var trainer = new Trainer(backend, files.Source, files.TrainRows, scale, folder, progress, ceilings);
+            var ceilings = runner.Backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
-            finished = progress.Show(() => trainer.Run(from, interrupt.Token));
-            if (trainer.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{trainer.SkippedRows} rows with NaN or infinity were left out[/]");
-            if (!finished)
+            var step = progress.Show(() => runner.Train(folder, progress, interrupt.Token, ceilings));
+            if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
+            if (step < record.Config.Steps)
             {
-                AnsiConsole.MarkupLineInterpolated($"Stopped at step {trainer.Step} of {record.Config.Steps}. Go on with: cudasae train --resume {folder}");
+                AnsiConsole.MarkupLineInterpolated($"Stopped at step {step} of {record.Config.Steps}. Go on with: cudasae train --resume {folder}");
                 return 130;
             }
         }
-        Save(backend);
-        Report(backend, scale);
+        foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
+        if (files.HeldRows > 0) EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
+        AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
         return 0;
     }
 
     /// <summary>The first weights. A run that was killed before its first checkpoint begins again.</summary>
-    CheckpointPosition Begin(IBackend backend, DataScale scale)
+    void Begin(Runner runner)
     {
-        if (resumed) StartAgain(scale);
+        if (resumed) StartAgain(runner.Scale);
         record.Save(folder);        // also finds out early whether the folder can be written
-        using var parameters = weights ?? start!.Weights(record.Spec, record.Config);
-        if (weights is not null) Export.FoldScales(record.Spec, parameters, 1 / scale.InputScale, 1 / scale.TargetScale);
-        backend.SetParameters(parameters);
-        return default;
+        if (weights is null) runner.Begin(start!);
+        else
+            using (weights) runner.Begin(weights);
     }
 
     void StartAgain(DataScale scale)
@@ -109,13 +109,11 @@ sealed class Session
     }
 
     /// <summary>The state, then the record: what was changed is written down once it is known to go on from here.</summary>
-    CheckpointPosition Restore(IBackend backend)
+    void Restore(Runner runner)
     {
-        var from = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(record.Spec, record.Config), Console.WriteLine);
-        ResumeRules.RequireAhead(record.Config, from.Step);
-        NoteChanges(from.Step);
+        runner.Resume(folder, Console.WriteLine);
+        NoteChanges(runner.From.Step);
         record.Save(folder);
-        return from;
     }
 
     void NoteChanges(long step)
@@ -138,33 +136,6 @@ sealed class Session
     {
         AnsiConsole.MarkupLineInterpolated($"Memory on {where}: [bold]{MemoryPlan.Format(plan.TotalBytes)}[/]");
         foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6)) AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
-    }
-
-    void Save(IBackend backend)
-    {
-        using var parameters = new SaeParameters(record.Spec);
-        backend.GetParameters(parameters);
-        Save(folder, parameters);
-        if (record.Config.EmaDecay <= 0) return;
-        backend.GetAverage(parameters);
-        Save(Path.Combine(folder, "average"), parameters);
-    }
-
-    void Save(string to, SaeParameters parameters)
-    {
-        var (spec, config) = (record.Spec, record.Config);
-        var pruned = Export.Finish(spec, config, parameters, new(record.InputScale, record.Variance, record.TargetScale));
-        if (config.PruneBelow > 0) AnsiConsole.MarkupLineInterpolated($"{pruned} latents of decoder norm below {config.PruneBelow} pruned");
-        foreach (var note in new SaeModel(spec, parameters).Save(to)) AnsiConsole.MarkupLineInterpolated($"{note}");
-        if (spec.Selection is not Selection.Gated) return;
-        var (jump, same) = Export.AsJumpRelu(spec, parameters);
-        using (same) new SaeModel(jump, same).Save(Path.Combine(to, "jumprelu"));
-    }
-
-    void Report(IBackend backend, DataScale scale)
-    {
-        if (files.HeldRows > 0) EvaluationTable.Print(Evaluator.Run(backend, files.Held, files.FirstHeld, files.HeldRows, scale));
-        AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
     }
 }
 

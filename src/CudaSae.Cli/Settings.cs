@@ -52,11 +52,13 @@ sealed class Settings
 
     public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
 
-    public void AddTo(Command command)
+    /// <param name="without">Names of options that the command has in a form of its own.</param>
+    public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
         Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
             beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
-        foreach (var option in all) command.Options.Add(option);
+        foreach (var option in all)
+            if (!without.Contains(option.Name)) command.Options.Add(option);
     }
 
     public Preset Preset(ParseResult parsed) => Training.Preset.Named(parsed.GetValue(preset)!);
@@ -150,7 +152,7 @@ sealed class Settings
         catch (JsonException) { return JsonValue.Create(text); }
     }
 
-    static bool Given(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
+    public static bool Given(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
     public static Option<T> New<T>(string name, string description, T standard) =>
         new(name) { Description = description, DefaultValueFactory = _ => standard };

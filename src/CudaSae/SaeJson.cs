@@ -13,6 +13,8 @@ namespace CudaSae;
     RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(StepMetrics))]
+[JsonSerializable(typeof(SweepRecord))]
+[JsonSerializable(typeof(SweepOutcome))]
 [JsonSerializable(typeof(SaeSpec))]
 [JsonSerializable(typeof(TrainConfig))]
 [JsonSerializable(typeof(TrainerSettings))]

@@ -63,6 +63,23 @@ public static class BackendFactory
         return new KernelBackend(device, spec, config, inputType, ownsDevice: true);
     }
 
+    /// <summary>What <see cref="Create"/> would choose.</summary>
+    public static BackendKind Chosen(BackendKind kind) => kind == BackendKind.Auto ? Choose(out _) : kind;
+
+    /// <summary>The memory that <see cref="Create"/> would plan for, of the device or of this machine, found without taking any.</summary>
+    public static MemoryPlan PlanFor(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType) =>
+        Chosen(kind) == BackendKind.Cpu ? CpuBackend.PlanFor(spec, config, inputType) : KernelBackend.PlanFor(spec, config, inputType);
+
+    /// <summary>Bytes that are free now where the backends of this kind take their memory, and what that place is called.</summary>
+    /// <exception cref="SaeException">What was asked for is not here.</exception>
+    public static (long Bytes, string Where) Free(BackendKind kind)
+    {
+        kind = Chosen(kind);
+        if (kind == BackendKind.Cpu) return (HostMemory.AvailableBytes(), Host);
+        using var device = Open(kind);
+        return (device.FreeBytes(), device.Info.Name);
+    }
+
     static IDevice Open(BackendKind kind) => kind switch
     {
         BackendKind.Cuda => CudaDevice.Open(0),

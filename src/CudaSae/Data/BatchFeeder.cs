@@ -6,31 +6,35 @@ namespace CudaSae.Data;
 /// <summary>Where the next unread row stands: a pure function of it and the seed says what comes.</summary>
 public readonly record struct RowCursor(long Epoch, long Position);
 
-/// <summary>Fills a backend's two input slots in the background with rows in shuffled order, one batch ahead of the step.
+/// <summary>Fills backends' two input slots in the background with rows in shuffled order, one batch ahead of the step. What several backends get is read once.
 /// The order within an epoch is a <see cref="RowPermutation"/> of all training rows.</summary>
 public sealed class BatchFeeder : IDisposable
 {
     readonly ActivationSource source;
-    readonly IBackend backend;
     readonly TrainConfig config;
     readonly long rows;
     readonly bool fromDisk;     // the rows may not all stay in memory
     readonly Thread thread;
-    readonly SemaphoreSlim free = new(2), filled = new(0);
-    readonly RowCursor[] after = new RowCursor[2];
+    readonly byte[] shared;     // the batch that several backends get; empty where one does, whose slot is filled itself
     RowCursor cursor;
     RowPermutation permutation;
     volatile Exception? failure;
     volatile bool stopping;
-    int next;
     long skipped;
 
     /// <param name="rows">Training rows: the first ones of the source; those after them are held out.</param>
     /// <param name="start">Where to go on.</param>
     public BatchFeeder(ActivationSource source, long rows, IBackend backend, TrainConfig config, RowCursor start = default)
+        : this(source, rows, [(backend, 0)], config, start) { }
+
+    /// <param name="backends">Those that get the same batches, and how many of them, counted from <paramref name="start"/>, each one leaves out: it has been trained on them.</param>
+    /// <param name="config">Seed, batch rows and what is done with rows that are not finite: the same for all.</param>
+    public BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IBackend Backend, long LeaveOut)> backends, TrainConfig config, RowCursor start = default)
     {
         if (rows < 1 || rows > source.Rows) throw new ArgumentOutOfRangeException(nameof(rows));
-        (this.source, this.rows, this.backend, this.config, cursor) = (source, rows, backend, config, start);
+        (this.source, this.rows, this.config, cursor) = (source, rows, config, start);
+        Taps = [.. backends.Select(one => new BatchTap(this, one.Backend, one.LeaveOut))];
+        shared = Taps.Length > 1 ? new byte[config.BatchRows * source.RowBytes] : [];
         permutation = new(config.Seed, cursor.Epoch, rows);
         fromDisk = (double)rows * source.RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
         thread = new(Loop) { IsBackground = true, Name = "cudasae feeder" };
@@ -40,40 +44,44 @@ public sealed class BatchFeeder : IDisposable
     /// <summary>Rows left out for NaN or infinity.</summary>
     public long SkippedRows => Interlocked.Read(ref skipped);
 
-    /// <summary>Waits for the next batch; its slot may be used until <see cref="Release"/>.</summary>
-    /// <param name="cursor">Where the batch after this one starts: what a checkpoint taken after this step keeps.</param>
-    public int Next(out RowCursor cursor)
-    {
-        filled.Wait();
-        if (failure is { } e) throw new SaeException(e.Message, e, e is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
-        var slot = next;
-        next ^= 1;
-        cursor = after[slot];
-        return slot;
-    }
+    /// <summary>What each of the backends takes its batches from.</summary>
+    public BatchTap[] Taps { get; }
 
-    /// <summary>The step on this slot has begun: it may be filled again once the backend has taken it.</summary>
-    public void Release() => free.Release();
+    /// <summary>Why no more batches come; null while they do.</summary>
+    internal Exception? Failure => failure;
+
+    /// <summary><see cref="BatchTap.Next"/> of the only backend.</summary>
+    public int Next(out RowCursor cursor) => Taps[0].Next(out cursor);
+
+    /// <summary><see cref="BatchTap.Release"/> of the only backend.</summary>
+    public void Release() => Taps[0].Release();
 
     void Loop()
     {
         try
         {
-            for (var slot = 0; ; slot ^= 1)
+            for (long batch = 0; ; batch++)
             {
-                free.Wait();
+                if (shared.Length > 0) Fill(shared);
+                foreach (var tap in Taps)
+                    if (tap.LeavesOut <= batch) tap.WaitUntilFree();
                 if (stopping) return;
-                backend.WaitForSlot(slot);
-                Fill(backend.InputSlot(slot));
-                after[slot] = cursor;
-                filled.Release();
+                foreach (var tap in Taps)
+                    if (tap.LeavesOut <= batch) tap.Take(FillOrCopy);
             }
         }
         catch (Exception e)
         {
             failure = e;
-            filled.Release();
+            foreach (var tap in Taps) tap.Announce();
         }
+    }
+
+    RowCursor FillOrCopy(Span<byte> slot)
+    {
+        if (shared.Length > 0) shared.CopyTo(slot);
+        else Fill(slot);
+        return cursor;
     }
 
     void Fill(Span<byte> slot)
@@ -109,9 +117,8 @@ public sealed class BatchFeeder : IDisposable
     public void Dispose()
     {
         stopping = true;
-        free.Release();
+        foreach (var tap in Taps) tap.Release();
         thread.Join();
-        free.Dispose();
-        filled.Dispose();
+        foreach (var tap in Taps) tap.Dispose();
     }
 }

@@ -69,7 +69,11 @@ public sealed class DataStatistics
     }
 
     /// <summary>The point with the least sum of distances to the sample, by Weiszfeld's iteration from the mean.</summary>
-    public double[] GeometricMedian()
+    public double[] GeometricMedian() => geometricMedian ??= FindMedian();
+
+    double[]? geometricMedian;
+
+    double[] FindMedian()
     {
         var median = (double[])Mean.Clone();
         for (var iteration = 0; iteration < MaxIterations; iteration++)

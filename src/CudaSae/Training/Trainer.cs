@@ -30,7 +30,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
     readonly Resampler resampler = new(backend, source, trainRows, scale);
     readonly DivergenceGuard guard = new(backend.Config);
-    BatchFeeder? feeder;
+    BatchTap feeder = null!;
     CheckpointWriter? checkpoints;
 
     /// <summary>The last step that was finished.</summary>
@@ -44,24 +44,34 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good checkpoint.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
+        using var own = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
+        try
+        {
+            foreach (var _ in Steps(from, own.Taps[0], cancellation)) { }
+            return Finished;
+        }
+        finally { SkippedRows += own.SkippedRows; }
+    }
+
+    /// <summary>Whether the last step was the run's last.</summary>
+    internal bool Finished => Step >= config.Steps;
+
+    /// <summary>The same one step at a time, for several runs in turn: what is enumerated are the steps done. It ends as <see cref="Run"/> does.</summary>
+    internal IEnumerable<long> Steps(CheckpointPosition from, BatchTap batches, CancellationToken cancellation)
+    {
         if (from.State is { } saved)
         {
             driver.State.Load(saved);
             guard.Load(saved);
         }
-        FeedFrom(from.Cursor);
+        feeder = batches;
         using var writer = runFolder is null ? null : new CheckpointWriter(runFolder, backend, observer.Saved, observer.Note);
         checkpoints = writer;
-        try
-        {
-            var finished = Loop(from, cancellation);
-            writer?.Finish();
-            return finished;
-        }
-        finally { FeedFrom(null); }
+        foreach (var step in Loop(from, cancellation)) yield return step;
+        writer?.Finish();
     }
 
-    bool Loop(CheckpointPosition from, CancellationToken cancellation)
+    IEnumerable<long> Loop(CheckpointPosition from, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
         long reported = driver.Step = from.Step;
@@ -73,7 +83,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         if (guard.RollsBack && Step == 0) Save(cursor, null);
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
         {
-            var slot = feeder!.Next(out cursor);
+            var slot = feeder.Next(out cursor);
             var due = IsLogged(Step) && Step > reported;
             if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
             {
@@ -92,13 +102,14 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             if (guard.IsOn) diverged ??= Look(backend.ReadEarlierSums(), Step - 1) ?? (measured is { } last ? Look(last, Step) : null);
             if (diverged is not null)
             {
-                GoBack(diverged, cursor);
+                GoBack(diverged);
                 (diverged, measured, reported) = (null, null, Step);
                 continue;
             }
             if (measured is { } now && IsLogged(Step)) Report(now);     // before a checkpoint, which a resumed run goes on behind, and before resampling reads other rows
-            if (resample) Resample(cursor);
+            if (resample) Resample();
             if (save) Save(cursor, Measure(measured!.Value, 0, null).Fvu);
+            yield return Step;
         }
         if (Step > from.Step)
         {
@@ -107,13 +118,12 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
             {
                 if (!guard.RollsBack) throw Stopped(why, Step);
                 observer.Note($"step {Step}: {why}; this step is not saved");
-                return false;
+                yield break;
             }
             if (Step > reported) Report(sums);
             Save(cursor, Measure(sums, 0, null).Fvu);
         }
         else if (Step == 0) Save(cursor, null);
-        return Step >= config.Steps;
 
         bool IsLogged(long step) => step % config.LogEvery == 0 || step == config.Steps;
 
@@ -142,7 +152,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         new($"{why} at step {step}; --resume from the last checkpoint with a lower --learning-rate or with --clip, or with --on-divergence rollback", kind: SaeErrorKind.Numbers);
 
     /// <summary>Back to the newest checkpoint, and on with the rows that come now.</summary>
-    void GoBack(string why, RowCursor cursor)
+    void GoBack(string why)
     {
         var step = Step;
         if (!guard.RollsBack || checkpoints is null) throw Stopped(why, step);
@@ -154,28 +164,14 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         driver.Step = position.Step;
         guard.Begin(Step);
         observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the {step - position.Step} batches since are passed over");
-        FeedFrom(cursor);
     }
 
-    /// <summary>The feeder gives up its slots meanwhile, and then goes on where it was.</summary>
-    void Resample(RowCursor cursor)
+    /// <summary>In the slots, which get their batches back.</summary>
+    void Resample() => feeder.Aside(() =>
     {
-        FeedFrom(null);
         var (resampled, kept) = resampler.Run(Step, driver.Order);
         observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
-        FeedFrom(cursor);
-    }
-
-    /// <summary>A new feeder from there; null for none meanwhile.</summary>
-    void FeedFrom(RowCursor? cursor)
-    {
-        if (feeder is not null)
-        {
-            SkippedRows += feeder.SkippedRows;
-            feeder.Dispose();
-        }
-        feeder = cursor is { } at ? new(source, trainRows, backend, config, at) : null;
-    }
+    });
 
     /// <summary>The dense path on the batch that is about to be trained on.</summary>
     double Validate(int slot)

@@ -18,6 +18,13 @@ public sealed class TrainingStart
         Scale = target is null ? DataScale.Of(input, config) : DataScale.Of(input, target, config);
     }
 
+    /// <param name="same">The start of a run over the same rows with the same seed: its statistics are taken.</param>
+    public TrainingStart(TrainingStart same, TrainConfig config)
+    {
+        (input, target) = (same.input, same.target);
+        Scale = target is null ? DataScale.Of(input, config) : DataScale.Of(input, target, config);
+    }
+
     public DataScale Scale { get; }
 
     public SaeParameters Weights(SaeSpec spec, TrainConfig config)

@@ -1,0 +1,43 @@
+using CudaSae.Metrics;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>A sweep's member: its metrics and notes.txt to its folder; to the console now and then the line of whoever's turn it is.</summary>
+sealed class MemberObserver(string folder, string name, TrainConfig config, MemberObserver.Lines lines) : ITrainingObserver, IDisposable
+{
+    /// <summary>What all members of a group have written to the console.</summary>
+    public sealed class Lines
+    {
+        const double EverySeconds = 5;
+
+        DateTime last = DateTime.UtcNow;
+
+        public void Write(Func<string> line)
+        {
+            if ((DateTime.UtcNow - last).TotalSeconds < EverySeconds) return;
+            last = DateTime.UtcNow;
+            Console.WriteLine(line());
+        }
+    }
+
+    readonly MetricsLog log = new(Path.Combine(folder, "metrics.jsonl"));
+    readonly MetricsCsv csv = new(Path.Combine(folder, "metrics.csv"));
+
+    public void Report(StepMetrics m)
+    {
+        log.Write(m);
+        csv.Write(m);
+        lines.Write(() => $"step {m.Step} of {config.Steps}  {name}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %");
+    }
+
+    public void Saved(string path) { }
+
+    public void Note(string line) => File.AppendAllText(Path.Combine(folder, "notes.txt"), line + "\n");
+
+    public void Dispose()
+    {
+        log.Dispose();
+        csv.Dispose();
+    }
+}

@@ -1,0 +1,48 @@
+using System.CommandLine;
+using CudaSae.Backends;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae sweep: a grid of SAEs from one pass over the data.</summary>
+static class SweepCommand
+{
+    public static Command Create()
+    {
+        var grid = new SweepGrid();
+        var data = new Argument<string[]>("data") { Description = "activation files, as for train; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var tensor = DataFiles.TensorOption();
+        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site; repeatable" };
+        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
+        var output = new Option<string?>("--out") { Description = "folder of the sweep, a run in a folder of its own for each member; sweeps/<date and time> if not given" };
+        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted sweep to go on with; finished members are not trained again" };
+        var together = Settings.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0);
+        var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
+        grid.AddTo(command);
+        command.SetAction(parsed =>
+        {
+            int? most = Settings.Given(parsed, together) ? parsed.GetValue(together) : null;
+            if (most < 0) throw new SaeException($"--together {most}: it is a number of SAEs, or 0 for as many as memory holds");
+            if (parsed.GetValue(resume) is { } folder)
+            {
+                RefuseOthers(parsed, resume, together);
+                using var old = SweepSession.Resume(folder, most);
+                return old.Run();
+            }
+            var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
+            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
+            var (members, refused) = grid.Members(parsed, files.Widths);
+            using var sweep = SweepSession.Start(files, members, refused, parsed.GetValue(grid.Backend), most ?? 0, parsed.GetValue(output));
+            return sweep.Run();
+        });
+        return command;
+    }
+
+    static void RefuseOthers(ParseResult parsed, params ReadOnlySpan<Option> free)
+    {
+        if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
+            throw new SaeException("a resumed sweep reads the data it began with; leave them out, or start a new sweep");
+        foreach (var option in parsed.CommandResult.Command.Options)
+            if (!free.Contains(option) && Settings.Given(parsed, option))
+                throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json says what its members are; leave it out, or start a new sweep");
+    }
+}

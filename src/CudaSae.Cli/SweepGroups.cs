@@ -1,0 +1,45 @@
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>Members that are trained at once, on the same batches.</summary>
+sealed record SweepGroup(SweepMember[] Members, long Bytes, long FreeBytes, string Where)
+{
+    public override string ToString() => Members.Length == 1 ? $"{Members[0].Name} alone: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} that are free in {Where}"
+        : $"{Members.Length} SAEs share each batch: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} that are free in {Where}";
+}
+
+static class SweepGroups
+{
+    const double Share = 0.9;      // of what is free; the rest is for the start's statistics and the system
+
+    /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group begins.</summary>
+    /// <param name="most">Members of a group; 0 for no limit.</param>
+    /// <exception cref="SaeException">One of them alone does not fit.</exception>
+    public static IEnumerable<SweepGroup> Plan(SweepMember[] members, BackendKind kind, InputType type, int most)
+    {
+        var left = members.ToList();
+        while (left.Count > 0)
+        {
+            var (free, where) = BackendFactory.Free(kind);
+            var group = new List<SweepMember>();
+            long bytes = 0;
+            foreach (var member in left)
+            {
+                if (most > 0 && group.Count == most) break;
+                if (group.Count > 0 && !SharedRuns.CanShare(group[0].Config, member.Config)) continue;
+                var plan = BackendFactory.PlanFor(kind, member.Spec, member.Config, type);
+                if (kind == BackendKind.Cpu && member.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 }) plan.Add("copy of the state for checkpoints, at most", plan.TotalBytes);
+                if (group.Count == 0) plan.Require(free, where);
+                else if (bytes + plan.TotalBytes > Share * free) break;
+                group.Add(member);
+                bytes += plan.TotalBytes;
+            }
+            left.RemoveAll(group.Contains);
+            yield return new([.. group], bytes, free, where);
+        }
+    }
+}

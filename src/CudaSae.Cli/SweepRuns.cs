@@ -1,0 +1,121 @@
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>The runs of a group: begun or restored from their folders, saved and measured when they end.</summary>
+sealed class SweepRuns : IDisposable
+{
+    readonly DataFiles files;
+    readonly SweepRecord sweep;
+    readonly string folder;
+    readonly BackendKind kind;
+    readonly Action<SweepMember, SweepOutcome> ended;
+    readonly Dictionary<SharedRun, (SweepMember Member, MemberObserver Observer)> runs = [];
+    readonly MemberObserver.Lines lines = new();
+    TrainingStart? start;       // of the first that begins: all of a group look at the same rows
+
+    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind, Action<SweepMember, SweepOutcome> ended)
+    {
+        (this.files, this.sweep, this.folder, this.kind, this.ended) = (files, sweep, folder, kind, ended);
+        try
+        {
+            foreach (var member in group.Members)
+                try { Add(member); }
+                catch (SaeException e) when (SharedRuns.IsItsOwn(e)) { Failed(member, e, 0); }
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+        start = null;       // its sample of the data is of no use any more
+        All = [.. runs.Keys];
+    }
+
+    public SharedRun[] All { get; }
+    public int Count => All.Length;
+
+    void Add(SweepMember member)
+    {
+        var own = Path.Combine(folder, member.Name);
+        var resumes = Checkpoint.Exists(own);
+        var record = resumes ? Check(member, RunRecord.Load(own)) : Begin(member, own);
+        var runner = new Runner(BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows,
+            new(record.InputScale, record.Variance, record.TargetScale));
+        try
+        {
+            if (resumes) runner.Resume(own, Console.WriteLine);
+            else runner.Begin(StartOf(member));
+            var observer = new MemberObserver(own, member.Name, member.Config, lines);
+            runs.Add(new(runner, own, observer), (member, observer));
+        }
+        catch
+        {
+            runner.Dispose();
+            throw;
+        }
+    }
+
+    TrainingStart StartOf(SweepMember member) => start is null ? start = new(files.Source, files.TrainRows, member.Spec, member.Config) : new(start, member.Config);
+
+    RunRecord Begin(SweepMember member, string own)
+    {
+        if (Directory.Exists(own)) Directory.Delete(own, recursive: true);      // it came to no checkpoint
+        var scale = StartOf(member).Scale;
+        var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data, sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
+        { Beside = sweep.Beside, TargetScale = scale.TargetScale };
+        record.Save(own);
+        return record;
+    }
+
+    /// <exception cref="SaeException">The folder holds another run than the sweep says.</exception>
+    RunRecord Check(SweepMember member, RunRecord record)
+    {
+        var (spec, config) = (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
+        if (SaeRecords.Write(record.Spec).ToJsonString() != spec || SaeRecords.Write(record.Config).ToJsonString() != config)
+            throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} says of {member.Name}; move it away, and the member is trained again", kind: SaeErrorKind.Files);
+        if (record.TrainRows != files.TrainRows)
+            throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back", kind: SaeErrorKind.Files);
+        return record;
+    }
+
+    public void Finish(SharedRun run)
+    {
+        var member = runs[run].Member;
+        foreach (var note in run.Runner.Save(run.Folder!)) Console.WriteLine($"{member.Name}: {note}");
+        run.Runner.Prune();
+        var evaluation = files.HeldRows > 0 ? run.Runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows) : null;
+        GiveBack(run);
+        ended(member, new(null, evaluation, Seconds(run)));
+        Console.WriteLine($"{member.Name} is done{(evaluation is null ? "" : $": FVU {evaluation.Fvu:0.0000}, L0 {evaluation.L0:0.0}, silent {evaluation.SilentPercent:0.00} %")}");
+    }
+
+    public void Fail(SharedRun run, SaeException e)
+    {
+        var member = runs[run].Member;
+        GiveBack(run);
+        Failed(member, e, Seconds(run));
+    }
+
+    void Failed(SweepMember member, SaeException e, double seconds)
+    {
+        ended(member, new(e.Message, null, seconds));
+        Console.WriteLine($"{member.Name} failed: {e.Message}");
+    }
+
+    static double Seconds(SharedRun run) => run.Turns.TotalSeconds * (run.Steps > 0 ? (double)run.Runner.Backend.Config.Steps / run.Steps : 1);
+
+    void GiveBack(SharedRun run)
+    {
+        if (!runs.Remove(run, out var kept)) return;
+        kept.Observer.Dispose();
+        run.Runner.Dispose();
+    }
+
+    public void Dispose()
+    {
+        foreach (var run in runs.Keys.ToArray()) GiveBack(run);
+    }
+}

@@ -1,0 +1,76 @@
+using System.Globalization;
+using CsvHelper;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Insight;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>What a sweep found, as sweep.csv and on the console.</summary>
+static class SweepTable
+{
+    const string FileName = "sweep.csv";
+
+    static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0", "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
+
+    /// <summary>One line a member that has ended. loss_recovered stays empty: a sweep knows activations, not the model they are of.</summary>
+    public static void WriteCsv(string folder, SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    {
+        using var text = new StringWriter(CultureInfo.InvariantCulture);
+        using (var csv = CsvWriter.Create(text))
+        {
+            foreach (var name in Header) csv.WriteField(name);
+            csv.EndRecord();
+            foreach (var member in members.Where(outcomes.ContainsKey))
+            {
+                Write(csv, member, outcomes[member]);
+                csv.EndRecord();
+            }
+        }
+        AtomicFile.WriteText(Path.Combine(folder, FileName), text.ToString());
+    }
+
+    static void Write(CsvWriter csv, SweepMember member, SweepOutcome outcome)
+    {
+        csv.WriteField(member.Name);
+        csv.WriteField(member.Preset);
+        csv.WriteField(member.Spec.Latents);
+        csv.WriteField(member.K);
+        csv.WriteField(member.Coefficient);
+        csv.WriteField(member.Config.Seed);
+        csv.WriteField(member.Config.BatchRows);
+        var e = outcome.Evaluation;
+        foreach (var value in (ReadOnlySpan<double?>)[e?.L0, e?.Fvu, e?.SilentPercent, e?.Shrinkage, e?.Cosine, null, outcome.Seconds]) csv.WriteField(value);
+        csv.WriteField(outcome.Error);
+    }
+
+    public static void Print(SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    {
+        var table = new Table();
+        foreach (var name in (string[])["member", "n", "k or λ", "L0", "FVU", "silent %", "γ", "cosine", "seconds"])
+            table.AddColumn(name == "member" ? new TableColumn(name) : new TableColumn(name).RightAligned());
+        foreach (var member in members)
+        {
+            var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
+            string[] measures = e is null ? ["", "", "", "", ""] : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
+            table.AddRow([Markup.Escape(member.Name), $"{member.Spec.Latents}", Text(Sparsity(member), "0.####"), .. measures, seconds]);
+        }
+        AnsiConsole.Write(table);
+    }
+
+    /// <summary>The members that were evaluated, as points of the plot.</summary>
+    public static IReadOnlyList<SweepPoint> Points(SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    {
+        var (widths, seeds, batches) = (Several(m => m.Spec.Latents), Several(m => m.Config.Seed), Several(m => m.Config.BatchRows));
+        return [.. members.Where(m => outcomes[m].Evaluation is not null).Select(m => new SweepPoint(m.Name, Line(m), m.Spec.Latents, Sparsity(m), outcomes[m]))];
+
+        bool Several<T>(Func<SweepMember, T> of) => members.Select(of).Distinct().Count() > 1;
+        string Line(SweepMember m) => m.Preset + (widths ? $", n {m.Spec.Latents}" : "") + (seeds ? $", seed {m.Config.Seed}" : "") + (batches ? $", B {m.Config.BatchRows}" : "");
+    }
+
+    /// <summary>k, or λ where the method has none.</summary>
+    static double Sparsity(SweepMember member) => member.K ?? member.Coefficient ?? double.NaN;
+
+    static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+}
