@@ -16,7 +16,8 @@ sealed class SweepSession : IDisposable
     readonly Dictionary<SweepMember, SweepOutcome> outcomes = [];
 
     SweepSession(DataFiles files, SweepRecord record, string folder) =>
-        (this.files, this.record, this.folder, kind) = (files, record, folder, BackendFactory.Chosen(Enum.Parse<BackendKind>(record.Backend)));
+        (this.files, this.record, this.folder, kind) = (files, record, folder, Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
+            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', which there is not"));
 
     public static SweepSession Start(DataFiles files, SweepMember[] members, string[] refused, BackendKind kind, int together, string? output)
     {

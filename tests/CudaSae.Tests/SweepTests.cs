@@ -33,16 +33,12 @@ public class SweepTests
         return ActivationSource.Of(MemoryMarshal.AsBytes(Enumerable.Range(0, Rows * Width).Select(_ => (float)random.NextDouble() - 0.5f).ToArray().AsSpan()).ToArray(), Width, InputType.Float32);
     }
 
-    /// <summary>TopK with AuxK, JumpReLU, and a Gated one that resamples every other of its latents again and again.</summary>
-    static (SaeSpec, TrainConfig)[] Members()
+    /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK one whose latents that did not fire in the last step are resampled, again and again.</summary>
+    static (SaeSpec Spec, TrainConfig Config)[] Members()
     {
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
-        return [.. new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named).Select(preset =>
-        {
-            var config = preset.Config(basis);
-            if (config.Resampling is not null) config = config with { Resampling = new(6, 20, Inputs: 64, RecoverySteps: 2) };
-            return (Preset.WithDeadAfter(preset.SpecFor(Width, 64, 4), 64), config);
-        })];
+        var members = new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named).Select(preset => (Preset.WithDeadAfter(preset.SpecFor(Width, 64, 4), 64), preset.Config(basis))).ToArray();
+        return [.. members, (members[0].Item1 with { Selection = new Selection.TopK(2) }, basis with { Resampling = new(6, 20, DeadAfterSteps: 1, Inputs: 64, RecoverySteps: 2) })];
     }
 
     static Runner Begin(ActivationSource source, (SaeSpec Spec, TrainConfig Config) member)
@@ -85,7 +81,7 @@ public class SweepTests
         using var source = Source();
         var members = Members();
         var resampling = new Watch();
-        SharedRun[] runs = [.. members.Select(m => new SharedRun(Begin(source, m), null, m.Item1.Selection is Selection.Gated ? resampling : new Watch()))];
+        SharedRun[] runs = [.. members.Select(m => new SharedRun(Begin(source, m), null, m == members[^1] ? resampling : new Watch()))];
         var (states, finished) = Together(source, runs);
         Assert.True(finished);
         Assert.Contains(resampling.Notes, note => note.Contains("latents resampled", StringComparison.Ordinal) && !note.Contains(": 0 latents", StringComparison.Ordinal));
@@ -118,7 +114,7 @@ public class SweepTests
             runner.Resume(folder[$"{i}"], null);
             return new SharedRun(runner, folder[$"{i}"], new Watch());
         })];
-        Assert.Equal([13, 25, 13], resumed.Select(run => run.Runner.From.Step));
+        Assert.Equal([13, 25, 13, 13], resumed.Select(run => run.Runner.From.Step));
         var (states, finished) = Together(source, resumed);
         Assert.True(finished);
         for (var i = 0; i < members.Length; i++) Assert.True(Alone(source, members[i]).AsSpan().SequenceEqual(states[i]), $"member {i} differs from the same run alone");

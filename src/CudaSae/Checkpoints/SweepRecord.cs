@@ -22,6 +22,7 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
         try
         {
             var record = JsonSerializer.Deserialize(File.ReadAllBytes(path), SaeJson.Default.SweepRecord) ?? throw new SaeException($"{path} is empty");
+            if (record.Members.Contains(null) || record.Data.Concat(record.Beside).Contains(null)) throw new SaeException($"{path} is not a sweep's record: a member or a file of its data is null");
             foreach (var member in record.Members)
             {
                 // The name becomes a folder's; a changed record must not lead out of the sweep's own.
