@@ -65,7 +65,7 @@ sealed class SweepGrid
         {
             var (spec, config) = (settings.Spec(parsed, widths), settings.Config(parsed));
             SpecRules.Check(spec, config);
-            return new(name, preset.Name, active is null ? null : int.Parse(active, CultureInfo.InvariantCulture), spec.Penalty is { } p and not SparsityPenalty.TargetL0 ? p.Coefficient : null, spec, config, arguments);
+            return new(name, preset.Name, active is null ? null : int.Parse(active, CultureInfo.InvariantCulture), spec.Penalty is { } p and not SparsityPenalty.TargetL0 ? (double)(decimal)p.Coefficient : null, spec, config, arguments);
         }
         catch (SaeException e) { throw new RefusedCombination(e.Message); }
     }

@@ -35,7 +35,6 @@ sealed class SweepRuns : IDisposable
     }
 
     public SharedRun[] All { get; }
-    public int Count => All.Length;
 
     void Add(SweepMember member)
     {

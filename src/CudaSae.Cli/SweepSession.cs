@@ -63,7 +63,11 @@ sealed class SweepSession : IDisposable
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
         using var runs = new SweepRuns(group, files, record, folder, kind, Ended);
-        return runs.Count == 0 || new SharedRuns(files.Source, files.TrainRows, runs.All, runs.Finish, runs.Fail).Run(cancellation);
+        if (runs.All.Length == 0) return true;
+        var shared = new SharedRuns(files.Source, files.TrainRows, runs.All, runs.Finish, runs.Fail);
+        var finished = shared.Run(cancellation);
+        if (shared.SkippedRows > 0) Console.WriteLine($"{shared.SkippedRows} rows with NaN or infinity were left out");
+        return finished;
     }
 
     void Ended(SweepMember member, SweepOutcome outcome)

@@ -48,13 +48,13 @@ static class SweepTable
     public static void Print(SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
         var table = new Table();
-        foreach (var name in (string[])["member", "n", "k or λ", "L0", "FVU", "silent %", "γ", "cosine", "seconds"])
-            table.AddColumn(name == "member" ? new TableColumn(name) : new TableColumn(name).RightAligned());
+        foreach (var name in (string[])["member", "L0", "FVU", "silent %", "γ", "cosine", "seconds"])
+            table.AddColumn(name == "member" ? new TableColumn(name).NoWrap() : new TableColumn(name).RightAligned());
         foreach (var member in members)
         {
             var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
             string[] measures = e is null ? ["", "", "", "", ""] : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
-            table.AddRow([Markup.Escape(member.Name), $"{member.Spec.Latents}", Text(Sparsity(member), "0.####"), .. measures, seconds]);
+            table.AddRow([Markup.Escape(member.Name), .. measures, seconds]);
         }
         AnsiConsole.Write(table);
     }

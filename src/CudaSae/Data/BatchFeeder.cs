@@ -65,7 +65,7 @@ public sealed class BatchFeeder : IDisposable
                 if (shared.Length > 0) Fill(shared);
                 foreach (var tap in Taps)
                     if (tap.LeavesOut <= batch) tap.WaitUntilFree();
-                if (stopping) return;
+                if (stopping || Taps.All(static tap => tap.HasLeft)) return;
                 foreach (var tap in Taps)
                     if (tap.LeavesOut <= batch) tap.Take(FillOrCopy);
             }

@@ -13,12 +13,14 @@ public sealed class BatchTap : IDisposable
     readonly RowCursor[] after = new RowCursor[2];
     readonly Lock writing = new();      // held while a slot is written
     int toFill, next;
-    bool closed;
+    volatile bool left;
 
     internal BatchTap(BatchFeeder feeder, IBackend backend, long leavesOut) => (this.feeder, this.backend, LeavesOut) = (feeder, backend, leavesOut);
 
     /// <summary>The feeder's first batches, which this backend does not get.</summary>
     internal long LeavesOut { get; }
+
+    internal bool HasLeft => left;
 
     /// <summary>Waits for the next batch; its slot may be used until <see cref="Release"/>.</summary>
     /// <param name="cursor">Where the batch after this one starts: what a checkpoint taken after this step keeps.</param>
@@ -53,20 +55,20 @@ public sealed class BatchTap : IDisposable
     /// <summary>Takes no more batches: from here on the slots are not written, and the other backends go on without this one.</summary>
     public void Leave()
     {
-        lock (writing) closed = true;
+        lock (writing) left = true;
         free.Release();
     }
 
     internal void WaitUntilFree()
     {
-        if (!closed) free.Wait();
+        if (!left) free.Wait();
     }
 
     internal void Take(Filling fill)
     {
         lock (writing)
         {
-            if (closed) return;
+            if (left) return;
             backend.WaitForSlot(toFill);
             after[toFill] = fill(backend.InputSlot(toFill));
             toFill ^= 1;

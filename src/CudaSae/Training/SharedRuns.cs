@@ -28,6 +28,9 @@ public sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnl
     /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs alone.</summary>
     public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.NonFinite) == (b.Seed, b.BatchRows, b.NonFinite);
 
+    /// <summary>Rows left out for NaN or infinity.</summary>
+    public long SkippedRows { get; private set; }
+
     /// <summary>Trains all to their ends, or until cancelled: then each saves a checkpoint of the same step.</summary>
     /// <returns>False when cancelled.</returns>
     /// <exception cref="SaeException">The data cannot be read on, or the machine failed: that concerns all.</exception>
@@ -49,6 +52,7 @@ public sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnl
         finally
         {
             foreach (var turn in turns) turn.Dispose();
+            SkippedRows = feeder.SkippedRows;
         }
     }
 
