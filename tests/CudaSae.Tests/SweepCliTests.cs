@@ -70,6 +70,7 @@ public class SweepCliTests
         Assert.Equal(1 + record.Members.Length, lines.Length);
         Assert.StartsWith("name,preset,latents,k,coefficient", lines[0]);
         Assert.StartsWith("topk-n64-k4,topk,64,4,,1,64,4,", lines[1]);
+        Assert.StartsWith("jumprelu-n64-l0.55,jumprelu,64,,0.55,1,64,", lines[2]);
         var section = Assert.Single(Section.Load(sweep));
         var plot = Assert.IsType<LinesFigure>(section.Figures[0]);
         Assert.Equal(["topk", "jumprelu", "Pareto front", "PCA, L0 components", "PCA basis, each row's L0 largest"], plot.Series.Select(s => s.Name));
@@ -96,6 +97,7 @@ public class SweepCliTests
         Refused("there is no preset 'nonsense'", "sweep", data, "--presets", "topk,nonsense", "--out", folder["no"]);
         Refused("--coefficient abc", "sweep", data, "--presets", "jumprelu", "--coefficient", "abc", "--out", folder["no"]);
         Refused("no combination of this sweep is an SAE", "sweep", data, "--latents", "16", "--k", "40", "--out", folder["no"]);
+        Refused("--on-divergence rollback: members of a sweep share", "sweep", data, "--batch-rows", "32", "--k", "2", "--vectors", "64", "--on-divergence", "rollback", "--checkpoint-every", "1", "--out", folder["no"]);
         Refused("is no sweep", "sweep", "--resume", folder["no"]);
         Assert.Equal(0, Run("sweep", data, "--out", folder["s"], "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--aux-k", "0", "--held-out", "50", "--backend", "cpu").Code);
         Refused("--k cannot be changed when a sweep is resumed", "sweep", "--resume", folder["s"], "--k", "8");
