@@ -54,8 +54,8 @@ public static class Pareto
         series.Add(Curve("Pareto front", front) with { Points = true });
         if (linear is { } pca)
         {
-            series.Add(Yardstick("PCA, L0 components", pca.Components));
-            series.Add(Yardstick("PCA basis, each row's L0 largest", pca.Largest));
+            series.Add(Yardstick("PCA, L0 components", pca.Components, points));
+            series.Add(Yardstick("PCA basis, each row's L0 largest", pca.Largest, points));
         }
         return new("pareto", "Reconstruction against sparsity", new("L0", "latents a row", Log: true), new("FVU", Log: true), [.. series])
         {
@@ -70,9 +70,11 @@ public static class Pareto
         Labels = [.. points.Select(p => Text($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent {p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
     };
 
-    static Series Yardstick(string name, double[] unexplained)
+    /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the plot.</summary>
+    static Series Yardstick(string name, double[] unexplained, IReadOnlyList<SweepPoint> points)
     {
-        var k = Enumerable.Range(1, unexplained.Length - 1).Where(k => unexplained[k] > 1e-6).ToArray();
+        var (least, most) = (0.5 * points.Min(p => p.L0), 2 * points.Max(p => p.L0));
+        var k = Enumerable.Range(1, unexplained.Length - 1).Where(k => k >= least && k <= most && unexplained[k] > 1e-6).ToArray();
         return new(name, [.. k.Select(k => (float)k)], [.. k.Select(k => (float)unexplained[k])]) { Yardstick = true };
     }
 
