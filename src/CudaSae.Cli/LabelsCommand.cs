@@ -1,0 +1,41 @@
+using System.CommandLine;
+using CsvHelper;
+using CudaSae.Data;
+using CudaSae.Insight.Probes;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae labels tokens: answers to questions about the tokens of harvested rows.</summary>
+static class LabelsCommand
+{
+    public static Command Create()
+    {
+        var data = new Argument<string>("data") { Description = ".npy that harvest wrote; its .jsonl lies beside it" };
+        var output = new Argument<string>("out") { Description = ".csv to write, a line a row: for probe --labels" };
+        var tokens = new Command("tokens", "Of each token its form, its place in the sentence, and its neighbours.") { data, output };
+        tokens.SetAction(parsed =>
+        {
+            string from = parsed.GetValue(data)!, to = parsed.GetValue(output)!;
+            using var rows = ActivationSource.Open([from]);
+            var labels = TokenLabels.Read(Path.ChangeExtension(from, ".jsonl"), rows.Rows);
+            AtomicFile.Write(to, stream => Write(stream, labels));
+            AnsiConsole.MarkupLineInterpolated($"{labels.Names.Length} questions about {rows.Rows} tokens in [bold]{to}[/]");
+            return 0;
+        });
+        return new Command("labels", "Write labels for probe.") { tokens };
+    }
+
+    static void Write(Stream stream, TokenLabels labels)
+    {
+        using var text = new StreamWriter(stream, leaveOpen: true);
+        using var csv = CsvWriter.Create(text);
+        foreach (var name in labels.Names) csv.WriteField(name);
+        csv.EndRecord();
+        for (var row = 0; row < labels.Answers[0].Length; row++)
+        {
+            foreach (var answers in labels.Answers) csv.WriteField(answers[row]);
+            csv.EndRecord();
+        }
+    }
+}
