@@ -23,6 +23,8 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     SweepCommand.Create(),
     ConvertCommand.Create(),
     ReportCommand.Create(),
+    ProbeCommand.Create(),
+    LabelsCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

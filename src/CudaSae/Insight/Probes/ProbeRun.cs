@@ -31,9 +31,10 @@ public readonly record struct HeldOut(double Auroc, double F1);
 /// <param name="Probe">Every latent against every property.</param>
 /// <param name="Held">Of each property: the latent with the best AUROC, and the one with the best F1, on the rows that did not choose them.</param>
 /// <param name="Sparse">Of the properties with enough rows.</param>
+/// <param name="BoardLatents">Precise latents of each property.</param>
+/// <param name="Counts">Rows on which each latent is active, [n].</param>
 /// <param name="Passes">How often the rows were encoded.</param>
-/// <param name="Entries">Active latents of all rows together.</param>
-public sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, SparseProbeResult[] Sparse, int Passes, long Entries)
+public sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse, IReadOnlyList<long> Counts, int Passes)
 {
     /// <summary>Properties that some labelled rows have and some have not, by their places.</summary>
     public int[] Decidable => field ??= [.. Enumerable.Range(0, Labels.Properties.Count).Where(p => Labels.Properties[p] is { Positives: > 0 } property && property.Positives < property.Labelled)];
@@ -70,7 +71,7 @@ public static class ProbeRun
         var columns = store.Columns(chosen);
         var held = Measure(probe, measuring, columns);
         var sparse = options.K.Length == 0 ? [] : new SparseProbe(labels, chooses, columns, options.K, options.L2, raw).Run(probe.Results);
-        return new(labels, options, probe, held, board.Measure(), sparse, store.Passes, store.Counts.Sum());
+        return new(labels, options, probe, held, board.Measure(), board.Latents, sparse, store.Counts, store.Passes);
     }
 
     static HeldOut[] Measure(LatentProbe probe, Labels measuring, CodeColumns columns)

@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.Globalization;
+using CudaSae.Data;
+using CudaSae.Formats;
+using CudaSae.Insight.Probes;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae probe: what an SAE's latents know of labelled rows.</summary>
+static class ProbeCommand
+{
+    static readonly ProbeOptions Default = new();
+
+    public static Command Create()
+    {
+        var run = new Argument<string>("sae") { Description = "file or folder of an SAE, of any layout that convert reads" };
+        var data = new Argument<string[]>("data") { Description = "activation files", Arity = ArgumentArity.OneOrMore };
+        var labels = new Option<string>("--labels") { Description = ".npy or .csv: answers of every row (docs/probes.md)", Required = true };
+        var classes = new Option<string?>("--classes") { Description = "names of the classes, in their order, by commas" };
+        var k = Settings.New("--k", "latents of the sparse probes, by commas; 0 for no such probes", string.Join(',', Default.K));
+        var logistic = new Option<bool>("--logistic") { Description = "fit a logistic probe on the raw activations too" };
+        var l2 = Settings.New("--l2", "λ of the regressions, on standardised columns and the mean log loss", Default.L2);
+        var grid = new Option<string?>("--grid") { Description = "HxW: the questions are squares of a board" };
+        var rows = new Option<int?>("--rows") { Description = "probe the first rows only" };
+        var block = Settings.New("--block", "rows that the split in halves keeps together", Default.BlockRows);
+        var seed = Settings.New("--seed", "of the split", Default.Seed);
+        var memory = Settings.New("--memory", "MiB: for codes, for predictions, and for raw activations, each", Default.Memory >> 20);
+        var beside = new Option<string[]>("--beside") { Description = "files whose rows stand beside those of data, for a transcoder or crosscoder", AllowMultipleArgumentsPerToken = true };
+        var tensor = DataFiles.TensorOption();
+        var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
+        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var command = new Command("probe", "AUROC, F1 and sparse probes of an SAE's latents for labelled rows.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
+        command.SetAction(parsed =>
+        {
+            var options = new ProbeOptions
+            {
+                K = Numbers(parsed.GetValue(k)!), Logistic = parsed.GetValue(logistic), L2 = parsed.GetValue(l2), BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory = Math.Max(1, parsed.GetValue(memory)) << 20,
+            };
+            if (!(options.L2 > 0)) throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
+            var folder = parsed.GetValue(output) ?? FolderOf(parsed.GetValue(run)!);
+            using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
+            var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
+            var board = Grid(parsed.GetValue(grid), answers);
+            using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
+            AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
+            var findings = ProbeRun.Run(sae, source.Source, answers, options);
+            ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}").Save(folder);
+            ProbeTable.Print(findings);
+            AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Report.Section.FolderName, "probes.json")}[/]");
+            return 0;
+        });
+        return command;
+    }
+
+    static Labels ReadLabels(string path, long rows, int? first, string? classes)
+    {
+        if (first is < 2 || first > rows) throw new SaeException($"--rows {first} of {rows} rows cannot be; choose 2 to {rows}");
+        var labels = Path.GetExtension(path).ToLowerInvariant() switch
+        {
+            ".npy" => NpyLabels.Read(path, rows),
+            ".csv" => CsvLabels.Read(path, rows),
+            _ => throw new SaeException($"{path} is neither .npy nor .csv; labels are read from these"),
+        };
+        if (first is { } count) labels = labels.Take(count);
+        return classes is null ? labels : labels.Named(classes.Split(','));
+    }
+
+    static int[] Numbers(string text)
+    {
+        int[] ks = [.. text.Split(',').Select(t => int.TryParse(t, NumberStyles.None, CultureInfo.InvariantCulture, out var k) && k <= 1024 ? k : throw new SaeException($"--k {text} is no list of numbers up to 1024, by commas; for example 1,2,5,10")).Distinct().Order()];
+        return ks is [0] ? [] : ks[0] > 0 ? ks : throw new SaeException($"--k {text} asks for a probe on no latent; leave the 0 out, or give 0 alone for no probes");
+    }
+
+    static (int Height, int Width)? Grid(string? text, Labels labels)
+    {
+        if (text is null) return labels.Grid;
+        var parts = text.Split('x');
+        if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var height) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var width) || (long)height * width != labels.Questions.Count)
+            throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; for example 8x8 for 64");
+        return (height, width);
+    }
+
+    static string FolderOf(string sae) => Directory.Exists(sae) ? sae : Path.GetDirectoryName(Path.GetFullPath(sae))!;
+}
