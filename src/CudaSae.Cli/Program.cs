@@ -25,6 +25,7 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     ReportCommand.Create(),
     ProbeCommand.Create(),
     LabelsCommand.Create(),
+    OthelloCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

@@ -51,7 +51,7 @@ public class LabelTests
         {
             using var folder = new TemporaryFolder();
             var bytes = NpyFile.MakeHeader("<i4", 4);
-            File.WriteAllBytes(folder["l.npy"], [.. Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(bytes).Replace("False", "True ")), .. new byte[16]]);
+            File.WriteAllBytes(folder["l.npy"], [.. Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(bytes).Replace("False, ", "True,  ")), .. new byte[16]]);
             NpyLabels.Read(folder["l.npy"], 4);
         });
     }

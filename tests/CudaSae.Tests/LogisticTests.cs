@@ -15,7 +15,7 @@ public class LogisticTests
         for (var r = 0; r < rows; r++)
         {
             for (var j = 0; j < columns; j++) x[r * columns + j] = (float)(Math.Pow(10, j % 4 - 2) * (random.NextDouble() - 0.3) + j);
-            positive[r] = (x[r * columns] - 0.002) * 100 + (x[r * columns + 1] - 1.02) * 20 + 2 * random.NextDouble() > 1.2;
+            positive[r] = (x[r * columns] - 0.002) * 100 + (x[r * columns + 1 % columns] - 1.02) * 20 * Math.Sign(columns - 1) + 2 * random.NextDouble() > 1.2;
         }
         return (x, positive);
     }

@@ -36,6 +36,7 @@ public class ProbeCliTests
         Refused("--k 1,x", "probe", folder["run"], HeldOut, "--labels", folder["l.csv"], "--k", "1,x");
         Refused("neither .npy nor .csv", "probe", folder["run"], HeldOut, "--labels", folder["l.txt"]);
         Refused("cannot read", "probe", folder["run"], HeldOut, "--labels", folder["none.csv"]);
-        Refused("the tokens of the rows", "labels", "tokens", folder["run"] + "/sae_weights.safetensors", folder["x.csv"]);
+        File.Copy(HeldOut, folder["x.npy"]);
+        Refused("the tokens of the rows", "labels", "tokens", folder["x.npy"], folder["x.csv"]);
     }
 }

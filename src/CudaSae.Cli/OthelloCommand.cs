@@ -1,0 +1,25 @@
+using System.CommandLine;
+using CudaSae.Synthetic;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae othello: random legal games, for probes of a board.</summary>
+static class OthelloCommand
+{
+    public static Command Create()
+    {
+        var output = new Argument<string>("folder") { Description = "where history.npy, legal.npy and board.npy are written" };
+        var games = Settings.New("--games", "random legal games; each has about 60 rows", 2000);
+        var seed = Settings.New("--seed", "of the moves", 1UL);
+        var command = new Command("othello", "Write random games of Othello: histories, legal moves, and boards as labels.") { output, games, seed };
+        command.SetAction(parsed =>
+        {
+            var folder = parsed.GetValue(output)!;
+            var rows = OthelloGames.Write(folder, parsed.GetValue(games), parsed.GetValue(seed));
+            AnsiConsole.MarkupLineInterpolated($"{rows} positions of {parsed.GetValue(games)} games in [bold]{folder}[/]: history.npy, {OthelloGames.HistoryWidth} wide; legal.npy, {Othello.Squares}; board.npy, {Othello.Side} × {Othello.Side} (empty, mine, theirs)");
+            return 0;
+        });
+        return command;
+    }
+}
