@@ -95,9 +95,9 @@ public class LabelTests
     public void ClassesAreNamedAndRowsTaken()
     {
         var labels = Npy<int>("<i4", [0, 1, 2, 1], 4).Named(["empty", "mine", "theirs"]);
-        Assert.Equal("0 = theirs", labels.Name(labels.Properties[2]));
+        Assert.Equal("l = theirs", labels.Name(labels.Properties[2]));
         Assert.Equal([1, 2, 0], labels.Take(3).Properties.Select(p => p.Positives == 1 ? p.Class == 2 ? 0 : p.Class + 1 : -1));
-        DataTests.AssertOneLine("gives 2 names; question 0 has 3 classes", () => labels.Named(["a", "b"]));
+        DataTests.AssertOneLine("gives 2 names; question l has 3 classes", () => labels.Named(["a", "b"]));
     }
 
     [Fact]

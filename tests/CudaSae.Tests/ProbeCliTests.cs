@@ -24,7 +24,7 @@ public class ProbeCliTests
         using var folder = new TemporaryFolder();
         Assert.Equal(0, Run("labels", "tokens", HeldOut, folder["l.csv"]).Code);
         Assert.Equal(2048, File.ReadLines(folder["l.csv"]).Count());
-        Assert.Equal(0, Run("train", HeldOut, "--latents", "256", "--k", "16", "--batch-rows", "64", "--vectors", "12800", "--held-out", "100", "--backend", "cpu", "--out", folder["run"]).Code);
+        Assert.Equal(0, Run("train", HeldOut, "--latents", "256", "--k", "16", "--batch-rows", "64", "--vectors", "6400", "--held-out", "100", "--backend", "cpu", "--out", folder["run"]).Code);
         var (code, output, error) = Run("probe", folder["run"], HeldOut, "--labels", folder["l.csv"], "--k", "1,3", "--rows", "1800", "--backend", "cpu");
         Assert.True(code == 0, output + error);
         Assert.Contains("coverage", output);

@@ -11,7 +11,7 @@ namespace CudaSae.Tests;
 /// <summary>Probes against numpy, on codes of real activations.</summary>
 public class ProbePythonTests
 {
-    const int Latents = 600, Rows = 1500;
+    const int Latents = 300, Rows = 1000;
 
     [Fact]
     public void EveryScoreOfRealCodesIsNumpys()
@@ -40,7 +40,7 @@ public class ProbePythonTests
                 compared += double.IsNaN(auroc[at]) ? 0 : 1;
             }
         }
-        Assert.InRange(compared, 30_000, int.MaxValue);
+        Assert.InRange(compared, 20_000, int.MaxValue);
     }
 
     [Theory]

@@ -27,7 +27,7 @@ public static class NpyLabels
         if (file.Length - header.DataOffset != rows * questions * width) throw NpyFile.Bad(file, $"{rows} × {questions} elements need {rows * questions * width} bytes, it has {file.Length - header.DataOffset}; it is truncated or damaged");
         if (rows is < 1 or > int.MaxValue) throw new SaeException($"{file.Path} labels {rows} rows; 1 to {int.MaxValue} can be probed");
         var columns = Columns(file, header.DataOffset, type, (int)rows, (int)questions);
-        return new(Questions(type, columns), columns) { Grid = shape.Length == 3 ? ((int)shape[1], (int)shape[2]) : null };
+        return new(Questions(file.Path, type, columns), columns) { Grid = shape.Length == 3 ? ((int)shape[1], (int)shape[2]) : null };
     }
 
     static short[][] Columns(MappedFile file, long start, string type, int rows, int questions)
@@ -65,10 +65,10 @@ public static class NpyLabels
         _ => MemoryMarshal.Read<double>(at),
     };
 
-    /// <summary>All questions have the classes of the one with the most, as a board's squares do; their names are their numbers.</summary>
-    static Question[] Questions(string type, short[][] columns)
+    /// <summary>All questions have the classes of the one with the most, as a board's squares do; their names are their numbers. One alone is named as its file.</summary>
+    static Question[] Questions(string path, string type, short[][] columns)
     {
         string[] classes = IsFlag(type) ? ["no", "yes"] : [.. Enumerable.Range(0, Math.Max(1, columns.Max(c => c.Max()) + 1)).Select(c => $"{c}")];
-        return [.. columns.Select((_, q) => new Question($"{q}", classes) { Binary = IsFlag(type) })];
+        return [.. columns.Select((_, q) => new Question(columns.Length == 1 ? Path.GetFileNameWithoutExtension(path) : $"{q}", classes) { Binary = IsFlag(type) })];
     }
 }

@@ -96,7 +96,7 @@ public static class ProbeSection
             .. dense ? [Numbers("AUROC, raw", s => s.Dense!.Value.Auroc, "")] : Array.Empty<TableColumn>(),
         ])
         {
-            Finding = f.Sparse.Sum(s => s.Unconverged) is var open and > 0 ? $"{open} fits stopped above a gradient of {LogisticRegression.Tolerance}." : $"All fits converged to a gradient below {LogisticRegression.Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)}.",
+            Finding = f.Sparse.Sum(s => s.Unconverged) is var open and > 0 ? $"{open} fits stopped above a gradient of {LogisticRegression.Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)}." : $"All fits converged to a gradient below {LogisticRegression.Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)}.",
             Formula = SparseFormula(f),
         };
     }
