@@ -63,6 +63,22 @@ public class LogisticTests
         Assert.Throws<ArgumentException>(() => LogisticRegression.Fit(x, new bool[100], 2));
     }
 
+    /// <summary>A column that is active on one row is 90 standard deviations there: a full step leaps over the minimum, and the next one back.</summary>
+    [Fact]
+    public void AColumnOfOneRowDoesNotMakeItSwing()
+    {
+        var (x, positive, random) = (new float[8000 * 3], new bool[8000], new Random(4));
+        for (var r = 0; r < 8000; r++)
+        {
+            positive[r] = r % 120 == 0;
+            (x[3 * r], x[3 * r + 1]) = (random.Next(positive[r] ? 3 : 40) == 0 ? 1 + random.NextSingle() : 0, random.Next(positive[r] ? 5 : 60) == 0 ? 2 : 0);
+        }
+        x[2] = 1;
+        var fit = LogisticRegression.Fit(x, positive, 3);
+        Assert.True(fit.Converged, $"{fit.Gradient} after {fit.Steps} steps");
+        Assert.InRange(fit.Weights[2], 0.02, 0.2);
+    }
+
     [Fact]
     public void ScoresOfAProbeAreThoseOfTheirDefinition()
     {

@@ -12,7 +12,7 @@ public sealed class LogisticRegression
     /// <summary>Largest |∂L| that counts as converged.</summary>
     public const double Tolerance = 1e-9;
 
-    const double Rounding = 1e-14;      // of the loss: near the minimum its fall is less
+    const double Rounding = 1e-13;      // of the loss: near the minimum its fall is less
     const int MostSteps = 100, MostHalvings = 40;
 
     readonly double[] mean, scale;      // 1/σ; 0 for a constant column
@@ -101,7 +101,7 @@ public sealed class LogisticRegression
             {
                 for (var i = 0; i < size; i++) trial[i] = at[i] + length * step[i];
                 var tried = Loss(x, positive, l2, trial, trialGradient, trialCurvature);
-                if (tried <= loss + 1e-4 * length * slope + Rounding || Largest(trialGradient) < 0.5 * Gradient)
+                if (tried <= loss + 1e-4 * length * slope + Rounding)
                 {
                     loss = tried;
                     break;
