@@ -15,7 +15,8 @@ static class Store
         : Is(path, ".npy") ? new NpyShard(path)
         : Is(path, ".safetensors") || Is(path, ".pt") ? new TensorShard(path, choice)
         : Is(path, ".arrow") ? new ArrowShard(path, choice)
-        : throw new SaeException($"{path} is neither .npy, .safetensors, .pt nor .arrow; convert it to one of these");
+        : IdxFile.IsNamed(path) ? new IdxShard(path)
+        : throw new SaeException($"{path} is neither .npy, .safetensors, .pt, .arrow nor of MNIST's …-idx3-ubyte; convert it to one of these");
 
     static string[] Files(string folder)
     {
