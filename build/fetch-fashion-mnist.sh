@@ -24,14 +24,14 @@ if [ -f "$installed/${files[0]}" ]; then
 fi
 command -v apt-get >/dev/null || { echo "fetch-fashion-mnist.sh needs apt; get the four IDX files from the project's page and put them into $dest" >&2; exit 1; }
 
-mirror=$(grep -hoE 'https?://[^ ]+/debian(/| |$)' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1 | tr -d ' ' || true)
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v '^ *#' | grep -oE 'https?://[^ ]+/debian(/| |$)' | head -1 | tr -d ' ' || true)
 [ -n "$mirror" ] || { echo "fetch-fashion-mnist.sh found no Debian mirror in this machine's apt sources" >&2; exit 1; }
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"; : > "$work/status"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror stable main" > "$work/sources.list"
 apt() { apt-get -q -o Dir::State::status="$work/status" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" "$@"; }
-apt update > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+apt -o APT::Update::Error-Mode=any update > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 (cd "$work" && apt download dataset-fashion-mnist > "$work/log" 2>&1) || { cat "$work/log" >&2; exit 1; }
 dpkg-deb -x "$work"/dataset-fashion-mnist_*.deb "$work/unpacked"
 cp "$work/unpacked$installed"/*.gz "$work/unpacked/usr/share/doc/dataset-fashion-mnist/copyright" "$dest/"

@@ -26,7 +26,7 @@ static class HarvestCommand
             if (parsed.GetValue(heldOut) is { } second) Say(harvester.Write(sentences, parsed.GetValue(heldRows), second), second);
             return 0;
         });
-        return new Command("harvest", "Write activations of a model on a text.") { useLite };
+        return new Command("harvest", "Write activations of a model on a text, or on images.") { useLite, HarvestClassifierCommand.Create() };
     }
 
     /// <summary>Distinct lines, in order, so that no sentence falls on both sides of the split.</summary>

@@ -26,6 +26,8 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     ProbeCommand.Create(),
     LabelsCommand.Create(),
     OthelloCommand.Create(),
+    ToyCommand.Create(),
+    ImagesCommand.Create(),
 };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)

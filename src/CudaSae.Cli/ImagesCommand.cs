@@ -1,0 +1,94 @@
+using System.CommandLine;
+using CudaSae.Backends;
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+using CudaSae.Harvest;
+using CudaSae.Insight;
+using CudaSae.Report;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae images: SAEs of pixels, or of a classifier's hidden layer, as pictures.</summary>
+static class ImagesCommand
+{
+    const int Compared = 10_000;        // training images that atoms are compared with
+
+    public static Command Create()
+    {
+        var runs = new Argument<string[]>("runs") { Description = "files or folders of SAEs: the first is shown latent by latent and gets the figures, all are compared", Arity = ArgumentArity.OneOrMore };
+        var data = new Option<string?>("--data") { Description = "IDX file of images; the first run's held-out ones if not given" };
+        var labels = new Option<string?>("--labels") { Description = "IDX file of their labels: class purity, and what a classifier loses" };
+        var names = new Option<string?>("--classes") { Description = "names of the classes, parted by commas" };
+        var classifier = new Option<string?>("--classifier") { Description = ".safetensors of harvest classifier: the SAEs read one of its layers" };
+        var site = Settings.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}", SmallClassifier.Sites[0]);
+        var width = Settings.New("--width", "pixels in a line of an image", 28);
+        var rows = Settings.New("--rows", "images to look at, at most", 10_000L);
+        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var command = new Command("images", "What SAEs of images learned, as pictures: atoms, reconstructions, strongest images, classes; leaves a section for cudasae report.") { runs, data, labels, names, classifier, site, width, rows, backend };
+        command.SetAction(parsed =>
+        {
+            var paths = parsed.GetValue(runs)!;
+            using var model = parsed.GetValue(classifier) is { } file ? SmallClassifier.Load(file) : null;
+            var read = model is null ? ((SmallClassifier, int)?)null : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
+            using var given = Open(paths[0], parsed.GetValue(data), model is not null);
+            using var images = new ImageData(given.Held, given.First, Math.Min(parsed.GetValue(rows), given.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
+            if (images.Rows < 1) throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
+            var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed));
+            var folder = Directory.Exists(paths[0]) ? paths[0] : Path.GetDirectoryName(Path.GetFullPath(paths[0]))!;
+            section.Save(folder);
+            foreach (var figure in section.Figures) AnsiConsole.MarkupLineInterpolated($"[bold]{figure.Title}[/]: {figure.Finding}");
+            AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look at it with: cudasae report {folder}");
+            return 0;
+        });
+        return command;
+    }
+
+    static string Command(ParseResult parsed) => $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
+
+    /// <summary>Images to look at, and those that the run was trained on.</summary>
+    sealed record Opened(ActivationSource Held, long First, long Rows, ActivationSource Train, long TrainRows) : IDisposable
+    {
+        public void Dispose()
+        {
+            Held.Dispose();
+            Train.Dispose();
+        }
+    }
+
+    static Opened Open(string run, string? data, bool hidden)
+    {
+        var record = File.Exists(Path.Combine(run, RunRecord.FileName)) ? RunRecord.Load(run) : null;
+        var own = record is not null && !hidden && record.Data.All(IdxFile.IsNamed);
+        if (data is null && !own) throw new SaeException($"{run} was not trained on images of an IDX file; name some with --data{(hidden ? "" : ", and the --classifier whose layer it reads")}");
+        if (data is null)
+        {
+            var files = DataFiles.Open(record!.Data, record.HeldOut, record.Tensor);
+            return new(files.Held, files.FirstHeld, files.HeldRows, files.Source, files.TrainRows);
+        }
+        var source = ActivationSource.Open([data]);
+        if (!own) return new(source, 0, source.Rows, source, source.Rows);
+        try { return new(source, 0, source.Rows, ActivationSource.Open(record!.Data), record.TrainRows); }
+        catch { source.Dispose(); throw; }
+    }
+
+    static Section Look(string[] paths, ImageData images, Opened given, BackendKind backend, string command)
+    {
+        List<ImageStudy> studies = [];
+        try
+        {
+            foreach (var path in paths)
+            {
+                studies.Add(new(Path.GetFileName(Path.TrimEndingDirectorySeparator(path)), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024))));
+                studies[^1].Look(images);
+            }
+            if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);
+            using var measures = new AtomMeasures(given.Train, (int)Math.Min(Compared, given.TrainRows), images);
+            return ImageSection.Of(studies, images, measures, command);
+        }
+        finally
+        {
+            foreach (var study in studies) study.Dispose();
+        }
+    }
+}

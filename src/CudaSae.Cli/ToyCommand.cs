@@ -1,0 +1,85 @@
+using System.CommandLine;
+using CudaSae.Data;
+using CudaSae.Insight;
+using CudaSae.Synthetic;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae toy: toy models of superposition, SAEs of their hidden layers, and how well these find the features.</summary>
+static class ToyCommand
+{
+    static readonly ToyOptions Default = new();
+    static readonly double[] Sparsities = [0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99];
+
+    public static Command Create()
+    {
+        var features = Settings.New("--features", "n: features of the toy model", Default.Features);
+        var hidden = Settings.New("--hidden", "m: its hidden dimensions", Default.Hidden);
+        var sparsity = Settings.New("--sparsity", "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity);
+        var importance = Settings.New("--importance", "feature i weighs this to the power i in the loss", Default.Importance);
+        var steps = Settings.New("--steps", "of the toy model", Default.Steps);
+        var latents = new Option<int?>("--latents") { Description = "n of the SAEs [default: --features]" };
+        var preset = Settings.New("--preset", "recipe of the SAEs, as in train", "topk");
+        var rows = Settings.New("--rows", "rows of the hidden layer", 65_536);
+        var seed = Settings.New("--seed", "of models, rows and SAEs", Default.Seed);
+        var output = new Option<string>("--out") { Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report", Required = true };
+        var command = new Command("toy", "Toy models of superposition over a range of sparsities, and what SAEs find of their features.") { features, hidden, sparsity, importance, steps, latents, preset, rows, seed, output };
+        command.SetAction(parsed =>
+        {
+            var options = new ToyOptions
+            {
+                Features = parsed.GetValue(features), Hidden = parsed.GetValue(hidden), Sparsity = parsed.GetValue(sparsity), Importance = parsed.GetValue(importance), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
+            }.Validate();
+            var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? options.Features, parsed.GetValue(rows));
+            if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
+            var folder = parsed.GetValue(output)!;
+            Run(options, sae, folder, $"cudasae toy --features {options.Features} --hidden {options.Hidden} --sparsity {options.Sparsity} --importance {options.Importance} --preset {sae.Preset} --latents {sae.Latents} --seed {options.Seed} --out {folder}");
+            return 0;
+        });
+        return command;
+    }
+
+    static void Run(ToyOptions options, ToySaeOptions sae, string folder, string command)
+    {
+        List<ToyStudy> sweep = [];
+        try
+        {
+            var table = new Table().AddColumns("S", "represented", "recovered", "mean cosine", "SAE FVU", "SAE L0");
+            foreach (var s in Sparsities.Append(options.Sparsity).Distinct().Order())
+            {
+                var study = ToyStudy.Run(options with { Sparsity = s }, sae);
+                sweep.Add(study);
+                table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
+            }
+            using var plane = ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 5 });
+            var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
+            Save(main, folder);
+            ToySection.Of(main, plane, sweep, command).Save(folder);
+            AnsiConsole.Write(table);
+            AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
+        }
+        finally
+        {
+            foreach (var study in sweep) study.Dispose();
+        }
+    }
+
+    /// <summary>The main study: data, model and SAE.</summary>
+    static void Save(ToyStudy study, string folder)
+    {
+        study.Model.Save(Path.Combine(folder, "toy.safetensors"));
+        AtomicFile.Write(Path.Combine(folder, "hidden.npy"), stream =>
+        {
+            stream.Write(NpyFile.MakeHeader("<f4", study.Data.Rows, study.Data.Width));
+            for (long i = 0; i < study.Data.Rows; i++) stream.Write(study.Data.Row(i));
+        });
+        AtomicFile.Write(Path.Combine(folder, "hidden.dictionary.npy"), stream =>
+        {
+            stream.Write(NpyFile.MakeHeader("<f4", study.Features.Length, study.Data.Width));
+            foreach (var i in study.Features)
+                foreach (var w in study.Model.Column(i)) stream.Write(BitConverter.GetBytes((float)w));
+        });
+        study.Sae.Save(folder);
+    }
+}
