@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using CudaSae.Data;
 using CudaSae.Insight;
 using CudaSae.Synthetic;
@@ -19,40 +20,48 @@ static class ToyCommand
         var sparsity = Settings.New("--sparsity", "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity);
         var importance = Settings.New("--importance", "feature i weighs this to the power i in the loss", Default.Importance);
         var steps = Settings.New("--steps", "of the toy model", Default.Steps);
-        var latents = new Option<int?>("--latents") { Description = "n of the SAEs [default: --features]" };
+        var latents = new Option<int?>("--latents") { Description = "n of the SAEs [default: twice --features]" };
         var preset = Settings.New("--preset", "recipe of the SAEs, as in train", "topk");
+        var sweep = new Option<string?>("--sweep") { Description = $"sparsities of the other studies, parted by commas [default: {string.Join(',', Sparsities)}]" };
         var rows = Settings.New("--rows", "rows of the hidden layer", 65_536);
         var seed = Settings.New("--seed", "of models, rows and SAEs", Default.Seed);
         var output = new Option<string>("--out") { Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report", Required = true };
-        var command = new Command("toy", "Toy models of superposition over a range of sparsities, and what SAEs find of their features.") { features, hidden, sparsity, importance, steps, latents, preset, rows, seed, output };
+        var command = new Command("toy", "Toy models of superposition over a range of sparsities, and what SAEs find of their features.") { features, hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
         command.SetAction(parsed =>
         {
             var options = new ToyOptions
             {
                 Features = parsed.GetValue(features), Hidden = parsed.GetValue(hidden), Sparsity = parsed.GetValue(sparsity), Importance = parsed.GetValue(importance), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
             }.Validate();
-            var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? options.Features, parsed.GetValue(rows));
+            var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
             if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
             var folder = parsed.GetValue(output)!;
-            Run(options, sae, folder, $"cudasae toy --features {options.Features} --hidden {options.Hidden} --sparsity {options.Sparsity} --importance {options.Importance} --preset {sae.Preset} --latents {sae.Latents} --seed {options.Seed} --out {folder}");
+            Run(options, sae, Listed(parsed.GetValue(sweep)), folder, $"cudasae toy --features {options.Features} --hidden {options.Hidden} --sparsity {options.Sparsity} --importance {options.Importance} --preset {sae.Preset} --latents {sae.Latents} --seed {options.Seed} --out {folder}");
             return 0;
         });
         return command;
     }
 
-    static void Run(ToyOptions options, ToySaeOptions sae, string folder, string command)
+    static double[] Listed(string? text)
+    {
+        if (text is null) return Sparsities;
+        try { return [.. text.Split(',').Select(s => double.Parse(s, CultureInfo.InvariantCulture))]; }
+        catch (FormatException) { throw new SaeException($"--sweep {text}: it must be numbers parted by commas, such as 0.5,0.9"); }
+    }
+
+    static void Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
     {
         List<ToyStudy> sweep = [];
         try
         {
             var table = new Table().AddColumns("S", "represented", "recovered", "mean cosine", "SAE FVU", "SAE L0");
-            foreach (var s in Sparsities.Append(options.Sparsity).Distinct().Order())
+            foreach (var s in sparsities.Append(options.Sparsity).Distinct().Order())
             {
                 var study = ToyStudy.Run(options with { Sparsity = s }, sae);
                 sweep.Add(study);
                 table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
             }
-            using var plane = ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 5 });
+            using var plane = ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 10 });
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
             Save(main, folder);
             ToySection.Of(main, plane, sweep, command).Save(folder);

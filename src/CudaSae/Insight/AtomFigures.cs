@@ -6,7 +6,7 @@ namespace CudaSae.Insight;
 static class AtomFigures
 {
     const string Measures = "support = (Σ|aₚ|)² / (P Σaₚ²) of a decoder row a (participation ratio, 1/P to 1); nearest = max over training images of ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖; "
-        + "template: nearest at least as high as the median image's with another image; part: no template, and a support below half of the median image's, both less the mean image";
+        + "template: nearest² ≥ 1/2, half of the atom's energy along one image; part: no template, and a support below half of the median image's less the mean image";
 
     public static IEnumerable<Figure> Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures measures, int[] shown)
     {
@@ -32,6 +32,9 @@ static class AtomFigures
 
     static double Share(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) => 100.0 * run.Alive.Count(f => of(atoms[f])) / Math.Max(1, run.Alive.Length);
 
+    /// <summary>The same, each latent as often as it fires.</summary>
+    static double Firings(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) => 100.0 * run.Alive.Where(f => of(atoms[f])).Sum(run.Top.Density) / Math.Max(1e-30, run.Alive.Sum(run.Top.Density));
+
     static Figure Scatter(ImageStudy run, Atom[] atoms, AtomMeasures measures)
     {
         float[] Values(Func<Atom, double> of) => [.. run.Alive.Select(f => (float)of(atoms[f]))];
@@ -42,11 +45,11 @@ static class AtomFigures
             new("encoder and decoder", Values(a => a.EncoderCosine)) { Formula = "cosine of encoder row and decoder row" }, new("encoder's support", Values(a => a.EncoderSupport)),
             new("density", [.. run.Alive.Select(f => (float)run.Top.Density(f))]) { Log = true, Formula = "share of the images on which the latent fires" },
         ];
-        double templates = Share(run, atoms, a => measures.IsTemplate(a)), parts = Share(run, atoms, a => measures.IsPart(a));
+        double templates = Share(run, atoms, a => AtomMeasures.IsTemplate(a)), parts = Share(run, atoms, a => measures.IsPart(a)), firings = Firings(run, atoms, a => AtomMeasures.IsTemplate(a)), partFirings = Firings(run, atoms, a => measures.IsPart(a));
         return new ScatterFigure("template-or-part", "Template or part?", columns.Where(c => !c.Values.Any(float.IsNaN)).ToArray(), "support", "nearest image")
         {
             Colour = "density", Latents = run.Alive, Formula = Measures,
-            Finding = ImageSection.Text($"{templates:0} % of the atoms are templates, {parts:0} % parts, {100 - templates - parts:0} % neither: the median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the pixels (an image: {100 * measures.ImageSupport:0} %) and lies at {Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: {measures.ImageNearest:0.00})."),
+            Finding = ImageSection.Text($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are neither. The median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the pixels (an image: {100 * measures.ImageSupport:0} %) and lies at {Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: {measures.ImageNearest:0.00})."),
         };
     }
 
@@ -59,13 +62,13 @@ static class AtomFigures
         [
             new("SAE", Texts: [.. order.Select(i => runs[i].Name)]), Numbers("L0", 1, i => runs[i].Evaluation.L0), Numbers("FVU", 4, i => runs[i].Evaluation.Fvu), Numbers("silent %", 1, i => runs[i].Evaluation.SilentPercent),
             Numbers("support", 3, i => Middle(runs[i], all[i], a => a.Support)), Numbers("pixels above 10 %", 3, i => Middle(runs[i], all[i], a => a.Area)), Numbers("nearest image", 3, i => Middle(runs[i], all[i], a => a.Nearest)),
-            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)), Numbers("templates %", 1, i => Share(runs[i], all[i], a => measures.IsTemplate(a))),
+            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)), Numbers("templates %", 1, i => Share(runs[i], all[i], a => AtomMeasures.IsTemplate(a))), Numbers("of firings %", 1, i => Firings(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
             Numbers("parts %", 1, i => Share(runs[i], all[i], a => measures.IsPart(a))), Numbers("encoder · decoder", 3, i => Middle(runs[i], all[i], a => a.EncoderCosine)), Numbers("encoder's support", 3, i => Middle(runs[i], all[i], a => a.EncoderSupport)),
         ])
         {
             Formula = $"medians over latents that fire; {Measures}",
             Finding = runs.Count == 1 ? ImageSection.Text($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a nearest other image at {measures.ImageNearest:0.000}.")
-                : ImageSection.Text($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go from {Share(runs[low], all[low], a => measures.IsTemplate(a)):0} to {Share(runs[high], all[high], a => measures.IsTemplate(a)):0} % of the atoms, parts from {Share(runs[low], all[low], a => measures.IsPart(a)):0} to {Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
+                : ImageSection.Text($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to {Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, parts from {Share(runs[low], all[low], a => measures.IsPart(a)):0} to {Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
         };
     }
 }

@@ -71,8 +71,8 @@ public sealed class AtomMeasures : IDisposable
     /// <summary>Median over images of the largest cosine with another image: as alike as two images are.</summary>
     public double ImageNearest { get; }
 
-    /// <summary>An atom as near to an image as images are to each other.</summary>
-    public bool IsTemplate(in Atom atom) => atom.Nearest >= ImageNearest;
+    /// <summary>At least half of the atom's energy lies along one image: cosine² ≥ 1/2.</summary>
+    public static bool IsTemplate(in Atom atom) => atom.Nearest * atom.Nearest >= 0.5 && atom.Nearest > 0;
 
     /// <summary>No template, and spread over less than half of what an image is.</summary>
     public bool IsPart(in Atom atom) => !IsTemplate(atom) && atom.Support < ImageSupport / 2;

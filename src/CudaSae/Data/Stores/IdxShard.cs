@@ -15,8 +15,9 @@ sealed class IdxShard : IShard
         this.file = file;
         try
         {
+            if (file.Shape.Length == 1) throw file.Bad("it has one axis: these are labels; images are [images, height, width]");
             if (file.Type is not (IdxType.UInt8 or IdxType.Float32)) throw file.Bad($"its elements are {file.Type}; of images UInt8 and Float32 are read");
-            (Rows, Width) = file.Shape.Length > 1 ? Shards.Flatten(Path, [file.Shape[0], Pixels(file)]) : throw file.Bad("it has one axis: these are labels; images are [images, height, width]");
+            (Rows, Width) = Shards.Flatten(Path, [file.Shape[0], Pixels(file)]);
         }
         catch { Dispose(); throw; }
     }
