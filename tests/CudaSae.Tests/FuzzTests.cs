@@ -86,6 +86,14 @@ public sealed class FuzzTests : IDisposable
         RefusedCheaply("65536 are possible", Repeated("{\"a\":\"", "x", 70_000, "\"}"), bytes => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)));
     }
 
+    /// <summary>A few packed bytes that claim as much as a reader may take at all.</summary>
+    [Fact]
+    public void APackedImageThatClaimsMoreThanItCanHoldIsRefused()
+    {
+        var packed = IdxTests.Packed([0, 0, 8, 2, 0, 0, 0x10, 0, 0, 0, 0x10, 0]);
+        RefusedCheaply("too many to hold", packed, bytes => new IdxFile(new MappedFile("x", bytes)).Dispose());
+    }
+
     [Fact]
     public void AnArrayOfManyAxesIsRefused()
     {

@@ -12,7 +12,8 @@ public enum IdxType : byte { UInt8 = 0x08, Int8 = 0x09, Int16 = 0x0B, Int32 = 0x
 public sealed class IdxFile : IDisposable
 {
     const int MaxAxes = 8;
-    const long MostUnpacked = 4, Floor = 16 << 20;      // bytes in memory: of a packed file's own, and whatever its size
+    // Bytes in memory of a packed file: four times its own and a floor, which is smaller for labels because they become integers; and never more than deflate can hold.
+    const long MostUnpacked = 4, Floor = 12 << 20, LabelsFloor = 2 << 20, DensestDeflate = 1032;
 
     readonly MappedFile file;
     readonly int dataOffset;
@@ -132,7 +133,8 @@ public sealed class IdxFile : IDisposable
                 if (got >= 4 && header[3] <= MaxAxes && 4 + 4 * header[3] is var whole && whole > got) got += stream.ReadAtLeast(header.AsSpan(got), whole - got, throwOnEndOfStream: false);
                 var (type, shape, offset) = ReadHeader(header.AsSpan(0, got));
                 var length = offset + Bytes(type, shape);
-                if (length > Math.Min(Array.MaxLength, MostUnpacked * packed.Length + Floor)) throw Bad($"it claims {length} bytes when unpacked, too many to hold for a file of {packed.Length}; gunzip it first");
+                var most = Math.Min(MostUnpacked * packed.Length + (shape.Length > 1 ? Floor : LabelsFloor), DensestDeflate * packed.Length);
+                if (length > Math.Min(Array.MaxLength, most)) throw Bad($"it claims {length} bytes when unpacked, too many to hold for a file of {packed.Length}; gunzip it first");
                 if (length < got) throw Bad($"its shape [{string.Join(", ", shape)}] needs {length} bytes; it has a tail");
                 var content = new byte[length];
                 header.AsSpan(0, got).CopyTo(content);

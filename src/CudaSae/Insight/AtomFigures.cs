@@ -62,8 +62,8 @@ static class AtomFigures
         [
             new("SAE", Texts: [.. order.Select(i => runs[i].Name)]), Numbers("L0", 1, i => runs[i].Evaluation.L0), Numbers("FVU", 4, i => runs[i].Evaluation.Fvu), Numbers("silent %", 1, i => runs[i].Evaluation.SilentPercent),
             Numbers("support", 3, i => Middle(runs[i], all[i], a => a.Support)), Numbers("pixels above 10 %", 3, i => Middle(runs[i], all[i], a => a.Area)), Numbers("nearest image", 3, i => Middle(runs[i], all[i], a => a.Nearest)),
-            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)), Numbers("templates %", 1, i => Share(runs[i], all[i], a => AtomMeasures.IsTemplate(a))), Numbers("of firings %", 1, i => Firings(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
-            Numbers("parts %", 1, i => Share(runs[i], all[i], a => measures.IsPart(a))), Numbers("encoder · decoder", 3, i => Middle(runs[i], all[i], a => a.EncoderCosine)), Numbers("encoder's support", 3, i => Middle(runs[i], all[i], a => a.EncoderSupport)),
+            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)), Numbers("templates %", 1, i => Share(runs[i], all[i], a => AtomMeasures.IsTemplate(a))), Numbers("templates, of firings %", 1, i => Firings(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
+            Numbers("parts %", 1, i => Share(runs[i], all[i], a => measures.IsPart(a))), Numbers("parts, of firings %", 1, i => Firings(runs[i], all[i], a => measures.IsPart(a))), Numbers("encoder · decoder", 3, i => Middle(runs[i], all[i], a => a.EncoderCosine)), Numbers("encoder's support", 3, i => Middle(runs[i], all[i], a => a.EncoderSupport)),
         ])
         {
             Formula = $"medians over latents that fire; {Measures}",
