@@ -81,7 +81,12 @@ static class ToyCommand
         AtomicFile.Write(Path.Combine(folder, "hidden.npy"), stream =>
         {
             stream.Write(NpyFile.MakeHeader("<f4", study.Data.Rows, study.Data.Width));
-            for (long i = 0; i < study.Data.Rows; i++) stream.Write(study.Data.Row(i));
+            var row = new byte[study.Data.RowBytes];
+            for (long i = 0; i < study.Data.Rows; i++)
+            {
+                study.Data.Read(i, row);
+                stream.Write(row);
+            }
         });
         AtomicFile.Write(Path.Combine(folder, "hidden.dictionary.npy"), stream =>
         {

@@ -145,7 +145,9 @@ public sealed class ClassifierTests
             harvested.ReadRow(i, row);
             var expected = Forward(classifier, 0, 2, [.. pixels.Select(p => (double)p)]);
             for (var h = 0; h < 12; h++) Assert.Equal(expected[h], row[h], 1e-5);
-            Assert.Equal(harvested.Row(i).ToArray(), memory.Row(i).ToArray());
+            var same = new float[12];
+            memory.ReadRow(i, same);
+            Assert.Equal(row, same);
         }
         images.Dispose();
     }
