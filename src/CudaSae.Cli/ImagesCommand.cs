@@ -44,7 +44,8 @@ static class ImagesCommand
         return command;
     }
 
-    static string Command(ParseResult parsed) => $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
+    /// <summary>The command line as it was given.</summary>
+    internal static string Command(ParseResult parsed) => $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
     /// <summary>Images to look at, and those that the run was trained on.</summary>
     sealed record Opened(ActivationSource Held, long First, long Rows, ActivationSource Train, long TrainRows) : IDisposable

@@ -36,7 +36,7 @@ static class ToyCommand
             var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
             if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
             var folder = parsed.GetValue(output)!;
-            Run(options, sae, Listed(parsed.GetValue(sweep)), folder, $"cudasae toy --features {options.Features} --hidden {options.Hidden} --sparsity {options.Sparsity} --importance {options.Importance} --preset {sae.Preset} --latents {sae.Latents} --seed {options.Seed} --out {folder}");
+            Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed));
             return 0;
         });
         return command;
