@@ -17,6 +17,7 @@ var root = new RootCommand("Trains sparse autoencoders on neural activations: CU
     HarvestCommand.Create(),
     SynthCommand.Create(),
     RecoverCommand.Create(),
+    InspectCommand.Create(),
     PresetsCommand.Create(),
     FinetuneCommand.Create(),
     CompareCommand.Create(),

@@ -5,6 +5,7 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Cli.Watch;
 using CudaSae.Data;
+using CudaSae.Insight;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Report;
@@ -57,6 +58,14 @@ sealed class Session
     string[] changes = [];      // at resume
     TrainingStart? start;
     SaeParameters? weights;     // to fine-tune, of raw activations
+    int densityEvery;           // steps; 0 for no log of densities
+
+    /// <summary>Logs every latent's density every so many steps; 0 for never.</summary>
+    public Session WithDensity(int every)
+    {
+        densityEvery = every >= 0 ? every : throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
+        return this;
+    }
 
     /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not at all.</param>
     /// <param name="tensorBoard">Writes TensorBoard's events too; a run that is gone on with does where it did before.</param>
@@ -74,8 +83,9 @@ sealed class Session
         using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             var ceilings = runner.Backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
+            using var density = densityEvery > 0 ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config, densityEvery, runner.From.Step) : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
-            var step = progress.Show(() => runner.Train(folder, progress, interrupt.Token, ceilings));
+            var step = progress.Show(() => runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token, ceilings));
             if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {

@@ -24,17 +24,18 @@ static class TrainCommand
         var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with; those beside it are applied and logged, or refused with the reason" };
         var watch = WatchOption();
         var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
-        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard };
+        var density = new Option<int>("--density-every") { Description = "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given again at --resume. On kernels, counting waits for each step" };
+        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard, density };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
-            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard).Run(port, parsed.GetValue(tensorBoard));
+            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard, density).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
             var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
             using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
-            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).Run(port, parsed.GetValue(tensorBoard));
+            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
         });
         return command;
     }

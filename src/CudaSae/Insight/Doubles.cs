@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Insight;
 
-/// <summary>Rows of doubles, a vector of the machine at a time.</summary>
+/// <summary>Sums in double over rows of float32 and of doubles, a vector of the machine at a time.</summary>
 static class Doubles
 {
     public static double Dot(ReadOnlySpan<double> x, ReadOnlySpan<double> y)
@@ -39,5 +39,63 @@ static class Doubles
         var vy = MemoryMarshal.Cast<double, Vector<double>>(y);
         for (var i = 0; i < vx.Length; i++) (vx[i], vy[i]) = (c * vx[i] - s * vy[i], s * vx[i] + c * vy[i]);
         for (var i = vx.Length * Vector<double>.Count; i < x.Length; i++) (x[i], y[i]) = (c * x[i] - s * y[i], s * x[i] + c * y[i]);
+    }
+
+    public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    {
+        Vector<double> low = default, high = default;
+        var i = 0;
+        for (; i <= a.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            Vector.Widen(new Vector<float>(a[i..]), out var a0, out var a1);
+            Vector.Widen(new Vector<float>(b[i..]), out var b0, out var b1);
+            low += a0 * b0;
+            high += a1 * b1;
+        }
+        var sum = Vector.Sum(low + high);
+        for (; i < a.Length; i++) sum += (double)a[i] * b[i];
+        return sum;
+    }
+
+    public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<double> b)
+    {
+        Vector<double> low = default, high = default;
+        var i = 0;
+        for (; i <= a.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            Vector.Widen(new Vector<float>(a[i..]), out var a0, out var a1);
+            low += a0 * new Vector<double>(b[i..]);
+            high += a1 * new Vector<double>(b[(i + Vector<double>.Count)..]);
+        }
+        var sum = Vector.Sum(low + high);
+        for (; i < a.Length; i++) sum += a[i] * b[i];
+        return sum;
+    }
+
+    /// <summary>to += factor · row.</summary>
+    public static void Add(Span<double> to, double factor, ReadOnlySpan<float> row)
+    {
+        for (var i = 0; i < to.Length; i++) to[i] += factor * row[i];
+    }
+
+    public static double Squares(ReadOnlySpan<double> a)
+    {
+        double sum = 0;
+        foreach (var v in a) sum += v * v;
+        return sum;
+    }
+
+    /// <summary>Mean and standard deviation (of the numbers themselves, not of a larger population); NaN of none.</summary>
+    public static (double Mean, double Deviation) Moments(IReadOnlyCollection<double> values)
+    {
+        var mean = values.Count > 0 ? values.Sum() / values.Count : double.NaN;
+        return (mean, Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / values.Count));
+    }
+
+    /// <summary>The middle one, or the mean of the two in the middle; NaN of none.</summary>
+    public static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return sorted.Length == 0 ? double.NaN : (sorted[sorted.Length / 2] + sorted[(sorted.Length - 1) / 2]) / 2;
     }
 }

@@ -18,7 +18,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
     public (int Resampled, int Protected) Run(long step, SaeStep evaluator)
     {
         var resampling = config.Resampling!;
-        var dead = DeadLatents(step, resampling);
+        var dead = DeadLatents(backend, step);
         var chosen = dead.Where(f => !resampling.IsProtected(config.Seed, f)).ToArray();
         if (chosen.Length == 0) return (0, dead.Length);
         var (rows, cumulative) = MeasureLosses(step, resampling, evaluator);
@@ -45,12 +45,13 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var own => own,
     };
 
-    int[] DeadLatents(long step, Resampling resampling)
+    /// <summary>Latents that have not fired for the resampling's window, protected ones included.</summary>
+    internal static int[] DeadLatents(IBackend backend, long step)
     {
         var array = backend.State.Single(a => a.Name == "last_fired");
-        var lastFired = new int[spec.Latents];
+        var lastFired = new int[backend.Spec.Latents];
         backend.ReadState(array, 0, MemoryMarshal.AsBytes(lastFired.AsSpan()));
-        return [.. Enumerable.Range(0, spec.Latents).Where(f => step - lastFired[f] >= resampling.Window)];
+        return [.. Enumerable.Range(0, lastFired.Length).Where(f => step - lastFired[f] >= backend.Config.Resampling!.Window)];
     }
 
     /// <summary>Rows drawn at random, and the running sums of their squared losses.</summary>

@@ -1,0 +1,29 @@
+using CudaSae.Backends;
+using CudaSae.Metrics;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>Several observers of one run, told in turn.</summary>
+sealed class Observers(params ITrainingObserver[] all) : ITrainingObserver
+{
+    public void Report(StepMetrics metrics)
+    {
+        foreach (var one in all) one.Report(metrics);
+    }
+
+    public void Saved(string path)
+    {
+        foreach (var one in all) one.Saved(path);
+    }
+
+    public void Note(string line)
+    {
+        foreach (var one in all) one.Note(line);
+    }
+
+    public void Stepped(long step, IBackend backend)
+    {
+        foreach (var one in all) one.Stepped(step, backend);
+    }
+}

@@ -1,0 +1,33 @@
+using CudaSae.Formats;
+using CudaSae.Report;
+
+namespace CudaSae.Insight;
+
+/// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly, where rows point, whether rare latents are a kind of their own.</summary>
+public static class Diagnostics
+{
+    /// <summary>Chapters about a loaded SAE over a source's rows; two passes, because the second needs what the first found. docs/diagnostics.md has the definitions.</summary>
+    /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
+    /// <param name="against">Other SAEs of the same activations, by name.</param>
+    /// <exception cref="SaeException">Widths differ, a row holds NaN, or weights are not finite.</exception>
+    public static IEnumerable<Section> Sections(Sae sae, RunSource source, params IReadOnlyList<(string Name, SaeModel Model)> against)
+    {
+        var command = $"cudasae inspect {source.Folder}";
+        var statistics = new LatentStatistics(sae.Model);
+        var input = new InputCoordinates(sae.InputWidth);
+        CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, statistics, input);
+        var modes = DensityModes.Find(statistics.Firings);
+        var cluster = RareFigures.Cluster(sae.Model, statistics, modes);
+        var along = cluster is null ? null : new InputProjection(cluster.Direction);
+        var chosen = LatentFigures.Chosen(statistics);
+        var histogram = new ActivationHistogram([.. chosen.Select(c => c.Latent)]);
+        var high = new HighActivations(sae.Model, statistics.Max);
+        ICodeVisitor[] second = along is null ? [histogram, high] : [histogram, high, along];
+        CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
+        yield return LatentFigures.Section(statistics, histogram, chosen, high) with { Command = command };
+        yield return GeometryFigures.Section(sae.Model, new(sae.Model), statistics) with { Command = command };
+        yield return RareFigures.Section(sae.Model, statistics, modes, cluster, input, along) with { Command = command };
+        foreach (var (name, other) in against) yield return ComparisonFigures.Section(sae.Model, other, name) with { Command = $"{command} --against {name}" };
+        if (DensityFigures.Section(source.Folder) is { } overTraining) yield return overTraining with { Command = "cudasae train --density-every N" };
+    }
+}
