@@ -8,12 +8,13 @@ namespace CudaSae.Insight;
 static class ComparisonFigures
 {
     const int Examples = 15, ChildrenShown = 8;
+    const string Own = "this SAE";
 
     /// <param name="name">Of the other one.</param>
     public static Section Section(SaeModel own, SaeModel other, string name)
     {
         var isSmaller = own.Spec.Latents <= other.Spec.Latents;
-        var (small, large) = isSmaller ? ("this", name) : (name, "this");
+        var (small, large) = isSmaller ? (Own, name) : (name, Own);
         var c = isSmaller ? new DictionaryComparison(own, other) : new DictionaryComparison(other, own);
         return new($"against-{Slug(name)}", $"Against {name}", 130, [Nearest(c, small, large), Splitting(c, small, large), Table(c, small, large)]);
     }

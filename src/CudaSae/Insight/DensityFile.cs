@@ -70,7 +70,9 @@ public sealed class DensityFile
             var (firings, octaves) = (new uint[kept], new int[OctaveCount]);
             Buffer.BlockCopy(bytes, at + 16, firings, 0, kept * sizeof(uint));
             Buffer.BlockCopy(bytes, at + 16 + kept * sizeof(uint) + 2 * Bits(kept), octaves, 0, OctaveCount * sizeof(int));
-            return new(StepOf(window), BinaryPrimitives.ReadInt64LittleEndian(bytes.AsSpan(at + 8)), firings, Flags(at + 16 + kept * sizeof(uint)), Flags(at + 16 + kept * sizeof(uint) + Bits(kept)), octaves);
+            var rows = BinaryPrimitives.ReadInt64LittleEndian(bytes.AsSpan(at + 8));
+            if (rows < 1 || firings.Any(f => f > rows)) throw new SaeException($"{Name} is damaged: window {window} counts more firings than rows; delete it", kind: SaeErrorKind.Files);
+            return new(StepOf(window), rows, firings, Flags(at + 16 + kept * sizeof(uint)), Flags(at + 16 + kept * sizeof(uint) + Bits(kept)), octaves);
         }
     }
 

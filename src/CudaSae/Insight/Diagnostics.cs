@@ -16,7 +16,7 @@ public static class Diagnostics
         var statistics = new LatentStatistics(sae.Model);
         var input = new InputCoordinates(sae.InputWidth);
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, statistics, input);
-        var modes = DensityModes.Find(statistics.Firings);
+        var modes = DensityModes.Find(statistics.Firings, statistics.Rows);
         var cluster = RareFigures.Cluster(sae.Model, statistics, modes);
         var along = cluster is null ? null : new InputProjection(cluster.Direction);
         var chosen = LatentFigures.Chosen(statistics);

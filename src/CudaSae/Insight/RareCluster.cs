@@ -5,8 +5,8 @@ namespace CudaSae.Insight;
 /// <summary>Latents of one kind against the rest: do their encoder rows point one way? u is a row scaled to norm 1; rows of norm 0 are left out.</summary>
 public sealed class RareCluster
 {
-    const int Iterations = 300, Pairs = 20_000;
-    const double Tolerance = 1e-12;
+    const int Pairs = 20_000;
+    const double Work = 4e9, Tolerance = 1e-10;
 
     readonly SaeParameters weights;
     readonly double[] meanInside, meanOutside;     // Σ u
@@ -72,22 +72,23 @@ public sealed class RareCluster
         return sum;
     }
 
-    /// <summary>Power iteration on Σ u uᵀ from the mean's direction.</summary>
+    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a few billion multiply-adds take: where two directions hold nearly as much, neither is the top one.</summary>
     (double[] Direction, double Share) TopDirection()
     {
         double[] norms = [.. Inside.Select(i => Matrix.Norm(weights.WEnc[i]))];
         double[] v = [.. Direction.Select((x, c) => x + 1e-3 * Math.Cos(c))];      // not orthogonal to anything by construction
         var eigenvalue = 0.0;
         Rescale();
-        for (var iteration = 0; iteration < Iterations; iteration++)
+        var most = Math.Clamp(Work / ((double)Inside.Length * v.Length), 100, 10_000);
+        for (var iteration = 0; iteration < most; iteration++)
         {
             var next = new double[v.Length];
             for (var m = 0; m < Inside.Length; m++) Doubles.Add(next, Doubles.Dot(weights.WEnc[Inside[m]], v) / (norms[m] * norms[m]), weights.WEnc[Inside[m]]);
-            var before = eigenvalue;
             eigenvalue = Math.Sqrt(Doubles.Squares(next));
+            var moved = v.Zip(next, (a, b) => Math.Pow(a - b / eigenvalue, 2)).Sum();
             v = next;
             Rescale();
-            if (Math.Abs(eigenvalue - before) <= Tolerance * eigenvalue) break;
+            if (moved <= Tolerance * Tolerance) break;
         }
         var sign = v.Zip(Direction, (a, b) => a * b).Sum() < 0 ? -1 : 1;
         return ([.. v.Select(x => sign * x)], eigenvalue / Inside.Length);

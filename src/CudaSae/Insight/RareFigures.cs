@@ -8,7 +8,7 @@ namespace CudaSae.Insight;
 static class RareFigures
 {
     const int Coordinates = 20;
-    const double Parallel = 0.5;
+    const double Parallel = 0.8, MoreAlike = 0.1;
 
     /// <summary>The cluster that a report is about; null where densities do not fall into two kinds, or the rare kind's encoder rows are all zero.</summary>
     public static RareCluster? Cluster(SaeModel model, LatentStatistics s, DensityModes modes)
@@ -31,16 +31,21 @@ static class RareFigures
         return new("modes", "Two kinds of density?", new("density", "share of rows", Log: true), new("latents"), edges, bins)
         {
             Finding = objection is not null ? $"There is no separate cluster of rare latents: {objection}."
-                : $"{modes.Rare} of {n} latents ({Share((double)modes.Rare / n)}) fire on fewer than {modes.Firings} of {s.Rows} rows and form a kind of their own (Ashman's D {modes.Separation:0.0}, valley {100 * modes.Valley:0} % of the lower peak); "
+                : $"{modes.Rare} of {n} latents ({Share((double)modes.Rare / n)}) fire on fewer than {modes.Firings} of {s.Rows} rows and form a kind of their own (Ashman's D {modes.Separation:0.0}; {modes.Valley:0} latents in the emptiest octave between, {modes.Peak:0} in the lower peak); "
                     + $"{s.Silent} of them never fire here. {Verdict(cluster!)}",
-            Formula = $"Otsu's split (1979) of octaves of firings, silent latents in an octave of their own below one firing. A cluster is accepted where Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is above {DensityModes.MinSeparation}, "
-                + $"the emptiest octave between the two peaks has at most {DensityModes.MaxValley:0%} of the lower one, and the split lies below a density of {DensityModes.MaxDensity:0%}.",
+            Formula = $"Octaves of firings, silent latents in one of their own below one firing, split by Otsu's criterion (1979) among the splits that hold: Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is at least "
+                + $"{DensityModes.MinSeparation}, the emptiest octave between the two peaks has at most half of the lower one and is {DensityModes.MinDeviations} standard deviations of its count below it, the split lies below a density of "
+                + $"{100 * DensityModes.MaxDensity:0} %.",
         };
     }
 
-    static string Verdict(RareCluster c) => c.CosineInside > Parallel
-        ? $"Their encoder rows are nearly parallel (mean pairwise cosine {c.CosineInside:0.000}, of the rest {c.CosineOutside:0.000}), as in the January 2024 update."
-        : $"Their encoder rows are not parallel (mean pairwise cosine {c.CosineInside:0.000}, of the rest {c.CosineOutside:0.000}): rare or dead latents, not the cluster of the January 2024 update.";
+    static string Verdict(RareCluster c)
+    {
+        var cosines = $"mean pairwise cosine {c.CosineInside:0.000}, of the rest {c.CosineOutside:0.000}";
+        return c.CosineInside >= Parallel ? $"Their encoder rows are nearly parallel ({cosines}), as in the January 2024 update."
+            : c.CosineInside >= c.CosineOutside + MoreAlike ? $"Their encoder rows share a direction more than the rest's do ({cosines}), without being parallel as in the January 2024 update."
+            : $"Their encoder rows are hardly more alike than the rest's ({cosines}): rare or dead latents, not the cluster of the January 2024 update.";
+    }
 
     static ScatterFigure Scatter(SaeModel model, LatentStatistics s, RareCluster cluster)
     {
@@ -85,13 +90,14 @@ static class RareFigures
         int[] top = [.. Enumerable.Range(0, d).OrderByDescending(i => Math.Abs(c.Direction[i])).Take(Coordinates)];
         var rank = input.VarianceRanks();
         var meanVariance = Enumerable.Range(0, d).Average(input.Variance);
+        var read = along.Mean - (model.Spec.PreEncoderBias ? Doubles.Dot(model.Parameters.BDec, c.Direction) : 0);
         TableColumn Of(string name, Func<int, double?> value, int digits, string formula) => new(name, Numbers: [.. top.Select(value)]) { Digits = digits, Formula = formula };
         return new("coordinates", "Input coordinates that carry the direction",
             [Of("coordinate", i => i, 0, ""), Of("part", i => c.Direction[i], 4, "m_c"), Of("share", i => c.Direction[i] * c.Direction[i], 4, "m_c²"), Of("variance", i => input.Variance(i), 6, "over the rows"),
                 Of("variance rank", i => rank[i], 0, $"1 varies least, {d} most"), Of("mean", i => input.Mean[i], 4, ""), Of("|mean| / deviation", i => Math.Abs(input.Mean[i]) / Math.Sqrt(input.Variance(i)), 3, "large: weakly varying")])
         {
             Finding = $"The {top.Length} largest of {d} coordinates carry {Share(top.Sum(i => c.Direction[i] * c.Direction[i]))} of the direction; their median variance rank is {Doubles.Median(top.Select(i => (double)rank[i])):0} of {d} "
-                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate, around a mean of {Number(along.Mean)} = {Number(Math.Abs(along.Mean) / Math.Sqrt(along.Variance))} standard deviations"
+                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate, and {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads, has" : "x has")} a mean of {Number(read)} there, {Number(Math.Abs(read) / Math.Sqrt(along.Variance))} standard deviations"
                 + (model.Spec.OutputWidth == d ? $"; of b_dec {Share(Along(model.Parameters.BDec, c.Direction))} of the squared norm lies along it." : "."),
             Formula = "m is the direction of the mean unit encoder row of the cluster; variance and mean are of raw inputs over the rows that were looked at.",
         };
