@@ -54,7 +54,7 @@ static class ComparisonFigures
             [new($"latent of {small}", Numbers: [.. shown.Select(q => (double?)c.FromSmall[q])]) { Digits = 0 }, new("children", Numbers: [.. shown.Select(q => (double?)c.Children[q].Length)]) { Digits = 0 },
                 new($"nearest of {large}", [.. shown.Select(q => string.Join(", ", c.Children[q].Take(ChildrenShown).Select(child => $"{child.Row} ({child.Cosine:0.00})")))])])
         {
-            Finding = c.Children[shown[0]].Length == 0 ? "No latent has a child." : $"Latent {c.FromSmall[shown[0]]} of {small} has {c.Children[shown[0]].Length} children, the nearest of them {c.Children[shown[0]][0].Row} at {c.Children[shown[0]][0].Cosine:0.000}.",
+            Finding = c.Children[shown[0]].Length == 0 ? "No latent has a child." : $"Latent {c.FromSmall[shown[0]]} of {small} has {c.Children[shown[0]].Length} {(c.Children[shown[0]].Length == 1 ? "child" : "children, the nearest")}, latent {c.Children[shown[0]][0].Row} at {c.Children[shown[0]][0].Cosine:0.000}.",
         };
     }
 }

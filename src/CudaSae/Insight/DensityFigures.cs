@@ -72,8 +72,8 @@ static class DensityFigures
         var alive = again.Count(i => windows[^1].Firings[i] > 0);
         return new("followed", "Rare latents followed", new("step"), new("density", "share of rows", Log: true), series)
         {
-            Finding = (rare.Length > 0 ? $"The {Math.Min(Followed, rare.Length)} rarest latents at the end had a median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
-                    + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[^1], i))))} in the last" : "No latent is rare at the end")
+            Finding = (rare.Length > 0 ? $"Of the latents that were never found dead and still fire at the end the {Math.Min(Followed, rare.Length)} rarest had a median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
+                    + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[^1], i))))} in the last" : "No latent that was never found dead fires at the end")
                 + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled") + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
             Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows; one line a latent, gaps between them. A window without a firing is drawn at half a firing."
                 + (file.Kept.Length < file.Latents ? $" Of {file.Latents} latents {file.Kept.Length} at equal distances were kept." : ""),

@@ -90,20 +90,19 @@ static class RareFigures
         int[] top = [.. Enumerable.Range(0, d).OrderByDescending(i => Math.Abs(c.Direction[i])).Take(Coordinates)];
         var rank = input.VarianceRanks();
         var meanVariance = Enumerable.Range(0, d).Average(input.Variance);
-        var read = along.Mean - (model.Spec.PreEncoderBias ? Doubles.Dot(model.Parameters.BDec, c.Direction) : 0);
+        double[] read = [.. input.Mean.Select((mean, i) => mean - (model.Spec.PreEncoderBias ? model.Parameters.BDec[i] : 0))];
+        var offset = read.Zip(c.Direction, (a, b) => a * b).Sum();
         TableColumn Of(string name, Func<int, double?> value, int digits, string formula) => new(name, Numbers: [.. top.Select(value)]) { Digits = digits, Formula = formula };
         return new("coordinates", "Input coordinates that carry the direction",
             [Of("coordinate", i => i, 0, ""), Of("part", i => c.Direction[i], 4, "m_c"), Of("share", i => c.Direction[i] * c.Direction[i], 4, "m_c²"), Of("variance", i => input.Variance(i), 6, "over the rows"),
                 Of("variance rank", i => rank[i], 0, $"1 varies least, {d} most"), Of("mean", i => input.Mean[i], 4, ""), Of("|mean| / deviation", i => Math.Abs(input.Mean[i]) / Math.Sqrt(input.Variance(i)), 3, "large: weakly varying")])
         {
             Finding = $"The {top.Length} largest of {d} coordinates carry {Share(top.Sum(i => c.Direction[i] * c.Direction[i]))} of the direction; their median variance rank is {Doubles.Median(top.Select(i => (double)rank[i])):0} of {d} "
-                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate, and {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads, has" : "x has")} a mean of {Number(read)} there, {Number(Math.Abs(read) / Math.Sqrt(along.Variance))} standard deviations"
-                + (model.Spec.OutputWidth == d ? $"; of b_dec {Share(Along(model.Parameters.BDec, c.Direction))} of the squared norm lies along it." : "."),
+                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate; the mean of {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads," : "x")} "
+                + $"lies at {Number(offset)} there, {Number(Math.Abs(offset) / Math.Sqrt(along.Variance))} standard deviations from 0, and has a cosine of {offset / Math.Sqrt(Doubles.Squares(read)):0.000} with it.",
             Formula = "m is the direction of the mean unit encoder row of the cluster; variance and mean are of raw inputs over the rows that were looked at.",
         };
     }
-
-    static double Along(float[] vector, double[] direction) => Math.Pow(Doubles.Dot(vector, direction), 2) / Math.Max(Doubles.Dot(vector, (ReadOnlySpan<float>)vector), 1e-300);
 
     static HistogramFigure Biases(SaeModel model, RareCluster c)
     {
