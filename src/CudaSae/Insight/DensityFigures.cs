@@ -7,6 +7,7 @@ namespace CudaSae.Insight;
 static class DensityFigures
 {
     const int MaxColumns = 200, Followed = 12;
+    const string Again = "resampled";
 
     /// <summary>Null where a run has no density.bin, or no whole window in it.</summary>
     public static Section? Section(string run)
@@ -60,13 +61,13 @@ static class DensityFigures
         return
         [
             ("rare at the end", Of(i => !resampled[i] && !spared[i] && final[i] > 0)), ("silent at the end", Of(i => !resampled[i] && !spared[i] && final[i] == 0 && fired[i])),
-            ("resampled", Of(i => resampled[i])), ("dead when others were resampled, protected", Of(i => spared[i])),
+            (Again, Of(i => resampled[i])), ("dead when others were resampled, protected", Of(i => spared[i])),
         ];
     }
 
     static LinesFigure Lines(DensityFile file, DensityWindow[] windows, (string Name, int[] Places)[] kinds)
     {
-        Series[] series = [.. kinds.Where(k => k.Places.Length > 0).Select(k => Chain(file, windows, k.Name, k.Places[..Math.Min(Followed, k.Places.Length)])),
+        Series[] series = [.. kinds.Where(k => k.Places.Length > 0).Select(k => Chain(file, windows, k.Name, k.Name == Again ? Spread(k.Places) : k.Places[..Math.Min(Followed, k.Places.Length)])),
             new("median latent", Floats(windows.Select(w => (double)w.Step)), Floats(windows.Select(w => Math.Max(MedianOf(w), 0.5 / w.Rows)))) { Yardstick = true }];
         var (rare, silent, again, kept) = (kinds[0].Places, kinds[1].Places, kinds[2].Places, kinds[3].Places);
         var alive = again.Count(i => windows[^1].Firings[i] > 0);
@@ -75,10 +76,12 @@ static class DensityFigures
             Finding = (rare.Length > 0 ? $"Of the latents that were never found dead and still fire at the end the {Math.Min(Followed, rare.Length)} rarest had a median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
                     + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[^1], i))))} in the last" : "No latent that was never found dead fires at the end")
                 + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled") + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
-            Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows; one line a latent, gaps between them. A window without a firing is drawn at half a firing."
+            Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows (resampled ones from the rarest to the most frequent); one line a latent, gaps between them. A window without a firing is drawn at half a firing."
                 + (file.Kept.Length < file.Latents ? $" Of {file.Latents} latents {file.Kept.Length} at equal distances were kept." : ""),
         };
     }
+
+    static int[] Spread(int[] places) => [.. Enumerable.Range(0, Math.Min(Followed, places.Length)).Select(i => places[(long)i * places.Length / Math.Min(Followed, places.Length)])];
 
     /// <summary>Several latents' lines as one series, so that a kind has one colour.</summary>
     static Series Chain(DensityFile file, DensityWindow[] windows, string name, int[] places)
@@ -101,8 +104,9 @@ static class DensityFigures
 
     static LinesFigure Events(DensityFile file, DensityWindow[] windows)
     {
-        var x = Floats(windows.Select(w => (double)w.Step));
-        var (again, kept) = (windows.Select(w => (double)w.Resampled.Count(b => b)).ToArray(), windows.Select(w => (double)w.Protected.Count(b => b)).ToArray());
+        var events = windows.Where(w => w.Resampled.Contains(true) || w.Protected.Contains(true)).ToArray();
+        var x = Floats(events.Select(w => (double)w.Step));
+        var (again, kept) = (events.Select(w => (double)w.Resampled.Count(b => b)).ToArray(), events.Select(w => (double)w.Protected.Count(b => b)).ToArray());
         return new("resampled", "Latents resampled", new("step"), new("latents"), [new("resampled", x, Floats(again)) { Points = true }, new("dead, protected", x, Floats(kept)) { Points = true }])
         {
             Finding = $"{again.Count(v => v > 0)} windows saw a resampling, of {again.Sum():0} latents in all" + (file.Kept.Length < file.Latents ? " among those kept." : "."),
