@@ -215,6 +215,11 @@ public class InsightTests
         Same("cluster", [cluster.CosineInside, cluster.CosineOutside, cluster.CosineBetween, cluster.PrincipalShare]);
         Same("principal", cluster.Principal.Select(Math.Abs));
         Same("share", latents.Select(cluster.ShareAlong));
+        var covariance = new InputCovariance(input.Mean, Rows);
+        CodePass.Run(p.Sae, p.Source.Data, 0, Rows, covariance);
+        var (variances, shares) = SpectralShares.Of(covariance.Matrix(), cluster.Direction);
+        Same("component_variances", variances);
+        Same("component_shares", shares);
 
         void Same(string name, IEnumerable<double> actual)
         {

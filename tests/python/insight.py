@@ -48,4 +48,7 @@ out["cluster"] = [off(inner), off(outer), (u[inside] @ u[rest].T).mean(), values
 out["principal"] = np.abs(vectors[:, -1])
 mean = u[inside].mean(0)
 out["share"] = (u @ (mean / np.linalg.norm(mean))) ** 2
+variances, components = np.linalg.eigh(np.cov(x.T, bias=True))
+out["component_variances"] = variances
+out["component_shares"] = (components.T @ (mean / np.linalg.norm(mean))) ** 2
 print(json.dumps({k: [None if np.isnan(e) else float(e) for e in v] for k, v in out.items()}))

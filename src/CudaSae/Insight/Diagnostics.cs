@@ -6,6 +6,8 @@ namespace CudaSae.Insight;
 /// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly, where rows point, whether rare latents are a kind of their own.</summary>
 public static class Diagnostics
 {
+    const int WidestCovariance = 4096;      // d² numbers, and d³ operations on them
+
     /// <summary>Chapters about a loaded SAE over a source's rows; two passes, because the second needs what the first found. docs/diagnostics.md has the definitions.</summary>
     /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
@@ -22,11 +24,12 @@ public static class Diagnostics
         var chosen = LatentFigures.Chosen(statistics);
         var histogram = new ActivationHistogram([.. chosen.Select(c => c.Latent)]);
         var high = new HighActivations(sae.Model, statistics.Max);
-        ICodeVisitor[] second = along is null ? [histogram, high] : [histogram, high, along];
+        var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, source.Rows);
+        ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
         yield return LatentFigures.Section(statistics, histogram, chosen, high) with { Command = command };
         yield return GeometryFigures.Section(sae.Model, new(sae.Model), statistics) with { Command = command };
-        yield return RareFigures.Section(sae.Model, statistics, modes, cluster, input, along) with { Command = command };
+        yield return RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance) with { Command = command };
         foreach (var (name, other) in against) yield return ComparisonFigures.Section(sae.Model, other, name) with { Command = $"{command} --against {name}" };
         if (DensityFigures.Section(source.Folder) is { } overTraining) yield return overTraining with { Command = "cudasae train --density-every N" };
     }

@@ -18,8 +18,8 @@ static class RareFigures
         return inside.Any(i => Model.Matrix.Norm(model.Parameters.WEnc[i]) > 0) ? new(model.Parameters, inside) : null;
     }
 
-    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster, InputCoordinates input, InputProjection? along) => new("ultralow", "Ultralow density", 120,
-        cluster is null ? [Densities(s, modes, null)] : [Densities(s, modes, cluster), Scatter(model, s, cluster), Pairs(cluster), Shares(cluster), Table(model, cluster, input, along!), Biases(model, cluster)]);
+    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster, InputCoordinates input, InputProjection? along, InputCovariance? covariance) => new("ultralow", "Ultralow density", 120,
+        cluster is null ? [Densities(s, modes, null)] : [Densities(s, modes, cluster), Scatter(model, s, cluster), Pairs(cluster), Shares(cluster), .. Components(cluster, covariance), Table(model, cluster, input, along!), Biases(model, cluster)]);
 
     static HistogramFigure Densities(LatentStatistics s, DensityModes modes, RareCluster? cluster)
     {
@@ -81,6 +81,20 @@ static class RareFigures
             Finding = $"{c.Inside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Inside.Length} latents inside have more than half of their squared encoder norm along it, of the rest {c.Outside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Outside.Length}; "
                 + $"mean direction and top principal direction agree to a cosine of {c.Direction.Zip(c.Principal, (a, b) => a * b).Sum():0.0000}.",
             Formula = "⟨u_i, m⟩².",
+        };
+    }
+
+    static IEnumerable<Figure> Components(RareCluster c, InputCovariance? covariance)
+    {
+        if (covariance is null) yield break;
+        var (d, sum) = (c.Direction.Length, 0.0);
+        double[] below = [0, .. SpectralShares.Of(covariance.Matrix(), c.Direction).Shares.Select(share => sum += share)];
+        float[] x = Floats(Enumerable.Range(0, d + 1).Select(i => 100.0 * i / d));
+        yield return new LinesFigure("components", "How weakly inputs vary along the direction", new("principal components of the inputs, least variance first", "%"), new("share of the direction"),
+            [new("the cluster's direction", x, Floats(below)), new("a random direction", [0, 100], [0, 1]) { Yardstick = true }])
+        {
+            Finding = $"{Share(below[d / 4])} of the direction lies in the quarter of the inputs' principal components along which they vary least, {Share(below[d / 2])} in the half, {Share(1 - below[d - d / 10])} in the tenth along which they vary most.",
+            Formula = "Running sum of ⟨component, m⟩² over the eigenvectors of the covariance of raw inputs (of at most 16,384 rows), in the order of their variance.",
         };
     }
 
