@@ -29,7 +29,8 @@ static class ComparisonFigures
         {
             Finding = $"MMCS is {c.MmcsToLarge:0.0000} from {small} ({c.FromSmall.Length} latents) to {large} ({c.FromLarge.Length}) and {c.MmcsToSmall:0.0000} back; "
                 + $"{Share(Part(there))} and {Share(Part(back))} of the latents have a partner above 0.9.",
-            Formula = "MMCS (Sharkey et al. 2022): mean over one side's latents of the largest cosine with a decoder row of the other side; cosines with their sign. Above 16,384 latents, 4096 of them at equal distances.",
+            Formula = "MMCS (Sharkey et al. 2022): mean over one side's latents of the largest cosine with a decoder row of the other side; cosines with their sign. "
+                + "Above 16,384 latents, 4096 of them at equal distances.",
         };
 
         static double Part(double[] cosines) => (double)cosines.Count(v => v > 0.9) / Math.Max(1, cosines.Length);
@@ -42,8 +43,10 @@ static class ComparisonFigures
         var split = c.Children.Count(list => list.Length > 1);
         return new("children", "Feature splitting", new("children", $"latents of {large}"), new("latents", $"of {small}"), edges, [Count($"of {small}", c.Children.Select(list => (double)list.Length), edges)])
         {
-            Finding = $"{c.Children.Count(list => list.Length == 0)} of {c.Children.Length} latents of {small} have no latent of {large} above a cosine of {DictionaryComparison.ChildBar}, {c.Children.Count(list => list.Length == 1)} have one, {split} several; the most are {most}.",
-            Formula = $"Children of a latent: decoder rows of the larger SAE whose cosine with its own is above {DictionaryComparison.ChildBar}. Splitting as in Bricken et al. 2023. The last bin takes all above.",
+            Finding = $"{c.Children.Count(list => list.Length == 0)} of {c.Children.Length} latents of {small} have no latent of {large} above a cosine of {DictionaryComparison.ChildBar}, "
+                + $"{c.Children.Count(list => list.Length == 1)} have one, {split} several; the most are {most}.",
+            Formula = $"Children of a latent: decoder rows of the larger SAE whose cosine with its own is above {DictionaryComparison.ChildBar}. Splitting as in Bricken et al. 2023. "
+                + "The last bin takes all above.",
         };
     }
 
@@ -54,7 +57,8 @@ static class ComparisonFigures
             [new($"latent of {small}", Numbers: [.. shown.Select(q => (double?)c.FromSmall[q])]) { Digits = 0 }, new("children", Numbers: [.. shown.Select(q => (double?)c.Children[q].Length)]) { Digits = 0 },
                 new($"nearest of {large}", [.. shown.Select(q => string.Join(", ", c.Children[q].Take(ChildrenShown).Select(child => $"{child.Row} ({child.Cosine:0.00})")))])])
         {
-            Finding = c.Children[shown[0]].Length == 0 ? "No latent has a child." : $"Latent {c.FromSmall[shown[0]]} of {small} has {c.Children[shown[0]].Length} {(c.Children[shown[0]].Length == 1 ? "child" : "children, the nearest")}, latent {c.Children[shown[0]][0].Row} at {c.Children[shown[0]][0].Cosine:0.000}.",
+            Finding = c.Children[shown[0]].Length == 0 ? "No latent has a child." : $"Latent {c.FromSmall[shown[0]]} of {small} has {c.Children[shown[0]].Length} "
+                + $"{(c.Children[shown[0]].Length == 1 ? "child" : "children, the nearest")}, latent {c.Children[shown[0]][0].Row} at {c.Children[shown[0]][0].Cosine:0.000}.",
         };
     }
 }

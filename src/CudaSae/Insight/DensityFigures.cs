@@ -42,8 +42,10 @@ static class DensityFigures
         return new("histogram", "Density over training", rows, [.. columns.Select(c => $"{c[^1].Step}")], values)
         {
             X = new("step"), Y = new("density"), Colour = new("latents", "share"),
-            Finding = $"The median latent's density goes from {Share(MedianOf(windows[0]))} in the first window to {Share(MedianOf(windows[^1]))} in the last; latents silent for a whole window from {First(0)} to {windows[^1].Octaves[0]} of {file.Latents}.",
-            Formula = $"Firings / rows of each window; the last window has {windows[^1].Rows} rows. A row holds densities down to half of its number." + (group > 1 ? $" A column is the mean of up to {group} windows." : ""),
+            Finding = $"The median latent's density goes from {Share(MedianOf(windows[0]))} in the first window to {Share(MedianOf(windows[^1]))} in the last; "
+                + $"latents silent for a whole window from {First(0)} to {windows[^1].Octaves[0]} of {file.Latents}.",
+            Formula = $"Firings / rows of each window; the last window has {windows[^1].Rows} rows. A row holds densities down to half of its number."
+                + (group > 1 ? $" A column is the mean of up to {group} windows." : ""),
         };
     }
 
@@ -73,10 +75,13 @@ static class DensityFigures
         var alive = again.Count(i => windows[^1].Firings[i] > 0);
         return new("followed", "Rare latents followed", new("step"), new("density", "share of rows", Log: true), series)
         {
-            Finding = (rare.Length > 0 ? $"Of the latents that were never found dead and still fire at the end the {Math.Min(Followed, rare.Length)} rarest had a median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
+            Finding = (rare.Length > 0 ? $"Of the latents that were never found dead and still fire at the end the {Math.Min(Followed, rare.Length)} rarest had a "
+                    + $"median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
                     + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[^1], i))))} in the last" : "No latent that was never found dead fires at the end")
-                + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled") + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
-            Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows (resampled ones from the rarest to the most frequent); one line a latent, gaps between them. A window without a firing is drawn at half a firing."
+                + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled")
+                + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
+            Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows (resampled ones from "
+                + $"the rarest to the most frequent); one line a latent, gaps between them. A window without a firing is drawn at half a firing."
                 + (file.Kept.Length < file.Latents ? $" Of {file.Latents} latents {file.Kept.Length} at equal distances were kept." : ""),
         };
     }

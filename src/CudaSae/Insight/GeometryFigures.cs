@@ -36,7 +36,8 @@ static class GeometryFigures
         return new("directions", "Encoder against decoder, bias and density", columns, transcoder ? "encoder norm" : "D/E projection", "bias")
         {
             Z = "log density", Colour = "nearest decoder row", Latents = g.Sampled,
-            Finding = (transcoder ? "A transcoder's encoder and decoder rows live in different spaces" : $"D/E projection and log density correlate with {correlation:0.00}; the median projection is {Median(g.Projection)}")
+            Finding = (transcoder ? "A transcoder's encoder and decoder rows live in different spaces"
+                    : $"D/E projection and log density correlate with {correlation:0.00}; the median projection is {Median(g.Projection)}")
                 + $", the median bias {Number(Doubles.Median(g.Sampled.Select(i => (double)model.Parameters.BEnc[i])))}.{Asked(g)}",
             Formula = "e and d are rows of W_enc and W_dec. Turn it: clusters that lie over each other in one pair of axes are apart in another.",
         };
@@ -61,7 +62,8 @@ static class GeometryFigures
         var zero = g.DecoderNorms.Count(v => v == 0);
         return new("norms", "Norms", new("norm", Log: true), new("latents"), edges, [Count("encoder", g.EncoderNorms.Where(v => v > 0), edges), Count("decoder", g.DecoderNorms.Where(v => v > 0), edges)])
         {
-            Finding = $"Encoder rows have a median norm of {Number(Doubles.Median(g.EncoderNorms))} ({Number(g.EncoderNorms.Min())} to {Number(g.EncoderNorms.Max())}), decoder rows of {Number(Doubles.Median(g.DecoderNorms))} "
+            Finding = $"Encoder rows have a median norm of {Number(Doubles.Median(g.EncoderNorms))} ({Number(g.EncoderNorms.Min())} to {Number(g.EncoderNorms.Max())}), "
+                + $"decoder rows of {Number(Doubles.Median(g.DecoderNorms))} "
                 + $"({Number(g.DecoderNorms.Min())} to {Number(g.DecoderNorms.Max())}){(zero > 0 ? $"; {zero} decoder rows are zero" : "")}.",
             Formula = "‖row‖ of the saved weights, which take raw activations: training's scale is folded into them.",
         };
@@ -73,7 +75,8 @@ static class GeometryFigures
         var (decoder, encoder) = (g.NearestDecoder.Select(n => n.Cosine).Where(v => !double.IsNaN(v)).ToArray(), g.NearestEncoder.Select(n => n.Cosine).Where(v => !double.IsNaN(v)).ToArray());
         return new("nearest", "The nearest other latent", new("largest cosine"), new("latents"), edges, [Count("decoder rows", decoder, edges), Count("encoder rows", encoder, edges)])
         {
-            Finding = $"The median latent's nearest other decoder row is at a cosine of {Median(decoder)}, its nearest encoder row at {Median(encoder)}; {decoder.Count(v => v > 0.9)} decoder and {encoder.Count(v => v > 0.9)} encoder rows have one above 0.9.{Asked(g)}",
+            Finding = $"The median latent's nearest other decoder row is at a cosine of {Median(decoder)}, its nearest encoder row at {Median(encoder)}; "
+                + $"{decoder.Count(v => v > 0.9)} decoder and {encoder.Count(v => v > 0.9)} encoder rows have one above 0.9.{Asked(g)}",
             Formula = "max over j ≠ i of the cosine of rows i and j. Many above 0.9 are duplicates.",
         };
     }
@@ -83,7 +86,8 @@ static class GeometryFigures
         var pairs = g.NearestDecoder.Select((n, q) => (Latent: g.Sampled[q], n.Row, n.Cosine)).Where(p => p.Row >= 0)
             .DistinctBy(p => (Math.Min(p.Latent, p.Row), Math.Max(p.Latent, p.Row))).OrderByDescending(p => p.Cosine).Take(Closest).ToArray();
         TableColumn Of(string name, Func<(int Latent, int Row, double Cosine), double?> value, int digits) => new(name, Numbers: [.. pairs.Select(value)]) { Digits = digits };
-        return new("closest", "The closest decoder rows", [Of("latent", p => p.Latent, 0), Of("its nearest", p => p.Row, 0), Of("cosine", p => p.Cosine, 4), Of("density", p => s.Density(p.Latent), 6), Of("density of the nearest", p => s.Density(p.Row), 6)])
+        return new("closest", "The closest decoder rows",
+            [Of("latent", p => p.Latent, 0), Of("its nearest", p => p.Row, 0), Of("cosine", p => p.Cosine, 4), Of("density", p => s.Density(p.Latent), 6), Of("density of the nearest", p => s.Density(p.Row), 6)])
         {
             Finding = pairs.Length == 0 ? "There are no two rows to compare." : $"The closest two are latents {pairs[0].Latent} and {pairs[0].Row} at a cosine of {pairs[0].Cosine:0.0000}.",
         };

@@ -29,7 +29,8 @@ static class LatentFigures
         double[] densities = [.. Fired(s).Select(s.Density)];
         return new("density", "How often latents fire", new("density", "share of rows", Log: true), new("latents"), edges, [Count("latents", densities, edges)])
         {
-            Finding = $"Of {s.Firings.Length} latents {s.Silent} ({Share((double)s.Silent / s.Firings.Length)}) fire on none of the {s.Rows} rows; of the others half fire on less than {Share(Doubles.Median(densities))} of them, "
+            Finding = $"Of {s.Firings.Length} latents {s.Silent} ({Share((double)s.Silent / s.Firings.Length)}) fire on none of the {s.Rows} rows; "
+                + $"of the others half fire on less than {Share(Doubles.Median(densities))} of them, "
                 + $"and {densities.Count(v => v > 0.1)} on more than 10 %.",
             Formula = "Rows on which a latent's value is not 0 / rows. Bins are octaves of the number of firings, from one firing on; silent latents are in no bin.",
         };
@@ -103,9 +104,11 @@ static class LatentFigures
         var edges = Linear(0, 2, 40);
         return new("gamma", "γ: are values too small?", new("γ of a latent"), new("latents"), edges, [Count("latents", gammas, edges)])
         {
-            Finding = $"Overall γ is {s.TotalGamma:0.0000}, so reconstructions are {Math.Abs(100 * (1 - s.TotalGamma)):0.00} % too {(s.TotalGamma < 1 ? "short" : "long")}; of single latents the median is {Doubles.Median(gammas):0.000}, "
+            Finding = $"Overall γ is {s.TotalGamma:0.0000}, so reconstructions are {Math.Abs(100 * (1 - s.TotalGamma)):0.00} % too {(s.TotalGamma < 1 ? "short" : "long")}; "
+                + $"of single latents the median is {Doubles.Median(gammas):0.000}, "
                 + $"{Share((double)gammas.Count(g => g < 1) / gammas.Length)} are below 1, and {Fired(s).Count() - gammas.Length} have none, because what they add points away from what is left.",
-            Formula = "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over all rows (Rajamanoharan et al. 2024, arXiv 2404.16014). Of latent i the same over the rows on which it fires, with its contribution c = value · d_i in the place of x̂ and "
+            Formula = "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over all rows (Rajamanoharan et al. 2024, arXiv 2404.16014). Of latent i the same over the rows on which it fires, "
+                + "with its contribution c = value · d_i in the place of x̂ and "
                 + "r = y − x̂ + c, what the others leave to it, in that of y: 1/γ_i is the factor on its values with the least squared error. The last bin takes all above.",
         };
     }
@@ -114,7 +117,8 @@ static class LatentFigures
         [new(y, Floats(HighActivations.Levels.Select(l => 100 * l)), Floats(Enumerable.Range(0, HighActivations.Levels.Length).Select(value)))]) { Finding = finding, Formula = formula };
 
     static LinesFigure HighShare(HighActivations h) => Lines("high-rows", "Rows with a high activation", "rows", "share", h.RowShare,
-        $"{Share(h.RowShare(4))} of the rows have a latent above half of its own maximum, {Share(h.RowShare(8))} one above 90 %.", "Rows on which some latent's activation exceeds the level times its maximum over the same rows.");
+        $"{Share(h.RowShare(4))} of the rows have a latent above half of its own maximum, {Share(h.RowShare(8))} one above 90 %.",
+        "Rows on which some latent's activation exceeds the level times its maximum over the same rows.");
 
     static LinesFigure HighCount(HighActivations h) => Lines("high-latents", "High activations of a row", "latents", "mean a row", h.PerRow,
         $"A row has {Number(h.PerRow(0))} latents above a tenth of their maxima and {Number(h.PerRow(4))} above half.", "Entries of the code above the level, a row.");
@@ -129,7 +133,8 @@ static class LatentFigures
             [new("kind", [.. chosen.Select(c => c.Kind)]), Of("latent", i => i, 0), Of("firings", i => s.Firings[i], 0, $"of {s.Rows} rows"), Of("mean", i => s.Mean(i), 4), Of("mean square", i => s.MeanSquare(i), 4),
                 Of("max", i => s.Max[i], 4), Of("γ", i => double.IsNaN(s.Gamma(i)) ? null : s.Gamma(i), 4)])
         {
-            Finding = chosen.Length == 0 ? "No latent fired." : $"The most frequent latent, {chosen[0].Latent}, fires on {Share(s.Density(chosen[0].Latent))} of the rows, the rarest of those that fire, {chosen[^1].Latent}, on {s.Firings[chosen[^1].Latent]} of them.",
+            Finding = chosen.Length == 0 ? "No latent fired." : $"The most frequent latent, {chosen[0].Latent}, fires on {Share(s.Density(chosen[0].Latent))} of the rows, "
+                + $"the rarest of those that fire, {chosen[^1].Latent}, on {s.Firings[chosen[^1].Latent]} of them.",
         };
     }
 }

@@ -72,7 +72,8 @@ public sealed class RareCluster
         return sum;
     }
 
-    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a few billion multiply-adds take: where two directions hold nearly as much, neither is the top one.</summary>
+    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a few billion multiply-adds take:
+    /// where two directions hold nearly as much, neither is the top one.</summary>
     (double[] Direction, double Share) TopDirection()
     {
         double[] norms = [.. Inside.Select(i => Matrix.Norm(weights.WEnc[i]))];

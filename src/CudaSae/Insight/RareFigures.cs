@@ -18,8 +18,10 @@ static class RareFigures
         return inside.Any(i => Model.Matrix.Norm(model.Parameters.WEnc[i]) > 0) ? new(model.Parameters, inside) : null;
     }
 
-    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster, InputCoordinates input, InputProjection? along, InputCovariance? covariance) => new("ultralow", "Ultralow density", 120,
-        cluster is null ? [Densities(s, modes, null)] : [Densities(s, modes, cluster), Scatter(model, s, cluster), Pairs(cluster), Shares(cluster), .. Components(cluster, covariance), Table(model, cluster, input, along!), Biases(model, cluster)]);
+    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster, InputCoordinates input, InputProjection? along,
+        InputCovariance? covariance) => new("ultralow", "Ultralow density", 120,
+        cluster is null ? [Densities(s, modes, null)] : [Densities(s, modes, cluster), Scatter(model, s, cluster), Pairs(cluster), Shares(cluster),
+            .. Components(cluster, covariance), Table(model, cluster, input, along!), Biases(model, cluster)]);
 
     static HistogramFigure Densities(LatentStatistics s, DensityModes modes, RareCluster? cluster)
     {
@@ -31,10 +33,13 @@ static class RareFigures
         return new("modes", "Two kinds of density?", new("density", "share of rows", Log: true), new("latents"), edges, bins)
         {
             Finding = objection is not null ? $"There is no separate cluster of rare latents: {objection}."
-                : $"{modes.Rare} of {n} latents ({Share((double)modes.Rare / n)}) fire on fewer than {modes.Firings} of {s.Rows} rows and form a kind of their own (Ashman's D {modes.Separation:0.0}; {modes.Valley:0} latents in the emptiest octave between, {modes.Peak:0} in the lower peak); "
+                : $"{modes.Rare} of {n} latents ({Share((double)modes.Rare / n)}) fire on fewer than {modes.Firings} of {s.Rows} rows and form a kind of their own "
+                    + $"(Ashman's D {modes.Separation:0.0}; {modes.Valley:0} latents in the emptiest octave between, {modes.Peak:0} in the lower peak); "
                     + $"{s.Silent} of them never fire here. {Verdict(cluster!)}",
-            Formula = $"Octaves of firings, silent latents in one of their own below one firing, split by Otsu's criterion (1979) among the splits that hold: Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is at least "
-                + $"{DensityModes.MinSeparation}, the emptiest octave between the two peaks has at most half of the lower one and is {DensityModes.MinDeviations} standard deviations of its count below it, the split lies below a density of "
+            Formula = $"Octaves of firings, silent latents in one of their own below one firing, split by Otsu's criterion (1979) among the splits that hold: "
+                + $"Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is at least "
+                + $"{DensityModes.MinSeparation}, the emptiest octave between the two peaks has at most half of the lower one and is {DensityModes.MinDeviations} "
+                + $"standard deviations of its count below it, the split lies below a density of "
                 + $"{100 * DensityModes.MaxDensity:0} %.",
         };
     }
@@ -53,11 +58,13 @@ static class RareFigures
         var inside = cluster.Inside.ToHashSet();
         Column Of(string name, Func<int, double> value, string formula) => new(name, Floats(latents.Select(value))) { Formula = formula };
         return new("scatter", "The cluster among all latents",
-            [Of("log density", s.LogDensity, "log₁₀ density; of silent latents, that of half a firing"), Of("share along the direction", i => Model.Matrix.Norm(model.Parameters.WEnc[i]) > 0 ? cluster.ShareAlong(i) : double.NaN, "⟨u_i, m⟩²"),
+            [Of("log density", s.LogDensity, "log₁₀ density; of silent latents, that of half a firing"),
+                Of("share along the direction", i => Model.Matrix.Norm(model.Parameters.WEnc[i]) > 0 ? cluster.ShareAlong(i) : double.NaN, "⟨u_i, m⟩²"),
                 Of("bias", i => model.Parameters.BEnc[i], "b_enc"), Of("in the cluster", i => inside.Contains(i) ? 1 : 0, "1 for a latent of the cluster")], "log density", "share along the direction")
         {
             Z = "bias", Colour = "in the cluster", Latents = latents,
-            Finding = $"Along the cluster's direction lies a median share of {Share(Doubles.Median(cluster.Inside.Select(cluster.ShareAlong)))} of its latents' squared encoder norm, of the rest's {Share(Doubles.Median(cluster.Outside.Select(cluster.ShareAlong)))}.",
+            Finding = $"Along the cluster's direction lies a median share of {Share(Doubles.Median(cluster.Inside.Select(cluster.ShareAlong)))} of its latents' squared encoder norm, "
+                + $"of the rest's {Share(Doubles.Median(cluster.Outside.Select(cluster.ShareAlong)))}.",
             Formula = "u is an encoder row of norm 1, m the direction of the cluster's mean u.",
         };
     }
@@ -65,10 +72,16 @@ static class RareFigures
     static HistogramFigure Pairs(RareCluster c)
     {
         var edges = Linear(-1, 1, 80);
-        Bins Of(string name, int[] a, int[] b) => c.PairCosines(a, b) is { Length: > 0 } cosines && Count(name, cosines, edges) is var bins ? new(name, [.. bins.Counts.Select(v => v / cosines.Length)]) : new(name, new float[edges.Length - 1]);
-        return new("pairs", "Cosines of encoder rows, inside and outside", new("cosine"), new("share of pairs"), edges, [Of("inside", c.Inside, c.Inside), Of("the rest", c.Outside, c.Outside), Of("between", c.Inside, c.Outside)])
+        Bins Of(string name, int[] a, int[] b)
         {
-            Finding = $"Mean pairwise cosine {c.CosineInside:0.0000} inside, {c.CosineOutside:0.0000} among the rest, {c.CosineBetween:0.0000} between; one direction holds {Share(c.PrincipalShare)} of the inside's squared length.",
+            var cosines = c.PairCosines(a, b);
+            return new(name, [.. Count(name, cosines, edges).Counts.Select(v => v / Math.Max(1, cosines.Length))]);
+        }
+        return new("pairs", "Cosines of encoder rows, inside and outside", new("cosine"), new("share of pairs"), edges,
+            [Of("inside", c.Inside, c.Inside), Of("the rest", c.Outside, c.Outside), Of("between", c.Inside, c.Outside)])
+        {
+            Finding = $"Mean pairwise cosine {c.CosineInside:0.0000} inside, {c.CosineOutside:0.0000} among the rest, {c.CosineBetween:0.0000} between; "
+                + $"one direction holds {Share(c.PrincipalShare)} of the inside's squared length.",
             Formula = "Means are over all pairs: (‖Σu‖² − m) / (m (m − 1)) and ⟨Σu, Σu'⟩ / (m m'). Histograms are of at most 20,000 pairs each. The direction is the top eigenvector of Σ u uᵀ.",
         };
     }
@@ -76,9 +89,11 @@ static class RareFigures
     static HistogramFigure Shares(RareCluster c)
     {
         var edges = Linear(0, 1, 50);
-        return new("share", "The common direction's share of squared encoder norm", new("share"), new("latents"), edges, [Count("inside", c.Inside.Select(c.ShareAlong), edges), Count("the rest", c.Outside.Select(c.ShareAlong), edges)])
+        return new("share", "The common direction's share of squared encoder norm", new("share"), new("latents"), edges,
+            [Count("inside", c.Inside.Select(c.ShareAlong), edges), Count("the rest", c.Outside.Select(c.ShareAlong), edges)])
         {
-            Finding = $"{c.Inside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Inside.Length} latents inside have more than half of their squared encoder norm along it, of the rest {c.Outside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Outside.Length}; "
+            Finding = $"{c.Inside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Inside.Length} latents inside have more than half of their squared encoder norm along it, "
+                + $"of the rest {c.Outside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Outside.Length}; "
                 + $"mean direction and top principal direction agree to a cosine of {c.Direction.Zip(c.Principal, (a, b) => a * b).Sum():0.0000}.",
             Formula = "⟨u_i, m⟩².",
         };
@@ -93,7 +108,8 @@ static class RareFigures
         yield return new LinesFigure("components", "How weakly inputs vary along the direction", new("principal components of the inputs, least variance first", "%"), new("share of the direction"),
             [new("the cluster's direction", x, Floats(below)), new("a random direction", [0, 100], [0, 1]) { Yardstick = true }])
         {
-            Finding = $"{Share(below[d / 4])} of the direction lies in the quarter of the inputs' principal components along which they vary least, {Share(below[d / 2])} in the half, {Share(1 - below[d - d / 10])} in the tenth along which they vary most.",
+            Finding = $"{Share(below[d / 4])} of the direction lies in the quarter of the inputs' principal components along which they vary least, {Share(below[d / 2])} in the half, "
+                + $"{Share(1 - below[d - d / 10])} in the tenth along which they vary most.",
             Formula = "Running sum of ⟨component, m⟩² over the eigenvectors of the covariance of raw inputs (of at most 16,384 rows), in the order of their variance.",
         };
     }
@@ -109,11 +125,15 @@ static class RareFigures
         TableColumn Of(string name, Func<int, double?> value, int digits, string formula) => new(name, Numbers: [.. top.Select(value)]) { Digits = digits, Formula = formula };
         return new("coordinates", "Input coordinates that carry the direction",
             [Of("coordinate", i => i, 0, ""), Of("part", i => c.Direction[i], 4, "m_c"), Of("share", i => c.Direction[i] * c.Direction[i], 4, "m_c²"), Of("variance", i => input.Variance(i), 6, "over the rows"),
-                Of("variance rank", i => rank[i], 0, $"1 varies least, {d} most"), Of("mean", i => input.Mean[i], 4, ""), Of("|mean| / deviation", i => Math.Abs(input.Mean[i]) / Math.Sqrt(input.Variance(i)), 3, "large: weakly varying")])
+                Of("variance rank", i => rank[i], 0, $"1 varies least, {d} most"), Of("mean", i => input.Mean[i], 4, ""),
+                Of("|mean| / deviation", i => Math.Abs(input.Mean[i]) / Math.Sqrt(input.Variance(i)), 3, "large: weakly varying")])
         {
-            Finding = $"The {top.Length} largest of {d} coordinates carry {Share(top.Sum(i => c.Direction[i] * c.Direction[i]))} of the direction; their median variance rank is {Doubles.Median(top.Select(i => (double)rank[i])):0} of {d} "
-                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate; the mean of {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads," : "x")} "
-                + $"lies at {Number(offset)} there, {Number(Math.Abs(offset) / Math.Sqrt(along.Variance))} standard deviations from 0, and has a cosine of {offset / Math.Sqrt(Doubles.Squares(read)):0.000} with it.",
+            Finding = $"The {top.Length} largest of {d} coordinates carry {Share(top.Sum(i => c.Direction[i] * c.Direction[i]))} of the direction; "
+                + $"their median variance rank is {Doubles.Median(top.Select(i => (double)rank[i])):0} of {d} "
+                + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as much as along a mean coordinate; "
+                + $"the mean of {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads," : "x")} "
+                + $"lies at {Number(offset)} there, {Number(Math.Abs(offset) / Math.Sqrt(along.Variance))} standard deviations from 0, "
+                + $"and has a cosine of {offset / Math.Sqrt(Doubles.Squares(read)):0.000} with it.",
             Formula = "m is the direction of the mean unit encoder row of the cluster; variance and mean are of raw inputs over the rows that were looked at.",
         };
     }
@@ -123,7 +143,8 @@ static class RareFigures
         var bias = model.Parameters.BEnc;
         var edges = Linear(bias.Min(), Math.Max(bias.Max(), bias.Min() + 1e-6), 60);
         var (inside, outside) = (Doubles.Moments([.. c.Inside.Select(i => (double)bias[i])]), Doubles.Moments([.. c.Outside.Select(i => (double)bias[i])]));
-        return new("bias", "Encoder biases, inside and outside", new("b_enc"), new("latents"), edges, [Count("inside", c.Inside.Select(i => (double)bias[i]), edges), Count("the rest", c.Outside.Select(i => (double)bias[i]), edges)])
+        return new("bias", "Encoder biases, inside and outside", new("b_enc"), new("latents"), edges,
+            [Count("inside", c.Inside.Select(i => (double)bias[i]), edges), Count("the rest", c.Outside.Select(i => (double)bias[i]), edges)])
         {
             Finding = $"b_enc is {Number(inside.Mean)} ± {Number(inside.Deviation)} inside and {Number(outside.Mean)} ± {Number(outside.Deviation)} among the rest.",
             Formula = "Mean ± standard deviation over latents.",
