@@ -124,6 +124,43 @@ public class DensityTests
     }
 
     [Fact]
+    public void ARunThatGoesBackIsLoggedFromThere()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = Data(folder);
+        using var backend = new CpuBackend(Spec, Config with { Resampling = null }, source.Type);
+        using (var log = new DensityLog(folder["density.bin"], Spec.Latents, Config with { Resampling = null }, 3, 0))
+            foreach (var step in new long[] { 1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7 }) log.Stepped(step, backend);
+        var file = new DensityFile(folder["density.bin"]);
+        Assert.Equal([(3, 48), (6, 32), (7, 16)], Enumerable.Range(0, file.Count).Select(w => (file[w].Step, file[w].Rows)));
+    }
+
+    [Fact]
+    public void ChangedFilesAreReadOrRefusedInOneLine()
+    {
+        using var folder = new TemporaryFolder();
+        using var source = Data(folder);
+        Train(source, null, folder["density.bin"]);
+        var (whole, random, refused) = (File.ReadAllBytes(folder["density.bin"]), new Random(3), 0);
+        for (var round = 0; round < 300; round++)
+        {
+            var bytes = whole[..(round % 3 == 0 ? random.Next(whole.Length) : whole.Length)];
+            for (var change = random.Next(4); change > 0 && bytes.Length > 0; change--) bytes[random.Next(round % 2 == 0 ? Math.Min(40, bytes.Length) : bytes.Length)] = (byte)random.Next(256);
+            File.WriteAllBytes(folder[DensityFile.Name], bytes);
+            try
+            {
+                foreach (var figure in DensityFigures.Section(Path.GetDirectoryName(folder[DensityFile.Name])!)?.Figures ?? []) Assert.NotEmpty(figure.Finding);
+            }
+            catch (SaeException e)
+            {
+                Assert.DoesNotContain('\n', e.Message);
+                refused++;
+            }
+        }
+        Assert.InRange(refused, 30, 290);
+    }
+
+    [Fact]
     public void WideRunsKeepASampleAndFilesOfOthersAreRefused()
     {
         using var folder = new TemporaryFolder();

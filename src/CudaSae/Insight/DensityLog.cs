@@ -20,6 +20,7 @@ public sealed class DensityLog : ITrainingObserver, IDisposable
     readonly int[] kept, ofStep;
     readonly long[] firings;
     readonly bool[] resampled, spared;
+    readonly List<long> written = [];       // last step of each record
     long rows, last;
 
     /// <param name="path">density.bin of the run's folder.</param>
@@ -39,7 +40,11 @@ public sealed class DensityLog : ITrainingObserver, IDisposable
         {
             stream = new(path, old is null ? FileMode.Create : FileMode.Open, FileAccess.Write, FileShare.Read);
             if (old is null) stream.Write(DensityFile.Header(latents, kept, config.BatchRows));
-            else CutBack(old, step);
+            else
+            {
+                written.AddRange(Enumerable.Range(0, old.Count).Select(old.StepOf));
+                CutBack(step);
+            }
             stream.Flush();
         }
         catch (Exception e) when (AtomicFile.IsRefusal(e))
@@ -54,17 +59,28 @@ public sealed class DensityLog : ITrainingObserver, IDisposable
 
     SaeException Refused(Exception e) => new($"cannot write {path}: {AtomicFile.Reason(e)}; free some space, or train without --density-every", e, SaeErrorKind.Files);
 
-    /// <summary>After the last whole window that ends no later than the step.</summary>
-    void CutBack(DensityFile old, long step)
+    /// <summary>Behind the last window that ends no later than the step, and nothing counted since.</summary>
+    void CutBack(long step)
     {
-        var count = 0;
-        while (count < old.Count && old.StepOf(count) <= step) count++;
-        stream.SetLength(DensityFile.HeaderBytes(kept.Length) + (long)count * DensityFile.RecordBytes(kept.Length));
+        var keep = 0;
+        while (keep < written.Count && written[keep] <= step) keep++;
+        written.RemoveRange(keep, written.Count - keep);
+        stream.SetLength(DensityFile.HeaderBytes(kept.Length) + (long)keep * DensityFile.RecordBytes(kept.Length));
         stream.Seek(0, SeekOrigin.End);
+        Forget();
+    }
+
+    void Forget()
+    {
+        Array.Clear(firings);
+        Array.Clear(resampled);
+        Array.Clear(spared);
+        rows = 0;
     }
 
     public void Stepped(long step, IBackend backend)
     {
+        if (step <= last) CutBack(step - 1);        // the run went back from a divergence
         backend.ReadFirings(ofStep);
         for (var f = 0; f < latents; f++) firings[f] += ofStep[f];
         rows += config.BatchRows;
@@ -86,10 +102,8 @@ public sealed class DensityLog : ITrainingObserver, IDisposable
             stream.Flush();
         }
         catch (Exception e) when (AtomicFile.IsRefusal(e)) { throw Refused(e); }
-        Array.Clear(firings);
-        Array.Clear(resampled);
-        Array.Clear(spared);
-        rows = 0;
+        written.Add(last);
+        Forget();
     }
 
     public void Report(StepMetrics metrics) { }
