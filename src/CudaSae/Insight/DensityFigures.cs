@@ -28,6 +28,8 @@ static class DensityFigures
     }
 
     static double Density(DensityWindow w, int place) => (double)w.Firings[place] / w.Rows;
+    static double Over(DensityWindow[] windows, int place) => windows.Sum(w => (double)w.Firings[place]) / windows.Sum(w => (double)w.Rows);
+    static DensityWindow[] Ending(DensityWindow[] windows) => windows[^Math.Max(1, windows.Length / 10)..];
 
     static HeatFigure Heat(DensityFile file, DensityWindow[] windows)
     {
@@ -54,9 +56,8 @@ static class DensityFigures
     /// <summary>Places of latents by what became of them: by density over the last tenth of the windows.</summary>
     static (string Name, int[] Places)[] Kinds(DensityFile file, DensityWindow[] windows)
     {
-        var ending = windows[^Math.Max(1, windows.Length / 10)..];
-        var rows = (double)ending.Sum(w => w.Rows);
-        double[] final = [.. Enumerable.Range(0, file.Kept.Length).Select(i => ending.Sum(w => (double)w.Firings[i]) / rows)];
+        var ending = Ending(windows);
+        double[] final = [.. Enumerable.Range(0, file.Kept.Length).Select(i => Over(ending, i))];
         bool[] resampled = [.. final.Select((_, i) => windows.Any(w => w.Resampled[i]))], spared = [.. final.Select((_, i) => windows.Any(w => w.Protected[i]))];
         bool[] fired = [.. final.Select((_, i) => windows.Any(w => w.Firings[i] > 0))];
         int[] Of(Func<int, bool> which) => [.. Enumerable.Range(0, final.Length).Where(which).OrderBy(i => final[i]).ThenBy(i => i)];
@@ -75,9 +76,9 @@ static class DensityFigures
         var alive = again.Count(i => windows[^1].Firings[i] > 0);
         return new("followed", "Rare latents followed", new("step"), new("density", "share of rows", Log: true), series)
         {
-            Finding = (rare.Length > 0 ? $"Of the latents that were never found dead and still fire at the end the {Math.Min(Followed, rare.Length)} rarest had a "
+            Finding = (rare.Length > 0 ? $"The {Math.Min(Followed, rare.Length)} rarest latents that still fire at the end{(again.Length + kept.Length > 0 ? ", of those never found dead," : "")} had a "
                     + $"median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
-                    + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[^1], i))))} in the last" : "No latent that was never found dead fires at the end")
+                    + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Over(Ending(windows), i))))} in the last tenth of the windows" : "No latent that was never found dead fires at the end")
                 + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled")
                 + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
             Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows (resampled ones from "
