@@ -31,8 +31,7 @@ static class EvalCommand
         return command;
     }
 
-    /// <summary>Files that were named, else a run's own, else the shipped ones.</summary>
-    internal static DataFiles Open(string folder, string[] paths, string? tensor)
+    static DataFiles Open(string folder, string[] paths, string? tensor)
     {
         if (paths.Length > 0) return DataFiles.Open(paths, "0", tensor);
         if (File.Exists(Path.Combine(folder, RunRecord.FileName)))

@@ -11,7 +11,7 @@ namespace CudaSae.Cli;
 static class ReportCommand
 {
     /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
-    static readonly Func<Sae, RunSource, IEnumerable<Section>>[] Sections = [];
+    static readonly Func<Sae, RunSource, IEnumerable<Section>>[] Sections = [Diagnostics.Missing];
 
     /// <summary>What the page's panels of these names read, likewise.</summary>
     static readonly (string Name, Func<Sae, RunSource, byte[]> Bytes)[] Blobs = [];

@@ -198,6 +198,9 @@ public class DensityTests
         Assert.Equal(["density", "latents", "geometry", "ultralow", "against-run"], sections.Select(s => s.Id));
         Assert.All(sections.SelectMany(s => s.Figures), f => Assert.Contains(f.Finding, output.ReplaceLineEndings("\n")));
         var refused = Run("inspect", folder["run"], "--rows", "0");
-        Assert.Equal((2, "cudasae: --rows 0 is out of range: it must be 1 or more"), (refused.Code, refused.Error.Trim()));
+        Assert.Equal((2, "cudasae: --rows 0: it must be at least 1"), (refused.Code, refused.Error.Trim()));
+        var report = Run("report", folder["run"], "--backend", "cpu", "--rows", "20");
+        Assert.True(report.Code == 0, report.Error);
+        Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" "));       // as inspect left it
     }
 }

@@ -95,7 +95,7 @@ public class TrainingCurvesTests
         (code, _, error) = Run("report", folder["run"], "--rows", "30", "--json", folder["run.json"], "--backend", "cpu");
         Assert.True(code == 0, error);
         var json = JsonNode.Parse(File.ReadAllText(folder["run.json"]))!.AsArray();
-        Assert.Equal(["training", "held-out"], json.Select(s => (string?)s!["id"]));
+        Assert.Equal(["training", "held-out"], json.Select(s => (string?)s!["id"]).Take(2));
         var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(line => (float)JsonNode.Parse(line)!["fvu"]!).ToArray();
         Assert.Equal(logged, json[0]!["figures"]![0]!["columns"]![2]!["values"]!.AsArray().Take(logged.Length).Select(v => (float)v!));
         var measures = json[1]!["figures"]![0]!["columns"]![1]!["values"]!.AsArray().Select(v => (double)v!).ToArray();

@@ -8,6 +8,16 @@ public static class Diagnostics
 {
     const int WidestCovariance = 4096;      // d² numbers, and d³ operations on them
 
+    /// <summary>The same for a report: nothing where <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from more rows than a report looks at.</summary>
+    public static IEnumerable<Section> Missing(Sae sae, RunSource source)
+    {
+        var isFile = File.Exists(source.Folder);
+        var folder = isFile ? Path.GetDirectoryName(Path.GetFullPath(source.Folder))! : source.Folder;
+        var saved = new FileInfo(Path.Combine(folder, Section.FolderName, $"{LatentFigures.Id}.json"));
+        var written = isFile ? File.GetLastWriteTimeUtc(source.Folder) : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty().Max();
+        return saved.Exists && saved.LastWriteTimeUtc >= written ? [] : Sections(sae, source);
+    }
+
     /// <summary>Chapters about a loaded SAE over a source's rows; two passes, because the second needs what the first found. docs/diagnostics.md has the definitions.</summary>
     /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>

@@ -6,6 +6,7 @@ namespace CudaSae.Insight;
 /// <summary>The chapter about single latents' activations.</summary>
 static class LatentFigures
 {
+    public const string Id = "latents";
     const int EachKind = 3;
     static readonly string[] Kinds = ["most frequent", "median", "rarest"];
 
@@ -18,7 +19,7 @@ static class LatentFigures
         return [.. new[] { 0, middle, fired.Length - EachKind }.SelectMany((start, kind) => fired.Skip(start).Take(EachKind).Select(f => (f, Kinds[kind])))];
     }
 
-    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen, HighActivations high) => new("latents", "Latents", 100,
+    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen, HighActivations high) => new(Id, "Latents", 100,
         [Density(s), L0(s), All(s), Activations(histogram, s), ChosenActivations(histogram, s, chosen), Gamma(s), HighShare(high), HighCount(high), HighFvu(high), Table(s, chosen)]);
 
     static IEnumerable<int> Fired(LatentStatistics s) => Enumerable.Range(0, s.Firings.Length).Where(i => s.Firings[i] > 0);
