@@ -6,7 +6,7 @@ namespace CudaSae.Insight;
 /// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly, where rows point, whether rare latents are a kind of their own.</summary>
 public static class Diagnostics
 {
-    const int WidestCovariance = 4096;      // d² numbers, and d³ operations on them
+    const int WidestCovariance = 2048;      // d² numbers, and d³ operations on them
 
     /// <summary>The same for a report: nothing where <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from more rows than a report looks at.</summary>
     public static IEnumerable<Section> Missing(Sae sae, RunSource source)

@@ -78,29 +78,6 @@ static class Doubles
         for (var i = 0; i < to.Length; i++) to[i] += factor * row[i];
     }
 
-    public static double Dot(ReadOnlySpan<double> a, ReadOnlySpan<double> b)
-    {
-        Vector<double> low = default, high = default;
-        var i = 0;
-        for (; i <= a.Length - 2 * Vector<double>.Count; i += 2 * Vector<double>.Count)
-        {
-            low += new Vector<double>(a[i..]) * new Vector<double>(b[i..]);
-            high += new Vector<double>(a[(i + Vector<double>.Count)..]) * new Vector<double>(b[(i + Vector<double>.Count)..]);
-        }
-        var sum = Vector.Sum(low + high);
-        for (; i < a.Length; i++) sum += a[i] * b[i];
-        return sum;
-    }
-
-    /// <summary>to += factor · row, as far as there is room.</summary>
-    public static void Add(Span<double> to, double factor, ReadOnlySpan<double> row)
-    {
-        var factors = new Vector<double>(factor);
-        var i = 0;
-        for (; i <= to.Length - Vector<double>.Count; i += Vector<double>.Count) (new Vector<double>(to[i..]) + factors * new Vector<double>(row[i..])).CopyTo(to[i..]);
-        for (; i < to.Length; i++) to[i] += factor * row[i];
-    }
-
     public static double Squares(ReadOnlySpan<double> a)
     {
         double sum = 0;

@@ -19,7 +19,7 @@ public sealed class InputCovariance(double[] mean, long rows) : ICodeVisitor
             if (seen++ % stride != 0) continue;
             taken++;
             for (var c = 0; c < d; c++) away[c] = batch.Input[b * d + c] - mean[c];
-            for (var c = 0; c < d; c++) Doubles.Add(sums.AsSpan(c * d, c + 1), away[c], away);
+            for (var c = 0; c < d; c++) Doubles.Axpy(away[c], away.AsSpan(0, c + 1), sums.AsSpan(c * d, c + 1));
         }
     }
 
