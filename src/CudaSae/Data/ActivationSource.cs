@@ -20,6 +20,10 @@ public sealed class ActivationSource : IDisposable
     public int RowBytes => Width * Type.Bytes();
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
 
+    /// <summary>Files with the row that each begins at; of joined sources those of the first, then those of the second, and so on.</summary>
+    internal IEnumerable<(string Path, long FirstRow, long Rows)> Files =>
+        shards.Select((shard, i) => (shard.Path, firstRows[i], shard.Rows)).Concat(joined.SelectMany(j => j.Files));
+
     /// <summary>Sources side by side: row i is row i of each, one behind the other. A transcoder's input and target, or a crosscoder's sites. The result owns them.</summary>
     /// <exception cref="SaeException">They differ in rows, element type or, on some of the rows, token ids.</exception>
     public static ActivationSource Join(params ActivationSource[] sources)
