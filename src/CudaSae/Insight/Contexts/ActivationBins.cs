@@ -36,8 +36,11 @@ sealed class ActivationBins(int latents, int samples)
         Widen(latent, ExponentOf(number));
         var bin = (int)Math.ScaleB(Math.Abs((double)number), -exponent[latent]);
         counts[latent * Bins + bin]++;
-        Keep(latent * Bins + bin, CounterRandom.Of(Seed, 0, (ulong)at, (ulong)latent), at, number);
+        Keep(latent * Bins + bin, Random(at, latent), at, number);
     }
+
+    /// <summary>What decides between rows: the smaller one stays.</summary>
+    public static ulong Random(int row, int latent) => CounterRandom.Of(Seed, 0, (ulong)row, (ulong)latent);
 
     void Keep(int bin, ulong random, int at, float number)
     {
