@@ -13,8 +13,8 @@ static class ReportCommand
     /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
     static readonly Func<Sae, RunSource, IEnumerable<Section>>[] Sections = [Diagnostics.Missing];
 
-    /// <summary>What the page's panels of these names read, likewise.</summary>
-    static readonly (string Name, Func<Sae, RunSource, byte[]> Bytes)[] Blobs = [];
+    /// <summary>What the page's panels of these names read, likewise; null leaves a panel out.</summary>
+    static readonly (string Name, Func<Sae, ReportSubject, ParseResult, byte[]?> Bytes)[] Blobs = [("latents", LatentOptions.Pages)];
 
     public static Command Create()
     {
@@ -27,11 +27,12 @@ static class ReportCommand
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("report", "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.") { folder, data, tensor, rows, output, csv, json, backend };
+        LatentOptions.AddTo(command);
         command.SetAction(parsed =>
         {
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}[/]");
-            var (sections, blobs) = Collect(subject, parsed.GetValue(backend));
+            var (sections, blobs) = Collect(subject, parsed.GetValue(backend), parsed);
             if (sections.Count == 0 && blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
             foreach (var section in sections) Print(section);
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
@@ -45,7 +46,7 @@ static class ReportCommand
     }
 
     /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one name the one that is made now.</summary>
-    static (List<Section> Sections, Dictionary<string, byte[]> Blobs) Collect(ReportSubject subject, BackendKind kind)
+    static (List<Section> Sections, Dictionary<string, byte[]> Blobs) Collect(ReportSubject subject, BackendKind kind, ParseResult parsed)
     {
         var (sections, blobs, heldOutFvu) = (new List<Section>(), new Dictionary<string, byte[]>(), (double?)null);
         if (subject.Rows is { } rows)
@@ -55,7 +56,8 @@ static class ReportCommand
             if (!subject.OtherData) heldOutFvu = evaluation.Fvu;
             sections.Add(HeldOut.Section(evaluation, rows.Model.Summary));
             foreach (var provider in Sections) sections.AddRange(provider(sae, rows));
-            foreach (var (name, bytes) in Blobs) blobs[name] = bytes(sae, rows);
+            foreach (var (name, make) in Blobs)
+                if (make(sae, subject, parsed) is { } bytes) blobs[name] = bytes;
         }
         if (TrainingCurves.Of(subject.Folder, subject.Record, heldOutFvu) is { } training) sections.Add(training);
         sections.AddRange(Section.Load(subject.Folder).Where(saved => sections.All(made => made.Id != saved.Id)));

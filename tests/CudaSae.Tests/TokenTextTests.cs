@@ -31,7 +31,7 @@ public class TokenTextTests
     [Theory]
     [InlineData("""{"row":0,"tokens":["a"]}""", "describes 1 rows")]
     [InlineData("""{"row":0,"tokens":["a"]}|{"row":2,"tokens":["b"]}""", "line 2: .* row 2 where row 1")]
-    [InlineData("""{"row":0,"tokens":["a","b"""", "line 1 is not")]
+    [InlineData("{\"row\":0,\"tokens\":[\"a\",", "line 1 is not")]
     [InlineData("""{"row":0,"tokens":["a",5]}""", "line 1 is not")]
     [InlineData("""{"row":0,"tokens":["a",null]}""", "null")]
     [InlineData("""{"row":0,"tokens":["\ud800","b"]}""", "line 1 is not")]

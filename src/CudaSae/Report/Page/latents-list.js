@@ -47,8 +47,9 @@
         }
 
         return {box, heads, move,
-            set(latents) {
-                order = latents;
+            /* From the top, whether the chosen one is in view or not. */
+            set(latents, marked) {
+                [order, chosen] = [latents, marked];
                 spacer.style.height = `${order.length * rowHeight}px`;
                 box.setAttribute("aria-rowcount", order.length);
                 box.scrollTop = 0;

@@ -55,8 +55,7 @@ Report.panel("latents", async element => {
             if (typeof x === "string") return sign * (x < y ? -1 : 1);
             return Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : sign * (x - y);      // what is not known comes last
         });
-        list.set(order);
-        list.mark(chosen);
+        list.set(order, chosen);
         counted.textContent = `${order.length.toLocaleString("en")} of ${blob.n.toLocaleString("en")} latents`;
         element.dataset.shown = order.length;
         return order;

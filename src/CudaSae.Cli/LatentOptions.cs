@@ -1,0 +1,38 @@
+using System.CommandLine;
+using CudaSae.Insight;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>What a report shows of single latents.</summary>
+static class LatentOptions
+{
+    const long DefaultRows = 32768;
+
+    static readonly Option<bool> Without = new("--no-latents") { Description = "leave out the latents' own pages" };
+    static readonly Option<int?> Contexts = new("--contexts") { Description = "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given" };
+    static readonly Option<long> ContextRows = new("--context-rows") { Description = "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultValueFactory = _ => DefaultRows };
+    static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json or tokenizer.json: texts of the token ids beside the data" };
+    static readonly Option<int?> Bos = new("--bos") { Description = "token id that begins every sequence" };
+    static readonly Option<int> Length = new("--context-length") { Description = "rows of each sequence, where all have as many" };
+
+    public static void AddTo(Command command)
+    {
+        foreach (var option in (Option[])[Without, Contexts, ContextRows, Vocabulary, Bos, Length]) command.Add(option);
+    }
+
+    /// <summary>The blob that the page's latents are drawn from; null where they are not wanted, or too many.</summary>
+    public static byte[]? Pages(Sae sae, ReportSubject subject, ParseResult parsed)
+    {
+        if (parsed.GetValue(Without)) return null;
+        if (sae.Latents > LatentPages.MaxLatents)
+        {
+            AnsiConsole.MarkupLineInterpolated($"[yellow]{sae.Latents} latents: more than {LatentPages.MaxLatents}, too many for pages of their own[/]");
+            return null;
+        }
+        if (parsed.GetValue(ContextRows) is var rows && rows < 0) throw new SaeException($"--context-rows {rows}: it must be 0 or more");
+        if (parsed.GetValue(Length) is var length && length < 0) throw new SaeException($"--context-length {length}: it must be at least 1");
+        var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? new VocabularyFile(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
+        return LatentPages.Collect(sae, subject.ContextRows(rows), new() { Contexts = parsed.GetValue(Contexts), Texts = texts });
+    }
+}
