@@ -20,7 +20,7 @@
         const segments = {first: column(Uint32Array, segmentCount), length: column(Uint32Array, segmentCount), offset: new Uint32Array(segmentCount + 1)};
         segments.length.forEach((length, s) => { segments.offset[s + 1] = segments.offset[s] + length; });
         const tokenIds = column(pieceCount > 65536 ? Uint32Array : Uint16Array, tokens);
-        return Object.assign(blob, {pieces, segments, tokenIds, hasTokens: pieceCount > 0, entry: i => entry(view, entries + starts[i], blob.max[i], starts[i + 1] > starts[i]),
+        return Object.assign(blob, {pieces, segments, tokenIds, hasTokens: pieceCount > 0, hasWords: pieces.some(piece => piece.startsWith(" ")), entry: i => entry(view, entries + starts[i], blob.max[i], starts[i + 1] > starts[i]),
             token: row => { const s = segmentOf(segments, row); return pieces[tokenIds[segments.offset[s] + row - segments.first[s]]]; }});
     }
 

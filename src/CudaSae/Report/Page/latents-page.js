@@ -55,9 +55,18 @@
             element("tbody", {}, ...list.map(p => element("tr", {}, element("td", {}, link(p.latent)), ...Object.values(columns).map(of => element("td", {textContent: of(p)})))))));
     }
 
+    /* The token of the strongest row within its word, which begins where a token has a space before it. */
     function strongest(blob, i) {
         const first = blob.hasTokens && blob.entry(i).contexts[0];
-        return first ? Report.latents.visible(blob.token(first.row)).trim() : "";
+        if (!first) return "";
+        const token = row => Report.latents.visible(blob.token(row)), own = token(first.row).trim(), starts = row => blob.token(row).startsWith(" ");
+        let [low, end] = [first.row, first.row + 1];
+        if (blob.hasWords) {
+            while (low > first.first && !starts(low) && first.row - low < 4) low--;
+            while (end < first.end && !starts(end) && end - first.row < 4) end++;
+        }
+        const part = (from, to) => Array.from({length: to - from}, (_, t) => token(from + t)).join("").trimStart();
+        return end - low === 1 ? own : `${part(low, first.row)}⟨${own}⟩${part(first.row + 1, end)}`;
     }
 
     /* columns: [{name, text(i), about}] of the list; move(by) goes to a neighbour in it. */

@@ -11,20 +11,21 @@ Report.panel("latents", async element => {
     const foundColumn = {name: "found", width: "4.5rem", kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.get(i).own * 1000 + found.get(i).all,
         text: i => found?.has(i) ? `${found.get(i).own} / ${found.get(i).all}` : ""};
     const page = make("article", {className: "page", tabIndex: -1});
-    let list = latents.list(columns, open, sort), searching = false;
+    let list = latents.list(columns, open, sort), searching = false, before = null;
     const holder = make("div", {className: "holder"}, list.box);
     element.classList.add("latents");
     element.replaceChildren(make("div", {className: "search"}, search, make("label", {}, "density ", least, " to ", most), make("label", {}, silent, " silent ones too"), counted),
         make("div", {className: "both"}, holder, page), about(blob));
 
-    /* A search has a column of its own, and its best come first. */
+    /* A search has a column of its own, and its best come first; afterwards the order is as it was. */
     function layOut() {
         const shown = found ? [columns[0], foundColumn, ...columns.slice(1)] : columns;
         if (searching !== Boolean(found)) {
             searching = Boolean(found);
             list = latents.list(shown, open, sort);
             holder.replaceChildren(list.box);
-            [sorted, descending] = found ? [foundColumn, true] : [columns[0], false];
+            if (found) before = [sorted, descending];
+            [sorted, descending] = found ? [foundColumn, true] : before;
         }
         list.heads(sorted, descending);
     }
@@ -109,7 +110,7 @@ Report.panel("latents", async element => {
     function allColumns({count, rows, max, mean, cosine, norm, n}) {
         const numeric = (name, values, aboutIt) => ({name, width: "5.5rem", kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
         const own = [{name: "latent", width: "4.5rem", kind: "number", value: i => i, text: i => String(i)}];
-        if (blob.hasTokens) own.push({name: "strongest on", width: "minmax(7rem, 1fr)", about: "the token on which it fires strongest", value: i => latents.strongest(blob, i).toLowerCase(), text: i => latents.strongest(blob, i)});
+        if (blob.hasTokens) own.push({name: "strongest on", width: "minmax(7rem, 1fr)", about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
         own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"), fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`},
             numeric("max", i => max[i], "largest |activation|"), numeric("mean", i => mean[i], "mean activation where it fires"));
         if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
