@@ -8,7 +8,7 @@ Report.panel("latents", async element => {
     const search = make("input", {type: "search", placeholder: blob.hasTokens ? "number or text" : "number", "aria-label": "latent's number or text in its contexts"});
     const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "least density"}), most = make("input", {inputMode: "decimal", placeholder: "1", "aria-label": "largest density"});
     const silent = make("input", {type: "checkbox"}), counted = make("output", {});
-    const foundColumn = {name: "found", width: "4.5rem", kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.get(i).own * 1000 + found.get(i).all,
+    const foundColumn = {name: "found", width: "4.5rem", kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.has(i) ? found.get(i).own * 1000 + found.get(i).all : 0,
         text: i => found?.has(i) ? `${found.get(i).own} / ${found.get(i).all}` : ""};
     const page = make("article", {className: "page", tabIndex: -1});
     let list = latents.list(columns, open, sort), searching = false, before = null;
@@ -48,11 +48,12 @@ Report.panel("latents", async element => {
             if (i === number || (silent.checked || blob.count[i] > 0) && density >= low && density <= high && matches(i)) order.push(i);
         }
         layOut();
-        const key = sorted.value, values = new Map(order.map(i => [i, i === number ? -Infinity : key(i)])), sign = descending ? -1 : 1;
+        const values = [], sign = descending ? -1 : 1;
+        for (const i of order) values[i] = sorted.value(i);
         order.sort((a, b) => {
-            const [x, y] = [values.get(a), values.get(b)];
-            if (x === y) return a - b;
             if (a === number || b === number) return a === number ? -1 : 1;
+            const x = values[a], y = values[b];
+            if (x === y || x !== x && y !== y) return a - b;
             if (typeof x === "string") return sign * (x < y ? -1 : 1);
             return Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : sign * (x - y);      // what is not known comes last
         });
