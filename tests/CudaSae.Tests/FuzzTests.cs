@@ -20,7 +20,7 @@ public sealed class FuzzTests : IDisposable
     [Theory]
     [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"), InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"), InlineData("train.json"), InlineData("trainer-settings"), InlineData("tokenizer"), InlineData("labels-csv"), InlineData("labels-npy")]
     [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"), InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"), InlineData("sae-dictionary_learning")]
-    [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http"), InlineData("idx")]
+    [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
     public void AnyInputIsReadOrRefusedInOneLine(string parser)
     {
         var target = targets.All.Single(t => t.Name == parser);

@@ -13,18 +13,26 @@ static class SentenceFile
     /// <exception cref="SaeException">It cannot be read, or does not describe every row up to <paramref name="end"/>.</exception>
     public static void Read(string path, long from, long end, Action<string, bool> visit)
     {
+        try
+        {
+            using var text = new StreamReader(path);
+            Read(path, text, from, end, visit);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+    }
+
+    /// <param name="path">Its name, for messages.</param>
+    internal static void Read(string path, TextReader text, long from, long end, Action<string, bool> visit)
+    {
         long row = 0, number = 0;
         try
         {
-            foreach (var line in File.ReadLines(path))
+            while (row < end && text.ReadLine() is { } line)
             {
                 number++;
-                if (row >= end) return;
-                if (line.Length == 0) continue;
-                row = ReadLine(line, row, from, end, visit, why => new($"{path}, line {number}: {why}; make it again with the data, or take it away"));
+                if (line.Length > 0) row = ReadLine(line, row, from, end, visit, why => new($"{path}, line {number}: {why}; make it again with the data, or take it away"));
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
         {
             throw new SaeException($"{path}, line {number} is not {{\"row\", \"tokens\"}} of a sentence; make it again with the data, or take it away", e);
