@@ -57,6 +57,8 @@ public class TokenTextTests
         Assert.Equal([(0, 3), (3, 6)], new[] { 2, 3 }.Select(texts.Sequence));
         Assert.Equal([(0, 1), (1, 3), (3, 5)], new[] { 0, 1, 4 }.Select(TokenTexts.Open(source, 1, 5, new() { ContextLength = 2 }).Sequence));
         Assert.Equal((0, 6), TokenTexts.Open(source, 0, 6, new()).Sequence(4));
+        Assert.Equal(["⟨1⟩", "⟨5⟩"], Pieces(TokenTexts.Open(source, 0, 2, new())));
+        Assert.Equal(["b", "⟨5⟩"], Pieces(TokenTexts.Open(source, 0, 2, new() { Pieces = new PieceList(["a", "b"]) })));
     }
 
     [Fact]

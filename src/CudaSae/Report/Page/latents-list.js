@@ -3,12 +3,13 @@
     const {element} = Report;
     const rowHeight = 26, spare = 6;
 
-    /* columns: [{name, width, text(i), value(i)?, about}]; choose(i) is called for the one that a reader picks; sort(column) for a header. */
+    /* columns: [{name, width in rem, text(i), value(i)?, about}]; choose(i) is called for the one that a reader picks; sort(column) for a header. */
     function list(columns, choose, sort) {
         const header = element("div", {className: "row header", role: "row"}), spacer = element("div", {className: "spacer", role: "presentation"});
         const box = element("div", {className: "list", tabIndex: 0, role: "grid", "aria-label": "latents"}, header, spacer);
         let order = [], chosen = -1, due = 0;
-        box.style.setProperty("--columns", columns.map(c => c.width).join(" "));
+        box.style.setProperty("--columns", columns.map(c => `${c.width}rem`).join(" "));
+        box.style.setProperty("--width", `${columns.reduce((sum, c) => sum + c.width, 1)}rem`);
 
         function heads(sorted, descending) {
             header.replaceChildren(...columns.map(column => element("button", {type: "button", className: column.kind ?? "", title: column.about ?? "", role: "columnheader", tabIndex: -1,

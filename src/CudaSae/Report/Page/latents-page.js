@@ -59,7 +59,7 @@
     function strongest(blob, i) {
         const first = blob.hasTokens && blob.entry(i).contexts[0];
         if (!first) return "";
-        const token = row => Report.latents.visible(blob.token(row)), own = token(first.row).trim(), starts = row => blob.token(row).startsWith(" ");
+        const token = row => Report.latents.visible(blob.token(row)), own = token(first.row).trim() || "␣", starts = row => blob.token(row).startsWith(" ");
         let [low, end] = [first.row, first.row + 1];
         if (blob.hasWords) {
             while (low > first.first && !starts(low) && first.row - low < 4) low--;

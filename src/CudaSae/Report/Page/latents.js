@@ -8,7 +8,7 @@ Report.panel("latents", async element => {
     const search = make("input", {type: "search", placeholder: blob.hasTokens ? "number or text" : "number", "aria-label": "latent's number or text in its contexts"});
     const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "least density"}), most = make("input", {inputMode: "decimal", placeholder: "1", "aria-label": "largest density"});
     const silent = make("input", {type: "checkbox"}), counted = make("output", {});
-    const foundColumn = {name: "found", width: "4.5rem", kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.has(i) ? found.get(i).own * 1000 + found.get(i).all : 0,
+    const foundColumn = {name: "found", width: 4.5, kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.has(i) ? found.get(i).own * 1000 + found.get(i).all : 0,
         text: i => found?.has(i) ? `${found.get(i).own} / ${found.get(i).all}` : ""};
     const page = make("article", {className: "page", tabIndex: -1});
     let list = latents.list(columns, open, sort), searching = false, before = null;
@@ -109,9 +109,9 @@ Report.panel("latents", async element => {
 
     /* The blob's own numbers, then what other chapters found of each latent. */
     function allColumns({count, rows, max, mean, cosine, norm, n}) {
-        const numeric = (name, values, aboutIt) => ({name, width: "5.5rem", kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
-        const own = [{name: "latent", width: "4.5rem", kind: "number", value: i => i, text: i => String(i)}];
-        if (blob.hasTokens) own.push({name: "strongest on", width: "minmax(7rem, 1fr)", about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
+        const numeric = (name, values, aboutIt) => ({name, width: 5.5, kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
+        const own = [{name: "latent", width: 4.5, kind: "number", value: i => i, text: i => String(i)}];
+        if (blob.hasTokens) own.push({name: "strongest on", width: 9.5, about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
         own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"), fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`},
             numeric("max", i => max[i], "largest |activation|"), numeric("mean", i => mean[i], "mean activation where it fires"));
         if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
