@@ -109,9 +109,9 @@ Report.panel("latents", async element => {
 
     /* The blob's own numbers, then what other chapters found of each latent. */
     function allColumns({count, rows, max, mean, cosine, norm, n}) {
-        const numeric = (name, values, aboutIt) => ({name, width: 5.5, kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
-        const own = [{name: "latent", width: 4.5, kind: "number", value: i => i, text: i => String(i)}];
-        if (blob.hasTokens) own.push({name: "strongest on", width: 9.5, about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
+        const numeric = (name, values, aboutIt) => ({name, width: 4.9, kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
+        const own = [{name: "latent", width: 4.6, kind: "number", value: i => i, text: i => String(i)}];
+        if (blob.hasTokens) own.push({name: "strongest on", width: 8.6, about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
         own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"), fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`},
             numeric("max", i => max[i], "largest |activation|"), numeric("mean", i => mean[i], "mean activation where it fires"));
         if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
