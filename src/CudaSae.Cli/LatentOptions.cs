@@ -11,7 +11,10 @@ static class LatentOptions
 
     static readonly Option<bool> Without = new("--no-latents") { Description = "leave out the latents' own pages" };
     static readonly Option<int?> Contexts = new("--contexts") { Description = "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given" };
-    static readonly Option<long> ContextRows = new("--context-rows") { Description = "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultValueFactory = _ => DefaultRows };
+    static readonly Option<long> ContextRows = new("--context-rows")
+    {
+        Description = "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultValueFactory = _ => DefaultRows,
+    };
     static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json or tokenizer.json: texts of the token ids beside the data" };
     static readonly Option<int?> Bos = new("--bos") { Description = "token id that begins every sequence" };
     static readonly Option<int> Length = new("--context-length") { Description = "rows of each sequence, where all have as many" };

@@ -37,8 +37,12 @@ static class LatentBlob
         }
         var shown = new ShownTokens(windows, texts);
         var blob = new BlobWriter();
-        foreach (var number in (ReadOnlySpan<long>)[Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window, collector.Codes.Count, texts.Pieces.Count, shown.Segments, shown.Tokens])
-            blob.UInt32(number);
+        ReadOnlySpan<long> header =
+        [
+            Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window, collector.Codes.Count,
+            texts.Pieces.Count, shown.Segments, shown.Tokens,
+        ];
+        foreach (var number in header) blob.UInt32(number);
         blob.ShortText(texts.Origin);
         for (var i = 0; i < n; i++) blob.UInt32(collector.Count(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Max(i));

@@ -2,7 +2,8 @@ using CudaSae.Insight.Contexts;
 
 namespace CudaSae.Insight;
 
-/// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the same way. The result is what the report's latents.js reads.</summary>
+/// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the same way.
+/// The result is what the report's latents.js reads.</summary>
 public static class LatentPages
 {
     /// <summary>More would make a page that no browser opens.</summary>

@@ -3,13 +3,15 @@ using CudaSae.Insight.Contexts;
 
 namespace CudaSae.Insight;
 
-/// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as harvest writes it, else from the store's token ids, else none. 4 bytes a row.</summary>
+/// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as harvest writes it, else from the store's
+/// token ids, else none. 4 bytes a row.</summary>
 public sealed class TokenTexts
 {
     readonly int[] piece;       // of each row an index into Pieces
     readonly List<int> sequences;
 
-    TokenTexts(string origin, int rows, int[] piece, string[] pieces, List<int> sequences) => (Origin, Rows, this.piece, Pieces, this.sequences) = (origin, rows, piece, pieces, sequences);
+    TokenTexts(string origin, int rows, int[] piece, string[] pieces, List<int> sequences) =>
+        (Origin, Rows, this.piece, Pieces, this.sequences) = (origin, rows, piece, pieces, sequences);
 
     /// <summary>Where they come from, for people.</summary>
     public string Origin { get; }

@@ -24,7 +24,10 @@ public sealed class VocabularyFile : ITokenPieces
             using var json = JsonDocument.Parse(content);
             Read(json.RootElement, Bad);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException or FormatException or KeyNotFoundException) { throw Bad("it is neither pieces in order nor pieces with ids"); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException or FormatException or KeyNotFoundException)
+        {
+            throw Bad("it is neither pieces in order nor pieces with ids");
+        }
         if (pieces.Count == 0) throw Bad("it holds no piece");
         if (!pieces.Values.Any(ByteAlphabet.IsUsed)) return;
         foreach (var (id, piece) in pieces.ToArray()) pieces[id] = ByteAlphabet.Decode(piece);

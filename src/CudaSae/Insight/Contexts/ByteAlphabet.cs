@@ -2,7 +2,8 @@ using System.Text;
 
 namespace CudaSae.Insight.Contexts;
 
-/// <summary>GPT-2's way to write any bytes as visible characters (Radford et al. 2019, encoder.py): printable Latin-1 stands for itself, the other 68 bytes in their order for U+0100 onwards.</summary>
+/// <summary>GPT-2's way to write any bytes as visible characters (Radford et al. 2019, encoder.py): printable Latin-1 stands for itself,
+/// the other 68 bytes in their order for U+0100 onwards.</summary>
 static class ByteAlphabet
 {
     const int SpaceLetter = 0x120;      // 'Ġ'

@@ -19,7 +19,8 @@ static unsafe class SimilarLatents
         using var unit = Normalized(decoder, number);
         var found = new Partners(number.Length, m);
         var columns = Panels * Gemm.TileColumns;
-        Parallel.For(0, (number.Length + columns - 1) / columns, () => (Panel: new Matrix(Panels * decoder.Columns, Gemm.TileColumns), Tile: new Matrix(Gemm.TileRows, Gemm.TileColumns)), (block, _, scratch) =>
+        (Matrix Panel, Matrix Tile) Scratch() => (new(Panels * decoder.Columns, Gemm.TileColumns), new(Gemm.TileRows, Gemm.TileColumns));
+        Parallel.For(0, (number.Length + columns - 1) / columns, Scratch, (block, _, scratch) =>
         {
             Compare(unit, number.Length, block * columns, scratch.Panel, scratch.Tile, found);
             return scratch;

@@ -10,8 +10,8 @@
         const column = (Type, count) => new Type(buffer.slice(at, at += count * Type.BYTES_PER_ELEMENT));
         if (u32() !== magic || u32() !== 1) throw new Error("these latents were written by another version of the program");
         const [n, rows, low, high, window, counted, pieceCount, segmentCount, tokens] = Array.from({length: 9}, u32);
-        const blob = {n, rows, window, counted, firstRow: low + high * 2 ** 32, origin: text(), count: column(Uint32Array, n), max: column(Float32Array, n), mean: column(Float32Array, n),
-            cosine: column(Float32Array, n), norm: column(Float32Array, n)};
+        const blob = {n, rows, window, counted, firstRow: low + high * 2 ** 32, origin: text(),
+            count: column(Uint32Array, n), max: column(Float32Array, n), mean: column(Float32Array, n), cosine: column(Float32Array, n), norm: column(Float32Array, n)};
         const starts = new Uint32Array(n + 1);
         column(Uint32Array, n).forEach((length, i) => { starts[i + 1] = starts[i] + length; });
         const entries = at;
@@ -20,7 +20,8 @@
         const segments = {first: column(Uint32Array, segmentCount), length: column(Uint32Array, segmentCount), offset: new Uint32Array(segmentCount + 1)};
         segments.length.forEach((length, s) => { segments.offset[s + 1] = segments.offset[s] + length; });
         const tokenIds = column(pieceCount > 65536 ? Uint32Array : Uint16Array, tokens);
-        return Object.assign(blob, {pieces, segments, tokenIds, hasTokens: pieceCount > 0, hasWords: pieces.some(piece => piece.startsWith(" ")), entry: i => entry(view, entries + starts[i], blob.max[i], starts[i + 1] > starts[i]),
+        return Object.assign(blob, {pieces, segments, tokenIds, hasTokens: pieceCount > 0, hasWords: pieces.some(piece => piece.startsWith(" ")),
+            entry: i => entry(view, entries + starts[i], blob.max[i], starts[i + 1] > starts[i]),
             token: row => { const s = segmentOf(segments, row); return pieces[tokenIds[segments.offset[s] + row - segments.first[s]]]; }});
     }
 

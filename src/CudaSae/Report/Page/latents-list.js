@@ -12,8 +12,9 @@
         box.style.setProperty("--width", `${columns.reduce((sum, c) => sum + c.width, 1)}rem`);
 
         function heads(sorted, descending) {
-            header.replaceChildren(...columns.map(column => element("button", {type: "button", className: column.kind ?? "", title: column.about ?? "", role: "columnheader", tabIndex: -1,
-                "aria-sort": column !== sorted ? "none" : descending ? "descending" : "ascending", textContent: column.name + (column !== sorted ? "" : descending ? " ↓" : " ↑"), onclick: () => sort(column)})));
+            const order = column => column !== sorted ? "none" : descending ? "descending" : "ascending", arrows = {none: "", descending: " ↓", ascending: " ↑"};
+            header.replaceChildren(...columns.map(column => element("button", {type: "button", className: column.kind ?? "", title: column.about ?? "", role: "columnheader",
+                tabIndex: -1, "aria-sort": order(column), textContent: column.name + arrows[order(column)], onclick: () => sort(column)})));
         }
 
         function row(at) {

@@ -10,7 +10,8 @@
         const bars = counts.slice(0, used).map((c, b) => svg("rect", {x: b * step, y: height - tall(c), width: Math.max(1, step - 1.5), height: tall(c)},
             titled(`${show(b * width)} to ${show((b + 1) * width)}: ${c} ${c === 1 ? "row" : "rows"}`)));
         return element("div", {className: "bars"}, svg("svg", {viewBox: `0 0 320 ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": "histogram of activations"}, ...bars),
-            element("div", {className: "ends"}, element("span", {textContent: "0"}), element("span", {textContent: `|activation|, rows logarithmic, at most ${show(most)}`}), element("span", {textContent: show(used * width)})));
+            element("div", {className: "ends"}, element("span", {textContent: "0"}),
+                element("span", {textContent: `|activation|, rows logarithmic, at most ${show(most)}`}), element("span", {textContent: show(used * width)})));
     }
 
     function titled(text) {
@@ -73,12 +74,14 @@
     function page(blob, i, columns, move) {
         const entry = blob.entry(i), top = entry.contexts.filter(c => c.bucket === 0);
         const button = (by, text, title) => element("button", {type: "button", textContent: text, title, onclick: () => move(by)});
-        const facts = columns.filter(c => c.fact).map(c => element("div", {}, element("dt", {textContent: c.name, title: c.about ?? ""}), element("dd", {textContent: c.fact(i)})));
+        const facts = columns.filter(c => c.fact).map(c =>
+            element("div", {}, element("dt", {textContent: c.name, title: c.about ?? ""}), element("dd", {textContent: c.fact(i)})));
         const named = blob.hasTokens ? {"strongest on": p => strongest(blob, p.latent)} : {};
         return [element("div", {className: "heading"}, element("h3", {textContent: `Latent ${i}`}), button(-1, "↑", "the one before in the list"), button(1, "↓", "the next in the list")),
             element("dl", {className: "facts"}, ...facts),
             ...blob.count[i] === 0 ? [element("p", {textContent: `It fires on none of these ${show(blob.rows)} rows.`})] : [histogram(entry),
-                element("h4", {textContent: `Strongest ${top.length === 1 ? "row" : `${top.length} rows`}${top.length === blob.count[i] ? ", all on which it fires" : ""}`}), contexts(blob, i, top),
+                element("h4", {textContent: `Strongest ${top.length === 1 ? "row" : `${top.length} rows`}${top.length === blob.count[i] ? ", all on which it fires" : ""}`}),
+                contexts(blob, i, top),
                 ...samples(blob, i, entry),
                 element("div", {className: "others"},
                     partners("Fires together with", entry.together, {...named, "rows of both": p => show(p.joint), Jaccard: p => p.score.toFixed(3)}),

@@ -6,9 +6,12 @@ Report.panel("latents", async element => {
     let found = null, sorted = columns[0], descending = false, chosen = -1;
 
     const search = make("input", {type: "search", placeholder: blob.hasTokens ? "number or text" : "number", "aria-label": "latent's number or text in its contexts"});
-    const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "least density"}), most = make("input", {inputMode: "decimal", placeholder: "1", "aria-label": "largest density"});
+    const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "least density"});
+    const most = make("input", {inputMode: "decimal", placeholder: "1", "aria-label": "largest density"});
     const silent = make("input", {type: "checkbox"}), counted = make("output", {});
-    const foundColumn = {name: "found", width: 4.5, kind: "number", about: "strongest contexts whose own token is part of the text / that contain it", value: i => found.has(i) ? found.get(i).own * 1000 + found.get(i).all : 0,
+    const foundColumn = {name: "found", width: 4.5, kind: "number",
+        about: "strongest contexts whose own token is part of the text / that contain it",
+        value: i => found.has(i) ? found.get(i).own * 1000 + found.get(i).all : 0,
         text: i => found?.has(i) ? `${found.get(i).own} / ${found.get(i).all}` : ""};
     const page = make("article", {className: "page", tabIndex: -1});
     let list = latents.list(columns, open, sort), searching = false, before = null;
@@ -111,7 +114,8 @@ Report.panel("latents", async element => {
     function allColumns({count, rows, max, mean, cosine, norm, n}) {
         const numeric = (name, values, aboutIt) => ({name, width: 4.9, kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
         const own = [{name: "latent", width: 4.6, kind: "number", value: i => i, text: i => String(i)}];
-        if (blob.hasTokens) own.push({name: "strongest on", width: 8.6, about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word", value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i)});
+        if (blob.hasTokens) own.push({name: "strongest on", width: 8.6, value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i),
+            about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word"});
         own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"), fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`},
             numeric("max", i => max[i], "largest |activation|"), numeric("mean", i => mean[i], "mean activation where it fires"));
         if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
@@ -136,8 +140,9 @@ Report.panel("latents", async element => {
 
     function about({rows, firstRow, origin, counted: pairs}) {
         return make("details", {className: "formula"}, make("summary", {textContent: "What is shown"}), make("p", {textContent:
-            `Rows ${firstRow} to ${firstRow + rows - 1} of the data; texts from ${origin}. Density is the share of these rows on which a latent fires, mean its mean value there. A token's colour is the latent's value on it, `
-            + "as a share of its largest. The histogram's bins are a power of two wide, 9 to 16 of them; random rows are drawn evenly from those of each fifth. "
-            + `Jaccard is joint / (either), the share of the rows of either latent on which both fire${pairs < rows ? `, counted on ${pairs} random rows` : ""}; cosine is that of decoder rows, among latents that fire.`}));
+            `Rows ${firstRow} to ${firstRow + rows - 1} of the data; texts from ${origin}. Density is the share of these rows on which a latent fires, mean its mean value there. `
+            + `A token's colour is the latent's value on it, as a share of its largest. `
+            + "The histogram's bins are a power of two wide, 9 to 16 of them; random rows are drawn evenly from those of each fifth. "
+            + `Jaccard is the share of the rows of either latent on which both fire${pairs < rows ? `, counted on ${pairs} random rows` : ""}; cosine is that of decoder rows, among latents that fire.`}));
     }
 }, {title: "Latents", order: 90});
