@@ -24,7 +24,7 @@ sealed class ReportSubject : IDisposable
     /// <summary>Why there is no SAE or no rows to look at, for people.</summary>
     public string? Without { get; private set; }
 
-    /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless others were named.</summary>
+    /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless others were named. Not to be disposed: SAE and data are this subject's.</summary>
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
     public RunSource ContextRows(long limit) => OtherData || limit == 0 ? Rows! : new(Rows!.Folder, Record, Rows.Model, files!.Source, 0, Math.Min(limit, files.TrainRows));
 
