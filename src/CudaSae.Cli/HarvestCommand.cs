@@ -1,40 +1,73 @@
 using System.CommandLine;
+using CudaSae.Data;
 using CudaSae.Harvest;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest use-lite: activations of a real transformer on a text.</summary>
+/// <summary>cudasae harvest use-lite | llama2 | classifier: activations of a real network.</summary>
 static class HarvestCommand
 {
-    public static Command Create()
+    public static Command Create() => new("harvest", "Write activations of a model on a text, or on images.") { UseLite(), Llama2(), HarvestClassifierCommand.Create() };
+
+    /// <summary>What both networks are asked for.</summary>
+    sealed class Common
     {
+        public Option<string> Output { get; } = new("--out") { Description = ".npy to write; a .jsonl with the texts and tokens, and their ids in a .tokens.npy, go beside it", Required = true };
+        public Option<string?> HeldOut { get; } = new("--held-out") { Description = "second .npy, from sequences that follow those of the first" };
+        public Option<long> HeldRows { get; } = Settings.New("--held-out-rows", "tokens of the second file", 2_048L);
+        public Option<InputType> Type { get; } = Settings.New("--type", "float16 or float32", InputType.Float16);
+
+        public void AddTo(Command command)
+        {
+            foreach (var option in (Option[])[Output, HeldOut, HeldRows, Type]) command.Options.Add(option);
+        }
+
+        public int Write(ParseResult parsed, IHostModel model, string site, bool excludeBos, IEnumerable<TokenSequence> sequences, long rows)
+        {
+            if (parsed.GetValue(Type) is not (InputType.Float16 or InputType.Float32)) throw new SaeException($"--type {parsed.GetValue(Type)}: .npy holds float16 or float32");
+            var harvester = new Harvester(model, site, parsed.GetValue(Type), excludeBos);
+            using var queue = new SequenceQueue(sequences);
+            Say(harvester.Write(queue, rows, parsed.GetValue(Output)!), parsed.GetValue(Output)!);
+            if (parsed.GetValue(HeldOut) is { } second) Say(harvester.Write(queue, parsed.GetValue(HeldRows), second), second);
+            return 0;
+
+            void Say(long written, string path) => AnsiConsole.MarkupLineInterpolated($"{written} rows of {model.Site(site).Width} in [bold]{path}[/]");
+        }
+    }
+
+    static Command UseLite()
+    {
+        var common = new Common();
         var text = new Option<string>("--text") { Description = "UTF-8 text, one sentence a line", Required = true };
-        var output = new Option<string>("--out") { Description = ".npy to write; a .jsonl with the sentences and tokens goes beside it", Required = true };
-        var heldOut = new Option<string?>("--held-out") { Description = "second .npy, from sentences that follow those of the first" };
         var model = Settings.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
-        var site = Settings.New("--site", $"where: {string.Join(", ", UseLite.Sites)}", "resid_post0");
+        var site = Settings.New("--site", $"where: {string.Join(", ", Harvest.UseLite.Sites)}", "resid_post0");
         var rows = Settings.New("--rows", "tokens to write, in whole sentences", 16_384L);
-        var heldRows = Settings.New("--held-out-rows", "tokens of the second file", 2_048L);
-        var useLite = new Command("use-lite", "Universal Sentence Encoder Lite (fetch it with build/fetch-use-lite.sh).") { text, output, heldOut, model, site, rows, heldRows };
-        useLite.SetAction(parsed =>
+        var command = new Command("use-lite", "Universal Sentence Encoder Lite (fetch it with build/fetch-use-lite.sh).") { text, model, site, rows };
+        common.AddTo(command);
+        command.SetAction(parsed =>
         {
             using var encoder = new UseLite(parsed.GetValue(model)!);
-            var harvester = new Harvester(encoder, parsed.GetValue(site)!);
-            var sentences = Sentences(parsed.GetValue(text)!);
-            Say(harvester.Write(sentences, parsed.GetValue(rows), parsed.GetValue(output)!), parsed.GetValue(output)!);
-            if (parsed.GetValue(heldOut) is { } second) Say(harvester.Write(sentences, parsed.GetValue(heldRows), second), second);
-            return 0;
+            return common.Write(parsed, encoder, parsed.GetValue(site)!, false, encoder.Sequences(HostInput.Text(parsed.GetValue(text)!)), parsed.GetValue(rows));
         });
-        return new Command("harvest", "Write activations of a model on a text, or on images.") { useLite, HarvestClassifierCommand.Create() };
+        return command;
     }
 
-    /// <summary>Distinct lines, in order, so that no sentence falls on both sides of the split.</summary>
-    static Queue<string> Sentences(string path)
+    static Command Llama2()
     {
-        try { return new(File.ReadLines(path).Select(line => line.Trim()).Where(line => line.Length > 0).Distinct()); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        var common = new Common();
+        var input = new HostInput();
+        var model = new Option<string>("--model") { Description = "weights in llama2.c's first layout", Required = true };
+        var site = new Option<string>("--site") { Description = "where: resid_pre0, attn_out0, resid_mid0, mlp_in0, mlp_hidden0, mlp_out0, resid_post0, and so on for each block", Required = true };
+        var rows = Settings.New("--rows", "tokens to write, in whole sequences", long.MaxValue);
+        var command = new Command("llama2", "A causal language model of llama2.c.") { model, site, rows };
+        input.AddTo(command);
+        common.AddTo(command);
+        command.SetAction(parsed =>
+        {
+            using var host = input.Open(parsed, parsed.GetValue(model)!);
+            return common.Write(parsed, host, parsed.GetValue(site)!, input.ExcludesBos(parsed), input.Sequences(parsed, host), parsed.GetValue(rows));
+        });
+        return command;
     }
-
-    static void Say(long rows, string path) => AnsiConsole.MarkupLineInterpolated($"{rows} rows of {UseLite.Width} in [bold]{path}[/]");
 }

@@ -1,76 +1,98 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using CudaSae.Data;
+using CudaSae.Data.Stores;
 using CudaSae.Model;
 
 namespace CudaSae.Harvest;
 
-/// <summary>Activations of a text's sentences: one row a token, [rows, 512] float16 .npy, and beside it a .jsonl with one line a sentence:
+/// <summary>Activations of a network on sequences: one row a token, [rows, width] .npy, and beside it a .jsonl with one line a sequence:
 /// its first row, its text and its pieces, and a .tokens.npy with the pieces' ids, int32 [rows].</summary>
-public sealed class Harvester(UseLite encoder, string site)
+/// <param name="site">One of the network's sites.</param>
+/// <param name="type">Float16 or Float32.</param>
+/// <param name="excludeBos">Leaves out the rows of tokens that begin a sequence.</param>
+/// <exception cref="SaeException">There is no such site.</exception>
+public sealed class Harvester(IHostModel model, string site, InputType type = InputType.Float16, bool excludeBos = false)
 {
-    /// <summary>Writes up to <paramref name="rows"/> rows of whole sentences, taking sentences from the queue.</summary>
+    readonly Site place = model.Site(site);
+
+    /// <summary>Writes up to <paramref name="rows"/> rows of whole sequences, taking sequences from the queue.</summary>
     /// <returns>Rows written.</returns>
-    public long Write(Queue<string> sentences, long rows, string path)
+    public long Write(SequenceQueue sequences, long rows, string path)
     {
-        if (!UseLite.Sites.Contains(site)) throw new SaeException($"there is no site {site}; one of {string.Join(", ", UseLite.Sites)}");
-        using var values = new MemoryStream();
-        using var lines = new MemoryStream();
-        using var tokens = new MemoryStream();
+        var taken = new List<TokenSequence>();
         long written = 0;
-        while (written < rows && sentences.TryPeek(out var sentence))
+        while (sequences.TryPeek(out var sequence))
         {
-            var ids = encoder.Tokenizer.Encode(sentence);
-            if (ids.Length is 0 or > UseLite.MaxTokens)
-            {
-                sentences.Dequeue();
-                continue;
-            }
-            if (written + ids.Length > rows) break;     // whole sentences only: no token of one may be split off
-            sentences.Dequeue();
-            encoder.Run(ids, (name, activations) =>
-            {
-                if (name == site) Append(values, activations, ids.Length);
-            });
-            tokens.Write(MemoryMarshal.AsBytes<int>(ids));
-            Describe(lines, written, sentence, ids);
-            written += ids.Length;
+            var count = sequence.Ids.Count(Kept);
+            if (written + count > rows) break;      // whole sequences only: no token of one may be split off
+            sequences.Advance();
+            taken.Add(sequence);
+            written += count;
         }
-        if (written == 0) throw new SaeException("the text holds no sentence that fits; check that it has one sentence a line");
-        WriteNpy(path, NpyFile.MakeHeader("<f2", written, UseLite.Width), values);
-        WriteNpy(Path.ChangeExtension(path, ".tokens.npy"), NpyFile.MakeHeader("<i4", written), tokens);
-        AtomicFile.Write(Path.ChangeExtension(path, ".jsonl"), lines.WriteTo);
+        if (written == 0) throw new SaeException("there is no sequence that fits; check that the text has one sentence a line, or give --rows more");
+        Write(path, NpyFile.MakeHeader(type == InputType.Float16 ? "<f2" : "<f4", written, place.Width), stream => Activations(taken, stream));
+        Write(Path.ChangeExtension(path, NpyShard.TokensExtension), NpyFile.MakeHeader("<i4", written), stream =>
+        {
+            foreach (var sequence in taken) stream.Write(MemoryMarshal.AsBytes<int>([.. sequence.Ids.Where(Kept)]));
+        });
+        AtomicFile.Write(Path.ChangeExtension(path, ".jsonl"), stream => Describe(stream, taken));
         return written;
     }
 
-    static void WriteNpy(string path, byte[] header, MemoryStream values) => AtomicFile.Write(path, stream =>
+    bool Kept(int id) => !excludeBos || id != model.Bos;
+
+    static void Write(string path, byte[] header, Action<Stream> values) => AtomicFile.Write(path, stream =>
     {
         stream.Write(header);
-        values.WriteTo(stream);
+        values(stream);
     });
 
-    static void Append(Stream to, Matrix activations, int tokens)
+    void Activations(List<TokenSequence> taken, Stream to)
     {
-        var row = new Half[UseLite.Width];
-        for (var t = 0; t < tokens; t++)
+        foreach (var sequence in taken)
+            model.Run(sequence.Ids, (name, activations) =>
+            {
+                if (name != site) return;
+                for (var t = 0; t < sequence.Ids.Length; t++)
+                    if (Kept(sequence.Ids[t])) Append(to, activations[t]);
+            });
+    }
+
+    void Append(Stream to, ReadOnlySpan<float> row)
+    {
+        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"{site} holds NaN or infinity; are these the model's weights?", kind: SaeErrorKind.Numbers);
+        if (type != InputType.Float16)
         {
-            for (var i = 0; i < row.Length; i++) row[i] = (Half)activations[t][i];
-            to.Write(MemoryMarshal.AsBytes<Half>(row));
+            to.Write(MemoryMarshal.AsBytes(row));
+            return;
+        }
+        Span<Half> halves = stackalloc Half[64];
+        for (var i = 0; i < row.Length; i++)
+        {
+            halves[i % 64] = (Half)row[i];
+            if (Half.IsInfinity(halves[i % 64])) throw new SaeException($"{site} holds {row[i]}, more than float16 can; harvest as float32", kind: SaeErrorKind.Numbers);
+            if (i % 64 == 63 || i == row.Length - 1) to.Write(MemoryMarshal.AsBytes(halves[..(i % 64 + 1)]));
         }
     }
 
-    void Describe(Stream to, long firstRow, string sentence, int[] ids)
+    void Describe(Stream to, List<TokenSequence> taken)
     {
-        using (var json = new Utf8JsonWriter(to, new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        long first = 0;
+        foreach (var (ids, text) in taken)
         {
-            json.WriteStartObject();
-            json.WriteNumber("row", firstRow);
-            json.WriteString("text", sentence);
-            json.WriteStartArray("tokens");
-            foreach (var id in ids) json.WriteStringValue(encoder.Tokenizer.Piece(id));
-            json.WriteEndArray();
-            json.WriteEndObject();
+            using (var json = new Utf8JsonWriter(to, new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+            {
+                json.WriteStartObject();
+                json.WriteNumber("row", first);
+                json.WriteString("text", text);
+                json.WriteStartArray("tokens");
+                foreach (var id in ids.Where(Kept)) json.WriteStringValue(model.Piece(id));
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }
+            to.WriteByte((byte)'\n');
+            first += ids.Count(Kept);
         }
-        to.WriteByte((byte)'\n');
     }
 }

