@@ -12,14 +12,21 @@ static class EvalCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "file or folder of an SAE, of any layout that convert reads" };
+        var run = new Argument<string?>("run") { Description = "file or folder of an SAE, of any layout that convert reads", Arity = ArgumentArity.ZeroOrOne };
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("eval", "FVU, L0 and silent latents of a saved SAE.") { run, data, tensor, backend };
+        var downstream = new DownstreamCommand();
+        var command = new Command("eval", "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.") { run, data, tensor, backend };
+        downstream.AddTo(command);
         command.SetAction(parsed =>
         {
-            var folder = parsed.GetValue(run)!;
+            if (downstream.IsAsked(parsed))
+            {
+                if (parsed.GetValue(data) is { Length: > 0 }) throw new SaeException("with --model the activations come from the network; leave the activation files out");
+                return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend));
+            }
+            var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder);
             using var files = Open(folder, parsed.GetValue(data) ?? [], parsed.GetValue(tensor));
             var (first, rows) = parsed.GetValue(data) is { Length: > 0 } ? (0, files.Held.Rows) : (files.FirstHeld, files.HeldRows);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json;
 using CudaSae.Harvest;
 
 namespace CudaSae.Cli;
@@ -8,7 +9,7 @@ sealed class HostInput
 {
     readonly Option<string?> tokenizer = new("--tokenizer") { Description = "vocabulary in llama2.c's layout; needed for --text, and for the texts beside the activations" };
     readonly Option<string?> ids = new("--ids") { Description = ".npy of token ids: [sequences, tokens], or one stream" };
-    readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them" };
+    readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them; or the .jsonl that harvest wrote" };
     readonly Option<bool> excludeBos = new("--exclude-bos") { Description = "leave out tokens that begin a sequence" };
 
     public void AddTo(Command command)
@@ -31,8 +32,22 @@ sealed class HostInput
     public IEnumerable<TokenSequence> Sequences(ParseResult parsed, IHostModel model)
     {
         var path = Path(parsed);
-        if (parsed.GetValue(ids) is null) return model.Sequences(Text(path));
+        if (parsed.GetValue(ids) is null) return model.Sequences(path.EndsWith(".jsonl", StringComparison.Ordinal) ? Harvested(path, model is Llama2 ? Llama2.Separator : "\n") : Text(path));
         return model is Llama2 llama ? TokenSequence.Read(path, model, llama.Vocabulary) : throw new SaeException("--ids is read for a language model; give --text");
+    }
+
+    /// <summary>The texts that harvest wrote beside activations.</summary>
+    static string Harvested(string path, string separator)
+    {
+        try
+        {
+            return string.Join(separator, Text(path).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line =>
+            {
+                using var json = JsonDocument.Parse(line);
+                return json.RootElement.GetProperty("text").GetString();
+            }));
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException) { throw new SaeException($"{path} is not what harvest writes beside activations: a JSON object with a text on each line", e); }
     }
 
     public static string Text(string path)

@@ -18,9 +18,10 @@ public sealed class FuzzTests : IDisposable
     public void Dispose() => targets.Dispose();
 
     [Theory]
-    [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"), InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"), InlineData("train.json"), InlineData("trainer-settings"), InlineData("tokenizer"), InlineData("labels-csv"), InlineData("labels-npy")]
+    [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"), InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"), InlineData("train.json"), InlineData("trainer-settings"), InlineData("tokenizer")]
     [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"), InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"), InlineData("sae-dictionary_learning")]
-    [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
+    [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http")]
+    [InlineData("labels-csv"), InlineData("labels-npy"), InlineData("llama2-tokenizer"), InlineData("llama2"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
     public void AnyInputIsReadOrRefusedInOneLine(string parser)
     {
         var target = targets.All.Single(t => t.Name == parser);

@@ -1,6 +1,6 @@
 """A language model in llama2.c's legacy layout, in float64 numpy: what the engine's forward pass and its numbers are compared with.
 
-llama2.py logits MODEL IDS.npy OUT.npz          logits of every sequence, and every site's activations of the first
+llama2.py logits MODEL IDS.npy OUT.npz          logits of every sequence, and every site's activations of the first, flat
 llama2.py encode TOKENIZER TEXT                 ids of a text as JSON
 """
 import json
@@ -108,4 +108,4 @@ if __name__ == "__main__":
         model, out = Model(sys.argv[2]), {}
         for row, ids in enumerate(np.load(sys.argv[3]).astype(int)):
             out[f"logits{row}"] = model.run(ids, lambda site, x: out.setdefault(site, x) if row == 0 else x)
-        np.savez(sys.argv[4], **out)
+        np.savez(sys.argv[4], **{name: x.astype(np.float32).ravel() for name, x in out.items()})

@@ -9,7 +9,7 @@ namespace CudaSae.Harvest;
 /// Matrices are [outputs, inputs]. A negative vocabulary says that the classifier is a tensor of its own, not the embedding again.</summary>
 sealed class Llama2Weights : IDisposable
 {
-    const int HeaderBytes = 28, MagicOfLaterLayouts = 0x616b3432, MaxExtent = 1 << 24;
+    const int HeaderBytes = 28, MagicOfLaterLayouts = 0x616b3432, MaxExtent = 1 << 24, MaxLayers = 4096;
     readonly List<Matrix> all = [];
     readonly MappedFile file;
     long at = HeaderBytes;
@@ -81,7 +81,7 @@ sealed class Llama2Weights : IDisposable
         if (header[0] == MagicOfLaterLayouts) throw Bad($"it is of version {header[1]}; write it again with llama2.c's export.py --version 0");
         string[] names = ["width", "hidden width", "layers", "heads", "key heads", "vocabulary", "context"];
         for (var i = 0; i < header.Length; i++)
-            if (Math.Abs((long)header[i]) is < 1 or > MaxExtent || (header[i] < 0 && i != 5)) throw Bad($"its header claims {header[i]} for its {names[i]}");
+            if (Math.Abs((long)header[i]) is < 1 or > MaxExtent || (header[i] < 0 && i != 5) || (i == 2 && header[i] > MaxLayers)) throw Bad($"its header claims {header[i]} for its {names[i]}");
         return header;
     }
 
