@@ -160,7 +160,7 @@ public class DownstreamTests
         var (code, output, error) = CliProgram.Run(CliProgram.Start("harvest", "llama2", "--model", folder["m.bin"], "--tokenizer", folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--out", folder["x.npy"]));
         Assert.True(code == 0, error);
         Assert.Contains("rows of 24", output);
-        Assert.StartsWith("""{"row":0,"text":"abc abé a cab","tokens":["\n<s>\n"," ab""", File.ReadAllText(folder["x.jsonl"]).Replace("\\n<s>\\n", "\n<s>\n").Replace("\n<s>\n", "\\n<s>\\n"));
+        Assert.StartsWith("""{"row":0,"text":"abc abé a cab","tokens":["\n<s>\n"," ","abc",""", File.ReadAllText(folder["x.jsonl"]));
         (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer", folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--sae", folder["sae"], "--backend", "cpu", "--json", folder["r.json"]));
         Assert.True(code == 0, error);
         Assert.Contains("ce_loss_score", output);

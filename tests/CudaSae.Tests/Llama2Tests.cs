@@ -220,7 +220,7 @@ public class Llama2Tests
         var harvester = new Harvester(model, "mlp_hidden1", type, excludeBos);
         int[] kept = [.. sequences[..2].SelectMany(s => s).Where(id => !excludeBos || id != 1)];
         Assert.Equal(kept.Length, harvester.Write(queue, kept.Length + 3, folder["a.npy"]));          // the third does not fit
-        Assert.Equal(sequences[2].Length - (excludeBos ? 1 : 0), harvester.Write(queue, 7, folder["b.npy"]));
+        Assert.Equal(7, harvester.Write(queue, 7, folder["b.npy"]));         // without BOS the last one fits, too
         using var source = ActivationSource.Open([folder["a.npy"]]);
         Assert.Equal((20, type), (source.Width, source.Type));
         Assert.Equal(kept, Enumerable.Range(0, kept.Length).Select(i => source.Token(i)));

@@ -30,11 +30,13 @@ sealed partial class FuzzTargets
         var header = MemoryMarshal.Cast<byte, int>(changed.AsSpan(0, 28));
         for (var times = random.OneIn(2) ? 1 : 2; times > 0; times--) header[random.Next(7)] = random.OneIn(4) ? BitConverter.ToInt32(random.Of(words)) : random.Next(9) - (random.OneIn(4) ? 6 : 0);
         if (random.OneIn(2)) return changed;
-        long d = header[0], hidden = header[1], kv = header[3] == 0 ? 0 : d / header[3] * header[4], numbers = Math.Abs((long)header[5]) * d * (header[5] > 0 ? 1 : 2) + header[2] * (2 * d + 2 * d * d + 2 * d * kv + 3 * d * hidden) + d;
-        if (numbers is < 0 or > 100_000 || header[3] == 0 || header[6] is < 0 or > 1000) return changed;
-        var longer = new byte[28 + 4 * (numbers + header[6] * (d / header[3]))];
+        if (header[3] == 0) return changed;
+        long d = header[0], kv = d / header[3] * header[4], layer = 2 * d + 2 * d * d + 2 * d * kv + 3 * d * header[1];
+        long numbers = Math.Abs((long)header[5]) * d * (header[5] > 0 ? 1 : 2) + header[2] * layer + d, rotations = header[6] * (d / header[3]);
+        if (numbers is < 0 or > 100_000 || rotations is < 0 or > 100_000) return changed;
+        var longer = new byte[28 + 4 * (numbers + rotations)];
         changed.AsSpan(0, Math.Min(changed.Length, longer.Length)).CopyTo(longer);
-        for (var at = (int)Math.Max(28, 28 + 4 * numbers); at + 4 <= longer.Length; at += 4) BitConverter.GetBytes(0.70710678f).CopyTo(longer, at);      // a cosine and a sine of 45°
+        for (var at = (int)(28 + 4 * numbers); at + 4 <= longer.Length; at += 4) BitConverter.GetBytes(0.70710678f).CopyTo(longer, at);      // a cosine and a sine of 45°
         return longer;
     }
 
