@@ -93,7 +93,7 @@ sealed class DownstreamCommand
             or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m => m.Name)];
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());
-        foreach (var r in results) table.AddRow([Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae))), r.Site, r.Kind, .. shown.Select(name => Text(r[name]))]);
+        foreach (var r in results) table.AddRow([Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae))), r.Site, r.Kind, .. shown.Select(name => r[name].ToString("0.0000", CultureInfo.InvariantCulture))]);
         AnsiConsole.Write(table);
     }
 }
