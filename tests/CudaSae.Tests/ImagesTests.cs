@@ -45,7 +45,7 @@ public sealed class ImagesTests
         const int Rows = 100, Latents = 6;
         var random = new Random(9);
         var dense = new double[Rows, Latents];
-        var top = new TopRows(Latents, 2, row => (int)row % 2);
+        var top = new ImageLatents(Latents, 2, row => (int)row % 2);
         var codes = new SparseRows();
         foreach (var (first, count) in ((int, int)[])[(0, 60), (60, 40)])
         {
@@ -64,8 +64,8 @@ public sealed class ImagesTests
         {
             double[] column = [.. Enumerable.Range(0, Rows).Select(r => dense[r, f])];
             Assert.Equal(column.Count(v => v != 0) / (double)Rows, top.Density(f));
-            var expected = Enumerable.Range(0, Rows).Where(r => column[r] != 0).OrderByDescending(r => column[r]).Take(TopRows.Kept).Select(r => ((float)column[r], (long)r));
-            Assert.Equal(expected, top.Of(f).ToArray());
+            var expected = Enumerable.Range(0, Rows).Where(r => column[r] != 0).OrderByDescending(r => column[r]).Take(ImageLatents.Kept).Select(r => ((float)column[r], (long)r));
+            Assert.Equal(expected, top.Of(f));
             var even = column.Where((_, r) => r % 2 == 0).Sum();
             Assert.Equal(column.Sum() > 0 ? even / column.Sum() : 0, top.Share(f, 0), 1e-9);
             Assert.Equal(Math.Max(top.Share(f, 0), top.Share(f, 1)), top.Purity(f).Share);

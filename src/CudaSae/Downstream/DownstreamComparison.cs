@@ -54,7 +54,7 @@ public static class DownstreamComparison
     /// <summary>A curve for each kind of site and selection at about one L0, over the blocks.</summary>
     static IEnumerable<Figure> AgainstBlock(IReadOnlyList<DownstreamResult> results)
     {
-        var groups = results.GroupBy(r => (Stem: r.Site.TrimEnd("0123456789".ToCharArray()), r.Kind, L0: Math.Round(r["l0"]))).Where(g => g.Select(Block).Distinct().Count() > 1).ToArray();
+        var groups = results.GroupBy(r => (Stem: Stem(r), r.Kind, L0: Math.Round(r["l0"]))).Where(g => g.Select(Block).Distinct().Count() > 1).ToArray();
         if (groups.Length == 0) yield break;
         var most = groups.MaxBy(g => g.Count())!;
         DownstreamResult worst = most.MinBy(r => r.Score.Value)!, best = most.MaxBy(r => r.Score.Value)!;
@@ -64,5 +64,9 @@ public static class DownstreamComparison
         };
     }
 
-    static int Block(DownstreamResult result) => int.Parse(result.Site.AsSpan(result.Site.TrimEnd("0123456789".ToCharArray()).Length), CultureInfo.InvariantCulture);
+    static int Block(DownstreamResult result) => int.TryParse(result.Site.AsSpan(Stem(result).Length), CultureInfo.InvariantCulture, out var block) ? block : 0;
+
+    static string Stem(DownstreamResult result) => result.Site.TrimEnd(Digits);
+
+    static readonly char[] Digits = [.. "0123456789"];
 }

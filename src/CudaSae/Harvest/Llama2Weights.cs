@@ -101,9 +101,9 @@ sealed class Llama2Weights : IDisposable
         all.Add(matrix);
         for (long r = 0; r < rows; r++, at += columns * sizeof(float))
         {
-            var bytes = file.Slice(at, columns * sizeof(float));
+            var bytes = MemoryMarshal.AsBytes(matrix[r]);
+            file.Read(at, bytes);
             if (!Finite.All(bytes, InputType.Float32)) throw Bad($"NaN or infinity among its weights, in the row at byte {at}");
-            MemoryMarshal.Cast<byte, float>(bytes).CopyTo(matrix[r]);
         }
         return matrix;
     }

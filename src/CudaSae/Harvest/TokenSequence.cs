@@ -18,7 +18,7 @@ public sealed record TokenSequence(int[] Ids, string Text)
         var length = header.Shape.Length == 2 ? header.Shape[1] : Math.Min(model.MaxTokens, count);
         if (length > model.MaxTokens) throw new SaeException($"{path} holds sequences of {length} tokens; the model takes {model.MaxTokens}: cut them");
         var type = header.Descr switch { "<i8" => "I64", "<i4" => "I32", "<i2" => "I16", "<u4" => "U32", "<u2" => "U16", var other => other };
-        var tokens = TokenIds.Of(path, type, count, count, (offset, bytes) => file.Slice(header.DataOffset + offset, bytes));
+        var tokens = TokenIds.Of(path, type, count, count, (offset, into) => file.Read(header.DataOffset + offset, into));
         if (count * TensorFile.WidthOf(type) != file.Length - header.DataOffset) throw NpyFile.Bad(file, "its shape does not agree with its length; it is truncated or has a tail");
         for (long first = 0; first < count; first += length)
         {

@@ -67,7 +67,7 @@ public sealed class ImageStudy(string name, Sae sae) : IDisposable
     public string Name { get; } = name;
     public Sae Sae { get; } = sae;
     public Evaluation Evaluation { get; private set; } = null!;
-    public TopRows Top { get; private set; } = null!;
+    public ImageLatents Top { get; private set; } = null!;
 
     /// <summary>Null where the SAE reads pixels.</summary>
     public ClassifierSplice? Splice { get; private set; }

@@ -137,7 +137,7 @@ public static class ImageSection
         return Pictures.Unsigned("means", "Mean of the images on which each latent is largest", data.Width, [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
             Finding = Text($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted by density."),
-            Formula = Text($"mean of the up to {TopRows.Kept} images of largest activation"),
+            Formula = Text($"mean of the up to {ImageLatents.Kept} images of largest activation"),
         };
     }
 
@@ -177,7 +177,7 @@ public static class ImageSection
 
     static Figure GalleryOf(ImageStudy run, ImageData data, int[] chosen)
     {
-        var top = chosen.SelectMany(f => run.Top.Of(f).ToArray().Take(Gallery).Select(t => (Latent: f, t.Value, t.Row))).ToArray();
+        var top = chosen.SelectMany(f => run.Top.Of(f).Take(Gallery).Select(t => (Latent: f, t.Value, t.Row))).ToArray();
         return Pictures.Unsigned("gallery", $"The same latents' {Gallery} strongest images", data.Width, [.. top.Select(t => data.Image(t.Row))],
             [.. top.Select(t => Text($"latent {t.Latent} at {t.Value:0.00}: {Named(data, t.Row)}"))]) with
         {

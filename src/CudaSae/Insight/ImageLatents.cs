@@ -1,16 +1,18 @@
+using CudaSae.Insight.Contexts;
+
 namespace CudaSae.Insight;
 
 /// <summary>Of each latent how often it fires, the rows on which it is largest, and its activation mass a class.</summary>
 /// <param name="latents">n.</param>
 /// <param name="classes">C; 0 where there are no labels.</param>
 /// <param name="labelOf">Class of a row; not asked without classes.</param>
-public sealed class TopRows(int latents, int classes, Func<long, int> labelOf) : ICodeVisitor
+public sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : ICodeVisitor
 {
     /// <summary>Rows that are kept of each latent.</summary>
     public const int Kept = 16;
 
-    readonly (float Value, long Row)[] top = new (float, long)[latents * Kept];
-    readonly int[] kept = new int[latents];
+    readonly TopRows top = new(latents, Kept);
+    long firstRow;
     readonly long[] fired = new long[latents];
     readonly double[] mass = new double[latents * classes];
 
@@ -26,7 +28,13 @@ public sealed class TopRows(int latents, int classes, Func<long, int> labelOf) :
     public double Density(int latent) => (double)fired[latent] / Math.Max(1, Rows);
 
     /// <summary>Rows on which it is largest, descending; of equal ones the earlier first.</summary>
-    public ReadOnlySpan<(float Value, long Row)> Of(int latent) => top.AsSpan(latent * Kept, kept[latent]);
+    public (float Value, long Row)[] Of(int latent)
+    {
+        var (rows, values) = (top.Rows(latent), top.Values(latent));
+        var all = new (float, long)[rows.Length];
+        for (var i = 0; i < all.Length; i++) all[i] = (values[i], firstRow + rows[i]);
+        return all;
+    }
 
     /// <summary>Σ of a latent's activations on rows of a class over Σ on all rows; 0 for a silent one.</summary>
     public double Share(int latent, int category)
@@ -41,6 +49,7 @@ public sealed class TopRows(int latents, int classes, Func<long, int> labelOf) :
 
     public void Visit(in CodeBatch batch)
     {
+        if (Rows == 0) firstRow = batch.FirstRow;
         for (var b = 0; b < batch.Rows; b++)
         {
             var row = batch.FirstRow + b;
@@ -52,19 +61,9 @@ public sealed class TopRows(int latents, int classes, Func<long, int> labelOf) :
             {
                 fired[indices[e]]++;
                 if (classes > 0) mass[indices[e] * classes + label] += Math.Abs(values[e]);
-                Keep(indices[e], values[e], row);
+                top.Offer(indices[e], (int)(row - firstRow), values[e]);
             }
         }
         Rows += batch.Rows;
-    }
-
-    void Keep(int latent, float value, long row)
-    {
-        var list = top.AsSpan(latent * Kept, Kept);
-        ref var count = ref kept[latent];
-        if (count == Kept && value <= list[Kept - 1].Value) return;
-        var at = count < Kept ? count++ : Kept - 1;
-        for (; at > 0 && list[at - 1].Value < value; at--) list[at] = list[at - 1];
-        list[at] = (value, row);
     }
 }
