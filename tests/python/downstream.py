@@ -66,10 +66,10 @@ def main(model_path, ids_path, folder, site, exclude):
     f = sae.encode(x)
     mean, metrics = x.mean(0), reconstruction(x, f, sae.decode(f))
     loss, kl = {}, {}
-    for name, put in (("without", lambda x: x), ("sae", lambda x: sae.decode(sae.encode(x))), ("zero", np.zeros_like), ("mean", lambda x: x * 0 + mean)):
+    for name, put in (("without", lambda x, _: x), ("sae", lambda x, keep: np.where(keep[:, None], sae.decode(sae.encode(x)), x)), ("zero", lambda x, _: x * 0), ("mean", lambda x, _: x * 0 + mean)):
         losses, divergences = [], []
         for ids, keep in zip(sequences, kept):
-            p, q = llama2.log_softmax(model.run(ids)), llama2.log_softmax(model.run(ids, splice(site, lambda x: np.where(keep[:, None], put(x), x))))
+            p, q = llama2.log_softmax(model.run(ids)), llama2.log_softmax(model.run(ids, splice(site, lambda x: put(x, keep))))
             losses.append(-q[np.arange(len(ids) - 1), ids[1:]][keep[:-1]])
             divergences.append((np.exp(p) * (p - q)).sum(1)[keep])
         loss[name], kl[name] = np.concatenate(losses).mean(), np.concatenate(divergences).mean()

@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Downstream;
 
 /// <summary>One site of a network while sequences pass: what is there, what an SAE makes of it, and hooks that put something in its place.
-/// Where BOS is excluded, tokens that begin a sequence keep their activations whatever is put in, and count nowhere.</summary>
+/// Where BOS is excluded, tokens that begin a sequence are not reconstructed, and count nowhere; ablations take them all the same, as SAEBench's do.</summary>
 sealed class SpliceSite
 {
     readonly string name;
@@ -13,6 +13,7 @@ sealed class SpliceSite
     readonly Sae sae;
     readonly SparseRows codes = new();
     readonly List<int> places = [];         // of kept tokens
+    int tokens;                             // with those that are not kept
 
     /// <exception cref="SaeException">There is no such site, or the SAE does not take what is there.</exception>
     public SpliceSite(IHostModel model, Sae sae, string site, bool excludeBos)
@@ -36,6 +37,7 @@ sealed class SpliceSite
     public void Begin(ReadOnlySpan<int> ids)
     {
         places.Clear();
+        tokens = ids.Length;
         for (var t = 0; t < ids.Length; t++)
             if (Keeps(ids[t])) places.Add(t);
         if (Original.Length != places.Count * width) (Original, Reconstruction) = (new float[places.Count * width], new float[places.Count * width]);
@@ -48,18 +50,18 @@ sealed class SpliceSite
         for (var i = 0; i < places.Count; i++) activations[places[i]].CopyTo(Original.AsSpan(i * width));
     }
 
-    /// <summary>Puts rows [kept tokens, width] there.</summary>
+    /// <summary>Puts rows [kept tokens, width] there; the others stay.</summary>
     public Action<string, Matrix> Put(float[] rows) => (site, activations) =>
     {
         if (site != name) return;
         for (var i = 0; i < places.Count; i++) rows.AsSpan(i * width, width).CopyTo(activations[places[i]]);
     };
 
-    /// <summary>Puts one row in every kept token's place.</summary>
+    /// <summary>Ablates: puts one row in every token's place.</summary>
     public Action<string, Matrix> PutEverywhere(float[] row) => (site, activations) =>
     {
         if (site != name) return;
-        foreach (var t in places) row.CopyTo(activations[t]);
+        for (var t = 0; t < tokens; t++) row.CopyTo(activations[t]);
     };
 
     public Action<string, Matrix> PutZero() => PutEverywhere(new float[width]);
