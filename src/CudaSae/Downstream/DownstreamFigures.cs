@@ -6,9 +6,11 @@ namespace CudaSae.Downstream;
 /// <summary>What a splice did, as figures of a report.</summary>
 static class DownstreamFigures
 {
-    const int Cells = 60;
+    const int Cells = 60, PlaceGroups = 32;
 
     static string Text(double value) => value.ToString("0.####", CultureInfo.InvariantCulture);
+
+    static string Percent(double share) => (100 * share).ToString("0.#", CultureInfo.InvariantCulture) + " %";
 
     static double Value(IEnumerable<Metric> metrics, string name) => metrics.First(m => m.Name == name).Value;
 
@@ -25,9 +27,9 @@ static class DownstreamFigures
     public static Figure[] Of(Metric[] metrics, LossTotals without, LossTotals with, LossTotals zero, LossTotals mean)
     {
         double ce = Value(metrics, "ce_loss_without_sae"), spliced = Value(metrics, "ce_loss_with_sae"), score = Value(metrics, "ce_loss_score");
-        var table = Table(metrics, $"The SAE (L0 {Text(Value(metrics, "l0"))}) raises the loss from {Text(ce)} to {Text(spliced)} nats a token: it keeps {Text(100 * score)} % of what zero ablation destroys.");
-        (string, LossTotals)[] states = [("as it is", without), ("with the SAE", with), ("mean ablation", mean), ("zero ablation", zero)];
-        var byPlace = states.Select(s => new Series(s.Item1, [.. s.Item2.ByPlace.Select((_, t) => (float)t)], s.Item2.ByPlace) { Yardstick = s.Item2 != with }).ToArray();
+        var table = Table(metrics, $"The SAE (L0 {Text(Value(metrics, "l0"))}) raises the loss from {Text(ce)} to {Text(spliced)} nats a token: it keeps {Percent(score)} of what zero ablation destroys.");
+        (string Name, LossTotals Losses)[] states = [("as it is", without), ("with the SAE", with), ("mean ablation", mean), ("zero ablation", zero)];
+        var byPlace = states.Select(s => Curve(s.Name, s.Losses.ByPlace(PlaceGroups)) with { Yardstick = s.Losses != with }).ToArray();
         double[] more = [.. with.Each.Zip(without.Each, (a, b) => a - b)];
         var worse = more.Count(d => d > 0);
         return
@@ -36,11 +38,11 @@ static class DownstreamFigures
             new LinesFigure("loss-by-place", "Loss by place in the sequence", new("place of the token"), new("loss", "nats"), byPlace)
             {
                 Finding = $"The SAE costs {Text(Rise(without, with, first: true))} nats in the first half of the places and {Text(Rise(without, with, first: false))} in the second.",
-                Formula = "mean over sequences of −log p of the token that follows each place",
+                Formula = "mean of −log p of the tokens that follow, over sequences and neighbouring places",
             },
             Histogram("loss-rise", "What the SAE adds to each token's loss", "rise of the loss", "nats", [("with the SAE", more)]) with
             {
-                Finding = $"The loss rises at {Text(100.0 * worse / more.Length)} % of {more.Length} tokens; half of the tokens change by less than {Text(Median([.. more.Select(Math.Abs)]))} nats.",
+                Finding = $"The loss rises at {Percent((double)worse / more.Length)} of {more.Length} tokens; half of the tokens change by less than {Text(Median([.. more.Select(Math.Abs)]))} nats.",
                 Formula = "−log p(next token) with x̂ for x, less the same without",
             },
         ];
@@ -57,11 +59,13 @@ static class DownstreamFigures
         },
     ];
 
+    static Series Curve(string name, (float[] Places, float[] Losses) curve) => new(name, curve.Places, curve.Losses);
+
+    /// <summary>Of the loss, in the first or the second half of the places.</summary>
     static double Rise(LossTotals without, LossTotals with, bool first)
     {
-        float[] a = without.ByPlace, b = with.ByPlace;
-        var places = Enumerable.Range(0, a.Length).Where(t => t < a.Length / 2 == first && !float.IsNaN(a[t])).ToArray();
-        return places.Length == 0 ? 0 : places.Average(t => (double)b[t] - a[t]);
+        float[] a = without.ByPlace(2).Losses, b = with.ByPlace(2).Losses;
+        return (double)b[first ? 0 : ^1] - a[first ? 0 : ^1];
     }
 
     static double Median(double[] values)

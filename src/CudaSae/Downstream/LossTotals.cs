@@ -19,8 +19,13 @@ sealed class LossTotals
     /// <summary>Mean over kept tokens of KL(untouched ‖ this).</summary>
     public double Divergence => divergence / compared;
 
-    /// <summary>Mean loss of the prediction made at each place; NaN where there is none.</summary>
-    public float[] ByPlace => [.. sumAt.Select((sum, t) => countAt[t] > 0 ? (float)(sum / countAt[t]) : float.NaN)];
+    /// <summary>Mean loss of the predictions made at each place, in at most <paramref name="groups"/> groups of neighbours; a group's place is its middle.</summary>
+    public (float[] Places, float[] Losses) ByPlace(int groups)
+    {
+        int[] places = [.. Enumerable.Range(0, sumAt.Count).Where(t => countAt[t] > 0)];
+        int[][] parts = [.. places.Chunk((places.Length + groups - 1) / groups)];
+        return ([.. parts.Select(part => (float)part.Average())], [.. parts.Select(part => (float)(part.Sum(t => sumAt[t]) / part.Sum(t => countAt[t])))]);
+    }
 
     /// <param name="logits">First rows: the tokens'.</param>
     /// <param name="keeps">Which ids count.</param>
