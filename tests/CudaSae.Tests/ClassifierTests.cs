@@ -181,7 +181,7 @@ public sealed class ClassifierTests
 
         double Of(Func<int, double[]> activations) => Enumerable.Range(0, Rows).Average(b => CrossEntropy(Forward(classifier, 1, 3, activations(b)), labels[b]));
 
-        void Near(Downstream measured, Func<int, double[]> activations)
+        void Near(ClassifierScore measured, Func<int, double[]> activations)
         {
             Assert.Equal(1, measured.CrossEntropy / Of(activations), 1e-5);
             Assert.Equal(Enumerable.Range(0, Rows).Average(b => Forward(classifier, 1, 3, activations(b)) is var z && Array.IndexOf(z, z.Max()) == labels[b] ? 1.0 : 0), measured.Accuracy, 1e-12);

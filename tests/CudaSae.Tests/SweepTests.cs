@@ -56,22 +56,22 @@ public class SweepTests
         return bytes;
     })];
 
-    static byte[] Alone(ActivationSource source, (SaeSpec, TrainConfig) member, Watch? watch = null, string? folder = null, CancellationToken cancellation = default)
+    static byte[] Alone(ActivationSource source, (SaeSpec, TrainConfig) member, Watch? watch = null, string? folder = null, CancellationTokenSource? stop = null)
     {
         using var runner = Begin(source, member);
-        runner.Train(folder, watch ?? new(), cancellation);
+        runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
         return State(runner);
     }
 
     /// <summary>Trains together what is begun or resumed; states by run, null of those that failed.</summary>
-    static (byte[]?[] States, bool Finished) Together(ActivationSource source, SharedRun[] runs, CancellationToken cancellation = default, List<string>? failures = null)
+    static (byte[]?[] States, bool Finished) Together(ActivationSource source, SharedRun[] runs, CancellationTokenSource? stop = null, List<string>? failures = null)
     {
         var states = new byte[]?[runs.Length];
         var finished = new SharedRuns(source, source.Rows, runs, run =>
         {
             states[Array.IndexOf(runs, run)] = State(run.Runner);
             run.Runner.Dispose();
-        }, (run, e) => (failures ?? throw e).Add(e.Message)).Run(cancellation);
+        }, (run, e) => (failures ?? throw e).Add(e.Message)).Run(stop?.Token ?? CancellationToken.None);
         return (states, finished);
     }
 
@@ -99,7 +99,7 @@ public class SweepTests
         using (var stop = new CancellationTokenSource())
         {
             SharedRun[] runs = [.. members.Select((m, i) => new SharedRun(Begin(source, m), folder[$"{i}"], i == 1 ? new Watch(stop, 13) : new Watch()))];
-            Assert.False(Together(source, runs, stop.Token).Finished);
+            Assert.False(Together(source, runs, stop).Finished);
             foreach (var run in runs) run.Runner.Dispose();
         }
         using (var stop = new CancellationTokenSource())

@@ -5,7 +5,7 @@ namespace CudaSae.Insight;
 /// <summary>What a classifier still knows when a hidden layer is replaced.</summary>
 /// <param name="CrossEntropy">Mean −log softmax(logits)_label in nats.</param>
 /// <param name="Accuracy">Share of rows whose largest logit is their label's.</param>
-public readonly record struct Downstream(double CrossEntropy, double Accuracy);
+public readonly record struct ClassifierScore(double CrossEntropy, double Accuracy);
 
 /// <summary>Reconstructions in the place of a classifier's hidden layer, against the layer itself, zeros, and the layer's mean over the same rows.</summary>
 /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
@@ -52,22 +52,22 @@ public sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func
     }
 
     /// <summary>The layer as it is.</summary>
-    public Downstream Own => new(own.CrossEntropy / rows, (double)own.Correct / rows);
+    public ClassifierScore Own => new(own.CrossEntropy / rows, (double)own.Correct / rows);
 
     /// <summary>x̂ in its place.</summary>
-    public Downstream Spliced => new(spliced.CrossEntropy / rows, (double)spliced.Correct / rows);
+    public ClassifierScore Spliced => new(spliced.CrossEntropy / rows, (double)spliced.Correct / rows);
 
     /// <summary>Zeros in its place.</summary>
-    public Downstream Zero => Constant(new float[sum.Length]);
+    public ClassifierScore Zero => Constant(new float[sum.Length]);
 
     /// <summary>Its mean over these rows in its place.</summary>
-    public Downstream Mean => Constant([.. sum.Select(s => (float)(s / rows))]);
+    public ClassifierScore Mean => Constant([.. sum.Select(s => (float)(s / rows))]);
 
     /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 where nothing is lost, 0 where no more is left than after the ablation.</summary>
-    public double Recovered(Downstream ablated) => (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
+    public double Recovered(ClassifierScore ablated) => (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
 
     /// <summary>One vector for all rows gives one vector of logits.</summary>
-    Downstream Constant(float[] activation)
+    ClassifierScore Constant(float[] activation)
     {
         var logits = new float[classifier.Classes];
         classifier.Run(layer, 3, activation, logits);

@@ -30,7 +30,8 @@ public sealed class ImageLatents(int latents, int classes, Func<long, int> label
     /// <summary>Rows on which it is largest, descending; of equal ones the earlier first.</summary>
     public (float Value, long Row)[] Of(int latent)
     {
-        var (rows, values) = (top.Rows(latent), top.Values(latent));
+        var rows = top.Rows(latent);
+        var values = top.Values(latent);
         var all = new (float, long)[rows.Length];
         for (var i = 0; i < all.Length; i++) all[i] = (values[i], firstRow + rows[i]);
         return all;

@@ -21,7 +21,7 @@ public static class ImageSection
         else figures.AddRange(Hidden(main, data));
         figures.Add(Means(main, data));
         if (data.Labels is not null) figures.AddRange([.. Classes(main, data)]);
-        if (main.Splice is not null) figures.AddRange(DownstreamFigures.Of(runs));
+        if (main.Splice is not null) figures.AddRange(ClassifierFigures.Of(runs));
         var site = data.Classifier is { } c ? Harvest.SmallClassifier.Sites[c.Layer - 1] : null;
         return new(site is null ? "images" : $"images-{site}", site is null ? "Dictionaries of images" : $"Latents of a classifier's {site}", 500, [.. figures]) { Command = command };
     }

@@ -3,7 +3,7 @@ using CudaSae.Report;
 namespace CudaSae.Insight;
 
 /// <summary>What a classifier loses when SAEs stand in for a hidden layer.</summary>
-static class DownstreamFigures
+static class ClassifierFigures
 {
     const string Definition = "the layer is replaced by x̂, by zeros, or by its mean over these images; CE = mean −log softmax(logits)_label in nats; recovered = (CE_ablated − CE_x̂) / (CE_ablated − CE_own)";
 
@@ -12,8 +12,8 @@ static class DownstreamFigures
         ImageStudy[] ordered = [.. runs.OrderBy(r => r.Evaluation.L0)];
         var splice = ordered[0].Splice!;
         var (own, zero, mean) = (splice.Own, splice.Zero, splice.Mean);
-        (string Name, ImageStudy? Run, Downstream At)[] rows = [("the layer itself", null, own), .. ordered.Select(r => (r.Name, (ImageStudy?)r, r.Splice!.Spliced)), ("its mean", null, mean), ("zeros", null, zero)];
-        TableColumn Numbers(string name, int digits, Func<ImageStudy?, Downstream, double?> of) => new(name, Numbers: [.. rows.Select(r => of(r.Run, r.At))]) { Digits = digits };
+        (string Name, ImageStudy? Run, ClassifierScore At)[] rows = [("the layer itself", null, own), .. ordered.Select(r => (r.Name, (ImageStudy?)r, r.Splice!.Spliced)), ("its mean", null, mean), ("zeros", null, zero)];
+        TableColumn Numbers(string name, int digits, Func<ImageStudy?, ClassifierScore, double?> of) => new(name, Numbers: [.. rows.Select(r => of(r.Run, r.At))]) { Digits = digits };
         var (first, last) = (ordered[0], ordered[^1]);
         var finding = ImageSection.Text($"Accuracy is {100 * own.Accuracy:0.00} % with the layer itself, {100 * first.Splice!.Spliced.Accuracy:0.00} % at L0 {first.Evaluation.L0:0.0} and {100 * last.Splice!.Spliced.Accuracy:0.00} % at L0 {last.Evaluation.L0:0.0}; with its mean {100 * mean.Accuracy:0.00} %, with zeros {100 * zero.Accuracy:0.00} %.");
         yield return new TableFigure("downstream", "The classifier with reconstructions in the layer's place",
