@@ -6,7 +6,7 @@ dest=${1:-$HOME/.cache/cuda-12.4}
 if [ -x "$dest/nvcc" ]; then echo "$dest/nvcc is there already"; exit 0; fi
 command -v apt-get >/dev/null || { echo "install-nvcc.sh needs apt; install the CUDA toolkit 12.4 or newer by hand and set CUDA_PATH" >&2; exit 1; }
 
-mirror=$(grep -hoE 'https?://[^ ]+/debian(/| |$)' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1 | tr -d ' ' || true)
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v '^ *#' | grep -oE 'https?://[^ ]+/debian(/| |$)' | head -1 | tr -d ' ' || true)
 [ -n "$mirror" ] || { echo "install-nvcc.sh found no Debian mirror in this machine's apt sources" >&2; exit 1; }
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using CudaSae.Harvest;
 using CudaSae.Insight;
 using Spectre.Console;
 
@@ -15,7 +16,7 @@ static class LatentOptions
     {
         Description = "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultValueFactory = _ => DefaultRows,
     };
-    static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json or tokenizer.json: texts of the token ids beside the data" };
+    static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json, tokenizer.json or llama2.c's tokenizer.bin: texts of the token ids beside the data" };
     static readonly Option<int?> Bos = new("--bos") { Description = "token id that begins every sequence" };
     static readonly Option<int> Length = new("--context-length") { Description = "rows of each sequence, where all have as many" };
 
@@ -35,7 +36,9 @@ static class LatentOptions
         }
         if (parsed.GetValue(ContextRows) is var rows && rows < 0) throw new SaeException($"--context-rows {rows}: it must be 0 or more");
         if (parsed.GetValue(Length) is var length && length < 0) throw new SaeException($"--context-length {length}: it must be at least 1");
-        var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? new VocabularyFile(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
+        var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
         return LatentPages.Collect(sae, subject.ContextRows(rows), new() { Contexts = parsed.GetValue(Contexts), Texts = texts });
     }
+
+    static ITokenPieces Pieces(string path) => Path.GetExtension(path) == ".bin" ? new PieceList(new Llama2Tokenizer(path).Pieces) : new VocabularyFile(path);
 }

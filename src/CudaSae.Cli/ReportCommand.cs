@@ -11,7 +11,7 @@ namespace CudaSae.Cli;
 static class ReportCommand
 {
     /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
-    static readonly Func<Sae, RunSource, IEnumerable<Section>>[] Sections = [Diagnostics.Missing];
+    static readonly Func<Sae, ReportSubject, IEnumerable<Section>>[] Sections = [(sae, subject) => subject.OtherData ? Diagnostics.Sections(sae, subject.Rows!) : Diagnostics.Missing(sae, subject.Rows!)];
 
     /// <summary>What the page's panels of these names read, likewise; null leaves a panel out.</summary>
     static readonly (string Name, Func<Sae, ReportSubject, ParseResult, byte[]?> Bytes)[] Blobs = [("latents", LatentOptions.Pages)];
@@ -55,7 +55,7 @@ static class ReportCommand
             var evaluation = Evaluator.Run(sae, rows.Data, rows.FirstRow, rows.Rows);
             if (!subject.OtherData) heldOutFvu = evaluation.Fvu;
             sections.Add(HeldOut.Section(evaluation, rows.Model.Summary));
-            foreach (var provider in Sections) sections.AddRange(provider(sae, rows));
+            foreach (var provider in Sections) sections.AddRange(provider(sae, subject));
             foreach (var (name, make) in Blobs)
                 if (make(sae, subject, parsed) is { } bytes) blobs[name] = bytes;
         }

@@ -1,11 +1,12 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using CudaSae.Data;
 using Xunit;
 
 namespace CudaSae.Tests;
 
 /// <summary>The program as a user runs it: bad input is one line on stderr and exit code 2.</summary>
-public class CliTests
+public partial class CliTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
 
@@ -43,12 +44,12 @@ public class CliTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the interrupt is sent with kill");
         using var folder = new TemporaryFolder();
         var data = Data(folder, 2000, 64);
-        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "128000", "--backend", "cpu", "--log-every", "5"];
+        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "512000", "--backend", "cpu", "--log-every", "5"];
         Assert.Equal(0, Run(["train", data, "--out", folder["whole"], .. settings]).Code);
 
         using var process = Process.Start(CliProgram.Start(["train", data, "--out", folder["cut"], .. settings]))!;
         while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
-        using (var kill = Process.Start("kill", ["-INT", $"{process.Id}"])) kill.WaitForExit();
+        Assert.Equal(0, Kill(process.Id, Interrupt));
         var rest = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         Assert.True(process.ExitCode == 130, rest);
@@ -59,6 +60,11 @@ public class CliTests
         Assert.True(code == 0, error);
         Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(folder["cut/sae_weights.safetensors"]));
     }
+
+    const int Interrupt = 2;        // SIGINT
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
 
     [Fact]
     public void WhatCannotWorkIsRefused()

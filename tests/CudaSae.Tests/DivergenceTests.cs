@@ -116,17 +116,4 @@ public class DivergenceTests
     [Fact]
     public void RollbackNeedsCheckpoints() =>
         Assert.Contains("CheckpointEvery = 0", Assert.Throws<SaeException>(() => (config with { CheckpointEvery = 0 }).Validate()).Message);
-
-    /// <summary>Resampling evaluates rows of its own; the log line of its step is that of the step all the same.</summary>
-    [Fact]
-    public void ALogLineAtAResamplingIsThatOfTheStep()
-    {
-        var plain = config with { CheckpointEvery = 0, OnDivergence = DivergenceAction.Stop, LogEvery = 1, Vectors = 16 * 30 };
-        var (_, without) = Train("cpu", 1, plain, null);
-        var (_, with) = Train("cpu", 1, plain with { Resampling = new(20, Times: 1, DeadAfterSteps: 3, Inputs: 64) }, null);
-        Assert.Contains(with.Notes, n => n.StartsWith("step 20: ", StringComparison.Ordinal) && n.Contains("resampled"));
-        Assert.Equal(Enumerable.Range(1, 30).Select(i => (long)i), with.Reports.Select(m => m.Step));
-        for (var i = 0; i < 20; i++) Assert.Equal((without.Reports[i].Loss, without.Reports[i].Fvu), (with.Reports[i].Loss, with.Reports[i].Fvu));
-        Assert.NotEqual(without.Reports[25].Loss, with.Reports[25].Loss);
-    }
 }
