@@ -79,7 +79,7 @@ static class DensityFigures
             Finding = (rare.Length > 0 ? $"The {Math.Min(Followed, rare.Length)} rarest latents that still fire at the end{(again.Length + kept.Length > 0 ? ", of those never found dead," : "")} had a "
                     + $"median density of {Share(Doubles.Median(rare.Take(Followed).Select(i => Density(windows[0], i))))} in the first window and "
                     + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Over(Ending(windows), i))))} in the last tenth of the windows" : "No latent that was never found dead fires at the end")
-                + $"; {silent.Length} fired before and are silent at the end" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled")
+                + $"; {silent.Length} fired before and fell silent" + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window" : "; none was resampled")
                 + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
             Formula = $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last tenth of the windows (resampled ones from "
                 + $"the rarest to the most frequent); one line a latent, gaps between them. A window without a firing is drawn at half a firing."

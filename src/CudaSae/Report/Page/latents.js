@@ -145,4 +145,4 @@ Report.panel("latents", async element => {
             + "The histogram's bins are a power of two wide, 9 to 16 of them; random rows are drawn evenly from those of each fifth. "
             + `Jaccard is the share of the rows of either latent on which both fire${pairs < rows ? `, counted on ${pairs} random rows` : ""}; cosine is that of decoder rows, among latents that fire.`}));
     }
-}, {title: "Latents", order: 90});
+}, {title: "Single latents", order: 90});

@@ -8,7 +8,8 @@ Report.figure("lines", (body, figure) => {
 
     function layout() {
         const shown = figure.series.map((series, i) => ({...series, i})).filter(s => !hidden.has(s.i));
-        const x = Report.extent(shown.map(s => s.x), figure.x.log), y = Report.extent(shown.map(s => s.y), figure.y.log);
+        const given = values => values.filter(v => !Number.isNaN(v));       // NaN is a gap, not something left out
+        const x = Report.extent(shown.map(s => given(s.x)), figure.x.log), y = Report.extent(shown.map(s => given(s.y)), figure.y.log);
         plot.replaceChildren();
         note.replaceChildren(axes.leftOut((x?.out ?? 0) + (y?.out ?? 0)));
         if (!x || !y) return plot.replaceChildren(axes.nothing());
