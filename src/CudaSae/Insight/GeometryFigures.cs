@@ -87,7 +87,7 @@ static class GeometryFigures
             .DistinctBy(p => (Math.Min(p.Latent, p.Row), Math.Max(p.Latent, p.Row))).OrderByDescending(p => p.Cosine).Take(Closest).ToArray();
         TableColumn Of(string name, Func<(int Latent, int Row, double Cosine), double?> value, int digits) => new(name, Numbers: [.. pairs.Select(value)]) { Digits = digits };
         return new("closest", "The closest decoder rows",
-            [Of("latent", p => p.Latent, 0), Of("its nearest", p => p.Row, 0), Of("cosine", p => p.Cosine, 4), Of("density", p => s.Density(p.Latent), 6), Of("density of the nearest", p => s.Density(p.Row), 6)])
+            [Of("latent", p => p.Latent, 0), Of("nearest latent", p => p.Row, 0), Of("cosine", p => p.Cosine, 4), Of("density", p => s.Density(p.Latent), 6), Of("density of the nearest", p => s.Density(p.Row), 6)])
         {
             Finding = pairs.Length == 0 ? "There are no two rows to compare." : $"The closest two are latents {pairs[0].Latent} and {pairs[0].Row} at a cosine of {pairs[0].Cosine:0.0000}.",
         };
