@@ -4,6 +4,7 @@ using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Harvest;
 using CudaSae.Insight;
+using CudaSae.Insight.Images;
 using CudaSae.Report;
 using Spectre.Console;
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using CudaSae.Harvest;
 using CudaSae.Insight;
+using CudaSae.Insight.Contexts;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -6,6 +6,7 @@ using CudaSae.Checkpoints;
 using CudaSae.Cli.Watch;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Density;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Report;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Images;
 using CudaSae.Synthetic;
 using Spectre.Console;
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using CudaSae.Data;
 using CudaSae.Harvest;
 using CudaSae.Insight;
+using CudaSae.Insight.Images;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 

@@ -90,7 +90,7 @@ public class ContextCollectorTests
     {
         var problem = new SparseProblem(600);
         var entries = problem.Collect(600).Codes.Entries;
-        var stores = new[] { 1, 7, 600 }.Select(batch => problem.Collect(batch, codeBytes: CodeStore.BytesAnEntry * (entries / 5)).Codes).ToArray();
+        var stores = new[] { 1, 7, 600 }.Select(batch => problem.Collect(batch, codeBytes: RowCodes.BytesAnEntry * (entries / 5)).Codes).ToArray();
         Assert.All(stores, store => Assert.InRange(store.Entries, entries / 20, entries / 5));
         Assert.All(stores, store => Assert.False(store.IsComplete));
         Assert.All(stores, store => Assert.Equal(Enumerable.Range(0, stores[0].Count).Select(stores[0].Row), Enumerable.Range(0, store.Count).Select(store.Row)));

@@ -3,6 +3,7 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Density;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Report;

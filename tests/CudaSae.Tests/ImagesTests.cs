@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Images;
 using CudaSae.Model;
 using CudaSae.Report;
 using Xunit;

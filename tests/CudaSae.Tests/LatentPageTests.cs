@@ -6,6 +6,7 @@ using CudaSae.Backends;
 using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Insight;
+using CudaSae.Insight.Contexts;
 using CudaSae.Model;
 using CudaSae.Report;
 using Xunit;

@@ -1,4 +1,5 @@
 using CudaSae.Insight;
+using CudaSae.Insight.Contexts;
 
 namespace CudaSae.Tests;
 

@@ -1,6 +1,7 @@
 using System.Text;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Contexts;
 using Xunit;
 
 namespace CudaSae.Tests;

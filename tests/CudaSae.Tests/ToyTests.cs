@@ -1,5 +1,6 @@
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Insight.Images;
 using CudaSae.Report;
 using CudaSae.Synthetic;
 using Xunit;

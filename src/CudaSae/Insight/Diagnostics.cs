@@ -1,4 +1,5 @@
 using CudaSae.Formats;
+using CudaSae.Insight.Density;
 using CudaSae.Report;
 
 namespace CudaSae.Insight;

@@ -8,7 +8,7 @@ static class Coactivation
 
     /// <param name="codes">Thinned until its pairs can be counted.</param>
     /// <param name="m">Partners kept a latent.</param>
-    public static Partners Of(CodeStore codes, int latents, int m)
+    public static Partners Of(RowCodes codes, int latents, int m)
     {
         for (var pairs = codes.Pairs; pairs > PairBudget && codes.Level < 63; pairs = codes.Pairs) codes.Thin(codes.Level + 1);
         var (start, place) = ByLatent(codes, latents);
@@ -22,7 +22,7 @@ static class Coactivation
         return partners;
     }
 
-    static void Count(CodeStore codes, int[] start, int[] place, int latent, Partners partners, int[] joint, List<int> touched)
+    static void Count(RowCodes codes, int[] start, int[] place, int latent, Partners partners, int[] joint, List<int> touched)
     {
         for (var at = start[latent]; at < start[latent + 1]; at++)
             foreach (var other in codes.Indices(place[at]))
@@ -40,7 +40,7 @@ static class Coactivation
     }
 
     /// <summary>The codes turned round: of each latent the places of its rows.</summary>
-    static (int[] Start, int[] Place) ByLatent(CodeStore codes, int latents)
+    static (int[] Start, int[] Place) ByLatent(RowCodes codes, int latents)
     {
         var (start, place) = (new int[latents + 1], new int[codes.Entries]);
         for (var row = 0; row < codes.Count; row++)

@@ -60,7 +60,7 @@ sealed class ContextWindows
 
     /// <summary>Looks the values up.</summary>
     /// <param name="codes">Of all rows that these contexts show.</param>
-    public void Fill(ReadOnlySpan<int> contexts, CodeStore codes, ContextCollector collector)
+    public void Fill(ReadOnlySpan<int> contexts, RowCodes codes, ContextCollector collector)
     {
         foreach (var item in contexts)
         {

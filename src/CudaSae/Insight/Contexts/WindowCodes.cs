@@ -29,9 +29,9 @@ static class WindowCodes
     }
 
     /// <param name="rows">Ascending, counted from the source's first.</param>
-    static CodeStore Encode(List<int> rows, Sae sae, RunSource source)
+    static RowCodes Encode(List<int> rows, Sae sae, RunSource source)
     {
-        var store = new CodeStore(long.MaxValue);
+        var store = new RowCodes(long.MaxValue);
         var codes = new SparseRows();
         int d = sae.InputWidth, batch = Math.Max(sae.BatchRows, 256);
         var (raw, x) = (new float[source.Data.Width], new float[batch * d]);

@@ -1,3 +1,4 @@
+
 namespace CudaSae.Insight.Probes;
 
 /// <summary>A latent and how it scores for a property.</summary>

@@ -1,4 +1,4 @@
-/* Reads the blob "latents": its layout stands in Insight/LatentBlob.cs. Entries of latents are decoded when they are asked for. */
+/* Reads the blob "latents": its layout stands in Insight/Contexts/LatentBlob.cs. Entries of latents are decoded when they are asked for. */
 (() => {
     const magic = 0x504c5343, bins = 16, decoder = new TextDecoder();
 

@@ -1,6 +1,6 @@
 using CudaSae.Report;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>Template or part: atoms of pixels, and their measures.</summary>
 static class AtomFigures

@@ -1,6 +1,6 @@
 using CudaSae.Insight.Contexts;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>Of each latent how often it fires, the rows on which it is largest, and its activation mass a class.</summary>
 /// <param name="latents">n.</param>

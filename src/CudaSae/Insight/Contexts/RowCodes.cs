@@ -3,7 +3,7 @@ namespace CudaSae.Insight.Contexts;
 /// <summary>Codes of rows, as CSR, within a budget. When it is exceeded, half of the rows are dropped by a random number of their own, again and again: what is left is a uniform
 /// sample that depends on nothing but the rows.</summary>
 /// <param name="budget">Entries there is room for.</param>
-sealed class CodeStore(long budget)
+sealed class RowCodes(long budget)
 {
     public const int BytesAnEntry = sizeof(int) + sizeof(float);
     const ulong Seed = 0x726f7773;

@@ -1,4 +1,4 @@
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>Where the texts of rows come from, and where sequences begin, if no .jsonl beside the data says both.</summary>
 public sealed record TextOptions

@@ -1,6 +1,5 @@
-using CudaSae.Insight.Contexts;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>What latents fire on, in one pass: how often and how strongly, the strongest rows, a sample of rows over the whole range, and the codes themselves as far as they
 /// have room. Nothing depends on how the pass is cut into batches. About 600 bytes a latent at the defaults (40 MB for n = 65,536) and what is kept of the codes.</summary>
@@ -16,7 +15,7 @@ public sealed class ContextCollector(int latents, long firstRow, int contexts = 
     readonly float[] max = new float[latents];
     internal readonly TopRows Top = new(latents, contexts);
     internal readonly ActivationBins Bins = new(latents, samples);
-    internal readonly CodeStore Codes = new(codeBytes / CodeStore.BytesAnEntry);
+    internal readonly RowCodes Codes = new(codeBytes / RowCodes.BytesAnEntry);
 
     public int Latents => latents;
     public long FirstRow => firstRow;

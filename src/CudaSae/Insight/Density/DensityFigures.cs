@@ -1,7 +1,7 @@
 using CudaSae.Report;
 using static CudaSae.Insight.Histograms;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Density;
 
 /// <summary>The chapter about densities while the SAE trained, from density.bin.</summary>
 static class DensityFigures

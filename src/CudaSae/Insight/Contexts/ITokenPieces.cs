@@ -1,4 +1,4 @@
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>Texts of a tokenizer's ids.</summary>
 public interface ITokenPieces

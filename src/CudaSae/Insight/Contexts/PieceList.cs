@@ -1,4 +1,4 @@
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>Texts by id.</summary>
 public sealed class PieceList(IReadOnlyList<string> pieces) : ITokenPieces

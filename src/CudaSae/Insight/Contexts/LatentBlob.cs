@@ -1,8 +1,7 @@
 using System.Runtime.InteropServices;
-using CudaSae.Insight.Contexts;
 using CudaSae.Model;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>The pages of all latents in one compact array, which latents.js reads; little-endian throughout, varints are LEB128.
 /// <code>

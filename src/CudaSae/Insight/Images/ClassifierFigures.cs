@@ -1,6 +1,6 @@
 using CudaSae.Report;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>What a classifier loses when SAEs stand in for a hidden layer.</summary>
 static class ClassifierFigures

@@ -2,7 +2,7 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Data;
 using CudaSae.Model;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>Where an atom lies between a part of an image and a template of one.</summary>
 /// <param name="Support">Participation ratio (Σ|aₚ|)² / (P Σaₚ²): the share of the pixels that it spreads over, 1/P to 1.</param>

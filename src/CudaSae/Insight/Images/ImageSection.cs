@@ -1,7 +1,7 @@
 using System.Globalization;
 using CudaSae.Report;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost downstream.</summary>
 public static class ImageSection

@@ -8,7 +8,7 @@ using CudaSae.Model;
 using CudaSae.Synthetic;
 using CudaSae.Training;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>How the SAE of a toy study is trained.</summary>
 /// <param name="Preset">Its recipe.</param>

@@ -1,4 +1,4 @@
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>How much is shown of each latent. What is null depends on how many latents there are, so that a page of 65,536 stays below 25 MB.</summary>
 public sealed record LatentPageOptions

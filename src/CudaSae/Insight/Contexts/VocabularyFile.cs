@@ -1,8 +1,7 @@
 using System.Text.Json;
 using CudaSae.Data;
-using CudaSae.Insight.Contexts;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>Texts of token ids from JSON: an array of pieces or of [piece, score] (SentencePiece ports), an object piece → id (GPT-2's vocab.json), or Hugging Face's tokenizer.json,
 /// which holds either as model.vocab, and added_tokens. Pieces in GPT-2's byte alphabet are turned back into text.</summary>

@@ -1,6 +1,6 @@
 using CudaSae.Report;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>Vectors as grey pictures, each scaled by itself.</summary>
 static class Pictures

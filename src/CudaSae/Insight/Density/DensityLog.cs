@@ -3,7 +3,7 @@ using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Training;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Density;
 
 /// <summary>Counts every latent's firings while an SAE trains and appends them to density.bin, a record a window of steps. Only reads, so training's bits are the same with and without; on kernels
 /// each read waits for the step.</summary>

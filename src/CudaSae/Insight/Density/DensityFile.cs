@@ -3,7 +3,7 @@ using System.Numerics;
 using System.Runtime.InteropServices;
 using CudaSae.Data;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Density;
 
 /// <summary>A window of training steps: how often each latent fired in it.</summary>
 /// <param name="Step">The window's last step.</param>

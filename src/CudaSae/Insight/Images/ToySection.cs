@@ -2,7 +2,7 @@ using System.Globalization;
 using CudaSae.Metrics;
 using CudaSae.Report;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>The figures of toy studies.</summary>
 public static class ToySection

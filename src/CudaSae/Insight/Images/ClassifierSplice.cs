@@ -1,6 +1,6 @@
 using CudaSae.Harvest;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>What a classifier still knows when a hidden layer is replaced.</summary>
 /// <param name="CrossEntropy">Mean −log softmax(logits)_label in nats.</param>

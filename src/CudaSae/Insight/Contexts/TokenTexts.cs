@@ -1,7 +1,6 @@
 using CudaSae.Data;
-using CudaSae.Insight.Contexts;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as harvest writes it, else from the store's
 /// token ids, else none. 4 bytes a row.</summary>

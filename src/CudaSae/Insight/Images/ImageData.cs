@@ -2,7 +2,7 @@ using CudaSae.Data;
 using CudaSae.Harvest;
 using CudaSae.Metrics;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Images;
 
 /// <summary>Images that SAEs are looked at with, and what the SAEs read of them: pixels, or a classifier's hidden layer.</summary>
 public sealed class ImageData : IDisposable

@@ -1,6 +1,5 @@
-using CudaSae.Insight.Contexts;
 
-namespace CudaSae.Insight;
+namespace CudaSae.Insight.Contexts;
 
 /// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the same way.
 /// The result is what the report's latents.js reads.</summary>
