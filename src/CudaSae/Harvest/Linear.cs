@@ -27,9 +27,6 @@ sealed unsafe class Linear : IDisposable
         for (var r = 0; r < rows; r++) new Span<float>((float*)tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(y[output + r][first..]);
     });
 
-    /// <summary>Tokens that a transposed product of that many has room for.</summary>
-    public static int Padded(int tokens) => (tokens + Gemm.TileColumns - 1) / Gemm.TileColumns * Gemm.TileColumns;
-
     [SkipLocalsInit]
     void Each(Matrix x, int tokens, float* w, int outputs, Action<int, int, int, int, nint> store)
     {

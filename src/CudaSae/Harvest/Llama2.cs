@@ -202,9 +202,9 @@ public sealed unsafe class Llama2 : ILanguageModel
         public Matrix Next { get; } = new(tokens, w.Width);
         public Matrix Query { get; } = new(tokens, w.Width);
         public Matrix Mixed { get; } = new(tokens, w.Width);
-        public Matrix Key { get; } = new(w.KeyWidth, Linear.Padded(tokens));
-        public Matrix Value { get; } = new(w.KeyWidth, Linear.Padded(tokens));
-        public Matrix Scores { get; } = new(1, Linear.Padded(tokens));
+        public Matrix Key { get; } = new(w.KeyWidth, DenseProduct.Padded(tokens));
+        public Matrix Value { get; } = new(w.KeyWidth, DenseProduct.Padded(tokens));
+        public Matrix Scores { get; } = new(1, DenseProduct.Padded(tokens));
         public Matrix Hidden { get; } = new(tokens, w.Hidden);
         public Matrix Up { get; } = new(tokens, w.Hidden);
         public Matrix? Logits { get; set; }

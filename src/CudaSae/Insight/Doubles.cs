@@ -75,7 +75,23 @@ static class Doubles
     /// <summary>to += factor · row.</summary>
     public static void Add(Span<double> to, double factor, ReadOnlySpan<float> row)
     {
-        for (var i = 0; i < to.Length; i++) to[i] += factor * row[i];
+        var i = 0;
+        for (; i <= row.Length - Vector<float>.Count; i += Vector<float>.Count)
+        {
+            Vector.Widen(new Vector<float>(row[i..]), out var low, out var high);
+            (new Vector<double>(to[i..]) + factor * low).CopyTo(to[i..]);
+            var rest = to[(i + Vector<double>.Count)..];
+            (new Vector<double>(rest) + factor * high).CopyTo(rest);
+        }
+        for (; i < row.Length; i++) to[i] += factor * row[i];
+    }
+
+    /// <summary>The largest magnitude; 0 of none.</summary>
+    public static double Largest(ReadOnlySpan<double> a)
+    {
+        double largest = 0;
+        foreach (var v in a) largest = Math.Max(largest, Math.Abs(v));
+        return largest;
     }
 
     public static double Squares(ReadOnlySpan<double> a)

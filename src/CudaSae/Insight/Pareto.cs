@@ -1,6 +1,7 @@
 using System.Globalization;
 using CudaSae.Checkpoints;
 using CudaSae.Report;
+using static System.FormattableString;
 
 namespace CudaSae.Insight;
 
@@ -67,7 +68,7 @@ public static class Pareto
 
     static Series Curve(string name, SweepPoint[] points) => new(name, [.. points.Select(p => (float)p.L0)], [.. points.Select(p => (float)p.Fvu)])
     {
-        Labels = [.. points.Select(p => Text($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent {p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
+        Labels = [.. points.Select(p => Invariant($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent {p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
     };
 
     /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the plot.</summary>
@@ -83,15 +84,15 @@ public static class Pareto
     {
         if (points.Count == 0) return "No member has been evaluated.";
         var owners = string.Join(", ", front.GroupBy(p => p.Line).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} ({g.Count()})"));
-        var start = Text($"{front.Length} of {points.Count} members lie on the Pareto front: {owners}.");
+        var start = Invariant($"{front.Length} of {points.Count} members lie on the Pareto front: {owners}.");
         var at = Reference(points, lines);
         var there = lines.Select(line => (line.Key, Fvu: At(line.Value, at))).Where(l => l.Fvu is not null).OrderBy(l => l.Fvu).ToArray();
         if (there.Length == 0) return start;
-        var best = Text($" At L0 {at:0.#} {there[0].Key} leaves the least unexplained, FVU {there[0].Fvu:0.0000}");
-        if (there.Length > 1) best += Text($"; {there[1].Key} leaves {100 * (there[1].Fvu / there[0].Fvu - 1):0.0} % more");
-        if (there.Length > 2) best += Text($", the last, {there[^1].Key}, {100 * (there[^1].Fvu / there[0].Fvu - 1):0.0} %");
+        var best = Invariant($" At L0 {at:0.#} {there[0].Key} leaves the least unexplained, FVU {there[0].Fvu:0.0000}");
+        if (there.Length > 1) best += Invariant($"; {there[1].Key} leaves {100 * (there[1].Fvu / there[0].Fvu - 1):0.0} % more");
+        if (there.Length > 2) best += Invariant($", the last, {there[^1].Key}, {100 * (there[^1].Fvu / there[0].Fvu - 1):0.0} %");
         var k = (int)Math.Round(at);
-        return start + best + (components is not null && k < components.Length ? Text($"; PCA with {k} components {components[k]:0.000}.") : ".");
+        return start + best + (components is not null && k < components.Length ? Invariant($"; PCA with {k} components {components[k]:0.000}.") : ".");
     }
 
     static double Reference(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines)
@@ -120,11 +121,10 @@ public static class Pareto
         var worst = points.MaxBy(p => p.Outcome.Evaluation!.SilentPercent);
         return new("members", "All members", columns)
         {
-            Finding = best is null ? "" : Text($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
+            Finding = best is null ? "" : Invariant($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
         };
 
         TableColumn Numbers(string name, int digits, Func<SweepPoint, double> of) => new(name, Numbers: [.. points.Select(p => (double?)of(p))]) { Digits = digits };
     }
 
-    static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

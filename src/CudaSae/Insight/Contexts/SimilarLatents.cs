@@ -38,12 +38,7 @@ static unsafe class SimilarLatents
     }
 
     /// <summary>a · b / (‖a‖ ‖b‖) in double; NaN where one of them is zero.</summary>
-    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double dot = 0;
-        for (var i = 0; i < a.Length; i++) dot += (double)a[i] * b[i];
-        return dot / (Matrix.Norm(a) * Matrix.Norm(b));
-    }
+    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) => Doubles.Dot(a, b) / (Matrix.Norm(a) * Matrix.Norm(b));
 
     /// <summary>Rows of norm 1, and zero rows up to a whole tile.</summary>
     static Matrix Normalized(Matrix decoder, int[] number)

@@ -1,4 +1,5 @@
 using CudaSae.Report;
+using static System.FormattableString;
 
 namespace CudaSae.Insight.Images;
 
@@ -14,19 +15,19 @@ static class AtomFigures
         var atoms = all[0];
         yield return Pictures.Signed("atoms", "Decoder rows: what each latent writes", data.Width, [.. shown.Select(f => main.Sae.Model.Parameters.WDec[f].ToArray())], [.. shown.Select(f => Described(main, atoms[f], f))]) with
         {
-            Finding = ImageSection.Text($"{main.Alive.Length} of {main.Sae.Latents} latents fire; {shown.Length} are shown, from {100 * main.Top.Density(main.Alive[0]):0.#} % of the images to {100 * main.Top.Density(main.Alive[^1]):0.##} %."),
+            Finding = Invariant($"{main.Alive.Length} of {main.Sae.Latents} latents fire; {shown.Length} are shown, from {100 * main.Top.Density(main.Alive[0]):0.#} % of the images to {100 * main.Top.Density(main.Alive[^1]):0.##} %."),
             Formula = "rows of W_dec, sorted by density, evenly spaced in rank; grey is 0, each scaled by its largest magnitude",
         };
         yield return Pictures.Signed("encoders", "Encoder rows of the same latents: what each looks for", data.Width, [.. shown.Select(f => main.Sae.Model.Parameters.WEnc[f].ToArray())], [.. shown.Select(f => ImageSection.Caption(main, f))]) with
         {
-            Finding = ImageSection.Text($"The median cosine of an encoder row with its decoder row is {Middle(main, atoms, a => a.EncoderCosine):0.00}; encoder rows spread over {100 * Middle(main, atoms, a => a.EncoderSupport):0} % of the pixels, decoder rows over {100 * Middle(main, atoms, a => a.Support):0} %."),
+            Finding = Invariant($"The median cosine of an encoder row with its decoder row is {Middle(main, atoms, a => a.EncoderCosine):0.00}; encoder rows spread over {100 * Middle(main, atoms, a => a.EncoderSupport):0} % of the pixels, decoder rows over {100 * Middle(main, atoms, a => a.Support):0} %."),
             Formula = "rows of W_enc; medians over latents that fire; spread is the participation ratio (Σ|wₚ|)² / (P Σwₚ²)",
         };
         yield return Scatter(main, atoms, measures);
         yield return Table(runs, all, measures);
     }
 
-    static string Described(ImageStudy run, in Atom atom, int latent) => ImageSection.Text($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
+    static string Described(ImageStudy run, in Atom atom, int latent) => Invariant($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
 
     static double Middle(ImageStudy run, Atom[] atoms, Func<Atom, double> of) => AtomMeasures.Median(run.Alive.Select(f => of(atoms[f])));
 
@@ -49,7 +50,7 @@ static class AtomFigures
         return new ScatterFigure("template-or-part", "Template or part?", columns.Where(c => !c.Values.Any(float.IsNaN)).ToArray(), "support", "nearest image")
         {
             Colour = "density", Latents = run.Alive, Formula = Measures,
-            Finding = ImageSection.Text($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are neither. The median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the pixels (an image: {100 * measures.ImageSupport:0} %) and lies at {Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: {measures.ImageNearest:0.00})."),
+            Finding = Invariant($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are neither. The median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the pixels (an image: {100 * measures.ImageSupport:0} %) and lies at {Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: {measures.ImageNearest:0.00})."),
         };
     }
 
@@ -67,8 +68,8 @@ static class AtomFigures
         ])
         {
             Formula = $"medians over latents that fire; {Measures}",
-            Finding = runs.Count == 1 ? ImageSection.Text($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a nearest other image at {measures.ImageNearest:0.000}.")
-                : ImageSection.Text($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to {Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, parts from {Share(runs[low], all[low], a => measures.IsPart(a)):0} to {Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
+            Finding = runs.Count == 1 ? Invariant($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a nearest other image at {measures.ImageNearest:0.000}.")
+                : Invariant($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to {Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, parts from {Share(runs[low], all[low], a => measures.IsPart(a)):0} to {Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
         };
     }
 }

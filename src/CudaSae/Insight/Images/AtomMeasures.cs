@@ -91,9 +91,9 @@ public sealed class AtomMeasures : IDisposable
     {
         Span<float> row = parameters.WDec[f], encoder = parameters.WEnc[f];
         var best = classes.Rows == 0 ? double.NaN : -1;
-        for (var c = 0; c < classes.Rows; c++) best = Math.Max(best, Dot(unit, classes[c]));
+        for (var c = 0; c < classes.Rows; c++) best = Math.Max(best, Doubles.Dot(unit, classes[c]));
         var norm = Matrix.Norm(encoder);
-        return new(Support(row), Area(row), nearest, best, Support(encoder), norm > 0 ? Dot(unit, encoder) / norm : 0);
+        return new(Support(row), Area(row), nearest, best, Support(encoder), norm > 0 ? Doubles.Dot(unit, encoder) / norm : 0);
     }
 
     /// <summary>Of each unit row the largest cosine with an image; with <paramref name="own"/> row i is image i, which does not count.</summary>
@@ -134,18 +134,7 @@ public sealed class AtomMeasures : IDisposable
         return (double)count / v.Length;
     }
 
-    internal static double Median(IEnumerable<double> values)
-    {
-        double[] sorted = [.. values.Where(v => !double.IsNaN(v)).Order()];
-        return sorted.Length == 0 ? double.NaN : (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
-
-    static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
-    {
-        double sum = 0;
-        for (var i = 0; i < a.Length; i++) sum += (double)a[i] * b[i];
-        return sum;
-    }
+    internal static double Median(IEnumerable<double> values) => Doubles.Median(values.Where(v => !double.IsNaN(v)));
 
     static void Normalize(Matrix rows)
     {

@@ -1,4 +1,5 @@
 using CudaSae.Report;
+using static System.FormattableString;
 
 namespace CudaSae.Insight.Images;
 
@@ -15,7 +16,7 @@ static class ClassifierFigures
         (string Name, ImageStudy? Run, ClassifierScore At)[] rows = [("the layer itself", null, own), .. ordered.Select(r => (r.Name, (ImageStudy?)r, r.Splice!.Spliced)), ("its mean", null, mean), ("zeros", null, zero)];
         TableColumn Numbers(string name, int digits, Func<ImageStudy?, ClassifierScore, double?> of) => new(name, Numbers: [.. rows.Select(r => of(r.Run, r.At))]) { Digits = digits };
         var (first, last) = (ordered[0], ordered[^1]);
-        var finding = ImageSection.Text($"Accuracy is {100 * own.Accuracy:0.00} % with the layer itself, {100 * first.Splice!.Spliced.Accuracy:0.00} % at L0 {first.Evaluation.L0:0.0} and {100 * last.Splice!.Spliced.Accuracy:0.00} % at L0 {last.Evaluation.L0:0.0}; with its mean {100 * mean.Accuracy:0.00} %, with zeros {100 * zero.Accuracy:0.00} %.");
+        var finding = Invariant($"Accuracy is {100 * own.Accuracy:0.00} % with the layer itself, {100 * first.Splice!.Spliced.Accuracy:0.00} % at L0 {first.Evaluation.L0:0.0} and {100 * last.Splice!.Spliced.Accuracy:0.00} % at L0 {last.Evaluation.L0:0.0}; with its mean {100 * mean.Accuracy:0.00} %, with zeros {100 * zero.Accuracy:0.00} %.");
         yield return new TableFigure("downstream", "The classifier with reconstructions in the layer's place",
         [
             new("in its place", Texts: [.. rows.Select(r => r.Name)]), Numbers("L0", 1, (r, _) => r?.Evaluation.L0), Numbers("FVU", 4, (r, _) => r?.Evaluation.Fvu), Numbers("CE", 4, (_, d) => d.CrossEntropy),

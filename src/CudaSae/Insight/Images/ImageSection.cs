@@ -1,5 +1,6 @@
 using System.Globalization;
 using CudaSae.Report;
+using static System.FormattableString;
 
 namespace CudaSae.Insight.Images;
 
@@ -29,9 +30,7 @@ public static class ImageSection
     /// <summary>At most so many of a list, evenly spaced, first and last among them.</summary>
     internal static int[] Spread(int[] all, int most) => all.Length <= most ? all : [.. Enumerable.Range(0, most).Select(i => all[(int)((long)i * (all.Length - 1) / (most - 1))])];
 
-    internal static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
-
-    internal static string Caption(ImageStudy run, int latent) => Text($"latent {latent}, fires on {100 * run.Top.Density(latent):0.##} %");
+    internal static string Caption(ImageStudy run, int latent) => Invariant($"latent {latent}, fires on {100 * run.Top.Density(latent):0.##} %");
 
     /// <summary>One image of each class, or the first ones.</summary>
     static long[] Chosen(ImageData data)
@@ -52,11 +51,11 @@ public static class ImageSection
                 var made = new float[image.Length];
                 run.Sae.Reconstruct(image, made);
                 vectors.Add(made);
-                captions.Add(Text($"{run.Name}: L0 {run.Evaluation.L0:0.0}, {Named(data, row)}"));
+                captions.Add(Invariant($"{run.Name}: L0 {run.Evaluation.L0:0.0}, {Named(data, row)}"));
             }
         yield return Pictures.Unsigned("reconstructions", $"Images, and below them what {(runs.Count == 1 ? "the SAE makes" : "each SAE makes")} of them", data.Width, vectors, [.. captions]) with
         {
-            Finding = string.Join("; ", ordered.Select(r => Text($"{r.Name}: FVU {r.Evaluation.Fvu:0.000} at L0 {r.Evaluation.L0:0.0}"))) + ".",
+            Finding = string.Join("; ", ordered.Select(r => Invariant($"{r.Name}: FVU {r.Evaluation.Fvu:0.000} at L0 {r.Evaluation.L0:0.0}"))) + ".",
             Formula = "x̂ = b_dec + Σ f d, each picture scaled by its largest value; FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖² and L0 = latents that fire, over all rows looked at",
         };
         yield return Cumulative(runs[0], data, rows, images);
@@ -84,7 +83,7 @@ public static class ImageSection
             }
         return Pictures.Unsigned("cumulative", $"The same images from the largest entries of {run.Name}'s code alone", data.Width, vectors, [.. captions]) with
         {
-            Finding = Text($"The largest entry alone explains {100 * (1 - first / all):0} % of what b_dec leaves of these images."),
+            Finding = Invariant($"The largest entry alone explains {100 * (1 - first / all):0} % of what b_dec leaves of these images."),
             Formula = "rows: b_dec + the j entries of largest f‖d‖, j = " + string.Join(", ", lengths) + "; explained = 1 − Σ‖x − x̂₁‖² / Σ‖x − b_dec‖² over the images shown",
         };
     }
@@ -112,13 +111,13 @@ public static class ImageSection
         var shown = Spread(run.Alive, Shown);
         yield return Pictures.Signed("back-projections", "Decoder rows seen through the first layer's weights", data.Width, [.. shown.Select(f => Back(run, classifier, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
-            Finding = Text($"{run.Alive.Length} of {run.Sae.Latents} latents fire; {shown.Length} of them are shown, from {100 * run.Top.Density(run.Alive[0]):0.#} % of the images to {100 * run.Top.Density(run.Alive[^1]):0.##} %."),
+            Finding = Invariant($"{run.Alive.Length} of {run.Sae.Latents} latents fire; {shown.Length} of them are shown, from {100 * run.Top.Density(run.Alive[0]):0.#} % of the images to {100 * run.Top.Density(run.Alive[^1]):0.##} %."),
             Formula = "picture of latent f = d_f W₁, which is linear: the layer's ReLU and bias are left out; grey is 0, sorted by density",
         };
         int[] neurons = [.. Enumerable.Range(0, Math.Min(48, classifier.Widths[1]))];
         yield return Pictures.Signed("neurons", "The layer's own neurons, to compare", data.Width, [.. neurons.Select(h => classifier.FirstWeights[h].ToArray())], [.. neurons.Select(h => $"neuron {h}")]) with
         {
-            Finding = Text($"The first {neurons.Length} of {classifier.Widths[1]} neurons."), Formula = "rows of W₁; grey is 0",
+            Finding = Invariant($"The first {neurons.Length} of {classifier.Widths[1]} neurons."), Formula = "rows of W₁; grey is 0",
         };
     }
 
@@ -136,8 +135,8 @@ public static class ImageSection
         var shown = Spread(run.Alive, Shown);
         return Pictures.Unsigned("means", "Mean of the images on which each latent is largest", data.Width, [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
-            Finding = Text($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted by density."),
-            Formula = Text($"mean of the up to {ImageLatents.Kept} images of largest activation"),
+            Finding = Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted by density."),
+            Formula = Invariant($"mean of the up to {ImageLatents.Kept} images of largest activation"),
         };
     }
 
@@ -164,12 +163,12 @@ public static class ImageSection
         [
             new HistogramFigure("purity", "Class purity of latents", new("purity"), new("latents"), [.. Enumerable.Range(0, 21).Select(i => i / 20f)], [new("latents that fire", bins)])
             {
-                Finding = Text($"Half of the latents have a purity above {AtomMeasures.Median(purity.Select(p => (double)p)):0.00}; {100.0 * purity.Count(p => p > 0.9) / Math.Max(1, purity.Length):0} % lie above 0.9, where the largest class is {100 * largest:0} % of the images."), Formula = Formula,
+                Finding = Invariant($"Half of the latents have a purity above {AtomMeasures.Median(purity.Select(p => (double)p)):0.00}; {100.0 * purity.Count(p => p > 0.9) / Math.Max(1, purity.Length):0} % lie above 0.9, where the largest class is {100 * largest:0} % of the images."), Formula = Formula,
             },
             new HeatFigure("classes", "Activation mass of the purest latents by class", [.. chosen.Select(f => $"latent {f}")], data.ClassNames, [.. chosen.SelectMany(f => Enumerable.Range(0, count).Select(c => (float)run.Top.Share(f, c)))])
             {
                 From = 0, To = 1, Colour = new("share"), Formula = Formula + "; up to three a class, of those that fire on more than 0.2 % of the images",
-                Finding = Text($"{Enumerable.Range(0, count).Count(c => chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9))} of {count} classes have a latent of purity above 0.9."),
+                Finding = Invariant($"{Enumerable.Range(0, count).Count(c => chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9))} of {count} classes have a latent of purity above 0.9."),
             },
             GalleryOf(run, data, chosen),
         ];
@@ -179,9 +178,9 @@ public static class ImageSection
     {
         var top = chosen.SelectMany(f => run.Top.Of(f).Take(Gallery).Select(t => (Latent: f, t.Value, t.Row))).ToArray();
         return Pictures.Unsigned("gallery", $"The same latents' {Gallery} strongest images", data.Width, [.. top.Select(t => data.Image(t.Row))],
-            [.. top.Select(t => Text($"latent {t.Latent} at {t.Value:0.00}: {Named(data, t.Row)}"))]) with
+            [.. top.Select(t => Invariant($"latent {t.Latent} at {t.Value:0.00}: {Named(data, t.Row)}"))]) with
         {
-            Finding = Text($"{top.Count(t => data.LabelOf(t.Row) == run.Top.Purity(t.Latent).Class)} of these {top.Length} images are of their latent's class."),
+            Finding = Invariant($"{top.Count(t => data.LabelOf(t.Row) == run.Top.Purity(t.Latent).Class)} of these {top.Length} images are of their latent's class."),
             Formula = "images of largest activation, descending, a latent after the other",
         };
     }

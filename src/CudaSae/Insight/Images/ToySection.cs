@@ -1,6 +1,7 @@
 using System.Globalization;
 using CudaSae.Metrics;
 using CudaSae.Report;
+using static System.FormattableString;
 
 namespace CudaSae.Insight.Images;
 
@@ -29,8 +30,8 @@ public static class ToySection
         var angles = Angles(study);
         return new LinesFigure("plane", $"{model.Options.Features} features in two dimensions, and what an SAE finds", new("first hidden dimension"), new("second hidden dimension"), [.. series])
         {
-            Finding = Text($"{study.Features.Length} of {model.Options.Features} features are represented, neighbours {angles.Min():0.0}° to {angles.Max():0.0}° apart (a regular polygon: {360.0 / Math.Max(1, angles.Length):0.0}°); decoder rows lie within {study.Cosines.Select(c => Math.Acos(Math.Clamp(c, -1, 1)) * 180 / Math.PI).DefaultIfEmpty(180).Max():0.00}° of them."),
-            Formula = $"{Model}; S = {Text($"{model.Options.Sparsity:0.###}")}, m = 2. Rays: columns of W. Points: decoder rows d of an SAE of h = W x, {Matching}, drawn at length ‖Wᵢ‖",
+            Finding = Invariant($"{study.Features.Length} of {model.Options.Features} features are represented, neighbours {angles.Min():0.0}° to {angles.Max():0.0}° apart (a regular polygon: {360.0 / Math.Max(1, angles.Length):0.0}°); decoder rows lie within {study.Cosines.Select(c => Math.Acos(Math.Clamp(c, -1, 1)) * 180 / Math.PI).DefaultIfEmpty(180).Max():0.00}° of them."),
+            Formula = $"{Model}; S = {Invariant($"{model.Options.Sparsity:0.###}")}, m = 2. Rays: columns of W. Points: decoder rows d of an SAE of h = W x, {Matching}, drawn at length ‖Wᵢ‖",
         };
     }
 
@@ -59,7 +60,7 @@ public static class ToySection
         return new HeatFigure("gram", "WᵀW: what each feature says of the others", Names("feature", n), Names("feature", n), values)
         {
             From = -1, To = 1, Colour = new("⟨Wᵢ, Wⱼ⟩"),
-            Finding = Text($"{study.Features.Length} of {n} features share {m} dimensions; the largest interference of two is {largest:0.000}."), Formula = Model,
+            Finding = Invariant($"{study.Features.Length} of {n} features share {m} dimensions; the largest interference of two is {largest:0.000}."), Formula = Model,
         };
     }
 
@@ -76,7 +77,7 @@ public static class ToySection
         return new HeatFigure("matched", "True features against the latents matched to them", [.. study.Features.Select(i => $"feature {i}")], [.. study.Latents.Select(f => f < 0 ? "none" : $"latent {f}")], values)
         {
             From = -1, To = 1, Colour = new("cosine"),
-            Finding = Text($"The mean cosine on the diagonal is {study.Cosines.DefaultIfEmpty(0).Average():0.000}, the lowest {study.Cosines.DefaultIfEmpty(0).Min():0.000}; beside it the largest is {beside:0.000}."), Formula = Matching,
+            Finding = Invariant($"The mean cosine on the diagonal is {study.Cosines.DefaultIfEmpty(0).Average():0.000}, the lowest {study.Cosines.DefaultIfEmpty(0).Min():0.000}; beside it the largest is {beside:0.000}."), Formula = Matching,
         };
     }
 
@@ -87,7 +88,7 @@ public static class ToySection
         foreach (var cosine in study.Cosines) counts[Math.Clamp((int)Math.Floor(cosine * Count), 0, Count - 1)]++;
         return new HistogramFigure("matched-cosines", "Cosine of each feature with its latent", new("cosine"), new("features"), [.. Enumerable.Range(0, Count + 1).Select(i => (float)i / Count)], [new("represented features", counts)])
         {
-            Finding = Text($"{study.Cosines.Count(c => c > Recovery.Threshold)} of {study.Features.Length} represented features are recovered at a cosine above {Recovery.Threshold} ({100 * study.Recovered:0.0} %); the SAE has {study.Sae.Spec.Latents} latents, FVU {study.Evaluation.Fvu:0.000}, L0 {study.Evaluation.L0:0.00} for {study.ActiveFeatures:0.00} active features."),
+            Finding = Invariant($"{study.Cosines.Count(c => c > Recovery.Threshold)} of {study.Features.Length} represented features are recovered at a cosine above {Recovery.Threshold} ({100 * study.Recovered:0.0} %); the SAE has {study.Sae.Spec.Latents} latents, FVU {study.Evaluation.Fvu:0.000}, L0 {study.Evaluation.L0:0.00} for {study.ActiveFeatures:0.00} active features."),
             Formula = $"{Matching}; a cosine below 0 counts in the first bin",
         };
     }
@@ -102,8 +103,8 @@ public static class ToySection
             new("features represented", x, [.. sweep.Select(s => (float)s.Features.Length / s.Model.Options.Features)]), new("SAE's FVU", x, [.. sweep.Select(s => (float)s.Evaluation.Fvu)]),
         ])
         {
-            Finding = Text($"Most are recovered at S = {best.Model.Options.Sparsity:0.###} ({100 * best.Recovered:0} % of {best.Features.Length}), fewest at S = {worst.Model.Options.Sparsity:0.###} ({100 * worst.Recovered:0} % of {worst.Features.Length})."),
-            Formula = $"recovered = share of represented features with a matched cosine above {Text($"{Recovery.Threshold}")}; {Matching}; {Model}",
+            Finding = Invariant($"Most are recovered at S = {best.Model.Options.Sparsity:0.###} ({100 * best.Recovered:0} % of {best.Features.Length}), fewest at S = {worst.Model.Options.Sparsity:0.###} ({100 * worst.Recovered:0} % of {worst.Features.Length})."),
+            Formula = $"recovered = share of represented features with a matched cosine above {Invariant($"{Recovery.Threshold}")}; {Matching}; {Model}",
         };
     }
 
@@ -112,7 +113,7 @@ public static class ToySection
         float[] x = [.. sweep.SelectMany(s => s.Features.Select(_ => (float)(1 / (1 - s.Model.Options.Sparsity))))], y = [.. sweep.SelectMany(s => s.Features.Select(i => (float)s.Model.Dimensionality(i)))];
         return new LinesFigure("dimensionality", "Share of a dimension that each represented feature has for itself", new("1 / (1 − S)", "", Log: true), new("Dᵢ"), [new("features", x, y) { Points = true }])
         {
-            Finding = Text($"From {sweep[0].Features.Select(sweep[0].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} of a dimension at S = {sweep[0].Model.Options.Sparsity:0.###} to {sweep[^1].Features.Select(sweep[^1].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} at S = {sweep[^1].Model.Options.Sparsity:0.###}, in the mean."),
+            Finding = Invariant($"From {sweep[0].Features.Select(sweep[0].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} of a dimension at S = {sweep[0].Model.Options.Sparsity:0.###} to {sweep[^1].Features.Select(sweep[^1].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} at S = {sweep[^1].Model.Options.Sparsity:0.###}, in the mean."),
             Formula = "Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)² (Elhage et al. 2022): 1 for a dimension of its own, 1/2 for an antipodal pair, 2/5 for a pentagon",
         };
     }
@@ -124,12 +125,11 @@ public static class ToySection
             Numbers("S", 3, s => s.Model.Options.Sparsity), Numbers("loss of the model", 5, s => s.Model.Loss), Numbers("represented", 0, s => s.Features.Length), Numbers("active a row", 2, s => s.ActiveFeatures),
             Numbers("SAE L0", 2, s => s.Evaluation.L0), Numbers("SAE FVU", 4, s => s.Evaluation.Fvu), Numbers("recovered %", 1, s => 100 * s.Recovered), Numbers("mean cosine", 4, s => s.Cosines.DefaultIfEmpty(0).Average()),
         ])
-        { Finding = Text($"{sweep.Count} models of {sweep[0].Model.Options.Features} features in {sweep[0].Model.Options.Hidden} dimensions."), Formula = Matching };
+        { Finding = Invariant($"{sweep.Count} models of {sweep[0].Model.Options.Features} features in {sweep[0].Model.Options.Hidden} dimensions."), Formula = Matching };
 
         TableColumn Numbers(string name, int digits, Func<ToyStudy, double> of) => new(name, Numbers: [.. sweep.Select(s => (double?)of(s))]) { Digits = digits };
     }
 
     static string[] Names(string kind, int count) => [.. Enumerable.Range(0, count).Select(i => $"{kind} {i}")];
 
-    static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,4 +1,4 @@
-using static CudaSae.Insight.Probes.RowProducts;
+using static CudaSae.Insight.Doubles;
 
 namespace CudaSae.Insight.Probes;
 
@@ -71,7 +71,7 @@ public sealed class LogisticRegression
             loss += Softplus(positive[r] ? -z : z);
             var residual = (p - (positive[r] ? 1 : 0)) / positive.Length;
             curvature[r] = p * (1 - p) / positive.Length;
-            AddScaled(gradient, residual, row);
+            Add(gradient, residual, row);
             residuals += residual;
         }
         loss /= positive.Length;
@@ -152,7 +152,7 @@ public sealed class LogisticRegression
         {
             var row = x.Slice(r * columns, columns);
             var weight = curvature[r] * (offset + Dot(row, u));
-            AddScaled(into, weight, row);
+            Add(into, weight, row);
             all += weight;
         }
         Fold(into, all);

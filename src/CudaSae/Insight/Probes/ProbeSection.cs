@@ -71,7 +71,7 @@ public static class ProbeSection
         foreach (var auroc in firing) counts[Math.Min((int)((auroc - 0.5) * 2 * HistogramBins), HistogramBins - 1)]++;
         return new("latent-auroc", "Best AUROC of each latent", new("best AUROC over all properties"), new("latents"), edges, [new("latents", counts)])
         {
-            Finding = $"{firing.Count(a => a > GoodAuroc)} of {firing.Length} latents that fire tell some property with AUROC above {Show(GoodAuroc)}; the median latent's best is {Show(Median(firing))}.",
+            Finding = $"{firing.Count(a => a > GoodAuroc)} of {firing.Length} latents that fire tell some property with AUROC above {Show(GoodAuroc)}; the median latent's best is {Show(Doubles.Median(firing))}.",
             Formula = $"max over properties of max(AUROC, 1 − AUROC), all rows; {f.Probe.BestSeparation.Length - firing.Length} latents that never fire are left out; 1 is in the last bin",
         };
     }
@@ -125,11 +125,4 @@ public static class ProbeSection
     internal static string Show(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);
 
     static double? Finite(double value) => double.IsFinite(value) ? value : null;
-
-    static double Median(double[] values)
-    {
-        if (values.Length == 0) return double.NaN;
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
 }
