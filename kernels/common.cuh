@@ -5,7 +5,7 @@
 //
 // declares extern "C" kernel `decode` taking one DecodeParams `p` by value, at most 256 threads a block.
 // All shared memory is dynamic, laid out by a struct:  auto& s = shared_memory<DecodeShared>();
-// Static __shared__ variables, host code and <<<>>> do not occur in .cu files; PTX occurs in ptx.cuh only.
+// Static __shared__ variables, host code and <<<>>> do not occur in .cu files; PTX occurs in ptx.cuh, and once here.
 #pragma once
 #include "params.h"
 
@@ -14,8 +14,21 @@
 #else
 #include <cuda_runtime.h>
 
+// Programmatic dependent launch: the next kernel may take its place beside this one as soon as all of this one's blocks have theirs, and waits here until
+// everything before it is done and visible. Without the launch attribute both instructions do nothing.
+__device__ __forceinline__ void wait_for_previous_kernels() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 #define SAE_KERNEL(name, Params, threads) \
-    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p)
+    __device__ __forceinline__ void name##_body(const Params& p); \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p) { \
+        wait_for_previous_kernels(); \
+        name##_body(p); \
+    } \
+    __device__ __forceinline__ void name##_body(const Params& p)
 
 template <typename T> __device__ __forceinline__ T& shared_memory() {
     extern __shared__ __align__(1024) unsigned char sae_dynamic_shared[];

@@ -7,6 +7,9 @@
 
 using bf16_bits = uint16_t;
 
+// A CUtensorMap: how TMA finds a box of a matrix. Made by the driver, read by TMA out of the kernel's parameters.
+struct alignas(64) TensorMap { uint64_t opaque[16]; };
+
 // The numbers that change with every step, in device memory. Training/StepScalars.cs
 struct StepScalars {
     uint64_t seed;

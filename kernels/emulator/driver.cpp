@@ -165,8 +165,9 @@ API cuFuncSetAttribute(void* function, int attribute, int value) {
     static_cast<Function*>(function)->shared_limit = value;
     return Success;
 }
-API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void**) {
-    ENTER("cuLaunchKernel");
+namespace {
+
+int launch(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params) {
     auto& function = *static_cast<Function*>(f);
     auto threads = uint64_t(bx) * by * bz;
     if (gx == 0 || gy == 0 || gz == 0 || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || threads == 0 || threads > unsigned(function.kernel->threads) || shared > unsigned(function.shared_limit)) {
@@ -179,6 +180,31 @@ API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
     return enqueue(*stream_of(stream), [=] {
         return run_kernel(*kernel, copied.data(), {gx, gy, gz}, {bx, by, bz}, shared, seed) ? Success : LaunchFailed;
     });
+}
+
+}
+
+API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void**) {
+    ENTER("cuLaunchKernel");
+    return launch(f, gx, gy, gz, bx, by, bz, shared, stream, params);
+}
+
+namespace {
+
+struct LaunchAttribute { unsigned id, padding; union { unsigned x, all[16]; }; };
+struct LaunchConfig { unsigned gx, gy, gz, bx, by, bz, shared; void* stream; LaunchAttribute* attributes; unsigned count; };
+constexpr unsigned ClusterDimension = 4, ProgrammaticStreamSerialization = 6;
+
+}
+
+API cuLaunchKernelEx(const LaunchConfig* c, void* f, void** params, void**) {
+    ENTER("cuLaunchKernelEx");
+    for (unsigned i = 0; i < c->count; ++i) {
+        if (c->attributes[i].id == ProgrammaticStreamSerialization) continue;      // kernels run one after another here
+        set_report(c->attributes[i].id == ClusterDimension ? "clusters are not emulated" : "a launch attribute that is not emulated");
+        return NotSupported;
+    }
+    return launch(f, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, params);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

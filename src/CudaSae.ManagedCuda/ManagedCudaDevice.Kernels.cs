@@ -46,6 +46,7 @@ public sealed unsafe partial class ManagedCudaDevice
 
     public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
     {
+        if (shape.Cluster > 1) throw new SaeException($"{kernel.Name} needs clusters of blocks, which this launcher does not offer; use --backend cuda", kind: SaeErrorKind.Device);
         fixed (TParams* pointer = &parameters)
         {
             (arguments ??= new nint[1])[0] = (nint)pointer;

@@ -199,9 +199,29 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         fixed (TParams* pointer = &parameters)
         {
             void* arguments = pointer;
+            if (shape.Cluster > 1 || shape.Programmatic)
+            {
+                LaunchWithAttributes(kernel, shape, &arguments, stream);
+                return;
+            }
             var result = driver.launch(kernel.Handle, (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1, (uint)shape.SharedBytes, stream, &arguments, null);
             if (result != 0) driver.Check(result, "cuLaunchKernel", $" of {kernel.Name}, {shape}");
         }
+    }
+
+    void LaunchWithAttributes(KernelFunction kernel, Launch shape, void** arguments, nint stream)
+    {
+        var attributes = stackalloc LaunchAttribute[2];
+        uint count = 0;
+        if (shape.Cluster > 1) attributes[count++] = LaunchAttribute.Cluster(shape.Cluster);
+        if (shape.Programmatic) attributes[count++] = LaunchAttribute.Programmatic;
+        var config = new LaunchConfig
+        {
+            GridX = (uint)shape.GridX, GridY = (uint)shape.GridY, GridZ = 1, BlockX = (uint)shape.Block, BlockY = 1, BlockZ = 1, SharedBytes = (uint)shape.SharedBytes,
+            Stream = stream, Attributes = attributes, Count = count,
+        };
+        var result = driver.launchWith(&config, kernel.Handle, arguments, null);
+        if (result != 0) driver.Check(result, "cuLaunchKernelEx", $" of {kernel.Name}, {shape}");
     }
 
     public void BeginCapture(nint stream) => driver.Check(driver.beginCapture(stream, 2));      // relaxed: other threads may allocate

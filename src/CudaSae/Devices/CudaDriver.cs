@@ -36,6 +36,7 @@ sealed unsafe class CudaDriver
         getFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Get("cuModuleGetFunction");
         setFunctionAttribute = (delegate* unmanaged<nint, int, int, int>)Get("cuFuncSetAttribute");
         launch = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Get("cuLaunchKernel");
+        launchWith = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)Get("cuLaunchKernelEx");
         createStream = (delegate* unmanaged<nint*, uint, int>)Get("cuStreamCreate");
         destroyStream = (delegate* unmanaged<nint, int>)Get("cuStreamDestroy_v2");
         synchronize = (delegate* unmanaged<nint, int>)Get("cuStreamSynchronize");
@@ -79,6 +80,7 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint*, nint, byte*, int> getFunction;
     public readonly delegate* unmanaged<nint, int, int, int> setFunctionAttribute;
     public readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> launch;
+    public readonly delegate* unmanaged<LaunchConfig*, nint, void**, void**, int> launchWith;
     public readonly delegate* unmanaged<nint*, uint, int> createStream;
     public readonly delegate* unmanaged<nint, int> destroyStream, synchronize;
     public readonly delegate* unmanaged<nint, nint, uint, int> waitEvent;

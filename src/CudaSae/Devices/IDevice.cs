@@ -54,7 +54,11 @@ public unsafe interface IDevice : IDisposable
 /// <param name="Major">Compute capability, such as 9.0.</param>
 /// <param name="SharedBytesPerBlock">Dynamic shared memory that one block may ask for.</param>
 public sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes, int SharedBytesPerBlock,
-    int L2Bytes, int DriverVersion, bool Emulated);
+    int L2Bytes, int DriverVersion, bool Emulated)
+{
+    /// <summary>Whether the machine code for sm_90a runs here: TMA, wgmma, clusters, kernels that wait for the one before them.</summary>
+    public bool IsHopper => (Major, Minor) == (9, 0);
+}
 
 /// <summary>A function of a loaded module.</summary>
 /// <param name="Handle">CUfunction.</param>
@@ -62,4 +66,6 @@ public sealed record DeviceInfo(string Name, int Major, int Minor, int Multiproc
 public sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
 
 /// <summary>Grid, block and dynamic shared memory of a launch. Blocks are one-dimensional.</summary>
-public readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1);
+/// <param name="Cluster">Blocks, neighbours in x, that run together and reach each other's shared memory; 1 for none. Divides <paramref name="GridX"/>.</param>
+/// <param name="Programmatic">The kernel waits by itself for the one before it (kernels/common.cuh), so it may be put in place early.</param>
+public readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1, bool Programmatic = false);

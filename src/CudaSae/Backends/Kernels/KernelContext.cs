@@ -79,6 +79,6 @@ sealed class KernelContext
     {
         if (!kernels.TryGetValue(kernel, out var function) || function.SharedBytes < shape.SharedBytes)
             kernels[kernel] = function = Device.GetKernel(kernel, shape.SharedBytes);
-        Device.Launch(function, shape, parameters, Stream);
+        Device.Launch(function, shape with { Programmatic = Device.Info.IsHopper }, parameters, Stream);
     }
 }

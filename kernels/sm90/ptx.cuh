@@ -1,0 +1,121 @@
+// All inline PTX of the Hopper kernels (sm_90a), as inline functions; the emulator replaces this header's bodies.
+// Rules and bit layouts: PTX ISA, "mbarrier", "cp.async.bulk.tensor", "wgmma.mma_async", "Matrix descriptor", "setmaxnreg".
+#pragma once
+#include "../ptx.cuh"
+
+#ifdef SAE_EMULATOR
+#include "../emulator/sm90.h"
+#else
+
+// ---------------------------------------------------------------------------------------------------------------------
+// mbarriers: uint64_t in shared memory. A phase ends when `count` arrivals and all announced bytes have come; parity is that of the phase waited for.
+
+__device__ __forceinline__ void mbarrier_init(uint64_t* barrier, uint32_t count) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(barrier)), "r"(count) : "memory");
+}
+// By the thread that initialised them, before a block or cluster barrier: others, and TMA, then see them initialised.
+__device__ __forceinline__ void mbarrier_init_fence() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+
+__device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(shared_address(barrier)) : "memory");
+}
+// Arrives, and announces bytes that TMA will bring.
+__device__ __forceinline__ void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(shared_address(barrier)), "r"(bytes) : "memory");
+}
+// Arrives at the barrier that lies at the same place in block `rank` of the cluster, which may be this one.
+__device__ __forceinline__ void mbarrier_arrive_at(uint64_t* barrier, uint32_t rank) {
+    asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote]; }"
+        :: "r"(shared_address(barrier)), "r"(rank) : "memory");
+}
+__device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
+    asm volatile("{ .reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @done bra over; bra again; over: }"
+        :: "r"(shared_address(barrier)), "r"(parity) : "memory");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// TMA: a box of a matrix into shared memory, in the map's swizzle; rows and columns beyond the matrix come as zeros and count as bytes.
+// One thread issues. x: first element of the row, y: first row.
+
+__device__ __forceinline__ void tma_prefetch(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"(map) : "memory"); }
+
+__device__ __forceinline__ void tma_load(void* to, const TensorMap* map, uint64_t* barrier, int x, int y) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+        :: "r"(shared_address(to)), "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)) : "memory");
+}
+// Into the same place of every block of the cluster that `blocks` names by its bits; each block's own barrier, at the same place, gets the bytes.
+__device__ __forceinline__ void tma_load_multicast(void* to, const TensorMap* map, uint64_t* barrier, int x, int y, uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;"
+        :: "r"(shared_address(to)), "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"(blocks) : "memory");
+}
+
+// Plain stores to shared memory before it are seen by TMA and wgmma after it.
+__device__ __forceinline__ void proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// clusters, named barriers, registers
+
+__device__ __forceinline__ uint32_t cluster_rank() { uint32_t rank; asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank)); return rank; }
+
+// All threads of all blocks of the cluster.
+__device__ __forceinline__ void cluster_sync() {
+    asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// Barriers 1 to 15 of the block; threads: a multiple of 32, those that arrive and those that wait together.
+__device__ __forceinline__ void named_barrier_sync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" :: "r"(barrier), "r"(threads) : "memory"); }
+__device__ __forceinline__ void named_barrier_arrive(int barrier, int threads) { asm volatile("bar.arrive %0, %1;" :: "r"(barrier), "r"(threads) : "memory"); }
+
+// Registers a thread of this warpgroup, all 128 threads together: a multiple of 8 from 24 to 256.
+template <int count> __device__ __forceinline__ void registers_shrink() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count)); }
+template <int count> __device__ __forceinline__ void registers_grow() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count)); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// wgmma: a warpgroup's product of two tiles in shared memory, asynchronous. Sums: element i of thread t is row 16 (t / 32 % 4) + t % 32 / 4 + 8 (i / 2 % 2),
+// column 8 (i / 4) + 2 (t % 4) + i % 2.
+
+// Before the first product of a group when registers were written, and between.
+__device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// Waits until at most `pending` of the newest groups are unfinished.
+template <int pending> __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(pending) : "memory"); }
+
+// A tile [rows][64] bf16 with K contiguous in 128-byte lines, 128-byte swizzle, 1024-byte aligned; + 2 for each 16 of K further on.
+__device__ __forceinline__ uint64_t wgmma_tile(const void* tile) {
+    return uint64_t((shared_address(tile) & 0x3ffff) >> 4) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+}
+
+// Ties registers down at this point: the compiler may not move reads or writes of them across it, which ptxas would answer by waiting after each product.
+template <int count> __device__ __forceinline__ void wgmma_hold(float (&sums)[count]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) asm volatile("" : "+f"(sums[i]) :: "memory");
+}
+
+#define SAE_SUMS4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define SAE_SUMS16(i) SAE_SUMS4(i), SAE_SUMS4(i + 4), SAE_SUMS4(i + 8), SAE_SUMS4(i + 12)
+
+// sums [64, 256] f32 += a [64, 16] bf16 x b [256, 16] bf16 transposed.
+__device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+        "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
+        "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
+        "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+        "}, %128, %129, 1, 1, 1, 0, 0;"
+        : SAE_SUMS16(0), SAE_SUMS16(16), SAE_SUMS16(32), SAE_SUMS16(48), SAE_SUMS16(64), SAE_SUMS16(80), SAE_SUMS16(96), SAE_SUMS16(112)
+        : "l"(a), "l"(b));
+}
+// sums [64, 128] f32 += a [64, 16] bf16 x b [128, 16] bf16 transposed.
+__device__ __forceinline__ void wgmma_m64n128k16(float (&d)[64], uint64_t a, uint64_t b) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
+        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+        "}, %64, %65, 1, 1, 1, 0, 0;"
+        : SAE_SUMS16(0), SAE_SUMS16(16), SAE_SUMS16(32), SAE_SUMS16(48)
+        : "l"(a), "l"(b));
+}
+
+#undef SAE_SUMS16
+#undef SAE_SUMS4
+
+#endif
