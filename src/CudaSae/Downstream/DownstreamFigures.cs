@@ -1,4 +1,5 @@
 using System.Globalization;
+using CudaSae.Insight;
 using CudaSae.Report;
 
 namespace CudaSae.Downstream;
@@ -42,7 +43,7 @@ static class DownstreamFigures
             },
             Histogram("loss-rise", "What the SAE adds to each token's loss", "rise of the loss", "nats", [("with the SAE", more)]) with
             {
-                Finding = $"The loss rises at {Percent((double)worse / more.Length)} of {more.Length} tokens; half of the tokens change by less than {Text(Median([.. more.Select(Math.Abs)]))} nats.",
+                Finding = $"The loss rises at {Percent((double)worse / more.Length)} of {more.Length} tokens; half of the tokens change by less than {Text(Doubles.Median(more.Select(Math.Abs)))} nats.",
                 Formula = "−log p(next token) with x̂ for x, less the same without",
             },
         ];
@@ -66,12 +67,6 @@ static class DownstreamFigures
     {
         float[] a = without.ByPlace(2).Losses, b = with.ByPlace(2).Losses;
         return (double)b[first ? 0 : ^1] - a[first ? 0 : ^1];
-    }
-
-    static double Median(double[] values)
-    {
-        Array.Sort(values);
-        return values[values.Length / 2];
     }
 
     static HistogramFigure Histogram(string id, string title, string name, string unit, (string Name, double[] Values)[] series)

@@ -3,13 +3,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Insight;
 
-/// <summary>Cosines of some rows with all rows of a dictionary, 48 queries against eight candidates at a time: n² of them are never held. Float32 finds the candidates, double says the numbers.</summary>
+/// <summary>Cosines of some rows with all rows of a dictionary, tiles of 48 queries and eight candidates at a time: n² of them are never held. Float32 finds the candidates, double says the numbers.</summary>
 static unsafe class Cosines
 {
     /// <summary>Dictionaries up to this many rows are compared whole: n² d multiply-adds are seconds there.</summary>
     public const int Whole = 16_384;
     const int Sampled = 4096;
     const double Slack = 1e-4;      // of float32 cosines
+    const int Panels = 4;           // of 48 queries that stay in the second-level cache while all candidates pass by
 
     /// <summary>Rows to ask about: all, or where there are more than <see cref="Whole"/>, 4096 at equal distances.</summary>
     public static int[] Queries(int count) => [.. count <= Whole ? Enumerable.Range(0, count) : Enumerable.Range(0, Sampled).Select(i => (int)((long)i * count / Sampled))];
@@ -41,38 +42,50 @@ static unsafe class Cosines
     }
 
     /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for cosines above what <paramref name="bar"/> says of the query, candidates ascending; one thread a query.</summary>
-    static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit, Func<int, float> bar)
+    public static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit, Func<int, float> bar)
+    {
+        var (d, width) = (queries.Rows.Columns, Panels * Gemm.TileColumns);
+        (Matrix Columns, Matrix Tile) Scratch() => (new(Panels * d, Gemm.TileColumns), new(Gemm.TileRows, Gemm.TileColumns));
+        Parallel.For(0, (which.Length + width - 1) / width, Scratch, (block, _, scratch) =>
+        {
+            var first = block * width;
+            var here = which.AsSpan(first, Math.Min(width, which.Length - first));
+            for (var q = 0; q < here.Length; q++)
+                for (var c = 0; c < d; c++) scratch.Columns[q / Gemm.TileColumns * d + c][q % Gemm.TileColumns] = queries.Rows[here[q]][c];
+            ScanBlock(scratch.Columns, first, here.Length, candidates, scratch.Tile.Data, visit, bar);
+            return scratch;
+        }, static scratch =>
+        {
+            scratch.Columns.Dispose();
+            scratch.Tile.Dispose();
+        });
+    }
+
+    /// <param name="columns">[panel, d, 48]: the queries <paramref name="first"/> to first + count, turned.</param>
+    static void ScanBlock(Matrix columns, int first, int count, UnitRows candidates, float* tile, Action<int, int, float> visit, Func<int, float> bar)
     {
         const int R = Gemm.TileRows, C = Gemm.TileColumns;
-        var (d, n) = (queries.Rows.Columns, candidates.Count);
-        Parallel.For(0, (which.Length + C - 1) / C, panel =>
+        var (d, n) = (candidates.Rows.Columns, candidates.Count);
+        var bars = stackalloc float[Panels * C];
+        var zeros = stackalloc float[R];
+        var rows = stackalloc float*[R];
+        for (var q = 0; q < count; q++) bars[q] = bar(first + q);
+        for (var r = 0; r < R; r++) zeros[r] = 0;
+        for (var from = 0; from < n; from += R)
         {
-            var first = panel * C;
-            var count = Math.Min(C, which.Length - first);
-            using Matrix columns = new(d, C), tile = new(R, C);
-            for (var q = 0; q < count; q++)
+            for (var r = 0; r < R; r++) rows[r] = candidates.Rows.Data + (long)Math.Min(from + r, n - 1) * d;
+            for (var panel = 0; panel < count; panel += C)
             {
-                var row = queries.Rows[which[first + q]];
-                for (var c = 0; c < d; c++) columns[c][q] = row[c];
-            }
-            var bars = stackalloc float[C];
-            var zeros = stackalloc float[R];
-            var rows = stackalloc float*[R];
-            for (var q = 0; q < C; q++) bars[q] = q < count ? bar(first + q) : float.PositiveInfinity;
-            for (var r = 0; r < R; r++) zeros[r] = 0;
-            for (var from = 0; from < n; from += R)
-            {
-                for (var r = 0; r < R; r++) rows[r] = candidates.Rows.Data + (long)Math.Min(from + r, n - 1) * d;
-                Gemm.Tile(rows, columns.Data, C, d, zeros, tile.Data);
+                Gemm.Tile(rows, columns.Data + (long)panel * d, C, d, zeros, tile);
                 for (var r = 0; r < R && from + r < n; r++)
-                    for (var q = 0; q < count; q++)
+                    for (var q = 0; q < Math.Min(C, count - panel); q++)
                     {
-                        var cosine = tile.Data[r * C + q];
-                        if (cosine <= bars[q]) continue;
-                        visit(first + q, from + r, cosine);
-                        bars[q] = bar(first + q);
+                        var cosine = tile[r * C + q];
+                        if (cosine <= bars[panel + q]) continue;
+                        visit(first + panel + q, from + r, cosine);
+                        bars[panel + q] = bar(first + panel + q);
                     }
             }
-        });
+        }
     }
 }

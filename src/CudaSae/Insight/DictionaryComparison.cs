@@ -1,4 +1,5 @@
 using CudaSae.Formats;
+using CudaSae.Model;
 
 namespace CudaSae.Insight;
 

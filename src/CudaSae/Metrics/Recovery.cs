@@ -20,7 +20,8 @@ public sealed record Recovery(long Features, long Latents, double Recovered, dou
     public static Recovery Of(Matrix truth, Matrix learned)
     {
         if (truth.Columns != learned.Columns) throw new SaeException($"the dictionary is {truth.Columns} wide, the SAE {learned.Columns}; name the dictionary that its data were made with");
-        using Matrix t = Normalized(truth, "the dictionary"), l = Normalized(learned, "W_dec");
+        using UnitRows truths = new(truth, "the dictionary"), latents = new(learned, "W_dec");
+        var (t, l) = (truths.Rows, latents.Rows);
         using var cosines = Math.Min(t.Rows, l.Rows) <= MaxMatched ? new Matrix(t.Rows, checked((int)l.Rows)) : null;
         var best = new double[t.Rows];
         Parallel.For(0L, t.Rows, f =>
@@ -43,21 +44,6 @@ public sealed record Recovery(long Features, long Latents, double Recovered, dou
         for (var f = 0; f < columnOf.Length; f++)
             if (columnOf[f] >= 0) sum += cosines[f][columnOf[f]];
         return sum / columnOf.Length;
-    }
-
-    /// <summary>A copy with rows of norm 1; zero rows stay zero.</summary>
-    static Matrix Normalized(Matrix matrix, string name)
-    {
-        var unit = new Matrix(matrix.Rows, matrix.Columns);
-        for (long r = 0; r < matrix.Rows; r++)
-        {
-            double squares = 0;
-            foreach (var v in matrix[r]) squares += (double)v * v;
-            if (!double.IsFinite(squares)) throw new SaeException($"row {r} of {name} is not finite; nothing can be compared with it");
-            var scale = squares > 0 ? 1 / Math.Sqrt(squares) : 0;
-            for (var i = 0; i < matrix.Columns; i++) unit[r][i] = (float)(matrix[r][i] * scale);
-        }
-        return unit;
     }
 
     static float Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
