@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "fibers.h"
@@ -37,6 +38,15 @@ bool is_pinned(const void* p) {
 
 }
 
+// Major and minor: as told, or by the variable CUDASAE_EMULATOR_CAPABILITY, or 8.0.
+static int told[2];
+static int capability(int which) {
+    auto named = getenv("CUDASAE_EMULATOR_CAPABILITY");
+    if (told[0]) return told[which];
+    return named && strlen(named) == 3 ? named[2 * which] - '0' : which ? 0 : 8;
+}
+int emu::capability_major() { return capability(0); }
+
 // Error injection: emuFailNext makes a named call fail once, emuFailAt any call by its number.
 int emu::injected(const char* call) {
     if (planned.calls++ == planned.at) {
@@ -69,8 +79,8 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
         case 1: *value = 1024; return Success;              // threads a block
         case 16: *value = 4; return Success;                // multiprocessors
         case 38: *value = 1 << 20; return Success;          // bytes of L2
-        case 75: *value = 8; return Success;                // compute capability 8.0
-        case 76: *value = 0; return Success;
+        case 75: *value = capability(0); return Success;            // compute capability
+        case 76: *value = capability(1); return Success;
         case 97: *value = LargestShared; return Success;    // dynamic shared memory a block may opt into
         default: return InvalidValue;
     }
@@ -165,20 +175,33 @@ API cuFuncSetAttribute(void* function, int attribute, int value) {
     static_cast<Function*>(function)->shared_limit = value;
     return Success;
 }
+
 namespace {
 
-int launch(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params) {
+constexpr size_t MostParameters = 4096;
+constexpr unsigned LargestCluster = 8;
+
+int refuse(const KernelEntry& kernel, const std::string& why) {
+    set_report((std::string("launch of ") + kernel.name + ": " + why).c_str());
+    return InvalidValue;
+}
+
+int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     auto& function = *static_cast<Function*>(f);
-    auto threads = uint64_t(bx) * by * bz;
-    if (gx == 0 || gy == 0 || gz == 0 || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || threads == 0 || threads > unsigned(function.kernel->threads) || shared > unsigned(function.shared_limit)) {
-        set_report((std::string("launch of ") + function.kernel->name + ": grid " + std::to_string(gx) + " × " + std::to_string(gy) + ", block " + std::to_string(threads) + " of "
-            + std::to_string(function.kernel->threads) + ", shared " + std::to_string(shared) + " of " + std::to_string(function.shared_limit)).c_str());
-        return InvalidValue;
-    }
-    std::string copied(static_cast<char*>(params[0]), function.kernel->params);
-    auto kernel = function.kernel;
-    return enqueue(*stream_of(stream), [=] {
-        return run_kernel(*kernel, copied.data(), {gx, gy, gz}, {bx, by, bz}, shared, seed) ? Success : LaunchFailed;
+    auto& kernel = *function.kernel;
+    auto [gx, gy, gz] = shape.grid;
+    auto threads = uint64_t(shape.block.x) * shape.block.y * shape.block.z;
+    if (gx == 0 || gy == 0 || gz == 0 || gx > 0x7fffffffu || gy > 65535 || gz > 65535 || threads == 0 || threads > unsigned(kernel.threads) || shape.shared_bytes > unsigned(function.shared_limit))
+        return refuse(kernel, "grid " + std::to_string(gx) + " × " + std::to_string(gy) + ", block " + std::to_string(threads) + " of " + std::to_string(kernel.threads)
+            + ", shared " + std::to_string(shape.shared_bytes) + " of " + std::to_string(function.shared_limit));
+    if (shape.cluster > 1 && capability(0) < 9) return refuse(kernel, "this device has no clusters; capability 9.0 has");
+    if (shape.cluster == 0 || shape.cluster > LargestCluster || gx % shape.cluster) return refuse(kernel, "a grid of " + std::to_string(gx) + " in clusters of " + std::to_string(shape.cluster) + "; a divisor up to 8");
+    if (kernel.params > MostParameters) return refuse(kernel, std::to_string(kernel.params) + " bytes of parameters; 4096 at most");
+    void* copied;
+    if (posix_memalign(&copied, 64, kernel.params)) return OutOfMemory;        // as tensor maps in it need
+    memcpy(copied, params[0], kernel.params);
+    return enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
+        return run_kernel(kernel, held.get(), shape, seed) ? Success : LaunchFailed;
     });
 }
 
@@ -186,12 +209,12 @@ int launch(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned
 
 API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void* stream, void** params, void**) {
     ENTER("cuLaunchKernel");
-    return launch(f, gx, gy, gz, bx, by, bz, shared, stream, params);
+    return launch(f, {{gx, gy, gz}, {bx, by, bz}, shared, 1, false}, stream, params);
 }
 
 namespace {
 
-struct LaunchAttribute { unsigned id, padding; union { unsigned x, all[16]; }; };
+struct LaunchAttribute { unsigned id, padding; union { unsigned x[3], all[16]; }; };
 struct LaunchConfig { unsigned gx, gy, gz, bx, by, bz, shared; void* stream; LaunchAttribute* attributes; unsigned count; };
 constexpr unsigned ClusterDimension = 4, ProgrammaticStreamSerialization = 6;
 
@@ -199,12 +222,15 @@ constexpr unsigned ClusterDimension = 4, ProgrammaticStreamSerialization = 6;
 
 API cuLaunchKernelEx(const LaunchConfig* c, void* f, void** params, void**) {
     ENTER("cuLaunchKernelEx");
+    LaunchShape shape{{c->gx, c->gy, c->gz}, {c->bx, c->by, c->bz}, c->shared, 1, false};
     for (unsigned i = 0; i < c->count; ++i) {
-        if (c->attributes[i].id == ProgrammaticStreamSerialization) continue;      // kernels run one after another here
-        set_report(c->attributes[i].id == ClusterDimension ? "clusters are not emulated" : "a launch attribute that is not emulated");
-        return NotSupported;
+        auto& a = c->attributes[i];
+        if (a.id == ProgrammaticStreamSerialization) shape.programmatic = a.x[0] != 0;      // kernels run one after another here all the same
+        else if (a.id == ClusterDimension && a.x[1] == 1 && a.x[2] == 1) shape.cluster = a.x[0];
+        else return refuse(*static_cast<Function*>(f)->kernel, "launch attribute " + std::to_string(a.id) + " is not emulated with these values");
     }
-    return launch(f, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, params);
+    if (shape.programmatic && capability(0) < 9) return refuse(*static_cast<Function*>(f)->kernel, "this device has no programmatic dependent launch; capability 9.0 has");
+    return launch(f, shape, c->stream, params);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -287,6 +313,7 @@ API cuGetErrorString(int code, const char** text) { for (auto& n : names) if (n.
 extern "C" {
 #define CONTROL __attribute__((visibility("default")))
 CONTROL void emuSetSeed(uint64_t value) { std::lock_guard<std::recursive_mutex> guard(lock()); seed = value; }
+CONTROL void emuSetCapability(int first, int second) { std::lock_guard<std::recursive_mutex> guard(lock()); told[0] = first; told[1] = second; }
 CONTROL const char* emuReport() { return report(); }
 CONTROL uint64_t emuLiveAllocations() { std::lock_guard<std::recursive_mutex> guard(lock()); return live_allocations() + pinned.size(); }
 CONTROL void emuFailNext(const char* call, int code, int after) { std::lock_guard<std::recursive_mutex> guard(lock()); failures[call] = {after, code}; }

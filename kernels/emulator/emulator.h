@@ -1,4 +1,4 @@
-// CUDA's words for a .cu file compiled by g++: one fiber a thread, blocks one after another, rules checked where they are used.
+// CUDA's words for a .cu file compiled by g++: one fiber a thread, clusters of blocks one after another, rules checked where they are used.
 // kernels/emulator/README.md says which. Included by kernels/common.cuh in place of cuda_runtime.h.
 #pragma once
 #include <algorithm>
@@ -18,7 +18,10 @@
 // A kernel by its name, with the size of its parameters and the largest block it was compiled for.
 #define SAE_KERNEL(name, Params, threads) \
     static void name##_body(const Params& p); \
-    static const emu::KernelEntry name##_entry{#name, sizeof(Params), threads, [](const void* p) { name##_body(*static_cast<const Params*>(p)); }}; \
+    static const emu::KernelEntry name##_entry{#name, sizeof(Params), threads, [](const void* p) { \
+        emu::wait_for_previous_kernels(); \
+        name##_body(*static_cast<const Params*>(p)); \
+    }}; \
     static void name##_body([[maybe_unused]] const Params& p)
 
 template <typename T> T& shared_memory() { return *static_cast<T*>(emu::shared_block(sizeof(T))); }
@@ -27,7 +30,7 @@ template <typename T> T& shared_memory() { return *static_cast<T*>(emu::shared_b
 // indices and vector types
 
 #define threadIdx (emu::current->index)
-#define blockIdx (emu::block_index)
+#define blockIdx (emu::current->block->index)
 #define blockDim (emu::block_size)
 #define gridDim (emu::grid_size)
 

@@ -1,4 +1,4 @@
-// Fibers, the scheduler, barriers and warp collectives.
+// Fibers and their scheduler. collectives.cpp has what they wait for together, sm90*.cpp what Hopper adds.
 #include "fibers.h"
 
 #include <sys/mman.h>
@@ -10,6 +10,8 @@
 #include <string>
 
 #include "memory.h"
+#include "shared.h"
+#include "sm90_state.h"
 
 // Saves the callee's registers on the old stack, takes them from the new one.
 extern "C" void emu_switch(void** save, void* load);
@@ -39,31 +41,26 @@ emu_switch:
 namespace emu {
 
 Thread* current;
-Index3 block_index, block_size, grid_size;
+std::vector<Thread> threads;
+std::vector<Block> blocks;
+Index3 block_size, grid_size;
+int work_under_way;
 
 namespace {
 
-constexpr size_t StackBytes = 64 << 10, GuardBytes = 4096, MaxThreads = 1024, Canary = 256;
+constexpr size_t StackBytes = 64 << 10, GuardBytes = 4096, MaxThreads = 8 * 1024;
 
 struct Broken {};
 
-struct Rendezvous {
-    uint32_t mask, arrived;
-    const char* op;
-    Site site;
-    void* args[32];
-};
-
-std::vector<Thread> threads;
-std::vector<int> ready;                             // ids that may run
-std::vector<std::vector<Rendezvous>> rendezvous;    // by warp: collectives that wait for lanes
-int at_barrier, done;
+std::vector<int> ready;         // slots that may run
+int done;                       // threads of the cluster
 void* scheduler_stack;
+bool in_scheduler;
 const KernelEntry* kernel;
 const void* kernel_params;
 bool failed;
 std::string report_text;
-uint64_t random_state;
+uint64_t random_state, now;
 bool random_order;
 const KernelEntry* kernels;
 
@@ -71,39 +68,18 @@ unsigned char* stacks() {
     static unsigned char* all = [] {
         auto p = static_cast<unsigned char*>(mmap(nullptr, MaxThreads * (StackBytes + GuardBytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
         if (p == MAP_FAILED) abort();
-        for (size_t t = 0; t < MaxThreads; ++t) mprotect(p + t * (StackBytes + GuardBytes), GuardBytes, PROT_NONE);
         return p;
     }();
     return all;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// the block's shared memory, between canaries
-
-std::vector<unsigned char> shared_storage;
-unsigned char* shared_start;
-size_t shared_size;
-
-void prepare_shared(size_t bytes) {
-    shared_storage.resize(bytes + 2 * Canary + 1024);
-    auto base = reinterpret_cast<uintptr_t>(shared_storage.data()) + Canary;
-    shared_start = reinterpret_cast<unsigned char*>((base + 1023) & ~uintptr_t(1023));
-    shared_size = bytes;
-    memset(shared_storage.data(), CanaryByte, shared_storage.size());
-    memset(shared_start, PoisonByte, bytes);
-}
-
-void check_shared() {
-    auto end = shared_storage.data() + shared_storage.size();
-    for (auto p = shared_storage.data(); p < end; ++p)
-        if ((p < shared_start || p >= shared_start + shared_size) && *p != CanaryByte)
-            fail("write outside shared memory, at byte %td of %zu", p - shared_start, shared_size);
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // switching
 
-void to_scheduler() { emu_switch(&current->stack_pointer, scheduler_stack); }
+void to_scheduler() {
+    in_scheduler = true;
+    emu_switch(&current->stack_pointer, scheduler_stack);
+}
 
 void entry() {
     kernel->body(kernel_params);
@@ -112,73 +88,105 @@ void entry() {
             current->waits_at = copy.site;
             fail("cp.async was never waited for: its bytes need not be there when they are read");
         }
+    if (current->wgmma_flights) wgmma_never_waited();
     current->state = State::Done;
+    ++current->block->done;
     ++done;
     to_scheduler();
     abort();
 }
 
-void start(Thread& thread, int id) {
-    auto top = stacks() + (id + 1) * (StackBytes + GuardBytes);
+void start(Thread& thread) {
+    static int guarded = 0;
+    for (; guarded <= thread.slot; ++guarded) mprotect(stacks() + guarded * (StackBytes + GuardBytes), GuardBytes, PROT_NONE);
+    auto top = stacks() + (thread.slot + 1) * (StackBytes + GuardBytes);
     auto stack = reinterpret_cast<void**>(top) - 8;
     memset(stack, 0, 64);
     stack[6] = reinterpret_cast<void*>(entry);      // six registers, then where to return to
     thread.stack_pointer = stack;
 }
 
-void release(Thread& thread) {
-    thread.state = State::Ready;
-    ready.push_back(thread.id);
-}
-
-void open_barrier() {
-    if (at_barrier == 0 || at_barrier + done < int(threads.size())) return;
-    at_barrier = 0;
-    for (auto& thread : threads)
-        if (thread.state == State::AtBarrier) {
-            ++thread.barriers;
-            release(thread);
+void open_barrier(Block& block) {
+    if (block.at_barrier == 0 || block.at_barrier + block.done < block.count) return;
+    block.at_barrier = 0;
+    join_clocks(block.first, block.count);
+    for (int t = block.first; t < block.first + block.count; ++t)
+        if (threads[t].state == State::AtBarrier) {
+            ++threads[t].barriers;
+            threads[t].synced = moment();
+            release(threads[t]);
         }
 }
 
 [[gnu::noinline]] void report_deadlock() {
+    std::vector<std::pair<std::string, int>> waits;     // what, and how many threads more than the first
+    for (auto& thread : threads) {
+        if (thread.state == State::Done) continue;
+        auto block = blocks.size() > 1 ? " of block " + std::to_string(thread.block->index.x) : "";
+        auto what = block + " waits in " + thread.waits_for + what_it_waits_on(thread) + " at " + thread.waits_at.file + ":" + std::to_string(thread.waits_at.line);
+        size_t known = 0;
+        while (known < waits.size() && !waits[known].first.ends_with(what)) ++known;
+        if (known < waits.size()) ++waits[known].second;
+        else waits.push_back({"\n  thread " + std::to_string(thread.id) + what, 0});
+    }
     std::string who;
-    int shown = 0;
-    for (auto& thread : threads)
-        if (thread.state != State::Done && ++shown <= 8)
-            who += "\n  thread " + std::to_string(thread.id) + " waits in " + thread.waits_for + " at " + thread.waits_at.file + ":" + std::to_string(thread.waits_at.line);
-    report_text = std::string("deadlock: no thread can go on\nkernel ") + kernel->name + ", block " + std::to_string(block_index.x) + ", " + std::to_string(done)
+    for (size_t i = 0; i < waits.size() && i < 8; ++i) who += waits[i].first + (waits[i].second ? ", and " + std::to_string(waits[i].second) + " more" : "");
+    report_text = std::string("deadlock: no thread can go on\nkernel ") + kernel->name + ", block " + std::to_string(blocks[0].index.x) + ", " + std::to_string(done)
         + " of " + std::to_string(threads.size()) + " threads are done" + who;
     failed = true;
 }
 
-void run_block(size_t shared_bytes) {
+// ---------------------------------------------------------------------------------------------------------------------
+// a cluster
+
+void prepare_cluster(const LaunchShape& shape, uint32_t number) {
     int count = int(block_size.x * block_size.y * block_size.z);
-    prepare_shared(shared_bytes);
-    threads.resize(count);
-    rendezvous.assign((count + 31) / 32, {});
+    unsigned across = grid_size.x / shape.cluster;
+    blocks.resize(shape.cluster);
+    for (unsigned rank = 0; rank < shape.cluster; ++rank)
+        blocks[rank] = {{number % across * shape.cluster + rank, number / across % grid_size.y, number / (across * grid_size.y)}, int(rank), int(rank) * count, count, 0, 0, nullptr, false};
+    prepare_shared(shape.shared_bytes);
+    threads.resize(count * shape.cluster);
     ready.clear();
-    at_barrier = done = 0;
-    for (int id = count - 1; id >= 0; --id) {
-        auto& thread = threads[id];
+    done = 0;
+    for (int slot = int(threads.size()) - 1; slot >= 0; --slot) {
+        auto& thread = threads[slot];
         auto copies = std::move(thread.copies);
         copies.clear();
-        unsigned x = id % block_size.x, y = id / block_size.x % block_size.y, z = id / (block_size.x * block_size.y);
-        thread = {{x, y, z}, id, State::Ready, nullptr, "", {"", 0}, 0, std::move(copies), 0, 0};
-        start(thread, id);
-        ready.push_back(id);
+        unsigned id = slot % count, x = id % block_size.x, y = id / block_size.x % block_size.y, z = id / (block_size.x * block_size.y);
+        thread = {.index = {x, y, z}, .id = int(id), .state = State::Ready, .stack_pointer = nullptr, .waits_for = "", .waits_at = {"", 0}, .copy_group = 0, .copies = std::move(copies),
+                  .barriers = 0, .warp_syncs = 0, .block = &blocks[slot / count], .slot = slot, .waits_on = nullptr, .waits_number = 0, .synced = 0, .cluster_synced = 0,
+                  .mbarrier_fence = 0, .proxy_fences = 0, .wgmma_commits = 0, .wgmma_flights = 0, .wgmma_fenced = false, .registers = 0};
+        start(thread);
+        ready.push_back(slot);
     }
-    reset_races(shared_bytes);
-    while (!failed && done < count) {
-        open_barrier();
-        if (ready.empty()) { report_deadlock(); return; }
+    reset_collectives();
+    reset_races();
+    reset_sm90();
+}
+
+void run_cluster() {
+    while (!failed && done < int(threads.size())) {
+        bool worked = work_under_way && (ready.empty() || (random_order && random_bits() % 32 == 0)) && do_some_work();
+        if (ready.empty()) {
+            if (worked) continue;
+            report_deadlock();
+            return;
+        }
         size_t pick = random_order ? random_bits() % ready.size() : ready.size() - 1;
         current = &threads[ready[pick]];
         ready[pick] = ready.back();
         ready.pop_back();
+        in_scheduler = false;
         emu_switch(&scheduler_stack, current->stack_pointer);
+        auto& block = *current->block;
+        current = nullptr;
+        open_barrier(block);
+        if (blocks.size() > 1) open_cluster_barrier();
     }
-    if (!failed) { current = nullptr; check_shared(); }
+    if (failed) return;
+    check_sm90();
+    check_shared();
 }
 
 }
@@ -199,36 +207,40 @@ uint64_t random_bits() {        // splitmix64
     z = (z ^ z >> 27) * 0x94d049bb133111ebull;
     return z ^ z >> 31;
 }
+bool random_schedule() { return random_order; }
+uint64_t moment() { return ++now; }
 
-bool run_kernel(const KernelEntry& k, const void* params, Index3 grid, Index3 block, size_t shared_bytes, uint64_t seed) {
+const unsigned char* parameters() { return static_cast<const unsigned char*>(kernel_params); }
+size_t parameter_bytes() { return kernel->params; }
+
+bool run_kernel(const KernelEntry& k, const void* params, const LaunchShape& shape, uint64_t seed) {
     kernel = &k;
     kernel_params = params;
-    grid_size = grid;
-    block_size = block;
+    grid_size = shape.grid;
+    block_size = shape.block;
     failed = false;
     random_order = seed != 0;
     random_state = seed;
-    std::vector<uint32_t> order(size_t(grid.x) * grid.y * grid.z);
+    current = nullptr;
+    in_scheduler = true;
+    std::vector<uint32_t> order(size_t(grid_size.x) * grid_size.y * grid_size.z / shape.cluster);
     for (size_t b = 0; b < order.size(); ++b) order[b] = uint32_t(b);
     for (size_t b = order.size(); random_order && b > 1; --b) std::swap(order[b - 1], order[random_bits() % b]);
     try {
-        for (auto b : order) {
-            block_index = {b % grid.x, b / grid.x % grid.y, b / (grid.x * grid.y)};
-            run_block(shared_bytes);
+        for (auto number : order) {
+            prepare_cluster(shape, number);
+            run_cluster();
             current = nullptr;
             if (failed) return false;
+            for (auto& block : blocks)
+                if (shape.programmatic && !block.waited_for_previous)
+                    fail("launched beside the kernel before it, and block %u never waits for that: griddepcontrol.wait is missing", block.index.x);
         }
         check_canaries(k.name);
     } catch (const Broken&) {}
+    current = nullptr;
     return !failed;
 }
-
-void* shared_block(size_t bytes) {
-    if (bytes > shared_size) fail("the kernel lays out %zu bytes of shared memory, the launch gave %zu", bytes, shared_size);
-    return shared_start;
-}
-bool in_shared(const void* p) { return p >= shared_start && p < shared_start + shared_size; }
-size_t shared_offset(const void* p) { return static_cast<const unsigned char*>(p) - shared_start; }
 
 void fail(const char* rule, ...) {
     char text[512];
@@ -239,11 +251,12 @@ void fail(const char* rule, ...) {
     report_text = text;
     if (kernel) report_text += std::string("\nkernel ") + kernel->name;
     if (current) {
-        report_text += ", block (" + std::to_string(block_index.x) + ", " + std::to_string(block_index.y) + "), thread " + std::to_string(current->id);
+        auto& at = current->block->index;
+        report_text += ", block (" + std::to_string(at.x) + ", " + std::to_string(at.y) + "), thread " + std::to_string(current->id);
         if (current->waits_at.line) report_text += std::string("\nat ") + current->waits_at.file + ":" + std::to_string(current->waits_at.line);
     }
     failed = true;
-    if (!current) throw Broken();       // found by the scheduler after a block, not by a thread
+    if (in_scheduler) throw Broken();       // found by the scheduler, not by a thread
     to_scheduler();
     abort();
 }
@@ -254,55 +267,32 @@ bool on_stack(const void* p) {
     return p >= stacks() && p < stacks() + MaxThreads * (StackBytes + GuardBytes);
 }
 
-void barrier(Site site) {
-    current->waits_for = "__syncthreads";
+void wait(State state, const char* what, Site site) {
+    current->waits_for = what;
     current->waits_at = site;
-    current->state = State::AtBarrier;
-    ++at_barrier;
+    current->state = state;
     to_scheduler();
 }
 
-void collective(Site site, const char* op, uint32_t mask, void* args, void (*combine)(void**, uint32_t)) {
-    int lane = current->id % 32, warp = current->id / 32;
-    current->waits_for = op;
-    current->waits_at = site;
-    if (!(mask >> lane & 1)) fail("lane %d executes %s with mask %08x, which does not name it", lane, op, mask);
-    auto& waiting = rendezvous[warp];
-    Rendezvous* found = nullptr;
-    for (auto& r : waiting) {
-        if (r.mask == mask && (r.op != op && strcmp(r.op, op) != 0))
-            fail("lane %d executes %s while lanes %08x of its warp wait in %s at %s:%d", lane, op, r.arrived, r.op, r.site.file, r.site.line);
-        if (r.mask == mask && !(r.arrived >> lane & 1)) found = &r;
-        else if (r.mask & mask & ~r.arrived && (r.mask >> lane & 1))
-            fail("mask mismatch: lane %d executes %s with mask %08x while lanes %08x wait for it in %s with mask %08x at %s:%d",
-                 lane, op, mask, r.arrived, r.op, r.mask, r.site.file, r.site.line);
-    }
-    if (!found) {
-        waiting.push_back({mask, 0, op, site, {}});
-        found = &waiting.back();
-    }
-    found->arrived |= 1u << lane;
-    found->args[lane] = args;
-    if (found->arrived != mask) {
-        current->state = State::AtCollective;
-        to_scheduler();
-        return;
-    }
-    auto all = *found;
-    waiting.erase(waiting.begin() + (found - waiting.data()));
-    combine(all.args, mask);
-    for (int l = 0; l < 32; ++l)
-        if (mask >> l & 1 && l != lane) release(threads[warp * 32 + l]);
+void release(Thread& thread) {
+    thread.state = State::Ready;
+    ready.push_back(thread.slot);
 }
 
-void atomic(void* p, size_t bytes) {
-    if (!in_shared(p) && !owned(p, bytes)) fail("atomic outside every allocation and outside shared memory");
-    if (reinterpret_cast<uintptr_t>(p) % bytes) fail("atomic on an address that is not aligned to %zu", bytes);
+void barrier(Site site) {
+    ++current->block->at_barrier;
+    wait(State::AtBarrier, "__syncthreads", site);
 }
 
-void syncwarp(Site site, uint32_t mask) {
-    collective(site, "__syncwarp", mask, nullptr, [](void**, uint32_t) {});
-    ++current->warp_syncs;
+void wait_for_previous_kernels() { current->block->waited_for_previous = true; }
+
+OnBehalfOf::OnBehalfOf(Thread& t, Site site) : running(current), thread(t), before(t.waits_at) {
+    current = &t;
+    t.waits_at = site;
+}
+OnBehalfOf::~OnBehalfOf() {
+    thread.waits_at = before;
+    current = running;
 }
 
 }

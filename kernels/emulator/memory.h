@@ -15,10 +15,6 @@ size_t live_allocations();
 size_t live_bytes();
 constexpr size_t DeviceBytes = size_t(8) << 30;
 
-// Race detector: races.cpp. Without --races nothing calls it but asynchronous copies and ldmatrix.
-void reset_races(size_t shared_bytes);
-void shared_read(const void* p, size_t bytes, void* code);
-void shared_write(const void* p, size_t bytes, void* code);
 bool on_stack(const void* p);           // of any thread: a collective's last lane writes the others' results
 
 }

@@ -2,6 +2,7 @@
 #include "ptx.h"
 
 #include "memory.h"
+#include "races.h"
 
 namespace emu {
 

@@ -36,6 +36,7 @@ void remove_stream(Stream* stream);
 size_t live_streams();
 extern size_t live_handles;             // of cuBLAS
 
+int capability_major();                 // of the emulated device: driver.cpp
 int injected(const char* call);         // the error that this call was told to fail with: driver.cpp
 
 }

@@ -79,6 +79,9 @@ static class Targets
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
+    /// <summary>The emulator as a device of that compute capability, such as (9, 0).</summary>
+    public static CudaDevice OpenEmulator((int Major, int Minor) capability) => CudaDevice.OpenEmulator(emulatorLibrary!, capability);
+
     public static IDevice OpenEmulator(string launcher) => launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
 
     static IDevice OpenManagedCuda() => HasGpu(out _) ? managedCuda!.Open(0) : OpenEmulator("managed-cuda");

@@ -43,7 +43,14 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     public static CudaDevice Open(int ordinal) => new(CudaDriver.TryNvidia(out var why) ?? throw new SaeException($"{why}; use --backend cpu", kind: SaeErrorKind.Device), ordinal);
 
     /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
-    public static CudaDevice OpenEmulator(string libraryPath) => new(CudaDriver.Open(libraryPath), 0);
+    public static CudaDevice OpenEmulator(string libraryPath) => OpenEmulator(libraryPath, default);
+
+    /// <summary>The same as a device of that compute capability, which decides the kernels that the engine takes. One at a time: the library emulates one device.</summary>
+    internal static CudaDevice OpenEmulator(string libraryPath, (int Major, int Minor) capability)
+    {
+        new Emulator(libraryPath).SetCapability(capability.Major, capability.Minor);
+        return new(CudaDriver.Open(libraryPath), 0);
+    }
 
     /// <summary>How many GPUs there are; 0 and the reason when none can be used.</summary>
     public static int Count(out string why)

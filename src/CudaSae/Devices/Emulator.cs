@@ -33,6 +33,10 @@ public sealed unsafe class Emulator
     /// <summary>Order of blocks, threads and streams from now on; 0 is the plain one.</summary>
     public void SetSeed(ulong seed) => ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
 
+    /// <summary>What the emulated device is from now on, such as 9.0; 0.0 for what the variable CUDASAE_EMULATOR_CAPABILITY says, or else 8.0.
+    /// Below 9.0 it refuses TMA, clusters and launches beside the kernel before.</summary>
+    internal void SetCapability(int major, int minor) => ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
+
     /// <summary>Device allocations and page-locked ones that were not freed.</summary>
     public ulong LiveAllocations => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
