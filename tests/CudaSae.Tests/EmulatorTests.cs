@@ -16,7 +16,8 @@ public unsafe class EmulatorTests
         public int BreakRule;
     }
 
-    static readonly Lazy<string> library = new(() =>
+    /// <summary>The planted faults and their twins under the race detector.</summary>
+    internal static readonly Lazy<string> Library = new(() =>
     {
         var path = Path.Combine(Repository.Root, "artifacts", "emulator", "libcudasae_faults.so");
         using var build = Process.Start(new ProcessStartInfo("bash", ["build/emulator.sh", "--races", "--kernels", "tests/faults", path]) { WorkingDirectory = Repository.Root, RedirectStandardError = true, RedirectStandardOutput = true })!;
@@ -29,9 +30,9 @@ public unsafe class EmulatorTests
     /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is right.</summary>
     static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed, Func<float[], int, float> expected)
     {
-        var emulator = new Emulator(library.Value);
+        var emulator = new Emulator(Library.Value);
         emulator.SetSeed(seed);
-        using var device = CudaDevice.OpenEmulator(library.Value);
+        using var device = CudaDevice.OpenEmulator(Library.Value);
         var stream = device.CreateStream();
         ulong from = device.Allocate(4 * floats), to = device.Allocate(4 * floats);
         try
@@ -80,8 +81,8 @@ public unsafe class EmulatorTests
     public void LeaksAreCounted()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        var emulator = new Emulator(library.Value);
-        using var device = CudaDevice.OpenEmulator(library.Value);
+        var emulator = new Emulator(Library.Value);
+        using var device = CudaDevice.OpenEmulator(Library.Value);
         var before = emulator.LiveAllocations;
         var leak = device.Allocate(100);
         Assert.Equal(before + 1, emulator.LiveAllocations);
@@ -93,8 +94,8 @@ public unsafe class EmulatorTests
     public void InjectedErrorsAreNamed()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        var emulator = new Emulator(library.Value);
-        using var device = CudaDevice.OpenEmulator(library.Value);
+        var emulator = new Emulator(Library.Value);
+        using var device = CudaDevice.OpenEmulator(Library.Value);
         emulator.FailNext("cuMemAlloc", 2);
         var message = Assert.Throws<CudaException>(() => device.Allocate(1 << 20)).Message;
         Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY", message);
