@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real compiler's judgement of every kernel, for sm_80 and sm_90a: no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
+# The real compiler's judgement of every kernel, for sm_80 and sm_90a (kernels/sm90 for the latter alone): no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
 # build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, tensor cores and asynchronous copies where they belong.
 #   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
 set -uo pipefail
@@ -12,9 +12,10 @@ table=build/kernel-registers.csv update=${1:-} failures=0
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 fail() { echo "kernel gate: $*" >&2; failures=$((failures + 1)); }
 
-for source in kernels/*.cu; do
-    name=$(basename "$source" .cu)
-    for arch in 80 90a; do
+for source in kernels/*.cu kernels/sm90/*.cu; do
+    name=$(basename "$source" .cu) archs="80 90a"
+    [[ $source == kernels/sm90/* ]] && archs=90a
+    for arch in $archs; do
         "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v -o "$work/$name.$arch.cubin" "$source" 2> "$work/log" ||
             { cat "$work/log" >&2; fail "$source does not compile for sm_$arch"; continue; }
         grep -E 'C75(08|10|14|15)' "$work/log" >&2 && fail "$source, sm_$arch: ptxas gave up on asynchronous products"
@@ -26,6 +27,11 @@ for source in kernels/*.cu; do
         "$cuobjdump" -sass "$work/$name.$arch.cubin" > "$work/sass" 2>/dev/null || fail "$source, sm_$arch: no SASS"
         grep -qE '\b(LDL|STL)\b' "$work/sass" && fail "$source, sm_$arch: local memory in the SASS"
         grep -qE '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "$work/sass" && fail "$source, sm_$arch: a floating-point atomic, whose sum depends on the order"
+        case $name in encode_sm90 | encode_columns_sm90)
+            grep -q HGMMA "$work/sass" || fail "$source: no product by a warpgroup"
+            grep -q UTMALDG "$work/sass" || fail "$source: no load by TMA"
+            grep -q 'UTMALDG.*MULTICAST' "$work/sass" || fail "$source: no load for both blocks of a cluster"
+        esac
         if [ "$name" = encode ]; then
             grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
             grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"

@@ -116,13 +116,12 @@ __device__ __forceinline__ void tile_multiply(const TileOperand& a, const TileOp
     __syncthreads();
 }
 
-// Block number -> tile of a [row_tiles, column_tiles] product. Blocks run down a group of 32 row tiles before the next column
+// Block number -> tile of a [row_tiles, column_tiles] product. Blocks run down a group of `most` row tiles before the next column
 // tile: the group's part of A (4,096 rows) stays in L2 while B streams past it once.
 struct TilePosition { int row, column; };
 
-__device__ __forceinline__ TilePosition tile_position(int block, int row_tiles, int column_tiles) {
-    constexpr int GROUP = 32;
-    int group = block / (GROUP * column_tiles), within = block % (GROUP * column_tiles);
-    int height = min(GROUP, row_tiles - group * GROUP);
-    return {(group * GROUP + within % height), within / height};
+__device__ __forceinline__ TilePosition tile_position(int block, int row_tiles, int column_tiles, int most = 32) {
+    int group = block / (most * column_tiles), within = block % (most * column_tiles);
+    int height = min(most, row_tiles - group * most);
+    return {(group * most + within % height), within / height};
 }

@@ -250,7 +250,7 @@ struct EncodeParams {
     const float* b_enc;
     const int* column_rows;         // row of w_enc and b_enc behind a column; null: the column itself
     const int* column_count;        // columns that exist, read on the device; null: all
-    const uint32_t* limit;          // [B] lowest order_key that is a candidate
+    uint32_t* limit;                // [B] lowest order_key that is a candidate
     int* count;                     // [B] candidates found, also beyond capacity
     uint64_t* candidates;           // [B, pitch]
     int* overflows;                 // [1]
@@ -259,6 +259,36 @@ struct EncodeParams {
     int pitch, capacity;
     int dense;                      // 1: keep everything, column c at c - begin
     int magnitude;                  // 1: |z| decides
+};
+
+// The elements of a row that were counted so far, by their order_key; see buckets.cuh.
+struct RowBuckets {
+    uint32_t base, shift;           // bucket i begins at base + (i << shift)
+    uint32_t reserved[2];
+    int count[64];
+};
+
+// The same on Hopper; see sm90/encode_sm90.cu.
+struct EncodeSm90Params {
+    TensorMap x_map;                // x_centered [B, ld] in boxes of 128 rows x 64
+    TensorMap w_map;                // w_enc [n, ld], too
+    EncodeParams encode;            // column_rows and column_count null
+    RowBuckets* buckets;            // [B] what raises limits; null: they stay
+    int* again;                     // [1 + ceil(B / 128)] rows that found no room, and whether each tile of rows has any
+    int repeat;                     // 1: those tiles alone
+    int active;                     // k
+    int cluster;                    // blocks that share a tile of weights, 1 or 2
+    int skew;                       // steps of 64 by which the second warpgroup follows the first; 0: none
+    int reserved[14];
+};
+
+// Rows over capacity, made ready for a second sweep; see sm90/encode_sm90.cu.
+struct EncodeAgainParams {
+    const RowBuckets* buckets;      // [B]
+    uint32_t* limit;                // [B]
+    int* count;                     // [B]
+    int* again;                     // as in EncodeSm90Params
+    int rows, capacity, active;
 };
 
 // Rows that overflowed, all columns again; see encode.cu.
@@ -305,6 +335,14 @@ struct EncodeColumnsParams {
     int rows, depth, columns, capacity;
 };
 
+struct EncodeColumnsSm90Params {
+    TensorMap x_map;                // as in EncodeSm90Params
+    TensorMap w_map;
+    EncodeColumnsParams columns;
+    int cluster, skew;
+    int reserved[14];
+};
+
 struct CollectParams {
     LossParams loss;
     const LatentScalars* latents;
@@ -324,6 +362,7 @@ struct SelectThresholdParams {
     int* count;                     // [B]
     uint32_t* limit;                // [B]
     const int* column_count;        // as in EncodeParams
+    RowBuckets* buckets;            // [B] begun with the k best; or null
     int pitch, capacity;
     int active;                     // k
     int offset, begin, end;         // end > 0: a chunk kept whole, behind `offset` = 0 or k best; else count says

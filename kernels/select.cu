@@ -1,4 +1,5 @@
 // select: from a row's candidates (encode.cu) to the limit for the next chunk of columns, and to the code.
+#include "buckets.cuh"
 #include "select.cuh"
 
 constexpr int SELECT_MAX_ACTIVE = 512;
@@ -10,9 +11,26 @@ template <typename Params> __device__ __forceinline__ int candidate_count(const 
     return (p.offset ? p.count[row] : 0) + max(end - p.begin, 0);
 }
 
+// The buckets of a row with the keys that reach the bound, of which `least` is the least. All 128 threads.
+__device__ __forceinline__ void start_buckets(const SelectKeys& keys, uint64_t bound, uint64_t least, RowBuckets& buckets, SelectScratch& s) {
+    uint64_t largest = 0;
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i) largest = max(largest, keys[i]);
+    __syncthreads();        // the scratch is free
+    largest = ~select_minimum(~largest, s);
+    if (threadIdx.x < ROW_BUCKETS) buckets.count[threadIdx.x] = 0;
+    if (threadIdx.x == 0) bucket_range(uint32_t(least >> 32), uint32_t(largest >> 32), buckets);
+    __syncthreads();
+    const uint32_t base = buckets.base, shift = buckets.shift;
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i)
+        if (keys[i] >= bound) atomicAdd(&buckets.count[bucket_of(uint32_t(keys[i] >> 32), base, shift)], 1);
+}
+
 // select_threshold — keeps the best k candidates of each row and sets the limit that later columns must reach
 //   in    candidates [B, pitch], count [B] (or offset, begin, end)
 //   out   candidates [B, first k], count [B] = kept; limit [B] = limit_after the k-th, 0 while fewer than k are there.
+//         With buckets: they begin with these k.
 //         A row over capacity keeps its count and gets a limit that nothing reaches: select_final sends it to encode_exact.
 //   launch grid B, block 128, shared sizeof(SelectScratch)
 //   needs pitch <= 2048
@@ -37,6 +55,7 @@ SAE_KERNEL(select_threshold, SelectThresholdParams, SELECT_THREADS) {
         p.count[row] = kept;
         p.limit[row] = kept == p.active ? limit_after(least) : 0;
     }
+    if (p.buckets) start_buckets(keys, bound, least, p.buckets[row], s);
 }
 
 struct SelectFinalShared {

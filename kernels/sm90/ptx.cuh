@@ -23,9 +23,10 @@ __device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
 __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(shared_address(barrier)), "r"(bytes) : "memory");
 }
-// Arrives at the barrier that lies at the same place in block `rank` of the cluster, which may be this one.
+// Arrives at the barrier that lies at the same place in block `rank` of the cluster, which may be this one. It orders what wgmma and plain reads have taken out of
+// shared memory; plain stores that another block should see need cluster_sync (a release at the cluster's scope costs a fence to L2 every time).
 __device__ __forceinline__ void mbarrier_arrive_at(uint64_t* barrier, uint32_t rank) {
-    asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote]; }"
+    asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [remote]; }"
         :: "r"(shared_address(barrier)), "r"(rank) : "memory");
 }
 __device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, uint32_t parity) {

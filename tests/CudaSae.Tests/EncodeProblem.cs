@@ -21,6 +21,10 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     /// <summary>How many of <see cref="Columns"/> there are.</summary>
     public int Count { get; init; }
     public bool Relu { get; init; } = true;
+    /// <summary>Whether |z| decides.</summary>
+    public bool ByMagnitude { get; init; }
+    /// <summary>By the Hopper kernels: on the emulator as a device of capability 9.0.</summary>
+    public bool Hopper { get; init; }
 
     public static EncodeProblem Make(Shape shape, int rows, int width, int latents, int active)
     {
@@ -64,12 +68,19 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
 
     public EncodeResult Run(int capacity, int seed, bool reference = false)
     {
-        using var device = Open(seed);
+        if (Hopper && seed != Gpu) using (Targets.AsHopper()) return RunOn(Open(seed), capacity, reference);
+        return RunOn(Open(seed), capacity, reference);
+    }
+
+    EncodeResult RunOn(IDevice opened, int capacity, bool reference)
+    {
+        using var device = opened;
         var counting = new DeviceArena();
         Phase(null, counting, capacity, out _, out _, out _);
         using var arena = new DeviceArena(device, counting.Plan);
         var phase = Phase(device, arena, capacity, out var context, out var target, out var lists);
         phase.Reference = reference;
+        context.Portable = !Hopper;
 
         var (buffers, pitch) = (context.Buffers, context.Pitch);
         Upload(device, buffers.XCentered.Pointer, Padded(X, Rows, pitch, Upper));
@@ -102,7 +113,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         lists = arena.Take<int>("columns", (Columns?.Length ?? 0) + 64);
         target = new()
         {
-            Columns = Columns?.Length ?? Latents, Active = Active, Relu = Relu, Index = context.Buffers.Index, Value = context.Buffers.Value,
+            Columns = Columns?.Length ?? Latents, Active = Active, Relu = Relu, Magnitude = ByMagnitude, Index = context.Buffers.Index, Value = context.Buffers.Value,
             ColumnCount = Columns is null ? default : new(lists.Pointer, 1),
             ColumnRows = Columns is null ? default : new(lists.Pointer + 256, Columns.Length),
         };

@@ -77,6 +77,15 @@ static class Targets
         },
     };
 
+    /// <summary>The emulator as a device of capability 9.0, until this is disposed. For the collection that runs alone.</summary>
+    public static IDisposable AsHopper()
+    {
+        Emulator.SetCapability(9, 0);
+        return new Ampere();
+    }
+
+    sealed class Ampere : IDisposable { public void Dispose() => Emulator.SetCapability(8, 0); }
+
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
     /// <summary>The emulator as a device of that compute capability, such as (9, 0).</summary>

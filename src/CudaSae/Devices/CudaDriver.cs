@@ -54,6 +54,7 @@ sealed unsafe class CudaDriver
         destroyGraph = (delegate* unmanaged<nint, int>)Get("cuGraphDestroy");
         errorName = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorName");
         errorSentence = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorString");
+        encodeTiled = (delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int>)TryGet("cuTensorMapEncodeTiled");     // from 12.0 on
         emulatorReport = NativeLibrary.TryGetExport(library, "emuReport", out var report) ? (delegate* unmanaged<byte*>)report : null;
     }
 
@@ -94,6 +95,7 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint, nint, int> launchGraph;
     public readonly delegate* unmanaged<nint, int> destroyGraphExec, destroyGraph;
     readonly delegate* unmanaged<int, byte**, int> errorName, errorSentence;
+    public readonly delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int> encodeTiled;
     readonly delegate* unmanaged<byte*> emulatorReport;
 
     public string Path { get; }

@@ -108,6 +108,31 @@ struct EncodeParams
 }
 
 [StructLayout(LayoutKind.Sequential)]
+unsafe struct RowBuckets
+{
+    public uint Base, Shift;
+    public fixed uint Reserved[2];
+    public fixed int Count[64];
+}
+
+[StructLayout(LayoutKind.Sequential)]
+unsafe struct EncodeSm90Params
+{
+    public TensorMap XMap, WMap;
+    public EncodeParams Encode;
+    public ulong Buckets, Again;
+    public int Repeat, Active, Cluster, Skew;
+    public fixed int Reserved[14];
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct EncodeAgainParams
+{
+    public ulong Buckets, Limit, Count, Again;
+    public int Rows, Capacity, Active;
+}
+
+[StructLayout(LayoutKind.Sequential)]
 struct EncodeExactParams
 {
     public ulong XCentered, WEnc, BEnc, ColumnRows, ColumnCount, Redo, Overflows, Candidates;
@@ -129,6 +154,15 @@ struct EncodeColumnsParams
 }
 
 [StructLayout(LayoutKind.Sequential)]
+unsafe struct EncodeColumnsSm90Params
+{
+    public TensorMap XMap, WMap;
+    public EncodeColumnsParams Columns;
+    public int Cluster, Skew;
+    public fixed int Reserved[14];
+}
+
+[StructLayout(LayoutKind.Sequential)]
 struct CollectParams
 {
     public LossParams Loss;
@@ -139,7 +173,7 @@ struct CollectParams
 [StructLayout(LayoutKind.Sequential)]
 struct SelectThresholdParams
 {
-    public ulong Candidates, Count, Limit, ColumnCount;
+    public ulong Candidates, Count, Limit, ColumnCount, Buckets;
     public int Pitch, Capacity, Active, Offset, Begin, End;
 }
 

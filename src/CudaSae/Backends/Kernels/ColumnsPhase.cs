@@ -28,12 +28,17 @@ sealed unsafe class ColumnsPhase
         var buffers = context.Buffers;
         context.Device.Fill32(count.Pointer, 0, context.Rows, context.Stream);
         context.Device.Fill32(Overflows.Pointer, 0, 1, context.Stream);
-        var blocks = checked((context.Rows + Tile - 1) / Tile * ((context.Latents + Tile - 1) / Tile));
-        context.Launch("encode_columns", new(blocks, Tile, TileSharedBytes), new EncodeColumnsParams
+        var encode = new EncodeColumnsParams
         {
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer, Latents = buffers.Latents.Pointer,
             Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Depth = context.Pitch, Columns = context.Latents, Capacity = context.Active,
-        });
+        };
+        if (context.Hopper is { } hopper)
+            context.Launch("encode_columns_sm90", hopper.Shape(context.Latents), new EncodeColumnsSm90Params
+            {
+                XMap = hopper.XMap, WMap = hopper.WMap, Columns = encode, Cluster = hopper.Cluster, Skew = hopper.Skew,
+            });
+        else context.Launch("encode_columns", new(checked((context.Rows + Tile - 1) / Tile * ((context.Latents + Tile - 1) / Tile)), Tile, TileSharedBytes), encode);
         context.Launch("collect", new(context.Rows, Tile, context.Active * sizeof(ulong)), new CollectParams
         {
             Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,

@@ -38,8 +38,8 @@ sealed record EncodeTarget
 
 /// <summary>encode: the k largest pre-activations of each row, exactly, without storing [B, n]. Growing chunks of columns are
 /// filtered by the k-th largest value seen so far (kernels/encode.cu), and cut down to k after each chunk (kernels/select.cu).
-/// Everything is launched in a fixed order; no decision needs the host.</summary>
-sealed class EncodePhase
+/// Everything is launched in a fixed order; no decision needs the host. On Hopper all columns after the first chunk go in one launch.</summary>
+sealed partial class EncodePhase
 {
     /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
     public const int MaxCapacity = 2048;
@@ -54,6 +54,8 @@ sealed class EncodePhase
     readonly DeviceArray<int> count;            // [B]
     readonly DeviceArray<uint> limit;           // [B] lowest order_key that is still a candidate
     readonly DeviceArray<int> redo;             // [B] rows over capacity
+    readonly DeviceArray<RowBuckets> buckets;   // [B] for Hopper, like the next
+    readonly DeviceArray<int> again;            // [1 + tiles of rows]
     readonly int pitch, capacity, segments;
     readonly int[] chunkEnds;
 
@@ -80,7 +82,7 @@ sealed class EncodePhase
 
         pitch = Math.Max(this.capacity, target.Active + Tile);      // room for the fallback, which adds a tile to k
         if (lender is not null && lender.pitch >= pitch)
-            (pitch, candidates, count, limit, redo) = (lender.pitch, lender.candidates, lender.count, lender.limit, lender.redo);
+            (pitch, candidates, count, limit, redo, buckets, again) = (lender.pitch, lender.candidates, lender.count, lender.limit, lender.redo, lender.buckets, lender.again);
         else
         {
             long rows = context.Rows;
@@ -88,6 +90,8 @@ sealed class EncodePhase
             count = context.Arena.Take<int>("encode candidate counts", rows);
             limit = context.Arena.Take<uint>("encode limits", rows);
             redo = context.Arena.Take<int>("encode rows over capacity", rows);
+            buckets = context.Arena.Take<RowBuckets>("encode buckets", rows);
+            again = context.Arena.Take<int>("encode tiles to repeat", 1 + HopperOperands.RowTiles(context.Rows));
         }
         segments = Math.Clamp(pitch / (target.Active + Tile), 1, SegmentLimit);
         Overflows = context.Arena.Take<int>("encode overflows", 1);
@@ -126,6 +130,7 @@ sealed class EncodePhase
     public void Run()
     {
         if (Reference) RunReference();
+        else if (Hopper is { } hopper) RunSweep(hopper);
         else RunChunks();
     }
 
@@ -133,8 +138,12 @@ sealed class EncodePhase
     public void KeepWhole(int begin, int end)
     {
         if (Reference) EncodeF32(begin, end, offset: 0);
+        else if (Hopper is { } hopper) Sweep(hopper, begin, end, dense: true);
         else Encode(begin, end, dense: true);
     }
+
+    // Listed columns are no matrix that TMA could load.
+    HopperOperands? Hopper => target.ColumnRows.Length == 0 && target.ColumnCount.Length == 0 ? context.Hopper : null;
 
     void RunChunks()
     {
@@ -163,19 +172,17 @@ sealed class EncodePhase
         }
     }
 
-    void Encode(int begin, int end, bool dense)
+    void Encode(int begin, int end, bool dense) =>
+        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, TileSharedBytes), Parameters(begin, end, dense));
+
+    EncodeParams Parameters(int begin, int end, bool dense) => new()
     {
-        var buffers = context.Buffers;
-        var blocks = checked(Tiles(context.Rows) * Tiles(end - begin));
-        context.Launch("encode", new(blocks, Tile, TileSharedBytes), new EncodeParams
-        {
-            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
-            ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
-            Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
-            Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0, Magnitude = Magnitude,
-        });
-    }
+        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer, BEnc = context.Buffers.BEnc.Pointer,
+        ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
+        Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
+        Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
+        Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0, Magnitude = Magnitude,
+    };
 
     void EncodeExact()
     {
@@ -204,10 +211,10 @@ sealed class EncodePhase
 
     int Magnitude => target.Magnitude ? 1 : 0;
 
-    void SelectThreshold(int offset, int begin, int end, int room) =>
+    void SelectThreshold(int offset, int begin, int end, int room, ulong started = 0) =>
         context.Launch("select_threshold", new(context.Rows, Tile, SelectSharedBytes), new SelectThresholdParams
         {
-            Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer, ColumnCount = target.ColumnCount.Pointer,
+            Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer, ColumnCount = target.ColumnCount.Pointer, Buckets = started,
             Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
         });
 

@@ -12,6 +12,7 @@ sealed class KernelContext
 {
     readonly IDevice? device;
     readonly Dictionary<string, KernelFunction> kernels = [];
+    readonly Lazy<HopperOperands?> hopper;
 
     public KernelContext(IDevice? device, nint stream, DeviceArena arena, SaeSpec spec, TrainConfig config, InputType inputType)
     {
@@ -19,6 +20,7 @@ sealed class KernelContext
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
         Buffers = new(arena, spec, config, inputType.Bytes());
         Loss = LossOf(spec);
+        hopper = new(() => HopperOperands.For(this));
     }
 
     /// <summary>The spec's selection and losses as kernels see them.</summary>
@@ -60,6 +62,12 @@ sealed class KernelContext
     public int OutPitch => Buffers.OutPitch;        // lo
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
+
+    /// <summary>Keeps the portable kernels where others fit this device, to hold one against the other. To be set before the first step.</summary>
+    public bool Portable { get; set; }
+
+    /// <summary>The encoder's operands for the Hopper kernels; null where the portable ones are used.</summary>
+    public HopperOperands? Hopper => hopper.Value;
 
     /// <summary>Writes the widths of the decoder's sites, eight at most; returns how many there are.</summary>
     public unsafe int Sites(int* widths)

@@ -1,0 +1,84 @@
+// encode_columns_sm90: encode_columns.cu's `encode_columns` on Hopper's asynchronous tensor cores. z is the sum plus the bias, in that order, as there
+// and on the dense path, so the three agree bit for bit.
+#include "hopper_filter.cuh"
+
+// Which z of a group of 16 columns, of both rows, exceed their columns' limits. Rounding is monotone, so the larger sum of a column decides for both.
+__device__ __forceinline__ void columns_compare(const HopperSums& sums, const float* bias, const float* low, HopperReached& reached) {
+#pragma unroll
+    for (int group = 0; group < 4; ++group) {
+        bool any = false;
+#pragma unroll
+        for (int i = 0; i < 16; i += 2) {
+            const int column = hopper_group_column(group, i);
+            const float2 b = *reinterpret_cast<const float2*>(bias + column), l = *reinterpret_cast<const float2*>(low + column);
+            any |= fmaxf(sums[hopper_index(group, 0, i)], sums[hopper_index(group, 1, i)]) + b.x > l.x;
+            any |= fmaxf(sums[hopper_index(group, 0, i + 1)], sums[hopper_index(group, 1, i + 1)]) + b.y > l.y;
+        }
+        if (!any) continue;
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper) {
+            uint32_t bits = 0;
+#pragma unroll
+            for (int i = 0; i < 16; ++i) {
+                const int column = hopper_group_column(group, i);
+                bits |= uint32_t(sums[hopper_index(group, upper, i)] + bias[column] > low[column]) << i;
+            }
+            reached.row[upper] |= uint64_t(bits) << 16 * group;
+        }
+    }
+}
+
+__device__ __forceinline__ void columns_consume(HopperShared& s, const HopperWork& w, const EncodeColumnsParams& e) {
+    float* slot = s.slots[threadIdx.x - 128];
+    HopperTurn<HOPPER_STAGES> stage;
+    HopperTurn<2> columns;
+    hopper_tiles(w, [&](int row_begin, int begin) {
+        HopperSums sums;
+#pragma unroll
+        for (int i = 0; i < 128; ++i) sums[i] = 0;
+        hopper_multiply(s, w, stage, sums);
+        mbarrier_wait(&s.columns_full[columns.place], columns.parity);
+        const float* bias = s.bias[columns.place];
+        HopperReached reached;
+        columns_compare(sums, bias, s.low[columns.place], reached);
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper)
+            if (row_begin + hopper_row(upper) >= e.rows) reached.row[upper] = 0;
+        if (__any_sync(0xffffffffu, (reached.row[0] | reached.row[1]) != 0)) {
+            HopperPlaces places = hopper_reserve(reached, e.count, row_begin, [](int, int, int) {});
+            hopper_emit(sums, reached, slot, [&](int upper, int column, float sum) {
+                const int64_t row = row_begin + hopper_row(upper);
+                const int position = places.next[upper]++;
+                if (position < e.capacity) e.candidates[row * e.capacity + position] = uint64_t(begin + column) << 32 | __float_as_uint(sum + bias[column]);
+            });
+        }
+        mbarrier_arrive(&s.columns_empty[columns.place]);
+        columns.advance();
+    });
+}
+
+// encode_columns_sm90
+//   in      x_centered and w_enc as tensor maps, b_enc, latents [n]
+//   out     candidates [B, capacity], count [B] (zeroed before)
+//   launch  as encode_sm90
+//   needs   ld % 64 == 0, padding of both operands zero
+//   cost    2 B n ld flops; bound by the tensor cores
+//   order   candidates of a row come in any order; the set, and each z, are those of encode_columns
+SAE_KERNEL(encode_columns_sm90, EncodeColumnsSm90Params, HOPPER_THREADS) {
+    auto& s = shared_memory<HopperShared>();
+    const EncodeColumnsParams& e = p.columns;
+    const HopperWork work{e.rows, 0, e.columns, e.depth / HOPPER_K, p.cluster, p.skew, nullptr};
+    hopper_start(s, p.cluster);
+    if (threadIdx.x < 128) {
+        registers_shrink<40>();
+        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map);
+        else if (threadIdx.x / 32 == 1) hopper_bring_columns(s, work, [&](int column, float& bias, float& low) {
+            bias = column < e.columns ? e.b_enc[column] : 0;
+            low = column < e.columns ? e.latents[column].low : __int_as_float(0x7f800000);
+        });
+    } else {
+        registers_grow<232>();
+        columns_consume(s, work, e);
+    }
+    hopper_finish(p.cluster);
+}

@@ -1,0 +1,164 @@
+// encode_sm90: encode.cu's `encode` on Hopper's asynchronous tensor cores. The first chunk of columns is kept whole, as there; one launch then sweeps all
+// others, and rows' limits rise while it runs (buckets.cuh) instead of between launches.
+//
+// A limit is at all times at most the k-th largest of elements that were counted, so the candidates hold the k best, and select_final picks these whatever
+// else is there: the code does not depend on the schedule. What can is whether a row finds room. Such a row is swept again (`encode_again`, `repeat`)
+// under its last limit, which no schedule changes: every element above the final edge passed and was counted, wherever limits stood. Rows that
+// still find no room hold more than their capacity above that edge, on every schedule, and are encode_exact's.
+#include "../buckets.cuh"
+#include "../select.cuh"
+#include "hopper_filter.cuh"
+
+// The least value that a candidate has; NaN, which nothing reaches, where there is none. A limit is 1 or more here, which NaN's key 0 is below.
+__device__ __forceinline__ float limit_value(uint32_t limit) {
+    if (limit > 0xff800000u) return key_value(0);
+    return limit <= 0x007fffffu ? -__int_as_float(0x7f800000) : key_value(limit);
+}
+
+// Sums start at the bias, which leaves no addition for the end. Columns that do not exist start at NaN, which reaches no limit.
+__device__ __forceinline__ void hopper_start_sums(const float* bias, HopperSums& sums) {
+#pragma unroll
+    for (int j = 0; j < 32; ++j) {
+        const float2 two = *reinterpret_cast<const float2*>(bias + 8 * j + hopper_column());
+        sums[4 * j] = sums[4 * j + 2] = two.x;
+        sums[4 * j + 1] = sums[4 * j + 3] = two.y;
+    }
+}
+
+template <bool magnitude> __device__ __forceinline__ float hopper_size(float z) { return magnitude ? fabsf(z) : z; }
+
+// The common path: 15 maxima and one comparison for 16 values.
+template <bool magnitude> __device__ __forceinline__ void hopper_compare(const HopperSums& sums, const float (&low)[2], HopperReached& reached) {
+#pragma unroll
+    for (int upper = 0; upper < 2; ++upper)
+#pragma unroll
+        for (int group = 0; group < 4; ++group) {
+            float largest = hopper_size<magnitude>(sums[hopper_index(group, upper, 0)]);
+#pragma unroll
+            for (int i = 1; i < 16; ++i) largest = fmaxf(largest, hopper_size<magnitude>(sums[hopper_index(group, upper, i)]));
+            if (!(largest >= low[upper])) continue;
+            uint32_t bits = 0;
+#pragma unroll
+            for (int i = 0; i < 16; ++i) bits |= uint32_t(hopper_size<magnitude>(sums[hopper_index(group, upper, i)]) >= low[upper]) << i;
+            reached.row[upper] |= uint64_t(bits) << 16 * group;
+        }
+}
+
+// Candidates of a tile into their rows' lists, into the buckets, and, every k / 2 of them, a new limit.
+__device__ __forceinline__ void hopper_filter(const HopperSums& sums, const float (&low)[2], int row_begin, int begin, float* slot, const EncodeSm90Params& p) {
+    const EncodeParams& e = p.encode;
+    HopperReached reached;
+    if (e.magnitude) hopper_compare<true>(sums, low, reached);
+    else hopper_compare<false>(sums, low, reached);
+    if (!__any_sync(0xffffffffu, (reached.row[0] | reached.row[1]) != 0)) return;
+
+    const int every = max(p.active / 2, 8);
+    int raise = -1;
+    HopperPlaces places = hopper_reserve(reached, e.count, row_begin, [&](int row, int old, int added) { if (old / every != (old + added) / every) raise = row; });
+    uint32_t base[2] = {}, shift[2] = {};
+#pragma unroll
+    for (int upper = 0; upper < 2; ++upper)
+        if (p.buckets && reached.row[upper] != 0) {
+            const RowBuckets& buckets = p.buckets[row_begin + hopper_row(upper)];
+            base[upper] = buckets.base, shift[upper] = buckets.shift;
+        }
+    hopper_emit(sums, reached, slot, [&](int upper, int column, float z) {
+        const int64_t row = row_begin + hopper_row(upper);
+        const uint64_t key = candidate_key(z, begin + column, e.magnitude);
+        const int position = places.next[upper]++;
+        if (position < e.capacity) e.candidates[row * e.pitch + position] = key;
+        if (p.buckets) atomicAdd(&p.buckets[row].count[bucket_of(uint32_t(key >> 32), base[upper], shift[upper])], 1);
+    });
+    if (p.buckets && raise >= 0) atomicMax(e.limit + raise, bucket_limit(p.buckets[raise], p.active));
+}
+
+// The tile as it is: column c of a row goes to candidates[c - first].
+__device__ __forceinline__ void hopper_store(const HopperSums& sums, int row_begin, int begin, const EncodeParams& e) {
+#pragma unroll
+    for (int upper = 0; upper < 2; ++upper) {
+        const int row = row_begin + hopper_row(upper);
+        if (row >= e.rows) continue;
+        uint64_t* to = e.candidates + int64_t(row) * e.pitch - e.begin;
+#pragma unroll
+        for (int j = 0; j < 32; ++j)
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                const int column = begin + 8 * j + hopper_column() + i;
+                if (column < e.end) to[column] = candidate_key(sums[4 * j + 2 * upper + i], column, e.magnitude);
+            }
+    }
+}
+
+// A consumer's tiles: sums, and what becomes of them.
+__device__ __forceinline__ void encode_consume(HopperShared& s, const HopperWork& w, const EncodeSm90Params& p) {
+    const EncodeParams& e = p.encode;
+    float* slot = s.slots[threadIdx.x - 128];
+    HopperTurn<HOPPER_STAGES> stage;
+    HopperTurn<2> columns;
+    hopper_tiles(w, [&](int row_begin, int begin) {
+        float low[2];       // read anew for every tile, past the first-level cache: other blocks raise limits
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper) {
+            const int row = row_begin + hopper_row(upper);
+            low[upper] = limit_value(!e.dense && row < e.rows ? __ldcg(e.limit + row) : 0xffffffffu);
+        }
+        HopperSums sums;
+        mbarrier_wait(&s.columns_full[columns.place], columns.parity);
+        hopper_start_sums(s.bias[columns.place], sums);
+        mbarrier_arrive(&s.columns_empty[columns.place]);
+        columns.advance();
+        hopper_multiply(s, w, stage, sums);
+        if (e.dense) hopper_store(sums, row_begin, begin, e);
+        else hopper_filter(sums, low, row_begin, begin, slot, p);
+    });
+}
+
+// encode_sm90 — candidates of columns [begin, end)
+//   in    x_centered and w_enc as tensor maps, b_enc f32, limit [B], buckets [B]
+//   out   candidates [B, pitch], count [B], limit and buckets risen; dense: candidates at c - begin, *overflows = 0, again[0] = 0
+//   launch grid a multiple of `cluster`, at most one block a multiprocessor; block 384, cluster 1 or 2, shared sizeof(HopperShared)
+//   needs ld % 64 == 0, padding of both operands zero, limit >= 1 (k elements were counted before), dense: end - begin <= pitch
+//   cost  2 B (end - begin) ld flops; bound by the tensor cores
+//   order candidates of a row come in any order; which ones beyond the k best depends on the schedule. A sum's order is that of K, as in encode.
+SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
+    auto& s = shared_memory<HopperShared>();
+    const EncodeParams& e = p.encode;
+    if (p.repeat && p.again[0] == 0) return;
+    if (e.dense && blockIdx.x == 0 && threadIdx.x == 0) {
+        *e.overflows = 0;
+        if (p.again) p.again[0] = 0;
+    }
+    const HopperWork work{e.rows, e.begin, e.end, e.depth / HOPPER_K, p.cluster, p.skew, p.repeat ? p.again + 1 : nullptr};
+    hopper_start(s, p.cluster);
+    if (threadIdx.x < 128) {
+        registers_shrink<40>();
+        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map);
+        else if (threadIdx.x / 32 == 1) hopper_bring_columns(s, work, [&](int column, float& bias, float&) { bias = column < e.end ? e.b_enc[column] : key_value(0); });
+    } else {
+        registers_grow<232>();
+        encode_consume(s, work, p);
+    }
+    hopper_finish(p.cluster);
+}
+
+// encode_again — rows whose candidates found no room: back to the k best of the first chunk, and their last limit; no other row takes candidates
+//   in    buckets [B], count [B] of the sweep
+//   out   limit [B], count [B], again
+//   launch grid ceil(B / 128), block 128, shared 4
+//   order none
+SAE_KERNEL(encode_again, EncodeAgainParams, HOPPER_ROWS) {
+    auto& any = shared_memory<int>();
+    if (threadIdx.x == 0) any = 0;
+    __syncthreads();
+    const int row = blockIdx.x * HOPPER_ROWS + threadIdx.x;
+    const bool over = row < p.rows && p.count[row] > p.capacity;
+    if (row < p.rows) p.limit[row] = over ? max(p.limit[row], bucket_limit(p.buckets[row], p.active)) : 0xffffffffu;
+    if (over) {
+        p.count[row] = p.active;
+        atomicOr(&any, 1);
+    }
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    p.again[1 + blockIdx.x] = any;
+    if (any) atomicAdd(p.again, 1);
+}
