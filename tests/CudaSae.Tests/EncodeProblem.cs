@@ -81,6 +81,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         var phase = Phase(device, arena, capacity, out var context, out var target, out var lists);
         phase.Reference = reference;
         context.Portable = !Hopper;
+        Assert.Equal(Hopper, context.Hopper is not null);
 
         var (buffers, pitch) = (context.Buffers, context.Pitch);
         Upload(device, buffers.XCentered.Pointer, Padded(X, Rows, pitch, Upper));

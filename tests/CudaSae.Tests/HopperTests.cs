@@ -1,4 +1,9 @@
+using System.Runtime.InteropServices;
 using CudaSae.Backends.Kernels;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -35,6 +40,66 @@ public class HopperTests
             if (shape != Shape.Gaussian) problem.AssertExact(result);
             AssertSame(portable, result);
         }
+    }
+
+    [Theory]
+    [InlineData(Shape.Random, 9, 64, 512, 8)]
+    [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
+    [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8)]
+    [InlineData(Shape.Ascending, 9, 64, 700, 8)]                // from −100 up: large ones of both signs
+    public void SelectsTheSameByMagnitude(Shape shape, int rows, int width, int latents, int active)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+        var problem = EncodeProblem.Make(shape, rows, width, latents, active) with { ByMagnitude = true, Relu = false };
+        AssertSame(problem.Run(64, seed: 0), (problem with { Hopper = true }).Run(64, seed: 3));
+    }
+
+    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels go on with.</summary>
+    [Theory]
+    [InlineData("adam", 64)]
+    [InlineData("adam", 2048)]
+    [InlineData("abs top-k, odd shapes", 64)]
+    [InlineData("batch top-k", 64)]
+    [InlineData("group max", 2048)]
+    [InlineData("matryoshka", 64)]
+    [InlineData("relu, odd shapes", 2048)]
+    [InlineData("jumprelu, target L0, θ itself", 2048)]
+    [InlineData("gated, live decoder, L1 by norm", 2048)]
+    public void StepsAreThoseOfThePortableKernels(string name, int capacity)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+        var c = VerifyCase.All.Single(c => c.Name == name);
+        using (Targets.AsHopper())
+        {
+            foreach (var result in new Verifier((spec, config, type) => Backend(spec, config, type, capacity, portable: false, seed: 5), Rounding.BFloat16).Run(c)) Assert.True(result.Passed, result.ToString());
+            Assert.Equal(Train(c, capacity, portable: true, seed: 0), Train(c, capacity, portable: false, seed: 6));
+        }
+    }
+
+    static KernelBackend Backend(SaeSpec spec, TrainConfig config, InputType type, int capacity, bool portable, int seed)
+    {
+        Targets.Emulator.SetSeed((ulong)seed);
+        return new(Targets.OpenEmulator(), spec, config, type, ownsDevice: true, capacity, portable: portable);
+    }
+
+    /// <summary>Weights and biases after two steps.</summary>
+    static float[] Train(VerifyCase c, int capacity, bool portable, int seed)
+    {
+        var problem = c.Problem();
+        using var backend = Backend(problem.Spec, problem.Config, InputType.Float32, capacity, portable, seed);
+        backend.Dense = c.Dense;
+        backend.SetParameters(problem.Parameters);
+        var step = new SaeStep(backend);
+        for (uint t = 1; t <= 2; t++)
+        {
+            var slot = (int)(t & 1);
+            backend.WaitForSlot(slot);
+            MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(slot));
+            step.Run(slot, problem.Scalars(t, deadAfterSteps: 1));
+        }
+        var p = problem.Parameters;
+        backend.GetParameters(p);
+        return [.. Enumerable.Range(0, p.BEnc.Length).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())), .. p.BEnc, .. p.BDec];
     }
 
     static void AssertSame(EncodeResult expected, EncodeResult result)

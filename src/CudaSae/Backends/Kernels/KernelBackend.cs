@@ -77,7 +77,8 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     /// <param name="encodeCapacity">Candidates that a row holds: few of them force the exact fallback, for verification.</param>
     /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
-    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false)
+    /// <param name="portable">Encode by the portable kernels also where those for this device fit.</param>
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false)
     {
         (this.device, Spec, Config) = (device, spec, config);
         owned = new(device);
@@ -92,6 +93,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
             phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
+            phases.Context.Portable = portable;
             if (phases.Encode is { } encode) encode.Reference = referenceEncode;
             Dense = spec.IsThresholded;
             copied = [owned.Event(), owned.Event()];
