@@ -1,38 +1,48 @@
-// A row's elements counted by their order_key, so that its limit can rise while a kernel sweeps the columns.
+// A row's elements counted by their size, so that its limit can rise while a kernel sweeps the columns.
 //
-// Bucket i holds keys from base + (i << shift) on. When the buckets from i on count k elements, k elements of the row reach that edge, so an element below
-// it is not among the k best: the edge is a valid limit. A count that is late only makes the limit lower, which lets more candidates pass. Keys equal
-// to the edge pass, so of equal values the lower column still wins, in whatever order tiles are done.
+// An element's place on the scale is log2(1 + (v - low) / scale) in sixteenths, read from the bits of a float: low is the first limit's value, scale how far
+// the first elements lie above it on average. So the steps are even where they lie close and grow with the distance, whatever the sign and the tail.
+// When k elements were counted from bucket i on, and `edge` is a value whose own bucket is below i, then k elements lie above edge, because places never
+// fall where values rise: keys below edge's are not among the k best. A count that is late only makes the limit lower, which lets more candidates
+// pass. Keys equal to the limit pass, so of equal values the lower column still wins, in whatever order tiles are done.
 #pragma once
-#include "common.cuh"
+#include "select.cuh"
 
-constexpr int ROW_BUCKETS = 64;
+constexpr int ROW_BUCKETS = 128;
+constexpr int BUCKET_SHIFT = 19;        // 4 bits of the fraction
 
-// Buckets from the least to twice as far as the largest of the first elements.
-__device__ __forceinline__ void bucket_range(uint32_t least, uint32_t largest, RowBuckets& buckets) {
-    const uint32_t room = 0xffffffffu - least, apart = largest - least;
-    const uint32_t span = min(room, apart > room / 2 ? room : max(2 * apart, 1u << 20));      // equal ones: an eighth of their value
-    uint32_t shift = 0;
-    while (span >> shift >= ROW_BUCKETS) ++shift;
-    buckets.base = least;
-    buckets.shift = shift;
+__device__ __forceinline__ int bucket_of(float size, float low, float scale) {
+    const float place = (size - low) + scale;
+    return int(min((__float_as_uint(place) - __float_as_uint(scale)) >> BUCKET_SHIFT, uint32_t(ROW_BUCKETS - 1)));
 }
 
-__device__ __forceinline__ int bucket_of(uint32_t key, uint32_t base, uint32_t shift) { return int(min((key - base) >> shift, uint32_t(ROW_BUCKETS - 1))); }
+// mean: how far the first elements lie above low. Equal ones: a 64th of their size; zeros: any. Without a finite low nothing is ever raised.
+__device__ __forceinline__ void bucket_range(float low, float mean, RowBuckets& buckets) {
+    buckets.low = low;
+    buckets.scale = fmaxf(fmaxf(mean, fabsf(low) / 64), 1e-30f);
+}
 
-// The highest edge that `active` counted elements reach; 0 when there are fewer. Counts are read past the first-level cache.
+// The highest limit that `active` counted elements allow; 0 for none. Counts are read past the first-level cache.
 __device__ __forceinline__ uint32_t bucket_limit(const RowBuckets& buckets, int active) {
-    int count[ROW_BUCKETS];
+    constexpr int HALF = ROW_BUCKETS / 2;
+    int highest = -1;
+#pragma unroll 1
+    for (int begin = HALF; begin >= 0 && highest < 0; begin -= HALF) {
+        int count[HALF];
 #pragma unroll
-    for (int i = 0; i < ROW_BUCKETS; i += 4) {
-        const int4 four = __ldcg(reinterpret_cast<const int4*>(buckets.count + i));
-        count[i] = four.x, count[i + 1] = four.y, count[i + 2] = four.z, count[i + 3] = four.w;
-    }
-    int edge = -1;
+        for (int i = 0; i < HALF; i += 4) {
+            const int4 four = __ldcg(reinterpret_cast<const int4*>(buckets.count + begin + i));
+            count[i] = four.x, count[i + 1] = four.y, count[i + 2] = four.z, count[i + 3] = four.w;
+        }
 #pragma unroll
-    for (int i = ROW_BUCKETS - 1; i >= 0; --i) {
-        active -= count[i];
-        edge = active <= 0 ? max(edge, i) : edge;
+        for (int i = HALF - 1; i >= 0; --i) {
+            active -= count[i];
+            if (active <= 0) highest = max(highest, begin + i);
+        }
     }
-    return edge < 0 ? 0 : buckets.base + (uint32_t(edge) << buckets.shift);
+    if (highest <= 0) return 0;
+    const float low = buckets.low, scale = buckets.scale;
+    const float place = __uint_as_float(__float_as_uint(scale) + (uint32_t(highest) << BUCKET_SHIFT)) * (1 - 0x1p-16f);
+    const float edge = (place - scale) + low;
+    return edge == edge && bucket_of(edge, low, scale) < highest ? order_key(edge) : 0;
 }

@@ -261,11 +261,11 @@ struct EncodeParams {
     int magnitude;                  // 1: |z| decides
 };
 
-// The elements of a row that were counted so far, by their order_key; see buckets.cuh.
+// The elements of a row that were counted so far, by their size; see buckets.cuh.
 struct RowBuckets {
-    uint32_t base, shift;           // bucket i begins at base + (i << shift)
+    float low, scale;
     uint32_t reserved[2];
-    int count[64];
+    int count[128];
 };
 
 // The same on Hopper; see sm90/encode_sm90.cu.

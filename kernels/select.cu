@@ -1,6 +1,5 @@
 // select: from a row's candidates (encode.cu) to the limit for the next chunk of columns, and to the code.
 #include "buckets.cuh"
-#include "select.cuh"
 
 constexpr int SELECT_MAX_ACTIVE = 512;
 
@@ -11,20 +10,21 @@ template <typename Params> __device__ __forceinline__ int candidate_count(const 
     return (p.offset ? p.count[row] : 0) + max(end - p.begin, 0);
 }
 
-// The buckets of a row with the keys that reach the bound, of which `least` is the least. All 128 threads.
-__device__ __forceinline__ void start_buckets(const SelectKeys& keys, uint64_t bound, uint64_t least, RowBuckets& buckets, SelectScratch& s) {
-    uint64_t largest = 0;
-#pragma unroll
-    for (int i = 0; i < SELECT_PER_THREAD; ++i) largest = max(largest, keys[i]);
-    __syncthreads();        // the scratch is free
-    largest = ~select_minimum(~largest, s);
-    if (threadIdx.x < ROW_BUCKETS) buckets.count[threadIdx.x] = 0;
-    if (threadIdx.x == 0) bucket_range(uint32_t(least >> 32), uint32_t(largest >> 32), buckets);
-    __syncthreads();
-    const uint32_t base = buckets.base, shift = buckets.shift;
+// The buckets of a row, begun with the `kept` keys that reach the bound, of which `least` is the least. All 128 threads.
+__device__ __forceinline__ void start_buckets(const SelectKeys& keys, uint64_t bound, uint64_t least, int kept, RowBuckets& buckets, SelectScratch& s) {
+    const float low = key_value(uint32_t(least >> 32));
+    float above = 0;
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i)
-        if (keys[i] >= bound) atomicAdd(&buckets.count[bucket_of(uint32_t(keys[i] >> 32), base, shift)], 1);
+        if (const float size = key_value(uint32_t(keys[i] >> 32)); keys[i] >= bound && size - low < 1e38f) above += size - low;
+    above = block_sum(above, reinterpret_cast<float*>(s.least));
+    if (threadIdx.x == 0) bucket_range(low, above / kept, buckets);
+    for (int i = threadIdx.x; i < ROW_BUCKETS; i += SELECT_THREADS) buckets.count[i] = 0;
+    __syncthreads();
+    const float scale = buckets.scale;
+#pragma unroll
+    for (int i = 0; i < SELECT_PER_THREAD; ++i)
+        if (keys[i] >= bound) atomicAdd(&buckets.count[bucket_of(key_value(uint32_t(keys[i] >> 32)), low, scale)], 1);
 }
 
 // select_threshold — keeps the best k candidates of each row and sets the limit that later columns must reach
@@ -55,7 +55,7 @@ SAE_KERNEL(select_threshold, SelectThresholdParams, SELECT_THREADS) {
         p.count[row] = kept;
         p.limit[row] = kept == p.active ? limit_after(least) : 0;
     }
-    if (p.buckets) start_buckets(keys, bound, least, p.buckets[row], s);
+    if (p.buckets) start_buckets(keys, bound, least, kept, p.buckets[row], s);
 }
 
 struct SelectFinalShared {

@@ -107,20 +107,15 @@ template <typename Take> __device__ __forceinline__ void select_take(const Selec
         }
 }
 
-// The least over the block, on every thread.
-__device__ __forceinline__ uint64_t select_minimum(uint64_t least, SelectScratch& s) {
-    for (int offset = 16; offset > 0; offset >>= 1) least = min(least, uint64_t(__shfl_xor_sync(0xffffffffu, (unsigned long long)least, offset)));
-    if (threadIdx.x % 32 == 0) s.least[threadIdx.x / 32] = least;
-    __syncthreads();
-    for (int w = 0; w < SELECT_THREADS / 32; ++w) least = min(least, s.least[w]);
-    return least;
-}
-
 // The least of the keys that reach the bound, on every thread.
 __device__ __forceinline__ uint64_t select_least(const SelectKeys& keys, uint64_t bound, SelectScratch& s) {
     uint64_t least = ~0ull;
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i)
         if (keys[i] >= bound) least = min(least, keys[i]);
-    return select_minimum(least, s);
+    for (int offset = 16; offset > 0; offset >>= 1) least = min(least, uint64_t(__shfl_xor_sync(0xffffffffu, (unsigned long long)least, offset)));
+    if (threadIdx.x % 32 == 0) s.least[threadIdx.x / 32] = least;
+    __syncthreads();
+    for (int w = 0; w < SELECT_THREADS / 32; ++w) least = min(least, s.least[w]);
+    return least;
 }

@@ -6,7 +6,6 @@
 // under its last limit, which no schedule changes: every element above the final edge passed and was counted, wherever limits stood. Rows that
 // still find no room hold more than their capacity above that edge, on every schedule, and are encode_exact's.
 #include "../buckets.cuh"
-#include "../select.cuh"
 #include "hopper_filter.cuh"
 
 // The least value that a candidate has; NaN, which nothing reaches, where there is none. A limit is 1 or more here, which NaN's key 0 is below.
@@ -55,19 +54,18 @@ __device__ __forceinline__ void hopper_filter(const HopperSums& sums, const floa
     const int every = max(p.active / 2, 8);
     int raise = -1;
     HopperPlaces places = hopper_reserve(reached, e.count, row_begin, [&](int row, int old, int added) { if (old / every != (old + added) / every) raise = row; });
-    uint32_t base[2] = {}, shift[2] = {};
+    float from[2] = {}, scale[2] = {};
 #pragma unroll
     for (int upper = 0; upper < 2; ++upper)
         if (p.buckets && reached.row[upper] != 0) {
             const RowBuckets& buckets = p.buckets[row_begin + hopper_row(upper)];
-            base[upper] = buckets.base, shift[upper] = buckets.shift;
+            from[upper] = buckets.low, scale[upper] = buckets.scale;
         }
     hopper_emit(sums, reached, slot, [&](int upper, int column, float z) {
         const int64_t row = row_begin + hopper_row(upper);
-        const uint64_t key = candidate_key(z, begin + column, e.magnitude);
         const int position = places.next[upper]++;
-        if (position < e.capacity) e.candidates[row * e.pitch + position] = key;
-        if (p.buckets) atomicAdd(&p.buckets[row].count[bucket_of(uint32_t(key >> 32), base[upper], shift[upper])], 1);
+        if (position < e.capacity) e.candidates[row * e.pitch + position] = candidate_key(z, begin + column, e.magnitude);
+        if (p.buckets) atomicAdd(&p.buckets[row].count[bucket_of(e.magnitude ? fabsf(z) : z, from[upper], scale[upper])], 1);
     });
     if (p.buckets && raise >= 0) atomicMax(e.limit + raise, bucket_limit(p.buckets[raise], p.active));
 }

@@ -10,8 +10,8 @@ namespace CudaSae.Tests;
 /// <summary>What a row of pre-activations looks like.</summary>
 public enum Shape { Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow, SomeRowsAscending }
 
-/// <summary>The code that came back, and how many rows took the exact fallback.</summary>
-sealed record EncodeResult(int[] Index, float[] Value, int Overflows);
+/// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept again.</summary>
+sealed record EncodeResult(int[] Index, float[] Value, int Overflows, int Repeated);
 
 /// <summary>Operands of the encode phase and the sorted answer. All of X [B, d] and W [n, d] are exact in bfloat16.</summary>
 sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[] X, float[] W, float[] Bias)
@@ -96,7 +96,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             Upload(device, target.ColumnCount.Pointer, new[] { Count });
         }
         phase.Run();
-        return new(Download<int>(device, target.Index), Download<float>(device, target.Value), Download<int>(device, phase.Overflows)[0]);
+        return new(Download<int>(device, target.Index), Download<float>(device, target.Value), Download<int>(device, phase.Overflows)[0], Hopper ? Download<int>(device, phase.Repeated)[0] : 0);
     }
 
     static CudaDevice Open(int seed)

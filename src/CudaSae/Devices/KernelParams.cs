@@ -110,9 +110,9 @@ struct EncodeParams
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct RowBuckets
 {
-    public uint Base, Shift;
+    public float Low, Scale;
     public fixed uint Reserved[2];
-    public fixed int Count[64];
+    public fixed int Count[128];
 }
 
 [StructLayout(LayoutKind.Sequential)]

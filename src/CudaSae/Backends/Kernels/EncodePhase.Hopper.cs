@@ -4,6 +4,9 @@ namespace CudaSae.Backends.Kernels;
 
 sealed partial class EncodePhase
 {
+    /// <summary>[1] tiles of 128 rows that the last run swept again, on Hopper, because rows of theirs found no room.</summary>
+    internal DeviceArray<int> Repeated => again with { Length = 1 };
+
     // The first chunk kept whole, every other column in one launch, whose limits rise on the way; and again where rows found no room (kernels/sm90/encode_sm90.cu).
     void RunSweep(HopperOperands hopper)
     {

@@ -26,9 +26,9 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
     public int Cluster => Rows > TileRows ? 2 : 1;
 
-    /// <summary>Steps of 64 along d by which a block's second warpgroup follows its first, so that one multiplies while the other filters. Where filtering takes a
-    /// smaller share of the time, one more stage of look-ahead is preferred.</summary>
-    public int Skew { get; init; } = Depth <= 1024 ? 1 : 0;
+    /// <summary>Steps of 64 along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
+    /// (docs/decisions/0005). A step takes the tensor cores 512 cycles.</summary>
+    public int Skew { get; init; } = Depth <= 1024 ? 2 : 1;
 
     /// <summary>A cluster a pair of multiprocessors, and no more than there are tiles.</summary>
     public Launch Shape(int columns)
