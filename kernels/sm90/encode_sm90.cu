@@ -1,5 +1,5 @@
 // encode_sm90: encode.cu's `encode` on Hopper's asynchronous tensor cores. The first chunk of columns is kept whole, as there; one launch then sweeps all
-// others, and rows' limits rise while it runs (buckets.cuh) instead of between launches.
+// others (several for a large k), and rows' limits rise while it runs (buckets.cuh) instead of between launches.
 //
 // A limit is at all times at most the k-th largest of elements that were counted, so the candidates hold the k best, and select_final picks these whatever
 // else is there: the code does not depend on the schedule. What can is whether a row finds room. Such a row is swept again (`encode_again`, `repeat`)
@@ -139,7 +139,7 @@ SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     hopper_finish(p.cluster);
 }
 
-// encode_again — rows whose candidates found no room: back to the k best of the first chunk, and their last limit; no other row takes candidates
+// encode_again — rows whose candidates found no room: back to the k best before the sweep, and their last limit; no other row takes candidates
 //   in    buckets [B], count [B] of the sweep
 //   out   limit [B], count [B], again
 //   launch grid ceil(B / 128), block 128, shared 4
@@ -149,11 +149,14 @@ SAE_KERNEL(encode_again, EncodeAgainParams, HOPPER_ROWS) {
     if (threadIdx.x == 0) any = 0;
     __syncthreads();
     const int row = blockIdx.x * HOPPER_ROWS + threadIdx.x;
-    const bool over = row < p.rows && p.count[row] > p.capacity;
-    if (row < p.rows) p.limit[row] = over ? max(p.limit[row], bucket_limit(p.buckets[row], p.active)) : 0xffffffffu;
-    if (over) {
-        p.count[row] = p.active;
-        atomicOr(&any, 1);
+    if (row < p.rows) {
+        // A row that an earlier sweep gave up has this limit already; it stays over capacity, and select_final sends it to encode_exact.
+        const bool over = p.count[row] > p.capacity && p.limit[row] != 0xffffffffu;
+        p.limit[row] = over ? max(p.limit[row], bucket_limit(p.buckets[row], p.active)) : 0xffffffffu;
+        if (over) {
+            p.count[row] = p.active;
+            atomicOr(&any, 1);
+        }
     }
     __syncthreads();
     if (threadIdx.x != 0) return;

@@ -20,6 +20,8 @@ public class HopperTests
     [InlineData(Shape.Random, 131, 64, 333, 3, 64)]             // two blocks share the weights
     [InlineData(Shape.Random, 9, 384, 600, 4, 64)]              // more steps than stages: the ring turns, warpgroups go one behind the other
     [InlineData(Shape.Random, 9, 64, 512, 1, 64)]
+    [InlineData(Shape.Random, 4, 64, 600, 32, 64)]              // k is half of the capacity: many sweeps
+    [InlineData(Shape.Ascending, 3, 64, 1200, 32, 64)]          // rows that the first of them gives up
     [InlineData(Shape.AllEqual, 9, 64, 512, 8, 64)]
     [InlineData(Shape.Ascending, 9, 64, 700, 8, 64)]            // every column is a candidate
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8, 64)]
@@ -39,6 +41,24 @@ public class HopperTests
             var result = (problem with { Hopper = true }).Run(capacity, seed);
             if (shape != Shape.Gaussian) problem.AssertExact(result);
             AssertSame(portable, result);
+        }
+    }
+
+    [Fact]
+    public void OneSweepUnlessKIsLarge()
+    {
+        Assert.Equal([24576], EncodePhase.SweepEnds(24576, 32, 1024, 2048));
+        Assert.Equal([1 << 24], EncodePhase.SweepEnds(1 << 24, 64, 1024, 2048));
+        foreach (var (columns, active) in new[] { (131072, 512), (131072, 300), (1500, 512), (2049, 1) })
+        {
+            var ends = EncodePhase.SweepEnds(columns, active, 1024, 2048);
+            Assert.Equal(columns, ends[^1]);
+            for (var i = 0; i < ends.Length; i++)
+            {
+                var before = i == 0 ? 1024 : ends[i - 1];
+                Assert.True(ends[i] > before && (i == ends.Length - 1 || (ends[i] - 1024) % 256 == 0));
+                Assert.True(active * (1 + 1.35 * Math.Log(ends[i] / (double)before)) < 0.8 * 2048, "expected candidates leave room");
+            }
         }
     }
 

@@ -4,26 +4,48 @@ namespace CudaSae.Backends.Kernels;
 
 sealed partial class EncodePhase
 {
-    /// <summary>[1] tiles of 128 rows that the last run swept again, on Hopper, because rows of theirs found no room.</summary>
+    /// <summary>[1] tiles of 128 rows that the last run swept again, sweep by sweep, on Hopper, because rows of theirs found no room.</summary>
     internal DeviceArray<int> Repeated => again with { Length = 1 };
 
-    // The first chunk kept whole, every other column in one launch, whose limits rise on the way; and again where rows found no room (kernels/sm90/encode_sm90.cu).
-    void RunSweep(HopperOperands hopper)
+    /// <summary>Ends of the sweeps after the first chunk, the last one <paramref name="columns"/>: nearly always one. Over columns that grow by a factor g a row is expected
+    /// to find 1.35 k ln g candidates beside its k (simulated for tails from the normal to the log-normal one: 1.15 to 1.46), which g keeps under seven tenths of the capacity.</summary>
+    public static int[] SweepEnds(int columns, int active, int first, int capacity)
     {
-        var first = chunkEnds[0];
-        Sweep(hopper, 0, first, dense: true);
+        var most = Math.Max(0.25, (0.7 * capacity / active - 1) / 1.35);        // ln g
+        var all = Math.Log(columns / (double)first);
+        var sweeps = Math.Max(1, (int)Math.Ceiling(all / most - 1e-9));
+        List<int> ends = [];
+        for (var sweep = 1; sweep < sweeps; ++sweep)
+        {
+            var end = first + RoundUp((int)(first * Math.Exp(all * sweep / sweeps)) - first, HopperOperands.TileColumns);
+            if (end < columns && (ends.Count == 0 || end > ends[^1])) ends.Add(end);
+        }
+        ends.Add(columns);
+        return [.. ends];
+    }
+
+    // The first chunk kept whole, then sweeps on the way of which limits rise, each again where rows found no room (kernels/sm90/encode_sm90.cu).
+    void RunSweeps(HopperOperands hopper)
+    {
+        var begin = chunkEnds[0];
+        Sweep(hopper, 0, begin, dense: true);
         if (chunkEnds.Length == 1)
         {
-            SelectFinal(offset: 0, begin: 0, first, capacity);
+            SelectFinal(offset: 0, begin: 0, begin, capacity);
             return;
         }
-        SelectThreshold(offset: 0, begin: 0, first, capacity, buckets.Pointer);
-        Sweep(hopper, first, target.Columns);
-        context.Launch("encode_again", new(HopperOperands.RowTiles(context.Rows), HopperOperands.TileRows, sizeof(int)), new EncodeAgainParams
+        SelectThreshold(offset: 0, begin: 0, begin, capacity, buckets.Pointer);
+        foreach (var end in sweepEnds)
         {
-            Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Again = again.Pointer, Rows = context.Rows, Capacity = capacity, Active = target.Active,
-        });
-        Sweep(hopper, first, target.Columns, repeat: true);
+            Sweep(hopper, begin, end);
+            context.Launch("encode_again", new(HopperOperands.RowTiles(context.Rows), HopperOperands.TileRows, sizeof(int)), new EncodeAgainParams
+            {
+                Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Again = again.Pointer, Rows = context.Rows, Capacity = capacity, Active = target.Active,
+            });
+            Sweep(hopper, begin, end, repeat: true);
+            if (end < target.Columns) SelectThreshold(offset: 0, begin: 0, end: 0, capacity, buckets.Pointer);
+            begin = end;
+        }
         SelectFinal(offset: 0, begin: 0, end: 0, capacity);
         EncodeExact();
         SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);

@@ -57,7 +57,7 @@ sealed partial class EncodePhase
     readonly DeviceArray<RowBuckets> buckets;   // [B] for Hopper, like the next
     readonly DeviceArray<int> again;            // [1 + tiles of rows]
     readonly int pitch, capacity, segments;
-    readonly int[] chunkEnds;
+    readonly int[] chunkEnds, sweepEnds;
 
     /// <summary>The step's encoder: all latents, into Buffers.Index and Buffers.Value.</summary>
     public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
@@ -79,6 +79,7 @@ sealed partial class EncodePhase
         this.capacity = Math.Min(capacity, RoundUp(target.Columns, Tile));
         if (target.Columns > this.capacity) ArgumentOutOfRangeException.ThrowIfLessThan(this.capacity, 2 * target.Active, nameof(capacity));
         chunkEnds = ChunkEnds(target.Columns, target.Active, this.capacity);
+        sweepEnds = SweepEnds(target.Columns, target.Active, chunkEnds[0], this.capacity);
 
         pitch = Math.Max(this.capacity, target.Active + Tile);      // room for the fallback, which adds a tile to k
         if (lender is not null && lender.pitch >= pitch)
@@ -130,7 +131,7 @@ sealed partial class EncodePhase
     public void Run()
     {
         if (Reference) RunReference();
-        else if (Hopper is { } hopper) RunSweep(hopper);
+        else if (Hopper is { } hopper) RunSweeps(hopper);
         else RunChunks();
     }
 
