@@ -7,7 +7,7 @@
 __device__ __forceinline__ constexpr int hopper_index(int group, int upper, int i) { return 4 * (8 * group + i / 2) + 2 * upper + i % 2; }
 __device__ __forceinline__ int hopper_group_column(int group, int i) { return 8 * (8 * group + i / 2) + hopper_column() + i % 2; }
 
-// Which of the values, 64 of each row, count. Groups of 16 are looked at one by one: any(group) first, for both rows, then reaches(group, upper, i).
+// Which of a thread's values are candidates: bit 16 group + i of its row.
 struct HopperReached {
     uint64_t row[2] = {0, 0};
     __device__ __forceinline__ int count(int upper) const { return __popcll(row[upper]); }
