@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
+using CudaSae.Benchmarks;
 using CudaSae.Model;
 using CudaSae.Training;
 
@@ -46,12 +47,6 @@ public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
         for (var tile = 0; tile < TilesPerPart; tile++) Gemm.Tile(rows, memory, Gemm.TileColumns, Depth, init, memory + 48 * 1024);
     }
 
-    /// <summary>The least time that a float32 step can take here, in milliseconds: the encoder's product, then every byte of weights and moments read
-    /// and written once, and three rows gathered for each entry of the code (WDec, the residual, the input); of thresholded selections, whose code has no fixed length, none.</summary>
-    public double FloorMs(SaeSpec spec, TrainConfig config)
-    {
-        double B = config.BatchRows, d = spec.InputWidth, n = spec.Latents, k = spec.IsThresholded ? 0 : spec.Active;
-        var state = 2 * n * d * 4 * 2 * (config.Optimizer == OptimizerKind.Adam ? config.Beta1 > 0 ? 3 : 2 : 1);
-        return (2 * B * d * n / GemmGflops + (state + 3 * B * k * d * 4) / CopyGigabytes) / 1e6;
-    }
+    /// <summary>The least time that a step can take here, in milliseconds (<see cref="StepCost"/>).</summary>
+    public double FloorMs(SaeSpec spec, TrainConfig config, bool device = false) => StepCost.Of(spec, config, device).FloorMs(this);
 }
