@@ -1,0 +1,53 @@
+using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
+using CudaSae.Benchmarks;
+using CudaSae.Devices;
+using CudaSae.Metrics;
+
+namespace CudaSae.Cli;
+
+/// <summary>The machine that rows come from, its ceilings, and the memory that a backend takes of it.</summary>
+static class BenchMachines
+{
+    /// <summary>Ceilings are measured now.</summary>
+    public static BenchMachine Describe(IBackend backend)
+    {
+        var phases = (IPhases)backend;
+        return phases.Device is { } device
+            ? Of(device.Info.Emulated ? "emulator" : "cuda", device.Info.Name, $"{device.Info.DriverVersion / 1000}.{device.Info.DriverVersion % 1000 / 10}", DeviceCeilings.Measure(device, phases.Stream, device.Info.Emulated ? 256 : 8192, device.Info.Emulated ? 1 << 20 : 1L << 30))
+            : Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu());
+    }
+
+    /// <summary>Of this machine's processor, for what no backend does.</summary>
+    public static BenchMachine Host() => Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu());
+
+    static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) => new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
+
+    static string HostName => $"{ProcessorName()}, {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors";
+
+    static string ProcessorName()
+    {
+        try
+        {
+            return File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':', 2)[1].Trim() ?? "cpu";
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "cpu";
+        }
+    }
+
+    /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so far, or what is not free on the device.</summary>
+    public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakResident();
+
+    static long PeakResident()
+    {
+        try
+        {
+            foreach (var line in File.ReadLines("/proc/self/status"))
+                if (line.StartsWith("VmHWM:", StringComparison.Ordinal)) return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
+        return System.Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
+
+namespace CudaSae.Cli;
+
+/// <summary>Random weights and input of a step, none of them zero, all exact in bfloat16: so that targets that round their operands start from the numbers of those that do not.
+/// Uniform, of variance 1 / d and 1, a function of their place alone.</summary>
+sealed class BenchProblem : IDisposable
+{
+    const ulong Seed = 0x62656e6368;
+
+    readonly int[] fired;       // [n] scratch
+
+    /// <param name="dead">Latents that count as dead when a step begins, spread over all of them.</param>
+    /// <exception cref="SaeException">There is nothing that looks at dead latents, or there are fewer latents.</exception>
+    public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
+    {
+        if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents)) throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
+        (Spec, Config, Dead, fired) = (spec, config, dead, new int[dead > 0 ? spec.Latents : 0]);
+        Parameters = new(spec);
+        var scale = Math.Sqrt(12.0 / spec.InputWidth);
+        Parallel.For(0, spec.Latents, f =>
+        {
+            Fill(Parameters.WEnc[f], 1, f, scale);
+            Fill(Parameters.WDec[f], 2, f, scale);
+        });
+        Fill(Parameters.BEnc, 3, 0, 0.2);
+        Fill(Parameters.BMag, 4, 0, 0.2);
+        Fill(Parameters.RMag, 5, 0, 0.2);
+        for (var f = 0; f < Parameters.Threshold.Length; f++) Parameters.Threshold[f] = 1.5f;
+        for (var i = 0L; i < Parameters.WSkip.Rows; i++) Fill(Parameters.WSkip[i], 6, i, scale);
+    }
+
+    public SaeSpec Spec { get; }
+    public TrainConfig Config { get; }
+    public int Dead { get; }
+    public SaeParameters Parameters { get; }
+    public BenchShape Shape => new(Config.BatchRows, Spec.InputWidth, Spec.Latents, Spec.Active, Dead);
+
+    /// <summary>Whether <see cref="PhaseErrors"/> has formulas for it: TopK as it is by default. The others are held against the reference by <c>cudasae verify</c>.</summary>
+    public bool IsPlain => Spec is { Selection: Selection.TopK { InitialK: 0 }, Nested: null, Transcoder: null, Sites: null, Penalty: null, Tying: Tying.Untied, PreAct: null };
+
+    /// <summary>Row <paramref name="row"/> of the input, [row width].</summary>
+    public void Input(int row, Span<float> into) => Fill(into, 7, row, Math.Sqrt(12));
+
+    static void Fill(Span<float> to, ulong what, long row, double width)
+    {
+        var key = (uint)(CounterRandom.Of(Seed, what, (ulong)row, 0) >> 32);
+        for (var i = 0; i < to.Length; i++)
+        {
+            var x = (float)Rounding.ToBFloat16(((CounterRandom.Of(key, (uint)i) + 0.5) * (1.0 / 4294967296) - 0.5) * width);
+            to[i] = x == 0 ? 1 / 1024f : x;
+        }
+    }
+
+    /// <summary>Sets the weights, and both slots to the same input.</summary>
+    public void Start(IBackend backend)
+    {
+        backend.SetParameters(Parameters);
+        for (var slot = 0; slot < 2; slot++)
+        {
+            backend.WaitForSlot(slot);
+            FillSlot(backend, slot);
+        }
+    }
+
+    unsafe void FillSlot(IBackend backend, int slot)
+    {
+        fixed (byte* p = backend.InputSlot(slot))
+        {
+            var floats = (float*)p;
+            Parallel.For(0, Config.BatchRows, b => Input(b, new(floats + (long)b * Spec.RowWidth, Spec.RowWidth)));
+        }
+    }
+
+    /// <summary>Scalars of step t, from 1; where there are dead latents their steps begin late enough for them to have died.</summary>
+    public StepScalars Scalars(int t)
+    {
+        var scalars = Schedules.Scalars(Spec, Config, new(1, Spec.InputWidth), 1 + (t - 1) % Math.Max(1, Config.Steps));
+        if (Dead > 0) scalars.Step = (uint)t + Schedules.DeadAfterSteps(Spec, Config);
+        return scalars;
+    }
+
+    /// <summary>Before step t: the dead have never fired, the others in the step before.</summary>
+    public void MarkDead(IBackend backend, int t)
+    {
+        if (Dead == 0) return;
+        var scalars = Scalars(t);
+        for (var f = 0; f < fired.Length; f++) fired[f] = IsDead(f) ? 0 : (int)scalars.Step - 1;
+        backend.WriteState(backend.State.Single(a => a.Name == "last_fired"), 0, MemoryMarshal.AsBytes<int>(fired));
+        backend.AfterRestore(scalars.Step - 1, scalars.DeadAfterSteps);
+    }
+
+    public bool IsDead(int latent) => (long)(latent + 1) * Dead / Spec.Latents > (long)latent * Dead / Spec.Latents;
+
+    public void Dispose() => Parameters.Dispose();
+}

@@ -1,0 +1,126 @@
+using System.Diagnostics;
+using CudaSae.Backends;
+using CudaSae.Benchmarks;
+using CudaSae.Devices;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>The phases of one backend on one problem: checked, then timed, and the whole step.</summary>
+sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
+{
+    const int Warmup = 3;
+
+    readonly IPhases phases = (IPhases)backend;
+    readonly StepCost cost = StepCost.Of(problem.Spec, problem.Config, backend is not Backends.Cpu.CpuBackend, problem.Dead);
+
+    int t;      // steps so far
+
+    static StepPhase[] Phases { get; } = Enum.GetValues<StepPhase>();
+
+    /// <summary>Errors of one step and checksums of two, phase by phase; the last element is the whole step.</summary>
+    public (double? Error, (ulong, ulong) Checksum)[] Check()
+    {
+        var (errors, sums) = (new double?[Phases.Length + 1], new ulong[2, Phases.Length + 1]);
+        for (var run = 0; run < 2; run++)
+        {
+            problem.Start(backend);
+            problem.MarkDead(backend, 1);
+            backend.BeginStep(0, problem.Scalars(1));
+            var whole = new OutputHash();
+            var reference = new PhaseErrors(problem, phases);
+            foreach (var phase in Phases)
+            {
+                if (phase != StepPhase.Prepare) phases.Run(phase);
+                sums[run, (int)phase] = OutputHash.Of(phases, phase);
+                whole.Add(BitConverter.GetBytes(sums[run, (int)phase]));
+                if (run == 0) errors[(int)phase] = reference.Of(phase);
+            }
+            backend.EndStep();
+            backend.ReadSums();
+            sums[run, Phases.Length] = whole.Value;
+        }
+        errors[^1] = errors.Max();
+        return [.. errors.Select((error, i) => (error, (sums[0, i], sums[1, i])))];
+    }
+
+    /// <summary>Before anything is timed: the weights, and the input in both slots.</summary>
+    public void Start() => problem.Start(backend);
+
+    /// <summary>Milliseconds of each phase by itself.</summary>
+    public IReadOnlyList<double>[] TimePhases() => phases.Device is { } device ? OnDevice(device) : OnHost();
+
+    /// <summary>In their order in a step, so that each meets the caches as the one before left them.</summary>
+    List<double>[] OnHost()
+    {
+        List<double>[] times = [.. Phases.Select(_ => new List<double>())];
+        for (var repeat = -Warmup; repeat < repeats; repeat++)
+        {
+            problem.MarkDead(backend, ++t);
+            foreach (var phase in Phases)
+            {
+                var start = Stopwatch.GetTimestamp();
+                if (phase == StepPhase.Prepare) backend.BeginStep(t & 1, problem.Scalars(t));
+                else phases.Run(phase);
+                if (repeat >= 0) times[(int)phase].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
+            backend.EndStep();
+        }
+        return times;
+    }
+
+    /// <summary>Each again and again on the same operands, from a cold second-level cache.</summary>
+    IReadOnlyList<double>[] OnDevice(IDevice device)
+    {
+        using var clock = new DeviceClock(device, phases.Stream);
+        problem.MarkDead(backend, ++t);
+        backend.BeginStep(0, problem.Scalars(t));
+        IReadOnlyList<double>[] times = [.. Phases.Select(phase => clock.Time(() => phases.Run(phase), repeats, capture: !problem.Spec.IsThresholded))];
+        backend.EndStep();
+        backend.ReadSums();
+        return times;
+    }
+
+    /// <summary>Milliseconds of whole steps, one after the other as a run takes them, the input in its slot already.</summary>
+    public IReadOnlyList<double> TimeStep()
+    {
+        var step = new SaeStep(backend);
+        using var clock = phases.Device is { } device ? new DeviceClock(device, phases.Stream) : null;
+        var times = clock?.TimeChain(_ => Run(), Warmup + repeats) ?? [.. Enumerable.Range(0, Warmup + repeats).Select(_ => OnHost(Run))];
+        backend.ReadSums();
+        return [.. times.Skip(Warmup)];
+
+        void Run()
+        {
+            problem.MarkDead(backend, ++t);
+            step.Run(t & 1, problem.Scalars(t));
+        }
+    }
+
+    static double OnHost(Action run)
+    {
+        var start = Stopwatch.GetTimestamp();
+        run();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+    }
+
+    /// <summary>The row of a phase.</summary>
+    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) => new()
+    {
+        Bench = bench, Name = NameOf(bench, phase), Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Flops = cost[phase].Flops, Bytes = cost[phase].Bytes,
+        FloorMs = machine is { } m ? cost[phase].FloorMs(m) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
+    };
+
+    /// <summary>The row of the whole step.</summary>
+    public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) => new()
+    {
+        Bench = "step", Name = "step", Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Flops = cost.Flops, Bytes = cost.Bytes,
+        FloorMs = machine is { } m ? cost.FloorMs(m) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
+    };
+
+    /// <summary>Phases by what the step calls them, kernels by their files.</summary>
+    static string NameOf(string bench, StepPhase phase) => bench != "kernels" ? phase.ToString().ToLowerInvariant() : phase switch
+    {
+        StepPhase.Encode => "encode+select", StepPhase.Aux => "aux+product", StepPhase.Backward => "index", StepPhase.Optimize => "update", _ => phase.ToString().ToLowerInvariant(),
+    };
+}

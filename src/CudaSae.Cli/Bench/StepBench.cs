@@ -1,0 +1,72 @@
+using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
+using CudaSae.Benchmarks;
+using CudaSae.Data;
+using CudaSae.Devices;
+using CudaSae.Insight;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Cli;
+
+/// <summary>One shape on one backend: times first, then the machine's ceilings, then errors and checksums.</summary>
+static class StepBench
+{
+    /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
+    public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats)
+    {
+        Warm(kind);
+        using var beside = Beside(kind);
+        var before = BenchMachines.UsedBytes(beside);
+        using var problem = new BenchProblem(spec, config, dead);
+        using var backend = BackendFactory.Create(kind, spec, config, InputType.Float32, static (_, _) => { }, out _);
+        var run = new PhaseBench(backend, problem, repeats);
+        run.Start();
+        var phases = run.TimePhases();
+        var step = bench == "step" ? run.TimeStep() : [];
+        // Weights in float32 on the host, which a run starts from and saves, belong to its plan there.
+        var planned = backend.Plan.TotalBytes + (backend is CpuBackend ? problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes : 0);
+        var memory = (planned, BenchMachines.UsedBytes(beside) - before);
+        var machine = BenchMachines.Describe(backend);
+        var checks = run.Check();
+        var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || dead > 0).Select(phase => run.Row(bench, phase, phases[(int)phase], checks[(int)phase], machine.Ceilings)).ToList();
+        if (bench == "step") rows.Add(run.Row(step, checks[^1], machine.Ceilings) with { Memory = memory });
+        return (machine, rows);
+    }
+
+    /// <summary>Medians in milliseconds by phase, of a step without anything beside it: what bench/peers reads.</summary>
+    public static string Json(BackendKind kind, SaeSpec spec, TrainConfig config, int repeats)
+    {
+        using var backend = BackendFactory.Create(kind, spec, config, InputType.Float32, static (_, _) => { }, out _);
+        var problem = new BenchProblem(spec, config);
+        var run = new PhaseBench(backend, problem, repeats);
+        run.Start();
+        problem.Dispose();      // as a run, which keeps no copy of the weights either
+        var phases = run.TimePhases();
+        var medians = phases.Append(run.TimeStep()).Select(ms => ms.Count > 0 ? Doubles.Median(ms) : double.NaN);
+        return "{" + string.Join(", ", Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
+            .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}"))) + "}";
+    }
+
+    /// <summary>A second hold on the device, whose free memory tells what the backend takes of it; null on the CPU.</summary>
+    static CudaDevice? Beside(BackendKind kind) => BackendFactory.Chosen(kind) switch
+    {
+        BackendKind.Cpu => null,
+        BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator()),
+        _ => CudaDevice.Open(0),
+    };
+
+    /// <summary>Code is compiled and threads are started before memory is looked at.</summary>
+    static void Warm(BackendKind kind)
+    {
+        if (BackendFactory.Chosen(kind) != BackendKind.Cpu) return;
+        var spec = new SaeSpec { InputWidth = 16, Latents = 64, Selection = new Selection.TopK(4) };
+        var config = new TrainConfig { BatchRows = 16, Vectors = 640 };
+        using var backend = new CpuBackend(spec, config, InputType.Float32);
+        using var problem = new BenchProblem(spec, config);
+        var run = new PhaseBench(backend, problem, 20);
+        run.Start();
+        run.TimePhases();
+        run.TimeStep();
+    }
+}
