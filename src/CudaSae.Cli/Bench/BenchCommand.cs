@@ -14,6 +14,8 @@ static class BenchCommand
         command.Subcommands.Add(PhaseCommand("kernels", "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
         command.Subcommands.Add(BenchDataCommand.Create());
         command.Subcommands.Add(BenchSweepCommand.Create());
+        command.Subcommands.Add(BenchPlotCommand.Create());
+        command.Subcommands.Add(BenchTablesCommand.Create());
         return command;
     }
 

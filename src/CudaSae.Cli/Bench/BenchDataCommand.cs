@@ -11,7 +11,7 @@ namespace CudaSae.Cli;
 /// <summary>cudasae bench data: how fast rows come from files, in the files' order and as the feeder shuffles them, when nobody else needs time.</summary>
 static class BenchDataCommand
 {
-    const int LeastRepeats = 20;
+    const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already
 
     public static Command Create()
     {
@@ -19,7 +19,7 @@ static class BenchDataCommand
         var width = Settings.New("--input-width", "d of the random numbers", 512);
         var count = Settings.New("--rows", "rows of the random numbers", 131_072);
         var batchRows = Settings.New("--batch-rows", "B", 1024);
-        var repeats = Settings.New("--repeats", "timed batches, at least 20", 100);
+        var repeats = Settings.New("--repeats", "timed groups of 8 batches, at least 20", 20);
         var csv = Settings.New("--csv", "also write the rows into this file", "");
         var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count, batchRows, repeats, csv };
         command.SetAction(parsed =>
@@ -58,7 +58,7 @@ static class BenchDataCommand
     static (List<double>, ulong) InOrder(ActivationSource source, int batchRows, int repeats)
     {
         var (batch, row, hash, times) = (new byte[(long)batchRows * source.RowBytes], 0L, new OutputHash(), new List<double>());
-        for (var repeat = 0; repeat < repeats; repeat++)
+        for (var repeat = 0; repeat < repeats * Group; repeat++)
         {
             var start = Stopwatch.GetTimestamp();
             for (var b = 0; b < batchRows; b++, row = (row + 1) % source.Rows) source.Read(row, batch.AsSpan(b * source.RowBytes, source.RowBytes));
@@ -82,10 +82,13 @@ static class BenchDataCommand
             for (var repeat = 0; repeat < repeats; repeat++)
             {
                 var start = Stopwatch.GetTimestamp();
-                feeder.Release();
-                var slot = feeder.Next(out _);
-                if (hashes) hash.Add(backend.InputSlot(slot));
-                else times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                for (var batch = 0; batch < Group; batch++)
+                {
+                    feeder.Release();
+                    var slot = feeder.Next(out _);
+                    if (hashes) hash.Add(backend.InputSlot(slot));
+                }
+                if (!hashes) times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds / Group);
             }
         }
         return (times, hash.Value);

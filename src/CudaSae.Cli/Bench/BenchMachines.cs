@@ -9,17 +9,19 @@ namespace CudaSae.Cli;
 /// <summary>The machine that rows come from, its ceilings, and the memory that a backend takes of it.</summary>
 static class BenchMachines
 {
+    const int Repeats = 30;     // of the CPU's ceilings: other programs on the machine rarely leave it alone for long
+
     /// <summary>Ceilings are measured now.</summary>
     public static BenchMachine Describe(IBackend backend)
     {
         var phases = (IPhases)backend;
         return phases.Device is { } device
             ? Of(device.Info.Emulated ? "emulator" : "cuda", device.Info.Name, $"{device.Info.DriverVersion / 1000}.{device.Info.DriverVersion % 1000 / 10}", DeviceCeilings.Measure(device, phases.Stream, device.Info.Emulated ? 256 : 8192, device.Info.Emulated ? 1 << 20 : 1L << 30))
-            : Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu());
+            : Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
     }
 
     /// <summary>Of this machine's processor, for what no backend does.</summary>
-    public static BenchMachine Host() => Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu());
+    public static BenchMachine Host() => Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
 
     static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) => new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
 
@@ -39,6 +41,17 @@ static class BenchMachines
 
     /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so far, or what is not free on the device.</summary>
     public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakResident();
+
+    /// <summary>Forgets the largest resident size so far, where the system can; elsewhere only a process's first measurement tells its own.</summary>
+    public static void ForgetPeak()
+    {
+        try
+        {
+            GC.Collect();
+            File.WriteAllText("/proc/self/clear_refs", "5");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
+    }
 
     static long PeakResident()
     {

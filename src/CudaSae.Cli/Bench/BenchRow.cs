@@ -6,7 +6,7 @@ namespace CudaSae.Cli;
 /// <summary>B, d, n, k and how many latents are dead.</summary>
 sealed record BenchShape(int Rows, int Width, int Latents, int Active, int Dead = 0)
 {
-    public override string ToString() => $"B {Rows}, d {Width}, n {Latents}, k {Active}{(Dead > 0 ? $", {Dead} dead" : "")}";
+    public override string ToString() => $"B {Rows}, d {Width}{(Latents > 0 ? $", n {Latents}, k {Active}" : "")}{(Dead > 0 ? $", {Dead} dead" : "")}";
 }
 
 /// <summary>Milliseconds of repeated runs.</summary>

@@ -17,6 +17,7 @@ static class StepBench
     {
         Warm(kind);
         using var beside = Beside(kind);
+        BenchMachines.ForgetPeak();
         var before = BenchMachines.UsedBytes(beside);
         using var problem = new BenchProblem(spec, config, dead);
         using var backend = BackendFactory.Create(kind, spec, config, InputType.Float32, static (_, _) => { }, out _);

@@ -12,10 +12,11 @@ namespace CudaSae.Metrics;
 /// <param name="CopyGigabytes">10⁹ bytes read and written a second, all cores.</param>
 public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
 {
-    const int Repeats = 5, TilesPerPart = 2000, Depth = 256, CopyBytes = 64 << 20;
+    const int TilesPerPart = 2000, Depth = 256, CopyBytes = 64 << 20;
 
-    /// <summary>Measures the CPU, best of five; about a quarter of a second.</summary>
-    public static unsafe Ceilings MeasureCpu()
+    /// <summary>Measures the CPU.</summary>
+    /// <param name="repeats">The best of so many counts; five take about a quarter of a second.</param>
+    public static unsafe Ceilings MeasureCpu(int repeats = 5)
     {
         using var workers = new Workers(Environment.ProcessorCount);
         var parts = workers.Count;
@@ -23,7 +24,7 @@ public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
         using Matrix from = new(CopyBytes / 4096, 1024), to = new(CopyBytes / 4096, 1024);
         var band = CopyBytes / parts;
         double gemm = 0, copy = 0;
-        for (var repeat = 0; repeat < Repeats; repeat++)
+        for (var repeat = 0; repeat < repeats; repeat++)
         {
             var start = Stopwatch.GetTimestamp();
             workers.Run(parts, (part, _) => Multiply(operands.Data + part * 64L * 1024));
