@@ -22,7 +22,7 @@ sealed class BenchProblem : IDisposable
         (Spec, Config, Dead, fired) = (spec, config, dead, new int[dead > 0 ? spec.Latents : 0]);
         Parameters = new(spec);
         var scale = Math.Sqrt(12.0 / spec.InputWidth);
-        Parallel.For(0, spec.Latents, f =>
+        ForEach(spec.Latents, spec.RowWidth, f =>
         {
             Fill(Parameters.WEnc[f], 1, f, scale);
             Fill(Parameters.WDec[f], 2, f, scale);
@@ -45,6 +45,14 @@ sealed class BenchProblem : IDisposable
 
     /// <summary>Row <paramref name="row"/> of the input, [row width].</summary>
     public void Input(int row, Span<float> into) => Fill(into, 7, row, Math.Sqrt(12));
+
+    /// <summary>On all cores where there is much to do; threads that only this needs would count as memory of the step.</summary>
+    static void ForEach(int rows, int width, Action<int> body)
+    {
+        if ((long)rows * width > 1 << 26) Parallel.For(0, rows, body);
+        else
+            for (var i = 0; i < rows; i++) body(i);
+    }
 
     static void Fill(Span<float> to, ulong what, long row, double width)
     {
@@ -72,7 +80,7 @@ sealed class BenchProblem : IDisposable
         fixed (byte* p = backend.InputSlot(slot))
         {
             var floats = (float*)p;
-            Parallel.For(0, Config.BatchRows, b => Input(b, new(floats + (long)b * Spec.RowWidth, Spec.RowWidth)));
+            ForEach(Config.BatchRows, Spec.RowWidth, b => Input(b, new(floats + (long)b * Spec.RowWidth, Spec.RowWidth)));
         }
     }
 
