@@ -9,8 +9,27 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-public class CpuBackendTests
+public unsafe class CpuBackendTests
 {
+    /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent decides.</summary>
+    [Theory]
+    [InlineData(int.MaxValue)]
+    [InlineData(7)]
+    [InlineData(1)]
+    public void CutKeepsTheLargestKeysInTheirOrder(int distinct)
+    {
+        var random = new Random(3);
+        for (var round = 0; round < 400; round++)
+        {
+            var count = random.Next(2, 300);
+            var k = random.Next(1, count + 1);
+            ulong[] keys = [.. Enumerable.Range(0, count).Select(f => (ulong)(uint)random.Next(distinct) << 32 | (uint)~f)], scratch = new ulong[count + 16];
+            ulong[] expected = [.. keys.Index().OrderByDescending(one => one.Item).Take(k).OrderBy(one => one.Index).Select(one => one.Item)];
+            fixed (ulong* p = keys, s = scratch) Assert.Equal(expected.Min(), CpuBackend.KeepLargest(p, count, k, s));
+            Assert.Equal(expected, keys[..k]);
+        }
+    }
+
     /// <summary>The whole verifier again in a process whose instruction sets are switched off; .NET reads the switches at start.</summary>
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "256-bit")]

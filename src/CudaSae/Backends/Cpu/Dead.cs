@@ -99,7 +99,7 @@ public sealed unsafe partial class CpuBackend
     /// <summary>Leaves the k_aux largest pre-activations of each row, and ReLU where the spec asks; zeros elsewhere and beyond the batch.</summary>
     void SelectDead(AuxLoss aux, float* code, int start, int worker)
     {
-        var keys = selectScratch + (long)worker * Math.Max(capacity, WindowCapacity);
+        var keys = selectScratch + (long)worker * ScratchLength;
         for (var lane = 0; lane < Gemm.TileColumns; lane++)
         {
             ulong least = 0;

@@ -19,7 +19,7 @@ public sealed unsafe partial class CpuBackend
     float* groupBest;               // [panels, groups, 48] GroupMax: the largest z of a group so far
     int kNow;                       // candidates that selection keeps of a row
     bool byMagnitude, byGroup;
-    ulong* selectScratch;           // [workers, capacity]
+    ulong* selectScratch;           // [workers, ScratchLength]
     int* overflow;                  // [workers] rows that took the exact fallback
     Action<int, int>? encodePart;
 
@@ -27,15 +27,17 @@ public sealed unsafe partial class CpuBackend
     {
         byMagnitude = Spec.Selection is Selection.AbsTopK;
         byGroup = Spec.Selection is Selection.GroupMax;
-        capacity = thresholded || byGroup ? k : Math.Min(n, 3 * k + 64);
+        capacity = thresholded || byGroup ? k : Math.Min(n, k + Math.Max(64, k / 2));
         groupBest = arena.Take<float>("group maxima", byGroup ? (long)panels * k * Gemm.TileColumns : 0);
         candidates = arena.Take<ulong>("candidates", (long)B * capacity);
         candidateCount = arena.Take<int>("candidate counts", B);
         batchKeys = arena.Take<ulong>("batch keys", Spec.Selection is Selection.BatchTopK ? (long)B * k : 0);
         rowLimit = arena.Take<float>("row limits", (long)panels * Gemm.TileColumns);
-        selectScratch = arena.Take<ulong>("selection scratch", (long)workers.Count * Math.Max(capacity, WindowCapacity));
+        selectScratch = arena.Take<ulong>("selection scratch", (long)workers.Count * ScratchLength);
         overflow = arena.Take<int>("fallback counts", workers.Count);
     }
+
+    int ScratchLength => Math.Max(16, Math.Max(capacity, WindowCapacity));
 
     public void EncodeSelect()
     {
@@ -85,18 +87,22 @@ public sealed unsafe partial class CpuBackend
 
     void Filter(float* tile, int latent, int count, int row, int worker)
     {
+        var limits = rowLimit + row;
+        Vector512<float> limit0 = Vector512.Load(limits), limit1 = Vector512.Load(limits + 16), limit2 = Vector512.Load(limits + 32);
         for (var r = 0; r < count; r++, tile += Gemm.TileColumns)
-            for (var lane = 0; lane < Gemm.TileColumns; lane += 16)
+        {
+            Vector512<float> v0 = Vector512.Load(tile), v1 = Vector512.Load(tile + 16), v2 = Vector512.Load(tile + 32);
+            if (byMagnitude) (v0, v1, v2) = (Vector512.Abs(v0), Vector512.Abs(v1), Vector512.Abs(v2));
+            var above = Vector512.GreaterThan(v0, limit0).ExtractMostSignificantBits() | Vector512.GreaterThan(v1, limit1).ExtractMostSignificantBits() << 16
+                | Vector512.GreaterThan(v2, limit2).ExtractMostSignificantBits() << 32;
+            if (above == 0) continue;
+            for (; above != 0; above &= above - 1)
             {
-                var values = Vector512.Load(tile + lane);
-                if (byMagnitude) values = Vector512.Abs(values);
-                var above = Vector512.GreaterThan(values, Vector512.Load(rowLimit + row + lane)).ExtractMostSignificantBits();
-                for (; above != 0; above &= above - 1)
-                {
-                    var at = lane + BitOperations.TrailingZeroCount(above);
-                    Append(row + at, latent + r, tile[at], worker);
-                }
+                var at = BitOperations.TrailingZeroCount(above);
+                Append(row + at, latent + r, tile[at], worker);
             }
+            (limit0, limit1, limit2) = (Vector512.Load(limits), Vector512.Load(limits + 16), Vector512.Load(limits + 32));
+        }
     }
 
     void Append(int b, int latent, float a, int worker)
@@ -133,21 +139,66 @@ public sealed unsafe partial class CpuBackend
 
     void CutBack(ulong* row, int b, int worker)
     {
-        var least = KeepLargest(row, candidateCount[b], kNow, selectScratch + (long)worker * Math.Max(capacity, WindowCapacity));
+        var least = KeepLargest(row, candidateCount[b], kNow, selectScratch + (long)worker * ScratchLength);
         candidateCount[b] = kNow;
         // Of equal magnitudes the positive is larger, so where the least is negative a later equal one may still belong.
         rowLimit[b] = byMagnitude && ((uint)least & Negative) == 0 ? MathF.BitDecrement(ValueOf(least)) : ValueOf(least);
     }
 
     /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>
-    static ulong KeepLargest(ulong* keys, int count, int k, ulong* scratch)
+    /// <param name="scratch">[count] and a vector.</param>
+    internal static ulong KeepLargest(ulong* keys, int count, int k, ulong* scratch)
     {
-        new ReadOnlySpan<ulong>(keys, count).CopyTo(new(scratch, count));
-        var least = Quickselect(scratch, count, count - k);
+        if (count <= k) return Least(keys, count);
+        if (!TryBound(keys, count, k, (uint*)scratch, out var bound))
+        {
+            new ReadOnlySpan<ulong>(keys, count).CopyTo(new(scratch, count));
+            bound = Quickselect(scratch, count, count - k);
+        }
         var kept = 0;
         for (var i = 0; i < count; i++)
-            if (keys[i] >= least) keys[kept++] = keys[i];
+        {
+            var key = keys[i];
+            keys[kept] = key;
+            kept += key >= bound ? 1 : 0;
+        }
+        return Least(keys, kept);
+    }
+
+    static ulong Least(ulong* keys, int count)
+    {
+        var least = ulong.MaxValue;
+        for (var i = 0; i < count; i++) least = Math.Min(least, keys[i]);
         return least;
+    }
+
+    /// <summary>The bound that exactly k keys reach, by halving the range of their upper halves: a count of all is a few vectors. Not found where the k-th and the next have equal numbers.</summary>
+    static bool TryBound(ulong* keys, int count, int k, uint* upper, out ulong bound)
+    {
+        uint low = uint.MaxValue, high = 0;
+        for (var i = 0; i < count; i++)
+        {
+            upper[i] = (uint)(keys[i] >> 32);
+            (low, high) = (Math.Min(low, upper[i]), Math.Max(high, upper[i]));
+        }
+        var padded = (count + 15) & ~15;
+        for (var i = count; i < padded; i++) upper[i] = 0;      // reaches no bound above 0
+        while (low < high)
+        {
+            var middle = high - (high - low) / 2;
+            var limit = Vector512.Create(middle);
+            var reach = 0;
+            for (var i = 0; i < padded; i += 16) reach += BitOperations.PopCount(Vector512.GreaterThanOrEqual(Vector512.Load(upper + i), limit).ExtractMostSignificantBits());
+            if (reach == k)
+            {
+                bound = (ulong)middle << 32;
+                return true;
+            }
+            if (reach > k) low = middle;
+            else high = middle - 1;
+        }
+        bound = 0;
+        return false;
     }
 
     /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of three).</summary>
