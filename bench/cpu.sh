@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every CPU figure and picture anew, in under eight minutes on two quiet cores: steps and phases, scaling, files, PyTorch beside it, pictures, the tables of README.md and docs/benchmarks.md.
 #   bench/cpu.sh [DEVICE]           into bench/results/DEVICE; look at `uptime` first: figures of a busy machine say nothing
-# PyTorch is left out, and its table stays, where /usr/bin/python3 has none (apt-get install python3-torch libopenblas0-pthread).
+# PyTorch is left out, and its table stays, where /usr/bin/python3 has none (apt-get install python3-torch libopenblas0-pthread), and with ROUNDS=0.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 device=${1:-epyc-zen5-2cores}
@@ -14,8 +14,9 @@ step=("$cli" bench step --backend cpu --aux-k 0 --repeats "${REPEATS:-60}")
 "$cli" bench kernels --backend cpu --repeats "${REPEATS:-60}" --shapes 1024x512x4096x32 --csv "$out/kernels.csv"
 "$cli" bench data --csv "$out/data.csv"
 "$cli" bench sweep --backend cpu --csv "$out/scaling.csv"
-if /usr/bin/python3 -c 'import torch' 2>/dev/null; then /usr/bin/python3 bench/peers/cpu_torch.py --rounds "${ROUNDS:-5}" --csv "$out/cpu_torch.csv" | tee "$out/cpu_torch.txt"
-else echo "no PyTorch in /usr/bin/python3: cpu_torch.csv stays as it is"; fi
+rounds=${ROUNDS:-5}
+if [ "$rounds" -gt 0 ] && /usr/bin/python3 -c 'import torch' 2>/dev/null; then /usr/bin/python3 bench/peers/cpu_torch.py --rounds "$rounds" --csv "$out/cpu_torch.csv" | tee "$out/cpu_torch.txt"
+else echo "no PyTorch in /usr/bin/python3, or ROUNDS=0: cpu_torch.csv stays as it is"; fi
 "$cli" bench plot "$out/step.csv" "$out/scaling.csv" --out "$out"
 "$cli" bench tables
 sed -i "s/^date .*/date      $(date -u +%F)/" "$out/versions.txt" 2>/dev/null || true

@@ -51,6 +51,8 @@ public class BenchRunTests
         var aux = rows.Single(row => row.Name == "aux+product");
         Assert.Equal((8.0 * 16 * 40 * 40, true), (aux.Flops, aux.Repeatable));
         Assert.Equal(0, rows.Single(row => row.Name == "latents").MaxError);
+        if (kind == BackendKind.Emulator) Assert.InRange(rows.Single(row => row.Name == "plain product").MaxError!.Value, 0, 2e-5);
+        Assert.All(rows, row => Assert.True(row.Repeatable, row.Name));
         Assert.Throws<SaeException>(() => new BenchProblem(Spec(), Config, dead: 1));
     }
 

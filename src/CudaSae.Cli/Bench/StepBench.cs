@@ -12,8 +12,9 @@ namespace CudaSae.Cli;
 /// <summary>One shape on one backend: times first, then the machine's ceilings, then errors and checksums.</summary>
 static class StepBench
 {
+    /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come back.</param>
     /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
-    public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats)
+    public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats, bool check = true)
     {
         Warm(kind);
         using var beside = Beside(kind);
@@ -29,9 +30,10 @@ static class StepBench
         var planned = backend.Plan.TotalBytes + (backend is CpuBackend ? problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes : 0);
         var memory = (planned, BenchMachines.UsedBytes(beside) - before);
         var machine = BenchMachines.Describe(backend);
-        var checks = run.Check();
-        var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || dead > 0).Select(phase => run.Row(bench, phase, phases[(int)phase], checks[(int)phase], machine.Ceilings)).ToList();
-        if (bench == "step") rows.Add(run.Row(step, checks[^1], machine.Ceilings) with { Memory = memory });
+        var checks = check ? run.Check() : null;
+        var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null).Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
+        if (check && bench == "kernels" && ((IPhases)backend).Device is { } device) rows.Insert(2, new PlainProduct((IPhases)backend, problem).Run(device, repeats, machine.Ceilings));
+        if (bench == "step") rows.Add(run.Row(step, checks?[^1], machine.Ceilings) with { Memory = memory });
         return (machine, rows);
     }
 
