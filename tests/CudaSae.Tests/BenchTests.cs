@@ -35,6 +35,21 @@ public class BenchTests
     }
 
     [Fact]
+    public void FloorsAreByTheBestCeilingsOfACall()
+    {
+        BenchMachine Machine(double gemm, double copy) => new("cpu", "m", "d", "v", new(2026, 11, 21), new(gemm, copy));
+        BenchRow Row(string name, int n, double flops, double bytes) => new() { Bench = "sweep", Name = name, Shape = new(1, 2, n, 1), Time = new(4, 4, 4, 20), Flops = flops, Bytes = bytes, FloorMs = -1 };
+        var rows = BenchFloors.ByBestCeilings(
+        [
+            (Machine(1000, 10), Row("n/encode", 8, 2e9, 1e6)), (Machine(1000, 10), Row("n/decode", 8, 1, 1e8)), (Machine(1000, 10), Row("n/step", 8, 0, 0)),
+            (Machine(500, 50), Row("n/encode", 16, 4e9, 1e6)), (Machine(500, 50), Row("n/step", 16, 0, 0)),
+        ]);
+        Assert.Equal([2, 2, 4, 4, 4], rows.Select(one => one.Row.FloorMs));     // 10⁹ flops a millisecond, 5·10⁷ bytes
+        Assert.All(rows, one => Assert.Equal(new Ceilings(1000, 50), one.Machine.Ceilings));
+        Assert.Equal(100, rows[2].Row.PercentOfCeiling);
+    }
+
+    [Fact]
     public void TablesComeBackAsWritten()
     {
         using var folder = new TemporaryFolder();

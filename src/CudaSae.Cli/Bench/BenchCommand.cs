@@ -35,22 +35,23 @@ static class BenchCommand
         command.SetAction(parsed =>
         {
             var (spec, config, kind, times) = (settings.Spec(parsed, parsed.GetValue(width)), settings.Config(parsed), parsed.GetValue(settings.Backend), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
+            bool Wanted(BenchRow row) => row.Name.Contains(parsed.GetValue(filter)!, StringComparison.OrdinalIgnoreCase);
             if (parsed.GetValue(json))
             {
                 Console.WriteLine(StepBench.Json(kind, spec, config, times));
                 return 0;
             }
-            var rows = new List<(BenchMachine, BenchRow)>();
+            var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             foreach (var shape in BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config))
             {
                 var deads = parsed.GetValue(dead) >= 0 ? parsed.GetValue(dead) : shape.Spec.Aux is null ? 0 : shape.Spec.Latents / 20;
                 var (machine, measured) = StepBench.Run(kernels ? "kernels" : "step", kind, shape.Spec, shape.Config, deads, times, !parsed.GetValue(trusting));
-                measured = [.. measured.Where(row => row.Name.Contains(parsed.GetValue(filter)!, StringComparison.OrdinalIgnoreCase))];
-                BenchTable.Print(machine, measured);
+                BenchTable.Print(machine, [.. measured.Where(Wanted)]);
                 rows.AddRange(measured.Select(row => (machine, row)));
             }
+            rows = [.. BenchFloors.ByBestCeilings(rows).Where(one => Wanted(one.Row))];
             if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, rows);
-            return rows.Any(row => row.Item2.Repeatable == false) ? 1 : 0;
+            return rows.Any(one => one.Row.Repeatable == false) ? 1 : 0;
         });
         return command;
     }

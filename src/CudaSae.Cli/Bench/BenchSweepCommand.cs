@@ -35,7 +35,7 @@ static class BenchSweepCommand
         {
             var kind = BackendFactory.Chosen(parsed.GetValue(backend));
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
-            var rows = new List<(BenchMachine, BenchRow)>();
+            var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>>();      // the axes meet in one point
             foreach (var (axis, shape) in grid.Points.Where(point => parsed.GetValue(axes)!.Contains(point.Axis, StringComparison.Ordinal)))
             {
@@ -43,14 +43,15 @@ static class BenchSweepCommand
                 rows.AddRange(point.Select(one => (one.Item1, one.Item2 with { Bench = "sweep", Name = $"{axis}/{one.Item2.Name}" })));
                 Console.WriteLine(Line(axis, shape, point[^1].Item2));
             }
+            rows = BenchFloors.ByBestCeilings(rows);
             if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, rows);
-            return rows.Any(row => row.Item2.Repeatable == false) ? 1 : 0;
+            return rows.Any(one => one.Row.Repeatable == false) ? 1 : 0;
         });
         return command;
     }
 
     static string Line(string axis, BenchShape shape, BenchRow step) => string.Create(CultureInfo.InvariantCulture, $"{axis}: {shape}: ")
-        + (step.Time is { } t ? string.Create(CultureInfo.InvariantCulture, $"{t.Median:0.00} ms ({t.Min:0.00} to {t.Max:0.00}), {step.PercentOfCeiling:0} % of the floor's rate; ") : "no time; ")
+        + (step.Time is { } t ? string.Create(CultureInfo.InvariantCulture, $"{t.Median:0.00} ms ({t.Min:0.00} to {t.Max:0.00}), {step.PercentOfCeiling:0} % of the ceilings measured beside it; ") : "no time; ")
         + (step.Memory is { } m ? $"{MemoryPlan.Format(m.Planned)} planned, {MemoryPlan.Format(m.Taken)} taken; " : "") + (step.Repeatable == true ? "two runs equal" : "TWO RUNS DIFFER");
 
     /// <exception cref="SaeException">The child failed; its own line says why.</exception>

@@ -4,7 +4,7 @@ namespace CudaSae.Cli;
 /// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the roofline of the phases.</summary>
 static class BenchPlots
 {
-    const string Blue = "#1d5fbf", Orange = "#d2601a", Green = "#2c8a4b", Purple = "#7a3fa8", Grey = "#7b8496";
+    const string Blue = "#1d5fbf", Orange = "#d2601a", Green = "#2c8a4b", Grey = "#7b8496";
 
     static readonly Dictionary<string, (string Title, string XTitle, Func<BenchShape, double> Of)> Axes = new()
     {
@@ -63,13 +63,13 @@ static class BenchPlots
     static SvgChart Roofline((BenchMachine Machine, BenchRow Row)[] rows)
     {
         var (gemm, copy) = (rows.Max(one => one.Machine.Ceilings!.Value.GemmGflops), rows.Max(one => one.Machine.Ceilings!.Value.CopyGigabytes));
-        string[] colors = [Blue, Orange, Green, Purple];
+        string[] colors = [Blue, Orange, Green];
         double lowest = rows.Min(one => one.Row.Flops / one.Row.Bytes) / 1.6, ridge = gemm / copy, highest = Math.Max(4 * ridge, rows.Max(one => one.Row.Flops / one.Row.Bytes) * 1.6);
         List<ChartSeries> series = [new($"{copy:0} GB/s copied, {gemm / 1e3:0.00} TFLOP/s in a product", Grey, [new(lowest, lowest * copy), new(ridge, gemm), new(highest, gemm)], Dashed: true)];
         foreach (var (i, shape) in rows.GroupBy(one => one.Row.Shape with { Dead = 0 }).Take(colors.Length).Index())
             series.Add(new(Of(shape.Key), colors[i],
                 [.. shape.Select(one => new ChartPoint(one.Row.Flops / one.Row.Bytes, one.Row.Flops / one.Row.Time!.Value.Median / 1e6, Text: i == 0 ? one.Row.Name : ""))], Joined: false));
-        return new("Roofline of the step's phases", Under(rows[0].Machine, "rates by counted work"), "operations for each byte", "GFLOP/s", series, []);
+        return new("Roofline of the step's phases", Under(rows[0].Machine, $"the first {Math.Min(colors.Length, rows.Select(one => one.Row.Shape).Distinct().Count())} shapes, rates by counted work"), "operations for each byte", "GFLOP/s", series, []);
     }
 
     static string Of(BenchShape s) => $"B {s.Rows}, d {s.Width}, n {s.Latents}, k {s.Active}";
