@@ -42,17 +42,6 @@ static class BenchMachines
     /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so far, or what is not free on the device.</summary>
     public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakResident();
 
-    /// <summary>Forgets the largest resident size so far, where the system can; elsewhere only a process's first measurement tells its own.</summary>
-    public static void ForgetPeak()
-    {
-        try
-        {
-            GC.Collect();
-            File.WriteAllText("/proc/self/clear_refs", "5");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
-    }
-
     static long PeakResident()
     {
         try

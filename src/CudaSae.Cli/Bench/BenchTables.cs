@@ -52,8 +52,8 @@ static partial class BenchTables
 
     static string Existing(string path) => File.Exists(path) ? path : throw new SaeException($"{path} is not there; bench/cpu.sh or bench/gpu.sh makes it", kind: SaeErrorKind.Files);
 
-    static string Steps(IEnumerable<(BenchMachine Machine, BenchRow Row)> rows) => Table("B, d, n, k | step, ms (shortest to longest) | rows/s | the least, ms | share | memory: planned, taken", "---|---|---|---|---|---",
-        rows.Where(one => one.Row.Name == "step").Select(one => one.Row).Select(r => $"{Shape(r.Shape)} | {Range(r.Time)} | {Thousands(r.TokensPerSecond)} | {Number(r.FloorMs)} | {Percent(r.PercentOfCeiling)} | {Memory(r)}")) + Under(rows);
+    static string Steps(IEnumerable<(BenchMachine Machine, BenchRow Row)> rows) => Table("B, d, n, k | step, ms (shortest to longest) | rows/s | the least, ms | share", "---|---|---|---|---",
+        rows.Where(one => one.Row.Name == "step").Select(one => one.Row).Select(r => $"{Shape(r.Shape)} | {Range(r.Time)} | {Thousands(r.TokensPerSecond)} | {Number(r.FloorMs)} | {Percent(r.PercentOfCeiling)}")) + Under(rows);
 
     static string Phases(IEnumerable<(BenchMachine Machine, BenchRow Row)> rows) => Table("B, d, n, k | phase | ms (shortest to longest) | GFLOP/s | GB/s | share | error | two runs", "---|---|---|---|---|---|---|---",
         rows.Where(one => one.Row.Name != "step").Select(one => one.Row).Select(r => $"{Shape(r.Shape)} | {r.Name} | {Range(r.Time)} | {Number(r.TeraflopsPerSecond * 1e3)} | {Number(r.GigabytesPerSecond)} | {Percent(r.PercentOfCeiling)} | "

@@ -12,13 +12,14 @@ namespace CudaSae.Cli;
 /// <summary>One shape on one backend: times first, then the machine's ceilings, then errors and checksums.</summary>
 static class StepBench
 {
+    static bool measured;
+
     /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come back.</param>
     /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
     public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats, bool check = true)
     {
         Warm(kind);
         using var beside = Beside(kind);
-        BenchMachines.ForgetPeak();
         var before = BenchMachines.UsedBytes(beside);
         using var problem = new BenchProblem(spec, config, dead);
         using var backend = BackendFactory.Create(kind, spec, config, InputType.Float32, static (_, _) => { }, out _);
@@ -28,7 +29,8 @@ static class StepBench
         var step = bench == "step" ? run.TimeStep() : [];
         // Weights in float32 on the host, which a run starts from and saves, belong to its plan there.
         var planned = backend.Plan.TotalBytes + (backend is CpuBackend ? problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes : 0);
-        var memory = (planned, BenchMachines.UsedBytes(beside) - before);
+        // Of a process's first shape alone: what later ones find was kept by the allocator.
+        (long, long)? memory = Interlocked.Exchange(ref measured, true) ? null : (planned, BenchMachines.UsedBytes(beside) - before);
         var machine = BenchMachines.Describe(backend);
         var checks = check ? run.Check() : null;
         var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null).Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
