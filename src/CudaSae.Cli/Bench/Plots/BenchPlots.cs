@@ -68,7 +68,7 @@ static class BenchPlots
         List<ChartSeries> series = [new($"{copy:0} GB/s copied, {gemm / 1e3:0.00} TFLOP/s in a product", Grey, [new(lowest, lowest * copy), new(ridge, gemm), new(highest, gemm)], Dashed: true)];
         foreach (var (i, shape) in rows.GroupBy(one => one.Row.Shape with { Dead = 0 }).Take(colors.Length).Index())
             series.Add(new(Of(shape.Key), colors[i],
-                [.. shape.Select(one => new ChartPoint(one.Row.Flops / one.Row.Bytes, one.Row.Flops / one.Row.Time!.Value.Median / 1e6, Text: i == 0 ? one.Row.Name : ""))], Joined: false));
+                [.. shape.Select((one, at) => new ChartPoint(one.Row.Flops / one.Row.Bytes, one.Row.Flops / one.Row.Time!.Value.Median / 1e6, Text: i == 0 ? one.Row.Name : "", Side: at % 2 == 0 ? 1 : -1))], Joined: false));
         return new("Roofline of the step's phases", Under(rows[0].Machine, $"the first {Math.Min(colors.Length, rows.Select(one => one.Row.Shape).Distinct().Count())} shapes, rates by counted work"), "operations for each byte", "GFLOP/s", series, []);
     }
 

@@ -11,7 +11,8 @@ sealed record ChartSeries(string Name, string Color, IReadOnlyList<ChartPoint> P
 
 /// <param name="Low">Lower end of a bar through the point; NaN for none.</param>
 /// <param name="Text">Beside the point; empty for none.</param>
-sealed record ChartPoint(double X, double Y, double Low = double.NaN, double High = double.NaN, string Text = "");
+/// <param name="Side">Where that stands: 0 above, -1 to the left, 1 to the right.</param>
+sealed record ChartPoint(double X, double Y, double Low = double.NaN, double High = double.NaN, string Text = "", int Side = 0);
 
 /// <summary>A chart with two logarithmic axes as SVG, on white, large enough in its letters to be shrunk to a third.</summary>
 /// <param name="XTicks">Where the x axis is marked; empty for 1, 2 and 5 of each decade.</param>
@@ -102,7 +103,7 @@ sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTit
         {
             if (!double.IsNaN(p.Low)) svg.AppendLine(Invariant($"<line x1=\"{X(p.X):0.0}\" y1=\"{Y(p.Low):0.0}\" x2=\"{X(p.X):0.0}\" y2=\"{Y(p.High):0.0}\" stroke=\"{series.Color}\" stroke-width=\"2\" opacity=\"0.55\"/>"));
             if (!series.Dashed) svg.AppendLine(Invariant($"<circle cx=\"{X(p.X):0.0}\" cy=\"{Y(p.Y):0.0}\" r=\"6\" fill=\"{series.Color}\"/>"));
-            if (p.Text.Length > 0) Text(svg, X(p.X), Y(double.IsNaN(p.High) ? p.Y : p.High) - 13, p.Text, 16, "middle", series.Color, "font-weight=\"600\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"");
+            if (p.Text.Length > 0) Text(svg, X(p.X) + 13 * p.Side, p.Side == 0 ? Y(double.IsNaN(p.High) ? p.Y : p.High) - 13 : Y(p.Y) + 6, p.Text, 16, p.Side switch { 0 => "middle", < 0 => "end", _ => "start" }, series.Color, "font-weight=\"600\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\"");
         }
     }
 
