@@ -119,6 +119,9 @@ public class BenchRunTests
         var (code, _, error) = Run("bench", "data", "--rows", "500", "--input-width", "16", "--batch-rows", "32", "--csv", folder["d.csv"]);
         Assert.True(code == 0, error);
         Assert.All(BenchCsv.Read(folder["d.csv"]), one => Assert.True(one.Row.Repeatable == true && one.Row.GigabytesPerSecond > 0));
+        var thresholded = StepBench.Run("step", BackendKind.Cpu, Preset.Named("jumprelu").SpecFor(16, 64, 4), Config, dead: 0, repeats: 20).Rows;
+        Assert.All(thresholded, row => Assert.Equal((row.Name == "step", true), (row.FloorMs is not null, row.Time is not null)));      // the dense path divides its work otherwise
+        Assert.Contains("cannot read", Run("bench", "plot", folder["none.csv"]).Error);
         Assert.Contains("ROWSxWIDTHxLATENTSxK", Run("bench", "--shapes", "4x5x6").Error);
         Assert.Contains("plain TopK", Run("bench", "--preset", "jumprelu", "--shapes", "8x16x64x4").Error);
     }

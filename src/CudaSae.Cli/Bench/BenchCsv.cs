@@ -40,10 +40,22 @@ static class BenchCsv
 
     static string Cell(object? value) => value switch { null => "", double x => x.ToString("G7", CultureInfo.InvariantCulture), _ => Convert.ToString(value, CultureInfo.InvariantCulture)! };
 
-    /// <exception cref="SaeException">The file is none of ours.</exception>
+    /// <exception cref="SaeException">The file cannot be read, or is none of ours.</exception>
     public static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Read(string path)
     {
-        using var stream = File.OpenRead(path);
+        try
+        {
+            using var stream = File.OpenRead(path);
+            return Read(stream, path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
+    }
+
+    static List<(BenchMachine Machine, BenchRow Row)> Read(Stream stream, string path)
+    {
         using var csv = CsvReader.Create(stream, new CsvReaderOptions { Separator = ',', DetectSeparatorHint = false, TrackLineNumbers = true }, leaveOpen: true);
         var rows = new List<(BenchMachine, BenchRow)>();
         try

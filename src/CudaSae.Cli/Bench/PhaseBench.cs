@@ -40,7 +40,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
             backend.ReadSums();
             sums[run, Phases.Length] = whole.Value;
         }
-        errors[^1] = errors.Max();
+        errors[^1] = problem.IsPlain ? errors.Max() : null;
         return [.. errors.Select((error, i) => (error, (sums[0, i], sums[1, i])))];
     }
 
@@ -104,18 +104,21 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     }
 
-    /// <summary>The row of a phase.</summary>
-    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) => new()
-    {
-        Bench = bench, Name = NameOf(bench, phase), Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Flops = cost[phase].Flops, Bytes = cost[phase].Bytes,
-        FloorMs = machine is { } m ? cost[phase].FloorMs(m) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
-    };
+    /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise than the costs are counted: then there is a time alone.</summary>
+    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) =>
+        Row(bench, NameOf(bench, phase), ms, check) with
+        {
+            Flops = problem.Spec.IsThresholded ? 0 : cost[phase].Flops, Bytes = problem.Spec.IsThresholded ? 0 : cost[phase].Bytes,
+            FloorMs = machine is { } m && !problem.Spec.IsThresholded ? cost[phase].FloorMs(m) : null, Note = problem.Spec.IsThresholded ? "uncounted" : "",
+        };
 
     /// <summary>The row of the whole step.</summary>
-    public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) => new()
+    public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) =>
+        Row("step", "step", ms, check) with { Flops = cost.Flops, Bytes = cost.Bytes, FloorMs = machine is { } m ? cost.FloorMs(m) : null };
+
+    BenchRow Row(string bench, string name, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check) => new()
     {
-        Bench = "step", Name = "step", Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Flops = cost.Flops, Bytes = cost.Bytes,
-        FloorMs = machine is { } m ? cost.FloorMs(m) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
+        Bench = bench, Name = name, Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
     };
 
     /// <summary>Phases by what the step calls them, kernels by their files.</summary>
