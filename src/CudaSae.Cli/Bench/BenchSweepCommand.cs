@@ -8,6 +8,8 @@ namespace CudaSae.Cli;
 /// <summary>cudasae bench sweep: n, B, d and k varied one at a time around a shape, each point in a process of its own, so that the memory it takes can be told.</summary>
 static class BenchSweepCommand
 {
+    const long MostChecked = 1L << 30;      // weights
+
     /// <summary>A shape and what each of its numbers becomes in turn.</summary>
     sealed record Grid(BenchShape Base, int[] Latents, int[] Rows, int[] Width, int[] Active)
     {
@@ -52,7 +54,7 @@ static class BenchSweepCommand
 
     static string Line(string axis, BenchShape shape, BenchRow step) => string.Create(CultureInfo.InvariantCulture, $"{axis}: {shape}: ")
         + (step.Time is { } t ? string.Create(CultureInfo.InvariantCulture, $"{t.Median:0.00} ms ({t.Min:0.00} to {t.Max:0.00}), {step.PercentOfCeiling:0} % of the ceilings measured beside it; ") : "no time; ")
-        + (step.Memory is { } m ? $"{MemoryPlan.Format(m.Planned)} planned, {MemoryPlan.Format(m.Taken)} taken; " : "") + (step.Repeatable == true ? "two runs equal" : "TWO RUNS DIFFER");
+        + (step.Memory is { } m ? $"{MemoryPlan.Format(m.Planned)} planned, {MemoryPlan.Format(m.Taken)} taken; " : "") + step.Repeatable switch { true => "two runs equal", false => "TWO RUNS DIFFER", null => "unchecked, for its weights take minutes to copy" };
 
     /// <exception cref="SaeException">The child failed; its own line says why.</exception>
     static IReadOnlyList<(BenchMachine, BenchRow)> Child(BackendKind kind, BenchShape shape, int repeats)
@@ -61,6 +63,7 @@ static class BenchSweepCommand
         try
         {
             string[] arguments = ["bench", "step", "--backend", BackendFactory.Name(kind), "--aux-k", "0", "--repeats", $"{repeats}", "--shapes", $"{shape.Rows}x{shape.Width}x{shape.Latents}x{shape.Active}", "--csv", table];
+            if (2L * shape.Latents * shape.Width > MostChecked) arguments = [.. arguments, "--unchecked"];
             var program = Environment.ProcessPath!;
             if (Path.GetFileNameWithoutExtension(program) == "dotnet") arguments = [Environment.GetCommandLineArgs()[0], .. arguments];
             using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
