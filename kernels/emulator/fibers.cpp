@@ -1,6 +1,7 @@
 // Fibers and their scheduler. collectives.cpp has what they wait for together, sm90*.cpp what Hopper adds.
 #include "fibers.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <cstdarg>
@@ -231,14 +232,15 @@ bool run_kernel(const KernelEntry& k, const void* params, const LaunchShape& sha
             prepare_cluster(shape, number);
             run_cluster();
             current = nullptr;
-            if (failed) return false;
+            if (failed) break;
             for (auto& block : blocks)
                 if (shape.programmatic && !block.waited_for_previous)
                     fail("launched beside the kernel before it, and block %u never waits for that: griddepcontrol.wait is missing", block.index.x);
         }
-        check_canaries(k.name);
+        if (!failed) check_canaries(k.name);
     } catch (const Broken&) {}
     current = nullptr;
+    if (failed) ASAN_UNPOISON_MEMORY_REGION(stacks(), threads.size() * (StackBytes + GuardBytes));      // what was left in the middle
     return !failed;
 }
 

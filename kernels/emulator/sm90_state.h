@@ -38,6 +38,7 @@ void reset_mbarriers();
 // tma.cpp
 size_t loads_under_way();
 void finish_load(size_t which);
+Site load_bringing(const void* p, size_t bytes);        // a load on its way to there; line 0: none
 void check_loads();
 void reset_loads();
 

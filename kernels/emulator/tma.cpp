@@ -59,9 +59,8 @@ void check_target(const Map& map, unsigned char* to) {
     if (shared_owner(to + box_bytes(map) - 1) != shared_owner(to)) fail("TMA of %u bytes into byte %td leaves the %zu bytes of shared memory", box_bytes(map), offset, shared_bytes());
     if (auto site = product_reading(to, box_bytes(map)); site.line)
         fail("race in shared memory: TMA writes bytes %td to %td, which wgmma at %s:%d may still read", offset, offset + box_bytes(map) - 1, site.file, site.line);
-    for (auto& load : loads)
-        if (load.to < to + box_bytes(map) && to < load.to + box_bytes(load.map))
-            fail("race in shared memory: TMA writes byte %td, which the load at %s:%d has yet to bring", offset, load.site.file, load.site.line);
+    if (auto site = load_bringing(to, box_bytes(map)); site.line)
+        fail("race in shared memory: TMA writes bytes %td to %td, which the load at %s:%d has yet to bring", offset, offset + box_bytes(map) - 1, site.file, site.line);
 }
 
 }
@@ -86,6 +85,7 @@ void tma(Site site, void* to, const TensorMap* tensor, uint64_t* barrier, int x,
         auto place = block.shared + (static_cast<unsigned char*>(to) - current->block->shared);
         check_target(map, place);
         shared_bring(place, box_bytes(map), b.number, b.phase);
+        memset(place, 0xff, box_bytes(map));        // NaN in every type, for who reads before it is there
         loads.push_back({map, x, y, place, &b, b.phase, current, site});
         ++work_under_way;
         bool known = false;
@@ -93,6 +93,12 @@ void tma(Site site, void* to, const TensorMap* tensor, uint64_t* barrier, int x,
             if (n.barrier == &b) { n = {&b, b.phase, current, site}; known = true; }
         if (!known) newest.push_back({&b, b.phase, current, site});
     }
+}
+
+Site load_bringing(const void* p, size_t bytes) {
+    for (auto& load : loads)
+        if (load.to < static_cast<const unsigned char*>(p) + bytes && p < load.to + box_bytes(load.map)) return load.site;
+    return {};
 }
 
 size_t loads_under_way() { return loads.size(); }

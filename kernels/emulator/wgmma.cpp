@@ -93,6 +93,8 @@ template <typename Use> bool any_range(const Operand& o, Use use) {
 void check_operand(const Operand& o, const char* which) {
     any_range(o, [&](int64_t begin, int64_t end) {
         if (begin < 0 || end > int64_t(shared_bytes())) fail("wgmma's tile %s leaves shared memory: bytes %lld to %lld of %zu", which, static_cast<long long>(begin), static_cast<long long>(end), shared_bytes());
+        if (auto site = load_bringing(current->block->shared + begin, end - begin); site.line)
+            fail("race in shared memory: wgmma reads bytes %lld to %lld, which the load at %s:%d has yet to bring", static_cast<long long>(begin), static_cast<long long>(end - 1), site.file, site.line);
         return false;
     });
 #ifdef EMU_RACES
