@@ -89,7 +89,7 @@ API cuDevicePrimaryCtxRetain(void** context, int) { QUERY("cuDevicePrimaryCtxRet
 API cuDevicePrimaryCtxRelease_v2(int) {
     LEAVE("cuDevicePrimaryCtxRelease");
     if (live_contexts == 0) return InvalidValue;
-    drain_all();
+    if (drain_all()) forget_all();      // it would run in the next context, on memory that is gone
     --live_contexts;
     sticky_error = 0;
     return answer;

@@ -61,6 +61,11 @@ int drain_all() {
     return sticky_error;
 }
 
+void forget_all() {
+    default_stream.queue.clear();
+    for (auto stream : streams) stream->queue.clear();
+}
+
 int drain_until(Event& event, uint64_t asked) {
     for (bool moved = true; event.reached < asked && moved && !sticky_error;) {
         moved = false;

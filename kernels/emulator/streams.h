@@ -29,6 +29,7 @@ extern int sticky_error;                // a broken kernel leaves the context un
 int enqueue(Stream& stream, Work work);     // records while capturing; does some of the queued work, by the seed
 int drain(Stream& stream);
 int drain_all();
+void forget_all();                          // work that a broken kernel left undone
 int drain_until(Event& event, uint64_t asked);
 Stream* stream_of(void* handle);            // null handle: the default stream
 void add_stream(Stream* stream);

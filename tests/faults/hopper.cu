@@ -133,6 +133,28 @@ SAE_KERNEL(fault_proxy, SmallParams, 128) {
     for (int i = 0; i < 64; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 128 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = sums[i];
 }
 
+// The four layouts of tiles with K contiguous, at a width that no other kernel uses. break_rule: bytes of the swizzled line, 0 for none.
+// in [64 + 24, 16], out [64, 24] = the first 64 rows times the last 24 transposed.
+SAE_KERNEL(hopper_layouts, SmallParams, 128) {
+    auto& s = shared_memory<ProxyShared>();
+    const int line = p.break_rule, pieces = line / 16, rows_a_bank_line = line ? 128 / line : 0;
+    for (int i = threadIdx.x; i < 88 * 16; i += 128) {
+        int row = i / 16 < 64 ? i / 16 : i / 16 - 64, k = i % 16, piece = k / 8;
+        int at = line ? row * line / 2 + (piece ^ (row / rows_a_bank_line % pieces)) * 8 : row / 8 * 128 + piece * 64 + row % 8 * 8;
+        (i / 16 < 64 ? s.a : s.b)[at + k % 8] = float_to_bf16(p.in[i]);
+    }
+    proxy_fence();
+    __syncthreads();
+    const uint64_t layout = line == 128 ? 1 : line == 64 ? 2 : line == 32 ? 3 : 0, stride = line ? 8 * line : 256, leading = line ? 16 : 128;
+    auto tile = [&](const void* t) { return uint64_t(shared_address(t) >> 4) | leading / 16 << 16 | stride / 16 << 32 | layout << 62; };
+    float sums[12] = {};
+    wgmma_fence();
+    wgmma_k16<24>(sums, tile(s.a), tile(s.b));
+    wgmma_commit();
+    wgmma_wait<0>();
+    for (int i = 0; i < 12; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 24 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = sums[i];
+}
+
 // The register file holds 168 for each of 384 threads: two warpgroups can have 240 when the third goes down to 24.
 SAE_KERNEL(fault_registers, SmallParams, 384) {
     if (threadIdx.x < 128) {
