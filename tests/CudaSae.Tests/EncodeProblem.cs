@@ -68,13 +68,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
 
     public EncodeResult Run(int capacity, int seed, bool reference = false)
     {
-        if (Hopper && seed != Gpu) using (Targets.AsHopper()) return RunOn(Open(seed), capacity, reference);
-        return RunOn(Open(seed), capacity, reference);
-    }
-
-    EncodeResult RunOn(IDevice opened, int capacity, bool reference)
-    {
-        using var device = opened;
+        using var device = Open(seed);
         var counting = new DeviceArena();
         Phase(null, counting, capacity, out _, out _, out _);
         using var arena = new DeviceArena(device, counting.Plan);
@@ -99,12 +93,12 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return new(Download<int>(device, target.Index), Download<float>(device, target.Value), Download<int>(device, phase.Overflows)[0], Hopper ? Download<int>(device, phase.Repeated)[0] : 0);
     }
 
-    static CudaDevice Open(int seed)
+    CudaDevice Open(int seed)
     {
         if (seed == Gpu) return CudaDevice.Open(0);
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         Targets.Emulator.SetSeed((ulong)seed);
-        return Targets.OpenEmulator();
+        return Hopper ? Targets.OpenHopperEmulator() : Targets.OpenEmulator();
     }
 
     EncodePhase Phase(IDevice? device, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists)

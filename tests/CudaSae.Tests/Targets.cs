@@ -77,14 +77,8 @@ static class Targets
         },
     };
 
-    /// <summary>The emulator as a device of capability 9.0, until this is disposed. For the collection that runs alone.</summary>
-    public static IDisposable AsHopper()
-    {
-        Emulator.SetCapability(9, 0);
-        return new Ampere();
-    }
-
-    sealed class Ampere : IDisposable { public void Dispose() => Emulator.SetCapability(8, 0); }
+    /// <summary>The emulator as a device of capability 9.0. For the collection that runs alone: the library emulates one device.</summary>
+    public static CudaDevice OpenHopperEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!, (9, 0));
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
