@@ -8,7 +8,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>What a row of pre-activations looks like.</summary>
-public enum Shape { Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow, SomeRowsAscending }
+public enum Shape { Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow, SomeRowsAscending, Peak }
 
 /// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept again.</summary>
 sealed record EncodeResult(int[] Index, float[] Value, int Overflows, int Repeated);
@@ -40,7 +40,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
 
     void Bend(Shape shape, Random random)
     {
-        if (shape is Shape.AllEqual or Shape.Ascending or Shape.TwoNumbers or Shape.SignedZeros or Shape.SomeRowsAscending) Array.Clear(W);
+        if (shape is Shape.AllEqual or Shape.Ascending or Shape.TwoNumbers or Shape.SignedZeros or Shape.SomeRowsAscending or Shape.Peak) Array.Clear(W);
         for (var f = 0; f < Latents; f++)
             Bias[f] = shape switch
             {
@@ -51,6 +51,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
                 Shape.SignedZeros => random.Next(2) == 0 ? -0f : 0f,
                 Shape.HugeRow => 0,                                    // what float32 would round away
                 Shape.SomeRowsAscending => -f,
+                Shape.Peak => -Math.Abs(f - Latents / 3),
                 _ => Bias[f],
             };
         if (shape == Shape.HugeRow)
