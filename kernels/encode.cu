@@ -11,11 +11,6 @@
 struct EncodeSlots { float value[TILE_THREADS][16]; };
 static_assert(sizeof(EncodeSlots) <= sizeof(TileShared));
 
-// The value that a candidate must exceed. NaN, which every comparison fails, where the exact test has to look at each value.
-__device__ __forceinline__ float limit_floor(uint32_t limit) {
-    return limit <= 1 ? key_value(0) : key_value(min(limit - 1, 0xff800000u));
-}
-
 // Sums start at the bias, which leaves no addition for the epilogue. Columns that do not exist start at -infinity.
 __device__ __forceinline__ void start_at_bias(const float* b_enc, const int* column_rows, int begin, int end, TileSums& sums) {
 #pragma unroll

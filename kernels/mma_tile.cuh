@@ -3,7 +3,8 @@
 //   memory for 65,536 products, which keeps shared memory (128 B a clock) below the tensor cores' time even on sm_90.
 //   K goes in steps of 32 through 4 stages of cp.async: 64 KB, two blocks a multiprocessor on sm_80 and sm_90.
 // Both operands are bf16 with K contiguous; sums are f32, in an order that depends on K alone, so an element comes out the same
-// bit for bit wherever its row and column lie in the tile.
+// bit for bit wherever its row and column lie in the tile. Into int sums the same bytes are multiplied as signed 8-bit numbers, two in
+// the place of one bf16: fragments of m16n8k32 lie byte for byte where those of m16n8k16 do (PTX ISA).
 #pragma once
 #include "ptx.cuh"
 
@@ -67,22 +68,27 @@ __device__ __forceinline__ void tile_fragments(const bf16_bits* a, const bf16_bi
 }
 
 // The warp's 64 x 64 sums: [m][n][i] is tile row tile_row(m, i / 2), tile column tile_column(n) + i % 2.
-using TileSums = float[4][8][4];
+template <typename Sum> using TileSumsOf = Sum[4][8][4];
+using TileSums = TileSumsOf<float>;
 
 __device__ __forceinline__ int tile_row(int m, int upper) {
     return threadIdx.x / 32 % 2 * 64 + m * 16 + upper * 8 + threadIdx.x % 32 / 4;
 }
 __device__ __forceinline__ int tile_column(int n) { return threadIdx.x / 64 * 64 + n * 8 + threadIdx.x % 4 * 2; }
 
-__device__ __forceinline__ void tile_mma(const TileFragments& f, TileSums& sums) {
+__device__ __forceinline__ void tile_product(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { mma_bf16_16816(c, a, b0, b1); }
+__device__ __forceinline__ void tile_product(int (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { mma_s8_16832(c, a, b0, b1); }
+
+template <typename Sum> __device__ __forceinline__ void tile_mma(const TileFragments& f, Sum (&sums)[4][8][4]) {
 #pragma unroll
     for (int m = 0; m < 4; ++m)
 #pragma unroll
-        for (int n = 0; n < 8; ++n) mma_bf16_16816(sums[m][n], f.a[m], f.b[n / 2][n % 2 * 2], f.b[n / 2][n % 2 * 2 + 1]);
+        for (int n = 0; n < 8; ++n) tile_product(sums[m][n], f.a[m], f.b[n / 2][n % 2 * 2], f.b[n / 2][n % 2 * 2 + 1]);
 }
 
 // sums += A [128, depth] B [128, depth]ᵀ. All 128 threads; depth a positive multiple of 32. On return the shared memory is free.
-__device__ __forceinline__ void tile_multiply(const TileOperand& a, const TileOperand& b, int depth, TileShared& s, TileSums& sums) {
+template <typename Sum>
+__device__ __forceinline__ void tile_multiply(const TileOperand& a, const TileOperand& b, int depth, TileShared& s, Sum (&sums)[4][8][4]) {
     const TileSource from_a = tile_source(a), from_b = tile_source(b);
     const int steps = depth / TILE_K;
     for (int step = 0; step < TILE_STAGES - 1; ++step) {

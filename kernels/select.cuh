@@ -43,6 +43,11 @@ __device__ __forceinline__ uint32_t limit_after(uint64_t least) {
     return uint32_t(least >> 32) + (uint32_t(least) & CANDIDATE_NOT_NEGATIVE ? 1 : 0);
 }
 
+// The value that a candidate must exceed. NaN, which every comparison fails, where the exact test has to look at each value.
+__device__ __forceinline__ float limit_floor(uint32_t limit) {
+    return limit <= 1 ? key_value(0) : key_value(min(limit - 1, 0xff800000u));
+}
+
 __device__ __forceinline__ void select_load(const uint64_t* from, int count, SelectKeys& keys) {
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i) {

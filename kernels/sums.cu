@@ -89,4 +89,8 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
     s.max_row = fullest;
     s.dense = p.dense;
     s.threshold = p.threshold ? *p.threshold : 0;
+    const ScreenAudit audit = p.screening ? *p.screening : ScreenAudit{};
+    s.screening_audits = audit.audits;
+    s.screening_misses = audit.misses;
+    s.screening_shortfall = __uint_as_float(audit.shortfall);
 }

@@ -93,11 +93,35 @@ void multiply_warp(void** all, uint32_t) {
     }
 }
 
+struct MultiplyBytes { int* c; const uint32_t* a; uint32_t b[2]; };
+
+// c [16, 8] += a [16, 32] · b [32, 8] of signed bytes, four to a register along k.
+void multiply_bytes_warp(void** all, uint32_t) {
+    int a[16][32], b[32][8];
+    auto byte = [](uint32_t four, int i) { return int(int8_t(four >> 8 * i)); };
+    for (int t = 0; t < 32; ++t) {
+        auto& lane = *static_cast<MultiplyBytes*>(all[t]);
+        int g = t / 4, q = t % 4;
+        for (int i = 0; i < 16; ++i) a[g + 8 * ((i >> 2) & 1)][4 * q + (i & 3) + 16 * (i >> 3)] = byte(lane.a[i >> 2], i & 3);
+        for (int i = 0; i < 8; ++i) b[4 * q + (i & 3) + 16 * (i >> 2)][g] = byte(lane.b[i >> 2], i & 3);
+    }
+    for (int t = 0; t < 32; ++t) {
+        auto c = static_cast<MultiplyBytes*>(all[t])->c;
+        for (int i = 0; i < 4; ++i)
+            for (int k = 0; k < 32; ++k) c[i] += a[t / 4 + 8 * (i >> 1)][k] * b[k][2 * (t % 4) + (i & 1)];
+    }
+}
+
 }
 
 void multiply(Site site, float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
     Multiply args{c, a, {b0, b1}};
     collective(site, "mma.m16n8k16", 0xffffffffu, &args, multiply_warp);
+}
+
+void multiply_bytes(Site site, int* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
+    MultiplyBytes args{c, a, {b0, b1}};
+    collective(site, "mma.m16n8k32", 0xffffffffu, &args, multiply_bytes_warp);
 }
 
 }

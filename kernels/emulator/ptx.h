@@ -11,6 +11,7 @@ void copy_wait(int pending);
 struct LoadMatrix { uint32_t* r; const void* row; };
 void load_matrices(Site site, uint32_t* r, const void* row, bool transpose);
 void multiply(Site site, float* c, const uint32_t* a, uint32_t b0, uint32_t b1);
+void multiply_bytes(Site site, int* c, const uint32_t* a, uint32_t b0, uint32_t b1);
 
 }
 
@@ -20,3 +21,4 @@ template <int pending> void cp_async_wait() { emu::copy_wait(pending); }
 #define ldmatrix_x4(r, row) emu::load_matrices(EMU_HERE, r, row, false)
 #define ldmatrix_x4_trans(r, row) emu::load_matrices(EMU_HERE, r, row, true)
 #define mma_bf16_16816(c, a, b0, b1) emu::multiply(EMU_HERE, c, a, b0, b1)
+#define mma_s8_16832(c, a, b0, b1) emu::multiply_bytes(EMU_HERE, c, a, b0, b1)

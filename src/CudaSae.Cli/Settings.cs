@@ -42,6 +42,7 @@ sealed class Settings
     readonly Option<DecoderBiasInit> decoderBias = New("--decoder-bias", "b_dec at the start: zero, mean or geometricMedian", Default.DecoderBias);
     readonly Option<float> encoderNorm = New("--encoder-init-norm", "norm of encoder rows at the start", Default.EncoderInitNorm);
     readonly Option<bool> scaleInputs = New("--scale-inputs", "scale inputs to a mean norm of √d while training", Default.ScaleInputs);
+    readonly Option<ScreeningKind> screening = New("--screening", "kernels rule latents out by 8-bit products before they encode: none or int8; for half a million latents and more", Default.Screening);
     readonly Option<int> validateEvery = New("--validate-every", "steps between checks against the dense path; 0 for none", Default.ValidateEvery);
     readonly Option<int> logEvery = New("--log-every", "steps between two lines of the log", Default.LogEvery);
     readonly Option<int> checkpointEvery = New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end", Default.CheckpointEvery);
@@ -56,7 +57,7 @@ sealed class Settings
     public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
         Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
-            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
+            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, screening, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
         foreach (var option in all)
             if (!without.Contains(option.Name)) command.Options.Add(option);
     }
@@ -118,6 +119,7 @@ sealed class Settings
             DecoderBias = Or(decoderBias, c.DecoderBias),
             EncoderInitNorm = Or(encoderNorm, c.EncoderInitNorm),
             ScaleInputs = Or(scaleInputs, c.ScaleInputs),
+            Screening = Or(screening, c.Screening),
             ValidateEvery = Or(validateEvery, c.ValidateEvery),
             LogEvery = Or(logEvery, c.LogEvery),
             CheckpointEvery = Or(checkpointEvery, c.CheckpointEvery),

@@ -25,6 +25,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     public bool ByMagnitude { get; init; }
     /// <summary>By the Hopper kernels: on the emulator as a device of capability 9.0.</summary>
     public bool Hopper { get; init; }
+    /// <summary>Through 8-bit screening.</summary>
+    public bool Screened { get; init; }
 
     public static EncodeProblem Make(Shape shape, int rows, int width, int latents, int active)
     {
@@ -71,9 +73,9 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     {
         using var device = Open(seed);
         var counting = new DeviceArena();
-        Phase(null, counting, capacity, out _, out _, out _);
+        Phase(null, counting, capacity, out _, out _, out _, out _);
         using var arena = new DeviceArena(device, counting.Plan);
-        var phase = Phase(device, arena, capacity, out var context, out var target, out var lists);
+        var phase = Phase(device, arena, capacity, out var context, out var target, out var lists, out var screen);
         phase.Reference = reference;
         context.Portable = !Hopper;
         Assert.Equal(Hopper, context.Hopper is not null);
@@ -90,7 +92,12 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             Upload(device, target.ColumnRows.Pointer, Columns);
             Upload(device, target.ColumnCount.Pointer, new[] { Count });
         }
-        phase.Run();
+        if (screen is null) phase.Run();
+        else
+        {
+            Upload(device, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
+            screen.Run();
+        }
         return new(Download<int>(device, target.Index), Download<float>(device, target.Value), Download<int>(device, phase.Overflows)[0], Hopper ? Download<int>(device, phase.Repeated)[0] : 0);
     }
 
@@ -102,7 +109,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return Hopper ? Targets.OpenHopperEmulator() : Targets.OpenEmulator();
     }
 
-    EncodePhase Phase(IDevice? device, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists)
+    EncodePhase Phase(IDevice? device, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists, out ScreenPhase? screen)
     {
         var spec = new SaeSpec { InputWidth = Width, Latents = Latents, Selection = new Selection.TopK(Active) };
         context = new(device, 0, arena, spec, new TrainConfig { BatchRows = Rows }, InputType.Float32);
@@ -113,7 +120,9 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             ColumnCount = Columns is null ? default : new(lists.Pointer, 1),
             ColumnRows = Columns is null ? default : new(lists.Pointer + 256, Columns.Length),
         };
-        return new(context, target, capacity);
+        var phase = new EncodePhase(context, target, capacity);
+        screen = Screened ? new(context, phase, default) : null;
+        return phase;
     }
 
     /// <summary>Entry for entry what sorting by (value, lower column) gives.</summary>

@@ -41,6 +41,7 @@ public static class BackendFactory
         if (kind == BackendKind.Auto) kind = Choose(out why);
         if (kind == BackendKind.Cpu)
         {
+            if (config.Screening != ScreeningKind.None) why += "; 8-bit screening is for kernels, the CPU encodes exactly without";
             var plans = CpuBackend.PlanFor(spec, config, inputType);
             plans.Add(HostCopy, HostCopyBytes(spec));
             plan(plans, Host);

@@ -146,6 +146,58 @@ struct EncodeF32Params
     public int Rows, Depth, Begin, End, Pitch, Offset, Magnitude;
 }
 
+// ---- quantize.cu, screen.cu, rescore.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScreenRow
+{
+    public float Step, Norm;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScreenAudit
+{
+    public int Audits, Misses;
+    public uint Shortfall, Step;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScreenScalesParams
+{
+    public ulong XCentered, WEnc, Scalars, Scale;
+    public int Rows, Latents, Pitch, Sample, Every;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct QuantizeParams
+{
+    public ulong From, Scale, Scalars, LastTouched, QuantizedAt, To, Row;
+    public int Rows, Pitch, Every, Weights;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScreenParams
+{
+    public ulong X, W, XRow, WRow, BEnc, Limit, Count, Candidates;
+    public int Rows, Depth, Begin, End, Pitch, Capacity, Magnitude;
+    public float Margin, Rounding;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct RescoreParams
+{
+    public ulong XCentered, WEnc, BEnc, Count, Candidates;
+    public int Depth, First, Pitch, Capacity, Magnitude;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScreenAuditParams
+{
+    public ulong Index, Value, ExactIndex, ExactValue, XRow, WRow, BEnc, Scalars, Audit;
+    public int Active;
+    public float Rounding;
+}
+
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeColumnsParams
 {
@@ -236,7 +288,7 @@ struct ColumnSumsParams
 struct StepSumsParams
 {
     public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear, RowPenalty;
-    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Sums;
+    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening, Sums;
     public int Rows, Pitch, Blocks, Latents, Penalty, Dense;
     public float Target;
 }

@@ -35,5 +35,8 @@ public sealed record MetricField(string Name, string Tag, Func<StepMetrics, doub
         new("backward_ms", "time/backward_ms", m => m.BackwardMs),
         new("optimize_ms", "time/optimize_ms", m => m.OptimizeMs),
         new("latents_ms", "time/latents_ms", m => m.LatentsMs),
+        new("screening_audits", "path/screening_audits", m => m.ScreeningAudits),
+        new("screening_misses", "path/screening_misses", m => m.ScreeningMisses),
+        new("screening_shortfall", "path/screening_shortfall", m => m.ScreeningShortfall),
     ];
 }

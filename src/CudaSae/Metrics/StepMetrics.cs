@@ -35,6 +35,11 @@ public sealed record StepMetrics
     public double? OptimizeMs { get; init; }
     public double? LatentsMs { get; init; }
 
+    // Of 8-bit screening since the run began, null before its first audit.
+    public long? ScreeningAudits { get; init; }             // steps whose code was computed both ways
+    public long? ScreeningMisses { get; init; }             // entries of the exact code that screening lost in them
+    public double? ScreeningShortfall { get; init; }        // the largest of them above what took its place
+
     public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
         PhaseTimes? times = null)
     {
@@ -70,6 +75,9 @@ public sealed record StepMetrics
             BackwardMs = times?[StepPhase.Backward],
             OptimizeMs = times?[StepPhase.Optimize],
             LatentsMs = times?[StepPhase.Latents],
+            ScreeningAudits = sums.ScreeningAudits > 0 ? sums.ScreeningAudits : null,
+            ScreeningMisses = sums.ScreeningAudits > 0 ? sums.ScreeningMisses : null,
+            ScreeningShortfall = sums.ScreeningAudits > 0 ? sums.ScreeningShortfall : null,
         };
     }
 }

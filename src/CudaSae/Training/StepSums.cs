@@ -26,4 +26,7 @@ public struct StepSums
     public int MaxRow;              // entries of the fullest row, those near a threshold included
     public int Dense;               // 1: the step took the dense path
     public float Threshold;         // BatchTopK's running threshold
+    public int ScreeningAudits;     // of 8-bit screening, since the run began
+    public int ScreeningMisses;     // entries that it lost in the audited steps
+    public float ScreeningShortfall; // the largest of them above what took its place
 }

@@ -88,6 +88,9 @@ public sealed record TrainConfig
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
 
+    /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this says.</summary>
+    public ScreeningKind Screening { get; init; }
+
     /// <summary>Compute every N-th step again on the dense path and report the difference; 0 for never.</summary>
     public int ValidateEvery { get; init; }
 
@@ -107,6 +110,9 @@ public sealed record TrainConfig
 
     /// <summary>Write checkpoints in the background from a copy of the state in host memory, if there is room for it.</summary>
     public bool AsyncCheckpoints { get; set; } = true;
+
+    /// <summary>With <see cref="Screening"/>: every so many steps the code is computed without it too, and what it missed is counted; 0 for never.</summary>
+    public int ScreeningAudit { get; set; } = 1000;
 
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
@@ -145,6 +151,7 @@ public sealed record TrainConfig
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more, below 1");
         Require(EncoderInitNorm >= 0, nameof(EncoderInitNorm), EncoderInitNorm, "0 or more");
         Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
+        Require(ScreeningAudit >= 0, nameof(ScreeningAudit), ScreeningAudit, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
         Require(SpikeAbove is 0 or > 1, nameof(SpikeAbove), SpikeAbove, "0 or above 1");
@@ -228,5 +235,15 @@ public enum MomentStorage
     Float32,
     BFloat16,
     /// <summary>Eight bits with one scale a row; the second moment as its square root.</summary>
+    Int8,
+}
+
+/// <summary>What an encoder on kernels does before it computes pre-activations.</summary>
+public enum ScreeningKind
+{
+    /// <summary>Nothing: it computes them all, in bfloat16.</summary>
+    None,
+    /// <summary>Rules out most of them by products of 8-bit numbers, with a stated chance of losing an entry, and computes the rest (kernels/screen.cu). For dictionaries of half a million latents
+    /// and more; takes a copy of WEnc of a byte a number.</summary>
     Int8,
 }

@@ -105,6 +105,20 @@ sealed partial class EncodePhase
     public DeviceArray<ulong> Candidates => candidates;
     public int CandidatePitch => pitch;
 
+    public EncodeTarget Target => target;
+
+    /// <summary>k.</summary>
+    public int Active => target.Active;
+
+    /// <summary>Candidates a row before it takes the exact fallback.</summary>
+    public int Capacity => capacity;
+
+    /// <summary>[B] candidates found in a row, also beyond <see cref="Capacity"/>.</summary>
+    public DeviceArray<int> Count => count;
+
+    /// <summary>[B] lowest order_key that is still a candidate.</summary>
+    public DeviceArray<uint> Limit => limit;
+
     /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default against.</summary>
     public bool Reference { get; set; }
 
@@ -151,11 +165,22 @@ sealed partial class EncodePhase
         for (int i = 0, begin = 0; i < chunkEnds.Length; begin = chunkEnds[i++])
         {
             Encode(begin, chunkEnds[i], dense: i == 0);
-            var whole = i == 0 ? chunkEnds[0] : 0;
-            if (i < chunkEnds.Length - 1) SelectThreshold(offset: 0, begin: 0, whole, capacity);
-            else SelectFinal(offset: 0, begin: 0, whole, capacity);
+            Cut(i == 0 ? chunkEnds[0] : 0, last: i == chunkEnds.Length - 1);
         }
-        if (chunkEnds.Length == 1) return;
+        if (chunkEnds.Length > 1) Redo();
+    }
+
+    /// <summary>After a chunk: each row's candidates down to the k best, which set its limit, or after the last chunk are its code.</summary>
+    /// <param name="whole">Columns of the first chunk, which was kept whole; 0 after others.</param>
+    public void Cut(int whole, bool last)
+    {
+        if (last) SelectFinal(offset: 0, begin: 0, whole, capacity);
+        else SelectThreshold(offset: 0, begin: 0, whole, capacity);
+    }
+
+    /// <summary>Rows over capacity once more, exactly.</summary>
+    public void Redo()
+    {
         EncodeExact();
         SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
     }
@@ -173,7 +198,9 @@ sealed partial class EncodePhase
         }
     }
 
-    void Encode(int begin, int end, bool dense) =>
+    /// <summary>Candidates of columns [begin, end), by the portable kernel.</summary>
+    /// <param name="dense">Keep them all, as the first chunk does.</param>
+    public void Encode(int begin, int end, bool dense) =>
         context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, TileSharedBytes), Parameters(begin, end, dense));
 
     EncodeParams Parameters(int begin, int end, bool dense) => new()

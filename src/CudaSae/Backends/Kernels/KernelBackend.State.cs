@@ -37,6 +37,7 @@ public sealed unsafe partial class KernelBackend
             foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Average.Pointer);
             SetVector(parameters.BDec, phases.Optimize.AverageBDec.Pointer);
         }
+        phases.Screen?.Forget();
         device.Synchronize(stream);
     }
 
@@ -135,6 +136,7 @@ public sealed unsafe partial class KernelBackend
             device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), stream);
             device.Synchronize(stream);     // before the host's copies go
         }
+        phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
         device.Synchronize(stream);
 
@@ -200,6 +202,7 @@ public sealed unsafe partial class KernelBackend
         if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
         if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
         if (phases.Scalars is { SpreadMean.Length: > 0 } spread) list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer), (new("spread_square", "F32", [n]), spread.SpreadSquare.Pointer)]);
+        if (phases.Screen is { } screen) list.AddRange([(new("screen_scale", "F32", [ld]), screen.Scale.Pointer), (new("screen_audit", "I32", [4]), screen.AuditCounts.Pointer)]);
         list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer), (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
         return list;
     }
@@ -227,6 +230,7 @@ public sealed unsafe partial class KernelBackend
     {
         var scalars = new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps };
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalars, sizeof(StepScalars), stream);
+        phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
         device.Synchronize(stream);
     }

@@ -50,6 +50,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
             Optimize = new(context, Backward, Decode, Skip);
+            if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
             Latents = new(context);
             if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);
         }
@@ -60,6 +61,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         public ColumnsPhase? Columns { get; }
         public EncodePhase? Encode { get; }
         public SelectPhase? Select { get; }
+        public ScreenPhase? Screen { get; }
         public SkipPhase? Skip { get; }
         public DecodePhase Decode { get; }
         public EntriesPhase? Entries { get; }
@@ -86,6 +88,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         try
         {
             if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
+            SpecRules.Check(spec, config);
             var plan = PlanFor(spec, config, inputType, encodeCapacity);
             plan.Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
@@ -127,7 +130,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
     public MemoryPlan Plan => arena.Plan;
-    public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands";
+    public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
 
     KernelContext Context => phases.Context;
     StepBuffers Buffers => phases.Context.Buffers;
@@ -150,7 +153,10 @@ public sealed unsafe partial class KernelBackend : IBackend
         if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
         phases.Prepare.Run(slot);
         device.Record(taken[slot], stream);
+        phases.Screen?.Audit(scalars);
     }
+
+    internal ScreenPhase? Screen => phases.Screen;
 
     public void LendInput(int slot, ulong rows, int count, nint stream)
     {
@@ -225,6 +231,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         {
             Overflows = phases.Encode?.Overflows.Pointer ?? phases.Columns!.Overflows.Pointer, AuxSums = Spec.Aux is null ? 0 : phases.Dead!.Sums.Pointer,
             Ghost = Spec.Ghost is null ? 0 : phases.Dead!.Sums.Pointer, GradientNorm = phases.Optimize.GradientNorm.Pointer, Threshold = phases.Select?.Batch?.Threshold.Pointer ?? 0,
+            Screening = phases.Screen?.AuditCounts.Pointer ?? 0,
             RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0 : phases.Entries!.PreActLoss.Pointer,
             RowNear = stepDense ? phases.Dense!.RowNear.Pointer : Buffers.RowCount.Pointer,
         }, stepDense);

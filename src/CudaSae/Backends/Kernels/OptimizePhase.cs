@@ -63,6 +63,9 @@ sealed unsafe class OptimizePhase
     /// <summary>[1] global norm of the last step, after projection and before clipping; NaN before the first.</summary>
     public DeviceArray<double> GradientNorm { get; }
 
+    /// <summary>[n] step of each latent's last update; empty unless lazy.</summary>
+    public DeviceArray<int> LastTouched => lastTouched;
+
     public DeviceArray<float> AverageEnc { get; }
     public DeviceArray<float> AverageDec { get; }
     public DeviceArray<float> AverageBDec => emaBDec;

@@ -19,11 +19,15 @@ sealed class SelectPhase
     /// <summary>Null unless the selection is BatchTopK.</summary>
     public BatchPhase? Batch { get; }
 
+    /// <summary>Screens columns before they are encoded; null to encode them all.</summary>
+    public ScreenPhase? Screen { get; set; }
+
     /// <summary>Writes Index, Value and, with nested losses, Level.</summary>
     public void Run()
     {
-        if (groups is null) encode.Run();
-        else groups.Run();
+        if (groups is not null) groups.Run();
+        else if (Screen is not null) Screen.Run();
+        else encode.Run();
         Batch?.Run();
         context.SetLevels();
     }

@@ -1,0 +1,154 @@
+using CudaSae.Devices;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>encode by 8-bit screening: most columns are ruled out by products of 8-bit numbers and a probabilistic bound (kernels/screen.cu), the rest computed exactly (kernels/rescore.cu),
+/// with the same bits as kernels/encode.cu. The 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds it.</summary>
+sealed class ScreenPhase
+{
+    /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k entries on average.</summary>
+    public const double MissProbability = 1e-9;
+
+    const int Tile = 128, TileSharedBytes = 65536, ScalesSharedBytes = 2 * 8 * 32 * sizeof(float), RescoreSharedBytes = 16384, QuantizeRows = 8;
+    const int RescaleEvery = 1024, ScaleSample = 1024, ExactShare = 16;
+
+    readonly KernelContext context;
+    readonly EncodePhase encode;
+    readonly EncodePhase? exact;
+    readonly DeviceArray<int> lastTouched, quantizedAt, exactIndex;
+    readonly DeviceArray<float> exactValue;
+    readonly DeviceArray<sbyte> w, x;
+    readonly DeviceArray<ScreenRow> wRow, xRow;
+    readonly int[] chunkEnds;
+    readonly int exactEnd;
+
+    /// <param name="encode">The step's encoder: its scratch, its kernels for the first columns, and for rows over capacity.</param>
+    /// <param name="lastTouched">[n] step of each latent's last update; empty when all are updated in every step.</param>
+    public ScreenPhase(KernelContext context, EncodePhase encode, DeviceArray<int> lastTouched)
+    {
+        (this.context, this.encode, this.lastTouched) = (context, encode, lastTouched);
+        (chunkEnds, exactEnd) = ChunkEnds(context.Latents, encode.Active, encode.Capacity);
+        var arena = context.Arena;
+        long n = context.Latents, ld = context.Pitch, rows = context.Rows;
+        w = arena.Take<sbyte>("w_enc, 8-bit shadow", n * ld);
+        wRow = arena.Take<ScreenRow>("w_enc, 8-bit steps and norms", n);
+        x = arena.Take<sbyte>("x - b_dec, 8-bit", rows * ld);
+        xRow = arena.Take<ScreenRow>("x - b_dec, 8-bit steps and norms", rows);
+        Scale = arena.Take<float>("8-bit scales", ld);
+        quantizedAt = arena.Take<int>("step of the 8-bit shadow", lastTouched.Length);
+        AuditCounts = arena.Take<ScreenAudit>("8-bit audit", 1);
+        if (context.Config.ScreeningAudit == 0) return;
+        exactIndex = arena.Take<int>("8-bit audit, code index", rows * encode.Active);
+        exactValue = arena.Take<float>("8-bit audit, code value", rows * encode.Active);
+        exact = new(context, encode.Target with { Index = exactIndex, Value = exactValue }, encode.Capacity, encode);
+    }
+
+    /// <summary>[ld] s of x / s and w · s.</summary>
+    public DeviceArray<float> Scale { get; }
+
+    /// <summary>[1] what audits found.</summary>
+    public DeviceArray<ScreenAudit> AuditCounts { get; }
+
+    /// <summary>Times the bound's margin: below 1 entries get lost, which tests of the audit want.</summary>
+    public float MarginFactor { get; set; } = 1;
+
+    /// <summary>A sixteenth of the columns or more by encode, in its own chunks; the others screened, each chunk as long as all before it, so that the limit rises before most of them are looked at.</summary>
+    /// <returns>Ends of all chunks, and where screening begins.</returns>
+    public static (int[] Ends, int Exact) ChunkEnds(int columns, int active, int capacity)
+    {
+        var exact = (int)Math.Min(columns, Math.Max((columns / (long)ExactShare + Tile - 1) / Tile * Tile, Math.Min(capacity, Math.Max(capacity / 2, 2 * active))));
+        List<int> ends = [.. EncodePhase.ChunkEnds(exact, active, capacity)];
+        while (ends[^1] < columns) ends.Add((int)Math.Min(columns, 2L * ends[^1]));
+        return ([.. ends], exact);
+    }
+
+    /// <summary>In place of <see cref="EncodePhase.Run"/>: the same inputs, the same outputs.</summary>
+    public void Run()
+    {
+        if (encode.Reference)
+        {
+            encode.Run();
+            return;
+        }
+        Quantize();
+        for (int i = 0, begin = 0; i < chunkEnds.Length; begin = chunkEnds[i++])
+        {
+            if (begin < exactEnd) encode.Encode(begin, chunkEnds[i], dense: i == 0);
+            else
+            {
+                Screen(begin, chunkEnds[i]);
+                Rescore();
+            }
+            encode.Cut(i == 0 ? chunkEnds[0] : 0, last: i == chunkEnds.Length - 1);
+        }
+        if (chunkEnds.Length > 1) encode.Redo();
+    }
+
+    /// <summary>In the steps that the config names: this step's code by both ways, before the step itself; differences are counted in <see cref="AuditCounts"/>.</summary>
+    public void Audit(in StepScalars scalars)
+    {
+        if (exact is null || scalars.Inference == 1 || scalars.Step % (uint)context.Config.ScreeningAudit != 0) return;
+        Run();
+        exact.Run();
+        var buffers = context.Buffers;
+        context.Launch("screen_audit", new(context.Rows, Tile, 16), new ScreenAuditParams
+        {
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, ExactIndex = exactIndex.Pointer, ExactValue = exactValue.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer,
+            BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = AuditCounts.Pointer, Active = encode.Active, Rounding = Rounding,
+        });
+    }
+
+    /// <summary>After weights came from elsewhere than a step: the next step looks at all of them.</summary>
+    public void Forget()
+    {
+        if (quantizedAt.Length > 0) context.Device.Fill32(quantizedAt.Pointer, 0, quantizedAt.Length, context.Stream);
+    }
+
+    // What float32 sums of ld + 1 numbers, and the bound's own few operations, can be off by, relative to the norms' product.
+    float Rounding => (context.Pitch + 16) * MathF.ScaleB(1, -23);
+
+    // In steps times norms. Dither in 16 bits and v / step are off by less than 2^-15 of a step.
+    float Margin => (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18)) + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
+
+    void Quantize()
+    {
+        var buffers = context.Buffers;
+        context.Launch("screen_scales", new(context.Pitch / 32, 256, ScalesSharedBytes), new ScreenScalesParams
+        {
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, Scalars = buffers.Scalars.Pointer, Scale = Scale.Pointer,
+            Rows = context.Rows, Latents = context.Latents, Pitch = context.Pitch, Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
+        });
+        Quantize(context.Rows, new()
+        {
+            From = buffers.XCentered.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, To = x.Pointer, Row = xRow.Pointer, Rows = context.Rows, Pitch = context.Pitch, Every = RescaleEvery,
+        });
+        Quantize(context.Latents, new()
+        {
+            From = buffers.WEncHi.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, LastTouched = lastTouched.Pointer, QuantizedAt = quantizedAt.Pointer,
+            To = w.Pointer, Row = wRow.Pointer, Rows = context.Latents, Pitch = context.Pitch, Every = RescaleEvery, Weights = 1,
+        });
+    }
+
+    void Quantize(int rows, in QuantizeParams parameters) => context.Launch("quantize", new((rows + QuantizeRows - 1) / QuantizeRows, 256), parameters);
+
+    void Screen(int begin, int end)
+    {
+        var blocks = checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile));
+        context.Launch("screen", new(blocks, Tile, TileSharedBytes), new ScreenParams
+        {
+            X = x.Pointer, W = w.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer, BEnc = context.Buffers.BEnc.Pointer,
+            Limit = encode.Limit.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = encode.CandidatePitch, Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude ? 1 : 0,
+            Margin = MarginFactor * Margin, Rounding = MarginFactor * Rounding,
+        });
+    }
+
+    // A row brings its k best into a screened chunk: what lies behind them is new.
+    void Rescore() => context.Launch("rescore", new(context.Rows, Tile, RescoreSharedBytes + 2 * context.Pitch), new RescoreParams
+    {
+        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer, BEnc = context.Buffers.BEnc.Pointer,
+        Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
+        Depth = context.Pitch, First = encode.Active, Pitch = encode.CandidatePitch, Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude ? 1 : 0,
+    });
+}

@@ -1,0 +1,226 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
+using CudaSae.Backends.Kernels;
+using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>8-bit screening: the code, and everything after it, is what it is without. With the bound's margin taken away entries do get lost, by the dither: that shows in the audit, and whether the
+/// 8-bit shadow is the same when it was made at another time.</summary>
+[Collection("alone")]
+public class ScreenTests
+{
+    // A capacity of 64 leaves 128 columns to encode and screens the rest.
+    [Theory]
+    [InlineData(Shape.Random, 5, 64, 512, 4)]
+    [InlineData(Shape.Random, 37, 100, 333, 5)]                 // nothing a multiple of anything
+    [InlineData(Shape.Random, 130, 64, 200, 3)]                 // two tiles of rows
+    [InlineData(Shape.Random, 9, 64, 512, 1)]                   // k = 1
+    [InlineData(Shape.Random, 4, 64, 512, 32)]                  // k is half of the capacity
+    [InlineData(Shape.Gaussian, 12, 128, 512, 8)]
+    [InlineData(Shape.AllEqual, 9, 64, 512, 8)]                 // zeros in w: the bound is the bias alone
+    [InlineData(Shape.Ascending, 9, 64, 512, 8)]                // every column is a candidate: all rows overflow
+    [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8)]
+    [InlineData(Shape.TwoNumbers, 9, 64, 512, 8)]
+    [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
+    [InlineData(Shape.HugeRow, 9, 64, 512, 8)]                  // and a row of NaN
+    public void CodeIsThatOfEncodeBitForBit(Shape shape, int rows, int width, int latents, int active)
+    {
+        var problem = EncodeProblem.Make(shape, rows, width, latents, active);
+        Equal(problem.Run(64, seed: 1), (problem with { Screened = true }).Run(64, seed: 2));
+    }
+
+    // One dimension a thousand times the others, which scales share between the two operands; and a row of zeros.
+    [Fact]
+    public void MassiveDimensionsAndZeroRowsChangeNothing()
+    {
+        var problem = EncodeProblem.Make(Shape.Gaussian, rows: 11, width: 64, latents: 512, active: 8);
+        for (var b = 0; b < problem.Rows; b++) problem.X[b * 64 + 17] = b % 2 == 0 ? 1024 : -896;
+        Array.Clear(problem.X, 3 * 64, 64);
+        Equal(problem.Run(64, seed: 1), (problem with { Screened = true }).Run(64, seed: 2));
+    }
+
+    static void Equal(EncodeResult exact, EncodeResult screened)
+    {
+        Assert.Equal(exact.Index, screened.Index);
+        Assert.Equal(exact.Value.Select(BitConverter.SingleToInt32Bits), screened.Value.Select(BitConverter.SingleToInt32Bits));
+    }
+
+    sealed record Trained(float[] Weights, StepSums Sums, byte[][] State, SparseCode Code);
+
+    static readonly SaeSpec TopK = new() { InputWidth = 40, Latents = 300, Selection = new Selection.TopK(5), Aux = new(8, 0.3f, 16) };
+
+    /// <summary>Steps with 64 candidates a row.</summary>
+    /// <param name="margin">Times the bound's margin.</param>
+    /// <param name="moveAfter">The step after which the state goes into a fresh backend, with evaluations before and after.</param>
+    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1, int moveAfter = 0, int rows = 16)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        Targets.Emulator.SetSeed(seed);
+        var problem = new SmallProblem(spec, rows, config);
+        var backend = Open();
+        try
+        {
+            backend.SetParameters(problem.Parameters);
+            var order = new SaeStep(backend);
+            for (uint t = 1; t <= steps; t++)
+            {
+                var (slot, batch) = ((int)(t & 1), problem.Batch());
+                backend.WaitForSlot(slot);
+                MemoryMarshal.AsBytes<float>(batch).CopyTo(backend.InputSlot(slot));
+                order.Run(slot, problem.Scalars(t));
+                if (t != moveAfter) continue;
+                Evaluate(batch);
+                backend = Moved(backend, t);
+                Evaluate(batch);
+                order = new(backend);
+            }
+            backend.GetParameters(problem.Parameters);
+            var code = new SparseCode(rows, spec.Active);
+            backend.ReadCode(code);
+            return new([.. Enumerable.Range(0, spec.Latents).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec],
+                backend.ReadSums(), [.. backend.State.Select(a => Read(backend, a))], code);
+        }
+        finally { backend.Dispose(); }
+
+        KernelBackend Open()
+        {
+            var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, encodeCapacity: 64);
+            if (backend.Screen is { } screen) screen.MarginFactor = margin;
+            return backend;
+        }
+
+        KernelBackend Moved(KernelBackend old, uint t)
+        {
+            var next = Open();
+            foreach (var array in old.State) next.WriteState(array, 0, Read(old, array));
+            next.AfterRestore(t, problem.Scalars(t).DeadAfterSteps);
+            old.Dispose();
+            return next;
+        }
+
+        void Evaluate(float[] batch)
+        {
+            var scalars = problem.Scalars(1025);        // another step's number, and one at which training would change the scales
+            scalars.Inference = 1;
+            backend.WaitForSlot(0);
+            MemoryMarshal.AsBytes<float>(batch).CopyTo(backend.InputSlot(0));
+            new SaeStep(backend).Evaluate(0, scalars);
+            backend.ReadSums();
+        }
+    }
+
+    static byte[] Read(KernelBackend backend, StateArray array)
+    {
+        var bytes = new byte[array.Bytes];
+        backend.ReadState(array, 0, bytes);
+        return bytes;
+    }
+
+    static readonly TrainConfig Screened = new() { Screening = ScreeningKind.Int8, ScreeningAudit = 2 };
+
+    public static TheoryData<string> Methods => ["topk", "abs", "batch", "annealed", "matryoshka", "bfloat16", "lazy"];
+
+    static (SaeSpec Spec, TrainConfig Config) Method(string name) => name switch
+    {
+        "abs" => (TopK with { Selection = new Selection.AbsTopK(5) }, Screened),
+        "batch" => (TopK with { Selection = new Selection.BatchTopK(4) }, Screened),
+        "annealed" => (TopK with { Selection = new Selection.TopK(4) { InitialK = 8, AnnealFraction = 1 } }, Screened),
+        "matryoshka" => (TopK with { Nested = new Nesting.Prefixes([50, 200]), Aux = null }, Screened),
+        "bfloat16" => (TopK, Screened with { Storage = WeightStorage.BFloat16 }),
+        "lazy" => (TopK with { Aux = null }, Screened with { Beta1 = 0, Lazy = true }),
+        _ => (TopK, Screened),
+    };
+
+    [Theory]
+    [MemberData(nameof(Methods))]
+    public void TrainingIsThatWithoutScreeningBitForBit(string method)
+    {
+        var (spec, config) = Method(method);
+        var (exact, screened) = (Train(spec, config with { Screening = ScreeningKind.None }, 3), Train(spec, config, 3, seed: 2));
+        Assert.True(exact.Weights.AsSpan().SequenceEqual(screened.Weights));
+        Assert.Equal((exact.Sums.SquaredError, exact.Sums.Active, exact.Sums.Dead), (screened.Sums.SquaredError, screened.Sums.Active, screened.Sums.Dead));
+        Assert.Equal((0, 1, 0, 0f), (exact.Sums.ScreeningAudits, screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+    }
+
+    // Without its margin the screened code lacks entries: the audit counts exactly those that the exact code has and it has not.
+    [Fact]
+    public void AuditCountsWhatIsMissing()
+    {
+        var every = Screened with { ScreeningAudit = 1 };
+        var (exact, screened) = (Train(TopK, every with { Screening = ScreeningKind.None }, 1, rows: 32), Train(TopK, every, 1, margin: -2, rows: 32));
+        var (missing, largest) = (0, 0f);
+        for (var b = 0; b < 32; b++)
+        {
+            (int Index, float Value)[] Row(SparseCode code) => [.. Enumerable.Range(b * 5, 5).Select(e => (code.Index[e], code.Value[e]))];
+            var (whole, kept) = (Row(exact.Code), Row(screened.Code));
+            var lost = whole.ExceptBy(kept.Select(e => e.Index), e => e.Index).ToArray();
+            missing += lost.Length;
+            if (lost.Length > 0) largest = Math.Max(largest, lost.Max(e => e.Value) - kept.ExceptBy(whole.Select(e => e.Index), e => e.Index).Min(e => e.Value));
+        }
+        Assert.True(missing > 0, "nothing was missed: the test shows nothing");
+        Assert.Equal((1, missing, largest), (screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+    }
+
+    // With entries lost by the dither's chance, every bit of the shadow counts: a run that went on elsewhere after evaluations, one whose shadow is only made anew for rows that moved, and
+    // one under another schedule all lose the same.
+    [Theory]
+    [InlineData("topk")]
+    [InlineData("lazy")]
+    public void ResumedRunLosesWhatTheUninterruptedOneLost(string method)
+    {
+        var (spec, config) = Method(method);
+        var whole = Train(spec, config, 4, margin: -2);
+        Assert.True(whole.Sums.ScreeningMisses > 0, "nothing was missed: the test shows nothing");
+        foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, moveAfter: 2), Train(spec, config, 4, margin: -2, seed: 3), Train(spec, config with { Lazy = false }, 4, margin: -2, moveAfter: 3)])
+        {
+            Assert.True(whole.Weights.AsSpan().SequenceEqual(other.Weights));
+            Assert.Equal((whole.Sums.ScreeningAudits, whole.Sums.ScreeningMisses, whole.Sums.ScreeningShortfall), (other.Sums.ScreeningAudits, other.Sums.ScreeningMisses, other.Sums.ScreeningShortfall));
+        }
+    }
+
+    [Fact]
+    public void ShadowIsInTheMemoryPlan()
+    {
+        var spec = new SaeSpec { InputWidth = 100, Latents = 5000, Selection = new Selection.TopK(32) };
+        long Bytes(TrainConfig config) => KernelBackend.PlanFor(spec, config, InputType.Float32).Parts.Where(p => p.Name == "w_enc, 8-bit shadow").Sum(p => p.Bytes);
+        Assert.Equal(0, Bytes(new()));
+        Assert.Equal(5000 * 128, Bytes(new() { Screening = ScreeningKind.Int8 }));
+    }
+
+    [Fact]
+    public void WhatScreeningCannotDoIsRefusedAndTheCpuSaysThatItDoesWithout()
+    {
+        var config = new TrainConfig { Screening = ScreeningKind.Int8, BatchRows = 4, Vectors = 40 };
+        foreach (Selection selection in (Selection[])[new Selection.Relu(), new Selection.JumpRelu(), new Selection.Gated(), new Selection.GroupMax(4)])
+        {
+            var spec = TopK with { Selection = selection, Aux = null, Penalty = selection is Selection.GroupMax ? null : new SparsityPenalty.L1 { Coefficient = 1 } };
+            Assert.Contains("8-bit screening", Assert.Throws<SaeException>(() => BackendFactory.Create(BackendKind.Cpu, spec, config, InputType.Float32, static (_, _) => { }, out _)).Message);
+        }
+        Assert.Contains("ScreeningAudit", Assert.Throws<SaeException>(() => (config with { ScreeningAudit = -1 }).Validate()).Message);
+        BackendFactory.Create(BackendKind.Cpu, TopK, config, InputType.Float32, static (_, _) => { }, out var why).Dispose();
+        Assert.Contains("the CPU encodes exactly", why);
+    }
+
+    [Fact]
+    public void ScreensFifteenSixteenthsInDoublingChunks()
+    {
+        Assert.Equal([1024, 8192, 65536, 131072, 262144, 524288, 1048576], ScreenPhase.ChunkEnds(1 << 20, 64, 2048).Ends);
+        Assert.Equal(65536, ScreenPhase.ChunkEnds(1 << 20, 64, 2048).Exact);
+        Assert.Equal([100], ScreenPhase.ChunkEnds(100, 32, 128).Ends);
+        foreach (var columns in new[] { 1, 129, 2048, 2049, 24576, 1 << 26 })
+            foreach (var active in new[] { 1, 32, 512 })
+            {
+                if (columns < active) continue;
+                var (ends, exact) = ScreenPhase.ChunkEnds(columns, active, (int)Math.Min(2048, (columns + 127L) / 128 * 128));
+                Assert.Equal(columns, ends[^1]);
+                Assert.True(ends[0] >= Math.Min(columns, 2 * active) || ends[0] == columns);
+                Assert.Contains(exact, ends);
+                Assert.All(ends.Zip(ends.Skip(1)), pair => Assert.True(pair.Second > pair.First));
+            }
+    }
+}
