@@ -44,6 +44,12 @@ sealed class ScreenPhase
         exact = new(context, encode.Target with { Index = exactIndex, Value = exactValue }, encode.Capacity, encode);
     }
 
+    /// <summary>[n, ld] WEnc times <see cref="Scale"/> in 8 bits, as the last encoding found it.</summary>
+    public DeviceArray<sbyte> Shadow => w;
+
+    /// <summary>[n] steps and norms of <see cref="Shadow"/>.</summary>
+    public DeviceArray<ScreenRow> ShadowRows => wRow;
+
     /// <summary>[ld] s of x / s and w · s.</summary>
     public DeviceArray<float> Scale { get; }
 
