@@ -38,8 +38,8 @@ def quantize(a, random):
 
 def scales(x, w):
     """quantize.cu's screen_scales."""
-    ratio = np.log2((x.astype(np.float64) ** 2).mean(0) / (w[:: max(1, len(w) // 1024)].astype(np.float64) ** 2).mean(0))
-    return (2.0 ** ((np.clip(np.floor(ratio), -64, 64) + 2) // 4)).astype(np.float32)
+    ratio = (x.astype(np.float64) ** 2).mean(0) / (w[:: max(1, len(w) // 1024)].astype(np.float64) ** 2).mean(0)
+    return np.clip(ratio ** 0.25, 2.0 ** -16, 2.0 ** 16).astype(np.float32)
 
 
 def simulate(name, x, w, b, k, random, factors=(1, 0.5, 0.25, 0)):

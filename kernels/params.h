@@ -348,7 +348,7 @@ struct ScreenScalesParams {
     const bf16_bits* x_centered;    // [B, ld]
     const bf16_bits* w_enc;         // [n, ld]
     const StepScalars* scalars;
-    float* scale;                   // [ld] powers of two
+    float* scale;                   // [ld] s
     int rows, latents, pitch;
     int sample;                     // rows of w_enc that are looked at
     int every;                      // steps between two changes

@@ -5,7 +5,7 @@
 // no number leaves the range. norm is that of the row with every number rounded away from zero: at least |v|, and at least step |q|.
 //
 // Input dimensions differ by orders of magnitude ("massive activations"), and one large number costs all others of its row their precision.
-// So x_i / s_i and w_i s_i are quantized, with s_i a power of two: <x, w> is the same, exactly (after Xiao et al. 2022, arXiv 2211.10438).
+// So x_i / s_i and w_i s_i are quantized: <x, w> is the same, but for two roundings that screen.cu counts (after Xiao et al. 2022, arXiv 2211.10438).
 #include "common.cuh"
 
 constexpr int QUANTIZE_WARPS = 8;
@@ -28,7 +28,7 @@ __device__ __forceinline__ float column_square(const bf16_bits* from, int rows, 
     return sum / rows;
 }
 
-// screen_scales — s_i = (E x_i^2 / E w_i^2)^(1/4) to the next power of two: both operands then have the same spread in every dimension
+// screen_scales — s_i = (E x_i^2 / E w_i^2)^(1/4), 2^-16 to 2^16: both operands then have the same spread in every dimension
 //   in      x_centered, `sample` rows of w_enc, evenly spread
 //   out     scale [ld], at steps 1, 1 + every, ... of training; nothing at others
 //   launch  grid ld / 32, block 256, shared sizeof(ScalesShared)
@@ -40,9 +40,7 @@ SAE_KERNEL(screen_scales, ScreenScalesParams, QUANTIZE_WARPS * 32) {
     const int column = blockIdx.x * 32 + threadIdx.x % 32;
     const float x = column_square(p.x_centered, p.rows, 1, p.pitch, column, s.x);
     const float w = column_square(p.w_enc, p.sample, p.latents / p.sample, p.pitch, column, s.w);
-    int exponent = int(__float_as_uint(x / w) >> 23 & 0xff) - 127;      // 0 / 0 and infinities are 128
-    exponent = (min(max(exponent, -64), 64) + 2) >> 2;
-    if (threadIdx.x < 32) p.scale[column] = __uint_as_float(uint32_t(127 + exponent) << 23);
+    if (threadIdx.x < 32) p.scale[column] = fminf(fmaxf(sqrtf(sqrtf(x / w)), 1.52587890625e-5f), 65536);      // NaN of 0 / 0 is the least
 }
 
 // Eight numbers of a row times or over their scales; the scale of a dimension that has none yet is 1.

@@ -7,7 +7,7 @@
 //   <x, w> <= a c <q, p> + h sqrt(a^2 N^2 + c^2 R^2),   h = sqrt(ln(1 / delta) / 2),  N and R quantize.cu's norms.
 // `margin` is h for delta = 1e-9, and a little: t = v / step and the 16 bits of dither are off by less than 2^-15 of a step, which shifts the sum
 // by at most 2^-15 sqrt(ld) (a N + c R). `rounding` (ld + 16) 2^-23 times R N + |b| covers encode's float32 sum, any order, truncated or
-// rounded, and the few operations here. b is b_enc; a column survives unless the bound is at or below what a candidate must exceed.
+// rounded, x / s and w s, and the few operations here. b is b_enc; a column survives unless the bound is at or below what a candidate must exceed.
 //
 // The square root is not taken: sqrt(1 + z) <= (g + (1 + z) / g) / 2 for every g > 0, with g that of a row and column whose largest number is four
 // times their spread. The sum of squares within a factor of two of that, the bound is at most 6 % above the root.

@@ -226,7 +226,7 @@ public class ScreenTests
         var (q, rows, scale) = (Download(backend.Screen!.Shadow), Download(backend.Screen.ShadowRows), Download(backend.Screen.Scale));
 
         Assert.Equal((0f, 0f), (rows[5].Step, rows[5].Norm));
-        Assert.Equal(scale[0] / 8, scale[7]);       // between 2^(-2.5) and 2^(-3.5) of the others, as the spread of a batch of 16 has it
+        Assert.InRange(scale[0] / scale[7], 6, 11);         // 8 but for the spread of a batch of 16 and 300 latents, to the power of a quarter
         var (sum, count) = (new double[4], new int[4]);
         for (var f = 0; f < 300; f++)
         {
