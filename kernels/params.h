@@ -73,7 +73,8 @@ static_assert(sizeof(StepSums) == 256);
 // prepare.cu
 
 struct PrepareParams {
-    const void* raw;                // [B, width + out_width] of the input's own type
+    const void* raw;                // [B, width + out_width] of the input's own type; with a list, all rows of a pool
+    const int* list;                // [B] where in raw the batch's rows stand; null: one after another
     const StepScalars* scalars;
     const float* b_dec;             // [ld]; null: the input is not centred
     float* x;                       // [B, ld]

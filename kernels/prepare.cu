@@ -14,12 +14,12 @@ __device__ __forceinline__ float raw_number(const void* raw, size_t at, int type
 }
 
 // prepare
-//   in      raw [B, d + d_out], b_dec
+//   in      raw [B, d + d_out], or raw [any, d + d_out] and list [B] of its rows; b_dec
 //   out     x = input_scale raw [B, ld] f32, x_centered = x - b_dec [B, ld] bf16, and of a transcoder y = target_scale raw [B, lo]; padding zero
 //   launch  grid B, block 256
-//   cost    one read of raw, one write of all; bound by bandwidth
+//   cost    one read of the batch's rows, one write of all; bound by bandwidth
 SAE_KERNEL(prepare, PrepareParams, 256) {
-    size_t row = blockIdx.x, first = row * (p.width + p.out_width);
+    size_t row = blockIdx.x, first = (p.list ? size_t(p.list[row]) : row) * (p.width + p.out_width);
     for (int i = threadIdx.x; i < p.pitch; i += blockDim.x) {
         float v = 0, mid = 0;
         if (i < p.width) {

@@ -76,7 +76,7 @@ static class CompareCommand
     static Row Train(DataFiles files, string name, SaeSpec spec, TrainConfig config)
     {
         var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows, start.Scale);
+        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _, files.TrainRows), files.Source, files.TrainRows, start.Scale);
         runner.Begin(start);
         var observer = new Counting();
         var clock = Stopwatch.StartNew();

@@ -75,7 +75,7 @@ sealed class Session
         using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
         Describe();
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
-        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why), files.Source, files.TrainRows, scale);
+        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
         AnsiConsole.MarkupLineInterpolated($"[bold]{runner.Backend.Description}[/] ({why})");
         if (resumed && Checkpoint.Exists(folder)) Restore(runner);
         else Begin(runner);

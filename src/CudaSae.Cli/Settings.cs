@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Backends;
@@ -25,6 +26,8 @@ sealed class Settings
     readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
     readonly Option<long> vectors = New("--vectors", "rows to see in all", Default.Vectors);
     readonly Option<ulong> seed = New("--seed", "of weights, shuffle and rounding", Default.Seed);
+    readonly Option<long> shuffleWindow = New("--shuffle-window", "rows that are shuffled among themselves at a time, for data that do not fit into memory; 0 for all", Default.ShuffleWindow);
+    readonly Option<long> devicePool = NewDevicePool();
     readonly Option<float> learningRate = New("--learning-rate", "step size at its peak", Default.LearningRate);
     readonly Option<float> warmup = New("--warmup-fraction", "share of the steps over which it rises", Default.WarmupFraction);
     readonly Option<float> decay = New("--decay-fraction", "share of the steps, at the end, over which it falls to 0", Default.DecayFraction);
@@ -56,7 +59,7 @@ sealed class Settings
     /// <param name="without">Names of options that the command has in a form of its own.</param>
     public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
-        Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, learningRate, warmup, decay, optimizer,
+        Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, shuffleWindow, devicePool, learningRate, warmup, decay, optimizer,
             beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, screening, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
         foreach (var option in all)
             if (!without.Contains(option.Name)) command.Options.Add(option);
@@ -102,6 +105,8 @@ sealed class Settings
         c = c with
         {
             Vectors = Or(vectors, c.Vectors),
+            ShuffleWindow = Or(shuffleWindow, c.ShuffleWindow),
+            DevicePool = Or(devicePool, c.DevicePool),
             LearningRate = Or(learningRate, c.LearningRate),
             WarmupFraction = Or(warmup, c.WarmupFraction),
             DecayFraction = Or(decay, c.DecayFraction),
@@ -158,6 +163,29 @@ sealed class Settings
 
     public static Option<T> New<T>(string name, string description, T standard) =>
         new(name) { Description = description, DefaultValueFactory = _ => standard };
+
+    static Option<long> NewDevicePool() => new("--device-pool")
+    {
+        Description = "device memory in which training rows may lie, so that batches are gathered there: auto for what is free, off, or bytes such as 16GiB. A run alone; SAEs of a sweep share batches of the host",
+        HelpName = "auto|off|bytes",
+        DefaultValueFactory = _ => TrainConfig.AutoPool,
+        CustomParser = result =>
+        {
+            var word = result.Tokens[0].Value;
+            if (word == "auto") return TrainConfig.AutoPool;
+            if (word == "off") return 0;
+            if (Bytes(word) is > 0 and var bytes) return bytes;
+            result.AddError($"--device-pool {word}: it is auto, off, or bytes such as 16GiB");
+            return default;
+        },
+    };
+
+    /// <summary>A whole number of bytes, KiB, MiB or GiB; null for anything else.</summary>
+    static long? Bytes(string word)
+    {
+        var shift = word.Length > 3 ? word[^3..] switch { "KiB" => 10, "MiB" => 20, "GiB" => 30, _ => 0 } : 0;
+        return long.TryParse(shift > 0 ? word[..^3] : word, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number <= long.MaxValue >> shift ? number << shift : null;
+    }
 
     public static Option<BackendKind> NewBackend(string description) => new("--backend")
     {

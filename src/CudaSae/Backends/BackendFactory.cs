@@ -31,8 +31,9 @@ public static class BackendFactory
     /// <summary>Prints and checks the memory plan, then makes the backend.</summary>
     /// <param name="plan">Called with the plan and with where it will be taken, before anything is allocated.</param>
     /// <param name="why">One sentence on the choice.</param>
+    /// <param name="trainRows">Rows of the data that the run has for itself, for a pool of them on the device as <see cref="TrainConfig.DevicePool"/> says; 0 for none.</param>
     /// <exception cref="SaeException">What was asked for is not here, or the plan does not fit.</exception>
-    public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, out string why)
+    public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
     {
         spec.Validate();
         config.Validate();
@@ -42,6 +43,7 @@ public static class BackendFactory
         if (kind == BackendKind.Cpu)
         {
             if (config.Screening != ScreeningKind.None) why += "; 8-bit screening is for kernels, the CPU encodes exactly without";
+            if (config.DevicePool > 0 && trainRows > 0) throw new SaeException("--device-pool: the CPU has no memory apart from the host's; leave it out, or train on cuda");
             var plans = CpuBackend.PlanFor(spec, config, inputType);
             plans.Add(HostCopy, HostCopyBytes(spec));
             plan(plans, Host);
@@ -52,16 +54,20 @@ public static class BackendFactory
         copy.Add(HostCopy, HostCopyBytes(spec));
         copy.Require(HostMemory.AvailableBytes(), Host);
         var device = Open(kind);
+        PoolPlan pool;
         try
         {
-            plan(KernelBackend.PlanFor(spec, config, inputType), device.Info.Name);
+            var plans = KernelBackend.PlanFor(spec, config, inputType);
+            pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(), device.FreeBytes() - plans.TotalBytes);
+            if (pool.Rows > 0) plans.Add(pool.Name, pool.Bytes);
+            plan(plans, device.Info.Name);
         }
         catch
         {
             device.Dispose();
             throw;
         }
-        return new KernelBackend(device, spec, config, inputType, ownsDevice: true);
+        return new KernelBackend(device, spec, config, inputType, ownsDevice: true, pool);
     }
 
     /// <summary>What <see cref="Create"/> would choose.</summary>

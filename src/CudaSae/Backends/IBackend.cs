@@ -7,7 +7,7 @@ namespace CudaSae.Backends;
 /// all scratch, allocated once; no phase allocates. Phases are called in the order of <see cref="SaeStep"/> and may run
 /// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
 /// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
-public interface IBackend : IDisposable
+public interface IBackend : IInputSlots, IDisposable
 {
     /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
     string Description { get; }
@@ -40,14 +40,12 @@ public interface IBackend : IDisposable
     /// <param name="step">The last step that was finished.</param>
     void AfterRestore(uint step, uint deadAfterSteps);
 
-    /// <summary>Memory for one batch of raw input, [B, d] contiguous in the input's own type; page-locked where that helps.
-    /// There are two slots, so that one is filled while the other is used.</summary>
-    Span<byte> InputSlot(int slot);
+    // Of IInputSlots: a slot holds one batch of raw input, [B, d] contiguous in the input's own type.
 
-    /// <summary>Waits until the step that reads <paramref name="slot"/> has taken it, so that it may be filled again.</summary>
-    void WaitForSlot(int slot);
+    /// <summary>Rows of the data on the device; null where batches come through the input slots alone.</summary>
+    IRowPool? Pool => null;
 
-    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own type, from device memory instead of <see cref="InputSlot"/>: after the work that
+    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own type, from device memory instead of the input slot: after the work that
     /// <paramref name="stream"/> holds now, and before what it is given later. So whoever owns the memory may use it again on that stream without waiting.</summary>
     /// <exception cref="SaeException">The backend has no device memory.</exception>
     void LendInput(int slot, ulong rows, int count, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");

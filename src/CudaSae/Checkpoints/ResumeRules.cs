@@ -13,12 +13,12 @@ public static class ResumeRules
     static readonly HashSet<string> Free =
     [
         "vectors", "learning_rate", "warmup_fraction", "decay_fraction", "weight_decay", "clip", "clip_norm", "dense_above", "fold_decoder_norms", "prune_below",
-        "validate_every", "screening_audit", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "non_finite", "on_divergence", "spike_above",
+        "validate_every", "screening_audit", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "device_pool", "non_finite", "on_divergence", "spike_above",
     ];
 
     static readonly Dictionary<string, string> Fixed = new()
     {
-        ["batch_rows"] = Rows, ["seed"] = Rows,
+        ["batch_rows"] = Rows, ["seed"] = Rows, ["shuffle_window"] = Rows,
         ["optimizer"] = Moments, ["moments"] = Arrays, ["lazy"] = Arrays, ["beta1"] = Moments, ["beta2"] = Moments, ["epsilon"] = Moments, ["storage"] = Arrays, ["ema_decay"] = Arrays, ["screening"] = Arrays,
         ["loss_normalization"] = Loss, ["scale_inputs"] = "the scale was measured when the run began",
         ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights, ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,

@@ -1,3 +1,4 @@
+using System.Buffers;
 using CudaSae.Data.Stores;
 
 namespace CudaSae.Data;
@@ -110,13 +111,55 @@ public sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>Says that row <paramref name="i"/> is read soon.</summary>
-    internal void Expect(long i)
+    /// <summary>Copies the raw bytes of row <paramref name="first"/> and of those after it, in as few reads as the files allow.</summary>
+    /// <param name="into">[any, <see cref="RowBytes"/>].</param>
+    /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
+    public void ReadRows(long first, Span<byte> into)
     {
-        foreach (var source in joined) source.Expect(i);
+        if (into.Length % RowBytes != 0) throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+        if (joined.Length > 0)
+        {
+            var at = 0;
+            foreach (var source in joined) source.ReadRowsInto(first, into, RowBytes, ref at);
+            return;
+        }
+        while (into.Length > 0)
+        {
+            var (shard, row) = Find(first);
+            var count = (int)Math.Min(into.Length / RowBytes, shard.Run(row));
+            shard.Read(row, into[..(count * RowBytes)]);
+            first += count;
+            into = into[(count * RowBytes)..];
+        }
+    }
+
+    /// <summary>Rows as columns of wider ones, from byte <paramref name="at"/> of each.</summary>
+    void ReadRowsInto(long first, Span<byte> into, int pitch, ref int at)
+    {
+        var rows = into.Length / pitch;
+        var own = ArrayPool<byte>.Shared.Rent(rows * RowBytes);
+        try
+        {
+            ReadRows(first, own.AsSpan(0, rows * RowBytes));
+            for (var b = 0; b < rows; b++) own.AsSpan(b * RowBytes, RowBytes).CopyTo(into[(b * pitch + at)..]);
+        }
+        finally { ArrayPool<byte>.Shared.Return(own); }
+        at += RowBytes;
+    }
+
+    /// <summary>Says that row <paramref name="first"/>, and <paramref name="count"/> in all, are read soon.</summary>
+    internal void Expect(long first, long count = 1)
+    {
+        foreach (var source in joined) source.Expect(first, count);
         if (joined.Length > 0) return;
-        var (shard, row) = Find(i);
-        shard.Expect(row);
+        while (count > 0)
+        {
+            var (shard, row) = Find(first);
+            var run = (int)Math.Min(Math.Min(count, int.MaxValue), shard.Run(row));
+            shard.Expect(row, run);
+            first += run;
+            count -= run;
+        }
     }
 
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>

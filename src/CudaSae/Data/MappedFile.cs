@@ -88,7 +88,7 @@ public sealed unsafe class MappedFile : IDisposable
     }
 
     /// <summary>Says that these bytes are read soon; does not wait.</summary>
-    public void Expect(long offset, int length)
+    public void Expect(long offset, long length)
     {
         if (handle is not null) Readahead.WillNeed(handle, offset, length);
     }

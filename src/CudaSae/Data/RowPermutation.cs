@@ -2,7 +2,7 @@ namespace CudaSae.Data;
 
 /// <summary>A seeded permutation of 0 … count − 1 that needs no memory: a four-round Feistel network on the next power of four,
 /// walked until it lands inside (Black and Rogaway 2002). Every row of every shard can stand next to any other.</summary>
-public readonly struct RowPermutation
+public readonly struct RowPermutation : IRowOrder
 {
     readonly ulong count, key0, key1, key2, key3;
     readonly int halfBits;
@@ -33,9 +33,29 @@ public readonly struct RowPermutation
         }
     }
 
+    public void Fill(long position, Span<long> rows)
+    {
+        for (var i = 0; i < rows.Length; i++) rows[i] = this[position + i];
+    }
+
+    /// <summary>Where <paramref name="row"/> stands.</summary>
+    public long PositionOf(long row)
+    {
+        var at = (ulong)row;
+        do at = Back(Back(Back(Back(at, key3), key2), key1), key0);
+        while (at >= count);
+        return (long)at;
+    }
+
     ulong Round(ulong at, ulong key)
     {
         ulong mask = (1UL << halfBits) - 1, left = at >> halfBits, right = at & mask;
         return right << halfBits | (left ^ SplitMix.Mix(right + key)) & mask;
+    }
+
+    ulong Back(ulong at, ulong key)
+    {
+        ulong mask = (1UL << halfBits) - 1, right = at >> halfBits;
+        return (at ^ SplitMix.Mix(right + key)) << halfBits & mask << halfBits | right;
     }
 }

@@ -30,7 +30,7 @@ public sealed class SafetensorsFile : TensorFile
 
     public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) => file.Slice(tensor.Offset + Within(tensor, offset, length), length);
     public override void Read(StoredTensor tensor, long offset, Span<byte> into) => file.Read(tensor.Offset + Within(tensor, offset, into.Length), into);
-    internal override void Expect(StoredTensor tensor, long offset, int length) => file.Expect(tensor.Offset + Within(tensor, offset, length), length);
+    internal override void Expect(StoredTensor tensor, long offset, long length) => file.Expect(tensor.Offset + Within(tensor, offset, length), length);
 
     Dictionary<string, StoredTensor> Read()
     {

@@ -34,6 +34,6 @@ public abstract partial class TensorFile
 
     /// <summary>The offset, if [offset, offset + length) lies within the tensor's bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">It does not.</exception>
-    protected static long Within(StoredTensor tensor, long offset, int length) =>
+    protected static long Within(StoredTensor tensor, long offset, long length) =>
         offset >= 0 && length >= 0 && offset <= tensor.Bytes - length ? offset : throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {tensor.Bytes} bytes of {tensor.Name}");
 }

@@ -32,7 +32,7 @@ public abstract partial class TensorFile : IDisposable
     public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) => Slice(tensor, offset, into.Length).CopyTo(into);
 
     /// <summary>Says that these bytes are read soon.</summary>
-    internal virtual void Expect(StoredTensor tensor, long offset, int length) { }
+    internal virtual void Expect(StoredTensor tensor, long offset, long length) { }
 
     public abstract void Dispose();
 

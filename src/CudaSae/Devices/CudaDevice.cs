@@ -158,7 +158,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     public void DestroyEvent(nint handle) => driver.Check(Leaving.destroyEvent(handle));
     public void Record(nint handle, nint stream) => driver.Check(Entered.recordEvent(handle, stream));
-    public void Wait(nint stream, nint handle) => driver.Check(driver.waitEvent(stream, handle, 0));
+    public void Wait(nint stream, nint handle) => driver.Check(Entered.waitEvent(stream, handle, 0));
 
     public void WaitOnHost(nint handle)
     {

@@ -9,7 +9,7 @@ namespace CudaSae.Devices;
 [StructLayout(LayoutKind.Sequential)]
 struct PrepareParams
 {
-    public ulong Raw, Scalars, BDec, X, XCentered, Y;
+    public ulong Raw, List, Scalars, BDec, X, XCentered, Y;
     public int Rows, Width, Pitch, OutWidth, OutPitch, Type;
 }
 

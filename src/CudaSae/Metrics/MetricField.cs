@@ -38,5 +38,7 @@ public sealed record MetricField(string Name, string Tag, Func<StepMetrics, doub
         new("screening_audits", "path/screening_audits", m => m.ScreeningAudits),
         new("screening_misses", "path/screening_misses", m => m.ScreeningMisses),
         new("screening_shortfall", "path/screening_shortfall", m => m.ScreeningShortfall),
+        new("input_wait_ms", "time/input_wait_ms", m => m.InputWaitMs),
+        new("feeder_wait_ms", "time/feeder_wait_ms", m => m.FeederWaitMs),
     ];
 }

@@ -40,6 +40,10 @@ public sealed record StepMetrics
     public long? ScreeningMisses { get; init; }             // entries of the exact code that screening lost in them
     public double? ScreeningShortfall { get; init; }        // the largest of them above what took its place
 
+    // Milliseconds a step since the last report, null without a feeder. Not in lines of older runs.
+    public double? InputWaitMs { get; init; }               // that it waited for its batch: the data are slower than the steps
+    public double? FeederWaitMs { get; init; }              // that the feeder waited for a slot: the steps are slower than the data
+
     public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
         PhaseTimes? times = null)
     {

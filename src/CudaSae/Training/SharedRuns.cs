@@ -26,7 +26,7 @@ public sealed class SharedRun(Runner runner, string? folder, ITrainingObserver o
 public sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs, Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
 {
     /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs alone.</summary>
-    public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.NonFinite) == (b.Seed, b.BatchRows, b.NonFinite);
+    public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);
 
     /// <summary>Rows left out for NaN or infinity.</summary>
     public long SkippedRows { get; private set; }

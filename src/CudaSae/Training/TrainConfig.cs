@@ -14,6 +14,9 @@ public sealed record TrainConfig
     /// <summary>Seed of the initial weights, the shuffle and stochastic rounding.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>Rows that are shuffled among themselves at a time, for data that are too large to be read in any order: see <see cref="Data.WindowPermutation"/>. 0 for all of them, the best mixing.</summary>
+    public long ShuffleWindow { get; init; }
+
     /// <summary>Step size at its peak.</summary>
     public float LearningRate { get; init; } = 5e-3f;
 
@@ -114,6 +117,12 @@ public sealed record TrainConfig
     /// <summary>With <see cref="Screening"/>: every so many steps the code is computed without it too, and what it missed is counted; 0 for never.</summary>
     public int ScreeningAudit { get; set; } = 1000;
 
+    /// <summary>Bytes of device memory in which training rows may lie, so that batches are gathered there: <see cref="AutoPool"/> for what is free, 0 for none. It changes no bit of a run.</summary>
+    public long DevicePool { get; set; } = AutoPool;
+
+    /// <summary>A pool where the rows, or two windows of them, fit into what is free beside the run.</summary>
+    public const long AutoPool = -1;
+
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
     public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
@@ -131,6 +140,8 @@ public sealed record TrainConfig
     {
         Require(BatchRows is >= 1 and <= 1 << 20, nameof(BatchRows), BatchRows, "1 to 1048576");
         Require(Vectors >= BatchRows, nameof(Vectors), Vectors, $"at least BatchRows = {BatchRows}");
+        Require(ShuffleWindow == 0 || ShuffleWindow >= 2L * BatchRows, nameof(ShuffleWindow), ShuffleWindow, $"0, or at least twice BatchRows = {BatchRows}");
+        Require(DevicePool >= AutoPool, nameof(DevicePool), DevicePool, "-1 for auto, 0 for none, or bytes");
         Require(LearningRate is > 0 and <= 1e3f, nameof(LearningRate), LearningRate, "above 0, at most 1000");
         Require(WarmupFraction is >= 0 and <= 1, nameof(WarmupFraction), WarmupFraction, "0 to 1");
         Require(DecayFraction is >= 0 and <= 1, nameof(DecayFraction), DecayFraction, "0 to 1");

@@ -79,6 +79,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         double? denseDifference = null;
         StepSums? measured = null;      // of the last step, where they were read at once
         string? diverged = null;
+        var waits = (Input: feeder.InputWait, Feeder: feeder.FeederWait, Step: Step);     // at the last report
         var cursor = from.Cursor;
         if (guard.RollsBack && Step == 0) Save(cursor, null);
         while (Step < config.Steps && !cancellation.IsCancellationRequested)
@@ -132,11 +133,15 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         void Report(in StepSums sums)
         {
             var metrics = Measure(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference, driver.TimesOf(sums.Step));
+            metrics = metrics with { InputWaitMs = MsAStep(feeder.InputWait - waits.Input), FeederWaitMs = MsAStep(feeder.FeederWait - waits.Feeder) };
+            waits = (feeder.InputWait, feeder.FeederWait, Step);
             if (!double.IsFinite(metrics.Loss)) diverged = $"the loss became {metrics.Loss}";       // the guard rolls back: Measure stops a run otherwise
             else observer.Report(metrics);
             (reported, denseDifference) = (sums.Step, null);
             clock.Restart();
         }
+
+        double? MsAStep(TimeSpan wait) => Step > waits.Step ? wait.TotalMilliseconds / (Step - waits.Step) : null;
     }
 
     /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>

@@ -22,6 +22,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     readonly nint[] sumsReady;
     readonly DeviceArena arena;
     readonly Phases phases;
+    readonly RowPool? pool;
     nint graph;
     long steps, published;
     bool capturing;
@@ -73,14 +74,15 @@ public sealed unsafe partial class KernelBackend : IBackend
     }
 
     /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be made.</param>
+    /// <param name="pool">Room for rows of the data; none if not given.</param>
     /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays allocated.</exception>
-    public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false)
-        : this(device, spec, config, inputType, ownsDevice, EncodePhase.MaxCapacity) { }
+    public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false, PoolPlan pool = default)
+        : this(device, spec, config, inputType, ownsDevice, EncodePhase.MaxCapacity, pool: pool) { }
 
     /// <param name="encodeCapacity">Candidates that a row holds: few of them force the exact fallback, for verification.</param>
     /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
     /// <param name="portable">Encode by the portable kernels also where those for this device fit.</param>
-    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false)
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false, PoolPlan pool = default)
     {
         (this.device, Spec, Config) = (device, spec, config);
         owned = new(device);
@@ -90,10 +92,11 @@ public sealed unsafe partial class KernelBackend : IBackend
             if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
             var plan = PlanFor(spec, config, inputType, encodeCapacity);
+            if (pool.Rows > 0) plan.Add(pool.Name, pool.Bytes);
             plan.Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
-            arena = owned.Add(new DeviceArena(device, plan));
+            arena = owned.Add(new DeviceArena(device, pool.Rows > 0 ? PlanFor(spec, config, inputType, encodeCapacity) : plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
             phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
             phases.Context.Portable = portable;
@@ -108,6 +111,11 @@ public sealed unsafe partial class KernelBackend : IBackend
             sums = (StepSums*)owned.Pinned(2 * sizeof(StepSums));
             new Span<StepSums>(sums, 2).Clear();
             sumsReady = [owned.Event(), owned.Event()];
+            if (pool.Rows > 0)
+            {
+                this.pool = new(device, owned, pool, config.BatchRows);
+                Plan.Add(pool.Name, pool.Bytes);
+            }
             device.Synchronize(stream);
         }
         catch
@@ -140,19 +148,20 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
 
+    public IRowPool? Pool => pool;
+
     public void BeginStep(int slot, in StepScalars scalars)
     {
         var at = (int)(steps++ % Ring);
         device.WaitOnHost(scalarsRead[at]);
         scalarRing[at] = scalars;
-        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
-        CopyInput(slot);
-        device.Wait(stream, copied[slot]);
+        var (raw, list) = slot < IRowPool.FirstSlot ? TakeInput(slot) : pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
         device.Record(scalarsRead[at], stream);
         if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
-        phases.Prepare.Run(slot);
-        device.Record(taken[slot], stream);
+        phases.Prepare.Run(raw, list);
+        if (slot < IRowPool.FirstSlot) device.Record(taken[slot], stream);
+        else pool!.Taken(slot - IRowPool.FirstSlot, stream);
         phases.Screen?.Audit(scalars);
     }
 
@@ -163,6 +172,14 @@ public sealed unsafe partial class KernelBackend : IBackend
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Config.BatchRows);
         lent[slot] = (rows, (long)count * Spec.RowWidth * Context.InputType.Bytes(), stream);
         device.Record(lentReady[slot], stream);
+    }
+
+    (ulong Raw, ulong List) TakeInput(int slot)
+    {
+        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
+        CopyInput(slot);
+        device.Wait(stream, copied[slot]);
+        return (Buffers.Raw[slot].Pointer, 0);
     }
 
     void CopyInput(int slot)

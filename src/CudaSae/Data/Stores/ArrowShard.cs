@@ -60,8 +60,9 @@ sealed class ArrowShard : IShard
 
     int RowBytes => Width * Type.Bytes();
 
+    public long Run(long i) => Shards.Find(firstRows, i) + 1 is var next && next < firstRows.Count ? firstRows[next] - i : Rows - i;
     public void Read(long i, Span<byte> into) => stream.Read(Place(i), into);
-    public void Expect(long i) => stream.Expect(Place(i), RowBytes);
+    public void Expect(long i, int count) => stream.Expect(Place(i), (long)count * RowBytes);
 
     long Place(long i)
     {

@@ -29,7 +29,7 @@ sealed class ArrowStream : IDisposable
 
     public ReadOnlySpan<byte> Slice(long offset, int length) => file.Slice(offset, length);
     public void Read(long offset, Span<byte> into) => file.Read(offset, into);
-    public void Expect(long offset, int length) => file.Expect(offset, length);
+    public void Expect(long offset, long length) => file.Expect(offset, length);
     public SaeException Bad(string why) => new($"{Path} is not a usable Arrow file: {why}");
     public void Dispose() => file.Dispose();
 

@@ -9,12 +9,15 @@ interface IShard : IDisposable
     InputType Type { get; }
     bool HasTokens { get; }
 
-    /// <summary>Copies the raw bytes of row <paramref name="i"/>.</summary>
-    /// <param name="into">As long as a row.</param>
+    /// <summary>How many rows can be read at once from row <paramref name="i"/> on: they lie one after another as they are wanted.</summary>
+    long Run(long i) => 1;
+
+    /// <summary>Copies the raw bytes of row <paramref name="i"/> and of those after it.</summary>
+    /// <param name="into">As long as one row, or several of <see cref="Run"/>.</param>
     void Read(long i, Span<byte> into);
 
-    /// <summary>Says that row <paramref name="i"/> is read soon.</summary>
-    void Expect(long i) { }
+    /// <summary>Says that row <paramref name="i"/>, and <paramref name="count"/> of <see cref="Run"/> in all, are read soon.</summary>
+    void Expect(long i, int count) { }
 
     /// <summary>The token id at row <paramref name="i"/>.</summary>
     int Token(long i);

@@ -49,7 +49,7 @@ sealed class IdxShard : IShard
         foreach (ref var pixel in floats) pixel = BitConverter.UInt32BitsToSingle(BinaryPrimitives.ReverseEndianness(BitConverter.SingleToUInt32Bits(pixel)));
     }
 
-    public void Expect(long i) => file.Expect(i * Width, Width);
+    public void Expect(long i, int count) => file.Expect(i * Width, count * Width);
 
     public int Token(long i) => throw new InvalidOperationException();
     public string Locate(long i) => $"{Path}, image {i}";

@@ -45,4 +45,11 @@ sealed class KeptRows
             return row[run] + i - kept[run];
         }
     }
+
+    /// <summary>How many from the i-th on stand one after another in the file.</summary>
+    public long Run(long i)
+    {
+        var run = Shards.Find(kept, i);
+        return (run + 1 < kept.Count ? kept[run + 1] : Count) - i;
+    }
 }

@@ -11,7 +11,8 @@ sealed class MemoryShard(ReadOnlyMemory<byte> rows, int width, InputType type) :
     public InputType Type => type;
     public bool HasTokens => false;
 
-    public void Read(long i, Span<byte> into) => rows.Span.Slice((int)i * rowBytes, rowBytes).CopyTo(into);
+    public long Run(long i) => Rows - i;
+    public void Read(long i, Span<byte> into) => rows.Span.Slice((int)i * rowBytes, into.Length).CopyTo(into);
     public int Token(long i) => throw new InvalidOperationException();
     public void Dispose() { }
 }

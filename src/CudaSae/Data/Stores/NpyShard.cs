@@ -41,8 +41,9 @@ sealed class NpyShard : IShard
 
     int RowBytes => Width * Type.Bytes();
 
+    public long Run(long i) => Rows - i;
     public void Read(long i, Span<byte> into) => file.Read(dataOffset + i * RowBytes, into);
-    public void Expect(long i) => file.Expect(dataOffset + i * RowBytes, RowBytes);
+    public void Expect(long i, int count) => file.Expect(dataOffset + i * RowBytes, (long)count * RowBytes);
 
     public int Token(long i) => tokens![i];
 

@@ -60,8 +60,9 @@ sealed class SaevShard : IShard
     public InputType Type => InputType.Float32;
     public bool HasTokens => false;     // saev's are image patches
 
+    public long Run(long i) => tokens - i % tokens;
     public void Read(long i, Span<byte> into) => file.Read(Place(i), into);
-    public void Expect(long i) => file.Expect(Place(i), Width * sizeof(float));
+    public void Expect(long i, int count) => file.Expect(Place(i), (long)count * Width * sizeof(float));
 
     long Place(long i)
     {

@@ -35,8 +35,11 @@ sealed class TensorShard : IShard
     public InputType Type { get; }
     public bool HasTokens => tokens is not null;
 
+    int RowBytes => Width * Type.Bytes();
+
+    public long Run(long i) => stride != RowBytes ? 1 : kept is null ? Rows - i : kept.Run(i);
     public void Read(long i, Span<byte> into) => file.Read(tensor, InFile(i) * stride, into);
-    public void Expect(long i) => file.Expect(tensor, InFile(i) * stride, Width * Type.Bytes());
+    public void Expect(long i, int count) => file.Expect(tensor, InFile(i) * stride, (long)count * RowBytes);
     public int Token(long i) => tokens![InFile(i)];
     public string Locate(long i) => $"{Path}, row {InFile(i)}";
 
