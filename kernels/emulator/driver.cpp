@@ -255,7 +255,7 @@ API cuEventRecord(void* event, void* stream) {
 API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     ENTER("cuStreamWaitEvent");
     auto& e = *static_cast<Event*>(event);
-    return enqueue(*stream_of(stream), [&e, asked = e.asked] { return drain_until(e, asked); });
+    return enqueue(*stream_of(stream), [&e, asked = e.asked] { return e.reached < asked ? NotYet : 0; });
 }
 API cuEventSynchronize(void* event) { ENTER("cuEventSynchronize"); auto& e = *static_cast<Event*>(event); return drain_until(e, e.asked); }
 API cuEventElapsedTime(float* ms, void*, void*) { QUERY("cuEventElapsedTime"); *ms = 0; return NotSupported; }      // an emulated time would say nothing

@@ -13,15 +13,25 @@ std::vector<Stream*> streams;
 Stream default_stream;
 uint64_t steps;
 
-// One piece of the stream's work. A wait for an event does the work of the streams that lead to it.
-int advance(Stream& stream) {
+// One piece of the stream's work; false where it waits for another stream, or has none.
+bool advance(Stream& stream) {
+    if (stream.queue.empty()) return false;
     auto work = std::move(stream.queue.front());
     stream.queue.pop_front();
-    stream.busy = true;
     int result = work();
-    stream.busy = false;
+    if (result == NotYet) {
+        stream.queue.push_front(std::move(work));
+        return false;
+    }
     if (result && !sticky_error) sticky_error = result;
-    return result;
+    return true;
+}
+
+// A piece of each stream's work that can go on.
+bool advance_all() {
+    bool moved = false;
+    for (size_t s = 0; s <= streams.size(); ++s) moved |= advance(s == streams.size() ? default_stream : *streams[s]);
+    return moved;
 }
 
 uint64_t next_random() {
@@ -43,21 +53,17 @@ int enqueue(Stream& stream, Work work) {
     stream.queue.push_back(std::move(work));
     // Any stream may get ahead at any time.
     if (seed && !streams.empty())
-        for (auto tries = next_random() % 4; tries > 0; --tries) {
-            auto& other = *streams[next_random() % streams.size()];
-            if (!other.busy && !other.queue.empty()) advance(other);
-        }
+        for (auto tries = next_random() % 4; tries > 0; --tries) advance(*streams[next_random() % streams.size()]);
     return 0;
 }
 
 int drain(Stream& stream) {
-    while (!stream.queue.empty() && !sticky_error) advance(stream);
+    while (!stream.queue.empty() && !sticky_error && (advance(stream) || advance_all())) {}
     return sticky_error;
 }
 
 int drain_all() {
-    drain(default_stream);
-    for (size_t s = 0; s < streams.size(); ++s) drain(*streams[s]);
+    while (!sticky_error && advance_all()) {}
     return sticky_error;
 }
 
@@ -67,15 +73,7 @@ void forget_all() {
 }
 
 int drain_until(Event& event, uint64_t asked) {
-    for (bool moved = true; event.reached < asked && moved && !sticky_error;) {
-        moved = false;
-        for (size_t s = 0; s <= streams.size() && event.reached < asked; ++s) {
-            auto& stream = s == streams.size() ? default_stream : *streams[s];
-            if (stream.busy || stream.queue.empty()) continue;
-            advance(stream);
-            moved = true;
-        }
-    }
+    while (event.reached < asked && !sticky_error && advance_all()) {}
     return sticky_error;
 }
 

@@ -9,7 +9,8 @@
 
 namespace emu {
 
-using Work = std::function<int()>;      // a CUresult
+using Work = std::function<int()>;      // a CUresult, or NotYet
+constexpr int NotYet = -1;              // of a wait: the stream stays where it is
 
 struct Event { uint64_t asked = 0, reached = 0; };
 
@@ -19,7 +20,6 @@ struct Stream {
     std::deque<Work> queue;
     std::unique_ptr<Graph> capture;     // being recorded
     bool capture_broken = false;
-    bool busy = false;                  // inside a piece of its work, such as a wait for another stream: what follows must not overtake it
 };
 
 std::recursive_mutex& lock();
