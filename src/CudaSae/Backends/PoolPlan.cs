@@ -15,7 +15,9 @@ public readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
     public int Readers { get; init; } = BatchFeeder.ReadersBeside;
 
     /// <summary>Of a piece that is read and uploaded at once; each reader has two, in page-locked memory.</summary>
-    public int PieceBytes { get; init; } = 8 << 20;
+    public int PieceBytes { get; init; } = DefaultPieceBytes;
+
+    public const int DefaultPieceBytes = 2 << 20;
 
     public long Bytes => Rows * RowBytes;
 

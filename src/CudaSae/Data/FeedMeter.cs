@@ -51,10 +51,10 @@ public static class FeedMeter
     }
 
     /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches as lists of places.</summary>
-    public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches)
+    public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches, int pieceBytes = PoolPlan.DefaultPieceBytes)
     {
         var windows = RowOrders.HasWindows(config, rows);
-        using var pool = new NoPool(new(windows ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : rows, source.RowBytes, !windows) { Readers = readers }, config.BatchRows);
+        using var pool = new NoPool(new(windows ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : rows, source.RowBytes, !windows) { Readers = readers, PieceBytes = pieceBytes }, config.BatchRows);
         using var feeder = new BatchFeeder(source, rows, [(pool, 0)], pool, readers, config, default);
         return Take(feeder, batches, config.BatchRows, null);
     }
