@@ -65,7 +65,7 @@ static class Soak
 
         public void Report(StepMetrics metrics)
         {
-            Metrics.Add(metrics with { RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null });
+            Metrics.Add(metrics with { RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null });
             if (metrics.Step >= (tenth + 1) * until / Tenths && tenth < Tenths)
             {
                 Times[tenth] = clock.Elapsed.TotalMicroseconds / (metrics.Step - lastStep);

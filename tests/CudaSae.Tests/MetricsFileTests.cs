@@ -24,7 +24,7 @@ public class MetricsFileTests
         {
             Step = step, Vectors = 64 * step, Loss = Next(), Fvu = Next(), L0 = Next(), DeadPercent = Next(), AuxLoss = Next(), Sparsity = Next(), GateLoss = Next(), Coefficient = Next(), Shrinkage = Next(), GradientNorm = Next(),
             LearningRate = Next(), RowsPerSecond = Next(), EncodeGflops = Next(), PercentOfLimit = step % 2 == 0 ? null : Next(), Overflows = step + 7, Dense = step % 2 == 1, DenseDifference = null,
-            PrepareMs = Next(), EncodeMs = Next(), DecodeMs = Next(), AuxMs = Next(), BackwardMs = Next(), OptimizeMs = Next(), LatentsMs = Next(),
+            PrepareMs = Next(), EncodeMs = Next(), DecodeMs = Next(), AuxMs = Next(), BackwardMs = Next(), OptimizeMs = Next(), LatentsMs = Next(), InputWaitMs = Next(), FeederWaitMs = Next(),
         };
     }
 
@@ -149,7 +149,7 @@ public class MetricsFileTests
         Assert.Equal("21", rows[3][0]);
     }
 
-    static readonly string[] Timing = ["rows_per_second", "encode_gflops", "percent_of_limit", "prepare_ms", "encode_ms", "decode_ms", "aux_ms", "backward_ms", "optimize_ms", "latents_ms"];
+    static readonly string[] Timing = ["rows_per_second", "encode_gflops", "percent_of_limit", "prepare_ms", "encode_ms", "decode_ms", "aux_ms", "backward_ms", "optimize_ms", "latents_ms", "input_wait_ms", "feeder_wait_ms"];
 
     /// <summary>A line without what a clock measured; it must have been there.</summary>
     static string WithoutTimes(string line)
@@ -289,7 +289,7 @@ public class MetricsFileTests
         var alone = Train(folder, config).Reports;
         var resampled = Train(folder, config with { Resampling = new(Every: 20, Times: 1, DeadAfterSteps: 1, Inputs: 128) }).Reports;
         Assert.Equal([10, 20, 30, 40], resampled.Select(m => m.Step));
-        static StepMetrics Untimed(StepMetrics m) => m with { RowsPerSecond = 0, EncodeGflops = 0, PrepareMs = 0, EncodeMs = 0, DecodeMs = 0, AuxMs = 0, BackwardMs = 0, OptimizeMs = 0, LatentsMs = 0 };
+        static StepMetrics Untimed(StepMetrics m) => m with { RowsPerSecond = 0, EncodeGflops = 0, PrepareMs = 0, EncodeMs = 0, DecodeMs = 0, AuxMs = 0, BackwardMs = 0, OptimizeMs = 0, LatentsMs = 0, InputWaitMs = 0, FeederWaitMs = 0 };
         Assert.Equal(alone[..2].Select(Untimed), resampled[..2].Select(Untimed));
         Assert.NotEqual(Untimed(alone[2]), Untimed(resampled[2]));
     }

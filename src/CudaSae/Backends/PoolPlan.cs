@@ -46,7 +46,7 @@ public readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
         if (windows.Rows > 0 && Fits(windows)) return windows;
         if (auto) return default;
         var needed = windows.Rows > 0 && windows.Bytes < whole.Bytes ? windows : whole;
-        throw new SaeException($"a device pool of {MemoryPlan.Format(bytes)} is too small: a {needed.Name} takes {MemoryPlan.Format(needed.Bytes)}; give more, a smaller --shuffle-window, or --device-pool off", kind: SaeErrorKind.Memory);
+        throw new SaeException($"a device pool of {MemoryPlan.Format(bytes)} is too small: a {needed.Name} takes {MemoryPlan.Format(needed.Bytes)}; give more, a --shuffle-window of fewer rows, or --device-pool off", kind: SaeErrorKind.Memory);
 
         bool Fits(PoolPlan plan) => plan.Bytes <= bytes && plan.Rows <= int.MaxValue;
     }

@@ -35,10 +35,10 @@ public sealed record MetricField(string Name, string Tag, Func<StepMetrics, doub
         new("backward_ms", "time/backward_ms", m => m.BackwardMs),
         new("optimize_ms", "time/optimize_ms", m => m.OptimizeMs),
         new("latents_ms", "time/latents_ms", m => m.LatentsMs),
+        new("input_wait_ms", "data/input_wait_ms", m => m.InputWaitMs),
+        new("feeder_wait_ms", "data/feeder_wait_ms", m => m.FeederWaitMs),
         new("screening_audits", "path/screening_audits", m => m.ScreeningAudits),
         new("screening_misses", "path/screening_misses", m => m.ScreeningMisses),
         new("screening_shortfall", "path/screening_shortfall", m => m.ScreeningShortfall),
-        new("input_wait_ms", "time/input_wait_ms", m => m.InputWaitMs),
-        new("feeder_wait_ms", "time/feeder_wait_ms", m => m.FeederWaitMs),
     ];
 }

@@ -36,7 +36,7 @@ public sealed class TrainingCurves
         var curves = new TrainingCurves(MetricsHistory.Read(path), record, heldOutFvu);
         IEnumerable<Figure?> figures =
         [
-            curves.Fvu(), curves.Loss(), curves.Active(), curves.Dead(), curves.Shrinkage(), curves.Coefficient(), curves.Gradient(), curves.LearningRate(), curves.Throughput(), curves.Phases(),
+            curves.Fvu(), curves.Loss(), curves.Active(), curves.Dead(), curves.Shrinkage(), curves.Coefficient(), curves.Gradient(), curves.LearningRate(), curves.Throughput(), curves.Phases(), curves.Waits(),
             curves.PathTaken(), curves.DenseDifference(), record is null ? null : RunSettings.Table(record),
         ];
         return new("training", "Training", 0, [.. figures.OfType<Figure>()]);
@@ -133,11 +133,20 @@ public sealed class TrainingCurves
     /// <summary>Fields that end in _ms, of versions that log them.</summary>
     LinesFigure? Phases()
     {
-        var curves = history.Names.Where(n => n.EndsWith("_ms", StringComparison.Ordinal)).Select(n => Curve(n, n[..^3].Replace('_', ' '))).OfType<Series>().ToArray();
+        var curves = history.Names.Where(n => n.EndsWith("_ms", StringComparison.Ordinal) && !n.EndsWith("_wait_ms", StringComparison.Ordinal)).Select(n => Curve(n, n[..^3].Replace('_', ' '))).OfType<Series>().ToArray();
         if (curves.Length == 0) return null;
         var medians = curves.Select(c => (c.Name, Trend.Of(steps, c.Y)!.Value.Median)).OrderByDescending(m => m.Median).ToArray();
         var finding = $"Of the logged steps, {medians[0].Name} takes longest: {Number(medians[0].Median)} ms in the median, of {Number(medians.Sum(m => m.Median))} ms for all phases.";
         return Lines("phases", "Time of each phase", new("time of a step", "ms", Log: true), finding, "Milliseconds that each phase of a logged step took.", curves);
+    }
+
+    /// <summary>Who waited for whom.</summary>
+    LinesFigure? Waits()
+    {
+        if (Trend.Of(steps, Column("input_wait_ms")) is not { } input || Trend.Of(steps, Column("feeder_wait_ms")) is not { } feeder) return null;
+        var finding = $"A step waited {Number(input.Median)} ms for its rows in the median, and the feeder {Number(feeder.Median)} ms for a step: {(input.Median > feeder.Median ? "the data are" : "training is")} what takes the time.";
+        return Lines("waits", "Waiting for data", new("wait a step", "ms"), finding, "Milliseconds a step since the line before: that it waited for its batch, and that the feeder, a batch ahead, waited for a free slot.",
+            Curve("input_wait_ms", "step for data"), Curve("feeder_wait_ms", "data for a step"));
     }
 
     LinesFigure? PathTaken()
