@@ -46,7 +46,11 @@ public sealed unsafe partial class ManagedCudaDevice
     }
 
     public void Record(nint handle, nint stream) => Check(Events.cuEventRecord(Event(handle), On(stream)), "recordEvent");
-    public void Wait(nint stream, nint handle) => Check(Streams.cuStreamWaitEvent(On(stream), Event(handle), 0), "waitEvent");
+    public void Wait(nint stream, nint handle)
+    {
+        Enter();
+        Check(Streams.cuStreamWaitEvent(On(stream), Event(handle), 0), "waitEvent");
+    }
 
     public void WaitOnHost(nint handle)
     {

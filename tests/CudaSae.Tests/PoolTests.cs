@@ -85,7 +85,9 @@ public class PoolTests
         Targets.Emulator.SetSeed(seed);
         var config = Config(windows);
         var host = Train(source, config, default);
-        var pooled = Train(source, config, Plan(windows));
+        var watch = new Watch();
+        var pooled = Train(source, config, Plan(windows), watch: watch);
+        Assert.All(watch.Reports, m => Assert.True(m.InputWaitMs >= 0 && m.FeederWaitMs >= 0));
         Assert.True(host.State.AsSpan().SequenceEqual(pooled.State), "a pool changed the weights");
         Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);      // 16 of 200; those of batches that no step took were counted too
         using var stop = new CancellationTokenSource();

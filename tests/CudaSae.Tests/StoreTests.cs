@@ -168,6 +168,29 @@ public class StoreTests
         Assert.True(loss.Last() < loss.First(), string.Join(" ", loss));
     }
 
+    /// <summary>Rows read several at once, across masks, batches, examples and files, alone or beside another source's: the bytes of each read alone.</summary>
+    [Theory, MemberData(nameof(Layouts))]
+    public void RowsReadTogetherAreThoseReadOneByOne(string layout)
+    {
+        using var folder = new TemporaryFolder();
+        var path = Write(folder, layout);
+        var choice = layout == "saev" ? "layer=13" : null;
+        using var store = Open(path, choice);
+        using var joined = ActivationSource.Join(Open(path, choice), Open(path, choice));
+        foreach (var source in new[] { store, joined })
+        {
+            byte[] single = new byte[source.RowBytes], one = new byte[source.Rows * source.RowBytes], together = new byte[one.Length];
+            for (var i = 0; i < source.Rows; i++)
+            {
+                source.Read(i, single);
+                single.CopyTo(one, i * source.RowBytes);
+            }
+            for (long first = 0, count = 1; first < source.Rows; first += count, count = Math.Min(3 * count + 1, source.Rows - first))
+                source.ReadRows(first, together.AsSpan((int)first * source.RowBytes, (int)count * source.RowBytes));
+            Assert.Equal(one, together);
+        }
+    }
+
     static (float[] Weights, double[] Loss) Train(ActivationSource source)
     {
         var spec = new SaeSpec { InputWidth = 4, Latents = 16, Selection = new Selection.TopK(2) };

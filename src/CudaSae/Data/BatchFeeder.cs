@@ -84,6 +84,7 @@ public sealed class BatchFeeder : IDisposable
                     if (tap.LeavesOut <= batch) tap.Take(FillOrCopy);
             }
         }
+        catch (OperationCanceledException) { }      // stopped: nobody waits
         catch (Exception e)
         {
             failure = e;

@@ -129,10 +129,10 @@ sealed class PoolLoader : IDisposable
         Interlocked.Add(ref bytes, (long)count * source.RowBytes);
         lock (gate)
         {
+            var last = fill.Read + count == fill.Rows;
+            if (last) pool.EndFill();       // before anybody takes it for complete
             fill.Read += count;
-            if (!fill.Complete) return;
-            pool.EndFill();
-            Monitor.PulseAll(gate);
+            if (last) Monitor.PulseAll(gate);
         }
     }
 
