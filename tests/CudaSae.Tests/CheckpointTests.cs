@@ -212,7 +212,7 @@ public class CheckpointTests
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
         var node = SaeRecords.Write(Config).AsObject();
-        foreach (var field in new[] { "keep_checkpoints", "keep_best", "async_checkpoints" }) Assert.True(node.Remove(field));
+        foreach (var field in new[] { "keep_checkpoints", "keep_best", "async_checkpoints", "device_pool", "shuffle_window" }) Assert.True(node.Remove(field));
         Assert.Equal(Config, SaeRecords.ReadConfig(node));
 
         var whole = Train(source, Config, folder["run"], new());
