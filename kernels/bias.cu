@@ -3,21 +3,28 @@
 
 constexpr uint32_t LEARNS_DECODER_BIAS = 8;
 
-// bias_gradient      gradient = 2 loss_scale sum_b e - sum_f d<w, x>_f w_enc      grid any, block 256; parts added in order, float64
-SAE_KERNEL(bias_gradient, BiasParams, 256) {
-    double scale = 2.0 * p.scalars->loss_scale;
-    bool learns = p.scalars->trainable & LEARNS_DECODER_BIAS;
-    for (int c = blockIdx.x * blockDim.x + threadIdx.x; c < p.pitch; c += gridDim.x * blockDim.x) {
-        double e = 0, w = 0;
-        for (int i = 0; i < p.row_blocks; ++i) e += p.residual_parts[size_t(i) * p.pitch + c];
-        for (int i = 0; p.bias_parts && i < p.blocks; ++i) w += p.bias_parts[size_t(i) * p.pitch + c];
-        p.gradient[c] = learns ? float(scale * e - w) : 0;
-    }
+// Sum over parts of one column, by 32 threads with every 32nd part each; on all threads of the column. scratch: [32, 8].
+__device__ __forceinline__ double sum_parts(const float* parts, int count, int pitch, double* scratch) {
+    int column = threadIdx.x % 8, group = threadIdx.x / 8, c = blockIdx.x * 8 + column;
+    double sum = 0;
+#pragma unroll 8
+    for (int i = group; i < count; i += 32) sum += parts[size_t(i) * pitch + c];
+    __syncthreads();
+    scratch[group * 8 + column] = sum;
+    __syncthreads();
+    sum = 0;
+    for (int g = 0; g < 32; ++g) sum += scratch[g * 8 + column];
+    return sum;
 }
 
-// bias_norm          norm = sqrt(sum of all squared norms)                        grid 1, block 256, shared 64 bytes
-SAE_KERNEL(bias_norm, BiasParams, 256) {
+// bias_gradient      gradient = 2 loss_scale sum_b e - sum_f d<w, x>_f w_enc      grid ld / 8, block 256, shared 2048 bytes; float64
+SAE_KERNEL(bias_gradient, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
+    double e = sum_parts(p.residual_parts, p.row_blocks, p.pitch, scratch), w = p.bias_parts ? sum_parts(p.bias_parts, p.blocks, p.pitch, scratch) : 0;
+    if (threadIdx.x < 8) p.gradient[blockIdx.x * 8 + threadIdx.x] = p.scalars->trainable & LEARNS_DECODER_BIAS ? float(2.0 * p.scalars->loss_scale * e - w) : 0;
+}
+
+__device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratch) {
     double squares = 0;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
     for (int i = threadIdx.x; i < p.blocks; i += blockDim.x) squares += p.norm_parts[i];
@@ -25,19 +32,23 @@ SAE_KERNEL(bias_norm, BiasParams, 256) {
     if (threadIdx.x == 0) *p.norm = sqrt(squares + (p.skip_norm ? *p.skip_norm : 0));
 }
 
-// bias_clip          clip_factor = min(1, clip_norm / norm), 1 where no global factor applies or no norm is known      grid 1, block 32
+// bias_norm          norm = sqrt(sum of all squared norms)                        grid 1, block 256, shared 64 bytes
+SAE_KERNEL(bias_norm, BiasParams, 256) { measure_norm(p, &shared_memory<double>()); }
+
+// bias_clip          clip_factor = min(1, clip_norm / norm), 1 where no norm is known      grid 1, block 32; only where a global factor applies
 SAE_KERNEL(bias_clip, BiasParams, 32) {
     if (threadIdx.x != 0) return;
     double norm = *p.norm;
-    *p.clip_factor = p.clip && norm > p.scalars->clip_norm ? float(p.scalars->clip_norm / norm) : 1.0f;
+    *p.clip_factor = norm > p.scalars->clip_norm ? float(p.scalars->clip_norm / norm) : 1.0f;
 }
 
-// bias_move          one step of b_dec                                            grid 1, block 256, shared 64 bytes
+// bias_move          norm, where it is not measured yet, and one step of b_dec    grid 1, block 256, shared 64 bytes
 SAE_KERNEL(bias_move, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
     const auto& s = *p.scalars;
+    float factor = p.clip_factor ? *p.clip_factor : 1;
+    if (!p.measured) measure_norm(p, scratch);
     if (!(s.trainable & LEARNS_DECODER_BIAS)) return;
-    float factor = *p.clip_factor;
     if (p.clip_rows) {
         double squares = 0;
         for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];

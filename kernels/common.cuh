@@ -3,7 +3,8 @@
 //
 //   SAE_KERNEL(decode, DecodeParams, 256) { ... p.rows ... }
 //
-// declares extern "C" kernel `decode` taking one DecodeParams `p` by value, at most 256 threads a block.
+// declares extern "C" kernel `decode` taking one DecodeParams `p` by value, at most 256 threads a block; with a fourth argument, in so few registers that
+// so many blocks find room on a multiprocessor.
 // All shared memory is dynamic, laid out by a struct:  auto& s = shared_memory<DecodeShared>();
 // Static __shared__ variables, host code and <<<>>> do not occur in .cu files; PTX occurs in ptx.cuh, and once here.
 #pragma once
@@ -22,9 +23,9 @@ __device__ __forceinline__ void wait_for_previous_kernels() {
 #endif
 }
 
-#define SAE_KERNEL(name, Params, threads) \
+#define SAE_KERNEL(name, Params, ...) \
     __device__ __forceinline__ void name##_body(const Params& p); \
-    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Params p) { \
+    extern "C" __global__ void __launch_bounds__(__VA_ARGS__) name(const __grid_constant__ Params p) { \
         wait_for_previous_kernels(); \
         name##_body(p); \
     } \

@@ -1,45 +1,181 @@
 // decode: reconstructions, residuals, loss and the code's gradient, from one gather of the selected decoder rows.
-#include "common.cuh"
+#include "ptx.cuh"
+#include "vector.cuh"
 
+constexpr int DECODE_WARPS = 4;
+
+// A row's code as the warps of its block see it, in shared memory: entries that have a gradient, by level, then as they lie.
 struct DecodeLists {
+    int* level_start;       // [levels + 1]
+    int* place;             // [k] of an entry in the lists below, or -1
+    int* rows;              // [k] latents
     float* values;          // [k]
     float* gates;           // [k] of Gated
-    int* rows;              // [k] latents
-    float* dots;            // [k]
-    float* gate_dots;       // [k]
-    int* order;             // [k] live entries, by level, then as they lie
-    int* level_start;       // [levels + 1] into order
 };
 
-// Entries that have a gradient, in the order in which reconstructions take them in.
+// Fills the lists. Returns how many entries are in them.
 __device__ __forceinline__ int list_entries(const DecodeParams& p, size_t row, int count, const DecodeLists& lists) {
-    for (int j = threadIdx.x; j < count; j += blockDim.x) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    auto in_level = [&](int j, int m) {
         size_t e = row * p.active + j;
-        lists.values[j] = p.value[e];
-        lists.rows[j] = p.index[e];
-        lists.dots[j] = 0;
-        if (p.gate) {
-            lists.gates[j] = fmaxf(0, p.gate[e]);
-            lists.gate_dots[j] = 0;
+        return j < count && (p.value[e] != 0 || p.paired) && (!p.level || p.level[e] == m);
+    };
+    for (int j = threadIdx.x; j < p.active; j += blockDim.x) lists.place[j] = -1;
+    for (int m = warp; m < p.levels; m += warps) {
+        int entries = 0;
+        for (int first = 0; first < count; first += 32) entries += __popc(__ballot_sync(0xffffffffu, in_level(first + lane, m)));
+        if (lane == 0) lists.level_start[m + 1] = entries;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        lists.level_start[0] = 0;
+        for (int m = 0; m < p.levels; ++m) lists.level_start[m + 1] += lists.level_start[m];
+    }
+    __syncthreads();
+    for (int m = warp; m < p.levels; m += warps) {
+        int next = lists.level_start[m];
+        for (int first = 0; first < count; first += 32) {
+            int j = first + lane;
+            bool mine = in_level(j, m);
+            uint32_t votes = __ballot_sync(0xffffffffu, mine);
+            if (mine) {
+                int place = next + __popc(votes & ((1u << lane) - 1));
+                size_t e = row * p.active + j;
+                lists.place[j] = place;
+                lists.rows[place] = p.index[e];
+                lists.values[place] = p.value[e];
+                if (p.gate) lists.gates[place] = fmaxf(0, p.gate[e]);
+            }
+            next += __popc(votes);
         }
     }
     __syncthreads();
-    auto level = [&](int j) { return p.level ? int(p.level[row * p.active + j]) : 0; };
-    auto live = [&](int j) { return lists.values[j] != 0 || p.paired; };
-    for (int j = threadIdx.x; j < count; j += blockDim.x) {
-        if (!live(j)) continue;
-        int place = 0;
-        for (int other = 0; other < count; ++other)
-            if (live(other)) place += level(other) < level(j) || (level(other) == level(j) && other < j);
-        lists.order[place] = j;
-    }
-    for (int m = threadIdx.x; m <= p.levels; m += blockDim.x) {
-        int before = 0;
-        for (int j = 0; j < count; ++j) before += live(j) && level(j) < m;
-        lists.level_start[m] = before;
-    }
-    __syncthreads();
     return lists.level_start[p.levels];
+}
+
+// A lane's share of a slice: eight columns of every groups-th entry. 256 columns take all lanes; of 128 or 64 two or four groups of lanes share the entries.
+struct SliceLane {
+    int groups, group, across;              // across: lanes side by side
+    int columns;                            // of a slice
+    int column;                             // the lane's first
+
+    __device__ __forceinline__ explicit SliceLane(int slice) : groups(256 / slice), group(threadIdx.x % 32 / (slice / 8)), across(slice / 8), columns(slice), column(threadIdx.x % 32 % (slice / 8) * 8) {}
+
+    // The lane's first entry from `from` on.
+    __device__ __forceinline__ int first(int from) const { return from + ((group - from) & (groups - 1)); }
+    __device__ __forceinline__ uint4 weights(const bf16_bits* w, int entry) const { return load_bf16x8(w + entry * columns + column); }
+};
+
+// The lane's part of entries [from, to) times their coefficients, added to sum.
+__device__ __forceinline__ void add_slices(const SliceLane& lane, const bf16_bits* w, const float* coefficients, int from, int to, float (&sum)[8]) {
+#pragma unroll 4
+    for (int j = lane.first(from); j < to; j += lane.groups) add_scaled8(sum, coefficients[j], lane.weights(w, j));
+}
+
+// Sum over groups of lanes, on all of them.
+__device__ __forceinline__ void join_groups(const SliceLane& lane, float (&v)[8]) {
+    for (int offset = lane.across; offset < 32; offset *= 2)
+        for (int i = 0; i < 8; ++i) v[i] += __shfl_xor_sync(0xffffffffu, v[i], offset);
+}
+
+// dots[j] += <e, w_j> over the slice, for entries [from, to). Eight entries at a time: three exchanges halve what a lane holds, the rest add up one number.
+__device__ __forceinline__ void add_dots(const SliceLane& lane, const bf16_bits* w, const float (&e)[8], bool inside, int from, int to, float* dots) {
+    const int rank = threadIdx.x % lane.across, share = lane.across / 8, mine = rank / share;
+    for (int base = from - (from & (lane.groups - 1)); base < to; base += 8 * lane.groups) {
+        float part[8];
+#pragma unroll
+        for (int u = 0; u < 8; ++u) {
+            int j = base + u * lane.groups + lane.group;
+            part[u] = inside && j >= from && j < to ? dot8(e, lane.weights(w, j)) : 0;
+        }
+#pragma unroll
+        for (int half = 4; half > 0; half /= 2) {
+            bool upper = mine & half;
+            for (int u = 0; u < half; ++u) {
+                float give = upper ? part[u] : part[u + half], keep = upper ? part[u + half] : part[u];
+                part[u] = keep + __shfl_xor_sync(0xffffffffu, give, half * share);
+            }
+        }
+        for (int offset = share / 2; offset > 0; offset /= 2) part[0] += __shfl_xor_sync(0xffffffffu, part[0], offset);
+        int j = base + mine * lane.groups + lane.group;
+        if (rank % share == 0 && j >= from && j < to) dots[j] += part[0];
+    }
+}
+
+struct RowSums { float error = 0, norm = 0, level_error = 0, gate_error = 0, reconstruction = 0; };
+
+// One warp's slice: reconstructions of all levels, residuals, and what they say of every entry. own: [levels, 32, 8], null with one level.
+__device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists, size_t row, int column, bool inside, const bf16_bits* w, float* own,
+                                             float* dots, float* gate_dots, RowSums& sums) {
+    const size_t at = row * p.pitch + column;
+    const bool writes = inside && lane.group == 0;
+    const int live = lists.level_start[p.levels];
+    float start[8] = {}, y[8] = {}, sum[8] = {}, e[8];
+    if (inside) {
+        load8(start, p.b_dec + column);
+        load8(y, p.y + at);
+        if (p.baseline) add8(start, p.baseline + at);
+    }
+    for (int m = 0; m < p.levels; ++m) {
+        if (inside) add_slices(lane, w, lists.values, lists.level_start[m], lists.level_start[m + 1], sum);
+        for (int i = 0; i < 8; ++i) e[i] = sum[i];
+        join_groups(lane, e);
+        for (int i = 0; i < 8; ++i) e[i] += start[i] - y[i];
+        if (own) store8(own + (m * 32 + threadIdx.x % 32) * 8, e);
+        if (!writes) continue;
+        for (int i = 0; i < 8; ++i) {
+            sums.level_error += p.level_weight[m] * e[i] * e[i];
+            if (m != p.report) continue;
+            sums.error += e[i] * e[i];
+            sums.norm += y[i] * y[i];
+            sums.reconstruction += (e[i] + y[i]) * (e[i] + y[i]);
+        }
+        if (m == p.report) store8(p.residual + at, e);
+    }
+    float suffix[8] = {};
+    for (int m = p.levels - 1; m >= 0; --m) {
+        if (own) load8(e, own + (m * 32 + threadIdx.x % 32) * 8);
+        for (int i = 0; i < 8; ++i) suffix[i] += p.level_weight[m] * e[i];
+        if (writes) store_bf16x8(p.residual_bf16 + size_t(m) * p.rows * p.pitch + at, suffix);
+        add_dots(lane, w, suffix, inside, lists.level_start[m], lists.level_start[m + 1], dots);
+    }
+    if (p.weighted && writes) store8(p.weighted + at, suffix);
+    if (!p.gate) return;
+    for (int i = 0; i < 8; ++i) sum[i] = 0;
+    if (inside) add_slices(lane, w, lists.gates, 0, live, sum);
+    join_groups(lane, sum);
+    for (int i = 0; i < 8; ++i) sum[i] += start[i] - y[i];
+    add_dots(lane, w, sum, inside, 0, live, gate_dots);
+    if (!writes) return;
+    store8(p.gate_residual + at, sum);
+    store_bf16x8(p.gate_residual_bf16 + at, sum);
+    for (int i = 0; i < 8; ++i) sums.gate_error += sum[i] * sum[i];
+}
+
+// All slices of one warp. Its buffer of `room` entries holds one slice of all entries, or two or four where there are few of them; what it does not work on is under way.
+// A lane reads what the lane itself has copied, so no barrier is needed.
+__device__ __forceinline__ void decode_slices(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists, size_t row, int live, bf16_bits* buffer, float* own, float* dots,
+                                              float* gate_dots, RowSums& sums) {
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, slices = (p.pitch + p.slice - 1) / p.slice;
+    const int stages = live * 4 <= p.room ? 4 : live * 2 <= p.room ? 2 : 1, size = p.room / stages * p.slice;
+    auto fetch = [&](int turn) {
+        int column = (warp + turn * warps) * p.slice + lane.column;
+        bf16_bits* to = buffer + turn % stages * size + lane.column;
+        if (column < p.pitch)
+#pragma unroll 4
+            for (int j = lane.first(0); j < live; j += lane.groups) cp_async16(to + j * p.slice, p.w_dec + size_t(lists.rows[j]) * p.pitch + column, 16);
+        cp_async_commit();
+    };
+    for (int turn = 0; turn < stages; ++turn) fetch(turn);
+    for (int turn = 0, slice = warp; slice < slices; ++turn, slice += warps) {
+        if (stages == 4) cp_async_wait<3>();
+        else if (stages == 2) cp_async_wait<1>();
+        else cp_async_wait<0>();
+        int column = slice * p.slice + lane.column;
+        decode_slice(p, lane, lists, row, column, column < p.pitch, buffer + turn % stages * size, own, dots, gate_dots, sums);
+        fetch(turn + stages);
+    }
+    cp_async_wait<0>();
 }
 
 // decode
@@ -47,108 +183,60 @@ __device__ __forceinline__ int list_entries(const DecodeParams& p, size_t row, i
 //   out     for each level l the sum of w_m e_m over m >= l, in bf16, where e_m = xhat_m - y and xhat_m holds the entries of levels <= m;
 //           e of the reported level in f32; value_grad [B, k] = 2 loss_scale <that sum, w_dec> where an entry is live, else 0; the same of the
 //           gate's reconstruction; sums by row
-//   launch  grid B, block 256, shared: see DecodePhase.SharedBytes
-//   needs   pitch % slice == 0, slice % 64 == 0
-//   cost    k lo 2 bytes a row, once: a slice of all k rows is held in shared memory for all uses, because the residual
-//           at a column depends on that column alone
-//   order   fixed: sums by thread, then by warp tree
-SAE_KERNEL(decode, DecodeParams, 256) {
-    auto scratch = &shared_memory<float>();                             // [16]
-    auto e_slice = scratch + 16;                                        // [levels, slice]
-    auto gate_slice = e_slice + p.levels * p.slice;                     // [slice]
+//   launch  grid B, block 32 to 128, shared: see DecodePhase.SharedBytes
+//   needs   slice 64, 128 or 256; room >= k
+//   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies: a slice of all k rows stays in shared memory for all uses, because the residual at a column
+//           depends on that column alone; lo (4 + 4 + 2) bytes of y, e and its bf16
+//   order   fixed: entries by group of lanes, groups by tree, dots by slice, then by warp
+SAE_KERNEL(decode, DecodeParams, 128) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, gates = p.gate ? 1 : 0;
+    auto scratch = &shared_memory<float>();                             // [6, warps]
+    auto dots = scratch + 6 * DECODE_WARPS;                             // [1 + gates, warps, k]
     DecodeLists lists;
-    lists.values = gate_slice + (p.gate ? p.slice : 0);
-    lists.dots = lists.values + p.active;
-    lists.gates = lists.dots + p.active;
-    lists.gate_dots = lists.gates + (p.gate ? p.active : 0);
-    lists.rows = reinterpret_cast<int*>(lists.gate_dots + (p.gate ? p.active : 0));
-    lists.order = lists.rows + p.active;
-    lists.level_start = lists.order + p.active;
-    auto w = reinterpret_cast<bf16_bits*>((reinterpret_cast<uintptr_t>(lists.level_start + p.levels + 1) + 15) & ~uintptr_t(15));   // [k, slice]
+    lists.level_start = reinterpret_cast<int*>(dots + (1 + gates) * warps * p.active);
+    lists.place = lists.level_start + p.levels + 1;
+    lists.rows = lists.place + p.active;
+    lists.values = reinterpret_cast<float*>(lists.rows + p.active);
+    lists.gates = lists.values + p.active;
+    auto rest = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(lists.gates + gates * p.active) + 15) & ~uintptr_t(15));
+    const int own_bytes = p.levels > 1 ? p.levels * 1024 : 0;
+    rest += warp * (own_bytes + p.room * p.slice * 2);                  // of each warp: own [levels, 32, 8], w [room, slice]
 
     const size_t row = blockIdx.x;
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const int count = p.row_count ? p.row_count[row] : p.active;
+    for (int i = threadIdx.x; i < (1 + gates) * warps * p.active; i += blockDim.x) dots[i] = 0;
     const int live = list_entries(p, row, count, lists);
-    int fired = 0;
-    for (int j = threadIdx.x; j < count; j += blockDim.x) fired += lists.values[j] != 0;
-    float error = 0, norm = 0, level_error = 0, gate_error = 0, reconstruction = 0;
-    for (int column = 0; column < p.pitch; column += p.slice) {
-        __syncthreads();
-        int vectors = p.slice / 8;
-        for (int t = threadIdx.x; t < live * vectors; t += blockDim.x) {
-            int j = t / vectors, c = t % vectors * 8;
-            *reinterpret_cast<uint4*>(w + j * p.slice + c) = *reinterpret_cast<const uint4*>(p.w_dec + size_t(lists.rows[lists.order[j]]) * p.pitch + column + c);
-        }
-        __syncthreads();
-        for (int c = threadIdx.x; c < p.slice; c += blockDim.x) {
-            const size_t at = row * p.pitch + column + c;
-            float start = p.b_dec[column + c], y = p.y[at];
-            if (p.baseline) start += p.baseline[at];
-            float xhat = start, e = 0;
-            for (int m = 0; m < p.levels; ++m) {
-                for (int j = lists.level_start[m]; j < lists.level_start[m + 1]; ++j) xhat += lists.values[lists.order[j]] * bf16_to_float(w[j * p.slice + c]);
-                float own = xhat - y;
-                e_slice[m * p.slice + c] = own;
-                level_error += p.level_weight[m] * own * own;
-                if (m == p.report) e = own;
-            }
-            float suffix = 0;
-            for (int m = p.levels - 1; m >= 0; --m) {
-                suffix += p.level_weight[m] * e_slice[m * p.slice + c];
-                e_slice[m * p.slice + c] = suffix;
-                p.residual_bf16[size_t(m) * p.rows * p.pitch + at] = float_to_bf16(suffix);
-            }
-            p.residual[at] = e;
-            if (p.weighted) p.weighted[at] = suffix;
-            error += e * e;
-            norm += y * y;
-            reconstruction += (e + y) * (e + y);
-            if (p.gate) {
-                float own = start;
-                for (int j = 0; j < live; ++j) own += lists.gates[lists.order[j]] * bf16_to_float(w[j * p.slice + c]);
-                own -= y;
-                gate_slice[c] = own;
-                p.gate_residual[at] = own;
-                p.gate_residual_bf16[at] = float_to_bf16(own);
-                gate_error += own * own;
-            }
-        }
-        __syncthreads();
-        for (int j = warp; j < live; j += warps) {
-            int entry = lists.order[j], level = p.level ? p.level[row * p.active + entry] : 0;
-            float dot = 0, gate_dot = 0;
-            for (int c = lane; c < p.slice; c += 32) {
-                float weight = bf16_to_float(w[j * p.slice + c]);
-                dot += e_slice[level * p.slice + c] * weight;
-                if (p.gate) gate_dot += gate_slice[c] * weight;
-            }
-            dot = warp_sum(dot);
-            if (p.gate) gate_dot = warp_sum(gate_dot);
-            if (lane == 0) {
-                lists.dots[entry] += dot;
-                if (p.gate) lists.gate_dots[entry] += gate_dot;
-            }
-        }
+    RowSums sums;
+    decode_slices(p, SliceLane(p.slice), lists, row, live, reinterpret_cast<bf16_bits*>(rest + own_bytes), own_bytes ? reinterpret_cast<float*>(rest) : nullptr, dots + warp * p.active,
+                  dots + (warps + warp) * p.active, sums);
+
+    float fired = 0;
+    for (int j = threadIdx.x; j < count; j += blockDim.x) fired += p.value[row * p.active + j] != 0;
+    float all[6] = {sums.error, sums.norm, sums.level_error, sums.gate_error, sums.reconstruction, fired};
+    for (int i = 0; i < 6; ++i) {
+        all[i] = warp_sum(all[i]);
+        if (lane == 0) scratch[i * warps + warp] = all[i];
     }
     __syncthreads();
     const float scale = 2 * p.scalars->loss_scale;
     for (int j = threadIdx.x; j < p.active; j += blockDim.x) {
-        p.value_grad[row * p.active + j] = j < count ? scale * lists.dots[j] : 0;
-        if (p.gate) p.gate_grad[row * p.active + j] = j < count ? scale * lists.gate_dots[j] : 0;
+        float dot = 0, gate_dot = 0;
+        for (int w = 0; lists.place[j] >= 0 && w < warps; ++w) {
+            dot += dots[w * p.active + lists.place[j]];
+            if (p.gate) gate_dot += dots[(warps + w) * p.active + lists.place[j]];
+        }
+        p.value_grad[row * p.active + j] = scale * dot;
+        if (p.gate) p.gate_grad[row * p.active + j] = scale * gate_dot;
     }
-    error = block_sum(error, scratch);
-    norm = block_sum(norm, scratch);
-    level_error = block_sum(level_error, scratch);
-    gate_error = block_sum(gate_error, scratch);
-    reconstruction = block_sum(reconstruction, scratch);
-    float active = block_sum(float(fired), scratch);
-    if (threadIdx.x == 0) {
-        p.row_error[row] = error;
-        p.row_norm[row] = norm;
-        p.row_level_error[row] = level_error;
-        if (p.gate) p.row_gate_error[row] = gate_error;
-        p.row_reconstruction[row] = reconstruction;
-        p.row_active[row] = int(active);
+    if (threadIdx.x != 0) return;
+    for (int i = 0; i < 6; ++i) {
+        all[i] = 0;
+        for (int w = 0; w < warps; ++w) all[i] += scratch[i * warps + w];
     }
+    p.row_error[row] = all[0];
+    p.row_norm[row] = all[1];
+    p.row_level_error[row] = all[2];
+    if (p.gate) p.row_gate_error[row] = all[3];
+    p.row_reconstruction[row] = all[4];
+    p.row_active[row] = int(all[5]);
 }

@@ -1,5 +1,6 @@
 // entries: from what the reconstruction says of the code's values to the gradients of everything a latent has besides its rows.
 #include "activation.cuh"
+#include "vector.cuh"
 
 // entry_penalty      row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next          grid B, block 128, shared 64 bytes
 SAE_KERNEL(entry_penalty, EntriesParams, 128) {
@@ -52,13 +53,19 @@ SAE_KERNEL(entry_gradients, EntriesParams, 256) {
     }
 }
 
-// input_sum          sum_b x_centered                                                                           grid any, block 256
+// input_sum          sum_b x_centered                                  grid ld / 64, block 256, shared 8192 bytes; 32 groups of eight threads, rows ascending, then groups
 SAE_KERNEL(input_sum, InputSumParams, 256) {
-    for (int c = blockIdx.x * blockDim.x + threadIdx.x; c < p.pitch; c += gridDim.x * blockDim.x) {
-        float sum = 0;
-        for (int row = 0; row < p.rows; ++row) sum += bf16_to_float(p.x_centered[size_t(row) * p.pitch + c]);
-        p.input_sum[c] = sum;
-    }
+    auto parts = &shared_memory<float>();                   // [32, 64]
+    int group = threadIdx.x / 8, column = threadIdx.x % 8 * 8;
+    float sum[8] = {};
+#pragma unroll 8
+    for (int row = group; row < p.rows; row += 32) add_scaled8(sum, 1, load_bf16x8(p.x_centered + size_t(row) * p.pitch + blockIdx.x * 64 + column));
+    store8(parts + group * 64 + column, sum);
+    __syncthreads();
+    if (threadIdx.x >= 64) return;
+    float total = 0;
+    for (int g = 0; g < 32; ++g) total += parts[g * 64 + threadIdx.x];
+    p.input_sum[blockIdx.x * 64 + threadIdx.x] = total;
 }
 
 __device__ __forceinline__ void add(EntryGradient& sum, const EntryGradient& g) {
@@ -109,7 +116,11 @@ SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
         double loss = 0;
         if (l.pre_act > 0) {
             float dot = 0;
-            for (int c = lane; c < p.pitch; c += 32) dot += p.input_sum[c] * bf16_to_float(p.w_enc[size_t(f) * p.pitch + c]);
+            for (int c = lane * 8; c < p.pitch; c += 256) {
+                float all[8];
+                load8(all, p.input_sum + c);
+                dot += dot8(all, load_bf16x8(p.w_enc + size_t(f) * p.pitch + c));
+            }
             dot = warp_sum(dot);
             double all = p.rows * (double(l.theta) - p.b_enc[f]) - dot - gap;
             float slope = l.pre_act * l.norm;

@@ -1,91 +1,165 @@
 // index: the code turned round. For each latent the entries (row k + slot) that hold it, ascending: the same whatever the schedule.
 // Counting and scattering use integer atomics, whose result or set of results does not depend on order; ranks then fix the order.
-#include "common.cuh"
+// Launches: index_count, index_tiles, index_starts, index_scatter, index_sort; index_scatter leaves `count` zero for the next step.
+#include "runs.cuh"
+#include "ticket.cuh"
+
+constexpr int TILE = 2048, PER_THREAD = 8;
 
 // Whether an entry has gradients: all of a row's with a threshold, where those near it count; else those that fired.
-__device__ __forceinline__ bool entry_lives(const IndexParams& p, size_t e) {
+__device__ __forceinline__ bool entry_lives(const IndexParams& p, uint32_t e) {
     return p.row_count ? int(e % p.active) < p.row_count[e / p.active] : p.value[e] != 0;
 }
 
-constexpr int LONG_RUN = 256;       // entries of a part; update.cu sums longer runs part by part
-
-// index_count    count[f] += 1 for every entry that lives                 grid any, block 256; count zeroed before
+// index_count    count[f] += 1 for every entry that lives                 grid any, block 256; count zero before
 SAE_KERNEL(index_count, IndexParams, 256) {
-    size_t entries = size_t(p.rows) * p.active;
-    for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x)
-        if (entry_lives(p, e)) atomicAdd(reinterpret_cast<unsigned long long*>(p.count) + p.index[e], 1ull);
+    uint32_t entries = uint32_t(p.rows) * p.active;
+    for (uint32_t e = blockIdx.x * blockDim.x + threadIdx.x; e < entries; e += gridDim.x * blockDim.x)
+        if (entry_lives(p, e)) atomicAdd(p.count + p.index[e], 1u);
 }
 
-// index_parts    count[f] gets its number of parts in the upper half, and cursor[f] = 0        grid any, block 256
-SAE_KERNEL(index_parts, IndexParams, 256) {
-    for (int f = blockIdx.x * blockDim.x + threadIdx.x; f < p.latents; f += gridDim.x * blockDim.x) {
-        uint64_t length = p.count[f];
-        if (length > LONG_RUN) p.count[f] = length | (length + LONG_RUN - 1) / LONG_RUN << 32;
-        p.cursor[f] = 0;
+// How many latents of each class a part of a tile holds: 12 bits a class, enough for a tile.
+struct ClassCounts {
+    uint64_t low = 0, high = 0;         // classes 0 to 4, 5 to 8
+
+    __device__ __forceinline__ void add(int c) {
+        if (c < 5) low += 1ull << 12 * c; else high += 1ull << 12 * (c - 5);
     }
+    __device__ __forceinline__ uint32_t of(int c) const { return uint32_t((c < 5 ? low >> 12 * c : high >> 12 * (c - 5)) & 4095); }
+};
+
+__device__ __forceinline__ int latent_class(const IndexParams& p, int f, uint32_t length) {
+    return run_class(length, (p.aux_slot && p.aux_slot[f] >= 0) || (p.scalars && p.scalars[f].pre_act > 0));
 }
 
-// index_scatter  unsorted runs                                            grid any, block 256
+struct IndexShared { uint64_t wide[8]; uint32_t narrow[8]; };
+
+// Exclusive sums of values[0, length), in place, by one block; returns the total.
+template <typename T> __device__ __forceinline__ T sum_in_place(volatile T* values, int length, T* scratch) {
+    T before = 0;
+    for (int tile = 0; tile < length; tile += blockDim.x) {
+        int i = tile + threadIdx.x;
+        T v = i < length ? values[i] : T(0), total;
+        T exclusive = exclusive_sum(v, scratch, total);
+        if (i < length) values[i] = before + exclusive;
+        before += total;
+    }
+    return before;
+}
+
+// index_tiles
+//   in      count [n]
+//   out     tile_sums, class_sums: what stands before each tile of 2048 latents; class_start
+//   launch  grid tiles, block 256, shared 96 bytes; the block that comes last sums over tiles
+SAE_KERNEL(index_tiles, IndexParams, 256) {
+    auto& s = shared_memory<IndexShared>();
+    int first = blockIdx.x * TILE + threadIdx.x * PER_THREAD, last = min(first + PER_THREAD, p.latents);
+    uint64_t sum = 0, total;
+    ClassCounts counts, all;
+    for (int f = first; f < last; ++f) {
+        uint32_t length = p.count[f];
+        sum += run_size(length);
+        counts.add(latent_class(p, f, length));
+    }
+    exclusive_sum(sum, s.wide, total);
+    exclusive_sum(counts.low, s.wide, all.low);
+    exclusive_sum(counts.high, s.wide, all.high);
+    if (threadIdx.x == 0) p.tile_sums[blockIdx.x] = total;
+    if (threadIdx.x < RUN_CLASSES) p.class_sums[threadIdx.x * p.tiles + blockIdx.x] = all.of(threadIdx.x);
+    if (!last_block(p.ticket, s.narrow)) return;
+    total = sum_in_place(p.tile_sums, p.tiles, s.wide);
+    sum_in_place(p.class_sums, RUN_CLASSES * p.tiles, s.narrow);
+    __syncthreads();
+    if (threadIdx.x == 0) p.tile_sums[p.tiles] = total;
+    if (threadIdx.x < RUN_CLASSES) p.class_start[threadIdx.x] = static_cast<volatile uint32_t*>(p.class_sums)[threadIdx.x * p.tiles];
+}
+
+// index_starts
+//   in      count, tile_sums, class_sums
+//   out     start [n + 1]; order [n]
+//   launch  grid tiles, block 256, shared 96 bytes
+SAE_KERNEL(index_starts, IndexParams, 256) {
+    auto& s = shared_memory<IndexShared>();
+    int first = blockIdx.x * TILE + threadIdx.x * PER_THREAD, last = min(first + PER_THREAD, p.latents);
+    uint64_t sum = 0, unused;
+    ClassCounts counts, before;
+    for (int f = first; f < last; ++f) {
+        uint32_t length = p.count[f];
+        sum += run_size(length);
+        counts.add(latent_class(p, f, length));
+    }
+    uint64_t start = p.tile_sums[blockIdx.x] + exclusive_sum(sum, s.wide, unused);
+    before.low = exclusive_sum(counts.low, s.wide, unused);
+    before.high = exclusive_sum(counts.high, s.wide, unused);
+    for (int f = first; f < last; ++f) {
+        uint32_t length = p.count[f];
+        int c = latent_class(p, f, length);
+        p.order[p.class_sums[c * p.tiles + blockIdx.x] + before.of(c)] = f;
+        before.add(c);
+        p.start[f] = start;
+        start += run_size(length);
+    }
+    if (blockIdx.x == 0 && threadIdx.x == 0) p.start[p.latents] = p.tile_sums[p.tiles];
+}
+
+// index_scatter  unsorted runs; count becomes 0                           grid any, block 256
 SAE_KERNEL(index_scatter, IndexParams, 256) {
-    size_t entries = size_t(p.rows) * p.active;
-    for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x) {
+    uint32_t entries = uint32_t(p.rows) * p.active;
+    for (uint32_t e = blockIdx.x * blockDim.x + threadIdx.x; e < entries; e += gridDim.x * blockDim.x) {
         if (!entry_lives(p, e)) continue;
         int f = p.index[e];
-        p.unsorted[uint32_t(p.start[f]) + atomicAdd(p.cursor + f, 1)] = uint32_t(e);
+        p.unsorted[run_entry(p.start[f]) + atomicAdd(p.count + f, 0xffffffffu) - 1] = e;
     }
 }
 
-// index_sort_short   runs of up to 32 entries, a warp each: an entry's place is the number of smaller ones       grid any, block 256
-SAE_KERNEL(index_sort_short, IndexParams, 256) {
-    int lane = threadIdx.x % 32, warps = gridDim.x * (blockDim.x / 32);
-    for (int f = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; f < p.latents; f += warps) {
-        uint32_t start = uint32_t(p.start[f]);
-        int length = int(uint32_t(p.start[f + 1]) - start);
-        if (length == 0 || length > 32) continue;
-        uint32_t mine = lane < length ? p.unsorted[start + lane] : 0xffffffffu;
-        int rank = 0;
-        for (int other = 0; other < length; ++other) rank += __shfl_sync(0xffffffffu, mine, other) < mine;
-        if (lane < length) p.entry[start + rank] = mine;
-    }
+// A run of up to 32 entries, by a warp: an entry's place is the number of smaller ones.
+__device__ __forceinline__ void sort_short(const IndexParams& p, uint32_t start, int length) {
+    int lane = threadIdx.x % 32, rank = 0;
+    uint32_t mine = lane < length ? p.unsorted[start + lane] : 0xffffffffu;
+    for (int other = 0; other < length; ++other) rank += __shfl_sync(0xffffffffu, mine, other) < mine;
+    if (lane < length) p.entry[start + rank] = mine;
 }
 
-// index_sort_long    longer runs, a block each. A latent stands at most once in a row, so a bitmap of rows ranks its entries.
-//   launch  grid any, block 256, shared 8 ceil(B / 32) bytes
-SAE_KERNEL(index_sort_long, IndexParams, 256) {
-    auto bitmap = &shared_memory<uint32_t>();               // [words]
+// A longer run, by a block. A latent stands at most once in a row, so a bitmap of rows ranks its entries. bitmap: [2, words].
+__device__ __forceinline__ void sort_long(const IndexParams& p, uint32_t start, int length, uint32_t* bitmap, uint32_t* scratch) {
     int words = (p.rows + 31) / 32;
-    auto before = bitmap + words;                           // [words] bits set in earlier words
-    for (int f = blockIdx.x; f < p.latents; f += gridDim.x) {
-        uint32_t start = uint32_t(p.start[f]);
-        int length = int(uint32_t(p.start[f + 1]) - start);
-        if (length <= 32) continue;
-        __syncthreads();
-        for (int i = threadIdx.x; i < words; i += blockDim.x) bitmap[i] = 0;
-        __syncthreads();
-        for (int i = threadIdx.x; i < length; i += blockDim.x) {
-            uint32_t row = p.unsorted[start + i] / p.active;
-            atomicOr(bitmap + row / 32, 1u << row % 32);
-        }
-        __syncthreads();
-        if (threadIdx.x < 32) {                             // one warp sums: its lanes take equal shares of the words
-            int share = (words + 31) / 32, first = threadIdx.x * share, last = min(first + share, words);
-            uint32_t own = 0;
-            for (int i = first; i < last; ++i) own += __popc(bitmap[i]);
-            uint32_t sum = own;
-            for (int offset = 1; offset < 32; offset *= 2) {
-                uint32_t left = __shfl_up_sync(0xffffffffu, sum, offset);
-                if (int(threadIdx.x) >= offset) sum += left;
-            }
-            sum -= own;
-            for (int i = first; i < last; ++i) {
-                before[i] = sum;
-                sum += __popc(bitmap[i]);
-            }
-        }
-        __syncthreads();
-        for (int i = threadIdx.x; i < length; i += blockDim.x) {
-            uint32_t e = p.unsorted[start + i], row = e / p.active;
-            p.entry[start + before[row / 32] + __popc(bitmap[row / 32] & ((1u << row % 32) - 1))] = e;
-        }
+    auto before = bitmap + words;                           // bits set in earlier words
+    __syncthreads();
+    for (int i = threadIdx.x; i < words; i += blockDim.x) bitmap[i] = 0;
+    __syncthreads();
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+        uint32_t row = p.unsorted[start + i] / p.active;
+        atomicOr(bitmap + row / 32, 1u << row % 32);
+    }
+    __syncthreads();
+    uint32_t sum = 0;
+    for (int tile = 0; tile < words; tile += blockDim.x) {
+        int i = tile + threadIdx.x;
+        uint32_t total, exclusive = exclusive_sum(i < words ? uint32_t(__popc(bitmap[i])) : 0u, scratch, total);
+        if (i < words) before[i] = sum + exclusive;
+        sum += total;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+        uint32_t e = p.unsorted[start + i], row = e / p.active;
+        p.entry[start + before[row / 32] + __popc(bitmap[row / 32] & ((1u << row % 32) - 1))] = e;
+    }
+}
+
+// index_sort     runs in ascending order, only of latents that have one: long ones a block each, then short ones a warp each
+//   launch  grid any, block 256, shared 32 + 8 ceil(B / 32) bytes
+SAE_KERNEL(index_sort, IndexParams, 256) {
+    auto scratch = &shared_memory<uint32_t>();              // [8]
+    uint32_t shorter = p.class_start[SHORT_CLASS], idle = p.class_start[IDLE];
+    for (uint32_t i = blockIdx.x; i < shorter; i += gridDim.x) {
+        int f = p.order[i];
+        uint32_t start = run_entry(p.start[f]);
+        sort_long(p, start, int(run_entry(p.start[f + 1]) - start), scratch + 8, scratch);
+    }
+    uint32_t warps = gridDim.x * (blockDim.x / 32);
+    for (uint32_t i = shorter + blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; i < idle; i += warps) {
+        int f = p.order[i];
+        uint32_t start = run_entry(p.start[f]);
+        sort_short(p, start, int(run_entry(p.start[f + 1]) - start));
     }
 }

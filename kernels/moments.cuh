@@ -1,7 +1,7 @@
 // The two moments of a matrix row, in float32, bfloat16 or eight bits, and one step of the optimizer. The narrow formats round stochastically, by a counter:
 // src/CudaSae/Backends/Cpu/Moments.cs draws the same numbers.
 #pragma once
-#include "common.cuh"
+#include "vector.cuh"
 
 constexpr int MOMENTS_FLOAT = 0, MOMENTS_BF16 = 1;
 constexpr int OPTIMIZER_ADAM = 0, OPTIMIZER_LAZY_ROW = 1, OPTIMIZER_SIGNUM = 2, OPTIMIZER_SGD = 3;
@@ -50,19 +50,6 @@ __device__ __forceinline__ void store_moments(const MomentsParams& p, const Step
     }
 }
 
-// A second moment that is not 0 is never stored as 0: its first moment would be divided by epsilon alone.
-__device__ __forceinline__ void store_bytes(const MomentsParams& p, const StepScalars& s, size_t row, size_t at, int column, Moments x, float m_scale, float v_scale) {
-    constexpr float UNIT = 2.3283064e-10f;      // 2^-32
-    if (p.m) {
-        float q = m_scale == 0 ? 0 : floorf(x.m / m_scale + moment_random(moment_key(p, s, row, 0), column) * UNIT);
-        static_cast<int8_t*>(p.m)[at] = int8_t(fminf(127, fmaxf(-127, q)));
-    }
-    if (p.v) {
-        float q = v_scale == 0 || x.v == 0 ? 0 : fminf(255, fmaxf(1, floorf(sqrtf(x.v) / v_scale + moment_random(moment_key(p, s, row, 1), column) * UNIT)));
-        static_cast<uint8_t*>(p.v)[at] = uint8_t(q);
-    }
-}
-
 // One step of a number; `idle` is how many steps v missed while its row was skipped.
 __device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const StepScalars& s, int optimizer) {
     if (optimizer == OPTIMIZER_SGD) return w - s.learning_rate * g;
@@ -74,6 +61,80 @@ __device__ __forceinline__ float step_number(float w, float g, Moments& x, int i
 }
 
 __device__ __forceinline__ float decayed(float w, const StepScalars& s) { return s.weight_decay > 0 ? w * (1 - s.learning_rate * s.weight_decay) : w; }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// eight columns at a time
+
+struct Moments8 { float m[8], v[8]; };
+
+// What a row's eight-bit moments are in units of.
+struct MomentScales { float m = 0, v = 0; };
+
+__device__ __forceinline__ MomentScales load_scales(const MomentsParams& p, size_t row) {
+    MomentScales scales;
+    if (p.m_scale) scales.m = p.m_scale[row];
+    if (p.v_scale) scales.v = p.v_scale[row];
+    return scales;
+}
+
+// WIDE: of 16 or 32 bits for sure.
+template <bool WIDE> __device__ __forceinline__ void load_moments8(const MomentsParams& p, size_t at, const MomentScales& scales, Moments8& x) {
+    for (int i = 0; i < 8; ++i) x.m[i] = x.v[i] = 0;
+    if (p.storage == MOMENTS_FLOAT) {
+        if (p.m) load8(x.m, static_cast<const float*>(p.m) + at);
+        if (p.v) load8(x.v, static_cast<const float*>(p.v) + at);
+    } else if (WIDE || p.storage == MOMENTS_BF16) {
+        if (p.m) unpack8(x.m, load_bf16x8(static_cast<const bf16_bits*>(p.m) + at));
+        if (p.v) unpack8(x.v, load_bf16x8(static_cast<const bf16_bits*>(p.v) + at));
+    } else {
+        uint2 m = p.m ? *reinterpret_cast<const uint2*>(static_cast<const int8_t*>(p.m) + at) : make_uint2(0, 0);
+        uint2 v = p.v ? *reinterpret_cast<const uint2*>(static_cast<const uint8_t*>(p.v) + at) : make_uint2(0, 0);
+        for (int i = 0; i < 8; ++i) {
+            x.m[i] = int8_t((i < 4 ? m.x : m.y) >> i % 4 * 8) * scales.m;
+            float root = uint8_t((i < 4 ? v.x : v.y) >> i % 4 * 8) * scales.v;
+            x.v[i] = root * root;
+        }
+    }
+}
+
+// A second moment that is not 0 is never stored as 0: its first moment would be divided by epsilon alone.
+__device__ __forceinline__ uint8_t moment_byte(float v, float scale, uint32_t random, bool root) {
+    constexpr float UNIT = 2.3283064e-10f;      // 2^-32
+    if (scale == 0 || (root && v == 0)) return 0;
+    float q = floorf((root ? sqrtf(v) : v) / scale + random * UNIT);
+    return root ? uint8_t(fminf(255, fmaxf(1, q))) : uint8_t(int8_t(fminf(127, fmaxf(-127, q))));
+}
+
+template <bool WIDE> __device__ __forceinline__ void store_moment8(void* to, int storage, size_t at, int column, const float (&x)[8], uint32_t key, float scale, bool root) {
+    if (!to) return;
+    if (storage == MOMENTS_FLOAT) {
+        store8(static_cast<float*>(to) + at, x);
+        return;
+    }
+    if (WIDE || storage == MOMENTS_BF16) {
+        uint32_t halves[8];
+        for (int i = 0; i < 8; ++i) halves[i] = stochastic_bf16(x[i], moment_random(key, column + i));
+        store_halves(static_cast<bf16_bits*>(to) + at, halves);
+        return;
+    }
+    uint32_t words[2] = {0, 0};
+    for (int i = 0; i < 8; ++i) words[i / 4] |= uint32_t(moment_byte(x[i], scale, moment_random(key, column + i), root)) << i % 4 * 8;
+    *reinterpret_cast<uint2*>(static_cast<uint8_t*>(to) + at) = make_uint2(words[0], words[1]);
+}
+
+__device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float factor, Moments8& x, int idle, const StepScalars& s, int optimizer) {
+#pragma unroll 1
+    for (; idle > 0; --idle)                                // as dense Adam would have, one step after the other
+        for (int i = 0; i < 8; ++i) x.v[i] *= s.beta2;
+    for (int i = 0; i < 8; ++i) {
+        Moments one = {x.m[i], x.v[i]};
+        w[i] = step_number(decayed(w[i], s), g[i] * factor, one, 0, s, optimizer);
+        x.m[i] = one.m;
+        x.v[i] = one.v;
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 
 // One number a latent, with its moments and average.
 __device__ __forceinline__ void step_vector(const LatentVectorParams& p, size_t f, float g, int idle, const StepScalars& s, int optimizer, bool learns, bool positive = false) {

@@ -540,7 +540,7 @@ struct DecodeParams {
     float* row_reconstruction;      // [B] |xhat|^2
     int* row_active;                // [B] values that are not 0
     int rows, pitch, active;
-    int slice;                      // columns at a time
+    int slice, room;                // columns that a warp takes at a time, and entries of its buffer
     int levels, report;
     int paired;                     // 1: entries of value 0 have gradients too
     float level_weight[64];
@@ -577,6 +577,8 @@ struct StepSumsParams {
     const double* gradient_norm;    // [1]
     const float* threshold;         // [1]; null but for BatchTopK
     const ScreenAudit* screening;   // [1]; null without audits
+    double* parts;                  // [grid, 12]
+    int* ticket;                    // [1] blocks that are done; 0 between launches
     StepSums* sums;
     int rows, pitch, blocks, latents;
     int penalty, dense;
@@ -597,13 +599,19 @@ struct ScanParams {
 struct IndexParams {
     const int* index;               // [B, k]
     const float* value;             // [B, k]
-    uint64_t* count;                // [n] entries | parts << 32
-    const uint64_t* start;          // [n + 1]
-    int* cursor;                    // [n]
+    const int* row_count;           // [B]; null: entries whose value is not 0
+    const int* aux_slot;            // [n] or -1; null without dead latents' loss
+    const LatentScalars* scalars;   // [n]; null where a latent brings nothing but its rows
+    uint32_t* count;                // [n] entries; 0 between launches
+    uint64_t* tile_sums;            // [tiles + 1] entries | parts << 32 before each tile of 2048 latents
+    uint32_t* class_sums;           // [classes, tiles] latents of a class before each tile, and in all longer classes
+    uint32_t* class_start;          // [classes] places in `order`, see runs.cuh
+    int* ticket;                    // [1] blocks that are done; 0 between launches
+    uint64_t* start;                // [n + 1]
+    int* order;                     // [n] latents, longest class of runs first
     uint32_t* unsorted;             // [B k]
     uint32_t* entry;                // [B k] row k + slot, by latent, ascending
-    const int* row_count;           // [B]; null: entries whose value is not 0
-    int rows, active, latents;
+    int rows, active, latents, tiles;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -631,6 +639,8 @@ struct LatentVectorParams {
 struct UpdateParams {
     const uint64_t* start;          // [n + 1]
     const uint32_t* entry;          // [B k]
+    const int* order;               // [n] latents in the order of their visits; null on the dense path: as they lie
+    const uint32_t* class_start;    // places in `order`, see runs.cuh
     const float* value;             // [B, k]
     const float* gate;              // [B, k] of a live gate, or null
     const float* value_grad;        // [B, k]
@@ -647,7 +657,7 @@ struct UpdateParams {
     const float* aux_dec_grad;      // [window, lo]
     const float* aux_bias_grad;     // [window]
     const StepScalars* scalars;
-    const float* clip_factor;       // [1]
+    const float* clip_factor;       // [1]; null: 1
     float* parts;                   // [parts, lo + ld] sums of 256 entries of long runs
     float* parts_bias;              // [parts]
     bf16_bits* w_enc_hi;            // [n, ld]
@@ -664,7 +674,7 @@ struct UpdateParams {
     float* ema_enc;                 // null without average
     float* ema_dec;
     int* last_touched;              // [n]; null unless lazy
-    float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the block's latents
+    float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the block's latents; null: not wanted
     double* norm_parts;             // [blocks] squared norms
     int rows, pitch, out_pitch, active;
     int first, count, latents;      // latents [first, first + count), of n
@@ -687,19 +697,20 @@ struct BiasParams {
     const double* skip_norm;        // [1] squared; null without a skip connection
     float* gradient;                // [lo]
     double* norm;                   // [1] global norm of this step
-    float* clip_factor;             // [1]
+    float* clip_factor;             // [1]; null: 1
     float* b_dec;                   // [lo]
     float* m;
     float* v;
     float* ema;                     // null without average
     int row_blocks, blocks, pitch;
-    int optimizer, clip_rows, clip; // clip: 1 when a global factor applies
+    int optimizer, clip_rows;
+    int measured;                   // 1: the norm of this step is known already
 };
 
 // skip.cu
 struct SkipParams {
     const StepScalars* scalars;
-    const float* clip_factor;
+    const float* clip_factor;       // [1]; null: 1
     float* gradient;                // [D, ld]
     float* w_skip;                  // [D, ld]
     MomentsParams moments;

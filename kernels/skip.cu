@@ -31,7 +31,7 @@ SAE_KERNEL(skip_move, SkipParams, 256) {
     const auto& s = *p.scalars;
     if (!(s.trainable & LEARNS_SKIP)) return;
     size_t row = blockIdx.x;
-    float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : *p.clip_factor;
+    float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
         size_t at = row * p.pitch + c;
         Moments x = load_moments(p.moments, row, at);

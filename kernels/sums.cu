@@ -1,38 +1,80 @@
 // sums: what a step measured, in fixed order.
-#include "common.cuh"
+#include "ticket.cuh"
 
 // column_sums
 //   in      residual, what b_dec learns from, target [B, lo]
 //   out     their sums over rows [64 i, 64 (i + 1)), [blocks, lo]
-//   launch  grid blocks, block 256
-SAE_KERNEL(column_sums, ColumnSumsParams, 256) {
-    int first = blockIdx.x * 64, last = min(first + 64, p.rows);
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        float e = 0, y = 0, learned = 0;
+//   launch  grid any, block 128: a warp takes 128 columns of 64 rows
+//   cost    reads all once, in 16-byte loads, eight rows' in flight
+//   order   rows ascending
+SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
+    int across = (p.pitch + 127) / 128, warps = gridDim.x * (blockDim.x / 32);
+    for (int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < (p.rows + 63) / 64 * across; item += warps) {
+        int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, first = block * 64, last = min(first + 64, p.rows);
+        if (c >= p.pitch) continue;
+        auto add = [](float4& sum, const float* from) {
+            float4 v = *reinterpret_cast<const float4*>(from);
+            sum.x += v.x; sum.y += v.y; sum.z += v.z; sum.w += v.w;
+        };
+        float4 e = {}, y = {}, learned = {};
+#pragma unroll 8
         for (int row = first; row < last; ++row) {
             size_t at = size_t(row) * p.pitch + c;
-            e += p.residual[at];
-            y += p.y[at];
-            learned += p.weighted ? p.weighted[at] : p.residual[at];
-            if (p.gate) learned += p.gate[at];
+            add(e, p.residual + at);
+            add(y, p.y + at);
+            if (p.weighted) add(learned, p.weighted + at);
+            if (p.gate) add(learned, p.gate + at);
         }
-        size_t to = size_t(blockIdx.x) * p.pitch + c;
-        p.residual_parts[to] = e;
-        p.weighted_parts[to] = learned;
-        p.y_parts[to] = y;
+        if (!p.weighted) learned = make_float4(learned.x + e.x, learned.y + e.y, learned.z + e.z, learned.w + e.w);
+        size_t to = size_t(block) * p.pitch + c;
+        *reinterpret_cast<float4*>(p.residual_parts + to) = e;
+        *reinterpret_cast<float4*>(p.weighted_parts + to) = learned;
+        *reinterpret_cast<float4*>(p.y_parts + to) = y;
     }
+}
+
+constexpr int SUMS = 12, FULLEST = 10;
+
+// The step's record from its sums, in the order of step_sums.
+__device__ __forceinline__ void write_sums(const StepSumsParams& p, const double* total) {
+    auto& s = *p.sums;
+    double active = total[5];
+    s.squared_error = total[0];
+    s.squared_norm = total[1];
+    s.squared_mean = total[6];
+    s.level_error = total[2];
+    s.gate_error = total[3];
+    s.reconstruction_norm = total[4];
+    s.penalty = p.penalty == 4 ? active : p.penalty == 5 ? p.rows * (active / p.rows / p.target - 1) * (active / p.rows / p.target - 1) : total[7];
+    s.next_penalty = total[8];
+    s.pre_act = total[9];
+    s.aux_squared_error = p.aux_sums ? p.aux_sums[0] : 0;
+    s.aux_variance = p.aux_sums ? p.aux_sums[1] : 0;
+    s.ghost = p.ghost ? *p.ghost : 0;
+    s.gradient_norm = *p.gradient_norm;
+    s.active = int64_t(active);
+    s.overflows = *p.overflows;
+    s.dead = *p.dead_count;
+    s.step = p.scalars->step;
+    s.max_row = int(total[FULLEST]);
+    s.dense = p.dense;
+    s.threshold = p.threshold ? *p.threshold : 0;
+    const ScreenAudit audit = p.screening ? *p.screening : ScreenAudit{};
+    s.screening_audits = audit.audits;
+    s.screening_misses = audit.misses;
+    s.screening_shortfall = __uint_as_float(audit.shortfall);
 }
 
 // step_sums
 //   in      sums by row and by column block, counters
 //   out     one StepSums
-//   launch  grid 1, block 256, shared 64 bytes
-//   order   rows by thread, then by warp tree; float64
+//   launch  grid any, block 256, shared 128 bytes; the block that comes last adds up the others' parts
+//   order   rows by thread, then by warp tree, then by block; float64
 SAE_KERNEL(step_sums, StepSumsParams, 256) {
     auto scratch = &shared_memory<double>();
     double error = 0, norm = 0, level = 0, gate = 0, reconstruction = 0, active = 0, mean = 0, penalty = 0, next = 0, pre_act = 0;
-    int fullest = 0;
-    for (int row = threadIdx.x; row < p.rows; row += blockDim.x) {
+    int fullest = 0, thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+    for (int row = thread; row < p.rows; row += threads) {
         error += p.row_error[row];
         norm += p.row_norm[row];
         level += p.row_level_error ? p.row_level_error[row] : p.row_error[row];
@@ -45,9 +87,10 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
         }
         fullest = max(fullest, p.row_near ? p.row_near[row] : p.row_active[row]);
     }
-    for (int f = threadIdx.x; p.pre_act_loss && f < p.latents; f += blockDim.x) pre_act += p.pre_act_loss[f];
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+    for (int f = thread; p.pre_act_loss && f < p.latents; f += threads) pre_act += p.pre_act_loss[f];
+    for (int c = thread; c < p.pitch; c += threads) {
         double sum = 0;
+#pragma unroll 8
         for (int block = 0; block < p.blocks; ++block) sum += p.y_parts[size_t(block) * p.pitch + c];
         mean += sum * sum / p.rows;
     }
@@ -67,30 +110,19 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
     penalty = block_sum(penalty, scratch);
     next = block_sum(next, scratch);
     pre_act = block_sum(pre_act, scratch);
-    if (threadIdx.x != 0) return;
-    auto& s = *p.sums;
-    s.squared_error = error;
-    s.squared_norm = norm;
-    s.squared_mean = mean;
-    s.level_error = level;
-    s.gate_error = gate;
-    s.reconstruction_norm = reconstruction;
-    s.penalty = p.penalty == 4 ? active : p.penalty == 5 ? p.rows * (active / p.rows / p.target - 1) * (active / p.rows / p.target - 1) : penalty;
-    s.next_penalty = next;
-    s.pre_act = pre_act;
-    s.aux_squared_error = p.aux_sums ? p.aux_sums[0] : 0;
-    s.aux_variance = p.aux_sums ? p.aux_sums[1] : 0;
-    s.ghost = p.ghost ? *p.ghost : 0;
-    s.gradient_norm = *p.gradient_norm;
-    s.active = int64_t(active);
-    s.overflows = *p.overflows;
-    s.dead = *p.dead_count;
-    s.step = p.scalars->step;
-    s.max_row = fullest;
-    s.dense = p.dense;
-    s.threshold = p.threshold ? *p.threshold : 0;
-    const ScreenAudit audit = p.screening ? *p.screening : ScreenAudit{};
-    s.screening_audits = audit.audits;
-    s.screening_misses = audit.misses;
-    s.screening_shortfall = __uint_as_float(audit.shortfall);
+    if (threadIdx.x == 0) {
+        const double own[SUMS] = {error, norm, level, gate, reconstruction, active, mean, penalty, next, pre_act, double(fullest), 0};
+        for (int i = 0; i < SUMS; ++i) p.parts[blockIdx.x * SUMS + i] = own[i];
+    }
+    if (!last_block(p.ticket, reinterpret_cast<uint32_t*>(scratch))) return;
+    if (threadIdx.x < SUMS) {
+        double total = 0;
+        for (int block = 0; block < int(gridDim.x); ++block) {
+            double part = static_cast<volatile double*>(p.parts)[block * SUMS + threadIdx.x];
+            total = threadIdx.x == FULLEST ? fmax(total, part) : total + part;
+        }
+        scratch[threadIdx.x] = total;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) write_sums(p, scratch);
 }

@@ -1,318 +1,196 @@
 // update: per latent, the gradients of both rows and of all its numbers, projection, clip, the optimizer's step, constraint and the low-precision
-// operand, in one visit. On the sparse path gradients are never written to memory.
-#include "moments.cuh"
-
-constexpr int UPDATE_PART = 256;    // entries of a part: index.cu's LONG_RUN
-constexpr int NORM_UNIT = 1, NORM_AT_MOST_ONE = 2;
-constexpr int TIED_SCALED = 2;
-
-// Training.Trainable
-constexpr uint32_t LEARNS_ENCODER = 1, LEARNS_BIAS = 2, LEARNS_DECODER = 4, LEARNS_THRESHOLD = 16, LEARNS_MAG = 32, LEARNS_SCALE = 64, LEARNS_TIE = 256;
-
-struct RowGradient { float dec[8], enc[8], bias; };
-
-__device__ __forceinline__ void add_bf16x8(float (&sum)[8], float s, const bf16_bits* row) {
-    uint4 v = *reinterpret_cast<const uint4*>(row);
-    const uint32_t pairs[4] = {v.x, v.y, v.z, v.w};
-    for (int i = 0; i < 4; ++i) {
-        sum[2 * i] = fmaf(s, __uint_as_float(pairs[i] << 16), sum[2 * i]);
-        sum[2 * i + 1] = fmaf(s, __uint_as_float(pairs[i] & 0xffff0000u), sum[2 * i + 1]);
-    }
-}
-
-// Sums entries [first, last) over eight columns, in order; a column beyond a matrix's width is left out there.
-__device__ __forceinline__ void sum_entries(const UpdateParams& p, uint32_t first, uint32_t last, int column, float scale, RowGradient& g) {
-    bool dec = column < p.out_pitch, enc = column < p.pitch;
-    for (uint32_t at = first; at < last; ++at) {
-        uint32_t e = p.entry[at];
-        size_t row = e / p.active, error = row;
-        if (p.level) error += size_t(p.level[e]) * p.rows;
-        float delta = p.value_grad[e];
-        if (dec) add_bf16x8(g.dec, scale * p.value[e], p.residual + error * p.out_pitch + column);
-        if (dec && p.gate) add_bf16x8(g.dec, scale * fmaxf(0, p.gate[e]), p.gate_residual + row * p.out_pitch + column);
-        if (enc) add_bf16x8(g.enc, delta, p.x_centered + row * p.pitch + column);
-        g.bias += delta;
-    }
-}
+// operand, in one visit. On the sparse path gradients are never written to memory: they stay in the registers of a warp, or of a block where rows are wide.
+#include "update_row.cuh"
 
 // update_parts
 //   in      runs longer than 256 entries, cut every 256
 //   out     parts [parts, lo + ld] and parts_bias: their sums
-//   launch  grid any, block any; parts are counted on the device
+//   launch  grid any, block 256: a warp takes 256 columns of a part; parts are counted on the device
+//   cost    gathers 256 (lo + ld) 2 bytes a part, in 16-byte loads, four entries' in flight
 SAE_KERNEL(update_parts, UpdateParams, 256) {
-    uint32_t total = uint32_t(p.start[p.latents] >> 32);
+    uint32_t slices = (max(p.pitch, p.out_pitch) + 255) / 256, items = run_part(p.start[p.latents]) * slices, warps = gridDim.x * (blockDim.x / 32);
     float scale = 2 * p.scalars->loss_scale;
-    for (uint32_t part = blockIdx.x; part < total; part += gridDim.x) {
+#pragma unroll 1
+    for (uint32_t item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < items; item += warps) {
+        uint32_t part = item / slices;
         int low = 0, high = p.latents - 1;                  // the last latent whose parts start at or before this one
+#pragma unroll 1
         while (low < high) {
             int middle = (low + high + 1) / 2;
-            if (uint32_t(p.start[middle] >> 32) <= part) low = middle; else high = middle - 1;
+            if (run_part(p.start[middle]) <= part) low = middle; else high = middle - 1;
         }
-        uint32_t first = uint32_t(p.start[low]) + (part - uint32_t(p.start[low] >> 32)) * UPDATE_PART;
-        uint32_t last = min(first + UPDATE_PART, uint32_t(p.start[low + 1]));
-        for (int column = threadIdx.x * 8; column < max(p.pitch, p.out_pitch); column += blockDim.x * 8) {
-            RowGradient g = {};
-            sum_entries(p, first, last, column, scale, g);
-            float* to = p.parts + size_t(part) * (p.pitch + p.out_pitch);
-            for (int i = 0; i < 8; ++i) {
-                if (column < p.out_pitch) to[column + i] = g.dec[i];
-                if (column < p.pitch) to[p.out_pitch + column + i] = g.enc[i];
-            }
-            if (column == 0) p.parts_bias[part] = g.bias;
-        }
+        uint32_t first = run_entry(p.start[low]) + (part - run_part(p.start[low])) * PART_ENTRIES;
+        uint32_t last = min(first + PART_ENTRIES, run_entry(p.start[low + 1]));
+        WarpGroup group{int(item % slices) * 256};
+        Rows<1, false> g = {};
+        float bias = 0, *to = p.parts + size_t(part) * (p.pitch + p.out_pitch);
+        sum_entries(p, group, first, last, scale, g, bias);
+        each_column<1>(group, p.out_pitch, [&](int v, int column) { store8(to + column, g.dec[v]); });
+        each_column<1>(group, p.pitch, [&](int v, int column) { store8(to + p.out_pitch + column, g.enc[v]); });
+        if (group.column(0) == 0) p.parts_bias[part] = bias;
     }
-}
-
-__device__ __forceinline__ float load_weight(const bf16_bits* hi, const int16_t* lo, size_t at) { return lo ? join_float(hi[at], lo[at]) : bf16_to_float(hi[at]); }
-
-// bfloat16 alone is rounded up with the probability of what is cut off, so that small steps are not lost.
-__device__ __forceinline__ void store_weight(bf16_bits* hi, int16_t* lo, size_t at, float w, const StepScalars& s, uint64_t row, uint64_t column) {
-    if (lo) { split_float(w, hi[at], lo[at]); return; }
-    uint32_t u = __float_as_uint(w);
-    if ((u & 0x7f800000u) != 0x7f800000u) u += uint32_t(counter_random(s.seed, s.step, row, column)) & 0xffff;
-    hi[at] = bf16_bits(u >> 16);
-}
-
-struct UpdateLatent {
-    uint32_t first, last;
-    int slot;
-    bool touched;
-};
-
-struct UpdateShared {
-    float *scratch, *dec, *enc, *sum, *m, *v;       // [32], [lo], [ld], [ld], and for eight-bit moments [max] each
-};
-
-// Gradients of all columns into shared memory; returns the bias gradient where no sums are given, the same on every thread.
-__device__ __forceinline__ float gather(const UpdateParams& p, int f, const UpdateLatent& u, float scale, const UpdateShared& s) {
-    float bias = 0;
-    int width = max(p.pitch, p.out_pitch);
-    for (int column = threadIdx.x * 8; column < width || column == int(threadIdx.x) * 8; column += blockDim.x * 8) {
-        RowGradient g = {};
-        bool dec = column < p.out_pitch, enc = column < p.pitch;
-        if (p.dense_enc)
-            for (int i = 0; i < 8; ++i) {
-                if (dec) g.dec[i] = p.dense_dec[size_t(f - p.first) * p.out_pitch + column + i];
-                if (enc) g.enc[i] = p.dense_enc[size_t(f - p.first) * p.pitch + column + i];
-            }
-        if (u.slot >= 0) {
-            g.bias = p.aux_bias_grad[u.slot];
-            for (int i = 0; i < 8; ++i) {
-                if (dec) g.dec[i] += p.aux_dec_grad[size_t(u.slot) * p.out_pitch + column + i];
-                if (enc) g.enc[i] += p.aux_enc_grad[size_t(u.slot) * p.pitch + column + i];
-            }
-        }
-        if (u.last - u.first <= UPDATE_PART) sum_entries(p, u.first, u.last, column, scale, g);
-        else
-            for (uint32_t part = uint32_t(p.start[f] >> 32); part < uint32_t(p.start[f + 1] >> 32); ++part) {
-                const float* from = p.parts + size_t(part) * (p.pitch + p.out_pitch);
-                for (int i = 0; i < 8; ++i) {
-                    if (dec) g.dec[i] += from[column + i];
-                    if (enc) g.enc[i] += from[p.out_pitch + column + i];
-                }
-                g.bias += p.parts_bias[part];
-            }
-        if (column == int(threadIdx.x) * 8) bias = g.bias;
-        for (int i = 0; i < 8; ++i) {
-            if (dec) s.dec[column + i] = g.dec[i];
-            if (enc) s.enc[column + i] = g.enc[i];
-        }
-    }
-    return bias;
-}
-
-// The pre-activation loss's part of WEnc, and that of the decoder norm.
-__device__ __forceinline__ void add_sums(const UpdateParams& p, size_t f, const EntryGradient& g, const UpdateShared& s) {
-    if (g.base != 0)
-        for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) s.enc[c] -= g.base * p.input_sum[c];
-    if (g.norm == 0) return;
-    int first = 0;
-    for (int site = 0; site < p.sites; ++site) {
-        float norm = 0;
-        for (int c = first + threadIdx.x; c < first + p.site_width[site]; c += blockDim.x) {
-            float w = load_weight(p.w_dec_hi, p.w_dec_lo, f * p.out_pitch + c);
-            norm += w * w;
-        }
-        norm = sqrtf(block_sum(norm, s.scratch));
-        for (int c = first + threadIdx.x; norm > 0 && c < first + p.site_width[site]; c += blockDim.x)
-            s.dec[c] += g.norm / norm * load_weight(p.w_dec_hi, p.w_dec_lo, f * p.out_pitch + c);
-        first += p.site_width[site];
-    }
-}
-
-// WEnc = s WDec: WDec hears both gradients. Returns what s hears.
-__device__ __forceinline__ float join_tied(const UpdateParams& p, size_t f, const UpdateShared& s) {
-    float scale = p.tied == TIED_SCALED ? p.tie_scale.weights[f] : 1, dot = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        dot += s.enc[c] * load_weight(p.w_dec_hi, p.w_dec_lo, f * p.out_pitch + c);
-        s.dec[c] += scale * s.enc[c];
-        s.enc[c] = 0;
-    }
-    return p.tied == TIED_SCALED ? block_sum(dot, s.scratch) : 0;
-}
-
-__device__ __forceinline__ float block_max(float v, float* scratch) {
-    for (int offset = 16; offset > 0; offset >>= 1) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, offset));
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
-    __syncthreads();
-    for (int w = 0; w < int(blockDim.x / 32); ++w) v = fmaxf(v, scratch[w]);
-    return v;
-}
-
-// The optimizer's step of one row: row holds its gradient and takes the new weights; the moments are stored.
-__device__ __forceinline__ void step_row(const UpdateParams& p, const MomentsParams& moments, size_t f, int width, const bf16_bits* hi, const int16_t* lo, float* row,
-                                         float factor, int idle, const UpdateShared& s) {
-    const auto& scalars = *p.scalars;
-    bool bytes = moments.storage > MOMENTS_BF16;
-    float largest_m = 0, largest_v = 0;
-    for (int c = threadIdx.x; c < width; c += blockDim.x) {
-        size_t at = f * width + c;
-        Moments x = load_moments(moments, f, at);
-        row[c] = step_number(decayed(load_weight(hi, lo, at), scalars), row[c] * factor, x, idle, scalars, p.optimizer);
-        if (!bytes) {
-            store_moments(moments, scalars, f, at, c, x);
-            continue;
-        }
-        s.m[c] = x.m;
-        s.v[c] = x.v;
-        largest_m = fmaxf(largest_m, fabsf(x.m));
-        largest_v = fmaxf(largest_v, x.v);
-    }
-    if (!bytes) return;
-    float m_scale = block_max(largest_m, s.scratch) / 127, v_scale = sqrtf(block_max(largest_v, s.scratch)) / 255;
-    for (int c = threadIdx.x; c < width; c += blockDim.x) store_bytes(moments, scalars, f, f * width + c, c, {s.m[c], s.v[c]}, m_scale, v_scale);
-    if (threadIdx.x != 0) return;
-    if (moments.m) moments.m_scale[f] = m_scale;
-    if (moments.v) moments.v_scale[f] = v_scale;
-}
-
-// Moves everything of one latent. dec and enc hold its gradients, zeros where it has none, and then its new rows.
-__device__ __forceinline__ void apply(const UpdateParams& p, size_t f, bool touched, const EntryGradient& g, float tie, float factor, const UpdateShared& sh) {
-    const auto& s = *p.scalars;
-    int idle = 0;
-    if (p.last_touched) idle = int(s.step) - 1 - p.last_touched[f];
-    __syncthreads();                                        // all have read last_touched
-    if (threadIdx.x == 0) {                                 // numbers first: a tied encoder row takes the new scale
-        step_vector(p.b_enc, f, g.bias * factor, idle, s, p.optimizer, s.trainable & LEARNS_BIAS);
-        step_vector(p.threshold, f, g.threshold * factor, idle, s, p.optimizer, s.trainable & LEARNS_THRESHOLD, p.direct);
-        step_vector(p.b_mag, f, g.mag * factor, idle, s, p.optimizer, s.trainable & LEARNS_MAG);
-        step_vector(p.r_mag, f, g.scale * factor, idle, s, p.optimizer, p.rescale && (s.trainable & LEARNS_SCALE));
-        step_vector(p.tie_scale, f, tie * factor, idle, s, p.optimizer, s.trainable & LEARNS_TIE);
-        if (p.last_touched) p.last_touched[f] = int(s.step);
-    }
-    if (s.trainable & LEARNS_DECODER) {
-        step_row(p, p.m_dec, f, p.out_pitch, p.w_dec_hi, p.w_dec_lo, sh.dec, factor, idle, sh);
-        float norm = 0, shrink = 1;
-        if (p.decoder_norm == NORM_AT_MOST_ONE || (p.decoder_norm == NORM_UNIT && (touched || s.beta1 > 0))) {
-            for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) norm += sh.dec[c] * sh.dec[c];
-            norm = block_sum(norm, sh.scratch);
-            if (norm > (p.decoder_norm == NORM_AT_MOST_ONE ? 1 : 0)) shrink = 1 / sqrtf(norm);
-        }
-        for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) {
-            sh.dec[c] *= shrink;
-            store_weight(p.w_dec_hi, p.w_dec_lo, f * p.out_pitch + c, sh.dec[c], s, p.latents + f, c);
-        }
-    } else
-        for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) sh.dec[c] = load_weight(p.w_dec_hi, p.w_dec_lo, f * p.out_pitch + c);
-    __syncthreads();
-    if (p.tied)
-        for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-            sh.enc[c] = (p.tied == TIED_SCALED ? p.tie_scale.weights[f] : 1) * sh.dec[c];
-            store_weight(p.w_enc_hi, p.w_enc_lo, f * p.pitch + c, sh.enc[c], s, f, c);
-        }
-    else if (s.trainable & LEARNS_ENCODER) {
-        step_row(p, p.m_enc, f, p.pitch, p.w_enc_hi, p.w_enc_lo, sh.enc, factor, idle, sh);
-        for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) store_weight(p.w_enc_hi, p.w_enc_lo, f * p.pitch + c, sh.enc[c], s, f, c);
-    } else
-        for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) sh.enc[c] = load_weight(p.w_enc_hi, p.w_enc_lo, f * p.pitch + c);
-    if (!p.ema_enc) return;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) p.ema_enc[f * p.pitch + c] += (1 - s.ema_decay) * (sh.enc[c] - p.ema_enc[f * p.pitch + c]);
-    for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) p.ema_dec[f * p.out_pitch + c] += (1 - s.ema_decay) * (sh.dec[c] - p.ema_dec[f * p.out_pitch + c]);
 }
 
 // Frozen parts have no gradient.
-__device__ __forceinline__ void mask_frozen(const UpdateParams& p, EntryGradient& g, float& tie, const UpdateShared& s) {
-    uint32_t learns = p.scalars->trainable;
+template <int V, bool PLAIN> __device__ __forceinline__ void mask_frozen(const UpdateParams& p, EntryGradient& g, float& tie, Rows<V, PLAIN>& rows, uint32_t learns) {
     if (!p.rescale || !(learns & LEARNS_SCALE)) g.scale = 0;
     if (!(learns & LEARNS_BIAS)) g.bias = 0;
     if (!(learns & LEARNS_THRESHOLD)) g.threshold = 0;
     if (!(learns & LEARNS_MAG)) g.mag = 0;
     if (!(learns & LEARNS_TIE)) tie = 0;
-    for (int c = threadIdx.x; !(learns & LEARNS_ENCODER) && c < p.pitch; c += blockDim.x) s.enc[c] = 0;
-    for (int c = threadIdx.x; !(learns & LEARNS_DECODER) && c < p.out_pitch; c += blockDim.x) s.dec[c] = 0;
+    for (int v = 0; v < V; ++v)
+        for (int i = 0; i < 8; ++i) {
+            if (!(learns & LEARNS_ENCODER)) rows.enc[v][i] = 0;
+            if (!(learns & LEARNS_DECODER)) rows.dec[v][i] = 0;
+        }
 }
 
-// The whole gradient of a latent: rows in shared memory, numbers in g; projected. Returns its squared norm.
-__device__ __forceinline__ float whole_gradient(const UpdateParams& p, int f, const UpdateLatent& u, float scale, EntryGradient& g, float& tie, const UpdateShared& s) {
-    size_t dec_at = size_t(f) * p.out_pitch, enc_at = size_t(f) * p.pitch;
-    float bias = gather(p, f, u, scale, s);
-    if (p.sums) {
-        g = p.sums[f];
-        if (u.slot >= 0) {
-            g.bias += p.aux_bias_grad[u.slot];
-            g.input += p.aux_bias_grad[u.slot];
+// What b_dec hears through the encoder, summed over the group's latents. sum: [ld] in shared memory, each thread its own columns.
+template <int V, class Group> __device__ __forceinline__ void add_bias_part(const UpdateParams& p, const Group& group, int f, float delta, float* sum) {
+    if (!p.bias_parts) return;
+    each_column<V>(group, p.pitch, [&](int, int column) {
+        float w[8], all[8];
+        load_weights8(w, p.w_enc_hi, p.w_enc_lo, size_t(f) * p.pitch + column);
+        load8(all, sum + column);
+        for (int i = 0; i < 8; ++i) all[i] += delta * w[i];
+        store8(sum + column, all);
+    });
+}
+
+// The whole gradient of a latent: rows in registers, numbers in g; projected. Returns its squared norm.
+template <int V, bool PLAIN, class Group> __device__ __forceinline__ float whole_gradient(const UpdateParams& p, const Group& group, const Visit& visit, EntryGradient& g, float& tie, Rows<V, PLAIN>& rows, float* sum, const StepScalars& s) {
+    float bias = gather(p, group, visit, 2 * s.loss_scale, rows);
+    if (!PLAIN && p.sums) {
+        g = p.sums[visit.f];
+        if (visit.slot >= 0) {
+            g.bias += p.aux_bias_grad[visit.slot];
+            g.input += p.aux_bias_grad[visit.slot];
         }
     } else g.input = g.bias = bias;
-    __syncthreads();
-    add_sums(p, f, g, s);
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) s.sum[c] += g.input * load_weight(p.w_enc_hi, p.w_enc_lo, enc_at + c);
-    __syncthreads();
-    if (p.tied) tie = join_tied(p, f, s);
-    mask_frozen(p, g, tie, s);
-    float dot = 0, norm = 0;
-    if (p.decoder_norm == NORM_UNIT) {
-        for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) dot += s.dec[c] * load_weight(p.w_dec_hi, p.w_dec_lo, dec_at + c);
-        dot = block_sum(dot, s.scratch);
-    }
-    for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) {
-        if (p.decoder_norm == NORM_UNIT) s.dec[c] -= dot * load_weight(p.w_dec_hi, p.w_dec_lo, dec_at + c);
-        norm += s.dec[c] * s.dec[c];
-    }
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) norm += s.enc[c] * s.enc[c];
-    return block_sum(norm, s.scratch) + g.bias * g.bias + g.threshold * g.threshold + g.mag * g.mag + g.scale * g.scale + tie * tie;
+    if (!PLAIN) add_sums(p, group, visit.f, g, rows);
+    add_bias_part<V>(p, group, visit.f, g.input, sum);
+    if (!PLAIN && p.tied) tie = join_tied(p, group, visit.f, rows);
+    mask_frozen(p, g, tie, rows, s.trainable);
+    if (p.decoder_norm == NORM_UNIT) project(p, group, visit.f, rows);
+    float norm = 0;
+    each_column<V>(group, p.out_pitch, [&](int v, int) {
+        for (int i = 0; i < 8; ++i) norm += rows.dec[v][i] * rows.dec[v][i];
+    });
+    each_column<V>(group, p.pitch, [&](int v, int) {
+        for (int i = 0; i < 8; ++i) norm += rows.enc[v][i] * rows.enc[v][i];
+    });
+    return group.sum(norm) + g.bias * g.bias + g.threshold * g.threshold + g.mag * g.mag + g.scale * g.scale + tie * tie;
 }
 
-// update
-//   in      runs of entries, the code and its gradients, residuals and centred input in bf16, or the dense path's gradients; gradients of dead latents
-//   out     weights, moments, averages; bias_parts and norm_parts by block; with `measure` the last two only
-//   launch  grid blocks (fixed: latent first + f goes to block f % blocks), block 256, shared (lo + 2 ld + 32, with eight-bit moments + 2 max(ld, lo)) 4 bytes
-//   cost    gathers run (lo + ld) 2 bytes, streams the moments and weights once
-//   order   entries ascending, parts of 256 ascending, latents of a block ascending
-SAE_KERNEL(update, UpdateParams, 256) {
-    UpdateShared sh;
-    sh.scratch = &shared_memory<float>();
-    sh.dec = sh.scratch + 32;
-    sh.enc = sh.dec + p.out_pitch;
-    sh.sum = sh.enc + p.pitch;
-    sh.m = sh.sum + p.pitch;
-    sh.v = sh.m + max(p.pitch, p.out_pitch);
+// Moves everything of one latent. rows hold its gradients, zeros where it has none.
+template <int V, bool PLAIN, class Group> __device__ __forceinline__ void apply(const UpdateParams& p, const Group& group, const Visit& visit, const EntryGradient& g, float tie, float factor, Rows<V, PLAIN>& rows, const StepScalars& s) {
+    size_t f = visit.f;
+    int idle = p.last_touched ? int(s.step) - 1 - p.last_touched[f] : 0;
+    group.sync();                                           // all have read last_touched
+    if (group.rank() == 0) {                                // numbers first: a tied encoder row takes the new scale
+        step_vector(p.b_enc, f, g.bias * factor, idle, s, p.optimizer, s.trainable & LEARNS_BIAS);
+        if (!PLAIN) {
+            step_vector(p.threshold, f, g.threshold * factor, idle, s, p.optimizer, s.trainable & LEARNS_THRESHOLD, p.direct);
+            step_vector(p.b_mag, f, g.mag * factor, idle, s, p.optimizer, s.trainable & LEARNS_MAG);
+            step_vector(p.r_mag, f, g.scale * factor, idle, s, p.optimizer, p.rescale && (s.trainable & LEARNS_SCALE));
+            step_vector(p.tie_scale, f, tie * factor, idle, s, p.optimizer, s.trainable & LEARNS_TIE);
+        }
+        if (p.last_touched) p.last_touched[f] = int(s.step);
+    }
+    step_decoder(p, group, f, visit.touched, factor, idle, rows, s);
+    if (!PLAIN) average_row<V>(group, p.out_pitch, p.ema_dec ? p.ema_dec + f * p.out_pitch : nullptr, s.ema_decay, rows.dec);
+    if (!PLAIN) group.sync();                               // the scale is there
+    step_encoder(p, group, f, factor, idle, rows, s);
+    if (!PLAIN) average_row<V>(group, p.pitch, p.ema_enc ? p.ema_enc + f * p.pitch : nullptr, s.ema_decay, rows.enc);
+}
+
+__device__ __forceinline__ Visit visit_of(const UpdateParams& p, int place) {
+    int f = p.order ? p.order[place] : p.first + place;
+    Visit visit{f, p.aux_slot ? p.aux_slot[f] : -1, 0, 0, true};
+    if (!p.dense_enc) {
+        visit.start = p.start[f];
+        visit.end = p.start[f + 1];
+        visit.touched = run_entry(visit.end) > run_entry(visit.start) || visit.slot >= 0 || (p.sums && p.sums[f].base != 0);
+    }
+    return visit;
+}
+
+// Group `index` of `groups` takes every groups-th latent, longest runs first; the idle ones, which come last, only where every row moves in every step.
+// Returns the sum of the squared norms.
+template <int V, bool PLAIN, class Group> __device__ __forceinline__ double visit_latents(const UpdateParams& p, const Group& group, int index, int groups, float* sum) {
     const auto& s = *p.scalars;
+    const float global = p.clip_factor ? *p.clip_factor : 1;
+    const bool all = !p.order || !(p.last_touched || p.measure);
+    const int places = all ? p.count : int(p.class_start[IDLE]);
     double squares = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) sh.sum[c] = 0;
-    for (int f = p.first + blockIdx.x; f < p.first + p.count; f += gridDim.x) {
-        UpdateLatent u{p.dense_enc ? 0 : uint32_t(p.start[f]), p.dense_enc ? 0 : uint32_t(p.start[f + 1]), p.aux_slot ? p.aux_slot[f] : -1, false};
-        u.touched = p.dense_enc || u.last > u.first || u.slot >= 0 || (p.sums && p.sums[f].base != 0);
-        if (!u.touched && (p.last_touched || p.measure)) continue;
-        __syncthreads();
+    each_column<V>(group, p.pitch, [&](int, int column) {
+        const float none[8] = {};
+        store8(sum + column, none);
+    });
+#pragma unroll 1
+    for (int place = index; place < places; place += groups) {
+        Visit visit = visit_of(p, place);
+        if (!visit.touched && (p.last_touched || p.measure)) continue;
         EntryGradient g = {};
-        float tie = 0, factor = *p.clip_factor, norm = 0;
-        if (u.touched) {
-            norm = whole_gradient(p, f, u, 2 * s.loss_scale, g, tie, sh);
+        Rows<V, PLAIN> rows = {};
+        float tie = 0, factor = global, norm = 0;
+        if (visit.touched) {
+            norm = whole_gradient(p, group, visit, g, tie, rows, sum, s);
             squares += norm;
             if (p.clip_rows && sqrtf(norm) > s.clip_norm) factor = s.clip_norm / sqrtf(norm);
-        } else {
-            for (int c = threadIdx.x; c < p.out_pitch; c += blockDim.x) sh.dec[c] = 0;
-            for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) sh.enc[c] = 0;
         }
-        if (p.measure || (p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0)) continue;
-        __syncthreads();
-        apply(p, f, u.touched, g, tie, factor, sh);
+        if (!p.measure && !(p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0)) apply(p, group, visit, g, tie, factor, rows, s);
     }
-    __syncthreads();
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        float* to = p.bias_parts + size_t(blockIdx.x) * p.pitch + c;
-        *to = p.accumulate ? *to + sh.sum[c] : sh.sum[c];
-    }
-    if (threadIdx.x == 0) p.norm_parts[blockIdx.x] = p.accumulate ? p.norm_parts[blockIdx.x] + squares : squares;
+    return squares;
 }
+
+__device__ __forceinline__ void leave_squares(const UpdateParams& p, double squares) { p.norm_parts[blockIdx.x] = p.accumulate ? p.norm_parts[blockIdx.x] + squares : squares; }
+
+// Adds the sums of a block's `parts` groups, [parts, ld].
+__device__ __forceinline__ void leave_bias_part(const UpdateParams& p, const float* sums, int parts) {
+    for (int c = threadIdx.x; p.bias_parts && c < p.pitch; c += blockDim.x) {
+        float* to = p.bias_parts + size_t(blockIdx.x) * p.pitch + c;
+        float sum = p.accumulate ? *to : 0;
+        for (int part = 0; part < parts; ++part) sum += sums[part * p.pitch + c];
+        *to = sum;
+    }
+}
+
+constexpr int UPDATE_WARPS = 4;
+
+template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const UpdateParams& p) {
+    auto squares = &shared_memory<double>();                            // [warps]
+    auto sums = reinterpret_cast<float*>(squares + UPDATE_WARPS);       // [warps, ld]
+    int warp = threadIdx.x / 32;
+    double own = visit_latents<V, PLAIN>(p, WarpGroup(), blockIdx.x * UPDATE_WARPS + warp, gridDim.x * UPDATE_WARPS, sums + warp * p.pitch);
+    if (threadIdx.x % 32 == 0) squares[warp] = own;
+    __syncthreads();
+    leave_bias_part(p, sums, UPDATE_WARPS);
+    if (threadIdx.x != 0) return;
+    for (int w = 1; w < UPDATE_WARPS; ++w) own += squares[w];
+    leave_squares(p, own);
+}
+
+template <int V, bool PLAIN> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
+    auto scratch = &shared_memory<float>();                             // [32], then the sum [ld]
+    double own = visit_latents<V, PLAIN>(p, BlockGroup{scratch}, blockIdx.x, gridDim.x, scratch + 32);
+    __syncthreads();
+    leave_bias_part(p, scratch + 32, 1);
+    if (threadIdx.x == 0) leave_squares(p, own);
+}
+
+// update_W, for rows of up to W columns
+//   in      runs of entries, the code and its gradients, residuals and centred input in bf16, or the dense path's gradients; gradients of dead latents
+//   out     weights, moments, averages; bias_parts and norm_parts by block; with `measure` the last two only
+//   launch  grid blocks. W <= 1024: block 128, a warp a latent, shared 32 + 16 ld bytes. W > 1024: a block a latent of max(ld, lo) / 8 threads, or / 32 beyond 4096
+//           columns, in whole warps; shared 128 + 4 ld bytes
+//   needs   fixed: the place-th latent of `order` goes to group place % groups, so sums by group do not depend on the schedule
+//   cost    gathers run (lo + ld) 2 bytes; streams the moments and weights once: with split weights and float moments (lo + ld) 24 bytes a latent
+//   order   entries ascending, parts of 256 ascending, latents of a group as they stand in `order`, groups of a block ascending
+SAE_KERNEL(update_256, UpdateParams, 128, 3) { update_narrow<1, true>(p); }
+SAE_KERNEL(update_512, UpdateParams, 128, 3) { update_narrow<2, true>(p); }
+SAE_KERNEL(update_768, UpdateParams, 128, 3) { update_narrow<3, true>(p); }
+SAE_KERNEL(update_1024, UpdateParams, 128, 3) { update_narrow<4, true>(p); }
+SAE_KERNEL(update_4096, UpdateParams, 512) { update_wide<1, true>(p); }
+SAE_KERNEL(update_general_4096, UpdateParams, 512) { update_wide<1, false>(p); }
+SAE_KERNEL(update_general_12288, UpdateParams, 256) { update_wide<6, false>(p); }

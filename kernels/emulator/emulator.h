@@ -15,10 +15,12 @@
 #define __restrict__
 #define EMU_HERE (emu::Site{__FILE__, __LINE__})
 
+namespace emu { constexpr int first_of(int threads, int = 0) { return threads; } }
+
 // A kernel by its name, with the size of its parameters and the largest block it was compiled for.
-#define SAE_KERNEL(name, Params, threads) \
+#define SAE_KERNEL(name, Params, ...) \
     static void name##_body(const Params& p); \
-    static const emu::KernelEntry name##_entry{#name, sizeof(Params), threads, [](const void* p) { \
+    static const emu::KernelEntry name##_entry{#name, sizeof(Params), emu::first_of(__VA_ARGS__), [](const void* p) { \
         emu::wait_for_previous_kernels(); \
         name##_body(*static_cast<const Params*>(p)); \
     }}; \

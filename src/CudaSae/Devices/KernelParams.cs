@@ -273,7 +273,7 @@ unsafe struct DecodeParams
     public ulong WDec, BDec, Baseline, Y, Index, Value, Gate, RowCount, Level;
     public ulong Scalars, Residual, ResidualBf16, Weighted, GateResidual, GateResidualBf16, ValueGrad, GateGrad, RowError;
     public ulong RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive;
-    public int Rows, Pitch, Active, Slice, Levels, Report, Paired;
+    public int Rows, Pitch, Active, Slice, Room, Levels, Report, Paired;
     public fixed float LevelWeight[64];
 }
 
@@ -288,7 +288,7 @@ struct ColumnSumsParams
 struct StepSumsParams
 {
     public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear, RowPenalty;
-    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening, Sums;
+    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening, Parts, Ticket, Sums;
     public int Rows, Pitch, Blocks, Latents, Penalty, Dense;
     public float Target;
 }
@@ -307,8 +307,8 @@ struct ScanParams
 [StructLayout(LayoutKind.Sequential)]
 struct IndexParams
 {
-    public ulong Index, Value, Count, Start, Cursor, Unsorted, Entry, RowCount;
-    public int Rows, Active, Latents;
+    public ulong Index, Value, RowCount, AuxSlot, Scalars, Count, TileSums, ClassSums, ClassStart, Ticket, Start, Order, Unsorted, Entry;
+    public int Rows, Active, Latents, Tiles;
 }
 
 // ---- update.cu, bias.cu
@@ -329,7 +329,7 @@ struct LatentVectorParams
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct UpdateParams
 {
-    public ulong Start, Entry, Value, Gate, ValueGrad, Level, Residual, GateResidual, XCentered;
+    public ulong Start, Entry, Order, ClassStart, Value, Gate, ValueGrad, Level, Residual, GateResidual, XCentered;
     public ulong Sums, InputSum, DenseEnc, DenseDec, AuxSlot, AuxEncGrad, AuxDecGrad, AuxBiasGrad, Scalars;
     public ulong ClipFactor, Parts, PartsBias, WEncHi, WEncLo, WDecHi, WDecLo;
     public MomentsParams MEnc, MDec;
@@ -345,7 +345,7 @@ struct BiasParams
 {
     public ulong Scalars, ResidualParts, BiasParts, NormParts, SkipNorm, Gradient, Norm, ClipFactor, BDec;
     public ulong M, V, Ema;
-    public int RowBlocks, Blocks, Pitch, Optimizer, ClipRows, Clip;
+    public int RowBlocks, Blocks, Pitch, Optimizer, ClipRows, Measured;
 }
 
 // ---- skip.cu

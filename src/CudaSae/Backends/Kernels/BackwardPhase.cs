@@ -2,28 +2,39 @@ using CudaSae.Devices;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>backward: for each latent the entries of the code that hold it, ascending (kernels/index.cu).</summary>
+/// <summary>backward: for each latent the entries of the code that hold it, ascending, and the latents by length of their runs (kernels/index.cu).</summary>
 sealed class BackwardPhase
 {
-    const int Block = 256;
+    const int Block = 256, Tile = 2048, Classes = 9, SharedBytes = 96;
 
     readonly KernelContext context;
-    readonly Scan scan;
-    readonly DeviceArray<int> cursor;
-    readonly DeviceArray<uint> unsorted;
+    readonly DeviceArray<uint> count, classSums, unsorted;
+    readonly DeviceArray<ulong> tileSums;
+    readonly DeviceArray<int> ticket;
+    readonly int tiles;
 
     public BackwardPhase(KernelContext context)
     {
         this.context = context;
-        scan = new(context, "runs");
-        var entries = (long)context.Rows * context.Active;
-        cursor = context.Arena.Take<int>("run cursors", context.Latents);
-        unsorted = context.Arena.Take<uint>("runs, unsorted", entries);
-        Entry = context.Arena.Take<uint>("runs", entries);
+        var (arena, n, entries) = (context.Arena, (long)context.Latents, (long)context.Rows * context.Active);
+        tiles = (context.Latents + Tile - 1) / Tile;
+        count = arena.Take<uint>("runs, counts", n);
+        tileSums = arena.Take<ulong>("runs, tile sums", tiles + 1);
+        classSums = arena.Take<uint>("runs, class sums", (long)Classes * tiles);
+        ClassStart = arena.Take<uint>("runs, classes", Classes);
+        ticket = arena.Take<int>("runs, tiles done", 1);
+        Start = arena.Take<ulong>("runs, starts", n + 1);
+        Order = arena.Take<int>("runs, order", n);
+        unsorted = arena.Take<uint>("runs, unsorted", entries);
+        Entry = arena.Take<uint>("runs", entries);
     }
 
     /// <summary>[n + 1] starts of runs in the lower half, of their parts in the upper one.</summary>
-    public DeviceArray<ulong> Start => scan.Output;
+    public DeviceArray<ulong> Start { get; }
+
+    /// <summary>[n] latents, longest runs first, those without a gradient last; and where each class of lengths begins (kernels/runs.cuh).</summary>
+    public DeviceArray<int> Order { get; }
+    public DeviceArray<uint> ClassStart { get; }
 
     /// <summary>[B·k] row·k + slot, by latent.</summary>
     public DeviceArray<uint> Entry { get; }
@@ -33,17 +44,15 @@ sealed class BackwardPhase
         var buffers = context.Buffers;
         var parameters = new IndexParams
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Count = scan.Input.Pointer, Start = Start.Pointer, Cursor = cursor.Pointer,
-            Unsorted = unsorted.Pointer, Entry = Entry.Pointer, RowCount = buffers.RowCount.Pointer, Rows = context.Rows, Active = context.Active, Latents = context.Latents,
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, RowCount = buffers.RowCount.Pointer, AuxSlot = StepBuffers.WindowOf(context.Spec) == 0 ? 0 : buffers.AuxSlot.Pointer,
+            Scalars = buffers.Latents.Pointer, Count = count.Pointer, TileSums = tileSums.Pointer, ClassSums = classSums.Pointer, ClassStart = ClassStart.Pointer, Ticket = ticket.Pointer,
+            Start = Start.Pointer, Order = Order.Pointer, Unsorted = unsorted.Pointer, Entry = Entry.Pointer, Rows = context.Rows, Active = context.Active, Latents = context.Latents, Tiles = tiles,
         };
         var byEntry = context.Blocks((long)context.Rows * context.Active, Block);
-        var byLatent = context.Blocks(context.Latents, Block);
-        context.Device.Fill32(scan.Input.Pointer, 0, 2L * context.Latents, context.Stream);
         context.Launch("index_count", new(byEntry, Block), parameters);
-        context.Launch("index_parts", new(byLatent, Block), parameters);
-        scan.Run();
+        context.Launch("index_tiles", new(tiles, Block, SharedBytes), parameters);
+        context.Launch("index_starts", new(tiles, Block, SharedBytes), parameters);
         context.Launch("index_scatter", new(byEntry, Block), parameters);
-        context.Launch("index_sort_short", new(context.Blocks(context.Latents, Block / 32), Block), parameters);
-        context.Launch("index_sort_long", new(context.Blocks(context.Latents, 16), Block, (context.Rows + 31) / 32 * 8), parameters);
+        context.Launch("index_sort", new(context.Blocks(context.Latents, Block / 32), Block, 32 + (context.Rows + 31) / 32 * 8), parameters);
     }
 }

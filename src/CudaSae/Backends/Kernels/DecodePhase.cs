@@ -6,11 +6,13 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>decode: residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step (kernels/sums.cu).</summary>
 sealed unsafe class DecodePhase
 {
-    const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10;
+    const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10, MostWarps = 4, Sums = 12, SumBlocks = 32;
 
     readonly KernelContext context;
     readonly DeviceArray<float> yParts;
-    readonly int slice, levels, report;
+    readonly DeviceArray<double> sumParts;
+    readonly DeviceArray<int> ticket;
+    readonly int slice, warps, levels, report;
 
     public DecodePhase(KernelContext context)
     {
@@ -27,8 +29,12 @@ sealed unsafe class DecodePhase
         yParts = arena.Take<float>("column sums of y", RowBlocks * lo);
         ResidualParts = arena.Take<float>("column sums of e", RowBlocks * lo);
         WeightedParts = arena.Take<float>("column sums of weighted e", RowBlocks * lo);
-        slice = context.OutPitch % 256 == 0 && SharedBytes(256) <= SharedLimit / 2 ? 256 : 64;
-        if (SharedBytes(slice) > SharedLimit) throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes(slice)} bytes of shared memory in decode; {SharedLimit} are there");
+        sumParts = arena.Take<double>("step sums by block", SumBlocks * Sums);
+        ticket = arena.Take<int>("step sums, blocks done", 1);
+        slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
+        warps = Math.Min(MostWarps, (context.OutPitch + slice - 1) / slice);
+        while (warps > 1 && SharedBytes > SharedLimit / 2) warps--;
+        if (SharedBytes > SharedLimit) throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes} bytes of shared memory in decode; {SharedLimit} are there");
     }
 
     bool Gated { get; }
@@ -46,7 +52,15 @@ sealed unsafe class DecodePhase
     public DeviceArray<float> RowGateError { get; }         // [B]
     public DeviceArray<int> RowActive { get; }              // [B]
 
-    int SharedBytes(int width) => 64 + (levels + (Gated ? 1 : 0)) * width * 4 + context.Active * (Gated ? 24 : 16) + (levels + 1) * 4 + 16 + context.Active * width * 2;
+    // The lists of kernels/decode.cu, and for each warp a slice of k rows.
+    int SharedBytes
+    {
+        get
+        {
+            int k = context.Active, lists = Gated ? 2 : 1;
+            return 6 * MostWarps * 4 + lists * warps * k * 4 + (levels + 1) * 4 + (2 + lists) * k * 4 + 16 + warps * ((levels > 1 ? levels * 1024 : 0) + k * slice * 2);
+        }
+    }
 
     /// <param name="baseline">[B, lo] of a skip connection.</param>
     public void Run(DeviceArray<float> baseline)
@@ -60,17 +74,17 @@ sealed unsafe class DecodePhase
             GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
             RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer, RowGateError = RowGateError.Pointer,
             RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
-            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice, Levels = levels, Report = report, Paired = context.Loss.Selection >= 2 ? 1 : 0,
+            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice, Room = context.Active, Levels = levels, Report = report, Paired = context.Loss.Selection >= 2 ? 1 : 0,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
-        context.Launch("decode", new(context.Rows, Block, SharedBytes(slice)), parameters);
+        context.Launch("decode", new(context.Rows, 32 * warps, SharedBytes), parameters);
         SumColumns();
     }
 
     public void SumColumns()
     {
         var buffers = context.Buffers;
-        context.Launch("column_sums", new(RowBlocks, Block), new ColumnSumsParams
+        context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128), new ColumnSumsParams
         {
             Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0, Y = buffers.Y.Pointer,
             ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer, YParts = yParts.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
@@ -87,6 +101,7 @@ sealed unsafe class DecodePhase
         (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
         (given.Rows, given.Pitch, given.Blocks, given.Latents) = (context.Rows, context.OutPitch, RowBlocks, context.Latents);
         (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);
-        context.Launch("step_sums", new(1, Block, 64), given);
+        (given.Parts, given.Ticket) = (sumParts.Pointer, ticket.Pointer);
+        context.Launch("step_sums", new(Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.OutPitch), Block)), Block, 128), given);
     }
 }

@@ -33,7 +33,7 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     sealed class Phases
     {
-        public Phases(KernelContext context, int encodeCapacity)
+        public Phases(KernelContext context, int encodeCapacity, bool generalUpdate = false)
         {
             Context = context;
             Prepare = new(context);
@@ -50,7 +50,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             if (Scalars is not null) Entries = new(context);
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
-            Optimize = new(context, Backward, Decode, Skip);
+            Optimize = new(context, Backward, Decode, Skip, generalUpdate);
             if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
             Latents = new(context);
             if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);

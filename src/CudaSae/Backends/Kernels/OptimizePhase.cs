@@ -7,7 +7,7 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>optimize: one visit to each latent (kernels/update.cu), then b_dec, the skip connection and the gradient norm (kernels/bias.cu, skip.cu).</summary>
 sealed unsafe class OptimizePhase
 {
-    const int Block = 256, PartEntries = 256, MaxBlocks = 1024;
+    const int Block = 256, PartEntries = 256;
 
     readonly KernelContext context;
     readonly BackwardPhase backward;
@@ -17,9 +17,11 @@ sealed unsafe class OptimizePhase
     readonly DeviceArray<float> mBDec, vBDec, emaBDec, parts, partsBias, biasParts, biasGrad, clipFactor;
     readonly DeviceArray<int> lastTouched;
     readonly DeviceArray<double> normParts;
-    readonly int blocks, sharedBytes;
+    readonly UpdateKernel kernel;
+    readonly int blocks;
 
-    public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip)
+    /// <param name="general">Takes the update kernel for all methods in any case.</param>
+    public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip, bool general = false)
     {
         (this.context, this.backward, this.decode, this.skip) = (context, backward, decode, skip);
         var (arena, config, buffers) = (context.Arena, context.Config, context.Buffers);
@@ -43,13 +45,13 @@ sealed unsafe class OptimizePhase
         var most = context.Rows > PartEntries ? 2 * entries / (PartEntries + 1) + 1 : 0;
         parts = arena.Take<float>("long runs, partial sums", most * (ld + lo));
         partsBias = arena.Take<float>("long runs, bias sums", most);
-        blocks = (int)Math.Min(n, MaxBlocks);
-        biasParts = arena.Take<float>("b_dec partial sums", blocks * ld);
+        kernel = UpdateKernel.For(context.Spec, config, context.Pitch, context.OutPitch, general);
+        blocks = kernel.Blocks(context.Latents);
+        biasParts = arena.Take<float>("b_dec partial sums", context.Spec.PreEncoderBias ? blocks * ld : 0);
         biasGrad = arena.Take<float>("b_dec gradient", lo);
-        clipFactor = arena.Take<float>("clip factor", 1);
+        clipFactor = arena.Take<float>("clip factor", config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0);
         normParts = arena.Take<double>("gradient norms", blocks);
         GradientNorm = arena.Take<double>("gradient norm", 1);
-        sharedBytes = 128 + 4 * (int)(lo + 2 * ld + (config.Moments == MomentStorage.Int8 ? 2 * Math.Max(ld, lo) : 0));
     }
 
     public LatentArrays BEnc { get; }
@@ -94,15 +96,16 @@ sealed unsafe class OptimizePhase
         var bias = BiasParameters();
         skip?.Gradient();
         if (dense is null && context.Rows > PartEntries)
-            context.Launch("update_parts", new(Math.Min(MaxBlocks, context.Blocks(backward.Entry.Length, PartEntries)), Block), UpdateParameters(measure: false));
+            context.Launch("update_parts", new(context.Blocks(backward.Entry.Length / PartEntries * ((Math.Max(context.Pitch, context.OutPitch) + 255) / 256), Block / 32), Block), UpdateParameters(measure: false));
         if (clip == ClipKind.GlobalNorm)
         {
             Visit(dense, measure: true);
-            Measure(bias);
+            SumBias(bias);
+            context.Launch("bias_norm", new(1, Block, 64), bias);
         }
-        context.Launch("bias_clip", new(1, 32), bias);
+        if (clipFactor.Length > 0) context.Launch("bias_clip", new(1, 32), bias);
         Visit(dense, measure: false);
-        if (clip != ClipKind.GlobalNorm) Measure(bias);
+        if (clip != ClipKind.GlobalNorm) SumBias(bias);
         context.Launch("bias_move", new(1, Block, 64), bias);
         skip?.Move(clipFactor);
     }
@@ -112,28 +115,26 @@ sealed unsafe class OptimizePhase
         var parameters = UpdateParameters(measure);
         if (dense is null)
         {
-            context.Launch("update", new(blocks, Block, sharedBytes), parameters);
+            context.Launch(kernel.Name, kernel.Launch(blocks, context.Pitch), parameters);
             return;
         }
         dense.Visit((first, count, encGrad, decGrad) =>
         {
+            (parameters.Order, parameters.ClassStart) = (0, 0);
             (parameters.First, parameters.Count, parameters.DenseEnc, parameters.DenseDec, parameters.Accumulate) = (first, count, encGrad.Pointer, decGrad.Pointer, first > 0 ? 1 : 0);
-            context.Launch("update", new(blocks, Block, sharedBytes), parameters);
+            context.Launch(kernel.Name, kernel.Launch(blocks, context.Pitch), parameters);
         });
     }
 
-    void Measure(in BiasParams bias)
-    {
-        context.Launch("bias_gradient", new(context.Blocks(context.OutPitch, Block), Block), bias);
-        context.Launch("bias_norm", new(1, Block, 64), bias);
-    }
+    void SumBias(in BiasParams bias) => context.Launch("bias_gradient", new(context.OutPitch / 8, Block, 2048), bias);
 
     UpdateParams UpdateParameters(bool measure)
     {
         var (buffers, spec, config) = (context.Buffers, context.Spec, context.Config);
         var parameters = new UpdateParams
         {
-            Start = backward.Start.Pointer, Entry = backward.Entry.Pointer, Value = buffers.Value.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.PreAct.Pointer : 0,
+            Start = backward.Start.Pointer, Entry = backward.Entry.Pointer, Order = backward.Order.Pointer, ClassStart = backward.ClassStart.Pointer,
+            Value = buffers.Value.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.PreAct.Pointer : 0,
             ValueGrad = buffers.ValueGrad.Pointer, Level = buffers.Level.Pointer, Residual = buffers.ResidualBf16.Pointer, GateResidual = buffers.GateResidualBf16.Pointer,
             XCentered = buffers.XCentered.Pointer, Sums = buffers.LatentGrads.Pointer, InputSum = buffers.InputSum.Pointer,
             AuxSlot = StepBuffers.WindowOf(spec) == 0 ? 0 : buffers.AuxSlot.Pointer, AuxEncGrad = buffers.AuxEncGrad.Pointer,
@@ -155,11 +156,11 @@ sealed unsafe class OptimizePhase
         var buffers = context.Buffers;
         return new()
         {
-            Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer, BiasParts = context.Spec.PreEncoderBias ? biasParts.Pointer : 0, NormParts = normParts.Pointer,
+            Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
             SkipNorm = skip?.Norm.Pointer ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer, BDec = buffers.BDec.Pointer,
             M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer, RowBlocks = decode.RowBlocks, Blocks = blocks, Pitch = context.OutPitch,
             Optimizer = (int)context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
-            Clip = context.Config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0,
+            Measured = context.Config.Clip == ClipKind.GlobalNorm ? 1 : 0,
         };
     }
 }
