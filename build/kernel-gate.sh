@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real compiler's judgement of every kernel, for sm_80 and sm_90a (kernels/sm90 for the latter alone): no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
-# build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, tensor cores and asynchronous copies where they belong.
+# build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, tensor cores, asynchronous copies and 16-byte accesses where they belong.
 #   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +37,9 @@ for source in kernels/*.cu kernels/sm90/*.cu; do
             grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
             grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"
         fi
+        # The gathers and streams of the sparse half move 16 bytes at a time.
+        case $name in decode) wide='LDGSTS.*\.128 LDS\.128 STG\.E\.128' ;; update) wide='LDG\.E\.128 STG\.E\.128' ;; *) wide= ;; esac
+        for instruction in $wide; do grep -qE "\b$instruction" "$work/sass" || fail "$source, sm_$arch: no $instruction"; done
     done
 done
 sort "$work/rows" > "$work/sorted"

@@ -198,7 +198,8 @@ SAE_KERNEL(decode, DecodeParams, 128) {
     lists.rows = lists.place + p.active;
     lists.values = reinterpret_cast<float*>(lists.rows + p.active);
     lists.gates = lists.values + p.active;
-    auto rest = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(lists.gates + gates * p.active) + 15) & ~uintptr_t(15));
+    const int words = 6 * DECODE_WARPS + (1 + gates) * warps * p.active + p.levels + 1 + (3 + gates) * p.active;      // an offset: a rounded pointer would no longer be known as shared
+    auto rest = reinterpret_cast<unsigned char*>(scratch) + ((words * 4 + 15) & ~15);
     const int own_bytes = p.levels > 1 ? p.levels * 1024 : 0;
     rest += warp * (own_bytes + p.room * p.slice * 2);                  // of each warp: own [levels, 32, 8], w [room, slice]
 

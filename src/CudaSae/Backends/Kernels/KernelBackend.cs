@@ -33,7 +33,7 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     sealed class Phases
     {
-        public Phases(KernelContext context, int encodeCapacity, bool generalUpdate = false)
+        public Phases(KernelContext context, int encodeCapacity, bool generalUpdate)
         {
             Context = context;
             Prepare = new(context);
@@ -82,7 +82,8 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <param name="encodeCapacity">Candidates that a row holds: few of them force the exact fallback, for verification.</param>
     /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
     /// <param name="portable">Encode by the portable kernels also where those for this device fit.</param>
-    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false, PoolPlan pool = default)
+    /// <param name="generalUpdate">Optimize by the kernel for all methods also where the plain one would do.</param>
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false, bool generalUpdate = false, PoolPlan pool = default)
     {
         (this.device, Spec, Config) = (device, spec, config);
         owned = new(device);
@@ -91,14 +92,14 @@ public sealed unsafe partial class KernelBackend : IBackend
         {
             if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
-            var plan = PlanFor(spec, config, inputType, encodeCapacity);
+            var plan = PlanFor(spec, config, inputType, encodeCapacity, generalUpdate);
             if (pool.Rows > 0) plan.Add(pool.Name, pool.Bytes);
             plan.Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
-            arena = owned.Add(new DeviceArena(device, pool.Rows > 0 ? PlanFor(spec, config, inputType, encodeCapacity) : plan));
+            arena = owned.Add(new DeviceArena(device, pool.Rows > 0 ? PlanFor(spec, config, inputType, encodeCapacity, generalUpdate) : plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-            phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity);
+            phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity, generalUpdate);
             phases.Context.Portable = portable;
             if (phases.Encode is { } encode) encode.Reference = referenceEncode;
             Dense = spec.IsThresholded;
@@ -128,10 +129,10 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <summary>The device memory that a run takes, found without a device.</summary>
     public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) => PlanFor(spec, config, inputType, EncodePhase.MaxCapacity);
 
-    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, int encodeCapacity)
+    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, int encodeCapacity, bool generalUpdate = false)
     {
         var counting = new DeviceArena();
-        _ = new Phases(new(null, 0, counting, spec, config, inputType), encodeCapacity);
+        _ = new Phases(new(null, 0, counting, spec, config, inputType), encodeCapacity, generalUpdate);
         return counting.Plan;
     }
 

@@ -1,0 +1,76 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Kernels;
+using CudaSae.Data;
+using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
+using CudaSae.Verification;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>decode and update in every shape that they have: rows of one to four vectors a lane, a block a latent, slices of 256, 128 and 64 columns, long runs; against the reference.</summary>
+[Collection("alone")]
+public class UpdateTests
+{
+    static readonly TrainConfig Adam = new() { Epsilon = 0.1f };
+
+    static SaeSpec Spec(int width, int latents, int active) => new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active), Aux = new(4, 0.5f, 8) };
+
+    /// <summary>Name of the kernel, width, latents, k, rows.</summary>
+    [Theory]
+    [InlineData("update_256", 205, 40, 4, 5)]
+    [InlineData("update_512", 300, 30, 4, 5)]           // not a multiple of eight, nor of a slice
+    [InlineData("update_768", 641, 20, 3, 4)]
+    [InlineData("update_1024", 1000, 12, 3, 4)]
+    [InlineData("update_4096", 1100, 12, 3, 4)]
+    [InlineData("update_general_12288", 4161, 6, 2, 3)]
+    [InlineData("update_512", 264, 4, 3, 600)]          // runs of more than 256 entries, in two slices
+    [InlineData("update_512", 320, 150, 70, 2)]         // slices of 128 columns
+    [InlineData("update_256", 100, 300, 130, 2)]        // and of 64
+    public void EveryWidthEqualsTheReference(string kernel, int width, int latents, int active, int rows)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var check = new VerifyCase("width", Spec(width, latents, active), Adam, Steps: 2, Rows: rows);
+        Assert.Equal(kernel, UpdateKernel.For(check.Spec, check.Config, (width + 63) & ~63, (width + 63) & ~63, general: false).Name);
+        var results = new Verifier(Targets.Create("emulator, schedule 4"), Targets.Rounding("emulator")).Run(check);
+        Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
+    }
+
+    /// <summary>The kernel for all methods gives what the plain one does: both sum in fixed orders, but not in the same one.</summary>
+    [Theory]
+    [InlineData(MomentStorage.Float32, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
+    [InlineData(MomentStorage.BFloat16, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
+    [InlineData(MomentStorage.Float32, WeightStorage.SplitFloat32, OptimizerKind.Signum)]
+    public void PlainKernelEqualsTheGeneralOne(MomentStorage moments, WeightStorage storage, OptimizerKind optimizer)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var config = Adam with { Moments = moments, Storage = storage, Optimizer = optimizer, Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f };
+        var (plain, general) = (Train(false), Train(true));
+        // A step moves a weight by at most the learning rate; where a gradient is all rounding, Signum moves it either way, and bfloat16 moments fall on either side.
+        var loose = plain.Zip(general).Count(pair => Math.Abs(pair.First - pair.Second) > 1e-5);
+        Assert.True(loose <= plain.Length / 500, $"{loose} of {plain.Length} weights differ");
+        Assert.All(plain.Zip(general), pair => Assert.InRange(pair.First - pair.Second, -0.061, 0.061));
+
+        float[] Train(bool all)
+        {
+            var problem = new SmallProblem(Spec(300, 40, 4), rows: 6, config);
+            Targets.Emulator.SetSeed(6);
+            using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, EncodePhase.MaxCapacity, generalUpdate: all);
+            backend.SetParameters(problem.Parameters);
+            var step = new SaeStep(backend);
+            for (uint t = 1; t <= 3; t++)
+            {
+                backend.WaitForSlot((int)(t & 1));
+                MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot((int)(t & 1)));
+                step.Run((int)(t & 1), problem.Scalars(t, deadAfterSteps: 1));
+            }
+            backend.GetParameters(problem.Parameters);
+            return [.. Enumerable.Range(0, 40).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
+        }
+    }
+
+    [Fact]
+    public void RowsThatNoKernelHoldsAreRefused() =>
+        Assert.Contains("wider than the update kernels hold", Assert.Throws<SaeException>(() => UpdateKernel.For(Spec(13000, 8, 2), Adam, 13056, 13056, general: false)).Message);
+}
