@@ -3,6 +3,7 @@
 #include "common.cuh"
 
 struct WarpGroup {
+    static constexpr int AHEAD = 4;                         // entries whose loads are issued together where a thread has eight columns
     int first = 0;                                          // column of rank 0
     __device__ __forceinline__ int rank() const { return threadIdx.x % 32; }
     __device__ __forceinline__ int column(int v) const { return first + (v * 32 + rank()) * 8; }
@@ -14,7 +15,8 @@ struct WarpGroup {
     __device__ __forceinline__ void sync() const { __syncwarp(); }
 };
 
-struct BlockGroup {
+template <int ENTRIES> struct BlockGroup {
+    static constexpr int AHEAD = ENTRIES;
     float* scratch;                                         // [32] in shared memory
     __device__ __forceinline__ int rank() const { return threadIdx.x; }
     __device__ __forceinline__ int column(int v) const { return (v * int(blockDim.x) + rank()) * 8; }

@@ -50,8 +50,8 @@ __device__ __forceinline__ void store_moments(const MomentsParams& p, const Step
     }
 }
 
-// One step of a number; `idle` is how many steps v missed while its row was skipped.
-__device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const StepScalars& s, int optimizer) {
+// One step of a number; `idle` is how many steps v missed while its row was skipped. Scalars: StepScalars, or a copy of what is used here.
+template <class Scalars> __device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const Scalars& s, int optimizer) {
     if (optimizer == OPTIMIZER_SGD) return w - s.learning_rate * g;
     x.m = x.m * s.beta1 + g * (1 - s.beta1);
     if (optimizer == OPTIMIZER_SIGNUM) return x.m == 0 ? w : w - copysignf(s.learning_rate, x.m);
@@ -60,7 +60,7 @@ __device__ __forceinline__ float step_number(float w, float g, Moments& x, int i
     return x.m == 0 ? w : w - s.learning_rate * s.correction1 * x.m / (sqrtf(x.v * s.correction2) + s.epsilon);
 }
 
-__device__ __forceinline__ float decayed(float w, const StepScalars& s) { return s.weight_decay > 0 ? w * (1 - s.learning_rate * s.weight_decay) : w; }
+template <class Scalars> __device__ __forceinline__ float decayed(float w, const Scalars& s) { return s.weight_decay > 0 ? w * (1 - s.learning_rate * s.weight_decay) : w; }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // eight columns at a time
@@ -122,7 +122,16 @@ template <bool WIDE> __device__ __forceinline__ void store_moment8(void* to, int
     *reinterpret_cast<uint2*>(static_cast<uint8_t*>(to) + at) = make_uint2(words[0], words[1]);
 }
 
-__device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float factor, Moments8& x, int idle, const StepScalars& s, int optimizer) {
+// What a step of a number reads of the scalars: read once for eight, because the compiler would read them again after every branch.
+struct OptimizerScalars {
+    float learning_rate, beta1, beta2, epsilon, correction1, correction2, weight_decay;
+
+    __device__ __forceinline__ explicit OptimizerScalars(const StepScalars& s)
+        : learning_rate(s.learning_rate), beta1(s.beta1), beta2(s.beta2), epsilon(s.epsilon), correction1(s.correction1), correction2(s.correction2), weight_decay(s.weight_decay) {}
+};
+
+__device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float factor, Moments8& x, int idle, const StepScalars& scalars, int optimizer) {
+    const OptimizerScalars s(scalars);
 #pragma unroll 1
     for (; idle > 0; --idle)                                // as dense Adam would have, one step after the other
         for (int i = 0; i < 8; ++i) x.v[i] *= s.beta2;

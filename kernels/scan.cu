@@ -1,4 +1,4 @@
-// scan: exclusive sums over n 64-bit numbers in three launches, for any n. Used for run starts and for the order of dead latents.
+// scan: exclusive sums over n 64-bit numbers in three launches, for any n. Used for the order of dead latents.
 #include "common.cuh"
 
 constexpr int SCAN_BLOCK = 256, SCAN_PER_THREAD = 8, SCAN_TILE = SCAN_BLOCK * SCAN_PER_THREAD;

@@ -171,9 +171,9 @@ template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const
     leave_squares(p, own);
 }
 
-template <int V, bool PLAIN> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
+template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
     auto scratch = &shared_memory<float>();                             // [32], then the sum [ld]
-    double own = visit_latents<V, PLAIN>(p, BlockGroup{scratch}, blockIdx.x, gridDim.x, scratch + 32);
+    double own = visit_latents<V, PLAIN>(p, BlockGroup<AHEAD>{scratch}, blockIdx.x, gridDim.x, scratch + 32);
     __syncthreads();
     leave_bias_part(p, scratch + 32, 1);
     if (threadIdx.x == 0) leave_squares(p, own);
@@ -182,15 +182,15 @@ template <int V, bool PLAIN> __device__ __forceinline__ void update_wide(const U
 // update_W, for rows of up to W columns
 //   in      runs of entries, the code and its gradients, residuals and centred input in bf16, or the dense path's gradients; gradients of dead latents
 //   out     weights, moments, averages; bias_parts and norm_parts by block; with `measure` the last two only
-//   launch  grid blocks. W <= 1024: block 128, a warp a latent, shared 32 + 16 ld bytes. W > 1024: a block a latent of max(ld, lo) / 8 threads, or / 32 beyond 4096
-//           columns, in whole warps; shared 128 + 4 ld bytes
+//   launch  grid blocks. W <= 768: block 128, a warp a latent, shared 32 + 16 ld bytes. Up to 4096: a block a latent, of max(ld, lo) / 8 threads in whole warps,
+//           beyond that of 256 threads; shared 128 + 4 ld bytes
 //   needs   fixed: the place-th latent of `order` goes to group place % groups, so sums by group do not depend on the schedule
 //   cost    gathers run (lo + ld) 2 bytes; streams the moments and weights once: with split weights and float moments (lo + ld) 24 bytes a latent
 //   order   entries ascending, parts of 256 ascending, latents of a group as they stand in `order`, groups of a block ascending
 SAE_KERNEL(update_256, UpdateParams, 128, 3) { update_narrow<1, true>(p); }
 SAE_KERNEL(update_512, UpdateParams, 128, 3) { update_narrow<2, true>(p); }
 SAE_KERNEL(update_768, UpdateParams, 128, 3) { update_narrow<3, true>(p); }
-SAE_KERNEL(update_1024, UpdateParams, 128, 3) { update_narrow<4, true>(p); }
-SAE_KERNEL(update_4096, UpdateParams, 512) { update_wide<1, true>(p); }
-SAE_KERNEL(update_general_4096, UpdateParams, 512) { update_wide<1, false>(p); }
-SAE_KERNEL(update_general_12288, UpdateParams, 256) { update_wide<6, false>(p); }
+SAE_KERNEL(update_2304, UpdateParams, 288, 2) { update_wide<1, true, 2>(p); }
+SAE_KERNEL(update_4096, UpdateParams, 512) { update_wide<1, true, 4>(p); }
+SAE_KERNEL(update_general_4096, UpdateParams, 512) { update_wide<1, false, 2>(p); }
+SAE_KERNEL(update_general_12288, UpdateParams, 256) { update_wide<6, false, 1>(p); }

@@ -48,7 +48,7 @@ template <int A, int V, bool PLAIN, class Group> __device__ __forceinline__ void
 
 // Entries [first, last), ascending. The gate's reconstruction is added after each 32.
 template <int V, bool PLAIN, class Group> __device__ __forceinline__ void sum_entries(const UpdateParams& p, const Group& group, uint32_t first, uint32_t last, float scale, Rows<V, PLAIN>& g, float& bias) {
-    constexpr int AHEAD = V == 1 ? 4 : V == 2 ? 2 : 1;
+    constexpr int AHEAD = V == 1 ? Group::AHEAD : V == 2 ? 2 : 1;
 #pragma unroll 1
     for (uint32_t at = first; at < last; at += 32) {
         int count = int(min(32u, last - at)), j = 0;

@@ -64,6 +64,7 @@ __device__ __forceinline__ void load_weights8(float (&to)[8], const bf16_bits* h
 
 // bfloat16 alone is rounded up with the probability of what is cut off, so that small steps are not lost.
 __device__ __forceinline__ void store_weights8(bf16_bits* hi, int16_t* lo, size_t at, const float (&w)[8], const StepScalars& s, uint64_t row, int column) {
+    const uint64_t seed = s.seed, step = s.step;
     uint32_t upper[8], lower[8];
     if (lo) {
         for (int i = 0; i < 8; ++i) {
@@ -77,7 +78,7 @@ __device__ __forceinline__ void store_weights8(bf16_bits* hi, int16_t* lo, size_
     } else
         for (int i = 0; i < 8; ++i) {
             uint32_t u = __float_as_uint(w[i]);
-            if ((u & 0x7f800000u) != 0x7f800000u) u += uint32_t(counter_random(s.seed, s.step, row, column + i)) & 0xffff;
+            if ((u & 0x7f800000u) != 0x7f800000u) u += uint32_t(counter_random(seed, step, row, column + i)) & 0xffff;
             upper[i] = u >> 16;
         }
     store_halves(hi + at, upper);
