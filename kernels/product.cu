@@ -1,51 +1,288 @@
-// product: a dense product of any layout, for the dense path and for the losses of dead latents. Extents may be known on the device only: blocks beyond them return.
-#include "common.cuh"
+// product: dense products of any layout on tensor cores, for the dense path and for the losses of dead latents. Extents may be known on the device only: blocks beyond them return.
+//
+// float32 quality from bfloat16 products: an f32 operand x is cut into hi = bf16(x) and lo = bf16(x - hi) on its way into shared memory, which leaves out at most
+// 2^-17 |x|. C is hi hi + hi lo + lo hi, summed in f32; what is missing of a b is at most 2^-17 |a b| where one operand is f32, and 2^-15 |a b| where both are
+// (2^-16 of it lo lo). bf16 operands are exact and need no second part. Beyond 3.38e38 hi becomes infinite, and an infinite x gives NaN.
+//
+// An operand lies in shared memory as it lies in memory, K contiguous or not, and ldmatrix turns it where it has to: no element is moved one by one.
+#include "mma_tile.cuh"
 
-constexpr int PRODUCT_TILE = 64, PRODUCT_DEPTH = 16;
-struct ProductShared { float a[PRODUCT_DEPTH][PRODUCT_TILE + 4], b[PRODUCT_DEPTH][PRODUCT_TILE + 4]; };
+constexpr int PRODUCT_THREADS = 256;        // 8 warps as 2 x 4; a warp owns 64 x 32: 64 sums a thread
 
-__device__ __forceinline__ float operand(const void* p, int64_t at, int bf16) {
-    return bf16 ? bf16_to_float(static_cast<const bf16_bits*>(p)[at]) : static_cast<const float*>(p)[at];
+// [stage][hi, lo]; parts of B are one where it is bf16.
+template <int b_parts> struct ProductShared {
+    bf16_bits a[2][2][TILE * TILE_K];
+    bf16_bits b[2][b_parts][TILE * TILE_K];
+};
+
+// One operand of a block: i in [first, end) is m of A or n of B, k in [0, depth).
+struct ProductOperand {
+    const void* data;
+    const int* i_list;          // what i or k stand for, or null
+    const int* k_list;
+    int64_t i_stride, k_stride; // elements
+    int first, end, depth;
+    bool bf16;
+    bool along_k;               // whether chunks, and rows of the tile, run along k
+    bool whole;                 // whether a chunk is one aligned piece of memory
+};
+
+__device__ __forceinline__ ProductOperand product_operand(const void* data, bool bf16, const int* i_list, const int* k_list, int64_t i_stride, int64_t k_stride, int first, int end, int depth) {
+    const bool along_k = k_stride == 1 && (i_stride != 1 || !k_list);
+    const int64_t unit = bf16 ? 8 : 4;      // elements in 16 bytes
+    const bool straight = along_k ? !k_list && i_stride % unit == 0 : i_stride == 1 && !i_list && k_stride % unit == 0;
+    return {data, i_list, k_list, i_stride, k_stride, first, end, depth, bf16, along_k, straight && reinterpret_cast<uintptr_t>(data) % 16 == 0};
+}
+
+__device__ __forceinline__ int64_t product_offset(const ProductOperand& o, int i, int k) {
+    return (o.i_list ? o.i_list[i] : i) * o.i_stride + (o.k_list ? o.k_list[k] : k) * o.k_stride;
+}
+
+// Elements of the chunk of `size` at (i, k) that exist.
+__device__ __forceinline__ int product_room(const ProductOperand& o, int i, int k, int size) {
+    if (i >= o.end || k >= o.depth) return 0;
+    return min(size, o.along_k ? o.depth - k : o.end - i);
+}
+
+__device__ __forceinline__ int64_t chunk_offset(const ProductOperand& o, int i, int k, int element) {
+    return product_offset(o, o.along_k ? i : i + element, o.along_k ? k + element : k);
+}
+
+// Where (i, k) of a tile lies. Along k rows of 32, as in mma_tile.cuh; else rows of 128 with chunk c of row k at c ^ k % 8. Either way the 8 rows of an ldmatrix
+// touch 8 different chunks of 128 bytes.
+__device__ __forceinline__ int tile_place(bool along_k, int i, int k) {
+    return along_k ? i * TILE_K + ((k / 8) ^ (i / 2 % 4)) * 8 + k % 8 : k * TILE + ((i / 8) ^ (k % 8)) * 8 + i % 8;
+}
+
+// Chunk number c of a tile in chunks of `size`: neighbouring threads take neighbouring chunks.
+struct ChunkPlace { int i, k; };
+__device__ __forceinline__ ChunkPlace chunk_place(bool along_k, int c, int size) {
+    return along_k ? ChunkPlace{c / (TILE_K / size), c % (TILE_K / size) * size} : ChunkPlace{c % (TILE / size) * size, c / (TILE / size)};
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// f32 operands through registers: loaded before the products of a step, cut and stored after them
+
+struct Staged { float4 chunk[4]; };         // 16 elements of a thread
+
+__device__ __forceinline__ float product_element(const ProductOperand& o, int64_t at) {
+    return o.bf16 ? bf16_to_float(static_cast<const bf16_bits*>(o.data)[at]) : static_cast<const float*>(o.data)[at];
+}
+
+__device__ __forceinline__ float4 load_chunk(const ProductOperand& o, int i, int k) {
+    const int room = product_room(o, i, k, 4);
+    float4 v = make_float4(0, 0, 0, 0);
+    if (o.whole && room == 4) {
+        const int64_t at = product_offset(o, i, k);
+        if (!o.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(o.data) + at);
+        const uint2 pairs = *reinterpret_cast<const uint2*>(static_cast<const bf16_bits*>(o.data) + at);
+        return make_float4(__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xffff0000u), __uint_as_float(pairs.y << 16), __uint_as_float(pairs.y & 0xffff0000u));
+    }
+    if (room > 0) v.x = product_element(o, chunk_offset(o, i, k, 0));
+    if (room > 1) v.y = product_element(o, chunk_offset(o, i, k, 1));
+    if (room > 2) v.z = product_element(o, chunk_offset(o, i, k, 2));
+    if (room > 3) v.w = product_element(o, chunk_offset(o, i, k, 3));
+    return v;
+}
+
+__device__ __forceinline__ void load_staged(const ProductOperand& o, int k0, Staged& staged) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+        const ChunkPlace at = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
+        staged.chunk[j] = load_chunk(o, o.first + at.i, k0 + at.k);
+    }
+}
+
+// Two numbers as hi, and what is missing as lo.
+__device__ __forceinline__ void split_pair(float x, float y, uint32_t& hi, uint32_t& lo) {
+    hi = bf16_pair(x, y);
+    lo = bf16_pair(x - __uint_as_float(hi << 16), y - __uint_as_float(hi & 0xffff0000u));
+}
+
+__device__ __forceinline__ void store_staged(const ProductOperand& o, const Staged& staged, bf16_bits (&parts)[2][TILE * TILE_K]) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+        const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
+        const int at = tile_place(o.along_k, place.i, place.k);
+        const float4 v = staged.chunk[j];
+        uint2 hi, lo;
+        split_pair(v.x, v.y, hi.x, lo.x);
+        split_pair(v.z, v.w, hi.y, lo.y);
+        *reinterpret_cast<uint2*>(parts[0] + at) = hi;
+        if (!o.bf16) *reinterpret_cast<uint2*>(parts[1] + at) = lo;
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// bf16 operands by asynchronous copies
+
+__device__ __forceinline__ void copy_chunks(const ProductOperand& o, int k0, bf16_bits* part) {
+    const auto from = static_cast<const bf16_bits*>(o.data);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+        const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 8);
+        const int i = o.first + place.i, k = k0 + place.k, room = product_room(o, i, k, 8);
+        bf16_bits* to = part + tile_place(o.along_k, place.i, place.k);
+        if (room == 0 || (o.whole && room == 8)) {
+            cp_async16(to, room ? from + product_offset(o, i, k) : from, room ? 16 : 0);
+            continue;
+        }
+#pragma unroll 1
+        for (int e = 0; e < 8; ++e) to[e] = e < room ? from[chunk_offset(o, i, k, e)] : bf16_bits(0);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+// 16 x 16 blocks of a tile's part from (i, k) on, as fragments of A, or of B in pairs of eight columns. i8, k8: which half of a block this lane's row of ldmatrix is in.
+template <int blocks>
+__device__ __forceinline__ void product_fragments(const bf16_bits* part, bool along_k, int i, int k, uint32_t (&f)[blocks][4]) {
+    const int row = threadIdx.x % 8;
+    if (along_k) {
+#pragma unroll
+        for (int b = 0; b < blocks; ++b) ldmatrix_x4(f[b], part + tile_place(true, i + 16 * b + row, k));
+    } else {
+#pragma unroll
+        for (int b = 0; b < blocks; ++b) ldmatrix_x4_trans(f[b], part + tile_place(false, i + 16 * b, k + row));
+    }
+}
+
+using ProductSums = float[4][4][4];         // [m][n][i] as TileSums, for 64 x 32
+
+__device__ __forceinline__ void product_mma(const uint32_t (&a)[4][4], const uint32_t (&b)[2][4], ProductSums& sums) {
+#pragma unroll
+    for (int m = 0; m < 4; ++m)
+#pragma unroll
+        for (int n = 0; n < 4; ++n) mma_bf16_16816(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
+}
+
+// A step of 32 k. The sums take hi hi, hi lo, lo hi of 16 k, then of the other 16.
+template <int b_parts>
+__device__ __forceinline__ void product_step(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K], const bf16_bits (&b_part)[b_parts][TILE * TILE_K], ProductSums& sums) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = lane / 16 * 8, b_i = warp / 2 * 32 + lane / 16 * 8, b_k = lane / 8 % 2 * 8;
+    uint32_t af[4][4], bf[2][4];
+#pragma unroll
+    for (int half = 0; half < 32; half += 16) {
+        product_fragments(a_part[0], a.along_k, a_i, half + a_k, af);
+        product_fragments(b_part[0], b.along_k, b_i, half + b_k, bf);
+        product_mma(af, bf, sums);
+        if (b_parts == 2 && !b.bf16) {
+            uint32_t b_lo[2][4];
+            product_fragments(b_part[b_parts - 1], b.along_k, b_i, half + b_k, b_lo);
+            product_mma(af, b_lo, sums);
+        }
+        if (!a.bf16) {
+            product_fragments(a_part[1], a.along_k, a_i, half + a_k, af);
+            product_mma(af, bf, sums);
+        }
+    }
+}
+
+struct ProductExtents { int m, n, k; };
+
+__device__ __forceinline__ ProductExtents product_extents(const ProductParams& p) {
+    return {p.m_count ? *p.m_count : p.m, p.n_count ? *p.n_count : p.n, p.k_count ? *p.k_count : p.k};
+}
+
+// The block's tile, or a row of -1 for a block that has none.
+__device__ __forceinline__ TilePosition product_tile(const ProductExtents& e) {
+    const int row_tiles = (e.m + TILE - 1) / TILE, column_tiles = (e.n + TILE - 1) / TILE;
+    if (int(blockIdx.x) >= row_tiles * column_tiles) return {-1, -1};
+    return tile_position(blockIdx.x, row_tiles, column_tiles);
+}
+
+__device__ __forceinline__ float finish_product(const ProductParams& p, float sum, size_t at, float scale) {
+    const float mask = p.mask ? p.mask[at] : 1;
+    if (mask == 0) return 0;
+    return scale * ((sum + (p.add ? p.add[at] : 0)) * (p.mask_factor ? mask : 1));
+}
+
+// C = scale mask(sums + add) for a warp's 64 x (8 columns) sums.
+template <int columns>
+__device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile, const float (&sums)[4][columns][4]) {
+    const float scale = p.scale ? *p.scale : 1;
+    const bool pairs = p.c_pitch % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
+#pragma unroll
+    for (int m = 0; m < 4; ++m)
+#pragma unroll
+        for (int upper = 0; upper < 2; ++upper) {
+            const int row = tile.row * TILE + tile_row(m, upper);
+            if (row >= e.m) continue;
+#pragma unroll
+            for (int n = 0; n < columns; ++n) {
+                const int column = tile.column * TILE + threadIdx.x / 64 * (8 * columns) + n * 8 + threadIdx.x % 4 * 2;
+                if (column >= e.n) continue;
+                const size_t at = size_t(row) * p.c_pitch + column;
+                const float first = finish_product(p, sums[m][n][upper * 2], at, scale);
+                if (column + 1 == e.n) { p.c[at] = first; continue; }
+                const float second = finish_product(p, sums[m][n][upper * 2 + 1], at + 1, scale);
+                if (pairs) *reinterpret_cast<float2*>(p.c + at) = make_float2(first, second);
+                else { p.c[at] = first; p.c[at + 1] = second; }
+            }
+        }
+}
+
+// Two stages: while the tensor cores are at one, B's copies run into the other, and A's next elements come into registers, to be cut when this step's products are done.
+template <bool b_f32> __device__ __forceinline__ void product_body(const ProductParams& p) {
+    constexpr int b_parts = b_f32 ? 2 : 1;
+    auto& s = shared_memory<ProductShared<b_parts>>();
+    const ProductExtents e = product_extents(p);
+    const TilePosition tile = product_tile(e);
+    if (tile.row < 0) return;
+    const ProductOperand a = product_operand(p.a, p.a_bf16, nullptr, nullptr, p.a_m, p.a_k, tile.row * TILE, e.m, e.k);
+    const ProductOperand b = product_operand(p.b, p.b_bf16, p.b_gather == 2 ? p.b_rows : nullptr, p.b_gather == 1 ? p.b_rows : nullptr, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
+    ProductSums sums = {};
+    Staged from_a, from_b;
+    const int steps = (e.k + TILE_K - 1) / TILE_K;
+#pragma unroll 1
+    for (int step = -1; step < steps; ++step) {
+        const int next = step + 1, now = step & 1;
+        if (next < steps) {
+            if (!b_f32) copy_chunks(b, next * TILE_K, s.b[now ^ 1][0]);
+            load_staged(a, next * TILE_K, from_a);
+            if constexpr (b_f32) load_staged(b, next * TILE_K, from_b);
+        }
+        cp_async_commit();
+        if (step >= 0) product_step<b_parts>(a, b, s.a[now], s.b[now], sums);
+        if (next < steps) {
+            store_staged(a, from_a, s.a[now ^ 1]);
+            if constexpr (b_f32) store_staged(b, from_b, s.b[now ^ 1]);
+        }
+        cp_async_wait<0>();
+        __syncthreads();
+    }
+    store_product(p, e, tile, sums);
 }
 
 // product
-//   in      A [m, k], B [k, n] of any strides, f32 or bf16, B's rows through a list where it gathers weights
+//   in      A [m, k] f32 or bf16 and B [k, n] bf16, of any strides, B's rows through a list where it gathers weights
 //   out     C = scale mask(A B + add); add may be C itself
-//   launch  grid ceil(n / 64) x ceil(m / 64), block 256: 4 x 4 sums a thread; shared 8704 bytes
-//   order   k ascending
-SAE_KERNEL(product, ProductParams, 256) {
-    auto& s = shared_memory<ProductShared>();
-    int m = p.m_count ? *p.m_count : p.m, n = p.n_count ? *p.n_count : p.n, k = p.k_count ? *p.k_count : p.k;
-    int row0 = blockIdx.y * PRODUCT_TILE, column0 = blockIdx.x * PRODUCT_TILE;
-    if (row0 >= m || column0 >= n) return;
-    float sum[4][4] = {};
-    int tr = threadIdx.x / 16 * 4, tc = threadIdx.x % 16 * 4;
-    for (int k0 = 0; k0 < k; k0 += PRODUCT_DEPTH) {
-        for (int t = threadIdx.x; t < PRODUCT_DEPTH * PRODUCT_TILE; t += blockDim.x) {
-            // Neighbouring threads read neighbouring elements whichever way the operand lies.
-            int i = p.a_k == 1 ? t / PRODUCT_DEPTH : t % PRODUCT_TILE, kk = p.a_k == 1 ? t % PRODUCT_DEPTH : t / PRODUCT_TILE;
-            bool inside = row0 + i < m && k0 + kk < k;
-            s.a[kk][i] = inside ? operand(p.a, (row0 + i) * p.a_m + (k0 + kk) * p.a_k, p.a_bf16) : 0;
-            int j = p.b_k == 1 ? t / PRODUCT_DEPTH : t % PRODUCT_TILE, kb = p.b_k == 1 ? t % PRODUCT_DEPTH : t / PRODUCT_TILE;
-            inside = column0 + j < n && k0 + kb < k;
-            int64_t bk = k0 + kb, bn = column0 + j;
-            if (inside && p.b_gather == 1) bk = p.b_rows[bk];
-            if (inside && p.b_gather == 2) bn = p.b_rows[bn];
-            s.b[kb][j] = inside ? operand(p.b, bk * p.b_k + bn * p.b_n, p.b_bf16) : 0;
-        }
-        __syncthreads();
-        for (int kk = 0; kk < PRODUCT_DEPTH; ++kk)
-            for (int i = 0; i < 4; ++i)
-                for (int j = 0; j < 4; ++j) sum[i][j] = fmaf(s.a[kk][tr + i], s.b[kk][tc + j], sum[i][j]);
-        __syncthreads();
-    }
-    float scale = p.scale ? *p.scale : 1;
-    for (int i = 0; i < 4; ++i)
-        for (int j = 0; j < 4; ++j) {
-            if (row0 + tr + i >= m || column0 + tc + j >= n) continue;
-            size_t at = size_t(row0 + tr + i) * p.c_pitch + column0 + tc + j;
-            float v = sum[i][j] + (p.add ? p.add[at] : 0);
-            if (p.mask && p.mask_factor) v *= p.mask[at];
-            p.c[at] = p.mask && p.mask[at] == 0 ? 0 : scale * v;
-        }
+//   launch  grid ceil(m / 128) * ceil(n / 128), block 256, shared sizeof(ProductShared<1>) = 49152
+//   needs   for 16-byte loads: aligned operands whose other stride is a multiple of 16 bytes, and no list along the contiguous side; else single elements, slowly
+//   cost    4 m n k flops (A bf16: 2); bound by the tensor cores, or by shared memory on sm_90
+//   order   k ascending in steps of 16, of a step A's hi, then lo; an element does not depend on its place in the tile
+SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<false>(p); }
+
+// product_f32
+//   in      as product, with B f32 or bf16
+//   launch  as product, shared sizeof(ProductShared<2>) = 65536
+//   cost    6 m n k flops
+SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<true>(p); }
+
+// product_bf16
+//   in      A [m, k] and B [k, n] bf16, K contiguous in both; B's columns through a list where b_gather is 2
+//   out     as product
+//   launch  grid as product, block 128, shared sizeof(TileShared) = 65536
+//   needs   k a multiple of 32 that the host knows; strides multiples of 8; 16-byte aligned
+//   cost    2 m n k flops; bound as encode
+SAE_KERNEL(product_bf16, ProductParams, TILE_THREADS) {
+    auto& s = shared_memory<TileShared>();
+    const ProductExtents e = product_extents(p);
+    const TilePosition tile = product_tile(e);
+    if (tile.row < 0) return;
+    TileSums sums = {};
+    tile_multiply({static_cast<const bf16_bits*>(p.a), p.a_m, nullptr, tile.row * TILE, e.m},
+                  {static_cast<const bf16_bits*>(p.b), p.b_n, p.b_gather == 2 ? p.b_rows : nullptr, tile.column * TILE, e.n}, p.k, s, sums);
+    store_product(p, e, tile, sums);
 }

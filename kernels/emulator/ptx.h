@@ -22,3 +22,4 @@ template <int pending> void cp_async_wait() { emu::copy_wait(pending); }
 #define ldmatrix_x4_trans(r, row) emu::load_matrices(EMU_HERE, r, row, true)
 #define mma_bf16_16816(c, a, b0, b1) emu::multiply(EMU_HERE, c, a, b0, b1)
 #define mma_s8_16832(c, a, b0, b1) emu::multiply_bytes(EMU_HERE, c, a, b0, b1)
+inline uint32_t bf16_pair(float low, float high) { return uint32_t(float_to_bf16(high)) << 16 | float_to_bf16(low); }
