@@ -50,12 +50,22 @@ SAE_KERNEL(aux_scale, AuxParams, 256) {
     *p.scale = variance > 0 ? float(2.0 * p.scalars->aux_coefficient * (share < 1 ? share : 1) / variance) : 0;
 }
 
-// aux_bias           bias_grad[s] = scale sum_b code_grad[b, s]                   grid ceil(window / 256), block 256
-SAE_KERNEL(aux_bias, AuxParams, 256) {
-    int s = blockIdx.x * blockDim.x + threadIdx.x;
-    if (s >= *p.aux_count) return;
+// aux_bias
+//   out     bias_grad[s] = scale sum_b code_grad[b, s]
+//   launch  grid ceil(window / 16), block 512: 16 slots by 32 lanes of rows; shared 2048 bytes
+//   order   rows of one remainder by 32 ascending, then remainders ascending
+struct AuxBiasShared { float sum[32][16]; };
+SAE_KERNEL(aux_bias, AuxParams, 512) {
+    auto& shared = shared_memory<AuxBiasShared>();
+    const int window = *p.aux_count, first = blockIdx.x * 16, slot = threadIdx.x % 16, lane = threadIdx.x / 16, s = first + slot;
+    if (first >= window) return;
     float sum = 0;
-    for (int row = 0; row < p.rows; ++row) sum += p.code_grad[size_t(row) * p.window + s];
+    for (int row = lane; row < p.rows && s < window; row += 32) sum += p.code_grad[size_t(row) * p.window + s];
+    shared.sum[lane][slot] = sum;
+    __syncthreads();
+    if (lane != 0 || s >= window) return;
+    sum = 0;
+    for (int i = 0; i < 32; ++i) sum += shared.sum[i][slot];
     p.bias_grad[s] = *p.scale * sum;
 }
 

@@ -72,38 +72,70 @@ SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     if (p.row_reconstruction) p.row_reconstruction[row] = reconstruction;
 }
 
+// A block's 16 latents by 32 lanes of rows; what each lane sums, field by field.
+constexpr int GRADIENT_LATENTS = 16, GRADIENT_LANES = 32, GRADIENT_FIELDS = 8;
+static_assert(sizeof(EntryGradient) == (GRADIENT_FIELDS - 1) * sizeof(float));
+struct GradientShared {
+    float sum[GRADIENT_FIELDS][GRADIENT_LANES][GRADIENT_LATENTS];      // the seven of EntryGradient, then the gap
+    int above[GRADIENT_LANES][GRADIENT_LATENTS];
+};
+
+__device__ __forceinline__ void add_gradient(EntryGradient& sum, const EntryGradient& g) {
+    sum.input += g.input;
+    sum.bias += g.bias;
+    sum.norm += g.norm;
+    sum.threshold += g.threshold;
+    sum.mag += g.mag;
+    sum.scale += g.scale;
+}
+
+// One thread a field and latent; lanes ascending.
+__device__ __forceinline__ void join_lanes(const DenseGradientParams& p, const GradientShared& shared) {
+    const int latent = threadIdx.x % GRADIENT_LATENTS, field = threadIdx.x / GRADIENT_LATENTS, c = blockIdx.x * GRADIENT_LATENTS + latent;
+    if (c >= p.width || field > GRADIENT_FIELDS) return;
+    if (field == GRADIENT_FIELDS) {
+        int above = 0;
+        for (int lane = 0; lane < GRADIENT_LANES; ++lane) above += shared.above[lane][latent];
+        p.above[c] = above;
+        return;
+    }
+    float sum = 0;
+    for (int lane = 0; lane < GRADIENT_LANES; ++lane) sum += shared.sum[field][lane][latent];
+    if (field == GRADIENT_FIELDS - 1) p.above_gap[c] = sum;
+    else reinterpret_cast<float*>(p.sums + c)[field] = sum;
+}
+
 // dense_gradient
 //   in      z and <w_dec, E> [B, W] of the chunk
 //   out     2c code, gradient by <w, x - b_dec>, 2c relu(pi), in their places; sums over the batch of all else, by latent
-//   launch  grid any, block 256: a thread a latent, rows ascending
-SAE_KERNEL(dense_gradient, DenseGradientParams, 256) {
+//   launch  grid ceil(W / 16), block 512, shared sizeof(GradientShared) = 18432
+//   order   rows of one remainder by 32 ascending, then remainders ascending
+SAE_KERNEL(dense_gradient, DenseGradientParams, 512) {
+    auto& shared = shared_memory<GradientShared>();
     const auto& s = *p.scalars;
-    float scale = 2 * s.loss_scale;
-    for (int c = blockIdx.x * blockDim.x + threadIdx.x; c < p.width; c += gridDim.x * blockDim.x) {
+    const float scale = 2 * s.loss_scale;
+    const int latent = threadIdx.x % GRADIENT_LATENTS, lane = threadIdx.x / GRADIENT_LATENTS, c = blockIdx.x * GRADIENT_LATENTS + latent;
+    EntryGradient sum = {};
+    int above = 0;
+    float gap = 0;
+    for (int row = lane; row < p.rows && c < p.width; row += GRADIENT_LANES) {
         const LatentScalars l = p.latents[c];
-        EntryGradient sum = {};
-        int above = 0;
-        float gap = 0;
-        for (int row = 0; row < p.rows; ++row) {
-            size_t at = size_t(row) * p.pitch + c;
-            float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss);
-            EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s, *p.step_penalty, p.loss);
-            sum.input += g.input;
-            sum.bias += g.bias;
-            sum.norm += g.norm;
-            sum.threshold += g.threshold;
-            sum.mag += g.mag;
-            sum.scale += g.scale;
-            p.z[at] = scale * value;
-            p.grad[at] = g.input;
-            if (p.gate) p.gate[at] = z > 0 ? scale * z : 0;
-            if (z >= l.theta) {
-                above++;
-                gap += l.theta - z;
-            }
+        size_t at = size_t(row) * p.pitch + c;
+        float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss);
+        EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s, *p.step_penalty, p.loss);
+        add_gradient(sum, g);
+        p.z[at] = scale * value;
+        p.grad[at] = g.input;
+        if (p.gate) p.gate[at] = z > 0 ? scale * z : 0;
+        if (z >= l.theta) {
+            above++;
+            gap += l.theta - z;
         }
-        p.sums[c] = sum;
-        p.above[c] = above;
-        p.above_gap[c] = gap;
     }
+    const float fields[GRADIENT_FIELDS] = {sum.input, sum.bias, sum.norm, sum.threshold, sum.mag, sum.scale, sum.base, gap};
+#pragma unroll
+    for (int field = 0; field < GRADIENT_FIELDS; ++field) shared.sum[field][lane][latent] = fields[field];
+    shared.above[lane][latent] = above;
+    __syncthreads();
+    join_lanes(p, shared);
 }

@@ -7,7 +7,7 @@
 // An operand lies in shared memory as it lies in memory, K contiguous or not, and ldmatrix turns it where it has to: no element is moved one by one.
 #include "mma_tile.cuh"
 
-constexpr int PRODUCT_THREADS = 256;        // 8 warps as 2 x 4; a warp owns 64 x 32: 64 sums a thread
+constexpr int PRODUCT_THREADS = TILE_THREADS;   // 4 warps as 2 x 2, a warp owns 64 x 64, as in mma_tile.cuh
 
 // [stage][hi, lo]; parts of B are one where it is bf16.
 template <int b_parts> struct ProductShared {
@@ -63,7 +63,7 @@ __device__ __forceinline__ ChunkPlace chunk_place(bool along_k, int c, int size)
 // ---------------------------------------------------------------------------------------------------------------------
 // f32 operands through registers: loaded before the products of a step, cut and stored after them
 
-struct Staged { float4 chunk[4]; };         // 16 elements of a thread
+struct Staged { float4 chunk[8]; };         // 32 elements of a thread
 
 __device__ __forceinline__ float product_element(const ProductOperand& o, int64_t at) {
     return o.bf16 ? bf16_to_float(static_cast<const bf16_bits*>(o.data)[at]) : static_cast<const float*>(o.data)[at];
@@ -87,7 +87,7 @@ __device__ __forceinline__ float4 load_chunk(const ProductOperand& o, int i, int
 
 __device__ __forceinline__ void load_staged(const ProductOperand& o, int k0, Staged& staged) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < 8; ++j) {
         const ChunkPlace at = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
         staged.chunk[j] = load_chunk(o, o.first + at.i, k0 + at.k);
     }
@@ -101,7 +101,7 @@ __device__ __forceinline__ void split_pair(float x, float y, uint32_t& hi, uint3
 
 __device__ __forceinline__ void store_staged(const ProductOperand& o, const Staged& staged, bf16_bits (&parts)[2][TILE * TILE_K]) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < 8; ++j) {
         const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
         const int at = tile_place(o.along_k, place.i, place.k);
         const float4 v = staged.chunk[j];
@@ -119,7 +119,7 @@ __device__ __forceinline__ void store_staged(const ProductOperand& o, const Stag
 __device__ __forceinline__ void copy_chunks(const ProductOperand& o, int k0, bf16_bits* part) {
     const auto from = static_cast<const bf16_bits*>(o.data);
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
+    for (int j = 0; j < 4; ++j) {
         const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 8);
         const int i = o.first + place.i, k = k0 + place.k, room = product_room(o, i, k, 8);
         bf16_bits* to = part + tile_place(o.along_k, place.i, place.k);
@@ -134,49 +134,34 @@ __device__ __forceinline__ void copy_chunks(const ProductOperand& o, int k0, bf1
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-// 16 x 16 blocks of a tile's part from (i, k) on, as fragments of A, or of B in pairs of eight columns. i8, k8: which half of a block this lane's row of ldmatrix is in.
-template <int blocks>
-__device__ __forceinline__ void product_fragments(const bf16_bits* part, bool along_k, int i, int k, uint32_t (&f)[blocks][4]) {
+// 64 rows of a part's half step (16 k) as fragments: 16 x 16 blocks of A, or of B in pairs of eight columns. (i, k): the first of this lane's row of ldmatrix.
+__device__ __forceinline__ void product_fragments(const bf16_bits* part, bool along_k, int i, int k, uint32_t (&f)[4][4]) {
     const int row = threadIdx.x % 8;
     if (along_k) {
 #pragma unroll
-        for (int b = 0; b < blocks; ++b) ldmatrix_x4(f[b], part + tile_place(true, i + 16 * b + row, k));
+        for (int b = 0; b < 4; ++b) ldmatrix_x4(f[b], part + tile_place(true, i + 16 * b + row, k));
     } else {
 #pragma unroll
-        for (int b = 0; b < blocks; ++b) ldmatrix_x4_trans(f[b], part + tile_place(false, i + 16 * b, k + row));
+        for (int b = 0; b < 4; ++b) ldmatrix_x4_trans(f[b], part + tile_place(false, i + 16 * b, k + row));
     }
 }
 
-using ProductSums = float[4][4][4];         // [m][n][i] as TileSums, for 64 x 32
-
-__device__ __forceinline__ void product_mma(const uint32_t (&a)[4][4], const uint32_t (&b)[2][4], ProductSums& sums) {
-#pragma unroll
-    for (int m = 0; m < 4; ++m)
-#pragma unroll
-        for (int n = 0; n < 4; ++n) mma_bf16_16816(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
-}
-
-// A step of 32 k. The sums take hi hi, hi lo, lo hi of 16 k, then of the other 16.
+// 16 k. The sums take lo hi, then hi hi, then hi lo: with that order fragments are held once.
 template <int b_parts>
-__device__ __forceinline__ void product_step(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K], const bf16_bits (&b_part)[b_parts][TILE * TILE_K], ProductSums& sums) {
+__device__ __forceinline__ void product_half(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K], const bf16_bits (&b_part)[b_parts][TILE * TILE_K], int half, TileSums& sums) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = lane / 16 * 8, b_i = warp / 2 * 32 + lane / 16 * 8, b_k = lane / 8 % 2 * 8;
-    uint32_t af[4][4], bf[2][4];
-#pragma unroll
-    for (int half = 0; half < 32; half += 16) {
-        product_fragments(a_part[0], a.along_k, a_i, half + a_k, af);
-        product_fragments(b_part[0], b.along_k, b_i, half + b_k, bf);
-        product_mma(af, bf, sums);
-        if (b_parts == 2 && !b.bf16) {
-            uint32_t b_lo[2][4];
-            product_fragments(b_part[b_parts - 1], b.along_k, b_i, half + b_k, b_lo);
-            product_mma(af, b_lo, sums);
-        }
-        if (!a.bf16) {
-            product_fragments(a_part[1], a.along_k, a_i, half + a_k, af);
-            product_mma(af, bf, sums);
-        }
+    const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = half + lane / 16 * 8, b_i = warp / 2 * 64 + lane / 16 * 8, b_k = half + lane / 8 % 2 * 8;
+    TileFragments f;
+    product_fragments(b_part[0], b.along_k, b_i, b_k, f.b);
+    if (!a.bf16) {
+        product_fragments(a_part[1], a.along_k, a_i, a_k, f.a);
+        tile_mma(f, sums);
     }
+    product_fragments(a_part[0], a.along_k, a_i, a_k, f.a);
+    tile_mma(f, sums);
+    if (b_parts == 1 || b.bf16) return;
+    product_fragments(b_part[b_parts - 1], b.along_k, b_i, b_k, f.b);
+    tile_mma(f, sums);
 }
 
 struct ProductExtents { int m, n, k; };
@@ -198,9 +183,8 @@ __device__ __forceinline__ float finish_product(const ProductParams& p, float su
     return scale * ((sum + (p.add ? p.add[at] : 0)) * (p.mask_factor ? mask : 1));
 }
 
-// C = scale mask(sums + add) for a warp's 64 x (8 columns) sums.
-template <int columns>
-__device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile, const float (&sums)[4][columns][4]) {
+// C = scale mask(sums + add).
+__device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile, const TileSums& sums) {
     const float scale = p.scale ? *p.scale : 1;
     const bool pairs = p.c_pitch % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
 #pragma unroll
@@ -210,8 +194,8 @@ __device__ __forceinline__ void store_product(const ProductParams& p, const Prod
             const int row = tile.row * TILE + tile_row(m, upper);
             if (row >= e.m) continue;
 #pragma unroll
-            for (int n = 0; n < columns; ++n) {
-                const int column = tile.column * TILE + threadIdx.x / 64 * (8 * columns) + n * 8 + threadIdx.x % 4 * 2;
+            for (int n = 0; n < 8; ++n) {
+                const int column = tile.column * TILE + tile_column(n);
                 if (column >= e.n) continue;
                 const size_t at = size_t(row) * p.c_pitch + column;
                 const float first = finish_product(p, sums[m][n][upper * 2], at, scale);
@@ -223,32 +207,35 @@ __device__ __forceinline__ void store_product(const ProductParams& p, const Prod
         }
 }
 
-// Two stages: while the tensor cores are at one, B's copies run into the other, and A's next elements come into registers, to be cut when this step's products are done.
-template <bool b_f32> __device__ __forceinline__ void product_body(const ProductParams& p) {
-    constexpr int b_parts = b_f32 ? 2 : 1;
+// Two stages: while the tensor cores are at one, a bf16 B is copied into the other; A comes into registers during the first half of the step and is cut and stored after
+// it, and an f32 B does the same in the second half, through the same registers.
+template <int b_parts> __device__ __forceinline__ void product_body(const ProductParams& p) {
     auto& s = shared_memory<ProductShared<b_parts>>();
     const ProductExtents e = product_extents(p);
     const TilePosition tile = product_tile(e);
     if (tile.row < 0) return;
     const ProductOperand a = product_operand(p.a, p.a_bf16, nullptr, nullptr, p.a_m, p.a_k, tile.row * TILE, e.m, e.k);
     const ProductOperand b = product_operand(p.b, p.b_bf16, p.b_gather == 2 ? p.b_rows : nullptr, p.b_gather == 1 ? p.b_rows : nullptr, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
-    ProductSums sums = {};
-    Staged from_a, from_b;
+    TileSums sums = {};
+    Staged staged;
     const int steps = (e.k + TILE_K - 1) / TILE_K;
 #pragma unroll 1
     for (int step = -1; step < steps; ++step) {
-        const int next = step + 1, now = step & 1;
-        if (next < steps) {
-            if (!b_f32) copy_chunks(b, next * TILE_K, s.b[now ^ 1][0]);
-            load_staged(a, next * TILE_K, from_a);
-            if constexpr (b_f32) load_staged(b, next * TILE_K, from_b);
+        const int now = step & 1, ahead = (step + 1) * TILE_K;
+        const bool more = step + 1 < steps;
+        if (more) {
+            if constexpr (b_parts == 1) copy_chunks(b, ahead, s.b[now ^ 1][0]);
+            load_staged(a, ahead, staged);
         }
         cp_async_commit();
-        if (step >= 0) product_step<b_parts>(a, b, s.a[now], s.b[now], sums);
-        if (next < steps) {
-            store_staged(a, from_a, s.a[now ^ 1]);
-            if constexpr (b_f32) store_staged(b, from_b, s.b[now ^ 1]);
+        if (step >= 0) product_half(a, b, s.a[now], s.b[now], 0, sums);
+        if (more) {
+            store_staged(a, staged, s.a[now ^ 1]);
+            if constexpr (b_parts == 2) load_staged(b, ahead, staged);
         }
+        if (step >= 0) product_half(a, b, s.a[now], s.b[now], 16, sums);
+        if constexpr (b_parts == 2)
+            if (more) store_staged(b, staged, s.b[now ^ 1]);
         cp_async_wait<0>();
         __syncthreads();
     }
@@ -258,17 +245,17 @@ template <bool b_f32> __device__ __forceinline__ void product_body(const Product
 // product
 //   in      A [m, k] f32 or bf16 and B [k, n] bf16, of any strides, B's rows through a list where it gathers weights
 //   out     C = scale mask(A B + add); add may be C itself
-//   launch  grid ceil(m / 128) * ceil(n / 128), block 256, shared sizeof(ProductShared<1>) = 49152
+//   launch  grid ceil(m / 128) * ceil(n / 128), block 128, shared sizeof(ProductShared<1>) = 49152
 //   needs   for 16-byte loads: aligned operands whose other stride is a multiple of 16 bytes, and no list along the contiguous side; else single elements, slowly
 //   cost    4 m n k flops (A bf16: 2); bound by the tensor cores, or by shared memory on sm_90
-//   order   k ascending in steps of 16, of a step A's hi, then lo; an element does not depend on its place in the tile
-SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<false>(p); }
+//   order   k ascending in steps of 16, of a step lo hi, hi hi, hi lo; an element does not depend on its place in the tile
+SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<1>(p); }
 
 // product_f32
 //   in      as product, with B f32 or bf16
 //   launch  as product, shared sizeof(ProductShared<2>) = 65536
 //   cost    6 m n k flops
-SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<true>(p); }
+SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<2>(p); }
 
 // product_bf16
 //   in      A [m, k] and B [k, n] bf16, K contiguous in both; B's columns through a list where b_gather is 2

@@ -65,7 +65,7 @@ sealed class DeadPhase
             context.Launch("aux_scale", new(1, Block, 64), parameters);
         }
         Gradients();
-        context.Launch("aux_bias", new((window + Block - 1) / Block, Block), parameters);
+        context.Launch("aux_bias", new((window + 15) / 16, 512, 2048), parameters);
     }
 
     /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code = e^z.</summary>

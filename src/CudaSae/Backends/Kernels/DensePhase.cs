@@ -7,7 +7,7 @@ namespace CudaSae.Backends.Kernels;
 /// With prefixes no chunk reaches over the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
 sealed unsafe class DensePhase
 {
-    const int Block = 256, ChunkTarget = 2048;
+    const int Block = 256, ChunkTarget = 2048, GradientSharedBytes = 9 * 32 * 16 * 4;
 
     readonly KernelContext context;
     readonly DecodePhase decode;
@@ -150,7 +150,7 @@ sealed unsafe class DensePhase
             PreActs(first, count);
             Dots(Reconstruction(level), grad, first, count);
             if (gate.Length > 0) Dots(buffers.GateResidual.Pointer, gate, first, count);
-            context.Launch("dense_gradient", new(context.Blocks(count, Block), Block), new DenseGradientParams
+            context.Launch("dense_gradient", new((count + 15) / 16, 512, GradientSharedBytes), new DenseGradientParams
             {
                 Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
                 Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer + (ulong)first * (ulong)sizeof(EntryGradient),
