@@ -33,7 +33,7 @@ for source in kernels/*.cu kernels/sm90/*.cu; do
             grep -q 'UTMALDG.*MULTICAST' "$work/sass" || fail "$source: no load for both blocks of a cluster"
         esac
         if [ "$name" = screen ]; then grep -q IMMA "$work/sass" || fail "$source, sm_$arch: no 8-bit tensor-core product"; fi
-        if [ "$name" = encode ]; then
+        if [ "$name" = encode ] || [ "$name" = product ]; then
             grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
             grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"
         fi
