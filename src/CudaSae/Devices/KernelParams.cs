@@ -380,6 +380,17 @@ struct ProductParams
     public int M, N, K, CPitch, ABf16, BBf16, BGather, MaskFactor;
 }
 
+// ---- hot.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct HotParams
+{
+    public ulong Index, Value, Scalars, Firings, Hot, HotCount, Slot, Code, ColdIndex, ColdValue;
+    public ulong ColdCount, RowHot, RowActive, Scale;
+    public int Rows, Active, Latents, Window, Most;
+    public float Density;
+}
+
 // ---- aux.cu
 
 [StructLayout(LayoutKind.Sequential)]

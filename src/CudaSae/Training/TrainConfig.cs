@@ -88,6 +88,10 @@ public sealed record TrainConfig
     /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this. 0 for the backend's own crossover.</summary>
     public float DenseAbove { get; init; }
 
+    /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products in place of gathers; it ceases to be one at half of this. 0 for off.
+    /// Predicted to pay from 0.0073 on, not measured. The CPU backend, whose code has no such crossover, ignores it.</summary>
+    public float HotDensity { get; init; }
+
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
 
@@ -157,6 +161,7 @@ public sealed record TrainConfig
         Require(InitialFiringRate is >= 0 and < 1, nameof(InitialFiringRate), InitialFiringRate, "0 or more, below 1");
         Require(PruneBelow is >= 0 and <= 1, nameof(PruneBelow), PruneBelow, "0 to 1");
         Require(DenseAbove is >= 0 and <= 1, nameof(DenseAbove), DenseAbove, "0 to 1");
+        Require(HotDensity is >= 0 and <= 1, nameof(HotDensity), HotDensity, "0 to 1");
         Resampling?.Validate();
         Require(ClipNorm > 0, nameof(ClipNorm), ClipNorm, "above 0");
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more, below 1");

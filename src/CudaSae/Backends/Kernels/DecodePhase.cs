@@ -68,8 +68,8 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         var parameters = new DecodeParams
         {
-            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer, Y = buffers.Y.Pointer, Index = buffers.Index.Pointer, Value = buffers.Value.Pointer,
-            Gate = Gated ? buffers.PreAct.Pointer : 0, RowCount = buffers.RowCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
+            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer, Y = buffers.Y.Pointer, Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer,
+            Gate = Gated ? buffers.PreAct.Pointer : 0, RowCount = buffers.GatherCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
             Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer,
             GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
             RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer, RowGateError = RowGateError.Pointer,

@@ -47,6 +47,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             }
             if (spec.Transcoder is { Skip: true }) Skip = new(context);
             Decode = new(context);
+            if (context.Config.HotDensity > 0) Hot = new(context, Decode);
             if (Scalars is not null) Entries = new(context);
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
@@ -65,6 +66,7 @@ public sealed unsafe partial class KernelBackend : IBackend
         public ScreenPhase? Screen { get; }
         public SkipPhase? Skip { get; }
         public DecodePhase Decode { get; }
+        public HotPhase? Hot { get; }
         public EntriesPhase? Entries { get; }
         public DensePhase? Dense { get; }
         public DeadPhase? Dead { get; }
@@ -222,7 +224,8 @@ public sealed unsafe partial class KernelBackend : IBackend
             phases.Dense!.Forward(baseline);
             return;
         }
-        phases.Decode.Run(baseline);
+        phases.Decode.Run(phases.Hot?.Forward(baseline) ?? baseline);
+        phases.Hot?.CountActive();
         phases.Entries?.Run(phases.Decode.RowActive);
     }
 
@@ -231,6 +234,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void Backward()
     {
         if (stepDense) return;
+        phases.Hot?.Gradients();
         phases.Backward.Run();
         phases.Entries?.SumLatents(phases.Backward);
     }
@@ -239,6 +243,7 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     public void TrackLatents()
     {
+        phases.Hot?.Choose();
         phases.Latents.Run(stepDense);
         phases.Select?.Batch?.MoveThreshold();
     }

@@ -134,10 +134,10 @@ sealed unsafe class OptimizePhase
         var parameters = new UpdateParams
         {
             Start = backward.Start.Pointer, Entry = backward.Entry.Pointer, Order = backward.Order.Pointer, ClassStart = backward.ClassStart.Pointer,
-            Value = buffers.Value.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.PreAct.Pointer : 0,
+            Value = buffers.GatherValue.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.PreAct.Pointer : 0,
             ValueGrad = buffers.ValueGrad.Pointer, Level = buffers.Level.Pointer, Residual = buffers.ResidualBf16.Pointer, GateResidual = buffers.GateResidualBf16.Pointer,
             XCentered = buffers.XCentered.Pointer, Sums = buffers.LatentGrads.Pointer, InputSum = buffers.InputSum.Pointer,
-            AuxSlot = StepBuffers.WindowOf(spec) == 0 ? 0 : buffers.AuxSlot.Pointer, AuxEncGrad = buffers.AuxEncGrad.Pointer,
+            AuxSlot = buffers.AuxBiasGrad.Length == 0 ? 0 : buffers.AuxSlot.Pointer, AuxEncGrad = buffers.AuxEncGrad.Pointer,
             AuxDecGrad = buffers.AuxDecGrad.Pointer, AuxBiasGrad = buffers.AuxBiasGrad.Pointer, Scalars = buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer,
             Parts = parts.Pointer, PartsBias = partsBias.Pointer, WEncHi = buffers.WEncHi.Pointer, WEncLo = buffers.WEncLo.Pointer,
             WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, MEnc = enc.Parameters, MDec = dec.Parameters, BEnc = BEnc.Parameters,

@@ -54,12 +54,15 @@ sealed class StepBuffers
         Dead = arena.Take<int>("dead latents, compacted", n);
         DeadCount = arena.Take<int>("dead count", 1);
         AuxSlot = arena.Take<int>("latent to dead slot", n);
-        long window = WindowOf(spec);
+        long window = WindowOf(spec), hot = HotWindowOf(spec, config), slots = window + hot;
         AuxRows = arena.Take<int>("dead window", window);
         AuxCount = arena.Take<int>("dead window length", 1);
-        AuxEncGrad = arena.Take<float>("dead gradient of w_enc", window * ld);
-        AuxDecGrad = arena.Take<float>("dead gradient of w_dec", window * lo);
-        AuxBiasGrad = arena.Take<float>("dead gradient of b_enc", window);
+        AuxEncGrad = arena.Take<float>("dead and hot gradient of w_enc", slots * ld);
+        AuxDecGrad = arena.Take<float>("dead and hot gradient of w_dec", slots * lo);
+        AuxBiasGrad = arena.Take<float>("dead and hot gradient of b_enc", slots);
+        GatherIndex = hot == 0 ? Index : arena.Take<int>("cold code index", B * k);
+        GatherValue = hot == 0 ? Value : arena.Take<float>("cold code value", B * k);
+        GatherCount = hot == 0 ? RowCount : arena.Take<int>("cold code entries", B);
 
         Scalars = arena.Take<StepScalars>("step scalars", 1);
         Sums = arena.Take<StepSums>("step sums", 1);
@@ -67,6 +70,9 @@ sealed class StepBuffers
 
     /// <summary>Dead latents that one step looks at.</summary>
     public static int WindowOf(SaeSpec spec) => spec.Aux?.Capacity(spec.Latents) ?? (spec.Ghost is { } ghost ? Math.Min(spec.Latents, ghost.Window) : 0);
+
+    /// <summary>H: most latents that are handled as dense columns; 0 where none are.</summary>
+    public static int HotWindowOf(SaeSpec spec, TrainConfig config) => config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
 
     public int Pitch { get; }                               // ld, elements
     public int OutPitch { get; }                            // lo
@@ -90,7 +96,10 @@ sealed class StepBuffers
     public DeviceArray<float> PreAct { get; }               // [B, k] z of thresholded selections
     public DeviceArray<byte> Level { get; }                 // [B, k] first nested reconstruction that holds the entry; empty without nesting
     public DeviceArray<int> RowCount { get; }               // [B] entries of a row; empty where all have k
-    public DeviceArray<float> ValueGrad { get; }            // [B, k] ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
+    public DeviceArray<int> GatherIndex { get; }            // [B, k] entries that are gathered: the code, or what of it is not hot (HotPhase)
+    public DeviceArray<float> GatherValue { get; }          // [B, k]
+    public DeviceArray<int> GatherCount { get; }            // [B]; empty where all rows have k
+    public DeviceArray<float> ValueGrad { get; }            // [B, k] of the gathered entries: ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
     public DeviceArray<float> GateGrad { get; }             // [B, k]
     public DeviceArray<float> Residual { get; }             // [B, lo] e = x̂ − y
     public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] what the backward gathers
@@ -105,12 +114,12 @@ sealed class StepBuffers
     public DeviceArray<int> LastFired { get; }              // [n] step, 0 at start
     public DeviceArray<int> Dead { get; }                   // [DeadCount] ascending latents
     public DeviceArray<int> DeadCount { get; }              // [1]
-    public DeviceArray<int> AuxSlot { get; }                // [n] position in AuxRows, −1 if not there
+    public DeviceArray<int> AuxSlot { get; }                // [n] position in AuxRows; behind the window, that among hot latents; −1 for neither
     public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents that this step looks at
     public DeviceArray<int> AuxCount { get; }               // [1]
-    public DeviceArray<float> AuxEncGrad { get; }           // [window, ld] their gradients; rows ≥ AuxCount undefined
-    public DeviceArray<float> AuxDecGrad { get; }           // [window, lo]
-    public DeviceArray<float> AuxBiasGrad { get; }          // [window]
+    public DeviceArray<float> AuxEncGrad { get; }           // [window + H, ld] gradients by slot; rows beyond the counts undefined
+    public DeviceArray<float> AuxDecGrad { get; }           // [window + H, lo]
+    public DeviceArray<float> AuxBiasGrad { get; }          // [window + H]
     public DeviceArray<StepScalars> Scalars { get; }
     public DeviceArray<StepSums> Sums { get; }
 }
