@@ -89,8 +89,8 @@ public unsafe class HotTests
         Assert.Empty(Often.Except(List(backend)));
     }
 
-    // e differs by less than 2^-16 of Σ|f w|, which may turn bfloat16's rounding of it: 2^-8 of a term e f of ∂WDec at most, and the aux loss alike. Weights move by −η Σ_b terms,
-    // here with η = 0.01 and terms whose sum is below 1 in size; a latent left out would be off by hundreds of times that.
+    // e differs by less than 2^-16 of Σ|f w|, which moves sums of terms e f by as little, or turns bfloat16's rounding of an e: 2^-8 of one term among B. Hence 2^-10 of the
+    // largest move; without the hot latents' gradients the difference is more than half of it.
     [Theory]
     [InlineData("topk")]
     [InlineData("batch")]
@@ -109,11 +109,9 @@ public unsafe class HotTests
         Steps(second, hot, batches, 101, 101);
         Assert.NotEmpty(List(second));
         float[] a = Flat(first, plain), b = Flat(second, hot);
-        const double Tolerance = 0.01 / 256;
         double moved = 0, worst = 0;
         for (var i = 0; i < a.Length; i++) (moved, worst) = (Math.Max(moved, Math.Abs(a[i] - before[i])), Math.Max(worst, Math.Abs(a[i] - b[i])));
-        Assert.True(worst <= Tolerance, $"{worst}, moved {moved}");
-        Assert.True(moved > 100 * Tolerance, $"weights moved by {moved} only");
+        Assert.True(moved > 0.01 && worst <= moved / 1024, $"{worst} apart, moved by {moved}");
         StepSums x = first.ReadSums(), y = second.ReadSums();
         Assert.Equal(x.Active, y.Active);
         Assert.Equal(x.SquaredError, y.SquaredError, x.SquaredError * 1e-4);

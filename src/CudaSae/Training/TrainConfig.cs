@@ -89,7 +89,7 @@ public sealed record TrainConfig
     public float DenseAbove { get; init; }
 
     /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products in place of gathers; it ceases to be one at half of this. 0 for off.
-    /// Predicted to pay from 0.0073 on, not measured. The CPU backend, whose code has no such crossover, ignores it.</summary>
+    /// Predicted to pay from 0.02 on, not measured. The CPU backend, whose code has no such crossover, ignores it.</summary>
     public float HotDensity { get; init; }
 
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
