@@ -54,11 +54,17 @@ __device__ __forceinline__ int tile_place(bool along_k, int i, int k) {
     return along_k ? i * TILE_K + ((k / 8) ^ (i / 2 % 4)) * 8 + k % 8 : k * TILE + ((i / 8) ^ (k % 8)) * 8 + i % 8;
 }
 
-// Chunk number c of a tile in chunks of `size`: neighbouring threads take neighbouring chunks.
-struct ChunkPlace { int i, k; };
-__device__ __forceinline__ ChunkPlace chunk_place(bool along_k, int c, int size) {
-    return along_k ? ChunkPlace{c / (TILE_K / size), c % (TILE_K / size) * size} : ChunkPlace{c % (TILE / size) * size, c / (TILE / size)};
+// A thread's chunks of `size` elements: the first, and from one to the next; neighbouring threads take neighbouring chunks.
+struct ProductChunks { int i, k, i_step, k_step; };
+
+template <int size> __device__ __forceinline__ ProductChunks product_chunks(const ProductOperand& o) {
+    constexpr int k_chunks = TILE_K / size, i_chunks = TILE / size;
+    const int t = threadIdx.x;
+    return o.along_k ? ProductChunks{t / k_chunks, t % k_chunks * size, PRODUCT_THREADS / k_chunks, 0} : ProductChunks{t % i_chunks * size, t / i_chunks, 0, PRODUCT_THREADS / i_chunks};
 }
+
+// Whether every element of a step of the tile exists and chunks are loaded at once.
+__device__ __forceinline__ bool product_inside(const ProductOperand& o, int k0) { return o.whole && o.first + TILE <= o.end && k0 + TILE_K <= o.depth; }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // f32 operands through registers: loaded before the products of a step, cut and stored after them
@@ -69,15 +75,17 @@ __device__ __forceinline__ float product_element(const ProductOperand& o, int64_
     return o.bf16 ? bf16_to_float(static_cast<const bf16_bits*>(o.data)[at]) : static_cast<const float*>(o.data)[at];
 }
 
+// Four elements that lie together.
+__device__ __forceinline__ float4 load_whole(const ProductOperand& o, int64_t at) {
+    if (!o.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(o.data) + at);
+    const uint2 pairs = *reinterpret_cast<const uint2*>(static_cast<const bf16_bits*>(o.data) + at);
+    return make_float4(__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xffff0000u), __uint_as_float(pairs.y << 16), __uint_as_float(pairs.y & 0xffff0000u));
+}
+
 __device__ __forceinline__ float4 load_chunk(const ProductOperand& o, int i, int k) {
     const int room = product_room(o, i, k, 4);
+    if (o.whole && room == 4) return load_whole(o, product_offset(o, i, k));
     float4 v = make_float4(0, 0, 0, 0);
-    if (o.whole && room == 4) {
-        const int64_t at = product_offset(o, i, k);
-        if (!o.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(o.data) + at);
-        const uint2 pairs = *reinterpret_cast<const uint2*>(static_cast<const bf16_bits*>(o.data) + at);
-        return make_float4(__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xffff0000u), __uint_as_float(pairs.y << 16), __uint_as_float(pairs.y & 0xffff0000u));
-    }
     if (room > 0) v.x = product_element(o, chunk_offset(o, i, k, 0));
     if (room > 1) v.y = product_element(o, chunk_offset(o, i, k, 1));
     if (room > 2) v.z = product_element(o, chunk_offset(o, i, k, 2));
@@ -86,11 +94,16 @@ __device__ __forceinline__ float4 load_chunk(const ProductOperand& o, int i, int
 }
 
 __device__ __forceinline__ void load_staged(const ProductOperand& o, int k0, Staged& staged) {
+    const ProductChunks c = product_chunks<4>(o);
+    const int i = o.first + c.i, k = k0 + c.k;
+    if (product_inside(o, k0) && !o.i_list && !o.k_list) {
+        const int64_t from = product_offset(o, i, k), step = c.i_step * o.i_stride + c.k_step * o.k_stride;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-        const ChunkPlace at = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
-        staged.chunk[j] = load_chunk(o, o.first + at.i, k0 + at.k);
+        for (int j = 0; j < 8; ++j) staged.chunk[j] = load_whole(o, from + j * step);
+        return;
     }
+#pragma unroll
+    for (int j = 0; j < 8; ++j) staged.chunk[j] = load_chunk(o, i + j * c.i_step, k + j * c.k_step);
 }
 
 // Two numbers as hi, and what is missing as lo.
@@ -100,10 +113,12 @@ __device__ __forceinline__ void split_pair(float x, float y, uint32_t& hi, uint3
 }
 
 __device__ __forceinline__ void store_staged(const ProductOperand& o, const Staged& staged, bf16_bits (&parts)[2][TILE * TILE_K]) {
+    // From chunk to chunk 16 rows of 32 further, or 4 rows of 128, whose swizzle differs by 4 chunks.
+    const ProductChunks c = product_chunks<4>(o);
+    const int first = tile_place(o.along_k, c.i, c.k), second = o.along_k ? first : first ^ 32;
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-        const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 4);
-        const int at = tile_place(o.along_k, place.i, place.k);
+        const int at = (j % 2 ? second : first) + j * 512;
         const float4 v = staged.chunk[j];
         uint2 hi, lo;
         split_pair(v.x, v.y, hi.x, lo.x);
@@ -118,17 +133,21 @@ __device__ __forceinline__ void store_staged(const ProductOperand& o, const Stag
 
 __device__ __forceinline__ void copy_chunks(const ProductOperand& o, int k0, bf16_bits* part) {
     const auto from = static_cast<const bf16_bits*>(o.data);
+    const ProductChunks c = product_chunks<8>(o);
+    const int i = o.first + c.i, k = k0 + c.k;
+    part += tile_place(o.along_k, c.i, c.k);                // from chunk to chunk 32 rows of 32 further, or 8 rows of 128
+    if (product_inside(o, k0)) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-        const ChunkPlace place = chunk_place(o.along_k, threadIdx.x + j * PRODUCT_THREADS, 8);
-        const int i = o.first + place.i, k = k0 + place.k, room = product_room(o, i, k, 8);
-        bf16_bits* to = part + tile_place(o.along_k, place.i, place.k);
-        if (room == 0 || (o.whole && room == 8)) {
-            cp_async16(to, room ? from + product_offset(o, i, k) : from, room ? 16 : 0);
-            continue;
-        }
+        for (int j = 0; j < 4; ++j) cp_async16(part + j * 1024, from + product_offset(o, i + j * c.i_step, k + j * c.k_step), 16);
+        return;
+    }
 #pragma unroll 1
-        for (int e = 0; e < 8; ++e) to[e] = e < room ? from[chunk_offset(o, i, k, e)] : bf16_bits(0);
+    for (int j = 0; j < 4; ++j) {
+        const int ij = i + j * c.i_step, kj = k + j * c.k_step, room = product_room(o, ij, kj, 8);
+        if (room == 0 || (o.whole && room == 8)) cp_async16(part + j * 1024, room ? from + product_offset(o, ij, kj) : from, room ? 16 : 0);
+        else
+#pragma unroll 1
+            for (int e = 0; e < 8; ++e) part[j * 1024 + e] = e < room ? from[chunk_offset(o, ij, kj, e)] : bf16_bits(0);
     }
 }
 
@@ -215,7 +234,8 @@ template <int b_parts> __device__ __forceinline__ void product_body(const Produc
     const TilePosition tile = product_tile(e);
     if (tile.row < 0) return;
     const ProductOperand a = product_operand(p.a, p.a_bf16, nullptr, nullptr, p.a_m, p.a_k, tile.row * TILE, e.m, e.k);
-    const ProductOperand b = product_operand(p.b, p.b_bf16, p.b_gather == 2 ? p.b_rows : nullptr, p.b_gather == 1 ? p.b_rows : nullptr, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
+    const bool gathers = b_parts == 1;
+    const ProductOperand b = product_operand(p.b, p.b_bf16, gathers && p.b_gather == 2 ? p.b_rows : nullptr, gathers && p.b_gather == 1 ? p.b_rows : nullptr, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
     TileSums sums = {};
     Staged staged;
     const int steps = (e.k + TILE_K - 1) / TILE_K;
@@ -252,7 +272,7 @@ template <int b_parts> __device__ __forceinline__ void product_body(const Produc
 SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<1>(p); }
 
 // product_f32
-//   in      as product, with B f32 or bf16
+//   in      as product, with B f32 or bf16, without a list
 //   launch  as product, shared sizeof(ProductShared<2>) = 65536
 //   cost    6 m n k flops
 SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<2>(p); }

@@ -7,9 +7,10 @@ static class ProductPhase
 {
     const int Block = 128, Tile = 128, TileBytes = 128 * 32 * 2, StepK = 32, Stages = 4;
 
-    /// <summary>C [m, n] = A [m, k] B [k, n].</summary>
+    /// <summary>C [m, n] = A [m, k] B [k, n]. Only a bfloat16 B is read through a list.</summary>
     public static void Product(this KernelContext context, int m, int n, int k, ProductParams product)
     {
+        if (product is { BBf16: 0, BGather: not 0 }) throw new SaeException("product_f32 reads no list: rows of a float32 operand cannot be gathered; keep them in bfloat16");
         (product.M, product.N, product.K) = (m, n, k);
         var blocks = checked(Tiles(m) * Tiles(n));
         var (kernel, tiles) = IsStraight(product) ? ("product_bf16", 2 * Stages) : product.BBf16 == 1 ? ("product", 6) : ("product_f32", 8);
