@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the emulated CUDA driver with all kernels in it, incrementally: one object a source, all anew when a header is newer.
-#   emulator.sh [--asan | --races] [--kernels FOLDER] [OUT]      default: kernels/*.cu and kernels/sm90/*.cu into artifacts/emulator/libcudasae_emulator.so
+#   emulator.sh [--asan | --races] [--kernels FOLDER] [OUT]      default: kernels/*.cu, kernels/sm90/*.cu and kernels/ladder/*.cu into artifacts/emulator/libcudasae_emulator.so
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
@@ -16,9 +16,9 @@ done
 out=${1:-artifacts/emulator/libcudasae_emulator.so}
 command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
 objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
-newest=$(ls -t kernels/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
+newest=$(ls -t kernels/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
 made=0 all=()
-for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu; do
+for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kernels"/ladder/*.cu; do
     [ -e "$source" ] || continue
     case $source in */sm90/*.cu) twin=sm90_ ;; *) twin= ;; esac
     object=$objects/$twin$(basename "$source").o; all+=("$object")

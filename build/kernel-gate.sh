@@ -12,7 +12,7 @@ table=build/kernel-registers.csv update=${1:-} failures=0
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 fail() { echo "kernel gate: $*" >&2; failures=$((failures + 1)); }
 
-for source in kernels/*.cu kernels/sm90/*.cu; do
+for source in kernels/*.cu kernels/sm90/*.cu kernels/ladder/*.cu; do
     name=$(basename "$source" .cu) archs="80 90a"
     [[ $source == kernels/sm90/* ]] && archs=90a
     for arch in $archs; do
@@ -33,10 +33,8 @@ for source in kernels/*.cu kernels/sm90/*.cu; do
             grep -q 'UTMALDG.*MULTICAST' "$work/sass" || fail "$source: no load for both blocks of a cluster"
         esac
         if [ "$name" = screen ]; then grep -q IMMA "$work/sass" || fail "$source, sm_$arch: no 8-bit tensor-core product"; fi
-        if [ "$name" = encode ] || [ "$name" = product ]; then
-            grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product"
-            grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy"
-        fi
+        case $name in encode | product | 0[6-9]_* | 10_*) grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product" ;; esac
+        case $name in encode | product | 0[89]_* | 10_*) grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy" ;; esac
         # The gathers and streams of the sparse half move 16 bytes at a time.
         case $name in decode) wide='LDGSTS.*\.128 LDS\.128 STG\.E\.128' ;; update) wide='LDG\.E\.128 STG\.E\.128' ;; *) wide= ;; esac
         for instruction in $wide; do grep -qE "\b$instruction" "$work/sass" || fail "$source, sm_$arch: no $instruction"; done

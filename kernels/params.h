@@ -802,3 +802,12 @@ struct AuxParams {
     int rows, pitch, row_blocks, active, window;
     int k;                          // k_aux, which may exceed the window
 };
+
+// ladder/*.cu: C = x wT + bias, the same on every rung
+struct LadderParams {
+    const bf16_bits* x;             // [B, ld]
+    const bf16_bits* w;             // [n, ld]
+    const float* bias;              // [n]
+    float* c;                       // [B, n]
+    int rows, columns, depth;       // B, n, ld
+};

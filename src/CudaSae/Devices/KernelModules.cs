@@ -16,47 +16,54 @@ interface IModuleLoader
 }
 
 /// <summary>The kernels that the build embedded: one module a .cu file and architecture, loaded when a kernel of it is first asked for.
-/// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds a kernel.</summary>
+/// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds a kernel. Another
+/// assembly's kernels are found after <see cref="Include"/>.</summary>
 sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 {
     const int SharedWithoutAsking = 48 << 10;
 
     readonly Dictionary<string, nint> modules = [];
-    static readonly Dictionary<string, string> files = ReadIndex();
+    static readonly Dictionary<string, (Assembly Holder, string File)> files = ReadIndex(Assembly.GetExecutingAssembly());
 
     /// <summary>Whether this build holds kernels for a GPU.</summary>
     public static bool Embedded => files.Count > 0;
 
     public const string HowToEmbed = "this build holds no CUDA kernels: install the compiler with build/install-nvcc.sh and build again";
 
-    static Dictionary<string, string> ReadIndex()
+    /// <summary>Adds the kernels that another assembly embeds, under the same resource names. Before a device is opened.</summary>
+    public static void Include(Assembly holder)
     {
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("kernels/index");
+        foreach (var (kernel, place) in ReadIndex(holder)) files[kernel] = place;
+    }
+
+    static Dictionary<string, (Assembly Holder, string File)> ReadIndex(Assembly holder)
+    {
+        using var stream = holder.GetManifestResourceStream("kernels/index");
         if (stream is null) return [];
         using var reader = new StreamReader(stream);
-        return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => pair[1]);
+        return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => (holder, pair[1]));
     }
 
     /// <summary>A kernel, prepared for that much dynamic shared memory.</summary>
     public KernelFunction Get(string kernel, int sharedBytes)
     {
         if (sharedBytes > info.SharedBytesPerBlock) throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a block {info.SharedBytesPerBlock}");
-        var file = kernel;
-        if (!info.Emulated && !files.TryGetValue(kernel, out file)) throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed, kind: SaeErrorKind.Device);
-        if (!modules.TryGetValue(file!, out var module)) modules[file!] = module = loader.LoadModule(info.Emulated ? [0] : Image(file!), file!);
+        var (holder, file) = (Assembly.GetExecutingAssembly(), kernel);
+        if (!info.Emulated) (holder, file) = files.TryGetValue(kernel, out var place) ? place : throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed, kind: SaeErrorKind.Device);
+        if (!modules.TryGetValue(file, out var module)) modules[file] = module = loader.LoadModule(info.Emulated ? [0] : Image(holder, file), file);
         var function = loader.FindFunction(module, kernel);
         if (sharedBytes > SharedWithoutAsking) loader.AllowShared(function, sharedBytes, kernel);
         return new(kernel, function, sharedBytes);
     }
 
     /// <summary>The image made for this very architecture, or PTX that the driver translates.</summary>
-    byte[] Image(string file)
+    byte[] Image(Assembly holder, string file)
     {
         var architecture = (info.Major, info.Minor) switch { (9, 0) => "sm_90a", (8, _) => "sm_80", (< 8, _) => "", _ => "compute_80" };
         if (architecture.Length == 0) throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device);
         foreach (var choice in new[] { architecture, "compute_80" })
         {
-            using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"kernels/{choice}/{file}");
+            using var stream = holder.GetManifestResourceStream($"kernels/{choice}/{file}");
             if (stream is null) continue;
             var image = new byte[stream.Length + 1];        // PTX is text and ends with a zero
             stream.ReadExactly(image, 0, (int)stream.Length);

@@ -400,3 +400,12 @@ struct AuxParams
     public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
     public int Rows, Pitch, RowBlocks, Active, Window, K;
 }
+
+// ---- ladder/*.cu
+
+[StructLayout(LayoutKind.Sequential)]
+struct LadderParams
+{
+    public ulong X, W, Bias, C;
+    public int Rows, Columns, Depth;
+}
