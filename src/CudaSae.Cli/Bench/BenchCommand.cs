@@ -16,6 +16,7 @@ static class BenchCommand
         command.Subcommands.Add(BenchSweepCommand.Create());
         command.Subcommands.Add(BenchPlotCommand.Create());
         command.Subcommands.Add(BenchTablesCommand.Create());
+        command.Subcommands.Add(LadderCommand.Create());
         return command;
     }
 

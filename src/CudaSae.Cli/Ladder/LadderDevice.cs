@@ -1,0 +1,167 @@
+using CudaSae.Backends;
+using CudaSae.Devices;
+
+namespace CudaSae.Cli;
+
+/// <summary>The ladder's operands and results on a device: launches a rung, times it, checks what it left.</summary>
+sealed unsafe class LadderDevice : IDisposable
+{
+    /// <summary>Candidates a row, many more than the limit leaves.</summary>
+    const int Capacity = 2048;
+
+    const int Chunk = 16 << 20;     // floats of C that come to the host at once
+
+    readonly IDevice device;
+    readonly LadderProblem problem;
+    readonly nint stream;
+    readonly Owned owned;
+    readonly ulong x, w, bias, c, limit, count, candidates;
+    readonly Dictionary<int, (double[] Value, double[] Allowed)> reference = [];
+
+    /// <param name="device">Not owned.</param>
+    /// <exception cref="SaeException">The device has too little memory free.</exception>
+    public LadderDevice(IDevice device, LadderProblem problem)
+    {
+        (this.device, this.problem) = (device, problem);
+        var plan = new MemoryPlan();
+        long rows = problem.Rows, columns = problem.Columns, outputs = Math.Max(rows * columns * sizeof(float), rows * Capacity * sizeof(ulong));
+        plan.Add("x", rows * problem.Depth * sizeof(ushort));
+        plan.Add("w", columns * problem.Depth * sizeof(ushort));
+        plan.Add("bias, limits and counts", (columns + 2 * rows) * sizeof(float));
+        plan.Add("C, or candidates", outputs);
+        var free = device.FreeBytes();
+        if (plan.TotalBytes > free)
+            throw new SaeException($"the ladder needs {MemoryPlan.Format(plan.TotalBytes)} on {device.Info.Name}, {MemoryPlan.Format(free)} are free; use a smaller --shape", kind: SaeErrorKind.Memory);
+        owned = new(device);
+        try
+        {
+            stream = owned.Stream();
+            (x, w, bias) = (Upload(problem.X), Upload(problem.W), Upload(problem.Bias));
+            (limit, count) = (owned.Memory(rows * sizeof(uint)), owned.Memory(rows * sizeof(int)));
+            device.Fill32(limit, LadderCheck.KeyAbove(LadderProblem.Limit), rows, stream);
+            c = candidates = owned.Memory(outputs);
+            device.Synchronize(stream);
+        }
+        catch
+        {
+            owned.Dispose();
+            throw;
+        }
+    }
+
+    ulong Upload<T>(T[] from) where T : unmanaged
+    {
+        var to = owned.Memory((long)from.Length * sizeof(T));
+        fixed (T* p = from) device.CopyToDevice(to, p, (long)from.Length * sizeof(T), stream);
+        device.Synchronize(stream);
+        return to;
+    }
+
+    public void Launch(Rung rung)
+    {
+        var kernel = device.GetKernel(rung.Kernel, rung.SharedBytes);
+        var shape = new Launch(rung.Blocks(problem.Rows, problem.Columns), rung.Block, rung.SharedBytes);
+        if (!rung.Filters)
+        {
+            device.Launch(kernel, shape, new LadderParams { X = x, W = w, Bias = bias, C = c, Rows = problem.Rows, Columns = problem.Columns, Depth = problem.Depth }, stream);
+            return;
+        }
+        device.Fill32(count, 0, problem.Rows, stream);
+        device.Launch(kernel, shape, new EncodeParams
+        {
+            XCentered = x, WEnc = w, BEnc = bias, Limit = limit, Count = count, Candidates = candidates,
+            Rows = problem.Rows, Depth = problem.Depth, End = problem.Columns, Pitch = Capacity, Capacity = Capacity,
+        }, stream);
+    }
+
+    /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
+    public void LaunchGemm() => device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c, problem.Columns, stream);
+
+    /// <summary>Milliseconds of each of <paramref name="repeats"/> runs, by events, after three that do not count.</summary>
+    public IReadOnlyList<double> Time(Action run, int repeats)
+    {
+        nint from = device.CreateEvent(timing: true), to = device.CreateEvent(timing: true);
+        try
+        {
+            var times = new double[repeats];
+            for (var repeat = -3; repeat < repeats; repeat++)
+            {
+                device.Record(from, stream);
+                run();
+                device.Record(to, stream);
+                device.WaitOnHost(to);
+                if (repeat >= 0) times[repeat] = device.ElapsedMs(from, to);
+            }
+            return times;
+        }
+        finally
+        {
+            device.DestroyEvent(from);
+            device.DestroyEvent(to);
+        }
+    }
+
+    /// <summary>Runs a rung over poisoned memory and checks all it left.</summary>
+    public LadderCheck Check(Rung rung)
+    {
+        device.Fill32(c, 0xffffffff, (long)problem.Rows * problem.Columns, stream);
+        Launch(rung);
+        device.Synchronize(stream);
+        return rung.Filters ? CheckCandidates() : CheckAll();
+    }
+
+    LadderCheck CheckAll()
+    {
+        var sample = problem.Sample.ToHashSet();
+        var rows = Math.Max(1, Chunk / problem.Columns);
+        var host = new float[(long)Math.Min(rows, problem.Rows) * problem.Columns];
+        ulong checksum = 0;
+        double largest = 0;
+        for (var begin = 0; begin < problem.Rows; begin += rows)
+        {
+            var height = Math.Min(rows, problem.Rows - begin);
+            Download(c + (ulong)begin * (ulong)problem.Columns * sizeof(float), host, (long)height * problem.Columns);
+            for (var b = begin; b < begin + height; b++)
+            {
+                var row = host.AsSpan((b - begin) * problem.Columns, problem.Columns);
+                for (var f = 0; f < row.Length; f++) checksum += LadderCheck.Part((long)b * problem.Columns + f, BitConverter.SingleToUInt32Bits(row[f]));
+                if (sample.Contains(b)) largest = Math.Max(largest, LadderCheck.Compare(row, Reference(b).Value, Reference(b).Allowed));
+            }
+        }
+        return new(largest, checksum, "");
+    }
+
+    LadderCheck CheckCandidates()
+    {
+        var counts = new int[problem.Rows];
+        Download(count, counts, counts.Length);
+        if (counts.Max() > Capacity) return new(double.PositiveInfinity, 0, $"a row has {counts.Max()} candidates, there is room for {Capacity}");
+        var host = new ulong[Capacity];
+        ulong checksum = 0;
+        double largest = 0;
+        var fault = "";
+        var sample = problem.Sample.ToHashSet();
+        for (var b = 0; b < problem.Rows; b++)
+        {
+            Download(candidates + (ulong)b * Capacity * sizeof(ulong), host, counts[b]);
+            foreach (var key in host.AsSpan(0, counts[b])) checksum += LadderCheck.Part(b, key);
+            if (sample.Contains(b)) largest = Math.Max(largest, LadderCheck.CompareCandidates(b, host.AsSpan(0, counts[b]), Reference(b).Value, Reference(b).Allowed, ref fault));
+        }
+        return new(largest, checksum, fault);
+    }
+
+    (double[] Value, double[] Allowed) Reference(int row)
+    {
+        if (!reference.TryGetValue(row, out var made)) reference[row] = made = problem.Reference(row);
+        return made;
+    }
+
+    void Download<T>(ulong from, T[] to, long length) where T : unmanaged
+    {
+        if (length == 0) return;
+        fixed (T* p = to) device.CopyToHost(p, from, length * sizeof(T), stream);
+        device.Synchronize(stream);
+    }
+
+    public void Dispose() => owned.Dispose();
+}

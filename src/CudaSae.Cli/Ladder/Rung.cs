@@ -1,0 +1,48 @@
+namespace CudaSae.Cli;
+
+/// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16 operands, with one more technique than the rung before.</summary>
+/// <param name="Kernel">Its name on the device.</param>
+/// <param name="File">Where it is to be read.</param>
+/// <param name="Sentence">What it adds and why that is faster; the first line of its file.</param>
+/// <param name="Block">Threads a block.</param>
+/// <param name="SharedBytes">Dynamic shared memory a block.</param>
+/// <param name="TileRows">Rows of C that a block computes.</param>
+/// <param name="TileColumns">Columns of C that a block computes.</param>
+/// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder does.</param>
+sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows, int TileColumns, bool Filters = false)
+{
+    const int Tile = 128, TileShared = 65536;
+
+    public string Name => Path.GetFileNameWithoutExtension(File);
+
+    public int Blocks(int rows, int columns) => checked((rows + TileRows - 1) / TileRows * ((columns + TileColumns - 1) / TileColumns));
+
+    /// <summary>From the bottom. The last one is the engine's own kernel.</summary>
+    public static IReadOnlyList<Rung> All { get; } =
+    [
+        new("ladder_naive", "kernels/ladder/01_naive.cu",
+            "Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 different lines for every product.", 256, 0, 32, 8),
+        new("ladder_coalesced", "kernels/ladder/02_coalesced.cu",
+            "Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead of 2 bytes of each of 32.", 256, 0, 1, 8),
+        new("ladder_shared_tiles", "kernels/ladder/03_shared_tiles.cu",
+            "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element that is read serves 32 products, not one.", 1024, 2 * 32 * 33 * 4, 32, 32),
+        new("ladder_register_tiles", "kernels/ladder/04_register_tiles.cu",
+            "Register tiles: a thread owns 8 x 8 elements of a 128 x 128 tile, so that 16 reads of shared memory serve 64 products instead of 2 serving one.", 256, 2 * 16 * 129 * 4, Tile, Tile),
+        new("ladder_vector_loads", "kernels/ladder/05_vector_loads.cu",
+            "Vector loads: memory is read 16 bytes a thread at a time, global and shared, which takes a quarter of the instructions or fewer for the same bytes.", 256, 2 * 16 * 132 * 4, Tile, Tile),
+        new("ladder_tensor_cores", "kernels/ladder/06_tensor_cores.cu",
+            "Tensor cores: mma.sync multiplies 16 x 8 x 16 an instruction, 2,048 products where a warp's fused multiply-adds make 32; its operands come from shared memory 4 bytes at a time.",
+            256, 16384, Tile, Tile),
+        new("ladder_ldmatrix", "kernels/ladder/07_ldmatrix.cu",
+            "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, and no two of the rows it reads share a bank.", 256, 16384, Tile, Tile),
+        new("ladder_cp_async", "kernels/ladder/08_cp_async.cu",
+            "cp.async: global memory goes to shared memory without passing through registers, so that all of a step's loads are in flight at once.", 256, 16384, Tile, Tile),
+        new("ladder_pipeline", "kernels/ladder/09_pipeline.cu",
+            "A pipeline of four stages: three K steps are on their way while one is multiplied, which hides the latency of global memory behind the tensor cores.", 256, 65536, Tile, Tile),
+        new("ladder_warp_tiles", "kernels/ladder/10_warp_tiles.cu",
+            "Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 products where 32 x 64 reads 3 KB for 32,768, "
+            + "and a step's fragments load while the last one's multiply.", 128, TileShared, Tile, Tile),
+        new("encode", "kernels/encode.cu",
+            "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the registers, which saves writing C and reading it again.", 128, TileShared, Tile, Tile, Filters: true),
+    ];
+}
