@@ -1,0 +1,123 @@
+"""What the peers on a GPU share: the starting weights, the problem on which they must agree, timing, and safetensors in thirty lines (no package).
+
+Letters: B rows, d width, n latents, k active. Both matrices are [n, d], a row a latent. L = sum |xhat - x|^2 / B,
+xhat = relu(topk((x - b_dec) W_enc^T + b_enc)) W_dec + b_dec. Decoder rows are unit; their gradient's radial part is removed before Adam, and they
+are rescaled after it. No AuxK, no clipping.
+"""
+import json
+import statistics
+import struct
+
+import torch
+
+NAMES = ("W_enc", "W_dec", "b_enc", "b_dec")
+
+# Share of a gradient tensor's norm that may differ from the float32 reference: 16 unit roundoffs of the operands, which a wrong factor or a missing term exceeds many times.
+TOLERANCE = {"fp32": 16 * 2.0 ** -24 * 16, "tf32": 16 * 2.0 ** -11, "bf16": 16 * 2.0 ** -9}
+
+
+def start(rows, width, latents, device, seed=0):
+    """Weights and two batches as every trainer here begins; drawn on the device, so that large shapes take no time."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    w_dec = torch.randn(latents, width, generator=generator, device=device)
+    w_dec /= w_dec.norm(dim=1, keepdim=True)
+    weights = {"W_enc": 0.3 * w_dec, "W_dec": w_dec, "b_enc": torch.zeros(latents, device=device), "b_dec": torch.zeros(width, device=device)}
+    batches = [torch.randn(rows, width, generator=generator, device=device) for _ in range(2)]
+    return weights, batches
+
+
+def agreement_problem(rows=48, width=128, latents=256, active=4, seed=1):
+    """Weights and a batch, in float32 on the CPU, whose k largest pre-activations stand clear of the rest by far more than bfloat16 rounds: all precisions then select
+    the same code, and gradients can be compared number by number."""
+    generator = torch.Generator().manual_seed(seed)
+    randn = lambda *shape: torch.randn(*shape, generator=generator)
+    directions = randn(latents, width)
+    directions /= directions.norm(dim=1, keepdim=True)
+    w_dec = directions + 0.3 * randn(latents, width) / width ** 0.5
+    weights = {"W_enc": 0.8 * directions, "W_dec": w_dec / w_dec.norm(dim=1, keepdim=True), "b_enc": 0.02 * randn(latents), "b_dec": 0.1 * randn(width)}
+    kept = []
+    while len(kept) < rows:
+        chosen = torch.randperm(latents, generator=generator)[:active]
+        x = (torch.rand(active, generator=generator) + 1.5) @ directions[chosen] + 0.3 * randn(width) / width ** 0.5
+        order = (weights["W_enc"] @ (x - weights["b_dec"]) + weights["b_enc"]).sort(descending=True).values
+        if order[active - 1] - order[active] > 0.2 and order[active - 1] > 0.2:
+            kept.append(x)
+    return weights, torch.stack(kept), active
+
+
+def reference(weights, x, active):
+    """Loss and gradients by autograd in double: what every peer is held against."""
+    p = {name: value.double().cpu().requires_grad_() for name, value in weights.items()}
+    x = x.double().cpu()
+    values, index = torch.addmm(p["b_enc"], x - p["b_dec"], p["W_enc"].t()).topk(active, dim=1)
+    code = torch.zeros(x.shape[0], p["W_enc"].shape[0], dtype=torch.float64).scatter(1, index, values.relu())
+    loss = (code @ p["W_dec"] + p["b_dec"] - x).pow(2).sum() / x.shape[0]
+    loss.backward()
+    return loss.item(), {name: value.grad for name, value in p.items()}
+
+
+def differences(got, expected):
+    """Relative differences by name: |got - expected| / |expected| of each gradient's norm, and of the loss."""
+    loss, gradients = got
+    result = {"loss": abs(loss - expected[0]) / abs(expected[0])}
+    for name in NAMES:
+        result[name] = ((gradients[name].double().cpu() - expected[1][name]).norm() / expected[1][name].norm()).item()
+    return result
+
+
+def read_safetensors(path):
+    """{name: float32 tensor} of a file that holds F32 alone."""
+    with open(path, "rb") as file:
+        data = file.read()
+    length, = struct.unpack("<Q", data[:8])
+    tensors = {}
+    for name, entry in json.loads(data[8:8 + length]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{path}: {name} is {entry['dtype']}, F32 is read here")
+        begin, end = entry["data_offsets"]
+        tensors[name] = torch.frombuffer(bytearray(data[8 + length + begin:8 + length + end]), dtype=torch.float32).reshape(entry["shape"])
+    return tensors
+
+
+def write_safetensors(path, tensors):
+    header, offset = {}, 0
+    for name, tensor in sorted(tensors.items()):
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.numel() * 4]}
+        offset += tensor.numel() * 4
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, tensor in sorted(tensors.items()):
+            file.write(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+
+
+def time_steps(step, batches, steps, device, warmup=5):
+    """Milliseconds of each step after `warmup`, by CUDA events, or by the clock on the CPU. Batches alternate."""
+    import time
+    cuda = torch.device(device).type == "cuda"
+    times = []
+    for t in range(warmup + steps):
+        if cuda:
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            step(batches[t % 2])
+            end.record()
+            end.synchronize()
+            elapsed = begin.elapsed_time(end)
+        else:
+            begin = time.perf_counter()
+            step(batches[t % 2])
+            elapsed = (time.perf_counter() - begin) * 1e3
+        if t >= warmup:
+            times.append(elapsed)
+    return times
+
+
+def report(times, device, **more):
+    """The JSON line by which a peer answers gpu_peers.py."""
+    cuda = torch.device(device).type == "cuda"
+    print(json.dumps({"step": statistics.median(times), "min": min(times), "max": max(times), "steps": len(times), "torch": torch.__version__,
+                      "allocated_mib": torch.cuda.max_memory_allocated() / 2 ** 20 if cuda else 0, **more}))
