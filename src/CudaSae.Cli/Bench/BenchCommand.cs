@@ -17,6 +17,7 @@ static class BenchCommand
         command.Subcommands.Add(BenchPlotCommand.Create());
         command.Subcommands.Add(BenchTablesCommand.Create());
         command.Subcommands.Add(LadderCommand.Create());
+        command.Subcommands.Add(GradientsCommand.Create());
         return command;
     }
 
