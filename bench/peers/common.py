@@ -7,6 +7,7 @@ are rescaled after it. No AuxK, no clipping.
 import json
 import statistics
 import struct
+import time
 
 import torch
 
@@ -94,25 +95,22 @@ def write_safetensors(path, tensors):
             file.write(tensor.detach().float().cpu().contiguous().numpy().tobytes())
 
 
-def time_steps(step, batches, steps, device, warmup=5):
-    """Milliseconds of each step after `warmup`, by CUDA events, or by the clock on the CPU. Batches alternate."""
-    import time
+def time_steps(step, batches, seconds, device, least=5, warmup=3):
+    """Milliseconds of each step after `warmup`, for about that many seconds, by the clock, waiting for the device after each: as cudasae bench has it. On a GPU every step fetches its
+    batch from page-locked memory, which CudaSae's step does too."""
     cuda = torch.device(device).type == "cuda"
-    times = []
-    for t in range(warmup + steps):
+    if cuda:
+        batches = [batch.cpu().pin_memory() for batch in batches]
+    times, t, until = [], 0, None
+    while until is None or len(times) < least or time.perf_counter() < until:
+        begin = time.perf_counter()
+        step(batches[t % 2].to(device, non_blocking=True))
         if cuda:
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            begin.record()
-            step(batches[t % 2])
-            end.record()
-            end.synchronize()
-            elapsed = begin.elapsed_time(end)
-        else:
-            begin = time.perf_counter()
-            step(batches[t % 2])
-            elapsed = (time.perf_counter() - begin) * 1e3
-        if t >= warmup:
-            times.append(elapsed)
+            torch.cuda.synchronize()
+        t += 1
+        if t > warmup:
+            times.append((time.perf_counter() - begin) * 1e3)
+            until = until or begin + seconds
     return times
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The dense TopK step in PyTorch as a careful user writes it: autograd, torch.topk and scatter, fused Adam, unit-norm decoder with the gradient's radial part removed.
 
-    python3 bench/peers/gpu_torch.py --precision fp32|tf32|bf16 [--compile] --shape B,d,n,k [--steps 20] [--device cuda|cpu]
+    python3 bench/peers/gpu_torch.py --precision fp32|tf32|bf16 [--compile] --shape B,d,n,k [--seconds 8] [--device cuda|cpu]
     python3 bench/peers/gpu_torch.py --precision ... --gradients PROBLEM OUT --k k
 
 bf16 is autocast: weights and Adam's state stay float32, products and the code are bfloat16, as SAELens, sparsify and dictionary_learning have it. With --compile the
@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="bf16")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--shape", help="B,d,n,k")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--gradients", nargs=2, metavar=("PROBLEM", "OUT"))
     parser.add_argument("--k", type=int)
@@ -84,7 +84,7 @@ def main():
     rows, width, latents, active = map(int, a.shape.split(","))
     weights, batches = start(rows, width, latents, a.device)
     trainer = DenseTopK(weights, active, a.precision, a.compile)
-    times = time_steps(trainer.step, batches, a.steps, a.device)
+    times = time_steps(trainer.step, batches, a.seconds, a.device)
     report(times, a.device, loss=trainer.step(batches[0]).item())
 
 

@@ -2,7 +2,7 @@
 """A sparse TopK trainer in PyTorch and Triton, as good as the published ones: dense encode and torch.topk, then sparse decode, sampled products, gradients over entries sorted by
 latent, and fused dense Adam. Kernels: triton_kernels.py. The same step as gpu_torch.py and as CudaSae.
 
-    python3 bench/peers/triton_sparse.py --precision fp32|bf16 --shape B,d,n,k [--steps 20] [--device cuda|cpu]
+    python3 bench/peers/triton_sparse.py --precision fp32|bf16 --shape B,d,n,k [--seconds 8] [--device cuda|cpu]
     python3 bench/peers/triton_sparse.py --precision ... --gradients PROBLEM OUT --k k
 
 bf16: float32 weights and Adam state, bfloat16 copies for the product and the gathers, float32 sums, as CudaSae has it; pre-activations are bfloat16, as in the published
@@ -131,7 +131,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--shape", help="B,d,n,k")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--gradients", nargs=2, metavar=("PROBLEM", "OUT"))
     parser.add_argument("--k", type=int)
@@ -147,7 +147,7 @@ def main():
     rows, width, latents, active = map(int, a.shape.split(","))
     weights, batches = start(rows, width, latents, a.device)
     trainer = SparseTopK(weights, active, a.precision, ops)
-    times = time_steps(trainer.step, batches, a.steps, a.device)
+    times = time_steps(trainer.step, batches, a.seconds, a.device)
     report(times, a.device, loss=trainer.step(batches[0]).item())
 
 
