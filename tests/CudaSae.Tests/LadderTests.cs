@@ -31,6 +31,18 @@ public class LadderTests
         Targets.Emulator.SetSeed(0);
     }
 
+    [Theory]
+    [MemberData(nameof(Rungs))]
+    public void RungEqualsReferenceOnTheGpu(string kernel)
+    {
+        Assert.SkipUnless(Targets.HasGpu(out var why), why);
+        using var device = CudaDevice.Open(0);
+        using var ladder = new LadderDevice(device, LadderProblem.Make(rows: 300, width: 100, columns: 1000));
+        var (first, second) = (ladder.Check(Rung.All.Single(r => r.Kernel == kernel)), ladder.Check(Rung.All.Single(r => r.Kernel == kernel)));
+        Assert.True(first.Passed, $"{first.MaxError} of what rounding allows; {first.Fault}");
+        Assert.Equal(first, second);
+    }
+
     /// <summary>What the other test holds results against must itself be able to fail.</summary>
     [Fact]
     public void CheckSeesWhatIsWrong()

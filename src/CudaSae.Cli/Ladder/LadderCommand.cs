@@ -1,7 +1,7 @@
 using System.CommandLine;
 using CudaSae.Backends;
+using CudaSae.Benchmarks;
 using CudaSae.Devices;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 
@@ -19,14 +19,20 @@ static class LadderCommand
         {
             using var device = Open(parsed.GetValue(backend));
             var (rows, width, columns) = Shape(parsed.GetValue(shape)!, device.Info.Emulated);
-            return Run(device, LadderProblem.Make(rows, width, columns), Math.Max(20, parsed.GetValue(repeats)));
+            var problem = LadderProblem.Make(rows, width, columns);
+            using var ladder = new LadderDevice(device, problem);
+            var machine = Machine(device, ladder.Stream);
+            var measured = Run(device, ladder, problem, machine, Math.Max(20, parsed.GetValue(repeats)));
+            BenchTable.Print(machine, [.. measured.Select(row => row.Note.StartsWith(Wrong, StringComparison.Ordinal) ? row : row with { Note = "" })]);
+            foreach (var rung in Rung.All) Console.WriteLine($"{rung.Name,-18} {rung.Sentence}");
+            if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, measured.Select(row => (machine, row)));
+            return measured.Any(row => row.Repeatable == false || row.Note.StartsWith(Wrong, StringComparison.Ordinal)) ? 1 : 0;
         });
         return command;
     }
 
     static CudaDevice Open(BackendKind kind)
     {
-        KernelModules.Include(typeof(LadderCommand).Assembly);
         return kind switch
         {
             BackendKind.Cuda => CudaDevice.Open(0),
@@ -36,6 +42,13 @@ static class LadderCommand
         };
     }
 
+    static BenchMachine Machine(CudaDevice device, nint stream)
+    {
+        var info = device.Info;
+        var ceilings = info.Emulated ? null : DeviceCeilings.Measure(device, stream);
+        return new(info.Emulated ? "emulator" : "cuda", info.Name, $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}", Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
+    }
+
     internal static (int Rows, int Width, int Columns) Shape(string text, bool emulated)
     {
         if (text.Length == 0) text = emulated ? "37,96,200" : "4096,768,24576";
@@ -43,16 +56,33 @@ static class LadderCommand
         return numbers is [> 0, > 0, > 0] ? (numbers[0], numbers[1], numbers[2]) : throw new SaeException($"--shape {text} is not B,d,n: three positive numbers such as 4096,768,24576");
     }
 
-    static int Run(CudaDevice device, LadderProblem problem, int repeats)
+    static IReadOnlyList<BenchRow> Run(CudaDevice device, LadderDevice ladder, LadderProblem problem, BenchMachine machine, int repeats)
     {
-        using var ladder = new LadderDevice(device, problem);
-        var wrong = 0;
+        using var clock = new DeviceClock(device, ladder.Stream);
+        var rows = new List<BenchRow>();
         foreach (var rung in Rung.All)
         {
-            var (first, again) = (ladder.Check(rung), ladder.Check(rung));
-            Console.WriteLine($"{rung.Name} {first.MaxError:0.0e+0} {first.Checksum:x16} {again.Checksum:x16} {first.Fault}");
-            if (!first.Passed || first.Checksum != again.Checksum) wrong++;
+            if (rung.SharedBytes > device.Info.SharedBytesPerBlock) continue;
+            var (first, second) = (ladder.Check(rung), ladder.Check(rung));
+            rows.Add(Row(problem, machine, rung.Name, rung.Filters, clock.Time(() => ladder.Launch(rung), repeats)) with
+            {
+                MaxError = first.MaxError * problem.AllowedError, Checksum = (first.Checksum, second.Checksum), Note = first.Passed ? rung.Sentence : $"{Wrong} {first.Fault}",
+            });
         }
-        return wrong == 0 ? 0 : 1;
+        if (machine.Ceilings is not null)
+            rows.Add(Row(problem, machine, "cublas", filters: false, clock.Time(ladder.LaunchGemm, repeats, capture: false)) with { Note = "The vendor's library on the same operands, without the bias." });
+        return rows;
+    }
+
+    const string Wrong = "WRONG RESULT";
+
+    static BenchRow Row(LadderProblem problem, BenchMachine machine, string name, bool filters, IReadOnlyList<double> times)
+    {
+        double flops = 2.0 * problem.Rows * problem.Width * problem.Columns, bytes = 2.0 * (problem.Rows + problem.Columns) * problem.Width + (filters ? 0 : 4.0 * problem.Rows * problem.Columns);
+        return new()
+        {
+            Bench = "ladder", Name = name, Shape = new(problem.Rows, problem.Width, problem.Columns, 0), Time = times.Count > 0 ? Timing.Of(times) : null, Flops = flops, Bytes = bytes,
+            FloorMs = machine.Ceilings is { } c ? flops / c.GemmGflops / 1e6 : null,
+        };
     }
 }

@@ -3,7 +3,7 @@ using CudaSae.Devices;
 
 namespace CudaSae.Cli;
 
-/// <summary>The ladder's operands and results on a device: launches a rung, times it, checks what it left.</summary>
+/// <summary>The ladder's operands and results on a device: launches a rung, checks what it left.</summary>
 sealed unsafe class LadderDevice : IDisposable
 {
     /// <summary>Candidates a row, many more than the limit leaves.</summary>
@@ -22,6 +22,7 @@ sealed unsafe class LadderDevice : IDisposable
     /// <exception cref="SaeException">The device has too little memory free.</exception>
     public LadderDevice(IDevice device, LadderProblem problem)
     {
+        KernelModules.Include(typeof(LadderDevice).Assembly);
         (this.device, this.problem) = (device, problem);
         var plan = new MemoryPlan();
         long rows = problem.Rows, columns = problem.Columns, outputs = Math.Max(rows * columns * sizeof(float), rows * Capacity * sizeof(ulong));
@@ -77,29 +78,8 @@ sealed unsafe class LadderDevice : IDisposable
     /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
     public void LaunchGemm() => device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c, problem.Columns, stream);
 
-    /// <summary>Milliseconds of each of <paramref name="repeats"/> runs, by events, after three that do not count.</summary>
-    public IReadOnlyList<double> Time(Action run, int repeats)
-    {
-        nint from = device.CreateEvent(timing: true), to = device.CreateEvent(timing: true);
-        try
-        {
-            var times = new double[repeats];
-            for (var repeat = -3; repeat < repeats; repeat++)
-            {
-                device.Record(from, stream);
-                run();
-                device.Record(to, stream);
-                device.WaitOnHost(to);
-                if (repeat >= 0) times[repeat] = device.ElapsedMs(from, to);
-            }
-            return times;
-        }
-        finally
-        {
-            device.DestroyEvent(from);
-            device.DestroyEvent(to);
-        }
-    }
+    /// <summary>What the rungs run on.</summary>
+    public nint Stream => stream;
 
     /// <summary>Runs a rung over poisoned memory and checks all it left.</summary>
     public LadderCheck Check(Rung rung)

@@ -33,10 +33,13 @@ sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[
 
     static float Uniform(ulong stream, long row, int column) => (float)(2 * CounterRandom.Uniform(7, stream, (ulong)row, (ulong)column) - 1) * 1.7320508f;
 
+    /// <summary>What rounding may make of a sum, relative to Σ|x||w| + |b|: d + 1 roundings in any order.</summary>
+    public double AllowedError => (Depth + 1) * Math.Pow(2, -23);
+
     /// <summary>Sampled rows, ascending.</summary>
     public int[] Sample => [.. Enumerable.Range(0, Math.Min(SampledRows, Rows)).Select(i => (int)((long)i * (Rows - 1) / Math.Max(1, Math.Min(SampledRows, Rows) - 1))).Distinct()];
 
-    /// <summary>One row of C in double, and what float32 sums of it may differ by: d + 1 roundings, in any order, of Σ|x||w| + |b|.</summary>
+    /// <summary>One row of C in double, and what float32 sums of it may differ by.</summary>
     public (double[] Value, double[] Allowed) Reference(int row)
     {
         double[] value = new double[Columns], allowed = new double[Columns];
@@ -50,7 +53,7 @@ sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[
                 sum += product;
                 magnitude += Math.Abs(product);
             }
-            (value[f], allowed[f]) = (sum, magnitude * (Depth + 1) * Math.Pow(2, -23));
+            (value[f], allowed[f]) = (sum, magnitude * AllowedError);
         });
         return (value, allowed);
     }
