@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Benchmarks;
 using CudaSae.Devices;
+using CudaSae.Metrics;
 
 namespace CudaSae.Cli;
 
@@ -31,21 +32,26 @@ static class LadderCommand
         return command;
     }
 
-    static CudaDevice Open(BackendKind kind)
+    static CudaDevice Open(BackendKind kind) => kind switch
     {
-        return kind switch
-        {
-            BackendKind.Cuda => CudaDevice.Open(0),
-            BackendKind.Auto when BackendFactory.Chosen(kind) == BackendKind.Cuda => CudaDevice.Open(0),
-            BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator()),
-            _ => throw new SaeException($"the ladder is made of kernels: --backend cuda or emulator, not {BackendFactory.Name(kind)}"),
-        };
-    }
+        BackendKind.Cuda => CudaDevice.Open(0),
+        BackendKind.Auto when BackendFactory.Chosen(kind) == BackendKind.Cuda => CudaDevice.Open(0),
+        BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator()),
+        _ => throw new SaeException($"the ladder is made of kernels: --backend cuda or emulator, not {BackendFactory.Name(kind)}"),
+    };
 
     static BenchMachine Machine(CudaDevice device, nint stream)
     {
         var info = device.Info;
-        var ceilings = info.Emulated ? null : DeviceCeilings.Measure(device, stream);
+        Ceilings? ceilings = null;
+        try
+        {
+            if (!info.Emulated) ceilings = DeviceCeilings.Measure(device, stream);
+        }
+        catch (SaeException e)
+        {
+            Console.Error.WriteLine($"cudasae: the rungs have no ceiling to be held against: {e.Message}");
+        }
         return new(info.Emulated ? "emulator" : "cuda", info.Name, $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}", Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
     }
 
@@ -62,7 +68,6 @@ static class LadderCommand
         var rows = new List<BenchRow>();
         foreach (var rung in Rung.All)
         {
-            if (rung.SharedBytes > device.Info.SharedBytesPerBlock) continue;
             var (first, second) = (ladder.Check(rung), ladder.Check(rung));
             rows.Add(Row(problem, machine, rung.Name, rung.Filters, clock.Time(() => ladder.Launch(rung), repeats)) with
             {
