@@ -1,36 +1,143 @@
 #!/usr/bin/env bash
-# Everything worth running the moment a GPU is at hand, correctness first. Nothing here has been measured yet: results go to
-# bench/results/<device>/ with versions and date.
-#   bench/gpu.sh pack               here: publish CLI and tests for linux-x64, self-contained, into artifacts/gpu.tar.xz
-#   bench/gpu.sh run [OUT]          there: unpack beside the checkout, verify, test, sanitize, benchmark; writes into OUT
-set -euo pipefail
+# Everything worth running the moment a GPU is at hand, correctness first, for a machine that has a driver, Python with PyTorch and Triton, and no .NET SDK. No GPU has run it yet.
+#   bench/gpu.sh pack                       here: CLI and tests for linux-x64 with their runtime, into artifacts/gpu.tar.xz
+#   bench/gpu.sh run OUT [STAGE] [--dry]    there: results as CSV and text into OUT, which bench/results/<device> is meant for; without STAGE all of them
+# Stages, each under ten minutes (BUDGET seconds, 560): correctness sanitize kernels step peers[-N] sweep plots. peers-2 races the second shape alone.
+# What is missing, fails or finds no time is said in a line, kept in OUT/summary.txt, and the rest goes on; exit 1 then. --dry runs all of it here, on the emulator and the CPU, at tiny shapes.
+set -uo pipefail
 cd "$(dirname "$0")/.."
+archive=artifacts/gpu.tar.xz limit_mib=64
+
 pack() {
     rm -rf artifacts/gpu
-    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -v quiet -p:RequireNvcc=true)
-    "${publish[@]}" src/CudaSae.Cli -o artifacts/gpu/cli
-    "${publish[@]}" tests/CudaSae.Tests -o artifacts/gpu/tests
-    tar -C artifacts -cJf artifacts/gpu.tar.xz gpu
-    ls -l artifacts/gpu.tar.xz
+    # Both programs into one folder, so that they share one runtime. Not trimmed: xunit and CsvHelper find types by reflection.
+    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false -v quiet -p:RequireNvcc=true -o artifacts/gpu)
+    "${publish[@]}" src/CudaSae.Cli && "${publish[@]}" tests/CudaSae.Tests || exit 1
+    rm -f artifacts/gpu/*.pdb artifacts/gpu/CudaSae*.xml
+    tar -C artifacts -c gpu | xz -T0 -6 > "$archive" || exit 1
+    local mib=$((($(stat -c %s "$archive") + 1048575) / 1048576))
+    echo "$archive: $mib MiB of $limit_mib"
+    [ "$mib" -le "$limit_mib" ] || { echo "bench/gpu.sh: $archive is larger than $limit_mib MiB" >&2; exit 1; }
 }
-run() {
-    local out=${1:-bench/results/unnamed}; mkdir -p "$out"
-    [ -d artifacts/gpu ] || tar -C artifacts -xJf artifacts/gpu.tar.xz
-    local cli=artifacts/gpu/cli/cudasae tests=artifacts/gpu/tests/CudaSae.Tests
-    { date -u +%F; nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader; uname -r; } | tee "$out/versions.txt"
-    "$cli" devices | tee "$out/devices.txt"
-    "$cli" verify --backend cuda | tee "$out/verify.txt"
-    "$tests" --ignore-exit-code 8 | tee "$out/tests.txt"
-    local sanitizer; sanitizer=$(command -v compute-sanitizer || true)
+
+# ---- stages
+
+note() { echo "$*" | tee -a "$out/summary.txt"; }
+left() { echo $((deadline - SECONDS)); }
+
+# attempt NAME COMMAND...   into OUT/NAME.txt; never longer than the stage has left
+attempt() {
+    local name=$1; shift
+    if [ "$(left)" -lt 5 ]; then note "$name: left out, the stage's time is spent"; failures=$((failures + 1)); return; fi
+    local begin=$SECONDS
+    timeout "$(left)" "$@" > "$out/$name.txt" 2>&1
+    local code=$?
+    case $code in
+        0) note "$name: done in $((SECONDS - begin)) s" ;;
+        124) note "$name: stopped when the stage's time was spent, see $out/$name.txt"; failures=$((failures + 1)) ;;
+        *) note "$name: FAILED with $code, see $out/$name.txt: $(tail -n 1 "$out/$name.txt" | cut -c1-160)"; failures=$((failures + 1)) ;;
+    esac
+}
+
+correctness() {
+    attempt devices "$cli" devices
+    attempt verify "$cli" verify --backend "$verify_backend"
+    attempt ladder-small "$cli" bench ladder --backend "$backend" --shape 300,100,1000 --csv "$out/ladder-small.csv"
+    local classes=(); for name in $test_classes; do classes+=(--filter-class "*.$name"); done
+    attempt tests "$tests" "${classes[@]}" --ignore-exit-code 8
+}
+
+sanitize() {
+    local sanitizer; sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+    if [ -z "$sanitizer" ]; then note "sanitize: compute-sanitizer is not installed; memcheck, racecheck, synccheck and initcheck were not run"; return; fi
     for tool in memcheck racecheck synccheck initcheck; do
-        if [ -n "$sanitizer" ]; then "$sanitizer" --tool "$tool" --error-exitcode 9 "$cli" verify --backend cuda >"$out/$tool.txt" 2>&1 && echo "$tool clean" || echo "$tool FAILED, see $out/$tool.txt"
-        else echo "compute-sanitizer is not installed: $tool not run"; fi
+        attempt "$tool-ladder" "$sanitizer" --tool "$tool" --error-exitcode 9 "$cli" bench ladder --backend "$backend" --shape 37,96,200
     done
-    # kernels.md §1.2: the four configurations whose floors the cost model predicts
-    for shape in "4096 768 24576 32" "8192 2304 65536 64" "32768 4096 131072 64"; do
-        read -r rows width latents active <<<"$shape"
-        "$cli" bench --backend cuda --batch-rows "$rows" --input-width "$width" --latents "$latents" --k "$active" | tee -a "$out/bench.txt"
+    for tool in memcheck synccheck racecheck initcheck; do
+        attempt "$tool-verify" "$sanitizer" --tool "$tool" --error-exitcode 9 "$cli" verify --backend "$verify_backend"
     done
 }
+
+kernels() {
+    attempt ladder "$cli" bench ladder --backend "$backend" --shape "$ladder_shape" --csv "$out/ladder.csv"
+    for shape in $shapes; do attempt "kernels-$shape" "$cli" bench kernels --backend "$backend" --shapes "$shape" --csv "$out/kernels-$shape.csv"; done
+}
+
+step() {
+    for shape in $shapes; do attempt "step-$shape" "$cli" bench step --backend "$backend" --aux-k 0 --shapes "$shape" --csv "$out/step-$shape.csv"; done
+    attempt data "$cli" bench data --input-width "$data_width" --rows "$data_rows" --batch-rows "$data_batch" --csv "$out/data.csv"
+}
+
+peers() {       # peers [N]: the N-th shape alone
+    if ! "$python" -c 'import torch' 2>/dev/null; then note "peers: $python has no PyTorch; nothing was raced"; failures=$((failures + 1)); return; fi
+    local racing=($shapes); [ -n "${1:-}" ] && racing=("${racing[$(($1 - 1))]}")
+    attempt "peers${1:+-$1}" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$out" --budget "$(($(left) - 20))" --shapes "${racing[@]//x/,}" "${peer_options[@]}"
+    grep -h 'sparse\|cudasae' "$out/peers${1:+-$1}.txt" | grep ',' || true
+}
+
+sweep() { attempt sweep "$cli" bench sweep --backend "$backend" --axes "$axes" --csv "$out/scaling.csv"; }
+
+plots() {
+    local tables=(); for table in "$out"/step-*.csv "$out"/scaling.csv; do [ -e "$table" ] && tables+=("$table"); done
+    if [ ${#tables[@]} -eq 0 ]; then note "plots: no step-*.csv or scaling.csv in $out: run the stages step and sweep first"; return; fi
+    attempt plots "$cli" bench plot "${tables[@]}" --out "$out"
+}
+
+# cuBLAS, the ceiling's product, comes with PyTorch where there is no toolkit.
+find_cublas() {
+    local folder
+    folder=$("$python" -c 'import glob, os, sysconfig
+found = [p for root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} for p in glob.glob(os.path.join(root, "nvidia", "*", "lib", "libcublas.so.1[23]"))]
+print(os.path.dirname(sorted(found)[-1]) if found else "")' 2>/dev/null)
+    if [ -n "$folder" ]; then export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
+}
+
+versions() {
+    {
+        echo "date      $(date -u +%F)"
+        echo "device    $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null || echo none)"
+        echo "system    $(uname -sr), $(nproc) processors"
+        echo "cudasae   $("$cli" --version)"
+        echo "python    $("$python" -c 'import sys, torch; print(sys.version.split()[0] + ", torch " + torch.__version__)' 2>/dev/null || echo 'no PyTorch')"
+        echo "command   bench/gpu.sh run $*"
+    } > "$out/versions.txt"
+}
+
+run() {
+    local stages=() dry=; out=
+    for argument in "$@"; do
+        case $argument in --dry) dry=1 ;; *) if [ -z "$out" ]; then out=$argument; else stages+=("$argument"); fi ;; esac
+    done
+    [ -n "$out" ] || { echo "bench/gpu.sh run OUT [STAGE] [--dry]" >&2; exit 2; }
+    [ ${#stages[@]} -gt 0 ] || stages=(correctness sanitize kernels step peers-1 peers-2 peers-3 peers-4 sweep plots)
+    mkdir -p "$out"
+    [ -d artifacts/gpu ] || tar -C artifacts -xJf "$archive" || { echo "bench/gpu.sh: there is no $archive: run bench/gpu.sh pack where the SDK is, and bring it" >&2; exit 1; }
+    cli=$PWD/artifacts/gpu/cudasae tests=$PWD/artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3} failures=0
+    backend=cuda verify_backend=cuda axes=nBdk ladder_shape=4096,768,24576 peer_options=()
+    shapes="4096x768x24576x32 8192x2304x65536x64 32768x4096x131072x64 8192x4096x1048576x64"      # the cost model's four; the one that only fits in sparse form last
+    test_classes="TargetsTests LadderTests EncodeTests SelectTests HopperTests VerifierTests StepTests BugClassTests DivergenceTests"
+    data_width=2304 data_rows=262144 data_batch=8192
+    if [ -n "$dry" ]; then
+        backend=emulator verify_backend=cpu axes=n shapes=8x64x256x4 ladder_shape=37,96,200 peer_options=(--dry --rounds 2 --seconds 0.2)
+        test_classes="TargetsTests LadderTests" data_width=64 data_rows=4096 data_batch=128
+        export CUDASAE_EMULATOR=${CUDASAE_EMULATOR:-$PWD/artifacts/emulator/libcudasae_emulator.so}
+        [ "${#stages[@]}" -lt 5 ] || stages=(correctness sanitize kernels step peers-1 sweep plots)
+    fi
+    find_cublas
+    versions "$@"
+    for stage in "${stages[@]}"; do
+        SECONDS=0 deadline=${BUDGET:-560}
+        note "== $stage, $(date -u +%FT%TZ)"
+        case $stage in
+            correctness | sanitize | kernels | step | sweep | plots) $stage ;;
+            peers) peers ;;
+            peers-[1-4]) peers "${stage#peers-}" ;;
+            *) echo "bench/gpu.sh: no stage $stage; correctness, sanitize, kernels, step, peers, peers-1 to peers-4, sweep, plots" >&2; exit 2 ;;
+        esac
+    done
+    note "$failures of the attempts failed or found no time; results are in $out"
+    [ "$failures" -eq 0 ]
+}
+
 verb=${1:-}; shift || true
-case $verb in pack) pack ;; run) run "$@" ;; *) echo "bench/gpu.sh pack | run [OUT]" >&2; exit 2 ;; esac
+case $verb in pack) pack ;; run) run "$@" ;; *) echo "bench/gpu.sh pack | run OUT [STAGE] [--dry]" >&2; exit 2 ;; esac

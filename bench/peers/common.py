@@ -95,22 +95,36 @@ def write_safetensors(path, tensors):
             file.write(tensor.detach().float().cpu().contiguous().numpy().tobytes())
 
 
-def time_steps(step, batches, seconds, device, least=5, warmup=3):
-    """Milliseconds of each step after `warmup`, for about that many seconds, by the clock, waiting for the device after each: as cudasae bench has it. On a GPU every step fetches its
-    batch from page-locked memory, which CudaSae's step does too."""
+def time_steps(step, batches, seconds, device, least=5, warmup=5):
+    """Milliseconds of each step, for about that many seconds after `warmup`. On a GPU as cudasae bench step has it: one step behind the other, the host ahead, from the end of one to
+    the end of the next, each fetching its batch from page-locked memory. On the CPU by the clock."""
     cuda = torch.device(device).type == "cuda"
     if cuda:
         batches = [batch.cpu().pin_memory() for batch in batches]
-    times, t, until = [], 0, None
-    while until is None or len(times) < least or time.perf_counter() < until:
-        begin = time.perf_counter()
+    wait = torch.cuda.synchronize if cuda else lambda: None
+
+    def run(t):
         step(batches[t % 2].to(device, non_blocking=True))
-        if cuda:
-            torch.cuda.synchronize()
-        t += 1
-        if t > warmup:
-            times.append((time.perf_counter() - begin) * 1e3)
-            until = until or begin + seconds
+
+    for t in range(warmup):
+        wait()
+        begin = time.perf_counter()
+        run(t)
+        wait()
+        once = time.perf_counter() - begin
+    count = max(least, min(200, int(seconds / once)))
+    if cuda:
+        ends = [torch.cuda.Event(enable_timing=True) for _ in range(count + 1)]
+        for t, end in enumerate(ends):
+            run(t)
+            end.record()
+        wait()
+        return [before.elapsed_time(after) for before, after in zip(ends, ends[1:])]
+    times = []
+    for t in range(count):
+        begin = time.perf_counter()
+        run(t)
+        times.append((time.perf_counter() - begin) * 1e3)
     return times
 
 
