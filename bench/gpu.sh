@@ -14,7 +14,7 @@ pack() {
     local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false -v quiet -p:RequireNvcc=true -o artifacts/gpu)
     "${publish[@]}" src/CudaSae.Cli && "${publish[@]}" tests/CudaSae.Tests || exit 1
     rm -f artifacts/gpu/*.pdb artifacts/gpu/CudaSae*.xml
-    tar -C artifacts -c gpu | xz -T0 -6 > "$archive" || exit 1
+    tar -C artifacts -c gpu | xz -T0 -3 > "$archive" || exit 1
     local mib=$((($(stat -c %s "$archive") + 1048575) / 1048576))
     echo "$archive: $mib MiB of $limit_mib"
     [ "$mib" -le "$limit_mib" ] || { echo "bench/gpu.sh: $archive is larger than $limit_mib MiB" >&2; exit 1; }
@@ -64,7 +64,7 @@ kernels() {
 }
 
 step() {
-    for shape in $shapes; do attempt "step-$shape" "$cli" bench step --backend "$backend" --aux-k 0 --shapes "$shape" --csv "$out/step-$shape.csv"; done
+    for shape in $shapes; do attempt "step-$shape" "$cli" bench step --backend "$step_backend" --aux-k 0 --shapes "$shape" --csv "$out/step-$shape.csv"; done
     attempt data "$cli" bench data --input-width "$data_width" --rows "$data_rows" --batch-rows "$data_batch" --csv "$out/data.csv"
 }
 
@@ -113,12 +113,12 @@ run() {
     mkdir -p "$out"
     [ -d artifacts/gpu ] || tar -C artifacts -xJf "$archive" || { echo "bench/gpu.sh: there is no $archive: run bench/gpu.sh pack where the SDK is, and bring it" >&2; exit 1; }
     cli=$PWD/artifacts/gpu/cudasae tests=$PWD/artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3} failures=0
-    backend=cuda verify_backend=cuda axes=nBdk ladder_shape=4096,768,24576 peer_options=()
+    backend=cuda step_backend=cuda verify_backend=cuda axes=nBdk ladder_shape=4096,768,24576 peer_options=()
     shapes="4096x768x24576x32 8192x2304x65536x64 32768x4096x131072x64 8192x4096x1048576x64"      # the cost model's four; the one that only fits in sparse form last
     test_classes="TargetsTests LadderTests EncodeTests SelectTests HopperTests VerifierTests StepTests BugClassTests DivergenceTests"
     data_width=2304 data_rows=262144 data_batch=8192
     if [ -n "$dry" ]; then
-        backend=emulator verify_backend=cpu axes=n shapes=8x64x256x4 ladder_shape=37,96,200 peer_options=(--dry --rounds 2 --seconds 0.2)
+        backend=emulator step_backend=cpu verify_backend=cpu axes=n shapes=8x64x256x4 ladder_shape=37,96,200 peer_options=(--dry --rounds 2 --seconds 0.2)
         test_classes="TargetsTests LadderTests" data_width=64 data_rows=4096 data_batch=128
         export CUDASAE_EMULATOR=${CUDASAE_EMULATOR:-$PWD/artifacts/emulator/libcudasae_emulator.so}
         [ "${#stages[@]}" -lt 5 ] || stages=(correctness sanitize kernels step peers-1 sweep plots)
