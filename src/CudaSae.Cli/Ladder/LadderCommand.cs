@@ -25,7 +25,7 @@ static class LadderCommand
             var machine = Machine(device, ladder.Stream);
             var measured = Run(device, ladder, problem, machine, Math.Max(20, parsed.GetValue(repeats)));
             BenchTable.Print(machine, [.. measured.Select(row => row.Note.StartsWith(Wrong, StringComparison.Ordinal) ? row : row with { Note = "" })]);
-            foreach (var rung in Rung.All) Console.WriteLine($"{rung.Name,-18} {rung.Sentence}");
+            foreach (var rung in Rung.All) Console.WriteLine($"{rung.Name,-21} {(rung.RunsOn(device.Info) ? "" : "(not run: it needs compute capability 9.0) ")}{rung.Sentence}");
             if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, measured.Select(row => (machine, row)));
             return measured.Any(row => row.Repeatable == false || row.Note.StartsWith(Wrong, StringComparison.Ordinal)) ? 1 : 0;
         });
@@ -36,7 +36,7 @@ static class LadderCommand
     {
         BackendKind.Cuda => CudaDevice.Open(0),
         BackendKind.Auto when BackendFactory.Chosen(kind) == BackendKind.Cuda => CudaDevice.Open(0),
-        BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator()),
+        BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator(), (9, 0)),
         _ => throw new SaeException($"the ladder is made of kernels: --backend cuda or emulator, not {BackendFactory.Name(kind)}"),
     };
 
@@ -66,7 +66,7 @@ static class LadderCommand
     {
         using var clock = new DeviceClock(device, ladder.Stream);
         var rows = new List<BenchRow>();
-        foreach (var rung in Rung.All)
+        foreach (var rung in Rung.All.Where(rung => rung.RunsOn(device.Info)))
         {
             var (first, second) = (ladder.Check(rung), ladder.Check(rung));
             rows.Add(Row(problem, machine, rung.Name, rung.Filters, clock.Time(() => ladder.Launch(rung), repeats)) with

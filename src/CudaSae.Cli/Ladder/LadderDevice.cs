@@ -1,4 +1,5 @@
 using CudaSae.Backends;
+using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 
 namespace CudaSae.Cli;
@@ -61,19 +62,31 @@ sealed unsafe class LadderDevice : IDisposable
     public void Launch(Rung rung)
     {
         var kernel = device.GetKernel(rung.Kernel, rung.SharedBytes);
-        var shape = new Launch(rung.Blocks(problem.Rows, problem.Columns), rung.Block, rung.SharedBytes);
+        var shape = rung.Shape(problem.Rows, problem.Columns, device.Info.Multiprocessors);
         if (!rung.Filters)
         {
             device.Launch(kernel, shape, new LadderParams { X = x, W = w, Bias = bias, C = c, Rows = problem.Rows, Columns = problem.Columns, Depth = problem.Depth }, stream);
             return;
         }
         device.Fill32(count, 0, problem.Rows, stream);
-        device.Launch(kernel, shape, new EncodeParams
+        var encode = new EncodeParams
         {
             XCentered = x, WEnc = w, BEnc = bias, Limit = limit, Count = count, Candidates = candidates,
             Rows = problem.Rows, Depth = problem.Depth, End = problem.Columns, Pitch = Capacity, Capacity = Capacity,
-        }, stream);
+        };
+        if (rung.Hopper is null) device.Launch(kernel, shape, encode, stream);
+        else LaunchHopper(kernel, shape, rung.Hopper, encode);
     }
+
+    // Without buckets limits stay where they are.
+    void LaunchHopper(KernelFunction kernel, Launch shape, HopperForm form, EncodeParams encode)
+    {
+        var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors, problem.Rows, problem.Depth);
+        device.Launch(kernel, shape, new EncodeSm90Params { XMap = operands.XMap, WMap = operands.WMap, Encode = encode, Active = 1, Cluster = form.Cluster, Skew = form.Staggered ? operands.Skew : 0 }, stream);
+    }
+
+    TensorMap Map(ulong matrix, int rows) =>
+        device.MapMatrix(matrix, rows, problem.Depth, HopperOperands.TileRows) ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's last rungs", kind: SaeErrorKind.Device);
 
     /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
     public void LaunchGemm() => device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c, problem.Columns, stream);

@@ -1,3 +1,6 @@
+using CudaSae.Backends.Kernels;
+using CudaSae.Devices;
+
 namespace CudaSae.Cli;
 
 /// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16 operands, with one more technique than the rung before.</summary>
@@ -13,11 +16,26 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
 {
     const int Tile = 128, TileShared = 65536;
 
-    public string Name => Path.GetFileNameWithoutExtension(File);
+    /// <summary>How the Hopper kernel runs; null for the portable rungs. Needs compute capability 9.0.</summary>
+    public HopperForm? Hopper { get; init; }
 
-    public int Blocks(int rows, int columns) => checked((rows + TileRows - 1) / TileRows * ((columns + TileColumns - 1) / TileColumns));
+    public string Name => Hopper is null ? Path.GetFileNameWithoutExtension(File) : Hopper.Name;
 
-    /// <summary>From the bottom. The last one is the engine's own kernel.</summary>
+    public bool RunsOn(DeviceInfo info) => Hopper is null || info.IsHopper;
+
+    /// <summary>Blocks of a launch, one a tile; of the Hopper kernel, which goes from tile to tile, no more than there are multiprocessors.</summary>
+    public Launch Shape(int rows, int columns, int multiprocessors)
+    {
+        int down = (rows + TileRows - 1) / TileRows, across = (columns + TileColumns - 1) / TileColumns;
+        if (Hopper is null) return new(checked(down * across), Block, SharedBytes);
+        var units = (down + Hopper.Cluster - 1) / Hopper.Cluster * (long)across;
+        return new((int)Math.Clamp(units, 1, Math.Max(1, multiprocessors / Hopper.Cluster)) * Hopper.Cluster, Block, SharedBytes, Cluster: Hopper.Cluster);
+    }
+
+    static Rung OnHopper(string name, int cluster, bool staggered, string sentence) =>
+        new("encode_sm90", "kernels/sm90/encode_sm90.cu", sentence, HopperOperands.Block, HopperOperands.SharedBytes, HopperOperands.TileRows, HopperOperands.TileColumns, Filters: true) { Hopper = new(name, cluster, staggered) };
+
+    /// <summary>From the bottom. The last four are the engine's own kernels.</summary>
     public static IReadOnlyList<Rung> All { get; } =
     [
         new("ladder_naive", "kernels/ladder/01_naive.cu",
@@ -44,5 +62,16 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
             + "and a step's fragments load while the last one's multiply.", 128, TileShared, Tile, Tile),
         new("encode", "kernels/encode.cu",
             "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the registers, which saves writing C and reading it again.", 128, TileShared, Tile, Tile, Filters: true),
+        OnHopper("encode_sm90", 1, false,
+            "TMA and wgmma: one thread has boxes of 128 rows brought into swizzled shared memory, and four warps together multiply 64 x 256 x 16 straight out of it while they go on, so that no instruction carries operands."),
+        OnHopper("encode_sm90_pairs", 2, false,
+            "A cluster of two blocks: each loads half of the weights' tile and gives it to both, which takes half as much of the weights from the second-level cache."),
+        OnHopper("encode_sm90_skew", 2, true,
+            "Warpgroups a step or two of K apart: one multiplies while the other filters, so that the tensor cores need not wait for the filter. So the engine runs it on Hopper."),
     ];
 }
+
+/// <summary>A form of kernels/sm90/encode_sm90.cu.</summary>
+/// <param name="Cluster">Blocks that share a tile of weights, 1 or 2.</param>
+/// <param name="Staggered">Whether a block's second warpgroup follows the first, as far as the engine has it at this width.</param>
+sealed record HopperForm(string Name, int Cluster, bool Staggered);
