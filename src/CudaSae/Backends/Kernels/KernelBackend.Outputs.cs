@@ -14,7 +14,7 @@ public sealed unsafe partial class KernelBackend : IPhases
     {
         switch (phase)
         {
-            case StepPhase.Prepare: phases.Prepare.Run(0); break;
+            case StepPhase.Prepare: phases.Prepare.Run(Buffers.Raw[0].Pointer, 0); break;
             case StepPhase.Encode: EncodeSelect(); break;
             case StepPhase.Decode: DecodeLoss(); break;
             case StepPhase.Aux: AuxLoss(); break;
