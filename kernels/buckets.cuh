@@ -1,7 +1,7 @@
 // A row's elements counted by their size, so that its limit can rise while a kernel sweeps the columns.
 //
 // An element's place on the scale is log2(1 + (v - low) / scale) in sixteenths, read from the bits of a float: low is the first limit's value, scale how far
-// the first elements lie above it on average. So the steps are even where they lie close and grow with the distance, whatever the sign and the tail.
+// the first elements lie above it, in the mean of their float's bits. So the steps are even where they lie close and grow with the distance, whatever the sign and the tail.
 // When k elements were counted from bucket i on, and `edge` is a value whose own bucket is below i, then k elements lie above edge, because places never
 // fall where values rise: keys below edge's are not among the k best. A count that is late only makes the limit lower, which lets more candidates
 // pass. Keys equal to the limit pass, so of equal values the lower column still wins, in whatever order tiles are done.
@@ -16,10 +16,10 @@ __device__ __forceinline__ int bucket_of(float size, float low, float scale) {
     return int(min((__float_as_uint(place) - __float_as_uint(scale)) >> BUCKET_SHIFT, uint32_t(ROW_BUCKETS - 1)));
 }
 
-// mean: how far the first elements lie above low. Equal ones: a 64th of their size; zeros: any. Without a finite low nothing is ever raised.
-__device__ __forceinline__ void bucket_range(float low, float mean, RowBuckets& buckets) {
+// apart: how far the first elements lie above low. Equal ones: a 64th of their size; zeros: any. Without a finite low nothing is ever raised.
+__device__ __forceinline__ void bucket_range(float low, float apart, RowBuckets& buckets) {
     buckets.low = low;
-    buckets.scale = fmaxf(fmaxf(mean, fabsf(low) / 64), 1e-30f);
+    buckets.scale = fmaxf(fmaxf(apart, fabsf(low) / 64), 1e-30f);
 }
 
 // The highest limit that `active` counted elements allow; 0 for none. Counts are read past the first-level cache.

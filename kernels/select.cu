@@ -10,21 +10,21 @@ template <typename Params> __device__ __forceinline__ int candidate_count(const 
     return (p.offset ? p.count[row] : 0) + max(end - p.begin, 0);
 }
 
-// The buckets of a row, begun with the `kept` keys that reach the bound, of which `least` is the least. All 128 threads.
-__device__ __forceinline__ void start_buckets(const SelectKeys& keys, uint64_t bound, uint64_t least, int kept, RowBuckets& buckets, SelectScratch& s) {
+// The buckets of a row, begun with its `kept` candidates, of which `least` is the least. Whole numbers in double add exactly, so the scale does not depend
+// on the candidates' order. All 128 threads.
+__device__ __forceinline__ void start_buckets(const uint64_t* candidates, int kept, uint64_t least, RowBuckets& buckets, SelectScratch& s) {
     const float low = key_value(uint32_t(least >> 32));
-    float above = 0;
-#pragma unroll
-    for (int i = 0; i < SELECT_PER_THREAD; ++i)
-        if (const float size = key_value(uint32_t(keys[i] >> 32)); keys[i] >= bound && size - low < 1e38f) above += size - low;
-    above = block_sum(above, reinterpret_cast<float*>(s.least));
-    if (threadIdx.x == 0) bucket_range(low, above / kept, buckets);
+    double bits = 0, above = 0;
+    __syncthreads();        // the candidates are written
+    for (int i = threadIdx.x; i < kept; i += SELECT_THREADS)
+        if (const float apart = key_value(uint32_t(candidates[i] >> 32)) - low; apart > 0 && apart <= 3e38f) bits += __float_as_uint(apart), above += 1;
+    bits = block_sum(bits, reinterpret_cast<double*>(s.least));
+    above = block_sum(above, reinterpret_cast<double*>(s.least));
+    if (threadIdx.x == 0) bucket_range(low, above > 0 ? __uint_as_float(uint32_t(bits / above)) : 0, buckets);
     for (int i = threadIdx.x; i < ROW_BUCKETS; i += SELECT_THREADS) buckets.count[i] = 0;
     __syncthreads();
     const float scale = buckets.scale;
-#pragma unroll
-    for (int i = 0; i < SELECT_PER_THREAD; ++i)
-        if (keys[i] >= bound) atomicAdd(&buckets.count[bucket_of(key_value(uint32_t(keys[i] >> 32)), low, scale)], 1);
+    for (int i = threadIdx.x; i < kept; i += SELECT_THREADS) atomicAdd(&buckets.count[bucket_of(key_value(uint32_t(candidates[i] >> 32)), low, scale)], 1);
 }
 
 // select_threshold — keeps the best k candidates of each row and sets the limit that later columns must reach
@@ -55,7 +55,7 @@ SAE_KERNEL(select_threshold, SelectThresholdParams, SELECT_THREADS) {
         p.count[row] = kept;
         p.limit[row] = kept == p.active ? limit_after(least) : 0;
     }
-    if (p.buckets) start_buckets(keys, bound, least, kept, p.buckets[row], s);
+    if (p.buckets) start_buckets(candidates, kept, least, p.buckets[row], s);
 }
 
 struct SelectFinalShared {

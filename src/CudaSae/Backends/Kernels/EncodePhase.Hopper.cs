@@ -8,7 +8,7 @@ sealed partial class EncodePhase
     internal DeviceArray<int> Repeated => again with { Length = 1 };
 
     /// <summary>Ends of the sweeps after the first chunk, the last one <paramref name="columns"/>: nearly always one. Over columns that grow by a factor g a row is expected
-    /// to find 1.35 k ln g candidates beside its k (simulated for tails from the normal to the log-normal one: 1.15 to 1.46), which g keeps under seven tenths of the capacity.</summary>
+    /// to find 1.35 k ln g candidates beside its k (simulated for tails from the normal to the log-normal one: 1.05 to 1.46), which g keeps under seven tenths of the capacity.</summary>
     public static int[] SweepEnds(int columns, int active, int first, int capacity)
     {
         var most = Math.Max(0.25, (0.7 * capacity / active - 1) / 1.35);        // ln g
