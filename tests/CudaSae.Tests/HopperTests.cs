@@ -42,6 +42,7 @@ public class HopperTests
             if (shape != Shape.Gaussian) problem.AssertExact(result);
             AssertSame(portable, result);
         }
+        if (shape != Shape.Gaussian && Targets.HasHopper()) AssertSame(portable, (problem with { Hopper = true }).Run(capacity, EncodeProblem.Gpu));
     }
 
     [Fact]

@@ -80,6 +80,14 @@ static class Targets
     /// <summary>The emulator as a device of capability 9.0. For the collection that runs alone: the library emulates one device.</summary>
     public static CudaDevice OpenHopperEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!, (9, 0));
 
+    /// <summary>Whether this machine's GPU takes the Hopper kernels.</summary>
+    public static bool HasHopper()
+    {
+        if (!HasGpu(out _)) return false;
+        using var device = CudaDevice.Open(0);
+        return device.Info.IsHopper;
+    }
+
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
     /// <summary>The emulator as a device of that compute capability, such as (9, 0).</summary>
