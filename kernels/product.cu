@@ -27,7 +27,8 @@ struct ProductOperand {
     bool whole;                 // whether a chunk is one aligned piece of memory
 };
 
-__device__ __forceinline__ ProductOperand product_operand(const void* data, bool bf16, const int* i_list, const int* k_list, int64_t i_stride, int64_t k_stride, int first, int end, int depth) {
+__device__ __forceinline__ ProductOperand product_operand(const void* data, bool bf16, const int* i_list, const int* k_list, int64_t i_stride, int64_t k_stride,
+                                                          int first, int end, int depth) {
     const bool along_k = k_stride == 1 && (i_stride != 1 || !k_list);
     const int64_t unit = bf16 ? 8 : 4;      // elements in 16 bytes
     const bool straight = along_k ? !k_list && i_stride % unit == 0 : i_stride == 1 && !i_list && k_stride % unit == 0;
@@ -167,7 +168,8 @@ __device__ __forceinline__ void product_fragments(const bf16_bits* part, bool al
 
 // 16 k. The sums take lo hi, then hi hi, then hi lo: with that order fragments are held once.
 template <int b_parts>
-__device__ __forceinline__ void product_half(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K], const bf16_bits (&b_part)[b_parts][TILE * TILE_K], int half, TileSums& sums) {
+__device__ __forceinline__ void product_half(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K],
+                                             const bf16_bits (&b_part)[b_parts][TILE * TILE_K], int half, TileSums& sums) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = half + lane / 16 * 8, b_i = warp / 2 * 64 + lane / 16 * 8, b_k = half + lane / 8 % 2 * 8;
     TileFragments f;
@@ -234,8 +236,9 @@ template <int b_parts> __device__ __forceinline__ void product_body(const Produc
     const TilePosition tile = product_tile(e);
     if (tile.row < 0) return;
     const ProductOperand a = product_operand(p.a, p.a_bf16, nullptr, nullptr, p.a_m, p.a_k, tile.row * TILE, e.m, e.k);
-    const bool gathers = b_parts == 1;
-    const ProductOperand b = product_operand(p.b, p.b_bf16, gathers && p.b_gather == 2 ? p.b_rows : nullptr, gathers && p.b_gather == 1 ? p.b_rows : nullptr, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
+    const int* n_list = b_parts == 1 && p.b_gather == 2 ? p.b_rows : nullptr;
+    const int* k_list = b_parts == 1 && p.b_gather == 1 ? p.b_rows : nullptr;
+    const ProductOperand b = product_operand(p.b, p.b_bf16, n_list, k_list, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
     TileSums sums = {};
     Staged staged;
     const int steps = (e.k + TILE_K - 1) / TILE_K;

@@ -50,7 +50,8 @@ public unsafe class ProductTests
         return values;
     }
 
-    static KernelContext Context(IDevice device) => new(device, 0, new DeviceArena(), new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1) }, new TrainConfig { BatchRows = 8 }, InputType.Float32);
+    static KernelContext Context(IDevice? device) =>
+        new(device, 0, new DeviceArena(), new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1) }, new TrainConfig { BatchRows = 8 }, InputType.Float32);
 
     /// <summary>C [m, pitch] after one product, −7 where nothing was written.</summary>
     static float[] Run(int seed, int m, int n, int k, Operand a, Operand b, int pitch, Func<IDevice, Owned, ProductParams, ProductParams>? more = null)
@@ -181,4 +182,8 @@ public unsafe class ProductTests
                 }
         }
     }
+
+    [Fact]
+    public void RefusesAListOfFloat32Rows() =>
+        Assert.Contains("no list", Assert.Throws<SaeException>(() => Context(null).Product(1, 1, 1, new() { BGather = 1 })).Message);
 }
