@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 nvcc=$(bash build/find-nvcc.sh)
 [ -n "$nvcc" ] || { echo "no nvcc" >&2; exit 3; }
 out=artifacts/kernels; mkdir -p "$out"/{sm_80,sm_90a,compute_80}
+exec 9> "$out.lock"; flock 9       # two builds at once: the second finds the work done
 compile() {     # compile SOURCE ARCH KIND TO
     if [ "$4" -nt "$1" ] && [ "$4" -nt "$newest" ]; then return; fi
     "$nvcc" -std=c++17 -O3 -lineinfo -gencode="arch=compute_$2,code=$3" "-$5" -o "$4.tmp" "$1" && mv "$4.tmp" "$4"

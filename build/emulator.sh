@@ -16,6 +16,7 @@ done
 out=${1:-artifacts/emulator/libcudasae_emulator.so}
 command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
 objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
+exec 9> "$objects.lock"; flock 9       # two builds at once: the second finds the work done
 newest=$(ls -t kernels/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
 made=0 all=()
 for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kernels"/ladder/*.cu; do
