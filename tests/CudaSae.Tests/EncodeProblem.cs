@@ -106,7 +106,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         if (seed == Gpu) return CudaDevice.Open(0);
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         Targets.Emulator.SetSeed((ulong)seed);
-        return Hopper ? Targets.OpenHopperEmulator() : Targets.OpenEmulator();
+        return Hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator();
     }
 
     EncodePhase Phase(IDevice? device, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists, out ScreenPhase? screen)

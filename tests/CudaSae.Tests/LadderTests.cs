@@ -22,7 +22,7 @@ public class LadderTests
         foreach (ulong seed in (ulong[])[0, 5])
         {
             Targets.Emulator.SetSeed(seed);
-            using var device = rung.Hopper is null ? Targets.OpenEmulator() : Targets.OpenHopperEmulator();
+            using var device = rung.Hopper is null ? Targets.OpenEmulator() : Targets.OpenEmulator((9, 0));
             using var ladder = new LadderDevice(device, problem);
             var check = ladder.Check(rung);
             Assert.True(check.Passed, $"{check.MaxError} of what rounding allows; {check.Fault}");

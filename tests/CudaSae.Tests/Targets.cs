@@ -77,9 +77,6 @@ static class Targets
         },
     };
 
-    /// <summary>The emulator as a device of capability 9.0. For the collection that runs alone: the library emulates one device.</summary>
-    public static CudaDevice OpenHopperEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!, (9, 0));
-
     /// <summary>Whether this machine's GPU takes the Hopper kernels.</summary>
     public static bool HasHopper()
     {
@@ -90,7 +87,7 @@ static class Targets
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
-    /// <summary>The emulator as a device of that compute capability, such as (9, 0).</summary>
+    /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs alone: the library emulates one device.</summary>
     public static CudaDevice OpenEmulator((int Major, int Minor) capability) => CudaDevice.OpenEmulator(emulatorLibrary!, capability);
 
     public static IDevice OpenEmulator(string launcher) => launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
