@@ -190,7 +190,7 @@ template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_w
 SAE_KERNEL(update_256, UpdateParams, 128, 3) { update_narrow<1, true>(p); }
 SAE_KERNEL(update_512, UpdateParams, 128, 3) { update_narrow<2, true>(p); }
 SAE_KERNEL(update_768, UpdateParams, 128, 3) { update_narrow<3, true>(p); }
-SAE_KERNEL(update_2304, UpdateParams, 288, 2) { update_wide<1, true, 2>(p); }
+SAE_KERNEL(update_2048, UpdateParams, 256, 2) { update_wide<1, true, 2>(p); }
 SAE_KERNEL(update_4096, UpdateParams, 512) { update_wide<1, true, 4>(p); }
 SAE_KERNEL(update_general_4096, UpdateParams, 512) { update_wide<1, false, 2>(p); }
 SAE_KERNEL(update_general_12288, UpdateParams, 256) { update_wide<6, false, 1>(p); }

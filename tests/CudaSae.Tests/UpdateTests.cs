@@ -22,8 +22,8 @@ public class UpdateTests
     [InlineData("update_256", 205, 40, 4, 5)]
     [InlineData("update_512", 300, 30, 4, 5)]           // not a multiple of eight, nor of a slice
     [InlineData("update_768", 641, 20, 3, 4)]
-    [InlineData("update_2304", 801, 12, 3, 4)]
-    [InlineData("update_4096", 2320, 8, 2, 3)]
+    [InlineData("update_2048", 801, 12, 3, 4)]
+    [InlineData("update_4096", 2100, 8, 2, 3)]
     [InlineData("update_general_12288", 4161, 6, 2, 3)]
     [InlineData("update_512", 264, 4, 3, 600)]          // runs of more than 256 entries, in two slices
     [InlineData("update_512", 320, 150, 70, 2)]         // slices of 128 columns

@@ -20,7 +20,7 @@ sealed record UpdateKernel(string Name, int Threads, int Latents)
         general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0 || config.Moments == MomentStorage.Int8;
         if (width > Widest) throw new SaeException($"rows of {width} numbers are wider than the update kernels hold, which is {Widest}; use the CPU backend");
         if (width > 4096) return new("update_general_12288", 256, 1);
-        if (general || width > 768) return new(general ? "update_general_4096" : width > 2304 ? "update_4096" : "update_2304", (width / 8 + 31) & ~31, 1);
+        if (general || width > 768) return new(general ? "update_general_4096" : width > 2048 ? "update_4096" : "update_2048", (width / 8 + 31) & ~31, 1);
         return new($"update_{(width + 255) / 256 * 256}", 128, 4);
     }
 
