@@ -3,6 +3,7 @@
 #   emulator.sh [--asan | --races] [--kernels FOLDER] [OUT]      default: kernels/*.cu, kernels/sm90/*.cu and kernels/ladder/*.cu into artifacts/emulator/libcudasae_emulator.so
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source build/parallel.sh
 flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
 kernels=kernels variant=plain instrument=()
 while [ $# -gt 0 ]; do
@@ -19,17 +20,20 @@ objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$
 exec 9> "$objects.lock"; flock 9       # two builds at once: the second finds the work done
 newest=$(ls -t kernels/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
 made=0 all=()
+compile() {     # compile SOURCE OBJECT; the emulator itself is not watched, only the kernels
+    local watch=()
+    [[ $1 == *.cu ]] && watch=("${instrument[@]}")
+    g++ "${flags[@]}" "${watch[@]}" -x c++ -c "$1" -o "$2.tmp" && mv "$2.tmp" "$2"
+}
 for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kernels"/ladder/*.cu; do
     [ -e "$source" ] || continue
     case $source in */sm90/*.cu) twin=sm90_ ;; *) twin= ;; esac
     object=$objects/$twin$(basename "$source").o; all+=("$object")
     if [ "$object" -nt "$source" ] && [ "$object" -nt "$newest" ]; then continue; fi
-    # The emulator itself is not watched, only the kernels.
-    case $source in *.cu) watch=("${instrument[@]}") ;; *) watch=() ;; esac
-    g++ "${flags[@]}" "${watch[@]}" -x c++ -c "$source" -o "$object.tmp" || exit 1
-    mv "$object.tmp" "$object"
+    beside compile "$source" "$object"
     made=$((made + 1))
 done
+all_done
 if [ "$made" -gt 0 ] || [ ! -e "$out" ]; then
     g++ "${flags[@]}" -shared -o "$out.tmp" "${all[@]}" || exit 1
     mv "$out.tmp" "$out"

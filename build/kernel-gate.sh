@@ -4,6 +4,7 @@
 #   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
 set -uo pipefail
 cd "$(dirname "$0")/.."
+source build/parallel.sh
 nvcc=$(bash build/find-nvcc.sh)
 [ -n "$nvcc" ] || { echo "kernel gate: no nvcc on this machine; build/install-nvcc.sh puts one in \$HOME/.cache" >&2; exit 1; }
 cuobjdump=$(dirname "$nvcc")/cuobjdump; [ -x "$cuobjdump" ] || cuobjdump=$(dirname "$nvcc")/usr/bin/cuobjdump
@@ -12,34 +13,41 @@ table=build/kernel-registers.csv update=${1:-} failures=0
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 fail() { echo "kernel gate: $*" >&2; failures=$((failures + 1)); }
 
-for source in kernels/*.cu kernels/sm90/*.cu kernels/ladder/*.cu; do
-    name=$(basename "$source" .cu) archs="80 90a"
-    [[ $source == kernels/sm90/* ]] && archs=90a
-    for arch in $archs; do
-        "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v -o "$work/$name.$arch.cubin" "$source" 2> "$work/log" ||
-            { cat "$work/log" >&2; fail "$source does not compile for sm_$arch"; continue; }
-        grep -E 'C75(08|10|14|15)' "$work/log" >&2 && fail "$source, sm_$arch: ptxas gave up on asynchronous products"
-        # ptxas prints for each kernel: its name, its stack and spills, its registers.
-        awk -v arch="sm_$arch" '
-            /Compiling entry function/ { split($0, q, "\047"); kernel = q[2] }
-            /bytes stack frame/ { stack = $1; spill = $5 + $9 }
-            /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$work/log" >> "$work/rows"
-        "$cuobjdump" -sass "$work/$name.$arch.cubin" > "$work/sass" 2>/dev/null || fail "$source, sm_$arch: no SASS"
-        grep -qE '\b(LDL|STL)\b' "$work/sass" && fail "$source, sm_$arch: local memory in the SASS"
-        grep -qE '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "$work/sass" && fail "$source, sm_$arch: a floating-point atomic, whose sum depends on the order"
-        case $name in encode_sm90 | encode_columns_sm90)
-            grep -q HGMMA "$work/sass" || fail "$source: no product by a warpgroup"
-            grep -q UTMALDG "$work/sass" || fail "$source: no load by TMA"
-            grep -q 'UTMALDG.*MULTICAST' "$work/sass" || fail "$source: no load for both blocks of a cluster"
-        esac
-        if [ "$name" = screen ]; then grep -q IMMA "$work/sass" || fail "$source, sm_$arch: no 8-bit tensor-core product"; fi
-        case $name in encode | product | 0[6-9]_* | 10_*) grep -q HMMA "$work/sass" || fail "$source, sm_$arch: no tensor-core product" ;; esac
-        case $name in encode | product | 0[89]_* | 10_*) grep -q LDGSTS "$work/sass" || fail "$source, sm_$arch: no asynchronous copy" ;; esac
-        # The gathers and streams of the sparse half move 16 bytes at a time.
-        case $name in decode) wide='LDGSTS.*\.128 LDS\.128 STG\.E\.128' ;; update) wide='LDG\.E\.128 STG\.E\.128' ;; *) wide= ;; esac
-        for instruction in $wide; do grep -qE "\b$instruction" "$work/sass" || fail "$source, sm_$arch: no $instruction"; done
-    done
-done
+# judge SOURCE ARCH: into work, as NAME.ARCH.rows a line a kernel, as NAME.ARCH.faults a line a fault
+judge() {
+    local source=$1 arch=$2 name out
+    name=$(basename "$source" .cu); out=$work/$name.$arch
+    fault() { echo "$source, sm_$arch: $*" >> "$out.faults"; }
+    needs() { grep -qE "$1" "$out.sass" || fault "$2"; }
+    refuses() { ! grep -qE "$1" "$out.sass" || fault "$2"; }
+    if ! "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v -o "$out.cubin" "$source" 2> "$out.log"; then
+        cat "$out.log" >&2; fault "does not compile"; return
+    fi
+    grep -E 'C75(08|10|14|15)' "$out.log" >&2 && fault "ptxas gave up on asynchronous products"
+    # ptxas prints for each kernel: its name, its stack and spills, its registers.
+    awk -v arch="sm_$arch" '
+        /Compiling entry function/ { split($0, q, "\047"); kernel = q[2] }
+        /bytes stack frame/ { stack = $1; spill = $5 + $9 }
+        /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$out.log" > "$out.rows"
+    "$cuobjdump" -sass "$out.cubin" > "$out.sass" 2>/dev/null || fault "no SASS"
+    refuses '\b(LDL|STL)\b' "local memory in the SASS"
+    refuses '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "a floating-point atomic, whose sum depends on the order"
+    case $name in encode_sm90 | encode_columns_sm90)
+        needs HGMMA "no product by a warpgroup"
+        needs 'UTMALDG.*MULTICAST' "no load by TMA for both blocks of a cluster" ;;
+    esac
+    case $name in screen) needs IMMA "no 8-bit tensor-core product" ;; esac
+    case $name in encode | product | 0[6-9]_* | 10_*) needs HMMA "no tensor-core product" ;; esac
+    case $name in encode | product | 0[89]_* | 10_*) needs LDGSTS "no asynchronous copy" ;; esac
+    # The gathers and streams of the sparse half move 16 bytes at a time.
+    case $name in decode) needs 'LDGSTS.*\.128' "no 16-byte copy"; needs 'LDS\.128' "no 16-byte load" ;; update) needs 'LDG\.E\.128' "no 16-byte load" ;; esac
+    case $name in decode | update) needs 'STG\.E\.128' "no 16-byte store" ;; esac
+}
+for source in kernels/*.cu kernels/ladder/*.cu; do beside judge "$source" 80; beside judge "$source" 90a; done
+for source in kernels/sm90/*.cu; do beside judge "$source" 90a; done
+all_done
+while read -r line; do fail "$line"; done < <(cat "$work"/*.faults 2>/dev/null)
+cat "$work"/*.rows > "$work/rows"
 sort "$work/rows" > "$work/sorted"
 if [ "$update" = --update ]; then { echo "kernel,arch,registers,stack,spill"; cat "$work/sorted"; } > "$table"; fi
 while IFS=, read -r kernel arch registers stack spill; do
