@@ -8,7 +8,7 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae bench data: how fast rows come from files, in the files' order and as the feeder shuffles them, when nobody else needs time.</summary>
+/// <summary>cudasae bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by blocks for a pool on a device, when nobody else needs time.</summary>
 static class BenchDataCommand
 {
     const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already
@@ -20,8 +20,10 @@ static class BenchDataCommand
         var count = Settings.New("--rows", "rows of the random numbers", 131_072);
         var batchRows = Settings.New("--batch-rows", "B", 1024);
         var repeats = Settings.New("--repeats", "timed groups of 8 batches, at least 20", 20);
+        var readers = Settings.New("--readers", "threads that read blocks", Environment.ProcessorCount);
+        var window = Settings.New("--shuffle-window", "rows of a window; 0 for an eighth of all", 0L);
         var csv = Settings.New("--csv", "also write the rows into this file", "");
-        var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count, batchRows, repeats, csv };
+        var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count, batchRows, repeats, readers, window, csv };
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(files)!.Length == 0 ? Directory.CreateTempSubdirectory("cudasae") : null;
@@ -29,7 +31,8 @@ static class BenchDataCommand
             {
                 using var source = ActivationSource.Open(folder is null ? parsed.GetValue(files)! : [Random(folder, parsed.GetValue(count), parsed.GetValue(width))]);
                 var (b, times) = ((int)Math.Min(source.Rows, parsed.GetValue(batchRows)), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
-                BenchRow[] rows = [Run("read in order", source, b, times, InOrder), Run("feeder, shuffled", source, b, times, Shuffled)];
+                BenchRow[] rows = [Run("read in order", source, b, times, InOrder), Run("feeder, shuffled", source, b, times, Shuffled),
+                    .. FeedBench.Run(source, b, times, Math.Max(1, parsed.GetValue(readers)), parsed.GetValue(window))];
                 var machine = BenchMachines.Host();
                 // A batch is read once and written once: what a copy of as many bytes does.
                 rows = [.. rows.Select(row => row with { FloorMs = row.Bytes / machine.Ceilings!.Value.CopyGigabytes / 1e6 })];

@@ -46,8 +46,9 @@ public static class FeedMeter
     public static FeedRate Gather(ActivationSource source, long rows, TrainConfig config, int readers, long batches)
     {
         using var slots = new Slots(config.BatchRows * source.RowBytes);
+        var clock = Stopwatch.StartNew();
         using var feeder = new BatchFeeder(source, rows, [(slots, 0)], null, readers, config, default);
-        return Take(feeder, batches, config.BatchRows, (long)config.BatchRows * source.RowBytes * batches);
+        return Take(clock, feeder, batches, config.BatchRows, (long)config.BatchRows * source.RowBytes * batches);
     }
 
     /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches as lists of places.</summary>
@@ -55,13 +56,14 @@ public static class FeedMeter
     {
         var windows = RowOrders.HasWindows(config, rows);
         using var pool = new NoPool(new(windows ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : rows, source.RowBytes, !windows) { Readers = readers, PieceBytes = pieceBytes }, config.BatchRows);
+        var clock = Stopwatch.StartNew();
         using var feeder = new BatchFeeder(source, rows, [(pool, 0)], pool, readers, config, default);
-        return Take(feeder, batches, config.BatchRows, null);
+        return Take(clock, feeder, batches, config.BatchRows, null);
     }
 
-    static FeedRate Take(BatchFeeder feeder, long batches, int batchRows, long? bytes)
+    /// <param name="clock">From before the feeder's threads began.</param>
+    static FeedRate Take(Stopwatch clock, BatchFeeder feeder, long batches, int batchRows, long? bytes)
     {
-        var clock = Stopwatch.StartNew();
         for (long batch = 0; batch < batches; batch++)
         {
             feeder.Next(out _);
