@@ -31,50 +31,6 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     bool stepDense;
 
-    sealed class Phases
-    {
-        public Phases(KernelContext context, int encodeCapacity, bool generalUpdate)
-        {
-            Context = context;
-            Prepare = new(context);
-            var spec = context.Spec;
-            if (context.Buffers.Latents.Length > 0) Scalars = new(context);
-            if (spec.IsThresholded) Columns = new(context);
-            else
-            {
-                Encode = new(context, Math.Min(EncodePhase.MaxCapacity, Math.Max(encodeCapacity, (2 * context.Active + 63) & ~63)));
-                Select = new(context, Encode);
-            }
-            if (spec.Transcoder is { Skip: true }) Skip = new(context);
-            Decode = new(context);
-            if (context.Config.HotDensity > 0) Hot = new(context, Decode);
-            if (Scalars is not null) Entries = new(context);
-            if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
-            Backward = new(context);
-            Optimize = new(context, Backward, Decode, Skip, generalUpdate);
-            if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
-            Latents = new(context);
-            if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);
-        }
-
-        public KernelContext Context { get; }
-        public PreparePhase Prepare { get; }
-        public LatentScalarsPhase? Scalars { get; }
-        public ColumnsPhase? Columns { get; }
-        public EncodePhase? Encode { get; }
-        public SelectPhase? Select { get; }
-        public ScreenPhase? Screen { get; }
-        public SkipPhase? Skip { get; }
-        public DecodePhase Decode { get; }
-        public HotPhase? Hot { get; }
-        public EntriesPhase? Entries { get; }
-        public DensePhase? Dense { get; }
-        public DeadPhase? Dead { get; }
-        public BackwardPhase Backward { get; }
-        public OptimizePhase Optimize { get; }
-        public LatentsPhase Latents { get; }
-    }
-
     /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be made.</param>
     /// <param name="pool">Room for rows of the data; none if not given.</param>
     /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays allocated.</exception>
@@ -145,66 +101,8 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     KernelContext Context => phases.Context;
     StepBuffers Buffers => phases.Context.Buffers;
-    int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());
-
-    public Span<byte> InputSlot(int slot) => new(slots[slot], SlotBytes);
-
-    public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
-
-    public IRowPool? Pool => pool;
-
-    public void BeginStep(int slot, in StepScalars scalars)
-    {
-        var at = (int)(steps++ % Ring);
-        device.WaitOnHost(scalarsRead[at]);
-        scalarRing[at] = scalars;
-        var (raw, list) = slot < IRowPool.FirstSlot ? TakeInput(slot) : pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
-        device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
-        device.Record(scalarsRead[at], stream);
-        if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
-        phases.Prepare.Run(raw, list);
-        if (slot < IRowPool.FirstSlot) device.Record(taken[slot], stream);
-        else pool!.Taken(slot - IRowPool.FirstSlot, stream);
-        phases.Screen?.Audit(scalars);
-    }
 
     internal ScreenPhase? Screen => phases.Screen;
-
-    public void LendInput(int slot, ulong rows, int count, nint stream)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Config.BatchRows);
-        lent[slot] = (rows, (long)count * Spec.RowWidth * Context.InputType.Bytes(), stream);
-        device.Record(lentReady[slot], stream);
-    }
-
-    (ulong Raw, ulong List) TakeInput(int slot)
-    {
-        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
-        CopyInput(slot);
-        device.Wait(stream, copied[slot]);
-        return (Buffers.Raw[slot].Pointer, 0);
-    }
-
-    void CopyInput(int slot)
-    {
-        var (rows, bytes, owner) = lent[slot];
-        lent[slot] = default;
-        if (rows != 0)
-        {
-            device.Wait(copyStream, lentReady[slot]);
-            device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, bytes, copyStream);
-        }
-        else device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
-        device.Record(copied[slot], copyStream);
-        if (rows != 0) device.Wait(owner, copied[slot]);
-    }
-
-    /// <summary>Copies rows of a lent input to the host; waits for the work of its owner's stream.</summary>
-    internal void ReadLent(ulong rows, nint owner, Span<byte> into)
-    {
-        fixed (byte* p = into) device.CopyToHost(p, rows, into.Length, owner);
-        device.Synchronize(owner);
-    }
 
     /// <summary>Thresholded selections without the dense path wait here: a row without room sends the batch to it.</summary>
     public void EncodeSelect()

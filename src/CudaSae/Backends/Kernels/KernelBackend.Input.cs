@@ -1,0 +1,67 @@
+using CudaSae.Data;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>How a batch comes to the device: from a slot of page-locked memory, from somebody else's device memory, or out of a pool. Copies run on a stream of their own.</summary>
+public sealed unsafe partial class KernelBackend
+{
+    int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());
+
+    public Span<byte> InputSlot(int slot) => new(slots[slot], SlotBytes);
+
+    public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
+
+    public IRowPool? Pool => pool;
+
+    public void BeginStep(int slot, in StepScalars scalars)
+    {
+        var at = (int)(steps++ % Ring);
+        device.WaitOnHost(scalarsRead[at]);
+        scalarRing[at] = scalars;
+        var (raw, list) = slot < IRowPool.FirstSlot ? TakeInput(slot) : pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
+        device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
+        device.Record(scalarsRead[at], stream);
+        if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
+        phases.Prepare.Run(raw, list);
+        if (slot < IRowPool.FirstSlot) device.Record(taken[slot], stream);
+        else pool!.Taken(slot - IRowPool.FirstSlot, stream);
+        phases.Screen?.Audit(scalars);
+    }
+
+    public void LendInput(int slot, ulong rows, int count, nint stream)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, Config.BatchRows);
+        lent[slot] = (rows, (long)count * Spec.RowWidth * Context.InputType.Bytes(), stream);
+        device.Record(lentReady[slot], stream);
+    }
+
+    (ulong Raw, ulong List) TakeInput(int slot)
+    {
+        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
+        CopyInput(slot);
+        device.Wait(stream, copied[slot]);
+        return (Buffers.Raw[slot].Pointer, 0);
+    }
+
+    void CopyInput(int slot)
+    {
+        var (rows, bytes, owner) = lent[slot];
+        lent[slot] = default;
+        if (rows != 0)
+        {
+            device.Wait(copyStream, lentReady[slot]);
+            device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, bytes, copyStream);
+        }
+        else device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
+        device.Record(copied[slot], copyStream);
+        if (rows != 0) device.Wait(owner, copied[slot]);
+    }
+
+    /// <summary>Copies rows of a lent input to the host; waits for the work of its owner's stream.</summary>
+    internal void ReadLent(ulong rows, nint owner, Span<byte> into)
+    {
+        fixed (byte* p = into) device.CopyToHost(p, rows, into.Length, owner);
+        device.Synchronize(owner);
+    }
+}
