@@ -16,12 +16,15 @@ static class BenchMachines
     {
         var phases = (IPhases)backend;
         return phases.Device is { } device
-            ? Of(device.Info.Emulated ? "emulator" : "cuda", device.Info.Name, $"{device.Info.DriverVersion / 1000}.{device.Info.DriverVersion % 1000 / 10}", DeviceCeilings.Measure(device, phases.Stream, device.Info.Emulated ? 256 : 8192, device.Info.Emulated ? 1 << 20 : 1L << 30))
+            ? Of(device.Info, DeviceCeilings.Measure(device, phases.Stream, device.Info.Emulated ? 256 : 8192, device.Info.Emulated ? 1 << 20 : 1L << 30))
             : Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
     }
 
     /// <summary>Of this machine's processor, for what no backend does.</summary>
     public static BenchMachine Host() => Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
+
+    /// <param name="ceilings">Null where none could be measured.</param>
+    public static BenchMachine Of(DeviceInfo device, Ceilings? ceilings) => Of(device.Emulated ? "emulator" : "cuda", device.Name, $"{device.DriverVersion / 1000}.{device.DriverVersion % 1000 / 10}", ceilings);
 
     static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) => new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
 

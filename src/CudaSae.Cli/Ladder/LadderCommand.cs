@@ -42,17 +42,16 @@ static class LadderCommand
 
     static BenchMachine Machine(CudaDevice device, nint stream)
     {
-        var info = device.Info;
         Ceilings? ceilings = null;
         try
         {
-            if (!info.Emulated) ceilings = DeviceCeilings.Measure(device, stream);
+            if (!device.Info.Emulated) ceilings = DeviceCeilings.Measure(device, stream);
         }
         catch (SaeException e)
         {
             Console.Error.WriteLine($"cudasae: the rungs have no ceiling to be held against: {e.Message}");
         }
-        return new(info.Emulated ? "emulator" : "cuda", info.Name, $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}", Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
+        return BenchMachines.Of(device.Info, ceilings);
     }
 
     internal static (int Rows, int Width, int Columns) Shape(string text, bool emulated)
