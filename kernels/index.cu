@@ -47,23 +47,33 @@ template <typename T> __device__ __forceinline__ T sum_in_place(volatile T* valu
     return before;
 }
 
+// A thread's latents of the block's tile: what their runs take, and how many there are of each class.
+struct ThreadLatents {
+    int first, last;
+    uint64_t sizes = 0;
+    ClassCounts counts;
+
+    __device__ __forceinline__ explicit ThreadLatents(const IndexParams& p) : first(blockIdx.x * TILE + threadIdx.x * PER_THREAD), last(min(first + PER_THREAD, p.latents)) {
+        for (int f = first; f < last; ++f) {
+            uint32_t length = p.count[f];
+            sizes += run_size(length);
+            counts.add(latent_class(p, f, length));
+        }
+    }
+};
+
 // index_tiles
 //   in      count [n]
 //   out     tile_sums, class_sums: what stands before each tile of 2048 latents; class_start
 //   launch  grid tiles, block 256, shared 96 bytes; the block that comes last sums over tiles
 SAE_KERNEL(index_tiles, IndexParams, 256) {
     auto& s = shared_memory<IndexShared>();
-    int first = blockIdx.x * TILE + threadIdx.x * PER_THREAD, last = min(first + PER_THREAD, p.latents);
-    uint64_t sum = 0, total;
-    ClassCounts counts, all;
-    for (int f = first; f < last; ++f) {
-        uint32_t length = p.count[f];
-        sum += run_size(length);
-        counts.add(latent_class(p, f, length));
-    }
-    exclusive_sum(sum, s.wide, total);
-    exclusive_sum(counts.low, s.wide, all.low);
-    exclusive_sum(counts.high, s.wide, all.high);
+    const ThreadLatents mine(p);
+    uint64_t total;
+    ClassCounts all;
+    exclusive_sum(mine.sizes, s.wide, total);
+    exclusive_sum(mine.counts.low, s.wide, all.low);
+    exclusive_sum(mine.counts.high, s.wide, all.high);
     if (threadIdx.x == 0) p.tile_sums[blockIdx.x] = total;
     if (threadIdx.x < RUN_CLASSES) p.class_sums[threadIdx.x * p.tiles + blockIdx.x] = all.of(threadIdx.x);
     if (!last_block(p.ticket, s.narrow)) return;
@@ -80,18 +90,13 @@ SAE_KERNEL(index_tiles, IndexParams, 256) {
 //   launch  grid tiles, block 256, shared 96 bytes
 SAE_KERNEL(index_starts, IndexParams, 256) {
     auto& s = shared_memory<IndexShared>();
-    int first = blockIdx.x * TILE + threadIdx.x * PER_THREAD, last = min(first + PER_THREAD, p.latents);
-    uint64_t sum = 0, unused;
-    ClassCounts counts, before;
-    for (int f = first; f < last; ++f) {
-        uint32_t length = p.count[f];
-        sum += run_size(length);
-        counts.add(latent_class(p, f, length));
-    }
-    uint64_t start = p.tile_sums[blockIdx.x] + exclusive_sum(sum, s.wide, unused);
-    before.low = exclusive_sum(counts.low, s.wide, unused);
-    before.high = exclusive_sum(counts.high, s.wide, unused);
-    for (int f = first; f < last; ++f) {
+    const ThreadLatents mine(p);
+    uint64_t unused;
+    ClassCounts before;
+    uint64_t start = p.tile_sums[blockIdx.x] + exclusive_sum(mine.sizes, s.wide, unused);
+    before.low = exclusive_sum(mine.counts.low, s.wide, unused);
+    before.high = exclusive_sum(mine.counts.high, s.wide, unused);
+    for (int f = mine.first; f < mine.last; ++f) {
         uint32_t length = p.count[f];
         int c = latent_class(p, f, length);
         p.order[p.class_sums[c * p.tiles + blockIdx.x] + before.of(c)] = f;
