@@ -11,7 +11,7 @@ if [ "${1:-}" = ladder ]; then out=artifacts/ladder portable=(kernels/ladder/*.c
 else out=artifacts/kernels portable=(kernels/*.cu) hopper=(kernels/sm90/*.cu); fi
 mkdir -p "$out"/{sm_80,sm_90a,compute_80}
 exec 9> "$out.lock"; flock 9       # two builds at once: the second finds the work done
-newest=$(ls -t kernels/*.h kernels/*.cuh kernels/*/*.cuh build/cubins.sh | head -1)
+newest=$(ls -t kernels/*.h kernels/params/*.h kernels/*.cuh kernels/*/*.cuh build/cubins.sh | head -1)
 wanted=()
 compile() { "$nvcc" -std=c++17 -O3 -lineinfo -gencode="arch=compute_$2,code=$3" "-$4" -o "$5.tmp" "$1" && mv "$5.tmp" "$5"; }
 want() {        # want SOURCE ARCH CODE KIND

@@ -18,7 +18,7 @@ out=${1:-artifacts/emulator/libcudasae_emulator.so}
 command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
 objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
 exec 9> "$objects.lock"; flock 9       # two builds at once: the second finds the work done
-newest=$(ls -t kernels/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
+newest=$(ls -t kernels/*.h kernels/params/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
 made=0 all=()
 compile() {     # compile SOURCE OBJECT; the emulator itself is not watched, only the kernels
     local watch=()

@@ -9,10 +9,10 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>kernels/params.h, as g++ lays it out, against its C# mirrors: sizes, and the offset of every field.</summary>
+/// <summary>kernels/params.h and what it includes, as g++ lays it out, against its C# mirrors: sizes, and the offset of every field.</summary>
 public partial class LayoutTests
 {
-    [GeneratedRegex(@"struct (\w+) \{(.*?)\n\};", RegexOptions.Singleline)]
+    [GeneratedRegex(@"struct (\w+)\s\{(.*?)\n\}", RegexOptions.Singleline)]
     private static partial Regex Structs();
 
     [GeneratedRegex(@"\b(\w+)(?:\[\d+\])?\s*(?=[,;])")]
@@ -21,9 +21,8 @@ public partial class LayoutTests
     [Fact]
     public void MirrorsHaveTheCompilersOffsets()
     {
-        var header = File.ReadAllText(Path.Combine(Repository.Root, "kernels", "params.h"));
-        var structs = Structs().Matches(header).ToDictionary(m => m.Groups[1].Value, m => Fields(m.Groups[2].Value));
-        Assert.True(structs.Count >= 15, $"only {structs.Count} structs were found in params.h");
+        var structs = Headers.SelectMany(h => Structs().Matches(File.ReadAllText(h))).ToDictionary(m => m.Groups[1].Value, m => Fields(m.Groups[2].Value));
+        Assert.True(structs.Count >= 50, $"only {structs.Count} structs were found in {Folder}");
         var offsets = Compile(structs);
         foreach (var (name, fields) in structs)
         {
@@ -32,12 +31,30 @@ public partial class LayoutTests
             Assert.True(offsets[name] == Size(mirror), $"{name} has {offsets[name]} bytes, its mirror {Size(mirror)}");
             foreach (var field in fields.Where(f => f != "reserved"))
             {
-                var pascal = string.Concat(field.Split('_').Select(w => char.ToUpperInvariant(w[0]) + w[1..]));
+                var pascal = Pascal(field);
                 Assert.True(mirror.GetField(pascal) is not null, $"{name}.{field} has no field {pascal} in C#");
                 Assert.Equal((name, field, offsets[$"{name}.{field}"]), (name, field, (int)Marshal.OffsetOf(mirror, pascal)));
             }
         }
     }
+
+    // So that who finds one finds the other: kernels/params/encode_columns.h, Devices/Params/EncodeColumnsParams.cs.
+    [Fact]
+    public void AMirrorLiesInTheFileOfItsHeadersName()
+    {
+        (string Struct, string File)[] Found(string[] files) =>
+            [.. files.SelectMany(f => Structs().Matches(File.ReadAllText(f)).Select(m => (m.Groups[1].Value, Path.GetFileNameWithoutExtension(f)))).Order()];
+
+        string[] elsewhere = ["StepScalars", "StepSums", "LatentScalars", "EntryGradient"];     // public, or the CPU backend's too
+        var headers = Found(Headers).Where(h => !elsewhere.Contains(h.Struct)).Select(h => (h.Struct, Pascal(h.File) + "Params"));
+        Assert.Equal(headers, Found(Directory.GetFiles(Path.Combine(Repository.Root, "src", "CudaSae", "Devices", "Params"))));
+    }
+
+    static string Folder => Path.Combine(Repository.Root, "kernels", "params");
+
+    static string[] Headers => Directory.GetFiles(Folder, "*.h");
+
+    static string Pascal(string words) => string.Concat(words.Split('_').Select(w => char.ToUpperInvariant(w[0]) + w[1..]));
 
     static int Size(Type type) => Marshal.SizeOf(type);
 

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Backends;
 
-/// <summary>What one latent brings to a step besides its rows, formed once a step. Mirrors kernels/params.h.</summary>
+/// <summary>What one latent brings to a step besides its rows, formed once a step. Mirrors kernels/params/loss.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct LatentScalars
 {
@@ -16,7 +16,7 @@ struct LatentScalars
     public float PreAct;        // λ_P / B where the pre-activation loss applies, else 0
 }
 
-/// <summary>Gradients of one entry, or their sums over a latent's entries. Mirrors kernels/params.h.</summary>
+/// <summary>Gradients of one entry, or their sums over a latent's entries. Mirrors kernels/params/loss.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct EntryGradient
 {

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace CudaSae.Training;
 
 /// <summary>The numbers that change with every step. On a device they live in one block that each kernel reads, so that a
-/// captured graph need not be captured again. Mirrors <c>StepScalars</c> of kernels/params.h.</summary>
+/// captured graph need not be captured again. Mirrors <c>StepScalars</c> of kernels/params/step.h.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 256)]
 public struct StepScalars
 {

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Training;
 
-/// <summary>What a step measured, summed in fixed order. Mirrors <c>StepSums</c> of kernels/params.h.</summary>
+/// <summary>What a step measured, summed in fixed order. Mirrors <c>StepSums</c> of kernels/params/step.h.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 256)]
 public struct StepSums
 {

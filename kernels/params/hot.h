@@ -1,0 +1,23 @@
+// hot.cu: latents that fire often, as dense columns.
+#pragma once
+#include "step.h"
+
+struct HotParams {
+    const int* index;               // [B, k]
+    const float* value;             // [B, k]
+    const StepScalars* scalars;
+    int* firings;                   // [n] since the list was made
+    int* hot;                       // [H] ascending
+    int* hot_count;                 // [1]
+    int* slot;                      // [n] of a dead latent below `window`; of a hot one window + its place; else -1
+    float* code;                    // [B, H]
+    int* cold_index;                // [B, k]
+    float* cold_value;              // [B, k]
+    int* cold_count;                // [B]
+    int* row_hot;                   // [B]
+    int* row_active;                // [B]
+    float* scale;                   // [1]
+    int rows, active, latents, window;
+    int most;                       // H
+    float density;
+};

@@ -1,0 +1,16 @@
+// prepare.cu: the input of a step out of raw rows.
+#pragma once
+#include "step.h"
+
+struct PrepareParams {
+    const void* raw;                // [B, width + out_width] of the input's own type; with a list, all rows of a pool
+    const int* list;                // [B] where in raw the batch's rows stand; null: one after another
+    const StepScalars* scalars;
+    const float* b_dec;             // [ld]; null: the input is not centred
+    float* x;                       // [B, ld]
+    bf16_bits* x_centered;          // [B, ld]
+    float* y;                       // [B, lo] target; null: the input
+    int rows, width, pitch;
+    int out_width, out_pitch;       // of the target
+    int type;                       // 0 f32, 1 f16, 2 bf16
+};

@@ -1,0 +1,20 @@
+// product.cu: C [m, n] = A [m, k] B [k, n] (+ add) with float32 sums; every extent may be cut by a count on the device.
+#pragma once
+#include "step.h"
+
+struct ProductParams {
+    const void* a;
+    const void* b;
+    const int* b_rows;              // row of b behind index k (b_gather 1) or n (b_gather 2)
+    const float* add;               // [m, n] of pitch c_pitch, or null; may be c
+    const float* mask;              // keep where it is not 0, pitch c_pitch, or null
+    const float* scale;             // [1] or null
+    float* c;
+    const int* m_count;
+    const int* n_count;
+    const int* k_count;
+    int64_t a_m, a_k, b_k, b_n;     // strides, elements
+    int m, n, k, c_pitch;
+    int a_bf16, b_bf16, b_gather;
+    int mask_factor;                // 1: the mask is a factor
+};

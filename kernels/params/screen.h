@@ -1,0 +1,82 @@
+// quantize.cu, screen.cu, rescore.cu: encode by 8-bit products, with exact values for what they cannot rule out.
+#pragma once
+#include "step.h"
+
+// Of a row in 8 bits.
+struct ScreenRow {
+    float step;                     // what one step of its numbers is worth; NaN: the row has no finite bound
+    float norm;                     // at least that of the row and of its 8-bit form
+};
+
+// What audits found since the run began.
+struct ScreenAudit {
+    int32_t audits;                 // steps
+    int32_t misses;                 // entries of the exact code that the screened one lacked
+    uint32_t shortfall;             // bits of the largest value missed less the smallest that took its place
+    uint32_t step;                  // of the last one
+};
+
+struct ScreenScalesParams {
+    const bf16_bits* x_centered;    // [B, ld]
+    const bf16_bits* w_enc;         // [n, ld]
+    const StepScalars* scalars;
+    float* scale;                   // [ld] s
+    int rows, latents, pitch;
+    int sample;                     // rows of w_enc that are looked at
+    int every;                      // steps between two changes
+};
+
+struct QuantizeParams {
+    const bf16_bits* from;          // [rows, ld]
+    const float* scale;             // [ld] of weights; the input is divided by it
+    const StepScalars* scalars;
+    const int* last_touched;        // [rows] step of the last change; null: all may have changed
+    int* quantized_at;              // [rows] step of the last visit, 0 for none; null with last_touched
+    int8_t* to;                     // [rows, ld]
+    ScreenRow* row;                 // [rows]
+    int rows, pitch;
+    int every;                      // as in ScreenScalesParams
+    int weights;                    // 1: dithered by row and column alone; 0: by the step too
+};
+
+struct ScreenParams {
+    const int8_t* x;                // [B, ld]
+    const int8_t* w;                // [n, ld]
+    const ScreenRow* x_row;         // [B]
+    const ScreenRow* w_row;         // [n]
+    const float* b_enc;             // [n]
+    const uint32_t* limit;          // as in EncodeParams
+    int* count;
+    uint64_t* candidates;           // [B, pitch] appended: the column alone
+    int rows, depth;                // B, ld
+    int begin, end;
+    int pitch, capacity;
+    int magnitude;
+    float margin;                   // in steps x norms; see screen.cu
+    float rounding;                 // of float32 sums, relative to norms
+};
+
+struct RescoreParams {
+    const bf16_bits* x_centered;    // [B, ld]
+    const bf16_bits* w_enc;         // [n, ld]
+    const float* b_enc;             // [n]
+    const int* count;               // [B]
+    uint64_t* candidates;           // [B, pitch] from `first` on columns, which become keys
+    int depth;
+    int first, pitch, capacity;
+    int magnitude;
+};
+
+struct ScreenAuditParams {
+    const int* index;               // [B, k] screened
+    const float* value;
+    const int* exact_index;         // [B, k]
+    const float* exact_value;
+    const ScreenRow* x_row;
+    const ScreenRow* w_row;
+    const float* b_enc;
+    const StepScalars* scalars;
+    ScreenAudit* audit;
+    int active;
+    float rounding;
+};

@@ -1,0 +1,68 @@
+// select.cu, batch.cu, groups.cu, levels.cu: the code out of the candidates.
+#pragma once
+#include "encode.h"
+
+// Candidates of every row down to the best k; see select.cu.
+struct SelectThresholdParams {
+    uint64_t* candidates;           // [B, pitch]
+    int* count;                     // [B]
+    uint32_t* limit;                // [B]
+    const int* column_count;        // as in EncodeParams
+    RowBuckets* buckets;            // [B] begun with the k best; or null
+    int pitch, capacity;
+    int active;                     // k
+    int offset, begin, end;         // end > 0: a chunk kept whole, behind `offset` = 0 or k best; else count says
+};
+
+struct SelectFinalParams {
+    const uint64_t* candidates;
+    const int* count;
+    const int* column_count;
+    const StepScalars* scalars;     // whose k says how many keep their value; null: all
+    int* redo;                      // [B] rows that overflowed
+    int* overflows;                 // [1]
+    int* index;                     // [B, k]
+    float* value;                   // [B, k]
+    int pitch, capacity;
+    int active;
+    int offset, begin, end;
+    int relu;
+    int again;                      // 1: the rows of redo, from all of [pitch]
+};
+
+// The B k largest positive values of the batch, by digits of the keys; see batch.cu.
+struct BatchParams {
+    const StepScalars* scalars;
+    float* value;                   // [B, C]
+    int* histogram;                 // [2048]
+    uint64_t* bound;                // [1] lowest key that is kept, as far as its digits are known
+    int* left;                      // [1] keys to keep among those that begin with the known digits; 0: the bound is settled
+    uint32_t* smallest;             // [1] bits of the smallest value kept
+    float* threshold;               // [1] running
+    int* overflows;                 // [1]
+    StepSums* sums;
+    int rows, active;               // B, C
+    int want;                       // B k
+    int shift, bits;                // this pass's digit
+    int whole;                      // 1: C = n, no row can want more room
+    float decay;
+};
+
+struct GroupsParams {
+    const uint64_t* candidates;     // [B, pitch] columns [begin, end), column c at c - begin
+    uint64_t* best;                 // [B] of the part of a group that earlier chunks held
+    int* index;                     // [B, k]
+    float* value;                   // [B, k]
+    int pitch, begin, end;
+    int size, active;               // columns of a group, k groups
+};
+
+struct LevelsParams {
+    const int* index;               // [B, k]
+    const float* value;             // [B, k]
+    const StepScalars* scalars;
+    uint8_t* level;                 // [B, k]
+    int active, levels;
+    int by_rank;                    // 1: budgets; 0: the step's prefixes
+    int budgets[64];
+};

@@ -1,0 +1,38 @@
+// sm90/*.cu: what TMA needs besides the parameters of the same kernel elsewhere.
+#pragma once
+#include "encode.h"
+#include "encode_columns.h"
+
+// A CUtensorMap: how TMA finds a box of a matrix. Made by the driver, read by TMA out of the kernel's parameters.
+struct alignas(64) TensorMap { uint64_t opaque[16]; };
+
+// The same on Hopper; see sm90/encode_sm90.cu.
+struct EncodeSm90Params {
+    TensorMap x_map;                // x_centered [B, ld] in boxes of 128 rows x 64
+    TensorMap w_map;                // w_enc [n, ld], too
+    EncodeParams encode;            // column_rows and column_count null
+    RowBuckets* buckets;            // [B] what raises limits; null: they stay
+    int* again;                     // [1 + ceil(B / 128)] rows that found no room, and whether each tile of rows has any
+    int repeat;                     // 1: those tiles alone
+    int active;                     // k
+    int cluster;                    // blocks that share a tile of weights, 1 or 2
+    int skew;                       // steps of 64 by which the second warpgroup follows the first; 0: none
+    int reserved[14];
+};
+
+// Rows over capacity, made ready for a second sweep; see sm90/encode_sm90.cu.
+struct EncodeAgainParams {
+    const RowBuckets* buckets;      // [B]
+    uint32_t* limit;                // [B]
+    int* count;                     // [B]
+    int* again;                     // as in EncodeSm90Params
+    int rows, capacity, active;
+};
+
+struct EncodeColumnsSm90Params {
+    TensorMap x_map;                // as in EncodeSm90Params
+    TensorMap w_map;
+    EncodeColumnsParams columns;
+    int cluster, skew;
+    int reserved[14];
+};

@@ -1,0 +1,42 @@
+// sums.cu: what a step measured, over blocks of rows and over everything.
+#pragma once
+#include "screen.h"
+
+// Sums over blocks of 64 rows; see sums.cu.
+struct ColumnSumsParams {
+    const float* residual;          // [B, lo]
+    const float* weighted;          // [B, lo] what b_dec learns from; null: the residual
+    const float* gate;              // [B, lo] added to it; or null
+    const float* y;                 // [B, lo]
+    float* residual_parts;          // [blocks, lo]
+    float* weighted_parts;          // [blocks, lo]
+    float* y_parts;                 // [blocks, lo]
+    int rows, pitch;
+};
+
+struct StepSumsParams {
+    const StepScalars* scalars;
+    const float* row_error;
+    const float* row_norm;
+    const float* row_level_error;   // null: row_error
+    const float* row_gate_error;    // null but for Gated
+    const float* row_reconstruction;
+    const int* row_active;
+    const int* row_near;            // [B] entries, those near a threshold included; null: row_active
+    const double* row_penalty;      // [B, 2]; null without a penalty
+    const double* pre_act_loss;     // [n]; null without that loss
+    const float* y_parts;           // [blocks, lo]
+    const int* overflows;           // [1]
+    const int* dead_count;          // [1]
+    const double* aux_sums;         // [2] error, variance; null without auxiliary loss
+    const double* ghost;            // [1]; null without ghosts
+    const double* gradient_norm;    // [1]
+    const float* threshold;         // [1]; null but for BatchTopK
+    const ScreenAudit* screening;   // [1]; null without audits
+    double* parts;                  // [grid, 12]
+    int* ticket;                    // [1] blocks that are done; 0 between launches
+    StepSums* sums;
+    int rows, pitch, blocks, latents;
+    int penalty, dense;
+    float target;
+};

@@ -1,0 +1,27 @@
+using System.Runtime.InteropServices;
+
+// kernels/params/latents.h, in the same order and types: held against it by LayoutTests.
+namespace CudaSae.Devices;
+
+[StructLayout(LayoutKind.Sequential)]
+struct LatentsParams
+{
+    public ulong Index, Value, RowCount, Scalars, LastFired, Firings, Flag, Ordinal, DeadCount;
+    public ulong AuxRows, AuxCount, AuxSlot;
+    public int Rows, Active, Latents, Window, Early;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ScanParams
+{
+    public ulong Input, BlockSums, Output;
+    public int Length, Blocks;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct AuxParams
+{
+    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
+    public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
+    public int Rows, Pitch, RowBlocks, Active, Window, K;
+}
