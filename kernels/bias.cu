@@ -33,7 +33,9 @@ __device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratc
 }
 
 // bias_norm          norm = sqrt(sum of all squared norms)                        grid 1, block 256, shared 64 bytes
-SAE_KERNEL(bias_norm, BiasParams, 256) { measure_norm(p, &shared_memory<double>()); }
+SAE_KERNEL(bias_norm, BiasParams, 256) {
+    if (!p.scalars->abandoned) measure_norm(p, &shared_memory<double>());
+}
 
 // bias_clip          clip_factor = min(1, clip_norm / norm), 1 where no norm is known      grid 1, block 32; only where a global factor applies
 SAE_KERNEL(bias_clip, BiasParams, 32) {
@@ -46,6 +48,7 @@ SAE_KERNEL(bias_clip, BiasParams, 32) {
 SAE_KERNEL(bias_move, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
     const auto& s = *p.scalars;
+    if (s.abandoned) return;
     float factor = p.clip_factor ? *p.clip_factor : 1;
     if (!p.measured) measure_norm(p, scratch);
     if (!(s.trainable & LEARNS_DECODER_BIAS)) return;

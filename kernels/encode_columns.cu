@@ -1,5 +1,5 @@
 // encode_columns: pre-activations of thresholded selections (ReLU, JumpReLU, Gated), kept where they exceed their latent's own limit.
-// A row that finds no room is counted: the host then takes the dense path for this batch.
+// A row that finds no room is counted, and this pass moves no parameter: the batch then takes the dense path.
 #include "activation.cuh"
 #include "mma_tile.cuh"
 
@@ -52,7 +52,7 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
 
 // collect
 //   in      candidates [B, k], count [B]
-//   out     the code of each row, ascending in latents: index, z, value, row_count; *overflows += rows over capacity
+//   out     the code of each row, ascending in latents: index, z, value, row_count; *overflows += rows over capacity, which abandon the pass
 //   launch  grid B, block 128, shared 8 k bytes
 //   order   an entry's place is the number of smaller latents
 SAE_KERNEL(collect, CollectParams, COLLECT_THREADS) {
@@ -72,5 +72,7 @@ SAE_KERNEL(collect, CollectParams, COLLECT_THREADS) {
     }
     if (threadIdx.x != 0) return;
     p.row_count[row] = count;
-    if (p.count[row] > p.active) atomicAdd(p.overflows, 1);
+    if (p.count[row] <= p.active) return;
+    atomicAdd(p.overflows, 1);
+    p.scalars->abandoned = 1;
 }

@@ -3,6 +3,7 @@
 
 // latents_fired      last_fired = step where a value is not 0: writers of one latent write the same number      grid any, block 256
 SAE_KERNEL(latents_fired, LatentsParams, 256) {
+    if (p.scalars->abandoned) return;
     int step = int(p.scalars->step), entries = p.rows * p.active;
     for (int e = blockIdx.x * blockDim.x + threadIdx.x; e < entries; e += gridDim.x * blockDim.x)
         if ((!p.row_count || e % p.active < p.row_count[e / p.active]) && p.value[e] != 0) p.last_fired[p.index[e]] = step;
@@ -31,6 +32,7 @@ SAE_KERNEL(latents_flag, LatentsParams, 256) {
 // latents_window     all dead latents, or the part that the step's number turns to                  grid any, block 256
 //   out     aux_rows [aux_count] by slot, aux_slot [n] or -1, dead_count, aux_count
 SAE_KERNEL(latents_window, LatentsParams, 256) {
+    if (p.scalars->abandoned) return;
     uint64_t dead = p.ordinal[p.latents];
     uint64_t window = min(dead, uint64_t(p.window));
     uint64_t first = dead > window && window > 0 ? uint64_t(p.scalars->step + 1 - p.early) * p.window % dead : 0;

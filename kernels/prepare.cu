@@ -26,18 +26,21 @@ __device__ __forceinline__ void raw_numbers(float (&to)[8], const void* raw, siz
 }
 
 // prepare
-//   in      raw [B, d + d_out], or raw [any, d + d_out] and list [B] of its rows; b_dec
+//   in      the batch [B, d + d_out] of one of two inputs, or [B] places of its rows in a pool [any, d + d_out]; b_dec
 //   out     x = input_scale raw [B, ld] f32, x_centered = x - b_dec [B, ld] bf16, and of a transcoder y = target_scale raw [B, lo]; padding zero
 //   launch  grid B, block 256
 //   cost    one read of the batch's rows, one write of all; bound by bandwidth. 16-byte loads where rows begin and end at multiples of eight, else number by number
 SAE_KERNEL(prepare, PrepareParams, 256) {
-    const size_t row = blockIdx.x, first = (p.list ? size_t(p.list[row]) : row) * (p.width + p.out_width);
+    const uint32_t input = p.scalars->input;
+    const bool pooled = input >= 2;
+    const void* raw = pooled ? p.pool : p.batch[input];
+    const size_t row = blockIdx.x, first = (pooled ? size_t(p.lists[(input - 2) * p.rows + row]) : row) * (p.width + p.out_width);
     const bool aligned = p.width % 8 == 0 && p.out_width % 8 == 0;
     auto numbers = [&](float (&to)[8], size_t at, int column, int width) {
         for (int i = 0; i < 8; ++i) to[i] = 0;
-        if (aligned && column < width) raw_numbers(to, p.raw, at + column, p.type);
+        if (aligned && column < width) raw_numbers(to, raw, at + column, p.type);
         else
-            for (int i = 0; i < 8 && column + i < width; ++i) to[i] = raw_number(p.raw, at + column + i, p.type);
+            for (int i = 0; i < 8 && column + i < width; ++i) to[i] = raw_number(raw, at + column + i, p.type);
     };
     float v[8], mid[8] = {};
     for (int c = threadIdx.x * 8; c < p.pitch; c += blockDim.x * 8) {

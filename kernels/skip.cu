@@ -29,7 +29,7 @@ SAE_KERNEL(skip_sum, SkipParams, 256) {
 // skip_move          one step of WSkip; float32 and bfloat16 moments                                              grid D, block 256
 SAE_KERNEL(skip_move, SkipParams, 256) {
     const auto& s = *p.scalars;
-    if (!(s.trainable & LEARNS_SKIP)) return;
+    if (s.abandoned || !(s.trainable & LEARNS_SKIP)) return;
     size_t row = blockIdx.x;
     float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {

@@ -159,6 +159,7 @@ __device__ __forceinline__ void leave_bias_part(const UpdateParams& p, const flo
 constexpr int UPDATE_WARPS = 4;
 
 template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const UpdateParams& p) {
+    if (p.scalars->abandoned) return;
     auto squares = &shared_memory<double>();                            // [warps]
     auto sums = reinterpret_cast<float*>(squares + UPDATE_WARPS);       // [warps, ld]
     int warp = threadIdx.x / 32;
@@ -172,6 +173,7 @@ template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const
 }
 
 template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
+    if (p.scalars->abandoned) return;
     auto scratch = &shared_memory<float>();                             // [32], then the sum [ld]
     double own = visit_latents<V, PLAIN>(p, BlockGroup<AHEAD>{scratch}, blockIdx.x, gridDim.x, scratch + 32);
     __syncthreads();

@@ -28,6 +28,7 @@ public class CpuPhases
         backend.SetParameters(parameters);
         foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(0))) x = (float)(random.NextDouble() - 0.5) * 3.4f;
         backend.BeginStep(0, Schedules.Scalars(spec, backend.Config, new(1, Width), 1));
+        backend.Prepare();
         backend.EncodeSelect();
         backend.DecodeLoss();
         backend.Backward();

@@ -246,11 +246,20 @@ API cuStreamSynchronize(void* stream) {
 }
 API cuEventCreate(void** event, unsigned) { ENTER("cuEventCreate"); *event = new Event; ++live_events; return Success; }
 API cuEventDestroy_v2(void* event) { LEAVE("cuEventDestroy"); drain_all(); delete static_cast<Event*>(event); --live_events; return answer; }
-API cuEventRecord(void* event, void* stream) {
-    ENTER("cuEventRecord");
-    auto& e = *static_cast<Event*>(event);
-    auto asked = ++e.asked;
-    return enqueue(*stream_of(stream), [&e, asked] { e.reached = asked; return 0; });
+namespace {
+int record(Event& e, Stream& stream) {
+    return enqueue(stream, [&e, asked = ++e.asked] { e.reached = asked; return 0; });
+}
+}
+API cuEventRecord(void* event, void* stream) { ENTER("cuEventRecord"); return record(*static_cast<Event*>(event), *stream_of(stream)); }
+API cuEventRecordWithFlags(void* event, void* stream, unsigned flags) {
+    ENTER("cuEventRecordWithFlags");
+    constexpr unsigned External = 1;
+    auto& s = *stream_of(stream);
+    if (flags == 0) return record(*static_cast<Event*>(event), s);
+    if (flags != External || !s.capture) return InvalidValue;       // external: of a graph alone
+    s.capture->nodes.push_back({{}, static_cast<Event*>(event)});
+    return Success;
 }
 API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     ENTER("cuStreamWaitEvent");
@@ -283,7 +292,7 @@ API cuGraphLaunch(void* executable, void* stream) {
     ENTER("cuGraphLaunch");
     auto graph = static_cast<Graph*>(executable);
     for (auto& node : graph->nodes)
-        if (int code = enqueue(*stream_of(stream), node)) return code;
+        if (int code = node.event ? record(*node.event, *stream_of(stream)) : enqueue(*stream_of(stream), node.work)) return code;
     return Success;
 }
 API cuGraphExecDestroy(void* graph) { LEAVE("cuGraphExecDestroy"); drain_all(); delete static_cast<Graph*>(graph); --live_graphs; return answer; }

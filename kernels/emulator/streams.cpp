@@ -46,7 +46,7 @@ std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; 
 
 int enqueue(Stream& stream, Work work) {
     if (stream.capture) {
-        stream.capture->nodes.push_back(std::move(work));
+        stream.capture->nodes.push_back({std::move(work)});
         return 0;
     }
     if (sticky_error) return sticky_error;

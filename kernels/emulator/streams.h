@@ -14,7 +14,10 @@ constexpr int NotYet = -1;              // of a wait: the stream stays where it 
 
 struct Event { uint64_t asked = 0, reached = 0; };
 
-struct Graph { std::vector<Work> nodes; };
+// A node is a piece of work, or the recording of an event, which each launch asks for anew.
+struct Node { Work work; Event* event = nullptr; };
+
+struct Graph { std::vector<Node> nodes; };
 
 struct Stream {
     std::deque<Work> queue;

@@ -3,8 +3,9 @@
 #include "step.h"
 
 struct PrepareParams {
-    const void* raw;                // [B, width + out_width] of the input's own type; with a list, all rows of a pool
-    const int* list;                // [B] where in raw the batch's rows stand; null: one after another
+    const void* batch[2];           // [B, width + out_width] of the input's own type: inputs 0 and 1
+    const void* pool;               // rows of the data, alike
+    const int* lists;               // [2, B] places in the pool: inputs 2 and 3
     const StepScalars* scalars;
     const float* b_dec;             // [ld]; null: the input is not centred
     float* x;                       // [B, ld]

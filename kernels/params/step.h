@@ -30,7 +30,9 @@ struct StepScalars {
     uint32_t all_dead;          // 1: ghost gradients treat every latent as dead
     uint32_t prefix_count;      // widths of this step, all latents included
     uint32_t prefix[16];
-    uint32_t reserved[22];
+    uint32_t input;             // where the batch lies: PrepareParams
+    uint32_t abandoned;         // set on the device: a row found no room on the sparse path, so this pass moves nothing; the dense path follows
+    uint32_t reserved[20];
 };
 static_assert(sizeof(StepScalars) == 256);
 

@@ -65,6 +65,8 @@ public sealed unsafe partial class ManagedCudaDevice
         return ms;
     }
 
+    public void RecordInGraph(nint handle, nint stream) => Check(Events.cuEventRecordWithFlags(Event(handle), On(stream), CUEventRecordFlags.External), "recordEventWithFlags");
+
     public void BeginCapture(nint stream) => Check(Streams.cuStreamBeginCapture(On(stream), CUstreamCaptureMode.Relaxed), "beginCapture");     // relaxed: other threads may allocate
 
     public nint EndCapture(nint stream)

@@ -71,7 +71,7 @@ public class BenchRunTests
         var errors = new PhaseErrors(problem, backend);
         foreach (var phase in Enum.GetValues<StepPhase>())
         {
-            if (phase != StepPhase.Prepare) ((IPhases)backend).Run(phase);
+            ((IPhases)backend).Run(phase);
             if (phase == wrong)
                 for (var f = 0; f < 300; f++)
                     if (phase == StepPhase.Encode) problem.Parameters.BEnc[f] += f == 7 ? 50 : 0;

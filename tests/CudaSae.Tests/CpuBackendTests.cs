@@ -96,6 +96,7 @@ public unsafe class CpuBackendTests
             backend.SetParameters(parameters);
             backend.InputSlot(0).Clear();
             backend.BeginStep(0, new() { Step = 1, InputScale = 1 });
+            backend.Prepare();
             backend.EncodeSelect();
             var code = new SparseCode(3, k);
             backend.ReadCode(code);

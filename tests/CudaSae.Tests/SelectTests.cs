@@ -66,6 +66,7 @@ public class SelectTests
             (scalars.Step, scalars.InputScale, scalars.TargetScale, scalars.LossScale) = (1, 1, 1, 1);
             (scalars.Correction1, scalars.Correction2, scalars.DeadAfterSteps) = (1, 1, 100);
             backend.BeginStep(0, scalars);
+            backend.Prepare();
             backend.EncodeSelect();
             return backend;
         }

@@ -31,7 +31,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
             var reference = new PhaseErrors(problem, phases);
             foreach (var phase in Phases)
             {
-                if (phase != StepPhase.Prepare) phases.Run(phase);
+                phases.Run(phase);
                 sums[run, (int)phase] = OutputHash.Of(phases, phase);
                 whole.Add(BitConverter.GetBytes(sums[run, (int)phase]));
                 if (run == 0) errors[(int)phase] = reference.Of(phase);
@@ -57,11 +57,11 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         for (var repeat = -Warmup; repeat < repeats; repeat++)
         {
             problem.MarkDead(backend, ++t);
+            backend.BeginStep(t & 1, problem.Scalars(t));
             foreach (var phase in Phases)
             {
                 var start = Stopwatch.GetTimestamp();
-                if (phase == StepPhase.Prepare) backend.BeginStep(t & 1, problem.Scalars(t));
-                else phases.Run(phase);
+                phases.Run(phase);
                 if (repeat >= 0) times[(int)phase].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
             }
             backend.EndStep();

@@ -88,6 +88,7 @@ static class GradientsCommand
         backend.WaitForSlot(slot);
         rows.CopyTo(backend.InputSlot(slot));
         backend.BeginStep(slot, scalars);
+        backend.Prepare();
         backend.EncodeSelect();
         backend.DecodeLoss();
         backend.AuxLoss();

@@ -53,8 +53,11 @@ public interface IBackend : IInputSlots, IDisposable
     /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it took. Elsewhere phases are queued, or replayed as one.</summary>
     bool IsSynchronous => false;
 
-    /// <summary>Starts a step on a slot: takes the scalars and the input, scaled by <see cref="StepScalars.InputScale"/>.</summary>
+    /// <summary>Starts a step on a slot: takes the scalars, and lets the input come.</summary>
     void BeginStep(int slot, in StepScalars scalars);
+
+    /// <summary>prepare: x = <see cref="StepScalars.InputScale"/> · input, and x − b_dec; after it the slot has been read.</summary>
+    void Prepare();
 
     /// <summary>encode: code = select((x − b_dec) WEncᵀ + b_enc).</summary>
     void EncodeSelect();
@@ -110,12 +113,12 @@ public interface IBackend : IInputSlots, IDisposable
     /// column chunks): the largest relative differences. Weights are not changed.</summary>
     DenseCheck CheckAgainstDense();
 
-    /// <summary>Records the phases between here and <see cref="EndCapture"/> so that <see cref="Replay"/> can run them as one; false where a backend cannot.</summary>
+    /// <summary>Records the phases between here and <see cref="EndCapture"/>, for steps on the path that <see cref="Dense"/> says; false where a backend cannot or has done so.</summary>
     bool BeginCapture();
     void EndCapture();
 
-    /// <summary>Runs the recorded phases again with a new slot and new scalars.</summary>
-    void Replay(int slot, in StepScalars scalars);
+    /// <summary>A step as it was recorded, on a new slot with new scalars; false, and nothing done, where this step has no recording.</summary>
+    bool Replay(int slot, in StepScalars scalars);
 }
 
 /// <summary>A named piece of a backend's state.</summary>

@@ -245,6 +245,12 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return *map;
     }
 
+    public void RecordInGraph(nint handle, nint stream)
+    {
+        const uint External = 1;
+        driver.Check(driver.recordEventWithFlags(handle, stream, External));
+    }
+
     public void BeginCapture(nint stream) => driver.Check(driver.beginCapture(stream, 2));      // relaxed: other threads may allocate
 
     public nint EndCapture(nint stream)

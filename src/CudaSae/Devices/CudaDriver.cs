@@ -44,6 +44,7 @@ sealed unsafe class CudaDriver
         createEvent = (delegate* unmanaged<nint*, uint, int>)Get("cuEventCreate");
         destroyEvent = (delegate* unmanaged<nint, int>)Get("cuEventDestroy_v2");
         recordEvent = (delegate* unmanaged<nint, nint, int>)Get("cuEventRecord");
+        recordEventWithFlags = (delegate* unmanaged<nint, nint, uint, int>)Get("cuEventRecordWithFlags");
         synchronizeEvent = (delegate* unmanaged<nint, int>)Get("cuEventSynchronize");
         elapsed = (delegate* unmanaged<float*, nint, nint, int>)Get("cuEventElapsedTime");
         beginCapture = (delegate* unmanaged<nint, int, int>)Get("cuStreamBeginCapture_v2");
@@ -88,6 +89,7 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint*, uint, int> createEvent;
     public readonly delegate* unmanaged<nint, int> destroyEvent, synchronizeEvent;
     public readonly delegate* unmanaged<nint, nint, int> recordEvent;
+    public readonly delegate* unmanaged<nint, nint, uint, int> recordEventWithFlags;
     public readonly delegate* unmanaged<float*, nint, nint, int> elapsed;
     public readonly delegate* unmanaged<nint, int, int> beginCapture;
     public readonly delegate* unmanaged<nint, nint*, int> endCapture;

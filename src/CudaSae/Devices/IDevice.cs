@@ -47,6 +47,9 @@ public unsafe interface IDevice : IDisposable
     /// <param name="boxRows">1 to 256.</param>
     TensorMap? MapMatrix(ulong matrix, long rows, int pitch, int boxRows) => null;
 
+    /// <summary>While capturing: every launch of the graph records the event here.</summary>
+    void RecordInGraph(nint handle, nint stream);
+
     void BeginCapture(nint stream);
     nint EndCapture(nint stream);               // an executable graph
     void LaunchGraph(nint graph, nint stream);

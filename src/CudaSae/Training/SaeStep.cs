@@ -5,36 +5,24 @@ namespace CudaSae.Training;
 /// <summary>The order of a training step: the one place where it is written down.</summary>
 public sealed class SaeStep(IBackend backend)
 {
-    bool captured, refused, dense;
-
-    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step is recorded and the later ones replay it.</summary>
+    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step on each path is recorded and the later ones replay it.</summary>
     /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to look at no clock.</param>
     public void Run(int slot, in StepScalars scalars, PhaseTimes? times = null)
     {
-        if (dense != backend.Dense) (captured, dense) = (false, backend.Dense);     // another path is another recording
-        if (captured)
-        {
-            backend.Replay(slot, scalars);
-            return;
-        }
+        if (backend.Replay(slot, scalars)) return;
         times?.Start(scalars.Step);
         backend.BeginStep(slot, scalars);
-        times?.Mark(StepPhase.Prepare);
         Phases(times);
-        if (refused) return;
-        if (backend.BeginCapture())
-        {
-            Phases();
-            backend.EndCapture();
-            captured = true;
-        }
-        else refused = true;
+        if (!backend.BeginCapture()) return;
+        Phases();
+        backend.EndCapture();
     }
 
     /// <summary>The forward half alone, for evaluation: no weight, counter or moment changes.</summary>
     public void Evaluate(int slot, in StepScalars scalars)
     {
         backend.BeginStep(slot, scalars);
+        backend.Prepare();
         backend.EncodeSelect();
         backend.DecodeLoss();
         backend.EndStep();
@@ -42,8 +30,16 @@ public sealed class SaeStep(IBackend backend)
 
     void Phases(PhaseTimes? times = null)
     {
+        backend.Prepare();          // x = scale · input, x − b_dec
+        times?.Mark(StepPhase.Prepare);
         backend.EncodeSelect();     // code = select((x − b_dec) WEncᵀ + b_enc)
         times?.Mark(StepPhase.Encode);
+        AfterEncoding(backend, times);
+    }
+
+    /// <summary>What follows the code, also where a backend finds out late that it needs another one.</summary>
+    internal static void AfterEncoding(IBackend backend, PhaseTimes? times = null)
+    {
         backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value
         times?.Mark(StepPhase.Decode);
         backend.AuxLoss();          // dead latents predict the residual, by AuxK or as ghosts

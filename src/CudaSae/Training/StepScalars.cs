@@ -32,6 +32,8 @@ public struct StepScalars
     public uint AllDead;            // 1: ghost gradients treat every latent as dead
     public uint PrefixCount;        // Matryoshka's widths of this step, all latents included
     public PrefixWidths Prefix;
+    public uint Input;              // which of a backend's inputs holds the batch; set by the backend
+    public uint Abandoned;          // set on the device: a row found no room on the sparse path, so nothing was moved and the dense path follows
 
     /// <summary>Sixteen widths.</summary>
     [InlineArray(16)]

@@ -93,7 +93,7 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public bool IsSynchronous => true;
 
-    /// <summary>Returns at once: a step has read its slot when <see cref="BeginStep"/> returns.</summary>
+    /// <summary>Returns at once: a step has read its slot when <see cref="Prepare()"/> returns.</summary>
     public void WaitForSlot(int slot) { }
 
     public void BeginStep(int slot, in StepScalars stepScalars)
@@ -104,6 +104,10 @@ public sealed unsafe partial class CpuBackend : IBackend
         sums = new() { Step = scalars.Step };
         raw = slots[slot];
         stepDense = Dense;
+    }
+
+    public void Prepare()
+    {
         workers.Run(panels, prepare ??= Prepare);
         PrepareLatents();
     }
@@ -185,7 +189,7 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public bool BeginCapture() => false;
     public void EndCapture() => throw new NotSupportedException("the CPU backend records no graphs");
-    public void Replay(int slot, in StepScalars stepScalars) => EndCapture();
+    public bool Replay(int slot, in StepScalars stepScalars) => false;
 
     public void Dispose()
     {

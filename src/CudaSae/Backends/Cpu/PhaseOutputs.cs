@@ -14,7 +14,7 @@ public sealed unsafe partial class CpuBackend : IPhases
     {
         switch (phase)
         {
-            case StepPhase.Prepare: workers.Run(panels, prepare ??= Prepare); break;
+            case StepPhase.Prepare: Prepare(); break;
             case StepPhase.Encode: EncodeSelect(); break;
             case StepPhase.Decode: DecodeLoss(); break;
             case StepPhase.Aux: AuxLoss(); break;

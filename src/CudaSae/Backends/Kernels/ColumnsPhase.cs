@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -22,8 +23,8 @@ sealed unsafe class ColumnsPhase
     /// <summary>[1] rows of the last run that found no room.</summary>
     public DeviceArray<int> Overflows { get; }
 
-    /// <summary>Waits, and says whether every row found room: otherwise the batch must take the dense path.</summary>
-    public bool Run()
+    /// <summary>Where a row finds no room, <see cref="StepScalars.Abandoned"/> is set on the device: the batch must take the dense path.</summary>
+    public void Run()
     {
         var buffers = context.Buffers;
         context.Device.Fill32(count.Pointer, 0, context.Rows, context.Stream);
@@ -42,12 +43,8 @@ sealed unsafe class ColumnsPhase
         context.Launch("collect", new(context.Rows, Tile, context.Active * sizeof(ulong)), new CollectParams
         {
             Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,
-            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Active = context.Active,
+            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,
         });
         context.SetLevels();
-        int overflows;
-        context.Device.CopyToHost(&overflows, Overflows.Pointer, sizeof(int), context.Stream);
-        context.Device.Synchronize(context.Stream);
-        return overflows == 0;
     }
 }

@@ -31,9 +31,9 @@ public sealed unsafe partial class KernelBackend
             for (var entry = 0; entry < entries.Length; entry++)
                 if (value[entry] > 0 && index[entry] >= first && index[entry] < first + count)
                     code[(index[entry] - first) * B + entry / Spec.Active] = SplitFloat.Cut(entries[entry], split: false).Upper;
-            fixed (ushort* p = code) device.CopyToDevice(left, p, 2L * Chunk * B, stream);
-            fixed (ushort* p = rows) device.CopyToDevice(right, p, 2L * ld * B, stream);
-            device.GemmNT(count, ld, B, left, B, right, B, product, ld, stream);
+            fixed (ushort* p = code) device.CopyToDevice(left, p, 2L * Chunk * B, Settled);
+            fixed (ushort* p = rows) device.CopyToDevice(right, p, 2L * ld * B, Settled);
+            device.GemmNT(count, ld, B, left, B, right, B, product, ld, Settled);
             var result = Download<float>(product, count * ld);
             for (var f = 0; f < count; f++)
                 for (var i = 0; i < d; i++) into[first + f][i] = scale * result[f * ld + i];
@@ -43,8 +43,8 @@ public sealed unsafe partial class KernelBackend
     T[] Download<T>(ulong from, int length) where T : unmanaged
     {
         var host = new T[length];
-        fixed (T* p = host) device.CopyToHost(p, from, (long)length * sizeof(T), stream);
-        device.Synchronize(stream);
+        fixed (T* p = host) device.CopyToHost(p, from, (long)length * sizeof(T), Settled);
+        device.Synchronize(Settled);
         return host;
     }
 

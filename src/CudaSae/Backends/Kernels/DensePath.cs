@@ -26,9 +26,9 @@ public sealed unsafe partial class KernelBackend
         for (var first = 0; first < n; first += chunk)
         {
             var columns = Math.Min(chunk, n - first);
-            device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, stream);
-            device.CopyToHost(preActs.Data, scratch, preActs.Bytes, stream);
-            device.Synchronize(stream);
+            device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, Settled);
+            device.CopyToHost(preActs.Data, scratch, preActs.Bytes, Settled);
+            device.Synchronize(Settled);
             for (var b = 0; b < B; b++) rows[b].Add(preActs[b], first, columns, bias, code, b);
         }
         return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale), ReconstructionDifference(code), Tolerance);
@@ -72,8 +72,8 @@ public sealed unsafe partial class KernelBackend
         for (var e = 0; e < code.Value.Length; e++)
         {
             if (!(code.Value[e] > 0)) continue;
-            fixed (ushort* p = row) device.CopyToHost(p, Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), 2L * ld, stream);
-            device.Synchronize(stream);
+            fixed (ushort* p = row) device.CopyToHost(p, Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), 2L * ld, Settled);
+            device.Synchronize(Settled);
             for (var i = 0; i < d; i++) expected[e / code.Active * d + i] += code.Value[e] * (double)SplitFloat.Join(row[i], 0);
         }
         double worst = 0;

@@ -16,17 +16,33 @@ public sealed unsafe partial class KernelBackend
 
     public void BeginStep(int slot, in StepScalars scalars)
     {
-        var at = (int)(steps++ % Ring);
+        if (slot < IRowPool.FirstSlot) TakeInput(slot);
+        else pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
+        Settle();                                       // the copy goes on beside it
+        var at = ++steps % Ring;
         device.WaitOnHost(scalarsRead[at]);
         scalarRing[at] = scalars;
-        var (raw, list) = slot < IRowPool.FirstSlot ? TakeInput(slot) : pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
+        scalarRing[at].Input = (uint)slot;
+        SendScalars();
+        if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
+    }
+
+    /// <summary>The scalars of the step that has begun.</summary>
+    ref StepScalars Now => ref scalarRing[steps % Ring];
+
+    void SendScalars()
+    {
+        var at = steps % Ring;
         device.CopyToDevice(Buffers.Scalars.Pointer, &scalarRing[at], sizeof(StepScalars), stream);
         device.Record(scalarsRead[at], stream);
-        if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
-        phases.Prepare.Run(raw, list);
+    }
+
+    /// <summary>The step is over when its stream comes here: its input may be overwritten.</summary>
+    void LeaveInput()
+    {
+        var slot = (int)Now.Input;
         if (slot < IRowPool.FirstSlot) device.Record(taken[slot], stream);
         else pool!.Taken(slot - IRowPool.FirstSlot, stream);
-        phases.Screen?.Audit(scalars);
     }
 
     public void LendInput(int slot, ulong rows, int count, nint stream)
@@ -36,12 +52,11 @@ public sealed unsafe partial class KernelBackend
         device.Record(lentReady[slot], stream);
     }
 
-    (ulong Raw, ulong List) TakeInput(int slot)
+    void TakeInput(int slot)
     {
         device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
         CopyInput(slot);
         device.Wait(stream, copied[slot]);
-        return (Buffers.Raw[slot].Pointer, 0);
     }
 
     void CopyInput(int slot)

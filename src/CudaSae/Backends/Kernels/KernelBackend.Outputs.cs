@@ -8,13 +8,13 @@ namespace CudaSae.Backends.Kernels;
 public sealed unsafe partial class KernelBackend : IPhases
 {
     IDevice? IPhases.Device => device;
-    nint IPhases.Stream => stream;
+    nint IPhases.Stream => Settled;
 
     void IPhases.Run(StepPhase phase)
     {
         switch (phase)
         {
-            case StepPhase.Prepare: phases.Prepare.Run(Buffers.Raw[0].Pointer, 0); break;
+            case StepPhase.Prepare: phases.Prepare.Run(pool); break;
             case StepPhase.Encode: EncodeSelect(); break;
             case StepPhase.Decode: DecodeLoss(); break;
             case StepPhase.Aux: AuxLoss(); break;
@@ -50,7 +50,7 @@ public sealed unsafe partial class KernelBackend : IPhases
 
     void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into)
     {
-        fixed (byte* p = into) device.CopyToHost(p, output.Address + (ulong)offset, into.Length, stream);
-        device.Synchronize(stream);
+        fixed (byte* p = into) device.CopyToHost(p, output.Address + (ulong)offset, into.Length, Settled);
+        device.Synchronize(Settled);
     }
 }

@@ -6,7 +6,11 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>What a step left behind, copied to the host. Each waits for the step.</summary>
 public sealed unsafe partial class KernelBackend
 {
-    public StepSums ReadSums() => SumsOf(published - 1);
+    public StepSums ReadSums()
+    {
+        Settle();
+        return SumsOf(published - 1);
+    }
 
     public StepSums ReadEarlierSums() => SumsOf(published - 2);
 
@@ -20,10 +24,10 @@ public sealed unsafe partial class KernelBackend
     public void ReadCode(SparseCode into)
     {
         if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
-        if (stepDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
-        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
-        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
-        device.Synchronize(stream);
+        if (TookDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
+        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, Settled);
+        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, Settled);
+        device.Synchronize(Settled);
         if (Buffers.RowCount.Length == 0) return;
         var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
         for (var e = 0; e < into.Index.Length; e++)
@@ -34,9 +38,9 @@ public sealed unsafe partial class KernelBackend
     {
         int B = Config.BatchRows, d = Spec.OutputWidth, ld = Buffers.OutPitch;
         using Matrix e = new(B, ld), x = new(B, ld);
-        device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, stream);
-        device.CopyToHost(x.Data, Buffers.Y.Pointer, x.Bytes, stream);
-        device.Synchronize(stream);
+        device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, Settled);
+        device.CopyToHost(x.Data, Buffers.Y.Pointer, x.Bytes, Settled);
+        device.Synchronize(Settled);
         for (var b = 0; b < B; b++)
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
@@ -45,7 +49,7 @@ public sealed unsafe partial class KernelBackend
 
     public void ReadFirings(Span<int> into)
     {
-        if (!stepDense) phases.Latents.CountFirings();
+        if (!TookDense) phases.Latents.CountFirings();
         Download<int>(Buffers.Firings.Pointer, Spec.Latents).CopyTo(into);
     }
 
@@ -53,8 +57,8 @@ public sealed unsafe partial class KernelBackend
     internal byte[] ReadLevels()
     {
         var levels = new byte[Buffers.Level.Length];
-        fixed (byte* p = levels) device.CopyToHost(p, Buffers.Level.Pointer, Buffers.Level.Bytes, stream);
-        device.Synchronize(stream);
+        fixed (byte* p = levels) device.CopyToHost(p, Buffers.Level.Pointer, Buffers.Level.Bytes, Settled);
+        device.Synchronize(Settled);
         return levels;
     }
 }

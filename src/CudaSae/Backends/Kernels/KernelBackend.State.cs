@@ -16,12 +16,12 @@ public sealed unsafe partial class KernelBackend
     public void SetParameters(SaeParameters parameters)
     {
         foreach (var (array, pointer) in Arrays)
-            if (array.Bytes % 4 == 0) device.Fill32(pointer, 0, array.Bytes / 4, stream);
-        device.Fill32(Buffers.DeadCount.Pointer, 0, 1, stream);
-        device.Fill32(Buffers.AuxCount.Pointer, 0, 1, stream);
-        device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, stream);
+            if (array.Bytes % 4 == 0) device.Fill32(pointer, 0, array.Bytes / 4, Settled);
+        device.Fill32(Buffers.DeadCount.Pointer, 0, 1, Settled);
+        device.Fill32(Buffers.AuxCount.Pointer, 0, 1, Settled);
+        device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, Settled);
         var none = double.NaN;
-        device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), stream);
+        device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), Settled);
         using var tied = Spec.Tying == Tying.Untied ? null : TiedEncoder(parameters);
         var encoder = tied ?? parameters.WEnc;
         SetMatrix(encoder, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
@@ -38,7 +38,7 @@ public sealed unsafe partial class KernelBackend
             SetVector(parameters.BDec, phases.Optimize.AverageBDec.Pointer);
         }
         phases.Screen?.Forget();
-        device.Synchronize(stream);
+        device.Synchronize(Settled);
     }
 
     /// <summary>Numbers of latents as the optimizer moves them, with where they lie.</summary>
@@ -61,7 +61,7 @@ public sealed unsafe partial class KernelBackend
 
     void SetVector(float[] from, ulong to)
     {
-        fixed (float* p = from) device.CopyToDevice(to, p, 4L * from.Length, stream);
+        fixed (float* p = from) device.CopyToDevice(to, p, 4L * from.Length, Settled);
     }
 
     void SetMatrix(Matrix from, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
@@ -72,16 +72,16 @@ public sealed unsafe partial class KernelBackend
             var rows = (int)Math.Min(BandRows, from.Rows - first);
             for (var r = 0; r < rows; r++)
                 for (var i = 0; i < from.Columns; i++) (upper[r * ld + i], lower[r * ld + i]) = SplitFloat.Cut(from[first + r][i], Split);
-            fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, stream);
+            fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, Settled);
             if (!Split) continue;
-            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, stream);
+            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, Settled);
         }
     }
 
     void SetFloats(Matrix from, DeviceArray<float> to, int ld)
     {
         for (long r = 0; r < from.Rows; r++)
-            fixed (float* p = from[r]) device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), p, 4L * from.Columns, stream);
+            fixed (float* p = from[r]) device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), p, 4L * from.Columns, Settled);
     }
 
     public void GetParameters(SaeParameters into)
@@ -120,12 +120,12 @@ public sealed unsafe partial class KernelBackend
             {
                 if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents || array.Name.EndsWith("skip", StringComparison.Ordinal) || array.Name.EndsWith("b_dec", StringComparison.Ordinal)) continue;
                 var bytes = array.Bytes / Spec.Latents;
-                fixed (byte* p = zero) device.CopyToDevice(pointer + (ulong)(f * bytes), p, bytes, stream);
+                fixed (byte* p = zero) device.CopyToDevice(pointer + (ulong)(f * bytes), p, bytes, Settled);
             }
             if (Config.EmaDecay > 0)
             {
-                fixed (float* p = rows.WEnc[i]) device.CopyToDevice(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), p, 4L * rows.WEnc.Columns, stream);
-                fixed (float* p = rows.WDec[i]) device.CopyToDevice(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), p, 4L * rows.WDec.Columns, stream);
+                fixed (float* p = rows.WEnc[i]) device.CopyToDevice(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), p, 4L * rows.WEnc.Columns, Settled);
+                fixed (float* p = rows.WDec[i]) device.CopyToDevice(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), p, 4L * rows.WDec.Columns, Settled);
             }
             foreach (var (numbers, array) in Vectors(rows))
             {
@@ -133,24 +133,24 @@ public sealed unsafe partial class KernelBackend
                 if (Config.EmaDecay > 0) SetOne(array.Average.Pointer, f, numbers[i]);
             }
             var fired = (int)step;
-            device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), stream);
-            device.Synchronize(stream);     // before the host's copies go
+            device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), Settled);
+            device.Synchronize(Settled);     // before the host's copies go
         }
         phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
-        device.Synchronize(stream);
+        device.Synchronize(Settled);
 
-        void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), stream);
+        void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), Settled);
     }
 
     void SetRow(ReadOnlySpan<float> row, DeviceArray<ushort> hi, DeviceArray<short> lo, long f, int pitch)
     {
         var (upper, lower) = (new ushort[pitch], new short[pitch]);
         for (var i = 0; i < row.Length; i++) (upper[i], lower[i]) = SplitFloat.Cut(row[i], Split);
-        fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, stream);
+        fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, Settled);
         if (Split)
-            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, stream);
-        device.Synchronize(stream);
+            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, Settled);
+        device.Synchronize(Settled);
     }
 
     void GetMatrix(Matrix into, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
@@ -159,10 +159,10 @@ public sealed unsafe partial class KernelBackend
         for (long first = 0; first < into.Rows; first += BandRows)
         {
             var rows = (int)Math.Min(BandRows, into.Rows - first);
-            fixed (ushort* p = upper) device.CopyToHost(p, hi.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, stream);
+            fixed (ushort* p = upper) device.CopyToHost(p, hi.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, Settled);
             if (Split)
-                fixed (short* p = lower) device.CopyToHost(p, lo.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, stream);
-            device.Synchronize(stream);
+                fixed (short* p = lower) device.CopyToHost(p, lo.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, Settled);
+            device.Synchronize(Settled);
             for (var r = 0; r < rows; r++)
                 for (var i = 0; i < into.Columns; i++) into[first + r][i] = SplitFloat.Join(upper[r * ld + i], Split ? lower[r * ld + i] : (short)0);
         }
@@ -170,8 +170,8 @@ public sealed unsafe partial class KernelBackend
 
     void GetVector(ulong from, float[] into)
     {
-        fixed (float* p = into) device.CopyToHost(p, from, 4L * into.Length, stream);
-        device.Synchronize(stream);
+        fixed (float* p = into) device.CopyToHost(p, from, 4L * into.Length, Settled);
+        device.Synchronize(Settled);
     }
 
     public void GetAverage(SaeParameters into)
@@ -186,8 +186,8 @@ public sealed unsafe partial class KernelBackend
     void GetFloats(DeviceArray<float> from, Matrix into, int ld)
     {
         for (long r = 0; r < into.Rows; r++)
-            fixed (float* p = into[r]) device.CopyToHost(p, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, stream);
-        device.Synchronize(stream);
+            fixed (float* p = into[r]) device.CopyToHost(p, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, Settled);
+        device.Synchronize(Settled);
     }
 
     public IReadOnlyList<StateArray> State => [.. Arrays.Select(a => a.Array)];
@@ -210,14 +210,14 @@ public sealed unsafe partial class KernelBackend
 
     public void ReadState(StateArray array, long offset, Span<byte> into)
     {
-        fixed (byte* p = into) device.CopyToHost(p, Address(array, offset, into.Length), into.Length, stream);
-        device.Synchronize(stream);
+        fixed (byte* p = into) device.CopyToHost(p, Address(array, offset, into.Length), into.Length, Settled);
+        device.Synchronize(Settled);
     }
 
     public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from)
     {
-        fixed (byte* p = from) device.CopyToDevice(Address(array, offset, from.Length), p, from.Length, stream);
-        device.Synchronize(stream);
+        fixed (byte* p = from) device.CopyToDevice(Address(array, offset, from.Length), p, from.Length, Settled);
+        device.Synchronize(Settled);
     }
 
     ulong Address(StateArray array, long offset, int length)
@@ -230,10 +230,10 @@ public sealed unsafe partial class KernelBackend
     public void AfterRestore(uint step, uint deadAfterSteps)
     {
         var scalars = new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps };
-        device.CopyToDevice(Buffers.Scalars.Pointer, &scalars, sizeof(StepScalars), stream);
+        device.CopyToDevice(Buffers.Scalars.Pointer, &scalars, sizeof(StepScalars), Settled);
         phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
-        device.Synchronize(stream);
+        device.Synchronize(Settled);
     }
 }
 

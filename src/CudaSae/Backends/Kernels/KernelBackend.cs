@@ -6,8 +6,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the input's copy is
-/// recorded as one graph and replayed.</summary>
+/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the copies of the
+/// input and the scalars is recorded as one graph and replayed.</summary>
 public sealed unsafe partial class KernelBackend : IBackend
 {
     readonly IDevice device;
@@ -20,16 +20,16 @@ public sealed unsafe partial class KernelBackend : IBackend
     readonly nint[] scalarsRead;
     readonly StepSums* sums;                // [2] page-locked: of the last step and of the one before
     readonly nint[] sumsReady;
+    readonly StepScalars* verdict;          // page-locked: the scalars as the sparse encoding left them
+    readonly nint decided;
+    readonly nint[] graphs = new nint[2];   // of the sparse path and of the dense one
     readonly DeviceArena arena;
     readonly Phases phases;
     readonly RowPool? pool;
-    nint graph;
     long steps, published;
     bool capturing;
 
     const int Ring = 4;
-
-    bool stepDense;
 
     /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be made.</param>
     /// <param name="pool">Room for rows of the data; none if not given.</param>
@@ -70,6 +70,8 @@ public sealed unsafe partial class KernelBackend : IBackend
             sums = (StepSums*)owned.Pinned(2 * sizeof(StepSums));
             new Span<StepSums>(sums, 2).Clear();
             sumsReady = [owned.Event(), owned.Event()];
+            verdict = (StepScalars*)owned.Pinned(sizeof(StepScalars));
+            decided = owned.Event();
             if (pool.Rows > 0)
             {
                 this.pool = new(device, owned, pool, config.BatchRows);
@@ -104,13 +106,18 @@ public sealed unsafe partial class KernelBackend : IBackend
 
     internal ScreenPhase? Screen => phases.Screen;
 
-    /// <summary>Thresholded selections without the dense path wait here: a row without room sends the batch to it.</summary>
+    public void Prepare()
+    {
+        phases.Prepare.Run(pool);
+        if (AuditIsDue(Now)) phases.Screen!.Audit();
+    }
+
     public void EncodeSelect()
     {
         phases.Scalars?.Run();
         stepDense = Dense && phases.Dense is not null;
         if (phases.Select is { } select) select.Run();
-        else if (!stepDense) stepDense = !phases.Columns!.Run();
+        else if (!stepDense) EncodeColumns();
     }
 
     public void DecodeLoss()
@@ -156,15 +163,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0 : phases.Entries!.PreActLoss.Pointer,
             RowNear = stepDense ? phases.Dense!.RowNear.Pointer : Buffers.RowCount.Pointer,
         }, stepDense);
-        if (!capturing) PublishSums();
-    }
-
-    // Not in the graph, because the two places on the host take turns.
-    void PublishSums()
-    {
-        var at = published++ & 1;
-        device.CopyToHost(&sums[at], Buffers.Sums.Pointer, sizeof(StepSums), stream);
-        device.Record(sumsReady[at], stream);
+        if (!capturing) LeaveStep();
     }
 
     public bool Dense { get; set; }
@@ -172,36 +171,10 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <summary>As kernels.md predicts for an H100-class device: not yet measured on one.</summary>
     public double DenseCrossover => 0.0073;
 
-    /// <summary>Thresholded selections decide in mid-step which path a batch takes: a graph cannot.</summary>
-    public bool BeginCapture()
-    {
-        if (Spec.IsThresholded) return false;
-        var old = graph;
-        graph = 0;
-        if (old != 0) device.DestroyGraph(old);
-        device.BeginCapture(stream);
-        return capturing = true;
-    }
-
-    public void EndCapture()
-    {
-        graph = device.EndCapture(stream);
-        capturing = false;
-    }
-
-    public void Replay(int slot, in StepScalars scalars)
-    {
-        BeginStep(slot, scalars);
-        device.LaunchGraph(graph, stream);
-        PublishSums();
-    }
-
     /// <summary>Gives everything back, also after a failed call or the loss of the device; throws nothing.</summary>
     public void Dispose()
     {
-        if (capturing) Owned.Try(() => graph = device.EndCapture(stream));      // a launch failed while it was recorded
-        if (graph != 0) Owned.Try(() => device.DestroyGraph(graph));
-        (capturing, graph) = (false, 0);
+        LeaveGraphs();
         owned.Dispose();
     }
 }

@@ -7,8 +7,7 @@ sealed unsafe class RowPool : IRowPool
 {
     readonly IDevice device;
     readonly int batchRows;
-    readonly ulong memory, listMemory;
-    readonly nint stream, filled, read;     // of uploads; after a fill's last upload; after the last step's prepare
+    readonly nint stream, filled, read;     // of uploads; after a fill's last upload; after the last step
     readonly nint[] uploaded, copied, taken;
     readonly void*[] pieces;
     readonly int*[] lists = new int*[2];
@@ -18,8 +17,8 @@ sealed unsafe class RowPool : IRowPool
     public RowPool(IDevice device, Owned owned, PoolPlan plan, int batchRows)
     {
         (this.device, Plan, this.batchRows) = (device, plan, batchRows);
-        memory = owned.Memory(plan.Bytes);
-        listMemory = owned.Memory(2L * batchRows * sizeof(int));
+        Rows = owned.Memory(plan.Bytes);
+        Lists = owned.Memory(2L * batchRows * sizeof(int));
         stream = owned.Stream();
         (filled, read) = (owned.Event(), owned.Event());
         (copied, taken) = ([owned.Event(), owned.Event()], [owned.Event(), owned.Event()]);
@@ -34,6 +33,12 @@ sealed unsafe class RowPool : IRowPool
     }
 
     public PoolPlan Plan { get; }
+
+    /// <summary>[<see cref="PoolPlan.Rows"/>, row] in device memory.</summary>
+    public ulong Rows { get; }
+
+    /// <summary>[2, B] int32 in device memory: the slots' places in the pool.</summary>
+    public ulong Lists { get; }
 
     public Span<byte> InputSlot(int slot) => new(lists[slot], batchRows * sizeof(int));
     public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
@@ -50,7 +55,7 @@ sealed unsafe class RowPool : IRowPool
     {
         lock (uploading)
         {
-            device.CopyToDevice(memory + (ulong)(place * Plan.RowBytes), pieces[piece], (long)rows * Plan.RowBytes, stream);
+            device.CopyToDevice(Rows + (ulong)(place * Plan.RowBytes), pieces[piece], (long)rows * Plan.RowBytes, stream);
             device.Record(uploaded[piece], stream);
         }
     }
@@ -59,19 +64,17 @@ sealed unsafe class RowPool : IRowPool
     public void Drain() => Owned.Try(() => device.Synchronize(stream));
 
     /// <summary>Brings a slot's list to the device, and has the step's stream wait for it and for its rows.</summary>
-    /// <returns>The pool, and the list of places in it.</returns>
-    public (ulong Rows, ulong List) Begin(int slot, nint copyStream, nint step)
+    public void Begin(int slot, nint copyStream, nint step)
     {
-        var list = listMemory + (ulong)(slot * batchRows * sizeof(int));
+        var list = Lists + (ulong)(slot * batchRows * sizeof(int));
         device.Wait(copyStream, taken[slot]);
         device.CopyToDevice(list, lists[slot], batchRows * sizeof(int), copyStream);
         device.Record(copied[slot], copyStream);
         device.Wait(step, copied[slot]);
         device.Wait(step, filled);
-        return (memory, list);
     }
 
-    /// <summary>The step on this slot has read its rows when its stream comes here.</summary>
+    /// <summary>The step on this slot is over when its stream comes here.</summary>
     public void Taken(int slot, nint step)
     {
         device.Record(taken[slot], step);

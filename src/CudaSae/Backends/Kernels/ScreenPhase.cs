@@ -91,12 +91,14 @@ sealed class ScreenPhase
         if (chunkEnds.Length > 1) encode.Redo();
     }
 
-    /// <summary>In the steps that the config names: this step's code by both ways, before the step itself; differences are counted in <see cref="AuditCounts"/>.</summary>
-    public void Audit(in StepScalars scalars)
+    /// <summary>Whether this is one of the steps that the config names.</summary>
+    public bool AuditIsDue(in StepScalars scalars) => exact is not null && scalars.Inference == 0 && scalars.Step % (uint)context.Config.ScreeningAudit == 0;
+
+    /// <summary>This step's code by both ways, before the step itself; differences are counted in <see cref="AuditCounts"/>.</summary>
+    public void Audit()
     {
-        if (exact is null || scalars.Inference == 1 || scalars.Step % (uint)context.Config.ScreeningAudit != 0) return;
         Run();
-        exact.Run();
+        exact!.Run();
         var buffers = context.Buffers;
         context.Launch("screen_audit", new(context.Rows, Tile, 16), new ScreenAuditParams
         {

@@ -14,6 +14,6 @@ struct EncodeColumnsParams
 struct CollectParams
 {
     public LossParams Loss;
-    public ulong Latents, Candidates, Count, Index, Value, PreAct, RowCount, Overflows;
+    public ulong Latents, Candidates, Count, Index, Value, PreAct, RowCount, Overflows, Scalars;
     public int Active;
 }

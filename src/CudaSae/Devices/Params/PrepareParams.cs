@@ -4,8 +4,9 @@ using System.Runtime.InteropServices;
 namespace CudaSae.Devices;
 
 [StructLayout(LayoutKind.Sequential)]
-struct PrepareParams
+unsafe struct PrepareParams
 {
-    public ulong Raw, List, Scalars, BDec, X, XCentered, Y;
+    public fixed ulong Batch[2];
+    public ulong Pool, Lists, Scalars, BDec, X, XCentered, Y;
     public int Rows, Width, Pitch, OutWidth, OutPitch, Type;
 }

@@ -1,0 +1,129 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+using CudaSae.Training;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>Steps as graphs, one for each path. What a thresholded selection decides in mid-step, the host learns while the rest of the step runs: a batch whose code finds no room moves
+/// nothing on the sparse path (kernels/encode_columns.cu), and takes the dense one before anybody looks.</summary>
+public sealed unsafe partial class KernelBackend
+{
+    bool stepDense;         // the path of the last step
+    bool undecided;         // it was replayed on the sparse path, and nobody has looked whether its code found room
+
+    bool WantsDense => Dense && phases.Dense is not null;
+
+    /// <summary>Whether steps on the path that <see cref="Dense"/> says are replayed.</summary>
+    internal bool IsRecorded => Graph != 0;
+
+    ref nint Graph => ref graphs[WantsDense ? 1 : 0];
+
+    /// <summary>The dense path's chunks end where prefixes do, which a graph cannot follow where they are drawn anew.</summary>
+    bool CanCapture => !(WantsDense && Spec.Nested is Nesting.Prefixes { Random: true });
+
+    bool AuditIsDue(in StepScalars scalars) => !capturing && phases.Screen is { } screen && screen.AuditIsDue(scalars);
+
+    public bool BeginCapture()
+    {
+        Settle();
+        if (Graph != 0 || !CanCapture) return false;
+        device.BeginCapture(stream);
+        return capturing = true;
+    }
+
+    public void EndCapture()
+    {
+        Graph = device.EndCapture(stream);
+        capturing = false;
+    }
+
+    public bool Replay(int slot, in StepScalars scalars)
+    {
+        if (Graph == 0 || AuditIsDue(scalars)) return false;
+        BeginStep(slot, scalars);
+        stepDense = WantsDense;
+        undecided = Spec.IsThresholded && !stepDense;
+        device.LaunchGraph(Graph, stream);
+        LeaveStep();
+        return true;
+    }
+
+    /// <summary>The sparse code of a thresholded selection, and its verdict on the way to the host. Where no graph is recorded it is waited for.</summary>
+    void EncodeColumns()
+    {
+        phases.Columns!.Run();
+        device.CopyToHost(verdict, Buffers.Scalars.Pointer, sizeof(StepScalars), stream);
+        if (capturing) device.RecordInGraph(decided, stream);
+        else
+        {
+            device.Record(decided, stream);
+            if (!FoundRoom()) TakeDense();
+        }
+    }
+
+    /// <summary>Whether each row of the code found room; waits for the encoding, not for the step.</summary>
+    bool FoundRoom()
+    {
+        device.WaitOnHost(decided);
+        if (verdict->Step != Now.Step) device.Synchronize(stream);      // an event of a launch that has not begun counts as over
+        return verdict->Abandoned == 0;
+    }
+
+    void TakeDense()
+    {
+        stepDense = true;
+        SendScalars();                                                  // nothing is abandoned any more
+    }
+
+    /// <summary>After it the last step is what it will be: on its stream, if not yet done.</summary>
+    void Settle()
+    {
+        if (!undecided) return;
+        undecided = false;
+        if (FoundRoom()) return;
+        TakeDense();
+        published--;
+        SaeStep.AfterEncoding(this);
+    }
+
+    /// <summary>The stream, on which the last step is settled: for whoever reads or writes what it leaves.</summary>
+    nint Settled
+    {
+        get
+        {
+            Settle();
+            return stream;
+        }
+    }
+
+    /// <summary>The path that the last step took.</summary>
+    bool TookDense
+    {
+        get
+        {
+            Settle();
+            return stepDense;
+        }
+    }
+
+    // Not in the graph, because the two places on the host take turns.
+    void LeaveStep()
+    {
+        LeaveInput();
+        var at = published++ & 1;
+        device.CopyToHost(&sums[at], Buffers.Sums.Pointer, sizeof(StepSums), stream);
+        device.Record(sumsReady[at], stream);
+    }
+
+    void LeaveGraphs()
+    {
+        if (capturing) Owned.Try(EndCapture);                           // a launch failed while it was recorded
+        capturing = undecided = false;
+        for (var path = 0; path < graphs.Length; path++)
+        {
+            var graph = graphs[path];
+            if (graph != 0) Owned.Try(() => device.DestroyGraph(graph));
+            graphs[path] = 0;
+        }
+    }
+}
