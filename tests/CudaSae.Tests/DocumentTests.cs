@@ -2,7 +2,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Code that documents show is code that runs.</summary>
+/// <summary>Code that documents show is code that runs, and what they list is all there is.</summary>
 public class DocumentTests
 {
     [Theory, InlineData("src/CudaSae/package.md"), InlineData("docs/embedding.md")]
@@ -14,5 +14,16 @@ public class DocumentTests
         var example = text[start..text.IndexOf("```", start, StringComparison.Ordinal)];
         Assert.InRange(example.Split('\n').Length, 8, 14);
         Assert.Contains(example, program);
+    }
+
+    /// <summary>kernels/README.md is where somebody looks for a kernel.</summary>
+    [Fact]
+    public void EveryKernelFileIsListed()
+    {
+        var folder = Path.Combine(Repository.Root, "kernels");
+        var list = File.ReadAllText(Path.Combine(folder, "README.md"));
+        var files = Directory.GetFiles(folder, "*.cu").Concat(Directory.GetFiles(Path.Combine(folder, "sm90"), "*.cu")).Select(file => Path.GetRelativePath(folder, file).Replace('\\', '/')).ToArray();
+        Assert.True(files.Length > 20);
+        foreach (var file in files) Assert.Contains($"`{file}`", list);
     }
 }
