@@ -2,6 +2,7 @@
 // Counting and scattering use integer atomics, whose result or set of results does not depend on order; ranks then fix the order.
 // Launches: index_count, index_tiles, index_starts, index_scatter, index_sort; index_scatter leaves `count` zero for the next step.
 #include "runs.cuh"
+#include "scan.cuh"
 #include "ticket.cuh"
 
 constexpr int TILE = 2048, PER_THREAD = 8;
@@ -33,19 +34,6 @@ __device__ __forceinline__ int latent_class(const IndexParams& p, int f, uint32_
 }
 
 struct IndexShared { uint64_t wide[8]; uint32_t narrow[8]; };
-
-// Exclusive sums of values[0, length), in place, by one block; returns the total.
-template <typename T> __device__ __forceinline__ T sum_in_place(volatile T* values, int length, T* scratch) {
-    T before = 0;
-    for (int tile = 0; tile < length; tile += blockDim.x) {
-        int i = tile + threadIdx.x;
-        T v = i < length ? values[i] : T(0), total;
-        T exclusive = exclusive_sum(v, scratch, total);
-        if (i < length) values[i] = before + exclusive;
-        before += total;
-    }
-    return before;
-}
 
 // A thread's latents of the block's tile: what their runs take, and how many there are of each class.
 struct ThreadLatents {

@@ -18,23 +18,3 @@ __device__ __forceinline__ uint64_t run_size(uint32_t length) {
 }
 __device__ __forceinline__ uint32_t run_entry(uint64_t start) { return uint32_t(start); }
 __device__ __forceinline__ uint32_t run_part(uint64_t start) { return uint32_t(start >> 32); }
-
-// Exclusive sum of v over the block, and the total. scratch: one T a warp, in shared memory. All threads of the block must come.
-template <typename T> __device__ __forceinline__ T exclusive_sum(T v, T* scratch, T& total) {
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    T sum = v;
-    for (int offset = 1; offset < 32; offset *= 2) {
-        T left = __shfl_up_sync(0xffffffffu, sum, offset);
-        if (lane >= offset) sum += left;
-    }
-    __syncthreads();
-    if (lane == 31) scratch[warp] = sum;
-    __syncthreads();
-    T before = 0;
-    total = 0;
-    for (int w = 0; w < int(blockDim.x / 32); ++w) {
-        if (w < warp) before += scratch[w];
-        total += scratch[w];
-    }
-    return before + sum - v;
-}

@@ -22,9 +22,10 @@ struct LatentsParams {
 // Exclusive sums over n numbers.
 struct ScanParams {
     const uint64_t* input;          // [n]
-    uint64_t* block_sums;           // [blocks + 1]
+    uint64_t* tile_sums;            // [tiles] before each tile of 2048
+    int* ticket;                    // [1] blocks that are done; 0 between launches
     uint64_t* output;               // [n + 1]
-    int length, blocks;
+    int length, tiles;
 };
 
 struct AuxParams {

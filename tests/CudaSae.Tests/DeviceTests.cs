@@ -21,21 +21,21 @@ public unsafe class DeviceTests
         return Targets.OpenEmulator(launcher);
     }
 
-    /// <summary>Exclusive sums, three kernels, of numbers that change between replays of one recording.</summary>
+    /// <summary>Exclusive sums, two kernels, of numbers that change between replays of one recording.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void GraphsReplayWhatWasCaptured(string launcher)
     {
-        const int Length = 5000, Blocks = 3;
+        const int Length = 5000, Tiles = 3;
         using var device = Open(launcher);
         var stream = device.CreateStream();
-        ulong input = device.Allocate(8 * Length), sums = device.Allocate(8 * (Blocks + 1)), output = device.Allocate(8 * (Length + 1));
+        ulong input = device.Allocate(8 * Length), sums = device.Allocate(8 * Tiles), ticket = device.Allocate(4), output = device.Allocate(8 * (Length + 1));
         var host = (ulong*)device.AllocatePinned(8 * (Length + 1));
-        var parameters = new ScanParams { Input = input, BlockSums = sums, Output = output, Length = Length, Blocks = Blocks };
+        var parameters = new ScanParams { Input = input, TileSums = sums, Ticket = ticket, Output = output, Length = Length, Tiles = Tiles };
+        device.Fill32(ticket, 0, 1, stream);
         device.Fill32(output, 0xffffffff, 2 * (Length + 1), stream);
         device.BeginCapture(stream);
-        foreach (var (name, grid) in (ReadOnlySpan<(string, int)>)[("scan_sums", Blocks), ("scan_offsets", 1), ("scan_apply", Blocks)])
-            device.Launch(device.GetKernel(name, 2048), new(grid, 256, 2048), parameters, stream);
+        foreach (var name in (string[])["scan_tiles", "scan_apply"]) device.Launch(device.GetKernel(name, 72), new(Tiles, 256, 72), parameters, stream);
         device.CopyToHost(host, output, 8 * (Length + 1), stream);
         var graph = device.EndCapture(stream);
         host[Length] = 7;
@@ -50,7 +50,7 @@ public unsafe class DeviceTests
             for (var i = 0; i <= Length; i++) Assert.Equal(i == 0 ? 0 : step * (ulong)i * (ulong)(i - 1) / 2, host[i]);
         }
         device.DestroyGraph(graph);
-        foreach (var pointer in (ulong[])[input, sums, output]) device.Free(pointer);
+        foreach (var pointer in (ulong[])[input, sums, ticket, output]) device.Free(pointer);
         device.FreePinned(host);
         device.DestroyStream(stream);
     }
@@ -93,7 +93,7 @@ public unsafe class DeviceTests
         using var device = Open(launcher);
         var stream = device.CreateStream();
         var memory = device.Allocate(4096);
-        var kernel = device.GetKernel("scan_offsets", 2048);
+        var kernel = device.GetKernel("scan_tiles", 72);
         const string NoMemory = "CUDA error 2 (CUDA_ERROR_OUT_OF_MEMORY: out of memory) in", Advice = "; use fewer latents, smaller batches, or --storage bfloat16";
         Fails("cuMemAlloc", 2, $"{NoMemory} allocate for 1.0 MiB{Advice}", () => device.Allocate(1 << 20));
         Fails("cuMemHostAlloc", 2, $"{NoMemory} allocateHost for 2.0 KiB{Advice}", () => device.AllocatePinned(2048));
@@ -107,11 +107,11 @@ public unsafe class DeviceTests
         });
         Fails("cuModuleLoadData", 719, "CUDA error 719 (CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure) in loadModule for kernels/prepare.cu"
             + "; the device is unusable until the process restarts: run cudasae verify, and please report it", () => device.GetKernel("prepare", 0));
-        Fails("cuLaunchKernel", 1, $"CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in cuLaunchKernel of scan_offsets, {new Launch(1, 256, 2048)}",
-            () => device.Launch(kernel, new(1, 256, 2048), new ScanParams(), stream));
+        Fails("cuLaunchKernel", 1, $"CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in cuLaunchKernel of scan_tiles, {new Launch(1, 256, 72)}",
+            () => device.Launch(kernel, new(1, 256, 72), new ScanParams(), stream));
         Fails(null, 500, "CUDA error 500 (CUDA_ERROR_NOT_FOUND: named symbol not found) in getFunction for kernel nonsense", () => device.GetKernel("nonsense", 0));
-        Assert.Equal("kernel scan_offsets needs 300000 bytes of shared memory, CudaSae emulator gives a block 232448",
-            Assert.Throws<SaeException>(() => device.GetKernel("scan_offsets", 300_000)).Message);
+        Assert.Equal("kernel scan_tiles needs 300000 bytes of shared memory, CudaSae emulator gives a block 232448",
+            Assert.Throws<SaeException>(() => device.GetKernel("scan_tiles", 300_000)).Message);
         device.Free(memory);
         device.DestroyStream(stream);
         Fails(null, 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in free", () => device.Free(memory));
@@ -165,13 +165,13 @@ public unsafe class DeviceTests
         var stream = device.CreateStream();
         var sums = device.Allocate(64);
         device.Fill32(sums, 0, 16, stream);
-        var kernel = device.GetKernel("scan_offsets", 2048);
-        var parameters = new ScanParams { BlockSums = sums, Blocks = 1 };
+        var kernel = device.GetKernel("scan_tiles", 72);
+        var parameters = new ScanParams { TileSums = sums, Ticket = sums + 16, Output = sums + 32, Tiles = 1 };
         var (before, after) = (0L, 0L);
         for (var repeat = 0; repeat < 3; repeat++)      // the first compiles
         {
             before = GC.GetAllocatedBytesForCurrentThread();
-            for (var i = 0; i < 10; i++) device.Launch(kernel, new(1, 256, 2048), parameters, stream);
+            for (var i = 0; i < 10; i++) device.Launch(kernel, new(1, 256, 72), parameters, stream);
             after = GC.GetAllocatedBytesForCurrentThread();
         }
         Assert.Equal(before, after);

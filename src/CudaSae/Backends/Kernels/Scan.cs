@@ -5,20 +5,22 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>Exclusive sums over one 64-bit number a latent (kernels/scan.cu).</summary>
 sealed class Scan
 {
-    const int Block = 256, Tile = 2048, SharedBytes = Block * sizeof(ulong);
+    const int Block = 256, Tile = 2048, SharedBytes = 72;
 
     readonly KernelContext context;
-    readonly DeviceArray<ulong> blockSums;
-    readonly int length, blocks;
+    readonly DeviceArray<ulong> tileSums;
+    readonly DeviceArray<int> ticket;
+    readonly int length, tiles;
 
     public Scan(KernelContext context, string name)
     {
         this.context = context;
         length = context.Latents;
-        blocks = (length + Tile - 1) / Tile;
+        tiles = (length + Tile - 1) / Tile;
         Input = context.Arena.Take<ulong>($"{name}, counts", length);
         Output = context.Arena.Take<ulong>($"{name}, starts", length + 1L);
-        blockSums = context.Arena.Take<ulong>($"{name}, block sums", blocks + 1L);
+        tileSums = context.Arena.Take<ulong>($"{name}, tile sums", tiles);
+        ticket = context.Arena.Take<int>($"{name}, tiles done", 1);
     }
 
     public DeviceArray<ulong> Input { get; }        // [n]
@@ -26,9 +28,11 @@ sealed class Scan
 
     public void Run()
     {
-        var parameters = new ScanParams { Input = Input.Pointer, BlockSums = blockSums.Pointer, Output = Output.Pointer, Length = length, Blocks = blocks };
-        context.Launch("scan_sums", new(blocks, Block, SharedBytes), parameters);
-        context.Launch("scan_offsets", new(1, Block, SharedBytes), parameters);
-        context.Launch("scan_apply", new(blocks, Block, SharedBytes), parameters);
+        var parameters = new ScanParams
+        {
+            Input = Input.Pointer, TileSums = tileSums.Pointer, Ticket = ticket.Pointer, Output = Output.Pointer, Length = length, Tiles = tiles,
+        };
+        context.Launch("scan_tiles", new(tiles, Block, SharedBytes), parameters);
+        context.Launch("scan_apply", new(tiles, Block, SharedBytes), parameters);
     }
 }

@@ -14,8 +14,8 @@ struct LatentsParams
 [StructLayout(LayoutKind.Sequential)]
 struct ScanParams
 {
-    public ulong Input, BlockSums, Output;
-    public int Length, Blocks;
+    public ulong Input, TileSums, Ticket, Output;
+    public int Length, Tiles;
 }
 
 [StructLayout(LayoutKind.Sequential)]
