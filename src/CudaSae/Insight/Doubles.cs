@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using CudaSae.Model;
 
 namespace CudaSae.Insight;
 
@@ -56,6 +57,12 @@ static class Doubles
         for (; i < a.Length; i++) sum += (double)a[i] * b[i];
         return sum;
     }
+
+    /// <summary>⟨a, b⟩ / ‖a‖‖b‖; NaN where a norm is 0.</summary>
+    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) => Cosine(a, Matrix.Norm(a), b, Matrix.Norm(b));
+
+    /// <summary>The same of rows whose norms are known.</summary>
+    public static double Cosine(ReadOnlySpan<float> a, double normA, ReadOnlySpan<float> b, double normB) => Dot(a, b) / (normA * normB);
 
     public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<double> b)
     {

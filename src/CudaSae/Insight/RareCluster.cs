@@ -62,7 +62,7 @@ public sealed class RareCluster
         })];
     }
 
-    double Cosine(int i, int j) => Doubles.Dot(weights.WEnc[i], weights.WEnc[j]) / (Matrix.Norm(weights.WEnc[i]) * Matrix.Norm(weights.WEnc[j]));
+    double Cosine(int i, int j) => Doubles.Cosine(weights.WEnc[i], weights.WEnc[j]);
     bool HasDirection(int latent) => Matrix.Norm(weights.WEnc[latent]) > 0;
 
     double[] Sum(int[] latents)

@@ -36,7 +36,7 @@ sealed class UnitRows : IDisposable
     public int Count => Norms.Length;
 
     /// <summary>⟨a_i, b_j⟩ / ‖a_i‖‖b_j‖ in double from the rows as they were; NaN where a norm is 0.</summary>
-    public double Cosine(int i, UnitRows other, int j) => Doubles.Dot(Original(i), other.Original(j)) / (Norms[i] * other.Norms[j]) is var cosine && double.IsFinite(cosine) ? cosine : double.NaN;
+    public double Cosine(int i, UnitRows other, int j) => Doubles.Cosine(Original(i), Norms[i], other.Original(j), other.Norms[j]);
 
     ReadOnlySpan<float> Original(int i) => original[which?[i] ?? i];
 

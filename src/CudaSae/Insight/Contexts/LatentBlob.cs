@@ -46,7 +46,7 @@ static class LatentBlob
         for (var i = 0; i < n; i++) blob.UInt32(collector.Count(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Max(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Mean(i));
-        for (var i = 0; i < n; i++) blob.Float(weights.WEnc.Columns == weights.WDec.Columns ? (float)SimilarLatents.Cosine(weights.WEnc[i], weights.WDec[i]) : float.NaN);
+        for (var i = 0; i < n; i++) blob.Float(weights.WEnc.Columns == weights.WDec.Columns ? (float)Doubles.Cosine(weights.WEnc[i], weights.WDec[i]) : float.NaN);
         for (var i = 0; i < n; i++) blob.Float((float)Matrix.Norm(weights.WDec[i]));
         foreach (var length in lengths) blob.UInt32(length);
         blob.Append(entries);

@@ -26,7 +26,4 @@ static class SimilarLatents
         });
         return partners;
     }
-
-    /// <summary>a · b / (‖a‖ ‖b‖) in double; NaN where one of them is zero.</summary>
-    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) => Doubles.Dot(a, b) / (Matrix.Norm(a) * Matrix.Norm(b));
 }
