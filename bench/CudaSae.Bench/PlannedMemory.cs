@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Benchmarks;
 using CudaSae.Data;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -18,7 +19,7 @@ static class PlannedMemory
         var config = new TrainConfig { BatchRows = b, Vectors = 10L * b };
         var random = new Random(1);
         Warm();
-        var before = Peak();
+        var before = PeakMemory.Resident();
         using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, InputType.Float32, static (_, _) => { }, out _);
         using (var weights = new SaeParameters(spec))
         {
@@ -32,7 +33,7 @@ static class PlannedMemory
         for (var step = 1; step <= 3; step++) driver.Run(step % 2, Schedules.Scalars(spec, config, new(1, d / 12.0), step));
         using var saved = new SaeParameters(spec);        // as at the end of a run
         backend.GetParameters(saved);
-        var took = Peak() - before;
+        var took = PeakMemory.Resident() - before;
         var planned = backend.Plan.TotalBytes + 8L * n * d;      // and the weights in float32, which a run starts from and saves
         Console.WriteLine($"[{b}, {d}], {n} latents, k {k}: planned {MemoryPlan.Format(planned)}, taken {MemoryPlan.Format(took)}, {100.0 * took / planned:0.0} %");
         return Math.Abs(took - planned) <= 0.03 * planned ? 0 : 1;
@@ -44,13 +45,5 @@ static class PlannedMemory
         var spec = new SaeSpec { InputWidth = 16, Latents = 64, Selection = new Selection.TopK(4) };
         using var trainer = new SaeTrainer(spec, new() { BatchRows = 16, Vectors = 64 }, BackendKind.Cpu);
         for (var i = 0; i < 4; i++) trainer.Step([.. Enumerable.Range(0, 256).Select(j => (float)Math.Sin(j * (i + 1)))]);
-    }
-
-    /// <summary>The largest resident size so far, bytes.</summary>
-    static long Peak()
-    {
-        foreach (var line in File.ReadLines("/proc/self/status"))
-            if (line.StartsWith("VmHWM:", StringComparison.Ordinal)) return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
-        throw new PlatformNotSupportedException("the peak is read from /proc/self/status");
     }
 }

@@ -43,16 +43,5 @@ static class BenchMachines
     }
 
     /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so far, or what is not free on the device.</summary>
-    public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakResident();
-
-    static long PeakResident()
-    {
-        try
-        {
-            foreach (var line in File.ReadLines("/proc/self/status"))
-                if (line.StartsWith("VmHWM:", StringComparison.Ordinal)) return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
-        return System.Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64;
-    }
+    public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakMemory.Resident();
 }
