@@ -156,6 +156,22 @@ public unsafe class DeviceTests
         Assert.Equal(before, Targets.Emulator.LiveAllocations);
     }
 
+    /// <summary>A kernel is one function for all who ask for it: who needs less shared memory takes none from who needs more.</summary>
+    [Theory]
+    [MemberData(nameof(Launchers))]
+    public void AskingForLessSharedMemoryTakesNoneAway(string launcher)
+    {
+        using var device = Open(launcher);
+        var (stream, overflows) = (device.CreateStream(), device.Allocate(256));
+        device.Fill32(overflows, 0, 1, stream);
+        var large = device.GetKernel("select_final", 100_000);
+        _ = device.GetKernel("select_final", 60_000);
+        device.Launch(large, new(1, 128, 100_000), new SelectFinalParams { Overflows = overflows, Again = 1 }, stream);
+        device.Synchronize(stream);
+        device.Free(overflows);
+        device.DestroyStream(stream);
+    }
+
     /// <summary>A launch makes no garbage: its parameters are the caller's struct, by pointer.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]

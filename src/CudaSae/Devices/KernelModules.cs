@@ -23,6 +23,7 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
     const int SharedWithoutAsking = 48 << 10;
 
     readonly Dictionary<string, nint> modules = [];
+    readonly Dictionary<nint, int> allowed = [];        // bytes by function: all who ask for a kernel get the same one
     static readonly Dictionary<string, (Assembly Holder, string File)> files = ReadIndex(Assembly.GetExecutingAssembly());
 
     /// <summary>Whether this build holds kernels for a GPU.</summary>
@@ -44,7 +45,7 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => (holder, pair[1]));
     }
 
-    /// <summary>A kernel, prepared for that much dynamic shared memory.</summary>
+    /// <summary>A kernel, prepared for that much dynamic shared memory, and for what was asked for before.</summary>
     public KernelFunction Get(string kernel, int sharedBytes)
     {
         if (sharedBytes > info.SharedBytesPerBlock) throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a block {info.SharedBytesPerBlock}");
@@ -52,7 +53,11 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         if (!info.Emulated) (holder, file) = files.TryGetValue(kernel, out var place) ? place : throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed, kind: SaeErrorKind.Device);
         if (!modules.TryGetValue(file, out var module)) modules[file] = module = loader.LoadModule(info.Emulated ? [0] : Image(holder, file), file);
         var function = loader.FindFunction(module, kernel);
-        if (sharedBytes > SharedWithoutAsking) loader.AllowShared(function, sharedBytes, kernel);
+        if (sharedBytes > allowed.GetValueOrDefault(function, SharedWithoutAsking))
+        {
+            loader.AllowShared(function, sharedBytes, kernel);
+            allowed[function] = sharedBytes;
+        }
         return new(kernel, function, sharedBytes);
     }
 
@@ -76,5 +81,6 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
     {
         foreach (var module in modules.Values) loader.UnloadModule(module);
         modules.Clear();
+        allowed.Clear();
     }
 }
