@@ -20,31 +20,44 @@ pack() {
     [ "$mib" -le "$limit_mib" ] || { echo "bench/gpu.sh: $archive is larger than $limit_mib MiB" >&2; exit 1; }
 }
 
+# By Python where there is no xz.
+unpack() { tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")' "$archive"; }
+
 # ---- stages
 
 note() { echo "$*" | tee -a "$out/summary.txt"; }
 left() { echo $((deadline - SECONDS)); }
 
-# attempt NAME COMMAND...   into OUT/NAME.txt; never longer than the stage has left
+# [limit=SECONDS] attempt NAME COMMAND...   into OUT/NAME.txt; never longer than the limit and what the stage has left. A kernel that does not end outlasts a polite signal.
 attempt() {
-    local name=$1; shift
-    if [ "$(left)" -lt 5 ]; then note "$name: left out, the stage's time is spent"; failures=$((failures + 1)); return; fi
+    local name=$1 seconds; seconds=$(left); shift
+    [ "${limit:-$seconds}" -ge "$seconds" ] || seconds=$limit
+    if [ "$(left)" -lt 5 ]; then note "$name: left out, the stage's time is spent"; failures=$((failures + 1)); return 1; fi
     local begin=$SECONDS
-    timeout "$(left)" "$@" > "$out/$name.txt" 2>&1
+    timeout -k 5 "$seconds" "$@" > "$out/$name.txt" 2>&1
     local code=$?
     case $code in
         0) note "$name: done in $((SECONDS - begin)) s" ;;
-        124) note "$name: stopped when the stage's time was spent, see $out/$name.txt"; failures=$((failures + 1)) ;;
+        124 | 137) note "$name: stopped after $((SECONDS - begin)) s, when its time was spent, see $out/$name.txt: $(tail -n 1 "$out/$name.txt" | cut -c1-160)"; failures=$((failures + 1)) ;;
         *) note "$name: FAILED with $code, see $out/$name.txt: $(tail -n 1 "$out/$name.txt" | cut -c1-160)"; failures=$((failures + 1)) ;;
     esac
+    return $code
 }
 
 correctness() {
-    attempt devices "$cli" devices
-    attempt verify "$cli" verify --backend "$verify_backend"
-    attempt ladder-small "$cli" bench ladder --backend "$backend" --shape 300,100,1000 --csv "$out/ladder-small.csv"
+    limit=60 attempt devices "$cli" devices
+    limit=150 attempt ladder-small "$cli" bench ladder --backend "$backend" --shape 300,100,1000 --csv "$out/ladder-small.csv"
+    limit=240 attempt verify "$cli" verify --backend "$verify_backend" || narrow
     local classes=(); for name in $test_classes; do classes+=(--filter-class "*.$name"); done
-    attempt tests "$tests" "${classes[@]}" --ignore-exit-code 8
+    attempt tests "$tests" "${classes[@]}" --output Detailed --ignore-exit-code 8
+}
+
+# Which technique of the Hopper kernels it is that fails, where nothing can be built.
+narrow() {
+    local technique
+    for technique in programmatic skew clusters,skew hopper; do
+        limit=75 attempt "verify-without-$technique" env CUDASAE_WITHOUT="$technique" "$cli" verify --backend "$verify_backend" && break
+    done
 }
 
 sanitize() {
@@ -124,11 +137,11 @@ run() {
     [ -n "$out" ] || { echo "bench/gpu.sh run OUT [STAGE] [--dry]" >&2; exit 2; }
     [ ${#stages[@]} -gt 0 ] || stages=(correctness sanitize kernels step peers-1 peers-2 peers-3 peers-4 sweep-n sweep-B sweep-d sweep-k plots)
     mkdir -p "$out"
-    [ -d artifacts/gpu ] || tar -C artifacts -xJf "$archive" || { echo "bench/gpu.sh: there is no $archive: run bench/gpu.sh pack where the SDK is, and bring it" >&2; exit 1; }
     cli=$PWD/artifacts/gpu/cudasae tests=$PWD/artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3} failures=0
+    [ -d artifacts/gpu ] || unpack || { echo "bench/gpu.sh: $archive is not there or cannot be unpacked: run bench/gpu.sh pack where the SDK is, and bring it" >&2; exit 1; }
     backend=cuda step_backend=cuda verify_backend=cuda axes="n B d k" ladder_shape=4096,768,24576 peer_options=()
     shapes="4096x768x24576x32 8192x2304x65536x64 32768x4096x131072x64 8192x4096x1048576x64"      # the cost model's four; the one that only fits in sparse form last
-    test_classes="TargetsTests LadderTests EncodeTests SelectTests HopperTests VerifierTests StepTests BugClassTests DivergenceTests"
+    test_classes="TargetsTests LadderTests EncodeTests HopperTests ScreenTests UpdateTests VerifierTests StepTests SelectTests BugClassTests DivergenceTests"
     data_width=2304 data_rows=262144 data_batch=8192
     if [ -n "$dry" ]; then
         backend=emulator step_backend=cpu verify_backend=cpu axes=n shapes=8x64x256x4 ladder_shape=37,96,200 peer_options=(--dry --rounds 2 --seconds 0.2)

@@ -34,6 +34,14 @@ def smi(query):
         return None
 
 
+def smi_number(query):
+    """A number of nvidia-smi; None also where it answers in words, as it does for what a part of a divided GPU may not see."""
+    try:
+        return float(smi(query))
+    except (TypeError, ValueError):
+        return None
+
+
 def contestants(dry):
     """(name, precision, family, name in check_peers.py)."""
     if dry:
@@ -68,15 +76,15 @@ class PeakMemory(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.base, self.peak, self.over = float(smi("memory.used") or 0), 0.0, threading.Event()
+        self.base, self.peak, self.over = smi_number("memory.used") or 0.0, 0.0, threading.Event()
 
     def run(self):
         while not self.over.is_set():
-            used = smi("memory.used")
+            used = smi_number("memory.used")
             if used is None:
                 return
-            self.peak = max(self.peak, float(used) - self.base)
-            self.over.wait(0.05)
+            self.peak = max(self.peak, used - self.base)
+            self.over.wait(0.2)     # allocations stay; more questions would only take the driver's time from the contestant
 
 
 def measure(arguments, limit):
@@ -117,12 +125,12 @@ def race(shape, a, until, faults):
     """Rounds of one shape while time lasts; a contestant that failed once is not tried again. Why CudaSae has no time, if it has none."""
     results, longest = {}, 0.0
     skipped = {name: f"not compared: {faults[checked]}" for name, _, _, checked in contestants(a.dry) if faults.get(checked)}
-    free = smi("memory.free")
+    free = smi_number("memory.free")
     field = contestants(a.dry)
     for name, precision, family, _ in field:
         need = needed_bytes(precision, family, shape) / 2 ** 20
-        if free and need > float(free):
-            skipped[name] = f"needs at least {need / 1024:.0f} GiB, {float(free) / 1024:.0f} are free"
+        if free and need > free:
+            skipped[name] = f"needs at least {need / 1024:.0f} GiB, {free / 1024:.0f} are free"
     path = os.path.join(a.out, f"peers-{shape.replace(',', '-')}.csv")
     for r in range(a.rounds):
         begin = time.monotonic()

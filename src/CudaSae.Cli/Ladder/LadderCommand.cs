@@ -67,6 +67,7 @@ static class LadderCommand
         var rows = new List<BenchRow>();
         foreach (var rung in Rung.All.Where(rung => rung.RunsOn(device.Info)))
         {
+            if (Console.IsOutputRedirected) Console.WriteLine(rung.Name);       // a kernel that does not end leaves no table
             var (first, second) = (ladder.Check(rung), ladder.Check(rung));
             rows.Add(Row(problem, machine, rung.Name, rung.Filters, clock.Time(() => ladder.Launch(rung), repeats)) with
             {

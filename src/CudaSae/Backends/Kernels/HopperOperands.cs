@@ -17,14 +17,16 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     public static HopperOperands? For(KernelContext context)
     {
         var (device, pitch) = (context.Device, context.Pitch);
-        if (context.Portable || !device.Info.IsHopper || pitch % 64 != 0 || device.Info.SharedBytesPerBlock < SharedBytes) return null;
+        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0 || device.Info.SharedBytesPerBlock < SharedBytes) return null;
         if (device.MapMatrix(context.Buffers.XCentered.Pointer, context.Rows, pitch, TileRows) is not { } x) return null;
         if (device.MapMatrix(context.Buffers.WEncHi.Pointer, context.Latents, pitch, TileRows) is not { } w) return null;
-        return new(x, w, device.Info.Multiprocessors, context.Rows, pitch);
+        var operands = new HopperOperands(x, w, device.Info.Multiprocessors, context.Rows, pitch);
+        if (context.LeftOut.Clusters) operands = operands with { Cluster = 1 };
+        return context.LeftOut.Skew ? operands with { Skew = 0 } : operands;
     }
 
     /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
-    public int Cluster => Rows > TileRows ? 2 : 1;
+    public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;
 
     /// <summary>Steps of 64 along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
     /// (docs/decisions/0005). A step takes the tensor cores 512 cycles.</summary>

@@ -20,6 +20,7 @@ sealed class KernelContext
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
         Buffers = new(arena, spec, config, inputType.Bytes());
         Loss = LossOf(spec);
+        LeftOut = LeftOut.FromEnvironment();
         hopper = new(() => HopperOperands.For(this));
     }
 
@@ -66,6 +67,9 @@ sealed class KernelContext
     /// <summary>Keeps the portable kernels where others fit this device, to hold one against the other. To be set before the first step.</summary>
     public bool Portable { get; set; }
 
+    /// <summary>To be set before the first step, like <see cref="Portable"/>.</summary>
+    public LeftOut LeftOut { get; set; }
+
     /// <summary>The encoder's operands for the Hopper kernels; null where the portable ones are used.</summary>
     public HopperOperands? Hopper => hopper.Value;
 
@@ -87,6 +91,6 @@ sealed class KernelContext
     {
         if (!kernels.TryGetValue(kernel, out var function) || function.SharedBytes < shape.SharedBytes)
             kernels[kernel] = function = Device.GetKernel(kernel, shape.SharedBytes);
-        Device.Launch(function, shape with { Programmatic = Device.Info.IsHopper }, parameters, Stream);
+        Device.Launch(function, shape with { Programmatic = Device.Info.IsHopper && !LeftOut.Programmatic }, parameters, Stream);
     }
 }
