@@ -25,6 +25,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     public bool ByMagnitude { get; init; }
     /// <summary>By the Hopper kernels: on the emulator as a device of capability 9.0.</summary>
     public bool Hopper { get; init; }
+    /// <summary>What the Hopper kernels do without.</summary>
+    public LeftOut Without { get; init; }
     /// <summary>Through 8-bit screening.</summary>
     public bool Screened { get; init; }
 
@@ -69,36 +71,45 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     /// <summary>In place of a schedule's seed: on the GPU.</summary>
     public const int Gpu = -1;
 
+    /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A machine with a GPU alone tests that.</summary>
+    public int[] Places(params int[] schedules)
+    {
+        int[] here = [.. Targets.HasEmulator ? schedules : [], .. (Hopper ? Targets.HasHopper() : Targets.HasGpu(out _)) ? (int[])[Gpu] : []];
+        Assert.SkipWhen(here.Length == 0, "the emulator is not built, and there is no GPU for these kernels");
+        return here;
+    }
+
     public EncodeResult Run(int capacity, int seed, bool reference = false)
     {
         using var device = Open(seed);
         var counting = new DeviceArena();
-        Phase(null, counting, capacity, out _, out _, out _, out _);
-        using var arena = new DeviceArena(device, counting.Plan);
-        var phase = Phase(device, arena, capacity, out var context, out var target, out var lists, out var screen);
+        Phase(null, 0, counting, capacity, out _, out _, out _, out _);
+        using var owned = new Owned(device);
+        var arena = owned.Add(new DeviceArena(device, counting.Plan));
+        var phase = Phase(device, owned.Stream(), arena, capacity, out var context, out var target, out var lists, out var screen);
         phase.Reference = reference;
-        context.Portable = !Hopper;
+        (context.Portable, context.LeftOut) = (!Hopper, Without);
         Assert.Equal(Hopper, context.Hopper is not null);
 
         var (buffers, pitch) = (context.Buffers, context.Pitch);
-        Upload(device, buffers.XCentered.Pointer, Padded(X, Rows, pitch, Upper));
-        Upload(device, buffers.X.Pointer, Padded(X, Rows, pitch, v => v));
-        Upload(device, buffers.BDec.Pointer, new float[pitch]);
-        Upload(device, buffers.WEncHi.Pointer, Padded(W, Latents, pitch, Upper));
-        Upload(device, buffers.WEncLo.Pointer, new short[Latents * pitch]);
-        Upload(device, buffers.BEnc.Pointer, Bias);
+        Upload(context, buffers.XCentered.Pointer, Padded(X, Rows, pitch, Upper));
+        Upload(context, buffers.X.Pointer, Padded(X, Rows, pitch, v => v));
+        Upload(context, buffers.BDec.Pointer, new float[pitch]);
+        Upload(context, buffers.WEncHi.Pointer, Padded(W, Latents, pitch, Upper));
+        Upload(context, buffers.WEncLo.Pointer, new short[Latents * pitch]);
+        Upload(context, buffers.BEnc.Pointer, Bias);
         if (Columns is not null)
         {
-            Upload(device, target.ColumnRows.Pointer, Columns);
-            Upload(device, target.ColumnCount.Pointer, new[] { Count });
+            Upload(context, target.ColumnRows.Pointer, Columns);
+            Upload(context, target.ColumnCount.Pointer, new[] { Count });
         }
         if (screen is null) phase.Run();
         else
         {
-            Upload(device, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
+            Upload(context, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
             screen.Run();
         }
-        return new(Download<int>(device, target.Index), Download<float>(device, target.Value), Download<int>(device, phase.Overflows)[0], Hopper ? Download<int>(device, phase.Repeated)[0] : 0);
+        return new(Download<int>(context, target.Index), Download<float>(context, target.Value), Download<int>(context, phase.Overflows)[0], Hopper ? Download<int>(context, phase.Repeated)[0] : 0);
     }
 
     CudaDevice Open(int seed)
@@ -109,10 +120,10 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return Hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator();
     }
 
-    EncodePhase Phase(IDevice? device, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists, out ScreenPhase? screen)
+    EncodePhase Phase(IDevice? device, nint stream, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists, out ScreenPhase? screen)
     {
         var spec = new SaeSpec { InputWidth = Width, Latents = Latents, Selection = new Selection.TopK(Active) };
-        context = new(device, 0, arena, spec, new TrainConfig { BatchRows = Rows }, InputType.Float32);
+        context = new(device, stream, arena, spec, new TrainConfig { BatchRows = Rows }, InputType.Float32);
         lists = arena.Take<int>("columns", (Columns?.Length ?? 0) + 64);
         target = new()
         {
@@ -188,17 +199,17 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     static ushort Upper(float v) => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16);
     static float Rounded(float v) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xffff0000u);
 
-    static unsafe void Upload<T>(IDevice device, ulong to, T[] from) where T : unmanaged
+    static unsafe void Upload<T>(KernelContext context, ulong to, T[] from) where T : unmanaged
     {
-        fixed (T* p = from) device.CopyToDevice(to, p, (long)from.Length * sizeof(T), 0);
-        device.Synchronize(0);
+        fixed (T* p = from) context.Device.CopyToDevice(to, p, (long)from.Length * sizeof(T), context.Stream);
+        context.Device.Synchronize(context.Stream);
     }
 
-    static unsafe T[] Download<T>(IDevice device, DeviceArray<T> from) where T : unmanaged
+    static unsafe T[] Download<T>(KernelContext context, DeviceArray<T> from) where T : unmanaged
     {
         var to = new T[from.Length];
-        fixed (T* p = to) device.CopyToHost(p, from.Pointer, from.Bytes, 0);
-        device.Synchronize(0);
+        fixed (T* p = to) context.Device.CopyToHost(p, from.Pointer, from.Bytes, context.Stream);
+        context.Device.Synchronize(context.Stream);
         return to;
     }
 }

@@ -30,11 +30,15 @@ public class UpdateTests
     [InlineData("update_256", 100, 300, 130, 2)]        // and of 64
     public void EveryWidthEqualsTheReference(string kernel, int width, int latents, int active, int rows)
     {
-        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var check = new VerifyCase("width", Spec(width, latents, active), Adam, Steps: 2, Rows: rows);
         Assert.Equal(kernel, UpdateKernel.For(check.Spec, check.Config, (width + 63) & ~63, (width + 63) & ~63, general: false).Name);
-        var results = new Verifier(Targets.Create("emulator, schedule 4"), Targets.Rounding("emulator")).Run(check);
-        Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
+        string[] targets = [.. Targets.HasEmulator ? (string[])["emulator, schedule 4"] : [], .. Targets.HasGpu(out _) ? (string[])["cuda"] : []];
+        Assert.SkipWhen(targets.Length == 0, "the emulator is not built on this machine, and there is no GPU");
+        foreach (var target in targets)
+        {
+            var results = new Verifier(Targets.Create(target), Targets.Rounding(target)).Run(check);
+            Assert.All(results, r => Assert.True(r.Passed, $"{target}: {r}"));
+        }
     }
 
     /// <summary>The kernel for all methods gives what the plain one does: both sum in fixed orders, but not in the same one.</summary>
