@@ -87,7 +87,11 @@ step() {
 peers() {       # peers [N]: the N-th shape alone
     if ! "$python" -c 'import torch' 2>/dev/null; then note "peers: $python has no PyTorch; nothing was raced"; failures=$((failures + 1)); return; fi
     local racing=($shapes); [ -n "${1:-}" ] && racing=("${racing[$(($1 - 1))]}")
-    attempt "peers${1:+-$1}" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$out" --budget "$(($(left) - 20))" --shapes "${racing[@]//x/,}" "${peer_options[@]}"
+    # Once a machine and build: a copy outside OUT tells that this machine made the table.
+    local agreed=() table=$out/peers-agreement.csv stamp=${TMPDIR:-/tmp}/cudasae-peers-agreement-$(id -u).csv
+    [ "$stamp" -nt "$cli" ] && cmp -s "$stamp" "$table" && agreed=(--agreed)
+    attempt "peers${1:+-$1}" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$out" --budget "$(($(left) - 20))" --shapes "${racing[@]//x/,}" "${agreed[@]}" "${peer_options[@]}"
+    cp "$table" "$stamp" 2>/dev/null
     grep -h 'sparse\|cudasae' "$out/peers${1:+-$1}.txt" | grep ',' || true
 }
 

@@ -177,6 +177,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--budget", type=float, default=540, help="seconds for everything; no round begins that would not end within it")
     parser.add_argument("--out")
+    parser.add_argument("--agreed", action="store_true", help="take OUT/peers-agreement.csv as an earlier run left it: compiling every peer for the check takes minutes")
     parser.add_argument("--dry", action="store_true")
     a = parser.parse_args()
     until = time.monotonic() + a.budget
@@ -188,9 +189,10 @@ def main():
     versions(a)
     backend = ["--device", "cpu", "--backend", "cpu"] if a.dry else ["--device", "cuda", "--backend", "cuda"]
     agreement = os.path.join(a.out, "peers-agreement.csv")
-    if os.path.exists(agreement):
-        os.remove(agreement)
-    subprocess.run([sys.executable, os.path.join(HERE, "check_peers.py"), *backend, "--program", a.program, "--csv", agreement])
+    if not a.agreed:
+        if os.path.exists(agreement):
+            os.remove(agreement)
+        subprocess.run([sys.executable, os.path.join(HERE, "check_peers.py"), *backend, "--program", a.program, "--csv", agreement])
     if not os.path.exists(agreement):
         sys.exit("gpu_peers.py: check_peers.py did not finish, so nothing is timed; see the lines above")
     with open(agreement, newline="") as file:
