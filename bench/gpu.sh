@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything worth running the moment a GPU is at hand, correctness first, for a machine that has a driver, Python with PyTorch and Triton, and no .NET SDK. No GPU has run it yet.
 #   bench/gpu.sh pack                       here: CLI and tests for linux-x64 with their runtime, into artifacts/gpu.tar.xz
-#   bench/gpu.sh run OUT [STAGE] [--dry]    there: results as CSV and text into OUT, which bench/results/<device> is meant for; without STAGE all of them
-# Stages, each under ten minutes (BUDGET seconds, 560): correctness sanitize kernels step peers[-N] sweep[-AXIS] plots. peers-2 races the second shape alone, sweep-n varies n alone.
+#   bench/gpu.sh run OUT [STAGE[=SECONDS]]... [--dry]   there: results as CSV and text into OUT, which bench/results/<device> is meant for; without STAGE all of them
+# Stages, each within its seconds (without: BUDGET, 560): correctness sanitize kernels step peers[-N] sweep[-AXIS] plots. peers-2 races the second shape alone, sweep-n varies n alone.
 # What is missing, fails or finds no time is said in a line, kept in OUT/summary.txt, and the rest goes on; exit 1 then. --dry runs all of it here, on the emulator and the CPU, at tiny shapes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -138,7 +138,7 @@ run() {
     for argument in "$@"; do
         case $argument in --dry) dry=1 ;; *) if [ -z "$out" ]; then out=$argument; else stages+=("$argument"); fi ;; esac
     done
-    [ -n "$out" ] || { echo "bench/gpu.sh run OUT [STAGE] [--dry]" >&2; exit 2; }
+    [ -n "$out" ] || { echo "bench/gpu.sh run OUT [STAGE[=SECONDS]]... [--dry]" >&2; exit 2; }
     [ ${#stages[@]} -gt 0 ] || stages=(correctness sanitize kernels step peers-1 peers-2 peers-3 peers-4 sweep-n sweep-B sweep-d sweep-k plots)
     mkdir -p "$out"
     cli=$PWD/artifacts/gpu/cudasae tests=$PWD/artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3} failures=0
@@ -157,7 +157,8 @@ run() {
     versions "$@"
     for stage in "${stages[@]}"; do
         SECONDS=0 deadline=${BUDGET:-560}
-        note "== $stage, $(date -u +%FT%TZ)"
+        case $stage in *=*) deadline=${stage#*=} stage=${stage%%=*} ;; esac
+        note "== $stage, $(date -u +%FT%TZ), $deadline s"
         case $stage in
             correctness | sanitize | kernels | step | sweep | plots) $stage ;;
             peers) peers ;;

@@ -1,6 +1,6 @@
 // aux: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
 // The window's length is known on the device only.
-#include "common.cuh"
+#include "ticket.cuh"
 
 // aux_scatter        code [B, window] = the selected pre-activations, zeros elsewhere                     grid B, block 256
 SAE_KERNEL(aux_scatter, AuxParams, 256) {
@@ -26,23 +26,35 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
     if (threadIdx.x == 0) p.row_aux_error[blockIdx.x] = error;
 }
 
-// aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance      grid 1, block 256, shared 64 bytes
+// aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance      grid any, block 256, shared 64 bytes
+//   order   rows and columns by thread, then by warp tree, then by block; float64
 SAE_KERNEL(aux_scale, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double error = 0, variance = 0;
-    bool any = *p.aux_count > 0;
-    for (int row = threadIdx.x; row < p.rows; row += blockDim.x) {
+    const bool any = *p.aux_count > 0;
+    const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+    for (int row = thread; row < p.rows; row += threads) {
         variance += p.row_error[row];
         if (any) error += p.row_aux_error[row];
     }
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+    for (int c = thread; c < p.pitch; c += threads) {
         double sum = 0;
+#pragma unroll 8
         for (int i = 0; i < p.row_blocks; ++i) sum += p.residual_parts[size_t(i) * p.pitch + c];
         variance -= sum * sum / p.rows;
     }
     error = block_sum(error, scratch);
     variance = block_sum(variance, scratch);
-    if (threadIdx.x != 0) return;
+    if (threadIdx.x == 0) {
+        p.parts[2 * blockIdx.x] = error;
+        p.parts[2 * blockIdx.x + 1] = variance;
+    }
+    if (!last_block(p.ticket, reinterpret_cast<uint32_t*>(scratch)) || threadIdx.x != 0) return;
+    error = variance = 0;
+    for (int block = 0; block < int(gridDim.x); ++block) {
+        error += static_cast<volatile double*>(p.parts)[2 * block];
+        variance += static_cast<volatile double*>(p.parts)[2 * block + 1];
+    }
     variance = variance > 0 ? variance : 0;
     p.sums[0] = error;
     p.sums[1] = variance;

@@ -14,7 +14,7 @@ using CUdeviceptr = unsigned long long;
 
 namespace {
 
-enum { Success = 0, InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, InvalidDevice = 101, EccUncorrectable = 214, NotFound = 500, NotReady = 600, LaunchFailed = 719,
+enum { Success = 0, InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, InvalidDevice = 101, InvalidContext = 201, EccUncorrectable = 214, NotFound = 500, NotReady = 600, LaunchFailed = 719,
        NotSupported = 801, CaptureUnsupported = 900, CaptureInvalidated = 901 };
 
 size_t live_events, live_graphs, live_modules, live_contexts;
@@ -25,6 +25,7 @@ std::map<std::string, Function> functions;
 std::map<void*, size_t> pinned;
 std::map<std::string, std::pair<int, int>> failures;    // call -> (calls to let pass, error)
 bool initialized;
+thread_local bool has_context;                          // current on this thread
 
 // By number: the how-many'th call from emuFailAt on fails. A sticky error leaves the context unusable: every later call of its work answers with it.
 struct { uint64_t calls = 0, at = ~uint64_t(0); int code = 0; bool sticky = false; std::string failed; } planned;
@@ -61,9 +62,14 @@ int emu::injected(const char* call) {
     return code;
 }
 
+static int without_context(const char* call) {
+    set_report((std::string(call) + " on a thread without a current context").c_str());
+    return InvalidContext;
+}
+
 // Calls on the machine answer though the context is broken; calls that work in it do not; those that give something back do, and say what is wrong.
 #define QUERY(call) std::lock_guard<std::recursive_mutex> guard(lock()); if (int code = injected(call)) return code; if (!initialized && strcmp(call, "cuInit")) return NotInitialized
-#define ENTER(call) QUERY(call); if (sticky_error) return sticky_error
+#define ENTER(call) QUERY(call); if (!has_context) return without_context(call); if (sticky_error) return sticky_error
 #define LEAVE(call) std::lock_guard<std::recursive_mutex> guard(lock()); int answer = injected(call); if (!answer) answer = sticky_error
 #define API extern "C" __attribute__((visibility("default"))) int
 
@@ -94,7 +100,7 @@ API cuDevicePrimaryCtxRelease_v2(int) {
     sticky_error = 0;
     return answer;
 }
-API cuCtxSetCurrent(void*) { QUERY("cuCtxSetCurrent"); return Success; }
+API cuCtxSetCurrent(void* context) { QUERY("cuCtxSetCurrent"); has_context = context != nullptr; return Success; }
 API cuCtxSynchronize() { ENTER("cuCtxSynchronize"); return drain_all(); }
 API cuMemGetInfo_v2(size_t* free, size_t* total) { ENTER("cuMemGetInfo"); *total = DeviceBytes; *free = DeviceBytes - live_bytes(); return Success; }
 
@@ -267,7 +273,7 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     return enqueue(*stream_of(stream), [&e, asked = e.asked] { return e.reached < asked ? NotYet : 0; });
 }
 API cuEventSynchronize(void* event) { ENTER("cuEventSynchronize"); auto& e = *static_cast<Event*>(event); return drain_until(e, e.asked); }
-API cuEventElapsedTime(float* ms, void*, void*) { QUERY("cuEventElapsedTime"); *ms = 0; return NotSupported; }      // an emulated time would say nothing
+API cuEventElapsedTime(float* ms, void*, void*) { ENTER("cuEventElapsedTime"); *ms = 0; return NotSupported; }      // an emulated time would say nothing
 
 API cuStreamBeginCapture_v2(void* stream, int) {
     ENTER("cuStreamBeginCapture");
@@ -307,6 +313,7 @@ struct Name { int code; const char* name; const char* sentence; };
 constexpr Name names[] = {
     {Success, "CUDA_SUCCESS", "no error"}, {InvalidValue, "CUDA_ERROR_INVALID_VALUE", "invalid argument"}, {OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
     {NotInitialized, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"}, {InvalidDevice, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {InvalidContext, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
     {NotFound, "CUDA_ERROR_NOT_FOUND", "named symbol not found"}, {NotReady, "CUDA_ERROR_NOT_READY", "device not ready"},
     {EccUncorrectable, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"},
     {LaunchFailed, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"}, {NotSupported, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},

@@ -45,6 +45,8 @@ struct AuxParams {
     float* row_aux_error;           // [B]
     float* scale;                   // [1]
     double* sums;                   // [2]
+    double* parts;                  // [blocks, 2] of sums
+    int* ticket;                    // [1] 0 between launches
     float* bias_grad;               // [window]
     int rows, pitch, row_blocks, active, window;
     int k;                          // k_aux, which may exceed the window

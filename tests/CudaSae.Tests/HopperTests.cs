@@ -103,7 +103,7 @@ public class HopperTests
     [Fact]
     public void WhatCanBeLeftOutHasAName()
     {
-        Assert.Equal(new(Programmatic: true, Hopper: true, Clusters: false, Skew: false), LeftOut.Parse("hopper,programmatic"));
+        Assert.Equal(new(Programmatic: true, Hopper: true, Clusters: false, Skew: false, Graphs: false), LeftOut.Parse("hopper,programmatic"));
         Assert.Equal(default, LeftOut.Parse(""));
         Assert.Contains("CUDASAE_WITHOUT names warps", Assert.Throws<SaeException>(() => LeftOut.Parse("skew,warps")).Message);
     }

@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 /// window's rows.</summary>
 sealed class DeadPhase
 {
-    const int Block = 256;
+    const int Block = 256, MostSumBlocks = 64;
 
     readonly KernelContext context;
     readonly DecodePhase decode;
@@ -14,6 +14,8 @@ sealed class DeadPhase
     readonly EncodePhase? encode;
     readonly DeviceArray<int> index;
     readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
+    readonly DeviceArray<double> parts;
+    readonly DeviceArray<int> ticket;
     readonly int window, active;
 
     /// <param name="main">The step's encoder, whose scratch may be borrowed.</param>
@@ -32,6 +34,8 @@ sealed class DeadPhase
         rowError = arena.Take<float>("dead error by row", rows);
         scale = arena.Take<float>("dead scale", 1);
         Sums = arena.Take<double>("dead sums", 2);
+        parts = arena.Take<double>("dead sums by block", 2 * MostSumBlocks);
+        ticket = arena.Take<int>("dead sums, blocks done", 1);
         if (aux is not null) encode = new(context, new()
         {
             Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows, ColumnCount = buffers.AuxCount, Index = index, Value = value,
@@ -62,7 +66,7 @@ sealed class DeadPhase
         else
         {
             context.Launch("aux_row_error", new(B, Block, 64), parameters);
-            context.Launch("aux_scale", new(1, Block, 64), parameters);
+            context.Launch("aux_scale", new(Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.OutPitch), Block)), Block, 64), parameters);
         }
         Gradients();
         context.Launch("aux_bias", new((window + 15) / 16, 512, 2048), parameters);
@@ -119,7 +123,7 @@ sealed class DeadPhase
         {
             Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer, Residual = residual.Pointer, Error = buffers.Residual.Pointer,
             RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer, BEnc = buffers.BEnc.Pointer, AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
-            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer,
+            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
             BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch, RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K ?? 1,
         };
     }

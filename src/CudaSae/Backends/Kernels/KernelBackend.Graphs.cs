@@ -19,7 +19,7 @@ public sealed unsafe partial class KernelBackend
     ref nint Graph => ref graphs[WantsDense ? 1 : 0];
 
     /// <summary>The dense path's chunks end where prefixes do, which a graph cannot follow where they are drawn anew.</summary>
-    bool CanCapture => !(WantsDense && Spec.Nested is Nesting.Prefixes { Random: true });
+    bool CanCapture => !Context.LeftOut.Graphs && !(WantsDense && Spec.Nested is Nesting.Prefixes { Random: true });
 
     bool AuditIsDue(in StepScalars scalars) => !capturing && phases.Screen is { } screen && screen.AuditIsDue(scalars);
 

@@ -4,14 +4,13 @@ using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Weights in and out, in bands of rows through host memory, and what a checkpoint holds.</summary>
+/// <summary>Weights in and out through host memory, and what a checkpoint holds.</summary>
 public sealed unsafe partial class KernelBackend
 {
-    const int BandRows = 1024;
-
     List<(StateArray Array, ulong Pointer)>? state;
 
-    bool Split => Config.Storage == WeightStorage.SplitFloat32;
+    SplitMatrix Encoder => new(Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
+    SplitMatrix Decoder => new(Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
 
     public void SetParameters(SaeParameters parameters)
     {
@@ -24,8 +23,8 @@ public sealed unsafe partial class KernelBackend
         device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), Settled);
         using var tied = Spec.Tying == Tying.Untied ? null : TiedEncoder(parameters);
         var encoder = tied ?? parameters.WEnc;
-        SetMatrix(encoder, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
-        SetMatrix(parameters.WDec, Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
+        Encoder.Write(device, stream, encoder);
+        Decoder.Write(device, stream, parameters.WDec);
         if (parameters.WSkip.Rows > 0) SetFloats(parameters.WSkip, Buffers.WSkip, Buffers.Pitch);
         foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Weights.Pointer);
         SetVector(parameters.BDec, Buffers.BDec.Pointer);
@@ -62,20 +61,7 @@ public sealed unsafe partial class KernelBackend
     void SetVector(float[] from, ulong to)
     {
         fixed (float* p = from) device.CopyToDevice(to, p, 4L * from.Length, Settled);
-    }
-
-    void SetMatrix(Matrix from, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
-    {
-        var (upper, lower) = (new ushort[BandRows * ld], new short[BandRows * ld]);
-        for (long first = 0; first < from.Rows; first += BandRows)
-        {
-            var rows = (int)Math.Min(BandRows, from.Rows - first);
-            for (var r = 0; r < rows; r++)
-                for (var i = 0; i < from.Columns; i++) (upper[r * ld + i], lower[r * ld + i]) = SplitFloat.Cut(from[first + r][i], Split);
-            fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, Settled);
-            if (!Split) continue;
-            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * first * ld), p, 2L * rows * ld, Settled);
-        }
+        device.Synchronize(stream);         // the array may move
     }
 
     void SetFloats(Matrix from, DeviceArray<float> to, int ld)
@@ -86,8 +72,9 @@ public sealed unsafe partial class KernelBackend
 
     public void GetParameters(SaeParameters into)
     {
-        GetMatrix(into.WEnc, Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
-        GetMatrix(into.WDec, Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
+        Settle();
+        Encoder.Read(device, stream, into.WEnc);
+        Decoder.Read(device, stream, into.WDec);
         GetVectors(into, average: false);
         GetVector(Buffers.BDec.Pointer, into.BDec);
     }
@@ -110,12 +97,13 @@ public sealed unsafe partial class KernelBackend
     /// <summary>Gives latents new rows and empty moments, as if they had just fired.</summary>
     public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step)
     {
+        Settle();
         var zero = new byte[4L * Math.Max(Buffers.Pitch, Buffers.OutPitch)];
         for (var i = 0; i < which.Length; i++)
         {
             var f = which[i];
-            SetRow(rows.WEnc[i], Buffers.WEncHi, Buffers.WEncLo, f, Buffers.Pitch);
-            SetRow(rows.WDec[i], Buffers.WDecHi, Buffers.WDecLo, f, Buffers.OutPitch);
+            Encoder.WriteRow(device, stream, f, rows.WEnc[i]);
+            Decoder.WriteRow(device, stream, f, rows.WDec[i]);
             foreach (var (array, pointer) in Arrays)
             {
                 if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents || array.Name.EndsWith("skip", StringComparison.Ordinal) || array.Name.EndsWith("b_dec", StringComparison.Ordinal)) continue;
@@ -141,31 +129,6 @@ public sealed unsafe partial class KernelBackend
         device.Synchronize(Settled);
 
         void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), Settled);
-    }
-
-    void SetRow(ReadOnlySpan<float> row, DeviceArray<ushort> hi, DeviceArray<short> lo, long f, int pitch)
-    {
-        var (upper, lower) = (new ushort[pitch], new short[pitch]);
-        for (var i = 0; i < row.Length; i++) (upper[i], lower[i]) = SplitFloat.Cut(row[i], Split);
-        fixed (ushort* p = upper) device.CopyToDevice(hi.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, Settled);
-        if (Split)
-            fixed (short* p = lower) device.CopyToDevice(lo.Pointer + (ulong)(2 * f * pitch), p, 2L * pitch, Settled);
-        device.Synchronize(Settled);
-    }
-
-    void GetMatrix(Matrix into, DeviceArray<ushort> hi, DeviceArray<short> lo, int ld)
-    {
-        var (upper, lower) = (new ushort[BandRows * ld], new short[BandRows * ld]);
-        for (long first = 0; first < into.Rows; first += BandRows)
-        {
-            var rows = (int)Math.Min(BandRows, into.Rows - first);
-            fixed (ushort* p = upper) device.CopyToHost(p, hi.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, Settled);
-            if (Split)
-                fixed (short* p = lower) device.CopyToHost(p, lo.Pointer + (ulong)(2 * first * ld), 2L * rows * ld, Settled);
-            device.Synchronize(Settled);
-            for (var r = 0; r < rows; r++)
-                for (var i = 0; i < into.Columns; i++) into[first + r][i] = SplitFloat.Join(upper[r * ld + i], Split ? lower[r * ld + i] : (short)0);
-        }
     }
 
     void GetVector(ulong from, float[] into)
@@ -198,7 +161,7 @@ public sealed unsafe partial class KernelBackend
     {
         long n = Spec.Latents, ld = Buffers.Pitch, lo = Buffers.OutPitch;
         List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer), (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
-        if (Split) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
+        if (Buffers.WEncLo.Length > 0) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
         if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
         if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
         if (phases.Scalars is { SpreadMean.Length: > 0 } spread) list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer), (new("spread_square", "F32", [n]), spread.SpreadSquare.Pointer)]);
@@ -235,20 +198,4 @@ public sealed unsafe partial class KernelBackend
         phases.Latents.FindDead(early: false);
         device.Synchronize(Settled);
     }
-}
-
-/// <summary>float32 as two 16-bit halves: the upper one rounded half up, which is the bfloat16 operand, and what is missing. Exact both
-/// ways for every bit pattern (the split of Kalamkar et al. 2019, arXiv 1905.12322).</summary>
-static class SplitFloat
-{
-    /// <param name="split">False: bfloat16 alone, to nearest even.</param>
-    public static (ushort Upper, short Lower) Cut(float value, bool split)
-    {
-        var bits = BitConverter.SingleToUInt32Bits(value);
-        if (!split) return ((ushort)((float.IsNaN(value) ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16), 0);
-        var upper = (ushort)((bits + 0x8000) >> 16);
-        return (upper, (short)(bits - ((uint)upper << 16)));
-    }
-
-    public static float Join(ushort upper, short lower) => BitConverter.UInt32BitsToSingle(((uint)upper << 16) + (uint)(int)lower);
 }

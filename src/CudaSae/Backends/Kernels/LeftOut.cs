@@ -6,7 +6,8 @@ namespace CudaSae.Backends.Kernels;
 /// <param name="Hopper">hopper: the kernels of kernels/sm90.</param>
 /// <param name="Clusters">clusters: two blocks that share a tile of weights.</param>
 /// <param name="Skew">skew: a block's second warpgroup a step or two behind the first.</param>
-readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bool Skew)
+/// <param name="Graphs">graphs: steps that are recorded, and replayed.</param>
+readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bool Skew, bool Graphs)
 {
     const string Variable = "CUDASAE_WITHOUT";
 
@@ -24,7 +25,8 @@ readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bo
                 "hopper" => left with { Hopper = true },
                 "clusters" => left with { Clusters = true },
                 "skew" => left with { Skew = true },
-                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters and skew can be left out"),
+                "graphs" => left with { Graphs = true },
+                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters, skew and graphs can be left out"),
             };
         return left;
     }

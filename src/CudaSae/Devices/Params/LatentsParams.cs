@@ -22,6 +22,6 @@ struct ScanParams
 struct AuxParams
 {
     public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
-    public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, BiasGrad;
+    public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, Parts, Ticket, BiasGrad;
     public int Rows, Pitch, RowBlocks, Active, Window, K;
 }

@@ -1,0 +1,77 @@
+using CudaSae.Devices;
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Kernels;
+
+/// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 where the lower one is empty. Copied in bands of rows, which all processors cut or join:
+/// a million latents of width 4096 are 8.6 billion numbers.</summary>
+readonly unsafe record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray<short> Lower, int Pitch)
+{
+    const int BandRows = 1024;
+
+    bool Split => Lower.Length > 0;
+
+    /// <summary>Waits: what was copied from may change.</summary>
+    public void Write(IDevice device, nint stream, Matrix from)
+    {
+        var (pitch, split) = (Pitch, Split);
+        var (upper, lower) = Band(from.Rows);
+        for (long first = 0; first < from.Rows; first += BandRows)
+        {
+            var (begin, rows) = (first, (int)Math.Min(BandRows, from.Rows - first));
+            Parallel.For(0, rows, r => Cut(from[begin + r], upper.AsSpan(r * pitch), lower.AsSpan(r * pitch), split));
+            Send(device, stream, begin, rows, upper, lower);
+        }
+    }
+
+    public void WriteRow(IDevice device, nint stream, long row, ReadOnlySpan<float> from)
+    {
+        var (upper, lower) = Band(1);
+        Cut(from, upper, lower, Split);
+        Send(device, stream, row, 1, upper, lower);
+    }
+
+    public void Read(IDevice device, nint stream, Matrix into)
+    {
+        var (pitch, split) = (Pitch, Split);
+        var (upper, lower) = Band(into.Rows);
+        for (long first = 0; first < into.Rows; first += BandRows)
+        {
+            var (begin, rows) = (first, (int)Math.Min(BandRows, into.Rows - first));
+            fixed (ushort* p = upper) device.CopyToHost(p, Upper.Pointer + Offset(begin), 2L * rows * pitch, stream);
+            if (split)
+                fixed (short* p = lower) device.CopyToHost(p, Lower.Pointer + Offset(begin), 2L * rows * pitch, stream);
+            device.Synchronize(stream);
+            Parallel.For(0, rows, r => Join(upper.AsSpan(r * pitch), lower.AsSpan(r * pitch), into[begin + r], split));
+        }
+    }
+
+    ulong Offset(long row) => (ulong)(2 * row * Pitch);
+
+    (ushort[] Upper, short[] Lower) Band(long rows)
+    {
+        var length = (int)Math.Min(BandRows, rows) * Pitch;
+        return (new ushort[length], new short[length]);
+    }
+
+    void Send(IDevice device, nint stream, long first, int rows, ushort[] upper, short[] lower)
+    {
+        fixed (ushort* hi = upper)
+        fixed (short* lo = lower)
+        {
+            device.CopyToDevice(Upper.Pointer + Offset(first), hi, 2L * rows * Pitch, stream);
+            if (Split) device.CopyToDevice(Lower.Pointer + Offset(first), lo, 2L * rows * Pitch, stream);
+            device.Synchronize(stream);
+        }
+    }
+
+    static void Cut(ReadOnlySpan<float> from, Span<ushort> upper, Span<short> lower, bool split)
+    {
+        for (var i = 0; i < from.Length; i++) (upper[i], lower[i]) = SplitFloat.Cut(from[i], split);
+    }
+
+    static void Join(ReadOnlySpan<ushort> upper, ReadOnlySpan<short> lower, Span<float> into, bool split)
+    {
+        for (var i = 0; i < into.Length; i++) into[i] = SplitFloat.Join(upper[i], split ? lower[i] : (short)0);
+    }
+}
