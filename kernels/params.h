@@ -23,6 +23,7 @@
 #include "params/entries.h"         // latent_scalars.cu, entries.cu
 #include "params/index.h"
 #include "params/update.h"          // update.cu, bias.cu, skip.cu
-#include "params/latents.h"         // latents.cu, scan.cu, aux.cu
+#include "params/latents.h"         // latents.cu, scan.cu
+#include "params/dead.h"
 
 #include "params/ladder.h"

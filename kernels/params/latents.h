@@ -1,4 +1,4 @@
-// latents.cu, scan.cu, aux.cu: who is dead, in which order, and what dead latents learn from.
+// latents.cu, scan.cu: who is dead, in which order.
 #pragma once
 #include "step.h"
 
@@ -26,28 +26,4 @@ struct ScanParams {
     int* ticket;                    // [1] blocks that are done; 0 between launches
     uint64_t* output;               // [n + 1]
     int length, tiles;
-};
-
-struct AuxParams {
-    const int* index;               // [B, k_aux] slots, -1 for none
-    const float* value;             // [B, k_aux]
-    float* code;                    // [B, window]
-    const float* code_grad;         // [B, window]
-    float* residual;                // [B, lo] r
-    const float* error;             // [B, lo] e
-    const float* row_error;         // [B] |e|^2
-    const float* residual_parts;    // [row_blocks, lo] column sums of e
-    const float* b_enc;             // [n]
-    const int* aux_rows;            // [window]
-    const StepScalars* scalars;
-    const int* dead_count;
-    const int* aux_count;
-    float* row_aux_error;           // [B]
-    float* scale;                   // [1]
-    double* sums;                   // [2]
-    double* parts;                  // [blocks, 2] of sums
-    int* ticket;                    // [1] 0 between launches
-    float* bias_grad;               // [window]
-    int rows, pitch, row_blocks, active, window;
-    int k;                          // k_aux, which may exceed the window
 };

@@ -2,7 +2,7 @@ using CudaSae.Devices;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/aux.cu, product.cu); AuxK's selection by the encoder's own kernels on the
+/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/dead.cu, product.cu); AuxK's selection by the encoder's own kernels on the
 /// window's rows.</summary>
 sealed class DeadPhase
 {

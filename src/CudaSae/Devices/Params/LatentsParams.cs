@@ -17,11 +17,3 @@ struct ScanParams
     public ulong Input, TileSums, Ticket, Output;
     public int Length, Tiles;
 }
-
-[StructLayout(LayoutKind.Sequential)]
-struct AuxParams
-{
-    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
-    public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, Parts, Ticket, BiasGrad;
-    public int Rows, Pitch, RowBlocks, Active, Window, K;
-}

@@ -1,4 +1,4 @@
-// aux: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
+// dead: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
 // The window's length is known on the device only.
 #include "ticket.cuh"
 
