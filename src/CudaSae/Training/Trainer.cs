@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
@@ -6,20 +5,6 @@ using CudaSae.Metrics;
 using CudaSae.Model;
 
 namespace CudaSae.Training;
-
-/// <summary>What a trainer tells while it runs.</summary>
-public interface ITrainingObserver
-{
-    /// <summary>Every LogEvery steps, one step late.</summary>
-    void Report(StepMetrics metrics);
-    void Saved(string path);
-
-    /// <summary>Something happened that a reader of the log wants to know: the path changed, latents were resampled.</summary>
-    void Note(string line) { }
-
-    /// <summary>After every step, before the next one begins: for those who count latents. Reading from the backend waits for the step.</summary>
-    void Stepped(long step, IBackend backend) { }
-}
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
 public sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer,
@@ -31,7 +16,9 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     readonly Resampler resampler = new(backend, source, trainRows, scale);
     readonly DivergenceGuard guard = new(backend.Config);
     BatchTap feeder = null!;
+    StepLog log = null!;
     CheckpointWriter? checkpoints;
+    string? diverged;       // why, from a log line until the end of its step
 
     /// <summary>The last step that was finished.</summary>
     public long Step => driver.Step;
@@ -73,81 +60,92 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
 
     IEnumerable<long> Loop(CheckpointPosition from, CancellationToken cancellation)
     {
-        var clock = Stopwatch.StartNew();
-        long reported = driver.Step = from.Step;
-        guard.Begin(Step);
-        double? denseDifference = null;
-        StepSums? measured = null;      // of the last step, where they were read at once
-        string? diverged = null;
-        var waits = (Input: feeder.InputWait, Feeder: feeder.FeederWait, Step: Step);     // at the last report
+        GoTo(from.Step);
+        (log, diverged) = (new(config, feeder, Step), null);
         var cursor = from.Cursor;
+        StepSums? measured = null;      // of the last step, where they were read at once
         if (guard.RollsBack && Step == 0) Save(cursor, null);
-        while (Step < config.Steps && !cancellation.IsCancellationRequested)
+        while (!Finished && !cancellation.IsCancellationRequested)
         {
-            var slot = feeder.Next(out cursor);
-            var due = IsLogged(Step) && Step > reported;
-            if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
+            TakeStep(feeder.Next(out cursor));
+            var due = DueAfter(Step);
+            measured = due.Save || due.Resample || guard.IsOn && Finished ? backend.ReadSums() : null;
+            if (Divergence(measured) is { } why)
             {
-                if (due) Report(backend.ReadSums());
-                due = false;
-                denseDifference = Validate(slot);
-            }
-            var decided = driver.Run(slot, IsLogged(Step + 1));
-            feeder.Release();
-            observer.Stepped(Step, backend);
-            checkpoints?.Poll();
-            if (due) Report(backend.ReadEarlierSums());     // one step late, so that the device never waits for the log
-            if (decided is not null) observer.Note(decided);
-            var (save, resample) = (IsSaveDue(), config.Resampling?.IsDue(Step) == true);
-            measured = save || resample || guard.IsOn && Step == config.Steps ? backend.ReadSums() : null;
-            if (guard.IsOn) diverged ??= Look(backend.ReadEarlierSums(), Step - 1) ?? (measured is { } last ? Look(last, Step) : null);
-            if (diverged is not null)
-            {
-                GoBack(diverged);
-                (diverged, measured, reported) = (null, null, Step);
+                GoBack(why);
+                measured = null;
                 continue;
             }
-            if (measured is { } now && IsLogged(Step)) Report(now);     // before a checkpoint, which a resumed run goes on behind, and before resampling reads other rows
-            if (resample) Resample();
-            if (save) Save(cursor, Measure(measured!.Value, 0, null).Fvu);
+            if (measured is { } sums) Follow(due, sums, cursor);
             yield return Step;
         }
-        if (Step > from.Step)
-        {
-            var sums = measured ?? backend.ReadSums();
-            if (guard.IsOn && Look(sums, Step) is { } why)      // of a run that is stopped: it goes back when it is gone on with
-            {
-                if (!guard.RollsBack) throw Stopped(why, Step);
-                observer.Note($"step {Step}: {why}; this step is not saved");
-                yield break;
-            }
-            if (Step > reported) Report(sums);
-            Save(cursor, Measure(sums, 0, null).Fvu);
-        }
+        if (Step > from.Step) End(measured ?? backend.ReadSums(), cursor);
         else if (Step == 0) Save(cursor, null);
+    }
 
-        bool IsLogged(long step) => step % config.LogEvery == 0 || step == config.Steps;
-
-        bool IsSaveDue() => checkpoints is not null && config.CheckpointEvery > 0 && Step % config.CheckpointEvery == 0 && Step < config.Steps;
-
-        void Report(in StepSums sums)
+    /// <summary>The next step, and the line of the one before: one step late, so that the device never waits for the log.</summary>
+    void TakeStep(int slot)
+    {
+        var late = log.IsLogged(Step) && log.IsNew(Step);
+        if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
         {
-            var metrics = Measure(sums, (sums.Step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds, denseDifference, driver.TimesOf(sums.Step));
-            metrics = metrics with { InputWaitMs = MsAStep(feeder.InputWait - waits.Input), FeederWaitMs = MsAStep(feeder.FeederWait - waits.Feeder) };
-            waits = (feeder.InputWait, feeder.FeederWait, Step);
-            if (!double.IsFinite(metrics.Loss)) diverged = $"the loss became {metrics.Loss}";       // the guard rolls back: Measure stops a run otherwise
-            else observer.Report(metrics);
-            (reported, denseDifference) = (sums.Step, null);
-            clock.Restart();
+            if (late) Report(backend.ReadSums());       // before other sums take the place of its own
+            late = false;
+            log.DenseDifference = Validate(slot);
         }
+        var decided = driver.Run(slot, log.IsLogged(Step + 1));
+        feeder.Release();
+        observer.Stepped(Step, backend);
+        checkpoints?.Poll();
+        if (late) Report(backend.ReadEarlierSums());
+        if (decided is not null) observer.Note(decided);
+    }
 
-        double? MsAStep(TimeSpan wait) => Step > waits.Step ? wait.TotalMilliseconds / (Step - waits.Step) : null;
+    /// <summary>What a step's number alone asks for once it is done.</summary>
+    (bool Resample, bool Save) DueAfter(long step) => (config.Resampling?.IsDue(step) == true,
+        checkpoints is not null && config.CheckpointEvery > 0 && step % config.CheckpointEvery == 0 && step < config.Steps);
+
+    /// <summary>Its line comes before a checkpoint, which a resumed run goes on behind, and before resampling reads other rows.</summary>
+    void Follow((bool Resample, bool Save) due, in StepSums sums, RowCursor cursor)
+    {
+        if (log.IsLogged(Step)) Report(sums);
+        if (due.Resample) Resample();
+        if (due.Save) Save(cursor, Measure(sums).Fvu);
+    }
+
+    /// <summary>The last line and the last checkpoint. A run that was stopped at a divergence does not save it: it goes back when it is gone on with.</summary>
+    void End(in StepSums sums, RowCursor cursor)
+    {
+        if (guard.IsOn && Look(sums, Step) is { } why)
+        {
+            if (!guard.RollsBack) throw Stopped(why, Step);
+            observer.Note($"step {Step}: {why}; this step is not saved");
+            return;
+        }
+        if (log.IsNew(Step)) Report(sums);
+        Save(cursor, Measure(sums).Fvu);
+    }
+
+    void Report(in StepSums sums)
+    {
+        var line = log.Close(Measure(sums, log.RowsPerSecond(sums.Step), log.DenseDifference, driver.TimesOf(sums.Step)), Step);
+        if (!double.IsFinite(line.Loss)) diverged = $"the loss became {line.Loss}";       // the guard rolls back: Measure stops a run otherwise
+        else observer.Report(line);
+    }
+
+    /// <summary>Why the run must go back, from the step before and, where its sums were read, from this one; null if it need not.</summary>
+    string? Divergence(StepSums? measured)
+    {
+        if (!guard.IsOn) return null;
+        var why = diverged ?? Look(backend.ReadEarlierSums(), Step - 1) ?? (measured is { } last ? Look(last, Step) : null);
+        diverged = null;
+        return why;
     }
 
     /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>
-    string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums, 0, null)) : null;
+    string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums)) : null;
 
-    StepMetrics Measure(in StepSums sums, double rowsPerSecond, double? denseDifference, PhaseTimes? times = null)
+    StepMetrics Measure(in StepSums sums, double rowsPerSecond = 0, double? denseDifference = null, PhaseTimes? times = null)
     {
         var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs, times);
         return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
@@ -166,9 +164,15 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         guard.Returned(why, step, position.Step);
         driver.State.Load(position.State!);
         guard.Load(position.State!);
-        driver.Step = position.Step;
-        guard.Begin(Step);
+        GoTo(position.Step);
+        log.GoBack(Step);
         observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the {step - position.Step} batches since are passed over");
+    }
+
+    void GoTo(long step)
+    {
+        driver.Step = step;
+        guard.Begin(step);
     }
 
     /// <summary>In the slots, which get their batches back.</summary>
