@@ -31,8 +31,7 @@ static class CompareCommand
         var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
-            var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
-            using var files = DataFiles.Open(paths, held, null);
+            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
             var names = parsed.GetValue(presets) is { Length: > 0 } given ? given.Select(Preset.Named) : Preset.All.Where(p => !p.NeedsTarget);
             var rows = new List<Row>();
             foreach (var preset in names)

@@ -59,6 +59,13 @@ sealed class DataFiles : IDisposable
         catch { source.Dispose(); throw; }
     }
 
+    /// <summary>As <see cref="Open"/>; without any files the shipped ones.</summary>
+    public static DataFiles OpenOrShipped(string[] paths, string? heldOut, string? tensor, string[]? beside = null)
+    {
+        (paths, heldOut) = ShippedData.OrGiven(paths, heldOut);
+        return Open(paths, heldOut, tensor, beside);
+    }
+
     public void Dispose()
     {
         Source.Dispose();

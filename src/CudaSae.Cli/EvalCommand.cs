@@ -1,6 +1,4 @@
 using System.CommandLine;
-using CudaSae.Backends;
-using CudaSae.Checkpoints;
 using CudaSae.Formats;
 using CudaSae.Metrics;
 using Spectre.Console;
@@ -28,25 +26,12 @@ static class EvalCommand
             }
             var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder);
-            using var files = Open(folder, parsed.GetValue(data) ?? [], parsed.GetValue(tensor));
-            var (first, rows) = parsed.GetValue(data) is { Length: > 0 } ? (0, files.Held.Rows) : (files.FirstHeld, files.HeldRows);
-            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows, 1, 1024));
+            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(tensor), shipped: true);
+            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
-            EvaluationTable.Print(Evaluator.Run(sae, files.Held, first, rows));
+            EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows));
             return 0;
         });
         return command;
-    }
-
-    static DataFiles Open(string folder, string[] paths, string? tensor)
-    {
-        if (paths.Length > 0) return DataFiles.Open(paths, "0", tensor);
-        if (File.Exists(Path.Combine(folder, RunRecord.FileName)))
-        {
-            var record = RunRecord.Load(folder);
-            return DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside);
-        }
-        var (shipped, held) = ShippedData.OrGiven([], null);
-        return DataFiles.Open(shipped, held, tensor);
     }
 }

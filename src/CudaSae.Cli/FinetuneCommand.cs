@@ -25,10 +25,9 @@ static class FinetuneCommand
             var sae = SaeModel.Load(folder);
             if (sae.Normalization != InputNormalization.None) throw new SaeException($"{folder} holds an SAE of normalized rows ({sae.Summary}), which is not trained here");
             var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
-            var record = File.Exists(Path.Combine(folder, RunRecord.FileName)) ? RunRecord.Load(folder) : null;
-            var (paths, held) = parsed.GetValue(data) is { Length: > 0 } given ? (given, parsed.GetValue(heldOut))
-                : record is not null ? (record.Data, parsed.GetValue(heldOut) ?? record.HeldOut) : ShippedData.OrGiven([], parsed.GetValue(heldOut));
-            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
+            var (record, named, held) = (RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
+            using var files = named.Length == 0 && record is not null ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
+                : DataFiles.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
             var config = settings.Config(parsed) with { Trainable = trainable, Resampling = null, PruneBelow = 0, FoldDecoderNorms = false };
             return Session.Start(files, tuned, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder)).Run();
         });

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Harvest;
 using CudaSae.Insight;
@@ -33,10 +32,10 @@ static class ImagesCommand
             using var model = parsed.GetValue(classifier) is { } file ? SmallClassifier.Load(file) : null;
             var read = model is null ? ((SmallClassifier, int)?)null : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
-            using var images = new ImageData(given.Held, given.First, Math.Min(parsed.GetValue(rows), given.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
+            using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow, Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
             if (images.Rows < 1) throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
             var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed));
-            var folder = Directory.Exists(paths[0]) ? paths[0] : Path.GetDirectoryName(Path.GetFullPath(paths[0]))!;
+            var folder = SaePath.Folder(paths[0]);
             section.Save(folder);
             foreach (var figure in section.Figures) AnsiConsole.MarkupLineInterpolated($"[bold]{figure.Title}[/]: {figure.Finding}");
             AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look at it with: cudasae report {folder}");
@@ -48,30 +47,27 @@ static class ImagesCommand
     /// <summary>The command line as it was given.</summary>
     internal static string Command(ParseResult parsed) => $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
-    /// <summary>Images to look at, and those that the run was trained on.</summary>
-    sealed record Opened(ActivationSource Held, long First, long Rows, ActivationSource Train, long TrainRows) : IDisposable
+    /// <summary>Images to look at, and those that the run was trained on where they are others.</summary>
+    sealed record Opened(RunData Looked, DataFiles? Trained) : IDisposable
     {
+        public ActivationSource Train => Trained?.Source ?? Looked.Train;
+        public long TrainRows => Trained?.TrainRows ?? Looked.TrainRows;
+
         public void Dispose()
         {
-            Held.Dispose();
-            Train.Dispose();
+            Looked.Dispose();
+            Trained?.Dispose();
         }
     }
 
     static Opened Open(string run, string? data, bool hidden)
     {
-        var record = File.Exists(Path.Combine(run, RunRecord.FileName)) ? RunRecord.Load(run) : null;
+        var record = RunData.RecordOf(run);
         var own = record is not null && !hidden && record.Data.All(IdxFile.IsNamed);
         if (data is null && !own) throw new SaeException($"{run} was not trained on images of an IDX file; name some with --data{(hidden ? "" : ", and the --classifier whose layer it reads")}");
-        if (data is null)
-        {
-            var files = DataFiles.Open(record!.Data, record.HeldOut, record.Tensor);
-            return new(files.Held, files.FirstHeld, files.HeldRows, files.Source, files.TrainRows);
-        }
-        var source = ActivationSource.Open([data]);
-        if (!own) return new(source, 0, source.Rows, source, source.Rows);
-        try { return new(source, 0, source.Rows, ActivationSource.Open(record!.Data), record.TrainRows); }
-        catch { source.Dispose(); throw; }
+        var looked = RunData.Open(run, record, data is null ? [] : [data], null, advice: "name some with --data");
+        try { return new(looked, own && data is not null ? RunData.Reopen(run, record!) : null); }
+        catch { looked.Dispose(); throw; }
     }
 
     static Section Look(string[] paths, ImageData images, Opened given, BackendKind backend, string command)
@@ -81,7 +77,7 @@ static class ImagesCommand
         {
             foreach (var path in paths)
             {
-                studies.Add(new(Path.GetFileName(Path.TrimEndingDirectorySeparator(path)), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024))));
+                studies.Add(new(SaePath.Name(path), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024))));
                 studies[^1].Look(images);
             }
             if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);

@@ -26,7 +26,7 @@ static class InspectCommand
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
-            (string Name, SaeModel Model)[] models = [.. others.Select(other => (Path.GetFileName(Path.TrimEndingDirectorySeparator(other)), SaeModel.Load(other)))];
+            (string Name, SaeModel Model)[] models = [.. others.Select(other => (SaePath.Name(other), SaeModel.Load(other)))];
             foreach (var section in Diagnostics.Sections(sae, source, models)) Show(section with { Command = $"{section.Command}{Options(section, paths, source.Rows)}" }, subject.Folder);
             foreach (var (_, model) in models) model.Dispose();
             return 0;

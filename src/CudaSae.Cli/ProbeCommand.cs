@@ -38,7 +38,7 @@ static class ProbeCommand
                 K = Numbers(parsed.GetValue(k)!), Logistic = parsed.GetValue(logistic), L2 = parsed.GetValue(l2), BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory = Math.Max(1, parsed.GetValue(memory)) << 20,
             };
             if (!(options.L2 > 0)) throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
-            var folder = parsed.GetValue(output) ?? FolderOf(parsed.GetValue(run)!);
+            var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
@@ -80,6 +80,4 @@ static class ProbeCommand
             throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; for example 8x8 for 64");
         return (height, width);
     }
-
-    static string FolderOf(string sae) => Directory.Exists(sae) ? sae : Path.GetDirectoryName(Path.GetFullPath(sae))!;
 }

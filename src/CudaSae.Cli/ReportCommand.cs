@@ -31,7 +31,7 @@ static class ReportCommand
         command.SetAction(parsed =>
         {
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
-            if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}[/]");
+            if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var (sections, blobs) = Collect(subject, parsed.GetValue(backend), parsed);
             if (sections.Count == 0 && blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
             foreach (var section in sections) Print(section);

@@ -51,9 +51,7 @@ sealed class Session
         var old = RunRecord.Load(folder);
         var record = old with { Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend };
         string[] changes = [.. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields), .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"]];
-        var files = DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside);
-        if (files.TrainRows != record.TrainRows) throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back");
-        return new(files, record, folder, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = changes };
+        return new(RunData.Reopen(folder, record), record, folder, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = changes };
     }
 
     string[] changes = [];      // at resume

@@ -28,8 +28,7 @@ static class SweepCommand
                 using var old = SweepSession.Resume(folder, most);
                 return old.Run();
             }
-            var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
-            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
+            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var (members, refused) = grid.Members(parsed, files.Widths);
             using var sweep = SweepSession.Start(files, members, refused, parsed.GetValue(grid.Backend), most ?? 0, parsed.GetValue(output));
             return sweep.Run();

@@ -31,8 +31,7 @@ static class TrainCommand
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard, density).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
-            var (paths, held) = ShippedData.OrGiven(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
-            using var files = DataFiles.Open(paths, held, parsed.GetValue(tensor), parsed.GetValue(beside));
+            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
             return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));

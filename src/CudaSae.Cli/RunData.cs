@@ -1,0 +1,67 @@
+using CudaSae.Checkpoints;
+using CudaSae.Data;
+
+namespace CudaSae.Cli;
+
+/// <summary>What a command looks at an SAE with: the files that were named, else the held-out rows of its run. All commands that take an SAE open its data here, and so refuse in the same words.</summary>
+sealed class RunData : IDisposable
+{
+    readonly DataFiles files;
+
+    RunData(DataFiles files, bool named) => (this.files, FirstRow, Rows) = (files, named ? 0 : files.FirstHeld, named ? files.Held.Rows : files.HeldRows);
+
+    /// <summary>Holds the rows to look at: <see cref="Rows"/> of them, from <see cref="FirstRow"/> on.</summary>
+    public ActivationSource Held => files.Held;
+    public long FirstRow { get; }
+    public long Rows { get; }
+
+    /// <summary>Holds training rows: the first <see cref="TrainRows"/>. Of files that were named all rows, which are those to look at too.</summary>
+    public ActivationSource Train => files.Source;
+    public long TrainRows => files.TrainRows;
+
+    /// <summary>How the SAE at a path was trained; null where nobody wrote it down.</summary>
+    public static RunRecord? RecordOf(string path) => File.Exists(Path.Combine(path, RunRecord.FileName)) ? RunRecord.Load(path) : null;
+
+    /// <param name="path">Of the SAE, for messages.</param>
+    /// <param name="named">Activation files; none for the run's held-out rows.</param>
+    /// <param name="tensor">Null for the run's own.</param>
+    /// <param name="shipped">Whether an SAE without a record is looked at with the shipped rows.</param>
+    /// <param name="advice">How files are named in this command.</param>
+    /// <exception cref="SaeException">There are no such rows, they cannot be opened, or they are not those that the run had.</exception>
+    public static RunData Open(string path, RunRecord? record, string[] named, string? tensor, bool shipped = false, string advice = "name activation files after it")
+    {
+        if (named.Length > 0) return new(DataFiles.Open(named, "0", tensor), named: true);
+        if (record is null && !shipped) throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
+        var own = new RunData(record is null ? DataFiles.OpenOrShipped([], null, tensor) : Reopen(path, record, tensor: tensor), named: false);
+        if (own.Rows > 0) return own;
+        own.Dispose();
+        throw new SaeException($"{path} held no rows out; {advice}");
+    }
+
+    /// <summary>The files that a run was trained on, cut as they were then.</summary>
+    /// <param name="heldOut">Held-out rows other than the run's own.</param>
+    /// <param name="tensor">Null for the run's own.</param>
+    /// <exception cref="SaeException">They cannot be opened, or the cut would be another: rows that were trained on would count as held out.</exception>
+    public static DataFiles Reopen(string run, RunRecord record, string? heldOut = null, string? tensor = null)
+    {
+        DataFiles files;
+        try { files = DataFiles.Open(record.Data, heldOut ?? record.HeldOut, tensor ?? record.Tensor, record.Beside); }
+        catch (SaeException e) { throw new SaeException($"the data of {run} cannot be opened: {e.Message}", e, e.Kind); }
+        if (heldOut is not null || files.TrainRows == record.TrainRows) return files;
+        var now = files.TrainRows;
+        files.Dispose();
+        throw new SaeException($"the data of {run} had {record.TrainRows} training rows and now have {now}; put the old files back", kind: SaeErrorKind.Files);
+    }
+
+    public void Dispose() => files.Dispose();
+}
+
+/// <summary>File or folder of an SAE.</summary>
+static class SaePath
+{
+    /// <summary>Where its figures are left.</summary>
+    public static string Folder(string path) => File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
+
+    /// <summary>For captions.</summary>
+    public static string Name(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+}
