@@ -10,6 +10,7 @@ namespace CudaSae.Cli;
 static class LatentOptions
 {
     const long DefaultRows = 32768;
+    const string Panel = "latents";
 
     static readonly Option<bool> Without = new("--no-latents") { Description = "leave out the latents' own pages" };
     static readonly Option<int?> Contexts = new("--contexts") { Description = "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given" };
@@ -27,7 +28,7 @@ static class LatentOptions
     }
 
     /// <summary>The blob that the page's latents are drawn from; null where they are not wanted, or too many.</summary>
-    public static byte[]? Pages(Sae sae, ReportSubject subject, ParseResult parsed)
+    public static ReportPiece? Piece(Sae sae, ReportSubject subject, ParseResult parsed)
     {
         if (parsed.GetValue(Without)) return null;
         if (sae.Latents > LatentPages.MaxLatents)
@@ -38,7 +39,10 @@ static class LatentOptions
         if (parsed.GetValue(ContextRows) is var rows && rows < 0) throw new SaeException($"--context-rows {rows}: it must be 0 or more");
         if (parsed.GetValue(Length) is var length && length < 0) throw new SaeException($"--context-length {length}: it must be at least 1");
         var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
-        return LatentPages.Collect(sae, subject.ContextRows(rows), new() { Contexts = parsed.GetValue(Contexts), Texts = texts });
+        var (source, options) = (subject.ContextRows(rows), new LatentPageOptions { Contexts = parsed.GetValue(Contexts), Texts = texts });
+        if (source != subject.Rows) return new([], (parts, _) => parts.Blobs[Panel] = LatentPages.Collect(sae, source, options));
+        var collector = LatentPages.Collector(sae, source, options);
+        return new([collector], (parts, leftOut) => parts.Blobs[Panel] = LatentPages.Finish(sae, source, collector, options, leftOut));
     }
 
     static ITokenPieces Pieces(string path) => Path.GetExtension(path) == ".bin" ? new PieceList(new Llama2Tokenizer(path).Pieces) : new VocabularyFile(path);

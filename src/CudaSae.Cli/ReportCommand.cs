@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Insight;
-using CudaSae.Metrics;
 using CudaSae.Report;
 using Spectre.Console;
 
@@ -10,11 +9,9 @@ namespace CudaSae.Cli;
 /// <summary>cudasae report: what is known of a run as one page to look at, and as numbers.</summary>
 static class ReportCommand
 {
-    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here.</summary>
-    static readonly Func<Sae, ReportSubject, IEnumerable<Section>>[] Sections = [(sae, subject) => subject.OtherData ? Diagnostics.Sections(sae, subject.Rows!) : Diagnostics.Missing(sae, subject.Rows!)];
-
-    /// <summary>What the page's panels of these names read, likewise; null leaves a panel out.</summary>
-    static readonly (string Name, Func<Sae, ReportSubject, ParseResult, byte[]?> Bytes)[] Blobs = [("latents", LatentOptions.Pages)];
+    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here; null leaves one out.</summary>
+    static readonly Func<Sae, ReportSubject, ParseResult, ReportPiece?>[] Pieces =
+        [(sae, subject, _) => ReportPiece.Evaluation(sae, subject), (sae, subject, _) => ReportPiece.Diagnostics(sae, subject), LatentOptions.Piece];
 
     public static Command Create()
     {
@@ -32,11 +29,12 @@ static class ReportCommand
         {
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
-            var (sections, blobs) = Collect(subject, parsed.GetValue(backend), parsed);
-            if (sections.Count == 0 && blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
+            var parts = Collect(subject, parsed.GetValue(backend), parsed);
+            Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
+            if (sections.Length == 0 && parts.Blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
             foreach (var section in sections) Print(section);
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
-            ReportPage.Write(page, subject.Title, sections, blobs);
+            ReportPage.Write(page, subject.Title, sections, parts.Blobs);
             if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
             if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);
             AnsiConsole.MarkupLineInterpolated($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ({new FileInfo(page).Length / 1e6:0.0} MB)");
@@ -46,22 +44,19 @@ static class ReportCommand
     }
 
     /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one name the one that is made now.</summary>
-    static (List<Section> Sections, Dictionary<string, byte[]> Blobs) Collect(ReportSubject subject, BackendKind kind, ParseResult parsed)
+    static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed)
     {
-        var (sections, blobs, heldOutFvu) = (new List<Section>(), new Dictionary<string, byte[]>(), (double?)null);
+        var parts = new ReportParts();
         if (subject.Rows is { } rows)
         {
             using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows, 1, 1024));
-            var evaluation = Evaluator.Run(sae, rows.Data, rows.FirstRow, rows.Rows);
-            if (!subject.OtherData) heldOutFvu = evaluation.Fvu;
-            sections.Add(HeldOut.Section(evaluation, rows.Model.Summary));
-            foreach (var provider in Sections) sections.AddRange(provider(sae, subject));
-            foreach (var (name, make) in Blobs)
-                if (make(sae, subject, parsed) is { } bytes) blobs[name] = bytes;
+            ReportPiece[] pieces = [.. Pieces.Select(make => make(sae, subject, parsed)).OfType<ReportPiece>()];
+            var leftOut = CodePass.Run(sae, rows.Data, rows.FirstRow, rows.Rows, [.. pieces.SelectMany(piece => piece.Visitors)]);
+            foreach (var piece in pieces) piece.Finish(parts, leftOut);
         }
-        if (TrainingCurves.Of(subject.Folder, subject.Record, heldOutFvu) is { } training) sections.Add(training);
-        sections.AddRange(Section.Load(subject.Folder).Where(saved => sections.All(made => made.Id != saved.Id)));
-        return ([.. sections.OrderBy(s => s.Order)], blobs);
+        if (TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu) is { } training) parts.Sections.Add(training);
+        parts.Sections.AddRange(Section.Load(subject.Folder).Where(saved => parts.Sections.All(made => made.Id != saved.Id)));
+        return parts;
     }
 
     static void Print(Section section)

@@ -13,6 +13,10 @@ static class Finite
         _ => All<ushort>(MemoryMarshal.Cast<byte, ushort>(row), 0x7f80),
     };
 
+    /// <summary>The error of rows none of which is finite.</summary>
+    public static SaeException NoneOf(long rows, ActivationSource source) =>
+        new($"all of the {rows} rows looked at hold NaN or infinity; mend {source.Paths.FirstOrDefault("the data")}", kind: SaeErrorKind.Numbers);
+
     static bool All<T>(ReadOnlySpan<T> bits, T exponent) where T : unmanaged, IBinaryInteger<T>
     {
         var mask = new Vector<T>(exponent);

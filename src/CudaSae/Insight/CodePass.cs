@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CudaSae.Data;
 
 namespace CudaSae.Insight;
@@ -5,8 +6,11 @@ namespace CudaSae.Insight;
 /// <summary>Looks at every row's code. Visitors share one pass, because encoding is what costs.</summary>
 public interface ICodeVisitor
 {
-    /// <summary>The next rows, in ascending order without a gap.</summary>
+    /// <summary>The next rows, in ascending order. Rows between two batches, before the first or after the last are missing only where they held NaN or infinity.</summary>
     void Visit(in CodeBatch batch);
+
+    /// <summary>Whether it would be wrong without some row: then a row that is not finite ends the pass.</summary>
+    bool NeedsEveryRow => false;
 }
 
 /// <summary>Some rows and what an SAE makes of them. The spans are used again for the next batch.</summary>
@@ -26,29 +30,63 @@ public readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySp
 }
 
 /// <summary>A loaded SAE over rows of activations, once, for all who want to look.</summary>
-public static class CodePass
+public sealed class CodePass
 {
+    readonly Sae sae;
+    readonly ActivationSource source;
+    readonly ICodeVisitor[] visitors;
+    readonly int batch, d, D;
+    readonly float[] raw, x, y, reconstruction;
+    readonly SparseRows codes = new();
+    int held;           // rows in x and y that nobody has seen yet
+    long leftOut;
+
+    CodePass(Sae sae, ActivationSource source, int batch, ICodeVisitor[] visitors)
+    {
+        (this.sae, this.source, this.batch, this.visitors, d, D) = (sae, source, batch, visitors, sae.InputWidth, sae.OutputWidth);
+        (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
+    }
+
     /// <param name="firstRow">First row of the source.</param>
     /// <param name="rows">How many.</param>
-    /// <exception cref="SaeException">Widths differ, or a row holds NaN.</exception>
-    public static void Run(Sae sae, ActivationSource source, long firstRow, long rows, params ReadOnlySpan<ICodeVisitor> visitors)
+    /// <returns>Rows that were left out for NaN or infinity.</returns>
+    /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs it.</exception>
+    public static long Run(Sae sae, ActivationSource source, long firstRow, long rows, params ReadOnlySpan<ICodeVisitor> visitors)
     {
-        int d = sae.InputWidth, D = sae.OutputWidth, batch = (int)Math.Min(rows, Math.Max(sae.BatchRows, 256));
         if (source.Width != sae.Spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
         if (rows < 1 || firstRow < 0 || firstRow + rows > source.Rows) throw new SaeException($"rows {firstRow} to {firstRow + rows} were asked for; the data have {source.Rows}");
-        var (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
-        var codes = new SparseRows();
-        for (long start = 0; start < rows; start += batch)
+        var pass = new CodePass(sae, source, (int)Math.Min(rows, Math.Max(sae.BatchRows, 256)), [.. visitors]);
+        for (var (row, end) = (firstRow, firstRow + rows); row < end; row++)
         {
-            var count = (int)Math.Min(batch, rows - start);
-            for (var b = 0; b < count; b++)
-            {
-                source.ReadRow(firstRow + start + b, raw);
-                raw.AsSpan(0, d).CopyTo(x.AsSpan(b * d));
-                raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(b * D));      // behind the input where it is another
-            }
-            sae.Reconstruct(x.AsSpan(0, count * d), reconstruction.AsSpan(0, count * D), codes);
-            foreach (var visitor in visitors) visitor.Visit(new(firstRow + start, codes, x.AsSpan(0, count * d), y.AsSpan(0, count * D), reconstruction.AsSpan(0, count * D)));
+            pass.Take(row);
+            if ((row + 1 - firstRow) % pass.batch == 0) pass.Show(row + 1);
         }
+        pass.Show(firstRow + rows);
+        return pass.leftOut < rows ? pass.leftOut : throw Finite.NoneOf(rows, source);
+    }
+
+    void Take(long row)
+    {
+        source.ReadRow(row, raw);
+        if (Finite.All(MemoryMarshal.AsBytes(raw.AsSpan()), InputType.Float32))
+        {
+            raw.AsSpan(0, d).CopyTo(x.AsSpan(held * d));
+            raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(held * D));      // behind the input where it is another
+            held++;
+            return;
+        }
+        if (visitors.Any(visitor => visitor.NeedsEveryRow)) throw new SaeException($"{source.Locate(row)} holds NaN or infinity; mend it, or take it out of the data", kind: SaeErrorKind.Numbers);
+        Show(row);
+        leftOut++;
+    }
+
+    /// <summary>What is held, as one batch without a gap.</summary>
+    /// <param name="end">Row behind the last.</param>
+    void Show(long end)
+    {
+        if (held == 0) return;
+        sae.Reconstruct(x.AsSpan(0, held * d), reconstruction.AsSpan(0, held * D), codes);
+        foreach (var visitor in visitors) visitor.Visit(new(end - held, codes, x.AsSpan(0, held * d), y.AsSpan(0, held * D), reconstruction.AsSpan(0, held * D)));
+        held = 0;
     }
 }

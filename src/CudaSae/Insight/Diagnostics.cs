@@ -9,36 +9,42 @@ public static class Diagnostics
 {
     const int WidestCovariance = 2048;      // d² numbers, and d³ operations on them
 
-    /// <summary>The same for a report: nothing where <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from more rows than a report looks at.</summary>
-    public static IEnumerable<Section> Missing(Sae sae, RunSource source)
+    /// <summary>Whether <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from more rows than a report looks at.</summary>
+    public static bool AreSaved(RunSource source)
     {
         var isFile = File.Exists(source.Folder);
         var folder = isFile ? Path.GetDirectoryName(Path.GetFullPath(source.Folder))! : source.Folder;
         var saved = new FileInfo(Path.Combine(folder, Section.FolderName, $"{LatentFigures.Id}.json"));
         var written = isFile ? File.GetLastWriteTimeUtc(source.Folder) : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty().Max();
-        return saved.Exists && saved.LastWriteTimeUtc >= written ? [] : Sections(sae, source);
+        return saved.Exists && saved.LastWriteTimeUtc >= written;
     }
 
-    /// <summary>Chapters about a loaded SAE over a source's rows; two passes, because the second needs what the first found. docs/diagnostics.md has the definitions.</summary>
+    /// <summary>Chapters about a loaded SAE over a source's rows. docs/diagnostics.md has the definitions.</summary>
     /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
-    /// <exception cref="SaeException">Widths differ, a row holds NaN, or weights are not finite.</exception>
+    /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>
     public static IEnumerable<Section> Sections(Sae sae, RunSource source, params IReadOnlyList<(string Name, SaeModel Model)> against)
     {
+        var first = new DiagnosticPass(sae);
+        return Sections(sae, source, first, CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
+    }
+
+    /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs what the first found.</summary>
+    /// <param name="leftOut">What that pass returned.</param>
+    public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut, params IReadOnlyList<(string Name, SaeModel Model)> against)
+    {
         var command = $"cudasae inspect {source.Folder}";
-        var statistics = new LatentStatistics(sae.Model);
-        var input = new InputCoordinates(sae.InputWidth);
-        CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, statistics, input);
+        var (statistics, input) = (first.Statistics, first.Input);
         var modes = DensityModes.Find(statistics.Firings, statistics.Rows);
         var cluster = RareFigures.Cluster(sae.Model, statistics, modes);
         var along = cluster is null ? null : new InputProjection(cluster.Direction);
         var chosen = LatentFigures.Chosen(statistics);
         var histogram = new ActivationHistogram([.. chosen.Select(c => c.Latent)]);
         var high = new HighActivations(sae.Model, statistics.Max);
-        var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, source.Rows);
+        var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
-        yield return LatentFigures.Section(statistics, histogram, chosen, high) with { Command = command };
+        yield return LatentFigures.Section(statistics, histogram, chosen, high, leftOut) with { Command = command };
         yield return GeometryFigures.Section(sae.Model, new(sae.Model), statistics) with { Command = command };
         yield return RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance) with { Command = command };
         foreach (var (name, other) in against) yield return ComparisonFigures.Section(sae.Model, other, name) with { Command = $"{command} --against {name}" };

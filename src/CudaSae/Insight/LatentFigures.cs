@@ -19,12 +19,12 @@ static class LatentFigures
         return [.. new[] { 0, middle, fired.Length - EachKind }.SelectMany((start, kind) => fired.Skip(start).Take(EachKind).Select(f => (f, Kinds[kind])))];
     }
 
-    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen, HighActivations high) => new(Id, "Latents", 100,
-        [Density(s), L0(s), All(s), Activations(histogram, s), ChosenActivations(histogram, s, chosen), Gamma(s), HighShare(high), HighCount(high), HighFvu(high), Table(s, chosen)]);
+    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen, HighActivations high, long leftOut) => new(Id, "Latents", 100,
+        [Density(s, leftOut), L0(s), All(s), Activations(histogram, s), ChosenActivations(histogram, s, chosen), Gamma(s), HighShare(high), HighCount(high), HighFvu(high), Table(s, chosen)]);
 
     static IEnumerable<int> Fired(LatentStatistics s) => Enumerable.Range(0, s.Firings.Length).Where(i => s.Firings[i] > 0);
 
-    static HistogramFigure Density(LatentStatistics s)
+    static HistogramFigure Density(LatentStatistics s, long leftOut)
     {
         var edges = Octaves(s.Rows);
         double[] densities = [.. Fired(s).Select(s.Density)];
@@ -32,7 +32,7 @@ static class LatentFigures
         {
             Finding = $"Of {s.Firings.Length} latents {s.Silent} ({Share((double)s.Silent / s.Firings.Length)}) fire on none of the {s.Rows} rows; "
                 + $"of the others half fire on less than {Share(Doubles.Median(densities))} of them, "
-                + $"and {densities.Count(v => v > 0.1)} on more than 10 %.",
+                + $"and {densities.Count(v => v > 0.1)} on more than 10 %.{Words.LeftOut(leftOut)}",
             Formula = "Rows on which a latent's value is not 0 / rows. Bins are octaves of the number of firings, from one firing on; silent latents are in no bin.",
         };
     }

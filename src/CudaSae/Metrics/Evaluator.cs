@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using CudaSae.Backends;
 using CudaSae.Data;
 using CudaSae.Insight;
@@ -7,14 +8,20 @@ using CudaSae.Training;
 namespace CudaSae.Metrics;
 
 /// <summary>An SAE on held-out rows. y is what the decoder predicts: x unless transcoding.</summary>
+/// <param name="Rows">That were looked at.</param>
 /// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖²: sums over all rows, then one division; ȳ is their mean.</param>
 /// <param name="L0">Mean count of values ≠ 0 a row.</param>
 /// <param name="SilentPercent">Latents that fired on none of the rows.</param>
 /// <param name="Cosine">Mean of ⟨x̂, y⟩ / ‖x̂‖‖y‖.</param>
 /// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).</param>
-public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentPercent, double Cosine, double Shrinkage);
+public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentPercent, double Cosine, double Shrinkage)
+{
+    /// <summary>Further rows, which were left out for NaN or infinity.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long LeftOut { get; init; }
+}
 
-/// <summary>Runs the forward half of a backend over rows of a source. Weights do not change.</summary>
+/// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights do not change.</summary>
 public static class Evaluator
 {
     public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)
@@ -26,102 +33,70 @@ public static class Evaluator
         var reconstruction = new float[B * D];
         var step = new SaeStep(backend);
         var scalars = Schedules.Inference(spec, backend.Config, scale);
-        var total = new Totals(D, spec.Latents);
+        var total = new EvaluationTotals(D, spec.Latents);
         var row = new float[source.Width];
         var dense = backend.Dense;
         backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
-        for (long start = 0; start < rows; start += B)
+        var numbers = new long[B];
+        var (next, leftOut) = (firstRow, 0L);
+        while (Fill(backend, source, numbers, firstRow + rows, ref next, ref leftOut) is > 0 and var count)
         {
-            var count = (int)Math.Min(B, rows - start);
-            Forward(b => firstRow + start + (b < count ? b : 0));      // a last, shorter batch is filled up with its first row
+            step.Evaluate(0, scalars);
             backend.ReadReconstruction(reconstruction);
             for (var b = 0; b < count; b++)
             {
-                source.ReadRow(firstRow + start + b, row);
+                source.ReadRow(numbers[b], row);
                 total.Add(row.AsSpan(first, D), targetScale, reconstruction.AsSpan(b * D, D));
             }
             total.AddFirings(backend, 1);
             if (count == B) continue;
-            Forward(_ => firstRow + start);                             // and what that row added is taken back
+            Repeat(backend, source, numbers[0], 0);                     // and what filled the batch up is taken back
+            step.Evaluate(0, scalars);
             total.AddFirings(backend, -(B - count) / (double)B);
         }
         backend.Dense = dense;
-        return total.Finish();
+        return leftOut < rows ? total.Finish(leftOut) : throw Finite.NoneOf(rows, source);
+    }
 
-        void Forward(Func<int, long> rowOf)
+    /// <summary>The next finite rows into the slot; a last, shorter batch is filled up with its first row.</summary>
+    /// <param name="numbers">[B], set to the rows.</param>
+    /// <param name="next">Where to go on.</param>
+    /// <returns>How many they are.</returns>
+    static int Fill(IBackend backend, ActivationSource source, long[] numbers, long end, ref long next, ref long leftOut)
+    {
+        backend.WaitForSlot(0);
+        var slot = backend.InputSlot(0);
+        var count = 0;
+        for (; count < numbers.Length && next < end; next++)
         {
-            backend.WaitForSlot(0);
-            var slot = backend.InputSlot(0);
-            for (var b = 0; b < B; b++) source.Read(rowOf(b), slot.Slice(b * source.RowBytes, source.RowBytes));
-            step.Evaluate(0, scalars);
+            var into = slot.Slice(count * source.RowBytes, source.RowBytes);
+            source.Read(next, into);
+            if (Finite.All(into, source.Type)) numbers[count++] = next;
+            else leftOut++;
         }
+        if (count > 0 && count < numbers.Length) Repeat(backend, source, numbers[0], count);
+        return count;
+    }
+
+    /// <summary>One row into the slot's places from <paramref name="from"/> on.</summary>
+    static void Repeat(IBackend backend, ActivationSource source, long row, int from)
+    {
+        backend.WaitForSlot(0);
+        var slot = backend.InputSlot(0);
+        for (var b = from; b < backend.Config.BatchRows; b++) source.Read(row, slot.Slice(b * source.RowBytes, source.RowBytes));
     }
 
     /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
     public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
     {
         Require(sae.Spec, source, rows);
-        var total = new Totals(sae.OutputWidth, sae.Latents);
-        CodePass.Run(sae, source, firstRow, rows, total);
-        return total.Finish();
+        var total = new EvaluationTotals(sae.OutputWidth, sae.Latents);
+        return total.Finish(CodePass.Run(sae, source, firstRow, rows, total));
     }
 
     static void Require(SaeSpec spec, ActivationSource source, long rows)
     {
         if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
-    }
-
-    sealed class Totals(int width, int n) : ICodeVisitor
-    {
-        readonly double[] sum = new double[width];
-        readonly int[] firings = new int[n];
-        readonly bool[] fired = new bool[n];
-        double squaredError, squaredNorm, reconstructed, product, cosine, active;
-        long rows;
-
-        public void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
-        {
-            double yy = 0, hh = 0, yh = 0;
-            for (var i = 0; i < width; i++)
-            {
-                var y = raw[i] * (float)scale;
-                sum[i] += y;
-                yy += (double)y * y;
-                hh += (double)xhat[i] * xhat[i];
-                yh += (double)y * xhat[i];
-                squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
-            }
-            squaredNorm += yy;
-            reconstructed += hh;
-            product += yh;
-            cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
-            rows++;
-        }
-
-        /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
-        public void AddFirings(IBackend backend, double times)
-        {
-            backend.ReadFirings(firings);
-            for (var f = 0; f < n; f++)
-            {
-                active += times * firings[f];
-                fired[f] |= firings[f] > 0;
-            }
-        }
-
-        public void Visit(in CodeBatch batch)
-        {
-            for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
-            active += batch.Codes.Count;
-            foreach (var f in batch.Codes.AllIndices) fired[f] = true;
-        }
-
-        public Evaluation Finish()
-        {
-            double squaredMean = 0;
-            foreach (var s in sum) squaredMean += s * s / rows;
-            return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product);
-        }
     }
 }

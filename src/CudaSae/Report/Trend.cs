@@ -31,5 +31,9 @@ static class Words
     public static string Ratio(double value) => value.ToString(value < 10 ? "0.00" : "0", CultureInfo.InvariantCulture);
     public static string Percent(double share) => (100 * share).ToString(Math.Abs(share) < 0.1 ? "0.##" : "0.#", CultureInfo.InvariantCulture) + " %";
     public static string Times(int count) => count == 1 ? "once" : $"{count} times";
+
+    /// <summary>A sentence on rows that were not looked at, behind others; nothing where there were none.</summary>
+    public static string LeftOut(long rows) => rows == 0 ? "" : $" {rows} {(rows == 1 ? "row with NaN or infinity was" : "rows with NaN or infinity were")} left out.";
+
     public static string Counted(int count, string thing) => $"{count} {thing}{(count == 1 ? "" : "s")}";
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Model;
+using CudaSae.Report;
 
 namespace CudaSae.Insight.Contexts;
 
@@ -24,7 +25,8 @@ static class LatentBlob
 
     /// <param name="together">Of <see cref="Coactivation"/>.</param>
     /// <param name="similar">Of <see cref="SimilarLatents"/>.</param>
-    public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows, TokenTexts texts, Partners together, Partners similar, int window)
+    /// <param name="leftOut">Rows on which nothing fires because they are not finite; the origin of the texts says so.</param>
+    public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows, TokenTexts texts, Partners together, Partners similar, int window, long leftOut)
     {
         var n = collector.Latents;
         var (entries, lengths) = (new BlobWriter(), new int[n]);
@@ -38,11 +40,11 @@ static class LatentBlob
         var blob = new BlobWriter();
         ReadOnlySpan<long> header =
         [
-            Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window, collector.Codes.Count,
+            Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window, collector.Codes.IsComplete ? collector.Rows : collector.Codes.Count,
             texts.Pieces.Count, shown.Segments, shown.Tokens,
         ];
         foreach (var number in header) blob.UInt32(number);
-        blob.ShortText(texts.Origin);
+        blob.ShortText(leftOut > 0 ? $"{texts.Origin};{Words.LeftOut(leftOut).TrimEnd('.')}" : texts.Origin);
         for (var i = 0; i < n; i++) blob.UInt32(collector.Count(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Max(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Mean(i));

@@ -14,8 +14,7 @@ public static class LatentPages
     public static byte[] Collect(Sae sae, RunSource source, LatentPageOptions options)
     {
         var collector = Collector(sae, source, options);
-        CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, collector);
-        return Finish(sae, source, collector, options);
+        return Finish(sae, source, collector, options, CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, collector));
     }
 
     /// <summary>The visitor, for a pass that is shared with others; afterwards <see cref="Finish"/>.</summary>
@@ -27,15 +26,16 @@ public static class LatentPages
     }
 
     /// <summary>The pages, after a pass over exactly the source's rows.</summary>
-    public static byte[] Finish(Sae sae, RunSource source, ContextCollector collector, LatentPageOptions options)
+    /// <param name="leftOut">What the pass returned.</param>
+    public static byte[] Finish(Sae sae, RunSource source, ContextCollector collector, LatentPageOptions options, long leftOut = 0)
     {
-        if (collector.Rows != source.Rows) throw new ArgumentException($"the pass saw {collector.Rows} rows, the source has {source.Rows}");
+        collector.End(source.Rows, leftOut);
         var filled = options.For(sae.Latents);
         var texts = TokenTexts.Open(source.Data, source.FirstRow, collector.Rows, filled.Texts);
         var windows = new ContextWindows(collector, texts, filled.Window);
         WindowCodes.Fill(windows, collector, sae, source);
         var together = Coactivation.Of(collector.Codes, sae.Latents, filled.Partners!.Value);      // may thin the codes: after the windows
         var similar = SimilarLatents.Of(sae.Model.Parameters.WDec, i => collector.Count(i) > 0, filled.Partners.Value);
-        return LatentBlob.Write(sae.Model.Parameters, collector, windows, texts, together, similar, filled.Window);
+        return LatentBlob.Write(sae.Model.Parameters, collector, windows, texts, together, similar, filled.Window, leftOut);
     }
 }

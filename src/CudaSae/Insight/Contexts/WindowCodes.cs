@@ -1,3 +1,6 @@
+using System.Runtime.InteropServices;
+using CudaSae.Data;
+
 namespace CudaSae.Insight.Contexts;
 
 /// <summary>Gets the values that windows show: from codes that were all kept, else by encoding the shown rows a second time, in their order, a chunk at a time.</summary>
@@ -32,19 +35,21 @@ static class WindowCodes
     static RowCodes Encode(List<int> rows, Sae sae, RunSource source)
     {
         var store = new RowCodes(long.MaxValue);
-        var codes = new SparseRows();
+        var (codes, kept) = (new SparseRows(), new List<int>());
         int d = sae.InputWidth, batch = Math.Max(sae.BatchRows, 256);
         var (raw, x) = (new float[source.Data.Width], new float[batch * d]);
         for (var at = 0; at < rows.Count; at += batch)
         {
-            var count = Math.Min(batch, rows.Count - at);
-            for (var b = 0; b < count; b++)
+            kept.Clear();
+            foreach (var row in rows[at..Math.Min(at + batch, rows.Count)])
             {
-                source.Data.ReadRow(source.FirstRow + rows[at + b], raw);
-                raw.AsSpan(0, d).CopyTo(x.AsSpan(b * d));
+                source.Data.ReadRow(source.FirstRow + row, raw);
+                if (!Finite.All(MemoryMarshal.AsBytes(raw.AsSpan()), InputType.Float32)) continue;      // the pass left it out too
+                raw.AsSpan(0, d).CopyTo(x.AsSpan(kept.Count * d));
+                kept.Add(row);
             }
-            sae.Encode(x.AsSpan(0, count * d), codes);
-            for (var b = 0; b < count; b++) store.Add(rows[at + b], codes.Indices(b), codes.Values(b));
+            sae.Encode(x.AsSpan(0, kept.Count * d), codes);
+            for (var b = 0; b < kept.Count; b++) store.Add(kept[b], codes.Indices(b), codes.Values(b));
         }
         return store;
     }

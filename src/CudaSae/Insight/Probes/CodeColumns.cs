@@ -34,6 +34,9 @@ sealed class ColumnFiller : ICodeVisitor
         (next, rows, values) = (start[..^1], new int[start[^1]], new float[start[^1]]);
     }
 
+    /// <summary>As where they were counted.</summary>
+    public bool NeedsEveryRow => true;
+
     public void Visit(in CodeBatch batch)
     {
         for (var b = 0; b < batch.Rows; b++) Add((int)(batch.FirstRow + b), batch.Codes.Indices(b), batch.Codes.Values(b));

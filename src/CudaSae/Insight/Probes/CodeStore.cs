@@ -84,6 +84,9 @@ sealed class CodeLog(int latents, long room) : ICodeVisitor
         }
     }
 
+    /// <summary>Labels are of all rows.</summary>
+    public bool NeedsEveryRow => true;
+
     public void Visit(in CodeBatch batch)
     {
         foreach (var latent in batch.Codes.AllIndices) Counts[latent]++;

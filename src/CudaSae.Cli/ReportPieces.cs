@@ -1,0 +1,44 @@
+using CudaSae.Insight;
+using CudaSae.Metrics;
+using CudaSae.Report;
+
+namespace CudaSae.Cli;
+
+/// <summary>What a report's page is made of.</summary>
+sealed class ReportParts
+{
+    public List<Section> Sections { get; } = [];
+
+    /// <summary>What panels of these names read.</summary>
+    public Dictionary<string, byte[]> Blobs { get; } = [];
+
+    /// <summary>On the run's own held-out rows; null where others, or none, were looked at.</summary>
+    public double? HeldOutFvu { get; set; }
+}
+
+/// <summary>Something that a report finds out about an SAE from its rows.</summary>
+/// <param name="Visitors">For the one pass over the rows that all pieces share.</param>
+/// <param name="Finish">Adds what came of it; told how many rows the pass left out.</param>
+sealed record ReportPiece(ICodeVisitor[] Visitors, Action<ReportParts, long> Finish)
+{
+    /// <summary>On rows that were not trained on, or on those that were named.</summary>
+    public static ReportPiece Evaluation(Sae sae, ReportSubject subject)
+    {
+        var totals = new EvaluationTotals(sae.OutputWidth, sae.Latents);
+        return new([totals], (parts, leftOut) =>
+        {
+            var evaluation = totals.Finish(leftOut);
+            if (!subject.OtherData) parts.HeldOutFvu = evaluation.Fvu;
+            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary));
+        });
+    }
+
+    /// <summary>Nothing where <c>cudasae inspect</c> has left the same in the folder.</summary>
+    public static ReportPiece? Diagnostics(Sae sae, ReportSubject subject)
+    {
+        var rows = subject.Rows!;
+        if (!subject.OtherData && Insight.Diagnostics.AreSaved(rows)) return null;
+        var first = new DiagnosticPass(sae);
+        return new(first.Visitors, (parts, leftOut) => parts.Sections.AddRange(Insight.Diagnostics.Sections(sae, rows, first, leftOut)));
+    }
+}

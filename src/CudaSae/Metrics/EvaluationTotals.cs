@@ -1,0 +1,61 @@
+using CudaSae.Backends;
+using CudaSae.Insight;
+
+namespace CudaSae.Metrics;
+
+/// <summary>Sums of an <see cref="Evaluation"/> over rows, in double.</summary>
+/// <param name="width">d_out.</param>
+/// <param name="n">Latents.</param>
+public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
+{
+    readonly double[] sum = new double[width];
+    readonly int[] firings = new int[n];
+    readonly bool[] fired = new bool[n];
+    double squaredError, squaredNorm, reconstructed, product, cosine, active;
+    long rows;
+
+    internal void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
+    {
+        double yy = 0, hh = 0, yh = 0;
+        for (var i = 0; i < width; i++)
+        {
+            var y = raw[i] * (float)scale;
+            sum[i] += y;
+            yy += (double)y * y;
+            hh += (double)xhat[i] * xhat[i];
+            yh += (double)y * xhat[i];
+            squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
+        }
+        squaredNorm += yy;
+        reconstructed += hh;
+        product += yh;
+        cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
+        rows++;
+    }
+
+    /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
+    internal void AddFirings(IBackend backend, double times)
+    {
+        backend.ReadFirings(firings);
+        for (var f = 0; f < n; f++)
+        {
+            active += times * firings[f];
+            fired[f] |= firings[f] > 0;
+        }
+    }
+
+    public void Visit(in CodeBatch batch)
+    {
+        for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
+        active += batch.Codes.Count;
+        foreach (var f in batch.Codes.AllIndices) fired[f] = true;
+    }
+
+    /// <param name="leftOut">Rows that were not added for NaN or infinity.</param>
+    public Evaluation Finish(long leftOut)
+    {
+        double squaredMean = 0;
+        foreach (var s in sum) squaredMean += s * s / rows;
+        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product) { LeftOut = leftOut };
+    }
+}
