@@ -13,7 +13,7 @@ static class HarvestCommand
     /// <summary>What both networks are asked for.</summary>
     sealed class Common
     {
-        public Option<string> Output { get; } = new("--out") { Description = ".npy to write; a .jsonl with the texts and tokens, and their ids in a .tokens.npy, go beside it", Required = true };
+        public Option<string> Output { get; } = new("--out") { Description = ".npy to write; a .jsonl with the texts and tokens, their ids in a .tokens.npy, and the names of model and site in a .site.json, go beside it", Required = true };
         public Option<string?> HeldOut { get; } = new("--held-out") { Description = "second .npy, from sequences that follow those of the first" };
         public Option<long> HeldRows { get; } = Settings.New("--held-out-rows", "tokens of the second file", 2_048L);
         public Option<InputType> Type { get; } = Settings.New("--type", "float16 or float32", InputType.Float16);

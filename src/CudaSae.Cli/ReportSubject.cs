@@ -30,7 +30,8 @@ sealed class ReportSubject : IDisposable
 
     public required string Name { get; init; }
 
-    public string Title => Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "");
+    /// <summary>Name, SAE, and what the record says of the recipe and of where the rows come from.</summary>
+    public string Title => Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "") + (Record?.Preset is { } preset ? $"; preset {preset}" : "") + (Record?.Site is { } site ? $"; {site}" : "");
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>

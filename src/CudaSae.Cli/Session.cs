@@ -30,7 +30,9 @@ sealed class Session
     /// <summary>Of this program.</summary>
     public static string Version => Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
 
-    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null)
+    /// <param name="from">Weights to fine-tune, and the folder of their SAE.</param>
+    /// <param name="preset">The recipe that spec and config began with.</param>
+    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null, string? preset = null)
     {
         var folder = output ?? Path.Combine("runs", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
         if (File.Exists(Path.Combine(folder, RunRecord.FileName))) throw new SaeException($"{folder} already holds a run; choose another --out, or go on with --resume {folder}");
@@ -38,7 +40,7 @@ sealed class Session
         var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
             files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), Version)
         {
-            Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null,
+            Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset, Site = files.Source.Site,
         };
         return new(files, record, folder, kind, resumed: false) { start = start, weights = from?.Weights };
     }

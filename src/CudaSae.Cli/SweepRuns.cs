@@ -64,7 +64,7 @@ sealed class SweepRuns : IDisposable
         if (Directory.Exists(own)) Directory.Delete(own, recursive: true);      // it came to no checkpoint
         var scale = StartOf(member).Scale;
         var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data, sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
-        { Beside = sweep.Beside, TargetScale = scale.TargetScale };
+        { Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site };
         record.Save(own);
         return record;
     }

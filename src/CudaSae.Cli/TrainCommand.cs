@@ -34,7 +34,7 @@ static class TrainCommand
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
-            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output)).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
+            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), preset: settings.Preset(parsed).Name).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
         });
         return command;
     }

@@ -22,7 +22,7 @@ public class ArrowTests
     {
         using var folder = new TemporaryFolder();
         using var source = Open(folder, new() { Element = element, LargeLists = large, Framed = framed, FixedTokenLists = fixedTokens }, ArrowBytes.Hook);
-        Assert.Equal((20, 3, true), (source.Rows, source.Width, source.HasTokens));
+        Assert.Equal((20, 3, true, ArrowBytes.Hook), (source.Rows, source.Width, source.HasTokens, source.Site));
         Assert.Equal(element == "F32" ? InputType.Float32 : InputType.Float16, source.Type);
         var row = new float[3];
         for (var i = 0; i < 20; i++)

@@ -222,7 +222,7 @@ public class Llama2Tests
         Assert.Equal(kept.Length, harvester.Write(queue, kept.Length + 3, folder["a.npy"]));          // the third does not fit
         Assert.Equal(7, harvester.Write(queue, 7, folder["b.npy"]));         // without BOS the last one fits, too
         using var source = ActivationSource.Open([folder["a.npy"]]);
-        Assert.Equal((20, type), (source.Width, source.Type));
+        Assert.Equal((20, type, $"mlp_hidden1 of {model.Name}"), (source.Width, source.Type, source.Site));
         Assert.Equal(kept, Enumerable.Range(0, kept.Length).Select(i => source.Token(i)));
         long row = 0;
         var actual = new float[20];

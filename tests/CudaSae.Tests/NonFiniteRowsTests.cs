@@ -48,6 +48,19 @@ public class NonFiniteRowsTests
         Assert.Contains($"of the {good.Rows} rows", Diagnostics.Sections(p.Sae, new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
     }
 
+    /// <summary>The yardstick of sweeps; double sums in another order.</summary>
+    [Fact]
+    public void PrincipalComponentsAreThoseOfTheOtherRows()
+    {
+        using ActivationSource bad = WithBadRows(), good = WithoutThem();
+        Pca expected = new(good, good.Rows, 0, D), actual = new(bad, Rows, 0, D);
+        Assert.Equal(expected.Rows, actual.Rows);
+        Assert.All(expected.Mean.Zip(actual.Mean), p => Assert.Equal(p.First, p.Second, 1e-12));
+        var (components, largest) = expected.Unexplained(good, 0, good.Rows, 0);
+        var (alsoComponents, alsoLargest) = actual.Unexplained(bad, 0, Rows, 0);
+        Assert.All(components.Concat(largest).Zip(alsoComponents.Concat(alsoLargest)), p => Assert.Equal(p.First, p.Second, 1e-9));
+    }
+
     static void AssertSame(Evaluation expected, Evaluation actual)
     {
         Assert.Equal((expected.Rows, 0, Bad.Length), (actual.Rows, expected.LeftOut, actual.LeftOut));

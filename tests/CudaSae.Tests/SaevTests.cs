@@ -41,6 +41,7 @@ public class SaevTests
         using var special = Open(folder["s"], "tokens=special, layer=5");
         Assert.Equal([500, 510, 520], Firsts(special));
         Assert.EndsWith("acts000001.bin, example 0, token 0", special.Locate(2));
+        Assert.Equal("layer 5", special.Site);
     }
 
     [Theory]

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using CudaSae.Data;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -18,6 +19,14 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
 
     /// <summary>Scale of a transcoder's target; the input's otherwise.</summary>
     public double TargetScale { get; init; } = InputScale;
+
+    /// <summary>The recipe that spec and config began with; null where there was none, as in fine-tuning, and in older records.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Preset { get; init; }
+
+    /// <summary>Where in which network the rows were taken (<see cref="ActivationSource.Site"/>); null where nobody knows, and in older records.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Site { get; init; }
 
     /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
     public string? From { get; init; }

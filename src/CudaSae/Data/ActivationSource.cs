@@ -165,6 +165,11 @@ public sealed class ActivationSource : IDisposable
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
     public bool HasTokens => joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
 
+    /// <summary>Where in which network the rows were taken, for people: what harvest noted beside its files, a dataset's column, a store's layer. Null where that is not known of all files, or not the same.</summary>
+    /// <exception cref="SaeException">A note is damaged.</exception>
+    public string? Site => joined.Length > 0 ? joined.All(j => j.Site is not null) ? string.Join(" beside ", joined.Select(j => j.Site)) : null
+        : shards.Select(s => s.Site).Distinct().ToArray() is [{ Length: > 0 } one] ? one : null;
+
     /// <summary>The id of the token at row <paramref name="i"/>, where <see cref="HasTokens"/>.</summary>
     public int Token(long i)
     {

@@ -13,6 +13,8 @@ static class Finite
         _ => All<ushort>(MemoryMarshal.Cast<byte, ushort>(row), 0x7f80),
     };
 
+    public static bool All(ReadOnlySpan<float> row) => All(MemoryMarshal.AsBytes(row), InputType.Float32);
+
     /// <summary>The error of rows none of which is finite.</summary>
     public static SaeException NoneOf(long rows, ActivationSource source) =>
         new($"all of the {rows} rows looked at hold NaN or infinity; mend {source.Paths.FirstOrDefault("the data")}", kind: SaeErrorKind.Numbers);

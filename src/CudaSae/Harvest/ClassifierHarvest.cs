@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Data;
+using CudaSae.Data.Stores;
 
 namespace CudaSae.Harvest;
 
@@ -35,13 +36,17 @@ public static class ClassifierHarvest
         return ActivationSource.Of(all, wide, InputType.Float32);
     }
 
-    /// <summary>Writes a site's activations as float32 .npy [images, width].</summary>
-    public static void Write(SmallClassifier classifier, ActivationSource images, string site, string path) => AtomicFile.Write(path, stream =>
+    /// <summary>Writes a site's activations as float32 .npy [images, width], and a note of the site beside it.</summary>
+    public static void Write(SmallClassifier classifier, ActivationSource images, string site, string path)
     {
         var layer = SmallClassifier.LayerOf(site);
-        stream.Write(NpyFile.MakeHeader("<f4", images.Rows, classifier.Widths[layer]));
-        Run(classifier, images, 0, images.Rows, layer, (_, z, _) => stream.Write(MemoryMarshal.AsBytes<float>(z)));
-    });
+        AtomicFile.Write(path, stream =>
+        {
+            stream.Write(NpyFile.MakeHeader("<f4", images.Rows, classifier.Widths[layer]));
+            Run(classifier, images, 0, images.Rows, layer, (_, z, _) => stream.Write(MemoryMarshal.AsBytes<float>(z)));
+        });
+        SiteNote.Write(path, $"a classifier of widths {string.Join(", ", classifier.Widths)}", site);
+    }
 
     /// <summary>Writes labels as int32 .npy [images].</summary>
     public static void WriteLabels(int[] labels, string path) => AtomicFile.Write(path, stream =>

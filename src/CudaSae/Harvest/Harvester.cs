@@ -7,7 +7,7 @@ using CudaSae.Model;
 namespace CudaSae.Harvest;
 
 /// <summary>Activations of a network on sequences: one row a token, [rows, width] .npy, and beside it a .jsonl with one line a sequence:
-/// its first row, its text and its pieces, and a .tokens.npy with the pieces' ids, int32 [rows].</summary>
+/// its first row, its text and its pieces, a .tokens.npy with the pieces' ids, int32 [rows], and a .site.json with the names of network and site.</summary>
 /// <param name="site">One of the network's sites.</param>
 /// <param name="type">Float16 or Float32.</param>
 /// <param name="excludeBos">Leaves out the rows of tokens that begin a sequence.</param>
@@ -37,6 +37,7 @@ public sealed class Harvester(IHostModel model, string site, InputType type = In
             foreach (var sequence in taken) stream.Write(MemoryMarshal.AsBytes<int>([.. sequence.Ids.Where(Kept)]));
         });
         AtomicFile.Write(Path.ChangeExtension(path, ".jsonl"), stream => Describe(stream, taken));
+        SiteNote.Write(path, model.Name, site);
         return written;
     }
 

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaSae.Data;
 
 namespace CudaSae.Insight;
@@ -68,7 +67,7 @@ public sealed class CodePass
     void Take(long row)
     {
         source.ReadRow(row, raw);
-        if (Finite.All(MemoryMarshal.AsBytes(raw.AsSpan()), InputType.Float32))
+        if (Finite.All(raw))
         {
             raw.AsSpan(0, d).CopyTo(x.AsSpan(held * d));
             raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(held * D));      // behind the input where it is another

@@ -16,14 +16,14 @@ public sealed class Pca
     /// <param name="rows">Training rows: the first ones of the source.</param>
     /// <param name="first">First column of the target, which is what is to be reconstructed.</param>
     /// <param name="columns">Its width, at most <see cref="MaxWidth"/>.</param>
-    /// <exception cref="SaeException">The rows are too wide, or not finite.</exception>
+    /// <exception cref="SaeException">The rows are too wide, or none is finite.</exception>
     public Pca(ActivationSource source, long rows, int first, int columns)
     {
         if (columns > MaxWidth) throw new SaeException($"rows of {columns} numbers are too wide for principal components here, which take up to {MaxWidth}");
         d = columns;
         Mean = new double[d];
-        var order = new RowPermutation(1, 0, rows);
-        Rows = (int)Math.Min(rows, MaxRows);
+        var order = Drawn(source, rows);
+        Rows = order.Count;
         var row = new float[source.Width];
         for (var i = 0; i < Rows; i++)
         {
@@ -52,6 +52,18 @@ public sealed class Pca
         Eigen = new(covariance, d);
     }
 
+    /// <summary>Rows in random order, but for those that are not finite.</summary>
+    static List<long> Drawn(ActivationSource source, long rows)
+    {
+        var (order, drawn, row) = (new RowPermutation(1, 0, rows), new List<long>(), new float[source.Width]);
+        for (long i = 0; i < rows && drawn.Count < MaxRows; i++)
+        {
+            source.ReadRow(order[i], row);
+            if (Finite.All(row)) drawn.Add(order[i]);
+        }
+        return drawn.Count > 0 ? drawn : throw Finite.NoneOf(rows, source);
+    }
+
     /// <summary>Rows that were looked at.</summary>
     public int Rows { get; }
 
@@ -67,10 +79,12 @@ public sealed class Pca
     {
         var (components, largest, sum) = (new double[d + 1], new double[d + 1], new double[d]);
         var (raw, centred, squares) = (new float[source.Width], new double[d], new double[d]);
-        double total = 0;
+        var (total, seen) = (0.0, 0L);
         for (long i = 0; i < rows; i++)
         {
             source.ReadRow(firstRow + i, raw);
+            if (!Finite.All(raw)) continue;
+            seen++;
             for (var c = 0; c < d; c++)
             {
                 centred[c] = raw[first + c] - Mean[c];
@@ -90,7 +104,7 @@ public sealed class Pca
             squares.AsSpan().Sort(static (a, b) => b.CompareTo(a));
             Add(largest, squares, norm);
         }
-        foreach (var s in sum) total -= s * s / rows;
+        foreach (var s in sum) total -= s * s / seen;
         for (var k = 0; k <= d; k++) (components[k], largest[k]) = (Math.Max(components[k], 0) / total, Math.Max(largest[k], 0) / total);
         return (components, largest);
     }

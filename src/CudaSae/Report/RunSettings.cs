@@ -5,20 +5,21 @@ using CudaSae.Training;
 
 namespace CudaSae.Report;
 
-/// <summary>train.json of a run as a table, beside the published recipe that it is nearest to: what differs comes first.</summary>
+/// <summary>train.json of a run as a table, beside the published recipe that it began with, or is nearest to: what differs comes first.</summary>
 static class RunSettings
 {
     public static TableFigure Table(RunRecord record)
     {
         var own = Fields(record.Spec, record.Config);
-        var (preset, recipe) = Nearest(record, own);
+        var named = Named(record);
+        var (preset, recipe) = named ?? Nearest(record, own);
         var rows = own.Keys.Union(recipe.Keys).Select(field => (Field: field, Own: own.GetValueOrDefault(field, ""), Recipe: recipe.GetValueOrDefault(field, "")))
             .OrderByDescending(r => r.Own != r.Recipe).ToArray();       // a stable sort: the records' own order otherwise
         string[] changed = [.. rows.Where(r => r.Own != r.Recipe).Select(r => r.Field)];
         (string, string)[] about =
         [
             ("data", string.Join(", ", record.Data.Concat(record.Beside))), ("held out", record.HeldOut ?? "a tenth of the rows, at most 8192"), ("training rows", $"{record.TrainRows}"),
-            ("backend", record.Backend), ("version", record.Version), .. record.From is { } from ? [("fine-tuned from", from)] : Array.Empty<(string, string)>(),
+            .. record.Site is { } site ? [("site", site)] : Array.Empty<(string, string)>(), ("backend", record.Backend), ("version", record.Version), .. record.From is { } from ? [("fine-tuned from", from)] : Array.Empty<(string, string)>(),
             .. record.Changes.Select(change => ("changed at resume", change)),
         ];
         return new("settings", "Settings of the run",
@@ -29,13 +30,17 @@ static class RunSettings
             new(preset.Name, [.. rows.Select(r => r.Recipe), .. about.Select(_ => "")]) { Formula = $"--preset {preset.Name}" },
         ])
         {
-            Finding = $"The nearest published recipe is {preset.Name} ({preset.Paper}); " + (changed.Length == 0 ? "no field differs from it."
+            Finding = $"{(named is null ? "The nearest published recipe is" : "The run began with the published recipe")} {preset.Name} ({preset.Paper}); " + (changed.Length == 0 ? "no field differs from it."
                 : $"{Words.Counted(changed.Length, "field")} of {rows.Length} {(changed.Length == 1 ? "differs" : "differ")} from it: {string.Join(", ", changed.Take(6))}{(changed.Length > 6 ? " and others" : "")}."),
             Formula = $"{preset.Formula}. The recipe is taken at this run's widths, latents, k, rows, batch and seed.",
         };
     }
 
-    /// <summary>A run does not note which preset it began with: the one that fewest fields differ from.</summary>
+    /// <summary>The recipe that the run began with; null where its record does not say, or it is none any more.</summary>
+    static (Preset, Dictionary<string, string>)? Named(RunRecord record) =>
+        Preset.All.FirstOrDefault(p => p.Name == record.Preset) is { } preset && Recipe(preset, record) is { } recipe ? (preset, recipe) : null;
+
+    /// <summary>Of a run whose record does not say: the one that fewest fields differ from.</summary>
     static (Preset, Dictionary<string, string>) Nearest(RunRecord record, Dictionary<string, string> own) =>
         Preset.All.Select(p => (Preset: p, Fields: Recipe(p, record))).Where(p => p.Fields is not null)
             .Select(p => (p.Preset, p.Fields!)).MinBy(p => own.Keys.Union(p.Item2.Keys).Count(f => own.GetValueOrDefault(f) != p.Item2.GetValueOrDefault(f)));

@@ -18,7 +18,7 @@ sealed class ArrowShard : IShard
         try
         {
             var column = Choose(name);
-            Type = InputTypes.Of(column.Leaf.Element!)!.Value;
+            (Type, Site) = (InputTypes.Of(column.Leaf.Element!)!.Value, column.Name);
             var ids = stream.Columns.FirstOrDefault(c => c is { Name: "token_ids" or "tokens", IsList: true });
             foreach (var batch in stream.Batches.Where(b => b.Length != 0)) Add(batch, column, ids);
             if (ids is null) return;
@@ -33,6 +33,7 @@ sealed class ArrowShard : IShard
     public int Width { get; private set; }
     public InputType Type { get; }
     public bool HasTokens => tokens is not null;
+    public string? Site { get; }
 
     ArrowField Choose(string? name)
     {

@@ -9,6 +9,9 @@ interface IShard : IDisposable
     InputType Type { get; }
     bool HasTokens { get; }
 
+    /// <summary>Where in which network the rows were taken, for people; null where the store does not say.</summary>
+    string? Site => null;
+
     /// <summary>How many rows can be read at once from row <paramref name="i"/> on: they lie one after another as they are wanted.</summary>
     long Run(long i) => 1;
 

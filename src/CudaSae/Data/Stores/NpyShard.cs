@@ -38,6 +38,7 @@ sealed class NpyShard : IShard
     public int Width { get; }
     public InputType Type { get; }
     public bool HasTokens => tokens is not null;
+    public string? Site => SiteNote.Read(Path);
 
     int RowBytes => Width * Type.Bytes();
 

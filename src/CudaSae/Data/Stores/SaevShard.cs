@@ -11,7 +11,7 @@ sealed class SaevShard : IShard
 
     SaevShard(string path, SaevMetadata of, int layer, int firstToken, long tokens, long examples)
     {
-        Width = of.Width;
+        (Width, Site) = (of.Width, $"layer {of.Layers[layer]}");
         file = new(path);
         (this.firstToken, this.tokens) = (firstToken, tokens);
         var perLayer = of.Tokens * Width * sizeof(float);
@@ -59,6 +59,7 @@ sealed class SaevShard : IShard
     public int Width { get; }
     public InputType Type => InputType.Float32;
     public bool HasTokens => false;     // saev's are image patches
+    public string Site { get; }
 
     public long Run(long i) => tokens - i % tokens;
     public void Read(long i, Span<byte> into) => file.Read(Place(i), into);

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaSae.Data;
 
 namespace CudaSae.Insight.Contexts;
@@ -44,7 +43,7 @@ static class WindowCodes
             foreach (var row in rows[at..Math.Min(at + batch, rows.Count)])
             {
                 source.Data.ReadRow(source.FirstRow + row, raw);
-                if (!Finite.All(MemoryMarshal.AsBytes(raw.AsSpan()), InputType.Float32)) continue;      // the pass left it out too
+                if (!Finite.All(raw)) continue;      // the pass left it out too
                 raw.AsSpan(0, d).CopyTo(x.AsSpan(kept.Count * d));
                 kept.Add(row);
             }
