@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real compiler's judgement of every kernel, for sm_80 and sm_90a (kernels/sm90 for the latter alone): no spill, no stack, no serialised wgmma (ptxas C75xx), no more registers than
-# build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, tensor cores, asynchronous copies and 16-byte accesses where they belong.
+# build/kernel-registers.csv allows, no local memory and no floating-point atomics in the SASS, nothing before a kernel's wait for the one before it, tensor cores, asynchronous copies and 16-byte accesses where they belong.
 #   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +32,13 @@ judge() {
     "$cuobjdump" -sass "$out.cubin" > "$out.sass" 2>/dev/null || fault "no SASS"
     refuses '\b(LDL|STL)\b' "local memory in the SASS"
     refuses '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "a floating-point atomic, whose sum depends on the order"
+    # A kernel may stand beside the one before it (kernels/common.cuh): no access and no end before it has waited.
+    [ "$arch" = 80 ] || awk '
+        function judge() { if (kernel != "" && !waited) print kernel " never waits for the kernel before it" }
+        /Function : / { judge(); kernel = $NF; waited = 0 }
+        / ACQBULK / { waited = 1 }
+        kernel != "" && !waited && / (LD|LDG|LDS|ST|STG|STS|ATOM|ATOMG|ATOMS|RED|LDGSTS|UTMALDG|SYNCS|EXIT)[. ]/ { print kernel " does not begin with its wait for the kernel before it:" $0; waited = 1 }
+        END { judge() }' "$out.sass" | while read -r line; do fault "$line"; done
     case $name in encode_sm90 | encode_columns_sm90)
         needs HGMMA "no product by a warpgroup"
         needs 'UTMALDG.*MULTICAST' "no load by TMA for both blocks of a cluster" ;;
