@@ -56,7 +56,7 @@ correctness() {
 narrow() {
     local technique
     for technique in programmatic skew clusters,skew hopper; do
-        limit=75 attempt "verify-without-$technique" env CUDASAE_WITHOUT="$technique" "$cli" verify --backend "$verify_backend" && break
+        limit=75 attempt "verify-without-${technique/,/-}" env CUDASAE_WITHOUT="$technique" "$cli" verify --backend "$verify_backend" && break
     done
 }
 
