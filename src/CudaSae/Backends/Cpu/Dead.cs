@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
@@ -7,9 +8,11 @@ namespace CudaSae.Backends.Cpu;
 public sealed unsafe partial class CpuBackend
 {
     int* window, deadSlot;                  // [WindowCapacity] latents; [n] slot or −1
+    float* deadPanel;                       // [workers, W, 48] c of the panel in work
     float* deadCode, deadCodeGrad;          // [W, lanes] c and ∂z without the common scale
     float* deadDecoder;                     // [lo, W] the window's decoder rows, turned
-    float* deadResidual, deadResidualT;     // [B, lo] r = ê + e; [workers, lo, 48]
+    float* deadResidual, deadInput;         // r = ê + e and x − b_dec, in column panels
+    float* deadResidualT;                   // [workers, lo, 48] r of the panel in work
     float* deadEncGrad, deadDecGrad, deadBiasGrad;
     double* deadErrors;                     // [panels] Σ‖r‖², or the ghost loss
     int windowLength, dead;
@@ -26,10 +29,12 @@ public sealed unsafe partial class CpuBackend
         lanes = panels * Gemm.TileColumns;
         window = arena.Take<int>("dead window", capacity);
         deadSlot = arena.Take<int>("latent to dead slot", n);
+        deadPanel = arena.Take<float>("dead code, a panel", workers.Count * capacity * Gemm.TileColumns);
         deadCode = arena.Take<float>("dead code", capacity * lanes);
         deadCodeGrad = arena.Take<float>("dead code gradient", capacity * lanes);
         deadDecoder = arena.Take<float>("dead decoder, turned", capacity * lo);
-        deadResidual = arena.Take<float>("dead residual", capacity > 0 ? (long)B * lo : 0);
+        deadResidual = arena.Take<float>("dead residual, packed", capacity > 0 ? PackedLength(lo) : 0);
+        deadInput = arena.Take<float>("dead input, packed", capacity > 0 ? PackedLength(ld) : 0);
         deadResidualT = arena.Take<float>("dead residual, turned", capacity > 0 ? (long)workers.Count * lo * Gemm.TileColumns : 0);
         deadEncGrad = arena.Take<float>("dead gradient of w_enc", capacity * ld);
         deadDecGrad = arena.Take<float>("dead gradient of w_dec", capacity * lo);
@@ -48,7 +53,7 @@ public sealed unsafe partial class CpuBackend
         double error = 0;
         for (var panel = 0; panel < panels; panel++) error += deadErrors[panel];
         if (Spec.Ghost is null) sums.AuxSquaredError = error; else sums.Ghost = error;
-        workers.Run((windowLength + Gemm.TileRows - 1) / Gemm.TileRows, deadGradPart ??= DeadGradients);
+        workers.Run(ProductParts(windowLength, lo) + ProductParts(windowLength, ld), deadGradPart ??= DeadGradients);
     }
 
     /// <summary>2α min(D / k_aux, 1) / Σ‖e − ē‖²; false where there is nothing to learn from.</summary>
@@ -69,85 +74,72 @@ public sealed unsafe partial class CpuBackend
         var buffer = stackalloc float[TileFloats + 16];
         var tile = Align(buffer);
         var start = panel * Gemm.TileColumns;
-        var code = deadCode + start;
+        var code = deadPanel + (long)worker * WindowCapacity * Gemm.TileColumns;
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
         {
             PreActTile(Window, s, panel, tile);
-            StoreTile(tile, code + (long)s * lanes, Math.Min(Gemm.TileRows, windowLength - s));
+            var floats = Math.Min(Gemm.TileRows, windowLength - s) * Gemm.TileColumns;
+            new ReadOnlySpan<float>(tile, floats).CopyTo(new(code + s * Gemm.TileColumns, floats));
         }
-        if (Spec.Aux is { } aux) SelectDead(aux, code, start, worker);
+        if (Spec.Aux is { } aux) SelectDead(aux, code, start);
         else Exponentials(code, start);
 
         var turned = deadResidualT + (long)worker * lo * Gemm.TileColumns;
         new Span<float>(turned, lo * Gemm.TileColumns).Clear();
         AddReconstruction(deadDecoder, windowLength, code, turned);
-        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start) : ScaleGhost(turned, code, start);
+        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start, worker) : ScaleGhost(turned, code, start, worker);
+        StoreTile(code, deadCode + start, windowLength);
 
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
         {
             ResidualTile(Window, s, turned, tile);
-            for (var r = 0; r < Math.Min(Gemm.TileRows, windowLength - s); r++)
-                for (var lane = 0; lane < Gemm.TileColumns; lane++)
-                {
-                    var at = (long)(s + r) * lanes + lane;
-                    var slope = code[at] == 0 ? 0 : Spec.Ghost is null ? 1 : code[at];      // ∂c/∂z
-                    deadCodeGrad[at + start] = slope * tile[r * Gemm.TileColumns + lane];
-                }
+            var count = Math.Min(Gemm.TileRows, windowLength - s);
+            TakeSlope(tile, code + s * Gemm.TileColumns, count * Gemm.TileColumns);
+            StoreTile(tile, deadCodeGrad + (long)s * lanes + start, count);
         }
+        for (var b = start; b < Math.Min(start + Gemm.TileColumns, B); b++) PackRow(centered + (long)b * ld, b, ld, deadInput);
     }
 
-    /// <summary>Leaves the k_aux largest pre-activations of each row, and ReLU where the spec asks; zeros elsewhere and beyond the batch.</summary>
-    void SelectDead(AuxLoss aux, float* code, int start, int worker)
+    /// <summary>∂z = ∂c/∂z ∂c: 1 where a latent was chosen, its value for ghosts, else 0.</summary>
+    void TakeSlope(float* gradient, float* code, int length)
     {
-        var keys = selectScratch + (long)worker * ScratchLength;
-        for (var lane = 0; lane < Gemm.TileColumns; lane++)
+        for (var i = 0; i < length; i += 16)
         {
-            ulong least = 0;
-            if (windowLength > aux.K)
-            {
-                for (var s = 0; s < windowLength; s++) keys[s] = Key(code[(long)s * lanes + lane], s);
-                least = Quickselect(keys, windowLength, windowLength - aux.K);
-            }
-            for (var s = 0; s < windowLength; s++)
-            {
-                var z = code[(long)s * lanes + lane];
-                var kept = start + lane < B && !float.IsNaN(z) && (z > 0 || !aux.Relu) && Key(z, s) >= least;
-                if (!kept) code[(long)s * lanes + lane] = 0;
-            }
+            Vector512<float> c = Vector512.Load(code + i), g = Vector512.Load(gradient + i);
+            Vector512.ConditionalSelect(Vector512.Equals(c, Vector512<float>.Zero), Vector512<float>.Zero, Spec.Ghost is null ? g : c * g).Store(gradient + i);
         }
     }
 
     void Exponentials(float* code, int start)
     {
-        for (var s = 0; s < windowLength; s++)
-            for (var lane = 0; lane < Gemm.TileColumns; lane++)
-            {
-                var at = (long)s * lanes + lane;
-                code[at] = start + lane < B ? MathF.Exp(code[at]) : 0;
-            }
+        for (var s = 0; s < windowLength; s++, code += Gemm.TileColumns)
+            for (var lane = 0; lane < Gemm.TileColumns; lane++) code[lane] = start + lane < B ? MathF.Exp(code[lane]) : 0;
     }
 
-    /// <summary>r = ê + e for a panel, in both layouts; returns Σ‖r‖².</summary>
-    double AddResidual(float* turned, int start)
+    /// <summary>r = ê + e for a panel, turned and packed; returns Σ‖r‖².</summary>
+    double AddResidual(float* turned, int start, int worker)
     {
         double error = 0;
+        var r = scratch + (long)worker * (ld + lo);
         for (var lane = 0; lane < Gemm.TileColumns && start + lane < B; lane++)
         {
-            float* e = residual + (long)(start + lane) * lo, r = deadResidual + (long)(start + lane) * lo;
+            var e = residual + (long)(start + lane) * lo;
             var column = turned + lane;
             for (var i = 0; i < lo; i++, column += Gemm.TileColumns) r[i] = *column += e[i];
             error += Rows.SquaredNorm(r, lo);
+            PackRow(r, start + lane, lo, deadResidual);
         }
         return error;
     }
 
     /// <summary>The ghost reconstruction g scaled to half the residual's norm; r = q (s g + e) with q the main error over the ghost's. The code takes s. Returns Σ q ‖s g + e‖².</summary>
-    double ScaleGhost(float* turned, float* code, int start)
+    double ScaleGhost(float* turned, float* code, int start, int worker)
     {
         double loss = 0;
+        var r = scratch + (long)worker * (ld + lo);
         for (var lane = 0; lane < Gemm.TileColumns && start + lane < B; lane++)
         {
-            float* e = residual + (long)(start + lane) * lo, r = deadResidual + (long)(start + lane) * lo;
+            var e = residual + (long)(start + lane) * lo;
             var column = turned + lane;
             for (var i = 0; i < lo; i++) r[i] = column[i * Gemm.TileColumns];
             var error = Rows.SquaredNorm(e, lo);
@@ -156,24 +148,24 @@ public sealed unsafe partial class CpuBackend
             var ghost = Rows.SquaredNorm(r, lo);
             var q = (float)(error / (ghost + 1e-6));
             for (var i = 0; i < lo; i++) column[i * Gemm.TileColumns] = r[i] *= q;
-            for (var slot = 0; slot < windowLength; slot++) code[(long)slot * lanes + lane] *= s;
+            for (var slot = 0; slot < windowLength; slot++) code[slot * Gemm.TileColumns + lane] *= s;
+            PackRow(r, start + lane, lo, deadResidual);
             loss += q * ghost;
         }
         return loss;
     }
 
-    /// <summary>∂WDec = Σ c r and ∂WEnc = Σ ∂z (x − b_dec) for eight slots.</summary>
+    /// <summary>A part of ∂WDec = Σ c r or of ∂WEnc = Σ ∂z (x − b_dec); ∂b_enc beside the latter's first columns.</summary>
     void DeadGradients(int part, int worker)
     {
-        var first = part * Gemm.TileRows;
-        var count = Math.Min(Gemm.TileRows, windowLength - first);
-        Product(deadCode + (long)first * lanes, count, deadResidual, lo, deadScale, deadDecGrad + (long)first * lo);
-        Product(deadCodeGrad + (long)first * lanes, count, centered, ld, deadScale, deadEncGrad + (long)first * ld);
-        for (var s = first; s < first + count; s++)
+        var decoderParts = ProductParts(windowLength, lo);
+        if (part < decoderParts)
         {
-            float sum = 0;
-            for (var b = 0; b < B; b++) sum += deadCodeGrad[(long)s * lanes + b];
-            deadBiasGrad[s] = deadScale * sum;
+            Product(part, deadCode, windowLength, deadResidual, lo, deadScale, deadDecGrad);
+            return;
         }
+        part -= decoderParts;
+        Product(part, deadCodeGrad, windowLength, deadInput, ld, deadScale, deadEncGrad);
+        for (var s = part * SlotBlock; s < Math.Min((part + 1) * SlotBlock, windowLength); s++) deadBiasGrad[s] = deadScale * Rows.Sum(deadCodeGrad + (long)s * lanes, lanes);
     }
 }

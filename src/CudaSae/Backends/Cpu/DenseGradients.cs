@@ -5,30 +5,38 @@ namespace CudaSae.Backends.Cpu;
 /// <summary>The dense path's gradients: stretch by stretch z again, ∂code, and both gradients; chunk by chunk the optimizer's visit.</summary>
 public sealed unsafe partial class CpuBackend
 {
-    /// <summary>One panel of rows [B, lo], turned.</summary>
-    void TurnRows(float* rows, int panel, float* turned)
+    /// <summary>One panel of rows [B, lo], turned, and packed where there is a place.</summary>
+    void TurnRows(float* rows, int panel, float* turned, float* packed)
     {
         for (var lane = 0; lane < Gemm.TileColumns && panel * Gemm.TileColumns + lane < B; lane++)
         {
-            float* row = rows + (panel * Gemm.TileColumns + (long)lane) * lo, column = turned + (long)panel * lo * Gemm.TileColumns + lane;
+            var b = panel * Gemm.TileColumns + lane;
+            float* row = rows + (long)b * lo, column = turned + (long)panel * lo * Gemm.TileColumns + lane;
             for (var i = 0; i < lo; i++, column += Gemm.TileColumns) *column = row[i];
+            if (packed is not null) PackRow(row, b, lo, packed);
         }
     }
 
     /// <summary>Gradients of every chunk, and with <paramref name="update"/> the optimizer's step of its latents.</summary>
     void DenseVisit(bool update)
     {
-        if (gated) workers.Run(panels, turnGates ??= (panel, _) => TurnRows(gateResidual, panel, turnedGate));
+        workers.Run(rowBlocks, packInput ??= (block, _) =>
+        {
+            for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++) PackRow(centered + (long)b * ld, b, ld, packedX);
+        });
+        if (gated) workers.Run(panels, turnGates ??= (panel, _) => TurnRows(gateResidual, panel, turnedGate, packedGate));
         var turned = -1;
         for (var part = 0; part < LatentParts; part += chunkParts)
         {
             SetChunk(part);
             for (var slot = 0; SetStretch(slot); slot += stretchCount)
             {
-                if (turned != stretchLevel) workers.Run(panels, turnErrors ??= (panel, _) => TurnRows(WeightedRow(stretchLevel, 0), panel, turnedE));
+                if (turned != stretchLevel) workers.Run(panels, turnErrors ??= (panel, _) => TurnRows(WeightedRow(stretchLevel, 0), panel, turnedE, packedE));
                 turned = stretchLevel;
                 workers.Run(panels, gradientPanel ??= GradientPanel);
                 workers.Run((stretchCount + Gemm.TileRows - 1) / Gemm.TileRows, gradientRows ??= GradientRows);
+                workers.Run(ProductParts(stretchCount, lo), decoderRows ??= DecoderRows);
+                workers.Run(ProductParts(stretchCount, ld), encoderRows ??= EncoderRows);
             }
             workers.Run(Math.Min(chunkParts, LatentParts - part), update ? visitChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: true)
                 : measureChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: false));
@@ -57,7 +65,7 @@ public sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>Eight latents over all rows: z and ∂code become the code and ∂⟨w, x⟩, and these the gradients of the rows.</summary>
+    /// <summary>Eight latents over all rows: z and ∂code become the code and ∂⟨w, x⟩, of which the gradients of the rows are made.</summary>
     void GradientRows(int group, int worker)
     {
         int first = stretchSlot + group * Gemm.TileRows, count = Math.Min(Gemm.TileRows, stretchSlot + stretchCount - first);
@@ -83,8 +91,16 @@ public sealed unsafe partial class CpuBackend
             for (var b = B; b < lanes; b++) z[b] = g[b] = 0;
             (chunkGrad[s], chunkGap[s], chunkAbove[s]) = (sum, gap, above);
         }
-        Product(chunkZ + (long)first * lanes, count, WeightedRow(stretchLevel, 0), lo, scale, chunkDec + (long)first * lo);
-        if (LiveGate) Product(chunkGate + (long)first * lanes, count, gateResidual, lo, scale, chunkDec + (long)first * lo, add: true);
-        Product(chunkG + (long)first * lanes, count, centered, ld, 1, chunkEnc + (long)first * ld);
     }
+
+    void DecoderRows(int part, int worker)
+    {
+        float* to = chunkDec + (long)stretchSlot * lo;
+        long from = (long)stretchSlot * lanes;
+        var scale = 2 * scalars.LossScale;
+        Product(part, chunkZ + from, stretchCount, packedE, lo, scale, to);
+        if (LiveGate) Product(part, chunkGate + from, stretchCount, packedGate, lo, scale, to, add: true);
+    }
+
+    void EncoderRows(int part, int worker) => Product(part, chunkG + (long)stretchSlot * lanes, stretchCount, packedX, ld, 1, chunkEnc + (long)stretchSlot * ld);
 }

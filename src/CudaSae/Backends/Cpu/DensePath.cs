@@ -11,9 +11,10 @@ public sealed unsafe partial class CpuBackend
     const int ChunkTarget = 512;    // latents of a chunk, in whole parts of the optimizer
 
     int chunkParts, chunkWidth;
-    float* chunkZ, chunkG, chunkGate;       // [W, lanes] z, then the code; ∂code, then ∂⟨w, x⟩; the same of the gate
+    float* chunkZ, chunkG, chunkGate;       // [W, lanes] z, then the code; ∂code, then ∂⟨w, x⟩; the same of the gate. Forward [panels][W, 48]
     float* chunkDecoder;                    // [lo, W]
     float* turnedE, turnedGate;             // [panels][lo, 48] x̂, then E of one level; relu(π)'s
+    float* packedE, packedGate, packedX;    // the same E and x − b_dec, in column panels
     float* chunkEnc, chunkDec;              // [W, ld], [W, lo] gradients
     EntryGradient* chunkGrad;               // [W] sums
     double* chunkGap;                       // [W] Σ (θ − z) over rows above θ, for the pre-activation loss
@@ -24,7 +25,7 @@ public sealed unsafe partial class CpuBackend
     int stretchSlot, stretchCount, stretchLevel;    // slots of the chunk that one reconstruction takes in
     int closingLevel;
     bool stepDense;
-    Action<int, int>? turnStretch, forwardPanel, closeLevel, finishRows, turnErrors, turnGates, gradientPanel, gradientRows, visitChunk, measureChunk;
+    Action<int, int>? turnStretch, forwardPanel, closeLevel, finishRows, turnErrors, turnGates, packInput, gradientPanel, gradientRows, decoderRows, encoderRows, visitChunk, measureChunk;
 
     public bool Dense { get; set; }
 
@@ -45,6 +46,9 @@ public sealed unsafe partial class CpuBackend
         chunkDecoder = arena.Take<float>("chunk decoder, turned", W * lo);
         turnedE = arena.Take<float>("residual, turned", (long)panels * lo * Gemm.TileColumns);
         turnedGate = arena.Take<float>("gate residual, turned", gated ? (long)panels * lo * Gemm.TileColumns : 0);
+        packedE = arena.Take<float>("residual, packed", PackedLength(lo));
+        packedGate = arena.Take<float>("gate residual, packed", LiveGate ? PackedLength(lo) : 0);
+        packedX = arena.Take<float>("x - b_dec, by columns", PackedLength(ld));
         chunkEnc = arena.Take<float>("chunk gradient of w_enc", W * ld);
         chunkDec = arena.Take<float>("chunk gradient of w_dec", W * lo);
         chunkGrad = arena.Take<EntryGradient>("chunk gradient sums", W);
@@ -119,13 +123,14 @@ public sealed unsafe partial class CpuBackend
         var start = panel * Gemm.TileColumns;
         ref var total = ref panelSums[panel];
         var set = Stretch;
+        float* codes = chunkZ + (long)panel * chunkWidth * Gemm.TileColumns, gates = gated ? chunkGate + (long)panel * chunkWidth * Gemm.TileColumns : null;
         for (var s = 0; s < set.Count; s += Gemm.TileRows)
         {
             PreActTile(set, s, panel, tile);
             for (var r = 0; r < Math.Min(Gemm.TileRows, set.Count - s); r++)
             {
                 ref var latent = ref latents[set[s + r]];
-                float* code = chunkZ + (long)(s + r) * lanes + start, gate = gated ? chunkGate + (long)(s + r) * lanes + start : null;
+                float* code = codes + (s + r) * Gemm.TileColumns, gate = gated ? gates + (s + r) * Gemm.TileColumns : null;
                 var fired = 0;
                 for (var lane = 0; lane < Gemm.TileColumns; lane++)
                 {
@@ -146,8 +151,8 @@ public sealed unsafe partial class CpuBackend
             }
         }
         var offset = (long)panel * lo * Gemm.TileColumns;
-        AddReconstruction(chunkDecoder, set.Count, chunkZ + start, turnedE + offset);
-        if (gated) AddReconstruction(chunkDecoder, set.Count, chunkGate + start, turnedGate + offset);
+        AddReconstruction(chunkDecoder, set.Count, codes, turnedE + offset);
+        if (gated) AddReconstruction(chunkDecoder, set.Count, gates, turnedGate + offset);
     }
 
     /// <summary>e = x̂ − y of a part's rows, and their sums.</summary>

@@ -78,6 +78,14 @@ static unsafe class Rows
         return sum;
     }
 
+    /// <summary>Σ x.</summary>
+    public static float Sum(float* x, int length)
+    {
+        var sum = Vector512<float>.Zero;
+        for (var i = 0; i < length; i += 16) sum += Vector512.Load(x + i);
+        return Sum(sum);
+    }
+
     // Halves are added pairwise: the same tree at every vector width.
     static float Sum(Vector512<float> v)
     {
