@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Data;
 using CudaSae.Model;
 using CudaSae.Training;
 using CudaSae.Verification;
@@ -13,13 +14,16 @@ sealed class BenchProblem : IDisposable
     const ulong Seed = 0x62656e6368;
 
     readonly int[] fired;       // [n] scratch
+    readonly bool[] isDead;     // [n]
 
-    /// <param name="dead">Latents that count as dead when a step begins, spread over all of them.</param>
+    /// <param name="dead">Latents that count as dead when a step begins, anywhere among all: evenly spaced rows of narrow matrices would share their places in a cache, as those of a run do not.</param>
     /// <exception cref="SaeException">There is nothing that looks at dead latents, or there are fewer latents.</exception>
     public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
     {
         if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents)) throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
-        (Spec, Config, Dead, fired) = (spec, config, dead, new int[dead > 0 ? spec.Latents : 0]);
+        (Spec, Config, Dead, fired, isDead) = (spec, config, dead, new int[dead > 0 ? spec.Latents : 0], new bool[spec.Latents]);
+        var places = new RowPermutation(Seed, 0, spec.Latents);
+        for (var i = 0; i < dead; i++) isDead[places[i]] = true;
         Parameters = new(spec);
         var scale = Math.Sqrt(12.0 / spec.InputWidth);
         ForEach(spec.Latents, spec.RowWidth, f =>
@@ -102,7 +106,7 @@ sealed class BenchProblem : IDisposable
         backend.AfterRestore(scalars.Step - 1, scalars.DeadAfterSteps);
     }
 
-    public bool IsDead(int latent) => (long)(latent + 1) * Dead / Spec.Latents > (long)latent * Dead / Spec.Latents;
+    public bool IsDead(int latent) => isDead[latent];
 
     public void Dispose() => Parameters.Dispose();
 }

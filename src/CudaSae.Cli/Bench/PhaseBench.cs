@@ -86,15 +86,12 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
     {
         var step = new SaeStep(backend);
         using var clock = phases.Device is { } device ? new DeviceClock(device, phases.Stream) : null;
-        var times = clock?.TimeChain(_ => Run(), Warmup + repeats) ?? [.. Enumerable.Range(0, Warmup + repeats).Select(_ => OnHost(Run))];
+        var times = clock?.TimeChain(_ => { Mark(); Run(); }, Warmup + repeats) ?? [.. Enumerable.Range(0, Warmup + repeats).Select(_ => { Mark(); return OnHost(Run); })];
         backend.ReadSums();
         return [.. times.Skip(Warmup)];
 
-        void Run()
-        {
-            problem.MarkDead(backend, ++t);
-            step.Run(t & 1, problem.Scalars(t));
-        }
+        void Mark() => problem.MarkDead(backend, ++t);
+        void Run() => step.Run(t & 1, problem.Scalars(t));
     }
 
     static double OnHost(Action run)

@@ -33,11 +33,12 @@ public sealed class StepCost
     public double FloorMs(Ceilings machine) => phases.Sum(p => p.FloorMs(machine));
 
     /// <param name="device">Kernels, whose operands are bfloat16; otherwise the CPU's float32.</param>
-    /// <param name="dead">Dead latents that the auxiliary loss looks at.</param>
+    /// <param name="dead">Dead latents; the auxiliary loss looks at no more than its window of them, by dense products.</param>
     public static StepCost Of(SaeSpec spec, TrainConfig config, bool device, int dead = 0)
     {
         // The code of thresholded selections has no fixed length: its gathers count as none.
         double B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, entries = spec.IsThresholded ? 0 : B * spec.Active;
+        dead = Math.Min(dead, spec.Aux?.Capacity(spec.Latents) ?? spec.Ghost?.Window ?? 0);
         double operand = device ? 2 : 4, both = d + D;
         var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;     // touched latents, were all equally likely
         return new(

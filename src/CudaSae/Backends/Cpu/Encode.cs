@@ -10,8 +10,7 @@ namespace CudaSae.Backends.Cpu;
 /// ascending order, so an equal one that comes later is rightly left out. Thresholded selections keep what exceeds the latent's own limit.</summary>
 public sealed unsafe partial class CpuBackend
 {
-    const int LatentBlock = 64;     // rows of WEnc that stay in L2 while the panels pass
-
+    int latentBlock;                // rows of WEnc, 128 KiB of them, that stay in L2 while the panels pass
     int capacity;                   // candidates a row holds before it is cut back to k
     ulong* candidates;              // [B, capacity] keys in the order of arrival: ascending latent
     int* candidateCount;            // [B]
@@ -28,6 +27,8 @@ public sealed unsafe partial class CpuBackend
         byMagnitude = Spec.Selection is Selection.AbsTopK;
         byGroup = Spec.Selection is Selection.GroupMax;
         capacity = thresholded || byGroup ? k : Math.Min(n, k + Math.Max(64, k / 2));
+        latentBlock = Math.Clamp((128 << 10) / (4 * ld) & ~7, 64, 512);
+        TakeSample();
         groupBest = arena.Take<float>("group maxima", byGroup ? (long)panels * k * Gemm.TileColumns : 0);
         candidates = arena.Take<ulong>("candidates", (long)B * capacity);
         candidateCount = arena.Take<int>("candidate counts", B);
@@ -66,9 +67,10 @@ public sealed unsafe partial class CpuBackend
         var tile = (float*)((nint)(buffer + 15) & ~63);
         var rows = stackalloc float*[Gemm.TileRows];
         var bias = stackalloc float[Gemm.TileRows];
-        for (var block = 0; block < n; block += LatentBlock)
+        for (var panel = first; panel < last && sample > 0; panel++) SamplePanel(panel, worker);
+        for (var block = sample; block < n; block += latentBlock)
             for (var panel = first; panel < last; panel++)
-                for (var f = block; f < Math.Min(block + LatentBlock, n); f += Gemm.TileRows)
+                for (var f = block; f < Math.Min(block + latentBlock, n); f += Gemm.TileRows)
                 {
                     for (var r = 0; r < Gemm.TileRows; r++)
                     {
