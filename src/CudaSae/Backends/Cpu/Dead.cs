@@ -8,20 +8,21 @@ namespace CudaSae.Backends.Cpu;
 public sealed unsafe partial class CpuBackend
 {
     int* window, deadSlot;                  // [WindowCapacity] latents; [n] slot or −1
+    float* deadEnc, deadDec, deadBias;      // [W, ld], [W, lo], [W] the window's weights, side by side
+    float* deadDecoder;                     // [lo, pitch] its decoder rows, turned
     float* deadPanel;                       // [workers, W, 48] c of the panel in work
     float* deadCode, deadCodeGrad;          // [W, lanes] c and ∂z without the common scale
-    float* deadDecoder;                     // [lo, W] the window's decoder rows, turned
     float* deadResidual, deadInput;         // r = ê + e and x − b_dec, in column panels
     float* deadResidualT;                   // [workers, lo, 48] r of the panel in work
     float* deadEncGrad, deadDecGrad, deadBiasGrad;
     double* deadErrors;                     // [panels] Σ‖r‖², or the ghost loss
     int windowLength, dead;
     float deadScale;
-    Action<int, int>? turnPart, deadRowsPart, deadGradPart;
+    Action<int, int>? gatherPart, deadRowsPart, deadGradPart;
 
     int WindowCapacity => Spec.Aux?.Capacity(n) ?? (Spec.Ghost is { } ghost ? Math.Min(n, ghost.Window) : 0);
 
-    LatentSet Window => new(window, 0, windowLength);
+    int DeadPitch => (windowLength + 15) & ~15;
 
     void TakeDead()
     {
@@ -29,10 +30,13 @@ public sealed unsafe partial class CpuBackend
         lanes = panels * Gemm.TileColumns;
         window = arena.Take<int>("dead window", capacity);
         deadSlot = arena.Take<int>("latent to dead slot", n);
+        deadEnc = arena.Take<float>("dead w_enc", capacity * ld);
+        deadDec = arena.Take<float>("dead w_dec", (capacity + 15 & ~15) * lo);
+        deadBias = arena.Take<float>("dead b_enc", capacity);
+        deadDecoder = arena.Take<float>("dead w_dec, turned", (capacity + 15 & ~15) * lo);
         deadPanel = arena.Take<float>("dead code, a panel", workers.Count * capacity * Gemm.TileColumns);
         deadCode = arena.Take<float>("dead code", capacity * lanes);
         deadCodeGrad = arena.Take<float>("dead code gradient", capacity * lanes);
-        deadDecoder = arena.Take<float>("dead decoder, turned", capacity * lo);
         deadResidual = arena.Take<float>("dead residual, packed", capacity > 0 ? PackedLength(lo) : 0);
         deadInput = arena.Take<float>("dead input, packed", capacity > 0 ? PackedLength(ld) : 0);
         deadResidualT = arena.Take<float>("dead residual, turned", capacity > 0 ? (long)workers.Count * lo * Gemm.TileColumns : 0);
@@ -48,7 +52,7 @@ public sealed unsafe partial class CpuBackend
         if (Spec.Ghost is not null && scalars.AllDead == 1) FindDead(scalars.Step - 1, 0);
         if (Spec.Aux is { } aux && !SetAuxScale(aux) || windowLength == 0) return;
         if (Spec.Ghost is not null) deadScale = 2 * scalars.LossScale;
-        workers.Run(lo / 16, turnPart ??= (part, _) => TurnDecoder(Window, part, deadDecoder));
+        workers.Run(DeadPitch / 16, gatherPart ??= GatherWindow);
         workers.Run(panels, deadRowsPart ??= DeadRows);
         double error = 0;
         for (var panel = 0; panel < panels; panel++) error += deadErrors[panel];
@@ -77,7 +81,7 @@ public sealed unsafe partial class CpuBackend
         var code = deadPanel + (long)worker * WindowCapacity * Gemm.TileColumns;
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
         {
-            PreActTile(Window, s, panel, tile);
+            WindowTile(deadEnc, ld, deadBias, s, centeredT + (long)panel * ld * Gemm.TileColumns, tile);
             var floats = Math.Min(Gemm.TileRows, windowLength - s) * Gemm.TileColumns;
             new ReadOnlySpan<float>(tile, floats).CopyTo(new(code + s * Gemm.TileColumns, floats));
         }
@@ -86,13 +90,13 @@ public sealed unsafe partial class CpuBackend
 
         var turned = deadResidualT + (long)worker * lo * Gemm.TileColumns;
         new Span<float>(turned, lo * Gemm.TileColumns).Clear();
-        AddReconstruction(deadDecoder, windowLength, code, turned);
-        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start) : ScaleGhost(turned, code, start, worker);
+        AddReconstruction(deadDecoder, DeadPitch, windowLength, code, turned);
+        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start, worker) : ScaleGhost(turned, code, start, worker);
         StoreTile(code, deadCode + start, windowLength);
 
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
         {
-            ResidualTile(Window, s, turned, tile);
+            WindowTile(deadDec, lo, null, s, turned, tile);
             var count = Math.Min(Gemm.TileRows, windowLength - s);
             TakeSlope(tile, code + s * Gemm.TileColumns, count * Gemm.TileColumns);
             StoreTile(tile, deadCodeGrad + (long)s * lanes + start, count);
@@ -116,24 +120,19 @@ public sealed unsafe partial class CpuBackend
             for (var lane = 0; lane < Gemm.TileColumns; lane++) code[lane] = start + lane < B ? MathF.Exp(code[lane]) : 0;
     }
 
-    /// <summary>r = ê + e for a panel, turned and packed; returns Σ‖r‖². Sixteen columns at a time, which the first-level cache holds for all rows.</summary>
-    double AddResidual(float* turned, int start)
+    /// <summary>r = ê + e for a panel, turned and packed; returns Σ‖r‖².</summary>
+    double AddResidual(float* turned, int start, int worker)
     {
-        var rows = Math.Min(Gemm.TileColumns, B - start);
-        Vector512<double> low = Vector512<double>.Zero, high = low;
-        for (var i = 0; i < lo; i += 16)
-            for (var lane = 0; lane < rows; lane++)
-            {
-                float* e = residual + (long)(start + lane) * lo + i, column = turned + i * Gemm.TileColumns + lane;
-                var r = deadResidual + (long)(i / Gemm.TileColumns * Gemm.TileColumns) * B + (long)(start + lane) * Gemm.TileColumns + i % Gemm.TileColumns;
-                for (var j = 0; j < 16; j++) r[j] = column[j * Gemm.TileColumns] += e[j];
-                var (a, b) = Vector512.Widen(Vector512.Load(r));
-                low = Vector512.FusedMultiplyAdd(a, a, low);
-                high = Vector512.FusedMultiplyAdd(b, b, high);
-            }
-        var both = low + high;
         double error = 0;
-        for (var lane = 0; lane < 8; lane++) error += both[lane];
+        var r = scratch + (long)worker * (ld + lo);
+        for (var lane = 0; lane < Gemm.TileColumns && start + lane < B; lane++)
+        {
+            var e = residual + (long)(start + lane) * lo;
+            var column = turned + lane;
+            for (var i = 0; i < lo; i++, column += Gemm.TileColumns) r[i] = *column += e[i];
+            error += Rows.SquaredNorm(r, lo);
+            PackRow(r, start + lane, lo, deadResidual);
+        }
         return error;
     }
 

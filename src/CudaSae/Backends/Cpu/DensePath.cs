@@ -58,7 +58,7 @@ public sealed unsafe partial class CpuBackend
         panelSums = arena.Take<RowSums>("panel sums", panels);
     }
 
-    LatentSet Stretch => new(null, chunkFirst + stretchSlot, stretchCount);
+    LatentSet Stretch => new(chunkFirst + stretchSlot, stretchCount);
 
     void SetChunk(int part)
     {
@@ -151,8 +151,8 @@ public sealed unsafe partial class CpuBackend
             }
         }
         var offset = (long)panel * lo * Gemm.TileColumns;
-        AddReconstruction(chunkDecoder, set.Count, codes, turnedE + offset);
-        if (gated) AddReconstruction(chunkDecoder, set.Count, gates, turnedGate + offset);
+        AddReconstruction(chunkDecoder, set.Count, set.Count, codes, turnedE + offset);
+        if (gated) AddReconstruction(chunkDecoder, set.Count, set.Count, gates, turnedGate + offset);
     }
 
     /// <summary>e = x̂ − y of a part's rows, and their sums.</summary>

@@ -12,11 +12,11 @@ public sealed unsafe partial class CpuBackend
 
     int lanes;              // rows of the batch padded to whole panels
 
-    /// <summary>W latents: a list, or a range of neighbours.</summary>
-    readonly struct LatentSet(int* list, int first, int count)
+    /// <summary>W latents that are neighbours.</summary>
+    readonly struct LatentSet(int first, int count)
     {
         public int Count => count;
-        public int this[int slot] => list is null ? first + slot : list[slot];
+        public int this[int slot] => first + slot;
     }
 
     static float* Align(float* buffer) => (float*)((nint)(buffer + 15) & ~63);
@@ -61,8 +61,9 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <summary>turned [lo, 48] += WDecᵀ code for one panel; code is [W, 48].</summary>
+    /// <param name="pitch">Floats between the decoder's turned rows.</param>
     [SkipLocalsInit]
-    void AddReconstruction(float* decoder, int count, float* code, float* turned)
+    void AddReconstruction(float* decoder, int pitch, int count, float* code, float* turned)
     {
         var buffer = stackalloc float[TileFloats + 16];
         var tile = Align(buffer);
@@ -71,7 +72,7 @@ public sealed unsafe partial class CpuBackend
         for (var r = 0; r < Gemm.TileRows; r++) init[r] = 0;
         for (var i = 0; i < lo; i += Gemm.TileRows)
         {
-            for (var r = 0; r < Gemm.TileRows; r++) rows[r] = decoder + (long)(i + r) * count;
+            for (var r = 0; r < Gemm.TileRows; r++) rows[r] = decoder + (long)(i + r) * pitch;
             Gemm.Tile(rows, code, Gemm.TileColumns, count, init, tile);
             Rows.Add(turned + i * Gemm.TileColumns, 1, tile, TileFloats);
         }

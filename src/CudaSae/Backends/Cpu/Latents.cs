@@ -88,7 +88,7 @@ public sealed unsafe partial class CpuBackend
     {
         var buffer = stackalloc float[TileFloats + 16];
         var tile = Align(buffer);
-        var all = new LatentSet(null, 0, n);
+        var all = new LatentSet(0, n);
         PreActTile(all, group * Gemm.TileRows, 0, tile);
         var rows = Math.Min(B, SpreadRows);
         var keep = scalars.Step == 1 ? 0 : SpreadDecay;

@@ -78,6 +78,15 @@ static unsafe class Rows
         return sum;
     }
 
+    /// <summary>A column of sixteen rows.</summary>
+    /// <param name="pitch">Floats between rows.</param>
+    public static Vector512<float> Column(float* x, nint pitch)
+    {
+        float* x4 = x + 4 * pitch, x8 = x + 8 * pitch, x12 = x + 12 * pitch;
+        return Vector512.Create(x[0], x[pitch], x[2 * pitch], x[3 * pitch], x4[0], x4[pitch], x4[2 * pitch], x4[3 * pitch],
+            x8[0], x8[pitch], x8[2 * pitch], x8[3 * pitch], x12[0], x12[pitch], x12[2 * pitch], x12[3 * pitch]);
+    }
+
     /// <summary>Σ x.</summary>
     public static float Sum(float* x, int length)
     {

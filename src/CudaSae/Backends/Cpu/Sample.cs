@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
@@ -23,7 +22,7 @@ public sealed unsafe partial class CpuBackend
     void SamplePanel(int panel, int worker)
     {
         var z = sampleZ + (long)worker * sample * Gemm.TileColumns;
-        var all = new LatentSet(null, 0, n);
+        var all = new LatentSet(0, n);
         for (var f = 0; f < sample; f += Gemm.TileRows) PreActTile(all, f, panel, z + f * Gemm.TileColumns);
         var bounds = stackalloc float[Gemm.TileColumns];
         var limits = stackalloc float[Gemm.TileColumns];
