@@ -56,10 +56,7 @@ static unsafe class Rows
             low = Vector512.FusedMultiplyAdd(a, a, low);
             high = Vector512.FusedMultiplyAdd(b, b, high);
         }
-        var both = low + high;
-        double sum = 0;
-        for (var lane = 0; lane < 8; lane++) sum += both[lane];
-        return sum;
+        return Sum(low + high);
     }
 
     /// <summary>‖x + y‖².</summary>
@@ -72,10 +69,7 @@ static unsafe class Rows
             low = Vector512.FusedMultiplyAdd(a, a, low);
             high = Vector512.FusedMultiplyAdd(b, b, high);
         }
-        var both = low + high;
-        double sum = 0;
-        for (var lane = 0; lane < 8; lane++) sum += both[lane];
-        return sum;
+        return Sum(low + high);
     }
 
     /// <summary>A column of sixteen rows.</summary>
@@ -93,6 +87,13 @@ static unsafe class Rows
         var sum = Vector512<float>.Zero;
         for (var i = 0; i < length; i += 16) sum += Vector512.Load(x + i);
         return Sum(sum);
+    }
+
+    static double Sum(Vector512<double> v)
+    {
+        var v4 = v.GetLower() + v.GetUpper();
+        var v2 = v4.GetLower() + v4.GetUpper();
+        return v2[0] + v2[1];
     }
 
     // Halves are added pairwise: the same tree at every vector width.
