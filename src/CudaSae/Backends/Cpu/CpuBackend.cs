@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using CudaSae.Data;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -86,8 +87,8 @@ public sealed unsafe partial class CpuBackend : IBackend
     public string Description => $"cpu, {workers.Count} threads, {VectorBits}-bit vectors, float32";
 
     /// <summary>The widest vectors that this machine's instructions have.</summary>
-    internal static int VectorBits => System.Runtime.Intrinsics.Vector512.IsHardwareAccelerated ? 512
-        : System.Runtime.Intrinsics.Vector256.IsHardwareAccelerated ? 256 : 128;
+    internal static int VectorBits => Vector512.IsHardwareAccelerated ? 512
+        : Vector256.IsHardwareAccelerated ? 256 : 128;
 
     public Span<byte> InputSlot(int slot) => new(slots[slot], checked(B * Spec.RowWidth * inputType.Bytes()));
 
@@ -130,9 +131,17 @@ public sealed unsafe partial class CpuBackend : IBackend
             if (Spec.PreEncoderBias)
                 for (var i = 0; i < d; i++) mid[i] = row[i] - bDec[i];
             else new ReadOnlySpan<float>(row, d).CopyTo(new(mid, d));
-            var to = packed + lane;
-            for (var i = 0; i < d; i++, to += Gemm.TileColumns) *to = mid[i];
+            if (lane % 16 == 15) Turn16(mid - 15 * ld, packed + lane - 15);
+            else if (b == B - 1)
+                for (var last = lane & ~15; last <= lane; last++)
+                    for (var i = 0; i < d; i++) packed[i * Gemm.TileColumns + last] = mid[(last - lane) * ld + i];
         }
+    }
+
+    /// <summary>Sixteen rows become sixteen columns of a panel.</summary>
+    void Turn16(float* rows, float* packed)
+    {
+        for (var i = 0; i < ld; i++) Rows.Column(rows + i, ld).Store(packed + i * Gemm.TileColumns);
     }
 
     void Convert(byte* from, float* to, int count, float scale)
