@@ -1,44 +1,15 @@
-// screen: which columns of the encoder can still be among a row's k largest, by 8-bit products; rescore.cu then computes those exactly.
-//
-// With x = a (q + e), w = c (p + f) (quantize.cu: a, c steps, q, p whole numbers, e, f dither of mean 0 on intervals of length 1)
-//   <x, w> = a c <q, p> + sum_i (a w_i e_i + a q_i c f_i).
-// The terms are independent over i. By Hoeffding's lemma over f_i and then e_i, with |a q_i| never above |x_i| rounded away from zero, the sum has
-// E exp(l S) <= exp(l^2 (a^2 |w|^2 + c^2 |x~|^2) / 8), x~ that rounded row, so with probability at least 1 - delta
-//   <x, w> <= a c <q, p> + h sqrt(a^2 N^2 + c^2 R^2),   h = sqrt(ln(1 / delta) / 2),  N and R quantize.cu's norms.
-// `margin` is h for delta = 1e-9, and a little: t = v / step and the 16 bits of dither are off by less than 2^-15 of a step, which shifts the sum
-// by at most 2^-15 sqrt(ld) (a N + c R). `rounding` (ld + 16) 2^-23 times R N + |b| covers encode's float32 sum, any order, truncated or
-// rounded, x / s and w s, and the few operations here. b is b_enc; a column survives unless the bound is at or below what a candidate must exceed.
-//
-// The square root is not taken: sqrt(1 + z) <= (g + (1 + z) / g) / 2 for every g > 0, with g that of a row and column whose largest number is four
-// times their spread. The sum of squares within a factor of two of that, the bound is at most 6 % above the root.
-// A missed column is one that Hoeffding's bound misses: at most delta for each of the B k entries of a step's code, so B k delta a step.
+// screen: which columns of the encoder can still be among a row's k largest, by 8-bit products (the bound: screen.cuh); rescore.cu then computes those exactly.
 #include "mma_tile.cuh"
-#include "select.cuh"
+#include "screen.cuh"
 
 struct ScreenConstants {
-    float4 column[TILE];        // c, b, N, c^2 / N
-    float4 row[TILE];           // a, what multiplies N, what multiplies c^2 / N, what must be exceeded
+    float4 column[TILE];
+    float4 row[TILE];
 };
 static_assert(sizeof(ScreenConstants) <= sizeof(TileShared));
 
-__device__ __forceinline__ float4 column_constants(const ScreenParams& p, int column) {
-    if (column >= p.end) return make_float4(0, 0, 0, 0);
-    const ScreenRow w = p.w_row[column];
-    return make_float4(w.step, p.b_enc[column], w.norm, w.norm == 0 ? 0 : w.step * w.step / w.norm);
-}
-
-__device__ __forceinline__ float4 row_constants(const ScreenParams& p, int row) {
-    if (row >= p.rows) return make_float4(0, 0, 0, __int_as_float(0x7f800000));
-    const ScreenRow x = p.x_row[row];
-    const float floor = limit_floor(p.limit[row]);
-    if (x.step == 0) return make_float4(0, 0, 0, floor);
-    const float typical = 4 / (127 * sqrtf(float(p.depth))), steps = x.norm / x.step;
-    const float g = sqrtf(1 + steps * typical * steps * typical);
-    return make_float4(x.step, 0.5f * p.margin * x.step * (g + 1 / g) + p.rounding * x.norm, 0.5f * p.margin * steps * x.norm / g, floor);
-}
-
-// Bit n 2 + i of found[m][upper]: the sum [m][n][upper 2 + i] survives. With NaN anywhere it does.
-template <bool MAGNITUDE>
+// Bit n 2 + i of found[m][upper]: the sum [m][n][upper 2 + i] survives.
+template <uint32_t SIGN>
 __device__ __forceinline__ void find_survivors(const TileSumsOf<int>& sums, const ScreenConstants& s, float rounding, uint32_t (&found)[4][2]) {
     float4 row[4][2];
 #pragma unroll
@@ -54,13 +25,8 @@ __device__ __forceinline__ void find_survivors(const TileSumsOf<int>& sums, cons
 #pragma unroll
             for (int m = 0; m < 4; ++m)
 #pragma unroll
-                for (int upper = 0; upper < 2; ++upper) {
-                    const float4& r = row[m][upper];
-                    float score = fmaf(float(sums[m][n][upper * 2 + i]) * column.x, r.x, column.y);
-                    if (MAGNITUDE) score = fabsf(score);
-                    const float above = score + fmaf(column.w, r.z, fmaf(column.z, r.y, slack));
-                    if (!(above <= r.w)) found[m][upper] |= 1u << (n * 2 + i);
-                }
+                for (int upper = 0; upper < 2; ++upper)
+                    if (screen_survives(sums[m][n][upper * 2 + i], column, slack, row[m][upper], SIGN)) found[m][upper] |= 1u << (n * 2 + i);
         }
 }
 
@@ -80,12 +46,12 @@ SAE_KERNEL(screen, ScreenParams, TILE_THREADS) {
         {reinterpret_cast<const bf16_bits*>(p.w), pairs, nullptr, begin, p.end}, pairs, s, sums);
 
     auto& constants = reinterpret_cast<ScreenConstants&>(s);
-    constants.column[threadIdx.x] = column_constants(p, begin + threadIdx.x);
-    constants.row[threadIdx.x] = row_constants(p, row_begin + threadIdx.x);
+    constants.column[threadIdx.x] = screen_column(screen_column_source(p, begin + threadIdx.x));
+    constants.row[threadIdx.x] = screen_row(p, screen_row_source(p, row_begin + threadIdx.x));
     __syncthreads();
     uint32_t found[4][2];
-    if (p.magnitude) find_survivors<true>(sums, constants, p.rounding, found);
-    else find_survivors<false>(sums, constants, p.rounding, found);
+    if (p.magnitude) find_survivors<0x7fffffffu>(sums, constants, p.rounding, found);
+    else find_survivors<0xffffffffu>(sums, constants, p.rounding, found);
 #pragma unroll
     for (int m = 0; m < 4; ++m)
 #pragma unroll

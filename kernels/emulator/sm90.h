@@ -22,8 +22,9 @@ void set_registers(Site site, int count, bool grow);
 void wgmma_order();
 void wgmma_close();
 void wgmma_await(Site site, int pending);
-// sums [64, columns]: columns / 2 floats a thread.
+// sums [64, columns]: columns / 2 a thread, floats of bf16 operands or whole numbers of signed 8-bit ones.
 void wgmma(Site site, float* sums, int columns, uint64_t a, uint64_t b);
+void wgmma(Site site, int* sums, int columns, uint64_t a, uint64_t b);
 
 }
 
@@ -60,10 +61,15 @@ template <int pending> void wgmma_wait(EMU_CALLER) { emu::wgmma_await(site, pend
 inline uint64_t wgmma_tile(const void* tile) {
     return uint64_t((shared_address(tile) & 0x3ffff) >> 4) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
-template <int count> void wgmma_hold(float (&)[count]) {}
+template <typename Sum, int count> void wgmma_hold(Sum (&)[count]) {}
 template <int columns> void wgmma_k16(float (&sums)[columns / 2], uint64_t a, uint64_t b, EMU_CALLER) {
     static_assert(columns % 8 == 0 && columns >= 8 && columns <= 256, "wgmma has 8 to 256 columns, in steps of 8");
     emu::wgmma(site, sums, columns, a, b);
 }
+template <int columns> void wgmma_k32(int (&sums)[columns / 2], uint64_t a, uint64_t b, EMU_CALLER) {
+    static_assert(columns == 8 || columns == 24 || (columns % 16 == 0 && columns <= 256), "wgmma of whole numbers has 8, 24, or 16 to 256 columns in steps of 16");
+    emu::wgmma(site, sums, columns, a, b);
+}
 inline void wgmma_m64n256k16(float (&sums)[128], uint64_t a, uint64_t b, EMU_CALLER) { emu::wgmma(site, sums, 256, a, b); }
 inline void wgmma_m64n128k16(float (&sums)[64], uint64_t a, uint64_t b, EMU_CALLER) { emu::wgmma(site, sums, 128, a, b); }
+inline void wgmma_m64n256k32(int (&sums)[128], uint64_t a, uint64_t b, EMU_CALLER) { emu::wgmma(site, sums, 256, a, b); }

@@ -13,19 +13,21 @@ namespace emu {
 
 namespace {
 
-constexpr int Rows = 64, Depth = 16, MostColumns = 256;
-constexpr uint32_t Unfinished = 0x7fc0beef;     // a NaN
+constexpr int Rows = 64, MostColumns = 256, KBytes = 32;        // of K: 16 bf16 or 32 8-bit numbers
+constexpr uint32_t Unfinished = 0x7fc0beef;     // a NaN, and no sum of 8-bit products that this engine makes
 
+enum class Kind { Floats, Whole };
 struct Operand { uint32_t start, leading, stride, swizzle; int rows; };
-struct Product { Operand a, b; int columns, group; Site site; float* sums; bool done; };
+struct Product { Operand a, b; Kind kind; int columns, group; Site site; uint32_t* sums; bool done; };
 
 // The sums that products are added to: `registers` of each thread, [64, columns] in all.
 struct Sums {
+    Kind kind;
     int columns, last_group, landed_count;
     bool flying;
-    float* registers[128];
+    uint32_t* registers[128];           // bits of floats or whole numbers, here and below
     bool landed[128];
-    alignas(32) float values[Rows * MostColumns];
+    alignas(32) uint32_t values[Rows * MostColumns];
     uint32_t left[128][MostColumns / 2], fenced[128][MostColumns / 2];   // registers when they landed, and at the last fence
     bool has_fence[128];
 };
@@ -46,17 +48,17 @@ Group& group_of(const Thread& thread) {
 int place(int t, int i, int columns) { return (16 * (t / 32) + t % 32 / 4 + 8 * (i / 2 % 2)) * columns + 8 * (i / 4) + 2 * (t % 4) + i % 2; }
 
 // Registers of a thread may lie in a frame that is gone: they are compared, never used.
-[[gnu::no_sanitize("address", "undefined")]] bool same(const float* registers, const uint32_t* then, int count) {
+[[gnu::no_sanitize("address", "undefined")]] bool same(const volatile uint32_t* registers, const uint32_t* then, int count) {
     for (int i = 0; i < count; ++i)
-        if (reinterpret_cast<const volatile uint32_t*>(registers)[i] != then[i]) return false;
+        if (registers[i] != then[i]) return false;
     return true;
 }
-[[gnu::no_sanitize("address", "undefined")]] void keep(const float* registers, uint32_t* into, int count) {
-    for (int i = 0; i < count; ++i) into[i] = reinterpret_cast<const volatile uint32_t*>(registers)[i];
+[[gnu::no_sanitize("address", "undefined")]] void keep(const volatile uint32_t* registers, uint32_t* into, int count) {
+    for (int i = 0; i < count; ++i) into[i] = registers[i];
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// operands: [rows, 16] bf16 with K contiguous
+// operands: [rows, 32 bytes] with K contiguous
 
 Operand decode(uint64_t descriptor, int rows, const char* which) {
     constexpr uint32_t lines[] = {0, 128, 64, 32};
@@ -64,12 +66,12 @@ Operand decode(uint64_t descriptor, int rows, const char* which) {
     if (descriptor & ~0xc0003fff3fff3fffull) fail("wgmma's descriptor of %s, %016llx, has bits where there is no field, or a base offset, which is not emulated", which, static_cast<unsigned long long>(descriptor));
     uint32_t pattern = 8 * o.swizzle, first = o.swizzle ? o.start & ~(o.swizzle - 1) : o.start;
     if (o.swizzle && first % pattern) fail("wgmma's tile %s begins at byte %u of its window; with a swizzle of %u bytes it has to be aligned to %u", which, first, o.swizzle, pattern);
-    if (o.swizzle && o.start - first + 2 * Depth > o.swizzle) fail("wgmma's tile %s begins %u bytes into a line of %u: 32 do not follow", which, o.start - first, o.swizzle);
+    if (o.swizzle && o.start - first + KBytes > o.swizzle) fail("wgmma's tile %s begins %u bytes into a line of %u: 32 do not follow", which, o.start - first, o.swizzle);
     if (o.swizzle && o.stride != pattern) fail("wgmma's tile %s has a stride of %u bytes from 8 rows to the next; dense lines of %u have %u", which, o.stride, o.swizzle, pattern);
     return o;
 }
 
-// Offset in the block's shared memory of 8 elements: of a row, the first or second half.
+// Offset in the block's shared memory of 16 bytes: of a row, the first or second half.
 int64_t piece(const Operand& o, int row, int half) {
     uint32_t line = o.swizzle ? o.swizzle : 16;
     uint32_t address = o.start + row / 8 * o.stride + row % 8 * line + half * (o.swizzle ? 16 : o.leading);
@@ -104,7 +106,9 @@ void check_operand(const Operand& o, const char* which) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// arithmetic: sums [64, columns] += a [64, 16] · b [columns, 16]ᵀ in ascending k, one fused multiply-add each, as mma in ptx.cpp
+// arithmetic of floats: sums [64, columns] += a [64, 16] · b [columns, 16]ᵀ in ascending k, one fused multiply-add each, as mma in ptx.cpp
+
+constexpr int Depth = KBytes / 2;
 
 float number(const unsigned char* p) { uint16_t h; memcpy(&h, p, 2); return std::bit_cast<float>(uint32_t(h) << 16); }
 
@@ -130,7 +134,7 @@ void multiply_plain(const float (&a)[Rows][Depth], const float (&b)[Depth][MostC
         }
 }
 
-void multiply(const Product& p, const unsigned char* shared) {
+void multiply_floats(const Product& p, const unsigned char* shared) {
     static float a[Rows][Depth], b[Depth][MostColumns];
     static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     for (int row = 0; row < Rows; ++row)
@@ -140,7 +144,19 @@ void multiply(const Product& p, const unsigned char* shared) {
             auto from = shared + piece(p.b, c, half);
             for (int k = 0; k < 8; ++k) b[8 * half + k][c] = number(from + 2 * k);
         }
-    (wide ? multiply_wide : multiply_plain)(a, b, p.columns, p.sums);
+    (wide ? multiply_wide : multiply_plain)(a, b, p.columns, reinterpret_cast<float*>(p.sums));
+}
+
+// Of whole numbers: a [64, 32] · b [columns, 32]ᵀ, exact; a sum beyond 32 bits wraps round, as the instruction's does without .satfinite.
+void multiply_whole(const Product& p, const unsigned char* shared) {
+    static int16_t b[KBytes][MostColumns];
+    for (int c = 0; c < p.columns; ++c)
+        for (int k = 0; k < KBytes; ++k) b[k][c] = int8_t(shared[piece(p.b, c, k / 16) + k % 16]);
+    for (int row = 0; row < Rows; ++row)
+        for (int k = 0; k < KBytes; ++k) {
+            int a = int8_t(shared[piece(p.a, row, k / 16) + k % 16]);
+            for (int c = 0; c < p.columns; ++c) p.sums[row * p.columns + c] += uint32_t(a * b[k][c]);
+        }
 }
 
 // All products of groups before `end`, in order.
@@ -148,7 +164,7 @@ void do_groups(Group& group, const Block& block, int end) {
     for (auto& product : group.products) {
         if (product.group >= end) break;
         if (product.done) continue;
-        multiply(product, block.shared);
+        (product.kind == Kind::Floats ? multiply_floats : multiply_whole)(product, block.shared);
         product.done = true;
         --work_under_way;
     }
@@ -156,7 +172,7 @@ void do_groups(Group& group, const Block& block, int end) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-struct Issue { float* registers; int columns; uint64_t a, b; };
+struct Issue { uint32_t* registers; Kind kind; int columns; uint64_t a, b; };
 
 void start_sums(Sums& s, void** all, const Thread* first) {
     for (int t = 0; t < 128; ++t) {
@@ -167,7 +183,7 @@ void start_sums(Sums& s, void** all, const Thread* first) {
         s.registers[t] = registers;
         for (int i = 0; i < s.columns / 2; ++i) {
             s.values[place(t, i, s.columns)] = registers[i];
-            registers[i] = std::bit_cast<float>(Unfinished);
+            registers[i] = Unfinished;
         }
         s.landed[t] = s.has_fence[t] = false;
     }
@@ -182,20 +198,21 @@ bool issue(void** all) {
     auto& mine = *static_cast<Issue*>(all[0]);
     for (int t = 1; t < 128; ++t) {
         auto& other = *static_cast<Issue*>(all[t]);
-        if (other.a != mine.a || other.b != mine.b || other.columns != mine.columns) fail("wgmma: threads %d and %d of a warpgroup name different tiles", first[0].id, first[t].id);
+        if (other.a != mine.a || other.b != mine.b || other.columns != mine.columns || other.kind != mine.kind) fail("wgmma: threads %d and %d of a warpgroup name different tiles", first[0].id, first[t].id);
         if (first[t].wgmma_commits != first[0].wgmma_commits) fail("wgmma: threads %d and %d of a warpgroup have committed %d and %d groups", first[0].id, first[t].id, first[0].wgmma_commits, first[t].wgmma_commits);
     }
     if (!first[0].wgmma_fenced) fail("wgmma without a wgmma.fence before the first");
-    Product p{decode(mine.a, Rows, "A"), decode(mine.b, mine.columns, "B"), mine.columns, first[0].wgmma_commits, current->waits_at, nullptr, false};
+    Product p{decode(mine.a, Rows, "A"), decode(mine.b, mine.columns, "B"), mine.kind, mine.columns, first[0].wgmma_commits, current->waits_at, nullptr, false};
     check_operand(p.a, "A");
     check_operand(p.b, "B");
     auto& group = group_of(*current);
     Sums* s = nullptr;
     for (auto& known : group.sums)
-        if (known->registers[0] == mine.registers && known->columns == mine.columns) s = known.get();
+        if (known->registers[0] == mine.registers && known->columns == mine.columns && known->kind == mine.kind) s = known.get();
     if (!s) {
         group.sums.push_back(std::make_unique<Sums>());
         s = group.sums.back().get();
+        s->kind = mine.kind;
         s->columns = mine.columns;
     }
     if (s->flying && s->landed_count) fail("wgmma: %d threads of the warpgroup have waited for the products before, the others not", s->landed_count);
@@ -211,7 +228,7 @@ bool issue(void** all) {
 
 void land(Sums& s, int t) {
     for (int i = 0; i < s.columns / 2; ++i) {
-        if (std::bit_cast<uint32_t>(s.registers[t][i]) != Unfinished) fail("sums were written while wgmma was summing into them");
+        if (s.registers[t][i] != Unfinished) fail("sums were written while wgmma was summing into them");
         s.registers[t][i] = s.values[place(t, i, s.columns)];
     }
     keep(s.registers[t], s.left[t], s.columns / 2);
@@ -235,7 +252,12 @@ void wgmma_order() {
 void wgmma_close() { ++current->wgmma_commits; }
 
 void wgmma(Site site, float* sums, int columns, uint64_t a, uint64_t b) {
-    Issue mine{sums, columns, a, b};
+    Issue mine{reinterpret_cast<uint32_t*>(sums), Kind::Floats, columns, a, b};
+    warpgroup(site, "wgmma", &mine, issue);
+}
+
+void wgmma(Site site, int* sums, int columns, uint64_t a, uint64_t b) {
+    Issue mine{reinterpret_cast<uint32_t*>(sums), Kind::Whole, columns, a, b};
     warpgroup(site, "wgmma", &mine, issue);
 }
 

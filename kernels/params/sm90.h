@@ -2,6 +2,7 @@
 #pragma once
 #include "encode.h"
 #include "encode_columns.h"
+#include "screen.h"
 
 // A CUtensorMap: how TMA finds a box of a matrix. Made by the driver, read by TMA out of the kernel's parameters.
 struct alignas(64) TensorMap { uint64_t opaque[16]; };
@@ -35,4 +36,13 @@ struct EncodeColumnsSm90Params {
     EncodeColumnsParams columns;
     int cluster, skew;
     int reserved[14];
+};
+
+struct ScreenSm90Params {
+    TensorMap x_map;                // x [B, ld] in 8 bits in boxes of 128 rows x 128
+    TensorMap w_map;                // w [n, ld], too
+    ScreenParams screen;
+    int cluster;                    // as in EncodeSm90Params
+    int skew;                       // in steps of 128
+    int reserved[4];
 };

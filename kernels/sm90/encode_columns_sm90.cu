@@ -71,7 +71,7 @@ SAE_KERNEL(encode_columns_sm90, EncodeColumnsSm90Params, HOPPER_THREADS) {
     hopper_start(s, p.cluster);
     if (threadIdx.x < 128) {
         registers_shrink<40>();
-        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map);
+        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map, HOPPER_K);
         else if (threadIdx.x / 32 == 1) hopper_bring_columns(s, work, [&](int column, float& bias, float& low) {
             bias = column < e.columns ? e.b_enc[column] : 0;
             low = column < e.columns ? e.latents[column].low : __int_as_float(0x7f800000);

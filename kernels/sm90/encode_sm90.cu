@@ -130,7 +130,7 @@ SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     hopper_start(s, p.cluster);
     if (threadIdx.x < 128) {
         registers_shrink<40>();
-        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map);
+        if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map, HOPPER_K);
         else if (threadIdx.x / 32 == 1) hopper_bring_columns(s, work, [&](int column, float& bias, float&) { bias = column < e.end ? e.b_enc[column] : key_value(0); });
     } else {
         registers_grow<232>();

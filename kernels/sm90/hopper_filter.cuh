@@ -13,6 +13,12 @@ struct HopperReached {
     __device__ __forceinline__ int count(int upper) const { return __popcll(row[upper]); }
 };
 
+// The bits of tile columns before `columns`, which ascend with the bits.
+__device__ __forceinline__ uint64_t hopper_before(int columns) {
+    const int own = max(columns - hopper_column(), 0), bits = own / 8 * 2 + min(own % 8, 2);
+    return bits < 64 ? (1ull << bits) - 1 : ~0ull;
+}
+
 // Where a thread's values of its two rows go.
 struct HopperPlaces { int next[2]; };
 

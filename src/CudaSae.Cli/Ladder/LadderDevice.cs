@@ -81,12 +81,12 @@ sealed unsafe class LadderDevice : IDisposable
     // Without buckets limits stay where they are.
     void LaunchHopper(KernelFunction kernel, Launch shape, HopperForm form, EncodeParams encode)
     {
-        var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors, problem.Rows, problem.Depth);
+        var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors, problem.Rows, problem.Depth * 2 / HopperOperands.Line);
         device.Launch(kernel, shape, new EncodeSm90Params { XMap = operands.XMap, WMap = operands.WMap, Encode = encode, Active = 1, Cluster = form.Cluster, Skew = form.Staggered ? operands.Skew : 0 }, stream);
     }
 
     TensorMap Map(ulong matrix, int rows) =>
-        device.MapMatrix(matrix, rows, problem.Depth, HopperOperands.TileRows) ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's last rungs", kind: SaeErrorKind.Device);
+        device.MapMatrix(matrix, TensorNumber.BFloat16, rows, problem.Depth, HopperOperands.TileRows) ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's last rungs", kind: SaeErrorKind.Device);
 
     /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
     public void LaunchGemm() => device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c, problem.Columns, stream);

@@ -231,17 +231,18 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         if (result != 0) driver.Check(result, "cuLaunchKernelEx", $" of {kernel.Name}, {shape}");
     }
 
-    public TensorMap? MapMatrix(ulong matrix, long rows, int pitch, int boxRows)
+    public TensorMap? MapMatrix(ulong matrix, TensorNumber number, long rows, int pitch, int boxRows)
     {
-        const int BFloat16 = 9, NoInterleave = 0, Swizzle128 = 3, FetchLines256 = 3, Zeros = 0;
+        const int Line = 128, NoInterleave = 0, Swizzle128 = 3, FetchLines256 = 3, Zeros = 0;
         if (driver.encodeTiled is null) return null;
         Enter();
+        var bytes = number == TensorNumber.BFloat16 ? 2 : 1;
         var room = stackalloc byte[sizeof(TensorMap) + 63];
         var map = (TensorMap*)(((nint)room + 63) & ~63);        // the driver wants it 64-byte aligned
         ulong* extents = stackalloc ulong[] { (ulong)pitch, (ulong)rows };
-        ulong rowBytes = (ulong)pitch * 2;
-        uint* box = stackalloc uint[] { 64, (uint)boxRows }, strides = stackalloc uint[] { 1, 1 };
-        driver.Check(driver.encodeTiled(map, BFloat16, 2, matrix, extents, &rowBytes, box, strides, NoInterleave, Swizzle128, FetchLines256, Zeros), "cuTensorMapEncodeTiled", $" for {rows} rows of {pitch}");
+        ulong rowBytes = (ulong)pitch * (ulong)bytes;
+        uint* box = stackalloc uint[] { (uint)(Line / bytes), (uint)boxRows }, strides = stackalloc uint[] { 1, 1 };
+        driver.Check(driver.encodeTiled(map, (int)number, 2, matrix, extents, &rowBytes, box, strides, NoInterleave, Swizzle128, FetchLines256, Zeros), "cuTensorMapEncodeTiled", $" for {rows} rows of {pitch}, {number}");
         return *map;
     }
 

@@ -40,12 +40,13 @@ public unsafe interface IDevice : IDisposable
     /// <summary>Launches a kernel that takes exactly one struct, by value.</summary>
     void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged;
 
-    /// <summary>How TMA loads boxes of 64 columns and <paramref name="boxRows"/> rows of a bfloat16 matrix, in 128-byte lines with the 128-byte swizzle; what lies outside
+    /// <summary>How TMA loads boxes of 128 bytes of <paramref name="boxRows"/> rows of a matrix, as lines with the 128-byte swizzle; what lies outside
     /// the matrix comes as zeros. Null where the launcher or the driver knows no tensor maps.</summary>
     /// <param name="matrix">Row-major and 16-byte aligned.</param>
-    /// <param name="pitch">Elements of a row, a multiple of 8, all of them part of the matrix.</param>
+    /// <param name="number">What it consists of: 64 columns a box of bfloat16, 128 of bytes.</param>
+    /// <param name="pitch">Elements of a row, a multiple of 16 bytes, all of them part of the matrix.</param>
     /// <param name="boxRows">1 to 256.</param>
-    TensorMap? MapMatrix(ulong matrix, long rows, int pitch, int boxRows) => null;
+    TensorMap? MapMatrix(ulong matrix, TensorNumber number, long rows, int pitch, int boxRows) => null;
 
     /// <summary>While capturing: every launch of the graph records the event here.</summary>
     void RecordInGraph(nint handle, nint stream);

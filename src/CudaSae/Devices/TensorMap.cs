@@ -8,3 +8,11 @@ public unsafe struct TensorMap
 {
     public fixed ulong Opaque[16];
 }
+
+/// <summary>The numbers of a matrix that TMA loads; the values are CUtensorMapDataType's.</summary>
+public enum TensorNumber
+{
+    /// <summary>One byte, whatever its sign: TMA only moves it.</summary>
+    Byte = 0,
+    BFloat16 = 9,
+}

@@ -2,41 +2,57 @@ using CudaSae.Devices;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What the encoder's Hopper kernels (kernels/sm90) share: both operands as tensor maps, and the shape of their launches.</summary>
-/// <param name="XMap">x_centered [B, ld].</param>
-/// <param name="WMap">w_enc [n, ld].</param>
-sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors, int Rows, int Depth)
+/// <summary>Both operands of a product by the Hopper kernels (kernels/sm90) as tensor maps, and the shape of their launches.</summary>
+/// <param name="XMap">[B, ld] bfloat16 or 8-bit numbers.</param>
+/// <param name="WMap">[n, ld] of the same.</param>
+/// <param name="Steps">128-byte lines of a row: a step of a tile along d, half of the last one beyond the row where ld is an odd number of 64 bytes.</param>
+sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors, int Rows, int Steps)
 {
-    /// <summary>A block's tile, and its threads: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS of kernels/sm90/hopper_tile.cuh.</summary>
-    public const int TileRows = 128, TileColumns = 256, Block = 384;
+    /// <summary>A block's tile, its threads, and bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS, HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
+    public const int TileRows = 128, TileColumns = 256, Block = 384, Line = 128;
 
-    /// <summary>sizeof(HopperShared): four stages of 48 KB, slots, what belongs to the columns of two tiles, barriers.</summary>
-    public const int SharedBytes = 4 * (TileRows + TileColumns) * 64 * 2 + 256 * 80 + 4 * TileColumns * sizeof(float) + 12 * sizeof(ulong);
+    const int StagesBytes = 4 * (TileRows + TileColumns) * Line + 12 * sizeof(ulong);       // sizeof(HopperStages)
 
-    /// <summary>The one place that decides between the Hopper kernels and the portable ones; null for the portable ones.</summary>
-    public static HopperOperands? For(KernelContext context)
+    /// <summary>sizeof(HopperShared): four stages of 48 KB, barriers, slots, what belongs to the columns of two tiles.</summary>
+    public const int SharedBytes = StagesBytes + 256 * 80 + 4 * TileColumns * sizeof(float);
+
+    /// <summary>sizeof(ScreenSm90Shared): stages, barriers, and what belongs to the columns and rows of two tiles.</summary>
+    public const int ScreenSharedBytes = StagesBytes + 2 * (TileColumns + TileRows) * 4 * sizeof(float) + 2 * TileColumns / 64 * 5 * sizeof(float);
+
+    /// <summary>The one place that decides between the encoder's Hopper kernels and the portable ones; null for the portable ones.</summary>
+    public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer, context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedBytes);
+
+    /// <summary>The same for 8-bit screening.</summary>
+    /// <param name="x">[B, ld] 8-bit numbers.</param>
+    /// <param name="w">[n, ld].</param>
+    public static HopperOperands? ForScreening(KernelContext context, DeviceArray<sbyte> x, DeviceArray<sbyte> w) => For(context, x.Pointer, w.Pointer, TensorNumber.Byte, ScreenSharedBytes);
+
+    static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared)
     {
         var (device, pitch) = (context.Device, context.Pitch);
-        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0 || device.Info.SharedBytesPerBlock < SharedBytes) return null;
-        if (device.MapMatrix(context.Buffers.XCentered.Pointer, context.Rows, pitch, TileRows) is not { } x) return null;
-        if (device.MapMatrix(context.Buffers.WEncHi.Pointer, context.Latents, pitch, TileRows) is not { } w) return null;
-        var operands = new HopperOperands(x, w, device.Info.Multiprocessors, context.Rows, pitch);
+        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0 || device.Info.SharedBytesPerBlock < shared) return null;
+        if (device.MapMatrix(x, number, context.Rows, pitch, TileRows) is not { } xMap) return null;
+        if (device.MapMatrix(w, number, context.Latents, pitch, TileRows) is not { } wMap) return null;
+        var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, context.Rows, Tiles(pitch * (number == TensorNumber.BFloat16 ? 2 : 1), Line)) { Shared = shared };
         if (context.LeftOut.Clusters) operands = operands with { Cluster = 1 };
         return context.LeftOut.Skew ? operands with { Skew = 0 } : operands;
     }
 
+    /// <summary>Shared memory of a block.</summary>
+    public int Shared { get; init; } = SharedBytes;
+
     /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
     public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;
 
-    /// <summary>Steps of 64 along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
-    /// (docs/decisions/0005). A step takes the tensor cores 512 cycles.</summary>
-    public int Skew { get; init; } = Depth <= 1024 ? 2 : 1;
+    /// <summary>Steps along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
+    /// (docs/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128 8-bit ones.</summary>
+    public int Skew { get; init; } = Steps <= 16 ? 2 : 1;
 
     /// <summary>A cluster a pair of multiprocessors, and no more than there are tiles.</summary>
     public Launch Shape(int columns)
     {
         var units = (Tiles(Rows, TileRows) + Cluster - 1) / Cluster * (long)Tiles(columns, TileColumns);
-        return new((int)Math.Clamp(units, 1, Math.Max(1, Multiprocessors / Cluster)) * Cluster, Block, SharedBytes, Cluster: Cluster);
+        return new((int)Math.Clamp(units, 1, Math.Max(1, Multiprocessors / Cluster)) * Cluster, Block, Shared, Cluster: Cluster);
     }
 
     /// <summary>Tiles of rows of the batch.</summary>

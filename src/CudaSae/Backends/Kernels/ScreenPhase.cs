@@ -4,7 +4,7 @@ using CudaSae.Training;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>encode by 8-bit screening: most columns are ruled out by products of 8-bit numbers and a probabilistic bound (kernels/screen.cu), the rest computed exactly (kernels/rescore.cu),
-/// with the same bits as kernels/encode.cu. The 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds it.</summary>
+/// with the same bits as kernels/encode.cu. On Hopper the same products come from kernels/sm90/screen_sm90.cu. The 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds it.</summary>
 sealed class ScreenPhase
 {
     /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k entries on average.</summary>
@@ -22,6 +22,7 @@ sealed class ScreenPhase
     readonly DeviceArray<ScreenRow> wRow, xRow;
     readonly int[] chunkEnds;
     readonly int exactEnd;
+    readonly Lazy<HopperOperands?> hopper;
 
     /// <param name="encode">The step's encoder: its scratch, its kernels for the first columns, and for rows over capacity.</param>
     /// <param name="lastTouched">[n] step of each latent's last update; empty when all are updated in every step.</param>
@@ -38,6 +39,7 @@ sealed class ScreenPhase
         Scale = arena.Take<float>("8-bit scales", ld);
         quantizedAt = arena.Take<int>("step of the 8-bit shadow", lastTouched.Length);
         AuditCounts = arena.Take<ScreenAudit>("8-bit audit", 1);
+        hopper = new(() => HopperOperands.ForScreening(context, x, w));
         if (context.Config.ScreeningAudit == 0) return;
         exactIndex = arena.Take<int>("8-bit audit, code index", rows * encode.Active);
         exactValue = arena.Take<float>("8-bit audit, code value", rows * encode.Active);
@@ -142,14 +144,16 @@ sealed class ScreenPhase
 
     void Screen(int begin, int end)
     {
-        var blocks = checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile));
-        context.Launch("screen", new(blocks, Tile, TileSharedBytes), new ScreenParams
+        var parameters = new ScreenParams
         {
             X = x.Pointer, W = w.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer, BEnc = context.Buffers.BEnc.Pointer,
             Limit = encode.Limit.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
             Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = encode.CandidatePitch, Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude ? 1 : 0,
             Margin = MarginFactor * Margin, Rounding = MarginFactor * Rounding,
-        });
+        };
+        if (hopper.Value is { } operands)
+            context.Launch("screen_sm90", operands.Shape(end - begin), new ScreenSm90Params { XMap = operands.XMap, WMap = operands.WMap, Screen = parameters, Cluster = operands.Cluster, Skew = operands.Skew });
+        else context.Launch("screen", new(checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile)), Tile, TileSharedBytes), parameters);
     }
 
     // A row brings its k best into a screened chunk: what lies behind them is new.

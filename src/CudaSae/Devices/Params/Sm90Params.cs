@@ -28,3 +28,12 @@ unsafe struct EncodeColumnsSm90Params
     public int Cluster, Skew;
     public fixed int Reserved[14];
 }
+
+[StructLayout(LayoutKind.Sequential)]
+unsafe struct ScreenSm90Params
+{
+    public TensorMap XMap, WMap;
+    public ScreenParams Screen;
+    public int Cluster, Skew;
+    public fixed int Reserved[4];
+}
