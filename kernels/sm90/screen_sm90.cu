@@ -29,7 +29,7 @@ __device__ __forceinline__ void screen_bring_columns(ScreenSm90Shared& s, const 
     for (int half = 0; half < 2; ++half) {
         float4 most = make_float4(0, -__int_as_float(0x7f800000), 0, 0);
         float bias = 0;
-        bool plain = p.rounding >= 0;
+        bool plain = fminf(p.margin, p.rounding) >= 0;
 #pragma unroll
         for (int i = 2 * half; i < 2 * half + 2; ++i) {
             const float4 c = screen_column(from[i]);
@@ -64,8 +64,6 @@ __device__ __forceinline__ void screen_bring_rows(ScreenSm90Shared& s, const Scr
     for (int i = 0; i < HOPPER_ROWS / 32; ++i) s.row[place][lane + 32 * i] = screen_row(p, from[i]);
 }
 
-__device__ __forceinline__ bool screen_plain(const float4& row) { return fminf(row.y, row.z) >= 0 && row.x + row.y + row.z < SCREEN_PLAIN; }
-
 // The largest of a group of 16 sums of a row, or of their sizes; at least 0.
 __device__ __forceinline__ int screen_largest(const HopperSumsOf<int>& sums, int group, int upper, int magnitude) {
     int largest = 0;
@@ -85,7 +83,7 @@ __device__ __forceinline__ HopperReached screen_compare(const HopperSumsOf<int>&
 #pragma unroll
     for (int upper = 0; upper < 2; ++upper) {
         const float4 row = s.row[place][hopper_row(upper)];
-        const bool plain = screen_plain(row);
+        const bool plain = row.x + row.y + row.z < SCREEN_PLAIN;
 #pragma unroll
         for (int group = 0; group < SCREEN_GROUPS; ++group) {
             if (plain && !screen_survives(screen_largest(sums, group, upper, p.magnitude), s.most[place][group], s.slack[place][group], row, sign)) continue;

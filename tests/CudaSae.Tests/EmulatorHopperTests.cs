@@ -181,6 +181,7 @@ public unsafe class EmulatorHopperTests
     [InlineData("fault_named", 128, 128, 128, "barrier 1 for (128|96) threads while .* wait at it for (96|128).*hopper\\.cu:\\d+")]
     [InlineData("fault_named_missing", 128, 128, 128, "race in shared memory.*hopper\\.cu:\\d+")]
     [InlineData("fault_ring", 64, 192, 192, "race in shared memory.*hopper\\.cu:\\d+")]
+    [InlineData("fault_whole", 128, 88 * 64, 64 * 24, "a sum is read while wgmma.*hopper\\.cu:\\d+")]
     [InlineData("fault_hasty", 32, 32, 32, "griddepcontrol.wait is missing")]
     public void PlantedFaultIsCaughtAndItsTwinPasses(string kernel, int threads, int inputs, int outputs, string report)
     {
@@ -190,6 +191,7 @@ public unsafe class EmulatorHopperTests
         float Expected(int i) => kernel switch
         {
             "fault_proxy" => Enumerable.Range(0, 16).Sum(k => input[i / 128 * 16 + k] * input[i % 64 * 16 + k]),
+            "fault_whole" => Enumerable.Range(0, 64).Sum(k => input[i / 24 * 64 + k] * input[(64 + i % 24) * 64 + k]),
             "fault_named" or "fault_named_missing" => input[i % 64],
             "fault_ring" => input[i ^ 31],
             _ => input[i],

@@ -27,6 +27,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     public bool Hopper { get; init; }
     /// <summary>What the Hopper kernels do without.</summary>
     public LeftOut Without { get; init; }
+    /// <summary>An emulator other than the default one, such as one that looks for races.</summary>
+    public string? Library { get; init; }
     /// <summary>Through 8-bit screening.</summary>
     public bool Screened { get; init; }
 
@@ -79,15 +81,37 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return here;
     }
 
-    public EncodeResult Run(int capacity, int seed, bool reference = false)
+    public EncodeResult Run(int capacity, int seed, bool reference = false) => On(capacity, seed, (context, phase, screen) =>
+    {
+        phase.Reference = reference;
+        if (screen is null) phase.Run();
+        else screen.Run();
+        var repeated = Hopper && !Screened ? Download<int>(context, phase.Repeated)[0] : 0;
+        return new EncodeResult(Download<int>(context, phase.Target.Index), Download<float>(context, phase.Target.Value), Download<int>(context, phase.Overflows)[0], repeated);
+    });
+
+    /// <summary>What 8-bit screening keeps of columns [begin, end) where a row's candidates must exceed its limit: each row's columns, ascending.</summary>
+    /// <param name="limits">[B] keys; see order_key of kernels/common.cuh.</param>
+    /// <param name="margin">Times the bound's margin.</param>
+    public int[][] Survivors(int seed, int begin, int end, uint[] limits, float margin) => On(Latents, seed, (context, phase, screen) =>
+    {
+        Upload(context, phase.Limit.Pointer, limits);
+        Upload(context, phase.Count.Pointer, new int[Rows]);
+        screen!.MarginFactor = margin;
+        screen.Quantize();
+        screen.Screen(begin, end);
+        var (counts, candidates) = (Download<int>(context, phase.Count), Download<ulong>(context, phase.Candidates));
+        return Enumerable.Range(0, Rows).Select(b => candidates.AsSpan(b * phase.CandidatePitch, counts[b]).ToArray().Select(c => (int)c).Order().ToArray()).ToArray();
+    });
+
+    T On<T>(int capacity, int seed, Func<KernelContext, EncodePhase, ScreenPhase?, T> work)
     {
         using var device = Open(seed);
         var counting = new DeviceArena();
-        Phase(null, 0, counting, capacity, out _, out _, out _, out _);
+        Phase(null, 0, counting, capacity, out _, out _, out _);
         using var owned = new Owned(device);
         var arena = owned.Add(new DeviceArena(device, counting.Plan));
-        var phase = Phase(device, owned.Stream(), arena, capacity, out var context, out var target, out var lists, out var screen);
-        phase.Reference = reference;
+        var phase = Phase(device, owned.Stream(), arena, capacity, out var context, out var target, out var screen);
         (context.Portable, context.LeftOut) = (!Hopper, Without);
         Assert.Equal(Hopper, context.Hopper is not null);
 
@@ -103,28 +127,24 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             Upload(context, target.ColumnRows.Pointer, Columns);
             Upload(context, target.ColumnCount.Pointer, new[] { Count });
         }
-        if (screen is null) phase.Run();
-        else
-        {
-            Upload(context, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
-            screen.Run();
-        }
-        return new(Download<int>(context, target.Index), Download<float>(context, target.Value), Download<int>(context, phase.Overflows)[0], Hopper ? Download<int>(context, phase.Repeated)[0] : 0);
+        if (screen is not null) Upload(context, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
+        return work(context, phase, screen);
     }
 
     CudaDevice Open(int seed)
     {
         if (seed == Gpu) return CudaDevice.Open(0);
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
-        Targets.Emulator.SetSeed((ulong)seed);
+        (Library is null ? Targets.Emulator : new(Library)).SetSeed((ulong)seed);
+        if (Library is not null) return CudaDevice.OpenEmulator(Library, Hopper ? (9, 0) : (8, 0));
         return Hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator();
     }
 
-    EncodePhase Phase(IDevice? device, nint stream, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out DeviceArray<int> lists, out ScreenPhase? screen)
+    EncodePhase Phase(IDevice? device, nint stream, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out ScreenPhase? screen)
     {
         var spec = new SaeSpec { InputWidth = Width, Latents = Latents, Selection = new Selection.TopK(Active) };
         context = new(device, stream, arena, spec, new TrainConfig { BatchRows = Rows }, InputType.Float32);
-        lists = arena.Take<int>("columns", (Columns?.Length ?? 0) + 64);
+        var lists = arena.Take<int>("columns", (Columns?.Length ?? 0) + 64);
         target = new()
         {
             Columns = Columns?.Length ?? Latents, Active = Active, Relu = Relu, Magnitude = ByMagnitude, Index = context.Buffers.Index, Value = context.Buffers.Value,

@@ -59,7 +59,8 @@ public class ScreenTests
     /// <param name="margin">Times the bound's margin.</param>
     /// <param name="moveAfter">The step after which the state goes into a fresh backend, with an evaluation there.</param>
     /// <param name="backTo">The step whose state comes back after two steps on other rows.</param>
-    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1, int moveAfter = 0, int backTo = 0, int rows = 8)
+    /// <param name="hopper">On an emulated device of capability 9.0.</param>
+    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1, int moveAfter = 0, int backTo = 0, int rows = 8, bool hopper = false)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         Targets.Emulator.SetSeed(seed);
@@ -97,7 +98,7 @@ public class ScreenTests
 
         KernelBackend Open()
         {
-            var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, encodeCapacity: 64);
+            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, encodeCapacity: 64);
             if (backend.Screen is { } screen) screen.MarginFactor = margin;
             return backend;
         }
@@ -167,10 +168,13 @@ public class ScreenTests
     public void TrainingIsThatWithoutScreeningBitForBit(string method)
     {
         var (spec, config) = Method(method);
-        var (exact, screened) = (Train(spec, config with { Screening = ScreeningKind.None }, 2), Train(spec, config, 2, seed: 2));
-        Assert.True(exact.Weights.AsSpan().SequenceEqual(screened.Weights));
-        Assert.Equal((exact.Sums.SquaredError, exact.Sums.Active, exact.Sums.Dead), (screened.Sums.SquaredError, screened.Sums.Active, screened.Sums.Dead));
-        Assert.Equal((0, 1, 0, 0f), (exact.Sums.ScreeningAudits, screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+        var exact = Train(spec, config with { Screening = ScreeningKind.None }, 2);
+        foreach (var screened in (Trained[])[Train(spec, config, 2, seed: 2), Train(spec, config, 2, seed: 3, hopper: true)])
+        {
+            Assert.True(exact.Weights.AsSpan().SequenceEqual(screened.Weights));
+            Assert.Equal((exact.Sums.SquaredError, exact.Sums.Active, exact.Sums.Dead), (screened.Sums.SquaredError, screened.Sums.Active, screened.Sums.Dead));
+            Assert.Equal((0, 1, 0, 0f), (exact.Sums.ScreeningAudits, screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+        }
     }
 
     // Without its margin the screened code lacks entries: the audit counts exactly those that the exact code has and it has not.
@@ -193,7 +197,7 @@ public class ScreenTests
     }
 
     // With entries lost by the dither's chance, the bits of the shadow count: a run that went on elsewhere, one that was rolled back, and one that makes the whole shadow anew in every step
-    // (without momentum lazy Adam is Adam) all lose the same.
+    // (without momentum lazy Adam is Adam), and one on Hopper all lose the same.
     [Theory]
     [InlineData("topk")]
     [InlineData("lazy")]
@@ -202,7 +206,7 @@ public class ScreenTests
         var (spec, config) = Method(method);
         var whole = Train(spec, config, 4, margin: -2);
         Assert.True(whole.Sums.ScreeningMisses > 0, "nothing was missed: the test shows nothing");
-        foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, seed: 3, moveAfter: 2), Train(spec, config, 4, margin: -2, backTo: 2), Train(spec, config with { Lazy = false }, 4, margin: -2)])
+        foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, seed: 3, moveAfter: 2), Train(spec, config, 4, margin: -2, backTo: 2), Train(spec, config with { Lazy = false }, 4, margin: -2), Train(spec, config, 4, margin: -2, hopper: true)])
         {
             Assert.True(whole.Weights.AsSpan().SequenceEqual(other.Weights));
             Assert.True(whole.Shadow.AsSpan().SequenceEqual(other.Shadow));

@@ -155,6 +155,26 @@ SAE_KERNEL(hopper_layouts, SmallParams, 128) {
     for (int i = 0; i < 12; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 24 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = sums[i];
 }
 
+struct WholeShared { int8_t a[64 * 128], b[24 * 128]; };
+
+// The same of 8-bit numbers, twice over K: 64 of them. break_rule: the sums are read before they are waited for.
+// in [64 + 24, 64] whole numbers, out [64, 24] = the first 64 rows times the last 24 transposed.
+SAE_KERNEL(fault_whole, SmallParams, 128) {
+    auto& s = shared_memory<WholeShared>();
+    for (int i = threadIdx.x; i < 88 * 64; i += 128) {
+        int row = i / 64 < 64 ? i / 64 : i / 64 - 64, k = i % 64;
+        (i / 64 < 64 ? s.a : s.b)[row * 128 + ((k / 16) ^ (row % 8)) * 16 + k % 16] = int8_t(p.in[i]);
+    }
+    proxy_fence();
+    __syncthreads();
+    int sums[12] = {};
+    wgmma_fence();
+    for (int k = 0; k < 2; ++k) wgmma_k32<24>(sums, wgmma_tile(s.a) + 2 * k, wgmma_tile(s.b) + 2 * k);
+    wgmma_commit();
+    if (!p.break_rule) wgmma_wait<0>();
+    for (int i = 0; i < 12; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 24 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = float(sums[i]);
+}
+
 // The register file holds 168 for each of 384 threads: two warpgroups can have 240 when the third goes down to 24.
 SAE_KERNEL(fault_registers, SmallParams, 384) {
     if (threadIdx.x < 128) {

@@ -121,7 +121,8 @@ sealed class ScreenPhase
     // In steps times norms. Dither in 16 bits and v / step are off by less than 2^-15 of a step.
     float Margin => (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18)) + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
 
-    void Quantize()
+    /// <summary>Scales, and both operands in 8 bits.</summary>
+    internal void Quantize()
     {
         var buffers = context.Buffers;
         context.Launch("screen_scales", new(context.Pitch / 32, 256, ScalesSharedBytes), new ScreenScalesParams
@@ -142,7 +143,8 @@ sealed class ScreenPhase
 
     void Quantize(int rows, in QuantizeParams parameters) => context.Launch("quantize", new((rows + QuantizeRows - 1) / QuantizeRows, 256), parameters);
 
-    void Screen(int begin, int end)
+    /// <summary>Columns of [begin, end) that cannot be ruled out, appended to each row's candidates.</summary>
+    internal void Screen(int begin, int end)
     {
         var parameters = new ScreenParams
         {

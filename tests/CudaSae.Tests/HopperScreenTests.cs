@@ -1,0 +1,96 @@
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>8-bit screening by Hopper's kernel: its sums are exact and its bound the portable kernel's, so the same columns survive and the same code comes out, bit for bit.
+/// ScreenTests has whole steps.</summary>
+[Collection("alone")]
+public class HopperScreenTests
+{
+    // TMA brings 128 numbers of a row at a time. One limit for all rows that some columns exceed, most of them ruled out 16 at a time.
+    [Theory]
+    [InlineData(Shape.Gaussian, 37, 100, 333, 64, 333, 15, 1)]      // nothing a multiple of anything
+    [InlineData(Shape.Gaussian, 9, 64, 512, 0, 512, 12, 1)]         // half a line
+    [InlineData(Shape.Gaussian, 131, 192, 300, 100, 300, 20, 1)]    // one and a half; two blocks share the weights
+    [InlineData(Shape.Gaussian, 131, 64, 1300, 20, 1300, 12, 1)]    // more tiles than blocks
+    [InlineData(Shape.Gaussian, 9, 640, 600, 128, 600, 40, 1)]      // more lines than stages: the ring turns, warpgroups go one behind the other
+    [InlineData(Shape.Gaussian, 9, 64, 256, 0, 129, 9, 1)]          // the tile's end within 64 columns
+    [InlineData(Shape.Gaussian, 9, 128, 256, 0, 256, -12, -20)]     // a margin below zero, in which the bound falls where constants rise
+    [InlineData(Shape.Random, 9, 64, 512, 0, 512, 6, 1)]            // many columns; and a row whose products overflow
+    [InlineData(Shape.HugeRow, 9, 64, 512, 0, 512, 12, 1)]          // and a row of NaN
+    [InlineData(Shape.NanAndInfinity, 9, 64, 512, 0, 512, 12, 1)]
+    [InlineData(Shape.Ascending, 9, 64, 700, 0, 700, 240, 1)]       // columns of zeros: the bound is the bias alone
+    [InlineData(Shape.Ascending, 9, 64, 400, 0, 400, 90, 1)]        // and below zero, where only its size can reach
+    public void SameColumnsSurvive(Shape shape, int rows, int width, int latents, int begin, int end, float limit, float margin)
+    {
+        foreach (var byMagnitude in new[] { false, true })
+        {
+            var problem = EncodeProblem.Make(shape, rows, width, latents, 4) with { ByMagnitude = byMagnitude };
+            Bend(problem, shape, margin);
+            AssertSame(problem, begin, limit, seed: byMagnitude ? 7 : 0, end: end, margin: margin);
+        }
+    }
+
+    /// <summary>Survivors of columns [begin, end) by both kernels, and that some survive and some do not.</summary>
+    /// <param name="limit">Of most rows; some have none and some let nothing through.</param>
+    /// <param name="library">The emulator that Hopper's kernel runs on, where it is not the default.</param>
+    internal static void AssertSame(EncodeProblem problem, int begin, float limit, int seed, string? library = null, int? end = null, float margin = 1)
+    {
+        problem = problem with { Screened = true };
+        var last = end ?? problem.Latents;
+        var limits = Enumerable.Range(0, problem.Rows).Select(b => b % 8 == 5 ? uint.MaxValue : b % 8 == 6 ? 1u : OrderKey(limit)).ToArray();
+        var portable = problem.Survivors(seed, begin, last, limits, margin);
+        var some = portable.Where((_, b) => b % 8 < 5).ToArray();
+        Assert.InRange(some.Sum(row => row.Length), 1, some.Length * (last - begin) - 1);
+        Assert.Equal(portable, (problem with { Hopper = true, Library = library }).Survivors(seed, begin, last, limits, margin));
+    }
+
+    static void Bend(EncodeProblem p, Shape shape, float margin)
+    {
+        var d = p.Width;
+        for (var f = 0; f < p.Latents; f++)
+        {
+            var w = p.W.AsSpan(f * d, d);
+            var factor = shape == Shape.Random && f % 5 == 0 ? 4096 : f % 7 == 0 && f / 64 % 3 == 0 ? 8 : 1;     // every third 64 columns' largest norm says little about each
+            for (var i = 0; i < d; i++) w[i] *= factor;
+            if (margin >= 0) continue;
+            w[0] = 4;       // the same step for all, and norms of two kinds
+            if (f % 2 == 0) w[4..].Clear();
+        }
+        if (shape == Shape.Random) Array.Fill(p.X, MathF.ScaleB(1, 127), 5 * d, d);        // infinities of both signs meet
+    }
+
+    static uint OrderKey(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return value < 0 ? ~bits : bits | 0x80000000u;
+    }
+
+    // A capacity of 64 leaves 128 columns to encode and screens the rest.
+    [Theory]
+    [InlineData(Shape.Random, 37, 100, 333, 5)]
+    [InlineData(Shape.Random, 130, 64, 140, 3)]
+    [InlineData(Shape.Random, 4, 64, 512, 32)]                  // k is half of the capacity
+    [InlineData(Shape.Gaussian, 12, 192, 512, 8)]
+    [InlineData(Shape.AllEqual, 9, 64, 512, 8)]
+    [InlineData(Shape.Ascending, 9, 64, 512, 8)]                // every column is a candidate: all rows overflow
+    [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8)]
+    [InlineData(Shape.TwoNumbers, 9, 64, 512, 8)]
+    [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
+    [InlineData(Shape.HugeRow, 9, 64, 512, 8)]
+    public void CodeIsThatOfThePortableKernelsBitForBit(Shape shape, int rows, int width, int latents, int active)
+    {
+        var problem = EncodeProblem.Make(shape, rows, width, latents, active);
+        var expected = problem.Run(64, seed: 1);
+        Same(expected, (problem with { Screened = true, Hopper = true }).Run(64, seed: 4));
+        var bySize = problem with { Screened = true, ByMagnitude = true, Relu = false };
+        Same(bySize.Run(64, seed: 2), (bySize with { Hopper = true }).Run(64, seed: 5));
+        if (Targets.HasHopper()) Same((problem with { Screened = true }).Run(64, EncodeProblem.Gpu), (problem with { Screened = true, Hopper = true }).Run(64, EncodeProblem.Gpu));
+    }
+
+    static void Same(EncodeResult expected, EncodeResult result)
+    {
+        Assert.Equal(expected.Index, result.Index);
+        Assert.Equal(expected.Value.Select(BitConverter.SingleToInt32Bits), result.Value.Select(BitConverter.SingleToInt32Bits));
+    }
+}
