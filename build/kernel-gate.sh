@@ -39,10 +39,11 @@ judge() {
         / ACQBULK / { waited = 1 }
         kernel != "" && !waited && / (LD|LDG|LDS|ST|STG|STS|ATOM|ATOMG|ATOMS|RED|LDGSTS|UTMALDG|SYNCS|EXIT)[. ]/ { print kernel " does not begin with its wait for the kernel before it:" $0; waited = 1 }
         END { judge() }' "$out.sass" | while read -r line; do fault "$line"; done
-    case $name in encode_sm90 | encode_columns_sm90)
-        needs HGMMA "no product by a warpgroup"
-        needs 'UTMALDG.*MULTICAST' "no load by TMA for both blocks of a cluster" ;;
+    case $name in
+        encode_sm90 | encode_columns_sm90) needs HGMMA "no product by a warpgroup" ;;
+        screen_sm90) needs 'IGMMA.*S8' "no 8-bit product by a warpgroup" ;;
     esac
+    case $name in *_sm90) needs 'UTMALDG.*MULTICAST' "no load by TMA for both blocks of a cluster" ;; esac
     case $name in screen) needs IMMA "no 8-bit tensor-core product" ;; esac
     case $name in encode | product | 0[6-9]_* | 10_*) needs HMMA "no tensor-core product" ;; esac
     case $name in encode | product | 0[89]_* | 10_*) needs LDGSTS "no asynchronous copy" ;; esac
