@@ -1,7 +1,7 @@
 // screen_sm90: screen.cu's `screen` on Hopper's asynchronous tensor cores, at twice the rate of 16-bit numbers. Sums are whole numbers and exact and the
 // bound is the same function, so the same columns survive.
 //
-// A look at a column costs eight instructions, and a tile of 128 bytes of K is done in 512 cycles. So 16 columns of a row are ruled out at once where their
+// A look at a column costs a dozen instructions, and 128 bytes of K of a tile take 512 cycles. So 16 columns of a row are ruled out at once where their
 // largest sum under the largest constants of 64 columns stays below the limit: every step of the bound rises with every constant, and with a sum of at
 // least 0, rounded or not, so none of them could survive.
 #include "../screen.cuh"

@@ -1,3 +1,4 @@
+using CudaSae.Backends.Kernels;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -27,7 +28,7 @@ public class HopperScreenTests
         {
             var problem = EncodeProblem.Make(shape, rows, width, latents, 4) with { ByMagnitude = byMagnitude };
             Bend(problem, shape, margin);
-            AssertSame(problem, begin, limit, seed: byMagnitude ? 7 : 0, end: end, margin: margin);
+            foreach (var place in (problem with { Hopper = true }).Places(byMagnitude ? 7 : 0)) AssertSame(problem, begin, limit, place, end: end, margin: margin);
         }
     }
 
@@ -81,11 +82,23 @@ public class HopperScreenTests
     public void CodeIsThatOfThePortableKernelsBitForBit(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
-        var expected = problem.Run(64, seed: 1);
-        Same(expected, (problem with { Screened = true, Hopper = true }).Run(64, seed: 4));
-        var bySize = problem with { Screened = true, ByMagnitude = true, Relu = false };
-        Same(bySize.Run(64, seed: 2), (bySize with { Hopper = true }).Run(64, seed: 5));
-        if (Targets.HasHopper()) Same((problem with { Screened = true }).Run(64, EncodeProblem.Gpu), (problem with { Screened = true, Hopper = true }).Run(64, EncodeProblem.Gpu));
+        var hopper = problem with { Screened = true, Hopper = true };
+        foreach (var place in hopper.Places(4))
+        {
+            Same(problem.Run(64, place), hopper.Run(64, place));
+            var bySize = problem with { Screened = true, ByMagnitude = true, Relu = false };
+            Same(bySize.Run(64, place), (bySize with { Hopper = true }).Run(64, place));
+        }
+    }
+
+    [Theory]
+    [InlineData("clusters")]
+    [InlineData("skew, clusters")]
+    public void TheCodeIsTheSameWithout(string left)
+    {
+        var problem = EncodeProblem.Make(Shape.Gaussian, rows: 131, width: 600, latents: 333, active: 3);
+        var without = problem with { Screened = true, Hopper = true, Without = LeftOut.Parse(left) };
+        foreach (var place in without.Places(8)) Same(problem.Run(64, place), without.Run(64, place));
     }
 
     static void Same(EncodeResult expected, EncodeResult result)
