@@ -55,7 +55,7 @@ correctness() {
 # Which technique of the Hopper kernels it is that fails, where nothing can be built.
 narrow() {
     local technique
-    for technique in programmatic skew clusters,skew hopper; do
+    for technique in programmatic graphs skew clusters,skew hopper; do
         limit=75 attempt "verify-without-${technique/,/-}" env CUDASAE_WITHOUT="$technique" "$cli" verify --backend "$verify_backend" && break
     done
 }

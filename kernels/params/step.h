@@ -8,6 +8,7 @@ using bf16_bits = uint16_t;
 struct StepScalars {
     uint64_t seed;
     uint32_t step;              // t, from 1
+    uint32_t abandoned;         // set on the device: a row found no room on the sparse path, so this pass moves nothing; one word with step, which the host reads at once
     float learning_rate;
     float beta1, beta2, epsilon;
     float correction1;          // 1 / (1 - beta1^t); 1 for plain descent
@@ -31,7 +32,6 @@ struct StepScalars {
     uint32_t prefix_count;      // widths of this step, all latents included
     uint32_t prefix[16];
     uint32_t input;             // where the batch lies: PrepareParams
-    uint32_t abandoned;         // set on the device: a row found no room on the sparse path, so this pass moves nothing; the dense path follows
     uint32_t reserved[20];
 };
 static_assert(sizeof(StepScalars) == 256);

@@ -66,6 +66,22 @@ public class GraphTests
         foreach (var read in reads) Assert.Equal(expected, Run(c, spec, replay: true, seed: 3, read).State);
     }
 
+    /// <summary>Recording a step launches nothing, and does not make the one before it another.</summary>
+    [Fact]
+    public void TheRecordedStepKeepsItsPath()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var c = VerifyCase.All.Single(c => c.Name == "relu, L1 by decoder norm");
+        var problem = (c with { Spec = c.Spec with { Selection = WithRoom(c.Spec.Selection, 8) } }).Problem();
+        using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true) { Dense = false };
+        backend.SetParameters(problem.Parameters);
+        MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
+        new SaeStep(backend).Run(0, problem.Scalars(1));
+        Assert.True(backend.IsRecorded);
+        Assert.NotEqual(0, backend.ReadSums().Dense);
+        Assert.Throws<SaeException>(() => backend.ReadCode(new(c.Rows, 8)));
+    }
+
     sealed record Outcome(StepSums[] Sums, int[] Entries, byte[] State);
 
     static Outcome Run(VerifyCase c, SaeSpec spec, bool replay, int seed, Action<KernelBackend>? first = null)

@@ -10,6 +10,7 @@ public struct StepScalars
 {
     public ulong Seed;              // of the run
     public uint Step;               // t, from 1
+    public uint Abandoned;          // set on the device: a row found no room on the sparse path, so nothing was moved and the dense path follows; one word with Step
     public float LearningRate;      // of this step
     public float Beta1, Beta2, Epsilon;
     public float Correction1;       // 1 / (1 − beta1^t); 1 for Sgd
@@ -33,7 +34,6 @@ public struct StepScalars
     public uint PrefixCount;        // Matryoshka's widths of this step, all latents included
     public PrefixWidths Prefix;
     public uint Input;              // which of a backend's inputs holds the batch; set by the backend
-    public uint Abandoned;          // set on the device: a row found no room on the sparse path, so nothing was moved and the dense path follows
 
     /// <summary>Sixteen widths.</summary>
     [InlineArray(16)]

@@ -9,6 +9,7 @@ namespace CudaSae.Backends.Kernels;
 public sealed unsafe partial class KernelBackend
 {
     bool stepDense;         // the path of the last step
+    bool launchedDense;     // and while another is recorded, which launches nothing
     bool undecided;         // it was replayed on the sparse path, and nobody has looked whether its code found room
 
     bool WantsDense => Dense && phases.Dense is not null;
@@ -28,13 +29,14 @@ public sealed unsafe partial class KernelBackend
         Settle();
         if (Graph != 0 || !CanCapture) return false;
         device.BeginCapture(stream);
+        launchedDense = stepDense;
         return capturing = true;
     }
 
     public void EndCapture()
     {
         Graph = device.EndCapture(stream);
-        capturing = false;
+        (capturing, stepDense) = (false, launchedDense);
     }
 
     public bool Replay(int slot, in StepScalars scalars)
@@ -65,8 +67,18 @@ public sealed unsafe partial class KernelBackend
     bool FoundRoom()
     {
         device.WaitOnHost(decided);
-        if (verdict->Step != Now.Step) device.Synchronize(stream);      // an event of a launch that has not begun counts as over
-        return verdict->Abandoned == 0;
+        if (Verdict.Step != Now.Step) device.Synchronize(stream);       // an event of a launch that has not begun counts as over
+        return Verdict.Abandoned == 0;
+    }
+
+    /// <summary>Read as one word, which may be arriving.</summary>
+    (uint Step, uint Abandoned) Verdict
+    {
+        get
+        {
+            var word = Volatile.Read(ref *(ulong*)&verdict->Step);
+            return ((uint)word, (uint)(word >> 32));
+        }
     }
 
     void TakeDense()
