@@ -41,6 +41,7 @@ public sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig C
         new("clip by the global norm", Unit, Sgd with { Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f }, LearningRate: 0.25f),
         new("bfloat16 storage", Unit, Adam with { Storage = WeightStorage.BFloat16 }),
         new("long runs", Spec0(8, 4, 3) with { DecoderNorm = DecoderNorm.Free }, Sgd, Steps: 1, Rows: 400, LearningRate: 0.25f),
+        new("8-bit screening", Spec0(24, 1500, 5), Adam with { Screening = ScreeningKind.Int8 }, Steps: 2),        // half of the columns, the first are encoded
         new("aux gradients, few dead", Unit with { Aux = new(64, 0.5f, 16) }, Sgd, Steps: 2, LearningRate: 0.25f),
         new("aux, chosen of the dead", Unit with { Aux = new(8, 0.5f, 16) }, Adam),
         new("aux without relu", Unit with { Aux = new(8, 0.5f, 16, Relu: false) }, Adam),
