@@ -61,8 +61,8 @@ static class VerifyCommand
     static IEnumerable<(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly)> Kernels(string name, Func<IDevice> open)
     {
         yield return (name, (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true), Rounding.BFloat16, false);
-        yield return ($"{name}, 64 candidates", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, encodeCapacity: 64), Rounding.BFloat16, true);
-        yield return ($"{name}, float32 encoder", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, EncodePhase.MaxCapacity, referenceEncode: true), Rounding.Float32Encoder, true);
+        yield return ($"{name}, 64 candidates", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, new KernelVariant { EncodeCapacity = 64 }), Rounding.BFloat16, true);
+        yield return ($"{name}, float32 encoder", (spec, config, type) => new KernelBackend(open(), spec, config, type, ownsDevice: true, new KernelVariant { ReferenceEncode = true }), Rounding.Float32Encoder, true);
     }
 
     static int Verify(string target, Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding, IEnumerable<VerifyCase> cases)

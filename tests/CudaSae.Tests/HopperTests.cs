@@ -139,7 +139,7 @@ public class HopperTests
     static KernelBackend Backend(SaeSpec spec, TrainConfig config, InputType type, int capacity, bool portable, int seed)
     {
         Targets.Emulator.SetSeed((ulong)seed);
-        return new(Targets.OpenEmulator((9, 0)), spec, config, type, ownsDevice: true, capacity, portable: portable);
+        return new(Targets.OpenEmulator((9, 0)), spec, config, type, ownsDevice: true, new KernelVariant { EncodeCapacity = capacity, Portable = portable });
     }
 
     /// <summary>Weights and biases after two steps.</summary>

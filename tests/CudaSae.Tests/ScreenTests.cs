@@ -98,7 +98,7 @@ public class ScreenTests
 
         KernelBackend Open()
         {
-            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, encodeCapacity: 64);
+            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, new KernelVariant { EncodeCapacity = 64 });
             if (backend.Screen is { } screen) screen.MarginFactor = margin;
             return backend;
         }

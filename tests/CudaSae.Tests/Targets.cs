@@ -73,7 +73,8 @@ static class Targets
         _ => (spec, config, type) =>
         {
             if (HasEmulator) Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
-            return new KernelBackend(target.StartsWith("managed-cuda", StringComparison.Ordinal) ? OpenManagedCuda() : OpenEmulator(), spec, config, type, ownsDevice: true, target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, target.Contains("float32"));
+            return new KernelBackend(target.StartsWith("managed-cuda", StringComparison.Ordinal) ? OpenManagedCuda() : OpenEmulator(), spec, config, type, ownsDevice: true,
+                new KernelVariant { EncodeCapacity = target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, ReferenceEncode = target.Contains("float32") });
         },
     };
 

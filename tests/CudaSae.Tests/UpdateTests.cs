@@ -60,7 +60,7 @@ public class UpdateTests
         {
             var problem = new SmallProblem(Spec(300, 40, 4), rows: 6, config);
             Targets.Emulator.SetSeed(6);
-            using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, EncodePhase.MaxCapacity, generalUpdate: all);
+            using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, new KernelVariant { GeneralUpdate = all });
             backend.SetParameters(problem.Parameters);
             var step = new SaeStep(backend);
             for (uint t = 1; t <= 3; t++)

@@ -59,8 +59,7 @@ public static class BackendFactory
         {
             var plans = KernelBackend.PlanFor(spec, config, inputType);
             pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(), device.FreeBytes() - plans.TotalBytes);
-            if (pool.Rows > 0) plans.Add(pool.Name, pool.Bytes);
-            plan(plans, device.Info.Name);
+            plan(plans.With(pool), device.Info.Name);
         }
         catch
         {

@@ -14,6 +14,15 @@ public sealed class MemoryPlan
         TotalBytes += bytes;
     }
 
+    /// <summary>This plan and a pool for rows of the data, where there is one.</summary>
+    public MemoryPlan With(PoolPlan pool)
+    {
+        var plan = new MemoryPlan();
+        foreach (var (name, bytes) in parts) plan.Add(name, bytes);
+        if (pool.Rows > 0) plan.Add(pool.Name, pool.Bytes);
+        return plan;
+    }
+
     /// <summary>Refuses a plan that does not fit.</summary>
     /// <exception cref="SaeException">Says what is needed, what is free and which parts are largest.</exception>
     public void Require(long freeBytes, string where)

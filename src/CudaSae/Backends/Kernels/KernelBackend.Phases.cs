@@ -7,16 +7,17 @@ public sealed unsafe partial class KernelBackend
 {
     sealed class Phases
     {
-        public Phases(KernelContext context, int encodeCapacity, bool generalUpdate)
+        public Phases(KernelContext context, KernelVariant variant)
         {
             Context = context;
+            context.Portable = variant.Portable;
             Prepare = new(context);
             var spec = context.Spec;
             if (context.Buffers.Latents.Length > 0) Scalars = new(context);
             if (spec.IsThresholded) Columns = new(context);
             else
             {
-                Encode = new(context, Math.Min(EncodePhase.MaxCapacity, Math.Max(encodeCapacity, (2 * context.Active + 63) & ~63)));
+                Encode = new(context, Math.Min(EncodePhase.MaxCapacity, Math.Max(variant.EncodeCapacity, (2 * context.Active + 63) & ~63))) { Reference = variant.ReferenceEncode };
                 Select = new(context, Encode);
             }
             if (spec.Transcoder is { Skip: true }) Skip = new(context);
@@ -25,7 +26,7 @@ public sealed unsafe partial class KernelBackend
             if (Scalars is not null) Entries = new(context);
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
-            Optimize = new(context, Backward, Decode, Skip, generalUpdate);
+            Optimize = new(context, Backward, Decode, Skip, variant.GeneralUpdate);
             if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
             Latents = new(context);
             if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);

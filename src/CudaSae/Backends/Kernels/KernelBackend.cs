@@ -35,13 +35,9 @@ public sealed unsafe partial class KernelBackend : IBackend
     /// <param name="pool">Room for rows of the data; none if not given.</param>
     /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays allocated.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false, PoolPlan pool = default)
-        : this(device, spec, config, inputType, ownsDevice, EncodePhase.MaxCapacity, pool: pool) { }
+        : this(device, spec, config, inputType, ownsDevice, KernelVariant.Fastest, pool) { }
 
-    /// <param name="encodeCapacity">Candidates that a row holds: few of them force the exact fallback, for verification.</param>
-    /// <param name="referenceEncode">Encode by the plain float32 kernel.</param>
-    /// <param name="portable">Encode by the portable kernels also where those for this device fit.</param>
-    /// <param name="generalUpdate">Optimize by the kernel for all methods also where the plain one would do.</param>
-    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, int encodeCapacity, bool referenceEncode = false, bool portable = false, bool generalUpdate = false, PoolPlan pool = default)
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, KernelVariant variant, PoolPlan pool = default)
     {
         (this.device, Spec, Config) = (device, spec, config);
         owned = new(device);
@@ -50,16 +46,13 @@ public sealed unsafe partial class KernelBackend : IBackend
         {
             if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
-            var plan = PlanFor(spec, config, inputType, encodeCapacity, generalUpdate);
-            if (pool.Rows > 0) plan.Add(pool.Name, pool.Bytes);
-            plan.Require(device.FreeBytes(), device.Info.Name);
+            var plan = PlanFor(spec, config, inputType, variant);
+            plan.With(pool).Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
-            arena = owned.Add(new DeviceArena(device, pool.Rows > 0 ? PlanFor(spec, config, inputType, encodeCapacity, generalUpdate) : plan));
+            arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-            phases = new(new(device, stream, arena, spec, config, inputType), encodeCapacity, generalUpdate);
-            phases.Context.Portable = portable;
-            if (phases.Encode is { } encode) encode.Reference = referenceEncode;
+            phases = new(new(device, stream, arena, spec, config, inputType), variant);
             Dense = spec.IsThresholded;
             copied = [owned.Event(), owned.Event()];
             taken = [owned.Event(), owned.Event()];
@@ -72,11 +65,8 @@ public sealed unsafe partial class KernelBackend : IBackend
             sumsReady = [owned.Event(), owned.Event()];
             verdict = (StepScalars*)owned.Pinned(sizeof(StepScalars));
             decided = owned.Event();
-            if (pool.Rows > 0)
-            {
-                this.pool = new(device, owned, pool, config.BatchRows);
-                Plan.Add(pool.Name, pool.Bytes);
-            }
+            if (pool.Rows > 0) this.pool = new(device, owned, pool, config.BatchRows);
+            Plan = arena.Plan.With(pool);
             device.Synchronize(stream);
         }
         catch
@@ -87,18 +77,18 @@ public sealed unsafe partial class KernelBackend : IBackend
     }
 
     /// <summary>The device memory that a run takes, found without a device.</summary>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) => PlanFor(spec, config, inputType, EncodePhase.MaxCapacity);
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) => PlanFor(spec, config, inputType, KernelVariant.Fastest);
 
-    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, int encodeCapacity, bool generalUpdate = false)
+    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, KernelVariant variant)
     {
         var counting = new DeviceArena();
-        _ = new Phases(new(null, 0, counting, spec, config, inputType), encodeCapacity, generalUpdate);
+        _ = new Phases(new(null, 0, counting, spec, config, inputType), variant);
         return counting.Plan;
     }
 
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
-    public MemoryPlan Plan => arena.Plan;
+    public MemoryPlan Plan { get; }
     public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
 
     KernelContext Context => phases.Context;
