@@ -66,6 +66,7 @@ public unsafe class CpuDeadTests
         MemoryMarshal.AsBytes<float>(x).CopyTo(backend.InputSlot(0));
         backend.AfterRestore(10, 5);
         backend.BeginStep(0, new() { Step = 11, InputScale = 1, LossScale = 1, AuxCoefficient = 1 });
+        backend.Prepare();
         backend.EncodeSelect();
         backend.DecodeLoss();
         backend.AuxLoss();
