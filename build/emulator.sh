@@ -34,7 +34,8 @@ for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kern
     made=$((made + 1))
 done
 all_done
-if [ "$made" -gt 0 ] || [ ! -e "$out" ]; then
+# Objects may be newer than this library though nothing was compiled: another library was made of them.
+if [ ! -e "$out" ] || [ "$(ls -t "${all[@]}" | head -1)" -nt "$out" ]; then
     g++ "${flags[@]}" -shared -o "$out.tmp" "${all[@]}" || exit 1
     mv "$out.tmp" "$out"
 fi
