@@ -96,48 +96,41 @@ template <int count> __device__ __forceinline__ void wgmma_hold(int (&sums)[coun
     for (int i = 0; i < count; ++i) asm volatile("" : "+r"(sums[i]) :: "memory");
 }
 
-#define SAE_SUMS4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define SAE_SUMS16(i) SAE_SUMS4(i), SAE_SUMS4(i + 4), SAE_SUMS4(i + 8), SAE_SUMS4(i + 12)
+// A thread's sums in an instruction: their names, and the operands by their constraint.
+#define SAE_NAMES64 \
+    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31," \
+    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define SAE_NAMES128 SAE_NAMES64 "," \
+    "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95," \
+    "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define SAE_SUMS4(kind, i) kind(d[i]), kind(d[i + 1]), kind(d[i + 2]), kind(d[i + 3])
+#define SAE_SUMS16(kind, i) SAE_SUMS4(kind, i), SAE_SUMS4(kind, i + 4), SAE_SUMS4(kind, i + 8), SAE_SUMS4(kind, i + 12)
+#define SAE_SUMS64(kind, i) SAE_SUMS16(kind, i), SAE_SUMS16(kind, i + 16), SAE_SUMS16(kind, i + 32), SAE_SUMS16(kind, i + 48)
 
 // sums [64, 256] f32 += a [64, 16] bf16 x b [256, 16] bf16 transposed.
 __device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], uint64_t a, uint64_t b) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
-        "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
-        "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
-        "}, %128, %129, 1, 1, 1, 0, 0;"
-        : SAE_SUMS16(0), SAE_SUMS16(16), SAE_SUMS16(32), SAE_SUMS16(48), SAE_SUMS16(64), SAE_SUMS16(80), SAE_SUMS16(96), SAE_SUMS16(112)
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" SAE_NAMES128 "}, %128, %129, 1, 1, 1, 0, 0;"
+        : SAE_SUMS64("+f", 0), SAE_SUMS64("+f", 64)
         : "l"(a), "l"(b));
 }
 // sums [64, 128] f32 += a [64, 16] bf16 x b [128, 16] bf16 transposed.
 __device__ __forceinline__ void wgmma_m64n128k16(float (&d)[64], uint64_t a, uint64_t b) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-        "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
-        "}, %64, %65, 1, 1, 1, 0, 0;"
-        : SAE_SUMS16(0), SAE_SUMS16(16), SAE_SUMS16(32), SAE_SUMS16(48)
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" SAE_NAMES64 "}, %64, %65, 1, 1, 1, 0, 0;"
+        : SAE_SUMS64("+f", 0)
         : "l"(a), "l"(b));
 }
-
-#define SAE_INTS4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])
-#define SAE_INTS16(i) SAE_INTS4(i), SAE_INTS4(i + 4), SAE_INTS4(i + 8), SAE_INTS4(i + 12)
 
 // sums [64, 256] s32 += a [64, 32] s8 x b [256, 32] s8 transposed, exact. Of whole numbers the instruction neither negates nor transposes.
 __device__ __forceinline__ void wgmma_m64n256k32(int (&d)[128], uint64_t a, uint64_t b) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {"
-        "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31,"
-        "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63,"
-        "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95,"
-        "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
-        "}, %128, %129, 1;"
-        : SAE_INTS16(0), SAE_INTS16(16), SAE_INTS16(32), SAE_INTS16(48), SAE_INTS16(64), SAE_INTS16(80), SAE_INTS16(96), SAE_INTS16(112)
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {" SAE_NAMES128 "}, %128, %129, 1;"
+        : SAE_SUMS64("+r", 0), SAE_SUMS64("+r", 64)
         : "l"(a), "l"(b));
 }
 
-#undef SAE_INTS16
-#undef SAE_INTS4
+#undef SAE_SUMS64
 #undef SAE_SUMS16
 #undef SAE_SUMS4
+#undef SAE_NAMES128
+#undef SAE_NAMES64
 
 #endif

@@ -38,8 +38,7 @@ public class BugClassTests
             Backend.Dense = dense;
             step++;
             var slot = (int)(step & 1);
-            Backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(batch ?? Problem.Batch()).CopyTo(Backend.InputSlot(slot));
+            SmallProblem.Feed(Backend, slot, batch ?? Problem.Batch());
             var scalars = Problem.Scalars(step, rate, deadAfter);
             new SaeStep(Backend).Run(slot, change is null ? scalars : change(scalars));
             return Backend.ReadSums();
@@ -213,8 +212,7 @@ public class BugClassTests
                 foreach (var moment in new[] { "adam_m_", "adam_v_" })
                 {
                     var array = run.Backend.State.Single(a => a.Name == moment + name);
-                    var bytes = new byte[array.Bytes];
-                    run.Backend.ReadState(array, 0, bytes);
+                    var bytes = States.Of(run.Backend, array);
                     Assert.True(owner == part == bytes.AsSpan().ContainsAnyExcept((byte)0), $"{array.Name} when {part} is trained");
                 }
         }
@@ -245,8 +243,7 @@ public class BugClassTests
         Assert.True(moments.Length >= 6);
         foreach (var array in moments)
         {
-            var bytes = new byte[array.Bytes];
-            run.Backend.ReadState(array, 0, bytes);
+            var bytes = States.Of(run.Backend, array);
             for (var f = 0; f < 60; f++)
             {
                 var zero = bytes.AsSpan((int)(f * array.Bytes / 60), (int)(array.Bytes / 60)).IndexOfAnyExcept((byte)0) < 0;
@@ -261,8 +258,7 @@ public class BugClassTests
         bool Fired(int f)
         {
             var array = run.Backend.State.Single(a => a.Name == "adam_v_b_enc");
-            var bytes = new byte[array.Bytes];
-            run.Backend.ReadState(array, 0, bytes);
+            var bytes = States.Of(run.Backend, array);
             return BitConverter.ToSingle(bytes, 4 * f) != 0;
         }
     }

@@ -47,13 +47,6 @@ public class CheckpointTests
         return ActivationSource.Open([folder["x.npy"]]);
     }
 
-    static byte[][] State(IBackend backend) => [.. backend.State.Select(array =>
-    {
-        var bytes = new byte[array.Bytes];
-        backend.ReadState(array, 0, bytes);
-        return bytes;
-    })];
-
     /// <summary>Trains from the start, or from the run's newest checkpoint.</summary>
     static byte[][] Train(ActivationSource source, TrainConfig config, string run, Watch watch, CancellationTokenSource? stop = null, bool resume = false)
     {
@@ -67,7 +60,7 @@ public class CheckpointTests
             backend.SetParameters(parameters);
         }
         new Trainer(backend, source, source.Rows, start.Scale, run, watch).Run(from, stop?.Token ?? CancellationToken.None);
-        return State(backend);
+        return States.Of(backend);
     }
 
     static string[] Names(string run) => [.. Directory.GetFiles(Path.Combine(run, "checkpoint")).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
@@ -116,7 +109,7 @@ public class CheckpointTests
         var good = File.ReadAllBytes(newest);
         using var backend = new CpuBackend(Spec, Config, source.Type, 1);
         using (var parameters = new SaeParameters(Spec)) backend.SetParameters(parameters);
-        var untouched = State(backend);
+        var untouched = States.Of(backend);
         var places = new List<(string Expected, long Place)>();
         var headerBytes = 8 + (int)BinaryPrimitives.ReadUInt64LittleEndian(good);
         using (var file = new SafetensorsFile(newest))
@@ -132,7 +125,7 @@ public class CheckpointTests
         }
         File.WriteAllBytes(newest, good[..^1]);
         AssertOneLine("is damaged: .*(truncated|claims)", () => Checkpoint.Restore(folder["run"], backend, 4));
-        AssertSame(untouched, State(backend));
+        AssertSame(untouched, States.Of(backend));
         File.WriteAllBytes(older, good[..100]);
         File.Delete(folder["run/checkpoint/best.safetensors"]);
         AssertOneLine("000040.* is damaged.*no older checkpoint is whole", () => Checkpoint.Restore(folder["run"], backend, 4, _ => { }));

@@ -67,12 +67,7 @@ public class DensityTests
         using var stop = new CancellationTokenSource();
         var counter = new Counter(density, stop, stopAfter);
         new Trainer(backend, source, source.Rows, start.Scale, run, counter).Run(from, stop.Token);
-        return ([.. backend.State.Select(array =>
-        {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            return bytes;
-        })], counter);
+        return (States.Of(backend), counter);
     }
 
     [Fact]

@@ -211,8 +211,7 @@ public unsafe class DeviceTests
             var step = new SaeStep(backend);
             for (uint t = 1; t <= 4; t++)
             {
-                backend.WaitForSlot((int)(t & 1));
-                MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot((int)(t & 1)));
+                SmallProblem.Feed(backend, (int)(t & 1), problem.Batch());
                 step.Run((int)(t & 1), problem.Scalars(t));
             }
             backend.GetParameters(problem.Parameters);

@@ -62,12 +62,7 @@ public class DivergenceTests
         using var stop = new CancellationTokenSource();
         var heard = new Heard(stop, stopAt);
         new Trainer(backend, source, Rows, scale, run, heard).Run(from, stop.Token);
-        return ([.. backend.State.Select(array =>
-        {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            return bytes;
-        })], heard);
+        return (States.Of(backend), heard);
     }
 
     /// <summary>Each pass over the data meets the row once: 1e25 makes the loss infinite, 3000 a spike.</summary>

@@ -96,8 +96,7 @@ public class GraphTests
             var slot = (int)(t & 1);
             var scalars = problem.Scalars(t, c.LearningRate, c.DeadAfterSteps);
             c.Adjust?.Invoke(ref scalars);
-            backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(slot));
+            SmallProblem.Feed(backend, slot, problem.Batch());
             if (replay) order.Run(slot, scalars);
             else
             {
@@ -112,7 +111,7 @@ public class GraphTests
         }
         if (replay) Assert.Equal(!(c.Dense && spec.Nested is Nesting.Prefixes { Random: true }), backend.IsRecorded);
         first?.Invoke(backend);
-        var state = State(backend);
+        byte[] state = [.. States.Of(backend).SelectMany(bytes => bytes)];
         sums[^1] = backend.ReadSums();
         return new(sums, entries, state);
     }
@@ -122,18 +121,6 @@ public class GraphTests
         var code = new SparseCode(backend.Config.BatchRows, spec.Active);
         backend.ReadCode(code);
         return code.Index.Chunk(spec.Active).Max(row => row.Count(index => index >= 0));
-    }
-
-    static byte[] State(KernelBackend backend)
-    {
-        using var all = new MemoryStream();
-        foreach (var array in backend.State)
-        {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            all.Write(bytes);
-        }
-        return all.ToArray();
     }
 
     static Selection WithRoom(Selection selection, int room) => selection switch

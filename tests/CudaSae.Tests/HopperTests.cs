@@ -153,8 +153,7 @@ public class HopperTests
         for (uint t = 1; t <= 2; t++)
         {
             var slot = (int)(t & 1);
-            backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(slot));
+            SmallProblem.Feed(backend, slot, problem.Batch());
             step.Run(slot, problem.Scalars(t, deadAfterSteps: 1));
         }
         var p = problem.Parameters;

@@ -32,8 +32,7 @@ public unsafe class HotTests
         var step = new SaeStep(backend);
         for (var t = from; t <= to; t++)
         {
-            backend.WaitForSlot((int)(t & 1));
-            MemoryMarshal.AsBytes<float>(batches[t - First]).CopyTo(backend.InputSlot((int)(t & 1)));
+            SmallProblem.Feed(backend, (int)(t & 1), batches[t - First]);
             step.Run((int)(t & 1), problem.Scalars(t, deadAfterSteps: 100));
             backend.ReadSums();
             after?.Invoke(t);
@@ -127,12 +126,7 @@ public unsafe class HotTests
         using var first = Open(problem, schedule: 2);
         Steps(first, problem, batches, First, 101);
         using var second = Targets.Create("emulator, schedule 3")(problem.Spec, problem.Config, InputType.Float32);
-        foreach (var array in first.State)
-        {
-            var bytes = new byte[array.Bytes];
-            first.ReadState(array, 0, bytes);
-            second.WriteState(array, 0, bytes);
-        }
+        States.Copy(first, second);
         second.AfterRestore(101, 100);
         Steps(second, problem, batches, 102, 102);
         Assert.NotEmpty(List(second));

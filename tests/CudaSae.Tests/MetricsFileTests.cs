@@ -245,9 +245,7 @@ public class MetricsFileTests
         backend.SetParameters(weights);
         var (observer, clock) = (new Keeping(), Stopwatch.StartNew());
         new Trainer(backend, source, source.Rows, start.Scale, null, observer).Run(default, CancellationToken.None);
-        var bytes = new byte[backend.State[0].Bytes];
-        backend.ReadState(backend.State[0], 0, bytes);
-        return (observer.Reports, bytes, clock.Elapsed.TotalMilliseconds);
+        return (observer.Reports, States.Of(backend, backend.State[0]), clock.Elapsed.TotalMilliseconds);
     }
 
     [Fact]

@@ -64,12 +64,7 @@ public class PoolTests
         if (resume) runner.Resume(folder!, null);
         else runner.Begin(start);
         runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
-        return ([.. runner.Backend.State.SelectMany(array =>
-        {
-            var bytes = new byte[array.Bytes];
-            runner.Backend.ReadState(array, 0, bytes);
-            return bytes;
-        })], runner.SkippedRows);
+        return ([.. States.Of(runner.Backend).SelectMany(bytes => bytes)], runner.SkippedRows);
     }
 
     /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated streams, several threads that read.</summary>

@@ -65,12 +65,7 @@ public class PresetTests
             backend.SetParameters(parameters);
         }
         new Trainer(backend, source, source.Rows, start.Scale, run, watch).Run(from, token);
-        return [.. backend.State.Select(array =>
-        {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            return bytes;
-        })];
+        return States.Of(backend);
     }
 
     [Theory, MemberData(nameof(Names))]

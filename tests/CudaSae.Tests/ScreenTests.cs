@@ -77,13 +77,13 @@ public class ScreenTests
                 {
                     var old = backend;
                     backend = Open();
-                    Restore(Save(old), t);
+                    Restore(States.Of(old), t);
                     old.Dispose();
                     order = new(backend);
                     Evaluate();
                 }
                 if (t != backTo) continue;
-                var saved = Save(backend);
+                var saved = States.Of(backend);
                 var garbage = Enumerable.Range(0, rows * spec.RowWidth).Select(i => (i * 7 % 11 - 5f) / 4).ToArray();
                 for (var i = 1u; i <= 2; i++) Step(garbage, t + i);
                 Restore(saved, t);
@@ -127,8 +127,7 @@ public class ScreenTests
 
         void Fill(int slot, float[] batch)
         {
-            backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(batch).CopyTo(backend.InputSlot(slot));
+            SmallProblem.Feed(backend, slot, batch);
         }
     }
 
@@ -141,13 +140,6 @@ public class ScreenTests
         device.Synchronize(0);
         return to;
     }
-
-    static byte[][] Save(KernelBackend backend) => [.. backend.State.Select(array =>
-    {
-        var bytes = new byte[array.Bytes];
-        backend.ReadState(array, 0, bytes);
-        return bytes;
-    })];
 
     static readonly TrainConfig Screened = new() { Screening = ScreeningKind.Int8, ScreeningAudit = 2 };
 

@@ -29,8 +29,7 @@ public class StepTests
         for (uint t = 1; t <= steps; t++)
         {
             var slot = (int)(t & 1);
-            backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(slot));
+            SmallProblem.Feed(backend, slot, problem.Batch());
             step.Run(slot, problem.Scalars(t, deadAfterSteps: 1));
             after?.Invoke(backend);
         }
@@ -190,12 +189,7 @@ public class StepTests
         first.SetParameters(problem.Parameters);
         Steps(first, 1, 3);
         using var second = Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
-        foreach (var array in first.State)
-        {
-            var bytes = new byte[array.Bytes];
-            first.ReadState(array, 0, bytes);
-            second.WriteState(array, 0, bytes);
-        }
+        States.Copy(first, second);
         second.AfterRestore(3, 1);
         Steps(second, 4, 6);
         second.GetParameters(problem.Parameters);
@@ -206,8 +200,7 @@ public class StepTests
             var step = new SaeStep(backend);
             for (var t = from; t <= to; t++)
             {
-                backend.WaitForSlot((int)(t & 1));
-                MemoryMarshal.AsBytes<float>(batches[t - 1]).CopyTo(backend.InputSlot((int)(t & 1)));
+                SmallProblem.Feed(backend, (int)(t & 1), batches[t - 1]);
                 step.Run((int)(t & 1), problem.Scalars(t, deadAfterSteps: 1));
             }
             backend.ReadSums();

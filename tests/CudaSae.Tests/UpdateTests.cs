@@ -65,8 +65,7 @@ public class UpdateTests
             var step = new SaeStep(backend);
             for (uint t = 1; t <= 3; t++)
             {
-                backend.WaitForSlot((int)(t & 1));
-                MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot((int)(t & 1)));
+                SmallProblem.Feed(backend, (int)(t & 1), problem.Batch());
                 step.Run((int)(t & 1), problem.Scalars(t, deadAfterSteps: 1));
             }
             backend.GetParameters(problem.Parameters);

@@ -38,7 +38,7 @@ public sealed class StepCost
     {
         // The code of thresholded selections has no fixed length: its gathers count as none.
         double B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, entries = spec.IsThresholded ? 0 : B * spec.Active;
-        dead = Math.Min(dead, spec.Aux?.Capacity(spec.Latents) ?? spec.Ghost?.Window ?? 0);
+        dead = Math.Min(dead, spec.DeadWindow);
         double operand = device ? 2 : 4, both = d + D;
         var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;     // touched latents, were all equally likely
         return new(

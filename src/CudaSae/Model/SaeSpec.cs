@@ -65,6 +65,10 @@ public sealed record SaeSpec
         _ => Active,
     };
 
+    /// <summary>Dead latents that one step looks at, at most: AuxK's or the ghosts' window; 0 with neither.</summary>
+    [JsonIgnore]
+    public int DeadWindow => Aux?.Capacity(Latents) ?? Math.Min(Latents, Ghost?.Window ?? 0);
+
     /// <summary>Whether a row may have any number of active latents, so that training may start on the dense path.</summary>
     [JsonIgnore]
     public bool IsThresholded => Selection is Selection.Relu or Selection.JumpRelu or Selection.Gated;

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends;
 using CudaSae.Model;
 using CudaSae.Training;
 
@@ -54,6 +56,13 @@ sealed class SmallProblem
         var batch = new float[Config.BatchRows * Spec.RowWidth];
         for (var i = 0; i < batch.Length; i++) batch[i] = Grid(Normal());
         return batch;
+    }
+
+    /// <summary>A batch into a slot, as soon as that may be written.</summary>
+    public static void Feed(IBackend backend, int slot, ReadOnlySpan<float> batch)
+    {
+        backend.WaitForSlot(slot);
+        MemoryMarshal.AsBytes(batch).CopyTo(backend.InputSlot(slot));
     }
 
     /// <summary>Scalars of step t, as the trainer would fill them, but for a schedule.</summary>

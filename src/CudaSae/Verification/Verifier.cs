@@ -42,8 +42,7 @@ public sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> cre
             var slot = (int)(t & 1);
             var scalars = problem.Scalars(t, c.LearningRate, c.DeadAfterSteps);
             c.Adjust?.Invoke(ref scalars);
-            backend.WaitForSlot(slot);
-            MemoryMarshal.AsBytes<float>(batch).CopyTo(backend.InputSlot(slot));
+            SmallProblem.Feed(backend, slot, batch);
             step.Run(slot, scalars);
             if (!c.Dense)
             {

@@ -7,7 +7,7 @@ namespace CudaSae.Backends.Cpu;
 /// <summary>What dead latents are taught, AuxK or ghost gradients: dense products on the compacted window of dead latents. W is the window's length.</summary>
 public sealed unsafe partial class CpuBackend
 {
-    int* window, deadSlot;                  // [WindowCapacity] latents; [n] slot or −1
+    int* window, deadSlot;                  // [DeadWindow] latents; [n] slot or −1
     float* deadEnc, deadDec, deadBias;      // [W, ld], [W, lo], [W] the window's weights, side by side
     float* deadDecoder;                     // [lo, pitch] its decoder rows, turned
     float* deadPanel;                       // [workers, W, 48] c of the panel in work
@@ -20,13 +20,11 @@ public sealed unsafe partial class CpuBackend
     float deadScale;
     Action<int, int>? gatherPart, deadRowsPart, deadGradPart;
 
-    int WindowCapacity => Spec.Aux?.Capacity(n) ?? (Spec.Ghost is { } ghost ? Math.Min(n, ghost.Window) : 0);
-
     int DeadPitch => (windowLength + 15) & ~15;
 
     void TakeDead()
     {
-        long capacity = WindowCapacity;
+        long capacity = Spec.DeadWindow;
         lanes = panels * Gemm.TileColumns;
         window = arena.Take<int>("dead window", capacity);
         deadSlot = arena.Take<int>("latent to dead slot", n);
@@ -78,7 +76,7 @@ public sealed unsafe partial class CpuBackend
         var buffer = stackalloc float[TileFloats + 16];
         var tile = Align(buffer);
         var start = panel * Gemm.TileColumns;
-        var code = deadPanel + (long)worker * WindowCapacity * Gemm.TileColumns;
+        var code = deadPanel + (long)worker * Spec.DeadWindow * Gemm.TileColumns;
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
         {
             WindowTile(deadEnc, ld, deadBias, s, centeredT + (long)panel * ld * Gemm.TileColumns, tile);

@@ -38,7 +38,7 @@ public sealed unsafe partial class CpuBackend
         overflow = arena.Take<int>("fallback counts", workers.Count);
     }
 
-    int ScratchLength => Math.Max(16, Math.Max(capacity, WindowCapacity));
+    int ScratchLength => Math.Max(16, capacity);
 
     public void EncodeSelect()
     {

@@ -146,9 +146,9 @@ public sealed unsafe partial class CpuBackend
             deadSlot[f] = -1;
             if (step - (uint)lastFired[f] >= deadAfterSteps) dead++;
         }
-        windowLength = Math.Min(dead, WindowCapacity);
+        windowLength = Math.Min(dead, Spec.DeadWindow);
         if (windowLength == 0) return;
-        var start = dead > WindowCapacity ? (long)((ulong)(step + 1) * (ulong)WindowCapacity % (ulong)dead) : 0;
+        var start = dead > Spec.DeadWindow ? (long)((ulong)(step + 1) * (ulong)Spec.DeadWindow % (ulong)dead) : 0;
         var ordinal = 0L;
         for (var f = 0; f < n; f++)
         {

@@ -23,7 +23,7 @@ sealed class DeadPhase
     {
         (this.context, this.decode, this.latents) = (context, decode, latents);
         var (arena, aux, buffers) = (context.Arena, context.Spec.Aux, context.Buffers);
-        window = StepBuffers.WindowOf(context.Spec);
+        window = context.Spec.DeadWindow;
         active = Math.Min(aux?.K ?? 0, window);
         long rows = context.Rows;
         index = arena.Take<int>("dead code index", rows * active);

@@ -40,14 +40,6 @@ public sealed unsafe partial class KernelBackend
         }
     }
 
-    T[] Download<T>(ulong from, int length) where T : unmanaged
-    {
-        var host = new T[length];
-        fixed (T* p = host) device.CopyToHost(p, from, (long)length * sizeof(T), Settled);
-        device.Synchronize(Settled);
-        return host;
-    }
-
     static ushort[] Turn(ushort[] rows, int count, int width)
     {
         var turned = new ushort[rows.Length];

@@ -23,7 +23,7 @@ sealed class HotPhase
         var (arena, spec, rows) = (context.Arena, context.Spec, (long)context.Rows);
         if (spec.IsThresholded || spec.Nested is not null || spec.Penalty is not null || spec.PreAct is not null || spec.Ghost is not null)
             throw new SaeException("HotDensity is built for TopK, BatchTopK, AbsTopK and GroupMax without nested losses, penalties and ghosts; set it to 0");
-        (most, window) = (StepBuffers.HotWindowOf(spec, context.Config), StepBuffers.WindowOf(spec));
+        (most, window) = (StepBuffers.HotWindowOf(spec, context.Config), spec.DeadWindow);
         firings = arena.Take<int>("firings since the list of hot latents", context.Latents);
         hot = arena.Take<int>("hot latents", most);
         count = arena.Take<int>("hot count", 1);

@@ -35,7 +35,7 @@ public sealed unsafe partial class KernelBackend : IPhases
                 var residual = Output("residual", "F32", b.Residual.Pointer, B, lo);
                 return stepDense ? [residual] : [residual, Output("value_grad", "F32", b.ValueGrad.Pointer, B, k)];
             case StepPhase.Aux:
-                var window = StepBuffers.WindowOf(Spec) == 0 ? 0 : Download<int>(b.AuxCount.Pointer, 1)[0];
+                var window = Spec.DeadWindow == 0 ? 0 : Download<int>(b.AuxCount.Pointer, 1)[0];
                 return window == 0 ? [] : [Output("aux_enc_grad", "F32", b.AuxEncGrad.Pointer, window, ld), Output("aux_dec_grad", "F32", b.AuxDecGrad.Pointer, window, lo)];
             case StepPhase.Backward:
                 if (stepDense) return [];
@@ -48,9 +48,5 @@ public sealed unsafe partial class KernelBackend : IPhases
 
     static PhaseOutput Output(string name, string type, ulong address, params long[] shape) => new(new(name, type, shape), address);
 
-    void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into)
-    {
-        fixed (byte* p = into) device.CopyToHost(p, output.Address + (ulong)offset, into.Length, Settled);
-        device.Synchronize(Settled);
-    }
+    void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into) => CopyOut(output.Address + (ulong)offset, into);
 }

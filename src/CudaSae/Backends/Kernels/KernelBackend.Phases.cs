@@ -29,7 +29,7 @@ public sealed unsafe partial class KernelBackend
             Optimize = new(context, Backward, Decode, Skip, variant.GeneralUpdate);
             if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
             Latents = new(context);
-            if (StepBuffers.WindowOf(spec) > 0) Dead = new(context, Encode, Decode, Latents);
+            if (spec.DeadWindow > 0) Dead = new(context, Encode, Decode, Latents);
         }
 
         public KernelContext Context { get; }

@@ -25,9 +25,9 @@ public sealed unsafe partial class KernelBackend
     {
         if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
         if (TookDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
-        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, Settled);
-        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, Settled);
-        device.Synchronize(Settled);
+        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
+        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
+        device.Synchronize(stream);
         if (Buffers.RowCount.Length == 0) return;
         var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
         for (var e = 0; e < into.Index.Length; e++)
@@ -45,20 +45,28 @@ public sealed unsafe partial class KernelBackend
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
-    public void ReadRowErrors(Span<float> into) => Download<float>(Buffers.RowError.Pointer, Config.BatchRows).CopyTo(into);
+    public void ReadRowErrors(Span<float> into) => CopyOut(Buffers.RowError.Pointer, into[..Config.BatchRows]);
 
     public void ReadFirings(Span<int> into)
     {
         if (!TookDense) phases.Latents.CountFirings();
-        Download<int>(Buffers.Firings.Pointer, Spec.Latents).CopyTo(into);
+        CopyOut(Buffers.Firings.Pointer, into[..Spec.Latents]);
     }
 
     /// <summary>[B, k] the first nested reconstruction that holds each entry of the last step's code; waits for it.</summary>
-    internal byte[] ReadLevels()
+    internal byte[] ReadLevels() => Download<byte>(Buffers.Level.Pointer, checked((int)Buffers.Level.Length));
+
+    T[] Download<T>(ulong from, int length) where T : unmanaged
     {
-        var levels = new byte[Buffers.Level.Length];
-        fixed (byte* p = levels) device.CopyToHost(p, Buffers.Level.Pointer, Buffers.Level.Bytes, Settled);
-        device.Synchronize(Settled);
-        return levels;
+        var host = new T[length];
+        CopyOut(from, host.AsSpan());
+        return host;
+    }
+
+    /// <summary>From the device once the last step is done; waits.</summary>
+    void CopyOut<T>(ulong from, Span<T> into) where T : unmanaged
+    {
+        fixed (T* p = into) device.CopyToHost(p, from, (long)into.Length * sizeof(T), Settled);
+        device.Synchronize(stream);
     }
 }

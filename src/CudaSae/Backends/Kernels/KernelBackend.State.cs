@@ -131,11 +131,7 @@ public sealed unsafe partial class KernelBackend
         void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), Settled);
     }
 
-    void GetVector(ulong from, float[] into)
-    {
-        fixed (float* p = into) device.CopyToHost(p, from, 4L * into.Length, Settled);
-        device.Synchronize(Settled);
-    }
+    void GetVector(ulong from, float[] into) => CopyOut<float>(from, into);
 
     public void GetAverage(SaeParameters into)
     {
@@ -171,11 +167,7 @@ public sealed unsafe partial class KernelBackend
         return list;
     }
 
-    public void ReadState(StateArray array, long offset, Span<byte> into)
-    {
-        fixed (byte* p = into) device.CopyToHost(p, Address(array, offset, into.Length), into.Length, Settled);
-        device.Synchronize(Settled);
-    }
+    public void ReadState(StateArray array, long offset, Span<byte> into) => CopyOut(Address(array, offset, into.Length), into);
 
     public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from)
     {

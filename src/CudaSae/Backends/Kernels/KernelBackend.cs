@@ -105,7 +105,7 @@ public sealed unsafe partial class KernelBackend : IBackend
     public void EncodeSelect()
     {
         phases.Scalars?.Run();
-        stepDense = Dense && phases.Dense is not null;
+        stepDense = WantsDense;
         if (phases.Select is { } select) select.Run();
         else if (!stepDense) EncodeColumns();
     }

@@ -54,7 +54,7 @@ sealed class StepBuffers
         Dead = arena.Take<int>("dead latents, compacted", n);
         DeadCount = arena.Take<int>("dead count", 1);
         AuxSlot = arena.Take<int>("latent to dead slot", n);
-        long window = WindowOf(spec), hot = HotWindowOf(spec, config), slots = window + hot;
+        long window = spec.DeadWindow, hot = HotWindowOf(spec, config), slots = window + hot;
         AuxRows = arena.Take<int>("dead window", window);
         AuxCount = arena.Take<int>("dead window length", 1);
         AuxEncGrad = arena.Take<float>("dead and hot gradient of w_enc", slots * ld);
@@ -67,9 +67,6 @@ sealed class StepBuffers
         Scalars = arena.Take<StepScalars>("step scalars", 1);
         Sums = arena.Take<StepSums>("step sums", 1);
     }
-
-    /// <summary>Dead latents that one step looks at.</summary>
-    public static int WindowOf(SaeSpec spec) => spec.Aux?.Capacity(spec.Latents) ?? (spec.Ghost is { } ghost ? Math.Min(spec.Latents, ghost.Window) : 0);
 
     /// <summary>H: most latents that are handled as dense columns; 0 where none are.</summary>
     public static int HotWindowOf(SaeSpec spec, TrainConfig config) => config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
