@@ -1,119 +1,140 @@
 #!/usr/bin/env bash
-# Everything worth running the moment a GPU is at hand, correctness first, for a machine that has a driver, Python with PyTorch and Triton, and no .NET SDK. No GPU has run it yet.
-#   bench/gpu.sh pack                       here: CLI and tests for linux-x64 with their runtime, into artifacts/gpu.tar.xz
-#   bench/gpu.sh run OUT [STAGE[=SECONDS]]... [--dry]   there: results as CSV and text into OUT, which bench/results/<device> is meant for; without STAGE all of them
-# Stages, each within its seconds (without: BUDGET, 560): correctness sanitize kernels step peers[-N] sweep[-AXIS] plots. peers-2 races the second shape alone, sweep-n varies n alone.
-# What is missing, fails or finds no time is said in a line, kept in OUT/summary.txt, and the rest goes on; exit 1 then. --dry runs all of it here, on the emulator and the CPU, at tiny shapes.
+# The measurements for a machine with a GPU that is at hand for minutes. It needs a driver, Python with PyTorch and Triton, and no .NET SDK.
+# No GPU has run this script yet.
+#   gpu.sh pack                    where the SDK is: both programs with their runtime, into artifacts/gpu.tar.xz
+#   gpu.sh first OUT               on the GPU: correctness, and steps at the headline shapes; ends within BUDGET seconds (510)
+#   gpu.sh second OUT [CASE]...    then: the largest shape, phases, the ladder, memcheck (220); with cases that failed, those alone under every switch
+#   gpu.sh peers OUT               PyTorch, a Triton-sparse trainer and CudaSae in turn (200)
+#   gpu.sh scaling OUT             steps over n, B, d and k, files, and the pictures of them (560)
+#   gpu.sh rehearse                where the SDK is: the two calls of bench/README.md on the emulator, with faults
+# Each writes OUT/VERB.tgz, which holds all results so far and is made anew after every attempt, and prints a line for each attempt.
+# An attempt that fails or exceeds its time costs that attempt alone; the exit code is then 1.
+# SHAPES, LARGEST, LADDER, CASES and CLASSES replace the shapes, the largest shape, the ladder's shape, the cases of verify and the test classes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-archive=artifacts/gpu.tar.xz limit_mib=64
+archive=artifacts/gpu.tar.xz travels_mib=64     # the tracked files and the archive together
+
+shapes=${SHAPES:-4096x768x24576x32 8192x2304x65536x64} largest=${LARGEST:-8192x4096x1048576x64} ladder=${LADDER:-4096,768,24576}
+classes=${CLASSES:-HopperTests HopperScreenTests EncodeTests ScreenTests UpdateTests StepTests SelectTests}
+cli=artifacts/gpu/cudasae tests=artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3}
 
 pack() {
     rm -rf artifacts/gpu
-    # Both programs into one folder, so that they share one runtime. Not trimmed: xunit and CsvHelper find types by reflection.
-    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false -v quiet -p:RequireNvcc=true -o artifacts/gpu)
+    # Both programs go into one folder and share one runtime. They are not trimmed: xunit and CsvHelper find types by reflection.
+    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false -v quiet
+        -p:RequireNvcc=true -o artifacts/gpu)
     "${publish[@]}" src/CudaSae.Cli && "${publish[@]}" tests/CudaSae.Tests || exit 1
     rm -f artifacts/gpu/*.pdb artifacts/gpu/CudaSae*.xml
     tar -C artifacts -c gpu | xz -T0 -3 > "$archive" || exit 1
-    local mib=$((($(stat -c %s "$archive") + 1048575) / 1048576))
-    echo "$archive: $mib MiB of $limit_mib"
-    [ "$mib" -le "$limit_mib" ] || { echo "bench/gpu.sh: $archive is larger than $limit_mib MiB" >&2; exit 1; }
+    local mib=$(($(stat -c %s "$archive") / 1048576 + 1)) tracked
+    tracked=$(($(git ls-files -z | xargs -0 stat -c %s | awk '{ sum += $1 } END { print sum }') / 1048576 + 1))
+    echo "$archive: $mib MiB; the tracked files: $tracked MiB; together at most $travels_mib"
+    [ $((mib + tracked)) -le $travels_mib ] || { echo "gpu.sh: $archive and the tracked files exceed $travels_mib MiB" >&2; exit 1; }
 }
 
-# By Python where there is no xz.
-unpack() { tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")' "$archive"; }
+# Once for each archive: the folder holds the sum of the one that it came from.
+unpack() {
+    local sum; sum=$(sha256sum < "$archive") && [ "$sum" = "$(cat artifacts/gpu/archive.sum 2>/dev/null)" ] && return
+    rm -rf artifacts/gpu
+    tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")' "$archive" \
+        || { echo "gpu.sh: $archive is missing or damaged: run gpu.sh pack where the SDK is, and bring the file here" >&2; exit 1; }
+    echo "$sum" > artifacts/gpu/archive.sum
+}
 
-# ---- stages
+# ---- attempts
 
-note() { echo "$*" | tee -a "$out/summary.txt"; }
-left() { echo $((deadline - SECONDS)); }
+note() { echo "$*" | tee -a "$results/summary.txt"; }
 
-# [limit=SECONDS] attempt NAME COMMAND...   into OUT/NAME.txt; never longer than the limit and what the stage has left. A kernel that does not end outlasts a polite signal.
+# All results so far, as one file; the one before stays until this one is whole.
+keep() { tar -C "$results/.." -czf "$results.tgz" "$verb" && mv "$results.tgz" "$out/$verb.tgz"; }
+
+# attempt NAME SECONDS COMMAND...: into NAME.txt, within the seconds and what is left of the budget. A kernel that never ends ignores a polite signal.
 attempt() {
-    local name=$1 seconds; seconds=$(left); shift
-    [ "${limit:-$seconds}" -ge "$seconds" ] || seconds=$limit
-    if [ "$(left)" -lt 5 ]; then note "$name: left out, the stage's time is spent"; failures=$((failures + 1)); return 1; fi
-    local begin=$SECONDS
-    timeout -k 5 "$seconds" "$@" > "$out/$name.txt" 2>&1
-    local code=$?
+    local name=$1 seconds=$2 begin=$SECONDS code verdict; shift 2
+    [ $((deadline - SECONDS)) -ge "$seconds" ] || seconds=$((deadline - SECONDS))
+    if [ "$seconds" -lt 5 ]; then note "$name: NOT RUN, the time is spent"; failures=$((failures + 1)); keep; return 1; fi
+    timeout -k 5 "$seconds" "$@" > "$results/$name.txt" 2>&1
+    code=$?
     case $code in
-        0) note "$name: done in $((SECONDS - begin)) s" ;;
-        124 | 137) note "$name: stopped after $((SECONDS - begin)) s, when its time was spent, see $out/$name.txt: $(tail -n 1 "$out/$name.txt" | cut -c1-160)"; failures=$((failures + 1)) ;;
-        *) note "$name: FAILED with $code, see $out/$name.txt: $(tail -n 1 "$out/$name.txt" | cut -c1-160)"; failures=$((failures + 1)) ;;
+        0) verdict=done ;;
+        124 | 137) verdict="STOPPED" failures=$((failures + 1)) ;;
+        *) verdict="FAILED with $code" failures=$((failures + 1)) ;;
     esac
+    note "$name: $verdict after $((SECONDS - begin)) s: $(tail -n 1 "$results/$name.txt" | cut -c1-150)"
+    keep
     return $code
 }
 
-correctness() {
-    limit=60 attempt devices "$cli" devices
-    limit=150 attempt ladder-small "$cli" bench ladder --backend "$backend" --shape 300,100,1000 --csv "$out/ladder-small.csv"
-    limit=240 attempt verify "$cli" verify --backend "$verify_backend" || narrow
-    local classes=(); for name in $test_classes; do classes+=(--filter-class "*.$name"); done
-    attempt tests "$tests" "${classes[@]}" --output Detailed --ignore-exit-code 8
+# verify NAME SECONDS CASE [WITHOUT]: the cases with that in their names, without a technique of the kernels
+verify() {
+    local without=${4:-}
+    attempt "$1${without:+-without-${without/,/-}}" "$2" env CUDASAE_WITHOUT="$without" "$cli" verify --backend cuda --case "$3"
 }
 
-# Which technique of the Hopper kernels it is that fails, where nothing can be built.
-narrow() {
-    local technique
-    for technique in programmatic graphs skew clusters,skew hopper; do
-        limit=75 attempt "verify-without-${technique/,/-}" env CUDASAE_WITHOUT="$technique" "$cli" verify --backend "$verify_backend" && break
-    done
+techniques="programmatic graphs skew clusters,skew hopper"
+
+# A failing case is run again without one technique after another, until it passes: that technique fails on this machine.
+narrowed() {
+    verify "$@" && return
+    for technique in $techniques; do verify "$@" "$technique" && return; done
 }
 
-sanitize() {
+# memcheck NAME SECONDS CASE
+memcheck() {
     local sanitizer; sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
-    if [ -z "$sanitizer" ]; then note "sanitize: compute-sanitizer is not installed; memcheck, racecheck, synccheck and initcheck were not run"; return; fi
-    for tool in memcheck racecheck synccheck initcheck; do
-        attempt "$tool-ladder" "$sanitizer" --tool "$tool" --error-exitcode 9 "$cli" bench ladder --backend "$backend" --shape 37,96,200
+    if [ -z "$sanitizer" ]; then note "$1: not run, compute-sanitizer is not installed"; keep; return; fi
+    CUDASAE_WITHOUT=graphs,programmatic attempt "$1" "$2" "$sanitizer" --tool memcheck --error-exitcode 9 "$cli" verify --backend cuda --case "$3"
+}
+
+# bench KIND SECONDS SHAPE [OPTION]...
+bench() {
+    local kind=$1 seconds=$2 shape=$3; shift 3
+    attempt "$kind-$shape" "$seconds" "$cli" bench "$kind" --backend cuda --aux-k 0 --shapes "$shape" --csv "$results/$kind-$shape.csv" "$@"
+}
+
+# rungs NAME SECONDS SHAPE
+rungs() { attempt "$1" "$2" "$cli" bench ladder --backend cuda --shape "$3" --csv "$results/$1.csv"; }
+
+# ---- calls
+
+first() {
+    attempt devices 15 "$cli" devices
+    rungs ladder-small 45 300,100,1000
+    narrowed adam 30 adam
+    narrowed relu 30 "relu, L1 by decoder norm"
+    narrowed 8-bit 25 8-bit
+    for shape in $shapes; do bench step 50 "$shape"; done
+    verify verify 110 "${CASES:-}"
+    local filters=(); for class in $classes; do filters+=(--filter-class "*.$class"); done
+    attempt tests 110 "$tests" "${filters[@]}" --output Detailed --ignore-exit-code 8
+}
+
+second() {
+    for failing in "$@"; do
+        for technique in "" $techniques; do verify "${failing// /-}" 25 "$failing" "$technique"; done
+        memcheck "memcheck-${failing// /-}" 60 "$failing"
     done
-    for tool in memcheck synccheck racecheck initcheck; do
-        attempt "$tool-verify" "$sanitizer" --tool "$tool" --error-exitcode 9 "$cli" verify --backend "$verify_backend"
-    done
+    [ $# -eq 0 ] || return
+    bench step 90 "$largest" --unchecked
+    for shape in $shapes; do bench kernels 35 "$shape"; done
+    rungs ladder 30 "$ladder"
+    memcheck memcheck 60 adam
 }
 
-# Weights of many gigabytes would take minutes to come back for their checks.
-trusted() { case $1 in *x1048576x*) echo --unchecked ;; esac; }
-
-kernels() {
-    attempt ladder "$cli" bench ladder --backend "$backend" --shape "$ladder_shape" --csv "$out/ladder.csv"
-    for shape in $shapes; do attempt "kernels-$shape" "$cli" bench kernels --backend "$backend" --shapes "$shape" $(trusted "$shape") --csv "$out/kernels-$shape.csv"; done
-}
-
-step() {
-    for shape in $shapes; do attempt "step-$shape" "$cli" bench step --backend "$step_backend" --aux-k 0 --shapes "$shape" $(trusted "$shape") --csv "$out/step-$shape.csv"; done
-    attempt data "$cli" bench data --input-width "$data_width" --rows "$data_rows" --batch-rows "$data_batch" --csv "$out/data.csv"
-}
-
-peers() {       # peers [N]: the N-th shape alone
+peers() {
     if ! "$python" -c 'import torch' 2>/dev/null; then note "peers: $python has no PyTorch; nothing was raced"; failures=$((failures + 1)); return; fi
-    local racing=($shapes); [ -n "${1:-}" ] && racing=("${racing[$(($1 - 1))]}")
-    # Once a machine and build: a copy outside OUT tells that this machine made the table.
-    local agreed=() table=$out/peers-agreement.csv stamp=${TMPDIR:-/tmp}/cudasae-peers-agreement-$(id -u).csv
-    [ "$stamp" -nt "$cli" ] && cmp -s "$stamp" "$table" && agreed=(--agreed)
-    attempt "peers${1:+-$1}" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$out" --budget "$(($(left) - 20))" --shapes "${racing[@]//x/,}" "${agreed[@]}" "${peer_options[@]}"
-    cp "$table" "$stamp" 2>/dev/null
-    grep -h 'sparse\|cudasae' "$out/peers${1:+-$1}.txt" | grep ',' || true
+    attempt race "$((deadline - SECONDS))" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$results" --budget "$((deadline - SECONDS - 10))" \
+        --only "torch bf16 compiled,sparse bf16,cudasae" --shapes ${shapes//x/,}
 }
 
-sweep() {       # sweep [AXIS]: one of n, B, d, k alone
-    for axis in ${1:-$axes}; do attempt "sweep-$axis" "$cli" bench sweep --backend "$backend" --axes "$axis" --csv "$out/scaling-$axis.csv"; done
+scaling() {
+    for axis in n B d k; do attempt "scaling-$axis" 120 "$cli" bench sweep --backend cuda --axes "$axis" --csv "$results/scaling-$axis.csv"; done
+    attempt data 60 "$cli" bench data --input-width 2304 --rows 262144 --batch-rows 8192 --csv "$results/data.csv"
+    local tables=("$results"/scaling-*.csv)
+    [ -e "${tables[0]}" ] && attempt plots 30 "$cli" bench plot "${tables[@]}" --out "$results"
 }
 
-# join NAME: the shapes' or axes' tables as one, under one header
-join() {
-    local parts=("$out/$1"-*.csv)
-    [ -e "${parts[0]}" ] || { note "plots: no $1-*.csv in $out"; return 1; }
-    { head -n 1 "${parts[0]}"; tail -q -n +2 "${parts[@]}"; } > "$out/$1.csv"
-}
-
-plots() {
-    local tables=()
-    for name in step scaling; do join "$name" && tables+=("$out/$name.csv"); done
-    join kernels
-    [ ${#tables[@]} -gt 0 ] && attempt plots "$cli" bench plot "${tables[@]}" --out "$out"
-}
-
-# cuBLAS, the ceiling's product, comes with PyTorch where there is no toolkit.
+# cuBLAS, whose product is the ceiling, comes with PyTorch where there is no toolkit.
 find_cublas() {
     local folder
     folder=$("$python" -c 'import glob, os, sysconfig
@@ -122,54 +143,43 @@ print(os.path.dirname(sorted(found)[-1]) if found else "")' 2>/dev/null)
     if [ -n "$folder" ]; then export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
 }
 
+# PyTorch's version from its package: its import takes ten seconds or more.
 versions() {
     {
         echo "date      $(date -u +%F)"
         echo "device    $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null || echo none)"
         echo "system    $(uname -sr), $(nproc) processors"
         echo "cudasae   $("$cli" --version)"
-        echo "python    $("$python" -c 'import sys, torch; print(sys.version.split()[0] + ", torch " + torch.__version__)' 2>/dev/null || echo 'no PyTorch')"
-        echo "command   bench/gpu.sh run $*"
-    } > "$out/versions.txt"
+        echo "python    $("$python" -c 'import sys, importlib.metadata as m; print(sys.version.split()[0] + ", torch " + m.version("torch"))' 2>/dev/null || echo 'no PyTorch')"
+        echo "command   bench/gpu.sh $verb $*"
+    } > "$results/versions.txt"
 }
 
-run() {
-    local stages=() dry=; out=
-    for argument in "$@"; do
-        case $argument in --dry) dry=1 ;; *) if [ -z "$out" ]; then out=$argument; else stages+=("$argument"); fi ;; esac
-    done
-    [ -n "$out" ] || { echo "bench/gpu.sh run OUT [STAGE[=SECONDS]]... [--dry]" >&2; exit 2; }
-    [ ${#stages[@]} -gt 0 ] || stages=(correctness sanitize kernels step peers-1 peers-2 peers-3 peers-4 sweep-n sweep-B sweep-d sweep-k plots)
-    mkdir -p "$out"
-    cli=$PWD/artifacts/gpu/cudasae tests=$PWD/artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3} failures=0
-    [ -d artifacts/gpu ] || unpack || { echo "bench/gpu.sh: $archive is not there or cannot be unpacked: run bench/gpu.sh pack where the SDK is, and bring it" >&2; exit 1; }
-    backend=cuda step_backend=cuda verify_backend=cuda axes="n B d k" ladder_shape=4096,768,24576 peer_options=()
-    shapes="4096x768x24576x32 8192x2304x65536x64 32768x4096x131072x64 8192x4096x1048576x64"      # the cost model's four; the one that only fits in sparse form last
-    test_classes="TargetsTests LadderTests EncodeTests HopperTests ScreenTests UpdateTests VerifierTests StepTests SelectTests BugClassTests DivergenceTests"
-    data_width=2304 data_rows=262144 data_batch=8192
-    if [ -n "$dry" ]; then
-        backend=emulator step_backend=cpu verify_backend=cpu axes=n shapes=8x64x256x4 ladder_shape=37,96,200 peer_options=(--dry --rounds 2 --seconds 0.2)
-        test_classes="TargetsTests LadderTests" data_width=64 data_rows=4096 data_batch=128
-        export CUDASAE_EMULATOR=${CUDASAE_EMULATOR:-$PWD/artifacts/emulator/libcudasae_emulator.so}
-        [ "${#stages[@]}" -lt 5 ] || stages=(correctness sanitize kernels step peers-1 sweep plots)
-    fi
+# call VERB SECONDS OUT [ARGUMENT]...
+call() {
+    verb=$1 deadline=${BUDGET:-$2} out=${3:-} failures=0; shift 2
+    [ -n "$out" ] || { echo "gpu.sh $verb OUT" >&2; exit 2; }
+    shift
+    mkdir -p artifacts "$out"
+    unpack
+    results=artifacts/gpu-results/$verb
+    rm -rf "$results" && mkdir -p "$results"
     find_cublas
     versions "$@"
-    for stage in "${stages[@]}"; do
-        SECONDS=0 deadline=${BUDGET:-560}
-        case $stage in *=*) deadline=${stage#*=} stage=${stage%%=*} ;; esac
-        note "== $stage, $(date -u +%FT%TZ), $deadline s"
-        case $stage in
-            correctness | sanitize | kernels | step | sweep | plots) $stage ;;
-            peers) peers ;;
-            peers-[1-4]) peers "${stage#peers-}" ;;
-            sweep-[nBdk]) sweep "${stage#sweep-}" ;;
-            *) echo "bench/gpu.sh: no stage $stage; correctness, sanitize, kernels, step, peers, peers-1 to peers-4, sweep, sweep-n to sweep-k, plots" >&2; exit 2 ;;
-        esac
-    done
-    note "$failures of the attempts failed or found no time; results are in $out"
+    note "== $verb, $(date -u +%FT%TZ), $deadline s"
+    "$verb" "$@"
+    note "== $failures attempts failed, were stopped or not run; $SECONDS s in all"
+    keep
     [ "$failures" -eq 0 ]
 }
 
 verb=${1:-}; shift || true
-case $verb in pack) pack ;; run) run "$@" ;; *) echo "bench/gpu.sh pack | run OUT [STAGE] [--dry]" >&2; exit 2 ;; esac
+case $verb in
+    pack) pack ;;
+    first) call first 510 "$@" ;;
+    second) call second 220 "$@" ;;
+    peers) call peers 200 "$@" ;;
+    scaling) call scaling 560 "$@" ;;
+    rehearse) exec bash bench/gpu-rehearsal.sh ;;
+    *) echo "gpu.sh pack | first OUT | second OUT [CASE]... | peers OUT | scaling OUT | rehearse" >&2; exit 2 ;;
+esac

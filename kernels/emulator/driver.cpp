@@ -1,9 +1,12 @@
 // The CUDA driver's entry points that CudaDevice imports, under their names in cuda.h; meanings from NVIDIA's driver API reference.
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <thread>
 
 #include "fibers.h"
 #include "memory.h"
@@ -29,13 +32,6 @@ thread_local bool has_context;                          // current on this threa
 
 // By number: the how-many'th call from emuFailAt on fails. A sticky error leaves the context unusable: every later call of its work answers with it.
 struct { uint64_t calls = 0, at = ~uint64_t(0); int code = 0; bool sticky = false; std::string failed; } planned;
-
-bool is_pinned(const void* p) {
-    auto after = pinned.upper_bound(const_cast<void*>(p));
-    if (after == pinned.begin()) return false;
-    --after;
-    return p < static_cast<char*>(after->first) + after->second;
-}
 
 }
 
@@ -134,21 +130,19 @@ int broken_copy(const char* what, size_t bytes) {
 
 }
 
-// From page-locked memory the bytes are read when the copy is done, from other memory at once, as the driver stages them.
+// Host memory is read or written when the copy is done, whether it is page-locked or not. A driver may copy memory that is not page-locked before the
+// call returns, but does not promise it; a program that relies on that fails here.
 API cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, void* stream) {
     ENTER("cuMemcpyHtoDAsync");
     auto target = reinterpret_cast<void*>(to);
     if (!owned(target, bytes)) return broken_copy("copy to the device", bytes);
-    if (is_pinned(from)) return enqueue(*stream_of(stream), [=] { memcpy(target, from, bytes); return 0; });
-    std::string staged(static_cast<const char*>(from), bytes);
-    return enqueue(*stream_of(stream), [=] { memcpy(target, staged.data(), bytes); return 0; });
+    return enqueue(*stream_of(stream), [=] { memcpy(target, from, bytes); return 0; });
 }
 API cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, void* stream) {
     ENTER("cuMemcpyDtoHAsync");
     auto source = reinterpret_cast<void*>(from);
     if (!owned(source, bytes)) return broken_copy("copy to the host", bytes);
-    int queued = enqueue(*stream_of(stream), [=] { memcpy(to, source, bytes); return 0; });
-    return queued || is_pinned(to) || stream_of(stream)->capture ? queued : drain(*stream_of(stream));    // pageable: synchronous
+    return enqueue(*stream_of(stream), [=] { memcpy(to, source, bytes); return 0; });
 }
 API cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, void* stream) {
     ENTER("cuMemcpyDtoDAsync");
@@ -192,6 +186,25 @@ int refuse(const KernelEntry& kernel, const std::string& why) {
     return InvalidValue;
 }
 
+// The variable CUDASAE_EMULATOR_FAULT plants faults for programs that cannot call emuFailNext: KERNEL=FAULT with commas between. Launches of the kernel
+// fail with that error, never end (hang) or end the process (abort). Codes from 700 on are those of a kernel that fails, and leave the context unusable.
+const std::map<std::string, std::string>& planted_faults() {
+    static const auto faults = [] {
+        std::map<std::string, std::string> all;
+        auto text = getenv("CUDASAE_EMULATOR_FAULT");
+        std::istringstream list(text ? text : "");
+        for (std::string one; std::getline(list, one, ',');) all[one.substr(0, one.find('='))] = one.substr(one.find('=') + 1);
+        return all;
+    }();
+    return faults;
+}
+
+int run_planted(const std::string& fault) {
+    if (fault == "abort") abort();
+    while (fault == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
+    return atoi(fault.c_str());
+}
+
 int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     auto& function = *static_cast<Function*>(f);
     auto& kernel = *function.kernel;
@@ -203,12 +216,19 @@ int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     if (shape.cluster > 1 && capability(0) < 9) return refuse(kernel, "this device has no clusters; capability 9.0 has");
     if (shape.cluster == 0 || shape.cluster > LargestCluster || gx % shape.cluster) return refuse(kernel, "a grid of " + std::to_string(gx) + " in clusters of " + std::to_string(shape.cluster) + "; a divisor up to 8");
     if (kernel.params > MostParameters) return refuse(kernel, std::to_string(kernel.params) + " bytes of parameters; 4096 at most");
+    if (auto fault = planted_faults().find(kernel.name); fault != planted_faults().end()) {
+        int code = atoi(fault->second.c_str());
+        if (code > 0 && code < 700) return code;
+        return enqueue(*stream_of(stream), [fault] { return run_planted(fault->second); });
+    }
     void* copied;
     if (posix_memalign(&copied, 64, kernel.params)) return OutOfMemory;        // as tensor maps in it need
     memcpy(copied, params[0], kernel.params);
-    return enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
+    int queued = enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
         return run_kernel(kernel, held.get(), shape, seed) ? Success : LaunchFailed;
     });
+    stream_of(stream)->after_kernel = queued == Success;
+    return queued;
 }
 
 }
@@ -235,6 +255,8 @@ API cuLaunchKernelEx(const LaunchConfig* c, void* f, void** params, void**) {
         else if (a.id == ClusterDimension && a.x[1] == 1 && a.x[2] == 1) shape.cluster = a.x[0];
         else return refuse(*static_cast<Function*>(f)->kernel, "launch attribute " + std::to_string(a.id) + " is not emulated with these values");
     }
+    if (shape.programmatic && !stream_of(c->stream)->after_kernel)
+        return refuse(*static_cast<Function*>(f)->kernel, "a programmatic launch behind an operation that is not a kernel");
     if (shape.programmatic && capability(0) < 9) return refuse(*static_cast<Function*>(f)->kernel, "this device has no programmatic dependent launch; capability 9.0 has");
     return launch(f, shape, c->stream, params);
 }
@@ -265,6 +287,7 @@ API cuEventRecordWithFlags(void* event, void* stream, unsigned flags) {
     if (flags == 0) return record(*static_cast<Event*>(event), s);
     if (flags != External || !s.capture) return InvalidValue;       // external: of a graph alone
     s.capture->nodes.push_back({{}, static_cast<Event*>(event)});
+    s.after_kernel = false;
     return Success;
 }
 API cuStreamWaitEvent(void* stream, void* event, unsigned) {
@@ -280,7 +303,7 @@ API cuStreamBeginCapture_v2(void* stream, int) {
     auto& s = *stream_of(stream);
     if (s.capture) return CaptureUnsupported;
     s.capture = std::make_unique<Graph>();
-    s.capture_broken = false;
+    s.capture_broken = s.after_kernel = false;
     return Success;
 }
 API cuStreamEndCapture(void* stream, void** graph) {
@@ -288,6 +311,7 @@ API cuStreamEndCapture(void* stream, void** graph) {
     auto& s = *stream_of(stream);
     if (!s.capture) return CaptureInvalidated;
     auto captured = s.capture.release();
+    s.after_kernel = false;
     if (s.capture_broken) { delete captured; *graph = nullptr; return CaptureInvalidated; }
     *graph = captured;
     ++live_graphs;

@@ -45,6 +45,7 @@ uint64_t next_random() {
 std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; }
 
 int enqueue(Stream& stream, Work work) {
+    stream.after_kernel = false;        // a launch sets it behind this
     if (stream.capture) {
         stream.capture->nodes.push_back({std::move(work)});
         return 0;

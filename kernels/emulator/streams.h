@@ -23,6 +23,7 @@ struct Stream {
     std::deque<Work> queue;
     std::unique_ptr<Graph> capture;     // being recorded
     bool capture_broken = false;
+    bool after_kernel = false;          // its last operation is a kernel, which a programmatic launch requires
 };
 
 std::recursive_mutex& lock();

@@ -69,8 +69,7 @@ public unsafe class DeviceTests
         device.Fill32(deviceC, BitConverter.SingleToUInt32Bits(-1), M * Ldc, stream);
         device.GemmNT(M, N, K, deviceA, Lda, deviceB, Ldb, deviceC, Ldc, stream);
         var c = new float[M * Ldc];
-        fixed (float* p = c) device.CopyToHost(p, deviceC, 4 * M * Ldc, stream);
-        device.Synchronize(stream);
+        device.Download<float>(c, deviceC, stream);
         for (var i = 0; i < M; i++)
             for (var j = 0; j < Ldc; j++)
                 Assert.Equal(j == N ? -1 : Enumerable.Range(0, K).Sum(p => a[i * Lda + p] * b[j * Ldb + p]), c[i * Ldc + j]);
@@ -81,7 +80,7 @@ public unsafe class DeviceTests
         {
             ushort[] bf16 = [.. numbers.Select(x => (ushort)(BitConverter.SingleToUInt32Bits(x) >> 16))];
             var pointer = device.Allocate(2 * bf16.Length);
-            fixed (ushort* p = bf16) device.CopyToDevice(pointer, p, 2 * bf16.Length, stream);
+            device.Upload<ushort>(pointer, bf16, stream);
             return pointer;
         }
     }

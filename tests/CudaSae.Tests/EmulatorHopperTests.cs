@@ -48,8 +48,7 @@ public unsafe class EmulatorHopperTests
     static ulong Upload<T>(IDevice device, T[] values, nint stream) where T : unmanaged
     {
         var to = device.Allocate(values.Length * sizeof(T));
-        fixed (T* p = values) device.CopyToDevice(to, p, values.Length * sizeof(T), stream);
-        device.Synchronize(stream);
+        device.Upload<T>(to, values, stream);
         return to;
     }
 
@@ -115,8 +114,7 @@ public unsafe class EmulatorHopperTests
         finally { NativeMemory.AlignedFree(maps); }
         device.Fill32(to, 0x7fc00000, product.Length, stream);
         device.Launch(device.GetKernel("hopper_pipeline", SharedBytes), new(2, 256, SharedBytes, Cluster: 2), p, stream);
-        fixed (float* host = product) device.CopyToHost(host, to, 4 * product.Length, stream);
-        device.Synchronize(stream);
+        device.Download<float>(product, to, stream);
     });
 
     [Fact]
@@ -170,9 +168,10 @@ public unsafe class EmulatorHopperTests
     static string Small(string kernel, int threads, float[] input, int rule, ulong seed, float[] output) => OnDevice(seed, hopper, (device, stream, own) =>
     {
         ulong from = own(Upload(device, input, stream)), to = own(device.Allocate(4 * output.Length));
-        device.Launch(device.GetKernel(kernel, 32768), new(1, threads, 32768, Programmatic: true), new SmallParams { In = from, Out = to, BreakRule = rule }, stream);
-        fixed (float* p = output) device.CopyToHost(p, to, 4 * output.Length, stream);
-        device.Synchronize(stream);
+        // The second launch is programmatic: the operation before it is a kernel.
+        foreach (var breakRule in (int[])[0, rule])
+            device.Launch(device.GetKernel(kernel, 32768), new(1, threads, 32768, Programmatic: true), new SmallParams { In = from, Out = to, BreakRule = breakRule }, stream);
+        device.Download<float>(output, to, stream);
     });
 
     [Theory]
@@ -245,6 +244,73 @@ public unsafe class EmulatorHopperTests
         });
     }
 
+    /// <summary>A kernel that does not wait for the one before it is reported where its launch is programmatic, inside a capture and outside.</summary>
+    [Theory]
+    [InlineData("kernel", true, true)]
+    [InlineData("nothing", true, false)]        // the first launch of a capture has nothing before it
+    [InlineData("copy", false, false)]
+    [InlineData("fill", false, false)]
+    [InlineData("event", false, false)]
+    public void OnlyALaunchBehindAKernelIsProgrammatic(string before, bool outside, bool captured)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        foreach (var (capture, programmatic) in ((bool, bool)[])[(false, outside), (true, captured)])
+        {
+            var answer = OnDevice(0, hopper, (device, stream, own) => LaunchBehind(before, capture, device, stream, own));
+            if (programmatic) Assert.Contains("griddepcontrol.wait is missing", answer);
+            else Assert.Equal("", answer);
+        }
+    }
+
+    static void LaunchBehind(string before, bool capture, CudaDevice device, nint stream, Func<ulong, ulong> own)
+    {
+        ulong from = own(Upload(device, new float[32], stream)), to = own(device.Allocate(128));
+        using var owned = new Owned(device);
+        var handle = owned.Event();
+        Hasty(0);
+        if (capture) device.BeginCapture(stream);
+        if (before == "kernel") Hasty(0);
+        else if (before == "copy") device.CopyOnDevice(to, from, 64, stream);
+        else if (before == "fill") device.Fill32(to, 0, 16, stream);
+        else if (before == "event" && capture) device.RecordInGraph(handle, stream);
+        else if (before == "event") device.Record(handle, stream);
+        Hasty(1);
+        if (capture) owned.Add(new Graph(device, device.EndCapture(stream))).Launch(stream);
+        device.Synchronize(stream);
+
+        void Hasty(int rule) => device.Launch(device.GetKernel("fault_hasty", 32768), new(1, 32, 32768, Programmatic: true),
+            new SmallParams { In = from, Out = to, BreakRule = rule }, stream);
+    }
+
+    sealed record Graph(IDevice Device, nint Handle) : IDisposable
+    {
+        public void Launch(nint stream) => Device.LaunchGraph(Handle, stream);
+        public void Dispose() => Device.DestroyGraph(Handle);
+    }
+
+    /// <summary>The emulator itself refuses what <see cref="CudaDevice"/> avoids.</summary>
+    [Fact]
+    public void AProgrammaticLaunchBehindACopyIsRefused()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        OnDevice(0, hopper, (device, stream, own) =>
+        {
+            var parameters = new SmallParams { In = own(Upload(device, new float[32], stream)), Out = own(device.Allocate(128)) };
+            var launch = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)NativeLibrary.GetExport(NativeLibrary.Load(EmulatorTests.Library.Value), "cuLaunchKernelEx");
+            var attribute = LaunchAttribute.Programmatic;
+            var config = new LaunchConfig { GridX = 1, GridY = 1, GridZ = 1, BlockX = 32, BlockY = 1, BlockZ = 1, Stream = stream, Attributes = &attribute, Count = 1 };
+            void* arguments = &parameters;
+            var kernel = device.GetKernel("fault_hasty", 32768).Handle;
+            Assert.Equal(1, launch(&config, kernel, &arguments, null));
+            Assert.Contains("a programmatic launch behind an operation that is not a kernel", new Emulator(EmulatorTests.Library.Value).Report);
+            config.Count = 0;
+            Assert.Equal(0, launch(&config, kernel, &arguments, null));
+            config.Count = 1;
+            Assert.Equal(0, launch(&config, kernel, &arguments, null));
+            device.Synchronize(stream);
+        });
+    }
+
     [Fact]
     public void DeviceIsWhatItIsTold()
     {
@@ -252,7 +318,8 @@ public unsafe class EmulatorHopperTests
         string Launched((int Major, int Minor) capability, Launch shape) => OnDevice(0, capability, (device, stream, own) =>
         {
             Assert.Equal(capability, (device.Info.Major, device.Info.Minor));
-            device.Launch(device.GetKernel("fault_named", 1024), shape, new SmallParams { In = own(device.Allocate(1024)), Out = own(device.Allocate(1024)) }, stream);
+            var parameters = new SmallParams { In = own(device.Allocate(1024)), Out = own(device.Allocate(1024)) };
+            for (var launch = 0; launch < (shape.Programmatic ? 2 : 1); launch++) device.Launch(device.GetKernel("fault_named", 1024), shape, parameters, stream);
             device.Synchronize(stream);
         });
         Assert.Equal("", Launched((9, 0), new(2, 128, 1024, Cluster: 2)));

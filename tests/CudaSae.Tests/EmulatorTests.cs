@@ -38,10 +38,9 @@ public unsafe class EmulatorTests
         try
         {
             var (input, output) = (Enumerable.Range(0, floats).Select(i => (float)i).ToArray(), new float[floats]);
-            fixed (float* p = input) device.CopyToDevice(from, p, 4 * floats, stream);
+            device.Upload<float>(from, input, stream);
             device.Launch(device.GetKernel(kernel, 1024), new(1, threads, 1024), new FaultParams { In = from, Out = to, BreakRule = breakRule ? 1 : 0 }, stream);
-            fixed (float* p = output) device.CopyToHost(p, to, 4 * floats, stream);
-            device.Synchronize(stream);
+            device.Download<float>(output, to, stream);
             for (var i = 0; i < floats; i++) Assert.Equal(expected(input, i), output[i]);
             return "";
         }

@@ -76,7 +76,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A machine with a GPU alone tests that.</summary>
     public int[] Places(params int[] schedules)
     {
-        int[] here = [.. Targets.HasEmulator ? schedules : [], .. (Hopper ? Targets.HasHopper() : Targets.HasGpu(out _)) ? (int[])[Gpu] : []];
+        int[] here = [.. Targets.HasEmulator ? schedules : [], .. (Hopper ? Targets.HasHopper : Targets.HasGpu(out _)) ? (int[])[Gpu] : []];
         Assert.SkipWhen(here.Length == 0, "the emulator is not built, and there is no GPU for these kernels");
         return here;
     }
@@ -221,15 +221,13 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
 
     static unsafe void Upload<T>(KernelContext context, ulong to, T[] from) where T : unmanaged
     {
-        fixed (T* p = from) context.Device.CopyToDevice(to, p, (long)from.Length * sizeof(T), context.Stream);
-        context.Device.Synchronize(context.Stream);
+        context.Device.Upload<T>(to, from, context.Stream);
     }
 
     static unsafe T[] Download<T>(KernelContext context, DeviceArray<T> from) where T : unmanaged
     {
         var to = new T[from.Length];
-        fixed (T* p = to) context.Device.CopyToHost(p, from.Pointer, from.Bytes, context.Stream);
-        context.Device.Synchronize(context.Stream);
+        context.Device.Download<T>(to, from.Pointer, context.Stream);
         return to;
     }
 }

@@ -154,15 +154,13 @@ public unsafe class HotTests
         ulong Upload<T>(T[] from) where T : unmanaged
         {
             var to = owned.Memory((long)from.Length * sizeof(T));
-            fixed (T* p = from) device.CopyToDevice(to, p, (long)from.Length * sizeof(T), 0);
-            device.Synchronize(0);
+            device.Upload<T>(to, from, 0);
             return to;
         }
         int[] Download(ulong from, int length)
         {
             var to = new int[length];
-            fixed (int* p = to) device.CopyToHost(p, from, 4L * length, 0);
-            device.Synchronize(0);
+            device.Download<int>(to, from, 0);
             return to;
         }
         var p = new HotParams

@@ -77,15 +77,13 @@ public class IndexTests
 
     static unsafe void Upload<T>(IDevice device, DeviceArray<T> to, T[] from) where T : unmanaged
     {
-        fixed (T* p = from) device.CopyToDevice(to.Pointer, p, to.Bytes, 0);
-        device.Synchronize(0);
+        device.Upload<T>(to.Pointer, from, 0);
     }
 
     static unsafe T[] Download<T>(IDevice device, DeviceArray<T> from) where T : unmanaged
     {
         var to = new T[from.Length];
-        fixed (T* p = to) device.CopyToHost(p, from.Pointer, from.Bytes, 0);
-        device.Synchronize(0);
+        device.Download<T>(to, from.Pointer, 0);
         return to;
     }
 }

@@ -37,8 +37,7 @@ public unsafe class ProductTests
     static ulong Upload<T>(IDevice device, Owned owned, T[] from) where T : unmanaged
     {
         var to = owned.Memory((long)from.Length * sizeof(T));
-        fixed (T* p = from) device.CopyToDevice(to, p, (long)from.Length * sizeof(T), 0);
-        device.Synchronize(0);
+        device.Upload<T>(to, from, 0);
         return to;
     }
 
@@ -68,8 +67,7 @@ public unsafe class ProductTests
         };
         if (more is not null) product = more(device, owned, product);
         Context(device).Product(m, n, k, product);
-        fixed (float* p = c) device.CopyToHost(p, product.C, 4L * c.Length, 0);
-        device.Synchronize(0);
+        device.Download<float>(c, product.C, 0);
         return c;
     }
 

@@ -1,4 +1,5 @@
 using CudaSae.Backends;
+using CudaSae.Devices;
 using CudaSae.Formats;
 using CudaSae.Model;
 using Xunit;
@@ -161,7 +162,7 @@ public class SaeTests
             using var device = Targets.OpenEmulator();
             var stream = device.CreateStream();
             var memory = device.Allocate(4L * rows.Length);
-            fixed (float* p = rows) device.CopyToDevice(memory, p, 4L * rows.Length, stream);
+            device.Upload<float>(memory, rows, stream);
             sae.EncodeOnDevice(memory, 11, stream, lent);
             device.Free(memory);
             device.DestroyStream(stream);

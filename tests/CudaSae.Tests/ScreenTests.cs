@@ -136,8 +136,7 @@ public class ScreenTests
     {
         using var device = Targets.OpenEmulator();
         var to = new T[array.Length];
-        fixed (T* p = to) device.CopyToHost(p, array.Pointer, array.Bytes, 0);
-        device.Synchronize(0);
+        device.Download<T>(to, array.Pointer, 0);
         return to;
     }
 

@@ -63,6 +63,12 @@ static class Targets
         return KernelModules.Embedded;
     }
 
+    // Open until the process ends: the context of the GPU is then made once, not for every test that opens the device.
+    static readonly CudaDevice? gpu = HasGpu(out _) ? CudaDevice.Open(0) : null;
+
+    /// <summary>Whether this machine's GPU takes the Hopper kernels.</summary>
+    public static bool HasHopper => gpu is { Info.IsHopper: true };
+
     public static Emulator Emulator { get; } = emulatorLibrary is null ? null! : new(emulatorLibrary);
 
     public static Func<SaeSpec, TrainConfig, InputType, IBackend> Create(string target) => target switch
@@ -77,14 +83,6 @@ static class Targets
                 new KernelVariant { EncodeCapacity = target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, ReferenceEncode = target.Contains("float32") });
         },
     };
-
-    /// <summary>Whether this machine's GPU takes the Hopper kernels.</summary>
-    public static bool HasHopper()
-    {
-        if (!HasGpu(out _)) return false;
-        using var device = CudaDevice.Open(0);
-        return device.Info.IsHopper;
-    }
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 

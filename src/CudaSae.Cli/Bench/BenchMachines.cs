@@ -15,9 +15,28 @@ static class BenchMachines
     public static BenchMachine Describe(IBackend backend)
     {
         var phases = (IPhases)backend;
-        return phases.Device is { } device
-            ? Of(device.Info, DeviceCeilings.Measure(device, phases.Stream, device.Info.Emulated ? 256 : 8192, device.Info.Emulated ? 1 << 20 : 1L << 30))
-            : Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
+        return phases.Device is { } device ? Describe(device, phases.Stream) : Host();
+    }
+
+    /// <summary>Ceilings are measured now; there are none on the emulator, which has no time, and where cuBLAS is missing.</summary>
+    public static BenchMachine Describe(IDevice device, nint stream)
+    {
+        var emulated = device.Info.Emulated;
+        return Of(device.Info, WithoutCublas(() => DeviceCeilings.Measure(device, stream, emulated ? 256 : 8192, emulated ? 1 << 20 : 1L << 30), "no ceilings"));
+    }
+
+    /// <summary>What <paramref name="measure"/> finds, or null and one line on the error output where it fails: what is measured beside it is kept.</summary>
+    public static T? WithoutCublas<T>(Func<T?> measure, string lost)
+    {
+        try
+        {
+            return measure();
+        }
+        catch (SaeException e) when (e is not CudaException { EndsContext: true })
+        {
+            Console.Error.WriteLine($"cudasae: {lost}: {e.Message}");
+            return default;
+        }
     }
 
     /// <summary>Of this machine's processor, for what no backend does.</summary>

@@ -43,11 +43,10 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
 
     PhaseOutput Output(StepPhase phase, string name) => phases.Outputs(phase).Single(o => o.Array.Name == name);
 
-    unsafe byte[] Read(IDevice device, ulong from, int bytes)
+    byte[] Read(IDevice device, ulong from, int bytes)
     {
         var to = new byte[bytes];
-        fixed (byte* p = to) device.CopyToHost(p, from, bytes, phases.Stream);
-        device.Synchronize(phases.Stream);
+        device.Download<byte>(to, from, phases.Stream);
         return to;
     }
 

@@ -34,7 +34,9 @@ static class StepBench
         var machine = BenchMachines.Describe(backend);
         var checks = check ? run.Check() : null;
         var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null).Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
-        if (check && bench == "kernels" && ((IPhases)backend).Device is { } device) rows.Insert(2, new PlainProduct((IPhases)backend, problem).Run(device, repeats, machine.Ceilings));
+        if (check && bench == "kernels" && ((IPhases)backend).Device is { } device
+            && BenchMachines.WithoutCublas(() => new PlainProduct((IPhases)backend, problem).Run(device, repeats, machine.Ceilings), "no plain product") is { } product)
+            rows.Insert(2, product);
         if (bench == "step") rows.Add(run.Row(step, checks?[^1], machine.Ceilings) with { Memory = memory });
         return (machine, rows);
     }

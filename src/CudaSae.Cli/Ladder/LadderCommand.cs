@@ -22,7 +22,7 @@ static class LadderCommand
             var (rows, width, columns) = Shape(parsed.GetValue(shape)!, device.Info.Emulated);
             var problem = LadderProblem.Make(rows, width, columns);
             using var ladder = new LadderDevice(device, problem);
-            var machine = Machine(device, ladder.Stream);
+            var machine = BenchMachines.Describe(device, ladder.Stream);
             var measured = Run(device, ladder, problem, machine, Math.Max(20, parsed.GetValue(repeats)));
             BenchTable.Print(machine, [.. measured.Select(row => row.Note.StartsWith(Wrong, StringComparison.Ordinal) ? row : row with { Note = "" })]);
             foreach (var rung in Rung.All) Console.WriteLine($"{rung.Name,-21} {(rung.RunsOn(device.Info) ? "" : "(not run: it needs compute capability 9.0) ")}{rung.Sentence}");
@@ -39,20 +39,6 @@ static class LadderCommand
         BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator(), (9, 0)),
         _ => throw new SaeException($"the ladder is made of kernels: --backend cuda or emulator, not {BackendFactory.Name(kind)}"),
     };
-
-    static BenchMachine Machine(CudaDevice device, nint stream)
-    {
-        Ceilings? ceilings = null;
-        try
-        {
-            if (!device.Info.Emulated) ceilings = DeviceCeilings.Measure(device, stream);
-        }
-        catch (SaeException e)
-        {
-            Console.Error.WriteLine($"cudasae: the rungs have no ceiling to be held against: {e.Message}");
-        }
-        return BenchMachines.Of(device.Info, ceilings);
-    }
 
     internal static (int Rows, int Width, int Columns) Shape(string text, bool emulated)
     {

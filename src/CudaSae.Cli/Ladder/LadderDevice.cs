@@ -54,8 +54,7 @@ sealed unsafe class LadderDevice : IDisposable
     ulong Upload<T>(T[] from) where T : unmanaged
     {
         var to = owned.Memory((long)from.Length * sizeof(T));
-        fixed (T* p = from) device.CopyToDevice(to, p, (long)from.Length * sizeof(T), stream);
-        device.Synchronize(stream);
+        device.Upload<T>(to, from, stream);
         return to;
     }
 
@@ -113,7 +112,7 @@ sealed unsafe class LadderDevice : IDisposable
         for (var begin = 0; begin < problem.Rows; begin += rows)
         {
             var height = Math.Min(rows, problem.Rows - begin);
-            Download(c + (ulong)begin * (ulong)problem.Columns * sizeof(float), host, (long)height * problem.Columns);
+            Download(c + (ulong)begin * (ulong)problem.Columns * sizeof(float), host, height * problem.Columns);
             for (var b = begin; b < begin + height; b++)
             {
                 var row = host.AsSpan((b - begin) * problem.Columns, problem.Columns);
@@ -149,12 +148,7 @@ sealed unsafe class LadderDevice : IDisposable
         return made;
     }
 
-    void Download<T>(ulong from, T[] to, long length) where T : unmanaged
-    {
-        if (length == 0) return;
-        fixed (T* p = to) device.CopyToHost(p, from, length * sizeof(T), stream);
-        device.Synchronize(stream);
-    }
+    void Download<T>(ulong from, T[] to, int length) where T : unmanaged => device.Download(to.AsSpan(0, length), from, stream);
 
     public void Dispose() => owned.Dispose();
 }

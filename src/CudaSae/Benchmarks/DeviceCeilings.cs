@@ -23,7 +23,7 @@ static class DeviceCeilings
         return clock.Runs ? new(gemm, copy) : null;
     }
 
-    static unsafe double Product(IDevice device, nint stream, DeviceClock clock, int size)
+    static double Product(IDevice device, nint stream, DeviceClock clock, int size)
     {
         long count = (long)size * size;
         ulong a = 0, b = 0, c = 0;
@@ -34,8 +34,7 @@ static class DeviceCeilings
             for (var operand = 0; operand < 2; operand++)
             {
                 FillRandom(host, (uint)operand);
-                fixed (ushort* p = host) device.CopyToDevice(operand == 0 ? a : b, p, 2 * count, stream);
-                device.Synchronize(stream);
+                device.Upload<ushort>(operand == 0 ? a : b, host, stream);
             }
             var times = clock.Time(() => device.GemmNT(size, size, size, a, size, b, size, c, size, stream), Repeats, capture: false);
             return times.Count == 0 ? 0 : 2.0 * size * size * size / times.Min() / 1e6;

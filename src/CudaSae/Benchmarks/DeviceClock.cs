@@ -7,8 +7,8 @@ namespace CudaSae.Benchmarks;
 sealed class DeviceClock : IDisposable
 {
     readonly IDevice device;
-    readonly nint stream;
-    readonly nint start, end;
+    readonly Owned owned;
+    readonly nint stream, start, end;
     readonly ulong flush;
     readonly long flushWords;
     uint pattern;
@@ -18,8 +18,17 @@ sealed class DeviceClock : IDisposable
         (this.device, this.stream) = (device, stream);
         flushWords = Math.Max(1 << 10, 2L * device.Info.L2Bytes / sizeof(uint));
         if (device.Info.Emulated) flushWords = 1 << 10;
-        flush = device.Allocate(flushWords * sizeof(uint));
-        (start, end) = (device.CreateEvent(timing: true), device.CreateEvent(timing: true));
+        owned = new(device);
+        try
+        {
+            flush = owned.Memory(flushWords * sizeof(uint));
+            (start, end) = (owned.Event(timing: true), owned.Event(timing: true));
+        }
+        catch
+        {
+            owned.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Whether there are times at all.</summary>
@@ -49,7 +58,7 @@ sealed class DeviceClock : IDisposable
         }
         finally
         {
-            if (graph != 0) device.DestroyGraph(graph);
+            if (graph != 0) Owned.Try(() => device.DestroyGraph(graph));
         }
     }
 
@@ -68,28 +77,18 @@ sealed class DeviceClock : IDisposable
     public IReadOnlyList<double> TimeChain(Action<int> launch, int count)
     {
         if (!Runs) count = 2;
-        var ends = Enumerable.Range(0, count + 1).Select(_ => device.CreateEvent(timing: true)).ToArray();
-        try
+        using var temporary = new Owned(device);
+        var ends = Enumerable.Range(0, count + 1).Select(_ => temporary.Event(timing: true)).ToArray();
+        device.Record(ends[0], stream);
+        for (var i = 0; i < count; i++)
         {
-            device.Record(ends[0], stream);
-            for (var i = 0; i < count; i++)
-            {
-                launch(i);
-                device.Record(ends[i + 1], stream);
-            }
-            device.WaitOnHost(ends[^1]);
-            return Runs ? [.. Enumerable.Range(0, count).Select(i => (double)device.ElapsedMs(ends[i], ends[i + 1]))] : [];
+            launch(i);
+            device.Record(ends[i + 1], stream);
         }
-        finally
-        {
-            foreach (var one in ends) device.DestroyEvent(one);
-        }
+        device.WaitOnHost(ends[^1]);
+        return Runs ? [.. Enumerable.Range(0, count).Select(i => (double)device.ElapsedMs(ends[i], ends[i + 1]))] : [];
     }
 
-    public void Dispose()
-    {
-        device.DestroyEvent(start);
-        device.DestroyEvent(end);
-        device.Free(flush);
-    }
+    /// <summary>Also of a lost device: it throws nothing, so that the first error is the one that is reported.</summary>
+    public void Dispose() => owned.Dispose();
 }

@@ -18,9 +18,9 @@ sealed unsafe class Cublas : IDisposable
     public Cublas(CudaDriver driver)
     {
         var library = nint.Zero;
-        if (!driver.Emulated && !Names.Any(name => NativeLibrary.TryLoad(name, out library)))
-            throw NotFound();
+        if (!driver.Emulated && !Names.Any(name => NativeLibrary.TryLoad(name, out library))) throw NotFound();
         nint Get(string name) => driver.Emulated ? driver.TryGet(name) : NativeLibrary.GetExport(library, name);
+        if (Get("cublasCreate_v2") == 0) throw NotFound();
         destroy = (delegate* unmanaged<nint, int>)Get("cublasDestroy_v2");
         setStream = (delegate* unmanaged<nint, nint, int>)Get("cublasSetStream_v2");
         gemm = (delegate* unmanaged<nint, int, int, int, int, int, float*, ulong, int, int, ulong, int, int, float*, ulong, int, int, int, int, int>)Get("cublasGemmEx");

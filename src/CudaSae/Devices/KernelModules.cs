@@ -61,12 +61,18 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         return new(kernel, function, sharedBytes);
     }
 
-    /// <summary>The image made for this very architecture, or PTX that the driver translates.</summary>
+    /// <summary>The machine code for this architecture, or PTX that the driver translates. Compute capability 9.0 takes no PTX:
+    /// that of compute_80 has no wait for the kernel before it, which a programmatic launch relies on.</summary>
     byte[] Image(Assembly holder, string file)
     {
-        var architecture = (info.Major, info.Minor) switch { (9, 0) => "sm_90a", (8, _) => "sm_80", (< 8, _) => "", _ => "compute_80" };
-        if (architecture.Length == 0) throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device);
-        foreach (var choice in new[] { architecture, "compute_80" })
+        string[] choices = (info.Major, info.Minor) switch
+        {
+            (9, 0) => ["sm_90a"],
+            (8, _) => ["sm_80", "compute_80"],
+            ( > 8, _) => ["compute_80"],
+            _ => throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device),
+        };
+        foreach (var choice in choices)
         {
             using var stream = holder.GetManifestResourceStream($"kernels/{choice}/{file}");
             if (stream is null) continue;
@@ -74,7 +80,8 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
             stream.ReadExactly(image, 0, (int)stream.Length);
             return image;
         }
-        throw new SaeException(HowToEmbed, kind: SaeErrorKind.Device);
+        throw new SaeException(Embedded ? $"this build holds no {string.Join(" or ", choices)} image of kernels/{file}.cu: build again with nvcc present" : HowToEmbed,
+            kind: SaeErrorKind.Device);
     }
 
     public void Dispose()

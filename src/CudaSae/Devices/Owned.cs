@@ -12,9 +12,9 @@ sealed unsafe class Owned(IDevice device) : IDisposable
         return stream;
     }
 
-    public nint Event()
+    public nint Event(bool timing = false)
     {
-        var made = device.CreateEvent();
+        var made = device.CreateEvent(timing);
         back.Push(() => device.DestroyEvent(made));
         return made;
     }

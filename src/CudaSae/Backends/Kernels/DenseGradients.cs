@@ -31,8 +31,8 @@ public sealed unsafe partial class KernelBackend
             for (var entry = 0; entry < entries.Length; entry++)
                 if (value[entry] > 0 && index[entry] >= first && index[entry] < first + count)
                     code[(index[entry] - first) * B + entry / Spec.Active] = SplitFloat.Cut(entries[entry], split: false).Upper;
-            fixed (ushort* p = code) device.CopyToDevice(left, p, 2L * Chunk * B, Settled);
-            fixed (ushort* p = rows) device.CopyToDevice(right, p, 2L * ld * B, Settled);
+            device.Upload<ushort>(left, code, Settled);
+            device.Upload<ushort>(right, rows, Settled);
             device.GemmNT(count, ld, B, left, B, right, B, product, ld, Settled);
             var result = Download<float>(product, count * ld);
             for (var f = 0; f < count; f++)

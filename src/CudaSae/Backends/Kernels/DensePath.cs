@@ -72,7 +72,7 @@ public sealed unsafe partial class KernelBackend
         for (var e = 0; e < code.Value.Length; e++)
         {
             if (!(code.Value[e] > 0)) continue;
-            CopyOut<ushort>(Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), row);
+            device.Download<ushort>(row, Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), Settled);
             for (var i = 0; i < d; i++) expected[e / code.Active * d + i] += code.Value[e] * (double)SplitFloat.Join(row[i], 0);
         }
         double worst = 0;

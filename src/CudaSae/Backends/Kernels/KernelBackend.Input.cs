@@ -1,4 +1,5 @@
 using CudaSae.Data;
+using CudaSae.Devices;
 using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
@@ -74,9 +75,5 @@ public sealed unsafe partial class KernelBackend
     }
 
     /// <summary>Copies rows of a lent input to the host; waits for the work of its owner's stream.</summary>
-    internal void ReadLent(ulong rows, nint owner, Span<byte> into)
-    {
-        fixed (byte* p = into) device.CopyToHost(p, rows, into.Length, owner);
-        device.Synchronize(owner);
-    }
+    internal void ReadLent(ulong rows, nint owner, Span<byte> into) => device.Download(into, rows, owner);
 }

@@ -1,3 +1,4 @@
+using CudaSae.Devices;
 using CudaSae.Model;
 using CudaSae.Training;
 
@@ -25,9 +26,8 @@ public sealed unsafe partial class KernelBackend
     {
         if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
         if (TookDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
-        fixed (int* index = into.Index) device.CopyToHost(index, Buffers.Index.Pointer, Buffers.Index.Bytes, stream);
-        fixed (float* value = into.Value) device.CopyToHost(value, Buffers.Value.Pointer, Buffers.Value.Bytes, stream);
-        device.Synchronize(stream);
+        device.Download<int>(into.Index, Buffers.Index.Pointer, stream);
+        device.Download<float>(into.Value, Buffers.Value.Pointer, stream);
         if (Buffers.RowCount.Length == 0) return;
         var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
         for (var e = 0; e < into.Index.Length; e++)
@@ -45,28 +45,22 @@ public sealed unsafe partial class KernelBackend
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
-    public void ReadRowErrors(Span<float> into) => CopyOut(Buffers.RowError.Pointer, into[..Config.BatchRows]);
+    public void ReadRowErrors(Span<float> into) => device.Download(into[..Config.BatchRows], Buffers.RowError.Pointer, Settled);
 
     public void ReadFirings(Span<int> into)
     {
         if (!TookDense) phases.Latents.CountFirings();
-        CopyOut(Buffers.Firings.Pointer, into[..Spec.Latents]);
+        device.Download(into[..Spec.Latents], Buffers.Firings.Pointer, Settled);
     }
 
     /// <summary>[B, k] the first nested reconstruction that holds each entry of the last step's code; waits for it.</summary>
     internal byte[] ReadLevels() => Download<byte>(Buffers.Level.Pointer, checked((int)Buffers.Level.Length));
 
+    /// <summary>What lies there once the last step is done.</summary>
     T[] Download<T>(ulong from, int length) where T : unmanaged
     {
         var host = new T[length];
-        CopyOut(from, host.AsSpan());
+        device.Download<T>(host, from, Settled);
         return host;
-    }
-
-    /// <summary>From the device once the last step is done; waits.</summary>
-    void CopyOut<T>(ulong from, Span<T> into) where T : unmanaged
-    {
-        fixed (T* p = into) device.CopyToHost(p, from, (long)into.Length * sizeof(T), Settled);
-        device.Synchronize(stream);
     }
 }

@@ -19,8 +19,7 @@ public sealed unsafe partial class KernelBackend
         device.Fill32(Buffers.DeadCount.Pointer, 0, 1, Settled);
         device.Fill32(Buffers.AuxCount.Pointer, 0, 1, Settled);
         device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, Settled);
-        var none = double.NaN;
-        device.CopyToDevice(phases.Optimize.GradientNorm.Pointer, &none, sizeof(double), Settled);
+        device.Upload(phases.Optimize.GradientNorm.Pointer, [double.NaN], Settled);
         using var tied = Spec.Tying == Tying.Untied ? null : TiedEncoder(parameters);
         var encoder = tied ?? parameters.WEnc;
         Encoder.Write(device, stream, encoder);
@@ -58,16 +57,14 @@ public sealed unsafe partial class KernelBackend
         return tied;
     }
 
-    void SetVector(float[] from, ulong to)
-    {
-        fixed (float* p = from) device.CopyToDevice(to, p, 4L * from.Length, Settled);
-        device.Synchronize(stream);         // the array may move
-    }
+    void SetVector(float[] from, ulong to) => device.Upload<float>(to, from, Settled);
 
     void SetFloats(Matrix from, DeviceArray<float> to, int ld)
     {
         for (long r = 0; r < from.Rows; r++)
-            fixed (float* p = from[r]) device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), p, 4L * from.Columns, Settled);
+            device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), from.Data + r * from.Columns, 4L * from.Columns, Settled);
+        device.Synchronize(Settled);
+        GC.KeepAlive(from);
     }
 
     public void GetParameters(SaeParameters into)
@@ -108,30 +105,28 @@ public sealed unsafe partial class KernelBackend
             {
                 if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents || array.Name.EndsWith("skip", StringComparison.Ordinal) || array.Name.EndsWith("b_dec", StringComparison.Ordinal)) continue;
                 var bytes = array.Bytes / Spec.Latents;
-                fixed (byte* p = zero) device.CopyToDevice(pointer + (ulong)(f * bytes), p, bytes, Settled);
+                device.Upload(pointer + (ulong)(f * bytes), zero.AsSpan(0, (int)bytes), Settled);
             }
             if (Config.EmaDecay > 0)
             {
-                fixed (float* p = rows.WEnc[i]) device.CopyToDevice(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), p, 4L * rows.WEnc.Columns, Settled);
-                fixed (float* p = rows.WDec[i]) device.CopyToDevice(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), p, 4L * rows.WDec.Columns, Settled);
+                device.Upload<float>(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), rows.WEnc[i], Settled);
+                device.Upload<float>(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), rows.WDec[i], Settled);
             }
             foreach (var (numbers, array) in Vectors(rows))
             {
                 SetOne(array.Weights.Pointer, f, numbers[i]);
                 if (Config.EmaDecay > 0) SetOne(array.Average.Pointer, f, numbers[i]);
             }
-            var fired = (int)step;
-            device.CopyToDevice(Buffers.LastFired.Pointer + (ulong)f * 4, &fired, sizeof(int), Settled);
-            device.Synchronize(Settled);     // before the host's copies go
+            device.Upload(Buffers.LastFired.Pointer + (ulong)f * 4, [(int)step], Settled);
         }
         phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
         device.Synchronize(Settled);
 
-        void SetOne(ulong array, int f, float number) => device.CopyToDevice(array + (ulong)f * 4, &number, sizeof(float), Settled);
+        void SetOne(ulong array, int f, float number) => device.Upload(array + (ulong)f * 4, [number], Settled);
     }
 
-    void GetVector(ulong from, float[] into) => CopyOut<float>(from, into);
+    void GetVector(ulong from, float[] into) => device.Download<float>(into, from, Settled);
 
     public void GetAverage(SaeParameters into)
     {
@@ -145,8 +140,9 @@ public sealed unsafe partial class KernelBackend
     void GetFloats(DeviceArray<float> from, Matrix into, int ld)
     {
         for (long r = 0; r < into.Rows; r++)
-            fixed (float* p = into[r]) device.CopyToHost(p, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, Settled);
+            device.CopyToHost(into.Data + r * into.Columns, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, Settled);
         device.Synchronize(Settled);
+        GC.KeepAlive(into);
     }
 
     public IReadOnlyList<StateArray> State => [.. Arrays.Select(a => a.Array)];
@@ -167,13 +163,9 @@ public sealed unsafe partial class KernelBackend
         return list;
     }
 
-    public void ReadState(StateArray array, long offset, Span<byte> into) => CopyOut(Address(array, offset, into.Length), into);
+    public void ReadState(StateArray array, long offset, Span<byte> into) => device.Download(into, Address(array, offset, into.Length), Settled);
 
-    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from)
-    {
-        fixed (byte* p = from) device.CopyToDevice(Address(array, offset, from.Length), p, from.Length, Settled);
-        device.Synchronize(Settled);
-    }
+    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) => device.Upload(Address(array, offset, from.Length), from, Settled);
 
     ulong Address(StateArray array, long offset, int length)
     {
@@ -184,8 +176,7 @@ public sealed unsafe partial class KernelBackend
 
     public void AfterRestore(uint step, uint deadAfterSteps)
     {
-        var scalars = new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps };
-        device.CopyToDevice(Buffers.Scalars.Pointer, &scalars, sizeof(StepScalars), Settled);
+        device.Upload(Buffers.Scalars.Pointer, [new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps }], Settled);
         phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
         device.Synchronize(Settled);

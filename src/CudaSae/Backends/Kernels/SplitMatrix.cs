@@ -5,7 +5,7 @@ namespace CudaSae.Backends.Kernels;
 
 /// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 where the lower one is empty. Copied in bands of rows, which all processors cut or join:
 /// a million latents of width 4096 are 8.6 billion numbers.</summary>
-readonly unsafe record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray<short> Lower, int Pitch)
+readonly record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray<short> Lower, int Pitch)
 {
     const int BandRows = 1024;
 
@@ -38,10 +38,8 @@ readonly unsafe record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray
         for (long first = 0; first < into.Rows; first += BandRows)
         {
             var (begin, rows) = (first, (int)Math.Min(BandRows, into.Rows - first));
-            fixed (ushort* p = upper) device.CopyToHost(p, Upper.Pointer + Offset(begin), 2L * rows * pitch, stream);
-            if (split)
-                fixed (short* p = lower) device.CopyToHost(p, Lower.Pointer + Offset(begin), 2L * rows * pitch, stream);
-            device.Synchronize(stream);
+            device.Download(upper.AsSpan(0, rows * pitch), Upper.Pointer + Offset(begin), stream);
+            if (split) device.Download(lower.AsSpan(0, rows * pitch), Lower.Pointer + Offset(begin), stream);
             Parallel.For(0, rows, r => Join(upper.AsSpan(r * pitch), lower.AsSpan(r * pitch), into[begin + r], split));
         }
     }
@@ -56,13 +54,8 @@ readonly unsafe record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray
 
     void Send(IDevice device, nint stream, long first, int rows, ushort[] upper, short[] lower)
     {
-        fixed (ushort* hi = upper)
-        fixed (short* lo = lower)
-        {
-            device.CopyToDevice(Upper.Pointer + Offset(first), hi, 2L * rows * Pitch, stream);
-            if (Split) device.CopyToDevice(Lower.Pointer + Offset(first), lo, 2L * rows * Pitch, stream);
-            device.Synchronize(stream);
-        }
+        device.Upload<ushort>(Upper.Pointer + Offset(first), upper.AsSpan(0, rows * Pitch), stream);
+        if (Split) device.Upload<short>(Lower.Pointer + Offset(first), lower.AsSpan(0, rows * Pitch), stream);
     }
 
     static void Cut(ReadOnlySpan<float> from, Span<ushort> upper, Span<short> lower, bool split)

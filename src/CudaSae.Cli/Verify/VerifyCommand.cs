@@ -1,0 +1,32 @@
+using System.CommandLine;
+using CudaSae.Backends;
+using CudaSae.Verification;
+
+namespace CudaSae.Cli;
+
+/// <summary>cudasae verify: every phase on this machine's targets against the double-precision reference. Exits with 1 on a mismatch or an error.</summary>
+static class VerifyCommand
+{
+    public static Command Create()
+    {
+        var backend = Settings.NewBackend("auto for all that are here; or cuda, cpu, emulator");
+        var schedules = Settings.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1);
+        var only = Settings.New("--case", "only cases whose name contains this", "");
+        var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
+        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend, schedules, only, later };
+        command.SetAction(parsed =>
+        {
+            var name = parsed.GetValue(only)!;
+            VerifyCase[] cases = [.. VerifyCase.All.Where(c => c.Name.Contains(name, StringComparison.Ordinal))];
+            if (cases.Length == 0) throw new SaeException($"--case {name}: no case has that in its name");
+            using var targets = new VerifyTargets(parsed.GetValue(backend), parsed.GetValue(schedules));
+            VerifyRun Open(Action<VerifyProgress> keep) =>
+                new([.. targets.All.SelectMany(target => cases.Where(c => c.UsesTopKEncoder || !target.TopKOnly).Select(c => (target, c)))], keep);
+            if (parsed.GetValue(later) is { } file) return VerifyProcesses.Later(file, Open);
+            var end = VerifyProcesses.First(Open);
+            Console.WriteLine(end.Sentence);
+            return end is { Differing: 0, Failed: 0 } ? 0 : 1;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,67 @@
+using System.Diagnostics;
+
+namespace CudaSae.Cli;
+
+/// <summary>The processes of one verification: after an error that ends a process's context, the remaining cases run in a new one.</summary>
+static class VerifyProcesses
+{
+    /// <summary>The hidden option that tells a later process where to continue.</summary>
+    public const string Option = "--continue-from";
+
+    /// <summary>Exit code of a later process whose context is lost; no other failure of a program has it.</summary>
+    const int ContextLost = 75;
+
+    /// <summary>Exit code of a program that reports a <see cref="SaeException"/>.</summary>
+    const int Refused = 2;
+
+    /// <summary>Runs the first process's cases here, and the rest in as many processes as it takes.</summary>
+    public static VerifyProgress First(Func<Action<VerifyProgress>, VerifyRun> open)
+    {
+        var (progress, lost) = open(static _ => { }).From(default);
+        if (!lost) return progress;
+        var file = Path.GetTempFileName();
+        try
+        {
+            while (lost)
+            {
+                Console.WriteLine("the error ended this process's context: the remaining cases run in a new process");
+                progress.Write(file);
+                (progress, lost) = Outcome(Start(file), file);
+            }
+            return progress;
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    /// <summary>Runs a later process's cases, in that process.</summary>
+    public static int Later(string file, Func<Action<VerifyProgress>, VerifyRun> open)
+    {
+        var (progress, lost) = open(progress => progress.Write(file)).From(VerifyProgress.Read(file));
+        progress.Write(file);
+        return lost ? ContextLost : 0;
+    }
+
+    static (VerifyProgress Progress, bool Lost) Outcome(int code, string file)
+    {
+        var progress = VerifyProgress.Read(file);
+        if (code is 0 or ContextLost) return (progress, code == ContextLost);
+        if (code == Refused) throw new SaeException("the remaining cases were not run: the device cannot be opened again");
+        // It ended inside the case that it was at.
+        Console.WriteLine($"ERROR, the process ended with code {code}");
+        return (progress with { Next = progress.Next + 1, Failed = progress.Failed + 1 }, true);
+    }
+
+    /// <summary>This program again, with the same arguments; its exit code.</summary>
+    static int Start(string file)
+    {
+        var (program, arguments) = (Environment.ProcessPath!, Environment.GetCommandLineArgs());
+        var hosted = Path.GetFileNameWithoutExtension(program) == "dotnet";      // then the first argument is the program's assembly
+        var start = new ProcessStartInfo(program, [.. arguments.Skip(hosted ? 0 : 1), Option, file]) { UseShellExecute = false };
+        using var process = Process.Start(start)!;
+        process.WaitForExit();
+        return process.ExitCode;
+    }
+}

@@ -1,0 +1,23 @@
+using System.Text.Json;
+
+namespace CudaSae.Cli;
+
+/// <summary>How far a verification is. A file carries it to the process that continues behind a case that ended the context.</summary>
+/// <param name="Next">Number of the next case-run; while one runs, its own.</param>
+/// <param name="Differing">Quantities that differ so far.</param>
+/// <param name="Failed">Case-runs that ended with an error so far.</param>
+readonly record struct VerifyProgress(int Next, int Differing, int Failed)
+{
+    public static VerifyProgress Read(string path) => JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path));
+
+    public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this));
+
+    /// <summary>The last line of the command.</summary>
+    public string Sentence => (Differing, Failed) switch
+    {
+        (0, 0) => "all equal within rounding",
+        (_, 0) => $"{Differing} quantities differ",
+        (0, _) => $"{Failed} cases failed; the others are equal within rounding",
+        _ => $"{Differing} quantities differ, {Failed} cases failed",
+    };
+}

@@ -1,0 +1,61 @@
+using CudaSae.Devices;
+using CudaSae.Verification;
+using Spectre.Console;
+
+namespace CudaSae.Cli;
+
+/// <summary>Runs cases one after another and reports each. An error costs its case alone, except one that ends the process's context.</summary>
+/// <param name="runs">Each case on each of its targets.</param>
+/// <param name="keep">Takes the progress before each case, so that it survives the process.</param>
+sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> runs, Action<VerifyProgress> keep)
+{
+    readonly Table table = new Table().AddColumns("target", "case", "worst quantity").AddColumn(new TableColumn("difference").RightAligned())
+        .AddColumn(new TableColumn("allowed").RightAligned()).AddColumn("");
+
+    /// <returns>The progress, and whether cases remain that need another process because the context is lost.</returns>
+    public (VerifyProgress Progress, bool Lost) From(VerifyProgress progress)
+    {
+        var lost = false;
+        while (progress.Next < runs.Count && !lost)
+        {
+            keep(progress);
+            (progress, lost) = Run(progress);
+        }
+        keep(progress);
+        if (!Console.IsOutputRedirected) AnsiConsole.Write(table);
+        return (progress, lost && progress.Next < runs.Count);
+    }
+
+    (VerifyProgress Progress, bool Lost) Run(VerifyProgress progress)
+    {
+        var (target, c) = runs[progress.Next];
+        progress = progress with { Next = progress.Next + 1 };
+        // In a file the name stands before the result: a kernel that does not end leaves the name.
+        if (Console.IsOutputRedirected) Console.Write($"{target.Name}: {c.Name}: ");
+        try
+        {
+            var results = new Verifier(target.Create, target.Rounding).Run(c);
+            Report(target.Name, c.Name, results.MaxBy(r => double.IsNaN(r.Difference) ? double.PositiveInfinity : r.Difference / r.Tolerance));
+            return (progress with { Differing = progress.Differing + results.Count(r => !r.Passed) }, false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            Report(target.Name, c.Name, e);
+            return (progress with { Failed = progress.Failed + 1 }, e is CudaException { EndsContext: true });
+        }
+    }
+
+    void Report(string target, string name, VerifyResult worst)
+    {
+        var (difference, allowed, verdict) = ($"{worst.Difference:0.0e+0}", $"{worst.Tolerance:0.0e+0}", worst.Passed ? "ok" : "MISMATCH");
+        if (Console.IsOutputRedirected) Console.WriteLine($"{verdict}, {worst.Quantity} differs by {difference} of {allowed}");
+        else table.AddRow(target, name, worst.Quantity, difference, allowed, verdict);
+    }
+
+    void Report(string target, string name, Exception e)
+    {
+        var message = e is SaeException ? e.Message : $"{e.GetType().Name}: {e.Message}";
+        if (Console.IsOutputRedirected) Console.WriteLine($"ERROR, {message}");
+        else table.AddRow(Markup.Escape(target), Markup.Escape(name), Markup.Escape(message), "", "", "ERROR");
+    }
+}

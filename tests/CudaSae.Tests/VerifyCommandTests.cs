@@ -1,0 +1,56 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>cudasae verify with kernels that fail: an error costs its case alone, and one that ends the context costs the process alone.</summary>
+public class VerifyCommandTests
+{
+    /// <param name="fault">KERNEL=CODE[,KERNEL=CODE]; see CUDASAE_EMULATOR_FAULT in kernels/emulator/README.md.</param>
+    static (int Code, string[] Lines) Verify(string name, string fault)
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var start = CliProgram.Start("verify", "--backend", "emulator", "--case", name);
+        start.Environment["CUDASAE_EMULATOR_FAULT"] = fault;
+        var (code, output, error) = CliProgram.Run(start);
+        Assert.Equal("", error);
+        return (code, output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    // Cases with "ing" in their names: "8-bit screening" on three targets, the last of which does not screen,
+    // and "gated, no rescaling, clip by row" in two forms on the first.
+
+    [Fact]
+    public void AFailedCaseCostsThatCaseAlone()
+    {
+        var (code, lines) = Verify("ing", "quantize=1");
+        Assert.Equal(1, code);
+        Assert.Equal(2, lines.Count(line => Regex.IsMatch(line, "^emulator.*: 8-bit screening: ERROR, CUDA error 1 .* of quantize")));
+        Assert.Equal(2, lines.Count(line => Regex.IsMatch(line, "^emulator: gated, no rescaling, clip by row.*: ok, ")));
+        Assert.Equal("2 cases failed; the others are equal within rounding", lines[^1]);
+        Assert.Equal(6, lines.Length);
+    }
+
+    [Fact]
+    public void ALostContextCostsTheProcessAlone()
+    {
+        var (code, lines) = Verify("ing", "quantize=719");
+        Assert.Equal(1, code);
+        Assert.Equal(2, lines.Count(line => Regex.IsMatch(line, "^emulator.*: 8-bit screening: ERROR, CUDA error 719 .*process restarts")));
+        Assert.Equal(2, lines.Count(line => line.Contains("the remaining cases run in a new process", StringComparison.Ordinal)));
+        Assert.Equal(2, lines.Count(line => line.Contains("clip by row", StringComparison.Ordinal) && line.Contains(": ok, ", StringComparison.Ordinal)));
+        Assert.Equal("2 cases failed; the others are equal within rounding", lines[^1]);
+    }
+
+    /// <summary>The first case ends the context; in the next process the encoder of the second one ends the process.</summary>
+    [Fact]
+    public void AProcessThatDiesCostsTheCaseThatItWasAt()
+    {
+        var (code, lines) = Verify("ing", "quantize=719,encode_columns=abort");
+        Assert.Equal(1, code);
+        Assert.Contains(lines, line => Regex.IsMatch(line, "clip by row: ERROR, the process ended with code 134"));
+        Assert.Contains(lines, line => Regex.IsMatch(line, "clip by row, dense: "));
+        Assert.Equal("3 cases failed; the others are equal within rounding", lines[^1]);
+    }
+}
