@@ -12,6 +12,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 alive = set()       # children whose process groups have to end with this program
+smi_answers = True  # false after nvidia-smi has hung; each further question would cost its time limit
 
 
 class Failed(Exception):
@@ -125,11 +126,17 @@ class Worker:
 
 def smi(query):
     """One number or name of nvidia-smi; None where there is none."""
+    global smi_answers
+    if not smi_answers:
+        return None
     try:
         output = run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"], 10)
         return output.splitlines()[0].strip()
+    except Hung:
+        smi_answers = False
     except (Failed, IndexError):
-        return None
+        pass
+    return None
 
 
 def smi_number(query):

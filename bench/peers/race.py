@@ -172,10 +172,10 @@ class Race:
             note = note or (self.unchecked if c.family == "ours" else "")
             steps = [answer["step"] for answer, _ in rounds.values()]
             ratios = [answer["step"] / ours[r][0]["step"] for r, (answer, _) in rounds.items() if r in ours]
-            peak = f"{max(peak for _, peak in rounds.values()):.0f}" if rounds else ""
+            peak = max((peak for _, peak in rounds.values()), default=0)
             if rounds or note:
-                table.append([*shape.split(","), c.name, len(rounds), *summary(steps, 4), *summary(ratios, 3), peak,
-                              note])
+                table.append([*shape.split(","), c.name, len(rounds), *summary(steps, 4), *summary(ratios, 3),
+                              f"{peak:.0f}" if peak else "", note])
         return table
 
     def read_agreement(self):
