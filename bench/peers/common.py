@@ -154,8 +154,15 @@ def time_steps(step, batches, seconds, device, least=5, warmup=5):
     return times
 
 
-def report(times, device, **more):
-    """The JSON line by which a peer answers gpu_peers.py."""
+def measured(make, shape, seconds, device):
+    """What a peer answers: milliseconds of a step, at the shape B,d,n,k, of the trainer that make(weights, k) gives."""
+    rows, width, latents, active = map(int, shape.split(","))
     cuda = torch.device(device).type == "cuda"
-    print(json.dumps({"step": statistics.median(times), "min": min(times), "max": max(times), "steps": len(times), "torch": torch.__version__,
-                      "allocated_mib": torch.cuda.max_memory_allocated() / 2 ** 20 if cuda else 0, **more}))
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    weights, batches = start(rows, width, latents, device)
+    trainer = make(weights, active)
+    times = time_steps(trainer.step, batches, seconds, device)
+    return {"step": statistics.median(times), "min": min(times), "max": max(times), "steps": len(times),
+            "torch": torch.__version__, "allocated_mib": torch.cuda.max_memory_allocated() / 2 ** 20 if cuda else 0,
+            "loss": trainer.step(batches[0].to(device)).item()}

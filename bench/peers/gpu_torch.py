@@ -8,16 +8,30 @@ bf16 is autocast: weights and Adam's state stay float32, products and the code a
 loss, its backward and the decoder's projection go through torch.compile. Written against PyTorch 2.11; its dense path has run on the CPU with 1.13. It has not run on a GPU yet.
 """
 import argparse
+import functools
+import json
 
 import torch
 import torch.nn.functional as F
 
-from common import NAMES, read_safetensors, report, start, time_steps, write_safetensors
+from common import NAMES, measured, read_safetensors, write_safetensors
 
 
 def set_precision(precision):
     # The pair that says the same in every 2.x: "highest" is float32, "high" TensorFloat32.
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
+@functools.cache
+def compiled_once(function):
+    """One process builds trainers for several shapes and rounds. They share the compiled code, which has a version for
+    each shape; past Dynamo's limit of versions this fails, where the default is to run eager code."""
+    import torch._dynamo
+    for name in ("fail_on_recompile_limit_hit", "fail_on_cache_limit_hit"):     # the name since 2.6, the name before
+        if hasattr(torch._dynamo.config, name):
+            setattr(torch._dynamo.config, name, True)
+            break
+    return torch.compile(function, dynamic=False)
 
 
 class DenseTopK:
@@ -29,21 +43,13 @@ class DenseTopK:
         self.active, self.autocast = active, precision == "bf16"
         cuda = self.p["W_enc"].is_cuda
         self.adam = torch.optim.Adam(self.p.values(), lr=learning_rate, **({"fused": True} if cuda else {}))
-        self.loss, self.project, self.renormalise = self.dense_loss, project, renormalise
-        if compiled:
-            self.loss, self.project, self.renormalise = (torch.compile(f, dynamic=False) for f in (self.dense_loss, project, renormalise))
-
-    def dense_loss(self, x, w_enc, w_dec, b_enc, b_dec):
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            values, index = F.linear(x - b_dec, w_enc, b_enc).topk(self.active, dim=1, sorted=False)
-            code = torch.zeros(x.shape[0], w_enc.shape[0], dtype=values.dtype, device=x.device).scatter(1, index, values.relu())
-            reconstruction = code @ w_dec + b_dec
-        return (reconstruction.float() - x).pow(2).sum() / x.shape[0]
+        functions = (dense_loss, project, renormalise)
+        self.loss, self.project, self.renormalise = map(compiled_once, functions) if compiled else functions
 
     def gradients(self, x):
         """Leaves the gradients in .grad; the loss."""
         self.adam.zero_grad(set_to_none=True)
-        loss = self.loss(x, *(self.p[name] for name in NAMES))
+        loss = self.loss(x, *(self.p[name] for name in NAMES), self.active, self.autocast)
         loss.backward()
         return loss.detach()
 
@@ -54,6 +60,15 @@ class DenseTopK:
             self.adam.step()
             self.renormalise(self.p["W_dec"])
         return loss
+
+
+def dense_loss(x, w_enc, w_dec, b_enc, b_dec, active, autocast):
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
+        values, index = F.linear(x - b_dec, w_enc, b_enc).topk(active, dim=1, sorted=False)
+        empty = torch.zeros(x.shape[0], w_enc.shape[0], dtype=values.dtype, device=x.device)
+        code = empty.scatter(1, index, values.relu())
+        reconstruction = code @ w_dec + b_dec
+    return (reconstruction.float() - x).pow(2).sum() / x.shape[0]
 
 
 def project(gradient, rows):
@@ -81,11 +96,7 @@ def main():
         loss = trainer.gradients(x)
         write_safetensors(a.gradients[1], {"loss": loss.reshape(1), **{name: trainer.p[name].grad for name in NAMES}})
         return
-    rows, width, latents, active = map(int, a.shape.split(","))
-    weights, batches = start(rows, width, latents, a.device)
-    trainer = DenseTopK(weights, active, a.precision, a.compile)
-    times = time_steps(trainer.step, batches, a.seconds, a.device)
-    report(times, a.device, loss=trainer.step(batches[0]).item())
+    print(json.dumps(measured(lambda w, k: DenseTopK(w, k, a.precision, a.compile), a.shape, a.seconds, a.device)))
 
 
 if __name__ == "__main__":

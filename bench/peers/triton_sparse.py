@@ -9,10 +9,11 @@ bf16: float32 weights and Adam state, bfloat16 copies for the product and the ga
 trainers. --device cpu takes the plain torch twin of each kernel, under the same name. Neither the kernels nor this file have run on a GPU yet.
 """
 import argparse
+import json
 
 import torch
 
-from common import NAMES, read_safetensors, report, start, time_steps, write_safetensors
+from common import NAMES, measured, read_safetensors, write_safetensors
 
 
 class TorchOps:
@@ -144,11 +145,7 @@ def main():
         loss = trainer.gradients(x)
         write_safetensors(a.gradients[1], {"loss": loss.reshape(1), **{name: trainer.p[name].grad for name in NAMES}})
         return
-    rows, width, latents, active = map(int, a.shape.split(","))
-    weights, batches = start(rows, width, latents, a.device)
-    trainer = SparseTopK(weights, active, a.precision, ops)
-    times = time_steps(trainer.step, batches, a.seconds, a.device)
-    report(times, a.device, loss=trainer.step(batches[0]).item())
+    print(json.dumps(measured(lambda w, k: SparseTopK(w, k, a.precision, ops), a.shape, a.seconds, a.device)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ static class Python
     /// <summary>Runs a script of tests/python; its output.</summary>
     public static string Run(string script, params string[] arguments) => Run(WithTorch!, script, arguments);
 
+    /// <summary>Runs a script of tests/python that may fail; its exit code and its output.</summary>
+    public static (int Code, string Output) Try(string script, params string[] arguments) =>
+        Start(WithTorch!, [Path.Combine(Repository.Root, "tests", "python", script), .. arguments]);
+
     /// <summary>Runs a script of tests/python that imports nothing; its output.</summary>
     public static string RunPlain(string script, params string[] arguments) => Run(Plain!, script, arguments);
 
