@@ -53,9 +53,10 @@ check "first: rows without cuBLAS" rows first/step-8x64x256x4.csv 5
 check "first: cuBLAS is named" says first/step-8x64x256x4.txt "no ceilings: cuBLAS"
 check "first: every rung" rows first/ladder-small.csv 13
 check "first: versions" says first/versions.txt "^cudasae +[0-9]"
+check "first: tests that pass" says first/tests.txt "succeeded: [1-9]"
 call second ladder_pipeline=hang
 check "second: the rung that hangs" says second/summary.txt "^ladder: STOPPED"
-check "second: its name" says second/ladder.txt "^ladder_pipeline"
+check "second: its name" says second/ladder.txt "^09_pipeline"
 for attempt in step-8x64x512x4 kernels-8x64x256x4 kernels-8x128x256x4; do check "second: $attempt" says second/summary.txt "^$attempt: done"; done
 check "second: the end of the list" says second/summary.txt "^memcheck: "
 check "both: few files come back" test "$(find "$work/out" -maxdepth 1 -type f | wc -l)" -le 8

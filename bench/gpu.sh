@@ -123,8 +123,8 @@ second() {
 
 peers() {
     if ! "$python" -c 'import torch' 2>/dev/null; then note "peers: $python has no PyTorch; nothing was raced"; failures=$((failures + 1)); return; fi
-    attempt race "$((deadline - SECONDS))" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$results" --budget "$((deadline - SECONDS - 10))" \
-        --only "torch bf16 compiled,sparse bf16,cudasae" --shapes ${shapes//x/,}
+    local seconds=$((deadline - SECONDS))
+    attempt race "$seconds" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$results" --budget $((seconds - 5)) --shapes ${shapes//x/,}
 }
 
 scaling() {

@@ -16,6 +16,16 @@ public class DocumentTests
         Assert.Contains(example, program);
     }
 
+    /// <summary>A machine with a GPU takes commands of that length.</summary>
+    [Theory, InlineData("first"), InlineData("second"), InlineData("second", "8-bit")]
+    public void ACallForAGpuFitsIntoACommand(string verb, string arguments = "")
+    {
+        var lines = File.ReadAllLines(Path.Combine(Repository.Root, "bench/README.md"));
+        var line = Assert.Single(lines, l => l.StartsWith($"    bash bench/gpu.sh {verb} \"$OUT\"", StringComparison.Ordinal) && l.Contains(arguments, StringComparison.Ordinal)
+            && (arguments.Length > 0 || l.EndsWith("\"$OUT\"", StringComparison.Ordinal)));
+        Assert.InRange(line.Trim().Length, 20, 2000);
+    }
+
     /// <summary>kernels/README.md is where somebody looks for a kernel.</summary>
     [Fact]
     public void EveryKernelFileIsListed()
