@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Rehearses the two calls of bench/README.md on the emulator: in an empty folder that holds the tracked files and the archive, without the SDK on PATH,
-# at tiny shapes. The emulator is the machine's CUDA driver there, a device of capability 9.0 without cuBLAS. In the first call a kernel of 8-bit
-# screening fails and takes its context with it; in the second one a rung of the ladder never ends. What comes back is checked.
+# Rehearses the two calls of bench/README.md on the emulator: in an empty folder that holds the tracked files and the
+# archive, without the SDK on PATH, at tiny shapes. The emulator is the machine's CUDA driver there, a device of
+# capability 9.0 without cuBLAS. In the first call a kernel of 8-bit screening fails and takes its context with it; in
+# the second one a rung of the ladder never ends. What comes back is checked.
 #   gpu-rehearsal.sh      needs artifacts/gpu.tar.xz (gpu.sh pack) and the emulator (dotnet build)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -f artifacts/gpu.tar.xz ] || { echo "gpu-rehearsal.sh: artifacts/gpu.tar.xz is missing: run bench/gpu.sh pack" >&2; exit 1; }
-ls artifacts/emulator/obj/plain-kernels/*.o > /dev/null || { echo "gpu-rehearsal.sh: the emulator is not built: run build/emulator.sh" >&2; exit 1; }
+fail() { echo "gpu-rehearsal.sh: $*" >&2; exit 1; }
+objects=(artifacts/emulator/obj/plain-kernels/*.o)
+[ -f artifacts/gpu.tar.xz ] || fail "artifacts/gpu.tar.xz is missing: run bench/gpu.sh pack"
+[ -f "${objects[0]}" ] || fail "the emulator is not built: run build/emulator.sh"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{tree/artifacts,driver,bin,out}
 
@@ -15,17 +18,22 @@ mkdir -p "$work"/{tree/artifacts,driver,bin,out}
 git ls-files -z -- bench | xargs -0 tar -c | tar -x -C "$work/tree"
 cp artifacts/gpu.tar.xz "$work/tree/artifacts/"
 echo '{ local: cublas*; };' > "$work/exports"
-g++ -shared -o "$work/driver/libcuda.so.1" -Wl,--version-script="$work/exports" artifacts/emulator/obj/plain-kernels/*.o
+g++ -shared -o "$work/driver/libcuda.so.1" -Wl,--version-script="$work/exports" "${objects[@]}"
 IFS=: read -ra folders <<< "$PATH"
-for folder in "${folders[@]}"; do find "$folder" -maxdepth 1 ! -type d ! -name dotnet -exec ln -sf -t "$work/bin" {} + 2>/dev/null || true; done
+for folder in "${folders[@]}"; do
+    find "$folder" -maxdepth 1 ! -type d ! -name dotnet -exec ln -sf -t "$work/bin" {} + 2>/dev/null || true
+done
+# Where the programs run, and at which shapes.
+machine=(HOME="$work" PATH="$work/bin" LD_LIBRARY_PATH="$work/driver" OUT="$work/out" CUDASAE_EMULATOR_CAPABILITY=9.0)
+tiny=(SHAPES="8x64x256x4 8x128x256x4" LARGEST=8x64x512x4 LADDER=37,96,200 CASES="odd shapes" CLASSES=SelectTests)
 
 # call VERB FAULT: the line of bench/README.md, as it stands there
 call() {
     local line; line=$(sed -n "s/^    \(bash bench\/gpu.sh $1 .*\)/\1/p" bench/README.md | head -1)
-    [ -n "$line" ] || { echo "gpu-rehearsal.sh: bench/README.md has no line for $1" >&2; exit 1; }
+    [ -n "$line" ] || fail "bench/README.md has no line for $1"
     printf '\n$ %s\n' "$line"
-    (cd "$work/tree" && env -i HOME="$work" PATH="$work/bin" LD_LIBRARY_PATH="$work/driver" OUT="$work/out" CUDASAE_EMULATOR_CAPABILITY=9.0 CUDASAE_EMULATOR_FAULT="$2" \
-        SHAPES="8x64x256x4 8x128x256x4" LARGEST=8x64x512x4 LADDER=37,96,200 CASES="odd shapes" CLASSES="SelectTests" bash -c "$line") || echo "(exit code $?)"
+    (cd "$work/tree" && env -i "${machine[@]}" "${tiny[@]}" CUDASAE_EMULATOR_FAULT="$2" bash -c "$line") \
+        || echo "(exit code $?)"
     tar -C "$work/out" -xzf "$work/out/$1.tgz"
 }
 
@@ -34,17 +42,22 @@ call() {
 passed=0 failed=0
 check() {       # check WHAT COMMAND...
     local what=$1; shift
-    if "$@" > /dev/null 2>&1; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "gpu-rehearsal.sh: $what: not as it must be" >&2; fi
+    if "$@" > /dev/null 2>&1; then passed=$((passed + 1)); return; fi
+    failed=$((failed + 1))
+    echo "gpu-rehearsal.sh: not as it must be: $what" >&2
 }
 says() { grep -qE "$2" "$work/out/$1"; }
 lacks() { ! says "$@"; }
+ends_well() { for attempt in "${@:2}"; do check "$1: $attempt" says "$1/summary.txt" "^$attempt: done"; done; }
 rows() { [ "$(wc -l < "$work/out/$1")" -gt "$2" ]; }
 
 check "the SDK is not on PATH" test ! -e "$work/bin/dotnet"
 call first quantize=719
-for attempt in devices ladder-small adam relu step-8x64x256x4 step-8x128x256x4 verify tests; do check "first: $attempt" says first/summary.txt "^$attempt: done"; done
+ends_well first devices ladder-small adam relu step-8x64x256x4 step-8x128x256x4 verify tests
 check "first: the failing case" says first/summary.txt "^8-bit: FAILED with 1"
-for technique in programmatic graphs skew clusters-skew hopper; do check "first: narrowed by $technique" says first/summary.txt "^8-bit-without-$technique: FAILED"; done
+for technique in programmatic graphs skew clusters-skew hopper; do
+    check "first: narrowed by $technique" says first/summary.txt "^8-bit-without-$technique: FAILED"
+done
 check "first: the case that passes is not narrowed" lacks first/summary.txt "^adam-without"
 check "first: the error is named" says first/8-bit.txt "ERROR, CUDA error 719"
 check "first: a new process" says first/8-bit.txt "run in a new process"
@@ -57,7 +70,7 @@ check "first: tests that pass" says first/tests.txt "succeeded: [1-9]"
 call second ladder_pipeline=hang
 check "second: the rung that hangs" says second/summary.txt "^ladder: STOPPED"
 check "second: its name" says second/ladder.txt "^09_pipeline"
-for attempt in step-8x64x512x4 kernels-8x64x256x4 kernels-8x128x256x4; do check "second: $attempt" says second/summary.txt "^$attempt: done"; done
+ends_well second step-8x64x512x4 kernels-8x64x256x4 kernels-8x128x256x4
 check "second: the end of the list" says second/summary.txt "^memcheck: "
 check "both: few files come back" test "$(find "$work/out" -maxdepth 1 -type f | wc -l)" -le 8
 echo "rehearsal: $passed checks passed, $failed failed"

@@ -1,43 +1,50 @@
 #!/usr/bin/env bash
-# The measurements for a machine with a GPU that is at hand for minutes. It needs a driver, Python with PyTorch and Triton, and no .NET SDK.
-# No GPU has run this script yet.
-#   gpu.sh pack                    where the SDK is: both programs with their runtime, into artifacts/gpu.tar.xz
-#   gpu.sh first OUT               on the GPU: correctness, and steps at the headline shapes; ends within BUDGET seconds (510)
-#   gpu.sh second OUT [CASE]...    then: the largest shape, phases, the ladder, memcheck (220); with cases that failed, those alone under every switch
-#   gpu.sh peers OUT               PyTorch, a Triton-sparse trainer and CudaSae in turn (200)
-#   gpu.sh scaling OUT             steps over n, B, d and k, files, and the pictures of them (560)
-#   gpu.sh rehearse                where the SDK is: the two calls of bench/README.md on the emulator, with faults
-# Each writes OUT/VERB.tgz, which holds all results so far and is made anew after every attempt, and prints a line for each attempt.
-# An attempt that fails or exceeds its time costs that attempt alone; the exit code is then 1.
-# SHAPES, LARGEST, LADDER, CASES and CLASSES replace the shapes, the largest shape, the ladder's shape, the cases of verify and the test classes.
+# The measurements for a machine with a GPU that is at hand for minutes. It needs a driver, Python with PyTorch and
+# Triton, and no .NET SDK. No GPU has run this script yet.
+#   gpu.sh pack                  where the SDK is: both programs with their runtime, into artifacts/gpu.tar.xz
+#   gpu.sh first OUT             on the GPU: correctness, and steps at the headline shapes (510 s)
+#   gpu.sh second OUT            then: the largest shape, phases, the ladder, memcheck (220 s)
+#   gpu.sh second OUT CASE...    instead: cases that failed, under every switch and memcheck
+#   gpu.sh peers OUT             PyTorch, a Triton-sparse trainer and CudaSae in turn (200 s)
+#   gpu.sh scaling OUT           steps over n, B, d and k, files, and the pictures of them (560 s)
+#   gpu.sh rehearse              where the SDK is: the two calls of bench/README.md on the emulator, with faults
+# A call ends within its seconds; BUDGET changes them. It writes OUT/VERB.tgz, which holds all results so far and is
+# made anew after every attempt, and prints a line for each attempt. An attempt that fails or exceeds its time costs
+# that attempt alone; the exit code is then 1. SHAPES, LARGEST, LADDER, CASES and CLASSES replace the shapes, the
+# largest shape, the ladder's shape, the cases of verify and the test classes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 archive=artifacts/gpu.tar.xz travels_mib=64     # the tracked files and the archive together
 
-shapes=${SHAPES:-4096x768x24576x32 8192x2304x65536x64} largest=${LARGEST:-8192x4096x1048576x64} ladder=${LADDER:-4096,768,24576}
+shapes=${SHAPES:-4096x768x24576x32 8192x2304x65536x64} largest=${LARGEST:-8192x4096x1048576x64}
+ladder=${LADDER:-4096,768,24576}
 classes=${CLASSES:-HopperTests HopperScreenTests EncodeTests ScreenTests UpdateTests StepTests SelectTests}
 cli=artifacts/gpu/cudasae tests=artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3}
 
+fail() { echo "gpu.sh: $*" >&2; exit 1; }
+
 pack() {
     rm -rf artifacts/gpu
-    # Both programs go into one folder and share one runtime. They are not trimmed: xunit and CsvHelper find types by reflection.
-    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false -v quiet
-        -p:RequireNvcc=true -o artifacts/gpu)
+    # Both programs go into one folder and share one runtime. They are not trimmed: xunit and CsvHelper find types by
+    # reflection.
+    local publish=(dotnet publish -c Release -r linux-x64 --self-contained -v quiet -o artifacts/gpu
+        -p:DebugType=none -p:GenerateDocumentationFile=false -p:RequireNvcc=true)
     "${publish[@]}" src/CudaSae.Cli && "${publish[@]}" tests/CudaSae.Tests || exit 1
     rm -f artifacts/gpu/*.pdb artifacts/gpu/CudaSae*.xml
     tar -C artifacts -c gpu | xz -T0 -3 > "$archive" || exit 1
     local mib=$(($(stat -c %s "$archive") / 1048576 + 1)) tracked
     tracked=$(($(git ls-files -z | xargs -0 stat -c %s | awk '{ sum += $1 } END { print sum }') / 1048576 + 1))
     echo "$archive: $mib MiB; the tracked files: $tracked MiB; together at most $travels_mib"
-    [ $((mib + tracked)) -le $travels_mib ] || { echo "gpu.sh: $archive and the tracked files exceed $travels_mib MiB" >&2; exit 1; }
+    [ $((mib + tracked)) -le $travels_mib ] || fail "$archive and the tracked files exceed $travels_mib MiB"
 }
 
 # Once for each archive: the folder holds the sum of the one that it came from.
 unpack() {
     local sum; sum=$(sha256sum < "$archive") && [ "$sum" = "$(cat artifacts/gpu/archive.sum 2>/dev/null)" ] && return
     rm -rf artifacts/gpu
-    tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")' "$archive" \
-        || { echo "gpu.sh: $archive is missing or damaged: run gpu.sh pack where the SDK is, and bring the file here" >&2; exit 1; }
+    local by_python='import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")'     # where there is no xz
+    tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c "$by_python" "$archive" \
+        || fail "$archive is missing or damaged: run gpu.sh pack where the SDK is, and bring the file here"
     echo "$sum" > artifacts/gpu/archive.sum
 }
 
@@ -48,11 +55,16 @@ note() { echo "$*" | tee -a "$results/summary.txt"; }
 # All results so far, as one file; the one before stays until this one is whole.
 keep() { tar -C "$results/.." -czf "$results.tgz" "$verb" && mv "$results.tgz" "$out/$verb.tgz"; }
 
-# attempt NAME SECONDS COMMAND...: into NAME.txt, within the seconds and what is left of the budget. A kernel that never ends ignores a polite signal.
+# attempt NAME SECONDS COMMAND...: into NAME.txt, within the seconds and what is left of the budget. A kernel that never
+# ends ignores a polite signal.
 attempt() {
     local name=$1 seconds=$2 begin=$SECONDS code verdict; shift 2
     [ $((deadline - SECONDS)) -ge "$seconds" ] || seconds=$((deadline - SECONDS))
-    if [ "$seconds" -lt 5 ]; then note "$name: NOT RUN, the time is spent"; failures=$((failures + 1)); keep; return 1; fi
+    if [ "$seconds" -lt 5 ]; then
+        failures=$((failures + 1))
+        note "$name: NOT RUN, the time is spent"; keep
+        return 1
+    fi
     timeout -k 5 "$seconds" "$@" > "$results/$name.txt" 2>&1
     code=$?
     case $code in
@@ -68,12 +80,14 @@ attempt() {
 # verify NAME SECONDS CASE [WITHOUT]: the cases with that in their names, without a technique of the kernels
 verify() {
     local without=${4:-}
-    attempt "$1${without:+-without-${without/,/-}}" "$2" env CUDASAE_WITHOUT="$without" "$cli" verify --backend cuda --case "$3"
+    attempt "$1${without:+-without-${without/,/-}}" "$2" \
+        env CUDASAE_WITHOUT="$without" "$cli" verify --backend cuda --case "$3"
 }
 
 techniques="programmatic graphs skew clusters,skew hopper"
 
-# A failing case is run again without one technique after another, until it passes: that technique fails on this machine.
+# A failing case is run again without one technique after another, until it passes: that technique fails on this
+# machine.
 narrowed() {
     verify "$@" && return
     for technique in $techniques; do verify "$@" "$technique" && return; done
@@ -83,13 +97,15 @@ narrowed() {
 memcheck() {
     local sanitizer; sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
     if [ -z "$sanitizer" ]; then note "$1: not run, compute-sanitizer is not installed"; keep; return; fi
-    CUDASAE_WITHOUT=graphs,programmatic attempt "$1" "$2" "$sanitizer" --tool memcheck --error-exitcode 9 "$cli" verify --backend cuda --case "$3"
+    CUDASAE_WITHOUT=graphs,programmatic attempt "$1" "$2" \
+        "$sanitizer" --tool memcheck --error-exitcode 9 "$cli" verify --backend cuda --case "$3"
 }
 
 # bench KIND SECONDS SHAPE [OPTION]...
 bench() {
     local kind=$1 seconds=$2 shape=$3; shift 3
-    attempt "$kind-$shape" "$seconds" "$cli" bench "$kind" --backend cuda --aux-k 0 --shapes "$shape" --csv "$results/$kind-$shape.csv" "$@"
+    attempt "$kind-$shape" "$seconds" \
+        "$cli" bench "$kind" --backend cuda --aux-k 0 --shapes "$shape" --csv "$results/$kind-$shape.csv" "$@"
 }
 
 # rungs NAME SECONDS SHAPE
@@ -122,23 +138,29 @@ second() {
 }
 
 peers() {
-    if ! "$python" -c 'import torch' 2>/dev/null; then note "peers: $python has no PyTorch; nothing was raced"; failures=$((failures + 1)); return; fi
     local seconds=$((deadline - SECONDS))
-    attempt race "$seconds" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$results" --budget $((seconds - 5)) --shapes ${shapes//x/,}
+    attempt race "$seconds" "$python" bench/peers/gpu_peers.py --program "$cli" --out "$results" \
+        --budget $((seconds - 5)) --shapes ${shapes//x/,}
 }
 
 scaling() {
-    for axis in n B d k; do attempt "scaling-$axis" 120 "$cli" bench sweep --backend cuda --axes "$axis" --csv "$results/scaling-$axis.csv"; done
+    for axis in n B d k; do
+        attempt "scaling-$axis" 120 "$cli" bench sweep --backend cuda --axes "$axis" --csv "$results/scaling-$axis.csv"
+    done
     attempt data 60 "$cli" bench data --input-width 2304 --rows 262144 --batch-rows 8192 --csv "$results/data.csv"
+    # One table under one header.
     local tables=("$results"/scaling-*.csv)
-    [ -e "${tables[0]}" ] && attempt plots 30 "$cli" bench plot "${tables[@]}" --out "$results"
+    [ -e "${tables[0]}" ] || return
+    { head -n 1 "${tables[0]}"; tail -q -n +2 "${tables[@]}"; } > "$results/scaling.csv"
+    attempt plots 30 "$cli" bench plot "$results/scaling.csv" --out "$results"
 }
 
 # cuBLAS, whose product is the ceiling, comes with PyTorch where there is no toolkit.
 find_cublas() {
     local folder
     folder=$("$python" -c 'import glob, os, sysconfig
-found = [p for root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} for p in glob.glob(os.path.join(root, "nvidia", "*", "lib", "libcublas.so.1[23]"))]
+roots = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+found = [p for root in roots for p in glob.glob(os.path.join(root, "nvidia", "*", "lib", "libcublas.so.1[23]"))]
 print(os.path.dirname(sorted(found)[-1]) if found else "")' 2>/dev/null)
     if [ -n "$folder" ]; then export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; fi
 }
@@ -150,7 +172,8 @@ versions() {
         echo "device    $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null || echo none)"
         echo "system    $(uname -sr), $(nproc) processors"
         echo "cudasae   $("$cli" --version)"
-        echo "python    $("$python" -c 'import sys, importlib.metadata as m; print(sys.version.split()[0] + ", torch " + m.version("torch"))' 2>/dev/null || echo 'no PyTorch')"
+        echo "python    $("$python" -c 'import sys; print(sys.version.split()[0])')"
+        echo "torch     $("$python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null || echo none)"
         echo "command   bench/gpu.sh $verb $*"
     } > "$results/versions.txt"
 }
@@ -158,7 +181,7 @@ versions() {
 # call VERB SECONDS OUT [ARGUMENT]...
 call() {
     verb=$1 deadline=${BUDGET:-$2} out=${3:-} failures=0; shift 2
-    [ -n "$out" ] || { echo "gpu.sh $verb OUT" >&2; exit 2; }
+    [ -n "$out" ] || { echo "gpu.sh: a folder for the results is missing: gpu.sh $verb OUT" >&2; exit 2; }
     shift
     mkdir -p artifacts "$out"
     unpack

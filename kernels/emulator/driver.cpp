@@ -130,8 +130,8 @@ int broken_copy(const char* what, size_t bytes) {
 
 }
 
-// Host memory is read or written when the copy is done, whether it is page-locked or not. A driver may copy memory that is not page-locked before the
-// call returns, but does not promise it; a program that relies on that fails here.
+// Host memory is read or written when the copy is done, whether it is page-locked or not. A driver may copy memory that
+// is not page-locked before the call returns, but does not promise it; a program that relies on that fails here.
 API cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, void* stream) {
     ENTER("cuMemcpyHtoDAsync");
     auto target = reinterpret_cast<void*>(to);
@@ -186,14 +186,18 @@ int refuse(const KernelEntry& kernel, const std::string& why) {
     return InvalidValue;
 }
 
-// The variable CUDASAE_EMULATOR_FAULT plants faults for programs that cannot call emuFailNext: KERNEL=FAULT with commas between. Launches of the kernel
-// fail with that error, never end (hang) or end the process (abort). Codes from 700 on are those of a kernel that fails, and leave the context unusable.
+// The variable CUDASAE_EMULATOR_FAULT plants faults for programs that cannot call emuFailNext: KERNEL=FAULT with commas
+// between. Launches of the kernel fail with that error, never end (hang) or end the process (abort). Codes from 700 on
+// are those of a kernel that fails, and leave the context unusable.
 const std::map<std::string, std::string>& planted_faults() {
     static const auto faults = [] {
         std::map<std::string, std::string> all;
         auto text = getenv("CUDASAE_EMULATOR_FAULT");
         std::istringstream list(text ? text : "");
-        for (std::string one; std::getline(list, one, ',');) all[one.substr(0, one.find('='))] = one.substr(one.find('=') + 1);
+        for (std::string one; std::getline(list, one, ',');) {
+            auto equals = one.find('=');
+            if (equals != one.npos) all[one.substr(0, equals)] = one.substr(equals + 1);
+        }
         return all;
     }();
     return faults;
@@ -255,9 +259,11 @@ API cuLaunchKernelEx(const LaunchConfig* c, void* f, void** params, void**) {
         else if (a.id == ClusterDimension && a.x[1] == 1 && a.x[2] == 1) shape.cluster = a.x[0];
         else return refuse(*static_cast<Function*>(f)->kernel, "launch attribute " + std::to_string(a.id) + " is not emulated with these values");
     }
+    auto& kernel = *static_cast<Function*>(f)->kernel;
     if (shape.programmatic && !stream_of(c->stream)->after_kernel)
-        return refuse(*static_cast<Function*>(f)->kernel, "a programmatic launch behind an operation that is not a kernel");
-    if (shape.programmatic && capability(0) < 9) return refuse(*static_cast<Function*>(f)->kernel, "this device has no programmatic dependent launch; capability 9.0 has");
+        return refuse(kernel, "a programmatic launch behind an operation that is not a kernel");
+    if (shape.programmatic && capability(0) < 9)
+        return refuse(kernel, "this device has no programmatic dependent launch; capability 9.0 has");
     return launch(f, shape, c->stream, params);
 }
 

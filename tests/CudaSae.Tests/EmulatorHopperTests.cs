@@ -170,7 +170,8 @@ public unsafe class EmulatorHopperTests
         ulong from = own(Upload(device, input, stream)), to = own(device.Allocate(4 * output.Length));
         // The second launch is programmatic: the operation before it is a kernel.
         foreach (var breakRule in (int[])[0, rule])
-            device.Launch(device.GetKernel(kernel, 32768), new(1, threads, 32768, Programmatic: true), new SmallParams { In = from, Out = to, BreakRule = breakRule }, stream);
+            device.Launch(device.GetKernel(kernel, 32768), new(1, threads, 32768, Programmatic: true),
+                new SmallParams { In = from, Out = to, BreakRule = breakRule }, stream);
         device.Download<float>(output, to, stream);
     });
 
@@ -244,7 +245,8 @@ public unsafe class EmulatorHopperTests
         });
     }
 
-    /// <summary>A kernel that does not wait for the one before it is reported where its launch is programmatic, inside a capture and outside.</summary>
+    /// <summary>A kernel that does not wait for the one before it is reported where its launch is
+    /// programmatic.</summary>
     [Theory]
     [InlineData("kernel", true, true)]
     [InlineData("nothing", true, false)]        // the first launch of a capture has nothing before it
@@ -256,7 +258,8 @@ public unsafe class EmulatorHopperTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         foreach (var (capture, programmatic) in ((bool, bool)[])[(false, outside), (true, captured)])
         {
-            var answer = OnDevice(0, hopper, (device, stream, own) => LaunchBehind(before, capture, device, stream, own));
+            var answer = OnDevice(0, hopper, (device, stream, own) =>
+                LaunchBehind(before, capture, device, stream, own));
             if (programmatic) Assert.Contains("griddepcontrol.wait is missing", answer);
             else Assert.Equal("", answer);
         }
@@ -278,8 +281,12 @@ public unsafe class EmulatorHopperTests
         if (capture) owned.Add(new Graph(device, device.EndCapture(stream))).Launch(stream);
         device.Synchronize(stream);
 
-        void Hasty(int rule) => device.Launch(device.GetKernel("fault_hasty", 32768), new(1, 32, 32768, Programmatic: true),
-            new SmallParams { In = from, Out = to, BreakRule = rule }, stream);
+        void Hasty(int rule)
+        {
+            var parameters = new SmallParams { In = from, Out = to, BreakRule = rule };
+            var shape = new Launch(1, 32, 32768, Programmatic: true);
+            device.Launch(device.GetKernel("fault_hasty", 32768), shape, parameters, stream);
+        }
     }
 
     sealed record Graph(IDevice Device, nint Handle) : IDisposable
@@ -295,14 +302,21 @@ public unsafe class EmulatorHopperTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         OnDevice(0, hopper, (device, stream, own) =>
         {
-            var parameters = new SmallParams { In = own(Upload(device, new float[32], stream)), Out = own(device.Allocate(128)) };
-            var launch = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)NativeLibrary.GetExport(NativeLibrary.Load(EmulatorTests.Library.Value), "cuLaunchKernelEx");
+            ulong from = own(Upload(device, new float[32], stream)), to = own(device.Allocate(128));
+            var parameters = new SmallParams { In = from, Out = to };
+            var export = NativeLibrary.GetExport(NativeLibrary.Load(EmulatorTests.Library.Value), "cuLaunchKernelEx");
+            var launch = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)export;
             var attribute = LaunchAttribute.Programmatic;
-            var config = new LaunchConfig { GridX = 1, GridY = 1, GridZ = 1, BlockX = 32, BlockY = 1, BlockZ = 1, Stream = stream, Attributes = &attribute, Count = 1 };
+            var config = new LaunchConfig
+            {
+                GridX = 1, GridY = 1, GridZ = 1, BlockX = 32, BlockY = 1, BlockZ = 1, Stream = stream,
+                Attributes = &attribute, Count = 1,
+            };
             void* arguments = &parameters;
             var kernel = device.GetKernel("fault_hasty", 32768).Handle;
             Assert.Equal(1, launch(&config, kernel, &arguments, null));
-            Assert.Contains("a programmatic launch behind an operation that is not a kernel", new Emulator(EmulatorTests.Library.Value).Report);
+            var report = new Emulator(EmulatorTests.Library.Value).Report;
+            Assert.Contains("a programmatic launch behind an operation that is not a kernel", report);
             config.Count = 0;
             Assert.Equal(0, launch(&config, kernel, &arguments, null));
             config.Count = 1;
@@ -319,7 +333,8 @@ public unsafe class EmulatorHopperTests
         {
             Assert.Equal(capability, (device.Info.Major, device.Info.Minor));
             var parameters = new SmallParams { In = own(device.Allocate(1024)), Out = own(device.Allocate(1024)) };
-            for (var launch = 0; launch < (shape.Programmatic ? 2 : 1); launch++) device.Launch(device.GetKernel("fault_named", 1024), shape, parameters, stream);
+            for (var launch = 0; launch < (shape.Programmatic ? 2 : 1); launch++)
+                device.Launch(device.GetKernel("fault_named", 1024), shape, parameters, stream);
             device.Synchronize(stream);
         });
         Assert.Equal("", Launched((9, 0), new(2, 128, 1024, Cluster: 2)));

@@ -76,7 +76,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A machine with a GPU alone tests that.</summary>
     public int[] Places(params int[] schedules)
     {
-        int[] here = [.. Targets.HasEmulator ? schedules : [], .. (Hopper ? Targets.HasHopper : Targets.HasGpu(out _)) ? (int[])[Gpu] : []];
+        var gpu = Hopper ? Targets.HasHopper : Targets.HasGpu(out _);
+        int[] here = [.. Targets.HasEmulator ? schedules : [], .. gpu ? (int[])[Gpu] : []];
         Assert.SkipWhen(here.Length == 0, "the emulator is not built, and there is no GPU for these kernels");
         return here;
     }

@@ -18,14 +18,16 @@ static class BenchMachines
         return phases.Device is { } device ? Describe(device, phases.Stream) : Host();
     }
 
-    /// <summary>Ceilings are measured now; there are none on the emulator, which has no time, and where cuBLAS is missing.</summary>
+    /// <summary>Measures ceilings now. There are none on the emulator, which has no time, and where cuBLAS is
+    /// missing.</summary>
     public static BenchMachine Describe(IDevice device, nint stream)
     {
-        var emulated = device.Info.Emulated;
-        return Of(device.Info, WithoutCublas(() => DeviceCeilings.Measure(device, stream, emulated ? 256 : 8192, emulated ? 1 << 20 : 1L << 30), "no ceilings"));
+        var (size, bytes) = device.Info.Emulated ? (256, 1L << 20) : (8192, 1L << 30);
+        return Of(device.Info, WithoutCublas(() => DeviceCeilings.Measure(device, stream, size, bytes), "no ceilings"));
     }
 
-    /// <summary>What <paramref name="measure"/> finds, or null and one line on the error output where it fails: what is measured beside it is kept.</summary>
+    /// <summary>What <paramref name="measure"/> finds, or null and one line on the error output where it fails: other
+    /// measurements are kept.</summary>
     public static T? WithoutCublas<T>(Func<T?> measure, string lost)
     {
         try

@@ -8,7 +8,11 @@ static class BenchTable
     public static void Print(BenchMachine machine, IReadOnlyList<BenchRow> rows)
     {
         Console.WriteLine($"{machine.Backend}, {machine.Device}, driver {machine.Driver}, cudasae {machine.Version}, {machine.Date:yyyy-MM-dd}");
-        Console.WriteLine(machine.Ceilings is { } c ? $"this machine's ceilings: {Number(c.GemmGflops / 1e3, "0.000")} TFLOP/s in a product, {Number(c.CopyGigabytes, "0.0")} GB/s in a copy" : machine.Backend == "emulator" ? "no times: an emulated device has none" : "this machine's ceilings are not known");
+        if (machine.Ceilings is { } c)
+            Console.WriteLine($"this machine's ceilings: {Number(c.GemmGflops / 1e3, "0.000")} TFLOP/s in a product, "
+                + $"{Number(c.CopyGigabytes, "0.0")} GB/s in a copy");
+        else if (machine.Backend == "emulator") Console.WriteLine("no times: an emulated device has none");
+        else Console.WriteLine("this machine's ceilings are not known");
         foreach (var shape in rows.GroupBy(row => row.Shape))
         {
             Console.WriteLine($"{shape.Key}");

@@ -34,11 +34,17 @@ static class StepBench
         var machine = BenchMachines.Describe(backend);
         var checks = check ? run.Check() : null;
         var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null).Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
-        if (check && bench == "kernels" && ((IPhases)backend).Device is { } device
-            && BenchMachines.WithoutCublas(() => new PlainProduct((IPhases)backend, problem).Run(device, repeats, machine.Ceilings), "no plain product") is { } product)
+        if (check && bench == "kernels" && PlainProduct((IPhases)backend, problem, repeats, machine) is { } product)
             rows.Insert(2, product);
         if (bench == "step") rows.Add(run.Row(step, checks?[^1], machine.Ceilings) with { Memory = memory });
         return (machine, rows);
+    }
+
+    static BenchRow? PlainProduct(IPhases phases, BenchProblem problem, int repeats, BenchMachine machine)
+    {
+        if (phases.Device is not { } device) return null;
+        var product = new PlainProduct(phases, problem);
+        return BenchMachines.WithoutCublas(() => product.Run(device, repeats, machine.Ceilings), "no plain product");
     }
 
     /// <summary>Medians in milliseconds by phase, of a step without anything beside it: what bench/peers reads.</summary>

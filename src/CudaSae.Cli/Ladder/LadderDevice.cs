@@ -148,7 +148,8 @@ sealed unsafe class LadderDevice : IDisposable
         return made;
     }
 
-    void Download<T>(ulong from, T[] to, int length) where T : unmanaged => device.Download(to.AsSpan(0, length), from, stream);
+    void Download<T>(ulong from, T[] to, int length) where T : unmanaged =>
+        device.Download(to.AsSpan(0, length), from, stream);
 
     public void Dispose() => owned.Dispose();
 }

@@ -4,7 +4,8 @@ using CudaSae.Verification;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae verify: every phase on this machine's targets against the double-precision reference. Exits with 1 on a mismatch or an error.</summary>
+/// <summary>cudasae verify: every phase on this machine's targets against the double-precision reference. It exits with
+/// 1 on a mismatch or an error.</summary>
 static class VerifyCommand
 {
     public static Command Create()
@@ -13,15 +14,18 @@ static class VerifyCommand
         var schedules = Settings.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1);
         var only = Settings.New("--case", "only cases whose name contains this", "");
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
-        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.") { backend, schedules, only, later };
+        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.")
+        {
+            backend, schedules, only, later,
+        };
         command.SetAction(parsed =>
         {
             var name = parsed.GetValue(only)!;
             VerifyCase[] cases = [.. VerifyCase.All.Where(c => c.Name.Contains(name, StringComparison.Ordinal))];
             if (cases.Length == 0) throw new SaeException($"--case {name}: no case has that in its name");
             using var targets = new VerifyTargets(parsed.GetValue(backend), parsed.GetValue(schedules));
-            VerifyRun Open(Action<VerifyProgress> keep) =>
-                new([.. targets.All.SelectMany(target => cases.Where(c => c.UsesTopKEncoder || !target.TopKOnly).Select(c => (target, c)))], keep);
+            var runs = targets.All.SelectMany(target => Runs(target, cases)).ToArray();
+            VerifyRun Open(Action<VerifyProgress> keep) => new(runs, keep);
             if (parsed.GetValue(later) is { } file) return VerifyProcesses.Later(file, Open);
             var end = VerifyProcesses.First(Open);
             Console.WriteLine(end.Sentence);
@@ -29,4 +33,7 @@ static class VerifyCommand
         });
         return command;
     }
+
+    static IEnumerable<(VerifyTarget, VerifyCase)> Runs(VerifyTarget target, IEnumerable<VerifyCase> cases) =>
+        cases.Where(c => c.UsesTopKEncoder || !target.TopKOnly).Select(c => (target, c));
 }

@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace CudaSae.Cli;
 
-/// <summary>The processes of one verification: after an error that ends a process's context, the remaining cases run in a new one.</summary>
+/// <summary>The processes of one verification: after an error that ends a process's context, the remaining cases run in
+/// a new process.</summary>
 static class VerifyProcesses
 {
     /// <summary>The hidden option that tells a later process where to continue.</summary>
@@ -48,7 +49,8 @@ static class VerifyProcesses
     {
         var progress = VerifyProgress.Read(file);
         if (code is 0 or ContextLost) return (progress, code == ContextLost);
-        if (code == Refused) throw new SaeException("the remaining cases were not run: the device cannot be opened again");
+        if (code == Refused)
+            throw new SaeException("the remaining cases were not run: the device cannot be opened again");
         // It ended inside the case that it was at.
         Console.WriteLine($"ERROR, the process ended with code {code}");
         return (progress with { Next = progress.Next + 1, Failed = progress.Failed + 1 }, true);
@@ -58,8 +60,8 @@ static class VerifyProcesses
     static int Start(string file)
     {
         var (program, arguments) = (Environment.ProcessPath!, Environment.GetCommandLineArgs());
-        var hosted = Path.GetFileNameWithoutExtension(program) == "dotnet";      // then the first argument is the program's assembly
-        var start = new ProcessStartInfo(program, [.. arguments.Skip(hosted ? 0 : 1), Option, file]) { UseShellExecute = false };
+        var hosted = Path.GetFileNameWithoutExtension(program) == "dotnet";      // its first argument is the assembly
+        var start = new ProcessStartInfo(program, [.. arguments.Skip(hosted ? 0 : 1), Option, file]);
         using var process = Process.Start(start)!;
         process.WaitForExit();
         return process.ExitCode;

@@ -2,13 +2,15 @@ using System.Text.Json;
 
 namespace CudaSae.Cli;
 
-/// <summary>How far a verification is. A file carries it to the process that continues behind a case that ended the context.</summary>
+/// <summary>How far a verification is. A file carries it to the process that continues behind a case that ended the
+/// context.</summary>
 /// <param name="Next">Number of the next case-run; while one runs, its own.</param>
 /// <param name="Differing">Quantities that differ so far.</param>
 /// <param name="Failed">Case-runs that ended with an error so far.</param>
 readonly record struct VerifyProgress(int Next, int Differing, int Failed)
 {
-    public static VerifyProgress Read(string path) => JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path));
+    public static VerifyProgress Read(string path) =>
+        JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path));
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this));
 

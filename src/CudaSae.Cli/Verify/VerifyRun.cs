@@ -4,12 +4,14 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Runs cases one after another and reports each. An error costs its case alone, except one that ends the process's context.</summary>
+/// <summary>Runs cases one after another and reports each. An error costs its case alone, except one that ends the
+/// process's context.</summary>
 /// <param name="runs">Each case on each of its targets.</param>
 /// <param name="keep">Takes the progress before each case, so that it survives the process.</param>
 sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> runs, Action<VerifyProgress> keep)
 {
-    readonly Table table = new Table().AddColumns("target", "case", "worst quantity").AddColumn(new TableColumn("difference").RightAligned())
+    readonly Table table = new Table().AddColumns("target", "case", "worst quantity")
+        .AddColumn(new TableColumn("difference").RightAligned())
         .AddColumn(new TableColumn("allowed").RightAligned()).AddColumn("");
 
     /// <returns>The progress, and whether cases remain that need another process because the context is lost.</returns>
@@ -35,7 +37,7 @@ sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> run
         try
         {
             var results = new Verifier(target.Create, target.Rounding).Run(c);
-            Report(target.Name, c.Name, results.MaxBy(r => double.IsNaN(r.Difference) ? double.PositiveInfinity : r.Difference / r.Tolerance));
+            Report(target.Name, c.Name, results.MaxBy(Share));
             return (progress with { Differing = progress.Differing + results.Count(r => !r.Passed) }, false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -45,11 +47,15 @@ sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> run
         }
     }
 
+    static double Share(VerifyResult r) =>
+        double.IsNaN(r.Difference) ? double.PositiveInfinity : r.Difference / r.Tolerance;
+
     void Report(string target, string name, VerifyResult worst)
     {
-        var (difference, allowed, verdict) = ($"{worst.Difference:0.0e+0}", $"{worst.Tolerance:0.0e+0}", worst.Passed ? "ok" : "MISMATCH");
-        if (Console.IsOutputRedirected) Console.WriteLine($"{verdict}, {worst.Quantity} differs by {difference} of {allowed}");
-        else table.AddRow(target, name, worst.Quantity, difference, allowed, verdict);
+        var (difference, allowed) = ($"{worst.Difference:0.0e+0}", $"{worst.Tolerance:0.0e+0}");
+        var verdict = worst.Passed ? "ok" : "MISMATCH";
+        if (!Console.IsOutputRedirected) table.AddRow(target, name, worst.Quantity, difference, allowed, verdict);
+        else Console.WriteLine($"{verdict}, {worst.Quantity} differs by {difference} of {allowed}");
     }
 
     void Report(string target, string name, Exception e)

@@ -12,11 +12,13 @@ namespace CudaSae.Cli;
 /// <summary>A place where cases run.</summary>
 /// <param name="Create">Makes the backend of one case.</param>
 /// <param name="Rounding">The formats that its operands pass through.</param>
-/// <param name="TopKOnly">Whether it differs from another target only for selections that the TopK encoder serves.</param>
-sealed record VerifyTarget(string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly = false);
+/// <param name="TopKOnly">Whether it differs from another target only for selections that the TopK encoder
+/// serves.</param>
+sealed record VerifyTarget(
+    string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly = false);
 
-/// <summary>The targets of this machine. A GPU is open from the first target to the last, so that its context and its modules are made once;
-/// the emulator is opened anew for each case, so that it can report what a case leaves behind.</summary>
+/// <summary>The targets of this machine. A GPU is open from the first target to the last, so that its context and its
+/// modules are made once. The emulator is opened anew for each case, whose seed it takes then.</summary>
 sealed class VerifyTargets : IDisposable
 {
     readonly List<IDevice> open = [];
@@ -27,20 +29,25 @@ sealed class VerifyTargets : IDisposable
     {
         var (auto, gpu) = (kind == BackendKind.Auto, CudaDevice.Count(out _) > 0 && KernelModules.Embedded);
         var library = kind == BackendKind.Emulator ? BackendFactory.RequireEmulator() : Emulator.FindLibrary();
-        if (auto || kind == BackendKind.Cpu) All.Add(new("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None));
-        for (var schedule = 0; library is not null && (auto || kind == BackendKind.Emulator) && schedule < schedules; schedule++)
-            AddEmulator(library, (ulong)schedule);
+        if (auto || kind == BackendKind.Cpu)
+            All.Add(new("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None));
+        if (library is not null && (auto || kind == BackendKind.Emulator))
+            for (var schedule = 0; schedule < schedules; schedule++) AddEmulator(library, (ulong)schedule);
         if (kind == BackendKind.Cuda || auto && gpu) AddHeld("cuda", CudaDevice.Open(0));
-        if (kind == BackendKind.ManagedCuda || auto && BackendFactory.ManagedCuda is not null && (gpu || library is not null)) AddManagedCuda(gpu);
+        var managed = BackendFactory.ManagedCuda is not null && (gpu || library is not null);
+        if (kind == BackendKind.ManagedCuda || auto && managed) AddManagedCuda(gpu);
     }
 
     public List<VerifyTarget> All { get; } = [];
 
-    void AddEmulator(string library, ulong seed) => Add(seed == 0 ? "emulator" : $"emulator, schedule {seed}", owned: true, () =>
+    void AddEmulator(string library, ulong seed)
     {
-        new Emulator(library).SetSeed(seed);
-        return CudaDevice.OpenEmulator(library);
-    });
+        Add(seed == 0 ? "emulator" : $"emulator, schedule {seed}", owned: true, () =>
+        {
+            new Emulator(library).SetSeed(seed);
+            return CudaDevice.OpenEmulator(library);
+        });
+    }
 
     void AddManagedCuda(bool gpu)
     {
@@ -55,15 +62,20 @@ sealed class VerifyTargets : IDisposable
         Add(name, owned: false, () => device);
     }
 
-    /// <summary>The kernels as a run uses them, and two paths that it rarely takes: the exact fallback of encode, and its float32 reference.</summary>
+    /// <summary>The kernels as a run uses them, and two paths that it rarely takes: the exact fallback of encode, and
+    /// its float32 reference.</summary>
     void Add(string name, bool owned, Func<IDevice> device)
     {
-        AddVariant(name, KernelVariant.Fastest, Rounding.BFloat16, topKOnly: false);
-        AddVariant($"{name}, 64 candidates", new() { EncodeCapacity = 64 }, Rounding.BFloat16, topKOnly: true);
-        AddVariant($"{name}, float32 encoder", new() { ReferenceEncode = true }, Rounding.Float32Encoder, topKOnly: true);
+        AddForm(name, KernelVariant.Fastest, Rounding.BFloat16, topKOnly: false);
+        AddForm($"{name}, 64 candidates", new() { EncodeCapacity = 64 }, Rounding.BFloat16, topKOnly: true);
+        AddForm($"{name}, float32 encoder", new() { ReferenceEncode = true }, Rounding.Float32Encoder, topKOnly: true);
 
-        void AddVariant(string variantName, KernelVariant variant, Rounding rounding, bool topKOnly) =>
-            All.Add(new(variantName, (spec, config, type) => new KernelBackend(device(), spec, config, type, owned, variant), rounding, topKOnly));
+        void AddForm(string form, KernelVariant variant, Rounding rounding, bool topKOnly)
+        {
+            IBackend Create(SaeSpec spec, TrainConfig config, InputType type) =>
+                new KernelBackend(device(), spec, config, type, owned, variant);
+            All.Add(new(form, Create, rounding, topKOnly));
+        }
     }
 
     public void Dispose()

@@ -89,6 +89,7 @@ sealed class DeviceClock : IDisposable
         return Runs ? [.. Enumerable.Range(0, count).Select(i => (double)device.ElapsedMs(ends[i], ends[i + 1]))] : [];
     }
 
-    /// <summary>Also of a lost device: it throws nothing, so that the first error is the one that is reported.</summary>
+    /// <summary>Gives everything back, also on a lost device. It throws nothing, so that the first error is
+    /// reported.</summary>
     public void Dispose() => owned.Dispose();
 }

@@ -14,21 +14,25 @@ public sealed unsafe partial class CudaDevice
     nint IModuleLoader.LoadModule(byte[] image, string file)
     {
         nint module;
-        fixed (byte* pointer = image) driver.Check(driver.loadModule(&module, pointer, 0, null, null), about: $" for kernels/{file}.cu");
+        fixed (byte* pointer = image)
+            driver.Check(driver.loadModule(&module, pointer, 0, null, null), about: $" for kernels/{file}.cu");
         return module;
     }
 
     nint IModuleLoader.FindFunction(nint module, string kernel)
     {
         nint function;
-        fixed (byte* name = Encoding.UTF8.GetBytes(kernel + "\0")) driver.Check(driver.getFunction(&function, module, name), about: $" for kernel {kernel}");
+        fixed (byte* name = Encoding.UTF8.GetBytes(kernel + "\0"))
+            driver.Check(driver.getFunction(&function, module, name), about: $" for kernel {kernel}");
         return function;
     }
 
-    void IModuleLoader.AllowShared(nint function, int bytes, string kernel) => driver.Check(driver.setFunctionAttribute(function, 8, bytes), about: $" for kernel {kernel}");
-    void IModuleLoader.UnloadModule(nint module) => _ = driver.unloadModule(module);        // of a lost device: it is gone already
+    void IModuleLoader.AllowShared(nint function, int bytes, string kernel) =>
+        driver.Check(driver.setFunctionAttribute(function, 8, bytes), about: $" for kernel {kernel}");
+    void IModuleLoader.UnloadModule(nint module) => _ = driver.unloadModule(module);        // a lost device has none
 
-    public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
+    public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream)
+        where TParams : unmanaged
     {
         Enter();
         // The driver defines programmatic edges between kernels alone.
@@ -39,8 +43,8 @@ public sealed unsafe partial class CudaDevice
             if (shape.Cluster > 1 || shape.Programmatic) LaunchWithAttributes(kernel, shape, &arguments, stream);
             else
             {
-                var result = driver.launch(kernel.Handle, (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1,
-                    (uint)shape.SharedBytes, stream, &arguments, null);
+                var result = driver.launch(kernel.Handle, (uint)shape.GridX, (uint)shape.GridY, 1,
+                    (uint)shape.Block, 1, 1, (uint)shape.SharedBytes, stream, &arguments, null);
                 if (result != 0) driver.Check(result, "cuLaunchKernel", $" of {kernel.Name}, {shape}");
             }
         }
@@ -55,7 +59,8 @@ public sealed unsafe partial class CudaDevice
         if (shape.Programmatic) attributes[count++] = LaunchAttribute.Programmatic;
         var config = new LaunchConfig
         {
-            GridX = (uint)shape.GridX, GridY = (uint)shape.GridY, GridZ = 1, BlockX = (uint)shape.Block, BlockY = 1, BlockZ = 1, SharedBytes = (uint)shape.SharedBytes,
+            GridX = (uint)shape.GridX, GridY = (uint)shape.GridY, GridZ = 1,
+            BlockX = (uint)shape.Block, BlockY = 1, BlockZ = 1, SharedBytes = (uint)shape.SharedBytes,
             Stream = stream, Attributes = attributes, Count = count,
         };
         var result = driver.launchWith(&config, kernel.Handle, arguments, null);
@@ -74,7 +79,9 @@ public sealed unsafe partial class CudaDevice
         ulong* extents = stackalloc ulong[] { (ulong)pitch, (ulong)rows };
         ulong rowBytes = (ulong)pitch * (ulong)bytes;
         uint* box = stackalloc uint[] { (uint)(Line / bytes), (uint)boxRows }, strides = stackalloc uint[] { 1, 1 };
-        driver.Check(driver.encodeTiled(map, (int)number, 2, matrix, extents, &rowBytes, box, strides, NoInterleave, Swizzle128, FetchLines256, Zeros), "cuTensorMapEncodeTiled", $" for {rows} rows of {pitch}, {number}");
+        var result = driver.encodeTiled(map, (int)number, 2, matrix, extents, &rowBytes, box, strides,
+            NoInterleave, Swizzle128, FetchLines256, Zeros);
+        driver.Check(result, "cuTensorMapEncodeTiled", $" for {rows} rows of {pitch}, {number}");
         return *map;
     }
 

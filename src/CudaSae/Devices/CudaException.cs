@@ -11,8 +11,9 @@ public sealed class CudaException(int code, string message) : SaeException(messa
     /// <summary>Whether no further call of this process can succeed on the device.</summary>
     public bool EndsContext { get; private init; }
 
-    // cuda.h: "the process must be terminated and relaunched" (700, 702, 714 to 719), "the context cannot be used anymore" (710). 701 and 720 refuse
-    // one launch and leave the context as it is. After 214, a damaged memory, and 999, an error without a cause, nothing is promised.
+    // cuda.h: "the process must be terminated and relaunched" (700, 702, 714 to 719), "the context cannot be used
+    // anymore" (710). 701 and 720 refuse one launch and leave the context as it is. After 214, a damaged memory, and
+    // 999, an unknown error, nothing is promised.
     static bool Ends(int result) => result is 214 or 700 or 702 or 710 or >= 714 and <= 719 or 999;
 
     /// <summary>The message of a failed driver call, whichever launcher made it.</summary>
@@ -20,7 +21,11 @@ public sealed class CudaException(int code, string message) : SaeException(messa
     /// <param name="about">What the call was for, with a blank before it; or nothing.</param>
     /// <param name="report">What the emulator has to say; nothing on a GPU.</param>
     internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about, string report) =>
-        new(result, $"CUDA error {result} ({name}: {sentence}) in {call}{about}{Advice(result)}" + (report.Length > 0 ? $"; {report}" : "")) { EndsContext = Ends(result) };
+        new(result, $"CUDA error {result} ({name}: {sentence}) in {call}{about}{Advice(result)}"
+            + (report.Length > 0 ? $"; {report}" : ""))
+        {
+            EndsContext = Ends(result),
+        };
 
     internal static CudaException OfCublas(int status, string call) => new(status, $"cuBLAS status {status} in {call}");
 
@@ -30,7 +35,8 @@ public sealed class CudaException(int code, string message) : SaeException(messa
         100 => "; no CUDA device is visible: check CUDA_VISIBLE_DEVICES",
         209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
         214 => "; the device's memory is damaged (nvidia-smi -q -d ECC says more): --resume on another device, or after a reset",
-        _ when Ends(result) => "; the device is unusable until the process restarts: run cudasae verify, and please report it",
+        _ when Ends(result) =>
+            "; the device is unusable until the process restarts: run cudasae verify, and please report it",
         _ => "",
     };
 }

@@ -1,7 +1,7 @@
 namespace CudaSae.Devices;
 
-/// <summary>Copies between the device and ordinary host memory. Each holds the host memory in place until the copy is done: the driver may read
-/// or write memory that is not page-locked after the call returns.</summary>
+/// <summary>Copies between the device and ordinary host memory. Each holds the host memory in place until the copy is
+/// done: the driver may read or write memory that is not page-locked after the call returns.</summary>
 static unsafe class DeviceCopies
 {
     /// <summary>Copies to the device behind the work of the stream, and waits.</summary>

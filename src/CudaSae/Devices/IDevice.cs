@@ -78,6 +78,6 @@ public sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
 
 /// <summary>Grid, block and dynamic shared memory of a launch. Blocks are one-dimensional.</summary>
 /// <param name="Cluster">Blocks, neighbours in x, that run together and reach each other's shared memory; 1 for none. Divides <paramref name="GridX"/>.</param>
-/// <param name="Programmatic">The kernel waits by itself for the one before it (kernels/common.cuh), so it may start early.
-/// It does so only where the operation before it on the stream, or in the capture, is a kernel.</param>
+/// <param name="Programmatic">The kernel waits by itself for the one before it (kernels/common.cuh), so it may start
+/// early. It does so only where the operation before it on the stream, or in the capture, is a kernel.</param>
 public readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1, bool Programmatic = false);

@@ -61,8 +61,9 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         return new(kernel, function, sharedBytes);
     }
 
-    /// <summary>The machine code for this architecture, or PTX that the driver translates. Compute capability 9.0 takes no PTX:
-    /// that of compute_80 has no wait for the kernel before it, which a programmatic launch relies on.</summary>
+    /// <summary>The machine code for this architecture, or PTX that the driver translates. Compute capability 9.0 takes
+    /// no PTX: that of compute_80 has no wait for the kernel before it, which a programmatic launch relies
+    /// on.</summary>
     byte[] Image(Assembly holder, string file)
     {
         string[] choices = (info.Major, info.Minor) switch
@@ -70,7 +71,8 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
             (9, 0) => ["sm_90a"],
             (8, _) => ["sm_80", "compute_80"],
             ( > 8, _) => ["compute_80"],
-            _ => throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; 8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device),
+            _ => throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; "
+                + "8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device),
         };
         foreach (var choice in choices)
         {
@@ -80,8 +82,9 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
             stream.ReadExactly(image, 0, (int)stream.Length);
             return image;
         }
-        throw new SaeException(Embedded ? $"this build holds no {string.Join(" or ", choices)} image of kernels/{file}.cu: build again with nvcc present" : HowToEmbed,
-            kind: SaeErrorKind.Device);
+        var missing = $"this build holds no {string.Join(" or ", choices)} image of kernels/{file}.cu: "
+            + "build again with nvcc present";
+        throw new SaeException(Embedded ? missing : HowToEmbed, kind: SaeErrorKind.Device);
     }
 
     public void Dispose()

@@ -48,5 +48,6 @@ public sealed unsafe partial class KernelBackend : IPhases
 
     static PhaseOutput Output(string name, string type, ulong address, params long[] shape) => new(new(name, type, shape), address);
 
-    void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into) => device.Download(into, output.Address + (ulong)offset, Settled);
+    void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into) =>
+        device.Download(into, output.Address + (ulong)offset, Settled);
 }

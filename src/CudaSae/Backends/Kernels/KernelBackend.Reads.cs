@@ -45,7 +45,8 @@ public sealed unsafe partial class KernelBackend
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
-    public void ReadRowErrors(Span<float> into) => device.Download(into[..Config.BatchRows], Buffers.RowError.Pointer, Settled);
+    public void ReadRowErrors(Span<float> into) =>
+        device.Download(into[..Config.BatchRows], Buffers.RowError.Pointer, Settled);
 
     public void ReadFirings(Span<int> into)
     {

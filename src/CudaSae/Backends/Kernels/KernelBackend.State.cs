@@ -62,7 +62,10 @@ public sealed unsafe partial class KernelBackend
     void SetFloats(Matrix from, DeviceArray<float> to, int ld)
     {
         for (long r = 0; r < from.Rows; r++)
-            device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), from.Data + r * from.Columns, 4L * from.Columns, Settled);
+        {
+            var row = from.Data + r * from.Columns;
+            device.CopyToDevice(to.Pointer + (ulong)(4 * r * ld), row, 4L * from.Columns, Settled);
+        }
         device.Synchronize(Settled);
         GC.KeepAlive(from);
     }
@@ -109,8 +112,9 @@ public sealed unsafe partial class KernelBackend
             }
             if (Config.EmaDecay > 0)
             {
-                device.Upload<float>(phases.Optimize.AverageEnc.Pointer + (ulong)(4L * f * Buffers.Pitch), rows.WEnc[i], Settled);
-                device.Upload<float>(phases.Optimize.AverageDec.Pointer + (ulong)(4L * f * Buffers.OutPitch), rows.WDec[i], Settled);
+                var (enc, dec) = (phases.Optimize.AverageEnc.Pointer, phases.Optimize.AverageDec.Pointer);
+                device.Upload<float>(enc + (ulong)(4L * f * Buffers.Pitch), rows.WEnc[i], Settled);
+                device.Upload<float>(dec + (ulong)(4L * f * Buffers.OutPitch), rows.WDec[i], Settled);
             }
             foreach (var (numbers, array) in Vectors(rows))
             {
@@ -140,7 +144,10 @@ public sealed unsafe partial class KernelBackend
     void GetFloats(DeviceArray<float> from, Matrix into, int ld)
     {
         for (long r = 0; r < into.Rows; r++)
-            device.CopyToHost(into.Data + r * into.Columns, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, Settled);
+        {
+            var row = into.Data + r * into.Columns;
+            device.CopyToHost(row, from.Pointer + (ulong)(4 * r * ld), 4L * into.Columns, Settled);
+        }
         device.Synchronize(Settled);
         GC.KeepAlive(into);
     }
@@ -163,9 +170,11 @@ public sealed unsafe partial class KernelBackend
         return list;
     }
 
-    public void ReadState(StateArray array, long offset, Span<byte> into) => device.Download(into, Address(array, offset, into.Length), Settled);
+    public void ReadState(StateArray array, long offset, Span<byte> into) =>
+        device.Download(into, Address(array, offset, into.Length), Settled);
 
-    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) => device.Upload(Address(array, offset, from.Length), from, Settled);
+    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) =>
+        device.Upload(Address(array, offset, from.Length), from, Settled);
 
     ulong Address(StateArray array, long offset, int length)
     {
@@ -176,7 +185,8 @@ public sealed unsafe partial class KernelBackend
 
     public void AfterRestore(uint step, uint deadAfterSteps)
     {
-        device.Upload(Buffers.Scalars.Pointer, [new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps }], Settled);
+        var scalars = new StepScalars { Step = step, DeadAfterSteps = deadAfterSteps };
+        device.Upload(Buffers.Scalars.Pointer, [scalars], Settled);
         phases.Screen?.Forget();
         phases.Latents.FindDead(early: false);
         device.Synchronize(Settled);
