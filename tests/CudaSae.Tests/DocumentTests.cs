@@ -23,7 +23,8 @@ public class DocumentTests
         var lines = File.ReadAllLines(Path.Combine(Repository.Root, "bench/README.md"));
         var start = $"    bash bench/gpu.sh {verb} \"$OUT\"";
         var end = arguments.Length > 0 ? $" \"{arguments}\"" : "\"$OUT\"";
-        bool Shows(string l) => l.StartsWith(start, StringComparison.Ordinal) && l.EndsWith(end, StringComparison.Ordinal);
+        bool Shows(string l) =>
+            l.StartsWith(start, StringComparison.Ordinal) && l.EndsWith(end, StringComparison.Ordinal);
         var line = Assert.Single(lines, Shows);
         Assert.InRange(line.Trim().Length, 20, 2000);
     }
