@@ -204,7 +204,7 @@ int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     if (shape.cluster == 0 || shape.cluster > LargestCluster || gx % shape.cluster) return refuse(kernel, "a grid of " + std::to_string(gx) + " in clusters of " + std::to_string(shape.cluster) + "; a divisor up to 8");
     if (kernel.params > MostParameters) return refuse(kernel, std::to_string(kernel.params) + " bytes of parameters; 4096 at most");
     void* copied;
-    if (posix_memalign(&copied, 64, kernel.params)) return OutOfMemory;        // as tensor maps in it need
+    if (posix_memalign(&copied, 128, kernel.params)) return OutOfMemory;       // the alignment of the tensor maps in it
     memcpy(copied, params[0], kernel.params);
     return enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
         return run_kernel(kernel, held.get(), shape, seed) ? Success : LaunchFailed;
