@@ -106,5 +106,5 @@ END {
     check_split("USETMAXREG.DEALLOC", keep)
     check_split("USETMAXREG.TRY_ALLOC", take)
     if (keep + 2 * take > 3 * registers)
-        fault(keep " and twice " take " registers exceed the " registers " that a launch gives each of three warpgroups")
+        fault(keep " and twice " take " registers exceed the launch's: three warpgroups with " registers " each")
 }

@@ -68,7 +68,7 @@ judge() {
         /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$out.log" > "$out.rows"
     "$cuobjdump" -sass "$out.cubin" > "$out.sass" 2>/dev/null || fault "no SASS"
     refuses '\b(LDL|STL)\b' "local memory in the SASS"
-    # The kernel before may still write when this one begins; a non-coherent load may then read an old line of the cache.
+    # The kernel before may still write when this one begins; a non-coherent load may then read an old cache line.
     refuses '\bLDG\.[A-Z0-9.]*CONSTANT' "a non-coherent global load"
     refuses '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "a floating-point atomic, whose sum depends on the order"
     # A kernel may stand beside the one before it (kernels/common.cuh): no access and no end before it has waited.

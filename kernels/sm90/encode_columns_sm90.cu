@@ -1,5 +1,5 @@
-// encode_columns_sm90: encode_columns.cu's `encode_columns` on Hopper's asynchronous tensor cores. z is the sum plus the
-// bias, in that order, as there and on the dense path. The emulator adds products in the order of K in every
+// encode_columns_sm90: encode_columns.cu's `encode_columns` on Hopper's asynchronous tensor cores. z is the sum plus
+// the bias, in that order, as there and on the dense path. The emulator adds products in the order of K in every
 // instruction: there the three have the same bits. On a device each of the three is deterministic, but wgmma and
 // mma.sync promise no common order inside one instruction. A latent whose z lies within rounding of its limit may then
 // fire on one path and not on another.

@@ -123,9 +123,9 @@ __device__ __forceinline__ void encode_consume(HopperShared& s, const HopperWork
 //   launch grid a multiple of `cluster`, at most one block a multiprocessor; block 384, cluster 1 or 2, shared sizeof(HopperShared)
 //   needs ld % 64 == 0, padding of both operands zero, limit >= 1 (k elements were counted before), dense: end - begin <= pitch
 //   cost  2 B (end - begin) ld flops; bound by the tensor cores
-//   order candidates of a row come in any order; which ones beyond the k best depends on the schedule. Sums are taken in
-//         ascending K, 16 numbers an instruction, as in encode; inside an instruction wgmma and mma.sync promise no common
-//         order, so the last bits of a sum may differ from encode's on a device. The emulator's do not.
+//   order candidates of a row come in any order; which ones beyond the k best depends on the schedule. Sums are taken
+//         in ascending K, 16 numbers an instruction, as in encode. Inside an instruction wgmma and mma.sync promise no
+//         common order: on a device the last bits of a sum may differ from encode's, on the emulator they do not.
 SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<HopperShared>();
     const EncodeParams& e = p.encode;

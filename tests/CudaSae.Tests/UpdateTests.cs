@@ -101,7 +101,8 @@ public class UpdateTests
         var source = File.ReadAllText(Path.Combine(Repository.Root, "kernels", "update.cu"));
         (int, bool)[] all =
         [
-            (64, false), (512, false), (768, false), (2304, false), (4096, false), (512, true), (4096, true), (12288, true),
+            (64, false), (512, false), (768, false), (2304, false), (4096, false),
+            (512, true), (4096, true), (12288, true),
         ];
         foreach (var (width, general) in all)
         {
