@@ -8,7 +8,8 @@
 #include "select.cuh"
 
 // Room for one row's 16 values of a thread, in the tile's memory: the rare path indexes them, which registers do not allow.
-struct EncodeSlots { float value[TILE_THREADS][16]; };
+// Slots are 80 bytes apart: 8 threads' 16-byte stores then touch every bank once.
+struct EncodeSlots { float value[TILE_THREADS][20]; };
 static_assert(sizeof(EncodeSlots) <= sizeof(TileShared));
 
 // Sums start at the bias, which leaves no addition for the epilogue. Columns that do not exist start at -infinity.

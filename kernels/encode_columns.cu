@@ -18,8 +18,9 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
     TileSums sums = {};
     tile_multiply({p.x_centered, p.depth, nullptr, row_begin, p.rows}, {p.w_enc, p.depth, nullptr, begin, p.columns}, p.depth, s, sums);
     // The limits of the tile's columns, and the sums of 16 columns at a time: the rare path indexes them, which registers do not allow.
+    // Slots are 80 bytes apart, as in encode.cu.
     auto low = reinterpret_cast<float*>(&s), bias = low + TILE;
-    auto slot = bias + TILE + threadIdx.x * 16;
+    auto slot = bias + TILE + threadIdx.x * 20;
     low[threadIdx.x] = begin + int(threadIdx.x) < p.columns ? p.latents[begin + threadIdx.x].low : __int_as_float(0x7f800000);
     bias[threadIdx.x] = begin + int(threadIdx.x) < p.columns ? p.b_enc[begin + threadIdx.x] : 0;
     __syncthreads();

@@ -32,6 +32,10 @@ template <int ENTRIES> struct BlockGroup {
     __device__ __forceinline__ void sync() const { __syncthreads(); }
 };
 
+// Where a row of a matrix begins. Both numbers are unsigned: the product is one instruction, and no upper half takes
+// a register.
+__device__ __forceinline__ size_t row_start(uint32_t row, uint32_t pitch) { return size_t(row) * pitch; }
+
 // Calls body(v, column) for a thread's columns below width.
 template <int V, class Group, class Body> __device__ __forceinline__ void each_column(const Group& group, int width, Body body) {
 #pragma unroll

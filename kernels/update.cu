@@ -23,7 +23,7 @@ SAE_KERNEL(update_parts, UpdateParams, 256) {
         uint32_t last = min(first + PART_ENTRIES, run_entry(p.start[low + 1]));
         WarpGroup group{int(item % slices) * 256};
         Rows<1, false> g = {};
-        float bias = 0, *to = p.parts + size_t(part) * (p.pitch + p.out_pitch);
+        float bias = 0, *to = p.parts + row_start(part, p.pitch + p.out_pitch);
         sum_entries(p, group, first, last, scale, g, bias);
         each_column<1>(group, p.out_pitch, [&](int v, int column) { store8(to + column, g.dec[v]); });
         each_column<1>(group, p.pitch, [&](int v, int column) { store8(to + p.out_pitch + column, g.enc[v]); });
@@ -46,11 +46,13 @@ template <int V, bool PLAIN> __device__ __forceinline__ void mask_frozen(const U
 }
 
 // What b_dec hears through the encoder, summed over the group's latents. sum: [ld] in shared memory, each thread its own columns.
-template <int V, class Group> __device__ __forceinline__ void add_bias_part(const UpdateParams& p, const Group& group, int f, float delta, float* sum) {
+template <int V, class Group>
+__device__ __forceinline__ void add_bias_part(const UpdateParams& p, const Group& group, uint32_t f, float delta,
+                                              float* sum) {
     if (!p.bias_parts) return;
     each_column<V>(group, p.pitch, [&](int, int column) {
         float w[8], all[8];
-        load_weights8(w, p.w_enc_hi, p.w_enc_lo, size_t(f) * p.pitch + column);
+        load_weights8(w, p.w_enc_hi, p.w_enc_lo, row_start(f, p.pitch) + column);
         load8(all, sum + column);
         for (int i = 0; i < 8; ++i) all[i] += delta * w[i];
         store8(sum + column, all);
@@ -84,7 +86,7 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ float whole
 
 // Moves everything of one latent. rows hold its gradients, zeros where it has none.
 template <int V, bool PLAIN, class Group> __device__ __forceinline__ void apply(const UpdateParams& p, const Group& group, const Visit& visit, const EntryGradient& g, float tie, float factor, Rows<V, PLAIN>& rows, const StepScalars& s) {
-    size_t f = visit.f;
+    const uint32_t f = visit.f;
     int idle = p.last_touched ? int(s.step) - 1 - p.last_touched[f] : 0;
     group.sync();                                           // all have read last_touched
     if (group.rank() == 0) {                                // numbers first: a tied encoder row takes the new scale
@@ -105,7 +107,7 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void apply(
 }
 
 __device__ __forceinline__ Visit visit_of(const UpdateParams& p, int place) {
-    int f = p.order ? p.order[place] : p.first + place;
+    const uint32_t f = p.order ? p.order[place] : p.first + place;
     Visit visit{f, p.aux_slot ? p.aux_slot[f] : -1, 0, 0, true};
     if (!p.dense_enc) {
         visit.start = p.start[f];
@@ -116,13 +118,16 @@ __device__ __forceinline__ Visit visit_of(const UpdateParams& p, int place) {
 }
 
 // Group `index` of `groups` takes every groups-th latent, longest runs first; the idle ones, which come last, only where every row moves in every step.
-// Returns the sum of the squared norms.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ double visit_latents(const UpdateParams& p, const Group& group, int index, int groups, float* sum) {
+// squares: the sum of the squared norms, in shared memory, because it would take two registers of every thread. Before
+// the block's next barrier only the group's first thread reads and writes it.
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void visit_latents(const UpdateParams& p, const Group& group, int index, int groups,
+                                              float* sum, double* squares) {
     const auto& s = *p.scalars;
     const float global = p.clip_factor ? *p.clip_factor : 1;
     const bool all = !p.order || !(p.last_touched || p.measure);
     const int places = all ? p.count : int(p.class_start[IDLE]);
-    double squares = 0;
+    if (group.rank() == 0) *squares = 0;
     each_column<V>(group, p.pitch, [&](int, int column) {
         const float none[8] = {};
         store8(sum + column, none);
@@ -136,12 +141,11 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ double visi
         float tie = 0, factor = global, norm = 0;
         if (visit.touched) {
             norm = whole_gradient(p, group, visit, g, tie, rows, sum, s);
-            squares += norm;
+            if (group.rank() == 0) *squares += norm;
             if (p.clip_rows && sqrtf(norm) > s.clip_norm) factor = s.clip_norm / sqrtf(norm);
         }
         if (!p.measure && !(p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0)) apply(p, group, visit, g, tie, factor, rows, s);
     }
-    return squares;
 }
 
 __device__ __forceinline__ void leave_squares(const UpdateParams& p, double squares) { p.norm_parts[blockIdx.x] = p.accumulate ? p.norm_parts[blockIdx.x] + squares : squares; }
@@ -149,7 +153,7 @@ __device__ __forceinline__ void leave_squares(const UpdateParams& p, double squa
 // Adds the sums of a block's `parts` groups, [parts, ld].
 __device__ __forceinline__ void leave_bias_part(const UpdateParams& p, const float* sums, int parts) {
     for (int c = threadIdx.x; p.bias_parts && c < p.pitch; c += blockDim.x) {
-        float* to = p.bias_parts + size_t(blockIdx.x) * p.pitch + c;
+        float* to = p.bias_parts + row_start(blockIdx.x, p.pitch) + c;
         float sum = p.accumulate ? *to : 0;
         for (int part = 0; part < parts; ++part) sum += sums[part * p.pitch + c];
         *to = sum;
@@ -163,22 +167,29 @@ template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const
     auto squares = &shared_memory<double>();                            // [warps]
     auto sums = reinterpret_cast<float*>(squares + UPDATE_WARPS);       // [warps, ld]
     int warp = threadIdx.x / 32;
-    double own = visit_latents<V, PLAIN>(p, WarpGroup(), blockIdx.x * UPDATE_WARPS + warp, gridDim.x * UPDATE_WARPS, sums + warp * p.pitch);
-    if (threadIdx.x % 32 == 0) squares[warp] = own;
+    visit_latents<V, PLAIN>(p, WarpGroup(), blockIdx.x * UPDATE_WARPS + warp, gridDim.x * UPDATE_WARPS,
+                            sums + warp * p.pitch, squares + warp);
     __syncthreads();
     leave_bias_part(p, sums, UPDATE_WARPS);
     if (threadIdx.x != 0) return;
-    for (int w = 1; w < UPDATE_WARPS; ++w) own += squares[w];
-    leave_squares(p, own);
+    double all = squares[0];
+    for (int w = 1; w < UPDATE_WARPS; ++w) all += squares[w];
+    leave_squares(p, all);
 }
+
+struct alignas(128) UpdateWideShared {
+    float scratch[16];          // one a warp
+    double squares;
+};
 
 template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
     if (p.scalars->abandoned) return;
-    auto scratch = &shared_memory<float>();                             // [32], then the sum [ld]
-    double own = visit_latents<V, PLAIN>(p, BlockGroup<AHEAD>{scratch}, blockIdx.x, gridDim.x, scratch + 32);
+    auto& s = shared_memory<UpdateWideShared>();                        // then the sum [ld]
+    auto sum = reinterpret_cast<float*>(&s + 1);
+    visit_latents<V, PLAIN>(p, BlockGroup<AHEAD>{s.scratch}, blockIdx.x, gridDim.x, sum, &s.squares);
     __syncthreads();
-    leave_bias_part(p, scratch + 32, 1);
-    if (threadIdx.x == 0) leave_squares(p, own);
+    leave_bias_part(p, sum, 1);
+    if (threadIdx.x == 0) leave_squares(p, s.squares);
 }
 
 // update_W, for rows of up to W columns
@@ -189,10 +200,11 @@ template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_w
 //   needs   fixed: the place-th latent of `order` goes to group place % groups, so sums by group do not depend on the schedule
 //   cost    gathers run (lo + ld) 2 bytes; streams the moments and weights once: with split weights and float moments (lo + ld) 24 bytes a latent
 //   order   entries ascending, parts of 256 ascending, latents of a group as they stand in `order`, groups of a block ascending
-SAE_KERNEL(update_256, UpdateParams, 128, 3) { update_narrow<1, true>(p); }
+// The warps of the launch bounds are all that a multiprocessor holds; UpdateKernel.cs counts the blocks by them.
+SAE_KERNEL(update_256, UpdateParams, 128, 4) { update_narrow<1, true>(p); }
 SAE_KERNEL(update_512, UpdateParams, 128, 3) { update_narrow<2, true>(p); }
 SAE_KERNEL(update_768, UpdateParams, 128, 3) { update_narrow<3, true>(p); }
-SAE_KERNEL(update_2048, UpdateParams, 256, 2) { update_wide<1, true, 2>(p); }
+SAE_KERNEL(update_2560, UpdateParams, 320, 2) { update_wide<1, true, 2>(p); }
 SAE_KERNEL(update_4096, UpdateParams, 512) { update_wide<1, true, 4>(p); }
 SAE_KERNEL(update_general_4096, UpdateParams, 512) { update_wide<1, false, 2>(p); }
 SAE_KERNEL(update_general_12288, UpdateParams, 256) { update_wide<6, false, 1>(p); }

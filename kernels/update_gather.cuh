@@ -32,11 +32,14 @@ template <int A, int V, bool PLAIN, class Group> __device__ __forceinline__ void
     float value[A], delta[A];
 #pragma unroll
     for (int a = 0; a < A; ++a) {
-        size_t error_row = __shfl_sync(0xffffffffu, entries.error, j + a), row = __shfl_sync(0xffffffffu, entries.row, j + a);
+        uint32_t error_row = __shfl_sync(0xffffffffu, entries.error, j + a);
+        uint32_t row = __shfl_sync(0xffffffffu, entries.row, j + a);
         value[a] = __shfl_sync(0xffffffffu, entries.value, j + a);
         delta[a] = __shfl_sync(0xffffffffu, entries.delta, j + a);
-        each_column<V>(group, p.out_pitch, [&](int v, int column) { error[a][v] = load_bf16x8(p.residual + error_row * p.out_pitch + column); });
-        each_column<V>(group, p.pitch, [&](int v, int column) { x[a][v] = load_bf16x8(p.x_centered + row * p.pitch + column); });
+        const bf16_bits* errors = p.residual + row_start(error_row, p.out_pitch);
+        const bf16_bits* inputs = p.x_centered + row_start(row, p.pitch);
+        each_column<V>(group, p.out_pitch, [&](int v, int column) { error[a][v] = load_bf16x8(errors + column); });
+        each_column<V>(group, p.pitch, [&](int v, int column) { x[a][v] = load_bf16x8(inputs + column); });
     }
 #pragma unroll
     for (int a = 0; a < A; ++a) {
@@ -59,16 +62,20 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void sum_en
         for (; AHEAD > 1 && j < count; ++j) add_entries<1>(p, group, entries, j, g, bias);
 #pragma unroll 1
         for (j = 0; !PLAIN && p.gate && j < count; ++j) {
-            size_t row = __shfl_sync(0xffffffffu, entries.row, j);
+            uint32_t row = __shfl_sync(0xffffffffu, entries.row, j);
             float gate = __shfl_sync(0xffffffffu, entries.gate, j);
-            each_column<V>(group, p.out_pitch, [&](int v, int column) { add_scaled8(g.dec[v], gate, load_bf16x8(p.gate_residual + row * p.out_pitch + column)); });
+            const bf16_bits* errors = p.gate_residual + row_start(row, p.out_pitch);
+            each_column<V>(group, p.out_pitch, [&](int v, int column) {
+                add_scaled8(g.dec[v], gate, load_bf16x8(errors + column));
+            });
         }
     }
 }
 
 // What one visit is about.
 struct Visit {
-    int f, slot;                    // latent, and its slot among the dead or -1
+    uint32_t f;                     // latent
+    int slot;                       // its slot among the dead, or -1
     uint64_t start, end;            // of its run; equal on the dense path
     bool touched;
 };
@@ -81,15 +88,20 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void add_ro
 // The gradients of all columns; returns that of the bias where no sums are given.
 template <int V, bool PLAIN, class Group> __device__ __forceinline__ float gather(const UpdateParams& p, const Group& group, const Visit& visit, float scale, Rows<V, PLAIN>& g) {
     float bias = 0;
-    if (!PLAIN && p.dense_enc) add_rows(group, p.dense_dec + size_t(visit.f - p.first) * p.out_pitch, p.out_pitch, p.dense_enc + size_t(visit.f - p.first) * p.pitch, p.pitch, g);
+    if (!PLAIN && p.dense_enc) {
+        const uint32_t row = visit.f - p.first;
+        add_rows(group, p.dense_dec + row_start(row, p.out_pitch), p.out_pitch,
+                 p.dense_enc + row_start(row, p.pitch), p.pitch, g);
+    }
     if (visit.slot >= 0) {
         bias = p.aux_bias_grad[visit.slot];
-        add_rows(group, p.aux_dec_grad + size_t(visit.slot) * p.out_pitch, p.out_pitch, p.aux_enc_grad + size_t(visit.slot) * p.pitch, p.pitch, g);
+        add_rows(group, p.aux_dec_grad + row_start(visit.slot, p.out_pitch), p.out_pitch,
+                 p.aux_enc_grad + row_start(visit.slot, p.pitch), p.pitch, g);
     }
     if (run_part(visit.end) == run_part(visit.start)) sum_entries(p, group, run_entry(visit.start), run_entry(visit.end), scale, g, bias);
 #pragma unroll 1
     for (uint32_t part = run_part(visit.start); part < run_part(visit.end); ++part) {
-        const float* from = p.parts + size_t(part) * (p.pitch + p.out_pitch);
+        const float* from = p.parts + row_start(part, p.pitch + p.out_pitch);
         add_rows(group, from, p.out_pitch, from + p.out_pitch, p.pitch, g);
         bias += p.parts_bias[part];
     }

@@ -10,7 +10,9 @@ constexpr int TIED_SCALED = 2;
 constexpr uint32_t LEARNS_ENCODER = 1, LEARNS_BIAS = 2, LEARNS_DECODER = 4, LEARNS_THRESHOLD = 16, LEARNS_MAG = 32, LEARNS_SCALE = 64, LEARNS_TIE = 256;
 
 // The pre-activation loss's part of WEnc, and that of the decoder norm.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& group, int f, const EntryGradient& g, Rows<V, PLAIN>& rows) {
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& group, uint32_t f, const EntryGradient& g,
+                                         Rows<V, PLAIN>& rows) {
     if (g.base != 0)
         each_column<V>(group, p.pitch, [&](int v, int column) {
             float all[8];
@@ -25,12 +27,12 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void add_su
         auto inside = [&](int column) { return column >= first && column < last; };
         float norm = 0, w[8];
         each_column<V>(group, p.out_pitch, [&](int, int column) {
-            load_weights8(w, p.w_dec_hi, p.w_dec_lo, size_t(f) * p.out_pitch + column);
+            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
             for (int i = 0; i < 8; ++i) norm += inside(column + i) ? w[i] * w[i] : 0;
         });
         norm = sqrtf(group.sum(norm));
         each_column<V>(group, norm > 0 ? p.out_pitch : 0, [&](int v, int column) {
-            load_weights8(w, p.w_dec_hi, p.w_dec_lo, size_t(f) * p.out_pitch + column);
+            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
             for (int i = 0; i < 8; ++i) rows.dec[v][i] += inside(column + i) ? g.norm / norm * w[i] : 0;
         });
         first = last;
@@ -38,11 +40,13 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void add_su
 }
 
 // WEnc = s WDec: WDec hears both gradients. Returns what s hears.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& group, int f, Rows<V, PLAIN>& rows) {
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& group, uint32_t f,
+                                           Rows<V, PLAIN>& rows) {
     float scale = p.tied == TIED_SCALED ? p.tie_scale.weights[f] : 1, dot = 0;
     each_column<V>(group, p.pitch, [&](int v, int column) {
         float w[8];
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, size_t(f) * p.out_pitch + column);
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
         for (int i = 0; i < 8; ++i) {
             dot += rows.enc[v][i] * w[i];
             rows.dec[v][i] += scale * rows.enc[v][i];
@@ -53,15 +57,17 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ float join_
 }
 
 // A decoder row of norm 1 moves at right angles to itself.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ void project(const UpdateParams& p, const Group& group, int f, Rows<V, PLAIN>& rows) {
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void project(const UpdateParams& p, const Group& group, uint32_t f, Rows<V, PLAIN>& rows) {
     float dot = 0, w[8];
     each_column<V>(group, p.out_pitch, [&](int v, int column) {
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, size_t(f) * p.out_pitch + column);
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
         for (int i = 0; i < 8; ++i) dot += rows.dec[v][i] * w[i];
     });
     dot = group.sum(dot);
     each_column<V>(group, p.out_pitch, [&](int v, int column) {
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, size_t(f) * p.out_pitch + column);     // again: from the first-level cache, not from registers
+        // Again: from the first-level cache, not from registers.
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
         for (int i = 0; i < 8; ++i) rows.dec[v][i] -= dot * w[i];
     });
 }
@@ -87,8 +93,10 @@ template <int V, class Group> __device__ __forceinline__ MomentScales new_scales
 }
 
 // The optimizer's step of one row: g holds its gradient and takes the new weights; the moments are stored.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ void step_row(const UpdateParams& p, const Group& group, const MomentsParams& moments, size_t f, int width, const bf16_bits* hi, const int16_t* lo,
-                                                                       float (&g)[V][8], float factor, int idle, const StepScalars& s) {
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void step_row(const UpdateParams& p, const Group& group, const MomentsParams& moments,
+                                         uint32_t f, int width, const bf16_bits* hi, const int16_t* lo,
+                                         float (&g)[V][8], float factor, int idle, const StepScalars& s) {
     MomentScales old, scales;
     uint32_t m_key = 0, v_key = 0;
     if (moments.storage != MOMENTS_FLOAT) {
@@ -97,10 +105,10 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void step_r
     }
     if (!PLAIN && moments.storage > MOMENTS_BF16) {
         old = load_scales(moments, f);
-        scales = new_scales<V>(p, group, moments, f * width, width, old, g, factor, idle, s);
+        scales = new_scales<V>(p, group, moments, row_start(f, width), width, old, g, factor, idle, s);
     }
     each_column<V>(group, width, [&](int v, int column) {
-        size_t at = f * width + column;
+        size_t at = row_start(f, width) + column;
         Moments8 x;
         float w[8];
         load_weights8(w, hi, lo, at);
@@ -130,8 +138,10 @@ template <int V, class Group> __device__ __forceinline__ void average_row(const 
 }
 
 // The decoder row's step. rows.dec holds its gradient, then its new weights.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group& group, size_t f, bool touched, float factor, int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
-    size_t at = f * p.out_pitch;
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group& group, uint32_t f, bool touched,
+                                             float factor, int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
+    size_t at = row_start(f, p.out_pitch);
     if (!(s.trainable & LEARNS_DECODER)) {
         load_row<V>(group, p.out_pitch, p.w_dec_hi, p.w_dec_lo, at, rows.dec);
         return;
@@ -152,8 +162,10 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void step_d
 }
 
 // The encoder row's, after the decoder's, of which it is a multiple where both are tied.
-template <int V, bool PLAIN, class Group> __device__ __forceinline__ void step_encoder(const UpdateParams& p, const Group& group, size_t f, float factor, int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
-    size_t at = f * p.pitch;
+template <int V, bool PLAIN, class Group>
+__device__ __forceinline__ void step_encoder(const UpdateParams& p, const Group& group, uint32_t f, float factor,
+                                             int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
+    size_t at = row_start(f, p.pitch);
     bool tied = !PLAIN && p.tied;
     if (!tied && !(s.trainable & LEARNS_ENCODER)) {
         load_row<V>(group, p.pitch, p.w_enc_hi, p.w_enc_lo, at, rows.enc);

@@ -226,7 +226,7 @@ int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
         return enqueue(*stream_of(stream), [fault] { return run_planted(fault->second); });
     }
     void* copied;
-    if (posix_memalign(&copied, 64, kernel.params)) return OutOfMemory;        // as tensor maps in it need
+    if (posix_memalign(&copied, 128, kernel.params)) return OutOfMemory;       // the alignment of the tensor maps in it
     memcpy(copied, params[0], kernel.params);
     int queued = enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
         return run_kernel(kernel, held.get(), shape, seed) ? Success : LaunchFailed;

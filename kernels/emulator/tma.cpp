@@ -45,7 +45,9 @@ uint32_t swizzled(uint32_t address, uint32_t swizzle) { return address ^ ((addre
 Map map_of(const TensorMap* map) {
     auto at = reinterpret_cast<const unsigned char*>(map) - parameters();
     if (at < 0 || at + sizeof(TensorMap) > parameter_bytes()) fail("a tensor map that is not in the kernel's parameters");
-    if (at % 64) fail("a tensor map at byte %td of the kernel's parameters; it has to be 64-byte aligned", at);
+    if (at % alignof(TensorMap))
+        fail("a tensor map at byte %td of the kernel's parameters; it has to be %zu-byte aligned", at,
+            alignof(TensorMap));
     Map copy;
     memcpy(&copy, map, sizeof copy);
     if (copy.magic != Magic) fail("a tensor map that cuTensorMapEncodeTiled did not make");

@@ -4,8 +4,9 @@
 #include "encode_columns.h"
 #include "screen.h"
 
-// A CUtensorMap: how TMA finds a box of a matrix. Made by the driver, read by TMA out of the kernel's parameters.
-struct alignas(64) TensorMap { uint64_t opaque[16]; };
+// A CUtensorMap: how TMA finds a box of a matrix. The driver makes it, and TMA reads it out of the kernel's parameters.
+// The driver's reference asks for an alignment of 64 bytes; the headers of CUDA 13.0 declare 128.
+struct alignas(128) TensorMap { uint64_t opaque[16]; };
 
 // The same on Hopper; see sm90/encode_sm90.cu.
 struct EncodeSm90Params {
@@ -18,7 +19,7 @@ struct EncodeSm90Params {
     int active;                     // k
     int cluster;                    // blocks that share a tile of weights, 1 or 2
     int skew;                       // steps of 64 by which the second warpgroup follows the first; 0: none
-    int reserved[14];
+    int reserved[30];
 };
 
 // Rows over capacity, made ready for a second sweep; see sm90/encode_sm90.cu.

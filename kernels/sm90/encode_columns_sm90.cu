@@ -1,5 +1,8 @@
-// encode_columns_sm90: encode_columns.cu's `encode_columns` on Hopper's asynchronous tensor cores. z is the sum plus the bias, in that order, as there
-// and on the dense path, so the three agree bit for bit.
+// encode_columns_sm90: encode_columns.cu's `encode_columns` on Hopper's asynchronous tensor cores. z is the sum plus
+// the bias, in that order, as there and on the dense path. The emulator adds products in the order of K in every
+// instruction: there the three have the same bits. On a device each of the three is deterministic, but wgmma and
+// mma.sync promise no common order inside one instruction. A latent whose z lies within rounding of its limit may then
+// fire on one path and not on another.
 #include "hopper_filter.cuh"
 
 // Which z of a group of 16 columns, of both rows, exceed their columns' limits. Rounding is monotone, so the larger sum of a column decides for both.
@@ -63,7 +66,8 @@ __device__ __forceinline__ void columns_consume(HopperShared& s, const HopperWor
 //   launch  as encode_sm90
 //   needs   ld % 64 == 0, padding of both operands zero
 //   cost    2 B n ld flops; bound by the tensor cores
-//   order   candidates of a row come in any order; the set, and each z, are those of encode_columns
+//   order   candidates of a row come in any order; the set, and each z, are those of encode_columns up to the rounding
+//           of the sums, and on the emulator to the bit
 SAE_KERNEL(encode_columns_sm90, EncodeColumnsSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<HopperShared>();
     const EncodeColumnsParams& e = p.columns;

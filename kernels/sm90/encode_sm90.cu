@@ -70,20 +70,26 @@ __device__ __forceinline__ void hopper_filter(const HopperSums& sums, const floa
     if (p.buckets && raise >= 0) atomicMax(e.limit + raise, bucket_limit(p.buckets[raise], p.active));
 }
 
-// The tile as it is: column c of a row goes to candidates[c - first].
+// The tile as it is: column c of a row goes to candidates[c - first]. Two neighbours are one 16-byte store where the
+// row is aligned; with an odd pitch every second row is not.
 __device__ __forceinline__ void hopper_store(const HopperSums& sums, int row_begin, int begin, const EncodeParams& e) {
 #pragma unroll
     for (int upper = 0; upper < 2; ++upper) {
         const int row = row_begin + hopper_row(upper);
         if (row >= e.rows) continue;
-        uint64_t* to = e.candidates + int64_t(row) * e.pitch - e.begin;
+        uint64_t* to = e.candidates + int64_t(row) * e.pitch + (begin - e.begin) + hopper_column();
+        const bool aligned = reinterpret_cast<uintptr_t>(to) % 16 == 0;
 #pragma unroll
-        for (int j = 0; j < 32; ++j)
-#pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const int column = begin + 8 * j + hopper_column() + i;
-                if (column < e.end) to[column] = candidate_key(sums[4 * j + 2 * upper + i], column, e.magnitude);
+        for (int j = 0; j < 32; ++j) {
+            const int column = begin + 8 * j + hopper_column();
+            const uint64_t first = candidate_key(sums[4 * j + 2 * upper], column, e.magnitude);
+            const uint64_t second = candidate_key(sums[4 * j + 2 * upper + 1], column + 1, e.magnitude);
+            if (aligned && column + 1 < e.end) *reinterpret_cast<ulonglong2*>(to + 8 * j) = {first, second};
+            else {
+                if (column < e.end) to[8 * j] = first;
+                if (column + 1 < e.end) to[8 * j + 1] = second;
             }
+        }
     }
 }
 
@@ -117,7 +123,9 @@ __device__ __forceinline__ void encode_consume(HopperShared& s, const HopperWork
 //   launch grid a multiple of `cluster`, at most one block a multiprocessor; block 384, cluster 1 or 2, shared sizeof(HopperShared)
 //   needs ld % 64 == 0, padding of both operands zero, limit >= 1 (k elements were counted before), dense: end - begin <= pitch
 //   cost  2 B (end - begin) ld flops; bound by the tensor cores
-//   order candidates of a row come in any order; which ones beyond the k best depends on the schedule. A sum's order is that of K, as in encode.
+//   order candidates of a row come in any order; which ones beyond the k best depends on the schedule. Sums are taken
+//         in ascending K, 16 numbers an instruction, as in encode. Inside an instruction wgmma and mma.sync promise no
+//         common order: on a device the last bits of a sum may differ from encode's, on the emulator they do not.
 SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<HopperShared>();
     const EncodeParams& e = p.encode;

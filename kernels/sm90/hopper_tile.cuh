@@ -157,7 +157,8 @@ __device__ __forceinline__ void hopper_product(HopperSumsOf<int>& sums, uint64_t
 // stages, because then the first cannot come to its next tile before the second has come to this one, and one named barrier serves all tiles.
 template <typename Sum>
 __device__ __forceinline__ void hopper_multiply(HopperStages& s, const HopperWork& w, HopperTurn<HOPPER_STAGES>& turn, Sum (&sums)[128]) {
-    const int part = hopper_part();
+    // By the exchange the compiler knows that all lanes have one number: the descriptors stay in uniform registers.
+    const int part = __shfl_sync(0xffffffffu, hopper_part(), 0);
     const bool skewed = w.skew > 0 && w.steps > HOPPER_STAGES;
     if (skewed && part == 1) named_barrier_sync(HOPPER_SKEW_BARRIER, HOPPER_CONSUMERS);
     int left = -1;

@@ -15,7 +15,7 @@ public unsafe class EmulatorHopperTests
         Misaligned, ReadEarly, WriteEarly, ReleaseEarly, InitTwice, Overwrite, OneWarpMissing, DifferentTiles, UnwaitedLoad, Uninitialised, MapInMemory,
     }
 
-    [StructLayout(LayoutKind.Sequential, Size = 320)]
+    [StructLayout(LayoutKind.Sequential, Size = 384)]      // of tests/faults/hopper.cu's
     struct HopperParams
     {
         public fixed byte A[128], B[128];

@@ -1,4 +1,4 @@
-using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using CudaSae.Backends.Kernels;
 using CudaSae.Data;
 using CudaSae.Devices;
@@ -22,8 +22,9 @@ public class UpdateTests
     [InlineData("update_256", 205, 40, 4, 5)]
     [InlineData("update_512", 300, 30, 4, 5)]           // not a multiple of eight, nor of a slice
     [InlineData("update_768", 641, 20, 3, 4)]
-    [InlineData("update_2048", 801, 12, 3, 4)]
-    [InlineData("update_4096", 2100, 8, 2, 3)]
+    [InlineData("update_2560", 801, 12, 3, 4)]
+    [InlineData("update_2560", 2100, 8, 2, 3)]
+    [InlineData("update_4096", 2600, 8, 2, 3)]
     [InlineData("update_general_12288", 4161, 6, 2, 3)]
     [InlineData("update_512", 264, 4, 3, 600)]          // runs of more than 256 entries, in two slices
     [InlineData("update_512", 320, 150, 70, 2)]         // slices of 128 columns
@@ -70,6 +71,47 @@ public class UpdateTests
             }
             backend.GetParameters(problem.Parameters);
             return [.. Enumerable.Range(0, 40).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
+        }
+    }
+
+    /// <summary>Width, blocks that a multiprocessor holds, latents, multiprocessors, blocks of a launch.</summary>
+    [Theory]
+    [InlineData(512, 3, 1 << 20, 132, 1980)]        // H100, H200: 5 waves of 396
+    [InlineData(512, 3, 1 << 20, 108, 1944)]        // A100: 6 waves of 324
+    [InlineData(2304, 2, 65536, 132, 1848)]         // 7 waves of 264
+    [InlineData(1024, 5, 65536, 132, 1980)]         // 3 waves of 660: blocks of 4 warps
+    [InlineData(4096, 1, 65536, 132, 1980)]
+    [InlineData(512, 3, 1000, 132, 250)]            // 4 latents a block
+    [InlineData(2304, 2, 1000, 132, 1000)]
+    [InlineData(512, 3, 40, 4, 10)]
+    [InlineData(512, 3, 1 << 20, 4, 2040)]
+    [InlineData(512, 3, 1 << 20, 700, 2048)]        // a wave larger than the buffers
+    public void BlocksAreWholeWaves(int width, int resident, int latents, int multiprocessors, int blocks)
+    {
+        var kernel = UpdateKernel.For(Spec(width, latents, 8), Adam, width, width, general: false);
+        Assert.Equal((resident, blocks), (kernel.Resident, kernel.Blocks(latents, multiprocessors)));
+        Assert.InRange(blocks, 1, kernel.Blocks(latents));
+        Assert.InRange(kernel.Blocks(latents), 1, Math.Min(latents, 2048));
+    }
+
+    // kernel-gate.sh shows that the registers allow these warps, and no more.
+    [Fact]
+    public void WarpsAreThoseOfTheLaunchBounds()
+    {
+        var source = File.ReadAllText(Path.Combine(Repository.Root, "kernels", "update.cu"));
+        (int, bool)[] all =
+        [
+            (64, false), (512, false), (768, false), (2304, false), (4096, false),
+            (512, true), (4096, true), (12288, true),
+        ];
+        foreach (var (width, general) in all)
+        {
+            var kernel = UpdateKernel.For(Spec(width, 8, 2), Adam, width, width, general);
+            var bounds = Regex.Match(source, $@"SAE_KERNEL\({kernel.Name}, UpdateParams, (\d+)(?:, (\d+))?\)");
+            var threads = int.Parse(bounds.Groups[1].Value);
+            var blocks = bounds.Groups[2].Success ? int.Parse(bounds.Groups[2].Value) : 1;
+            Assert.Equal((kernel.Name, threads * blocks / 32), (kernel.Name, kernel.Warps));
+            Assert.InRange(kernel.Threads, 32, threads);
         }
     }
 

@@ -50,6 +50,7 @@ sealed class KernelContext
     }
 
     public IDevice Device => device ?? throw new InvalidOperationException("this context only counts memory");
+    public int Multiprocessors => Device.Info.Multiprocessors;
     public nint Stream { get; }
     public DeviceArena Arena { get; }
     public SaeSpec Spec { get; }

@@ -18,7 +18,6 @@ sealed unsafe class OptimizePhase
     readonly DeviceArray<int> lastTouched;
     readonly DeviceArray<double> normParts;
     readonly UpdateKernel kernel;
-    readonly int blocks;
 
     /// <param name="general">Takes the update kernel for all methods in any case.</param>
     public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip, bool general = false)
@@ -46,11 +45,11 @@ sealed unsafe class OptimizePhase
         parts = arena.Take<float>("long runs, partial sums", most * (ld + lo));
         partsBias = arena.Take<float>("long runs, bias sums", most);
         kernel = UpdateKernel.For(context.Spec, config, context.Pitch, context.OutPitch, general);
-        blocks = kernel.Blocks(context.Latents);
-        biasParts = arena.Take<float>("b_dec partial sums", context.Spec.PreEncoderBias ? blocks * ld : 0);
+        var mostBlocks = kernel.Blocks(context.Latents);
+        biasParts = arena.Take<float>("b_dec partial sums", context.Spec.PreEncoderBias ? mostBlocks * ld : 0);
         biasGrad = arena.Take<float>("b_dec gradient", lo);
         clipFactor = arena.Take<float>("clip factor", config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0);
-        normParts = arena.Take<double>("gradient norms", blocks);
+        normParts = arena.Take<double>("gradient norms", mostBlocks);
         GradientNorm = arena.Take<double>("gradient norm", 1);
     }
 
@@ -59,6 +58,8 @@ sealed unsafe class OptimizePhase
     public LatentArrays BMag { get; }
     public LatentArrays RMag { get; }
     public LatentArrays TieScale { get; }
+
+    int Blocks => kernel.Blocks(context.Latents, context.Multiprocessors);
 
     LatentArrays[] Vectors => [BEnc, Threshold, BMag, RMag, TieScale];
 
@@ -115,14 +116,14 @@ sealed unsafe class OptimizePhase
         var parameters = UpdateParameters(measure);
         if (dense is null)
         {
-            context.Launch(kernel.Name, kernel.Launch(blocks, context.Pitch), parameters);
+            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Pitch), parameters);
             return;
         }
         dense.Visit((first, count, encGrad, decGrad) =>
         {
             (parameters.Order, parameters.ClassStart) = (0, 0);
             (parameters.First, parameters.Count, parameters.DenseEnc, parameters.DenseDec, parameters.Accumulate) = (first, count, encGrad.Pointer, decGrad.Pointer, first > 0 ? 1 : 0);
-            context.Launch(kernel.Name, kernel.Launch(blocks, context.Pitch), parameters);
+            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Pitch), parameters);
         });
     }
 
@@ -158,7 +159,8 @@ sealed unsafe class OptimizePhase
         {
             Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
             SkipNorm = skip?.Norm.Pointer ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer, BDec = buffers.BDec.Pointer,
-            M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer, RowBlocks = decode.RowBlocks, Blocks = blocks, Pitch = context.OutPitch,
+            M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer,
+            RowBlocks = decode.RowBlocks, Blocks = Blocks, Pitch = context.OutPitch,
             Optimizer = (int)context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
             Measured = context.Config.Clip == ClipKind.GlobalNorm ? 1 : 0,
         };

@@ -8,7 +8,9 @@ namespace CudaSae.Backends.Kernels;
 /// <param name="Name">The kernel.</param>
 /// <param name="Threads">Of a block.</param>
 /// <param name="Latents">That a block works on at a time.</param>
-sealed record UpdateKernel(string Name, int Threads, int Latents)
+/// <param name="Warps">That a multiprocessor holds at a time: the product of the kernel's launch bounds. UpdateTests
+/// compares it with the source, and build/kernel-gate.sh compares the source with the registers.</param>
+sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
 {
     const int MostBlocks = 2048, Widest = 12288;
 
@@ -19,13 +21,33 @@ sealed record UpdateKernel(string Name, int Threads, int Latents)
         var width = Math.Max(pitch, outPitch);
         general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0 || config.Moments == MomentStorage.Int8;
         if (width > Widest) throw new SaeException($"rows of {width} numbers are wider than the update kernels hold, which is {Widest}; use the CPU backend");
-        if (width > 4096) return new("update_general_12288", 256, 1);
-        if (general || width > 768) return new(general ? "update_general_4096" : width > 2048 ? "update_4096" : "update_2048", (width / 8 + 31) & ~31, 1);
-        return new($"update_{(width + 255) / 256 * 256}", 128, 4);
+        var threads = (width / 8 + 31) & ~31;
+        return width switch
+        {
+            > 4096 => new("update_general_12288", 256, 1, Warps: 8),
+            _ when general => new("update_general_4096", threads, 1, Warps: 16),
+            > 2560 => new("update_4096", threads, 1, Warps: 16),
+            > 768 => new("update_2560", threads, 1, Warps: 20),
+            > 512 => new("update_768", 128, 4, Warps: 12),
+            > 256 => new("update_512", 128, 4, Warps: 12),
+            _ => new("update_256", 128, 4, Warps: 16),
+        };
     }
 
-    /// <summary>Blocks for n latents: some waves of what a large device holds, and no more than there are latents.</summary>
+    /// <summary>Blocks that run beside each other on a multiprocessor.</summary>
+    public int Resident => Warps * 32 / Threads;
+
+    /// <summary>The most blocks that n latents take on any device, for which buffers have room.</summary>
     public int Blocks(int latents) => Math.Min((latents + Latents - 1) / Latents, MostBlocks);
+
+    /// <summary>Blocks for n latents on a device: the largest number of whole waves, because in a part of a wave some
+    /// multiprocessors have no work. The sums by block, and with them the last bits of b_dec and of the gradient norm,
+    /// depend on this number.</summary>
+    public int Blocks(int latents, int multiprocessors)
+    {
+        var wave = multiprocessors * Resident;
+        return Math.Min(Blocks(latents), wave < MostBlocks ? MostBlocks / wave * wave : MostBlocks);
+    }
 
     public Launch Launch(int blocks, int pitch) => new(blocks, Threads, Latents > 1 ? Latents * (8 + 4 * pitch) : 128 + 4 * pitch);
 }

@@ -10,7 +10,7 @@ unsafe struct EncodeSm90Params
     public EncodeParams Encode;
     public ulong Buckets, Again;
     public int Repeat, Active, Cluster, Skew;
-    public fixed int Reserved[14];
+    public fixed int Reserved[30];
 }
 
 [StructLayout(LayoutKind.Sequential)]
