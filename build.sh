@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Verbs over plain commands; each is printed before it runs.   build.sh build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
+# Verbs over plain commands; each is printed before it runs.   build.sh
+# build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
 # build.ps1 has the same verbs and commands.
 set -euo pipefail
 cd "$(dirname "$0")"

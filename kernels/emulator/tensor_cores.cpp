@@ -1,7 +1,8 @@
-// Sums as tensor cores form them. NVIDIA documents neither the order nor the rounding. Measurements show that the products
-// and the sum before them are aligned to the largest of these terms, cut toward zero to a few bits more than float has,
-// added exactly, and that the result is cut toward zero to float (Khattak and Mikaitis, "Accurate Models of NVIDIA Tensor
-// Cores", arXiv 2512.07004). The number of bits differs between generations. Here it differs between mma and wgmma.
+// Sums as tensor cores form them. NVIDIA documents neither the order nor the rounding. Measurements show that the
+// products and the sum before them are aligned to the largest of these terms, cut toward zero to a few bits more than
+// float has, added exactly, and that the result is cut toward zero to float (Khattak and Mikaitis, "Accurate Models
+// of NVIDIA Tensor Cores", arXiv 2512.07004). The number of bits differs between generations. Here it differs between
+// mma and wgmma.
 #include "tensor_cores.h"
 
 #include <algorithm>
@@ -41,8 +42,9 @@ float add_in_order(const float* a, const float* b, int pitch, float sum) {
 
 bool tensor_cores_truncate() { return truncating; }
 
-// The products are exact in double, where none is subnormal. A cut term is a whole number below 2^26, and 17 of them fit
-// an int. With an infinity or a NaN among the terms, the sum is formed in order and has the value that IEEE 754 states.
+// The products are exact in double, where none is subnormal. A cut term is a whole number below 2^26, and 17 of them
+// fit an int. With an infinity or a NaN among the terms, the sum is formed in order and has the value that IEEE 754
+// states.
 void add_truncated(const float* a, const float* b, int pitch, float* sums, int bits) {
     double terms[TensorDepth + 1][TensorColumns];
     int64_t largest[TensorColumns] = {};

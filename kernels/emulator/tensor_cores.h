@@ -1,6 +1,6 @@
 // How tensor cores add the float products of one instruction. There are two ways:
 //   in order      each product is added in ascending k by a fused multiply-add; mma and wgmma have the same bits
-//   truncating    all products and the sum before them are added at once (tensor_cores.cpp); mma and wgmma differ in bits
+//   truncating    all products and the sum before are added at once (tensor_cores.cpp); mma and wgmma differ in bits
 // `emulator.sh --hard` makes a library that truncates. Products of 8-bit numbers are exact either way.
 #pragma once
 

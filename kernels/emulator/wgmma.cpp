@@ -137,7 +137,8 @@ void multiply_plain(const float (&a)[Rows][Depth], const float (&b)[Depth][MostC
 
 void multiply_truncated(const float (&a)[Rows][Depth], const float (&b)[Depth][MostColumns], int columns, float* sums) {
     for (int row = 0; row < Rows; ++row)
-        for (int c = 0; c < columns; c += TensorColumns) add_truncated(a[row], &b[0][c], MostColumns, sums + row * columns + c, WgmmaBits);
+        for (int c = 0; c < columns; c += TensorColumns)
+            add_truncated(a[row], &b[0][c], MostColumns, sums + row * columns + c, WgmmaBits);
 }
 
 void multiply_floats(const Product& p, const unsigned char* shared) {
@@ -150,7 +151,8 @@ void multiply_floats(const Product& p, const unsigned char* shared) {
             auto from = shared + piece(p.b, c, half);
             for (int k = 0; k < 8; ++k) b[8 * half + k][c] = number(from + 2 * k);
         }
-    (tensor_cores_truncate() ? multiply_truncated : wide ? multiply_wide : multiply_plain)(a, b, p.columns, reinterpret_cast<float*>(p.sums));
+    auto multiply = tensor_cores_truncate() ? multiply_truncated : wide ? multiply_wide : multiply_plain;
+    multiply(a, b, p.columns, reinterpret_cast<float*>(p.sums));
 }
 
 // Of whole numbers: a [64, 32] · b [columns, 32]ᵀ, exact; a sum beyond 32 bits wraps round, as the instruction's does without .satfinite.

@@ -8,9 +8,10 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The encoder's Hopper kernels against sorting and against the portable ones. Exact sums, those of dyadic operands,
-/// have the portable kernels' bits in every place. Sums that round have them where <see cref="Targets.TensorCoresAgree"/>;
-/// elsewhere, on truncating tensor cores and on a GPU, they are within rounding of the exact sums.</summary>
+/// <summary>The encoder's Hopper kernels against sorting and against the portable ones. Exact sums, those of dyadic
+/// operands, have the portable kernels' bits in every place. Sums that round have them where <see
+/// cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding of
+/// the exact sums.</summary>
 [Collection("alone")]
 public class HopperTests
 {
@@ -122,11 +123,12 @@ public class HopperTests
         foreach (var place in hopper.Places(3)) AssertSame(Portable(problem, 64), hopper.Run(64, place));
     }
 
-    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels read. The steps are
-    /// within rounding of the reference. Where the tensor cores agree, two steps leave the portable kernels' bits in every
-    /// weight. Where they do not, no useful bound between the two kernels' weights exists: a latent within rounding of its
-    /// threshold fires in one of them alone, and Adam scales a gradient of any size to the learning rate. There the reference
-    /// is the measure, and the weights' bits are those of the same kernels under another schedule.</summary>
+    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels read. The
+    /// steps are within rounding of the reference. Where the tensor cores agree, two steps leave the portable
+    /// kernels' bits in every weight. Where they do not, no useful bound between the two kernels' weights exists: a
+    /// latent within rounding of its threshold fires in one of them alone, and Adam scales a gradient of any size to
+    /// the learning rate. There the reference is the measure, and the weights' bits are those of the same kernels
+    /// under another schedule.</summary>
     [Theory]
     [InlineData("adam", 64)]
     [InlineData("batch top-k", 64)]
@@ -170,10 +172,10 @@ public class HopperTests
 
     static EncodeResult Portable(EncodeProblem problem, int capacity) => problem.Run(capacity, Targets.HasEmulator ? 0 : EncodeProblem.Gpu);
 
-    /// <summary>For sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2 for each of
-    /// d + 1 terms. A truncating instruction cuts each of its terms, 16 products and the sum before, to 24 bits behind the
-    /// leading one of the largest: by at most 1/2. It cuts its result by at most 1. That is d/2 + 3/2 ⌈d/16⌉ + 1 in all with
-    /// the bias, which is at most d + 1 from d = 3 on.</summary>
+    /// <summary>For sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2 for
+    /// each of d + 1 terms. A truncating instruction cuts each of its terms, 16 products and the sum before, to 24
+    /// bits behind the leading one of the largest: by at most 1/2. It cuts its result by at most 1. That is d/2 + 3/2
+    /// ⌈d/16⌉ + 1 in all with the bias, which is at most d + 1 from d = 3 on.</summary>
     static void AssertWithinRounding(EncodeProblem problem, EncodeResult result) =>
         problem.AssertWithin(result, (problem.Width + 1) * Math.Pow(2, -23));
 

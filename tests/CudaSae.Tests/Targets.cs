@@ -86,8 +86,9 @@ static class Targets
         return device.Info.IsHopper;
     }
 
-    /// <summary>Whether mma and wgmma promise equal bits in this place for sums that round: on the emulator, unless its tensor
-    /// cores truncate. Truncating ones and those of a GPU promise equal bits for exact sums alone.</summary>
+    /// <summary>Whether mma and wgmma promise equal bits in this place for sums that round: on the emulator, unless
+    /// its tensor cores truncate. Truncating ones and those of a GPU promise equal bits for exact sums
+    /// alone.</summary>
     /// <param name="place">A schedule of the emulator, or <see cref="EncodeProblem.Gpu"/>.</param>
     public static bool TensorCoresAgree(int place) => place != EncodeProblem.Gpu && !Emulator.TensorCoresTruncate;
 

@@ -4,8 +4,9 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>How the emulator's tensor cores add, in order and truncating (kernels/emulator/tensor_cores.cpp), by the kernels of
-/// tests/faults/tensor_cores.cu: pairs of rows of 32 numbers, so that an instruction of 16 products follows another.</summary>
+/// <summary>How the emulator's tensor cores add, in order and truncating (kernels/emulator/tensor_cores.cpp), by the
+/// kernels of tests/faults/tensor_cores.cu: pairs of rows of 32 numbers, so that an instruction of 16 products
+/// follows another.</summary>
 [Collection("alone")]
 public unsafe class TensorCoreTests
 {
@@ -44,7 +45,8 @@ public unsafe class TensorCoreTests
             fixed (float* host = input, result = output)
             {
                 device.CopyToDevice(from, host, 4 * input.Length, stream);
-                device.Launch(device.GetKernel(kernel, 16384), new(1, threads, 16384), new PairParams { In = from, Out = to }, stream);
+                var p = new PairParams { In = from, Out = to };
+                device.Launch(device.GetKernel(kernel, 16384), new(1, threads, 16384), p, stream);
                 device.CopyToHost(result, to, 4 * Pairs, stream);
                 device.Synchronize(stream);
             }
@@ -64,10 +66,12 @@ public unsafe class TensorCoreTests
 
     /// <summary>2²⁴ from the first instruction and then the same small product 16 times in the second.</summary>
     static float TwoInstructions(bool wgmma, bool truncate, float small) =>
-        Product(wgmma, truncate, [4096, .. new float[15], .. Enumerable.Repeat(1f, 16)], [4096, .. new float[15], .. Enumerable.Repeat(small, 16)]);
+        Product(wgmma, truncate,
+            [4096, .. new float[15], .. Enumerable.Repeat(1f, 16)],
+            [4096, .. new float[15], .. Enumerable.Repeat(small, 16)]);
 
-    // The exact sum is 2²⁴ + 26.25. In order, each 1.75 is rounded up to a step of 2. mma cuts at multiples of 2²⁴⁻²⁵ = 1/2,
-    // so that 1.5 remains of each, 22.5 of all, and 22 in the result; wgmma cuts at multiples of 1: 1, 15, 14.
+    // The exact sum is 2²⁴ + 26.25. In order, each 1.75 is rounded up to a step of 2. mma cuts at multiples of 2²⁴⁻²⁵
+    // = 1/2, so that 1.5 remains of each, 22.5 of all, and 22 in the result; wgmma cuts at multiples of 1: 1, 15, 14.
     [Theory]
     [InlineData(false, false, Big + 30)]
     [InlineData(true, false, Big + 30)]
@@ -76,8 +80,8 @@ public unsafe class TensorCoreTests
     public void ProductsAreCutAtTheLargest(bool wgmma, bool truncate, float expected) =>
         Assert.Equal(expected, OneInstruction(wgmma, truncate, 1.75f));
 
-    // Of 2²⁴ − 26.25. Below 2²⁴ float's step is 1: in order, each −1.75 becomes −2. A cut toward zero leaves −1.5 and −1, as of
-    // positive numbers: 2²⁴ − 22.5, whose cut toward zero is 2²⁴ − 23, and 2²⁴ − 15.
+    // Of 2²⁴ − 26.25. Below 2²⁴ float's step is 1: in order, each −1.75 becomes −2. A cut toward zero leaves −1.5 and
+    // −1, as of positive numbers: 2²⁴ − 22.5, whose cut toward zero is 2²⁴ − 23, and 2²⁴ − 15.
     [Theory]
     [InlineData(false, false, Big - 30)]
     [InlineData(true, false, Big - 30)]

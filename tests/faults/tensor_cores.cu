@@ -1,5 +1,6 @@
-// Products of 8 pairs of rows by mma and by wgmma, for TensorCoreTests. in [2, 8, 32] holds the left and the right rows,
-// out [8] the product of each pair. K is 32: two instructions, of which the second adds to the sum of the first.
+// Products of 8 pairs of rows by mma and by wgmma, for TensorCoreTests. in [2, 8, 32] holds the left and the right
+// rows, out [8] the product of each pair. K is 32: two instructions, of which the second adds to the sum of the
+// first.
 #include "sm90/ptx.cuh"
 
 constexpr int PAIRS = 8, DEPTH = 32;
