@@ -1,5 +1,5 @@
 #!/usr/bin/env pwsh
-# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|faults|nvcc
+# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
 # build.sh has the same verbs and commands. The last seven need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
@@ -15,6 +15,7 @@ $commands = @{
     kernels  = @("bash", "build/kernel-gate.sh")
     emulator = @("bash", "build/emulator.sh")
     deep     = @("bash", "build/emulator-deep.sh")
+    hard     = @("bash", "build/emulator-hard.sh")
     faults   = @("bash", "build/faults.sh")
     nvcc     = @("bash", "build/install-nvcc.sh")
 }

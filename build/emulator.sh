@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Builds the emulated CUDA driver with all kernels in it, incrementally: one object a source, all anew when a header is newer.
-#   emulator.sh [--asan | --races] [--kernels FOLDER] [OUT]      default: kernels/*.cu, kernels/sm90/*.cu and kernels/ladder/*.cu into artifacts/emulator/libcudasae_emulator.so
+#   emulator.sh [--asan | --races | --hard] [--kernels FOLDER] [OUT]
+# The default is kernels/*.cu, kernels/sm90/*.cu and kernels/ladder/*.cu into artifacts/emulator/libcudasae_emulator.so.
+#   --asan    address and undefined-behaviour sanitizers
+#   --races   the race detector, in the kernels
+#   --hard    float arithmetic as on a GPU: a * b + c is contracted, as nvcc does, and tensor cores truncate.
+#             The default is artifacts/emulator/hard/libcudasae_emulator.so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh
 flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
-kernels=kernels variant=plain instrument=()
+kernels=kernels variant=plain instrument=() out=artifacts/emulator/libcudasae_emulator.so
 while [ $# -gt 0 ]; do
     case $1 in
         --asan) variant=asan; flags+=(-fsanitize=address,undefined -fno-omit-frame-pointer); shift ;;
         --races) variant=races; flags+=(-DEMU_RACES); instrument=(-fsanitize=thread -O1); shift ;;
+        --hard)     # the last -ffp-contract counts
+            variant=hard; flags+=(-ffp-contract=fast -mfma -DEMU_HARD)
+            out=artifacts/emulator/hard/libcudasae_emulator.so; shift ;;
         --kernels) kernels=$2; shift 2 ;;
         *) break ;;
     esac
 done
-out=${1:-artifacts/emulator/libcudasae_emulator.so}
+out=${1:-$out}
 command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
 objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
 exec 9> "$objects.lock"; flock 9       # two builds at once: the second finds the work done

@@ -3,6 +3,7 @@
 
 #include "memory.h"
 #include "races.h"
+#include "tensor_cores.h"
 
 namespace emu {
 
@@ -73,7 +74,7 @@ struct Multiply { float* c; const uint32_t* a; uint32_t b[2]; };
 
 float half_of(uint32_t pair, int which) { return std::bit_cast<float>(which ? pair & 0xffff0000u : pair << 16); }
 
-// c [16, 8] += a [16, 16] · b [16, 8]; products are exact in float32, sums are formed in ascending k.
+// c [16, 8] += a [16, 16] · b [16, 8]; products are exact in float32, sums are formed in ascending k or truncated.
 void multiply_warp(void** all, uint32_t) {
     float a[16][16], b[16][8];
     for (int t = 0; t < 32; ++t) {
@@ -82,14 +83,15 @@ void multiply_warp(void** all, uint32_t) {
         for (int i = 0; i < 8; ++i) a[g + 8 * ((i >> 1) & 1)][2 * q + (i & 1) + 8 * (i >> 2)] = half_of(lane.a[i >> 1], i & 1);
         for (int i = 0; i < 4; ++i) b[2 * q + (i & 1) + 8 * (i >> 1)][g] = half_of(lane.b[i >> 1], i & 1);
     }
-    for (int t = 0; t < 32; ++t) {
-        auto c = static_cast<Multiply*>(all[t])->c;
-        for (int i = 0; i < 4; ++i) {
-            int row = t / 4 + 8 * (i >> 1), column = 2 * (t % 4) + (i & 1);
-            float sum = c[i];
-            for (int k = 0; k < 16; ++k) sum = std::fma(a[row][k], b[k][column], sum);
-            c[i] = sum;
-        }
+    for (int row = 0; row < 16; ++row) {
+        auto c = [&](int column) -> float& {
+            return static_cast<Multiply*>(all[row % 8 * 4 + column / 2])->c[row / 8 * 2 + column % 2];
+        };
+        float sums[8];
+        for (int column = 0; column < 8; ++column) sums[column] = c(column);
+        if (tensor_cores_truncate()) add_truncated(a[row], b[0], 8, sums, MmaBits);
+        else add_in_order(a[row], b[0], 8, sums);
+        for (int column = 0; column < 8; ++column) c(column) = sums[column];
     }
 }
 

@@ -8,6 +8,7 @@
 #include "shared.h"
 #include "sm90.h"
 #include "sm90_state.h"
+#include "tensor_cores.h"
 
 namespace emu {
 
@@ -106,7 +107,7 @@ void check_operand(const Operand& o, const char* which) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// arithmetic of floats: sums [64, columns] += a [64, 16] · b [columns, 16]ᵀ in ascending k, one fused multiply-add each, as mma in ptx.cpp
+// arithmetic of floats: sums [64, columns] += a [64, 16] · b [columns, 16]ᵀ, in one of the two ways of tensor_cores.h
 
 constexpr int Depth = KBytes / 2;
 
@@ -134,6 +135,12 @@ void multiply_plain(const float (&a)[Rows][Depth], const float (&b)[Depth][MostC
         }
 }
 
+void multiply_truncated(const float (&a)[Rows][Depth], const float (&b)[Depth][MostColumns], int columns, float* sums) {
+    for (int row = 0; row < Rows; ++row)
+        for (int c = 0; c < columns; c += TensorColumns)
+            add_truncated(a[row], &b[0][c], MostColumns, sums + row * columns + c, WgmmaBits);
+}
+
 void multiply_floats(const Product& p, const unsigned char* shared) {
     static float a[Rows][Depth], b[Depth][MostColumns];
     static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -144,7 +151,8 @@ void multiply_floats(const Product& p, const unsigned char* shared) {
             auto from = shared + piece(p.b, c, half);
             for (int k = 0; k < 8; ++k) b[8 * half + k][c] = number(from + 2 * k);
         }
-    (wide ? multiply_wide : multiply_plain)(a, b, p.columns, reinterpret_cast<float*>(p.sums));
+    auto multiply = tensor_cores_truncate() ? multiply_truncated : wide ? multiply_wide : multiply_plain;
+    multiply(a, b, p.columns, reinterpret_cast<float*>(p.sums));
 }
 
 // Of whole numbers: a [64, 32] · b [columns, 32]ᵀ, exact; a sum beyond 32 bits wraps round, as the instruction's does without .satfinite.

@@ -3,8 +3,10 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>8-bit screening by Hopper's kernel: its sums are exact and its bound the portable kernel's, so the same columns survive and the same code comes out, bit for bit.
-/// ScreenTests has whole steps.</summary>
+/// <summary>8-bit screening by Hopper's kernel. Its sums are exact and its bound is the portable kernel's, so that
+/// the same columns survive. With screening all float products are by mma, on Hopper too. Therefore the code has the
+/// portable kernels' bits in every place: on the emulator, on truncating tensor cores and on a GPU. ScreenTests has
+/// whole steps.</summary>
 [Collection("alone")]
 public class HopperScreenTests
 {

@@ -8,8 +8,10 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The encoder's Hopper kernels against sorting, and bit for bit against the portable ones. On the emulator both add products in the order of K, so
-/// that even sums that round must agree.</summary>
+/// <summary>The encoder's Hopper kernels against sorting and against the portable ones. Exact sums, those of dyadic
+/// operands, have the portable kernels' bits in every place. Sums that round have them where <see
+/// cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding of
+/// the exact sums.</summary>
 [Collection("alone")]
 public class HopperTests
 {
@@ -41,8 +43,8 @@ public class HopperTests
         {
             var result = hopper.Run(capacity, place);
             if (shape != Shape.Gaussian) problem.AssertExact(result);
-            if (shape == Shape.Gaussian && place == EncodeProblem.Gpu) AssertWithinRounding(problem, result);
-            else AssertSame(portable, result);
+            if (shape != Shape.Gaussian || Targets.TensorCoresAgree(place)) AssertSame(portable, result);
+            else AssertWithinRounding(problem, result);
         }
     }
 
@@ -72,7 +74,7 @@ public class HopperTests
         var problem = EncodeProblem.Make(Shape.Gaussian, rows: 6, width: 64, latents: 4096, active: 4);
         var result = (problem with { Hopper = true }).Run(capacity: 128, seed: 0);
         Assert.Equal((0, 0), (result.Repeated, result.Overflows));
-        problem.AssertWithin(result, relative: 65 * Math.Pow(2, -23));
+        AssertWithinRounding(problem, result);
     }
 
     /// <summary>The first sweep finds far more than the room, and its counts say where the second one's limits are.</summary>
@@ -85,8 +87,8 @@ public class HopperTests
         {
             var result = hopper.Run(capacity: 64, place);
             Assert.True(result is { Repeated: > 0, Overflows: 0 }, $"{result.Repeated} tiles again, {result.Overflows} rows by the exact fallback");
-            if (place == EncodeProblem.Gpu) AssertWithinRounding(problem, result);
-            else AssertSame(problem.Run(capacity: 64, place), result);
+            if (Targets.TensorCoresAgree(place)) AssertSame(problem.Run(capacity: 64, place), result);
+            else AssertWithinRounding(problem, result);
         }
     }
 
@@ -108,6 +110,7 @@ public class HopperTests
         Assert.Contains("CUDASAE_WITHOUT names warps", Assert.Throws<SaeException>(() => LeftOut.Parse("skew,warps")).Message);
     }
 
+    /// <summary>All sums are exact, so that the bits are equal in every place.</summary>
     [Theory]
     [InlineData(Shape.Random, 9, 64, 512, 8)]
     [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
@@ -120,7 +123,12 @@ public class HopperTests
         foreach (var place in hopper.Places(3)) AssertSame(Portable(problem, 64), hopper.Run(64, place));
     }
 
-    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels go on with.</summary>
+    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels read. The
+    /// steps are within rounding of the reference. Where the tensor cores agree, two steps leave the portable
+    /// kernels' bits in every weight. Where they do not, no useful bound between the two kernels' weights exists: a
+    /// latent within rounding of its threshold fires in one of them alone, and Adam scales a gradient of any size to
+    /// the learning rate. There the reference is the measure, and the weights' bits are those of the same kernels
+    /// under another schedule.</summary>
     [Theory]
     [InlineData("adam", 64)]
     [InlineData("batch top-k", 64)]
@@ -133,7 +141,8 @@ public class HopperTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         var c = VerifyCase.All.Single(c => c.Name == name);
         foreach (var result in new Verifier((spec, config, type) => Backend(spec, config, type, capacity, portable: false, seed: 5), Rounding.BFloat16).Run(c)) Assert.True(result.Passed, result.ToString());
-        Assert.Equal(Train(c, capacity, portable: true, seed: 0), Train(c, capacity, portable: false, seed: 6));
+        var expected = Train(c, capacity, portable: Targets.TensorCoresAgree(place: 6), seed: 0);
+        Assert.Equal(expected, Train(c, capacity, portable: false, seed: 6));
     }
 
     static KernelBackend Backend(SaeSpec spec, TrainConfig config, InputType type, int capacity, bool portable, int seed)
@@ -163,8 +172,12 @@ public class HopperTests
 
     static EncodeResult Portable(EncodeProblem problem, int capacity) => problem.Run(capacity, Targets.HasEmulator ? 0 : EncodeProblem.Gpu);
 
-    /// <summary>For sums that round, on a GPU: wgmma and mma promise no common order inside an instruction.</summary>
-    static void AssertWithinRounding(EncodeProblem problem, EncodeResult result) => problem.AssertWithin(result, (problem.Width + 1) * Math.Pow(2, -23));
+    /// <summary>For sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2 for
+    /// each of d + 1 terms. A truncating instruction cuts each of its terms, 16 products and the sum before, to 24
+    /// bits behind the leading one of the largest: by at most 1/2. It cuts its result by at most 1. That is d/2 + 3/2
+    /// ⌈d/16⌉ + 1 in all with the bias, which is at most d + 1 from d = 3 on.</summary>
+    static void AssertWithinRounding(EncodeProblem problem, EncodeResult result) =>
+        problem.AssertWithin(result, (problem.Width + 1) * Math.Pow(2, -23));
 
     static void AssertSame(EncodeResult expected, EncodeResult result)
     {

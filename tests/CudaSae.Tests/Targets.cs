@@ -84,6 +84,12 @@ static class Targets
         },
     };
 
+    /// <summary>Whether mma and wgmma promise equal bits in this place for sums that round: on the emulator, unless
+    /// its tensor cores truncate. Truncating ones and those of a GPU promise equal bits for exact sums
+    /// alone.</summary>
+    /// <param name="place">A schedule of the emulator, or <see cref="EncodeProblem.Gpu"/>.</param>
+    public static bool TensorCoresAgree(int place) => place != EncodeProblem.Gpu && !Emulator.TensorCoresTruncate;
+
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
     /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs alone: the library emulates one device.</summary>
@@ -105,6 +111,15 @@ public class TargetsTests
     [Fact]
     public void KernelsAreLaunchedByManagedCuda() =>
         Assert.SkipUnless(Targets.HasManagedCuda(out var why), $"the kernels were not launched by ManagedCuda: {why}");
+
+    /// <summary>The other tests ask the library. This one compares its answers with its folder.</summary>
+    [Fact]
+    public void OnlyTheHardEmulatorContractsAndTruncates()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+        var hard = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(Targets.Emulator.Path))) == "hard";
+        Assert.Equal((hard, hard), (Targets.Emulator.Contracts, Targets.Emulator.TensorCoresTruncate));
+    }
 
     [Fact]
     public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");

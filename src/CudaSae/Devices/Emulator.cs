@@ -37,6 +37,22 @@ public sealed unsafe class Emulator
     /// Below 9.0 it refuses TMA, clusters and launches beside the kernel before.</summary>
     internal void SetCapability(int major, int minor) => ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
 
+    /// <summary>Whether an instruction of the tensor cores cuts its terms and adds them at once, as on a GPU.
+    /// Otherwise it adds them in ascending k, and mma and wgmma have the same bits. The library's variant states the
+    /// value at the start.</summary>
+    internal bool TensorCoresTruncate
+    {
+        get => ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "emuTensorCoresTruncate"))() != 0;
+        set
+        {
+            var truncate = (delegate* unmanaged<int, void>)NativeLibrary.GetExport(library, "emuTruncateTensorCores");
+            truncate(value ? 1 : 0);
+        }
+    }
+
+    /// <summary>Whether the kernels' a · b + c is one fused operation, as on a GPU.</summary>
+    internal bool Contracts => ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "emuContracts"))() != 0;
+
     /// <summary>Device allocations and page-locked ones that were not freed.</summary>
     public ulong LiveAllocations => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
