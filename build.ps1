@@ -1,6 +1,6 @@
 #!/usr/bin/env pwsh
 # Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
-# build.sh has the same verbs and commands. The last seven need bash (Linux or WSL).
+# build.sh has the same verbs and commands. The last eight need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot

@@ -20,5 +20,6 @@ case $verb in
   hard)     say bash build/emulator-hard.sh "$@" ;;
   faults)   say bash build/faults.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, pack, native, kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, pack, native, kernels, emulator," \
+       "deep, hard, faults, nvcc" >&2; exit 2 ;;
 esac

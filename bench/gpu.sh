@@ -173,7 +173,8 @@ versions() {
         echo "system    $(uname -sr), $(nproc) processors"
         echo "cudasae   $("$cli" --version)"
         echo "python    $("$python" -c 'import sys; print(sys.version.split()[0])')"
-        echo "torch     $("$python" -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null || echo none)"
+        echo "torch     $("$python" -c 'import importlib.metadata as m; print(m.version("torch"))' 2>/dev/null \
+            || echo none)"
         echo "command   bench/gpu.sh $verb $*"
     } > "$results/versions.txt"
 }

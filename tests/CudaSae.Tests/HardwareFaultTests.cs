@@ -11,7 +11,7 @@ namespace CudaSae.Tests;
 [Collection("alone")]
 public unsafe class HardwareFaultTests
 {
-    /// <summary>cuda.h says of each whether the process can continue.</summary>
+    /// <summary>The description of each code in cuda.h states whether the process can continue.</summary>
     [Theory]
     [InlineData(1, false)]
     [InlineData(2, false)]

@@ -166,8 +166,8 @@ def resident():
 
 
 def leaks():
-    """4,000 loads and frees of a tiny SAE leave the process as large as 2,000 did. Before that the collector's heap still
-    grows, to a size that depends on the processor's caches."""
+    """4,000 loads and frees of a tiny SAE leave the process as large as 2,000 did. Before that the collector's heap
+    still grows, to a size that depends on the processor's caches."""
     for i in range(4000):
         with cudasae.Sae.load(at("tiny"), backend="cpu", batch_rows=4) as sae:
             sae.encode(rows[:2, :sae.input_width].copy())

@@ -18,7 +18,7 @@ sealed record VerifyTarget(
     string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly = false);
 
 /// <summary>The targets of this machine. A GPU is open from the first target to the last, so that its context and its
-/// modules are made once. The emulator is opened anew for each case, whose seed it takes then.</summary>
+/// modules are made once. The emulator is opened for each case, with the seed of the target's schedule.</summary>
 sealed class VerifyTargets : IDisposable
 {
     readonly List<IDevice> open = [];
