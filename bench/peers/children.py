@@ -172,4 +172,4 @@ class PeakMemory(threading.Thread):
         self.over.set()
         self.join(timeout=15)
         if failure is None:
-            self.beyond()       # a worker frees its memory only when it is told to
+            self.beyond()       # a worker keeps its memory until the question "free"

@@ -9,7 +9,7 @@ static class VerifyProcesses
     /// <summary>The hidden option that tells a later process where to continue.</summary>
     public const string Option = "--continue-from";
 
-    /// <summary>Exit code of a later process whose context is lost; no other failure of a program has it.</summary>
+    /// <summary>Exit code of a later process whose context is lost.</summary>
     const int ContextLost = 75;
 
     /// <summary>Exit code of a program that reports a <see cref="SaeException"/>.</summary>
