@@ -20,7 +20,7 @@ import tempfile
 import torch
 
 from common import NAMES, TOLERANCE, agreement_problem, differences, read_safetensors, reference, write_safetensors
-from contestants import CHECK_HEADER, chosen
+from contestants import CHECK_HEADER, chosen, in_a_line
 from gpu_torch import DenseTopK
 from triton_sparse import SparseTopK, TorchOps, TritonOps
 
@@ -127,7 +127,7 @@ def main():
         try:
             off, fault = agreement.judge(precision, answer())
         except Exception as error:      # whatever a compiler or a driver answers: the others are still checked
-            off, fault = {}, f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+            off, fault = {}, in_a_line(error)
         wrong += bool(fault)
         shares = " ".join(f"{n} {share:.1e}" for n, share in off.items())
         print(f"{name:34} {shares}  allowed {TOLERANCE[precision]:.1e}  {fault or 'ok'}", flush=True)

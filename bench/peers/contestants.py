@@ -25,6 +25,11 @@ EXPECTED_DRY = (8, 1, 1)
 OURS_SECONDS_PER_GB = 2     # cudasae draws its weights on the host and copies them
 
 
+def in_a_line(error):
+    """Why a contestant gave no answer."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+
+
 def field():
     """All contestants. Those of the headline come first, so that a short budget reaches them. In a dry run nothing is
     compiled, and all are on the CPU."""

@@ -59,9 +59,8 @@ def main():
         try:
             result = answer(json.loads(line), contestant, "cpu" if dry else "cuda")
         except Exception as error:      # whatever a compiler or a driver answers: this contestant is left out
-            text = str(error).strip()
-            first = "out of memory" if "out of memory" in text.lower() else (text.splitlines() or [""])[0][:160]
-            result = {"fault": first if first == "out of memory" else f"{type(error).__name__}: {first}"}
+            out_of_memory = "out of memory" in str(error).lower()
+            result = {"fault": "out of memory" if out_of_memory else contestants.in_a_line(error)}
         print(json.dumps(result), file=answers, flush=True)
 
 

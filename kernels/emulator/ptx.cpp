@@ -89,8 +89,7 @@ void multiply_warp(void** all, uint32_t) {
         };
         float sums[8];
         for (int column = 0; column < 8; ++column) sums[column] = c(column);
-        if (tensor_cores_truncate()) add_truncated(a[row], b[0], 8, sums, MmaBits);
-        else add_in_order(a[row], b[0], 8, sums);
+        add_products(a[row], b[0], 8, sums, MmaBits);
         for (int column = 0; column < 8; ++column) c(column) = sums[column];
     }
 }

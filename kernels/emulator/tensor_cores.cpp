@@ -47,16 +47,12 @@ float add_one_in_order(const float* a, const float* b, int pitch, float sum) {
     _mm256_storeu_ps(sums, sum);
 }
 
-}
-
 // A fused multiply-add has the same bits in a vector as alone.
 void add_in_order(const float* a, const float* b, int pitch, float* sums) {
     static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (wide) return add_wide(a, b, pitch, sums);
     for (int c = 0; c < TensorColumns; ++c) sums[c] = add_one_in_order(a, b + c, pitch, sums[c]);
 }
-
-bool tensor_cores_truncate() { return truncating; }
 
 // The products are exact in double, where none is subnormal. A cut term is a whole number below 2^26, and 17 of them
 // fit an int. With an infinity or a NaN among the terms, the sum is formed in order and has the value that IEEE 754
@@ -79,6 +75,13 @@ void add_truncated(const float* a, const float* b, int pitch, float* sums, int b
         for (int k = 0; k <= TensorDepth; ++k) sum += int(terms[k][c] * scale);
         sums[c] = cut_to_float(sum * power_of_two(top - bits));
     }
+}
+
+}
+
+void add_products(const float* a, const float* b, int pitch, float* sums, int bits) {
+    if (truncating) add_truncated(a, b, pitch, sums, bits);
+    else add_in_order(a, b, pitch, sums);
 }
 
 }

@@ -12,10 +12,7 @@ constexpr int TensorColumns = 8;        // sums of one call
 // Bits that the largest term keeps behind its leading one.
 constexpr int MmaBits = 25, WgmmaBits = 24;
 
-bool tensor_cores_truncate();
-
-// sums [8] += a [16] · b [16, 8]; row k of b is at b + k * pitch.
-void add_in_order(const float* a, const float* b, int pitch, float* sums);
-void add_truncated(const float* a, const float* b, int pitch, float* sums, int bits);
+// sums [8] += a [16] · b [16, 8], in order or truncated to `bits`; row k of b is at b + k * pitch.
+void add_products(const float* a, const float* b, int pitch, float* sums, int bits);
 
 }

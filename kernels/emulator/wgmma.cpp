@@ -1,7 +1,5 @@
 // wgmma: products of tiles in shared memory that are done some time between their commit and the wait that covers them. Until then the sums' registers hold
 // NaN; the sums are kept here and land at each thread's wait.
-#include <immintrin.h>
-
 #include <cstring>
 #include <memory>
 
@@ -113,37 +111,8 @@ constexpr int Depth = KBytes / 2;
 
 float number(const unsigned char* p) { uint16_t h; memcpy(&h, p, 2); return std::bit_cast<float>(uint32_t(h) << 16); }
 
-void multiply_plain(const float (&a)[Rows][Depth], const float (&b)[Depth][MostColumns], int columns, float* sums) {
-    for (int row = 0; row < Rows; ++row)
-        for (int c = 0; c < columns; ++c) {
-            float sum = sums[row * columns + c];
-            for (int k = 0; k < Depth; ++k) sum = std::fma(a[row][k], b[k][c], sum);
-            sums[row * columns + c] = sum;
-        }
-}
-
-[[gnu::target("avx2,fma")]] void multiply_wide(const float (&a)[Rows][Depth], const float (&b)[Depth][MostColumns], int columns, float* sums) {
-    for (int c = 0; c < columns; c += 8)
-        for (int row = 0; row < Rows; row += 4) {
-            __m256 s[4];
-            for (int r = 0; r < 4; ++r) s[r] = _mm256_loadu_ps(sums + (row + r) * columns + c);
-            for (int k = 0; k < Depth; ++k) {
-                auto right = _mm256_loadu_ps(&b[k][c]);
-                for (int r = 0; r < 4; ++r) s[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(&a[row + r][k]), right, s[r]);
-            }
-            for (int r = 0; r < 4; ++r) _mm256_storeu_ps(sums + (row + r) * columns + c, s[r]);
-        }
-}
-
-void multiply_truncated(const float (&a)[Rows][Depth], const float (&b)[Depth][MostColumns], int columns, float* sums) {
-    for (int row = 0; row < Rows; ++row)
-        for (int c = 0; c < columns; c += TensorColumns)
-            add_truncated(a[row], &b[0][c], MostColumns, sums + row * columns + c, WgmmaBits);
-}
-
 void multiply_floats(const Product& p, const unsigned char* shared) {
     static float a[Rows][Depth], b[Depth][MostColumns];
-    static const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     for (int row = 0; row < Rows; ++row)
         for (int k = 0; k < Depth; ++k) a[row][k] = number(shared + piece(p.a, row, k / 8) + 2 * (k % 8));
     for (int c = 0; c < p.columns; ++c)
@@ -151,8 +120,10 @@ void multiply_floats(const Product& p, const unsigned char* shared) {
             auto from = shared + piece(p.b, c, half);
             for (int k = 0; k < 8; ++k) b[8 * half + k][c] = number(from + 2 * k);
         }
-    auto multiply = tensor_cores_truncate() ? multiply_truncated : wide ? multiply_wide : multiply_plain;
-    multiply(a, b, p.columns, reinterpret_cast<float*>(p.sums));
+    auto sums = reinterpret_cast<float*>(p.sums);
+    for (int row = 0; row < Rows; ++row)
+        for (int c = 0; c < p.columns; c += TensorColumns)
+            add_products(a[row], &b[0][c], MostColumns, sums + row * p.columns + c, WgmmaBits);
 }
 
 // Of whole numbers: a [64, 32] · b [columns, 32]ᵀ, exact; a sum beyond 32 bits wraps round, as the instruction's does without .satfinite.

@@ -105,7 +105,7 @@ public class ScreenTests
 
         void Step(float[] batch, uint t)
         {
-            Fill((int)(t & 1), batch);
+            SmallProblem.Feed(backend, (int)(t & 1), batch);
             order.Run((int)(t & 1), problem.Scalars(t));
         }
 
@@ -120,14 +120,9 @@ public class ScreenTests
         {
             var scalars = problem.Scalars(1025);
             scalars.Inference = 1;
-            Fill(0, new float[rows * spec.RowWidth]);
+            SmallProblem.Feed(backend, 0, new float[rows * spec.RowWidth]);
             new SaeStep(backend).Evaluate(0, scalars);
             backend.ReadSums();
-        }
-
-        void Fill(int slot, float[] batch)
-        {
-            SmallProblem.Feed(backend, slot, batch);
         }
     }
 

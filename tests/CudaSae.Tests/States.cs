@@ -14,7 +14,8 @@ static class States
         return bytes;
     }
 
-    /// <summary>From one backend to another of the same spec, as a resumed run gets it; without <see cref="IBackend.AfterRestore"/>.</summary>
+    /// <summary>From one backend to another of the same spec, as a resumed run gets it; without
+    /// <see cref="IBackend.AfterRestore"/>.</summary>
     public static void Copy(IBackend from, IBackend to)
     {
         foreach (var array in from.State) to.WriteState(array, 0, Of(from, array));

@@ -40,8 +40,7 @@ static class VerifyProcesses
     /// <summary>Runs a later process's cases, in that process.</summary>
     public static int Later(string file, Func<Action<VerifyProgress>, VerifyRun> open)
     {
-        var (progress, lost) = open(progress => progress.Write(file)).From(VerifyProgress.Read(file));
-        progress.Write(file);
+        var (_, lost) = open(progress => progress.Write(file)).From(VerifyProgress.Read(file));
         return lost ? ContextLost : 0;
     }
 

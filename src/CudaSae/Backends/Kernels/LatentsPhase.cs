@@ -49,7 +49,8 @@ sealed class LatentsPhase
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, RowCount = buffers.RowCount.Pointer, Scalars = buffers.Scalars.Pointer, LastFired = buffers.LastFired.Pointer,
             Firings = buffers.Firings.Pointer, Flag = scan.Input.Pointer, Ordinal = scan.Output.Pointer, DeadCount = buffers.DeadCount.Pointer,
             AuxRows = buffers.AuxRows.Pointer, AuxCount = buffers.AuxCount.Pointer, AuxSlot = buffers.AuxSlot.Pointer,
-            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Window = context.Spec.DeadWindow, Early = early ? 1 : 0,
+            Rows = context.Rows, Active = context.Active, Latents = context.Latents,
+            Window = context.Spec.DeadWindow, Early = early ? 1 : 0,
         };
     }
 }
