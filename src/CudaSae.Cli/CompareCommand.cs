@@ -20,7 +20,7 @@ static class CompareCommand
     public static Command Create()
     {
         var data = new Argument<string[]>("data") { Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
-        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
+        var heldOut = HeldOutOption.New();
         var presets = new Option<string[]>("--presets") { Description = "names; none for all that need no second file", AllowMultipleArgumentsPerToken = true };
         var latents = Settings.New("--latents", "n", 4096);
         var active = Settings.New("--l0", "the L0 that all are brought to", 32);

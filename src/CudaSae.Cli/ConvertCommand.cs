@@ -22,6 +22,7 @@ static class ConvertCommand
             Print(sae.Notes);
             if (parsed.GetValue(to) is not { } output) return 0;
             Refuse(output, target);
+            RunFolder.RequireFreeFor(output);
             Print(target.Write(output, sae));
             Console.WriteLine($"{output}: {target.Name}");
             return 0;

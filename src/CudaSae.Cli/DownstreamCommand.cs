@@ -38,6 +38,8 @@ sealed class DownstreamCommand
     public int Run(ParseResult parsed, string? run, BackendKind backend)
     {
         var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
+        var folder = parsed.GetValue(output) ?? (paths.Length == 1 && Directory.Exists(paths[0]) ? paths[0] : null);
+        if (folder is not null) RunFolder.RequireFree(folder);
         var sites = parsed.GetValue(site) ?? [];
         if (sites.Length != 1 && sites.Length != paths.Length) throw new SaeException($"{sites.Length} sites for {paths.Length} SAEs; give one --site for all, or one each");
         using var host = input.Open(parsed, parsed.GetValue(model)!);
@@ -55,7 +57,7 @@ sealed class DownstreamCommand
         }
         if (paths.Length > 1) Print(results);
         if (parsed.GetValue(json) is { } file) DownstreamResult.Write(file, results);
-        Save(results, parsed.GetValue(output) ?? (paths.Length == 1 && Directory.Exists(paths[0]) ? paths[0] : null));
+        Save(results, folder);
         return 0;
     }
 
@@ -70,7 +72,7 @@ sealed class DownstreamCommand
     {
         if (folder is null) return;
         var section = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
-        (section with { Command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}" }).Save(folder);
+        RunFolder.Add(folder, section with { Command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}" });
         AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Report.Section.FolderName)}[/]");
     }
 

@@ -29,6 +29,7 @@ static class EvalCommand
             using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(tensor), shipped: true);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
+            foreach (var note in model.Notes) Console.WriteLine(note);
             EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows));
             return 0;
         });

@@ -14,7 +14,7 @@ static class FinetuneCommand
         var data = new Argument<string[]>("data") { Description = "activation files; none for those of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var kind = Settings.New("--what", "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)", FinetuneKind.Decoder);
         var tensor = DataFiles.TensorOption();
-        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
+        var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
         var settings = new Settings();
         var command = new Command("finetune", "Train a ReLU SAE's decoder or magnitudes again, without penalty.") { run, data, kind, tensor, heldOut, output };
@@ -29,7 +29,8 @@ static class FinetuneCommand
             using var files = named.Length == 0 && record is not null ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
                 : DataFiles.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
             var config = settings.Config(parsed) with { Trainable = trainable, Resampling = null, PruneBelow = 0, FoldDecoderNorms = false };
-            return Session.Start(files, tuned, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder)).Run();
+            using var session = Session.Start(files, tuned, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder));
+            return session.Run();
         });
         return command;
     }

@@ -29,14 +29,15 @@ static class ImagesCommand
         command.SetAction(parsed =>
         {
             var paths = parsed.GetValue(runs)!;
+            var folder = SaePath.Folder(paths[0]);
+            RunFolder.RequireFree(folder);
             using var model = parsed.GetValue(classifier) is { } file ? SmallClassifier.Load(file) : null;
             var read = model is null ? ((SmallClassifier, int)?)null : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
             using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow, Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
             if (images.Rows < 1) throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
             var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed));
-            var folder = SaePath.Folder(paths[0]);
-            section.Save(folder);
+            RunFolder.Add(folder, section);
             foreach (var figure in section.Figures) AnsiConsole.MarkupLineInterpolated($"[bold]{figure.Title}[/]: {figure.Finding}");
             AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look at it with: cudasae report {folder}");
             return 0;

@@ -23,6 +23,7 @@ static class InspectCommand
         {
             var (folder, paths, others) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? [], parsed.GetValue(against) ?? []);
             using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows));
+            RunFolder.RequireFree(subject.Folder);
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
@@ -38,7 +39,7 @@ static class InspectCommand
 
     static void Show(Section section, string folder)
     {
-        section.Save(folder);
+        RunFolder.Add(folder, section);
         Console.WriteLine();
         AnsiConsole.MarkupLineInterpolated($"[bold]{section.Title}[/]");
         foreach (var figure in section.Figures) Console.WriteLine($"  {figure.Title}: {figure.Finding}");

@@ -39,13 +39,14 @@ static class ProbeCommand
             };
             if (!(options.L2 > 0)) throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
+            RunFolder.RequireFree(folder);
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
             using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
-            ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}").Save(folder);
+            RunFolder.Add(folder, ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}"));
             ProbeTable.Print(findings);
             AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Report.Section.FolderName, "probes.json")}[/]");
             return 0;

@@ -7,6 +7,7 @@ using CudaSae.Data;
 CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 #endif
 FileSizeLimit.IsAnError();
+StandardOutput.Open();
 var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
 {
     TrainCommand.Create(),
@@ -39,6 +40,10 @@ if (parsed.Errors.Count > 0)
 try
 {
     return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+}
+catch (OutputClosedException)
+{
+    return StandardOutput.ExitCode;
 }
 catch (SaeException e)
 {

@@ -28,12 +28,13 @@ static class ReportCommand
         command.SetAction(parsed =>
         {
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
+            var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
+            RunFolder.RequireFreeFor(page);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
             if (sections.Length == 0 && parts.Blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
             foreach (var section in sections) Print(section);
-            var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
             ReportPage.Write(page, subject.Title, sections, parts.Blobs);
             if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
             if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);

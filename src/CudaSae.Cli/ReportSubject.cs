@@ -42,17 +42,15 @@ sealed class ReportSubject : IDisposable
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
         var record = RunData.RecordOf(path);
         var subject = new ReportSubject { Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path) };
-        if (!HoldsSae(path))
+        if (!SaeFormats.IsSae(path))
         {
             if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Section.FolderName))) SaeFormats.Of(path);      // says what is missing
-            subject.Without = record is null ? null : $"{path} holds no finished SAE yet";
+            subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";
             return subject;
         }
         subject.OpenRows(path, named, tensor, limit);
         return subject;
     }
-
-    static bool HoldsSae(string path) => SaeFormats.All.Any(format => format.Recognizes(path));
 
     void OpenRows(string path, string[] named, string? tensor, long? limit)
     {

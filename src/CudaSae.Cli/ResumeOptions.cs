@@ -8,12 +8,11 @@ namespace CudaSae.Cli;
 /// <summary>What is written beside train --resume: each option is applied, or refused by its name with the reason.</summary>
 static class ResumeOptions
 {
+    /// <param name="moved">Where the run's rows are now; null for where they were.</param>
     /// <param name="ofThisProcess">Options that are no settings of the run.</param>
     /// <exception cref="SaeException">An option that cannot change.</exception>
-    public static Session Open(ParseResult parsed, string folder, Settings settings, params Option[] ofThisProcess)
+    public static Session Open(ParseResult parsed, string folder, Settings settings, MovedData? moved, params Option[] ofThisProcess)
     {
-        if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
-            throw new SaeException("a resumed run reads the data it began with; leave them out, or start a new run");
         var fields = new List<string>();
         foreach (var option in parsed.CommandResult.Command.Options)
         {
@@ -23,7 +22,7 @@ static class ResumeOptions
         }
         foreach (var field in settings.SetFields(parsed, "spec")) Changeable($"--set spec.{field}", "");
         BackendKind? kind = parsed.GetResult(settings.Backend) is { Implicit: false } ? parsed.GetValue(settings.Backend) : null;
-        return Session.Resume(folder, kind, config => settings.Over(parsed, config).Validate(), fields);
+        return Session.Resume(folder, kind, config => settings.Over(parsed, config).Validate(), fields, moved);
     }
 
     static string Changeable(string option, string field)
@@ -31,7 +30,7 @@ static class ResumeOptions
         var why = option switch
         {
             "--out" => "the run stays in its folder",
-            "--beside" or "--tensor" or "--held-out" => "a resumed run reads the data it began with",
+            "--tensor" => "a resumed run reads the data it began with",
             "--preset" => "a run begins with it",
             _ when ResumeRules.IsConfigField(field) => ResumeRules.WhyFixed(field),
             _ when option.StartsWith("--set config.", StringComparison.Ordinal) => null,       // no such field, which is refused where it is set

@@ -19,8 +19,15 @@ sealed class RunData : IDisposable
     public ActivationSource Train => files.Source;
     public long TrainRows => files.TrainRows;
 
-    /// <summary>How the SAE at a path was trained; null where nobody wrote it down.</summary>
-    public static RunRecord? RecordOf(string path) => File.Exists(Path.Combine(path, RunRecord.FileName)) ? RunRecord.Load(path) : null;
+    /// <summary>How the SAE at a path was trained, a run's folder or one of its checkpoints; null where there is no record.</summary>
+    public static RunRecord? RecordOf(string path) => RunOf(path) is { } run ? RunRecord.Load(run) : null;
+
+    /// <summary>The folder of the run that a path is of; null where it is of none.</summary>
+    static string? RunOf(string path)
+    {
+        var folder = Directory.Exists(path) ? path : File.Exists(path) ? Checkpoint.RunOf(path) : null;
+        return folder is not null && File.Exists(Path.Combine(folder, RunRecord.FileName)) ? folder : null;
+    }
 
     /// <param name="path">Of the SAE, for messages.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
@@ -38,23 +45,40 @@ sealed class RunData : IDisposable
         throw new SaeException($"{path} held no rows out; {advice}");
     }
 
-    /// <summary>The files that a run was trained on, cut as they were then.</summary>
+    /// <summary>The files that a run was trained on, cut as they were then. Their rows must be the same; more may stand behind them.</summary>
     /// <param name="heldOut">Held-out rows other than the run's own.</param>
     /// <param name="tensor">Null for the run's own.</param>
-    /// <exception cref="SaeException">They cannot be opened, or the cut would be another: rows that were trained on would count as held out.</exception>
+    /// <exception cref="SaeException">They cannot be opened, or hold other rows than the run had.</exception>
     public static DataFiles Reopen(string run, RunRecord record, string? heldOut = null, string? tensor = null)
     {
-        DataFiles files;
-        try { files = DataFiles.Open(record.Data, heldOut ?? record.HeldOut, tensor ?? record.Tensor, record.Beside); }
-        catch (SaeException e) { throw new SaeException($"the data of {run} cannot be opened: {e.Message}", e, e.Kind); }
-        if (heldOut is not null || files.TrainRows == record.TrainRows) return files;
+        var own = heldOut is null && (tensor is null || tensor == record.Tensor);
+        var files = Reopen(run, new(record.Data, record.Beside, heldOut ?? record.HeldOut, tensor ?? record.Tensor), own ? record.Fingerprint : null);
+        if (heldOut is not null || record.Fingerprint is not null || files.TrainRows == record.TrainRows) return files;
         var now = files.TrainRows;
         files.Dispose();
         throw new SaeException($"the data of {run} had {record.TrainRows} training rows and now have {now}; put the old files back", kind: SaeErrorKind.Files);
     }
 
+    /// <summary>As the other, of a run or a sweep.</summary>
+    /// <param name="fingerprint">Of the rows that it began with; null where a record has none.</param>
+    public static DataFiles Reopen(string run, DataNames names, RunFingerprint? fingerprint)
+    {
+        DataFiles files;
+        try { files = DataFiles.Open(names.Data, names.HeldOut, names.Tensor, names.Beside, fingerprint); }
+        catch (SaeException e) { throw new SaeException($"the data of {run} cannot be opened: {e.Message}", e, e.Kind); }
+        try
+        {
+            return fingerprint?.Difference(files.Fingerprint) is not { } difference ? files
+                : throw new SaeException($"the data of {run} are not those that it began with: {difference}; put the old files back, or start a new run", kind: SaeErrorKind.Files);
+        }
+        catch { files.Dispose(); throw; }
+    }
+
     public void Dispose() => files.Dispose();
 }
+
+/// <summary>The files of a run or a sweep, as its record names them.</summary>
+sealed record DataNames(string[] Data, string[] Beside, string? HeldOut, string? Tensor);
 
 /// <summary>File or folder of an SAE.</summary>
 static class SaePath

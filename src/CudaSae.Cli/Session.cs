@@ -16,44 +16,71 @@ using Spectre.Console;
 namespace CudaSae.Cli;
 
 /// <summary>One run from its record to its table: shared by a new run and a resumed one.</summary>
-sealed class Session
+sealed class Session : IDisposable
 {
     readonly DataFiles files;
     RunRecord record;
     readonly string folder;
+    readonly FolderLock folderLock;
     readonly BackendKind kind;
     readonly bool resumed;
 
-    Session(DataFiles files, RunRecord record, string folder, BackendKind kind, bool resumed) =>
-        (this.files, this.record, this.folder, this.kind, this.resumed) = (files, record, folder, kind, resumed);
+    Session(DataFiles files, RunRecord record, string folder, FolderLock folderLock, BackendKind kind, bool resumed) =>
+        (this.files, this.record, this.folder, this.folderLock, this.kind, this.resumed) = (files, record, folder, folderLock, kind, resumed);
 
     /// <summary>Of this program.</summary>
     public static string Version => Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
 
+    /// <param name="output">Folder of the run; null for a new one that is named by date and time.</param>
     /// <param name="from">Weights to fine-tune, and the folder of their SAE.</param>
     /// <param name="preset">The recipe that spec and config began with.</param>
     public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null, string? preset = null)
     {
-        var folder = output ?? Path.Combine("runs", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
-        if (File.Exists(Path.Combine(folder, RunRecord.FileName))) throw new SaeException($"{folder} already holds a run; choose another --out, or go on with --resume {folder}");
-        var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-        var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)],
-            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, files.TrainRows, kind.ToString(), Version)
+        var (folder, folderLock) = RunFolder.New(output, "runs");
+        try
         {
-            Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset, Site = files.Source.Site,
-        };
-        return new(files, record, folder, kind, resumed: false) { start = start, weights = from?.Weights };
+            var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
+            var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor, files.TrainRows,
+                kind.ToString(), Version)
+            {
+                Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset,
+                Site = files.Source.Site, Fingerprint = files.Fingerprint,
+            };
+            return new(files, record, folder, folderLock, kind, resumed: false) { start = start, weights = from?.Weights };
+        }
+        catch
+        {
+            folderLock.Dispose();
+            throw;
+        }
     }
 
     /// <param name="kind">Another backend than the run began with; null for the same.</param>
     /// <param name="change">Makes the config from here on.</param>
     /// <param name="fields">Fields of the config that were named, in snake_case.</param>
-    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields)
+    /// <param name="moved">Where the same rows are now; null for where they were.</param>
+    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields, MovedData? moved = null)
     {
-        var old = RunRecord.Load(folder);
-        var record = old with { Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend };
-        string[] changes = [.. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields), .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"]];
-        return new(RunData.Reopen(folder, record), record, folder, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = changes };
+        RunRecord.Load(folder);     // before a lock is made in a folder that holds no run
+        var folderLock = RunFolder.Resume(folder);
+        try
+        {
+            var old = RunRecord.Load(folder);
+            var names = new DataNames(old.Data, old.Beside, old.HeldOut, old.Tensor);
+            var now = moved?.Over(folder, names, old.Fingerprint) ?? names;
+            var record = old with { Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut };
+            string[] changes =
+            [
+                .. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields), .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"], .. MovedData.Describe(names, now),
+            ];
+            var files = RunData.Reopen(folder, record);
+            return new(files, record, folder, folderLock, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = [.. changes, .. files.Behind is { } behind ? [behind] : Array.Empty<string>()] };
+        }
+        catch
+        {
+            folderLock.Dispose();
+            throw;
+        }
     }
 
     string[] changes = [];      // at resume
@@ -73,6 +100,7 @@ sealed class Session
     public int Run(int? watchPort = null, bool tensorBoard = false)
     {
         using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
+        using var interrupt = new Interrupt();
         Describe();
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
         using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
@@ -80,7 +108,6 @@ sealed class Session
         if (resumed && Checkpoint.Exists(folder)) Restore(runner);
         else Begin(runner);
 
-        using (var interrupt = new Interrupt())
         using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             var ceilings = runner.Backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
@@ -90,14 +117,14 @@ sealed class Session
             if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {
-                AnsiConsole.MarkupLineInterpolated($"Stopped at step {step} of {record.Config.Steps}. Go on with: cudasae train --resume {folder}");
-                return 130;
+                AnsiConsole.MarkupLineInterpolated($"Stopped at step {step} of {record.Config.Steps}. Resume it with: cudasae train --resume {folder}");
+                return interrupt.ExitCode;
             }
         }
         foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
-        if (files.HeldRows > 0) EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
+        if (files.HeldRows > 0 && interrupt.ExitCode == 0) EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
         AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
-        return 0;
+        return interrupt.ExitCode;
     }
 
     /// <summary>The first weights. A run that was killed before its first checkpoint begins again.</summary>
@@ -143,31 +170,15 @@ sealed class Session
         AnsiConsole.Write(table);
     }
 
+    public void Dispose()
+    {
+        if (resumed) files.Dispose();       // of a new run they are the caller's
+        folderLock.Dispose();
+    }
+
     static void PrintPlan(MemoryPlan plan, string where)
     {
         AnsiConsole.MarkupLineInterpolated($"Memory on {where}: [bold]{MemoryPlan.Format(plan.TotalBytes)}[/]");
         foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6)) AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
-    }
-}
-
-/// <summary>Ctrl-C asks the run to save and stop; a second one ends the process at once.</summary>
-sealed class Interrupt : IDisposable
-{
-    readonly CancellationTokenSource source = new();
-
-    public Interrupt() => Console.CancelKeyPress += Cancel;
-
-    public CancellationToken Token => source.Token;
-
-    void Cancel(object? sender, ConsoleCancelEventArgs e)
-    {
-        e.Cancel = !source.IsCancellationRequested;
-        source.Cancel();
-    }
-
-    public void Dispose()
-    {
-        Console.CancelKeyPress -= Cancel;
-        source.Dispose();
     }
 }

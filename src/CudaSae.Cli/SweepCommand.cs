@@ -12,9 +12,9 @@ static class SweepCommand
         var data = new Argument<string[]>("data") { Description = "activation files, as for train; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site; repeatable" };
-        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
-        var output = new Option<string?>("--out") { Description = "folder of the sweep, a run in a folder of its own for each member; sweeps/<date and time> if not given" };
-        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted sweep to go on with; finished members are not trained again" };
+        var heldOut = HeldOutOption.New();
+        var output = new Option<string?>("--out") { Description = "folder of the sweep, a run in a folder of its own for each member; a new one below sweeps, named by date and time, if not given" };
+        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted sweep to resume; finished members are not trained again; data beside it say where the same rows are now" };
         var together = Settings.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0);
         var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
         grid.AddTo(command);
@@ -24,8 +24,8 @@ static class SweepCommand
             if (most < 0) throw new SaeException($"--together {most}: it is a number of SAEs, or 0 for as many as memory holds");
             if (parsed.GetValue(resume) is { } folder)
             {
-                RefuseOthers(parsed, resume, together);
-                using var old = SweepSession.Resume(folder, most);
+                RefuseOthers(parsed, resume, together, beside, heldOut);
+                using var old = SweepSession.Resume(folder, most, MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut)));
                 return old.Run();
             }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
@@ -38,8 +38,6 @@ static class SweepCommand
 
     static void RefuseOthers(ParseResult parsed, params ReadOnlySpan<Option> free)
     {
-        if (parsed.CommandResult.Tokens.Count(t => t.Type == System.CommandLine.Parsing.TokenType.Argument) > 0)
-            throw new SaeException("a resumed sweep reads the data it began with; leave them out, or start a new sweep");
         foreach (var option in parsed.CommandResult.Command.Options)
             if (!free.Contains(option) && Settings.Given(parsed, option))
                 throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json says what its members are; leave it out, or start a new sweep");

@@ -1,5 +1,6 @@
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
+using CudaSae.Formats;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;
@@ -12,7 +13,7 @@ sealed class SweepRuns : IDisposable
     readonly string folder;
     readonly BackendKind kind;
     readonly Action<SweepMember, SweepOutcome> ended;
-    readonly Dictionary<SharedRun, (SweepMember Member, MemberObserver Observer)> runs = [];
+    readonly Dictionary<SharedRun, (SweepMember Member, MemberObserver Observer, FolderLock Lock)> runs = [];
     readonly MemberObserver.Lines lines = new();
     TrainingStart? start;       // of the first that begins: all of a group look at the same rows
 
@@ -39,20 +40,29 @@ sealed class SweepRuns : IDisposable
     void Add(SweepMember member)
     {
         var own = Path.Combine(folder, member.Name);
-        var resumes = Checkpoint.Exists(own);
-        var record = resumes ? Check(member, RunRecord.Load(own)) : Begin(member, own);
-        var runner = new Runner(BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows,
-            new(record.InputScale, record.Variance, record.TargetScale));
+        var folderLock = RunFolder.Resume(own);
         try
         {
-            if (resumes) runner.Resume(own, Console.WriteLine);
-            else runner.Begin(StartOf(member));
-            var observer = new MemberObserver(own, member.Name, member.Config, lines);
-            runs.Add(new(runner, own, observer), (member, observer));
+            var resumes = Checkpoint.Exists(own);
+            var record = resumes ? Check(member, RunRecord.Load(own)) : Begin(member, own);
+            var runner = new Runner(BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows,
+                new(record.InputScale, record.Variance, record.TargetScale));
+            try
+            {
+                if (resumes) runner.Resume(own, Console.WriteLine);
+                else runner.Begin(StartOf(member));
+                var observer = new MemberObserver(own, member.Name, member.Config, lines);
+                runs.Add(new(runner, own, observer), (member, observer, folderLock));
+            }
+            catch
+            {
+                runner.Dispose();
+                throw;
+            }
         }
         catch
         {
-            runner.Dispose();
+            folderLock.Dispose();
             throw;
         }
     }
@@ -61,12 +71,22 @@ sealed class SweepRuns : IDisposable
 
     RunRecord Begin(SweepMember member, string own)
     {
-        if (Directory.Exists(own)) Directory.Delete(own, recursive: true);      // it came to no checkpoint
+        Empty(own);
         var scale = StartOf(member).Scale;
         var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data, sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
-        { Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site };
+        { Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site, Fingerprint = files.Fingerprint };
         record.Save(own);
         return record;
+    }
+
+    /// <summary>Removes what a member that was killed before its first checkpoint left.</summary>
+    /// <exception cref="SaeException">The folder holds a finished SAE.</exception>
+    static void Empty(string own)
+    {
+        if (SaeFormats.Recognize(own) is not null) throw new SaeException($"{own} holds a finished SAE but no checkpoint; move it away, and the member is trained again");
+        foreach (var entry in new DirectoryInfo(own).EnumerateFileSystemInfos())
+            if (entry is DirectoryInfo { LinkTarget: null } below) below.Delete(recursive: true);
+            else if (entry.Name != FolderLock.FileName) entry.Delete();
     }
 
     /// <exception cref="SaeException">The folder holds another run than the sweep says.</exception>
@@ -75,6 +95,8 @@ sealed class SweepRuns : IDisposable
         var (spec, config) = (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
         if (SaeRecords.Write(record.Spec).ToJsonString() != spec || SaeRecords.Write(record.Config).ToJsonString() != config)
             throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} says of {member.Name}; move it away, and the member is trained again", kind: SaeErrorKind.Files);
+        if (record.Fingerprint?.Difference(files.Fingerprint) is { } difference)
+            throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: {difference}; put the old files back", kind: SaeErrorKind.Files);
         if (record.TrainRows != files.TrainRows)
             throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back", kind: SaeErrorKind.Files);
         return record;
@@ -111,6 +133,7 @@ sealed class SweepRuns : IDisposable
         if (!runs.Remove(run, out var kept)) return;
         kept.Observer.Dispose();
         run.Runner.Dispose();
+        kept.Lock.Dispose();
     }
 
     public void Dispose()

@@ -12,33 +12,65 @@ sealed class SweepSession : IDisposable
     readonly DataFiles files;
     readonly SweepRecord record;
     readonly string folder;
+    readonly FolderLock folderLock;
     readonly BackendKind kind;
     readonly Dictionary<SweepMember, SweepOutcome> outcomes = [];
 
-    SweepSession(DataFiles files, SweepRecord record, string folder) =>
-        (this.files, this.record, this.folder, kind) = (files, record, folder, Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
-            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', which there is not"));
+    SweepSession(DataFiles files, SweepRecord record, string folder, FolderLock folderLock)
+    {
+        (this.files, this.record, this.folder, this.folderLock) = (files, record, folder, folderLock);
+        kind = Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
+            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', which there is not");
+        if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != files.Source.Width) is { } other)
+            throw new SaeException($"the data of {folder} are {files.Source.Width} wide, {other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
+    }
 
+    /// <param name="output">Folder of the sweep; null for a new one that is named by date and time.</param>
     public static SweepSession Start(DataFiles files, SweepMember[] members, string[] refused, BackendKind kind, int together, string? output)
     {
-        var folder = output ?? Path.Combine("sweeps", DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss"));
-        if (File.Exists(Path.Combine(folder, SweepRecord.FileName))) throw new SaeException($"{folder} already holds a sweep; choose another --out, or go on with --resume {folder}");
-        var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
-        if (taken is not null) throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; choose another --out");
-        var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)], [.. files.Beside.Select(Path.GetFullPath)],
-            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, BackendFactory.Chosen(kind).ToString(), together, Session.Version);
-        record.Save(folder);
-        return new(files, record, folder);
+        var (folder, folderLock) = RunFolder.New(output, "sweeps");
+        try
+        {
+            var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
+            if (taken is not null) throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; choose another --out");
+            var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)], [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
+                BackendFactory.Chosen(kind).ToString(), together, Session.Version) { Fingerprint = files.Fingerprint };
+            record.Save(folder);
+            return new(files, record, folder, folderLock);
+        }
+        catch
+        {
+            folderLock.Dispose();
+            throw;
+        }
     }
 
     /// <param name="together">Another number of SAEs that share their batches; null for the one it began with.</param>
-    public static SweepSession Resume(string folder, int? together)
+    /// <param name="moved">Where the same rows are now; null for where they were.</param>
+    public static SweepSession Resume(string folder, int? together, MovedData? moved)
     {
-        var record = SweepRecord.Load(folder);
-        var sweep = new SweepSession(DataFiles.Open(record.Data, record.HeldOut, record.Tensor, record.Beside), record with { Together = together ?? record.Together }, folder);
-        foreach (var member in record.Members)
-            if (SweepOutcome.Load(sweep.FolderOf(member)) is { } outcome) sweep.outcomes[member] = outcome;
-        return sweep;
+        SweepRecord.Load(folder);       // before a lock is made in a folder that holds no sweep
+        var folderLock = RunFolder.Resume(folder);
+        DataFiles? files = null;
+        try
+        {
+            var record = SweepRecord.Load(folder);
+            var names = new DataNames(record.Data, record.Beside, record.HeldOut, record.Tensor);
+            var now = moved?.Over(folder, names, record.Fingerprint) ?? names;
+            files = RunData.Reopen(folder, now, record.Fingerprint);
+            var sweep = new SweepSession(files, record with { Together = together ?? record.Together, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut }, folder, folderLock);
+            foreach (var line in (IEnumerable<string>)[.. MovedData.Describe(names, now), .. files.Behind is { } behind ? [behind] : Array.Empty<string>()]) Console.WriteLine(line);
+            foreach (var member in record.Members)
+                if (SweepOutcome.Load(sweep.FolderOf(member)) is { } outcome) sweep.outcomes[member] = outcome;
+            sweep.record.Save(folder);
+            return sweep;
+        }
+        catch
+        {
+            files?.Dispose();
+            folderLock.Dispose();
+            throw;
+        }
     }
 
     string FolderOf(SweepMember member) => Path.Combine(folder, member.Name);
@@ -53,8 +85,8 @@ sealed class SweepSession : IDisposable
             {
                 Console.WriteLine(group);
                 if (Train(group, interrupt.Token)) continue;
-                Console.WriteLine($"Stopped. Go on with: cudasae sweep --resume {folder}");
-                return 130;
+                Console.WriteLine($"Stopped. Resume it with: cudasae sweep --resume {folder}");
+                return interrupt.ExitCode;
             }
         return Report();
     }
@@ -102,5 +134,9 @@ sealed class SweepSession : IDisposable
         return new Pca(files.Source, files.TrainRows, first, spec.OutputWidth).Unexplained(files.Held, files.FirstHeld, files.HeldRows, first);
     }
 
-    public void Dispose() => files.Dispose();
+    public void Dispose()
+    {
+        files.Dispose();
+        folderLock.Dispose();
+    }
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Insight;
 using CudaSae.Insight.Images;
@@ -52,6 +53,7 @@ static class ToyCommand
 
     static void Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
     {
+        using var taken = FolderLock.Take(folder, "choose another --out");
         List<ToyStudy> sweep = [];
         try
         {

@@ -19,9 +19,9 @@ static class TrainCommand
         var data = new Argument<string[]>("data") { Description = ".npy, .safetensors, .pt or .arrow files, or folders of them, also as SAELens, OpenMOSS or saev cached them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
-        var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
-        var output = new Option<string?>("--out") { Description = "folder of the run; runs/<date and time> if not given" };
-        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to go on with, with the settings it began with; those beside it are applied and logged, or refused with the reason" };
+        var heldOut = HeldOutOption.New();
+        var output = new Option<string?>("--out") { Description = "folder of the run; a new one below runs, named by date and time, if not given" };
+        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to resume, with the settings it began with; those beside it are applied and logged, or refused with the reason; data beside it say where the same rows are now" };
         var watch = WatchOption();
         var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
         var density = new Option<int>("--density-every") { Description = "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given again at --resume. On kernels, counting waits for each step" };
@@ -30,11 +30,18 @@ static class TrainCommand
         command.SetAction(parsed =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
-            if (parsed.GetValue(resume) is { } folder) return ResumeOptions.Open(parsed, folder, settings, resume, watch, tensorBoard, density).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
+            var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));
+            if (parsed.GetValue(resume) is { } folder)
+            {
+                var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
+                using var old = ResumeOptions.Open(parsed, folder, settings, moved, resume, watch, tensorBoard, density, beside, heldOut);
+                return old.WithDensity(every).Run(port, events);
+            }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
-            return Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), preset: settings.Preset(parsed).Name).WithDensity(parsed.GetValue(density)).Run(port, parsed.GetValue(tensorBoard));
+            using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), preset: settings.Preset(parsed).Name);
+            return session.WithDensity(every).Run(port, events);
         });
         return command;
     }

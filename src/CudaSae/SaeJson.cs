@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CudaSae.Checkpoints;
+using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -18,6 +19,7 @@ namespace CudaSae;
 [JsonSerializable(typeof(SaeSpec))]
 [JsonSerializable(typeof(TrainConfig))]
 [JsonSerializable(typeof(TrainerSettings))]
+[JsonSerializable(typeof(DataFingerprint))]
 [JsonSerializable(typeof(System.Text.Json.Nodes.JsonObject))]
 sealed partial class SaeJson : JsonSerializerContext
 {

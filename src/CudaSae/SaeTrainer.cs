@@ -155,29 +155,25 @@ public sealed class SaeTrainer : IDisposable
     }
 
     /// <summary>Saves all state into folder/checkpoint, atomically; the last Config.KeepCheckpoints are kept.</summary>
+    /// <exception cref="SaeException">Another process writes the folder, or it cannot be written.</exception>
     public void Save(string folder)
     {
         var current = Started();
-        var state = new Dictionary<string, string>(current.State.Save());
-        foreach (var (key, number) in Scales()) state[key] = number.ToString("R", System.Globalization.CultureInfo.InvariantCulture);
-        Checkpoint.Save(folder, backend, new(current.Step, default, state));
+        using var taken = FolderLock.Take(folder, "save into another folder");
+        Checkpoint.Save(folder, backend, new(current.Step, default, new Dictionary<string, string>([.. current.State.Save(), .. scale.Save(), new("input_type", $"{type}")])));
     }
 
-    IEnumerable<(string, double)> Scales() => [("input_scale", scale.InputScale), ("variance", scale.Variance), ("target_scale", scale.TargetScale)];
-
-    /// <summary>Goes on where <see cref="Save"/> left off, bit for bit when the same batches follow.</summary>
-    /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec or backend.</exception>
+    /// <summary>Continues where <see cref="Save"/> left off, bit for bit when the same batches follow.</summary>
+    /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec, config, input type or backend.</exception>
     public void Restore(string folder)
     {
         if (driver is not null) throw new SaeException("this trainer has begun: restore into a new one");
         var at = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(Spec, Config));
         var saved = at.State!;
-        scale = new(Number("input_scale"), Number("variance"), Number("target_scale"));
+        if (saved.TryGetValue("input_type", out var other) && other != $"{type}") throw new SaeException($"the checkpoint in {folder} is of a trainer that took {other}, this one takes {type}");
+        scale = DataScale.From(saved) ?? throw new SaeException($"the checkpoint in {folder} lacks its scales: it was written by an older version of cudasae train; resume it with cudasae train");
         driver = new(backend, scale) { Step = at.Step };
         driver.State.Load(saved);
-
-        double Number(string key) => saved.TryGetValue(key, out var text) && double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var number)
-            ? number : throw new SaeException($"the checkpoint in {folder} lacks {key}: it was not written by SaeTrainer");
     }
 
     public void Dispose() => backend.Dispose();

@@ -37,38 +37,95 @@ public partial class CliTests
         AssertRefused("truncated|tail|claims", "eval", folder["run"]);
     }
 
-    /// <summary>Ctrl-C in the middle of a run, then --resume: the weights are those of a run that was left alone, byte for byte.</summary>
+    /// <summary>A signal in the middle of a run: a checkpoint is saved, it can be looked at as it is, and --resume ends at the weights of a run
+    /// that was left alone, byte for byte.</summary>
     [Fact]
-    public void InterruptedRunResumesToTheSameWeights()
+    public void ARunThatASignalStopsIsReadAndResumesToTheSameWeights()
     {
-        Assert.SkipWhen(OperatingSystem.IsWindows(), "the interrupt is sent with kill");
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "signals are sent with kill");
         using var folder = new TemporaryFolder();
         var data = Data(folder, 2000, 64);
-        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "256000", "--backend", "cpu", "--log-every", "5"];
-        Assert.Equal(0, Run(["train", data, "--out", folder["whole"], .. settings]).Code);
-
-        using var process = Process.Start(Interruptible(CliProgram.Start(["train", data, "--out", folder["cut"], .. settings])))!;
-        while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
-        Assert.Equal(0, Kill(process.Id, Interrupt));
-        var rest = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Assert.True(process.ExitCode == 130, rest);
-        Assert.Contains("Go on with", rest);
-        Assert.False(File.Exists(folder["cut/sae_weights.safetensors"]));
-
-        var (code, _, error) = Run("train", "--resume", folder["cut"]);
-        Assert.True(code == 0, error);
-        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(folder["cut/sae_weights.safetensors"]));
+        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "64000", "--backend", "cpu", "--log-every", "5"];
+        Works(["train", data, "--out", folder["whole"], .. settings]);
+        foreach (var (signal, code) in new[] { (2, 130), (15, 143), (1, 129) })
+        {
+            var cut = folder[$"cut{signal}"];
+            using var process = Process.Start(Interruptible(CliProgram.Start(["train", data, "--out", cut, .. settings])))!;
+            WaitForStep(process);
+            Assert.Equal(0, Kill(process.Id, signal));
+            var rest = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            Assert.True(process.ExitCode == code, rest);
+            Assert.Contains($"Resume it with: cudasae train --resume {cut}", rest.ReplaceLineEndings(" "));
+            Assert.False(File.Exists(Path.Combine(cut, "sae_weights.safetensors")));
+            Assert.False(File.Exists(Path.Combine(cut, "run.lock")));
+        }
+        var stopped = folder["cut15"];
+        Assert.Contains("read from the checkpoint", Works("eval", stopped, "--backend", "cpu").ReplaceLineEndings(" "));
+        Works("report", stopped, "--backend", "cpu");
+        Works("convert", stopped, folder["converted"], "--to", "gemma-scope");
+        Works("convert", Assert.Single(Directory.GetFiles(Path.Combine(stopped, "checkpoint"), "step-*")));
+        Works("train", "--resume", stopped);
+        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(Path.Combine(stopped, "sae_weights.safetensors")));
     }
 
-    const int Interrupt = 2;        // SIGINT
+    /// <summary>The reader of standard output leaves: the run saves a checkpoint and ends without a message.</summary>
+    [Fact]
+    public void ARunWhoseOutputIsClosedSavesAndEnds()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "the console there does not report it");
+        using var folder = new TemporaryFolder();
+        using var process = Process.Start(CliProgram.Start(["train", Data(folder, 2000, 64), "--out", folder["run"], "--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128",
+            "--vectors", "25600000", "--backend", "cpu", "--log-every", "5"]))!;
+        WaitForStep(process);
+        process.StandardOutput.Close();
+        Assert.Equal("", process.StandardError.ReadToEnd());
+        process.WaitForExit();
+        Assert.Equal(141, process.ExitCode);
+        Works("eval", folder["run"], "--backend", "cpu");
+    }
+
+    [Theory, InlineData("0.1", "0.1 of these 300 rows is --held-out 30"), InlineData("10%", "--held-out 30"), InlineData("-5", "neither a number"), InlineData("", "is empty"), InlineData("1e3", "neither a number"),
+     InlineData("300", "leaves nothing"), InlineData("99999999999999999999", "neither a number")]
+    public void HeldOutTakesRowsOrAFile(string text, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        AssertRefused(expected, "train", Data(folder), "--latents", "64", "--k", "4", "--out", folder["run"], "--held-out", text);
+        Assert.False(Directory.Exists(folder["run"]));
+    }
+
+    /// <summary>No escape codes where output is no terminal, or NO_COLOR is set.</summary>
+    [Fact]
+    public void OutputThatIsNoTerminalHasNoEscapeCodes()
+    {
+        foreach (var arguments in (string[][])[["presets"], ["devices"], ["train", "--help"], ["eval", "nosuch"]])
+        {
+            var start = CliProgram.Start(arguments);
+            start.Environment["TERM"] = "xterm-256color";
+            start.Environment.Remove("NO_COLOR");
+            var (_, output, error) = CliProgram.Run(start);
+            Assert.DoesNotContain('\u001b', output + error);
+        }
+    }
+
+    static string Works(params string[] arguments)
+    {
+        var (code, output, error) = Run(arguments);
+        Assert.True(code == 0, output + error);
+        return output;
+    }
+
+    static void WaitForStep(Process process)
+    {
+        while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
+    }
 
     /// <summary>A shell's background job inherits interrupts that are ignored, and so would all that it starts.</summary>
     static ProcessStartInfo Interruptible(ProcessStartInfo start)
     {
         if (!OperatingSystem.IsLinux()) return start;
         start.ArgumentList.Insert(0, start.FileName);
-        start.ArgumentList.Insert(0, "--default-signal=INT");
+        start.ArgumentList.Insert(0, "--default-signal=INT,HUP,TERM");
         start.FileName = "env";
         return start;
     }

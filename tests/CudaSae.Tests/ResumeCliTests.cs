@@ -18,12 +18,12 @@ public class ResumeCliTests
         Assert.Equal(0, Run("train", folder["x.npy"], "--out", folder["run"], "--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu").Code);
         foreach (var (option, value, why) in new[]
         {
-            ("--k", "5", "part of the SAE"), ("--preset", "relu", "begins with it"), ("--out", folder["other"], "its folder"), ("--held-out", "10", "data it began with"), ("--seed", "2", "order of rows"),
+            ("--k", "5", "part of the SAE"), ("--preset", "relu", "begins with it"), ("--out", folder["other"], "its folder"), ("--held-out", "10", "cut as they were"), ("--seed", "2", "order of rows"),
             ("--beta1", "0.5", "optimizer's state"), ("--ema-decay", "0.9", "arrays"), ("--encoder-init-norm", "1", "were drawn"), ("--set", "spec.aux=null", "part of the SAE"),
             ("--set", "config.trainable=Decoder", "made with it"),
         })
             AssertRefused($"{option}.* cannot be changed when a run is resumed: .*{why}", "train", "--resume", folder["run"], option, value);
-        AssertRefused("data it began with", "train", folder["x.npy"], "--resume", folder["run"]);
+        AssertRefused("cannot be opened: .*nowhere", "train", folder["nowhere.npy"], "--resume", folder["run"]);
         AssertRefused("config.nonsense", "train", "--resume", folder["run"], "--set", "config.nonsense=1");
         AssertRefused("done 100: give --vectors 3200 or more", "train", "--resume", folder["run"], "--vectors", "1600");
         AssertRefused("KeepCheckpoints = 0", "train", "--resume", folder["run"], "--keep-checkpoints", "0");

@@ -1,7 +1,11 @@
 using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Data;
+using CudaSae.Model;
+using CudaSae.Training;
 
 namespace CudaSae.Checkpoints;
 
@@ -30,6 +34,9 @@ public static class Checkpoint
     /// <summary>Whether a run has any, whole or not. One that was killed before its first has none.</summary>
     public static bool Exists(string run) => CheckpointFolder.Candidates(run).Length > 0;
 
+    /// <summary>The folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
+    public static string? RunOf(string file) => CheckpointFolder.RunOf(file);
+
     static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
     {
         var metadata = new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
@@ -38,9 +45,25 @@ public static class Checkpoint
             ["epoch"] = at.Cursor.Epoch.ToString(CultureInfo.InvariantCulture),
             ["position"] = at.Cursor.Position.ToString(CultureInfo.InvariantCulture),
             ["backend"] = NameOf(backend),
+            [SpecKey] = SaeRecords.Write(backend.Spec).ToJsonString(),
+            [ConfigKey] = SaeRecords.Write(backend.Config).ToJsonString(),
         };
         if (at.Fvu is { } fvu) metadata["fvu"] = fvu.ToString("R", CultureInfo.InvariantCulture);
         return metadata;
+    }
+
+    /// <summary>Metadata that hold the spec and the config, as JSON. Not in older checkpoints.</summary>
+    internal const string SpecKey = "spec", ConfigKey = "config";
+
+    /// <summary>Metadata that hold the fingerprint of the training rows, as JSON.</summary>
+    internal const string DataKey = "data";
+
+    /// <summary>What the training rows of a checkpoint are; null of an older one, and of a trainer that reads no file.</summary>
+    internal static DataFingerprint? DataOf(CheckpointPosition at)
+    {
+        if (at.State?.GetValueOrDefault(DataKey) is not { } json) return null;
+        try { return JsonSerializer.Deserialize(json, SaeJson.Default.DataFingerprint); }
+        catch (JsonException e) { throw new SaeException($"a checkpoint's metadata {DataKey} cannot be read: {e.Message.Split(". ")[0]}", e, SaeErrorKind.Files); }
     }
 
     static string NameOf(IBackend backend) => backend is CpuBackend ? "cpu" : "cuda";
@@ -55,6 +78,7 @@ public static class Checkpoint
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != NameOf(backend))
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is {NameOf(backend)}; go on with --backend {writtenBy}{(writtenBy == "cuda" ? " or emulator" : "")}");
         var at = Position(file);
+        if (RecordsOf(file) is var (spec, config)) ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));
         CheckpointFile.WriteInto(file, backend);
         backend.AfterRestore((uint)at.Step, deadAfterSteps);
         foreach (var one in damaged)
@@ -63,6 +87,18 @@ public static class Checkpoint
             note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from {Path.GetFileName(file.Path)}, step {at.Step}");
         }
         return at;
+    }
+
+    /// <summary>Spec and config of the run that wrote a checkpoint; null of an older one.</summary>
+    /// <exception cref="SaeException">They cannot be read.</exception>
+    internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
+    {
+        if (!file.Metadata.TryGetValue(SpecKey, out var spec) || !file.Metadata.TryGetValue(ConfigKey, out var config)) return null;
+        try { return (SaeRecords.ReadSpec(JsonNode.Parse(spec)!).Validate(), SaeRecords.ReadConfig(JsonNode.Parse(config)!).Validate()); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException or ArgumentException or NullReferenceException)
+        {
+            throw new SaeException($"{file.Path} is no checkpoint of this version: {e.Message.Split(". ")[0]}", e, SaeErrorKind.Files);
+        }
     }
 
     internal static CheckpointPosition Position(SafetensorsFile file)
@@ -74,7 +110,7 @@ public static class Checkpoint
     }
 
     /// <summary>The newest one that is whole, and what is wrong with those after it.</summary>
-    static SafetensorsFile OpenNewest(string run, Action<string>? note, out List<(string Path, string Message)> damaged)
+    internal static SafetensorsFile OpenNewest(string run, Action<string>? note, out List<(string Path, string Message)> damaged)
     {
         damaged = [];
         foreach (var path in CheckpointFolder.Candidates(run))

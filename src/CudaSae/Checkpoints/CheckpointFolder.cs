@@ -6,9 +6,12 @@ namespace CudaSae.Checkpoints;
 /// <summary>The checkpoints of a run by their names: checkpoint/step-N.safetensors, and checkpoint/best.safetensors.</summary>
 static class CheckpointFolder
 {
-    const string Pattern = "step-*.safetensors";
+    const string Name = "checkpoint", Pattern = "step-*.safetensors";
 
-    static string Folder(string run) => Path.Combine(run, "checkpoint");
+    static string Folder(string run) => Path.Combine(run, Name);
+
+    public static string? RunOf(string file) =>
+        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name ? Path.GetDirectoryName(folder) : null;
 
     public static string StepPath(string run, long step) => Path.Combine(Folder(run), $"step-{step:D9}.safetensors");
     public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");

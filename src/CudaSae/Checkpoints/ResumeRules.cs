@@ -51,4 +51,19 @@ public static class ResumeRules
     {
         if (config.Steps < step) throw new SaeException($"vectors = {config.Vectors} are {config.Steps} steps, the run has done {step}: give --vectors {step * config.BatchRows} or more");
     }
+
+    /// <summary>Compares what a checkpoint was written with and what it is restored into: the whole spec, and the fields of the config that may not change.</summary>
+    /// <exception cref="SaeException">A field differs; names it.</exception>
+    public static void RequireSame(string path, (SaeSpec Spec, TrainConfig Config) old, (SaeSpec Spec, TrainConfig Config) now)
+    {
+        Require(path, "spec", SaeRecords.Write(old.Spec).AsObject(), SaeRecords.Write(now.Spec).AsObject(), static _ => true);
+        Require(path, "config", SaeRecords.Write(old.Config).AsObject(), SaeRecords.Write(now.Config).AsObject(), static field => WhyFixed(field) is not null);
+    }
+
+    static void Require(string path, string record, JsonObject old, JsonObject now, Func<string, bool> counts)
+    {
+        foreach (var field in old.Select(pair => pair.Key).Union(now.Select(pair => pair.Key)).Where(counts))
+            if (!JsonNode.DeepEquals(old[field], now[field]))
+                throw new SaeException($"{path} was written with {record}.{field} = {Text(old[field])} and cannot be restored with {Text(now[field])}; put the old value back, or start a new run");
+    }
 }

@@ -28,6 +28,10 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Site { get; init; }
 
+    /// <summary>What the rows are, to compare when the run is resumed; null in older records.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public RunFingerprint? Fingerprint { get; init; }
+
     /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
     public string? From { get; init; }
 

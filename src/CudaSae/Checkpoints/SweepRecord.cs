@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
@@ -11,6 +12,10 @@ namespace CudaSae.Checkpoints;
 /// <param name="HeldOut">A number of rows at the end of the data, or a file; null for the standard share.</param>
 public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut, string? Tensor, string Backend, int Together, string Version)
 {
+    /// <summary>What the rows are, to compare when the sweep is resumed; null in older records.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public RunFingerprint? Fingerprint { get; init; }
+
     public const string FileName = "sweep.json";
 
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.SweepRecord) + "\n");

@@ -11,11 +11,13 @@ public static partial class AtomicFile
     {
         var full = Path.GetFullPath(path);
         var temporary = full + ".tmp";
+        var opened = false;     // otherwise it is another process's
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(full)!);
             using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
             {
+                opened = true;
                 content(stream);
                 stream.Flush(flushToDisk: true);
             }
@@ -24,7 +26,7 @@ public static partial class AtomicFile
         }
         catch (Exception e)
         {
-            try { File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
+            try { if (opened) File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
             if (!IsRefusal(e)) throw;
             throw new SaeException($"cannot write {path}: {Reason(e)}; free some space or choose another folder", e);
         }

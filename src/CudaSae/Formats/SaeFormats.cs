@@ -1,3 +1,4 @@
+using CudaSae.Checkpoints;
 using CudaSae.Data;
 
 namespace CudaSae.Formats;
@@ -31,13 +32,24 @@ public static class SaeFormats
     public static ISaeFormat Named(string name) => All.FirstOrDefault(f => f.Name == name)
         ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");
 
-    /// <summary>The format of a file or folder.</summary>
+    static readonly CheckpointFormat Unfinished = new();
+
+    /// <summary>The format of a file or folder that holds a finished SAE; null where none fits.</summary>
+    public static ISaeFormat? Recognize(string path) => All.FirstOrDefault(f => f.Recognizes(path));
+
+    /// <summary>Whether a file or folder holds an SAE, finished or in a checkpoint.</summary>
+    public static bool IsSae(string path) => Find(path) is not null;
+
+    static ISaeFormat? Find(string path) => File.Exists(path) && Unfinished.Recognizes(path) ? Unfinished : Recognize(path) ?? (Unfinished.Recognizes(path) ? Unfinished : null);
+
+    /// <summary>The format of a file or folder. Of a run that has not finished it is that of its newest checkpoint.</summary>
     /// <exception cref="SaeException">It does not exist, is damaged, or none fits.</exception>
     public static ISaeFormat Of(string path)
     {
         if (!File.Exists(path) && !Directory.Exists(path)) throw new SaeException($"{path} does not exist; name an SAE's file or folder");
-        if (All.FirstOrDefault(f => f.Recognizes(path)) is { } format) return format;
+        if (Find(path) is { } format) return format;
         if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path)) TensorFile.Open(path).Dispose();    // a damaged one says what is wrong with it
+        if (File.Exists(Path.Combine(path, RunRecord.FileName))) throw new SaeException($"{path} is a run without a checkpoint yet; train it with --resume {path}");
         throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using CudaSae.Data;
 using CudaSae.Model;
 
@@ -126,6 +127,19 @@ public static class Schedules
 public readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
 {
     public DataScale(double inputScale, double variance) : this(inputScale, variance, inputScale) { }
+
+    /// <summary>As a checkpoint keeps it.</summary>
+    internal IEnumerable<KeyValuePair<string, string>> Save() =>
+        [new("input_scale", Text(InputScale)), new("variance", Text(Variance)), new("target_scale", Text(TargetScale))];
+
+    static string Text(double number) => number.ToString("R", CultureInfo.InvariantCulture);
+
+    /// <summary>From a checkpoint; null where it keeps none, as older ones.</summary>
+    internal static DataScale? From(IReadOnlyDictionary<string, string> saved) =>
+        Number(saved, "input_scale") is { } input && Number(saved, "variance") is { } variance && Number(saved, "target_scale") is { } target ? new(input, variance, target) : null;
+
+    static double? Number(IReadOnlyDictionary<string, string> saved, string key) =>
+        saved.TryGetValue(key, out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     public static DataScale Of(DataStatistics statistics, TrainConfig config)
     {

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
@@ -18,6 +19,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     BatchTap feeder = null!;
     StepLog log = null!;
     CheckpointWriter? checkpoints;
+    DataFingerprint? fingerprint;
     string? diverged;       // why, from a log line until the end of its step
 
     /// <summary>The last step that was finished.</summary>
@@ -194,5 +196,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
         return Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
     }
 
-    void Save(RowCursor cursor, double? fvu) => checkpoints?.Save(new(Step, cursor, new Dictionary<string, string>(driver.State.Save().Concat(guard.Save())), fvu));
+    /// <summary>With what a resumed run must find again: the scales, and what the rows are.</summary>
+    void Save(RowCursor cursor, double? fvu)
+    {
+        if (checkpoints is null) return;
+        KeyValuePair<string, string> data = new(Checkpoint.DataKey, JsonSerializer.Serialize(fingerprint ??= Fingerprint(source, trainRows), SaeJson.Default.DataFingerprint));
+        checkpoints.Save(new(Step, cursor, new Dictionary<string, string>([.. driver.State.Save(), .. guard.Save(), .. scale.Save(), data]), fvu));
+    }
+
+    internal static DataFingerprint Fingerprint(ActivationSource source, long trainRows) => DataFingerprint.Of(source, [source.Width], 0, trainRows);
 }

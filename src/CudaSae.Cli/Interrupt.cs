@@ -1,0 +1,42 @@
+using System.Runtime.InteropServices;
+
+namespace CudaSae.Cli;
+
+/// <summary>Asks a run to save a checkpoint and to stop: on SIGINT (Ctrl-C), SIGTERM, SIGHUP, and when nothing can be written to
+/// standard output any more. A second signal ends the process at once. At most one exists at a time.</summary>
+sealed class Interrupt : IDisposable
+{
+    const int FirstOfSignals = 128;     // exit code of a process that a signal stopped, by the shells' convention
+
+    readonly CancellationTokenSource source = new();
+    readonly PosixSignalRegistration[] signals;
+
+    public Interrupt()
+    {
+        signals = [Register(PosixSignal.SIGINT, 2), Register(PosixSignal.SIGTERM, 15), Register(PosixSignal.SIGHUP, 1)];
+        StandardOutput.WhenClosed(() => Stop(StandardOutput.ExitCode));
+    }
+
+    public CancellationToken Token => source.Token;
+
+    /// <summary>128 + the signal's number; 0 before any.</summary>
+    public int ExitCode { get; private set; }
+
+    PosixSignalRegistration Register(PosixSignal signal, int number) => PosixSignalRegistration.Create(signal, context =>
+    {
+        context.Cancel = !source.IsCancellationRequested;
+        Stop(FirstOfSignals + number);
+    });
+
+    void Stop(int code)
+    {
+        if (ExitCode == 0) ExitCode = code;
+        source.Cancel();
+    }
+
+    public void Dispose()
+    {
+        StandardOutput.WhenClosed(null);
+        foreach (var signal in signals) signal.Dispose();       // the source stays: a signal may be on its way
+    }
+}

@@ -1,0 +1,75 @@
+using System.Globalization;
+using CudaSae.Checkpoints;
+using CudaSae.Report;
+
+namespace CudaSae.Cli;
+
+/// <summary>Folders that commands write. One process writes a folder at a time.</summary>
+static class RunFolder
+{
+    const string OtherFolder = "choose another --out", AfterIt = "write into another folder with --out";
+
+    static readonly TimeSpan BesideOthers = TimeSpan.FromSeconds(10);      // commands that add one file each
+
+    /// <summary>The folder of a new run or sweep, with its lock.</summary>
+    /// <param name="output">As the user named it; null for a new folder below <paramref name="parent"/>, named by date and time.</param>
+    /// <exception cref="SaeException">It holds a run or a sweep, another process writes it, or it cannot be written.</exception>
+    public static (string Folder, FolderLock Lock) New(string? output, string parent)
+    {
+        if (output is null) return Unused(Path.Combine(parent, DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss", CultureInfo.InvariantCulture)));
+        if (output.Trim().Length == 0) throw new SaeException("--out is empty; name a folder, or leave it out");
+        var taken = Take(output, OtherFolder);
+        try
+        {
+            foreach (var (file, what) in new[] { (RunRecord.FileName, "run"), (SweepRecord.FileName, "sweep") })
+                if (File.Exists(Path.Combine(output, file))) throw new SaeException($"{output} already holds a {what}; {OtherFolder}, or resume it with --resume {output}");
+            return (output, taken);
+        }
+        catch
+        {
+            taken.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The first of NAME, NAME-2, NAME-3 that no process has: of processes that look at the same moment, one gets each.</summary>
+    static (string, FolderLock) Unused(string name)
+    {
+        for (var number = 1; ; number++)
+        {
+            var folder = number == 1 ? name : $"{name}-{number}";
+            if (FolderLock.Try(folder) is not { } taken) continue;
+            if (Directory.EnumerateFileSystemEntries(folder).All(path => Path.GetFileName(path) == FolderLock.FileName)) return (folder, taken);
+            taken.Dispose();
+        }
+    }
+
+    /// <summary>The lock of a run or sweep that is resumed.</summary>
+    /// <exception cref="SaeException">Another process writes it.</exception>
+    public static FolderLock Resume(string folder) => Take(folder, "stop it");
+
+    static FolderLock Take(string folder, string advice)
+    {
+        var taken = FolderLock.Take(folder, advice);
+        if (taken.TakenOver is { } line) Console.WriteLine(line);
+        return taken;
+    }
+
+    /// <summary>Refuses a folder early that cannot be written at the end of a command.</summary>
+    /// <exception cref="SaeException">Another process writes it.</exception>
+    public static void RequireFree(string folder) => FolderLock.RequireFree(folder, AfterIt);
+
+    /// <summary>As <see cref="RequireFree"/>, of a folder that exists or of the folder of a file.</summary>
+    public static void RequireFreeFor(string path)
+    {
+        if (path.Length > 0) FolderLock.RequireFree(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "name another folder");
+    }
+
+    /// <summary>Writes the sections of a report into the folder of a run or an SAE.</summary>
+    /// <exception cref="SaeException">Another process trains in this folder, or it cannot be written.</exception>
+    public static void Add(string folder, params ReadOnlySpan<Section> sections)
+    {
+        using var taken = FolderLock.Take(folder, AfterIt, BesideOthers);
+        foreach (var section in sections) section.Save(folder);
+    }
+}
