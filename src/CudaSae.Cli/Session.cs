@@ -117,7 +117,7 @@ sealed class Session : IDisposable
             if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {
-                AnsiConsole.MarkupLineInterpolated($"Stopped at step {step} of {record.Config.Steps}. Resume it with: cudasae train --resume {folder}");
+                Console.WriteLine($"Stopped at step {step} of {record.Config.Steps}. Resume it with: cudasae train --resume {folder}");
                 return interrupt.ExitCode;
             }
         }

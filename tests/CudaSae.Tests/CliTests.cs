@@ -63,7 +63,7 @@ public partial class CliTests
         var stopped = folder["cut15"];
         Assert.Contains("read from the checkpoint", Works("eval", stopped, "--backend", "cpu").ReplaceLineEndings(" "));
         Works("report", stopped, "--backend", "cpu");
-        Works("convert", stopped, folder["converted"], "--to", "gemma-scope");
+        Works("convert", stopped, folder["converted"], "--to", "sparsify");
         Works("convert", Assert.Single(Directory.GetFiles(Path.Combine(stopped, "checkpoint"), "step-*")));
         Works("train", "--resume", stopped);
         Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(Path.Combine(stopped, "sae_weights.safetensors")));

@@ -46,13 +46,13 @@ public static class Checkpoint
             ["position"] = at.Cursor.Position.ToString(CultureInfo.InvariantCulture),
             ["backend"] = NameOf(backend),
             [SpecKey] = SaeRecords.Write(backend.Spec).ToJsonString(),
-            [ConfigKey] = SaeRecords.Write(backend.Config).ToJsonString(),
+            [ConfigKey] = ResumeRules.Identity(backend.Config).ToJsonString(),
         };
         if (at.Fvu is { } fvu) metadata["fvu"] = fvu.ToString("R", CultureInfo.InvariantCulture);
         return metadata;
     }
 
-    /// <summary>Metadata that hold the spec and the config, as JSON. Not in older checkpoints.</summary>
+    /// <summary>Metadata that hold the spec, and what of the config makes the SAE (<see cref="ResumeRules.Identity"/>), as JSON. Not in older checkpoints.</summary>
     internal const string SpecKey = "spec", ConfigKey = "config";
 
     /// <summary>Metadata that hold the fingerprint of the training rows, as JSON.</summary>
@@ -89,7 +89,7 @@ public static class Checkpoint
         return at;
     }
 
-    /// <summary>Spec and config of the run that wrote a checkpoint; null of an older one.</summary>
+    /// <summary>Spec and config of the run that wrote a checkpoint, standard values where a field does not count; null of an older one.</summary>
     /// <exception cref="SaeException">They cannot be read.</exception>
     internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
     {

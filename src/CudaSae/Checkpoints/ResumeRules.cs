@@ -24,6 +24,16 @@ public static class ResumeRules
         ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights, ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,
     };
 
+    /// <summary>A config as a checkpoint keeps it: the fields that its SAE follows from, which are those that stay, the length, and what is
+    /// done when it is saved. Other fields have their standard values.</summary>
+    internal static JsonObject Identity(TrainConfig config)
+    {
+        var (kept, all) = (SaeRecords.Write(new TrainConfig()).AsObject(), SaeRecords.Write(config).AsObject());
+        foreach (var (field, value) in all)
+            if (WhyFixed(field) is not null || field is "vectors" or "fold_decoder_norms" or "prune_below") kept[field] = value?.DeepClone();
+        return kept;
+    }
+
     /// <summary>Whether it is a field of the config at all.</summary>
     /// <param name="field">In snake_case, as train.json has it.</param>
     public static bool IsConfigField(string field) => SaeRecords.Write(new TrainConfig()).AsObject().ContainsKey(field);
