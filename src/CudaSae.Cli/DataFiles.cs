@@ -31,12 +31,16 @@ sealed class DataFiles : IDisposable
     public static Option<string?> TensorOption() => new("--tensor") { Description = "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column (.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too" };
 
     /// <summary>What the rows are, of a run that trains on them.</summary>
-    public RunFingerprint Fingerprint => field ??= new(DataFingerprint.Of(Source, Widths, 0, TrainRows), HeldRows > 0 ? DataFingerprint.Of(Held, Widths, FirstHeld, HeldRows) : null);
+    public RunFingerprint Fingerprint => field ??= new(
+        DataFingerprint.Of(Source, Widths, 0, TrainRows),
+        HeldRows > 0 ? DataFingerprint.Of(Held, Widths, FirstHeld, HeldRows) : null);
 
     /// <param name="heldOut">A number of rows at the end of the data, a file, or null for 1/10 at most 8192.</param>
     /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of <paramref name="paths"/>.</param>
-    /// <param name="cut">A run that trained on these files: its rows are cut where they were then. Null to cut them anew.</param>
-    public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null, RunFingerprint? cut = null)
+    /// <param name="cut">A run that trained on these files: its rows are cut where they were then. Null to cut them
+    /// anew.</param>
+    public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null,
+        RunFingerprint? cut = null)
     {
         var source = ActivationSource.Open(paths, tensor);
         int[] widths = [source.Width];
@@ -46,15 +50,24 @@ sealed class DataFiles : IDisposable
             var file = heldOut is not null && number is null;
             if (beside is { Length: > 0 })
             {
-                if (file) throw new SaeException($"--held-out {heldOut}: with --beside it must be a number of rows at the end");
+                if (file)
+                    throw new SaeException($"--held-out {heldOut}: "
+                        + "with --beside it must be a number of rows at the end");
                 (source, widths) = Join(source, beside, tensor);
             }
             if (file) return OpenHeldOut(source, paths, heldOut!, tensor, cut);
             var rows = cut is not null ? cut.Held?.Rows ?? 0 : number ?? Math.Min(8192, source.Rows / 10);
             var train = cut?.Train.Rows ?? source.Rows - rows;
-            if (cut is not null && source.Rows - rows < train) throw new SaeException($"there were {train + rows} rows and there are now {source.Rows}; put the old files back", kind: SaeErrorKind.Files);
-            if (train < 1) throw new SaeException($"--held-out {rows} leaves nothing to train on: the data have {source.Rows} rows");
-            return new(source, source, train, train, rows, paths, heldOut, tensor) { Beside = beside ?? [], Widths = widths };
+            if (cut is not null && source.Rows - rows < train)
+                throw new SaeException($"there were {train + rows} rows and there are now {source.Rows}; "
+                    + "put the old files back", kind: SaeErrorKind.Files);
+            if (train < 1)
+                throw new SaeException($"--held-out {rows} leaves nothing to train on: "
+                    + $"the data have {source.Rows} rows");
+            return new(source, source, train, train, rows, paths, heldOut, tensor)
+            {
+                Beside = beside ?? [], Widths = widths,
+            };
         }
         catch { source.Dispose(); throw; }
     }
@@ -65,32 +78,43 @@ sealed class DataFiles : IDisposable
         return (ActivationSource.Join([source, .. others]), [source.Width, .. others.Select(o => o.Width)]);
     }
 
-    static DataFiles OpenHeldOut(ActivationSource source, string[] paths, string heldOut, string? tensor, RunFingerprint? cut)
+    static DataFiles OpenHeldOut(ActivationSource source, string[] paths, string heldOut, string? tensor,
+        RunFingerprint? cut)
     {
         var held = ActivationSource.Open([heldOut], tensor);
         try
         {
-            if (held.Width != source.Width) throw new SaeException($"{heldOut} is {held.Width} wide but {paths[0]} is {source.Width}; both must agree");
+            if (held.Width != source.Width)
+                throw new SaeException($"{heldOut} is {held.Width} wide but {paths[0]} is {source.Width}; "
+                    + "both must agree");
             long train = cut?.Train.Rows ?? source.Rows, rows = cut is null ? held.Rows : cut.Held?.Rows ?? 0;
-            if (source.Rows < train) throw new SaeException($"there were {train} training rows and there are now {source.Rows}; put the old files back", kind: SaeErrorKind.Files);
-            if (held.Rows < rows) throw new SaeException($"there were {rows} held-out rows and there are now {held.Rows}; put the old files back", kind: SaeErrorKind.Files);
+            if (source.Rows < train)
+                throw new SaeException($"there were {train} training rows and there are now {source.Rows}; "
+                    + "put the old files back", kind: SaeErrorKind.Files);
+            if (held.Rows < rows)
+                throw new SaeException($"there were {rows} held-out rows and there are now {held.Rows}; "
+                    + "put the old files back", kind: SaeErrorKind.Files);
             return new(source, held, train, 0, rows, paths, heldOut, tensor) { Widths = [source.Width] };
         }
         catch { held.Dispose(); throw; }
     }
 
-    /// <summary>Rows behind those that a run trains on and holds out, which came later: a line to print; null where there are none.</summary>
+    /// <summary>Rows behind those that a run trains on and holds out, which came later: a line to print; null where
+    /// there are none.</summary>
     public string? Behind
     {
         get
         {
-            var more = ReferenceEquals(Source, Held) ? Source.Rows - FirstHeld - HeldRows : Source.Rows - TrainRows + Held.Rows - HeldRows;
+            var more = ReferenceEquals(Source, Held)
+                ? Source.Rows - FirstHeld - HeldRows
+                : Source.Rows - TrainRows + Held.Rows - HeldRows;
             return more > 0 ? $"{more} rows behind those that it began with are left out" : null;
         }
     }
 
     /// <summary>--held-out as a record keeps it.</summary>
-    public string? FullHeldOut => HeldOut is null || HeldOutOption.IsNumber(HeldOut) ? HeldOut : Path.GetFullPath(HeldOut);
+    public string? FullHeldOut =>
+        HeldOut is null || HeldOutOption.IsNumber(HeldOut) ? HeldOut : Path.GetFullPath(HeldOut);
 
     /// <summary>As <see cref="Open"/>; without any files the shipped ones.</summary>
     public static DataFiles OpenOrShipped(string[] paths, string? heldOut, string? tensor, string[]? beside = null)

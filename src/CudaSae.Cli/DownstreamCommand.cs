@@ -72,7 +72,8 @@ sealed class DownstreamCommand
     {
         if (folder is null) return;
         var section = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
-        RunFolder.Add(folder, section with { Command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}" });
+        var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
+        RunFolder.Add(folder, section with { Command = command });
         AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Report.Section.FolderName)}[/]");
     }
 

@@ -8,7 +8,8 @@ static class HeldOutOption
 {
     public static Option<string?> New() => new("--held-out")
     {
-        Description = "rows at the end of the data that are kept for evaluation, or a file of such rows; a tenth, at most 8192, if not given",
+        Description = "rows at the end of the data that are kept for evaluation, or a file of such rows; "
+            + "a tenth, at most 8192, if not given",
         HelpName = "rows|file",
     };
 
@@ -20,7 +21,11 @@ static class HeldOutOption
         if (text is null) return null;
         if (long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)) return number;
         if (File.Exists(text) || Directory.Exists(text)) return null;
-        throw new SaeException($"--held-out {(text.Trim().Length == 0 ? "is empty" : $"{text} is neither a number of rows nor a file that exists")}; give a whole number of rows, 0 for none, or a file{Share(text, rows)}");
+        var fault = text.Trim().Length == 0
+            ? "is empty"
+            : $"{text} is neither a number of rows nor a file that exists";
+        throw new SaeException($"--held-out {fault}; "
+            + $"give a whole number of rows, 0 for none, or a file{Share(text, rows)}");
     }
 
     /// <summary>Whether a record's text, or one that was checked, is a number of rows.</summary>
@@ -30,8 +35,11 @@ static class HeldOutOption
     static string Share(string text, long rows)
     {
         var percent = text.TrimEnd().EndsWith('%');
-        if (!double.TryParse(text.TrimEnd(' ', '%'), NumberStyles.Float, CultureInfo.InvariantCulture, out var share)) return "";
+        var number = text.TrimEnd(' ', '%');
+        if (!double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out var share)) return "";
         if (percent) share /= 100;
-        return share is > 0 and < 1 ? $": {text} of these {rows} rows is --held-out {Math.Max(1, (long)(share * rows))}" : "";
+        return share is > 0 and < 1
+            ? $": {text} of these {rows} rows is --held-out {Math.Max(1, (long)(share * rows))}"
+            : "";
     }
 }

@@ -2,8 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Cli;
 
-/// <summary>Asks a run to save a checkpoint and to stop: on SIGINT (Ctrl-C), SIGTERM, SIGHUP, and when nothing can be written to
-/// standard output any more. A second signal ends the process at once. At most one exists at a time.</summary>
+/// <summary>Asks a run to save a checkpoint and to stop: on SIGINT (Ctrl-C), SIGTERM, SIGHUP, and when nothing can be
+/// written to standard output any more. A second signal ends the process at once. At most one exists at a
+/// time.</summary>
 sealed class Interrupt : IDisposable
 {
     const int FirstOfSignals = 128;     // exit code of a process that a signal stopped, by the shells' convention
@@ -22,11 +23,12 @@ sealed class Interrupt : IDisposable
     /// <summary>128 + the signal's number; 0 before any.</summary>
     public int ExitCode { get; private set; }
 
-    PosixSignalRegistration Register(PosixSignal signal, int number) => PosixSignalRegistration.Create(signal, context =>
-    {
-        context.Cancel = !source.IsCancellationRequested;
-        Stop(FirstOfSignals + number);
-    });
+    PosixSignalRegistration Register(PosixSignal signal, int number) =>
+        PosixSignalRegistration.Create(signal, context =>
+        {
+            context.Cancel = !source.IsCancellationRequested;
+            Stop(FirstOfSignals + number);
+        });
 
     void Stop(int code)
     {

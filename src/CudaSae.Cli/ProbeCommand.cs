@@ -46,7 +46,8 @@ static class ProbeCommand
             using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
-            RunFolder.Add(folder, ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}"));
+            var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
+            RunFolder.Add(folder, ProbeSection.Of(findings, board, command));
             ProbeTable.Print(findings);
             AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Report.Section.FolderName, "probes.json")}[/]");
             return 0;

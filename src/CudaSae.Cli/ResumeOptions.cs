@@ -11,7 +11,8 @@ static class ResumeOptions
     /// <param name="moved">Where the run's rows are now; null for where they were.</param>
     /// <param name="ofThisProcess">Options that are no settings of the run.</param>
     /// <exception cref="SaeException">An option that cannot change.</exception>
-    public static Session Open(ParseResult parsed, string folder, Settings settings, MovedData? moved, params Option[] ofThisProcess)
+    public static Session Open(ParseResult parsed, string folder, Settings settings, MovedData? moved,
+        params Option[] ofThisProcess)
     {
         var fields = new List<string>();
         foreach (var option in parsed.CommandResult.Command.Options)

@@ -19,7 +19,8 @@ sealed class RunData : IDisposable
     public ActivationSource Train => files.Source;
     public long TrainRows => files.TrainRows;
 
-    /// <summary>How the SAE at a path was trained, a run's folder or one of its checkpoints; null where there is no record.</summary>
+    /// <summary>How the SAE at a path was trained, a run's folder or one of its checkpoints; null where there is no
+    /// record.</summary>
     public static RunRecord? RecordOf(string path) => RunOf(path) is { } run ? RunRecord.Load(run) : null;
 
     /// <summary>The folder of the run that a path is of; null where it is of none.</summary>
@@ -45,14 +46,16 @@ sealed class RunData : IDisposable
         throw new SaeException($"{path} held no rows out; {advice}");
     }
 
-    /// <summary>The files that a run was trained on, cut as they were then. Their rows must be the same; more may stand behind them.</summary>
+    /// <summary>The files that a run was trained on, cut as they were then. Their rows must be the same; more may stand
+    /// behind them.</summary>
     /// <param name="heldOut">Held-out rows other than the run's own.</param>
     /// <param name="tensor">Null for the run's own.</param>
     /// <exception cref="SaeException">They cannot be opened, or hold other rows than the run had.</exception>
     public static DataFiles Reopen(string run, RunRecord record, string? heldOut = null, string? tensor = null)
     {
         var own = heldOut is null && (tensor is null || tensor == record.Tensor);
-        var files = Reopen(run, new(record.Data, record.Beside, heldOut ?? record.HeldOut, tensor ?? record.Tensor), own ? record.Fingerprint : null);
+        var names = new DataNames(record.Data, record.Beside, heldOut ?? record.HeldOut, tensor ?? record.Tensor);
+        var files = Reopen(run, names, own ? record.Fingerprint : null);
         if (heldOut is not null || record.Fingerprint is not null || files.TrainRows == record.TrainRows) return files;
         var now = files.TrainRows;
         files.Dispose();
@@ -65,11 +68,15 @@ sealed class RunData : IDisposable
     {
         DataFiles files;
         try { files = DataFiles.Open(names.Data, names.HeldOut, names.Tensor, names.Beside, fingerprint); }
-        catch (SaeException e) { throw new SaeException($"the data of {run} cannot be opened: {e.Message}", e, e.Kind); }
+        catch (SaeException e)
+        {
+            throw new SaeException($"the data of {run} cannot be opened: {e.Message}", e, e.Kind);
+        }
         try
         {
             return fingerprint?.Difference(files.Fingerprint) is not { } difference ? files
-                : throw new SaeException($"the data of {run} are not those that it began with: {difference}; put the old files back, or start a new run", kind: SaeErrorKind.Files);
+                : throw new SaeException($"the data of {run} are not those that it began with: {difference}; "
+                    + "put the old files back, or start a new run", kind: SaeErrorKind.Files);
         }
         catch { files.Dispose(); throw; }
     }

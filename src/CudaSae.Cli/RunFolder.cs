@@ -12,17 +12,22 @@ static class RunFolder
     static readonly TimeSpan BesideOthers = TimeSpan.FromSeconds(10);      // commands that add one file each
 
     /// <summary>The folder of a new run or sweep, with its lock.</summary>
-    /// <param name="output">As the user named it; null for a new folder below <paramref name="parent"/>, named by date and time.</param>
-    /// <exception cref="SaeException">It holds a run or a sweep, another process writes it, or it cannot be written.</exception>
+    /// <param name="output">As the user named it; null for a new folder below <paramref name="parent"/>, named by date
+    /// and time.</param>
+    /// <exception cref="SaeException">It holds a run or a sweep, another process writes it, or it cannot be
+    /// written.</exception>
     public static (string Folder, FolderLock Lock) New(string? output, string parent)
     {
-        if (output is null) return Unused(Path.Combine(parent, DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss", CultureInfo.InvariantCulture)));
+        var now = DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss", CultureInfo.InvariantCulture);
+        if (output is null) return Unused(Path.Combine(parent, now));
         if (output.Trim().Length == 0) throw new SaeException("--out is empty; name a folder, or leave it out");
         var taken = Take(output, OtherFolder);
         try
         {
             foreach (var (file, what) in new[] { (RunRecord.FileName, "run"), (SweepRecord.FileName, "sweep") })
-                if (File.Exists(Path.Combine(output, file))) throw new SaeException($"{output} already holds a {what}; {OtherFolder}, or resume it with --resume {output}");
+                if (File.Exists(Path.Combine(output, file)))
+                    throw new SaeException($"{output} already holds a {what}; {OtherFolder}, "
+                        + $"or resume it with --resume {output}");
             return (output, taken);
         }
         catch
@@ -32,14 +37,16 @@ static class RunFolder
         }
     }
 
-    /// <summary>The first of NAME, NAME-2, NAME-3 that no process has: of processes that look at the same moment, one gets each.</summary>
+    /// <summary>The first of NAME, NAME-2, NAME-3 that no process has: of processes that look at the same moment, one
+    /// gets each.</summary>
     static (string, FolderLock) Unused(string name)
     {
         for (var number = 1; ; number++)
         {
             var folder = number == 1 ? name : $"{name}-{number}";
             if (FolderLock.Try(folder) is not { } taken) continue;
-            if (Directory.EnumerateFileSystemEntries(folder).All(path => Path.GetFileName(path) == FolderLock.FileName)) return (folder, taken);
+            var entries = Directory.EnumerateFileSystemEntries(folder);
+            if (entries.All(path => Path.GetFileName(path) == FolderLock.FileName)) return (folder, taken);
             taken.Dispose();
         }
     }
@@ -62,7 +69,9 @@ static class RunFolder
     /// <summary>As <see cref="RequireFree"/>, of a folder that exists or of the folder of a file.</summary>
     public static void RequireFreeFor(string path)
     {
-        if (path.Length > 0) FolderLock.RequireFree(Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!, "name another folder");
+        if (path.Length == 0) return;
+        var folder = Directory.Exists(path) ? path : Path.GetDirectoryName(Path.GetFullPath(path))!;
+        FolderLock.RequireFree(folder, "name another folder");
     }
 
     /// <summary>Writes the sections of a report into the folder of a run or an SAE.</summary>

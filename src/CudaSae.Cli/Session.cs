@@ -26,7 +26,8 @@ sealed class Session : IDisposable
     readonly bool resumed;
 
     Session(DataFiles files, RunRecord record, string folder, FolderLock folderLock, BackendKind kind, bool resumed) =>
-        (this.files, this.record, this.folder, this.folderLock, this.kind, this.resumed) = (files, record, folder, folderLock, kind, resumed);
+        (this.files, this.record, this.folder, this.folderLock, this.kind, this.resumed) =
+            (files, record, folder, folderLock, kind, resumed);
 
     /// <summary>Of this program.</summary>
     public static string Version => Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
@@ -40,13 +41,18 @@ sealed class Session : IDisposable
         try
         {
             var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-            var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance, [.. files.Paths.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor, files.TrainRows,
+            var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance,
+                [.. files.Paths.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor, files.TrainRows,
                 kind.ToString(), Version)
             {
-                Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale, From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset,
+                Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale,
+                From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset,
                 Site = files.Source.Site, Fingerprint = files.Fingerprint,
             };
-            return new(files, record, folder, folderLock, kind, resumed: false) { start = start, weights = from?.Weights };
+            return new(files, record, folder, folderLock, kind, resumed: false)
+            {
+                start = start, weights = from?.Weights,
+            };
         }
         catch
         {
@@ -59,7 +65,8 @@ sealed class Session : IDisposable
     /// <param name="change">Makes the config from here on.</param>
     /// <param name="fields">Fields of the config that were named, in snake_case.</param>
     /// <param name="moved">Where the same rows are now; null for where they were.</param>
-    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields, MovedData? moved = null)
+    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change,
+        IReadOnlyList<string> fields, MovedData? moved = null)
     {
         RunRecord.Load(folder);     // before a lock is made in a folder that holds no run
         var folderLock = RunFolder.Resume(folder);
@@ -68,13 +75,22 @@ sealed class Session : IDisposable
             var old = RunRecord.Load(folder);
             var names = new DataNames(old.Data, old.Beside, old.HeldOut, old.Tensor);
             var now = moved?.Over(folder, names, old.Fingerprint) ?? names;
-            var record = old with { Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut };
+            var record = old with
+            {
+                Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend,
+                Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut,
+            };
             string[] changes =
             [
-                .. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields), .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"], .. MovedData.Describe(names, now),
+                .. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields),
+                .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"],
+                .. MovedData.Describe(names, now),
             ];
             var files = RunData.Reopen(folder, record);
-            return new(files, record, folder, folderLock, Enum.Parse<BackendKind>(record.Backend), resumed: true) { changes = [.. changes, .. files.Behind is { } behind ? [behind] : Array.Empty<string>()] };
+            return new(files, record, folder, folderLock, Enum.Parse<BackendKind>(record.Backend), resumed: true)
+            {
+                changes = [.. changes, .. files.Behind is { } behind ? [behind] : Array.Empty<string>()],
+            };
         }
         catch
         {
@@ -117,12 +133,14 @@ sealed class Session : IDisposable
             if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {
-                Console.WriteLine($"Stopped at step {step} of {record.Config.Steps}. Resume it with: cudasae train --resume {folder}");
+                Console.WriteLine($"Stopped at step {step} of {record.Config.Steps}. "
+                    + $"Resume it with: cudasae train --resume {folder}");
                 return interrupt.ExitCode;
             }
         }
         foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
-        if (files.HeldRows > 0 && interrupt.ExitCode == 0) EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
+        if (files.HeldRows > 0 && interrupt.ExitCode == 0)
+            EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
         AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
         return interrupt.ExitCode;
     }
@@ -179,6 +197,7 @@ sealed class Session : IDisposable
     static void PrintPlan(MemoryPlan plan, string where)
     {
         AnsiConsole.MarkupLineInterpolated($"Memory on {where}: [bold]{MemoryPlan.Format(plan.TotalBytes)}[/]");
-        foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6)) AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
+        foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6))
+            AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
     }
 }

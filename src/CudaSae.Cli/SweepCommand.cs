@@ -13,8 +13,16 @@ static class SweepCommand
         var tensor = DataFiles.TensorOption();
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site; repeatable" };
         var heldOut = HeldOutOption.New();
-        var output = new Option<string?>("--out") { Description = "folder of the sweep, a run in a folder of its own for each member; a new one below sweeps, named by date and time, if not given" };
-        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted sweep to resume; finished members are not trained again; data beside it say where the same rows are now" };
+        var output = new Option<string?>("--out")
+        {
+            Description = "folder of the sweep, a run in a folder of its own for each member; "
+                + "a new one below sweeps, named by date and time, if not given",
+        };
+        var resume = new Option<string?>("--resume")
+        {
+            Description = "folder of an interrupted sweep to resume; finished members are not trained again; "
+                + "data beside it say where the same rows are now",
+        };
         var together = Settings.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0);
         var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
         grid.AddTo(command);
@@ -25,7 +33,8 @@ static class SweepCommand
             if (parsed.GetValue(resume) is { } folder)
             {
                 RefuseOthers(parsed, resume, together, beside, heldOut);
-                using var old = SweepSession.Resume(folder, most, MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut)));
+                var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
+                using var old = SweepSession.Resume(folder, most, moved);
                 return old.Run();
             }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));

@@ -45,7 +45,9 @@ sealed class SweepRuns : IDisposable
         {
             var resumes = Checkpoint.Exists(own);
             var record = resumes ? Check(member, RunRecord.Load(own)) : Begin(member, own);
-            var runner = new Runner(BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type, static (_, _) => { }, out _), files.Source, files.TrainRows,
+            var backend = BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type,
+                static (_, _) => { }, out _);
+            var runner = new Runner(backend, files.Source, files.TrainRows,
                 new(record.InputScale, record.Variance, record.TargetScale));
             try
             {
@@ -74,7 +76,10 @@ sealed class SweepRuns : IDisposable
         Empty(own);
         var scale = StartOf(member).Scale;
         var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data, sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
-        { Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site, Fingerprint = files.Fingerprint };
+        {
+            Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site,
+            Fingerprint = files.Fingerprint,
+        };
         record.Save(own);
         return record;
     }
@@ -83,7 +88,9 @@ sealed class SweepRuns : IDisposable
     /// <exception cref="SaeException">The folder holds a finished SAE.</exception>
     static void Empty(string own)
     {
-        if (SaeFormats.Recognize(own) is not null) throw new SaeException($"{own} holds a finished SAE but no checkpoint; move it away, and the member is trained again");
+        if (SaeFormats.Recognize(own) is not null)
+            throw new SaeException($"{own} holds a finished SAE but no checkpoint; "
+                + "move it away, and the member is trained again");
         foreach (var entry in new DirectoryInfo(own).EnumerateFileSystemInfos())
             if (entry is DirectoryInfo { LinkTarget: null } below) below.Delete(recursive: true);
             else if (entry.Name != FolderLock.FileName) entry.Delete();
@@ -96,7 +103,8 @@ sealed class SweepRuns : IDisposable
         if (SaeRecords.Write(record.Spec).ToJsonString() != spec || SaeRecords.Write(record.Config).ToJsonString() != config)
             throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} says of {member.Name}; move it away, and the member is trained again", kind: SaeErrorKind.Files);
         if (record.Fingerprint?.Difference(files.Fingerprint) is { } difference)
-            throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: {difference}; put the old files back", kind: SaeErrorKind.Files);
+            throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "
+                + $"{difference}; put the old files back", kind: SaeErrorKind.Files);
         if (record.TrainRows != files.TrainRows)
             throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back", kind: SaeErrorKind.Files);
         return record;

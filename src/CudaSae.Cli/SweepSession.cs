@@ -20,9 +20,11 @@ sealed class SweepSession : IDisposable
     {
         (this.files, this.record, this.folder, this.folderLock) = (files, record, folder, folderLock);
         kind = Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
-            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', which there is not");
+            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', "
+                + "which there is not");
         if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != files.Source.Width) is { } other)
-            throw new SaeException($"the data of {folder} are {files.Source.Width} wide, {other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
+            throw new SaeException($"the data of {folder} are {files.Source.Width} wide, "
+                + $"{other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
     }
 
     /// <param name="output">Folder of the sweep; null for a new one that is named by date and time.</param>
@@ -32,8 +34,11 @@ sealed class SweepSession : IDisposable
         try
         {
             var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
-            if (taken is not null) throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; choose another --out");
-            var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)], [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
+            if (taken is not null)
+                throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; "
+                    + "choose another --out");
+            var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)],
+                [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
                 BackendFactory.Chosen(kind).ToString(), together, Session.Version) { Fingerprint = files.Fingerprint };
             record.Save(folder);
             return new(files, record, folder, folderLock);
@@ -58,8 +63,13 @@ sealed class SweepSession : IDisposable
             var names = new DataNames(record.Data, record.Beside, record.HeldOut, record.Tensor);
             var now = moved?.Over(folder, names, record.Fingerprint) ?? names;
             files = RunData.Reopen(folder, now, record.Fingerprint);
-            var sweep = new SweepSession(files, record with { Together = together ?? record.Together, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut }, folder, folderLock);
-            foreach (var line in (IEnumerable<string>)[.. MovedData.Describe(names, now), .. files.Behind is { } behind ? [behind] : Array.Empty<string>()]) Console.WriteLine(line);
+            var resumed = record with
+            {
+                Together = together ?? record.Together, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut,
+            };
+            var sweep = new SweepSession(files, resumed, folder, folderLock);
+            foreach (var line in MovedData.Describe(names, now)) Console.WriteLine(line);
+            if (files.Behind is { } behind) Console.WriteLine(behind);
             foreach (var member in record.Members)
                 if (SweepOutcome.Load(sweep.FolderOf(member)) is { } outcome) sweep.outcomes[member] = outcome;
             sweep.record.Save(folder);

@@ -20,8 +20,16 @@ static class TrainCommand
         var tensor = DataFiles.TensorOption();
         var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
         var heldOut = HeldOutOption.New();
-        var output = new Option<string?>("--out") { Description = "folder of the run; a new one below runs, named by date and time, if not given" };
-        var resume = new Option<string?>("--resume") { Description = "folder of an interrupted run to resume, with the settings it began with; those beside it are applied and logged, or refused with the reason; data beside it say where the same rows are now" };
+        var output = new Option<string?>("--out")
+        {
+            Description = "folder of the run; a new one below runs, named by date and time, if not given",
+        };
+        var resume = new Option<string?>("--resume")
+        {
+            Description = "folder of an interrupted run to resume, with the settings it began with; "
+                + "those beside it are applied and logged, or refused with the reason; "
+                + "data beside it say where the same rows are now",
+        };
         var watch = WatchOption();
         var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
         var density = new Option<int>("--density-every") { Description = "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given again at --resume. On kernels, counting waits for each step" };
@@ -34,13 +42,15 @@ static class TrainCommand
             if (parsed.GetValue(resume) is { } folder)
             {
                 var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
-                using var old = ResumeOptions.Open(parsed, folder, settings, moved, resume, watch, tensorBoard, density, beside, heldOut);
+                using var old = ResumeOptions.Open(parsed, folder, settings, moved,
+                    resume, watch, tensorBoard, density, beside, heldOut);
                 return old.WithDensity(every).Run(port, events);
             }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
-            using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend), parsed.GetValue(output), preset: settings.Preset(parsed).Name);
+            using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
+                parsed.GetValue(output), preset: settings.Preset(parsed).Name);
             return session.WithDensity(every).Run(port, events);
         });
         return command;

@@ -160,18 +160,25 @@ public sealed class SaeTrainer : IDisposable
     {
         var current = Started();
         using var taken = FolderLock.Take(folder, "save into another folder");
-        Checkpoint.Save(folder, backend, new(current.Step, default, new Dictionary<string, string>([.. current.State.Save(), .. scale.Save(), new("input_type", $"{type}")])));
+        var state = new Dictionary<string, string>(
+            [.. current.State.Save(), .. scale.Save(), new("input_type", $"{type}")]);
+        Checkpoint.Save(folder, backend, new(current.Step, default, state));
     }
 
     /// <summary>Continues where <see cref="Save"/> left off, bit for bit when the same batches follow.</summary>
-    /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec, config, input type or backend.</exception>
+    /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec, config,
+    /// input type or backend.</exception>
     public void Restore(string folder)
     {
         if (driver is not null) throw new SaeException("this trainer has begun: restore into a new one");
         var at = Checkpoint.Restore(folder, backend, Schedules.DeadAfterSteps(Spec, Config));
         var saved = at.State!;
-        if (saved.TryGetValue("input_type", out var other) && other != $"{type}") throw new SaeException($"the checkpoint in {folder} is of a trainer that took {other}, this one takes {type}");
-        scale = DataScale.From(saved) ?? throw new SaeException($"the checkpoint in {folder} lacks its scales: it was written by an older version of cudasae train; resume it with cudasae train");
+        if (saved.TryGetValue("input_type", out var other) && other != $"{type}")
+            throw new SaeException($"the checkpoint in {folder} is of a trainer that took {other}, "
+                + $"this one takes {type}");
+        scale = DataScale.From(saved)
+            ?? throw new SaeException($"the checkpoint in {folder} lacks its scales: "
+                + "it was written by an older version of cudasae train; resume it with cudasae train");
         driver = new(backend, scale) { Step = at.Step };
         driver.State.Load(saved);
     }

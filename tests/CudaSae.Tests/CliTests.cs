@@ -37,20 +37,22 @@ public partial class CliTests
         AssertRefused("truncated|tail|claims", "eval", folder["run"]);
     }
 
-    /// <summary>A signal in the middle of a run: a checkpoint is saved, it can be looked at as it is, and --resume ends at the weights of a run
-    /// that was left alone, byte for byte.</summary>
+    /// <summary>A signal in the middle of a run: a checkpoint is saved, it can be looked at as it is, and --resume ends
+    /// at the weights of a run that was left alone, byte for byte.</summary>
     [Fact]
     public void ARunThatASignalStopsIsReadAndResumesToTheSameWeights()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals are sent with kill");
         using var folder = new TemporaryFolder();
         var data = Data(folder, 2000, 64);
-        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128", "--vectors", "64000", "--backend", "cpu", "--log-every", "5"];
+        string[] settings = ["--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128",
+            "--vectors", "64000", "--backend", "cpu", "--log-every", "5"];
         Works(["train", data, "--out", folder["whole"], .. settings]);
         foreach (var (signal, code) in new[] { (2, 130), (15, 143), (1, 129) })
         {
             var cut = folder[$"cut{signal}"];
-            using var process = Process.Start(Interruptible(CliProgram.Start(["train", data, "--out", cut, .. settings])))!;
+            var start = CliProgram.Start(["train", data, "--out", cut, .. settings]);
+            using var process = Process.Start(Interruptible(start))!;
             WaitForStep(process);
             Assert.Equal(0, Kill(process.Id, signal));
             var rest = process.StandardOutput.ReadToEnd();
@@ -66,7 +68,8 @@ public partial class CliTests
         Works("convert", stopped, folder["converted"], "--to", "sparsify");
         Works("convert", Assert.Single(Directory.GetFiles(Path.Combine(stopped, "checkpoint"), "step-*")));
         Works("train", "--resume", stopped);
-        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(Path.Combine(stopped, "sae_weights.safetensors")));
+        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]),
+            File.ReadAllBytes(Path.Combine(stopped, "sae_weights.safetensors")));
     }
 
     /// <summary>The reader of standard output leaves: the run saves a checkpoint and ends without a message.</summary>
@@ -75,7 +78,8 @@ public partial class CliTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the console there does not report it");
         using var folder = new TemporaryFolder();
-        using var process = Process.Start(CliProgram.Start(["train", Data(folder, 2000, 64), "--out", folder["run"], "--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128",
+        using var process = Process.Start(CliProgram.Start(["train", Data(folder, 2000, 64), "--out", folder["run"],
+            "--latents", "512", "--k", "8", "--aux-k", "16", "--batch-rows", "128",
             "--vectors", "25600000", "--backend", "cpu", "--log-every", "5"]))!;
         WaitForStep(process);
         process.StandardOutput.Close();
@@ -85,12 +89,14 @@ public partial class CliTests
         Works("eval", folder["run"], "--backend", "cpu");
     }
 
-    [Theory, InlineData("0.1", "0.1 of these 300 rows is --held-out 30"), InlineData("10%", "--held-out 30"), InlineData("-5", "neither a number"), InlineData("", "is empty"), InlineData("1e3", "neither a number"),
+    [Theory, InlineData("0.1", "0.1 of these 300 rows is --held-out 30"), InlineData("10%", "--held-out 30"),
+     InlineData("-5", "neither a number"), InlineData("", "is empty"), InlineData("1e3", "neither a number"),
      InlineData("300", "leaves nothing"), InlineData("99999999999999999999", "neither a number")]
     public void HeldOutTakesRowsOrAFile(string text, string expected)
     {
         using var folder = new TemporaryFolder();
-        AssertRefused(expected, "train", Data(folder), "--latents", "64", "--k", "4", "--out", folder["run"], "--held-out", text);
+        AssertRefused(expected, "train", Data(folder), "--latents", "64", "--k", "4", "--out", folder["run"],
+            "--held-out", text);
         Assert.False(Directory.Exists(folder["run"]));
     }
 

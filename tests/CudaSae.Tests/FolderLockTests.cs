@@ -7,15 +7,18 @@ namespace CudaSae.Tests;
 /// <summary>One process writes a folder at a time.</summary>
 public class FolderLockTests
 {
-    static readonly string[] Small = ["--latents", "32", "--k", "4", "--aux-k", "0", "--batch-rows", "32", "--vectors", "960", "--backend", "cpu"];
+    static readonly string[] Small =
+        ["--latents", "32", "--k", "4", "--aux-k", "0", "--batch-rows", "32", "--vectors", "960", "--backend", "cpu"];
 
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
     public void TheSecondIsRefusedUntilTheFirstIsDone()
     {
         using var folder = new TemporaryFolder();
-        var own = $"{folder["run"]} is in use by process {Environment.ProcessId} on {Environment.MachineName}, which began at ";
+        var own = $"{folder["run"]} is in use by process {Environment.ProcessId} on {Environment.MachineName}, "
+            + "which began at ";
         using (FolderLock.Take(folder["run"], "wait"))
         {
             Assert.StartsWith(own, Assert.Throws<SaeException>(() => FolderLock.Take(folder["run"], "wait")).Message);
@@ -30,8 +33,10 @@ public class FolderLockTests
         FolderLock.RequireFree(folder["run"], "wait");
     }
 
-    /// <summary>A process that ended without deleting its lock does not hold it: neither one of this host nor one of another.</summary>
-    [Theory, InlineData("{dead} {host} 1700000000"), InlineData("{self} {host} 1700000000"), InlineData("1 another-host 1700000000"), InlineData("garbage"), InlineData("{self} {host} ")]
+    /// <summary>A process that ended without deleting its lock does not hold it: neither one of this host nor one of
+    /// another.</summary>
+    [Theory, InlineData("{dead} {host} 1700000000"), InlineData("{self} {host} 1700000000"),
+     InlineData("1 another-host 1700000000"), InlineData("garbage"), InlineData("{self} {host} ")]
     public void ALockThatWasLeftBehindIsTakenOver(string line)
     {
         using var folder = new TemporaryFolder();
@@ -42,12 +47,15 @@ public class FolderLockTests
             ended.WaitForExit();
             dead = ended.Id;
         }
-        File.WriteAllText(folder[FolderLock.FileName], line.Replace("{dead}", $"{dead}").Replace("{self}", $"{Environment.ProcessId}").Replace("{host}", Environment.MachineName));
+        var left = line.Replace("{dead}", $"{dead}").Replace("{self}", $"{Environment.ProcessId}")
+            .Replace("{host}", Environment.MachineName);
+        File.WriteAllText(folder[FolderLock.FileName], left);
         using var taken = FolderLock.Take(folder[""], "wait");
         Assert.Contains("left its lock", taken.TakenOver);
     }
 
-    /// <summary>Threads that take and free one lock as fast as they can: never do two have it, although the file is deleted each time.</summary>
+    /// <summary>Threads that take and free one lock as fast as they can: never do two have it, although the file is
+    /// deleted each time.</summary>
     [Fact]
     public void OnlyOneHasItAtATime()
     {
@@ -92,7 +100,8 @@ public class FolderLockTests
         Assert.All(runs, run => Assert.True(File.Exists(Path.Combine(run, "sae_weights.safetensors"))));
     }
 
-    /// <summary>Every command that writes into a folder refuses one that a live process has, in one line that names the process. Those that only read do not.</summary>
+    /// <summary>Every command that writes into a folder refuses one that a live process has, in one line that names the
+    /// process. Those that only read do not.</summary>
     [Fact]
     public void CommandsRefuseAFolderInUse()
     {
@@ -103,12 +112,18 @@ public class FolderLockTests
         var before = File.ReadAllBytes(folder["run/sae_weights.safetensors"]);
         using (FolderLock.Take(run, "wait"))
         {
-            foreach (var arguments in (string[][])[["train", "--resume", run, "--vectors", "1920"], ["train", data, "--out", run, .. Small], ["report", run], ["inspect", run],
-                ["sweep", data, "--out", run, "--presets", "topk", .. Small], ["toy", "--out", run], ["convert", run, folder["run/again"], "--to", "openai"]])
+            string[][] writers =
+            [
+                ["train", "--resume", run, "--vectors", "1920"], ["train", data, "--out", run, .. Small],
+                ["report", run], ["inspect", run], ["sweep", data, "--out", run, "--presets", "topk", .. Small],
+                ["toy", "--out", run], ["convert", run, folder["run/again"], "--to", "openai"],
+            ];
+            foreach (var arguments in writers)
             {
                 (code, _, error) = Run(arguments);
                 Assert.True(code == 2, string.Join(' ', arguments));
-                Assert.Contains($"is in use by process {Environment.ProcessId} on", Assert.Single(error.TrimEnd().Split('\n')));
+                var message = Assert.Single(error.TrimEnd().Split('\n'));
+                Assert.Contains($"is in use by process {Environment.ProcessId} on", message);
             }
             Assert.Equal(0, Run("eval", run, "--backend", "cpu").Code);
             Assert.Equal(0, Run("report", run, "--backend", "cpu", "--out", folder["page.html"]).Code);
@@ -122,9 +137,10 @@ public class FolderLockTests
     {
         using var folder = new TemporaryFolder();
         var data = KillTests.Data(folder["x.npy"], 300, 16);
-        Assert.Equal(0, Run(["sweep", data, "--out", folder["sweep"], "--presets", "topk", "--held-out", "60", .. Small]).Code);
+        string[] grid = ["--presets", "topk", .. Small];
+        Assert.Equal(0, Run(["sweep", data, "--out", folder["sweep"], "--held-out", "60", .. grid]).Code);
         Assert.Contains("already holds a sweep", Run(["train", data, "--out", folder["sweep"], .. Small]).Error);
         Assert.Equal(0, Run(["train", data, "--out", folder["run"], .. Small]).Code);
-        Assert.Contains("already holds a run", Run(["sweep", data, "--out", folder["run"], "--presets", "topk", .. Small]).Error);
+        Assert.Contains("already holds a run", Run(["sweep", data, "--out", folder["run"], .. grid]).Error);
     }
 }

@@ -18,7 +18,9 @@ public class ResumeCliTests
         Assert.Equal(0, Run("train", folder["x.npy"], "--out", folder["run"], "--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu").Code);
         foreach (var (option, value, why) in new[]
         {
-            ("--k", "5", "part of the SAE"), ("--preset", "relu", "begins with it"), ("--out", folder["other"], "its folder"), ("--held-out", "10", "cut as they were"), ("--seed", "2", "order of rows"),
+            ("--k", "5", "part of the SAE"), ("--preset", "relu", "begins with it"),
+            ("--out", folder["other"], "its folder"), ("--held-out", "10", "cut as they were"),
+            ("--seed", "2", "order of rows"),
             ("--beta1", "0.5", "optimizer's state"), ("--ema-decay", "0.9", "arrays"), ("--encoder-init-norm", "1", "were drawn"), ("--set", "spec.aux=null", "part of the SAE"),
             ("--set", "config.trainable=Decoder", "made with it"),
         })

@@ -7,13 +7,16 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A run is resumed on the rows that it began with, or not at all; a finished SAE outlives a resume that is refused.</summary>
+/// <summary>A run is resumed on the rows that it began with, or not at all; a finished SAE outlives a resume that is
+/// refused.</summary>
 public class ResumeDataTests
 {
-    static readonly string[] Shape = ["--latents", "32", "--k", "4", "--aux-k", "0", "--batch-rows", "32", "--backend", "cpu"];
+    static readonly string[] Shape =
+        ["--latents", "32", "--k", "4", "--aux-k", "0", "--batch-rows", "32", "--backend", "cpu"];
     static readonly string[] Small = [.. Shape, "--vectors", "960"];
 
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     static string Works(params string[] arguments)
     {
@@ -51,7 +54,12 @@ public class ResumeDataTests
         Write(data, 300, 16);
         Works(["train", data, "--out", folder["run"], "--held-out", "60", .. Small]);
         Works(["sweep", data, "--out", folder["sweep"], "--presets", "topk", "--held-out", "60", .. Small]);
-        string[] kept = ["run/sae_weights.safetensors", "run/train.json", "run/metrics.jsonl", "run/checkpoint/step-000000030.safetensors", "sweep/topk-n32-k4/sae_weights.safetensors", "sweep/sweep.json"];
+        string[] kept =
+        [
+            "run/sae_weights.safetensors", "run/train.json", "run/metrics.jsonl",
+            "run/checkpoint/step-000000030.safetensors", "sweep/topk-n32-k4/sae_weights.safetensors",
+            "sweep/sweep.json",
+        ];
         var before = kept.Select(name => File.ReadAllBytes(folder[name])).ToArray();
         foreach (var (expected, change) in new (string, Action)[]
         {
@@ -92,8 +100,10 @@ public class ResumeDataTests
         string data = folder["x.npy"], moved = folder["moved.npy"];
         Write(data, 300, 16);
         Works(["train", data, "--out", folder["whole"], "--held-out", "60", .. Shape, "--vectors", "1920"]);
-        Works(["train", data, "--out", folder["run"], "--held-out", "60", .. Shape, "--vectors", "1920", "--checkpoint-every", "10", "--set", "config.keep_checkpoints=9"]);
-        foreach (var later in Directory.GetFiles(folder["run/checkpoint"]).Where(path => !path.Contains("-000000010"))) File.Delete(later);
+        Works(["train", data, "--out", folder["run"], "--held-out", "60", .. Shape, "--vectors", "1920",
+            "--checkpoint-every", "10", "--set", "config.keep_checkpoints=9"]);
+        var checkpoints = Directory.GetFiles(folder["run/checkpoint"]);
+        foreach (var later in checkpoints.Where(path => !path.Contains("-000000010"))) File.Delete(later);
         File.Delete(data);
         Write(moved, 340, 16);
         Refused("cannot be opened: .*x.npy", "train", "--resume", folder["run"]);
@@ -103,10 +113,12 @@ public class ResumeDataTests
         Assert.Equal([moved], record.Data);
         Assert.Equal(240, record.TrainRows);
         Assert.Contains(record.Changes, line => line.Contains($"data {data} → {moved}"));
-        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]), File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
+        Assert.Equal(File.ReadAllBytes(folder["whole/sae_weights.safetensors"]),
+            File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
         Assert.Contains(" 60 ", Works("eval", folder["run"], "--backend", "cpu"));
         Refused("--held-out cannot be changed", "train", "--resume", folder["run"], "--held-out", "30");
-        Refused("--beside names 1 files or folders, .* began with 0", "train", "--resume", folder["run"], "--beside", moved);
+        Refused("--beside names 1 files or folders, .* began with 0", "train", "--resume", folder["run"],
+            "--beside", moved);
     }
 
     /// <summary>A transcoder's target counts as the input does.</summary>
@@ -116,7 +128,8 @@ public class ResumeDataTests
         using var folder = new TemporaryFolder();
         Write(folder["x.npy"], 300, 16);
         Write(folder["y.npy"], 300, 12, seed: 2);
-        Works(["train", folder["x.npy"], "--beside", folder["y.npy"], "--preset", "transcoder", "--out", folder["run"], .. Small]);
+        Works(["train", folder["x.npy"], "--beside", folder["y.npy"], "--preset", "transcoder",
+            "--out", folder["run"], .. Small]);
         Write(folder["y.npy"], 300, 12, seed: 3);
         Refused("their numbers are others", "train", "--resume", folder["run"]);
         Write(folder["y.npy"], 300, 10, seed: 2);
@@ -144,7 +157,9 @@ public class ResumeDataTests
     static readonly SaeSpec Spec = new() { InputWidth = 16, Latents = 32, Selection = new Selection.TopK(4) };
     static readonly TrainConfig Config = new() { BatchRows = 32, Vectors = 960 };
 
-    static Runner Open(ActivationSource source, SaeSpec spec, TrainConfig config) => new(new CpuBackend(spec, config, source.Type, 1), source, source.Rows, new TrainingStart(source, source.Rows, spec, config).Scale);
+    static Runner Open(ActivationSource source, SaeSpec spec, TrainConfig config) =>
+        new(new CpuBackend(spec, config, source.Type, 1), source, source.Rows,
+            new TrainingStart(source, source.Rows, spec, config).Scale);
 
     /// <summary>The library compares rows, spec and config with those that the checkpoint was written with.</summary>
     [Fact]
@@ -166,7 +181,8 @@ public class ResumeDataTests
             Assert.Matches(expected, Assert.Throws<SaeException>(() => runner.Resume(folder["run"], null)).Message);
         }
         Refused("their numbers are others", other, Spec, Config);
-        Refused("spec.selection = .*4.* cannot be restored with .*5", source, Spec with { Selection = new Selection.TopK(5) }, Config);
+        Refused("spec.selection = .*4.* cannot be restored with .*5", source,
+            Spec with { Selection = new Selection.TopK(5) }, Config);
         Refused("config.seed = 1 and cannot be restored with 2", source, Spec, Config with { Seed = 2 });
         using var same = Open(source, Spec, Config with { Vectors = 1920, KeepCheckpoints = 3 });
         same.Resume(folder["run"], null);
@@ -185,10 +201,13 @@ public class ResumeDataTests
             trainer.Save(folder["run"]);
         }
         using var half = new SaeTrainer(Spec, Config, CudaSae.Backends.BackendKind.Cpu, InputType.Float16);
-        Assert.Contains("took Float32, this one takes Float16", Assert.Throws<SaeException>(() => half.Restore(folder["run"])).Message);
-        using var wider = new SaeTrainer(Spec with { Selection = new Selection.TopK(5) }, Config, CudaSae.Backends.BackendKind.Cpu);
+        Assert.Contains("took Float32, this one takes Float16",
+            Assert.Throws<SaeException>(() => half.Restore(folder["run"])).Message);
+        using var wider = new SaeTrainer(Spec with { Selection = new Selection.TopK(5) }, Config,
+            CudaSae.Backends.BackendKind.Cpu);
         Assert.Contains("spec.selection", Assert.Throws<SaeException>(() => wider.Restore(folder["run"])).Message);
-        using var sae = Sae.Load(folder["run"], CudaSae.Backends.BackendKind.Cpu);      // a trainer's checkpoint is an SAE too
+        // A trainer's checkpoint is an SAE too.
+        using var sae = Sae.Load(folder["run"], CudaSae.Backends.BackendKind.Cpu);
         Assert.Equal(32, sae.Latents);
     }
 

@@ -52,18 +52,24 @@ public static class Checkpoint
         return metadata;
     }
 
-    /// <summary>Metadata that hold the spec, and what of the config makes the SAE (<see cref="ResumeRules.Identity"/>), as JSON. Not in older checkpoints.</summary>
+    /// <summary>Metadata that hold the spec, and what of the config makes the SAE (<see cref="ResumeRules.Identity"/>),
+    /// as JSON. Not in older checkpoints.</summary>
     internal const string SpecKey = "spec", ConfigKey = "config";
 
     /// <summary>Metadata that hold the fingerprint of the training rows, as JSON.</summary>
     internal const string DataKey = "data";
 
-    /// <summary>What the training rows of a checkpoint are; null of an older one, and of a trainer that reads no file.</summary>
+    /// <summary>What the training rows of a checkpoint are; null of an older one, and of a trainer that reads no
+    /// file.</summary>
     internal static DataFingerprint? DataOf(CheckpointPosition at)
     {
         if (at.State?.GetValueOrDefault(DataKey) is not { } json) return null;
         try { return JsonSerializer.Deserialize(json, SaeJson.Default.DataFingerprint); }
-        catch (JsonException e) { throw new SaeException($"a checkpoint's metadata {DataKey} cannot be read: {e.Message.Split(". ")[0]}", e, SaeErrorKind.Files); }
+        catch (JsonException e)
+        {
+            throw new SaeException($"a checkpoint's metadata {DataKey} cannot be read: {e.Message.Split(". ")[0]}", e,
+                SaeErrorKind.Files);
+        }
     }
 
     static string NameOf(IBackend backend) => backend is CpuBackend ? "cpu" : "cuda";
@@ -78,7 +84,8 @@ public static class Checkpoint
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != NameOf(backend))
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is {NameOf(backend)}; go on with --backend {writtenBy}{(writtenBy == "cuda" ? " or emulator" : "")}");
         var at = Position(file);
-        if (RecordsOf(file) is var (spec, config)) ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));
+        if (RecordsOf(file) is var (spec, config))
+            ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));
         CheckpointFile.WriteInto(file, backend);
         backend.AfterRestore((uint)at.Step, deadAfterSteps);
         foreach (var one in damaged)
@@ -89,15 +96,23 @@ public static class Checkpoint
         return at;
     }
 
-    /// <summary>Spec and config of the run that wrote a checkpoint, standard values where a field does not count; null of an older one.</summary>
+    /// <summary>Spec and config of the run that wrote a checkpoint, standard values where a field does not count; null
+    /// of an older one.</summary>
     /// <exception cref="SaeException">They cannot be read.</exception>
     internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
     {
-        if (!file.Metadata.TryGetValue(SpecKey, out var spec) || !file.Metadata.TryGetValue(ConfigKey, out var config)) return null;
-        try { return (SaeRecords.ReadSpec(JsonNode.Parse(spec)!).Validate(), SaeRecords.ReadConfig(JsonNode.Parse(config)!).Validate()); }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException or ArgumentException or NullReferenceException)
+        if (!file.Metadata.TryGetValue(SpecKey, out var spec) || !file.Metadata.TryGetValue(ConfigKey, out var config))
+            return null;
+        try
         {
-            throw new SaeException($"{file.Path} is no checkpoint of this version: {e.Message.Split(". ")[0]}", e, SaeErrorKind.Files);
+            return (SaeRecords.ReadSpec(JsonNode.Parse(spec)!).Validate(),
+                SaeRecords.ReadConfig(JsonNode.Parse(config)!).Validate());
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException
+            or ArgumentException or NullReferenceException)
+        {
+            throw new SaeException($"{file.Path} is no checkpoint of this version: {e.Message.Split(". ")[0]}", e,
+                SaeErrorKind.Files);
         }
     }
 
@@ -110,7 +125,8 @@ public static class Checkpoint
     }
 
     /// <summary>The newest one that is whole, and what is wrong with those after it.</summary>
-    internal static SafetensorsFile OpenNewest(string run, Action<string>? note, out List<(string Path, string Message)> damaged)
+    internal static SafetensorsFile OpenNewest(string run, Action<string>? note,
+        out List<(string Path, string Message)> damaged)
     {
         damaged = [];
         foreach (var path in CheckpointFolder.Candidates(run))

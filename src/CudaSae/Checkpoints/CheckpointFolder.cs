@@ -11,7 +11,9 @@ static class CheckpointFolder
     static string Folder(string run) => Path.Combine(run, Name);
 
     public static string? RunOf(string file) =>
-        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name ? Path.GetDirectoryName(folder) : null;
+        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name
+            ? Path.GetDirectoryName(folder)
+            : null;
 
     public static string StepPath(string run, long step) => Path.Combine(Folder(run), $"step-{step:D9}.safetensors");
     public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");

@@ -5,7 +5,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Checkpoints;
 
-/// <summary>A checkpoint as an SAE: that of a run which has not finished, or a file of its own. Weights alone are read, of either backend.</summary>
+/// <summary>A checkpoint as an SAE: that of a run which has not finished, or a file of its own. Weights alone are read,
+/// of either backend.</summary>
 sealed class CheckpointFormat : ISaeFormat
 {
     public string Name => "checkpoint";
@@ -18,7 +19,8 @@ sealed class CheckpointFormat : ISaeFormat
         try
         {
             using var file = TensorFile.Open(path);
-            return file is SafetensorsFile && file.Metadata.ContainsKey("step") && file.Metadata.ContainsKey("position") && file.Tensors.ContainsKey("last_fired");
+            return file is SafetensorsFile && file.Metadata.ContainsKey("step") && file.Metadata.ContainsKey("position")
+                && file.Tensors.ContainsKey("last_fired");
         }
         catch (Exception e) when (e is SaeException or IOException or UnauthorizedAccessException) { return false; }
     }
@@ -53,12 +55,16 @@ sealed class CheckpointFormat : ISaeFormat
     /// <summary>From the checkpoint, or of an older one from train.json of the run that its folder is in.</summary>
     static (SaeSpec, TrainConfig, DataScale) Records(SafetensorsFile file)
     {
-        if (Checkpoint.RecordsOf(file) is var (spec, config) && DataScale.From(file.Metadata) is { } scale) return (spec, config, scale);
+        if (Checkpoint.RecordsOf(file) is var (spec, config) && DataScale.From(file.Metadata) is { } scale)
+            return (spec, config, scale);
         if (Checkpoint.RunOf(file.Path) is not { } run || !File.Exists(Path.Combine(run, RunRecord.FileName)))
-            throw new SaeException($"{file.Path} is of an older version and does not say what SAE it is; put it into RUN/checkpoint beside RUN/{RunRecord.FileName}", kind: SaeErrorKind.Files);
+            throw new SaeException($"{file.Path} is of an older version and does not say what SAE it is; "
+                + $"put it into RUN/checkpoint beside RUN/{RunRecord.FileName}", kind: SaeErrorKind.Files);
         var record = RunRecord.Load(run);
-        return (record.Spec.Validate(), record.Config.Validate(), new(record.InputScale, record.Variance, record.TargetScale));
+        return (record.Spec.Validate(), record.Config.Validate(),
+            new(record.InputScale, record.Variance, record.TargetScale));
     }
 
-    public IReadOnlyList<string> Write(string path, SaeModel model) => throw new SaeException("a checkpoint is written by training alone; choose a layout of a finished SAE");
+    public IReadOnlyList<string> Write(string path, SaeModel model) =>
+        throw new SaeException("a checkpoint is written by training alone; choose a layout of a finished SAE");
 }

@@ -5,8 +5,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Checkpoints;
 
-/// <summary>The weights among a checkpoint's arrays, as either backend writes them: rows padded at their ends, matrices in float32
-/// (CPU) or in two halves of 16 bits (kernels), θ as the optimizer moves it.</summary>
+/// <summary>The weights among a checkpoint's arrays, as either backend writes them: rows padded at their ends, matrices
+/// in float32 (CPU) or in two halves of 16 bits (kernels), θ as the optimizer moves it.</summary>
 sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
 {
     readonly bool split = file.Tensors.ContainsKey("w_enc_hi");
@@ -17,7 +17,9 @@ sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
         // Shapes are compared before memory of their size is taken.
         RequireMatrix(split ? "w_enc_hi" : "w_enc", spec.Latents, spec.InputWidth);
         RequireMatrix(split ? "w_dec_hi" : "w_dec", spec.Latents, spec.OutputWidth);
-        var skip = spec.Transcoder is { Skip: true } ? RequireMatrix("w_skip", spec.OutputWidth, spec.InputWidth, "F32") : null;
+        var skip = spec.Transcoder is { Skip: true }
+            ? RequireMatrix("w_skip", spec.OutputWidth, spec.InputWidth, "F32")
+            : null;
         var p = new SaeParameters(spec);
         try
         {
@@ -53,18 +55,27 @@ sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
     StoredTensor RequireMatrix(string name, long rows, long columns, string? type = null)
     {
         var tensor = file.Require(name, type ?? (split ? "BF16" : "F32"), rows, -1);
-        return tensor.Shape[1] >= columns ? tensor : throw file.Bad($"tensor {name} has {tensor.Shape[1]} columns, {columns} were expected");
+        return tensor.Shape[1] >= columns
+            ? tensor
+            : throw file.Bad($"tensor {name} has {tensor.Shape[1]} columns, {columns} were expected");
     }
 
     void ReadMatrix(string name, Matrix into)
     {
-        if (!split) ReadRows(file.Tensors[name], into);
-        else ReadHalves(file.Tensors[name + "_hi"], file.Tensors.ContainsKey(name + "_lo") ? file.Require(name + "_lo", "I16", file.Tensors[name + "_hi"].Shape) : null, into);
+        if (!split)
+        {
+            ReadRows(file.Tensors[name], into);
+            return;
+        }
+        var high = file.Tensors[name + "_hi"];
+        var low = file.Tensors.ContainsKey(name + "_lo") ? file.Require(name + "_lo", "I16", high.Shape) : null;
+        ReadHalves(high, low, into);
     }
 
     void ReadRows(StoredTensor tensor, Matrix into)
     {
-        for (var row = 0L; row < into.Rows; row++) file.Read(tensor, row * tensor.Shape[1] * sizeof(float), MemoryMarshal.AsBytes(into[row]));
+        for (var row = 0L; row < into.Rows; row++)
+            file.Read(tensor, row * tensor.Shape[1] * sizeof(float), MemoryMarshal.AsBytes(into[row]));
     }
 
     /// <param name="lower">Null where the weights are bfloat16.</param>
@@ -85,7 +96,8 @@ sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
     {
         if (into.Length == 0) return;
         var tensor = file.Require(name, "F32", -1);
-        if (tensor.Shape[0] < into.Length) throw file.Bad($"tensor {name} has {tensor.Shape[0]} numbers, {into.Length} were expected");
+        if (tensor.Shape[0] < into.Length)
+            throw file.Bad($"tensor {name} has {tensor.Shape[0]} numbers, {into.Length} were expected");
         file.Read(tensor, 0, MemoryMarshal.AsBytes(into.AsSpan()));
     }
 }

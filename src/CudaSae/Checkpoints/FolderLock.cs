@@ -7,10 +7,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Checkpoints;
 
-/// <summary>The right to write a folder, or one file: one process has it at a time. The operating system's lock on the file
-/// run.lock (FILE.lock for a file) decides, so the lock of a process that was killed is free. The file names the process
-/// and the host for messages, and for file systems that have no locks: there a process of this host that still runs keeps
-/// its lock. Dispose deletes the file.</summary>
+/// <summary>The right to write a folder, or one file: one process has it at a time. The operating system's lock on the
+/// file run.lock (FILE.lock for a file) decides, so the lock of a process that was killed is free. The file names the
+/// process and the host for messages, and for file systems that have no locks: there a process of this host that still
+/// runs keeps its lock. Dispose deletes the file.</summary>
 public sealed partial class FolderLock : IDisposable
 {
     public const string FileName = "run.lock";
@@ -24,7 +24,8 @@ public sealed partial class FolderLock : IDisposable
     readonly string? created;       // folder that this lock made, to remove if it stays empty
     readonly FileStream stream;
 
-    FolderLock(string path, string? created, FileStream stream) => (this.path, this.created, this.stream) = (path, created, stream);
+    FolderLock(string path, string? created, FileStream stream) =>
+        (this.path, this.created, this.stream) = (path, created, stream);
 
     /// <summary>One line on the process that left its lock behind; null where none did.</summary>
     public string? TakenOver { get; private init; }
@@ -33,7 +34,8 @@ public sealed partial class FolderLock : IDisposable
     /// <param name="advice">What to do where another process has it, such as "choose another --out".</param>
     /// <param name="wait">Time to wait for a lock that another process has.</param>
     /// <exception cref="SaeException">Another process has it, or the folder cannot be written.</exception>
-    public static FolderLock Take(string folder, string advice, TimeSpan wait = default) => Take(Path.Combine(folder, FileName), folder, advice, wait);
+    public static FolderLock Take(string folder, string advice, TimeSpan wait = default) =>
+        Take(Path.Combine(folder, FileName), folder, advice, wait);
 
     /// <summary>Takes the lock of one file that is written again and again.</summary>
     /// <exception cref="SaeException">As <see cref="Take(string, string, TimeSpan)"/>.</exception>
@@ -88,7 +90,10 @@ public sealed partial class FolderLock : IDisposable
                 continue;
             }
             holder = "";
-            return new(path, created, stream) { TakenOver = before is "" || before == Self ? null : $"{Describe(before)} left its lock on {folder}; it is taken over" };
+            var left = before is "" || before == Self
+                ? null
+                : $"{Describe(before)} left its lock on {folder}; it is taken over";
+            return new(path, created, stream) { TakenOver = left };
         }
         holder = "another process";
         return null;
@@ -100,12 +105,14 @@ public sealed partial class FolderLock : IDisposable
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-            return new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, OperatingSystem.IsWindows() ? FileShare.Read | FileShare.Delete : FileShare.None, 1);
+            var share = OperatingSystem.IsWindows() ? FileShare.Read | FileShare.Delete : FileShare.None;
+            return new(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, share, 1);
         }
         catch (IOException e) when (IsLocked(e)) { return null; }
         catch (Exception e) when (AtomicFile.IsRefusal(e))
         {
-            throw new SaeException($"cannot write {path}: {AtomicFile.Reason(e)}; choose another folder", e, SaeErrorKind.Files);
+            throw new SaeException($"cannot write {path}: {AtomicFile.Reason(e)}; choose another folder", e,
+                SaeErrorKind.Files);
         }
     }
 
@@ -126,12 +133,14 @@ public sealed partial class FolderLock : IDisposable
         return Encoding.UTF8.GetString(bytes, 0, stream.ReadAtLeast(bytes, MaxBytes, throwOnEndOfStream: false)).Trim();
     }
 
-    /// <summary>The text of a file that may be locked: .NET's own ways to open one ask for a lock too. "" where it cannot be read.</summary>
+    /// <summary>The text of a file that may be locked: .NET's own ways to open one ask for a lock too. "" where it
+    /// cannot be read.</summary>
     static string Read(string path)
     {
         try
         {
-            using var handle = OperatingSystem.IsWindows() ? File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete)
+            using var handle = OperatingSystem.IsWindows()
+                ? File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete)
                 : new SafeFileHandle(OpenToRead(Path.GetFullPath(path), 0), ownsHandle: true);
             if (handle.IsInvalid) return "";
             using var stream = new FileStream(handle, FileAccess.Read, 1);
@@ -143,7 +152,8 @@ public sealed partial class FolderLock : IDisposable
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int OpenToRead(string path, int flags);
 
-    static string Line(int process, string host, long start) => string.Create(CultureInfo.InvariantCulture, $"{process} {host} {start}");
+    static string Line(int process, string host, long start) =>
+        string.Create(CultureInfo.InvariantCulture, $"{process} {host} {start}");
 
     /// <summary>When a process began, in Unix seconds; 0 where it has ended or cannot be looked at.</summary>
     static long StartOf(int process)
@@ -153,23 +163,34 @@ public sealed partial class FolderLock : IDisposable
             using var found = Process.GetProcessById(process);
             return new DateTimeOffset(found.StartTime.ToUniversalTime()).ToUnixTimeSeconds();
         }
-        catch (Exception e) when (e is ArgumentException or InvalidOperationException or System.ComponentModel.Win32Exception) { return 0; }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException
+            or System.ComponentModel.Win32Exception)
+        {
+            return 0;
+        }
     }
 
-    /// <summary>Whether a lock's line names a process of this host that still runs. Its start is compared too, because numbers are used again.</summary>
-    static bool IsRunning(string line) => line.Split(' ') is [var number, var host, var start] && host == Environment.MachineName
+    /// <summary>Whether a lock's line names a process of this host that still runs. Its start is compared too, because
+    /// numbers are used again.</summary>
+    static bool IsRunning(string line) => line.Split(' ') is [var number, var host, var start]
+        && host == Environment.MachineName
         && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var process)
-        && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began) && StartOf(process) is > 0 and var now && Math.Abs(now - began) <= 2;
+        && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began)
+        && StartOf(process) is > 0 and var now && Math.Abs(now - began) <= 2;
 
-    static string Describe(string line) => line.Split(' ') is [var process, var host, var start] && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began) && began < 1L << 36
-        ? $"process {process} on {host}, which began at {DateTimeOffset.FromUnixTimeSeconds(began).ToLocalTime().ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)}"
+    static string Describe(string line) => line.Split(' ') is [var process, var host, var start]
+        && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began) && began < 1L << 36
+        ? $"process {process} on {host}, which began at "
+            + DateTimeOffset.FromUnixTimeSeconds(began).ToLocalTime()
+                .ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)
         : "another process";
 
     public void Dispose()
     {
         try
         {
-            if (!OperatingSystem.IsWindows()) File.Delete(path);       // while it is locked: a process that opens it from here on makes a new one
+            if (!OperatingSystem.IsWindows())
+                File.Delete(path);      // while it is locked: a process that opens it from here on makes a new one
             stream.Dispose();
             if (OperatingSystem.IsWindows()) File.Delete(path);
             if (created is not null && !Directory.EnumerateFileSystemEntries(created).Any()) Directory.Delete(created);

@@ -24,13 +24,14 @@ public static class ResumeRules
         ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights, ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,
     };
 
-    /// <summary>A config as a checkpoint keeps it: the fields that its SAE follows from, which are those that stay, the length, and what is
-    /// done when it is saved. Other fields have their standard values.</summary>
+    /// <summary>A config as a checkpoint keeps it: the fields that its SAE follows from, which are those that stay, the
+    /// length, and what is done when it is saved. Other fields have their standard values.</summary>
     internal static JsonObject Identity(TrainConfig config)
     {
         var (kept, all) = (SaeRecords.Write(new TrainConfig()).AsObject(), SaeRecords.Write(config).AsObject());
         foreach (var (field, value) in all)
-            if (WhyFixed(field) is not null || field is "vectors" or "fold_decoder_norms" or "prune_below") kept[field] = value?.DeepClone();
+            if (WhyFixed(field) is not null || field is "vectors" or "fold_decoder_norms" or "prune_below")
+                kept[field] = value?.DeepClone();
         return kept;
     }
 
@@ -62,18 +63,23 @@ public static class ResumeRules
         if (config.Steps < step) throw new SaeException($"vectors = {config.Vectors} are {config.Steps} steps, the run has done {step}: give --vectors {step * config.BatchRows} or more");
     }
 
-    /// <summary>Compares what a checkpoint was written with and what it is restored into: the whole spec, and the fields of the config that may not change.</summary>
+    /// <summary>Compares what a checkpoint was written with and what it is restored into: the whole spec, and the
+    /// fields of the config that may not change.</summary>
     /// <exception cref="SaeException">A field differs; names it.</exception>
-    public static void RequireSame(string path, (SaeSpec Spec, TrainConfig Config) old, (SaeSpec Spec, TrainConfig Config) now)
+    public static void RequireSame(string path, (SaeSpec Spec, TrainConfig Config) old,
+        (SaeSpec Spec, TrainConfig Config) now)
     {
-        Require(path, "spec", SaeRecords.Write(old.Spec).AsObject(), SaeRecords.Write(now.Spec).AsObject(), static _ => true);
-        Require(path, "config", SaeRecords.Write(old.Config).AsObject(), SaeRecords.Write(now.Config).AsObject(), static field => WhyFixed(field) is not null);
+        Require(path, "spec", SaeRecords.Write(old.Spec).AsObject(), SaeRecords.Write(now.Spec).AsObject(),
+            static _ => true);
+        Require(path, "config", SaeRecords.Write(old.Config).AsObject(), SaeRecords.Write(now.Config).AsObject(),
+            static field => WhyFixed(field) is not null);
     }
 
     static void Require(string path, string record, JsonObject old, JsonObject now, Func<string, bool> counts)
     {
         foreach (var field in old.Select(pair => pair.Key).Union(now.Select(pair => pair.Key)).Where(counts))
             if (!JsonNode.DeepEquals(old[field], now[field]))
-                throw new SaeException($"{path} was written with {record}.{field} = {Text(old[field])} and cannot be restored with {Text(now[field])}; put the old value back, or start a new run");
+                throw new SaeException($"{path} was written with {record}.{field} = {Text(old[field])} and cannot be "
+                    + $"restored with {Text(now[field])}; put the old value back, or start a new run");
     }
 }

@@ -26,7 +26,11 @@ public static partial class AtomicFile
         }
         catch (Exception e)
         {
-            try { if (opened) File.Delete(temporary); } catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
+            try
+            {
+                if (opened) File.Delete(temporary);
+            }
+            catch (Exception f) when (f is IOException or UnauthorizedAccessException) { }
             if (!IsRefusal(e)) throw;
             throw new SaeException($"cannot write {path}: {Reason(e)}; free some space or choose another folder", e);
         }

@@ -3,8 +3,10 @@ using System.Security.Cryptography;
 
 namespace CudaSae.Data;
 
-/// <summary>What a run's rows are, for a record: a run is resumed on the rows that it began with. Paths and rows behind the last one may differ.</summary>
-/// <param name="Widths">Of the files side by side: the input, then a transcoder's target or a crosscoder's further sites.</param>
+/// <summary>What a run's rows are, for a record: a run is resumed on the rows that it began with. Paths and rows behind
+/// the last one may differ.</summary>
+/// <param name="Widths">Of the files side by side: the input, then a transcoder's target or a crosscoder's further
+/// sites.</param>
 /// <param name="Type">Element type.</param>
 /// <param name="Rows">Rows that the fingerprint covers.</param>
 /// <param name="Contents">SHA-256 of the rows, or of a sample of them, first 32 hexadecimal digits.</param>
@@ -42,11 +44,14 @@ public sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, st
     /// <param name="now">Of the rows as they are now, as many as they are at most.</param>
     public string? Difference(DataFingerprint now)
     {
-        if (!Widths.AsSpan().SequenceEqual(now.Widths)) return $"they were {Wide(Widths)} wide and are now {Wide(now.Widths)}";
+        if (!Widths.AsSpan().SequenceEqual(now.Widths))
+            return $"they were {Wide(Widths)} wide and are now {Wide(now.Widths)}";
         if (Type != now.Type) return $"they were {Type} and are now {now.Type}";
         if (Rows != now.Rows) return $"there were {Rows} and there are now {now.Rows}";
         if (Contents != now.Contents) return "their numbers are others";
-        return Tokens == now.Tokens ? null : Tokens is null ? "they had no token ids and now have some" : now.Tokens is null ? "they had token ids and now have none" : "their token ids are others";
+        if (Tokens == now.Tokens) return null;
+        if (Tokens is null) return "they had no token ids and now have some";
+        return now.Tokens is null ? "they had token ids and now have none" : "their token ids are others";
     }
 
     static string Wide(int[] widths) => string.Join(" beside ", widths);

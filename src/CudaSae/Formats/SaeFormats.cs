@@ -40,16 +40,21 @@ public static class SaeFormats
     /// <summary>Whether a file or folder holds an SAE, finished or in a checkpoint.</summary>
     public static bool IsSae(string path) => Find(path) is not null;
 
-    static ISaeFormat? Find(string path) => File.Exists(path) && Unfinished.Recognizes(path) ? Unfinished : Recognize(path) ?? (Unfinished.Recognizes(path) ? Unfinished : null);
+    static ISaeFormat? Find(string path) =>
+        File.Exists(path) && Unfinished.Recognizes(path)
+            ? Unfinished
+            : Recognize(path) ?? (Unfinished.Recognizes(path) ? Unfinished : null);
 
-    /// <summary>The format of a file or folder. Of a run that has not finished it is that of its newest checkpoint.</summary>
+    /// <summary>The format of a file or folder. Of a run that has not finished it is that of its newest
+    /// checkpoint.</summary>
     /// <exception cref="SaeException">It does not exist, is damaged, or none fits.</exception>
     public static ISaeFormat Of(string path)
     {
         if (!File.Exists(path) && !Directory.Exists(path)) throw new SaeException($"{path} does not exist; name an SAE's file or folder");
         if (Find(path) is { } format) return format;
         if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path)) TensorFile.Open(path).Dispose();    // a damaged one says what is wrong with it
-        if (File.Exists(Path.Combine(path, RunRecord.FileName))) throw new SaeException($"{path} is a run without a checkpoint yet; train it with --resume {path}");
+        if (File.Exists(Path.Combine(path, RunRecord.FileName)))
+            throw new SaeException($"{path} is a run without a checkpoint yet; train it with --resume {path}");
         throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
     }
 }

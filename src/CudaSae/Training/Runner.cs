@@ -37,12 +37,14 @@ public sealed class Runner(IBackend backend, ActivationSource source, long train
 
     /// <summary>Goes on from a run's newest checkpoint.</summary>
     /// <param name="note">Told in one line each which checkpoints are damaged; without it a damaged one is refused.</param>
-    /// <exception cref="SaeException">There is none, it is of another run or of other rows, or it lies behind the end that the config now has.</exception>
+    /// <exception cref="SaeException">There is none, it is of another run or of other rows, or it lies behind the end
+    /// that the config now has.</exception>
     public void Resume(string folder, Action<string>? note)
     {
         From = Checkpoint.Restore(folder, Backend, Schedules.DeadAfterSteps(Backend.Spec, Backend.Config), note);
         if (Checkpoint.DataOf(From)?.Difference(Training.Trainer.Fingerprint(source, trainRows)) is { } difference)
-            throw new SaeException($"the rows are not those that {folder} began with: {difference}; resume it on the same rows", kind: SaeErrorKind.Files);
+            throw new SaeException($"the rows are not those that {folder} began with: {difference}; "
+                + "resume it on the same rows", kind: SaeErrorKind.Files);
         ResumeRules.RequireAhead(Backend.Config, From.Step);
     }
 

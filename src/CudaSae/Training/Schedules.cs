@@ -136,10 +136,16 @@ public readonly record struct DataScale(double InputScale, double Variance, doub
 
     /// <summary>From a checkpoint; null where it keeps none, as older ones.</summary>
     internal static DataScale? From(IReadOnlyDictionary<string, string> saved) =>
-        Number(saved, "input_scale") is { } input && Number(saved, "variance") is { } variance && Number(saved, "target_scale") is { } target ? new(input, variance, target) : null;
+        Number(saved, "input_scale") is { } input && Number(saved, "variance") is { } variance
+            && Number(saved, "target_scale") is { } target
+            ? new(input, variance, target)
+            : null;
 
     static double? Number(IReadOnlyDictionary<string, string> saved, string key) =>
-        saved.TryGetValue(key, out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+        saved.TryGetValue(key, out var text)
+            && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : null;
 
     public static DataScale Of(DataStatistics statistics, TrainConfig config)
     {

@@ -200,9 +200,13 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     void Save(RowCursor cursor, double? fvu)
     {
         if (checkpoints is null) return;
-        KeyValuePair<string, string> data = new(Checkpoint.DataKey, JsonSerializer.Serialize(fingerprint ??= Fingerprint(source, trainRows), SaeJson.Default.DataFingerprint));
-        checkpoints.Save(new(Step, cursor, new Dictionary<string, string>([.. driver.State.Save(), .. guard.Save(), .. scale.Save(), data]), fvu));
+        fingerprint ??= Fingerprint(source, trainRows);
+        var data = JsonSerializer.Serialize(fingerprint, SaeJson.Default.DataFingerprint);
+        var state = new Dictionary<string, string>(
+            [.. driver.State.Save(), .. guard.Save(), .. scale.Save(), new(Checkpoint.DataKey, data)]);
+        checkpoints.Save(new(Step, cursor, state, fvu));
     }
 
-    internal static DataFingerprint Fingerprint(ActivationSource source, long trainRows) => DataFingerprint.Of(source, [source.Width], 0, trainRows);
+    internal static DataFingerprint Fingerprint(ActivationSource source, long trainRows) =>
+        DataFingerprint.Of(source, [source.Width], 0, trainRows);
 }
