@@ -28,6 +28,14 @@ sealed class Members
         }
     }
 
+    /// <summary>What a member makes; null when it was refused, or makes nothing.</summary>
+    public T? Get<T>(string name, Func<T?> member, Func<SaeException, bool> isItsOwn) where T : class
+    {
+        T? made = null;
+        Try(name, () => made = member(), isItsOwn);
+        return made;
+    }
+
     public void Refuse(string name, string reason)
     {
         refused.Add((name, reason));
@@ -37,6 +45,6 @@ sealed class Members
     /// <summary>Of a run: its settings, its loss, or more memory than there is; neither the data nor the machine.</summary>
     public static bool IsOfRun(SaeException e) => (SharedRuns.IsItsOwn(e) || e.Kind == SaeErrorKind.Memory) && e.InnerException is not SaeException;
 
-    /// <summary>Of an SAE that is read: anything but the device.</summary>
+    /// <summary>Of what is read, such as an SAE or a chapter of a report: anything but the device.</summary>
     public static bool IsOfFile(SaeException e) => e.Kind != SaeErrorKind.Device;
 }

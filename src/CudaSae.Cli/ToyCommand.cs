@@ -37,8 +37,7 @@ static class ToyCommand
             var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
             if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
             var folder = parsed.GetValue(output)!;
-            Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed));
-            return 0;
+            return Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed)).ExitCode;
         });
         return command;
     }
@@ -50,15 +49,22 @@ static class ToyCommand
         catch (FormatException) { throw new SaeException($"--sweep {text}: it must be numbers parted by commas, such as 0.5,0.9"); }
     }
 
-    static void Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
+    /// <returns>The sparsities of the sweep that failed.</returns>
+    static Members Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
     {
         List<ToyStudy> sweep = [];
+        var members = new Members();
         try
         {
             var table = new Table().AddColumns("S", "represented", "recovered", "mean cosine", "SAE FVU", "SAE L0");
             foreach (var s in sparsities.Append(options.Sparsity).Distinct().Order())
             {
-                var study = ToyStudy.Run(options with { Sparsity = s }, sae);
+                ToyStudy Study() => ToyStudy.Run(options with { Sparsity = s }, sae);
+                if ((s == options.Sparsity ? Study() : members.Get($"S {s:0.###}", Study, Members.IsOfRun)) is not { } study)
+                {
+                    table.AddRow($"{s:0.###}", "failed", "", "", "", "");
+                    continue;
+                }
                 sweep.Add(study);
                 table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
             }
@@ -68,6 +74,7 @@ static class ToyCommand
             ToySection.Of(main, plane, sweep, command).Save(folder);
             AnsiConsole.Write(table);
             AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
+            return members;
         }
         finally
         {
