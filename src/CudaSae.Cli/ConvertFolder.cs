@@ -92,9 +92,7 @@ static class ConvertFolder
 
     static string WhyNot(string path)
     {
-        try { _ = SaeFormats.Of(path); }
-        catch (SaeException e) when (!e.Message.Contains("no SAE of a known format")) { return e.Message; }
-        catch (SaeException) { }
-        return "it is no SAE of a known format; cudasae convert --help lists them";
+        try { return $"it is a file of {SaeFormats.Of(path).Name}"; }
+        catch (SaeException e) { return e.Message; }
     }
 }

@@ -30,7 +30,7 @@ sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportPar
         {
             var evaluation = totals.Finish(leftOut);
             if (!subject.OtherData) parts.HeldOutFvu = evaluation.Fvu;
-            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary));
+            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary, sae.Spec.Transcoder is not null));
         });
     }
 
