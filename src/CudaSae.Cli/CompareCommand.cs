@@ -16,10 +16,12 @@ static class CompareCommand
 {
     /// <param name="Evaluation">Null where the preset was refused.</param>
     /// <param name="Note">Why it was refused, or what is missing.</param>
-    sealed record Row(string Preset, Evaluation? Evaluation = null, double Coefficient = 0, double MsPerStep = 0, double DenseShare = 0, string Note = "");
+    sealed record Row(string Preset, Evaluation? Evaluation = null, double Coefficient = 0, double MsPerStep = 0,
+        double DenseShare = 0, string Note = "");
 
     /// <summary>What all presets have in common.</summary>
-    sealed record Comparison(DataFiles Files, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
+    sealed record Comparison(
+        DataFiles Files, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
 
     public static Command Create()
     {
@@ -35,16 +37,19 @@ static class CompareCommand
         var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
-            Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given ? [.. given.Select(Preset.Named)] : [.. Preset.All.Where(p => !p.NeedsTarget)];
-            var (n, l0, runs, distance) = (parsed.GetValue(latents), parsed.GetValue(active), parsed.GetValue(tries), parsed.GetValue(near));
+            Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given ? [.. given.Select(Preset.Named)]
+                : [.. Preset.All.Where(p => !p.NeedsTarget)];
+            var (n, l0) = (parsed.GetValue(latents), parsed.GetValue(active));
+            var (runs, distance) = (parsed.GetValue(tries), parsed.GetValue(near));
             if (l0 < 1 || l0 > n) throw new SaeException($"--l0 {l0} is out of range: it must be 1 to --latents, {n}");
             if (runs < 1) throw new SaeException($"--tries {runs} is out of range: it must be at least 1");
             if (!(distance >= 0)) throw new SaeException($"--near {distance} is out of range: it must be 0 or more");
             var config = new TrainConfig { Vectors = parsed.GetValue(vectors) }.Validate();
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
-            if (files.HeldRows == 0) throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
-            var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) }.Validate();
-            var start = new TrainingStart(files.Source, files.TrainRows, plain, config);
+            if (files.HeldRows == 0)
+                throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
+            var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
+            var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
             return Run(new(files, start, n, l0, config, runs, distance), all, parsed.GetValue(output));
         });
         return command;
@@ -56,17 +61,20 @@ static class CompareCommand
         var (rows, members) = (new List<Row>(), new Members());
         foreach (var preset in presets)
         {
-            if (!members.Try(preset.Name, () => rows.Add(Search(task, preset, members)), Members.IsOfRun)) rows.Add(new(preset.Name, Note: members.Refused[^1].Reason));
+            var row = members.Get(preset.Name, () => Search(task, preset, members), Members.IsOfRun);
+            rows.Add(row ?? new(preset.Name, Note: members.Refused[^1].Reason));
             Console.WriteLine(Line(rows[^1]));
             if (output is not null) AtomicFile.WriteText(output, Markdown(rows));
         }
         return members.ExitCode;
     }
 
-    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best row so far stays.</summary>
+    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best row so
+    /// far stays.</summary>
     static Row Search(Comparison task, Preset preset, Members members)
     {
-        if (preset.NeedsTarget) throw new SaeException("it needs a second file, its target or further sites, and compare reads one; use train with --beside");
+        if (preset.NeedsTarget)
+            throw new SaeException("it needs a second file, its target or further sites, and compare reads one; use train with --beside");
         var active = task.Active;
         var spec = preset.Spec(task.Files.Widths[0], task.Latents, active).Validate();
         var config = preset.Config(task.Basis).Validate();
@@ -77,7 +85,8 @@ static class CompareCommand
         for (var attempt = 0; attempt < task.Tries; attempt++)
         {
             Row row;
-            try { row = Train(task, preset.Name, (spec with { Penalty = penalty with { Coefficient = (float)coefficient } }).Validate(), config); }
+            var weighed = spec with { Penalty = penalty with { Coefficient = (float)coefficient } };
+            try { row = Train(task, preset.Name, weighed.Validate(), config); }
             catch (SaeException e) when (best is not null && Members.IsOfRun(e))
             {
                 var why = string.Create(CultureInfo.InvariantCulture, $"λ {coefficient:0.####} failed: {e.Message}");
@@ -116,10 +125,15 @@ static class CompareCommand
     {
         var text = CultureInfo.InvariantCulture;
         string[] measures = r.Evaluation is not { } e ? ["–", "–", "–", "–"]
-            : [e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text), e.Shrinkage.ToString("0.000", text)];
+            :
+            [
+                e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text),
+                e.Shrinkage.ToString("0.000", text),
+            ];
         string[] cells =
         [
-            r.Preset, .. measures, r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "", r.MsPerStep > 0 ? r.MsPerStep.ToString("0.0", text) : "",
+            r.Preset, .. measures, r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "",
+            r.MsPerStep > 0 ? r.MsPerStep.ToString("0.0", text) : "",
             r.DenseShare > 0 ? r.DenseShare.ToString("0 %", text) : "", r.Note.Replace("|", "\\|"),
         ];
         return $"| {string.Join(" | ", cells)} |";
@@ -127,7 +141,8 @@ static class CompareCommand
 
     static string Markdown(List<Row> rows)
     {
-        var text = new StringBuilder("| preset | L0 | FVU | silent % | γ | λ | ms a step | dense steps | note |\n|---|---|---|---|---|---|---|---|---|\n");
+        var text = new StringBuilder("| preset | L0 | FVU | silent % | γ | λ | ms a step | dense steps | note |\n");
+        text.Append("|---|---|---|---|---|---|---|---|---|\n");
         foreach (var row in rows) text.Append(Line(row)).Append('\n');
         return text.ToString();
     }

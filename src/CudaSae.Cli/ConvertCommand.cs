@@ -8,8 +8,14 @@ static class ConvertCommand
 {
     public static Command Create()
     {
-        var from = new Argument<string>("in") { Description = "file or folder of an SAE, of any layout, or a folder with SAEs below it" };
-        var to = new Argument<string?>("out") { Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne };
+        var from = new Argument<string>("in")
+        {
+            Description = "file or folder of an SAE, of any layout, or a folder with SAEs below it",
+        };
+        var to = new Argument<string?>("out")
+        {
+            Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
+        };
         var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
         var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
         command.SetAction(parsed =>

@@ -3,13 +3,16 @@ using CudaSae.Formats;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae convert of a folder that is no SAE but holds some, such as a release: each one to the same place below the output folder.</summary>
+/// <summary>cudasae convert of a folder that is no SAE but holds some, such as a release: each one to the same place below
+/// the output folder.</summary>
 static class ConvertFolder
 {
-    static readonly string[] Weights = [".pt", ".pth", ".npz", ".safetensors"], Configs = ["cfg.json", "config.json", "hyperparams.json"];
+    static readonly string[] Weights = [".pt", ".pth", ".npz", ".safetensors"];
+    static readonly string[] Configs = ["cfg.json", "config.json", "hyperparams.json"];
 
     /// <summary>Whether a path is such a folder: at least one SAE is below it.</summary>
-    public static bool Is(string path) => Directory.Exists(path) && !IsSae(path) && Below(path, null).Any(found => found.Reason is null);
+    public static bool Is(string path) =>
+        Directory.Exists(path) && !IsSae(path) && Below(path, null).Any(found => found.Reason is null);
 
     /// <param name="output">Folder to write; null for the names of the SAEs alone.</param>
     /// <param name="read">Reads the SAE at a path.</param>
@@ -26,26 +29,24 @@ static class ConvertFolder
         return members.ExitCode;
     }
 
-    static void Convert(Members members, string folder, string name, string? output, ISaeFormat target, Func<string, SaeModel> read)
+    static void Convert(
+        Members members, string folder, string name, string? output, ISaeFormat target, Func<string, SaeModel> read)
     {
         var path = Path.Combine(folder, name);
-        SaeModel? sae = null;
-        if (!members.Try(name, () => sae = read(path), Members.IsOfFile)) return;
-        using (sae)
-        {
-            Console.WriteLine($"{name}: {SaeFormats.Of(path).Name}, {sae!.Summary}");
-            ConvertCommand.Print(sae.Notes);
-            if (output is null) return;
-            members.Try(name, () =>
-            {
-                var to = Path.Combine(output, File.Exists(path) ? Path.ChangeExtension(name, null) : name) + (target is OpenAiFormat ? ".pt" : "");
-                if (File.Exists(to) || Directory.Exists(to)) throw new SaeException($"{to} exists, and nothing is overwritten; move it away, or name another folder");
-                ConvertCommand.Print(target.Write(to, sae));
-            }, Members.IsOfRun);
-        }
+        using var sae = members.Get(name, () => read(path), Members.IsOfFile);
+        if (sae is null) return;
+        Console.WriteLine($"{name}: {SaeFormats.Of(path).Name}, {sae.Summary}");
+        ConvertCommand.Print(sae.Notes);
+        if (output is null) return;
+        var to = Path.Combine(output, File.Exists(path) ? Path.ChangeExtension(name, null) : name)
+            + (target is OpenAiFormat ? ".pt" : "");
+        if (File.Exists(to) || Directory.Exists(to))
+            members.Refuse(name, $"{to} exists, and nothing is overwritten; move it away, or name another folder");
+        else members.Try(name, () => ConvertCommand.Print(target.Write(to, sae)), Members.IsOfRun);
     }
 
-    /// <summary>What is below a folder, in the order of its names: SAEs, and folders or files with weights that are none, with the reason. What lies in an SAE's own folder belongs to that SAE.</summary>
+    /// <summary>What is below a folder, in the order of its names: SAEs, and folders or files with weights that are none, with
+    /// the reason. What lies in an SAE's own folder belongs to that SAE.</summary>
     /// <param name="except">A folder that is not looked into.</param>
     static IEnumerable<(string Name, string? Reason)> Below(string root, string? except)
     {
@@ -62,7 +63,8 @@ static class ConvertFolder
         if (why is not null) yield return (Path.GetRelativePath(root, folder), why);
         foreach (var entry in entries)
         {
-            var (path, name) = (Path.Combine(folder, entry.Name), Path.GetRelativePath(root, Path.Combine(folder, entry.Name)));
+            var path = Path.Combine(folder, entry.Name);
+            var name = Path.GetRelativePath(root, path);
             if (!Directory.Exists(path))
             {
                 if (Weights.Contains(Path.GetExtension(path))) yield return (name, IsSae(path) ? null : WhyNot(path));
@@ -76,14 +78,19 @@ static class ConvertFolder
                 empty = false;
                 yield return below;
             }
-            if (empty && Configs.FirstOrDefault(config => File.Exists(Path.Combine(path, config))) is { } found) yield return (name, $"it holds {found} but no weights of a known format");
+            if (empty && Configs.FirstOrDefault(config => File.Exists(Path.Combine(path, config))) is { } found)
+                yield return (name, $"it holds {found} but no weights of a known format");
         }
     }
 
     static FileSystemInfo[] Entries(string folder, out string? why)
     {
         why = null;
-        try { return [.. new DirectoryInfo(folder).EnumerateFileSystemInfos().Where(e => !e.Name.StartsWith('.')).OrderBy(e => e.Name, StringComparer.Ordinal)]; }
+        try
+        {
+            var all = new DirectoryInfo(folder).EnumerateFileSystemInfos();
+            return [.. all.Where(e => !e.Name.StartsWith('.')).OrderBy(e => e.Name, StringComparer.Ordinal)];
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { why = AtomicFile.Reason(e); }
         return [];
     }

@@ -101,7 +101,7 @@ sealed class DownstreamCommand
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());
         foreach (var r in results) table.AddRow([Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae))), r.Site, r.Kind, .. shown.Select(name => r[name].ToString("0.0000", CultureInfo.InvariantCulture))]);
-        foreach (var (name, _) in members.Refused) table.AddRow(Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(name))), "", "refused");
+        foreach (var (name, _) in members.Refused) table.AddRow(Markup.Escape(SaePath.Name(name)), "", "refused");
         AnsiConsole.Write(table);
     }
 }

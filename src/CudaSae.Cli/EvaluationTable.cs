@@ -14,7 +14,8 @@ static class EvaluationTable
         table.AddRow("rows", $"{e.Rows}", "");
         if (e.LeftOut > 0) table.AddRow("left out", $"{e.LeftOut}", "rows with NaN or infinity");
         table.AddRow("FVU", $"{e.Fvu:0.0000}", $"Σ‖{y}̂−{y}‖² / Σ‖{y}−{y}̄‖²{(y == 'y' ? ", y the target" : "")}");
-        foreach (var (site, fvu) in (e.SiteFvu ?? []).Index()) table.AddRow($"FVU of site {site + 1}", $"{fvu:0.0000}", $"the same over its {spec.Sites?[site]} numbers");
+        foreach (var (site, fvu) in (e.SiteFvu ?? []).Index())
+            table.AddRow($"FVU of site {site + 1}", $"{fvu:0.0000}", $"the same over its {spec.Sites?[site]} numbers");
         table.AddRow("L0", $"{e.L0:0.00}", "latents that fire, a row");
         table.AddRow("silent", $"{e.SilentPercent:0.00} %", "latents that fire on none of these rows");
         table.AddRow("cosine", $"{e.Cosine:0.0000}", $"mean of ⟨{y}̂,{y}⟩ / ‖{y}̂‖‖{y}‖");
@@ -23,6 +24,10 @@ static class EvaluationTable
     }
 
     /// <summary>The same in a line, for commands that have other tables.</summary>
-    public static void PrintLine(Evaluation e, SaeSpec spec) =>
-        Console.WriteLine($"FVU{(spec.Transcoder is null ? "" : " of the target")} {e.Fvu:0.0000}{string.Concat((e.SiteFvu ?? []).Select((fvu, site) => $", of site {site + 1} {fvu:0.0000}"))}, L0 {e.L0:0.00}, silent {e.SilentPercent:0.00} %");
+    public static void PrintLine(Evaluation e, SaeSpec spec)
+    {
+        var sites = string.Concat((e.SiteFvu ?? []).Select((fvu, site) => $", of site {site + 1} {fvu:0.0000}"));
+        var of = spec.Transcoder is null ? "" : " of the target";
+        Console.WriteLine($"FVU{of} {e.Fvu:0.0000}{sites}, L0 {e.L0:0.00}, silent {e.SilentPercent:0.00} %");
+    }
 }

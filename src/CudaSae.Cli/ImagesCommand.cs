@@ -72,7 +72,8 @@ static class ImagesCommand
     }
 
     /// <param name="members">Takes an SAE after the first one that cannot be compared.</param>
-    static Section Look(string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
+    static Section Look(
+        string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
     {
         List<ImageStudy> studies = [];
         try

@@ -20,10 +20,12 @@ static class InspectCommand
         var rows = new Option<long>("--rows") { Description = "look at so many rows at most; a latent's density is known to 1 / rows", DefaultValueFactory = _ => 65_536 };
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("inspect", "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, saved in its folder for the report.") { run, data, tensor, beside, rows, against, backend };
+        const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, saved in its folder for the report.";
+        var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };
         command.SetAction(parsed =>
         {
-            var (folder, paths, others, next) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? [], parsed.GetValue(against) ?? [], parsed.GetValue(beside) ?? []);
+            var (folder, paths) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? []);
+            var (others, next) = (parsed.GetValue(against) ?? [], parsed.GetValue(beside) ?? []);
             using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), next, parsed.GetValue(rows));
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
@@ -31,8 +33,10 @@ static class InspectCommand
             var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));
             var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
-            foreach (var (title, make) in Diagnostics.Chapters(sae, source, first, leftOut).Concat(others.Select(other => (other, Against(sae, source, other)))))
-                if (members.Get(title, make, Members.IsOfFile) is { } section) Show(section with { Command = $"{section.Command}{Options(section, paths, next, source.Rows)}" }, subject.Folder);
+            var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
+            foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
+                if (members.Get(title, make, Members.IsOfFile) is { } section)
+                    Show(section with { Command = section.Command + Options(section, paths, next, source.Rows) }, subject.Folder);
             return members.ExitCode;
         });
         return command;
@@ -45,7 +49,8 @@ static class InspectCommand
     };
 
     static string Options(Section section, string[] paths, string[] beside, long rows) =>
-        section.Command.Contains(" inspect ") ? $"{string.Concat(paths.Select(p => $" {p}"))}{string.Concat(beside.Select(p => $" --beside {p}"))} --rows {rows}" : "";
+        section.Command.Contains(" inspect ")
+            ? $"{string.Concat(paths.Select(p => $" {p}"))}{string.Concat(beside.Select(p => $" --beside {p}"))} --rows {rows}" : "";
 
     static void Show(Section section, string folder)
     {

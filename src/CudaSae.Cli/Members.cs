@@ -2,7 +2,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>The members of a command that has several, such as the presets of compare. One that is refused is a name and a reason, on stderr and in the command's table; the others are still done, and the command exits with 1.</summary>
+/// <summary>The members of a command that has several, such as the presets of compare. One that is refused is a name and a
+/// reason, on stderr and in the command's table; the others are still done, and the command exits with 1.</summary>
 sealed class Members
 {
     readonly List<(string Name, string Reason)> refused = [];
@@ -43,7 +44,8 @@ sealed class Members
     }
 
     /// <summary>Of a run: its settings, its loss, or more memory than there is; neither the data nor the machine.</summary>
-    public static bool IsOfRun(SaeException e) => (SharedRuns.IsItsOwn(e) || e.Kind == SaeErrorKind.Memory) && e.InnerException is not SaeException;
+    public static bool IsOfRun(SaeException e) =>
+        (SharedRuns.IsItsOwn(e) || e.Kind == SaeErrorKind.Memory) && e.InnerException is not SaeException;
 
     /// <summary>Of what is read, such as an SAE or a chapter of a report: anything but the device.</summary>
     public static bool IsOfFile(SaeException e) => e.Kind != SaeErrorKind.Device;

@@ -26,7 +26,7 @@ static class ProbeCommand
         var block = Settings.New("--block", "rows that the split in halves keeps together", Default.BlockRows);
         var seed = Settings.New("--seed", "of the split", Default.Seed);
         var memory = Settings.New("--memory", "MiB: for codes, for predictions, and for raw activations, each", Default.Memory >> 20);
-        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable", AllowMultipleArgumentsPerToken = true };
+        var beside = Beside.Option(severalEach: true);
         var tensor = DataFiles.TensorOption();
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");

@@ -37,12 +37,14 @@ sealed class ReportSubject : IDisposable
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
     /// <param name="beside">Files beside those that were named.</param>
     /// <param name="limit">Rows at most; null for all.</param>
-    /// <param name="parts">Takes the refusal of a damaged record or SAE beside which there is something else to show; null where both are needed.</param>
+    /// <param name="parts">Takes the refusal of a damaged record or SAE; null where both are needed.</param>
     /// <exception cref="SaeException">Nothing of this can be looked at, or the data do not fit.</exception>
-    public static ReportSubject Open(string path, string[] named, string? tensor, string[] beside, long? limit, Members? parts = null)
+    public static ReportSubject Open(
+        string path, string[] named, string? tensor, string[] beside, long? limit, Members? parts = null)
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
-        var record = parts is null ? RunData.RecordOf(path) : parts.Get(RunRecord.FileName, () => RunData.RecordOf(path), Members.IsOfFile);
+        var record = parts is null ? RunData.RecordOf(path)
+            : parts.Get(RunRecord.FileName, () => RunData.RecordOf(path), Members.IsOfFile);
         var subject = new ReportSubject { Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path) };
         if (!HoldsSae(path))
         {
@@ -50,7 +52,8 @@ sealed class ReportSubject : IDisposable
             subject.Without = record is null ? null : $"{path} holds no finished SAE yet";
             return subject;
         }
-        var model = parts is null || named.Length > 0 ? SaeModel.Load(path) : parts.Get("SAE", () => SaeModel.Load(path), Members.IsOfFile);
+        var model = parts is null || named.Length > 0 ? SaeModel.Load(path)
+            : parts.Get("SAE", () => SaeModel.Load(path), Members.IsOfFile);
         if (model is null) subject.Without = $"the SAE of {path} cannot be read";
         else subject.OpenRows(path, model, named, tensor, beside, limit);
         return subject;

@@ -20,7 +20,8 @@ static class SweepGroups
     /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group begins.</summary>
     /// <param name="most">Members of a group; 0 for no limit.</param>
     /// <param name="failed">Takes a member that does not fit alone; the others are planned without it.</param>
-    public static IEnumerable<SweepGroup> Plan(SweepMember[] members, BackendKind kind, InputType type, int most, Action<SweepMember, SaeException> failed)
+    public static IEnumerable<SweepGroup> Plan(
+        SweepMember[] members, BackendKind kind, InputType type, int most, Action<SweepMember, SaeException> failed)
     {
         var left = members.ToList();
         while (left.Count > 0)

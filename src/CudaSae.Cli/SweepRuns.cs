@@ -16,7 +16,8 @@ sealed class SweepRuns : IDisposable
     readonly MemberObserver.Lines lines = new();
     TrainingStart? start;       // of the first that begins: all of a group look at the same rows
 
-    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind, Action<SweepMember, SweepOutcome> ended, Action<SweepMember, SaeException> tooLarge)
+    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind,
+        Action<SweepMember, SweepOutcome> ended, Action<SweepMember, SaeException> tooLarge)
     {
         (this.files, this.sweep, this.folder, this.kind, this.ended) = (files, sweep, folder, kind, ended);
         try
@@ -24,7 +25,10 @@ sealed class SweepRuns : IDisposable
             foreach (var member in group.Members)
                 try { Add(member); }
                 catch (SaeException e) when (SharedRuns.IsItsOwn(e)) { Failed(member, e, 0); }
-                catch (SaeException e) when (e.Kind == SaeErrorKind.Memory && group.Members.Length == 1) { tooLarge(member, e); }
+                catch (SaeException e) when (e.Kind == SaeErrorKind.Memory && group.Members.Length == 1)
+                {
+                    tooLarge(member, e);
+                }
         }
         catch
         {

@@ -49,7 +49,7 @@ sealed class SweepSession : IDisposable
         Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
         Console.WriteLine($"{record.Members.Length} SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
-            foreach (var group in SweepGroups.Plan([.. record.Members.Where(m => !outcomes.ContainsKey(m))], kind, files.Source.Type, record.Together, TooLarge))
+            foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, TooLarge))
             {
                 Console.WriteLine(group);
                 if (Train(group, interrupt.Token)) continue;
@@ -59,7 +59,9 @@ sealed class SweepSession : IDisposable
         return Report();
     }
 
-    /// <summary>A member that has no room is not marked as done: there may be more memory at the next --resume.</summary>
+    SweepMember[] Open() => [.. record.Members.Where(m => !outcomes.ContainsKey(m))];
+
+    /// <summary>A member without room is not marked as done: there may be more memory at the next --resume.</summary>
     void TooLarge(SweepMember member, SaeException e)
     {
         outcomes[member] = new(e.Message, null, 0);

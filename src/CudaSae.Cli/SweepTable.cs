@@ -14,7 +14,8 @@ static class SweepTable
 
     static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0", "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
 
-    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a sweep knows activations, not the model they are of.</summary>
+    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a sweep
+    /// has activations, not the model they are of.</summary>
     public static void WriteCsv(string folder, SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
         using var text = new StringWriter(CultureInfo.InvariantCulture);
@@ -39,7 +40,8 @@ static class SweepTable
     }
 
     /// <summary>Name and reason of a combination that is no SAE; a name has no colon.</summary>
-    static (string Name, string Reason) Parts(string line) => line.Split(": ", 2) is [var name, var reason] ? (name, reason) : (line, "");
+    static (string Name, string Reason) Parts(string line) =>
+        line.Split(": ", 2) is [var name, var reason] ? (name, reason) : (line, "");
 
     static void Write(CsvWriter csv, SweepMember member, SweepOutcome outcome)
     {
@@ -63,10 +65,12 @@ static class SweepTable
         foreach (var member in sweep.Members)
         {
             var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
-            string[] measures = e is null ? None(outcomes[member].Error is null ? "" : "failed") : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
+            string[] measures = e is null ? None(outcomes[member].Error is null ? "" : "failed")
+                : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
             table.AddRow([Markup.Escape(member.Name), .. measures, seconds]);
         }
-        foreach (var (name, _) in sweep.Refused.Select(Parts)) table.AddRow([Markup.Escape(name), .. None("left out"), ""]);
+        foreach (var (name, _) in sweep.Refused.Select(Parts))
+            table.AddRow([Markup.Escape(name), .. None("left out"), ""]);
         AnsiConsole.Write(table);
 
         static string[] None(string why) => [why, "", "", "", ""];

@@ -68,7 +68,8 @@ static class ToyCommand
                 sweep.Add(study);
                 table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
             }
-            using var plane = members.Get("two dimensions", () => ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 10 }), Members.IsOfRun);
+            var flat = options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 };
+            using var plane = members.Get("two dimensions", () => ToyStudy.Run(flat, sae with { Latents = 10 }), Members.IsOfRun);
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
             Save(main, folder);
             ToySection.Of(main, plane, sweep, command).Save(folder);

@@ -62,6 +62,10 @@ public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null)
     {
         double squaredMean = 0;
         foreach (var s in sum) squaredMean += s * s / rows;
-        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product) { LeftOut = leftOut, SiteFvu = sites?.Fvu() };
+        var silent = 100.0 * fired.Count(f => !f) / n;
+        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, silent, cosine / rows, reconstructed / product)
+        {
+            LeftOut = leftOut, SiteFvu = sites?.Fvu(),
+        };
     }
 }

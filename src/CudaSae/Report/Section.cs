@@ -26,7 +26,9 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
     public static IReadOnlyList<(string Id, string Path)> Files(string folder)
     {
         var figures = Path.Combine(folder, FolderName);
-        return Directory.Exists(figures) ? [.. Directory.EnumerateFiles(figures, "*.json").Select(path => (Path.GetFileNameWithoutExtension(path), path)).OrderBy(file => file.Item1, StringComparer.Ordinal)] : [];
+        if (!Directory.Exists(figures)) return [];
+        return [.. Directory.EnumerateFiles(figures, "*.json").Select(path => (Id: Path.GetFileNameWithoutExtension(path), path))
+            .OrderBy(file => file.Id, StringComparer.Ordinal)];
     }
 
     /// <summary>One section's file.</summary>
@@ -36,9 +38,11 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
         try
         {
             using var stream = File.OpenRead(path);
-            var section = JsonSerializer.Deserialize(stream, ReportJson.Default.Section) ?? throw new SaeException($"{path} is empty; delete it");
+            var section = JsonSerializer.Deserialize(stream, ReportJson.Default.Section)
+                ?? throw new SaeException($"{path} is empty; delete it");
             return section is { Id: not null, Title: not null, Figures: { } figures } && !figures.Contains(null) ? section
-                : throw new SaeException($"{path} is no section of a report: it lacks an id, a title or figures; delete it, or run the command that made it again");
+                : throw new SaeException($"{path} is no section of a report: it lacks an id, a title or figures; "
+                    + "delete it, or run the command that made it again");
         }
         catch (Exception e) when (e is JsonException or FormatException or NotSupportedException or IOException or UnauthorizedAccessException)
         {

@@ -15,7 +15,12 @@ public static class ToySection
     /// <param name="plane">One with two hidden dimensions, to be drawn; null where it failed.</param>
     /// <param name="sweep">Studies that differ in sparsity, ascending.</param>
     public static Section Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
-        new("toy", "Toy models of superposition", 600, [.. plane is null ? Array.Empty<Figure>() : [Plane(plane)], Gram(main), Matched(main), Histogram(main), Sweep(sweep), Dimensions(sweep), Table(sweep)]) { Command = command };
+        new("toy", "Toy models of superposition", 600,
+        [
+            .. plane is null ? Array.Empty<Figure>() : [Plane(plane)], Gram(main), Matched(main), Histogram(main), Sweep(sweep),
+            Dimensions(sweep), Table(sweep),
+        ])
+        { Command = command };
 
     static Figure Plane(ToyStudy study)
     {

@@ -60,7 +60,11 @@ public static class ProbeRun
     {
         var raw = options.Logistic ? SparseProbe.Read(data, labels.Rows, sae.InputWidth, options.Memory) : null;
         EvaluationTotals? totals = null;        // of the first pass
-        var store = new CodeStore(sae.Latents, options.Memory, visitor => CodePass.Run(sae, data, 0, labels.Rows, totals is null ? [visitor, totals = EvaluationTotals.For(sae)] : [visitor]));
+        var store = new CodeStore(sae.Latents, options.Memory, visitor =>
+        {
+            ICodeVisitor[] visitors = totals is null ? [visitor, totals = EvaluationTotals.For(sae)] : [visitor];
+            CodePass.Run(sae, data, 0, labels.Rows, visitors);
+        });
         return Run(store, labels, options, raw) with { Evaluation = totals!.Finish(0) };
     }
 
