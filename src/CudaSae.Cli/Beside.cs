@@ -3,20 +3,20 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>--beside of the commands that look at an SAE: the rows of a transcoder's target, or of a crosscoder's further
-/// sites, next to those of the files that are named.</summary>
+/// <summary>--beside of the commands that look at an SAE: the rows of a transcoder's target, or of a crosscoder's
+/// further sites, next to those of the files that are named.</summary>
 static class Beside
 {
     /// <param name="severalEach">Whether several files may follow one --beside.</param>
     public static Option<string[]> Option(bool severalEach = false) => new("--beside")
     {
-        Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further "
-            + "sites; repeatable. A run's own rows need none",
+        Description = "file or folder with the same rows of another site: a transcoder's target, "
+            + "or a crosscoder's further sites; repeatable. A run's own rows need none",
         AllowMultipleArgumentsPerToken = severalEach,
     };
 
-    /// <summary>Refuses rows that an SAE does not take. Files that hold a transcoder's input and target, or all sites, side by
-    /// side in each row are taken as they are.</summary>
+    /// <summary>Refuses rows that an SAE does not take. Files that hold a transcoder's input and target, or all sites,
+    /// side by side in each row are taken as they are.</summary>
     /// <param name="path">Of the SAE, for messages.</param>
     /// <param name="named">Files of the input, or of the first site.</param>
     /// <param name="widths">Of the files, then of each of those beside them.</param>
@@ -40,10 +40,10 @@ static class Beside
         : "those of its first site, and each of the others with --beside";
 
     static string Wanted(string path, SaeSpec spec, int[] sites) => spec.Transcoder is not null
-        ? $"{path} is a transcoder, from {sites[0]} to {sites[1]} numbers a row: name the files of its input, and one file or "
-            + "folder of its target with --beside"
-        : $"{path} is a crosscoder of {sites.Length} sites, {string.Join(" and ", sites)} wide: name the files of the first one, "
-            + "and each of the others with --beside";
+        ? $"{path} is a transcoder, from {sites[0]} to {sites[1]} numbers a row: name the files of its input, "
+            + "and one file or folder of its target with --beside"
+        : $"{path} is a crosscoder of {sites.Length} sites, {string.Join(" and ", sites)} wide: "
+            + "name the files of the first one, and each of the others with --beside";
 
     static string Side(SaeSpec spec, int site) => spec switch
     {

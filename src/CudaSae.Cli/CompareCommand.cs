@@ -69,16 +69,18 @@ static class CompareCommand
         return members.ExitCode;
     }
 
-    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best row so
-    /// far stays.</summary>
+    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best
+    /// row so far stays.</summary>
     static Row Search(Comparison task, Preset preset, Members members)
     {
         if (preset.NeedsTarget)
-            throw new SaeException("it needs a second file, its target or further sites, and compare reads one; use train with --beside");
+            throw new SaeException("it needs a second file, its target or further sites, and compare reads one; "
+                + "use train with --beside");
         var active = task.Active;
         var spec = preset.Spec(task.Files.Widths[0], task.Latents, active).Validate();
         var config = preset.Config(task.Basis).Validate();
-        if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0) return Train(task, preset.Name, spec, config);
+        if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0)
+            return Train(task, preset.Name, spec, config);
         Row? best = null;
         double coefficient = penalty.Coefficient, slope = -1;
         (double LogCoefficient, double LogL0)? last = null;
@@ -94,7 +96,8 @@ static class CompareCommand
                 return best with { Note = why };
             }
             var l0 = row.Evaluation!.L0;
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {preset.Name}: λ {coefficient:0.####} gives L0 {l0:0.0}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"  {preset.Name}: λ {coefficient:0.####} gives L0 {l0:0.0}"));
             if (best is null || Distance(row) < Distance(best)) best = row;
             if (Distance(row) < task.Near) return row;
             var here = (LogCoefficient: Math.Log(coefficient), LogL0: Math.Log(Math.Max(l0, 0.1)));
@@ -103,7 +106,8 @@ static class CompareCommand
             last = here;
             coefficient *= Math.Exp(Math.Clamp((Math.Log(active) - here.LogL0) / slope, -2, 2));
         }
-        return best! with { Note = $"L0 {active} was not reached in {task.Tries} {(task.Tries == 1 ? "run" : "runs")}" };
+        var runs = task.Tries == 1 ? "1 run" : $"{task.Tries} runs";
+        return best! with { Note = $"L0 {active} was not reached in {runs}" };
 
         double Distance(Row row) => Math.Abs(row.Evaluation!.L0 / active - 1);
     }

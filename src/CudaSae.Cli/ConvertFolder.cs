@@ -3,8 +3,8 @@ using CudaSae.Formats;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae convert of a folder that is no SAE but holds some, such as a release: each one to the same place below
-/// the output folder.</summary>
+/// <summary>cudasae convert of a folder that is no SAE but holds some, such as a release: each one to the same place
+/// below the output folder.</summary>
 static class ConvertFolder
 {
     static readonly string[] Weights = [".pt", ".pth", ".npz", ".safetensors"];
@@ -25,7 +25,8 @@ static class ConvertFolder
             if (reason is null) Convert(members, folder, name, output, target, read);
             else members.Refuse(name, reason);
         var done = found.Length - members.Refused.Count;
-        Console.WriteLine($"{done} of {found.Length} SAEs {(output is null ? "read" : $"converted to {target.Name} in {output}")}");
+        var what = output is null ? "read" : $"converted to {target.Name} in {output}";
+        Console.WriteLine($"{done} of {found.Length} SAEs {what}");
         return members.ExitCode;
     }
 
@@ -45,8 +46,8 @@ static class ConvertFolder
         else members.Try(name, () => ConvertCommand.Print(target.Write(to, sae)), Members.IsOfRun);
     }
 
-    /// <summary>What is below a folder, in the order of its names: SAEs, and folders or files with weights that are none, with
-    /// the reason. What lies in an SAE's own folder belongs to that SAE.</summary>
+    /// <summary>What is below a folder, in the order of its names: SAEs, and folders or files with weights that are
+    /// none, with the reason. What lies in an SAE's own folder belongs to that SAE.</summary>
     /// <param name="except">A folder that is not looked into.</param>
     static IEnumerable<(string Name, string? Reason)> Below(string root, string? except)
     {
@@ -57,7 +58,8 @@ static class ConvertFolder
 
     /// <param name="real">The folder's path without links, which may lead back.</param>
     /// <param name="seen">Such paths of the folders that were looked into.</param>
-    static IEnumerable<(string Name, string? Reason)> Below(string root, string folder, string real, HashSet<string> seen)
+    static IEnumerable<(string Name, string? Reason)> Below(
+        string root, string folder, string real, HashSet<string> seen)
     {
         var entries = Entries(folder, out var why);
         if (why is not null) yield return (Path.GetRelativePath(root, folder), why);

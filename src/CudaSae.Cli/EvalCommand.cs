@@ -16,7 +16,8 @@ static class EvalCommand
         var beside = Beside.Option();
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var downstream = new DownstreamCommand();
-        const string about = "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";
+        const string about =
+            "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";
         var command = new Command("eval", about) { run, data, tensor, beside, backend };
         downstream.AddTo(command);
         command.SetAction(parsed =>
@@ -24,13 +25,14 @@ static class EvalCommand
             if (downstream.IsAsked(parsed))
             {
                 if (parsed.GetValue(data) is { Length: > 0 } || parsed.GetValue(beside) is { Length: > 0 })
-                    throw new SaeException("with --model the activations come from the network; leave the activation files out");
+                    throw new SaeException("with --model the activations come from the network; "
+                        + "leave the activation files out");
                 return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend));
             }
             var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder);
-            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(tensor),
-                model.Spec, parsed.GetValue(beside), shipped: true);
+            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [],
+                parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
             EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows), sae.Spec);

@@ -80,7 +80,8 @@ static class ImagesCommand
         {
             studies.Add(Study(paths[0], images, backend));
             foreach (var path in paths.Skip(1))
-                if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other) studies.Add(other);
+                if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other)
+                    studies.Add(other);
             if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);
             using var measures = new AtomMeasures(given.Train, (int)Math.Min(Compared, given.TrainRows), images);
             return ImageSection.Of(studies, images, measures, command);

@@ -20,7 +20,8 @@ static class InspectCommand
         var rows = new Option<long>("--rows") { Description = "look at so many rows at most; a latent's density is known to 1 / rows", DefaultValueFactory = _ => 65_536 };
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, saved in its folder for the report.";
+        const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
+            + "saved in its folder for the report.";
         var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };
         command.SetAction(parsed =>
         {
@@ -36,7 +37,8 @@ static class InspectCommand
             var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
                 if (members.Get(title, make, Members.IsOfFile) is { } section)
-                    Show(section with { Command = section.Command + Options(section, paths, next, source.Rows) }, subject.Folder);
+                    Show(section with { Command = section.Command + Options(section, paths, next, source.Rows) },
+                        subject.Folder);
             return members.ExitCode;
         });
         return command;
@@ -49,8 +51,9 @@ static class InspectCommand
     };
 
     static string Options(Section section, string[] paths, string[] beside, long rows) =>
-        section.Command.Contains(" inspect ")
-            ? $"{string.Concat(paths.Select(p => $" {p}"))}{string.Concat(beside.Select(p => $" --beside {p}"))} --rows {rows}" : "";
+        !section.Command.Contains(" inspect ") ? ""
+            : string.Concat(
+                [.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}"]);
 
     static void Show(Section section, string folder)
     {

@@ -2,8 +2,9 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>The members of a command that has several, such as the presets of compare. One that is refused is a name and a
-/// reason, on stderr and in the command's table; the others are still done, and the command exits with 1.</summary>
+/// <summary>The members of a command that has several, such as the presets of compare. One that is refused is a name
+/// and a reason, on stderr and in the command's table; the others are still done, and the command exits with
+/// 1.</summary>
 sealed class Members
 {
     readonly List<(string Name, string Reason)> refused = [];
@@ -13,7 +14,8 @@ sealed class Members
     public int ExitCode => refused.Count > 0 ? 1 : 0;
 
     /// <summary>Does what a member asks for.</summary>
-    /// <param name="isItsOwn">Whether an error is this member's alone; another one, such as a full disk, ends the command.</param>
+    /// <param name="isItsOwn">Whether an error is this member's alone; another one, such as a full disk, ends the
+    /// command.</param>
     /// <returns>False when it was refused.</returns>
     public bool Try(string name, Action member, Func<SaeException, bool> isItsOwn)
     {
@@ -43,7 +45,8 @@ sealed class Members
         Console.Error.WriteLine($"cudasae: {name}: {reason}");
     }
 
-    /// <summary>Of a run: its settings, its loss, or more memory than there is; neither the data nor the machine.</summary>
+    /// <summary>Of a run: its settings, its loss, or more memory than there is; neither the data nor the
+    /// machine.</summary>
     public static bool IsOfRun(SaeException e) =>
         (SharedRuns.IsItsOwn(e) || e.Kind == SaeErrorKind.Memory) && e.InnerException is not SaeException;
 

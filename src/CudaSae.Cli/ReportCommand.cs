@@ -28,14 +28,15 @@ static class ReportCommand
         var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        const string about = "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
+        const string about =
+            "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
         var command = new Command("report", about) { folder, data, tensor, beside, rows, output, csv, json, backend };
         LatentOptions.AddTo(command);
         command.SetAction(parsed =>
         {
             var members = new Members();
-            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor),
-                parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members);
+            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [],
+                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed, members);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
@@ -59,18 +60,20 @@ static class ReportCommand
         if (subject.Rows is { } rows)
         {
             using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows, 1, 1024));
-            ReportPiece[] pieces = [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
+            ReportPiece[] pieces =
+                [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
             var leftOut = 0L;
             ICodeVisitor[] visitors = [.. pieces.SelectMany(piece => piece.Visitors)];
             void Pass() => leftOut = CodePass.Run(sae, rows.Data, rows.FirstRow, rows.Rows, visitors);
             if (members.Try(string.Join(", ", pieces.Select(piece => piece.Name)), Pass, Members.IsOfFile))
-                foreach (var piece in pieces) members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);
+                foreach (var piece in pieces)
+                    members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);
         }
         Section? Training() => TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu);
         if (members.Get("Training", Training, Members.IsOfFile) is { } training) parts.Sections.Add(training);
         foreach (var (id, path) in Section.Files(subject.Folder))
-            if (IsNew(id) && members.Get(id, () => Section.Read(path), Members.IsOfFile) is { } saved && IsNew(saved.Id))
-                parts.Sections.Add(saved);
+            if (IsNew(id) && members.Get(id, () => Section.Read(path), Members.IsOfFile) is { } read && IsNew(read.Id))
+                parts.Sections.Add(read);
         return parts;
 
         bool IsNew(string id) => parts.Sections.All(made => made.Id != id);
@@ -81,10 +84,12 @@ static class ReportCommand
     [
         new TableFigure("left-out", "Chapters that could not be made",
         [
-            new("chapter", [.. members.Refused.Select(r => r.Name)]), new("reason", [.. members.Refused.Select(r => r.Reason)]),
+            new("chapter", [.. members.Refused.Select(r => r.Name)]),
+            new("reason", [.. members.Refused.Select(r => r.Reason)]),
         ])
         {
-            Finding = $"{members.Refused.Count} {(members.Refused.Count == 1 ? "chapter is" : "chapters are")} left out.",
+            Finding = members.Refused.Count == 1 ? "1 chapter is left out."
+                : $"{members.Refused.Count} chapters are left out.",
         },
     ]);
 

@@ -36,9 +36,11 @@ sealed class RunData : IDisposable
     {
         if (named.Length > 0) return Checked(new(DataFiles.Open(named, "0", tensor, beside), named: true), path, spec);
         if (beside is { Length: > 0 })
-            throw new SaeException("--beside stands beside activation files that are named: name those of the input too");
+            throw new SaeException("--beside stands beside activation files that are named: "
+                + "name those of the input too");
         if (record is null && spec is not null && Beside.Missing(spec) is { } missing)
-            throw new SaeException($"{path} does not say which rows it was trained on; name activation files after it: {missing}");
+            throw new SaeException($"{path} does not say which rows it was trained on; "
+                + $"name activation files after it: {missing}");
         if (record is null && !shipped) throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
         var own = new RunData(record is null ? DataFiles.OpenOrShipped([], null, tensor) : Reopen(path, record, tensor: tensor), named: false);
         if (own.Rows > 0) return Checked(own, path, spec);

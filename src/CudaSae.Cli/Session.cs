@@ -95,7 +95,8 @@ sealed class Session
             }
         }
         foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
-        if (files.HeldRows > 0) EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), record.Spec);
+        if (files.HeldRows > 0)
+            EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), record.Spec);
         AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
         return 0;
     }

@@ -14,9 +14,10 @@ static class SweepTable
 
     static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0", "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
 
-    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a sweep
-    /// has activations, not the model they are of.</summary>
-    public static void WriteCsv(string folder, SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a
+    /// sweep has activations, not the model they are of.</summary>
+    public static void WriteCsv(
+        string folder, SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
         using var text = new StringWriter(CultureInfo.InvariantCulture);
         using (var csv = CsvWriter.Create(text))
@@ -66,7 +67,11 @@ static class SweepTable
         {
             var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
             string[] measures = e is null ? None(outcomes[member].Error is null ? "" : "failed")
-                : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
+                :
+                [
+                    Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"),
+                    Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000"),
+                ];
             table.AddRow([Markup.Escape(member.Name), .. measures, seconds]);
         }
         foreach (var (name, _) in sweep.Refused.Select(Parts))

@@ -60,7 +60,8 @@ static class ToyCommand
             foreach (var s in sparsities.Append(options.Sparsity).Distinct().Order())
             {
                 ToyStudy Study() => ToyStudy.Run(options with { Sparsity = s }, sae);
-                if ((s == options.Sparsity ? Study() : members.Get($"S {s:0.###}", Study, Members.IsOfRun)) is not { } study)
+                var made = s == options.Sparsity ? Study() : members.Get($"S {s:0.###}", Study, Members.IsOfRun);
+                if (made is not { } study)
                 {
                     table.AddRow($"{s:0.###}", "failed", "", "", "", "");
                     continue;
@@ -69,7 +70,8 @@ static class ToyCommand
                 table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
             }
             var flat = options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 };
-            using var plane = members.Get("two dimensions", () => ToyStudy.Run(flat, sae with { Latents = 10 }), Members.IsOfRun);
+            using var plane = members.Get("two dimensions", () => ToyStudy.Run(flat, sae with { Latents = 10 }),
+                Members.IsOfRun);
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
             Save(main, folder);
             ToySection.Of(main, plane, sweep, command).Save(folder);

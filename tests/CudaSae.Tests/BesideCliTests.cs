@@ -7,10 +7,15 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Transcoders and crosscoders in the commands that look at an SAE: --beside names their targets and sites, and FVU is of these.</summary>
+/// <summary>Transcoders and crosscoders in the commands that look at an SAE: --beside names their targets and sites,
+/// and FVU is of these.</summary>
 public class BesideCliTests
 {
-    static readonly string[] Small = ["--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "960", "--held-out", "100", "--backend", "cpu"];
+    static readonly string[] Small =
+    [
+        "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "960", "--held-out", "100",
+        "--backend", "cpu",
+    ];
 
     static string Works(params string[] arguments)
     {
@@ -60,7 +65,8 @@ public class BesideCliTests
     public void TranscodersAreMeasuredOnTheirTargets()
     {
         using var folder = new TemporaryFolder();
-        string x = KillTests.Data(folder["x.npy"], 300, 16), y = KillTests.Data(folder["y.npy"], 300, 12), run = folder["run"];
+        var (x, y) = (KillTests.Data(folder["x.npy"], 300, 16), KillTests.Data(folder["y.npy"], 300, 12));
+        var run = folder["run"];
         Works(["train", x, "--beside", y, "--preset", "skip-transcoder", "--out", run, .. Small]);
         using var sae = Sae.Load(run, Backends.BackendKind.Cpu);
         var made = Rows(x).Select(row =>
@@ -77,15 +83,19 @@ public class BesideCliTests
         Assert.Equal(all, Shown("FVU", output));
         Assert.Contains("Σ‖ŷ−y‖² / Σ‖y−ȳ‖², y the target", output);
         Assert.Contains($"FVU of the target {all}", Works("inspect", run, x, "--beside", y, "--backend", "cpu"));
-        Assert.Contains($"FVU of the target {all}", Works("probe", run, x, "--beside", y, "--labels", labels, "--k", "0", "--backend", "cpu"));
-        Assert.Contains("variance of the target on 300 rows", Works("report", run, x, "--beside", y, "--no-latents", "--backend", "cpu").ReplaceLineEndings(" "));
+        Assert.Contains($"FVU of the target {all}",
+            Works("probe", run, x, "--beside", y, "--labels", labels, "--k", "0", "--backend", "cpu"));
+        Assert.Contains("variance of the target on 300 rows",
+            Works("report", run, x, "--beside", y, "--no-latents", "--backend", "cpu").ReplaceLineEndings(" "));
         Assert.Equal(held, Shown("FVU", Works("eval", run, "--backend", "cpu")));       // the record names the target
         Works("convert", run, folder["copy"]);
         Assert.Equal(all, Shown("FVU", Works("eval", folder["copy"], x, "--beside", y, "--backend", "cpu")));
 
         foreach (string[] command in (string[][])[["eval"], ["inspect"], ["report"], ["probe", "--labels", labels]])
-            Refused($"{run} is a transcoder, from 16 to 12 numbers a row: name the files of its input, and one file or folder of its target with --beside", [command[0], run, x, .. command[1..]]);
-        Refused("name activation files after it: those of its input, and of its target with --beside", "eval", folder["copy"]);
+            Refused($"{run} is a transcoder, from 16 to 12 numbers a row: name the files of its input, and one file or "
+                + "folder of its target with --beside", [command[0], run, x, .. command[1..]]);
+        Refused("name activation files after it: those of its input, and of its target with --beside", "eval",
+            folder["copy"]);
         Refused($"{x} is 16 wide, but the target of {run} has 12", "eval", run, x, "--beside", x);
         Refused($"{y} is 12 wide, but the input of {run} has 16", "eval", run, y, "--beside", y);
         Refused("holds 40 rows but", "eval", run, x, "--beside", KillTests.Data(folder["short.npy"], 40, 12));
@@ -96,7 +106,8 @@ public class BesideCliTests
     public void CrosscodersAreMeasuredSiteBySite()
     {
         using var folder = new TemporaryFolder();
-        string x = KillTests.Data(folder["x.npy"], 300, 16), y = KillTests.Data(folder["y.npy"], 300, 12), run = folder["run"];
+        var (x, y) = (KillTests.Data(folder["x.npy"], 300, 16), KillTests.Data(folder["y.npy"], 300, 12));
+        var run = folder["run"];
         Works(["train", x, "--beside", y, "--preset", "crosscoder", "--out", run, .. Small]);
         using var sae = Sae.Load(run, Backends.BackendKind.Cpu);
         var rows = Rows(x).Zip(Rows(y), (a, b) => (float[])[.. a, .. b]).ToArray();
@@ -108,18 +119,21 @@ public class BesideCliTests
         }).ToArray();
         double[] fvu = [Fvu(made, rows, ..16), Fvu(made, rows, 16..)];
         using (var source = ActivationSource.Join(ActivationSource.Open([x]), ActivationSource.Open([y])))
-            Assert.All(Evaluator.Run(sae, source, 0, 300).SiteFvu!.Zip(fvu), pair => Assert.Equal(pair.Second, pair.First, 1e-9));
+            Assert.All(Evaluator.Run(sae, source, 0, 300).SiteFvu!.Zip(fvu), pair =>
+                Assert.Equal(pair.Second, pair.First, 1e-9));
 
         var output = Works("eval", run, x, "--beside", y, "--backend", "cpu");
         Assert.Equal([Text(fvu[0]), Text(fvu[1])], [Shown("FVU of site 1", output), Shown("FVU of site 2", output)]);
-        Assert.Contains($", of site 1 {Text(fvu[0])}, of site 2 {Text(fvu[1])}", Works("inspect", run, x, "--beside", y, "--backend", "cpu"));
+        Assert.Contains($", of site 1 {Text(fvu[0])}, of site 2 {Text(fvu[1])}",
+            Works("inspect", run, x, "--beside", y, "--backend", "cpu"));
         Works("report", run, "--no-latents", "--json", folder["all.json"], "--backend", "cpu");
         Assert.Contains("FVU of site 2", File.ReadAllText(folder["all.json"]));
 
         Refused($"{run} is a crosscoder of 2 sites, 16 and 12 wide", "eval", run, x);
         Refused($"{x} is 16 wide, but site 2 of {run} has 12", "eval", run, x, "--beside", x);
         Works(["train", x, "--out", folder["plain"], .. Small]);
-        Refused($"{folder["plain"]} has no target of its own and no further sites", "eval", folder["plain"], x, "--beside", y);
+        Refused($"{folder["plain"]} has no target of its own and no further sites", "eval", folder["plain"], x,
+            "--beside", y);
         Refused($"{y} is 12 wide, but the input of {folder["plain"]} has 16", "inspect", folder["plain"], y);
     }
 }

@@ -4,10 +4,12 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Commands over several members: one that is refused is a row with its name and the reason, the others are done, and the exit code is 1.</summary>
+/// <summary>Commands over several members: one that is refused is a row with its name and the reason, the others are
+/// done, and the exit code is 1.</summary>
 public class MembersCliTests
 {
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     static void Works(params string[] arguments)
     {
@@ -43,7 +45,8 @@ public class MembersCliTests
         using var folder = new TemporaryFolder();
         var (x, table) = (KillTests.Data(folder["x.npy"], 1500, 16), folder["table.md"]);
         string[] compare = ["compare", x, "--latents", "64", "--vectors", "2048", "--held-out", "100", "--tries", "1"];
-        Partly([("group-max", "divisor of Latents = 64"), ("transcoder", "needs a second file")], [.. compare, "--l0", "5", "--presets", "group-max", "gated", "transcoder", "topk", "--out", table]);
+        Partly([("group-max", "divisor of Latents = 64"), ("transcoder", "needs a second file")],
+            [.. compare, "--l0", "5", "--presets", "group-max", "gated", "transcoder", "topk", "--out", table]);
         var rows = File.ReadAllLines(table)[2..].Select(row => row.Split(" | ")).ToArray();
         Assert.Equal(["| group-max", "| gated", "| transcoder", "| topk"], rows.Select(row => row[0]));
         Assert.Contains("divisor of Latents = 64", rows[0][^1]);
@@ -59,15 +62,22 @@ public class MembersCliTests
     public void SweepHasARowForEachCombination()
     {
         using var folder = new TemporaryFolder();
-        var (x, sweep) = (KillTests.Data(folder["x.npy"], 60, 4096), folder["sweep"]);     // so wide that 60 million latents need a terabyte
-        (string, string)[] refused = [("topk-n60000000-k2", "this run needs"), ("topk-n60000000-k99", "this run needs"), ("topk-n32-k99", "K = 99 is out of range")];
-        string[] grid = ["--latents", "32,60000000", "--k", "2,99", "--batch-rows", "8", "--vectors", "16", "--held-out", "10", "--aux-k", "0", "--backend", "cpu"];
+        // So wide that 60 million latents need a terabyte.
+        var (x, sweep) = (KillTests.Data(folder["x.npy"], 60, 4096), folder["sweep"]);
+        (string, string)[] refused =
+        [
+            ("topk-n60000000-k2", "this run needs"), ("topk-n60000000-k99", "this run needs"),
+            ("topk-n32-k99", "K = 99 is out of range"),
+        ];
+        string[] grid = ["--latents", "32,60000000", "--k", "2,99", "--batch-rows", "8", "--vectors", "16",
+            "--held-out", "10", "--aux-k", "0", "--backend", "cpu"];
         var output = Partly(refused, ["sweep", x, "--presets", "topk", "--out", sweep, .. grid]);
         Assert.Contains("topk-n32-k2 is done", output);
         var lines = File.ReadAllLines(Path.Combine(sweep, "sweep.csv"));
         Assert.Equal(5, lines.Length);
         Assert.StartsWith("topk-n32-k2,topk,32,2,", lines[1]);
-        foreach (var (name, reason) in refused) Assert.Contains(reason, Assert.Single(lines, line => line.StartsWith($"{name},")));
+        foreach (var (name, reason) in refused)
+            Assert.Contains(reason, Assert.Single(lines, line => line.StartsWith($"{name},")));
     }
 
     [Fact]
@@ -82,19 +92,22 @@ public class MembersCliTests
         File.WriteAllText(folder["release/layer_1/cut.npz"], "PK");
         Directory.CreateDirectory(folder["release/empty"]);
         File.WriteAllText(folder["release/empty/cfg.json"], "{}");
-        if (!OperatingSystem.IsWindows()) Directory.CreateSymbolicLink(folder["release/layer_1/loop"], folder["release"]);
+        if (!OperatingSystem.IsWindows())
+            Directory.CreateSymbolicLink(folder["release/layer_1/loop"], folder["release"]);
         (string, string) empty = ("empty", "cfg.json but no weights"), cut = ("layer_1/cut.npz", "cut.npz");
 
         Assert.Contains("2 of 4 SAEs read", Partly([empty, cut], "convert", folder["release"]));
         Assert.False(Directory.Exists(folder["out"]));
-        var output = Partly([empty, cut, ("layer_10/topk", "gemma-scope cannot express")], "convert", folder["release"], folder["out"], "--to", "gemma-scope");
+        var output = Partly([empty, cut, ("layer_10/topk", "gemma-scope cannot express")], "convert", folder["release"],
+            folder["out"], "--to", "gemma-scope");
         Assert.Contains("layer_2/jump: saelens", output);
         var written = folder["out/layer_2/jump/params.npz"];
         Assert.Equal("gemma-scope", SaeFormats.Of(written).Name);
         Assert.Equal([written], Directory.EnumerateFiles(folder["out"], "*", SearchOption.AllDirectories));
 
         File.WriteAllText(written, "mine");
-        Partly([empty, cut, ("layer_10/topk", "cannot express"), ("layer_2/jump", "nothing is overwritten")], "convert", folder["release"], folder["out"], "--to", "gemma-scope");
+        Partly([empty, cut, ("layer_10/topk", "cannot express"), ("layer_2/jump", "nothing is overwritten")], "convert",
+            folder["release"], folder["out"], "--to", "gemma-scope");
         Assert.Equal("mine", File.ReadAllText(written));
         Refused("no SAE of a known format", "convert", folder["release/empty"]);
     }
@@ -104,17 +117,20 @@ public class MembersCliTests
     {
         using var folder = new TemporaryFolder();
         var (x, run) = (KillTests.Data(folder["x.npy"], 200, 16), folder["run"]);
-        Works("train", x, "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--held-out", "100", "--backend", "cpu", "--out", run);
+        Works("train", x, "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--held-out", "100",
+            "--backend", "cpu", "--out", run);
         new Section("good", "A good chapter", 300, []).Save(run);
         File.WriteAllText(folder["run/figures/bad.json"], "{ no chapter");
         var missing = folder["missing"];
-        var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against", missing, "--against", x, "--against", run, "--backend", "cpu");
+        var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against",
+            missing, "--against", x, "--against", run, "--backend", "cpu");
         Assert.Contains("Against run", output);
         Assert.Contains("FVU 0.", output);
 
         Partly([("bad", "is no section of a report")], "report", run, "--backend", "cpu");
         var page = File.ReadAllText(folder["run/report.html"]);
-        foreach (var shown in (string[])["Left out", "A good chapter", "Held-out evaluation", "is no section of a report"]) Assert.Contains(shown, page);
+        string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is no section of a report"];
+        Assert.All(shown, text => Assert.Contains(text, page));
         File.Delete(folder["run/figures/bad.json"]);
         File.WriteAllText(folder["run/train.json"], "{");
         Partly([("train.json", "is not a run's record")], "report", run, "--backend", "cpu");

@@ -45,7 +45,8 @@ public class SweepCliTests
 
         var written = File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"));
         (code, output, _) = Run("sweep", "--resume", sweep);
-        Assert.Equal((1, written), (code, File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"))));
+        Assert.Equal((1, written),
+            (code, File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"))));
         Assert.DoesNotContain("is done:", output);
     }
 

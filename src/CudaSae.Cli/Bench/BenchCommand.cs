@@ -50,8 +50,8 @@ static class BenchCommand
                 var deads = parsed.GetValue(dead) >= 0 ? parsed.GetValue(dead) : shape.Spec.Aux is null ? 0 : shape.Spec.Latents / 20;
                 members.Try($"B {shape.Config.BatchRows}, d {shape.Spec.InputWidth}, n {shape.Spec.Latents}", () =>
                 {
-                    var (machine, measured) = StepBench.Run(kernels ? "kernels" : "step", kind, shape.Spec, shape.Config, deads, times,
-                        !parsed.GetValue(trusting));
+                    var (what, check) = (kernels ? "kernels" : "step", !parsed.GetValue(trusting));
+                    var (machine, measured) = StepBench.Run(what, kind, shape.Spec, shape.Config, deads, times, check);
                     BenchTable.Print(machine, [.. measured.Where(Wanted)]);
                     rows.AddRange(measured.Select(row => (machine, row)));
                 }, e => all.Length > 1 && Members.IsOfRun(e));

@@ -44,7 +44,8 @@ static class BenchSweepCommand
             foreach (var (axis, shape) in grid.Points.Where(point => parsed.GetValue(axes)!.Contains(point.Axis, StringComparison.Ordinal)))
             {
                 if (!measured.TryGetValue(shape, out var point))
-                    measured[shape] = point = members.Get($"{shape}", () => Child(kind, shape, parsed.GetValue(repeats)), static _ => true);
+                    measured[shape] = point =
+                        members.Get($"{shape}", () => Child(kind, shape, parsed.GetValue(repeats)), static _ => true);
                 if (point is null) continue;
                 rows.AddRange(point.Select(one => (one.Item1, one.Item2 with { Bench = "sweep", Name = $"{axis}/{one.Item2.Name}" })));
                 Console.WriteLine(Line(axis, shape, point[^1].Item2));

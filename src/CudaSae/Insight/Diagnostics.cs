@@ -44,8 +44,8 @@ public static class Diagnostics
             Command = $"cudasae inspect {source.Folder} --against {name}",
         };
 
-    /// <summary>The same without other SAEs, each chapter to be made by itself, so that one that fails leaves the others.
-    /// Null is made where there is nothing to show.</summary>
+    /// <summary>The same without other SAEs, each chapter to be made by itself, so that one that fails leaves the
+    /// others. Null is made where there is nothing to show.</summary>
     public static IEnumerable<(string Title, Func<Section?> Make)> Chapters(
         Sae sae, RunSource source, DiagnosticPass first, long leftOut)
     {
@@ -60,13 +60,14 @@ public static class Diagnostics
         var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
-        yield return ("Latents", () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
+        yield return ("Latents",
+            () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
         yield return ("Geometry", () => By(command, GeometryFigures.Section(sae.Model, new(sae.Model), statistics)));
         yield return ("Ultralow density",
             () => By(command, RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance)));
         yield return ("Densities over training",
             () => By("cudasae train --density-every N", DensityFigures.Section(source.Folder)));
 
-        static Section? By(string command, Section? section) => section is null ? null : section with { Command = command };
+        static Section? By(string command, Section? made) => made is null ? null : made with { Command = command };
     }
 }

@@ -63,7 +63,8 @@ public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null)
         double squaredMean = 0;
         foreach (var s in sum) squaredMean += s * s / rows;
         var silent = 100.0 * fired.Count(f => !f) / n;
-        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, silent, cosine / rows, reconstructed / product)
+        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, silent, cosine / rows,
+            reconstructed / product)
         {
             LeftOut = leftOut, SiteFvu = sites?.Fvu(),
         };

@@ -17,8 +17,8 @@ public static class ToySection
     public static Section Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
         new("toy", "Toy models of superposition", 600,
         [
-            .. plane is null ? Array.Empty<Figure>() : [Plane(plane)], Gram(main), Matched(main), Histogram(main), Sweep(sweep),
-            Dimensions(sweep), Table(sweep),
+            .. plane is null ? Array.Empty<Figure>() : [Plane(plane)],
+            Gram(main), Matched(main), Histogram(main), Sweep(sweep), Dimensions(sweep), Table(sweep),
         ])
         { Command = command };
 
