@@ -72,11 +72,19 @@ static class ReportCommand
         Section? Training() => TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu);
         if (members.Get("Training", Training, Members.IsOfFile) is { } training) parts.Sections.Add(training);
         foreach (var (id, path) in Section.Files(subject.Folder))
-            if (IsNew(id) && members.Get(id, () => Section.Read(path), Members.IsOfFile) is { } read && IsNew(read.Id))
-                parts.Sections.Add(read);
+            if (IsNew(id) && members.Get(id, () => Saved(path), Members.IsOfFile) is { } saved && IsNew(saved.Id))
+                parts.Sections.Add(saved);
         return parts;
 
         bool IsNew(string id) => parts.Sections.All(made => made.Id != id);
+    }
+
+    /// <summary>A chapter from its file, whose figures' columns fit together.</summary>
+    static Section Saved(string path)
+    {
+        var section = Section.Read(path);
+        foreach (var figure in section.Figures) FigureColumns.Of(figure);
+        return section;
     }
 
     /// <summary>The chapters that are missing, with the reasons.</summary>

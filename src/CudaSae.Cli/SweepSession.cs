@@ -49,7 +49,7 @@ sealed class SweepSession : IDisposable
         Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
         Console.WriteLine($"{record.Members.Length} SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
-            foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, TooLarge))
+            foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, Postponed))
             {
                 Console.WriteLine(group);
                 if (Train(group, interrupt.Token)) continue;
@@ -61,8 +61,9 @@ sealed class SweepSession : IDisposable
 
     SweepMember[] Open() => [.. record.Members.Where(m => !outcomes.ContainsKey(m))];
 
-    /// <summary>A member without room is not marked as done: there may be more memory at the next --resume.</summary>
-    void TooLarge(SweepMember member, SaeException e)
+    /// <summary>A member without room, or with damaged checkpoints, is not marked as done: the next --resume tries it
+    /// again.</summary>
+    void Postponed(SweepMember member, SaeException e)
     {
         outcomes[member] = new(e.Message, null, 0);
         Console.WriteLine($"{member.Name} failed: {e.Message}");
@@ -71,7 +72,7 @@ sealed class SweepSession : IDisposable
     /// <returns>False when interrupted.</returns>
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
-        using var runs = new SweepRuns(group, files, record, folder, kind, Ended, TooLarge);
+        using var runs = new SweepRuns(group, files, record, folder, kind, Ended, Postponed);
         if (runs.All.Length == 0) return true;
         var shared = new SharedRuns(files.Source, files.TrainRows, runs.All, runs.Finish, runs.Fail);
         var finished = shared.Run(cancellation);

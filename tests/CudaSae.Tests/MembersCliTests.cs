@@ -78,6 +78,12 @@ public class MembersCliTests
         Assert.StartsWith("topk-n32-k2,topk,32,2,", lines[1]);
         foreach (var (name, reason) in refused)
             Assert.Contains(reason, Assert.Single(lines, line => line.StartsWith($"{name},")));
+
+        var member = Path.Combine(sweep, "topk-n32-k2");
+        File.Delete(Path.Combine(member, "outcome.json"));
+        foreach (var file in Directory.EnumerateFiles(Path.Combine(member, "checkpoint"))) File.WriteAllText(file, "cut");
+        Partly([("topk-n32-k2", "is damaged"), .. refused], "sweep", "--resume", sweep);
+        Assert.False(File.Exists(Path.Combine(member, "outcome.json")));
     }
 
     [Fact]
@@ -121,17 +127,20 @@ public class MembersCliTests
             "--backend", "cpu", "--out", run);
         new Section("good", "A good chapter", 300, []).Save(run);
         File.WriteAllText(folder["run/figures/bad.json"], "{ no chapter");
+        new Section("uneven", "Uneven columns", 310, [new TableFigure("f", "", [new("a", ["x"]), new("b", [])])]).Save(run);
         var missing = folder["missing"];
         var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against",
             missing, "--against", x, "--against", run, "--backend", "cpu");
         Assert.Contains("Against run", output);
         Assert.Contains("FVU 0.", output);
 
-        Partly([("bad", "is no section of a report")], "report", run, "--backend", "cpu");
+        string[] report = ["report", run, "--csv", folder["csv"], "--json", folder["all.json"], "--backend", "cpu"];
+        Partly([("bad", "is no section of a report"), ("uneven", "its columns differ in length")], report);
         var page = File.ReadAllText(folder["run/report.html"]);
         string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is no section of a report"];
         Assert.All(shown, text => Assert.Contains(text, page));
         File.Delete(folder["run/figures/bad.json"]);
+        File.Delete(folder["run/figures/uneven.json"]);
         File.WriteAllText(folder["run/train.json"], "{");
         Partly([("train.json", "is not a run's record")], "report", run, "--backend", "cpu");
     }
