@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using CudaSae.Backends;
+using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
@@ -14,8 +15,14 @@ namespace CudaSae.Cli;
 /// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method does not set L0 itself.</summary>
 static class CompareCommand
 {
+    /// <param name="Evaluation">Null where the preset was refused.</param>
+    /// <param name="Note">Why it was refused, or what is missing.</param>
+    sealed record Row(string Preset, Evaluation? Evaluation = null, double Coefficient = 0, double MsPerStep = 0,
+        double DenseShare = 0, string Note = "");
 
-    sealed record Row(string Preset, Evaluation Evaluation, double Coefficient, double MsPerStep, double DenseShare);
+    /// <summary>What all presets have in common.</summary>
+    sealed record Comparison(
+        DataFiles Files, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
 
     public static Command Create()
     {
@@ -31,50 +38,85 @@ static class CompareCommand
         var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
+            Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given ? [.. given.Select(Preset.Named)]
+                : [.. Preset.All.Where(p => !p.NeedsTarget)];
+            var (n, l0) = (parsed.GetValue(latents), parsed.GetValue(active));
+            var (runs, distance) = (parsed.GetValue(tries), parsed.GetValue(near));
+            if (l0 < 1 || l0 > n) throw new SaeException($"--l0 {l0} is out of range: it must be 1 to --latents, {n}");
+            if (runs < 1) throw new SaeException($"--tries {runs} is out of range: it must be at least 1");
+            if (!(distance >= 0)) throw new SaeException($"--near {distance} is out of range: it must be 0 or more");
+            var config = new TrainConfig { Vectors = parsed.GetValue(vectors) }.Validate();
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
-            var names = parsed.GetValue(presets) is { Length: > 0 } given ? given.Select(Preset.Named) : Preset.All.Where(p => !p.NeedsTarget);
-            var rows = new List<Row>();
-            foreach (var preset in names)
-            {
-                rows.Add(Search(files, preset, parsed.GetValue(latents), parsed.GetValue(active), parsed.GetValue(vectors), parsed.GetValue(tries), parsed.GetValue(near)));
-                var r = rows[^1];
-                Console.WriteLine(Line(r));
-                if (parsed.GetValue(output) is { } path) AtomicFile.WriteText(path, Markdown(rows));
-            }
-            return 0;
+            if (files.HeldRows == 0)
+                throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
+            var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
+            var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
+            return Run(new(files, start, n, l0, config, runs, distance), all, parsed.GetValue(output));
         });
         return command;
     }
 
-    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls.</summary>
-    static Row Search(DataFiles files, Preset preset, int latents, int active, long vectors, int tries, double near)
+    /// <summary>A row a preset, in the table as soon as it is known.</summary>
+    static int Run(Comparison task, Preset[] presets, string? output)
     {
-        var spec = preset.Spec(files.Widths[0], latents, active).Validate();
-        var config = preset.Config(new() { Vectors = vectors });
-        if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0) return Train(files, preset.Name, spec, config);
+        using var taken = output is null ? null : FolderLock.TakeFile(output, "choose another --out");
+        var (rows, members) = (new List<Row>(), new Members());
+        foreach (var preset in presets)
+        {
+            var row = members.Get(preset.Name, () => Search(task, preset, members), Members.IsOfRun);
+            rows.Add(row ?? new(preset.Name, Note: members.Refused[^1].Reason));
+            Console.WriteLine(Line(rows[^1]));
+            if (output is not null) AtomicFile.WriteText(output, Markdown(rows));
+        }
+        return members.ExitCode;
+    }
+
+    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best
+    /// row so far stays.</summary>
+    static Row Search(Comparison task, Preset preset, Members members)
+    {
+        if (preset.NeedsTarget)
+            throw new SaeException("it needs a second file, its target or further sites, and compare reads one; "
+                + "use train with --beside");
+        var active = task.Active;
+        var spec = preset.Spec(task.Files.Widths[0], task.Latents, active).Validate();
+        var config = preset.Config(task.Basis).Validate();
+        if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0)
+            return Train(task, preset.Name, spec, config);
         Row? best = null;
         double coefficient = penalty.Coefficient, slope = -1;
         (double LogCoefficient, double LogL0)? last = null;
-        for (var attempt = 0; attempt < tries; attempt++)
+        for (var attempt = 0; attempt < task.Tries; attempt++)
         {
-            var row = Train(files, preset.Name, spec with { Penalty = penalty with { Coefficient = (float)coefficient } }, config);
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {preset.Name}: λ {coefficient:0.####} gives L0 {row.Evaluation.L0:0.0}"));
+            Row row;
+            var weighed = spec with { Penalty = penalty with { Coefficient = (float)coefficient } };
+            try { row = Train(task, preset.Name, weighed.Validate(), config); }
+            catch (SaeException e) when (best is not null && Members.IsOfRun(e))
+            {
+                var why = string.Create(CultureInfo.InvariantCulture, $"λ {coefficient:0.####} failed: {e.Message}");
+                members.Refuse(preset.Name, why);
+                return best with { Note = why };
+            }
+            var l0 = row.Evaluation!.L0;
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"  {preset.Name}: λ {coefficient:0.####} gives L0 {l0:0.0}"));
             if (best is null || Distance(row) < Distance(best)) best = row;
-            if (Distance(row) < near) break;
-            var here = (LogCoefficient: Math.Log(coefficient), LogL0: Math.Log(Math.Max(row.Evaluation.L0, 0.1)));
+            if (Distance(row) < task.Near) return row;
+            var here = (LogCoefficient: Math.Log(coefficient), LogL0: Math.Log(Math.Max(l0, 0.1)));
             if (last is { } before && Math.Abs(here.LogCoefficient - before.LogCoefficient) > 1e-3)
                 slope = Math.Clamp((here.LogL0 - before.LogL0) / (here.LogCoefficient - before.LogCoefficient), -5, -0.2);
             last = here;
             coefficient *= Math.Exp(Math.Clamp((Math.Log(active) - here.LogL0) / slope, -2, 2));
         }
-        return best!;
+        var runs = task.Tries == 1 ? "1 run" : $"{task.Tries} runs";
+        return best! with { Note = $"L0 {active} was not reached in {runs}" };
 
-        double Distance(Row row) => Math.Abs(row.Evaluation.L0 / active - 1);
+        double Distance(Row row) => Math.Abs(row.Evaluation!.L0 / active - 1);
     }
 
-    static Row Train(DataFiles files, string name, SaeSpec spec, TrainConfig config)
+    static Row Train(Comparison task, string name, SaeSpec spec, TrainConfig config)
     {
-        var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
+        var (files, start) = (task.Files, new TrainingStart(task.Start, config));
         using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _, files.TrainRows), files.Source, files.TrainRows, start.Scale);
         runner.Begin(start);
         var observer = new Counting();
@@ -87,18 +129,26 @@ static class CompareCommand
 
     static string Line(Row r)
     {
-        var (e, text) = (r.Evaluation, CultureInfo.InvariantCulture);
+        var text = CultureInfo.InvariantCulture;
+        string[] measures = r.Evaluation is not { } e ? ["–", "–", "–", "–"]
+            :
+            [
+                e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text),
+                e.Shrinkage.ToString("0.000", text),
+            ];
         string[] cells =
         [
-            r.Preset, e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text), e.Shrinkage.ToString("0.000", text),
-            r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "", r.MsPerStep.ToString("0.0", text), r.DenseShare > 0 ? r.DenseShare.ToString("0 %", text) : "",
+            r.Preset, .. measures, r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "",
+            r.MsPerStep > 0 ? r.MsPerStep.ToString("0.0", text) : "",
+            r.DenseShare > 0 ? r.DenseShare.ToString("0 %", text) : "", r.Note.Replace("|", "\\|"),
         ];
         return $"| {string.Join(" | ", cells)} |";
     }
 
     static string Markdown(List<Row> rows)
     {
-        var text = new StringBuilder("| preset | L0 | FVU | silent % | γ | λ | ms a step | dense steps |\n|---|---|---|---|---|---|---|---|\n");
+        var text = new StringBuilder("| preset | L0 | FVU | silent % | γ | λ | ms a step | dense steps | note |\n");
+        text.Append("|---|---|---|---|---|---|---|---|---|\n");
         foreach (var row in rows) text.Append(Line(row)).Append('\n');
         return text.ToString();
     }

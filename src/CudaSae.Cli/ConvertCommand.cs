@@ -8,14 +8,21 @@ static class ConvertCommand
 {
     public static Command Create()
     {
-        var from = new Argument<string>("in") { Description = "file or folder of an SAE, of any layout" };
-        var to = new Argument<string?>("out") { Description = "file or folder to write; none to be told what the first is", Arity = ArgumentArity.ZeroOrOne };
+        var from = new Argument<string>("in")
+        {
+            Description = "file or folder of an SAE, of any layout, or a folder with SAEs below it",
+        };
+        var to = new Argument<string?>("out")
+        {
+            Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
+        };
         var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
         var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(from)!;
             var target = SaeFormats.Named(parsed.GetValue(format)!);
+            if (ConvertFolder.Is(path)) return ConvertFolder.Run(path, parsed.GetValue(to), target, SaeModel.Load);
             var source = SaeFormats.Of(path);
             using var sae = source.Read(path);
             Console.WriteLine($"{path}: {source.Name}, {sae.Summary}");
@@ -30,7 +37,7 @@ static class ConvertCommand
         return command;
     }
 
-    static void Print(IEnumerable<string> notes)
+    internal static void Print(IEnumerable<string> notes)
     {
         foreach (var note in notes) Console.WriteLine($"  {note}");
     }

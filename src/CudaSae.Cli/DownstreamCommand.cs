@@ -48,17 +48,24 @@ sealed class DownstreamCommand
         for (var i = 0L; i < parsed.GetValue(skip) && queue.TryPeek(out _); i++) queue.Advance();
         var taken = queue.Take(parsed.GetValue(sequences));
         AnsiConsole.MarkupLineInterpolated($"[bold]{host.Name}[/]; {taken.Count} sequences of {input.Path(parsed)}{(input.ExcludesBos(parsed) ? ", without BOS" : "")}");
-        var results = new List<DownstreamResult>();
+        var (results, members) = (new List<DownstreamResult>(), new Members());
         for (var i = 0; i < paths.Length; i++)
         {
-            using var sae = Sae.Load(paths[i], backend);
-            results.Add(Evaluate(host, sae, paths[i], sites[sites.Length == 1 ? 0 : i], taken, input.ExcludesBos(parsed)));
-            if (paths.Length == 1) Print(results[0]);
+            var (path, at) = (paths[i], sites[sites.Length == 1 ? 0 : i]);
+            void Add()
+            {
+                using var sae = Sae.Load(path, backend);
+                results.Add(Evaluate(host, sae, path, at, taken, input.ExcludesBos(parsed)));
+            }
+            if (paths.Length > 1) members.Try(path, Add, Members.IsOfFile);
+            else Add();
         }
-        if (paths.Length > 1) Print(results);
+        if (results.Count == 0) return members.ExitCode;
+        if (paths.Length == 1) Print(results[0]);
+        else Print(results, members);
         if (parsed.GetValue(json) is { } file) DownstreamResult.Write(file, results);
         Save(results, folder);
-        return 0;
+        return members.ExitCode;
     }
 
     static DownstreamResult Evaluate(IHostModel host, Sae sae, string path, string site, List<TokenSequence> sequences, bool excludeBos) => host switch
@@ -90,13 +97,14 @@ sealed class DownstreamCommand
         AnsiConsole.Write(table);
     }
 
-    static void Print(List<DownstreamResult> results)
+    static void Print(List<DownstreamResult> results, Members members)
     {
         string[] shown = ["l0", "explained_variance", .. results[0].Metrics.Where(m => m.Name is "ce_loss_with_sae" or "ce_loss_score" or "ce_loss_score_mean_ablation" or "kl_div_score"
             or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m => m.Name)];
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());
         foreach (var r in results) table.AddRow([Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae))), r.Site, r.Kind, .. shown.Select(name => r[name].ToString("0.0000", CultureInfo.InvariantCulture))]);
+        foreach (var (name, _) in members.Refused) table.AddRow(Markup.Escape(SaePath.Name(name)), "", "refused");
         AnsiConsole.Write(table);
     }
 }

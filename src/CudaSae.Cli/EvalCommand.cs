@@ -13,24 +13,30 @@ static class EvalCommand
         var run = new Argument<string?>("run") { Description = "file or folder of an SAE, of any layout that convert reads", Arity = ArgumentArity.ZeroOrOne };
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
+        var beside = Beside.Option();
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var downstream = new DownstreamCommand();
-        var command = new Command("eval", "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.") { run, data, tensor, backend };
+        const string about =
+            "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";
+        var command = new Command("eval", about) { run, data, tensor, beside, backend };
         downstream.AddTo(command);
         command.SetAction(parsed =>
         {
             if (downstream.IsAsked(parsed))
             {
-                if (parsed.GetValue(data) is { Length: > 0 }) throw new SaeException("with --model the activations come from the network; leave the activation files out");
+                if (parsed.GetValue(data) is { Length: > 0 } || parsed.GetValue(beside) is { Length: > 0 })
+                    throw new SaeException("with --model the activations come from the network; "
+                        + "leave the activation files out");
                 return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend));
             }
             var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder);
-            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(tensor), shipped: true);
+            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [],
+                parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
             foreach (var note in model.Notes) Console.WriteLine(note);
-            EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows));
+            EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows), sae.Spec);
             return 0;
         });
         return command;

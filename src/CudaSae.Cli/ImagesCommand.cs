@@ -36,11 +36,12 @@ static class ImagesCommand
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
             using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow, Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
             if (images.Rows < 1) throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
-            var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed));
+            var members = new Members();
+            var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
             RunFolder.Add(folder, section);
             foreach (var figure in section.Figures) AnsiConsole.MarkupLineInterpolated($"[bold]{figure.Title}[/]: {figure.Finding}");
             AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look at it with: cudasae report {folder}");
-            return 0;
+            return members.ExitCode;
         });
         return command;
     }
@@ -71,16 +72,17 @@ static class ImagesCommand
         catch { looked.Dispose(); throw; }
     }
 
-    static Section Look(string[] paths, ImageData images, Opened given, BackendKind backend, string command)
+    /// <param name="members">Takes an SAE after the first one that cannot be compared.</param>
+    static Section Look(
+        string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
     {
         List<ImageStudy> studies = [];
         try
         {
-            foreach (var path in paths)
-            {
-                studies.Add(new(SaePath.Name(path), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024))));
-                studies[^1].Look(images);
-            }
+            studies.Add(Study(paths[0], images, backend));
+            foreach (var path in paths.Skip(1))
+                if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other)
+                    studies.Add(other);
             if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);
             using var measures = new AtomMeasures(given.Train, (int)Math.Min(Compared, given.TrainRows), images);
             return ImageSection.Of(studies, images, measures, command);
@@ -88,6 +90,21 @@ static class ImagesCommand
         finally
         {
             foreach (var study in studies) study.Dispose();
+        }
+    }
+
+    static ImageStudy Study(string path, ImageData images, BackendKind backend)
+    {
+        var study = new ImageStudy(SaePath.Name(path), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024)));
+        try
+        {
+            study.Look(images);
+            return study;
+        }
+        catch
+        {
+            study.Dispose();
+            throw;
         }
     }
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Formats;
 using CudaSae.Insight;
+using CudaSae.Metrics;
 using CudaSae.Report;
 using Spectre.Console;
 
@@ -15,27 +16,45 @@ static class InspectCommand
         var run = new Argument<string>("run") { Description = "folder of a run, or file or folder of an SAE of any layout that convert reads" };
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
+        var beside = Beside.Option();
         var rows = new Option<long>("--rows") { Description = "look at so many rows at most; a latent's density is known to 1 / rows", DefaultValueFactory = _ => 65_536 };
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("inspect", "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, saved in its folder for the report.") { run, data, tensor, rows, against, backend };
+        const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
+            + "saved in its folder for the report.";
+        var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };
         command.SetAction(parsed =>
         {
-            var (folder, paths, others) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? [], parsed.GetValue(against) ?? []);
-            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows));
+            var (folder, paths) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? []);
+            var (others, next) = (parsed.GetValue(against) ?? [], parsed.GetValue(beside) ?? []);
+            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), next, parsed.GetValue(rows));
             RunFolder.RequireFree(subject.Folder);
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
-            (string Name, SaeModel Model)[] models = [.. others.Select(other => (SaePath.Name(other), SaeModel.Load(other)))];
-            foreach (var section in Diagnostics.Sections(sae, source, models)) Show(section with { Command = $"{section.Command}{Options(section, paths, source.Rows)}" }, subject.Folder);
-            foreach (var (_, model) in models) model.Dispose();
-            return 0;
+            var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));
+            var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
+            EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
+            var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
+            foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
+                if (members.Get(title, make, Members.IsOfFile) is { } section)
+                    Show(section with { Command = section.Command + Options(section, paths, next, source.Rows) },
+                        subject.Folder);
+            return members.ExitCode;
         });
         return command;
     }
 
-    static string Options(Section section, string[] paths, long rows) => section.Command.Contains(" inspect ") ? $"{string.Concat(paths.Select(p => $" {p}"))} --rows {rows}" : "";
+    static Func<Section?> Against(Sae sae, RunSource source, string path) => () =>
+    {
+        using var other = SaeModel.Load(path);
+        return Diagnostics.Against(sae, source, SaePath.Name(path), other);
+    };
+
+    static string Options(Section section, string[] paths, string[] beside, long rows) =>
+        !section.Command.Contains(" inspect ") ? ""
+            : string.Concat(
+                [.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}"]);
 
     static void Show(Section section, string folder)
     {

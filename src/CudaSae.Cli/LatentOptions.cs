@@ -10,7 +10,7 @@ namespace CudaSae.Cli;
 static class LatentOptions
 {
     const long DefaultRows = 32768;
-    const string Panel = "latents";
+    const string Panel = "latents", Title = "Single latents";
 
     static readonly Option<bool> Without = new("--no-latents") { Description = "leave out the latents' own pages" };
     static readonly Option<int?> Contexts = new("--contexts") { Description = "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given" };
@@ -40,9 +40,11 @@ static class LatentOptions
         if (parsed.GetValue(Length) is var length && length < 0) throw new SaeException($"--context-length {length}: it must be at least 1");
         var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
         var (source, options) = (subject.ContextRows(rows), new LatentPageOptions { Contexts = parsed.GetValue(Contexts), Texts = texts });
-        if (source != subject.Rows) return new([], (parts, _) => parts.Blobs[Panel] = LatentPages.Collect(sae, source, options));
+        if (source != subject.Rows)
+            return new(Title, [], (parts, _) => parts.Blobs[Panel] = LatentPages.Collect(sae, source, options));
         var collector = LatentPages.Collector(sae, source, options);
-        return new([collector], (parts, leftOut) => parts.Blobs[Panel] = LatentPages.Finish(sae, source, collector, options, leftOut));
+        return new(Title, [collector],
+            (parts, leftOut) => parts.Blobs[Panel] = LatentPages.Finish(sae, source, collector, options, leftOut));
     }
 
     static ITokenPieces Pieces(string path) => Path.GetExtension(path) == ".bin" ? new PieceList(new Llama2Tokenizer(path).Pieces) : new VocabularyFile(path);

@@ -26,7 +26,7 @@ static class ProbeCommand
         var block = Settings.New("--block", "rows that the split in halves keeps together", Default.BlockRows);
         var seed = Settings.New("--seed", "of the split", Default.Seed);
         var memory = Settings.New("--memory", "MiB: for codes, for predictions, and for raw activations, each", Default.Memory >> 20);
-        var beside = new Option<string[]>("--beside") { Description = "files whose rows stand beside those of data, for a transcoder or crosscoder", AllowMultipleArgumentsPerToken = true };
+        var beside = Beside.Option(severalEach: true);
         var tensor = DataFiles.TensorOption();
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
@@ -41,13 +41,16 @@ static class ProbeCommand
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
             RunFolder.RequireFree(folder);
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
+            var model = SaeModel.Load(parsed.GetValue(run)!);
+            Beside.Check(parsed.GetValue(run)!, model.Spec, source.Paths, source.Beside, source.Widths);
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
-            using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
+            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
             var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
             RunFolder.Add(folder, ProbeSection.Of(findings, board, command));
+            EvaluationTable.PrintLine(findings.Evaluation!, sae.Spec);
             ProbeTable.Print(findings);
             AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Report.Section.FolderName, "probes.json")}[/]");
             return 0;

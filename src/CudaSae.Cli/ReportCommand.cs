@@ -10,55 +10,97 @@ namespace CudaSae.Cli;
 static class ReportCommand
 {
     /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here; null leaves one out.</summary>
-    static readonly Func<Sae, ReportSubject, ParseResult, ReportPiece?>[] Pieces =
-        [(sae, subject, _) => ReportPiece.Evaluation(sae, subject), (sae, subject, _) => ReportPiece.Diagnostics(sae, subject), LatentOptions.Piece];
+    static readonly Func<Sae, ReportSubject, ParseResult, Members, ReportPiece?>[] Pieces =
+    [
+        (sae, subject, _, _) => ReportPiece.Evaluation(sae, subject),
+        (sae, subject, _, members) => ReportPiece.Diagnostics(sae, subject, members),
+        (sae, subject, parsed, _) => LatentOptions.Piece(sae, subject, parsed),
+    ];
 
     public static Command Create()
     {
         var folder = new Argument<string>("folder") { Description = "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were left in" };
         var data = new Argument<string[]>("data") { Description = "activation files to look at; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
+        var beside = Beside.Option();
         var rows = new Option<long?>("--rows") { Description = "rows that are looked at; all held-out ones if not given" };
         var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
         var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("report", "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.") { folder, data, tensor, rows, output, csv, json, backend };
+        const string about =
+            "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
+        var command = new Command("report", about) { folder, data, tensor, beside, rows, output, csv, json, backend };
         LatentOptions.AddTo(command);
         command.SetAction(parsed =>
         {
-            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
+            var members = new Members();
+            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [],
+                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members);
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
             RunFolder.RequireFreeFor(page);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
-            var parts = Collect(subject, parsed.GetValue(backend), parsed);
+            var parts = Collect(subject, parsed.GetValue(backend), parsed, members);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
             if (sections.Length == 0 && parts.Blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
+            if (members.Refused.Count > 0) sections = [.. sections, LeftOut(members)];
             foreach (var section in sections) Print(section);
             ReportPage.Write(page, subject.Title, sections, parts.Blobs);
             if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
             if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);
             AnsiConsole.MarkupLineInterpolated($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ({new FileInfo(page).Length / 1e6:0.0} MB)");
-            return 0;
+            return members.ExitCode;
         });
         return command;
     }
 
     /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one name the one that is made now.</summary>
-    static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed)
+    static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed, Members members)
     {
         var parts = new ReportParts();
         if (subject.Rows is { } rows)
         {
             using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows, 1, 1024));
-            ReportPiece[] pieces = [.. Pieces.Select(make => make(sae, subject, parsed)).OfType<ReportPiece>()];
-            var leftOut = CodePass.Run(sae, rows.Data, rows.FirstRow, rows.Rows, [.. pieces.SelectMany(piece => piece.Visitors)]);
-            foreach (var piece in pieces) piece.Finish(parts, leftOut);
+            ReportPiece[] pieces =
+                [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
+            var leftOut = 0L;
+            ICodeVisitor[] visitors = [.. pieces.SelectMany(piece => piece.Visitors)];
+            void Pass() => leftOut = CodePass.Run(sae, rows.Data, rows.FirstRow, rows.Rows, visitors);
+            if (members.Try(string.Join(", ", pieces.Select(piece => piece.Name)), Pass, Members.IsOfFile))
+                foreach (var piece in pieces)
+                    members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);
         }
-        if (TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu) is { } training) parts.Sections.Add(training);
-        parts.Sections.AddRange(Section.Load(subject.Folder).Where(saved => parts.Sections.All(made => made.Id != saved.Id)));
+        Section? Training() => TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu);
+        if (members.Get("Training", Training, Members.IsOfFile) is { } training) parts.Sections.Add(training);
+        foreach (var (id, path) in Section.Files(subject.Folder))
+            if (IsNew(id) && members.Get(id, () => Saved(path), Members.IsOfFile) is { } saved && IsNew(saved.Id))
+                parts.Sections.Add(saved);
         return parts;
+
+        bool IsNew(string id) => parts.Sections.All(made => made.Id != id);
     }
+
+    /// <summary>A chapter from its file, whose figures' columns fit together.</summary>
+    static Section Saved(string path)
+    {
+        var section = Section.Read(path);
+        foreach (var figure in section.Figures) FigureColumns.Of(figure);
+        return section;
+    }
+
+    /// <summary>The chapters that are missing, with the reasons.</summary>
+    static Section LeftOut(Members members) => new("left-out", "Left out", 900,
+    [
+        new TableFigure("left-out", "Chapters that could not be made",
+        [
+            new("chapter", [.. members.Refused.Select(r => r.Name)]),
+            new("reason", [.. members.Refused.Select(r => r.Reason)]),
+        ])
+        {
+            Finding = members.Refused.Count == 1 ? "1 chapter is left out."
+                : $"{members.Refused.Count} chapters are left out.",
+        },
+    ]);
 
     static void Print(Section section)
     {

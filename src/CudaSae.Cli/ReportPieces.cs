@@ -17,28 +17,34 @@ sealed class ReportParts
 }
 
 /// <summary>Something that a report finds out about an SAE from its rows.</summary>
+/// <param name="Name">Of what it adds, for people.</param>
 /// <param name="Visitors">For the one pass over the rows that all pieces share.</param>
 /// <param name="Finish">Adds what came of it; told how many rows the pass left out.</param>
-sealed record ReportPiece(ICodeVisitor[] Visitors, Action<ReportParts, long> Finish)
+sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportParts, long> Finish)
 {
     /// <summary>On rows that were not trained on, or on those that were named.</summary>
     public static ReportPiece Evaluation(Sae sae, ReportSubject subject)
     {
-        var totals = new EvaluationTotals(sae.OutputWidth, sae.Latents);
-        return new([totals], (parts, leftOut) =>
+        var totals = EvaluationTotals.For(sae);
+        return new("Held-out evaluation", [totals], (parts, leftOut) =>
         {
             var evaluation = totals.Finish(leftOut);
             if (!subject.OtherData) parts.HeldOutFvu = evaluation.Fvu;
-            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary));
+            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary, sae.Spec.Transcoder is not null));
         });
     }
 
     /// <summary>Nothing where <c>cudasae inspect</c> has left the same in the folder.</summary>
-    public static ReportPiece? Diagnostics(Sae sae, ReportSubject subject)
+    /// <param name="members">Takes a chapter that cannot be made.</param>
+    public static ReportPiece? Diagnostics(Sae sae, ReportSubject subject, Members members)
     {
         var rows = subject.Rows!;
         if (!subject.OtherData && Insight.Diagnostics.AreSaved(rows)) return null;
         var first = new DiagnosticPass(sae);
-        return new(first.Visitors, (parts, leftOut) => parts.Sections.AddRange(Insight.Diagnostics.Sections(sae, rows, first, leftOut)));
+        return new("Diagnostics", first.Visitors, (parts, leftOut) =>
+        {
+            foreach (var (title, make) in Insight.Diagnostics.Chapters(sae, rows, first, leftOut))
+                if (members.Get(title, make, Members.IsOfFile) is { } section) parts.Sections.Add(section);
+        });
     }
 }

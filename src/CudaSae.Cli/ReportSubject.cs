@@ -35,12 +35,16 @@ sealed class ReportSubject : IDisposable
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
+    /// <param name="beside">Files beside those that were named.</param>
     /// <param name="limit">Rows at most; null for all.</param>
+    /// <param name="parts">Takes the refusal of a damaged record or SAE; null where both are needed.</param>
     /// <exception cref="SaeException">Nothing of this can be looked at, or the data do not fit.</exception>
-    public static ReportSubject Open(string path, string[] named, string? tensor, long? limit)
+    public static ReportSubject Open(
+        string path, string[] named, string? tensor, string[] beside, long? limit, Members? parts = null)
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
-        var record = RunData.RecordOf(path);
+        var record = parts is null ? RunData.RecordOf(path)
+            : parts.Get(RunRecord.FileName, () => RunData.RecordOf(path), Members.IsOfFile);
         var subject = new ReportSubject { Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path) };
         if (!SaeFormats.IsSae(path))
         {
@@ -48,19 +52,23 @@ sealed class ReportSubject : IDisposable
             subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";
             return subject;
         }
-        subject.OpenRows(path, named, tensor, limit);
+        var model = parts is null || named.Length > 0 ? SaeModel.Load(path)
+            : parts.Get("SAE", () => SaeModel.Load(path), Members.IsOfFile);
+        if (model is null) subject.Without = $"the SAE of {path} cannot be read";
+        else subject.OpenRows(path, model, named, tensor, beside, limit);
         return subject;
     }
 
-    void OpenRows(string path, string[] named, string? tensor, long? limit)
+    void OpenRows(string path, SaeModel model, string[] named, string? tensor, string[] beside, long? limit)
     {
-        try { data = RunData.Open(path, Record, named, tensor); }
-        catch (SaeException e) when (named.Length == 0)
+        try { data = RunData.Open(path, Record, named, tensor, model.Spec, beside); }
+        catch (SaeException e) when (named.Length == 0 && beside.Length == 0)
         {
             Without = e.Message;
+            model.Dispose();
             return;
         }
-        Rows = new(path, Record, SaeModel.Load(path), data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
+        Rows = new(path, Record, model, data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
     }
 
     public void Dispose()

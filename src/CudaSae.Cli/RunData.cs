@@ -1,5 +1,6 @@
 using CudaSae.Checkpoints;
 using CudaSae.Data;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -33,17 +34,40 @@ sealed class RunData : IDisposable
     /// <param name="path">Of the SAE, for messages.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
     /// <param name="tensor">Null for the run's own.</param>
+    /// <param name="spec">Of the SAE; null where its rows are not checked.</param>
+    /// <param name="beside">Files beside those that were named; none for a run's held-out rows.</param>
     /// <param name="shipped">Whether an SAE without a record is looked at with the shipped rows.</param>
     /// <param name="advice">How files are named in this command.</param>
     /// <exception cref="SaeException">There are no such rows, they cannot be opened, or they are not those that the run had.</exception>
-    public static RunData Open(string path, RunRecord? record, string[] named, string? tensor, bool shipped = false, string advice = "name activation files after it")
+    public static RunData Open(string path, RunRecord? record, string[] named, string? tensor, SaeSpec? spec = null,
+        string[]? beside = null, bool shipped = false, string advice = "name activation files after it")
     {
-        if (named.Length > 0) return new(DataFiles.Open(named, "0", tensor), named: true);
+        if (named.Length > 0) return Checked(new(DataFiles.Open(named, "0", tensor, beside), named: true), path, spec);
+        if (beside is { Length: > 0 })
+            throw new SaeException("--beside stands beside activation files that are named: "
+                + "name those of the input too");
+        if (record is null && spec is not null && Beside.Missing(spec) is { } missing)
+            throw new SaeException($"{path} does not say which rows it was trained on; "
+                + $"name activation files after it: {missing}");
         if (record is null && !shipped) throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
         var own = new RunData(record is null ? DataFiles.OpenOrShipped([], null, tensor) : Reopen(path, record, tensor: tensor), named: false);
-        if (own.Rows > 0) return own;
+        if (own.Rows > 0) return Checked(own, path, spec);
         own.Dispose();
         throw new SaeException($"{path} held no rows out; {advice}");
+    }
+
+    static RunData Checked(RunData data, string path, SaeSpec? spec)
+    {
+        try
+        {
+            if (spec is not null) Beside.Check(path, spec, data.files.Paths, data.files.Beside, data.files.Widths);
+            return data;
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The files that a run was trained on, cut as they were then. Their rows must be the same; more may stand

@@ -140,7 +140,7 @@ sealed class Session : IDisposable
         }
         foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
         if (files.HeldRows > 0 && interrupt.ExitCode == 0)
-            EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows));
+            EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), record.Spec);
         AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
         return interrupt.ExitCode;
     }

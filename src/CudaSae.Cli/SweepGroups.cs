@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
@@ -18,8 +19,9 @@ static class SweepGroups
 
     /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group begins.</summary>
     /// <param name="most">Members of a group; 0 for no limit.</param>
-    /// <exception cref="SaeException">One of them alone does not fit.</exception>
-    public static IEnumerable<SweepGroup> Plan(SweepMember[] members, BackendKind kind, InputType type, int most)
+    /// <param name="failed">Takes a member that does not fit alone; the others are planned without it.</param>
+    public static IEnumerable<SweepGroup> Plan(
+        SweepMember[] members, BackendKind kind, InputType type, int most, Action<SweepMember, SaeException> failed)
     {
         var left = members.ToList();
         while (left.Count > 0)
@@ -27,19 +29,32 @@ static class SweepGroups
             var (free, where) = BackendFactory.Free(kind);
             var group = new List<SweepMember>();
             long bytes = 0;
-            foreach (var member in left)
+            foreach (var member in left.ToArray())
             {
                 if (most > 0 && group.Count == most) break;
                 if (group.Count > 0 && !SharedRuns.CanShare(group[0].Config, member.Config)) continue;
                 var plan = BackendFactory.PlanFor(kind, member.Spec, member.Config, type);
                 if (kind == BackendKind.Cpu && member.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 }) plan.Add("copy of the state for checkpoints, at most", plan.TotalBytes);
-                if (group.Count == 0) plan.Require(free, where);
-                else if (bytes + plan.TotalBytes > Share * free) break;
+                if (group.Count == 0 && !Fits(plan, free, where, out var why))
+                {
+                    failed(member, why);
+                    left.Remove(member);
+                    continue;
+                }
+                if (group.Count > 0 && bytes + plan.TotalBytes > Share * free) break;
                 group.Add(member);
                 bytes += plan.TotalBytes;
             }
             left.RemoveAll(group.Contains);
-            yield return new([.. group], bytes, free, where);
+            if (group.Count > 0) yield return new([.. group], bytes, free, where);
         }
+    }
+
+    static bool Fits(MemoryPlan plan, long free, string where, [NotNullWhen(false)] out SaeException? why)
+    {
+        why = null;
+        try { plan.Require(free, where); }
+        catch (SaeException e) { why = e; }
+        return why is null;
     }
 }

@@ -15,9 +15,11 @@ sealed class SweepRuns : IDisposable
     readonly Action<SweepMember, SweepOutcome> ended;
     readonly Dictionary<SharedRun, (SweepMember Member, MemberObserver Observer, FolderLock Lock)> runs = [];
     readonly MemberObserver.Lines lines = new();
+    SweepMember? restoring;     // whose checkpoints are read
     TrainingStart? start;       // of the first that begins: all of a group look at the same rows
 
-    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind, Action<SweepMember, SweepOutcome> ended)
+    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind,
+        Action<SweepMember, SweepOutcome> ended, Action<SweepMember, SaeException> postponed)
     {
         (this.files, this.sweep, this.folder, this.kind, this.ended) = (files, sweep, folder, kind, ended);
         try
@@ -25,6 +27,7 @@ sealed class SweepRuns : IDisposable
             foreach (var member in group.Members)
                 try { Add(member); }
                 catch (SaeException e) when (SharedRuns.IsItsOwn(e)) { Failed(member, e, 0); }
+                catch (SaeException e) when (IsPostponed(e, member, group.Members.Length)) { postponed(member, e); }
         }
         catch
         {
@@ -36,6 +39,10 @@ sealed class SweepRuns : IDisposable
     }
 
     public SharedRun[] All { get; }
+
+    /// <summary>Whether a member alone has no room, or all its checkpoints are damaged.</summary>
+    bool IsPostponed(SaeException e, SweepMember member, int together) =>
+        e.Kind == SaeErrorKind.Memory && together == 1 || e.Kind == SaeErrorKind.Files && restoring == member;
 
     void Add(SweepMember member)
     {
@@ -51,8 +58,10 @@ sealed class SweepRuns : IDisposable
                 new(record.InputScale, record.Variance, record.TargetScale));
             try
             {
+                restoring = resumes ? member : null;
                 if (resumes) runner.Resume(own, Console.WriteLine);
                 else runner.Begin(StartOf(member));
+                restoring = null;
                 var observer = new MemberObserver(own, member.Name, member.Config, lines);
                 runs.Add(new(runner, own, observer), (member, observer, folderLock));
             }

@@ -91,7 +91,7 @@ sealed class SweepSession : IDisposable
         Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
         Console.WriteLine($"{record.Members.Length} SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
-            foreach (var group in SweepGroups.Plan([.. record.Members.Where(m => !outcomes.ContainsKey(m))], kind, files.Source.Type, record.Together))
+            foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, Postponed))
             {
                 Console.WriteLine(group);
                 if (Train(group, interrupt.Token)) continue;
@@ -101,10 +101,20 @@ sealed class SweepSession : IDisposable
         return Report();
     }
 
+    SweepMember[] Open() => [.. record.Members.Where(m => !outcomes.ContainsKey(m))];
+
+    /// <summary>A member without room, or with damaged checkpoints, is not marked as done: the next --resume tries it
+    /// again.</summary>
+    void Postponed(SweepMember member, SaeException e)
+    {
+        outcomes[member] = new(e.Message, null, 0);
+        Console.WriteLine($"{member.Name} failed: {e.Message}");
+    }
+
     /// <returns>False when interrupted.</returns>
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
-        using var runs = new SweepRuns(group, files, record, folder, kind, Ended);
+        using var runs = new SweepRuns(group, files, record, folder, kind, Ended, Postponed);
         if (runs.All.Length == 0) return true;
         var shared = new SharedRuns(files.Source, files.TrainRows, runs.All, runs.Finish, runs.Fail);
         var finished = shared.Run(cancellation);
@@ -116,13 +126,13 @@ sealed class SweepSession : IDisposable
     {
         outcome.Save(FolderOf(member));
         outcomes[member] = outcome;
-        SweepTable.WriteCsv(folder, record.Members, outcomes);
+        SweepTable.WriteCsv(folder, record, outcomes);
     }
 
     int Report()
     {
-        SweepTable.WriteCsv(folder, record.Members, outcomes);
-        SweepTable.Print(record.Members, outcomes);
+        SweepTable.WriteCsv(folder, record, outcomes);
+        SweepTable.Print(record, outcomes);
         var points = SweepTable.Points(record.Members, outcomes);
         if (points.Count > 0)
         {
@@ -131,9 +141,10 @@ sealed class SweepSession : IDisposable
             Console.WriteLine(section.Figures[0].Finding);
         }
         var failed = record.Members.Where(m => outcomes[m].Error is not null).ToArray();
-        foreach (var member in failed) Console.WriteLine($"{member.Name} failed: {outcomes[member].Error}");
+        foreach (var member in failed) Console.Error.WriteLine($"cudasae: {member.Name}: {outcomes[member].Error}");
+        foreach (var line in record.Refused) Console.Error.WriteLine($"cudasae: {line}");
         AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
-        return failed.Length > 0 ? 1 : 0;
+        return failed.Length + record.Refused.Length > 0 ? 1 : 0;
     }
 
     (double[], double[])? Yardsticks()

@@ -14,22 +14,35 @@ static class SweepTable
 
     static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0", "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
 
-    /// <summary>One line a member that has ended. loss_recovered stays empty: a sweep knows activations, not the model they are of.</summary>
-    public static void WriteCsv(string folder, SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a
+    /// sweep has activations, not the model they are of.</summary>
+    public static void WriteCsv(
+        string folder, SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
         using var text = new StringWriter(CultureInfo.InvariantCulture);
         using (var csv = CsvWriter.Create(text))
         {
             foreach (var name in Header) csv.WriteField(name);
             csv.EndRecord();
-            foreach (var member in members.Where(outcomes.ContainsKey))
+            foreach (var member in sweep.Members.Where(outcomes.ContainsKey))
             {
                 Write(csv, member, outcomes[member]);
+                csv.EndRecord();
+            }
+            foreach (var (name, reason) in sweep.Refused.Select(Parts))
+            {
+                csv.WriteField(name);
+                for (var i = 2; i < Header.Length; i++) csv.WriteField("");
+                csv.WriteField(reason);
                 csv.EndRecord();
             }
         }
         AtomicFile.WriteText(Path.Combine(folder, FileName), text.ToString());
     }
+
+    /// <summary>Name and reason of a combination that is no SAE; a name has no colon.</summary>
+    static (string Name, string Reason) Parts(string line) =>
+        line.Split(": ", 2) is [var name, var reason] ? (name, reason) : (line, "");
 
     static void Write(CsvWriter csv, SweepMember member, SweepOutcome outcome)
     {
@@ -45,18 +58,27 @@ static class SweepTable
         csv.WriteField(outcome.Error);
     }
 
-    public static void Print(SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    public static void Print(SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
         var table = new Table();
         foreach (var name in (string[])["member", "L0", "FVU", "silent %", "γ", "cosine", "seconds"])
             table.AddColumn(name == "member" ? new TableColumn(name).NoWrap() : new TableColumn(name).RightAligned());
-        foreach (var member in members)
+        foreach (var member in sweep.Members)
         {
             var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
-            string[] measures = e is null ? ["", "", "", "", ""] : [Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"), Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000")];
+            string[] measures = e is null ? None(outcomes[member].Error is null ? "" : "failed")
+                :
+                [
+                    Text(e.L0, "0.00"), Text(e.Fvu, "0.0000"), Text(e.SilentPercent, "0.00"),
+                    Text(e.Shrinkage, "0.0000"), Text(e.Cosine, "0.0000"),
+                ];
             table.AddRow([Markup.Escape(member.Name), .. measures, seconds]);
         }
+        foreach (var (name, _) in sweep.Refused.Select(Parts))
+            table.AddRow([Markup.Escape(name), .. None("left out"), ""]);
         AnsiConsole.Write(table);
+
+        static string[] None(string why) => [why, "", "", "", ""];
     }
 
     /// <summary>The members that were evaluated, as points of the plot.</summary>

@@ -38,8 +38,7 @@ static class ToyCommand
             var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
             if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
             var folder = parsed.GetValue(output)!;
-            Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed));
-            return 0;
+            return Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed)).ExitCode;
         });
         return command;
     }
@@ -51,25 +50,36 @@ static class ToyCommand
         catch (FormatException) { throw new SaeException($"--sweep {text}: it must be numbers parted by commas, such as 0.5,0.9"); }
     }
 
-    static void Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
+    /// <returns>The sparsities of the sweep that failed.</returns>
+    static Members Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)
     {
         using var taken = FolderLock.Take(folder, "choose another --out");
         List<ToyStudy> sweep = [];
+        var members = new Members();
         try
         {
             var table = new Table().AddColumns("S", "represented", "recovered", "mean cosine", "SAE FVU", "SAE L0");
             foreach (var s in sparsities.Append(options.Sparsity).Distinct().Order())
             {
-                var study = ToyStudy.Run(options with { Sparsity = s }, sae);
+                ToyStudy Study() => ToyStudy.Run(options with { Sparsity = s }, sae);
+                var made = s == options.Sparsity ? Study() : members.Get($"S {s:0.###}", Study, Members.IsOfRun);
+                if (made is not { } study)
+                {
+                    table.AddRow($"{s:0.###}", "failed", "", "", "", "");
+                    continue;
+                }
                 sweep.Add(study);
                 table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
             }
-            using var plane = ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 10 });
+            var flat = options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 };
+            using var plane = members.Get("two dimensions", () => ToyStudy.Run(flat, sae with { Latents = 10 }),
+                Members.IsOfRun);
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
             Save(main, folder);
             ToySection.Of(main, plane, sweep, command).Save(folder);
             AnsiConsole.Write(table);
             AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
+            return members;
         }
         finally
         {

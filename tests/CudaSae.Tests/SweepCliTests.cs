@@ -29,8 +29,9 @@ public class SweepCliTests
         var sweep = folder["sweep"];
         KillAtACheckpoint(CliProgram.Start(["sweep", data, "--out", sweep, "--together", "2", .. Grid]), Path.Combine(sweep, "jumprelu-n64-l0.55"));
         var (code, output, error) = Run("sweep", "--resume", sweep);
-        Assert.True(code == 0, output + error);
+        Assert.True(code == 1, output + error);     // for the combination that is left out
         Assert.Contains("left out: topk-n64-k99: ", output);
+        Assert.StartsWith("cudasae: topk-n64-k99: K = 99", Assert.Single(error.TrimEnd().Split('\n')));
         var record = SweepRecord.Load(sweep);
         Assert.Equal(["topk-n64-k4", "jumprelu-n64-l0.55", "jumprelu-n64-l0.2"], record.Members.Select(m => m.Name));
 
@@ -44,7 +45,8 @@ public class SweepCliTests
 
         var written = File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"));
         (code, output, _) = Run("sweep", "--resume", sweep);
-        Assert.Equal((0, written), (code, File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"))));
+        Assert.Equal((1, written),
+            (code, File.GetLastWriteTimeUtc(Path.Combine(sweep, trained.Name, "sae_weights.safetensors"))));
         Assert.DoesNotContain("is done:", output);
     }
 
@@ -67,7 +69,8 @@ public class SweepCliTests
     static void Check(string sweep, SweepRecord record)
     {
         var lines = File.ReadAllLines(Path.Combine(sweep, "sweep.csv"));
-        Assert.Equal(1 + record.Members.Length, lines.Length);
+        Assert.Equal(1 + record.Members.Length + 1, lines.Length);
+        Assert.Matches("^topk-n64-k99,+K = 99", lines[^1]);
         Assert.StartsWith("name,preset,latents,k,coefficient", lines[0]);
         Assert.StartsWith("topk-n64-k4,topk,64,4,,1,64,4,", lines[1]);
         Assert.StartsWith("jumprelu-n64-l0.55,jumprelu,64,,0.55,1,64,", lines[2]);

@@ -43,17 +43,23 @@ static class BenchCommand
                 Console.WriteLine(StepBench.Json(kind, spec, config, times));
                 return 0;
             }
-            var rows = new List<(BenchMachine Machine, BenchRow Row)>();
-            foreach (var shape in BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config))
+            var (rows, members) = (new List<(BenchMachine Machine, BenchRow Row)>(), new Members());
+            var all = BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config).ToArray();
+            foreach (var shape in all)
             {
                 var deads = parsed.GetValue(dead) >= 0 ? parsed.GetValue(dead) : shape.Spec.Aux is null ? 0 : shape.Spec.Latents / 20;
-                var (machine, measured) = StepBench.Run(kernels ? "kernels" : "step", kind, shape.Spec, shape.Config, deads, times, !parsed.GetValue(trusting));
-                BenchTable.Print(machine, [.. measured.Where(Wanted)]);
-                rows.AddRange(measured.Select(row => (machine, row)));
+                members.Try($"B {shape.Config.BatchRows}, d {shape.Spec.InputWidth}, n {shape.Spec.Latents}", () =>
+                {
+                    var (what, check) = (kernels ? "kernels" : "step", !parsed.GetValue(trusting));
+                    var (machine, measured) = StepBench.Run(what, kind, shape.Spec, shape.Config, deads, times, check);
+                    BenchTable.Print(machine, [.. measured.Where(Wanted)]);
+                    rows.AddRange(measured.Select(row => (machine, row)));
+                }, e => all.Length > 1 && Members.IsOfRun(e));
             }
+            if (rows.Count == 0) return members.ExitCode;
             rows = [.. BenchFloors.ByBestCeilings(rows).Where(one => Wanted(one.Row))];
             if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, rows);
-            return rows.Any(one => one.Row.Repeatable == false) ? 1 : 0;
+            return rows.Any(one => one.Row.Repeatable == false) ? 1 : members.ExitCode;
         });
         return command;
     }

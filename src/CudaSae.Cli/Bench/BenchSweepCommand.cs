@@ -38,16 +38,21 @@ static class BenchSweepCommand
             var kind = BackendFactory.Chosen(parsed.GetValue(backend));
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
-            var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>>();      // the axes meet in one point
+            // The axes meet in one point. Null where a point failed.
+            var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>?>();
+            var members = new Members();
             foreach (var (axis, shape) in grid.Points.Where(point => parsed.GetValue(axes)!.Contains(point.Axis, StringComparison.Ordinal)))
             {
-                if (!measured.TryGetValue(shape, out var point)) measured[shape] = point = Child(kind, shape, parsed.GetValue(repeats));
+                if (!measured.TryGetValue(shape, out var point))
+                    measured[shape] = point =
+                        members.Get($"{shape}", () => Child(kind, shape, parsed.GetValue(repeats)), static _ => true);
+                if (point is null) continue;
                 rows.AddRange(point.Select(one => (one.Item1, one.Item2 with { Bench = "sweep", Name = $"{axis}/{one.Item2.Name}" })));
                 Console.WriteLine(Line(axis, shape, point[^1].Item2));
             }
             rows = BenchFloors.ByBestCeilings(rows);
             if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, rows);
-            return rows.Any(one => one.Row.Repeatable == false) ? 1 : 0;
+            return rows.Any(one => one.Row.Repeatable == false) ? 1 : members.ExitCode;
         });
         return command;
     }

@@ -31,7 +31,23 @@ public static class Diagnostics
 
     /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs what the first found.</summary>
     /// <param name="leftOut">What that pass returned.</param>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut, params IReadOnlyList<(string Name, SaeModel Model)> against)
+    public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
+        params IReadOnlyList<(string Name, SaeModel Model)> against) =>
+        Chapters(sae, source, first, leftOut).Select(chapter => chapter.Make())
+            .Concat(against.Select(other => Against(sae, source, other.Name, other.Model))).OfType<Section>();
+
+    /// <summary>The chapter about another SAE of the same activations.</summary>
+    /// <exception cref="SaeException">Widths differ, or weights are not finite.</exception>
+    public static Section Against(Sae sae, RunSource source, string name, SaeModel other) =>
+        ComparisonFigures.Section(sae.Model, other, name) with
+        {
+            Command = $"cudasae inspect {source.Folder} --against {name}",
+        };
+
+    /// <summary>The same without other SAEs, each chapter to be made by itself, so that one that fails leaves the
+    /// others. Null is made where there is nothing to show.</summary>
+    public static IEnumerable<(string Title, Func<Section?> Make)> Chapters(
+        Sae sae, RunSource source, DiagnosticPass first, long leftOut)
     {
         var command = $"cudasae inspect {source.Folder}";
         var (statistics, input) = (first.Statistics, first.Input);
@@ -44,10 +60,14 @@ public static class Diagnostics
         var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
-        yield return LatentFigures.Section(statistics, histogram, chosen, high, leftOut) with { Command = command };
-        yield return GeometryFigures.Section(sae.Model, new(sae.Model), statistics) with { Command = command };
-        yield return RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance) with { Command = command };
-        foreach (var (name, other) in against) yield return ComparisonFigures.Section(sae.Model, other, name) with { Command = $"{command} --against {name}" };
-        if (DensityFigures.Section(source.Folder) is { } overTraining) yield return overTraining with { Command = "cudasae train --density-every N" };
+        yield return ("Latents",
+            () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
+        yield return ("Geometry", () => By(command, GeometryFigures.Section(sae.Model, new(sae.Model), statistics)));
+        yield return ("Ultralow density",
+            () => By(command, RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance)));
+        yield return ("Densities over training",
+            () => By("cudasae train --density-every N", DensityFigures.Section(source.Folder)));
+
+        static Section? By(string command, Section? made) => made is null ? null : made with { Command = command };
     }
 }

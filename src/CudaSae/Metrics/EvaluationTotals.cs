@@ -6,13 +6,18 @@ namespace CudaSae.Metrics;
 /// <summary>Sums of an <see cref="Evaluation"/> over rows, in double.</summary>
 /// <param name="width">d_out.</param>
 /// <param name="n">Latents.</param>
-public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
+/// <param name="siteWidths">A crosscoder's sites, which are summed apart too; null for none.</param>
+public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
 {
+    readonly SiteTotals? sites = SiteTotals.Of(siteWidths);
     readonly double[] sum = new double[width];
     readonly int[] firings = new int[n];
     readonly bool[] fired = new bool[n];
     double squaredError, squaredNorm, reconstructed, product, cosine, active;
     long rows;
+
+    /// <summary>Of a loaded SAE.</summary>
+    public static EvaluationTotals For(Sae sae) => new(sae.OutputWidth, sae.Latents, sae.Spec.Sites);
 
     internal void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
     {
@@ -31,6 +36,7 @@ public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
         product += yh;
         cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
         rows++;
+        sites?.Add(raw, scale, xhat);
     }
 
     /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
@@ -56,6 +62,11 @@ public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
     {
         double squaredMean = 0;
         foreach (var s in sum) squaredMean += s * s / rows;
-        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product) { LeftOut = leftOut };
+        var silent = 100.0 * fired.Count(f => !f) / n;
+        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, silent, cosine / rows,
+            reconstructed / product)
+        {
+            LeftOut = leftOut, SiteFvu = sites?.Fvu(),
+        };
     }
 }

@@ -19,6 +19,10 @@ public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentP
     /// <summary>Further rows, which were left out for NaN or infinity.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long LeftOut { get; init; }
+
+    /// <summary>FVU over the numbers of each of a crosscoder's sites, in their order; null for other SAEs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double[]? SiteFvu { get; init; }
 }
 
 /// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights do not change.</summary>
@@ -33,7 +37,7 @@ public static class Evaluator
         var reconstruction = new float[B * D];
         var step = new SaeStep(backend);
         var scalars = Schedules.Inference(spec, backend.Config, scale);
-        var total = new EvaluationTotals(D, spec.Latents);
+        var total = new EvaluationTotals(D, spec.Latents, spec.Sites);
         var row = new float[source.Width];
         var dense = backend.Dense;
         backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
@@ -90,7 +94,7 @@ public static class Evaluator
     public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
     {
         Require(sae.Spec, source, rows);
-        var total = new EvaluationTotals(sae.OutputWidth, sae.Latents);
+        var total = EvaluationTotals.For(sae);
         return total.Finish(CodePass.Run(sae, source, firstRow, rows, total));
     }
 

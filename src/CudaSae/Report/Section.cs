@@ -19,18 +19,32 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
 
     /// <summary>All sections that a folder holds, in order.</summary>
     /// <exception cref="SaeException">One of them cannot be read.</exception>
-    public static IReadOnlyList<Section> Load(string folder)
+    public static IReadOnlyList<Section> Load(string folder) =>
+        [.. Files(folder).Select(f => Read(f.Path)).OrderBy(s => s.Order).ThenBy(s => s.Id, StringComparer.Ordinal)];
+
+    /// <summary>The files of sections that a folder holds, with the ids that their names give, in order of
+    /// these.</summary>
+    public static IReadOnlyList<(string Id, string Path)> Files(string folder)
     {
         var figures = Path.Combine(folder, FolderName);
-        return Directory.Exists(figures) ? [.. Directory.EnumerateFiles(figures, "*.json").Select(Read).OrderBy(s => s.Order).ThenBy(s => s.Id, StringComparer.Ordinal)] : [];
+        if (!Directory.Exists(figures)) return [];
+        return [.. Directory.EnumerateFiles(figures, "*.json")
+            .Select(path => (Id: Path.GetFileNameWithoutExtension(path), path))
+            .OrderBy(file => file.Id, StringComparer.Ordinal)];
     }
 
-    static Section Read(string path)
+    /// <summary>One section's file.</summary>
+    /// <exception cref="SaeException">It cannot be read, or is no section.</exception>
+    public static Section Read(string path)
     {
         try
         {
             using var stream = File.OpenRead(path);
-            return JsonSerializer.Deserialize(stream, ReportJson.Default.Section) ?? throw new SaeException($"{path} is empty; delete it");
+            var section = JsonSerializer.Deserialize(stream, ReportJson.Default.Section)
+                ?? throw new SaeException($"{path} is empty; delete it");
+            return section is { Id: not null, Title: not null, Figures: { } all } && !all.Contains(null) ? section
+                : throw new SaeException($"{path} is no section of a report: it lacks an id, a title or figures; "
+                    + "delete it, or run the command that made it again");
         }
         catch (Exception e) when (e is JsonException or FormatException or NotSupportedException or IOException or UnauthorizedAccessException)
         {

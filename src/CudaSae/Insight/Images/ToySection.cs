@@ -12,10 +12,15 @@ public static class ToySection
     const string Matching = "one-to-one matching of represented features (‖Wᵢ‖ > 0.5) to decoder rows d with the largest sum of cosines ⟨Wᵢ, d⟩ / ‖Wᵢ‖‖d‖ (Hungarian method)";
 
     /// <param name="main">The study that is shown feature by feature.</param>
-    /// <param name="plane">One with two hidden dimensions, to be drawn.</param>
+    /// <param name="plane">One with two hidden dimensions, to be drawn; null where it failed.</param>
     /// <param name="sweep">Studies that differ in sparsity, ascending.</param>
-    public static Section Of(ToyStudy main, ToyStudy plane, IReadOnlyList<ToyStudy> sweep, string command) =>
-        new("toy", "Toy models of superposition", 600, [Plane(plane), Gram(main), Matched(main), Histogram(main), Sweep(sweep), Dimensions(sweep), Table(sweep)]) { Command = command };
+    public static Section Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
+        new("toy", "Toy models of superposition", 600,
+        [
+            .. plane is null ? Array.Empty<Figure>() : [Plane(plane)],
+            Gram(main), Matched(main), Histogram(main), Sweep(sweep), Dimensions(sweep), Table(sweep),
+        ])
+        { Command = command };
 
     static Figure Plane(ToyStudy study)
     {

@@ -1,4 +1,5 @@
 using CudaSae.Data;
+using CudaSae.Metrics;
 
 namespace CudaSae.Insight.Probes;
 
@@ -36,6 +37,9 @@ public readonly record struct HeldOut(double Auroc, double F1);
 /// <param name="Passes">How often the rows were encoded.</param>
 public sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse, IReadOnlyList<long> Counts, int Passes)
 {
+    /// <summary>The SAE on the rows that were probed; null where codes came without it.</summary>
+    public Evaluation? Evaluation { get; init; }
+
     /// <summary>Properties that some labelled rows have and some have not, by their places.</summary>
     public int[] Decidable => field ??= [.. Enumerable.Range(0, Labels.Properties.Count).Where(p => Labels.Properties[p] is { Positives: > 0 } property && property.Positives < property.Labelled)];
 
@@ -55,8 +59,13 @@ public static class ProbeRun
     public static ProbeFindings Run(Sae sae, ActivationSource data, Labels labels, ProbeOptions options)
     {
         var raw = options.Logistic ? SparseProbe.Read(data, labels.Rows, sae.InputWidth, options.Memory) : null;
-        var store = new CodeStore(sae.Latents, options.Memory, visitor => CodePass.Run(sae, data, 0, labels.Rows, visitor));
-        return Run(store, labels, options, raw);
+        EvaluationTotals? totals = null;        // of the first pass
+        var store = new CodeStore(sae.Latents, options.Memory, visitor =>
+        {
+            ICodeVisitor[] visitors = totals is null ? [visitor, totals = EvaluationTotals.For(sae)] : [visitor];
+            CodePass.Run(sae, data, 0, labels.Rows, visitors);
+        });
+        return Run(store, labels, options, raw) with { Evaluation = totals!.Finish(0) };
     }
 
     /// <param name="raw">[rows, d] for the dense probe, or null.</param>
