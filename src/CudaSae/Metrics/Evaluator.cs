@@ -35,6 +35,7 @@ public static class Evaluator
         var scalars = Schedules.Inference(spec, backend.Config, scale);
         var total = new EvaluationTotals(D, spec.Latents);
         var row = new float[source.Width];
+        using var cut = CutRows.Of(backend);
         var dense = backend.Dense;
         backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
         var numbers = new long[B];
@@ -43,6 +44,7 @@ public static class Evaluator
         {
             step.Evaluate(0, scalars);
             backend.ReadReconstruction(reconstruction);
+            cut?.Restore(source, numbers.AsSpan(0, count), scale.InputScale, reconstruction, total);
             for (var b = 0; b < count; b++)
             {
                 source.ReadRow(numbers[b], row);
