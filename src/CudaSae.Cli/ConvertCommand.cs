@@ -11,14 +11,18 @@ static class ConvertCommand
         var from = new Argument<string>("in") { Description = "file or folder of an SAE, of any layout" };
         var to = new Argument<string?>("out") { Description = "file or folder to write; none to be told what the first is", Arity = ArgumentArity.ZeroOrOne };
         var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
+        var kind = new KindOption();
         var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(from)!;
             var target = SaeFormats.Named(parsed.GetValue(format)!);
             var source = SaeFormats.Of(path);
-            using var sae = source.Read(path);
+            var asked = kind.Of(parsed);
+            using var sae = SaeModel.Load(path, asked);
             Console.WriteLine($"{path}: {source.Name}, {sae.Summary}");
+            if (sae.KindIsAssumed) Print([Assumption(asked)]);
             Print(sae.Notes);
             if (parsed.GetValue(to) is not { } output) return 0;
             Refuse(output, target);
@@ -28,6 +32,13 @@ static class ConvertCommand
         });
         return command;
     }
+
+    static string Assumption(SaeKind? asked) => "its files do not say whether it is an SAE or a transcoder: " + asked switch
+    {
+        null => "an SAE is assumed; --as transcoder reads it as a transcoder, --as sae leaves this out of doubt",
+        SaeKind.Sae => "it is read as an SAE, as --as says",
+        _ => "it is read as a transcoder, as --as says",
+    };
 
     static void Print(IEnumerable<string> notes)
     {

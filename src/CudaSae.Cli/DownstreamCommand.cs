@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using CudaSae.Backends;
 using CudaSae.Downstream;
+using CudaSae.Formats;
 using CudaSae.Harvest;
 using Spectre.Console;
 
@@ -35,7 +36,7 @@ sealed class DownstreamCommand
     }
 
     /// <param name="run">An SAE named without --sae.</param>
-    public int Run(ParseResult parsed, string? run, BackendKind backend)
+    public int Run(ParseResult parsed, string? run, BackendKind backend, SaeKind? kind)
     {
         var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
         var sites = parsed.GetValue(site) ?? [];
@@ -49,7 +50,7 @@ sealed class DownstreamCommand
         var results = new List<DownstreamResult>();
         for (var i = 0; i < paths.Length; i++)
         {
-            using var sae = Sae.Load(paths[i], backend);
+            using var sae = Sae.Load(paths[i], backend, readAs: kind);
             results.Add(Evaluate(host, sae, paths[i], sites[sites.Length == 1 ? 0 : i], taken, input.ExcludesBos(parsed)));
             if (paths.Length == 1) Print(results[0]);
         }

@@ -19,10 +19,12 @@ static class InspectCommand
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("inspect", "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, saved in its folder for the report.") { run, data, tensor, rows, against, backend };
+        var kind = new KindOption();
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var (folder, paths, others) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? [], parsed.GetValue(against) ?? []);
-            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows));
+            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows), kind.Of(parsed));
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");

@@ -31,6 +31,8 @@ static class ProbeCommand
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("probe", "AUROC, F1 and sparse probes of an SAE's latents for labelled rows.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
+        var kind = new KindOption();
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var options = new ProbeOptions
@@ -42,7 +44,7 @@ static class ProbeCommand
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
-            using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
+            using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed)), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
             ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}").Save(folder);

@@ -24,10 +24,13 @@ static class ReportCommand
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("report", "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.") { folder, data, tensor, rows, output, csv, json, backend };
+        var kind = new KindOption();
         LatentOptions.AddTo(command);
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
-            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows));
+            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows),
+                kind.Of(parsed));
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];

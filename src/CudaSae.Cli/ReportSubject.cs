@@ -36,8 +36,9 @@ sealed class ReportSubject : IDisposable
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
     /// <param name="limit">Rows at most; null for all.</param>
+    /// <param name="kind">What the SAE is read as where its files do not tell.</param>
     /// <exception cref="SaeException">Nothing of this can be looked at, or the data do not fit.</exception>
-    public static ReportSubject Open(string path, string[] named, string? tensor, long? limit)
+    public static ReportSubject Open(string path, string[] named, string? tensor, long? limit, SaeKind? kind = null)
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
         var record = RunData.RecordOf(path);
@@ -48,13 +49,13 @@ sealed class ReportSubject : IDisposable
             subject.Without = record is null ? null : $"{path} holds no finished SAE yet";
             return subject;
         }
-        subject.OpenRows(path, named, tensor, limit);
+        subject.OpenRows(path, named, tensor, limit, kind);
         return subject;
     }
 
     static bool HoldsSae(string path) => SaeFormats.All.Any(format => format.Recognizes(path));
 
-    void OpenRows(string path, string[] named, string? tensor, long? limit)
+    void OpenRows(string path, string[] named, string? tensor, long? limit, SaeKind? kind)
     {
         try { data = RunData.Open(path, Record, named, tensor); }
         catch (SaeException e) when (named.Length == 0)
@@ -62,7 +63,7 @@ sealed class ReportSubject : IDisposable
             Without = e.Message;
             return;
         }
-        Rows = new(path, Record, SaeModel.Load(path), data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
+        Rows = new(path, Record, SaeModel.Load(path, kind), data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
     }
 
     public void Dispose()
