@@ -35,7 +35,7 @@ static class ConvertCommand
 
     static string Assumption(SaeKind? asked) => "its files do not say whether it is an SAE or a transcoder: " + asked switch
     {
-        null => "an SAE is assumed; --as transcoder reads it as a transcoder, --as sae leaves this out of doubt",
+        null => "an SAE is assumed (--as transcoder reads it as a transcoder)",
         SaeKind.Sae => "it is read as an SAE, as --as says",
         _ => "it is read as a transcoder, as --as says",
     };

@@ -29,14 +29,15 @@ static class InspectCommand
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
             (string Name, SaeModel Model)[] models = [.. others.Select(other => (SaePath.Name(other), SaeModel.Load(other)))];
-            foreach (var section in Diagnostics.Sections(sae, source, models)) Show(section with { Command = $"{section.Command}{Options(section, paths, source.Rows)}" }, subject.Folder);
+            foreach (var section in Diagnostics.Sections(sae, source, models)) Show(section with { Command = $"{section.Command}{Options(section, paths, source.Rows, kind.Text(parsed))}" }, subject.Folder);
             foreach (var (_, model) in models) model.Dispose();
             return 0;
         });
         return command;
     }
 
-    static string Options(Section section, string[] paths, long rows) => section.Command.Contains(" inspect ") ? $"{string.Concat(paths.Select(p => $" {p}"))} --rows {rows}" : "";
+    static string Options(Section section, string[] paths, long rows, string kind) =>
+        section.Command.Contains(" inspect ") ? $"{string.Concat(paths.Select(p => $" {p}"))} --rows {rows}{kind}" : "";
 
     static void Show(Section section, string folder)
     {

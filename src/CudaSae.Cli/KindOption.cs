@@ -10,6 +10,9 @@ sealed class KindOption
 
     public void AddTo(Command command) => command.Options.Add(option);
 
+    /// <summary>As it was given, for a command line that is shown; empty without it.</summary>
+    public string Text(ParseResult parsed) => parsed.GetValue(option) is { } kind ? $" --as {kind}" : "";
+
     /// <exception cref="SaeException">It is neither.</exception>
     public SaeKind? Of(ParseResult parsed) => parsed.GetValue(option) switch
     {

@@ -60,7 +60,7 @@ public sealed class DictionaryLearningFormat : ISaeFormat
             PreEncoderBias = name is not ("AutoEncoderNew" or "JumpReluAutoEncoder"),
         }, file.Path);
         var p = names.Read(file, spec);
-        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));       // −1: not measured, all above 0 fire
+        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));       // −1 is not measured: all above 0 fire
         var io = config?.Section("buffer")?.Text("io");
         var model = new SaeModel(spec, p) { About = About(config), KindIsAssumed = io is not ("in" or "out" or "in_and_out") };
         return io == "in_and_out" ? SaeKinds.AsTranscoder(model) : model;
