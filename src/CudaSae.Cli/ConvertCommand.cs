@@ -33,7 +33,8 @@ static class ConvertCommand
         return command;
     }
 
-    static string Assumption(SaeKind? asked) => "its files do not say whether it is an SAE or a transcoder: " + asked switch
+    static string Assumption(SaeKind? asked) =>
+        "its files do not say whether it is an SAE or a transcoder: " + asked switch
     {
         null => "an SAE is assumed (--as transcoder reads it as a transcoder)",
         SaeKind.Sae => "it is read as an SAE, as --as says",

@@ -24,12 +24,17 @@ static class InspectCommand
         command.SetAction(parsed =>
         {
             var (folder, paths, others) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? [], parsed.GetValue(against) ?? []);
-            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows), kind.Of(parsed));
+            using var subject = ReportSubject.Open(
+                folder, paths, parsed.GetValue(tensor), parsed.GetValue(rows), kind.Of(parsed));
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
             (string Name, SaeModel Model)[] models = [.. others.Select(other => (SaePath.Name(other), SaeModel.Load(other)))];
-            foreach (var section in Diagnostics.Sections(sae, source, models)) Show(section with { Command = $"{section.Command}{Options(section, paths, source.Rows, kind.Text(parsed))}" }, subject.Folder);
+            foreach (var section in Diagnostics.Sections(sae, source, models))
+            {
+                var options = Options(section, paths, source.Rows, kind.Text(parsed));
+                Show(section with { Command = section.Command + options }, subject.Folder);
+            }
             foreach (var (_, model) in models) model.Dispose();
             return 0;
         });

@@ -6,7 +6,10 @@ namespace CudaSae.Cli;
 /// <summary>--as: what an SAE's file is read as where its contents do not tell.</summary>
 sealed class KindOption
 {
-    readonly Option<string?> option = new("--as") { Description = "sae or transcoder, where the files do not say which it is [default: sae]" };
+    readonly Option<string?> option = new("--as")
+    {
+        Description = "sae or transcoder, where the files do not say which it is [default: sae]",
+    };
 
     public void AddTo(Command command) => command.Options.Add(option);
 

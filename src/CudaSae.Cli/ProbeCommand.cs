@@ -44,7 +44,8 @@ static class ProbeCommand
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
-            using var sae = new Sae(SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed)), parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
+            var model = SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed));
+            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
             AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
             ProbeSection.Of(findings, board, $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}").Save(folder);

@@ -29,7 +29,8 @@ static class ReportCommand
         kind.AddTo(command);
         command.SetAction(parsed =>
         {
-            using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows),
+            using var subject = ReportSubject.Open(
+                parsed.GetValue(folder)!, parsed.GetValue(data) ?? [], parsed.GetValue(tensor), parsed.GetValue(rows),
                 kind.Of(parsed));
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed);

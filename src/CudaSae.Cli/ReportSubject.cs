@@ -63,7 +63,8 @@ sealed class ReportSubject : IDisposable
             Without = e.Message;
             return;
         }
-        Rows = new(path, Record, SaeModel.Load(path, kind), data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
+        var rows = Math.Min(data.Rows, limit ?? data.Rows);
+        Rows = new(path, Record, SaeModel.Load(path, kind), data.Held, data.FirstRow, rows);
     }
 
     public void Dispose()

@@ -35,7 +35,7 @@ static unsafe class Arguments
         0 => null,
         1 => SaeKind.Sae,
         2 => SaeKind.Transcoder,
-        _ => throw new SaeException($"read_as {number} is unknown; one of 0 (an SAE if the files do not tell), 1 (SAE), 2 (transcoder)"),
+        _ => throw new SaeException($"read_as {number} is unknown; one of 0 (unsaid), 1 (SAE), 2 (transcoder)"),
     };
 
     /// <summary>Rows that an SAE computes together; 0 for the usual number.</summary>

@@ -7,10 +7,12 @@ namespace CudaSae.Native;
 static unsafe class SaeExports
 {
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_load")]
-    public static int Load(byte* path, int backend, long batchRows, nint* sae) => Open(path, 0, backend, batchRows, sae);
+    public static int Load(byte* path, int backend, long batchRows, nint* sae) =>
+        Open(path, 0, backend, batchRows, sae);
 
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_load_as")]
-    public static int LoadAs(byte* path, int readAs, int backend, long batchRows, nint* sae) => Open(path, readAs, backend, batchRows, sae);
+    public static int LoadAs(byte* path, int readAs, int backend, long batchRows, nint* sae) =>
+        Open(path, readAs, backend, batchRows, sae);
 
     static int Open(byte* path, int readAs, int backend, long batchRows, nint* sae)
     {
@@ -18,7 +20,8 @@ static unsafe class SaeExports
         {
             *Arguments.Pointer(sae, "sae") = 0;
             var from = Arguments.Text(path, "path");
-            var (asked, kind, rows) = (Arguments.ReadAs(readAs), Arguments.Backend(backend), Arguments.BatchRows(batchRows));
+            var asked = Arguments.ReadAs(readAs);
+            var (kind, rows) = (Arguments.Backend(backend), Arguments.BatchRows(batchRows));
             *sae = Handles.Add(OpenSae.Of(Errors.OfFiles(() => SaeModel.Load(from, asked)), kind, rows));
             return 0;
         }

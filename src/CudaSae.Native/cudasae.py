@@ -227,8 +227,8 @@ class Sae(_Owner):
 
     @classmethod
     def load(cls, path, backend="auto", batch_rows=256, read_as=None):
-        """Loads an SAE of any known format from a file or folder. backend: auto, cuda, cpu or emulator. batch_rows: rows computed together.
-        read_as: sae or transcoder, where its files do not tell; None for an SAE."""
+        """Loads an SAE of any known format from a file or folder. backend: auto, cuda, cpu or emulator.
+        batch_rows: rows computed together. read_as: sae or transcoder, where its files do not tell; None for an SAE."""
         if backend not in _BACKENDS:
             raise Error("backend %r is unknown; one of %s" % (backend, ", ".join(_BACKENDS)))
         if read_as not in _KINDS:

@@ -9,7 +9,8 @@ using CudaSae.Training;
 namespace CudaSae;
 
 /// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are held twice: by the backend, and as float32 in host memory.
-/// A row may have any number of active latents: a batch with a longer row than the backend's lists hold is computed on the CPU from the host's copy.
+/// A row may have any number of active latents: a batch with a longer row than the backend's lists hold is computed on
+/// the CPU from the host's copy.
 /// One thread at a time; several instances may run side by side. Dispose frees both copies.</summary>
 public sealed class Sae : IDisposable
 {
@@ -37,7 +38,8 @@ public sealed class Sae : IDisposable
         inference = AtInference(model.Spec);
         if (inference.Active > SaeSpec.MaxActive) return;
         backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { }, out _);
-        backend.SetParameters(model.Spec.Selection is Selection.BatchTopK ? WithOneThreshold(model) : model.Parameters);
+        var p = model.Parameters;
+        backend.SetParameters(model.Spec.Selection is Selection.BatchTopK ? WithOneThreshold(p) : p);
         backend.Dense = false;
         (step, code) = (new(backend), new(batchRows, inference.Active));
     }
@@ -46,7 +48,8 @@ public sealed class Sae : IDisposable
     /// <param name="path">A file or a folder.</param>
     /// <param name="readAs">As <see cref="SaeModel.Load"/> takes it.</param>
     /// <exception cref="SaeException">No format knows it, it is damaged, or the backend is not here.</exception>
-    public static Sae Load(string path, BackendKind kind = BackendKind.Auto, int batchRows = 256, SaeKind? readAs = null) =>
+    public static Sae Load(
+        string path, BackendKind kind = BackendKind.Auto, int batchRows = 256, SaeKind? readAs = null) =>
         new(SaeModel.Load(path, readAs), kind, batchRows);
 
     public SaeModel Model { get; }
@@ -69,7 +72,8 @@ public sealed class Sae : IDisposable
 
     WholeRows Whole => whole ??= new(Model.Spec, Model.Parameters);
 
-    /// <summary>The forward half alone: nothing is kept for the sake of gradients, θ is taken as it is, and BatchTopK is the JumpReLU of its running threshold.</summary>
+    /// <summary>The forward half alone: nothing is kept for gradients, θ is taken as it is, and BatchTopK is the
+    /// JumpReLU of its running threshold.</summary>
     static SaeSpec AtInference(SaeSpec spec)
     {
         var room = Math.Min(spec.Latents, SaeSpec.MaxActive);
@@ -79,15 +83,16 @@ public sealed class Sae : IDisposable
             Selection = spec.Selection switch
             {
                 Selection.Relu => new Selection.Relu(room),
-                Selection.JumpRelu or Selection.BatchTopK => new Selection.JumpRelu(Bandwidth: float.Epsilon, InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room),
+                Selection.JumpRelu or Selection.BatchTopK => new Selection.JumpRelu(
+                    Bandwidth: float.Epsilon, InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room),
                 Selection.Gated gated => gated with { Room = room },
                 var other => other,
             },
         };
     }
 
-    static SaeParameters WithOneThreshold(SaeModel model) =>
-        new(model.Parameters, [.. Enumerable.Repeat(MathF.Max(0, model.Parameters.BatchThreshold), model.Spec.Latents)]);
+    static SaeParameters WithOneThreshold(SaeParameters p) =>
+        new(p, [.. Enumerable.Repeat(MathF.Max(0, p.BatchThreshold), p.BEnc.Length)]);
 
     /// <summary>Codes of rows of raw activations.</summary>
     /// <param name="x">[rows, d] contiguous; of a transcoder its inputs.</param>
@@ -142,7 +147,9 @@ public sealed class Sae : IDisposable
     public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
     {
         if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth) throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
-        if (backend is null) throw new SaeException($"{Describe.Selection(Spec)} keeps more than {SaeSpec.MaxActive} latents of a row, which no kernel does: copy the rows to the host and call Encode");
+        if (backend is null)
+            throw new SaeException($"{Describe.Selection(Spec)} keeps more than {SaeSpec.MaxActive} latents of a row, "
+                + "which no kernel does: copy the rows to the host and call Encode");
         into.Clear();
         for (var first = 0; first < rows; first += config.BatchRows)
         {
@@ -180,7 +187,8 @@ public sealed class Sae : IDisposable
             }
         }
         var prepared = Buffer(ref input, InputWidth);
-        for (var b = 0; b < count; b++) Prepare(x.Slice(b * InputWidth, InputWidth), prepared.Slice(b * InputWidth, InputWidth), b, first);
+        for (var b = 0; b < count; b++)
+            Prepare(x.Slice(b * InputWidth, InputWidth), prepared.Slice(b * InputWidth, InputWidth), b, first);
         EncodeWhole(prepared[..x.Length], codes, reconstruction);
     }
 
@@ -235,15 +243,17 @@ public sealed class Sae : IDisposable
         }
     }
 
-    /// <summary>Row <paramref name="b"/> of a batch that begins with row <paramref name="first"/>, normalized.</summary>
+    /// <summary>Row <paramref name="b"/> of the batch that begins with row <paramref name="first"/>.</summary>
     void Prepare(ReadOnlySpan<float> row, Span<float> into, int b, int first)
     {
-        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
+        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32))
+            throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
         row.CopyTo(into);
         undo[b] = RowNormalization.Apply(Model.Normalization, into);
     }
 
-    Span<float> Buffer(ref float[] held, int width) => held.Length > 0 ? held : held = new float[config.BatchRows * width];
+    Span<float> Buffer(ref float[] held, int width) =>
+        held.Length > 0 ? held : held = new float[config.BatchRows * width];
 
     static void Undo(Span<float> row, (float Scale, float Shift) by)
     {

@@ -59,7 +59,8 @@ public sealed class SparseRows
         var at = start[Rows]++;
         if (at == index.Length)
         {
-            if (at == Array.MaxLength) throw new SaeException($"codes of {Rows} rows have more than {at} entries; encode fewer rows at once");
+            if (at == Array.MaxLength)
+                throw new SaeException($"codes of {Rows} rows have more than {at} entries; encode fewer rows at once");
             var room = (int)Math.Min(2L * at, Array.MaxLength);
             Array.Resize(ref index, room);
             Array.Resize(ref value, room);

@@ -12,9 +12,11 @@ public class FormatVariantTests
 {
     static readonly Dictionary<string, (string Weights, string Selection, bool Centres)> Layouts = new()
     {
-        ["saelens"] = ("sae_weights.safetensors", "jumprelu", true), ["sparsify"] = ("sae.safetensors", "topk", true), ["gemma-scope"] = ("params.npz", "jumprelu", false),
-        ["gemma-scope-2"] = ("params.safetensors", "jumprelu", false), ["openmoss"] = ("sae_weights.safetensors", "topk", false), ["dictionary_learning"] = ("ae.pt", "batchtopk", true),
-        ["openai"] = ("", "relu", true),
+        ["saelens"] = ("sae_weights.safetensors", "jumprelu", true), ["sparsify"] = ("sae.safetensors", "topk", true),
+        ["gemma-scope"] = ("params.npz", "jumprelu", false),
+        ["gemma-scope-2"] = ("params.safetensors", "jumprelu", false),
+        ["openmoss"] = ("sae_weights.safetensors", "topk", false),
+        ["dictionary_learning"] = ("ae.pt", "batchtopk", true), ["openai"] = ("", "relu", true),
     };
 
     static (string Place, string Weights) Write(TemporaryFolder folder, string format, SaeModel sae)
@@ -24,10 +26,12 @@ public class FormatVariantTests
         return (place, Path.Combine(place, Layouts[format].Weights).TrimEnd('/'));
     }
 
-    static SaeModel Sample(string format) => FormatModels.Model(Spec(Layouts[format].Selection, centres: Layouts[format].Centres));
+    static SaeModel Sample(string format) =>
+        FormatModels.Model(Spec(Layouts[format].Selection, centres: Layouts[format].Centres));
 
     /// <summary>A file's tensors again, changed.</summary>
-    static void Rewrite(string path, Func<TensorToWrite, TensorToWrite?> change, Dictionary<string, object>? scalars = null)
+    static void Rewrite(
+        string path, Func<TensorToWrite, TensorToWrite?> change, Dictionary<string, object>? scalars = null)
     {
         TensorToWrite?[] tensors;
         using (var file = TensorFile.Open(path))
@@ -57,7 +61,8 @@ public class FormatVariantTests
         {
             var cases = new TheoryData<string, string>();
             foreach (var format in Layouts.Keys)
-                foreach (var prefix in (string[])["module.", "_orig_mod.", "sae.", "module._orig_mod.autoencoder."]) cases.Add(format, prefix);
+                foreach (var prefix in (string[])["module.", "_orig_mod.", "sae.", "module._orig_mod.autoencoder."])
+                    cases.Add(format, prefix);
             return cases;
         }
     }
@@ -75,14 +80,16 @@ public class FormatVariantTests
 
     /// <summary>k and threshold as tensors of one element, as Python numbers, and in the configuration alone.</summary>
     [Theory]
-    [InlineData("topk", "element"), InlineData("topk", "number"), InlineData("topk", "configuration"), InlineData("batchtopk", "element"), InlineData("batchtopk", "number"), InlineData("batchtopk", "configuration")]
+    [InlineData("topk", "element"), InlineData("topk", "number"), InlineData("topk", "configuration")]
+    [InlineData("batchtopk", "element"), InlineData("batchtopk", "number"), InlineData("batchtopk", "configuration")]
     public void ScalarsOfADictionaryStandWhereTheyMay(string selection, string where)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection));
         var (place, weights) = Write(folder, "dictionary_learning", sae);
         var threshold = selection == "batchtopk" ? (double)0.4f : -1;
-        Rewrite(weights, t => t.Name is not ("k" or "threshold") ? t : where == "element" ? t with { Shape = [1] } : null,
+        Rewrite(weights,
+            t => t.Name is not ("k" or "threshold") ? t : where == "element" ? t with { Shape = [1] } : null,
             where == "number" ? new() { ["k"] = K, ["threshold"] = threshold } : null);
         Edit(Path.Combine(place, "config.json"), c =>
         {
@@ -91,33 +98,37 @@ public class FormatVariantTests
             (c["trainer"]!["k"], c["trainer"]!["threshold"]) = (K, threshold);
         });
         using var read = SaeModel.Load(place);
-        Assert.Equal(("", K), (Differences(sae, read), read.Spec.Selection switch { Selection.TopK top => top.K, var other => ((Selection.BatchTopK)other).K }));
-
-        Edit(Path.Combine(place, "config.json"), c => { ((JsonObject)c["trainer"]!).Remove("k"); });
+        var k = read.Spec.Selection is Selection.TopK top ? top.K : ((Selection.BatchTopK)read.Spec.Selection).K;
+        Assert.Equal(("", K), (Differences(sae, read), k));
         if (where != "configuration") return;
+        Edit(Path.Combine(place, "config.json"), c => ((JsonObject)c["trainer"]!).Remove("k"));
         Containers.AssertOneLine("it lacks k", () => SaeModel.Load(place));
     }
 
     [Theory]
-    [InlineData("dictionary.AutoEncoder", null), InlineData("<class 'dictionary_learning.dictionary.AutoEncoder'>", null), InlineData(null, "StandardTrainer"), InlineData(null, null)]
+    [InlineData("<class 'learning.dictionary.AutoEncoder'>", null), InlineData("dictionary.AutoEncoder", null)]
+    [InlineData(null, "StandardTrainer"), InlineData(null, null)]
     public void ADictionarysClassIsReadHoweverItIsNamed(string? dictionary, string? trainer)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("relu"));
         var (place, _) = Write(folder, "dictionary_learning", sae);
-        Edit(Path.Combine(place, "config.json"), c => (c["trainer"]!["dict_class"], c["trainer"]!["trainer_class"]) = (dictionary, trainer));
+        Edit(Path.Combine(place, "config.json"), c =>
+            (c["trainer"]!["dict_class"], c["trainer"]!["trainer_class"]) = (dictionary, trainer));
         using var read = SaeModel.Load(place);
         Assert.Equal("", Differences(sae, read));
     }
 
-    /// <summary>The flat configurations before SAELens 6 keep k among the arguments of the activation; a configuration may lack the widths.</summary>
+    /// <summary>The flat configurations before SAELens 6 keep k among the arguments of the activation. The widths may
+    /// be missing.</summary>
     [Fact]
     public void OlderConfigurationsOfSaeLensAreRead()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("topk"));
         var (place, _) = Write(folder, "saelens", sae);
-        File.WriteAllText(Path.Combine(place, "cfg.json"), """{"architecture": "topk", "activation_fn_kwargs": {"k": 4}, "hook_point": "blocks.1.hook_resid_pre", "d_in": null}""");
+        File.WriteAllText(Path.Combine(place, "cfg.json"),
+            """{"architecture": "topk", "activation_fn_kwargs": {"k": 4}, "hook_point": "blocks.1", "d_in": null}""");
         using var read = SaeModel.Load(place);
         Assert.Equal(("", K), (Differences(sae, read), read.Spec.ActiveAtInference));
     }
@@ -141,26 +152,38 @@ public class FormatVariantTests
     {
         var p = sae.Parameters;
         SafetensorsWriter.Write(Path.Combine(place, "checkpoints/final.safetensors"),
-            [TensorToWrite.Of("encoder.weight", p.WEnc), TensorToWrite.Transposed("decoder.weight", p.WDec), TensorToWrite.Of("encoder.bias", p.BEnc), TensorToWrite.Of("decoder.bias", p.BDec)]);
-        var config = new JsonObject { ["act_fn"] = "relu", ["norm_activation"] = "none", ["sparsity_include_decoder_norm"] = false, ["apply_decoder_bias_to_pre_encoder"] = false };
+        [
+            TensorToWrite.Of("encoder.weight", p.WEnc), TensorToWrite.Transposed("decoder.weight", p.WDec),
+            TensorToWrite.Of("encoder.bias", p.BEnc), TensorToWrite.Of("decoder.bias", p.BDec),
+        ]);
+        var config = new JsonObject
+        {
+            ["act_fn"] = "relu", ["norm_activation"] = "none", ["sparsity_include_decoder_norm"] = false,
+            ["apply_decoder_bias_to_pre_encoder"] = false,
+        };
         foreach (var (key, value) in hooks) config[key] = value?.DeepClone();
         File.WriteAllText(Path.Combine(place, "hyperparams.json"), config.ToJsonString());
     }
 
     /// <summary>Names of folders mean nothing; what is not said is an SAE, or what the caller says.</summary>
     [Theory]
-    [InlineData("gemma-scope"), InlineData("gemma-scope-2"), InlineData("openmoss"), InlineData("llama-scope"), InlineData("dictionary_learning")]
-    public void WhatTheFilesDoNotSayIsAnSaeUnlessTheCallerSaysOtherwise(string format)
+    [InlineData("gemma-scope", "jumprelu"), InlineData("gemma-scope-2", "jumprelu"), InlineData("openmoss", "relu")]
+    [InlineData("llama-scope", "relu"), InlineData("dictionary_learning", "gated")]
+    public void WhatTheFilesDoNotSayIsAnSaeUnlessTheCallerSaysOtherwise(string format, string selection)
     {
         using var folder = new TemporaryFolder();
-        using var sae = FormatModels.Model(Spec(format == "dictionary_learning" ? "gated" : format is "openmoss" or "llama-scope" ? "relu" : "jumprelu", centres: format == "dictionary_learning"));
+        using var sae = FormatModels.Model(Spec(selection, centres: format == "dictionary_learning"));
         var place = folder["my-transcoders/transcoder_2"];
         Directory.CreateDirectory(place);
-        if (format == "llama-scope") WriteLlamaScope(place, sae, new() { ["hook_point_out"] = "blocks.0.hook_mlp_out" });
+        if (format == "llama-scope") WriteLlamaScope(place, sae, new() { ["hook_point_out"] = "blocks.0.mlp_out" });
         else sae.Save(place, format);
-        if (format == "gemma-scope-2") Edit(Path.Combine(place, "config.json"), c => { c.Remove("type"); c["hf_hook_point_out"] = "x"; c.Remove("hf_hook_point_in"); });
-        if (format == "openmoss") Edit(Path.Combine(place, "config.json"), c => c.Remove("hook_point_in"));
-        if (format == "dictionary_learning") Edit(Path.Combine(place, "config.json"), c => ((JsonObject)c["buffer"]!).Remove("io"));
+        if (format is "gemma-scope-2" or "openmoss" or "dictionary_learning")
+            Edit(Path.Combine(place, "config.json"), c =>
+            {
+                foreach (var key in (string[])["type", "hf_hook_point_in", "hook_point_in"]) c.Remove(key);
+                if (format == "gemma-scope-2") c["hf_hook_point_out"] = "x";
+                if (format == "dictionary_learning") ((JsonObject)c["buffer"]!).Remove("io");
+            });
         using var read = SaeModel.Load(place);
         Assert.Equal((null, true), (read.Spec.Transcoder, read.KindIsAssumed));
         Assert.Equal("", Differences(sae, read));
@@ -172,7 +195,8 @@ public class FormatVariantTests
     }
 
     [Theory]
-    [InlineData("saelens", SaeKind.Transcoder), InlineData("sparsify", SaeKind.Transcoder), InlineData("gemma-scope-2", SaeKind.Transcoder), InlineData("openmoss", SaeKind.Transcoder)]
+    [InlineData("saelens", SaeKind.Transcoder), InlineData("sparsify", SaeKind.Transcoder)]
+    [InlineData("gemma-scope-2", SaeKind.Transcoder), InlineData("openmoss", SaeKind.Transcoder)]
     [InlineData("openai", SaeKind.Transcoder), InlineData("gemma-scope", SaeKind.Sae)]
     public void WhatTheFilesSayIsNotOverruled(string format, SaeKind asked)
     {

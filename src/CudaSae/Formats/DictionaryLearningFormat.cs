@@ -27,9 +27,11 @@ public sealed class DictionaryLearningFormat : ISaeFormat
     // Trainers whose tensors fit several classes, or whose configuration is older than dict_class.
     static readonly (string Trainer, string Class)[] Trained =
     [
-        ("StandardTrainer", "AutoEncoder"), ("PAnnealTrainer", "AutoEncoder"), ("StandardTrainerAprilUpdate", "AutoEncoderNew"), ("StandardTrainerNew", "AutoEncoderNew"),
-        ("GatedSAETrainer", "GatedAutoEncoder"), ("GatedAnnealTrainer", "GatedAutoEncoder"), ("TopKTrainer", "AutoEncoderTopK"), ("TrainerTopK", "AutoEncoderTopK"),
-        ("BatchTopKTrainer", "BatchTopKSAE"), ("JumpReluTrainer", "JumpReluAutoEncoder"), ("MatryoshkaBatchTopKTrainer", "MatryoshkaBatchTopKSAE"),
+        ("StandardTrainer", "AutoEncoder"), ("PAnnealTrainer", "AutoEncoder"),
+        ("StandardTrainerAprilUpdate", "AutoEncoderNew"), ("StandardTrainerNew", "AutoEncoderNew"),
+        ("GatedSAETrainer", "GatedAutoEncoder"), ("GatedAnnealTrainer", "GatedAutoEncoder"),
+        ("TopKTrainer", "AutoEncoderTopK"), ("TrainerTopK", "AutoEncoderTopK"), ("BatchTopKTrainer", "BatchTopKSAE"),
+        ("JumpReluTrainer", "JumpReluAutoEncoder"), ("MatryoshkaBatchTopKTrainer", "MatryoshkaBatchTopKSAE"),
     ];
 
     // config.json's words in trainer and buffer, and SAELens'.
@@ -60,13 +62,17 @@ public sealed class DictionaryLearningFormat : ISaeFormat
             PreEncoderBias = name is not ("AutoEncoderNew" or "JumpReluAutoEncoder"),
         }, file.Path);
         var p = names.Read(file, spec);
-        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));       // −1 is not measured: all above 0 fire
+        if (spec.Selection is Selection.BatchTopK)
+            p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));     // −1 before it is measured
         var io = config?.Section("buffer")?.Text("io");
-        var model = new SaeModel(spec, p) { About = About(config), KindIsAssumed = io is not ("in" or "out" or "in_and_out") };
+        var model = new SaeModel(spec, p)
+        {
+            About = About(config), KindIsAssumed = io is not ("in" or "out" or "in_and_out"),
+        };
         return io == "in_and_out" ? SaeKinds.AsTranscoder(model) : model;
     }
 
-    /// <summary>The class, however the configuration writes it: its name, its full name or Python's text of it. Null where it names none.</summary>
+    /// <summary>The class by its name, full name or Python's text of it, or by its trainer; null for none.</summary>
     static string? ClassIn(ConfigFile? trainer)
     {
         if (trainer?.Text("dict_class") is { Length: > 0 } text) return text.Trim('<', '>', '\'', ' ').Split('.')[^1];
@@ -79,13 +85,15 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         string[] keys = [.. file.Tensors.Keys, .. file.Metadata.Keys];
         string[] fitting = [.. Classes.Where(c => Fits(c.Names)).Select(c => c.Class)];
         var where = configured ? $"its {ConfigName} names no dict_class" : $"there is no {ConfigName} beside it";
-        return fitting.Length == 1 ? fitting[0] : throw file.Bad($"{where}, and its tensors fit {(fitting.Length == 0 ? "no class" : string.Join(" and ", fitting))}");
+        var what = fitting.Length == 0 ? "no class" : string.Join(" and ", fitting);
+        return fitting.Length == 1 ? fitting[0] : throw file.Bad($"{where}, and its tensors fit {what}");
 
         bool Fits(WeightNames names)
         {
             HashSet<string> needed = [names.Encoder.Name, names.Decoder.Name, names.EncoderBias, names.DecoderBias];
             string[] possible = [names.MagnitudeBias, names.MagnitudeScale, names.Threshold];
-            return needed.IsSubsetOf(keys) && names.Beside.All(beside => keys.Any(k => k == beside || k.StartsWith(beside + ".")))
+            return needed.IsSubsetOf(keys)
+                && names.Beside.All(beside => keys.Any(k => k == beside || k.StartsWith(beside + ".")))
                 && file.Tensors.Keys.All(k => needed.Contains(k) || names.Beside.Contains(k) || possible.Contains(k));
         }
     }
@@ -100,11 +108,13 @@ public sealed class DictionaryLearningFormat : ISaeFormat
     };
 
     static int K(WeightFile file, ConfigFile? trainer) =>
-        Number(file, trainer, "k") is var k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k : throw file.Bad("its k is no whole number above 0");
+        Number(file, trainer, "k") is var k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k
+            : throw file.Bad("its k is no whole number above 0");
 
     /// <summary>A scalar of the file; of older files, which lack it, of the configuration.</summary>
     static double Number(WeightFile file, ConfigFile? trainer, string name) =>
-        file.Number(name) ?? trainer?.Number(name) ?? throw file.Bad($"it lacks {name}, and {ConfigName} does not name it either");
+        file.Number(name) ?? trainer?.Number(name)
+        ?? throw file.Bad($"it lacks {name}, and {ConfigName} does not name it either");
 
     static Nesting? Prefixes(WeightFile file, int latents)
     {
@@ -112,7 +122,8 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         var (widths, sum) = (new List<int>(), 0L);
         for (var i = 0; i < sizes.Count; i++)
         {
-            if (sizes[i] < 1 || (sum += sizes[i]) > latents) throw file.Bad($"its group_sizes do not add up to {latents} latents");
+            if (sizes[i] < 1 || (sum += sizes[i]) > latents)
+                throw file.Bad($"its group_sizes do not add up to {latents} latents");
             if (i < sizes.Count - 1) widths.Add((int)sum);
         }
         return sum != latents ? throw file.Bad($"its group_sizes do not add up to {latents} latents") : widths.Count > 0 ? new Nesting.Prefixes([.. widths], Mean: true) : null;
@@ -124,11 +135,13 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         const string Name = "group_sizes";
         const int Most = 64;
         var sizes = new List<long>();
-        if (file.Tensors.TryGetValue(Name, out var groups) && groups is { Type: "I64" or "I32", Shape: [> 0 and <= Most and var count] })
+        if (file.Tensors.TryGetValue(Name, out var groups)
+            && groups is { Type: "I64" or "I32", Shape: [> 0 and <= Most and var count] })
         {
             for (var i = 0; i < count; i++)
             {
-                var bytes = file.Slice(groups, groups.ElementBytes * i * (groups.Strides?[0] ?? 1), groups.ElementBytes);
+                var width = groups.ElementBytes;
+                var bytes = file.Slice(groups, width * i * (groups.Strides?[0] ?? 1), width);
                 sizes.Add(groups.Type == "I64" ? BitConverter.ToInt64(bytes) : BitConverter.ToInt32(bytes));
             }
         }

@@ -42,7 +42,8 @@ public sealed class GemmaScope2Format : ISaeFormat
 
     /// <summary>Null where the configuration does not tell: it lacks type and one of the two hooks.</summary>
     static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type.Contains("transcoder")
-        : (config.Text("hf_hook_point_in"), config.Text("hf_hook_point_out")) is ({ } into, { } from) ? into != from : null;
+        : (config.Text("hf_hook_point_in"), config.Text("hf_hook_point_out")) is ({ } into, { } from) ? into != from
+        : null;
 
     static JsonObject About(ConfigFile config)
     {

@@ -43,7 +43,11 @@ static class LlamaScope
         var normalization = Standardize(config, spec, p, notes);
         if (config.Flag("sparsity_include_decoder_norm") != false) Folding.DecoderNormsIntoEncoder(p);
         Array.Fill(p.Threshold, (float)threshold);
-        return new(spec, p) { Normalization = normalization, About = About(config), Notes = notes, KindIsAssumed = !transcodes && said is null };
+        return new(spec, p)
+        {
+            Normalization = normalization, About = About(config), Notes = notes,
+            KindIsAssumed = !transcodes && said is null,
+        };
     }
 
     static Selection SelectionOf(ConfigFile config, double threshold, int latents) => config.Text("act_fn")?.ToLowerInvariant() switch

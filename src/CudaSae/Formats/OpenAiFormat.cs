@@ -51,7 +51,8 @@ public sealed class OpenAiFormat : ISaeFormat
         if (activation == Relu) return Describe.Relu(latents);
         if (activation != TopK) throw file.Bad($"its activation '{TensorFile.Shown(activation)}' is not read; {Relu} and {TopK} are");
         if (file.Metadata.GetValueOrDefault(PostActivation, Relu) is not Relu and var post) throw file.Bad($"what follows its TopK, '{TensorFile.Shown(post)}', is not read; {Relu} is");
-        return new Selection.TopK(file.Number(K) is { } k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k : throw file.Bad($"it lacks a whole number {K}"));
+        return new Selection.TopK(file.Number(K) is { } k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k
+            : throw file.Bad($"it lacks a whole number {K}"));
     }
 
     /// <summary>Null where nobody counted: the buffer is 1 throughout from the start.</summary>

@@ -51,7 +51,8 @@ public sealed class OpenMossFormat : ISaeFormat
         var normalization = FoldScale(config, file, spec, p, notes);
         return new(spec, p)
         {
-            Normalization = normalization, About = About(config, into ?? from, transcodes ? from : null), Notes = notes, KindIsAssumed = !transcodes && said is null,
+            Normalization = normalization, About = About(config, into ?? from, transcodes ? from : null), Notes = notes,
+            KindIsAssumed = !transcodes && said is null,
         };
     }
 
@@ -64,8 +65,8 @@ public sealed class OpenMossFormat : ISaeFormat
         var names = file.Tensors.ContainsKey("W_E") ? Names : Older;
         string[] beside = [.. file.Tensors.Keys.Where(k => k.StartsWith(Norms + "."))];
         if (file.Tensors.ContainsKey("log_jumprelu_threshold")) names = names with { Threshold = "log_jumprelu_threshold" };
-        else if (!file.Tensors.ContainsKey(names.Threshold) && ThresholdIn(config) is not null) return names with { Threshold = "", Beside = [.. beside, ""] };
-        return names with { Beside = beside };
+        return file.Tensors.ContainsKey(names.Threshold) || ThresholdIn(config) is null ? names with { Beside = beside }
+            : names with { Threshold = "", Beside = [.. beside, ""] };
     }
 
     /// <summary>One θ for all latents, of older configurations.</summary>

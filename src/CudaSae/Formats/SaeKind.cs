@@ -22,8 +22,10 @@ static class SaeKinds
     public static SaeModel As(SaeModel model, SaeKind kind, string path)
     {
         if (Of(model.Spec) == kind) return model;
-        if (!model.KindIsAssumed) throw new SaeException($"{path} is {Words(Of(model.Spec))} by its contents and cannot be read as {Words(kind)}; leave that out");
-        if (model.Normalization != InputNormalization.None) throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(model.Normalization)}), which is not read of a transcoder");
+        if (!model.KindIsAssumed)
+            throw new SaeException($"{path} is {Words(Of(model.Spec))} by its contents; it cannot be the other");
+        if (model.Normalization is not InputNormalization.None and var rows)
+            throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(rows)}), as no transcoder does");
         return AsTranscoder(model);
     }
 
@@ -39,7 +41,7 @@ static class SaeKinds
         return new(spec with { Transcoder = new(spec.InputWidth), PreEncoderBias = false }, p)
         {
             LogFiringFrequency = model.LogFiringFrequency, About = model.About, KindIsAssumed = model.KindIsAssumed,
-            Notes = [.. model.Notes, .. spec.PreEncoderBias ? ["b_enc takes up the b_dec that was subtracted from the input"] : Array.Empty<string>()],
+            Notes = spec.PreEncoderBias ? [.. model.Notes, "b_enc − W_enc b_dec is read as b_enc"] : model.Notes,
         };
     }
 }

@@ -149,7 +149,8 @@ sealed class SaeLensConfig
         var activation = file.Text("activation_fn") ?? "relu";
         if (activation == "topk" || file.Text("architecture") == "topk")
         {
-            if (!file.Has("k") && file.Section("activation_fn_kwargs")?.Whole("k") is { } k) file.Fields["k"] = (double)k;
+            var arguments = file.Section("activation_fn_kwargs");
+            if (!file.Has("k") && arguments?.Whole("k") is { } k) file.Fields["k"] = (double)k;
             if (activation is "topk" or "relu") return "topk";
         }
         return activation == "relu" ? file.Text("architecture") ?? "standard" : throw file.Bad($"its activation function '{activation}' is not read; relu and topk are");
@@ -176,7 +177,8 @@ sealed class SaeLensConfig
         && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents, read.OutputWidth, read.PreEncoderBias)
         && (own.IsThresholded || own.Selection is Selection.BatchTopK || own.ActiveAtInference == read.ActiveAtInference);
 
-    static SaeSpec FromFields(ConfigFile file, string architecture, SaeSpec? own, Func<(int Input, int Latents)?> widths)
+    static SaeSpec FromFields(
+        ConfigFile file, string architecture, SaeSpec? own, Func<(int Input, int Latents)?> widths)
     {
         var d = file.Whole("d_in") ?? widths()?.Input ?? file.RequiredWhole("d_in");
         var n = file.Whole("d_sae") ?? widths()?.Latents ?? file.RequiredWhole("d_sae");

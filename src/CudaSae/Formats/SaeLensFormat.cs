@@ -64,14 +64,16 @@ public sealed class SaeLensFormat : ISaeFormat
 
     /// <summary>d and n of the weights, for a configuration that lacks them; null for one without matrices.</summary>
     static (int Input, int Latents)? WidthsIn(TensorFile file) =>
-        file.Tensors.ContainsKey("W_enc") && file.Tensors.ContainsKey("W_dec") && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
+        file.Tensors.ContainsKey("W_enc") && file.Tensors.ContainsKey("W_dec")
+        && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
 
     /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
     static bool Uniform(TensorFile file, SaeSpec own) =>
         own.Selection is not Selection.BatchTopK || file.Vector("threshold", own.Latents) is var threshold && threshold.All(t => t == threshold[0] && t >= 0);
 
     /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the encoder, the activation scale into all.</summary>
-    static InputNormalization Fold(string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
+    static InputNormalization Fold(
+        string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
     {
         if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {

@@ -20,7 +20,8 @@ public sealed class SparsifyFormat : ISaeFormat
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
         using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         var (d, n, _) = Names.Widths(file);
-        if (config.Whole("d_in") is { } width && width != d) throw config.Bad($"d_in is {width}, {WeightsName} has {d}");
+        if (config.Whole("d_in") is { } width && width != d)
+            throw config.Bad($"d_in is {width}, {WeightsName} has {d}");
         var (transcodes, skips) = (config.Flag("transcode") == true, config.Flag("skip_connection") == true);
         var spec = Describe.Checked(new()
         {

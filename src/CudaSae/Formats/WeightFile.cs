@@ -3,7 +3,8 @@ using CudaSae.Data;
 
 namespace CudaSae.Formats;
 
-/// <summary>A file of weights under the names that its project gives them: without the prefixes that wrappers leave (torch.compile, data parallelism, a dict around the state_dict).</summary>
+/// <summary>A file of weights under the names that its project gives them: without the prefixes that wrappers leave
+/// (torch.compile, data parallelism, a dict around the state_dict).</summary>
 sealed class WeightFile : TensorFile
 {
     static readonly string[] Leading = ["module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module"];
@@ -22,7 +23,8 @@ sealed class WeightFile : TensorFile
             if (!tensors.TryAdd(Short(name), tensor)) Refuse(Short(name));
         foreach (var (name, text) in file.Metadata) metadata.TryAdd(Short(name), text);
 
-        string Short(string name) => Unwrapped(name) is var rest && rest.StartsWith(around, StringComparison.Ordinal) ? Unwrapped(rest[around.Length..]) : rest;
+        string Short(string name) => Unwrapped(name) is var rest && rest.StartsWith(around, StringComparison.Ordinal)
+            ? Unwrapped(rest[around.Length..]) : rest;
     }
 
     void Refuse(string name)
@@ -34,9 +36,10 @@ sealed class WeightFile : TensorFile
     public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
     public override IReadOnlyDictionary<string, string> Metadata => metadata;
 
-    /// <summary>A number that is a scalar tensor, a tensor of one element, or stands beside the tensors; null if there is none.</summary>
+    /// <summary>A number: a scalar tensor, a tensor of one element, or one beside the tensors; null for none.</summary>
     public double? Number(string name) => tensors.ContainsKey(name) ? Scalar(name)
-        : metadata.TryGetValue(name, out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
+        : metadata.TryGetValue(name, out var text)
+            && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
 
     static string Unwrapped(string name)
     {
@@ -51,12 +54,15 @@ sealed class WeightFile : TensorFile
         for (var end = 0; ; )
         {
             var dot = names[0].IndexOf('.', end);
-            if (dot < 0 || !names.All(name => name.StartsWith(names[0][..(dot + 1)], StringComparison.Ordinal))) return names[0][..end];
+            if (dot < 0) return names[0][..end];
+            var prefix = names[0][..(dot + 1)];
+            if (!names.All(name => name.StartsWith(prefix, StringComparison.Ordinal))) return names[0][..end];
             end = dot + 1;
         }
     }
 
-    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) => file.Slice(tensor, offset, length);
+    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) =>
+        file.Slice(tensor, offset, length);
     public override void Read(StoredTensor tensor, long offset, Span<byte> into) => file.Read(tensor, offset, into);
     internal override void Expect(StoredTensor tensor, long offset, long length) => file.Expect(tensor, offset, length);
     protected internal override SaeException Bad(string why) => file.Bad(why);

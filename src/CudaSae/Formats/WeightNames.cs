@@ -40,7 +40,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         return matrix.Transposed ? ((int)shape[1], (int)shape[0]) : ((int)shape[0], (int)shape[1]);
     }
 
-    /// <summary>The weights of an SAE of that spec. One θ may stand for all latents. θ below 0 reads as 0, which is the same behind the ReLU of every published JumpReLU.</summary>
+    /// <summary>The weights of an SAE of that spec. One θ may stand for all latents. θ below 0 reads as 0, which is the
+    /// same behind the ReLU of every published JumpReLU.</summary>
     public SaeParameters Read(TensorFile file, SaeSpec spec)
     {
         Check(file, spec);
@@ -66,7 +67,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         }
     }
 
-    static bool IsOne(TensorFile file, string name) => file.Tensors.TryGetValue(name, out var tensor) && tensor.Shape.All(extent => extent == 1);
+    static bool IsOne(TensorFile file, string name) =>
+        file.Tensors.TryGetValue(name, out var tensor) && tensor.Shape.All(extent => extent == 1);
 
     void Check(TensorFile file, SaeSpec spec)
     {

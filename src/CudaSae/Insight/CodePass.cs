@@ -92,7 +92,9 @@ public sealed class CodePass
             count = Math.Min(step, held - at);
             Range input = (at * d)..((at + count) * d), output = (at * D)..((at + count) * D);
             sae.Reconstruct(x.AsSpan(input), reconstruction.AsSpan(output), codes);
-            foreach (var visitor in visitors) visitor.Visit(new(end - held + at, codes, x.AsSpan(input), y.AsSpan(output), reconstruction.AsSpan(output)));
+            var first = end - held + at;
+            var seen = new CodeBatch(first, codes, x.AsSpan(input), y.AsSpan(output), reconstruction.AsSpan(output));
+            foreach (var visitor in visitors) visitor.Visit(seen);
             step = (int)Math.Clamp(MostEntries * count / Math.Max(1, codes.Count), 1, batch);
         }
         held = 0;

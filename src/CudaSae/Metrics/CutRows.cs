@@ -5,8 +5,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Metrics;
 
-/// <summary>Rows of a BatchTopK code that have as many entries as training has room for, and so may lack some. Evaluation computes them whole, on the CPU, from a copy of the weights
-/// that is made when the first such row is found.</summary>
+/// <summary>Rows of a BatchTopK code that have as many entries as training has room for, and so may lack some.
+/// Evaluation computes them whole, on the CPU, from a copy of the weights that is made when the first such row is
+/// found.</summary>
 sealed class CutRows : IDisposable
 {
     readonly IBackend backend;
@@ -16,19 +17,23 @@ sealed class CutRows : IDisposable
     WholeRows? whole;
     float[] x = [], xhat = [];
 
-    CutRows(IBackend backend, int rowWidth) => (this.backend, code, raw) = (backend, new(backend.Config.BatchRows, backend.Spec.Active), new float[rowWidth]);
+    CutRows(IBackend backend, SaeSpec spec) =>
+        (this.backend, code, raw) = (backend, new(backend.Config.BatchRows, spec.Active), new float[spec.RowWidth]);
 
     /// <returns>Null where no row is cut: the other selections have no bound, or give each row its k.</returns>
     public static CutRows? Of(IBackend backend) =>
-        backend.Spec is { Selection: Selection.BatchTopK } spec && spec.Active < spec.Latents ? new(backend, spec.RowWidth) : null;
+        backend.Spec is { Selection: Selection.BatchTopK } spec && spec.Active < spec.Latents
+            ? new(backend, spec) : null;
 
-    /// <summary>After an evaluation step: the whole rows' reconstructions and firings in place of the cut ones'.</summary>
+    /// <summary>After an evaluation step: reconstructions and firings of whole rows in place of cut ones.</summary>
     /// <param name="numbers">The source's rows that the batch begins with.</param>
     /// <param name="reconstruction">[B, d_out] as the step left it.</param>
-    public void Restore(ActivationSource source, ReadOnlySpan<long> numbers, double scale, float[] reconstruction, EvaluationTotals total)
+    public void Restore(
+        ActivationSource source, ReadOnlySpan<long> numbers, double scale, Span<float> reconstruction,
+        EvaluationTotals total)
     {
         backend.ReadCode(code);
-        int[] full = [.. Enumerable.Range(0, numbers.Length).Where(b => !code.Value.AsSpan(b * code.Active, code.Active).Contains(0))];
+        int[] full = [.. Enumerable.Range(0, numbers.Length).Where(IsFull)];
         if (full.Length == 0) return;
         Open();
         var (d, width) = (backend.Spec.InputWidth, backend.Spec.OutputWidth);
@@ -43,11 +48,13 @@ sealed class CutRows : IDisposable
             whole.Decode(x, xhat);
             for (var i = 0; i < group.Length; i++)
             {
-                xhat.AsSpan(i * width, width).CopyTo(reconstruction.AsSpan(group[i] * width));
+                xhat.AsSpan(i * width, width).CopyTo(reconstruction[(group[i] * width)..]);
                 total.AddRest(whole.Code(i), code.Active);
             }
         }
     }
+
+    bool IsFull(int b) => !code.Value.AsSpan(b * code.Active, code.Active).Contains(0);
 
     void Open()
     {

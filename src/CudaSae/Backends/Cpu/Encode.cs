@@ -129,7 +129,8 @@ public sealed unsafe partial class CpuBackend
     const uint Negative = 0x80000000;       // a cleared top bit of the lower half: the number was below 0
 
     /// <summary>The key of |a|, which is never negative, with its sign in the lower half: of equal ones the positive is larger.</summary>
-    internal static ulong MagnitudeKey(float a, int latent) => Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
+    internal static ulong MagnitudeKey(float a, int latent) =>
+        Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
 
     static int LatentOf(ulong key) => (int)(~(uint)key & ~Negative);
 

@@ -3,8 +3,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Codes of rows with any number of active latents: all n pre-activations of a few rows at a time, then the selection of inference. Pre-activations have the bits that
-/// <see cref="CpuBackend"/> gives them. Weights are read where they lie. One thread at a time.</summary>
+/// <summary>Codes of rows with any number of active latents: all n pre-activations of a few rows at a time, then the
+/// selection of inference. Pre-activations have the bits that <see cref="CpuBackend"/> gives them. Weights are read
+/// where they lie. One thread at a time.</summary>
 sealed unsafe class WholeRows : IDisposable
 {
     const long MostBytes = 256 << 20;       // of pre-activations
@@ -34,7 +35,8 @@ sealed unsafe class WholeRows : IDisposable
     /// <summary>Rows that are encoded at once, at most.</summary>
     public int Rows { get; }
 
-    public string Description => $"cpu, {workers.Count} threads, {CpuBackend.VectorBits}-bit vectors, float32, all latents of a row";
+    public string Description =>
+        $"cpu, {workers.Count} threads, {CpuBackend.VectorBits}-bit vectors, float32, all latents of a row";
 
     /// <summary>[n] the code of a row of the last <see cref="Encode"/>, zeros included.</summary>
     public ReadOnlySpan<float> Code(int row) => code[row];
@@ -51,7 +53,7 @@ sealed unsafe class WholeRows : IDisposable
         return codes.Count - before;
     }
 
-    /// <param name="x">[rows, d], at most <see cref="Rows"/> of them, scaled or normalized as the weights expect.</param>
+    /// <param name="x">[rows, d], at most <see cref="Rows"/> of them, scaled or normalized for the weights.</param>
     public void Encode(ReadOnlySpan<float> x)
     {
         count = x.Length / d;
@@ -82,7 +84,10 @@ sealed unsafe class WholeRows : IDisposable
             }
             Gemm.Tile(rows, packed.Data, Gemm.TileColumns, d, bias, tile);
             for (var b = 0; b < count; b++)
-                for (var r = 0; r < Math.Min(Gemm.TileRows, n - f); r++) code.Data[(long)b * n + f + r] = tile[r * Gemm.TileColumns + b];
+            {
+                var to = code.Data + (long)b * n + f;
+                for (var r = 0; r < Math.Min(Gemm.TileRows, n - f); r++) to[r] = tile[r * Gemm.TileColumns + b];
+            }
         }
     }
 
@@ -143,7 +148,8 @@ sealed unsafe class WholeRows : IDisposable
         fixed (float* input = x, output = into)
         {
             var (from, to) = ((nint)input, (nint)output);
-            workers.Run(count, (row, _) => DecodeRow(code[row], (float*)from + (long)row * d, new((float*)to + (long)row * width, width)));
+            workers.Run(count, (row, _) =>
+                DecodeRow(code[row], (float*)from + (long)row * d, new((float*)to + (long)row * width, width)));
         }
     }
 
