@@ -25,7 +25,7 @@ static class SaeKinds
         if (!model.KindIsAssumed)
             throw new SaeException($"{path} is {Words(Of(model.Spec))} by its contents; it cannot be the other");
         if (model.Normalization is not InputNormalization.None and var rows)
-            throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(rows)}), as no transcoder does");
+            throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(rows)}); no transcoder does");
         return AsTranscoder(model);
     }
 
