@@ -17,16 +17,19 @@ static class ConvertCommand
             Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
         };
         var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
+        var kind = new KindOption();
         var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(from)!;
             var target = SaeFormats.Named(parsed.GetValue(format)!);
-            if (ConvertFolder.Is(path)) return ConvertFolder.Run(path, parsed.GetValue(to), target, SaeModel.Load);
+            var asked = kind.Of(parsed);
+            if (ConvertFolder.Is(path)) return ConvertFolder.Run(path, parsed.GetValue(to), target, asked);
             var source = SaeFormats.Of(path);
-            using var sae = source.Read(path);
+            using var sae = SaeModel.Load(path, asked);
             Console.WriteLine($"{path}: {source.Name}, {sae.Summary}");
-            Print(sae.Notes);
+            PrintReading(sae, asked);
             if (parsed.GetValue(to) is not { } output) return 0;
             Refuse(output, target);
             RunFolder.RequireFreeFor(output);
@@ -36,6 +39,21 @@ static class ConvertCommand
         });
         return command;
     }
+
+    /// <summary>What reading assumed and changed, a line each.</summary>
+    internal static void PrintReading(SaeModel sae, SaeKind? asked)
+    {
+        if (sae.KindIsAssumed) Print([Assumption(asked)]);
+        Print(sae.Notes);
+    }
+
+    static string Assumption(SaeKind? asked) =>
+        "its files do not say whether it is an SAE or a transcoder: " + asked switch
+        {
+            null => "an SAE is assumed (--as transcoder reads it as a transcoder)",
+            SaeKind.Sae => "it is read as an SAE, as --as says",
+            _ => "it is read as a transcoder, as --as says",
+        };
 
     internal static void Print(IEnumerable<string> notes)
     {

@@ -15,14 +15,14 @@ static class ConvertFolder
         Directory.Exists(path) && !IsSae(path) && Below(path, null).Any(found => found.Reason is null);
 
     /// <param name="output">Folder to write; null for the names of the SAEs alone.</param>
-    /// <param name="read">Reads the SAE at a path.</param>
+    /// <param name="asked">What an SAE is read as where its contents do not tell; null for an SAE.</param>
     /// <returns>The exit code: 1 where one cannot be converted.</returns>
-    public static int Run(string folder, string? output, ISaeFormat target, Func<string, SaeModel> read)
+    public static int Run(string folder, string? output, ISaeFormat target, SaeKind? asked)
     {
         var members = new Members();
         var found = Below(folder, output).ToArray();
         foreach (var (name, reason) in found)
-            if (reason is null) Convert(members, folder, name, output, target, read);
+            if (reason is null) Convert(members, folder, name, output, target, asked);
             else members.Refuse(name, reason);
         var done = found.Length - members.Refused.Count;
         var what = output is null ? "read" : $"converted to {target.Name} in {output}";
@@ -31,13 +31,13 @@ static class ConvertFolder
     }
 
     static void Convert(
-        Members members, string folder, string name, string? output, ISaeFormat target, Func<string, SaeModel> read)
+        Members members, string folder, string name, string? output, ISaeFormat target, SaeKind? asked)
     {
         var path = Path.Combine(folder, name);
-        using var sae = members.Get(name, () => read(path), Members.IsOfFile);
+        using var sae = members.Get(name, () => SaeModel.Load(path, asked), Members.IsOfFile);
         if (sae is null) return;
         Console.WriteLine($"{name}: {SaeFormats.Of(path).Name}, {sae.Summary}");
-        ConvertCommand.Print(sae.Notes);
+        ConvertCommand.PrintReading(sae, asked);
         if (output is null) return;
         var to = Path.Combine(output, File.Exists(path) ? Path.ChangeExtension(name, null) : name)
             + (target is OpenAiFormat ? ".pt" : "");

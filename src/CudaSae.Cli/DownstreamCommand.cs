@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using CudaSae.Backends;
 using CudaSae.Downstream;
+using CudaSae.Formats;
 using CudaSae.Harvest;
 using Spectre.Console;
 
@@ -35,7 +36,7 @@ sealed class DownstreamCommand
     }
 
     /// <param name="run">An SAE named without --sae.</param>
-    public int Run(ParseResult parsed, string? run, BackendKind backend)
+    public int Run(ParseResult parsed, string? run, BackendKind backend, SaeKind? kind)
     {
         var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
         var folder = parsed.GetValue(output) ?? (paths.Length == 1 && Directory.Exists(paths[0]) ? paths[0] : null);
@@ -54,7 +55,7 @@ sealed class DownstreamCommand
             var (path, at) = (paths[i], sites[sites.Length == 1 ? 0 : i]);
             void Add()
             {
-                using var sae = Sae.Load(path, backend);
+                using var sae = Sae.Load(path, backend, readAs: kind);
                 results.Add(Evaluate(host, sae, path, at, taken, input.ExcludesBos(parsed)));
             }
             if (paths.Length > 1) members.Try(path, Add, Members.IsOfFile);

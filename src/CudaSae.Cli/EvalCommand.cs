@@ -19,7 +19,9 @@ static class EvalCommand
         const string about =
             "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";
         var command = new Command("eval", about) { run, data, tensor, beside, backend };
+        var kind = new KindOption();
         downstream.AddTo(command);
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             if (downstream.IsAsked(parsed))
@@ -27,10 +29,10 @@ static class EvalCommand
                 if (parsed.GetValue(data) is { Length: > 0 } || parsed.GetValue(beside) is { Length: > 0 })
                     throw new SaeException("with --model the activations come from the network; "
                         + "leave the activation files out");
-                return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend));
+                return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend), kind.Of(parsed));
             }
             var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
-            var model = SaeModel.Load(folder);
+            var model = SaeModel.Load(folder, kind.Of(parsed));
             using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [],
                 parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));

@@ -18,11 +18,13 @@ static class FinetuneCommand
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
         var settings = new Settings();
         var command = new Command("finetune", "Train a ReLU SAE's decoder or magnitudes again, without penalty.") { run, data, kind, tensor, heldOut, output };
+        var readAs = new KindOption();
         settings.AddTo(command);
+        readAs.AddTo(command);
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(run)!;
-            var sae = SaeModel.Load(folder);
+            var sae = SaeModel.Load(folder, readAs.Of(parsed));
             if (sae.Normalization != InputNormalization.None) throw new SaeException($"{folder} holds an SAE of normalized rows ({sae.Summary}), which is not trained here");
             var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
             var (record, named, held) = (RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));

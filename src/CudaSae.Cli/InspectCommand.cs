@@ -23,11 +23,14 @@ static class InspectCommand
         const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
             + "saved in its folder for the report.";
         var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };
+        var kind = new KindOption();
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var (folder, paths) = (parsed.GetValue(run)!, parsed.GetValue(data) ?? []);
             var (others, next) = (parsed.GetValue(against) ?? [], parsed.GetValue(beside) ?? []);
-            using var subject = ReportSubject.Open(folder, paths, parsed.GetValue(tensor), next, parsed.GetValue(rows));
+            using var subject = ReportSubject.Open(
+                folder, paths, parsed.GetValue(tensor), next, parsed.GetValue(rows), kind: kind.Of(parsed));
             RunFolder.RequireFree(subject.Folder);
             var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
@@ -36,9 +39,10 @@ static class InspectCommand
             var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
             var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
+            var options = Options(paths, next, source.Rows, kind.Text(parsed));
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
                 if (members.Get(title, make, Members.IsOfFile) is { } section)
-                    Show(section with { Command = section.Command + Options(section, paths, next, source.Rows) },
+                    Show(section with { Command = section.Command + (section.Command.Contains(" inspect ") ? options : "") },
                         subject.Folder);
             return members.ExitCode;
         });
@@ -51,10 +55,8 @@ static class InspectCommand
         return Diagnostics.Against(sae, source, SaePath.Name(path), other);
     };
 
-    static string Options(Section section, string[] paths, string[] beside, long rows) =>
-        !section.Command.Contains(" inspect ") ? ""
-            : string.Concat(
-                [.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}"]);
+    static string Options(string[] paths, string[] beside, long rows, string kind) =>
+        string.Concat([.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}", kind]);
 
     static void Show(Section section, string folder)
     {

@@ -31,6 +31,8 @@ static class ProbeCommand
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("probe", "AUROC, F1 and sparse probes of an SAE's latents for labelled rows.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
+        var kind = new KindOption();
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var options = new ProbeOptions
@@ -41,7 +43,7 @@ static class ProbeCommand
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
             RunFolder.RequireFree(folder);
             using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
-            var model = SaeModel.Load(parsed.GetValue(run)!);
+            var model = SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed));
             Beside.Check(parsed.GetValue(run)!, model.Spec, source.Paths, source.Beside, source.Widths);
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);

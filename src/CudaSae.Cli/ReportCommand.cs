@@ -31,12 +31,14 @@ static class ReportCommand
         const string about =
             "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
         var command = new Command("report", about) { folder, data, tensor, beside, rows, output, csv, json, backend };
+        var kind = new KindOption();
         LatentOptions.AddTo(command);
+        kind.AddTo(command);
         command.SetAction(parsed =>
         {
             var members = new Members();
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [],
-                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members);
+                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members, kind.Of(parsed));
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
             RunFolder.RequireFreeFor(page);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");

@@ -38,9 +38,10 @@ sealed class ReportSubject : IDisposable
     /// <param name="beside">Files beside those that were named.</param>
     /// <param name="limit">Rows at most; null for all.</param>
     /// <param name="parts">Takes the refusal of a damaged record or SAE; null where both are needed.</param>
+    /// <param name="kind">What the SAE is read as where its files do not tell.</param>
     /// <exception cref="SaeException">Nothing of this can be looked at, or the data do not fit.</exception>
-    public static ReportSubject Open(
-        string path, string[] named, string? tensor, string[] beside, long? limit, Members? parts = null)
+    public static ReportSubject Open(string path, string[] named, string? tensor, string[] beside, long? limit,
+        Members? parts = null, SaeKind? kind = null)
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
         var record = parts is null ? RunData.RecordOf(path)
@@ -52,8 +53,8 @@ sealed class ReportSubject : IDisposable
             subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";
             return subject;
         }
-        var model = parts is null || named.Length > 0 ? SaeModel.Load(path)
-            : parts.Get("SAE", () => SaeModel.Load(path), Members.IsOfFile);
+        var model = parts is null || named.Length > 0 ? SaeModel.Load(path, kind)
+            : parts.Get("SAE", () => SaeModel.Load(path, kind), Members.IsOfFile);
         if (model is null) subject.Without = $"the SAE of {path} cannot be read";
         else subject.OpenRows(path, model, named, tensor, beside, limit);
         return subject;

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Unicode;
 using CudaSae.Backends;
+using CudaSae.Formats;
 
 namespace CudaSae.Native;
 
@@ -27,6 +28,15 @@ static unsafe class Arguments
     public static Span<float> Floats(float* data, long rows, long width, int needed, string name) => MemoryMarshal.Cast<byte, float>(Matrix(data, rows, width, needed, sizeof(float), name));
 
     public static BackendKind Backend(int number) => number is >= 0 and <= (int)BackendKind.Emulator ? (BackendKind)number : throw new SaeException($"backend {number} is unknown; one of 0 (auto), 1 (cuda), 2 (cpu), 3 (emulator)");
+
+    /// <summary>What a file is read as where its contents do not tell.</summary>
+    public static SaeKind? ReadAs(int number) => number switch
+    {
+        0 => null,
+        1 => SaeKind.Sae,
+        2 => SaeKind.Transcoder,
+        _ => throw new SaeException($"read_as {number} is unknown; one of 0 (unsaid), 1 (SAE), 2 (transcoder)"),
+    };
 
     /// <summary>Rows that an SAE computes together; 0 for the usual number.</summary>
     public static int BatchRows(long rows) => rows == 0 ? 256 : rows is >= 1 and <= 1 << 20 ? (int)rows : throw new SaeException($"batch_rows = {rows} is out of range: it must be 1 to 1048576, or 0 for 256");

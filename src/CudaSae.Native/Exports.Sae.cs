@@ -7,14 +7,22 @@ namespace CudaSae.Native;
 static unsafe class SaeExports
 {
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_load")]
-    public static int Load(byte* path, int backend, long batchRows, nint* sae)
+    public static int Load(byte* path, int backend, long batchRows, nint* sae) =>
+        Open(path, 0, backend, batchRows, sae);
+
+    [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_load_as")]
+    public static int LoadAs(byte* path, int readAs, int backend, long batchRows, nint* sae) =>
+        Open(path, readAs, backend, batchRows, sae);
+
+    static int Open(byte* path, int readAs, int backend, long batchRows, nint* sae)
     {
         try
         {
             *Arguments.Pointer(sae, "sae") = 0;
             var from = Arguments.Text(path, "path");
+            var asked = Arguments.ReadAs(readAs);
             var (kind, rows) = (Arguments.Backend(backend), Arguments.BatchRows(batchRows));
-            *sae = Handles.Add(OpenSae.Of(Errors.OfFiles(() => SaeModel.Load(from)), kind, rows));
+            *sae = Handles.Add(OpenSae.Of(Errors.OfFiles(() => SaeModel.Load(from, asked)), kind, rows));
             return 0;
         }
         catch (Exception e) { return Errors.Report(e); }

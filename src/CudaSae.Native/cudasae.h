@@ -71,6 +71,13 @@ typedef struct {
  * as much as a whole one; 0 for 256. *sae is NULL after an error. */
 int32_t cudasae_sae_load(const char *path, int32_t backend, int64_t batch_rows, cudasae_sae **sae);
 
+/* What a file is read as where its contents do not tell. unsaid: an SAE. The other two are refused where the
+ * contents say the opposite. */
+enum { CUDASAE_AS_UNSAID = 0, CUDASAE_AS_SAE = 1, CUDASAE_AS_TRANSCODER = 2 };
+
+/* As cudasae_sae_load; read_as: CUDASAE_AS_*. */
+int32_t cudasae_sae_load_as(const char *path, int32_t read_as, int32_t backend, int64_t batch_rows, cudasae_sae **sae);
+
 /* size: sizeof(cudasae_sae_info). */
 int32_t cudasae_sae_get_info(cudasae_sae *sae, cudasae_sae_info *info, size_t size);
 

@@ -20,6 +20,7 @@ __all__ = ["Trainer", "Sae", "Error", "version"]
 
 ABI_VERSION = 1
 _BACKENDS = {"auto": 0, "cuda": 1, "cpu": 2, "emulator": 3}
+_KINDS = {None: 0, "sae": 1, "transcoder": 2}
 _INPUT_TYPES = ("float32", "float16", "bfloat16")
 _NORMALIZATIONS = ("none", "layer_norm", "constant_norm")
 
@@ -58,6 +59,7 @@ _handle, _pointer, _int, _long, _text, _size = ctypes.c_void_p, ctypes.c_void_p,
 
 _FUNCTIONS = {
     "sae_load": (_text, _int, _long, _pointer),
+    "sae_load_as": (_text, _int, _int, _long, _pointer),
     "sae_get_info": (_handle, _pointer, _size),
     "sae_encode": (_handle, _pointer, _long, _long, _pointer),
     "sae_encode_device": (_handle, _pointer, _long, _long, _pointer, _pointer),
@@ -224,12 +226,15 @@ class Sae(_Owner):
         self.normalization, self.description = _NORMALIZATIONS[info.normalization], info.description.decode("utf-8", "replace")
 
     @classmethod
-    def load(cls, path, backend="auto", batch_rows=256):
-        """Loads an SAE of any known format from a file or folder. backend: auto, cuda, cpu or emulator. batch_rows: rows computed together."""
+    def load(cls, path, backend="auto", batch_rows=256, read_as=None):
+        """Loads an SAE of any known format from a file or folder. backend: auto, cuda, cpu or emulator.
+        batch_rows: rows computed together. read_as: sae or transcoder, where its files do not tell; None for an SAE."""
         if backend not in _BACKENDS:
             raise Error("backend %r is unknown; one of %s" % (backend, ", ".join(_BACKENDS)))
+        if read_as not in _KINDS:
+            raise Error("read_as %r is unknown; one of sae, transcoder, None" % (read_as,))
         handle = _handle()
-        _call("sae_load", _path(path), _BACKENDS[backend], batch_rows, ctypes.byref(handle))
+        _call("sae_load_as", _path(path), _KINDS[read_as], _BACKENDS[backend], batch_rows, ctypes.byref(handle))
         return cls(handle.value)
 
     def encode(self, x):

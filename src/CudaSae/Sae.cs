@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Model;
@@ -8,18 +9,22 @@ using CudaSae.Training;
 namespace CudaSae;
 
 /// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are held twice: by the backend, and as float32 in host memory.
+/// A row may have any number of active latents: a batch with a longer row than the backend's lists hold is computed on
+/// the CPU from the host's copy.
 /// One thread at a time; several instances may run side by side. Dispose frees both copies.</summary>
 public sealed class Sae : IDisposable
 {
-    readonly BackendKind kind;
     readonly TrainConfig config;
     readonly StepScalars scalars;
     readonly (float Scale, float Shift)[] undo;
+    readonly SaeSpec inference;
+    readonly IBackend? backend;         // null where a row's k is more than its lists hold
+    readonly SaeStep? step;
+    readonly SparseCode? code;
     SparseRows? own;
-    float[] xhat = [];
-    IBackend backend = null!;
-    SaeStep step = null!;
-    SparseCode code = null!;
+    float[] xhat = [], input = [];
+    WholeRows? whole;
+    bool isLong;                        // whether the last batch had a row that the backend does not hold
 
     /// <param name="model">Owned from here on.</param>
     /// <param name="kind">Where to compute.</param>
@@ -27,16 +32,25 @@ public sealed class Sae : IDisposable
     /// <exception cref="SaeException">The backend is not here, or has too little memory.</exception>
     public Sae(SaeModel model, BackendKind kind = BackendKind.Auto, int batchRows = 256)
     {
-        (Model, this.kind, undo) = (model, kind, new (float, float)[batchRows]);
+        (Model, undo) = (model, new (float, float)[batchRows]);
         config = new() { BatchRows = batchRows, Vectors = batchRows, Optimizer = OptimizerKind.Sgd };     // which keeps no moments
         scalars = Schedules.Inference(model.Spec, config, new(1, 1));
-        Open(kind, Math.Min(Latents, SaeSpec.MaxActive));
+        inference = AtInference(model.Spec);
+        if (inference.Active > SaeSpec.MaxActive) return;
+        backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { }, out _);
+        var p = model.Parameters;
+        backend.SetParameters(model.Spec.Selection is Selection.BatchTopK ? WithOneThreshold(p) : p);
+        backend.Dense = false;
+        (step, code) = (new(backend), new(batchRows, inference.Active));
     }
 
     /// <summary>Loads an SAE of any known format; docs/formats.md lists them.</summary>
     /// <param name="path">A file or a folder.</param>
+    /// <param name="readAs">As <see cref="SaeModel.Load"/> takes it.</param>
     /// <exception cref="SaeException">No format knows it, it is damaged, or the backend is not here.</exception>
-    public static Sae Load(string path, BackendKind kind = BackendKind.Auto, int batchRows = 256) => new(SaeModel.Load(path), kind, batchRows);
+    public static Sae Load(
+        string path, BackendKind kind = BackendKind.Auto, int batchRows = 256, SaeKind? readAs = null) =>
+        new(SaeModel.Load(path, readAs), kind, batchRows);
 
     public SaeModel Model { get; }
     public SaeSpec Spec => Model.Spec;
@@ -54,34 +68,31 @@ public sealed class Sae : IDisposable
     public int BatchRows => config.BatchRows;
 
     /// <summary>One line for people: where it computes.</summary>
-    public string Description => backend.Description;
+    public string Description => backend?.Description ?? Whole.Description;
 
-    void Open(BackendKind where, int room)
+    WholeRows Whole => whole ??= new(Model.Spec, Model.Parameters);
+
+    /// <summary>The forward half alone: nothing is kept for gradients, θ is taken as it is, and BatchTopK is the
+    /// JumpReLU of its running threshold.</summary>
+    static SaeSpec AtInference(SaeSpec spec)
     {
-        backend?.Dispose();
-        var spec = Spec with { Selection = WithRoom(Spec.Selection, room), Aux = null, Ghost = null, Penalty = null, PreAct = null, Nested = Spec.Nested as Nesting.Budgets };
-        backend = BackendFactory.Create(where, spec, config, InputType.Float32, static (_, _) => { }, out _);
-        backend.SetParameters(Model.Parameters);
-        backend.Dense = false;
-        (step, code) = (new(backend), new(config.BatchRows, spec.Active));
+        var room = Math.Min(spec.Latents, SaeSpec.MaxActive);
+        return spec with
+        {
+            Aux = null, Ghost = null, Penalty = null, PreAct = null, Nested = spec.Nested as Nesting.Budgets,
+            Selection = spec.Selection switch
+            {
+                Selection.Relu => new Selection.Relu(room),
+                Selection.JumpRelu or Selection.BatchTopK => new Selection.JumpRelu(
+                    Bandwidth: float.Epsilon, InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room),
+                Selection.Gated gated => gated with { Room = room },
+                var other => other,
+            },
+        };
     }
 
-    /// <summary>No entries are kept for the sake of gradients, and θ is taken as it is.</summary>
-    static Selection WithRoom(Selection selection, int room) => selection switch
-    {
-        Selection.Relu s => s with { Room = room },
-        Selection.JumpRelu s => s with { Room = room, Kernel = SmoothingKernel.Rectangle, Bandwidth = 1e-20f, AdaptiveBandwidth = false, Form = ThresholdForm.Direct },
-        Selection.Gated s => s with { Room = room },
-        var other => other,
-    };
-
-    /// <summary>A row had more active latents than there was room for: four times as much, on the CPU where the kernels have no more.</summary>
-    void Widen()
-    {
-        var room = Math.Min(Latents, Math.Min(4 * code.Active, SaeSpec.MaxRoom));
-        if (room == code.Active) throw new SaeException($"a row has more than {room} active latents, which is no sparse code; is this SAE trained on such activations?");
-        Open(room > SaeSpec.MaxActive ? BackendKind.Cpu : kind, room);
-    }
+    static SaeParameters WithOneThreshold(SaeParameters p) =>
+        new(p, [.. Enumerable.Repeat(MathF.Max(0, p.BatchThreshold), p.BEnc.Length)]);
 
     /// <summary>Codes of rows of raw activations.</summary>
     /// <param name="x">[rows, d] contiguous; of a transcoder its inputs.</param>
@@ -136,70 +147,113 @@ public sealed class Sae : IDisposable
     public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
     {
         if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth) throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
+        if (backend is null)
+            throw new SaeException($"{Describe.Selection(Spec)} keeps more than {SaeSpec.MaxActive} latents of a row, "
+                + "which no kernel does: copy the rows to the host and call Encode");
         into.Clear();
         for (var first = 0; first < rows; first += config.BatchRows)
         {
             var count = Math.Min(config.BatchRows, rows - first);
             Array.Fill(undo, (1, 0), 0, count);
             backend.LendInput(0, x + (ulong)first * (ulong)InputWidth * sizeof(float), count, stream);
-            step.Evaluate(0, scalars);
-            if (backend.ReadSums().Dense != 0) throw new SaeException($"a row has more than {code.Active} active latents, more than the kernels list: copy the rows to the host and call Encode");
-            Collect(count, into);
+            step!.Evaluate(0, scalars);
+            if (backend.ReadSums().Dense == 0)
+            {
+                Collect(count, into);
+                continue;
+            }
+            backend.ReadTarget(Buffer(ref input, InputWidth));      // the rows themselves
+            EncodeWhole(input.AsSpan(0, count * InputWidth), into, []);
         }
     }
 
     int RowsOf(ReadOnlySpan<float> x) => x.Length % InputWidth == 0 ? x.Length / InputWidth : throw new SaeException($"{x.Length} numbers are not whole rows of {InputWidth}");
 
-    /// <summary>One batch through the backend.</summary>
+    /// <summary>One batch: through the backend, unless it has a row that is longer than the backend holds.</summary>
     void Forward(ReadOnlySpan<float> x, int first, SparseRows codes, Span<float> reconstruction)
     {
         var count = Math.Min(config.BatchRows, x.Length / InputWidth - first);
-        while (true)
+        x = x.Slice(first * InputWidth, count * InputWidth);
+        if (!reconstruction.IsEmpty) reconstruction = reconstruction.Slice(first * OutputWidth, count * OutputWidth);
+        if (!isLong && backend is not null)
         {
-            Fill(x.Slice(first * InputWidth, count * InputWidth), first);
-            step.Evaluate(0, scalars);
-            if (backend.ReadSums().Dense == 0) break;
-            Widen();
+            Fill(x, first);
+            step!.Evaluate(0, scalars);
+            if (backend.ReadSums().Dense == 0)
+            {
+                Collect(count, codes);
+                if (!reconstruction.IsEmpty) CollectReconstruction(reconstruction);
+                return;
+            }
         }
-        Collect(count, codes);
-        if (reconstruction.IsEmpty) return;
-        if (xhat.Length == 0) xhat = new float[config.BatchRows * OutputWidth];
-        backend.ReadReconstruction(xhat);
+        var prepared = Buffer(ref input, InputWidth);
         for (var b = 0; b < count; b++)
+            Prepare(x.Slice(b * InputWidth, InputWidth), prepared.Slice(b * InputWidth, InputWidth), b, first);
+        EncodeWhole(prepared[..x.Length], codes, reconstruction);
+    }
+
+    /// <summary>Prepared rows of a batch with all their latents, however many are active.</summary>
+    void EncodeWhole(ReadOnlySpan<float> x, SparseRows codes, Span<float> reconstruction)
+    {
+        var rows = x.Length / InputWidth;
+        isLong = false;
+        for (var from = 0; from < rows; from += Whole.Rows)
         {
-            var to = reconstruction.Slice((first + b) * OutputWidth, OutputWidth);
-            xhat.AsSpan(b * OutputWidth, OutputWidth).CopyTo(to);
-            Undo(to, undo[b]);
+            var count = Math.Min(Whole.Rows, rows - from);
+            var part = x.Slice(from * InputWidth, count * InputWidth);
+            Whole.Encode(part);
+            for (var b = 0; b < count; b++) isLong |= Whole.AddTo(codes, b, undo[from + b]) > SaeSpec.MaxActive;
+            if (reconstruction.IsEmpty) continue;
+            var to = reconstruction.Slice(from * OutputWidth, count * OutputWidth);
+            Whole.Decode(part, to);
+            for (var b = 0; b < count; b++) Undo(to.Slice(b * OutputWidth, OutputWidth), undo[from + b]);
         }
     }
 
     void Collect(int count, SparseRows codes)
     {
-        backend.ReadCode(code);
+        backend!.ReadCode(code!);
         for (var b = 0; b < count; b++)
         {
             codes.BeginRow(undo[b].Scale, undo[b].Shift);
-            for (var entry = b * code.Active; entry < (b + 1) * code.Active; entry++)
+            for (var entry = b * code!.Active; entry < (b + 1) * code.Active; entry++)
                 if (code.Value[entry] != 0) codes.Add(code.Index[entry], code.Value[entry]);
         }
+    }
+
+    /// <param name="into">[rows of the batch, d_out].</param>
+    void CollectReconstruction(Span<float> into)
+    {
+        backend!.ReadReconstruction(Buffer(ref xhat, OutputWidth));
+        xhat.AsSpan(0, into.Length).CopyTo(into);
+        for (var b = 0; b < into.Length / OutputWidth; b++) Undo(into.Slice(b * OutputWidth, OutputWidth), undo[b]);
     }
 
     /// <summary>Rows into the backend's slot, normalized; a short batch is filled up with its first row.</summary>
     void Fill(ReadOnlySpan<float> x, int first)
     {
-        backend.WaitForSlot(0);
+        backend!.WaitForSlot(0);
         var slot = MemoryMarshal.Cast<byte, float>(backend.InputSlot(0));
-        var pitch = Spec.RowWidth;      // behind a transcoder's input lies its target, which nobody has here
+        var pitch = Spec.RowWidth;      // behind a transcoder's input lies its target, which is not known here
         for (var b = 0; b < config.BatchRows; b++)
         {
             var at = b * InputWidth < x.Length ? b : 0;
-            var row = x.Slice(at * InputWidth, InputWidth);
-            if (at == b && !Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
-            row.CopyTo(slot[(b * pitch)..]);
+            Prepare(x.Slice(at * InputWidth, InputWidth), slot.Slice(b * pitch, InputWidth), b, first);
             slot.Slice(b * pitch + InputWidth, pitch - InputWidth).Clear();
-            undo[b] = RowNormalization.Apply(Model.Normalization, slot.Slice(b * pitch, InputWidth));
         }
     }
+
+    /// <summary>Row <paramref name="b"/> of the batch that begins with row <paramref name="first"/>.</summary>
+    void Prepare(ReadOnlySpan<float> row, Span<float> into, int b, int first)
+    {
+        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32))
+            throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
+        row.CopyTo(into);
+        undo[b] = RowNormalization.Apply(Model.Normalization, into);
+    }
+
+    Span<float> Buffer(ref float[] held, int width) =>
+        held.Length > 0 ? held : held = new float[config.BatchRows * width];
 
     static void Undo(Span<float> row, (float Scale, float Shift) by)
     {
@@ -208,7 +262,8 @@ public sealed class Sae : IDisposable
 
     public void Dispose()
     {
-        backend.Dispose();
+        backend?.Dispose();
+        whole?.Dispose();
         Model.Dispose();
     }
 }

@@ -59,8 +59,11 @@ public sealed class SparseRows
         var at = start[Rows]++;
         if (at == index.Length)
         {
-            Array.Resize(ref index, 2 * at);
-            Array.Resize(ref value, 2 * at);
+            if (at == Array.MaxLength)
+                throw new SaeException($"codes of {Rows} rows have more than {at} entries; encode fewer rows at once");
+            var room = (int)Math.Min(2L * at, Array.MaxLength);
+            Array.Resize(ref index, room);
+            Array.Resize(ref value, room);
         }
         (index[at], value[at]) = (latent, number);
     }

@@ -92,6 +92,9 @@ public interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies out x̂ of the last step, [B, output width] float32 in the scaled target's units; waits for it.</summary>
     void ReadReconstruction(Span<float> into);
 
+    /// <summary>Copies out the target y of the last step, [B, output width] float32, scaled; waits for it.</summary>
+    void ReadTarget(Span<float> into);
+
     /// <summary>Copies out ‖x̂ − y‖² of the last step's rows, [B]; waits for it.</summary>
     void ReadRowErrors(Span<float> into);
 

@@ -45,7 +45,7 @@ static class Describe
     /// <summary>A spec that is valid, or an error that names the file it was read from.</summary>
     public static SaeSpec Checked(SaeSpec spec, string path)
     {
-        try { return spec.Validate(); }
+        try { return spec.ValidateFinished(); }
         catch (SaeException e) { throw new SaeException($"{path} describes no usable SAE: {e.Message}", e); }
     }
 }

@@ -24,6 +24,16 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         ("MatryoshkaBatchTopKSAE", Plain with { Beside = ["k", "threshold", "group_sizes"] }, "MatryoshkaBatchTopKTrainer"),
     ];
 
+    // Trainers whose tensors fit several classes, or whose configuration is older than dict_class.
+    static readonly (string Trainer, string Class)[] Trained =
+    [
+        ("StandardTrainer", "AutoEncoder"), ("PAnnealTrainer", "AutoEncoder"),
+        ("StandardTrainerAprilUpdate", "AutoEncoderNew"), ("StandardTrainerNew", "AutoEncoderNew"),
+        ("GatedSAETrainer", "GatedAutoEncoder"), ("GatedAnnealTrainer", "GatedAutoEncoder"),
+        ("TopKTrainer", "AutoEncoderTopK"), ("TrainerTopK", "AutoEncoderTopK"), ("BatchTopKTrainer", "BatchTopKSAE"),
+        ("JumpReluTrainer", "JumpReluAutoEncoder"), ("MatryoshkaBatchTopKTrainer", "MatryoshkaBatchTopKSAE"),
+    ];
+
     // config.json's words in trainer and buffer, and SAELens'.
     static readonly (string Section, string Theirs, string Ours)[] Words =
         [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"), ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
@@ -35,8 +45,9 @@ public sealed class DictionaryLearningFormat : ISaeFormat
     public SaeModel Read(string path)
     {
         var config = File.Exists(Path.Combine(path, ConfigName)) ? ConfigFile.Read(Path.Combine(path, ConfigName)) : null;
-        using var file = new PtFile(Path.Combine(path, WeightsName));
-        var name = config?.Section("trainer")?.Text("dict_class") ?? Guess(file);
+        using var file = new WeightFile(new PtFile(Path.Combine(path, WeightsName)));
+        var trainer = config?.Section("trainer");
+        var name = ClassIn(trainer) ?? Guess(file, config is not null);
         if (Classes.FirstOrDefault(c => c.Class == name) is not { Names: { } names })
             throw file.Bad($"dict_class '{TensorFile.Shown(name)}' is not read; {string.Join(", ", Classes.Select(c => c.Class))} are");
         var (d, n, output) = names.Widths(file);
@@ -45,52 +56,98 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         {
             InputWidth = d,
             Latents = n,
-            Selection = SelectionOf(name, file, n),
+            Selection = SelectionOf(name, file, trainer, n),
             Nested = name == "MatryoshkaBatchTopKSAE" ? Prefixes(file, n) : null,
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = name is not ("AutoEncoderNew" or "JumpReluAutoEncoder"),
         }, file.Path);
         var p = names.Read(file, spec);
-        if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = MathF.Max(0, (float)file.Scalar("threshold"));       // −1: not measured, all above 0 fire
-        return new(spec, p) { About = About(config) };
+        if (spec.Selection is Selection.BatchTopK)
+            p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));     // −1 before it is measured
+        var io = config?.Section("buffer")?.Text("io");
+        var model = new SaeModel(spec, p)
+        {
+            About = About(config), KindIsAssumed = io is not ("in" or "out" or "in_and_out"),
+        };
+        return io == "in_and_out" ? SaeKinds.AsTranscoder(model) : model;
     }
 
-    static string Guess(TensorFile file)
+    /// <summary>The class by its name, full name or Python's text of it, or by its trainer; null for none.</summary>
+    static string? ClassIn(ConfigFile? trainer)
     {
+        if (trainer?.Text("dict_class") is { Length: > 0 } text) return text.Trim('<', '>', '\'', ' ').Split('.')[^1];
+        var by = trainer?.Text("trainer_class")?.Trim('<', '>', '\'', ' ').Split('.')[^1];
+        return Trained.FirstOrDefault(t => t.Trainer == by).Class;
+    }
+
+    static string Guess(WeightFile file, bool configured)
+    {
+        string[] keys = [.. file.Tensors.Keys, .. file.Metadata.Keys];
         string[] fitting = [.. Classes.Where(c => Fits(c.Names)).Select(c => c.Class)];
-        return fitting.Length == 1 ? fitting[0] : throw file.Bad($"there is no {ConfigName} beside it, and its tensors fit {(fitting.Length == 0 ? "no class" : string.Join(" and ", fitting))}");
+        var where = configured ? $"its {ConfigName} names no dict_class" : $"there is no {ConfigName} beside it";
+        var what = fitting.Length == 0 ? "no class" : string.Join(" and ", fitting);
+        return fitting.Length == 1 ? fitting[0] : throw file.Bad($"{where}, and its tensors fit {what}");
 
         bool Fits(WeightNames names)
         {
-            HashSet<string> needed = [names.Encoder.Name, names.Decoder.Name, names.EncoderBias, names.DecoderBias, .. names.Beside];
+            HashSet<string> needed = [names.Encoder.Name, names.Decoder.Name, names.EncoderBias, names.DecoderBias];
             string[] possible = [names.MagnitudeBias, names.MagnitudeScale, names.Threshold];
-            return needed.IsSubsetOf(file.Tensors.Keys) && file.Tensors.Keys.All(k => needed.Contains(k) || possible.Contains(k));
+            return needed.IsSubsetOf(keys)
+                && names.Beside.All(beside => keys.Any(k => k == beside || k.StartsWith(beside + ".")))
+                && file.Tensors.Keys.All(k => needed.Contains(k) || names.Beside.Contains(k) || possible.Contains(k));
         }
     }
 
-    static Selection SelectionOf(string name, TensorFile file, int latents) => name switch
+    static Selection SelectionOf(string name, WeightFile file, ConfigFile? trainer, int latents) => name switch
     {
         "AutoEncoder" or "AutoEncoderNew" => Describe.Relu(latents),
         "GatedAutoEncoder" => Describe.Gated(latents),
         "JumpReluAutoEncoder" => Describe.JumpRelu(latents),
-        "AutoEncoderTopK" => new Selection.TopK(K(file)),
-        _ => new Selection.BatchTopK(K(file)),
+        "AutoEncoderTopK" => new Selection.TopK(K(file, trainer)),
+        _ => new Selection.BatchTopK(K(file, trainer)),
     };
 
-    static int K(TensorFile file) => file.Scalar("k") is var k and >= 1 and <= int.MaxValue ? (int)k : throw file.Bad("its k is no number above 0");
+    static int K(WeightFile file, ConfigFile? trainer) =>
+        Number(file, trainer, "k") is var k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k
+            : throw file.Bad("its k is no whole number above 0");
 
-    static Nesting? Prefixes(TensorFile file, int latents)
+    /// <summary>A scalar of the file; of older files, which lack it, of the configuration.</summary>
+    static double Number(WeightFile file, ConfigFile? trainer, string name) =>
+        file.Number(name) ?? trainer?.Number(name)
+        ?? throw file.Bad($"it lacks {name}, and {ConfigName} does not name it either");
+
+    static Nesting? Prefixes(WeightFile file, int latents)
     {
-        if (!file.Tensors.TryGetValue("group_sizes", out var groups) || groups.Type != "I64" || groups.Shape is not [> 0 and <= 64 and var count])
-            throw file.Bad("its group_sizes are no list of whole numbers");
+        var sizes = GroupSizesIn(file);
         var (widths, sum) = (new List<int>(), 0L);
-        for (var i = 0; i < count; i++)
+        for (var i = 0; i < sizes.Count; i++)
         {
-            var size = BitConverter.ToInt64(file.Slice(groups, 8 * i * (groups.Strides?[0] ?? 1), 8));
-            if (size < 1 || (sum += size) > latents) throw file.Bad($"its group_sizes do not add up to {latents} latents");
-            if (i < count - 1) widths.Add((int)sum);
+            if (sizes[i] < 1 || (sum += sizes[i]) > latents)
+                throw file.Bad($"its group_sizes do not add up to {latents} latents");
+            if (i < sizes.Count - 1) widths.Add((int)sum);
         }
         return sum != latents ? throw file.Bad($"its group_sizes do not add up to {latents} latents") : widths.Count > 0 ? new Nesting.Prefixes([.. widths], Mean: true) : null;
+    }
+
+    /// <summary>A tensor of whole numbers, or a list of them.</summary>
+    static List<long> GroupSizesIn(WeightFile file)
+    {
+        const string Name = "group_sizes";
+        const int Most = 64;
+        var sizes = new List<long>();
+        if (file.Tensors.TryGetValue(Name, out var groups)
+            && groups is { Type: "I64" or "I32", Shape: [> 0 and <= Most and var count] })
+        {
+            for (var i = 0; i < count; i++)
+            {
+                var width = groups.ElementBytes;
+                var bytes = file.Slice(groups, width * i * (groups.Strides?[0] ?? 1), width);
+                sizes.Add(groups.Type == "I64" ? BitConverter.ToInt64(bytes) : BitConverter.ToInt32(bytes));
+            }
+        }
+        else if (groups is null)
+            while (sizes.Count < Most && file.Number($"{Name}.{sizes.Count}") is { } size) sizes.Add((long)size);
+        return sizes.Count > 0 ? sizes : throw file.Bad($"its {Name} are no list of whole numbers");
     }
 
     static JsonObject About(ConfigFile? config)
@@ -147,7 +204,7 @@ public sealed class DictionaryLearningFormat : ISaeFormat
         var config = new JsonObject
         {
             ["trainer"] = new JsonObject { ["dict_class"] = name, ["trainer_class"] = trainer, ["activation_dim"] = spec.InputWidth, ["dict_size"] = spec.Latents },
-            ["buffer"] = new JsonObject { ["d_submodule"] = spec.InputWidth },
+            ["buffer"] = new JsonObject { ["d_submodule"] = spec.InputWidth, ["io"] = "out" },
         };
         if (spec.Selection is Selection.TopK or Selection.BatchTopK) config["trainer"]!["k"] = K(draft);
         foreach (var (section, theirs, ours) in Words)

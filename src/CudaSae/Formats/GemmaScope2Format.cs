@@ -21,12 +21,13 @@ public sealed class GemmaScope2Format : ISaeFormat
     public SaeModel Read(string path)
     {
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
-        using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
+        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         if (config.Text("architecture") is { } architecture and not ("jump_relu" or "jumprelu")) throw config.Bad($"architecture '{architecture}' is not read; jump_relu is");
         if (config.Text("type") is { } type && (type.Contains("clt") || type.Contains("crosscoder"))) throw config.Bad($"a '{type}' has an encoder for each of several sites, which is not read");
         var (d, n, output) = Names.Widths(file);
         var skips = file.Tensors.ContainsKey(SkipName);
-        var transcodes = skips || output != d || config.Text("type") == "transcoder" || config.Text("hf_hook_point_out") is { } hook && hook != config.Text("hf_hook_point_in");
+        var said = Transcodes(config);
+        var transcodes = skips || output != d || said == true;
         var spec = Describe.Checked(new()
         {
             InputWidth = d,
@@ -36,8 +37,13 @@ public sealed class GemmaScope2Format : ISaeFormat
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = false,
         }, config.Path);
-        return new(spec, Names.Read(file, spec)) { About = About(config) };
+        return new(spec, Names.Read(file, spec)) { About = About(config), KindIsAssumed = !transcodes && said is null };
     }
+
+    /// <summary>Null where the configuration does not tell: it lacks type and one of the two hooks.</summary>
+    static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type.Contains("transcoder")
+        : (config.Text("hf_hook_point_in"), config.Text("hf_hook_point_out")) is ({ } into, { } from) ? into != from
+        : null;
 
     static JsonObject About(ConfigFile config)
     {

@@ -20,10 +20,11 @@ static class LlamaScope
     public static SaeModel Read(string path)
     {
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
-        using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
+        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         if (config.Flag("use_glu_encoder") == true) throw config.Bad("its GLU encoder is not read");
         var (d, n, output) = Names.Widths(file);
-        var transcodes = config.Text("hook_point_out") is { } hook && hook != config.Text("hook_point_in");
+        var said = OpenMossFormat.Transcodes(config);
+        var transcodes = output != d || said == true;
         var centres = file.Tensors.ContainsKey(Names.DecoderBias) && config.Flag("apply_decoder_bias_to_pre_encoder") != false;
         if (centres && transcodes) throw config.Bad("a transcoder that subtracts its target's bias from its input is not read");
         var threshold = config.Number("jump_relu_threshold") ?? 0;
@@ -42,7 +43,11 @@ static class LlamaScope
         var normalization = Standardize(config, spec, p, notes);
         if (config.Flag("sparsity_include_decoder_norm") != false) Folding.DecoderNormsIntoEncoder(p);
         Array.Fill(p.Threshold, (float)threshold);
-        return new(spec, p) { Normalization = normalization, About = About(config), Notes = notes };
+        return new(spec, p)
+        {
+            Normalization = normalization, About = About(config), Notes = notes,
+            KindIsAssumed = !transcodes && said is null,
+        };
     }
 
     static Selection SelectionOf(ConfigFile config, double threshold, int latents) => config.Text("act_fn")?.ToLowerInvariant() switch
@@ -64,7 +69,7 @@ static class LlamaScope
             case var other: throw config.Bad($"norm_activation '{other}' is not read; none, dataset-wise and an SAE's token-wise are");
         }
         var norms = config.Section("dataset_average_activation_norm") ?? throw config.Bad("it lacks dataset_average_activation_norm, which its activations were scaled by");
-        var (input, output) = (Factor("in"), Factor("out"));
+        var (input, output) = (Factor("in"), Factor(spec.Transcoder is null && !norms.Has("out") ? "in" : "out"));
         Folding.Scales(p, 1, output / input);
         for (var f = 0; f < p.BEnc.Length; f++) p.BEnc[f] = (float)(p.BEnc[f] / input);
         for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] = (float)(p.BDec[i] / input);        // the other factor of output

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using CudaSae.Data;
 using CudaSae.Model;
@@ -14,7 +13,7 @@ public sealed class OpenAiFormat : ISaeFormat
     const float Floor = 1e-10f;      // added to a share before its logarithm, as SAELens does
     static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "latent_bias", "pre_bias")
     {
-        Beside = [Frequency, "stats_last_nonzero", "latents_mean_square"],
+        Beside = [Frequency, "stats_last_nonzero", "latents_mean_square", K],
     };
 
     public string Name => "openai";
@@ -22,20 +21,20 @@ public sealed class OpenAiFormat : ISaeFormat
 
     public bool Recognizes(string path)
     {
-        if (!File.Exists(path) || !IsNamed(path)) return false;
+        if (!File.Exists(path)) return false;
         try
         {
-            using var file = new PtFile(path);
+            using var file = new WeightFile(new PtFile(path));
             return file.Tensors.ContainsKey(Names.DecoderBias) && file.Tensors.ContainsKey(Names.EncoderBias);
         }
         catch (SaeException) { return false; }
     }
 
-    static bool IsNamed(string path) => Path.GetExtension(path) is ".pt" or ".pth";
+    static bool IsNamed(string path) => Path.GetExtension(path).ToLowerInvariant() is ".pt" or ".pth";
 
     public SaeModel Read(string path)
     {
-        using var file = new PtFile(path);
+        using var file = new WeightFile(new PtFile(path));
         var names = file.Tensors.ContainsKey(Tied) ? Names with { Decoder = new(Tied) } : Names;
         var (d, n, _) = names.Widths(file);
         var activation = file.Metadata.GetValueOrDefault(Activation, Relu);
@@ -47,13 +46,13 @@ public sealed class OpenAiFormat : ISaeFormat
         };
     }
 
-    static Selection SelectionOf(TensorFile file, string activation, int latents)
+    static Selection SelectionOf(WeightFile file, string activation, int latents)
     {
         if (activation == Relu) return Describe.Relu(latents);
         if (activation != TopK) throw file.Bad($"its activation '{TensorFile.Shown(activation)}' is not read; {Relu} and {TopK} are");
         if (file.Metadata.GetValueOrDefault(PostActivation, Relu) is not Relu and var post) throw file.Bad($"what follows its TopK, '{TensorFile.Shown(post)}', is not read; {Relu} is");
-        var whole = int.TryParse(file.Metadata.GetValueOrDefault(K), NumberStyles.None, CultureInfo.InvariantCulture, out var k);
-        return new Selection.TopK(whole ? k : throw file.Bad($"it lacks a whole number {K}"));
+        return new Selection.TopK(file.Number(K) is { } k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k
+            : throw file.Bad($"it lacks a whole number {K}"));
     }
 
     /// <summary>Null where nobody counted: the buffer is 1 throughout from the start.</summary>

@@ -26,13 +26,14 @@ public sealed class OpenMossFormat : ISaeFormat
     {
         if (LlamaScope.Recognizes(path)) return LlamaScope.Read(path);
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
-        using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
+        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         if (config.Text("sae_type") is { } type and not ("sae" or "transcoder")) throw config.Bad($"a '{type}' is not read; sae is");
         if (config.Flag("use_glu_encoder") == true) throw config.Bad("its GLU encoder is not read");
-        var names = NamesIn(file);
+        var names = NamesIn(file, config);
         var (d, n, output) = names.Widths(file);
         var (into, from) = (config.Text("hook_point_in"), config.Text("hook_point_out"));
-        var transcodes = into != from && from is not null;
+        var said = Transcodes(config);
+        var transcodes = output != d || said == true;
         var centres = !transcodes && names.Encoder == Older.Encoder && file.Tensors.ContainsKey(names.DecoderBias) && config.Flag("apply_decoder_bias_to_pre_encoder") == true;
         var spec = Describe.Checked(new()
         {
@@ -44,18 +45,33 @@ public sealed class OpenMossFormat : ISaeFormat
             PreEncoderBias = centres,
         }, config.Path);
         var p = names.Read(file, spec);
+        if (names.Threshold.Length == 0) Array.Fill(p.Threshold, (float)ThresholdIn(config)!.Value);
         List<string> notes = [];
         if (config.Flag("sparsity_include_decoder_norm") != false) FoldNorms(spec, p, notes);
         var normalization = FoldScale(config, file, spec, p, notes);
-        return new(spec, p) { Normalization = normalization, About = About(config, into, transcodes ? from : null), Notes = notes };
+        return new(spec, p)
+        {
+            Normalization = normalization, About = About(config, into ?? from, transcodes ? from : null), Notes = notes,
+            KindIsAssumed = !transcodes && said is null,
+        };
     }
 
-    static WeightNames NamesIn(TensorFile file)
+    /// <summary>Null where the configuration does not tell: it lacks one of the two hooks.</summary>
+    internal static bool? Transcodes(ConfigFile config) => config.Text("sae_type") == "transcoder" ? true
+        : (config.Text("hook_point_in"), config.Text("hook_point_out")) is ({ } into, { } from) ? into != from : null;
+
+    static WeightNames NamesIn(TensorFile file, ConfigFile config)
     {
         var names = file.Tensors.ContainsKey("W_E") ? Names : Older;
+        string[] beside = [.. file.Tensors.Keys.Where(k => k.StartsWith(Norms + "."))];
         if (file.Tensors.ContainsKey("log_jumprelu_threshold")) names = names with { Threshold = "log_jumprelu_threshold" };
-        return names with { Beside = [.. file.Tensors.Keys.Where(k => k.StartsWith(Norms + "."))] };
+        return file.Tensors.ContainsKey(names.Threshold) || ThresholdIn(config) is null ? names with { Beside = beside }
+            : names with { Threshold = "", Beside = [.. beside, ""] };
     }
+
+    /// <summary>One θ for all latents, of older configurations.</summary>
+    static double? ThresholdIn(ConfigFile config) => config.Number("jump_relu_threshold") is not { } threshold ? null
+        : threshold >= 0 ? threshold : throw config.Bad($"jump_relu_threshold is {threshold}, 0 or more was expected");
 
     static Selection SelectionOf(ConfigFile config, int latents) => config.Text("act_fn")?.ToLowerInvariant() switch
     {
@@ -85,6 +101,7 @@ public sealed class OpenMossFormat : ISaeFormat
             case "dataset-wise": break;
             case var other: throw config.Bad($"norm_activation '{other}' is not read; inference, dataset-wise and an SAE's token-wise are");
         }
+        var either = config.Text("hook_point_in") ?? config.Text("hook_point_out");
         var (input, output) = (Factor("hook_point_in"), Factor("hook_point_out"));
         Folding.Scales(p, input, output);
         notes.Add(FormattableString.Invariant($"the average activation norms are folded into the weights (√d / norm = {input:g6})"));
@@ -92,7 +109,7 @@ public sealed class OpenMossFormat : ISaeFormat
 
         double Factor(string hook)
         {
-            var name = $"{Norms}.{config.Text(hook)}";
+            var name = $"{Norms}.{config.Text(hook) ?? either}";
             if (!file.Tensors.ContainsKey(name)) throw file.Bad($"it holds no {name}, which its activations were scaled by");
             return file.Scalar(name) is var norm and > 0 and < double.PositiveInfinity ? Math.Sqrt(spec.InputWidth) / norm : throw file.Bad($"{name} is no norm above 0");
         }

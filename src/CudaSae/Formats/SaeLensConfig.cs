@@ -86,7 +86,8 @@ sealed class SaeLensConfig
         return config;
     }
 
-    public static SaeLensConfig Read(string path)
+    /// <param name="widths">d and n of the weights, for those that the file lacks.</param>
+    public static SaeLensConfig Read(string path, Func<(int Input, int Latents)?> widths)
     {
         var file = ConfigFile.Read(path);
         var metadata = file.Section("metadata");
@@ -100,7 +101,7 @@ sealed class SaeLensConfig
         if (Reshape(file, flat)) about[ReshapeKey] = "hook_z";
 
         var described = own is null ? null : Own(own);
-        var spec = FromFields(file, architecture, described, path);
+        var spec = FromFields(file, architecture, described, widths);
         var agrees = described is not null && Agree(described, spec);
         var normalization = NormalizedBy(file);
         if (spec.Transcoder is not null && normalization is "layer_norm" or "constant_norm_rescale") throw file.Bad("a transcoder of normalized rows is not read: SAELens does not undo the normalization");
@@ -146,10 +147,11 @@ sealed class SaeLensConfig
     static string FlatArchitecture(ConfigFile file)
     {
         var activation = file.Text("activation_fn") ?? "relu";
-        if (activation == "topk" && file.Section("activation_fn_kwargs")?.Whole("k") is { } k)
+        if (activation == "topk" || file.Text("architecture") == "topk")
         {
-            file.Fields["k"] = (double)k;
-            return "topk";
+            var arguments = file.Section("activation_fn_kwargs");
+            if (!file.Has("k") && arguments?.Whole("k") is { } k) file.Fields["k"] = (double)k;
+            if (activation is "topk" or "relu") return "topk";
         }
         return activation == "relu" ? file.Text("architecture") ?? "standard" : throw file.Bad($"its activation function '{activation}' is not read; relu and topk are");
     }
@@ -167,7 +169,7 @@ sealed class SaeLensConfig
 
     static SaeSpec? Own(JsonNode own)
     {
-        try { return own.Deserialize(SaeJson.Default.SaeSpec)?.Validate(); }
+        try { return own.Deserialize(SaeJson.Default.SaeSpec)?.ValidateFinished(); }
         catch (Exception e) when (e is JsonException or SaeException or NotSupportedException or InvalidOperationException or ArgumentException) { return null; }
     }
 
@@ -175,9 +177,11 @@ sealed class SaeLensConfig
         && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents, read.OutputWidth, read.PreEncoderBias)
         && (own.IsThresholded || own.Selection is Selection.BatchTopK || own.ActiveAtInference == read.ActiveAtInference);
 
-    static SaeSpec FromFields(ConfigFile file, string architecture, SaeSpec? own, string path)
+    static SaeSpec FromFields(
+        ConfigFile file, string architecture, SaeSpec? own, Func<(int Input, int Latents)?> widths)
     {
-        var (d, n) = (file.RequiredWhole("d_in"), file.RequiredWhole("d_sae"));
+        var d = file.Whole("d_in") ?? widths()?.Input ?? file.RequiredWhole("d_in");
+        var n = file.Whole("d_sae") ?? widths()?.Latents ?? file.RequiredWhole("d_sae");
         var (selection, transcodes, skips) = Parts(architecture);
         var transcoder = transcodes ? new Transcoding(file.RequiredWhole("d_out"), skips) : null;
         return Describe.Checked(new()
@@ -197,7 +201,7 @@ sealed class SaeLensConfig
             },
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = transcoder is null && file.Flag("apply_b_dec_to_input") != false,
-        }, path);
+        }, file.Path);
     }
 
     /// <summary>jumprelu_skip_transcoder is jumprelu, a transcoder, with a skip connection; this project once wrote the selection behind.</summary>

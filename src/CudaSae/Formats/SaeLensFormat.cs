@@ -40,8 +40,8 @@ public sealed class SaeLensFormat : ISaeFormat
 
     public SaeModel Read(string path)
     {
-        var config = SaeLensConfig.Read(Path.Combine(path, ConfigName));
-        using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
+        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
+        var config = SaeLensConfig.Read(Path.Combine(path, ConfigName), () => WidthsIn(file));
         var spec = config.OwnSpec is { } own && Uniform(file, own) ? own : config.Spec;
         var names = Names(spec.Selection) with { Beside = [.. FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
         if (file.Tensors.ContainsKey(LogThreshold)) names = names with { Threshold = LogThreshold, LogThreshold = true };
@@ -62,12 +62,18 @@ public sealed class SaeLensFormat : ISaeFormat
         }
     }
 
+    /// <summary>d and n of the weights, for a configuration that lacks them; null for one without matrices.</summary>
+    static (int Input, int Latents)? WidthsIn(TensorFile file) =>
+        file.Tensors.ContainsKey("W_enc") && file.Tensors.ContainsKey("W_dec")
+        && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
+
     /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
-    static bool Uniform(SafetensorsFile file, SaeSpec own) =>
+    static bool Uniform(TensorFile file, SaeSpec own) =>
         own.Selection is not Selection.BatchTopK || file.Vector("threshold", own.Latents) is var threshold && threshold.All(t => t == threshold[0] && t >= 0);
 
     /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the encoder, the activation scale into all.</summary>
-    static InputNormalization Fold(string path, SaeLensConfig config, SafetensorsFile file, SaeParameters p, List<string> notes)
+    static InputNormalization Fold(
+        string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
     {
         if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {

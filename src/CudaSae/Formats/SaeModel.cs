@@ -7,7 +7,8 @@ namespace CudaSae.Formats;
 public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposable
 {
     // Scales and norms are folded in, so that a tie no longer holds.
-    public SaeSpec Spec { get; } = (spec with { Tying = Tying.Untied, DecoderNorm = DecoderNorm.Free }).Validate();
+    public SaeSpec Spec { get; } =
+        (spec with { Tying = Tying.Untied, DecoderNorm = DecoderNorm.Free }).ValidateFinished();
     public SaeParameters Parameters { get; } = parameters;
 
     /// <summary>What is done to each row before it is encoded, and undone after decoding.</summary>
@@ -25,13 +26,28 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
     /// <summary>A text of <see cref="About"/>; null if it is absent or no text.</summary>
     internal string? Said(string key) => About[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
+    /// <summary>Whether the files do not say if this is an SAE or a transcoder. It is then what the caller asked for,
+    /// or an SAE.</summary>
+    public bool KindIsAssumed { get; init; }
+
     /// <summary>What reading changed without changing the function: a line each.</summary>
     public IReadOnlyList<string> Notes { get; init; } = [];
 
     /// <summary>Reads an SAE of any known format.</summary>
-    /// <param name="path">A file or a folder.</param>
-    /// <exception cref="SaeException">No format knows it, or it is damaged.</exception>
-    public static SaeModel Load(string path) => SaeFormats.Of(path).Read(path);
+    /// <param name="path">A file or a folder. Its name and the names of the folders above it mean nothing.</param>
+    /// <param name="kind">What it is read as where its contents do not tell; null for an SAE.</param>
+    /// <exception cref="SaeException">No format knows it, it is damaged, or its contents say another kind.</exception>
+    public static SaeModel Load(string path, SaeKind? kind = null)
+    {
+        var model = SaeFormats.Of(path).Read(path);
+        if (kind is not { } asked) return model;
+        try { return SaeKinds.As(model, asked, path); }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Writes the SAE in a format, SAELens' unless another is named.</summary>
     /// <returns>What is written otherwise than it is here, a line each; the function is the same.</returns>

@@ -18,9 +18,10 @@ public sealed class SparsifyFormat : ISaeFormat
     public SaeModel Read(string path)
     {
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
-        using var file = new SafetensorsFile(Path.Combine(path, WeightsName));
+        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         var (d, n, _) = Names.Widths(file);
-        if (config.RequiredWhole("d_in") is var width && width != d) throw config.Bad($"d_in is {width}, {WeightsName} has {d}");
+        if (config.Whole("d_in") is { } width && width != d)
+            throw config.Bad($"d_in is {width}, {WeightsName} has {d}");
         var (transcodes, skips) = (config.Flag("transcode") == true, config.Flag("skip_connection") == true);
         var spec = Describe.Checked(new()
         {

@@ -40,7 +40,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         return matrix.Transposed ? ((int)shape[1], (int)shape[0]) : ((int)shape[0], (int)shape[1]);
     }
 
-    /// <summary>The weights of an SAE of that spec. θ below 0 reads as 0, which is the same behind the ReLU of every published JumpReLU.</summary>
+    /// <summary>The weights of an SAE of that spec. One θ may stand for all latents. θ below 0 reads as 0, which is the
+    /// same behind the ReLU of every published JumpReLU.</summary>
     public SaeParameters Read(TensorFile file, SaeSpec spec)
     {
         Check(file, spec);
@@ -51,7 +52,11 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
             file.Matrix(Decoder.Name, p.WDec, Decoder.Transposed);
             if (p.WSkip.Rows > 0) file.Matrix(Skip.Name, p.WSkip, Skip.Transposed);
             foreach (var (name, vector) in Vectors(p.BEnc, p.BDec, p.BMag, p.RMag, p.Threshold))
-                if (file.Tensors.ContainsKey(name)) file.Vector(name, vector.Length).CopyTo(vector, 0);
+            {
+                if (!file.Tensors.ContainsKey(name)) continue;
+                if (name == Threshold && IsOne(file, name)) Array.Fill(vector, (float)file.Scalar(name));
+                else file.Vector(name, vector.Length).CopyTo(vector, 0);
+            }
             for (var f = 0; f < p.Threshold.Length; f++) p.Threshold[f] = LogThreshold ? MathF.Exp(p.Threshold[f]) : MathF.Max(0, p.Threshold[f]);
             return p;
         }
@@ -61,6 +66,9 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
             throw;
         }
     }
+
+    static bool IsOne(TensorFile file, string name) =>
+        file.Tensors.TryGetValue(name, out var tensor) && tensor.Shape.All(extent => extent == 1);
 
     void Check(TensorFile file, SaeSpec spec)
     {
@@ -72,7 +80,11 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         known.Add(DecoderBias);
         if (!MayLackDecoderBias || file.Tensors.ContainsKey(DecoderBias)) Expect(DecoderBias, [output]);
         if (spec.Transcoder is { Skip: true }) Expect(Skip.Name, Skip.Transposed ? [d, output] : [output, d]);
-        if (spec.Selection is Selection.JumpRelu && !Beside.Contains(Threshold)) Expect(Threshold, [n]);
+        if (spec.Selection is Selection.JumpRelu && !Beside.Contains(Threshold))
+        {
+            if (IsOne(file, Threshold)) known.Add(Threshold);
+            else Expect(Threshold, [n]);
+        }
         if (spec.Selection is Selection.Gated)
         {
             Expect(MagnitudeBias, [n]);

@@ -31,18 +31,22 @@ public readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySp
 /// <summary>A loaded SAE over rows of activations, once, for all who want to look.</summary>
 public sealed class CodePass
 {
+    const long MostEntries = 1 << 24;       // of codes, about, that are held at once
+
     readonly Sae sae;
     readonly ActivationSource source;
     readonly ICodeVisitor[] visitors;
     readonly int batch, d, D;
     readonly float[] raw, x, y, reconstruction;
     readonly SparseRows codes = new();
-    int held;           // rows in x and y that nobody has seen yet
+    int held;           // rows in x and y that no visitor has seen yet
+    int step;           // rows that are encoded at once: fewer where codes are long
     long leftOut;
 
     CodePass(Sae sae, ActivationSource source, int batch, ICodeVisitor[] visitors)
     {
         (this.sae, this.source, this.batch, this.visitors, d, D) = (sae, source, batch, visitors, sae.InputWidth, sae.OutputWidth);
+        step = (int)Math.Clamp(MostEntries / sae.Latents, 1, batch);
         (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
     }
 
@@ -79,13 +83,20 @@ public sealed class CodePass
         leftOut++;
     }
 
-    /// <summary>What is held, as one batch without a gap.</summary>
+    /// <summary>What is held, in batches without a gap.</summary>
     /// <param name="end">Row behind the last.</param>
     void Show(long end)
     {
-        if (held == 0) return;
-        sae.Reconstruct(x.AsSpan(0, held * d), reconstruction.AsSpan(0, held * D), codes);
-        foreach (var visitor in visitors) visitor.Visit(new(end - held, codes, x.AsSpan(0, held * d), y.AsSpan(0, held * D), reconstruction.AsSpan(0, held * D)));
+        for (var (at, count) = (0, 0); at < held; at += count)
+        {
+            count = Math.Min(step, held - at);
+            Range input = (at * d)..((at + count) * d), output = (at * D)..((at + count) * D);
+            sae.Reconstruct(x.AsSpan(input), reconstruction.AsSpan(output), codes);
+            var first = end - held + at;
+            var seen = new CodeBatch(first, codes, x.AsSpan(input), y.AsSpan(output), reconstruction.AsSpan(output));
+            foreach (var visitor in visitors) visitor.Visit(seen);
+            step = (int)Math.Clamp(MostEntries * count / Math.Max(1, codes.Count), 1, batch);
+        }
         held = 0;
     }
 }

@@ -50,6 +50,20 @@ public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null)
         }
     }
 
+    /// <summary>A row of which <see cref="AddFirings"/> counts a part.</summary>
+    /// <param name="code">[n] the whole row.</param>
+    /// <param name="counted">Its entries that are counted there.</param>
+    internal void AddRest(ReadOnlySpan<float> code, int counted)
+    {
+        active -= counted;
+        for (var f = 0; f < n; f++)
+        {
+            if (code[f] == 0) continue;
+            active++;
+            fired[f] = true;
+        }
+    }
+
     public void Visit(in CodeBatch batch)
     {
         for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));

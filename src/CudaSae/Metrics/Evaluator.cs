@@ -39,6 +39,7 @@ public static class Evaluator
         var scalars = Schedules.Inference(spec, backend.Config, scale);
         var total = new EvaluationTotals(D, spec.Latents, spec.Sites);
         var row = new float[source.Width];
+        using var cut = CutRows.Of(backend);
         var dense = backend.Dense;
         backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
         var numbers = new long[B];
@@ -47,6 +48,7 @@ public static class Evaluator
         {
             step.Evaluate(0, scalars);
             backend.ReadReconstruction(reconstruction);
+            cut?.Restore(source, numbers.AsSpan(0, count), scale.InputScale, reconstruction, total);
             for (var b = 0; b < count; b++)
             {
                 source.ReadRow(numbers[b], row);

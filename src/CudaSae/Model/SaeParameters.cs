@@ -18,6 +18,13 @@ public sealed class SaeParameters : IDisposable
         Array.Fill(Scale, 1);
     }
 
+    /// <summary>The same weights with other thresholds. The matrices are shared: dispose one of the two.</summary>
+    internal SaeParameters(SaeParameters other, float[] threshold)
+    {
+        (WEnc, WDec, WSkip, BEnc, BDec) = (other.WEnc, other.WDec, other.WSkip, other.BEnc, other.BDec);
+        (BMag, RMag, Scale, Threshold) = (other.BMag, other.RMag, other.Scale, threshold);
+    }
+
     public Matrix WEnc { get; }         // [n, d_in]; Gated: WGate
     public Matrix WDec { get; }         // [n, d_out]
     public float[] BEnc { get; }        // [n]; Gated: b_gate

@@ -80,7 +80,7 @@ public sealed record SaeSpec
     /// <summary>The widest code that the kernels' final select holds in shared memory.</summary>
     public const int MaxActive = 512;
 
-    /// <summary>The widest row of a thresholded code; the kernels hold <see cref="MaxActive"/>.</summary>
+    /// <summary>The widest row of a thresholded code in training; the kernels hold <see cref="MaxActive"/>.</summary>
     public const int MaxRoom = 1 << 14;
 
     /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range, or the reason.</summary>
@@ -88,6 +88,13 @@ public sealed record SaeSpec
     public SaeSpec Validate()
     {
         SpecRules.Check(this);
+        return this;
+    }
+
+    /// <summary>The same of a finished SAE, whose rows may have any number of active latents.</summary>
+    internal SaeSpec ValidateFinished()
+    {
+        SpecRules.Check(this, trains: false);
         return this;
     }
 }

@@ -7,13 +7,14 @@ static class SpecRules
 {
     public const int MaxPrefixes = 16, MaxBudgets = 64, MaxSites = 8;
 
-    public static void Check(SaeSpec spec)
+    /// <param name="trains">False for a finished SAE: its rows have no bound but n.</param>
+    public static void Check(SaeSpec spec, bool trains = true)
     {
         Possible(spec.Selection is not null, "Selection is missing");
         Range(spec.InputWidth is >= 1 and <= 16384, nameof(spec.InputWidth), spec.InputWidth, "1 to 16384");
         Range(spec.OutputWidth is >= 1 and <= 16384, "Transcoder.OutputWidth", spec.OutputWidth, "1 to 16384");
         Range(spec.Latents is >= 1 and <= 1 << 26, nameof(spec.Latents), spec.Latents, "1 to 67108864");
-        CheckSelection(spec);
+        CheckSelection(spec, trains);
         CheckNesting(spec);
         CheckPenalty(spec);
         CheckDead(spec);
@@ -29,7 +30,7 @@ static class SpecRules
             $"8-bit screening rules columns out by a row's k-th largest value, which {spec.Selection.GetType().Name} does not have: keep Screening at None, or use TopK, AbsTopK or BatchTopK");
     }
 
-    static void CheckSelection(SaeSpec spec)
+    static void CheckSelection(SaeSpec spec, bool trains)
     {
         switch (spec.Selection)
         {
@@ -51,6 +52,7 @@ static class SpecRules
         var name = spec.IsThresholded ? "Room" : "K";
         var k = spec.Selection.Capacity(spec.Latents);
         Range(k >= 1 && k <= spec.Latents, name, k, $"1 to Latents = {spec.Latents}");
+        if (!trains) return;
         var most = spec.IsThresholded ? SaeSpec.MaxRoom : SaeSpec.MaxActive;
         Range(k <= most, name, k, $"1 to {most}");
     }

@@ -191,6 +191,11 @@ public sealed unsafe partial class CpuBackend : IBackend
             for (var i = 0; i < D; i++) into[b * D + i] = residual[(long)b * lo + i] + y[(long)b * lo + i];
     }
 
+    public void ReadTarget(Span<float> into)
+    {
+        for (var b = 0; b < B; b++) new ReadOnlySpan<float>(y + (long)b * lo, D).CopyTo(into[(b * D)..]);
+    }
+
     public void ReadRowErrors(Span<float> into)
     {
         for (var b = 0; b < B; b++) into[b] = (float)Rows.SquaredNorm(residual + (long)b * lo, lo);

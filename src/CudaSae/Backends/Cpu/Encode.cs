@@ -119,7 +119,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <summary>Order of the pre-activation above, complement of the latent below: of equal values the lower latent is larger.</summary>
-    static ulong Key(float a, int latent)
+    internal static ulong Key(float a, int latent)
     {
         if (float.IsNaN(a)) return (uint)~latent;
         var bits = BitConverter.SingleToUInt32Bits(a + 0f);
@@ -129,7 +129,8 @@ public sealed unsafe partial class CpuBackend
     const uint Negative = 0x80000000;       // a cleared top bit of the lower half: the number was below 0
 
     /// <summary>The key of |a|, which is never negative, with its sign in the lower half: of equal ones the positive is larger.</summary>
-    static ulong MagnitudeKey(float a, int latent) => Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
+    internal static ulong MagnitudeKey(float a, int latent) =>
+        Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
 
     static int LatentOf(ulong key) => (int)(~(uint)key & ~Negative);
 

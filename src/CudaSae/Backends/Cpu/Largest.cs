@@ -63,7 +63,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of three).</summary>
-    static ulong Quickselect(ulong* v, int count, int rank)
+    internal static ulong Quickselect(ulong* v, int count, int rank)
     {
         int low = 0, high = count - 1;
         while (low < high)

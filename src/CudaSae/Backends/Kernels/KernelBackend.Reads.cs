@@ -45,6 +45,15 @@ public sealed unsafe partial class KernelBackend
             for (var i = 0; i < d; i++) into[b * d + i] = e[b][i] + x[b][i];
     }
 
+    public void ReadTarget(Span<float> into)
+    {
+        var d = Spec.OutputWidth;
+        using Matrix y = new(Config.BatchRows, Buffers.OutPitch);
+        device.CopyToHost(y.Data, Buffers.Y.Pointer, y.Bytes, Settled);
+        device.Synchronize(Settled);
+        for (var b = 0; b < Config.BatchRows; b++) y[b][..d].CopyTo(into[(b * d)..]);
+    }
+
     public void ReadRowErrors(Span<float> into) =>
         device.Download(into[..Config.BatchRows], Buffers.RowError.Pointer, Settled);
 

@@ -1,0 +1,27 @@
+using System.CommandLine;
+using CudaSae.Formats;
+
+namespace CudaSae.Cli;
+
+/// <summary>--as: what an SAE's file is read as where its contents do not tell.</summary>
+sealed class KindOption
+{
+    readonly Option<string?> option = new("--as")
+    {
+        Description = "sae or transcoder, where the files do not say which it is [default: sae]",
+    };
+
+    public void AddTo(Command command) => command.Options.Add(option);
+
+    /// <summary>As it was given, for a command line that is shown; empty without it.</summary>
+    public string Text(ParseResult parsed) => parsed.GetValue(option) is { } kind ? $" --as {kind}" : "";
+
+    /// <exception cref="SaeException">It is neither.</exception>
+    public SaeKind? Of(ParseResult parsed) => parsed.GetValue(option) switch
+    {
+        null => null,
+        "sae" => SaeKind.Sae,
+        "transcoder" => SaeKind.Transcoder,
+        var other => throw new SaeException($"--as {other} is no kind; sae and transcoder are"),
+    };
+}
