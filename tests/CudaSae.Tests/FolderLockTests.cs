@@ -35,8 +35,8 @@ public class FolderLockTests
 
     /// <summary>A process that ended without deleting its lock does not hold it: neither one of this host nor one of
     /// another.</summary>
-    [Theory, InlineData("{dead} {host} 1700000000"), InlineData("{self} {host} 1700000000"),
-     InlineData("1 another-host 1700000000"), InlineData("garbage"), InlineData("{self} {host} ")]
+    [Theory, InlineData("{dead} {host} 1700000000 1"), InlineData("{self} {host} 1700000000 1"),
+     InlineData("1 another-host 1700000000 1"), InlineData("garbage"), InlineData("{self} {host} ")]
     public void ALockThatWasLeftBehindIsTakenOver(string line)
     {
         using var folder = new TemporaryFolder();

@@ -18,6 +18,8 @@ public sealed partial class FolderLock : IDisposable
     const int Attempts = 100;       // of another process that deletes the file at the same moment
     const int MaxBytes = 1024;
 
+    static int taken;       // locks of this process so far: each has a line of its own
+
     static readonly string Self = Line(Environment.ProcessId, Environment.MachineName, StartOf(Environment.ProcessId));
 
     readonly string path;
@@ -77,20 +79,22 @@ public sealed partial class FolderLock : IDisposable
                 return null;
             }
             var before = Read(stream);
-            if (before != Self && IsRunning(before))       // the file system has no locks
+            var isOwn = before.StartsWith(Self + ' ', StringComparison.Ordinal);
+            if (!isOwn && IsRunning(before))       // the file system has no locks
             {
                 stream.Dispose();
                 holder = Describe(before);
                 return null;
             }
-            Write(stream);
-            if (Read(path) != Self)       // another process deleted the file between opening and locking
+            var line = $"{Self} {Interlocked.Increment(ref taken)}";
+            Write(stream, line);
+            if (Read(path) != line)       // another process deleted the file between opening and locking
             {
                 stream.Dispose();
                 continue;
             }
             holder = "";
-            var left = before is "" || before == Self
+            var left = before is "" || isOwn
                 ? null
                 : $"{Describe(before)} left its lock on {folder}; it is taken over";
             return new(path, created, stream) { TakenOver = left };
@@ -119,10 +123,10 @@ public sealed partial class FolderLock : IDisposable
     /// <summary>EWOULDBLOCK of flock, by its number on Linux and on macOS, or Windows' sharing violation.</summary>
     static bool IsLocked(IOException e) => e.HResult is 11 or 35 or unchecked((int)0x80070020);
 
-    static void Write(FileStream stream)
+    static void Write(FileStream stream, string line)
     {
         stream.SetLength(0);
-        stream.Write(Encoding.UTF8.GetBytes(Self));
+        stream.Write(Encoding.UTF8.GetBytes(line));
         stream.Flush();
     }
 
@@ -172,13 +176,13 @@ public sealed partial class FolderLock : IDisposable
 
     /// <summary>Whether a lock's line names a process of this host that still runs. Its start is compared too, because
     /// numbers are used again.</summary>
-    static bool IsRunning(string line) => line.Split(' ') is [var number, var host, var start]
+    static bool IsRunning(string line) => line.Split(' ') is [var number, var host, var start, _]
         && host == Environment.MachineName
         && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var process)
         && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began)
         && StartOf(process) is > 0 and var now && Math.Abs(now - began) <= 2;
 
-    static string Describe(string line) => line.Split(' ') is [var process, var host, var start]
+    static string Describe(string line) => line.Split(' ') is [var process, var host, var start, _]
         && long.TryParse(start, NumberStyles.None, CultureInfo.InvariantCulture, out var began) && began < 1L << 36
         ? $"process {process} on {host}, which began at "
             + DateTimeOffset.FromUnixTimeSeconds(began).ToLocalTime()
