@@ -62,15 +62,16 @@ static class LatentFigures
                 Of("mean square", s.MeanSquare, "mean squared activation where it fires"), Of("γ", s.Gamma, "Σ‖c‖² / Σ⟨c, r⟩", log: false)], "density", "mean")
         {
             Colour = "max", Latents = fired,
-            Finding = $"Log density and log mean activation of {fired.Length} latents correlate with {Correlation(x, y):0.00}; the largest activation of all is {Number(s.Max.Max())}.",
+            Finding = $"Log density and log mean activation of {fired.Length} latents correlate with {Correlation(x, y)}; the largest activation of all is {Number(s.Max.Max())}.",
             Formula = "Activations are |values| of the code, in units of the decoder row's own length.",
         };
     }
 
-    internal static double Correlation(double[] x, double[] y)
+    /// <summary>In two digits, or "undefined" where one side does not vary.</summary>
+    internal static string Correlation(double[] x, double[] y)
     {
         var (a, b) = (Doubles.Moments(x), Doubles.Moments(y));
-        return x.Zip(y, (u, v) => (u - a.Mean) * (v - b.Mean)).Sum() / (x.Length * a.Deviation * b.Deviation);
+        return Metrics.Ratio.Text(Metrics.Ratio.Of(x.Zip(y, (u, v) => (u - a.Mean) * (v - b.Mean)).Sum(), x.Length * a.Deviation * b.Deviation), "0.00");
     }
 
     static HistogramFigure Activations(ActivationHistogram histogram, LatentStatistics s)

@@ -8,29 +8,27 @@ namespace CudaSae.Metrics;
 /// <param name="n">Latents.</param>
 public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
 {
-    readonly double[] sum = new double[width];
+    readonly SpreadSum spread = new(width);
+    readonly float[] target = new float[width];
     readonly int[] firings = new int[n];
     readonly bool[] fired = new bool[n];
-    double squaredError, squaredNorm, reconstructed, product, cosine, active;
-    long rows;
+    double squaredError, reconstructed, product, cosine, active;
 
     internal void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
     {
         double yy = 0, hh = 0, yh = 0;
         for (var i = 0; i < width; i++)
         {
-            var y = raw[i] * (float)scale;
-            sum[i] += y;
+            var y = target[i] = raw[i] * (float)scale;
             yy += (double)y * y;
             hh += (double)xhat[i] * xhat[i];
             yh += (double)y * xhat[i];
             squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
         }
-        squaredNorm += yy;
+        spread.Add(target);
         reconstructed += hh;
         product += yh;
         cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
-        rows++;
     }
 
     /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
@@ -54,8 +52,7 @@ public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
     /// <param name="leftOut">Rows that were not added for NaN or infinity.</param>
     public Evaluation Finish(long leftOut)
     {
-        double squaredMean = 0;
-        foreach (var s in sum) squaredMean += s * s / rows;
-        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, reconstructed / product) { LeftOut = leftOut };
+        var rows = spread.Rows;
+        return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut };
     }
 }
