@@ -29,8 +29,8 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
 
 // aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance      grid any, block 256, shared 64 bytes
 //   order   rows and columns by thread, then by warp tree, then by block; float64
-//   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else the spread:
-//           docs/decisions/0010-sums-about-a-mean.md
+//   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else it is
+//           the spread: docs/decisions/0010-sums-about-a-mean.md
 SAE_KERNEL(aux_scale, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double error = 0, variance = 0, spread = 0;

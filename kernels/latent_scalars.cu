@@ -19,14 +19,16 @@ __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f)
     return sum;
 }
 
-// latent_spread      running mean and variance of z over a batch's first rows, spread_z [rows, n] without the bias       grid any, block 256
+// latent_spread      running mean and variance of z over a batch's first rows, spread_z [rows, n] without the bias
+//   launch  grid any, block 256
 SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
     if (p.scalars->inference) return;
     float keep = p.scalars->step == 1 ? 0 : 0.99f;
     for (int f = blockIdx.x * blockDim.x + threadIdx.x; f < p.count; f += gridDim.x * blockDim.x) {
         const float first = p.spread_z[f], own = first + p.b_enc[f];
         float sum = 0, squares = 0;
-        for (int row = 1; row < p.spread_rows; ++row) sum += (p.spread_z[size_t(row) * p.count + f] - first) / p.spread_rows;
+        for (int row = 1; row < p.spread_rows; ++row)
+            sum += (p.spread_z[size_t(row) * p.count + f] - first) / p.spread_rows;
         for (int row = 0; row < p.spread_rows; ++row) {
             const float z = p.spread_z[size_t(row) * p.count + f] - first - sum;
             squares += z * z / p.spread_rows;

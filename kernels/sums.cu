@@ -40,7 +40,8 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
 //   order   rows ascending, in float64; deviations from the block's first row
 SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
     const int across = (p.pitch + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
-    for (int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < items; item += gridDim.x * (blockDim.x / 32)) {
+    const int warps = blockDim.x / 32;
+    for (int item = blockIdx.x * warps + threadIdx.x / 32; item < items; item += gridDim.x * warps) {
         const int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, from = block * SPREAD_ROWS;
         if (c >= p.pitch) continue;
         const int count = min(SPREAD_ROWS, p.rows - from);
@@ -104,7 +105,8 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
 //   order   rows by thread, then by warp tree, then by block; float64
 SAE_KERNEL(step_sums, StepSumsParams, 256) {
     auto scratch = &shared_memory<double>();
-    double error = 0, norm = 0, level = 0, gate = 0, reconstruction = 0, active = 0, spread = 0, penalty = 0, next = 0, pre_act = 0;
+    double error = 0, norm = 0, level = 0, gate = 0, reconstruction = 0, active = 0, spread = 0;
+    double penalty = 0, next = 0, pre_act = 0;
     int fullest = 0, thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
     for (int row = thread; row < p.rows; row += threads) {
         error += p.row_error[row];
@@ -138,7 +140,8 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
     next = block_sum(next, scratch);
     pre_act = block_sum(pre_act, scratch);
     if (threadIdx.x == 0) {
-        const double own[SUMS] = {error, norm, level, gate, reconstruction, active, spread, penalty, next, pre_act, double(fullest), 0};
+        const double own[SUMS] = {error, norm, level, gate, reconstruction, active, spread, penalty, next, pre_act,
+                                  double(fullest), 0};
         for (int i = 0; i < SUMS; ++i) p.parts[blockIdx.x * SUMS + i] = own[i];
     }
     if (!last_block(p.ticket, reinterpret_cast<uint32_t*>(scratch))) return;

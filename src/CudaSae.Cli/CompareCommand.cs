@@ -77,7 +77,8 @@ static class CompareCommand
     static Row Train(DataFiles files, string name, SaeSpec spec, TrainConfig config)
     {
         var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-        if (start.Warning is { } warning && Warned.Add($"  {name}: {warning}")) Console.WriteLine($"  {name}: {warning}");
+        if (start.Warning is { } warning && Warned.Add($"  {name}: {warning}"))
+            Console.WriteLine($"  {name}: {warning}");
         using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _, files.TrainRows), files.Source, files.TrainRows, start.Scale);
         runner.Begin(start);
         var observer = new Counting();
@@ -93,7 +94,8 @@ static class CompareCommand
         var (e, text) = (r.Evaluation, CultureInfo.InvariantCulture);
         string[] cells =
         [
-            r.Preset, e.L0.ToString("0.0", text), Ratio.Text(e.Fvu, "0.0000", text), e.SilentPercent.ToString("0.00", text), Ratio.Text(e.Shrinkage, "0.000", text),
+            r.Preset, e.L0.ToString("0.0", text), Ratio.Text(e.Fvu, "0.0000", text),
+            e.SilentPercent.ToString("0.00", text), Ratio.Text(e.Shrinkage, "0.000", text),
             r.Coefficient > 0 ? r.Coefficient.ToString("0.###", text) : "", r.MsPerStep.ToString("0.0", text), r.DenseShare > 0 ? r.DenseShare.ToString("0 %", text) : "",
         ];
         return $"| {string.Join(" | ", cells)} |";

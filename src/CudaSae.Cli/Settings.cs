@@ -20,7 +20,9 @@ sealed class Settings
     readonly Option<float> coefficient = New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f);
     readonly Option<int> auxK = New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256);
     readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 0.25f);
-    readonly Option<long> deadAfter = New("--dead-after", "rows without firing after which a latent counts as dead; 0 for 1/60 of --vectors, at most 10 million, or for the window of a recipe that resamples", 0L);
+    readonly Option<long> deadAfter = New("--dead-after",
+        "rows without firing after which a latent counts as dead; 0 for 1/60 of "
+        + "--vectors, at most 10 million, or for the window of a recipe that resamples", 0L);
     readonly Option<bool> auxRelu = New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
     readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
     readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
@@ -80,8 +82,12 @@ sealed class Settings
     }
 
     /// <summary>The same spec, whose latents are dead after --dead-after rows.</summary>
-    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config) => parsed.GetValue(deadAfter) is >= 0 and var rows ? Training.Preset.WithDeadAfter(spec, config, rows)
-        : throw new SaeException($"--dead-after {parsed.GetValue(deadAfter)} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
+    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config)
+    {
+        var rows = parsed.GetValue(deadAfter);
+        return rows >= 0 ? Training.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
+            $"--dead-after {rows} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
+    }
 
     /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
     static SaeSpec ForData(SaeSpec spec, int[] widths)

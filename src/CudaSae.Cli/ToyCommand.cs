@@ -61,7 +61,9 @@ static class ToyCommand
             {
                 var study = ToyStudy.Run(options with { Sparsity = s }, sae);
                 sweep.Add(study);
-                table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", Ratio.Text(study.Evaluation.Fvu, "0.0000"), $"{study.Evaluation.L0:0.00}");
+                table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}",
+                    $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}",
+                    Ratio.Text(study.Evaluation.Fvu, "0.0000"), $"{study.Evaluation.L0:0.00}");
             }
             using var plane = ToyStudy.Run(options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 }, sae with { Latents = 10 });
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);

@@ -117,7 +117,7 @@ typedef struct {
     double step;                /* from 1 */
     double vectors;             /* rows seen so far */
     double loss;                /* everything below, weighted, and the reconstruction's error */
-    double fvu;                 /* sum |x' - x|^2 / sum |x - mean x|^2 over the batch; NaN where its rows are all equal */
+    double fvu;                 /* sum |x' - x|^2 / sum |x - mean x|^2 over the batch; NaN where all rows are equal */
     double l0;                  /* active latents a row */
     double dead_percent;
     double aux_loss;            /* of dead latents: AuxK or ghosts */

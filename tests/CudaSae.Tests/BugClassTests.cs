@@ -131,8 +131,10 @@ public class BugClassTests
         Assert.Equal(whole / 4, Moved(16), Math.Abs(1e-2f * whole));      // more than there are latents
     }
 
-    /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy. Nor does the sum cancel there: deviations from a row of at most 64 are rounded to float32,
-    /// which is 2⁻²⁴ · 2 √64 of the result. The encoder is silent and b_dec is 0, so that e = −y and AuxK's normaliser is the same sum; it may differ by the 1e-4 that decision 10 allows.</summary>
+    /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy. Nor
+    /// does the sum cancel there: deviations from one of at most 64 rows are rounded to float32, which is 2⁻²⁴ · 2 √64
+    /// of the result. The encoder is silent and b_dec is 0, so that e = −y and AuxK's normaliser is the same sum; it
+    /// may differ by the 1e-4 that decision 10 allows.</summary>
     [Theory, MemberData(nameof(TargetsAndOffsets))]
     public void VarianceIsAroundTheMean(string target, float offset)
     {
@@ -163,7 +165,8 @@ public class BugClassTests
         Array.Clear(p.BDec);
     }
 
-    /// <summary>Rows without any variance have none, whatever the number is and however it is rounded: FVU is undefined, and AuxK learns nothing.</summary>
+    /// <summary>Rows without any variance have none, whatever the number is and however it is rounded: FVU is
+    /// undefined, and AuxK learns nothing.</summary>
     [Theory, MemberData(nameof(OneOfEach))]
     public void EqualRowsHaveNoVariance(string target)
     {
@@ -173,7 +176,8 @@ public class BugClassTests
         {
             var sums = run.Step(batch, Silence);
             Assert.Equal((0, 0), (sums.Spread, sums.AuxVariance));
-            var metrics = Metrics.StepMetrics.From(sums, run.Problem.Scalars((uint)t + 1), run.Problem.Spec, run.Backend.Config, 0, null, null);
+            var metrics = Metrics.StepMetrics.From(sums, run.Problem.Scalars((uint)t + 1), run.Problem.Spec,
+                run.Backend.Config, 0, null, null);
             Assert.Null(metrics.Fvu);
             Assert.True(double.IsFinite(metrics.Loss) && metrics.AuxLoss == 0);
         }

@@ -10,7 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Dead latents are counted for every recipe, after the rows that --dead-after names, and counting moves no weight.</summary>
+/// <summary>Dead latents are counted for every recipe, after the rows that --dead-after names, and counting moves no
+/// weight.</summary>
 public class DeadAfterTests
 {
     static readonly TrainConfig Basis = new() { BatchRows = 16, Vectors = 16 * 600 };
@@ -24,7 +25,8 @@ public class DeadAfterTests
         var config = preset.Config(Basis);
         var (spec, rule) = (preset.SpecFor(24, 64, 4), Preset.WithDeadAfter(preset.SpecFor(24, 64, 4), config));
         var revives = spec.Aux is not null || spec.Ghost is not null || spec.PreAct is not null;
-        // A sixtieth of 600 steps, in the spec or without one; a resampling's own window; an explicit number before either.
+        // A sixtieth of 600 steps, in the spec or without one; a resampling's own window; an explicit number before
+        // either.
         var window = !revives && config.Resampling is { } resampling ? (uint)resampling.Window : 10;
         Assert.Equal(window, Schedules.DeadAfterSteps(rule, config));
         Assert.Equal(2u, Schedules.DeadAfterSteps(Preset.WithDeadAfter(spec, config, 32), config));
@@ -37,7 +39,8 @@ public class DeadAfterTests
         Assert.Equal(never, weights);
     }
 
-    /// <summary>The dead after six steps, which are those whose last firing lies two steps back or more, and the whole state.</summary>
+    /// <summary>The dead after six steps, which are those whose last firing lies two steps back or more, and the whole
+    /// state.</summary>
     static (int Dead, byte[][] State) Train(SaeSpec spec, TrainConfig config)
     {
         var problem = new SmallProblem(spec, 16, config);
@@ -53,19 +56,22 @@ public class DeadAfterTests
         var dead = backend.ReadSums().Dead;
         var after = Schedules.DeadAfterSteps(spec, config);
         var lastFired = new int[spec.Latents];
-        backend.ReadState(backend.State.Single(a => a.Name == "last_fired"), 0, System.Runtime.InteropServices.MemoryMarshal.AsBytes(lastFired.AsSpan()));
+        backend.ReadState(backend.State.Single(a => a.Name == "last_fired"), 0,
+            System.Runtime.InteropServices.MemoryMarshal.AsBytes(lastFired.AsSpan()));
         Assert.Equal(lastFired.Count(fired => 6 - fired >= after), dead);
         return (dead, States.Of(backend));
     }
 
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
     public void TheOptionIsRecordedAndARunOfAnOlderRecordGoesOn()
     {
         using var folder = new TemporaryFolder();
         var data = KillTests.Data(folder["x.npy"], 400, 16);
-        var (code, _, error) = Run("train", data, "--out", folder["run"], "--preset", "jumprelu", "--coefficient", "50", "--latents", "64", "--batch-rows", "32", "--vectors", "6400",
+        var (code, _, error) = Run("train", data, "--out", folder["run"], "--preset", "jumprelu", "--coefficient",
+            "50", "--latents", "64", "--batch-rows", "32", "--vectors", "6400",
             "--dead-after", "320", "--log-every", "1", "--backend", "cpu");
         Assert.True(code == 0, error);
         Assert.Equal(320, RunRecord.Load(folder["run"]).Spec.DeadAfterTokens);

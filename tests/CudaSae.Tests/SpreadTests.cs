@@ -16,11 +16,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Sums of squares about a mean where the mean is up to a million times the deviation, against decimals of 28 digits; and what is said where there is no variance.</summary>
+/// <summary>Sums of squares about a mean where the mean is up to a million times the deviation, against decimals of 28
+/// digits; and what is said where there is no variance.</summary>
 public class SpreadTests
 {
     const int Rows = 300, D = 12;
-    const double Near = 1e-9;       // double: 2⁻⁵³ times the 300 rows that the first one's deviation may exceed the others'
+    // double: 2⁻⁵³ times the 300 rows that the first one's deviation may exceed the others'
+    const double Near = 1e-9;
 
     /// <summary>Σ‖v − v̄‖² over rows of <paramref name="width"/>.</summary>
     public static decimal Spread(float[] values, int width)
@@ -41,7 +43,8 @@ public class SpreadTests
         return [.. Enumerable.Range(0, rows * D).Select(_ => offset + (float)(2 * random.NextDouble() - 1))];
     }
 
-    static ActivationSource Source(float[] x) => ActivationSource.Of(MemoryMarshal.AsBytes<float>(x).ToArray(), D, InputType.Float32);
+    static ActivationSource Source(float[] x) => ActivationSource.Of(MemoryMarshal.AsBytes<float>(x).ToArray(), D,
+        InputType.Float32);
 
     [Theory, InlineData(0), InlineData(1e3f), InlineData(1e5f), InlineData(1e6f)]
     public void VariancesDoNotCancel(float offset)
@@ -50,7 +53,8 @@ public class SpreadTests
         var expected = (double)Spread(x, D);
 
         var totals = new EvaluationTotals(D, 4);
-        for (var b = 0; b < Rows; b++) totals.Add(x.AsSpan(b * D, D), 1, [.. x.AsSpan(b * D, D).ToArray().Select(v => v - 0.125f)]);
+        for (var b = 0; b < Rows; b++) totals.Add(x.AsSpan(b * D, D), 1,
+            [.. x.AsSpan(b * D, D).ToArray().Select(v => v - 0.125f)]);
         decimal error = 0;
         foreach (var v in x) error += (decimal)(double)(v - (v - 0.125f)) * (decimal)(double)(v - (v - 0.125f));
         Assert.Equal((double)error / expected, totals.Finish(0).Fvu!.Value, Near);
@@ -61,7 +65,8 @@ public class SpreadTests
         Assert.Equal(1, components[0], Near);
         Assert.Equal(1, largest[0], Near);
         Assert.Equal(0, components[D]);
-        Assert.All(Enumerable.Range(0, D), k => Assert.True(components[k] > components[k + 1] && largest[k] <= components[k] + Near));
+        Assert.All(Enumerable.Range(0, D), k => Assert.True(components[k] > components[k + 1]
+            && largest[k] <= components[k] + Near));
 
         var coordinates = new InputCoordinates(D);
         var codes = new SparseRows();
@@ -77,7 +82,8 @@ public class SpreadTests
         ranks.Load([.. Enumerable.Range(0, Rows)], column);
         ranks.Score(answers, [Rows - Rows / 3, Rows / 3], scores);
         decimal Mean(int answer) => column.Where((_, r) => answers[r] == answer).Average(v => (decimal)(double)v);
-        Assert.Equal((double)(Mean(1) - Mean(0)) / Math.Sqrt((double)Spread(column, 1) / Rows), scores[1].Difference, Near);
+        Assert.Equal((double)(Mean(1) - Mean(0)) / Math.Sqrt((double)Spread(column, 1) / Rows), scores[1].Difference,
+            Near);
 
         var (mean, deviation) = Doubles.Moments([.. column.Select(v => (double)v)]);
         Assert.Equal((double)column.Average(v => (decimal)(double)v), mean, Near * (1 + offset));
@@ -110,10 +116,12 @@ public class SpreadTests
         new SweepOutcome(null, evaluation, 1).Save(folder[""]);
         Assert.Contains("\"fvu\": null", File.ReadAllText(folder["outcome.json"]));
         Assert.Equal(evaluation, SweepOutcome.Load(folder[""])!.Evaluation);
-        File.WriteAllText(folder["outcome.json"], "{\"error\":null,\"evaluation\":{\"rows\":257,\"fvu\":1e13,\"l0\":4,\"silent_percent\":1,\"cosine\":1,\"shrinkage\":\"NaN\"},\"seconds\":1}");
+        File.WriteAllText(folder["outcome.json"], """{"error":null,"seconds":1,"evaluation":"""
+            + """{"rows":257,"fvu":1e13,"l0":4,"silent_percent":1,"cosine":1,"shrinkage":"NaN"}}""");
         Assert.Equal(1e13, SweepOutcome.Load(folder[""])!.Evaluation!.Fvu);       // of an older version
 
-        var metrics = StepMetrics.From(new() { Step = 1, SquaredError = 3 }, new() { LossScale = 1 }, Spec, new() { BatchRows = 4, Vectors = 400 }, 1, null, null);
+        var metrics = StepMetrics.From(new() { Step = 1, SquaredError = 3 }, new() { LossScale = 1 }, Spec,
+            new() { BatchRows = 4, Vectors = 400 }, 1, null, null);
         var line = JsonSerializer.Serialize(metrics, SaeJson.Default.StepMetrics);
         Assert.Contains("\"fvu\":null", line);
         Assert.Equal(metrics, JsonSerializer.Deserialize(line, SaeJson.Default.StepMetrics));
@@ -121,7 +129,8 @@ public class SpreadTests
         Assert.Equal("undefined", Ratio.Text(metrics.Fvu, "0.00"));
         Assert.Equal("undefined", LatentFigures.Correlation([0.1, 0.1, 0.1], [1, 2, 3]));
 
-        SweepPoint[] points = [.. new[] { "a", "b" }.Select(name => new SweepPoint(name, "topk", 4, 1, new(null, evaluation, 1)))];
+        SweepPoint[] points = [.. new[] { "a", "b" }
+            .Select(name => new SweepPoint(name, "topk", 4, 1, new(null, evaluation, 1)))];
         var section = Pareto.Report(points, (new double[D + 1], new double[D + 1]), "");
         Assert.Contains("undefined", section.Figures[0].Finding);
         Assert.All(((TableFigure)section.Figures[1]).Columns.Single(c => c.Name == "FVU").Numbers!, Assert.Null);
@@ -129,7 +138,8 @@ public class SpreadTests
 
     static readonly SaeSpec Spec = new() { InputWidth = D, Latents = 32, Selection = new Selection.TopK(4) };
 
-    /// <summary>A checkpoint is the best by a number that is defined: neither one without FVU nor a negative one, which a cancelled difference left, keeps its place.</summary>
+    /// <summary>A checkpoint is the best by a number that is defined: neither one without FVU nor a negative one, which
+    /// a cancelled difference left, keeps its place.</summary>
     [Fact]
     public void TheBestCheckpointHasADefinedFvu()
     {
@@ -155,14 +165,17 @@ public class SpreadTests
         Assert.Equal("6", Best());
     }
 
-    /// <summary>Checkpoints of earlier versions hold the running mean square of pre-activations, whose variance is taken when they are read.</summary>
+    /// <summary>Checkpoints of earlier versions hold the running mean square of pre-activations, whose variance is
+    /// taken when they are read.</summary>
     [Fact]
     public void AMeanSquareOfAnOlderCheckpointBecomesAVariance()
     {
         using var folder = new TemporaryFolder();
-        var spec = Spec with { Selection = new Selection.JumpRelu(AdaptiveBandwidth: true, Room: 32), Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f } };
+        var spec = Spec with { Selection = new Selection.JumpRelu(AdaptiveBandwidth: true, Room: 32),
+            Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f } };
         var problem = new SmallProblem(spec, 16, new());
-        using CpuBackend from = new(spec, problem.Config, InputType.Float32, 1), to = new(spec, problem.Config, InputType.Float32, 1);
+        using CpuBackend from = new(spec, problem.Config, InputType.Float32, 1),
+            to = new(spec, problem.Config, InputType.Float32, 1);
         from.SetParameters(problem.Parameters);
         for (var t = 1u; t <= 3; t++)
         {
@@ -170,17 +183,25 @@ public class SpreadTests
             new SaeStep(from).Run(0, problem.Scalars(t));
         }
         problem.Parameters.Dispose();
-        float[] Numbers(IBackend backend, string name) => MemoryMarshal.Cast<byte, float>(States.Of(backend, backend.State.Single(a => a.Name == name))).ToArray();
-        float[] mean = Numbers(from, "spread_mean"), variance = Numbers(from, "spread_variance"), square = [.. variance.Zip(mean, (v, m) => v + m * m)];
+        float[] Numbers(IBackend backend, string name) => MemoryMarshal.Cast<byte,
+            float>(States.Of(backend, backend.State.Single(a => a.Name == name))).ToArray();
+        float[] mean = Numbers(from, "spread_mean"), variance = Numbers(from, "spread_variance"),
+            square = [.. variance.Zip(mean, (v, m) => v + m * m)];
         Assert.All(variance, v => Assert.True(v > 0));
-        CheckpointFile.Write(CheckpointFolder.StepPath(folder[""], 3), [.. from.State.Select(a => a.Name == "spread_variance" ? a with { Name = "spread_square" } : a)], (array, offset, into) =>
+        CheckpointFile.Write(CheckpointFolder.StepPath(folder[""], 3),
+            [.. from.State.Select(a => a.Name == "spread_variance" ? a with { Name = "spread_square" } : a)],
+            (array, offset, into) =>
         {
-            if (array.Name == "spread_square") MemoryMarshal.AsBytes(square.AsSpan()).Slice((int)offset, into.Length).CopyTo(into);
+            if (array.Name == "spread_square") MemoryMarshal.AsBytes(square.AsSpan()).Slice((int)offset,
+                into.Length).CopyTo(into);
             else from.ReadState(array, offset, into);
         }, new Dictionary<string, string> { ["step"] = "3", ["epoch"] = "0", ["position"] = "0", ["backend"] = "cpu" });
         Checkpoint.Restore(folder[""], to, 10);
-        foreach (var (v, m, read) in variance.Zip(mean, Numbers(to, "spread_variance"))) Assert.Equal(v, read, 4 * float.Epsilon + 2.4e-7f * (v + m * m));     // four roundings of the square
-        foreach (var array in from.State.Where(a => a.Name != "spread_variance")) Assert.Equal(States.Of(from, array), States.Of(to, array));
+        // four roundings of the square
+        foreach (var (v, m, read) in variance.Zip(mean, Numbers(to, "spread_variance"))) Assert.Equal(v, read,
+            4 * float.Epsilon + 2.4e-7f * (v + m * m));
+        foreach (var array in from.State.Where(a => a.Name != "spread_variance")) Assert.Equal(States.Of(from, array),
+            States.Of(to, array));
     }
 
     static TrainingStart Start(Action<float[]> change, SaeSpec spec, TrainConfig config)
@@ -196,10 +217,13 @@ public class SpreadTests
         return new(source, Rows, spec, config);
     }
 
-    /// <summary>E‖x‖ = √d, or where the mean makes up all but a thousandth of that and the run subtracts it, E‖x − x̄‖² = d. One line names the dimension.</summary>
+    /// <summary>E‖x‖ = √d, or where the mean makes up all but a thousandth of that and the run subtracts it, E‖x − x̄‖²
+    /// = d. One line names the dimension.</summary>
     [Theory]
     [InlineData(0, 1, true, null), InlineData(1, 1, true, null)]
-    [InlineData(10, 1, true, "--scale-inputs false"), InlineData(1e5f, 1, true, "spread about the mean"), InlineData(1e5f, 1, false, "not subtracted before the encoder")]
+    [InlineData(2, 1, true, null), InlineData(10, 1, true, "--scale-inputs false"),
+        InlineData(1e5f, 1, true, "spread about the mean"),
+        InlineData(1e5f, 1, false, "not subtracted before the encoder")]
     [InlineData(0, 1e4f, true, "varies")]
     public void TheScaleIsAboutTheMeanWhereItDominates(float offset, float factor, bool centred, string? warning)
     {

@@ -162,6 +162,7 @@ public class TrainerTests
         var loadedAgain = Evaluator.Run(sae, source, 0, source.Rows);
         Assert.Equal(folded.Fvu.Value, loadedAgain.Fvu!.Value, 1e-6);
         Assert.Equal((folded.L0, folded.SilentPercent), (loadedAgain.L0, loadedAgain.SilentPercent));
-        Assert.Equal((folded.Cosine, folded.Shrinkage!.Value), (loadedAgain.Cosine, loadedAgain.Shrinkage!.Value), Near);
+        Assert.Equal((folded.Cosine, folded.Shrinkage!.Value), (loadedAgain.Cosine, loadedAgain.Shrinkage!.Value),
+            Near);
     }
 }

@@ -112,7 +112,8 @@ static class Doubles
     public static (double Mean, double Deviation) Moments(IReadOnlyCollection<double> values)
     {
         var first = values.FirstOrDefault(double.NaN);
-        var mean = first + values.Sum(v => v - first) / values.Count;       // equal values have a deviation of exactly 0
+        // Equal values have a deviation of exactly 0.
+        var mean = first + values.Sum(v => v - first) / values.Count;
         return (mean, Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / values.Count));
     }
 

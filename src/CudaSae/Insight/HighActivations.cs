@@ -22,7 +22,8 @@ public sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
     /// <summary>Latents above a level, mean a row.</summary>
     public double PerRow(int level) => (double)above[level] / rows;
 
-    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², x̂_level without the values at or below the level; NaN where all rows are equal.</summary>
+    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², x̂_level without the values at or below the level; NaN where all rows are
+    /// equal.</summary>
     public double Fvu(int level) => Metrics.Ratio.Of(squaredError[level], spread.Total) ?? double.NaN;
 
     public void Visit(in CodeBatch batch)

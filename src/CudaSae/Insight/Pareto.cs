@@ -48,7 +48,8 @@ public static class Pareto
     {
         SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];
         var lines = defined.GroupBy(p => p.Line).ToDictionary(g => g.Key, g => g.OrderBy(p => p.L0).ToArray());
-        return new("sweep", "Sweep", 400, [Plot(defined, lines, linear), Table(points, Front(defined))]) { Command = command };
+        return new("sweep", "Sweep", 400, [Plot(defined, lines, linear),
+            Table(points, Front(defined))]) { Command = command };
     }
 
     static LinesFigure Plot(IReadOnlyList<SweepPoint> points, Dictionary<string, SweepPoint[]> lines, (double[] Components, double[] Largest)? linear)
@@ -85,7 +86,8 @@ public static class Pareto
     /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the most lines reach.</summary>
     public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines, SweepPoint[] front, double[]? components = null)
     {
-        if (points.Count == 0) return "No member has been evaluated, or the held-out rows are all equal: then FVU is undefined.";
+        if (points.Count == 0)
+            return "No member has an FVU: none was evaluated, or it is undefined on held-out rows that are equal.";
         var owners = string.Join(", ", front.GroupBy(p => p.Line).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} ({g.Count()})"));
         var start = Invariant($"{front.Length} of {points.Count} members lie on the Pareto front: {owners}.");
         var at = Reference(points, lines);
@@ -126,7 +128,8 @@ public static class Pareto
             Finding = best is null ? "" : Invariant($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
         };
 
-        TableColumn Numbers(string name, int digits, Func<SweepPoint, double?> of) => new(name, Numbers: [.. points.Select(of)]) { Digits = digits };
+        TableColumn Numbers(string name, int digits, Func<SweepPoint, double?> of) =>
+            new(name, Numbers: [.. points.Select(of)]) { Digits = digits };
     }
 
 }

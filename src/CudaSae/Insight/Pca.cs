@@ -73,7 +73,9 @@ public sealed class Pca
     /// <summary>Of the covariance.</summary>
     public SymmetricEigen Eigen { get; }
 
-    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as everywhere. x̂ = mean of training + the kept coordinates in the components' basis. NaN where all rows are equal.</summary>
+    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as
+    /// everywhere. x̂ = mean of training + the kept coordinates in the components' basis. NaN where all rows are
+    /// equal.</summary>
     /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in magnitude.</returns>
     public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows, int first)
     {
@@ -104,7 +106,8 @@ public sealed class Pca
         double Share(double squaredError) => Metrics.Ratio.Of(squaredError, spread.Total) ?? double.NaN;
     }
 
-    /// <summary>What is left of a row behind each square: their sums from the last one on, which subtract nothing.</summary>
+    /// <summary>What is left of a row behind each square: their sums from the last one on, which subtract
+    /// nothing.</summary>
     static void Add(double[] unexplained, double[] squares)
     {
         double rest = 0;

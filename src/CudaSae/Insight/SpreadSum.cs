@@ -1,7 +1,8 @@
 namespace CudaSae.Insight;
 
-/// <summary>Σ‖y − ȳ‖² over rows that come one after the other, in double. Deviations are taken from the first row: of N rows their squares exceed the result by a factor of at most N, so no more than that
-/// much accuracy is lost to the mean, and equal rows leave exactly 0.</summary>
+/// <summary>Σ‖y − ȳ‖² over rows that come one after the other, in double. Deviations are taken from the first row: of N
+/// rows their squares exceed the result by a factor of at most N, whatever the mean is. Equal rows leave exactly
+/// 0.</summary>
 /// <param name="width">Of a row.</param>
 sealed class SpreadSum(int width)
 {

@@ -53,6 +53,7 @@ public sealed class EvaluationTotals(int width, int n) : ICodeVisitor
     public Evaluation Finish(long leftOut)
     {
         var rows = spread.Rows;
-        return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n, cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut };
+        return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n,
+            cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut };
     }
 }

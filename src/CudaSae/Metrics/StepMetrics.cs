@@ -9,7 +9,8 @@ public sealed record StepMetrics
     public required long Step { get; init; }
     public required long Vectors { get; init; }             // rows seen so far
     public required double Loss { get; init; }              // everything below, weighted, and the reconstructions' errors
-    public required double? Fvu { get; init; }              // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null where its rows are all equal
+    // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null where its rows are all equal
+    public required double? Fvu { get; init; }
     public required double L0 { get; init; }                // values ≠ 0 per row
     public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
     public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
@@ -63,7 +64,8 @@ public sealed record StepMetrics
             Sparsity = sparsity,
             GateLoss = gate,
             Coefficient = scalars.Penalty * config.BatchRows,
-            Shrinkage = Ratio.Of(2 * sums.ReconstructionNorm, sums.ReconstructionNorm + sums.SquaredNorm - sums.SquaredError),
+            Shrinkage = Ratio.Of(2 * sums.ReconstructionNorm, sums.ReconstructionNorm
+                + sums.SquaredNorm - sums.SquaredError),
             GradientNorm = sums.GradientNorm,
             LearningRate = scalars.LearningRate,
             RowsPerSecond = rowsPerSecond,

@@ -27,7 +27,8 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
         : throw new SaeException($"K = {k} is out of range: it must be 1 to {(latents < SaeSpec.MaxActive ? $"Latents = {latents}" : $"{SaeSpec.MaxActive}")}");
 
     /// <summary>The same spec, whose latents are dead after so many rows without firing.</summary>
-    /// <param name="rows">0 for the rule: the resampling's window where nothing else revives dead latents, else a sixtieth of the run, at most ten million.</param>
+    /// <param name="rows">0 for the rule: the resampling's window where nothing else revives dead latents, else a
+    /// sixtieth of the run, at most ten million.</param>
     internal static SaeSpec WithDeadAfter(SaeSpec spec, TrainConfig config, long rows = 0)
     {
         var after = rows > 0 ? rows : DeadAfter(config);

@@ -16,7 +16,8 @@ public sealed class TrainingStart
         input = new(source, rows, config.Seed, 0, spec.InputWidth);
         if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
         Scale = ScaleOf(spec, config);
-        Warning = NormShare.Of(input).Warning(IsCentred(spec, config), config.ScaleInputs, DataScale.IsDominated(input));
+        Warning = NormShare.Of(input).Warning(IsCentred(spec, config), config.ScaleInputs,
+            DataScale.IsDominated(input));
     }
 
     /// <param name="same">The start of a run over the same rows with the same seed: its statistics are taken.</param>
@@ -26,9 +27,11 @@ public sealed class TrainingStart
         Scale = ScaleOf(spec, config);
     }
 
-    DataScale ScaleOf(SaeSpec spec, TrainConfig config) => target is null ? DataScale.Of(input, config, IsCentred(spec, config)) : DataScale.Of(input, target, config);
+    DataScale ScaleOf(SaeSpec spec, TrainConfig config) => target is null
+        ? DataScale.Of(input, config, IsCentred(spec, config)) : DataScale.Of(input, target, config);
 
-    static bool IsCentred(SaeSpec spec, TrainConfig config) => spec.Transcoder is null && spec.PreEncoderBias && config.DecoderBias != DecoderBiasInit.Zero;
+    static bool IsCentred(SaeSpec spec, TrainConfig config) => spec.Transcoder is null && spec.PreEncoderBias
+        && config.DecoderBias != DecoderBiasInit.Zero;
 
     public DataScale Scale { get; }
 

@@ -2,8 +2,9 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Sums of squares about the columns' means, as kernels/spread.cuh forms them: over blocks of rows about each block's first row, then over the blocks about the first block's mean. No difference
-/// of large numbers is left, and equal rows leave exactly 0.</summary>
+/// <summary>Sums of squares about the columns' means, as kernels/spread.cuh forms them: over blocks of rows about each
+/// block's first row, then over the blocks about the first block's mean. No difference of large numbers is left, and
+/// equal rows leave exactly 0.</summary>
 /// <param name="rows">Of the matrix.</param>
 /// <param name="lo">Its pitch: a multiple of 16.</param>
 /// <param name="rowBlock">Rows of a block.</param>
@@ -11,7 +12,8 @@ unsafe struct Spread(HostArena arena, string of, int rows, int lo, int rowBlock)
 {
     readonly int blocks = (rows + rowBlock - 1) / rowBlock;
     readonly double* means = arena.Take<double>($"column means of {of}", (rows + rowBlock - 1) / rowBlock * (long)lo);
-    readonly double* spreads = arena.Take<double>($"column spreads of {of}", (rows + rowBlock - 1) / rowBlock * (long)lo);
+    readonly double* spreads = arena.Take<double>($"column spreads of {of}",
+        (rows + rowBlock - 1) / rowBlock * (long)lo);
 
     /// <summary>Means and sums of squared deviations of one block.</summary>
     /// <param name="values">[rows, lo].</param>

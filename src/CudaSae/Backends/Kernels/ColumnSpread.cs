@@ -20,8 +20,10 @@ sealed class ColumnSpread(KernelContext context, string of)
 
     /// <param name="values">[B, lo].</param>
     public void Run(DeviceArray<float> values) =>
-        context.Launch("column_spread", new(context.Blocks((long)blocks * ((context.OutPitch + 127) / 128), 4), 128), new ColumnSpreadParams
-        {
-            Values = values.Pointer, Means = Means.Pointer, Spreads = Spreads.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
-        });
+        context.Launch("column_spread", new(context.Blocks((long)blocks * ((context.OutPitch + 127) / 128), 4), 128),
+            new ColumnSpreadParams
+            {
+                Values = values.Pointer, Means = Means.Pointer, Spreads = Spreads.Pointer,
+                Rows = context.Rows, Pitch = context.OutPitch,
+            });
 }

@@ -127,7 +127,8 @@ sealed class DeadPhase
         {
             Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer, Residual = residual.Pointer, Error = buffers.Residual.Pointer,
             RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer,
-            Means = spread?.Means.Pointer ?? 0, Spreads = spread?.Spreads.Pointer ?? 0, BEnc = buffers.BEnc.Pointer, AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
+            Means = spread?.Means.Pointer ?? 0, Spreads = spread?.Spreads.Pointer ?? 0, BEnc = buffers.BEnc.Pointer,
+            AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
             DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
             BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch, RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K ?? 1,
         };

@@ -86,8 +86,10 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128), new ColumnSumsParams
         {
-            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
-            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
+            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer,
+            Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
+            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer,
+            Rows = context.Rows, Pitch = context.OutPitch,
         });
         target.Run(buffers.Y);
     }
@@ -98,7 +100,8 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         given.Scalars = buffers.Scalars.Pointer;
         (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) = (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
-        (given.RowLevelError, given.RowGateError) = (dense && levels == 1 ? 0 : RowLevelError.Pointer, RowGateError.Pointer);
+        given.RowLevelError = dense && levels == 1 ? 0 : RowLevelError.Pointer;
+        given.RowGateError = RowGateError.Pointer;
         (given.Means, given.Spreads) = (target.Means.Pointer, target.Spreads.Pointer);
         (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
         (given.Rows, given.Pitch, given.Latents) = (context.Rows, context.OutPitch, context.Latents);

@@ -32,7 +32,8 @@ sealed unsafe class LatentScalarsPhase
         {
             Loss = context.Loss, Scalars = buffers.Scalars.Pointer, WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, BEnc = buffers.BEnc.Pointer,
             Threshold = buffers.Threshold.Pointer, BMag = buffers.BMag.Pointer, RMag = buffers.RMag.Pointer, LastFired = buffers.LastFired.Pointer,
-            SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadVariance = SpreadVariance.Pointer, Latents = buffers.Latents.Pointer,
+            SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadVariance = SpreadVariance.Pointer,
+            Latents = buffers.Latents.Pointer,
             Count = n, Pitch = context.OutPitch, SpreadRows = rows,
         };
         parameters.Sites = context.Sites(parameters.SiteWidth);

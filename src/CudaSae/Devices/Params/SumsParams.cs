@@ -21,7 +21,8 @@ struct ColumnSpreadParams
 struct StepSumsParams
 {
     public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear, RowPenalty;
-    public ulong PreActLoss, Means, Spreads, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening, Parts, Ticket, Sums;
+    public ulong PreActLoss, Means, Spreads, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening,
+        Parts, Ticket, Sums;
     public int Rows, Pitch, Latents, Penalty, Dense;
     public float Target;
 }
