@@ -1,5 +1,6 @@
 // dead: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
 // The window's length is known on the device only.
+#include "spread.cuh"
 #include "ticket.cuh"
 
 // aux_scatter        code [B, window] = the selected pre-activations, zeros elsewhere                     grid B, block 256
@@ -28,9 +29,11 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
 
 // aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance      grid any, block 256, shared 64 bytes
 //   order   rows and columns by thread, then by warp tree, then by block; float64
+//   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else it is
+//           the spread: docs/decisions/0010-sums-about-a-mean.md
 SAE_KERNEL(aux_scale, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
-    double error = 0, variance = 0;
+    double error = 0, variance = 0, spread = 0;
     const bool any = *p.aux_count > 0;
     const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
     for (int row = thread; row < p.rows; row += threads) {
@@ -42,20 +45,24 @@ SAE_KERNEL(aux_scale, AuxParams, 256) {
 #pragma unroll 8
         for (int i = 0; i < p.row_blocks; ++i) sum += p.residual_parts[size_t(i) * p.pitch + c];
         variance -= sum * sum / p.rows;
+        spread += spread_of_column(p.means, p.spreads, p.rows, p.pitch, c);
     }
     error = block_sum(error, scratch);
     variance = block_sum(variance, scratch);
+    spread = block_sum(spread, scratch);
     if (threadIdx.x == 0) {
-        p.parts[2 * blockIdx.x] = error;
-        p.parts[2 * blockIdx.x + 1] = variance;
+        p.parts[3 * blockIdx.x] = error;
+        p.parts[3 * blockIdx.x + 1] = variance;
+        p.parts[3 * blockIdx.x + 2] = spread;
     }
     if (!last_block(p.ticket, reinterpret_cast<uint32_t*>(scratch)) || threadIdx.x != 0) return;
-    error = variance = 0;
+    error = variance = spread = 0;
     for (int block = 0; block < int(gridDim.x); ++block) {
-        error += static_cast<volatile double*>(p.parts)[2 * block];
-        variance += static_cast<volatile double*>(p.parts)[2 * block + 1];
+        error += static_cast<volatile double*>(p.parts)[3 * block];
+        variance += static_cast<volatile double*>(p.parts)[3 * block + 1];
+        spread += static_cast<volatile double*>(p.parts)[3 * block + 2];
     }
-    variance = variance > 0 ? variance : 0;
+    if (!(fabs(variance - spread) <= 1e-4 * spread)) variance = spread;
     p.sums[0] = error;
     p.sums[1] = variance;
     double share = double(*p.dead_count) / p.k;

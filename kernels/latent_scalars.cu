@@ -19,19 +19,23 @@ __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f)
     return sum;
 }
 
-// latent_spread      running mean and mean square of z over a batch's first rows, spread_z [rows, n] without the bias       grid any, block 256
+// latent_spread      running mean and variance of z over a batch's first rows, spread_z [rows, n] without the bias
+//   launch  grid any, block 256
 SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
     if (p.scalars->inference) return;
     float keep = p.scalars->step == 1 ? 0 : 0.99f;
     for (int f = blockIdx.x * blockDim.x + threadIdx.x; f < p.count; f += gridDim.x * blockDim.x) {
+        const float first = p.spread_z[f], own = first + p.b_enc[f];
         float sum = 0, squares = 0;
+        for (int row = 1; row < p.spread_rows; ++row)
+            sum += (p.spread_z[size_t(row) * p.count + f] - first) / p.spread_rows;
         for (int row = 0; row < p.spread_rows; ++row) {
-            float z = p.spread_z[size_t(row) * p.count + f] + p.b_enc[f];
-            sum += z / p.spread_rows;
+            const float z = p.spread_z[size_t(row) * p.count + f] - first - sum;
             squares += z * z / p.spread_rows;
         }
-        p.spread_mean[f] = keep * p.spread_mean[f] + (1 - keep) * sum;
-        p.spread_square[f] = keep * p.spread_square[f] + (1 - keep) * squares;
+        const float away = own + sum - p.spread_mean[f];
+        p.spread_mean[f] += (1 - keep) * away;
+        p.spread_variance[f] = keep * (p.spread_variance[f] + (1 - keep) * away * away) + (1 - keep) * squares;
     }
 }
 
@@ -56,7 +60,7 @@ SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
         if (p.loss.selection == SELECTION_JUMP) {
             l.theta = p.loss.form == FORM_DIRECT ? p.threshold[f] : expf(p.threshold[f]);
             l.epsilon = p.loss.bandwidth;
-            if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_square[f] - p.spread_mean[f] * p.spread_mean[f]));
+            if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_variance[f]));
             l.low = l.theta - p.loss.reach * l.epsilon;
             bool applies = p.loss.pre_act == 1 || (p.loss.pre_act == 2 && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);
             if (applies) l.pre_act = s.pre_act;

@@ -1,8 +1,9 @@
 // sums: what a step measured, in fixed order.
+#include "spread.cuh"
 #include "ticket.cuh"
 
 // column_sums
-//   in      residual, what b_dec learns from, target [B, lo]
+//   in      residual, what b_dec learns from [B, lo]
 //   out     their sums over rows [64 i, 64 (i + 1)), [blocks, lo]
 //   launch  grid any, block 128: a warp takes 128 columns of 64 rows
 //   cost    reads all once, in 16-byte loads, eight rows' in flight
@@ -16,12 +17,11 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
             float4 v = *reinterpret_cast<const float4*>(from);
             sum.x += v.x; sum.y += v.y; sum.z += v.z; sum.w += v.w;
         };
-        float4 e = {}, y = {}, learned = {};
+        float4 e = {}, learned = {};
 #pragma unroll 8
         for (int row = first; row < last; ++row) {
             size_t at = size_t(row) * p.pitch + c;
             add(e, p.residual + at);
-            add(y, p.y + at);
             if (p.weighted) add(learned, p.weighted + at);
             if (p.gate) add(learned, p.gate + at);
         }
@@ -29,7 +29,40 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
         size_t to = size_t(block) * p.pitch + c;
         *reinterpret_cast<float4*>(p.residual_parts + to) = e;
         *reinterpret_cast<float4*>(p.weighted_parts + to) = learned;
-        *reinterpret_cast<float4*>(p.y_parts + to) = y;
+    }
+}
+
+// column_spread
+//   in      values [B, lo]
+//   out     mean and sum of squared deviations of each column over rows [64 i, 64 (i + 1)), [blocks, lo]
+//   launch  grid any, block 128: a warp takes 128 columns of 64 rows
+//   cost    reads all once, in 16-byte loads
+//   order   rows ascending, in float64; deviations from the block's first row
+SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
+    const int across = (p.pitch + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
+    const int warps = blockDim.x / 32;
+    for (int item = blockIdx.x * warps + threadIdx.x / 32; item < items; item += gridDim.x * warps) {
+        const int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, from = block * SPREAD_ROWS;
+        if (c >= p.pitch) continue;
+        const int count = min(SPREAD_ROWS, p.rows - from);
+        const float4 first = *reinterpret_cast<const float4*>(p.values + size_t(from) * p.pitch + c);
+        double sum[4] = {}, squares[4] = {};
+        auto add = [&](int i, float away) {
+            sum[i] += away;
+            squares[i] += double(away) * away;
+        };
+#pragma unroll 4
+        for (int row = 1; row < count; ++row) {
+            const float4 v = *reinterpret_cast<const float4*>(p.values + size_t(from + row) * p.pitch + c);
+            add(0, v.x - first.x); add(1, v.y - first.y); add(2, v.z - first.z); add(3, v.w - first.w);
+        }
+        const float start[4] = {first.x, first.y, first.z, first.w};
+        const size_t to = size_t(block) * p.pitch + c;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            p.means[to + i] = start[i] + sum[i] / count;
+            p.spreads[to + i] = fmax(0.0, squares[i] - sum[i] * sum[i] / count);
+        }
     }
 }
 
@@ -41,7 +74,7 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
     double active = total[5];
     s.squared_error = total[0];
     s.squared_norm = total[1];
-    s.squared_mean = total[6];
+    s.spread = total[6];
     s.level_error = total[2];
     s.gate_error = total[3];
     s.reconstruction_norm = total[4];
@@ -72,7 +105,8 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
 //   order   rows by thread, then by warp tree, then by block; float64
 SAE_KERNEL(step_sums, StepSumsParams, 256) {
     auto scratch = &shared_memory<double>();
-    double error = 0, norm = 0, level = 0, gate = 0, reconstruction = 0, active = 0, mean = 0, penalty = 0, next = 0, pre_act = 0;
+    double error = 0, norm = 0, level = 0, gate = 0, reconstruction = 0, active = 0, spread = 0;
+    double penalty = 0, next = 0, pre_act = 0;
     int fullest = 0, thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
     for (int row = thread; row < p.rows; row += threads) {
         error += p.row_error[row];
@@ -88,12 +122,7 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
         fullest = max(fullest, p.row_near ? p.row_near[row] : p.row_active[row]);
     }
     for (int f = thread; p.pre_act_loss && f < p.latents; f += threads) pre_act += p.pre_act_loss[f];
-    for (int c = thread; c < p.pitch; c += threads) {
-        double sum = 0;
-#pragma unroll 8
-        for (int block = 0; block < p.blocks; ++block) sum += p.y_parts[size_t(block) * p.pitch + c];
-        mean += sum * sum / p.rows;
-    }
+    for (int c = thread; c < p.pitch; c += threads) spread += spread_of_column(p.means, p.spreads, p.rows, p.pitch, c);
     for (int offset = 16; offset > 0; offset >>= 1) fullest = max(fullest, __shfl_xor_sync(0xffffffffu, fullest, offset));
     double own = threadIdx.x % 32 == 0 ? fullest : 0;
     __syncthreads();
@@ -106,12 +135,13 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
     gate = block_sum(gate, scratch);
     reconstruction = block_sum(reconstruction, scratch);
     active = block_sum(active, scratch);
-    mean = block_sum(mean, scratch);
+    spread = block_sum(spread, scratch);
     penalty = block_sum(penalty, scratch);
     next = block_sum(next, scratch);
     pre_act = block_sum(pre_act, scratch);
     if (threadIdx.x == 0) {
-        const double own[SUMS] = {error, norm, level, gate, reconstruction, active, mean, penalty, next, pre_act, double(fullest), 0};
+        const double own[SUMS] = {error, norm, level, gate, reconstruction, active, spread, penalty, next, pre_act,
+                                  double(fullest), 0};
         for (int i = 0; i < SUMS; ++i) p.parts[blockIdx.x * SUMS + i] = own[i];
     }
     if (!last_block(p.ticket, reinterpret_cast<uint32_t*>(scratch))) return;

@@ -11,6 +11,8 @@ struct AuxParams {
     const float* error;             // [B, lo] e
     const float* row_error;         // [B] |e|^2
     const float* residual_parts;    // [row_blocks, lo] column sums of e
+    const double* means;            // [row_blocks, lo] of e, by column_spread
+    const double* spreads;          // [row_blocks, lo]
     const float* b_enc;             // [n]
     const int* aux_rows;            // [window]
     const StepScalars* scalars;
@@ -19,7 +21,7 @@ struct AuxParams {
     float* row_aux_error;           // [B]
     float* scale;                   // [1]
     double* sums;                   // [2]
-    double* parts;                  // [blocks, 2] of sums
+    double* parts;                  // [blocks, 3] of sums
     int* ticket;                    // [1] 0 between launches
     float* bias_grad;               // [window]
     int rows, pitch, row_blocks, active, window;

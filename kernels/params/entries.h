@@ -14,7 +14,7 @@ struct LatentScalarsParams {
     const int* last_fired;
     const float* spread_z;          // [rows, n] pre-activations of the first rows, or null
     float* spread_mean;             // [n]
-    float* spread_square;
+    float* spread_variance;         // [n]
     LatentScalars* latents;         // [n]
     int count, pitch, spread_rows;
     int sites;

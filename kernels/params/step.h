@@ -40,7 +40,7 @@ static_assert(sizeof(StepScalars) == 256);
 struct StepSums {
     double squared_error;       // sum_b |xhat - y|^2, y the target: x unless transcoding
     double squared_norm;        // sum_b |y|^2
-    double squared_mean;        // |sum_b y|^2 / B
+    double spread;              // sum_b |y - mean y|^2; 0 where all rows are equal
     double aux_squared_error;   // sum_b |ehat + e|^2
     double aux_variance;        // sum_b |e - mean e|^2
     double gradient_norm;       // after projection, before clipping

@@ -7,10 +7,16 @@ struct ColumnSumsParams {
     const float* residual;          // [B, lo]
     const float* weighted;          // [B, lo] what b_dec learns from; null: the residual
     const float* gate;              // [B, lo] added to it; or null
-    const float* y;                 // [B, lo]
     float* residual_parts;          // [blocks, lo]
     float* weighted_parts;          // [blocks, lo]
-    float* y_parts;                 // [blocks, lo]
+    int rows, pitch;
+};
+
+// Spread over blocks of 64 rows; see spread.cuh.
+struct ColumnSpreadParams {
+    const float* values;            // [B, lo]
+    double* means;                  // [blocks, lo]
+    double* spreads;                // [blocks, lo] sums of squared deviations from them
     int rows, pitch;
 };
 
@@ -25,7 +31,8 @@ struct StepSumsParams {
     const int* row_near;            // [B] entries, those near a threshold included; null: row_active
     const double* row_penalty;      // [B, 2]; null without a penalty
     const double* pre_act_loss;     // [n]; null without that loss
-    const float* y_parts;           // [blocks, lo]
+    const double* means;            // [blocks, lo] of the target, by column_spread
+    const double* spreads;          // [blocks, lo]
     const int* overflows;           // [1]
     const int* dead_count;          // [1]
     const double* aux_sums;         // [2] error, variance; null without auxiliary loss
@@ -36,7 +43,7 @@ struct StepSumsParams {
     double* parts;                  // [grid, 12]
     int* ticket;                    // [1] blocks that are done; 0 between launches
     StepSums* sums;
-    int rows, pitch, blocks, latents;
+    int rows, pitch, latents;
     int penalty, dense;
     float target;
 };

@@ -51,6 +51,7 @@ static class CompareCommand
                 throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
+            if (start.Warning is { } warning) Console.WriteLine(warning);
             return Run(new(files, start, n, l0, config, runs, distance), all, parsed.GetValue(output));
         });
         return command;
@@ -116,7 +117,7 @@ static class CompareCommand
 
     static Row Train(Comparison task, string name, SaeSpec spec, TrainConfig config)
     {
-        var (files, start) = (task.Files, new TrainingStart(task.Start, config));
+        var (files, start) = (task.Files, new TrainingStart(task.Start, spec, config));
         using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _, files.TrainRows), files.Source, files.TrainRows, start.Scale);
         runner.Begin(start);
         var observer = new Counting();
@@ -133,8 +134,8 @@ static class CompareCommand
         string[] measures = r.Evaluation is not { } e ? ["–", "–", "–", "–"]
             :
             [
-                e.L0.ToString("0.0", text), e.Fvu.ToString("0.0000", text), e.SilentPercent.ToString("0.00", text),
-                e.Shrinkage.ToString("0.000", text),
+                e.L0.ToString("0.0", text), Ratio.Text(e.Fvu, "0.0000", text), e.SilentPercent.ToString("0.00", text),
+                Ratio.Text(e.Shrinkage, "0.000", text),
             ];
         string[] cells =
         [

@@ -4,6 +4,7 @@ using CudaSae.Backends;
 using CudaSae.Downstream;
 using CudaSae.Formats;
 using CudaSae.Harvest;
+using CudaSae.Metrics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -85,7 +86,8 @@ sealed class DownstreamCommand
         AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Report.Section.FolderName)}[/]");
     }
 
-    static string Text(double value) => value.ToString("0.#####", CultureInfo.InvariantCulture);
+    static string Text(double value, string format = "0.#####") =>
+        Ratio.Text(double.IsNaN(value) ? null : value, format, CultureInfo.InvariantCulture);
 
     static void Print(DownstreamResult result)
     {
@@ -104,7 +106,11 @@ sealed class DownstreamCommand
             or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m => m.Name)];
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());
-        foreach (var r in results) table.AddRow([Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae))), r.Site, r.Kind, .. shown.Select(name => r[name].ToString("0.0000", CultureInfo.InvariantCulture))]);
+        foreach (var r in results)
+        {
+            var name = Markup.Escape(Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Sae)));
+            table.AddRow([name, r.Site, r.Kind, .. shown.Select(metric => Text(r[metric], "0.0000"))]);
+        }
         foreach (var (name, _) in members.Refused) table.AddRow(Markup.Escape(SaePath.Name(name)), "", "refused");
         AnsiConsole.Write(table);
     }

@@ -31,8 +31,8 @@ static class FinetuneCommand
             using var files = named.Length == 0 && record is not null ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
                 : DataFiles.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
             var config = settings.Config(parsed) with { Trainable = trainable, Resampling = null, PruneBelow = 0, FoldDecoderNorms = false };
-            using var session = Session.Start(files, tuned, config, parsed.GetValue(settings.Backend),
-                parsed.GetValue(output), (weights, folder));
+            using var session = Session.Start(files, settings.WithDeadAfter(parsed, tuned, config), config,
+                parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder));
             return session.Run();
         });
         return command;

@@ -28,7 +28,8 @@ sealed class MemberObserver(string folder, string name, TrainConfig config, Memb
     {
         log.Write(m);
         csv.Write(m);
-        lines.Write(() => $"step {m.Step} of {config.Steps}  {name}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %");
+        lines.Write(() => $"step {m.Step} of {config.Steps}  {name}  FVU {Ratio.Text(m.Fvu, "0.0000")}  "
+            + $"L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %");
     }
 
     public void Saved(string path) { }

@@ -51,7 +51,10 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
         csv.Write(m);
         events?.Write(m);
         watch?.Changed(m.Step);
-        var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {m.Fvu:0.0000}  L0 {m.L0:0.0}  dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s{(m.PercentOfLimit is { } limit ? $"  {limit:0} % of limit" : "")}{(m.ScreeningAudits is { } audits ? $"  screening missed {m.ScreeningMisses} in {audits} audits" : "")}";
+        var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {Ratio.Text(m.Fvu, "0.0000")}  L0 {m.L0:0.0}  "
+            + $"dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s"
+            + (m.PercentOfLimit is { } limit ? $"  {limit:0} % of limit" : "")
+            + (m.ScreeningAudits is { } audits ? $"  screening missed {m.ScreeningMisses} in {audits} audits" : "");
         if (bar is not null)
         {
             bar.Value = m.Step;

@@ -150,7 +150,8 @@ sealed class Session : IDisposable
     {
         if (resumed) StartAgain(runner.Scale);
         record.Save(folder);        // also finds out early whether the folder can be written
-        if (weights is null) runner.Begin(start!);
+        if (start!.Warning is { } warning) Console.WriteLine(warning);
+        if (weights is null) runner.Begin(start);
         else
             using (weights) runner.Begin(weights);
     }

@@ -20,7 +20,9 @@ sealed class Settings
     readonly Option<float> coefficient = New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f);
     readonly Option<int> auxK = New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256);
     readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 0.25f);
-    readonly Option<long> deadAfter = New("--dead-after", "rows without firing after which a latent is dead; 0 for 1/60 of --vectors, at most 10 million", 0L);
+    readonly Option<long> deadAfter = New("--dead-after",
+        "rows without firing after which a latent counts as dead; 0 for 1/60 of "
+        + "--vectors, at most 10 million, or for the window of a recipe that resamples", 0L);
     readonly Option<bool> auxRelu = New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
     readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
     readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
@@ -76,8 +78,15 @@ sealed class Settings
         if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
         if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
             spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
-        var dead = parsed.GetValue(deadAfter) is > 0 and var rows ? rows : Math.Clamp(parsed.GetValue(vectors) / 60, 1, 10_000_000);
-        return FieldEdits.Apply(Training.Preset.WithDeadAfter(spec, dead), Edits(parsed, "spec")).Validate();
+        return FieldEdits.Apply(WithDeadAfter(parsed, spec, Config(parsed)), Edits(parsed, "spec")).Validate();
+    }
+
+    /// <summary>The same spec, whose latents are dead after --dead-after rows.</summary>
+    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config)
+    {
+        var rows = parsed.GetValue(deadAfter);
+        return rows >= 0 ? Training.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
+            $"--dead-after {rows} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
     }
 
     /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>

@@ -1,6 +1,7 @@
 using CudaSae.Backends;
 using CudaSae.Checkpoints;
 using CudaSae.Formats;
+using CudaSae.Metrics;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;
@@ -78,7 +79,15 @@ sealed class SweepRuns : IDisposable
         }
     }
 
-    TrainingStart StartOf(SweepMember member) => start is null ? start = new(files.Source, files.TrainRows, member.Spec, member.Config) : new(start, member.Config);
+    TrainingStart StartOf(SweepMember member) => start is null
+        ? Warned(start = new(files.Source, files.TrainRows, member.Spec, member.Config))
+        : new(start, member.Spec, member.Config);
+
+    static TrainingStart Warned(TrainingStart start)
+    {
+        if (start.Warning is { } warning) Console.WriteLine(warning);
+        return start;
+    }
 
     RunRecord Begin(SweepMember member, string own)
     {
@@ -127,7 +136,8 @@ sealed class SweepRuns : IDisposable
         var evaluation = files.HeldRows > 0 ? run.Runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows) : null;
         GiveBack(run);
         ended(member, new(null, evaluation, Seconds(run)));
-        Console.WriteLine($"{member.Name} is done{(evaluation is null ? "" : $": FVU {evaluation.Fvu:0.0000}, L0 {evaluation.L0:0.0}, silent {evaluation.SilentPercent:0.00} %")}");
+        Console.WriteLine($"{member.Name} is done" + (evaluation is not { } e ? ""
+            : $": FVU {Ratio.Text(e.Fvu, "0.0000")}, L0 {e.L0:0.0}, silent {e.SilentPercent:0.00} %"));
     }
 
     public void Fail(SharedRun run, SaeException e)

@@ -3,6 +3,7 @@ using CsvHelper;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Insight;
+using CudaSae.Metrics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -94,5 +95,5 @@ static class SweepTable
     /// <summary>k, or λ where the method has none.</summary>
     static double Sparsity(SweepMember member) => member.K ?? member.Coefficient ?? double.NaN;
 
-    static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+    static string Text(double? value, string format) => Ratio.Text(value, format, CultureInfo.InvariantCulture);
 }

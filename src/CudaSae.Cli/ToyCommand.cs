@@ -4,6 +4,7 @@ using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Insight;
 using CudaSae.Insight.Images;
+using CudaSae.Metrics;
 using CudaSae.Synthetic;
 using Spectre.Console;
 
@@ -69,7 +70,9 @@ static class ToyCommand
                     continue;
                 }
                 sweep.Add(study);
-                table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}", $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}", $"{study.Evaluation.Fvu:0.0000}", $"{study.Evaluation.L0:0.00}");
+                table.AddRow($"{s:0.###}", $"{study.Features.Length} of {options.Features}",
+                    $"{study.Recovered:0.0 %}", $"{study.Cosines.DefaultIfEmpty(0).Average():0.000}",
+                    Ratio.Text(study.Evaluation.Fvu, "0.0000"), $"{study.Evaluation.L0:0.00}");
             }
             var flat = options with { Features = 5, Hidden = 2, Sparsity = 0.95, Importance = 1 };
             using var plane = members.Get("two dimensions", () => ToyStudy.Run(flat, sae with { Latents = 10 }),

@@ -52,7 +52,9 @@ struct MetricsRecord
 
     public static MetricsRecord Of(StepMetrics m, long replacedRows) => new()
     {
-        Step = m.Step, Vectors = m.Vectors, Loss = m.Loss, Fvu = m.Fvu, L0 = m.L0, DeadPercent = m.DeadPercent, AuxLoss = m.AuxLoss, Sparsity = m.Sparsity, GateLoss = m.GateLoss,
-        Coefficient = m.Coefficient, Shrinkage = m.Shrinkage, GradientNorm = m.GradientNorm, LearningRate = m.LearningRate, Overflows = m.Overflows, Dense = m.Dense ? 1 : 0, ReplacedRows = replacedRows,
+        Step = m.Step, Vectors = m.Vectors, Loss = m.Loss, Fvu = m.Fvu ?? double.NaN, L0 = m.L0,
+        DeadPercent = m.DeadPercent, AuxLoss = m.AuxLoss, Sparsity = m.Sparsity, GateLoss = m.GateLoss,
+        Coefficient = m.Coefficient, Shrinkage = m.Shrinkage ?? double.NaN, GradientNorm = m.GradientNorm,
+        LearningRate = m.LearningRate, Overflows = m.Overflows, Dense = m.Dense ? 1 : 0, ReplacedRows = replacedRows,
     };
 }

@@ -124,14 +124,14 @@ typedef struct {
     double step;                /* from 1 */
     double vectors;             /* rows seen so far */
     double loss;                /* everything below, weighted, and the reconstruction's error */
-    double fvu;                 /* sum |x' - x|^2 / sum |x - mean x|^2 over the batch */
+    double fvu;                 /* sum |x' - x|^2 / sum |x - mean x|^2 over the batch; NaN where all rows are equal */
     double l0;                  /* active latents a row */
     double dead_percent;
     double aux_loss;            /* of dead latents: AuxK or ghosts */
     double sparsity;            /* the penalty, times its coefficient */
     double gate_loss;           /* of Gated SAEs */
     double coefficient;         /* of the penalty, at this step */
-    double shrinkage;           /* sum |x'|^2 / sum <x', x> */
+    double shrinkage;           /* sum |x'|^2 / sum <x', x>; NaN where the latter is 0 */
     double gradient_norm;
     double learning_rate;
     double overflows;           /* rows that took the exact fallback of the GPU's encoder */

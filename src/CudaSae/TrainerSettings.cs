@@ -62,7 +62,7 @@ public sealed record TrainerSettings
         var preset = Training.Preset.Named(Preset);
         var run = FieldEdits.Apply(new TrainConfig(), Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed")).Validate();
         var config = FieldEdits.Apply(preset.Config(run), Edits(Config)).Validate();
-        var spec = Training.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), Training.Preset.DeadAfter(config));
+        var spec = Training.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
         return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
     }
 

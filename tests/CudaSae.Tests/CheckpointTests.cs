@@ -28,7 +28,7 @@ public class CheckpointTests
 
         public void Report(StepMetrics metrics)
         {
-            Fvu[metrics.Step] = metrics.Fvu;
+            Fvu[metrics.Step] = metrics.Fvu!.Value;
             if (metrics.Step >= after) stop?.Cancel();
         }
 

@@ -78,7 +78,7 @@ public class DivergenceTests
             var returns = heard.Notes.Where(n => n.Contains("passed over")).ToArray();
             Assert.InRange(returns.Length, 1, 3);
             Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$", n));
-            Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu, 0.01, 1.5));
+            Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
             Assert.Equal(run.Steps, heard.Reports[^1].Step);
 
             // Stopped in between and gone on with, it comes to the same bits.

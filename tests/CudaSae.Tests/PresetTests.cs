@@ -111,7 +111,7 @@ public class PresetTests
         using var again = new CpuBackend(loaded.Spec, config, source.Type, 2);
         again.SetParameters(loaded.Parameters);
         var saved = Evaluator.Run(again, source, 0, source.Rows, new(1, 1));
-        Assert.Equal(trained.Fvu, saved.Fvu, 2e-3 * trained.Fvu + 1e-5);
+        Assert.Equal(trained.Fvu!.Value, saved.Fvu!.Value, 2e-3 * trained.Fvu.Value + 1e-5);
         Assert.Equal(trained.L0, saved.L0, 0.02 * trained.L0 + 0.01);
     }
 

@@ -204,7 +204,8 @@ public class StoreTests
         var losses = new Losses();
         new Trainer(backend, source, source.Rows, scale, null, losses).Run(default, TestContext.Current.CancellationToken);
         backend.GetParameters(parameters);
-        return ([.. Enumerable.Range(0, 16).SelectMany(f => parameters.WDec[f].ToArray())], [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu))]);
+        return ([.. Enumerable.Range(0, 16).SelectMany(f => parameters.WDec[f].ToArray())],
+            [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu!.Value))]);
     }
 
     sealed class Losses : ITrainingObserver

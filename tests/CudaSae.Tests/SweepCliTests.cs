@@ -77,7 +77,8 @@ public class SweepCliTests
         var section = Assert.Single(Section.Load(sweep));
         var plot = Assert.IsType<LinesFigure>(section.Figures[0]);
         Assert.Equal(["topk", "jumprelu", "Pareto front", "PCA, L0 components", "PCA basis, each row's L0 largest"], plot.Series.Select(s => s.Name));
-        Assert.Equal((float)SweepOutcome.Load(Path.Combine(sweep, "topk-n64-k4"))!.Evaluation!.Fvu, plot.Series[0].Y.Single());
+        Assert.Equal((float)SweepOutcome.Load(Path.Combine(sweep, "topk-n64-k4"))!.Evaluation!.Fvu!.Value,
+            plot.Series[0].Y.Single());
         Assert.Contains("members lie on the Pareto front", plot.Finding);
     }
 

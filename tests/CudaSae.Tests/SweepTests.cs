@@ -37,7 +37,9 @@ public class SweepTests
     static (SaeSpec Spec, TrainConfig Config)[] Members()
     {
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
-        var members = new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named).Select(preset => (Preset.WithDeadAfter(preset.SpecFor(Width, 64, 4), 64), preset.Config(basis))).ToArray();
+        var members = new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named)
+            .Select(preset => (Preset.WithDeadAfter(preset.SpecFor(Width, 64, 4), preset.Config(basis), 64),
+            preset.Config(basis))).ToArray();
         return [.. members, (members[0].Item1 with { Selection = new Selection.TopK(2) }, basis with { Resampling = new(6, 20, DeadAfterSteps: 1, Inputs: 64, RecoverySteps: 2) })];
     }
 

@@ -156,12 +156,13 @@ public class TrainerTests
         raw.SetParameters(loaded.Parameters);
         var folded = Evaluator.Run(raw, source, 0, source.Rows, new(1, 1));
         Assert.NotEqual(1, scale.InputScale, 0.5);
-        Assert.Equal(scaled.Fvu, folded.Fvu, 1e-5);
+        Assert.Equal(scaled.Fvu!.Value, folded.Fvu!.Value, 1e-5);
         Assert.Equal(scaled.L0, folded.L0, 1e-2);
         using var sae = Sae.Load(folder["sae"], BackendKind.Cpu, batchRows: 48);
         var loadedAgain = Evaluator.Run(sae, source, 0, source.Rows);
-        Assert.Equal(folded.Fvu, loadedAgain.Fvu, 1e-6);
+        Assert.Equal(folded.Fvu.Value, loadedAgain.Fvu!.Value, 1e-6);
         Assert.Equal((folded.L0, folded.SilentPercent), (loadedAgain.L0, loadedAgain.SilentPercent));
-        Assert.Equal((folded.Cosine, folded.Shrinkage), (loadedAgain.Cosine, loadedAgain.Shrinkage), Near);
+        Assert.Equal((folded.Cosine, folded.Shrinkage!.Value), (loadedAgain.Cosine, loadedAgain.Shrinkage!.Value),
+            Near);
     }
 }

@@ -73,7 +73,7 @@ public class TrainingCurvesTests
     public void SettingsThatDifferFromTheRecipeComeFirst()
     {
         var config = Preset.Named("jumprelu").Config(new() { Vectors = 64_000, BatchRows = 64 }) with { LearningRate = 0.125f };
-        var spec = Preset.WithDeadAfter(Preset.Named("jumprelu").SpecFor(16, 64, 4), Preset.DeadAfter(config));
+        var spec = Preset.WithDeadAfter(Preset.Named("jumprelu").SpecFor(16, 64, 4), config);
         spec = spec with { Penalty = spec.Penalty! with { Coefficient = 77 } };
         var table = (TableFigure)TrainingCurves.Of("/nonexistent", new(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0"))!.Figures.Single();
         Assert.Equal(["spec.penalty.coefficient", "config.learning_rate"], table.Columns[0].Texts![..2]);
@@ -104,7 +104,7 @@ public class TrainingCurvesTests
         using var source = ActivationSource.Open([data]);
         using var sae = Sae.Load(folder["run"], Backends.BackendKind.Cpu);
         var expected = Evaluator.Run(sae, source, 360, 30);      // the last tenth is held out
-        Assert.Equal(expected.Fvu, measures[0], 1e-9);
+        Assert.Equal(expected.Fvu!.Value, measures[0], 1e-9);
         Assert.Equal(30, measures[5]);
 
         (code, var output, error) = Run("report", folder["run"], data, "--out", folder["other.html"], "--backend", "cpu");      // on rows that are named

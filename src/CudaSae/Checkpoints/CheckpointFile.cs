@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using CudaSae.Backends;
 using CudaSae.Data;
@@ -87,9 +88,31 @@ static class CheckpointFile
     public static void WriteInto(SafetensorsFile file, IBackend backend)
     {
         // All of it is looked for before any of it is written.
-        var tensors = backend.State.Select(array => (array, tensor: file.Require(array.Name, array.Type, array.Shape))).ToArray();
+        var tensors = backend.State.Select(array =>
+            (array, tensor: file.Require(NameIn(file, array.Name), array.Type, array.Shape))).ToArray();
         var buffer = new byte[ChunkBytes];
         foreach (var (array, tensor) in tensors) ForEachChunk(file, tensor, buffer, (offset, part) => backend.WriteState(array, offset, part));
+        if (tensors.FirstOrDefault(t => t.array.Name == Variance
+            && t.tensor.Name == MeanSquare).array is { } variance) WriteVariance(file, backend, variance);
+    }
+
+    // The running variance of pre-activations; earlier versions saved their mean square.
+    const string Variance = "spread_variance", MeanSquare = "spread_square";
+
+    static string NameIn(SafetensorsFile file, string name) => name == Variance && !file.Tensors.ContainsKey(name)
+        ? MeanSquare : name;
+
+    static void WriteVariance(SafetensorsFile file, IBackend backend, StateArray into)
+    {
+        float[] Numbers(string name)
+        {
+            var numbers = new float[into.Bytes / sizeof(float)];
+            file.Read(file.Require(name, into.Type, into.Shape), 0, MemoryMarshal.AsBytes(numbers.AsSpan()));
+            return numbers;
+        }
+        float[] variance = [.. Numbers("spread_mean")
+            .Zip(Numbers(MeanSquare), (mean, square) => MathF.Max(0, square - mean * mean))];
+        backend.WriteState(into, 0, MemoryMarshal.AsBytes(variance.AsSpan()));
     }
 
     delegate void PlacedAction(long offset, ReadOnlySpan<byte> part);

@@ -46,7 +46,9 @@ static class CheckpointFolder
         try
         {
             using var file = CheckpointFile.OpenHeader(BestPath(run));
-            return file.Metadata.TryGetValue("fvu", out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var fvu) ? fvu : null;
+            return file.Metadata.TryGetValue("fvu", out var text)
+                && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var fvu)
+                && fvu >= 0 ? fvu : null;       // a negative one was formed as a difference that cancelled
         }
         catch (DamagedCheckpointException) { return null; }
     }

@@ -193,6 +193,7 @@ public sealed partial class FolderLock : IDisposable
     {
         try
         {
+            stream.SetLength(0);        // a process that has the file open already finds it free
             if (!OperatingSystem.IsWindows())
                 File.Delete(path);      // while it is locked: a process that opens it from here on makes a new one
             stream.Dispose();

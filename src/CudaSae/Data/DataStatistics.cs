@@ -61,6 +61,18 @@ public sealed class DataStatistics
         for (var i = 0; i < SampleRows; i++) Variance += SquaredDistance(Row(i), Mean) / SampleRows;
     }
 
+    /// <summary>Σ x_c² over the sample, of each column c: [d].</summary>
+    public double[] SquaresByColumn()
+    {
+        var squares = new double[Width];
+        for (var i = 0; i < SampleRows; i++)
+        {
+            var row = Row(i);
+            for (var c = 0; c < Width; c++) squares[c] += (double)row[c] * row[c];
+        }
+        return squares;
+    }
+
     static double SquaredDistance(ReadOnlySpan<float> row, ReadOnlySpan<double> from)
     {
         double sum = 0;

@@ -16,7 +16,7 @@ public static class DownstreamComparison
 
     static string Name(DownstreamResult result) => Path.GetFileName(Path.TrimEndingDirectorySeparator(result.Sae));
 
-    static string Text(double value) => value.ToString("0.####", CultureInfo.InvariantCulture);
+    static string Text(double value) => DownstreamFigures.Text(value);
 
     static TableFigure Table(IReadOnlyList<DownstreamResult> results)
     {

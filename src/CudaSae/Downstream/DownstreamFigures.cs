@@ -9,7 +9,8 @@ static class DownstreamFigures
 {
     const int Cells = 60, PlaceGroups = 32;
 
-    static string Text(double value) => value.ToString("0.####", CultureInfo.InvariantCulture);
+    internal static string Text(double value) => double.IsNaN(value) ? "undefined"
+        : value.ToString("0.####", CultureInfo.InvariantCulture);
 
     static string Percent(double share) => (100 * share).ToString("0.#", CultureInfo.InvariantCulture) + " %";
 
@@ -17,7 +18,8 @@ static class DownstreamFigures
 
     static TableFigure Table(Metric[] metrics, string finding) => new("metrics", "The network with the SAE spliced in",
     [
-        new("metric", [.. metrics.Select(m => m.Name)]), new("value", Numbers: [.. metrics.Select(m => (double?)m.Value)]),
+        new("metric", [.. metrics.Select(m => m.Name)]),
+        new("value", Numbers: [.. metrics.Select(m => double.IsNaN(m.Value) ? (double?)null : m.Value)]),
         new("formula", [.. metrics.Select(m => m.Formula)]), new("group", [.. metrics.Select(m => m.Group)]),
     ])
     {

@@ -8,6 +8,8 @@ namespace CudaSae.Downstream;
 /// <param name="Group">SAEBench's group of metrics, or one beside them.</param>
 /// <param name="Name">SAEBench's name where it has the number.</param>
 /// <param name="Formula">How it is computed; N kept tokens, x their activations, x̂ what the SAE makes of them, f its code.</param>
+/// <param name="Value">NaN where it is undefined, as a share of the variance of rows that are all equal; null in
+/// JSON.</param>
 public sealed record Metric(string Group, string Name, double Value, string Formula);
 
 /// <summary>What an SAE does to the network that it is spliced into.</summary>

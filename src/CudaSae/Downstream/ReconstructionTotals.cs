@@ -1,3 +1,5 @@
+using CudaSae.Metrics;
+
 namespace CudaSae.Downstream;
 
 /// <summary>Sums over rows and what an SAE makes of them, all in double. The spread about the mean needs the mean, so each row comes a second time.</summary>
@@ -44,7 +46,7 @@ sealed class ReconstructionTotals(int width, int latents)
         double about = 0;
         for (var i = 0; i < width; i++) about += (x[i] - mean[i]) * (x[i] - mean[i]);
         spread += about;
-        perRow += 1 - errors[second++] / about;
+        perRow += 1 - (Ratio.Of(errors[second++], about) ?? double.NaN);
     }
 
     public IEnumerable<Metric> Metrics()
@@ -56,14 +58,16 @@ sealed class ReconstructionTotals(int width, int latents)
         const string quality = "reconstruction_quality", shrinkage = "shrinkage", sparsity = "sparsity", misc = "misc_metrics";
         return
         [
-            new(quality, "explained_variance", 1 - error / spread, "1 − Σ‖x̂−x‖² / Σ‖x−x̄‖²: sums over all tokens, then one division"),
+            new(quality, "explained_variance", 1 - Ratio.Of(error, spread) ?? double.NaN,
+                "1 − Σ‖x̂−x‖² / Σ‖x−x̄‖²: sums over all tokens, then one division"),
             new(quality, "explained_variance_legacy", perRow / n, "mean of 1 − ‖x̂−x‖² / ‖x−x̄‖² a token"),
             new(quality, "mse", error / n, "mean of ‖x̂−x‖²"),
             new(quality, "cossim", cosine / n, "mean of ⟨x̂,x⟩ / ‖x̂‖‖x‖"),
             new(shrinkage, "l2_norm_in", normIn / n, "mean of ‖x‖"),
             new(shrinkage, "l2_norm_out", normOut / n, "mean of ‖x̂‖"),
             new(shrinkage, "l2_ratio", ratio / n, "mean of ‖x̂‖ / ‖x‖"),
-            new(shrinkage, "relative_reconstruction_bias", reconstructed / product, "Σ‖x̂‖² / Σ⟨x̂,x⟩; 1 is unbiased (Rajamanoharan et al. 2024, eq. 10)"),
+            new(shrinkage, "relative_reconstruction_bias", Ratio.Of(reconstructed, product) ?? double.NaN,
+                "Σ‖x̂‖² / Σ⟨x̂,x⟩; 1 is unbiased (Rajamanoharan et al. 2024, eq. 10)"),
             new(sparsity, "l0", active / n, "mean count of f ≠ 0"),
             new(sparsity, "l1", absolute / n, "mean of Σ|f|"),
             new(misc, "frac_alive", Share(p => p > 0), "latents that fire on any of these tokens"),

@@ -111,7 +111,9 @@ static class Doubles
     /// <summary>Mean and standard deviation (of the numbers themselves, not of a larger population); NaN of none.</summary>
     public static (double Mean, double Deviation) Moments(IReadOnlyCollection<double> values)
     {
-        var mean = values.Count > 0 ? values.Sum() / values.Count : double.NaN;
+        var first = values.FirstOrDefault(double.NaN);
+        // Equal values have a deviation of exactly 0.
+        var mean = first + values.Sum(v => v - first) / values.Count;
         return (mean, Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / values.Count));
     }
 

@@ -37,7 +37,8 @@ static class GeometryFigures
         {
             Z = "log density", Colour = "nearest decoder row", Latents = g.Sampled,
             Finding = (transcoder ? "A transcoder's encoder and decoder rows live in different spaces"
-                    : $"D/E projection and log density correlate with {correlation:0.00}; the median projection is {Median(g.Projection)}")
+                    : $"D/E projection and log density correlate with {correlation}; "
+                        + $"the median projection is {Median(g.Projection)}")
                 + $", the median bias {Number(Doubles.Median(g.Sampled.Select(i => (double)model.Parameters.BEnc[i])))}.{Asked(g)}",
             Formula = "e and d are rows of W_enc and W_dec. Turn it: clusters that lie over each other in one pair of axes are apart in another.",
         };

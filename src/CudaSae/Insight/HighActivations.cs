@@ -10,10 +10,10 @@ public sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
     public static double[] Levels { get; } = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
     readonly double[] squaredError = new double[Levels.Length];
-    readonly double[] targets = new double[model.Spec.OutputWidth], error = new double[model.Spec.OutputWidth];
+    readonly double[] error = new double[model.Spec.OutputWidth];
+    readonly SpreadSum spread = new(model.Spec.OutputWidth);
     readonly long[] rowsAbove = new long[Levels.Length], above = new long[Levels.Length];
     readonly List<(double Share, int Entry)> sorted = [];
-    double squaredTarget;
     long rows;
 
     /// <summary>Share of the rows with a latent above a level.</summary>
@@ -22,8 +22,9 @@ public sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
     /// <summary>Latents above a level, mean a row.</summary>
     public double PerRow(int level) => (double)above[level] / rows;
 
-    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², x̂_level without the values at or below the level.</summary>
-    public double Fvu(int level) => squaredError[level] / (squaredTarget - Doubles.Squares(targets) / rows);
+    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², x̂_level without the values at or below the level; NaN where all rows are
+    /// equal.</summary>
+    public double Fvu(int level) => Metrics.Ratio.Of(squaredError[level], spread.Total) ?? double.NaN;
 
     public void Visit(in CodeBatch batch)
     {
@@ -33,8 +34,7 @@ public sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
             var y = batch.Target.Slice(b * d, d);
             var h = batch.Reconstruction.Slice(b * d, d);
             for (var c = 0; c < d; c++) error[c] = (double)h[c] - y[c];
-            Doubles.Add(targets, 1, y);
-            squaredTarget += Doubles.Dot(y, y);
+            spread.Add(y);
             Row(batch.Codes.Indices(b), batch.Codes.Values(b), batch.Codes.Undo(b).Scale);
         }
         rows += batch.Rows;

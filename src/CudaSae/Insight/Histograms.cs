@@ -47,9 +47,10 @@ static class Histograms
     /// <summary>Percent where that can be read, else a power of ten.</summary>
     public static string Share(double share) => share is 0 or >= 1e-4 ? $"{100 * share:0.##} %" : $"{share:0.0e+0}";
 
-    /// <summary>Three digits or so.</summary>
+    /// <summary>Three digits or so; a word for what is not finite, such as a quotient by a deviation of 0.</summary>
     public static string Number(double value) => Math.Abs(value) switch
     {
+        double.NaN or double.PositiveInfinity => "undefined",
         0 => "0",
         < 1e-3 or >= 1e6 => $"{value:0.00e+0}",
         < 0.1 => $"{value:0.0000}",

@@ -62,15 +62,18 @@ static class LatentFigures
                 Of("mean square", s.MeanSquare, "mean squared activation where it fires"), Of("γ", s.Gamma, "Σ‖c‖² / Σ⟨c, r⟩", log: false)], "density", "mean")
         {
             Colour = "max", Latents = fired,
-            Finding = $"Log density and log mean activation of {fired.Length} latents correlate with {Correlation(x, y):0.00}; the largest activation of all is {Number(s.Max.Max())}.",
+            Finding = $"Log density and log mean activation of {fired.Length} latents correlate with "
+                + $"{Correlation(x, y)}; the largest activation of all is {Number(s.Max.Max())}.",
             Formula = "Activations are |values| of the code, in units of the decoder row's own length.",
         };
     }
 
-    internal static double Correlation(double[] x, double[] y)
+    /// <summary>In two digits, or "undefined" where one side does not vary.</summary>
+    internal static string Correlation(double[] x, double[] y)
     {
         var (a, b) = (Doubles.Moments(x), Doubles.Moments(y));
-        return x.Zip(y, (u, v) => (u - a.Mean) * (v - b.Mean)).Sum() / (x.Length * a.Deviation * b.Deviation);
+        return Metrics.Ratio.Text(Metrics.Ratio.Of(x.Zip(y, (u, v) => (u - a.Mean) * (v - b.Mean)).Sum(),
+            x.Length * a.Deviation * b.Deviation), "0.00");
     }
 
     static HistogramFigure Activations(ActivationHistogram histogram, LatentStatistics s)
@@ -105,7 +108,9 @@ static class LatentFigures
         var edges = Linear(0, 2, 40);
         return new("gamma", "γ: are values too small?", new("γ of a latent"), new("latents"), edges, [Count("latents", gammas, edges)])
         {
-            Finding = $"Overall γ is {s.TotalGamma:0.0000}, so reconstructions are {Math.Abs(100 * (1 - s.TotalGamma)):0.00} % too {(s.TotalGamma < 1 ? "short" : "long")}; "
+            Finding = !double.IsFinite(s.TotalGamma) ? "γ is undefined: the reconstructions or their targets are 0."
+                : $"Overall γ is {s.TotalGamma:0.0000}, so reconstructions are "
+                + $"{Math.Abs(100 * (1 - s.TotalGamma)):0.00} % too {(s.TotalGamma < 1 ? "short" : "long")}; "
                 + $"of single latents the median is {Doubles.Median(gammas):0.000}, "
                 + $"{Share((double)gammas.Count(g => g < 1) / gammas.Length)} are below 1, and {Fired(s).Count() - gammas.Length} have none, because what they add points away from what is left.",
             Formula = "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over all rows (Rajamanoharan et al. 2024, arXiv 2404.16014). Of latent i the same over the rows on which it fires, "
@@ -125,7 +130,11 @@ static class LatentFigures
         $"A row has {Number(h.PerRow(0))} latents above a tenth of their maxima and {Number(h.PerRow(4))} above half.", "Entries of the code above the level, a row.");
 
     static LinesFigure HighFvu(HighActivations h) => Lines("high-fvu", "Reconstruction from high activations alone", "FVU", "", h.Fvu,
-        $"With only the values above a tenth of their latents' maxima FVU is {h.Fvu(0):0.0000}, with those above half {h.Fvu(4):0.0000}.", "Σ‖x̂ − y‖² / Σ‖y − ȳ‖², x̂ without the values at or below the level.");
+        $"With only the values above a tenth of their latents' maxima FVU is {Fvu(h, 0)}, "
+            + $"with those above half {Fvu(h, 4)}.",
+        "Σ‖x̂ − y‖² / Σ‖y − ȳ‖², x̂ without the values at or below the level.");
+
+    static string Fvu(HighActivations h, int level) => Metrics.Ratio.Text(Metrics.Ratio.Of(h.Fvu(level), 1), "0.0000");
 
     static TableFigure Table(LatentStatistics s, (int Latent, string Kind)[] chosen)
     {

@@ -10,7 +10,9 @@ namespace CudaSae.Insight;
 public sealed record SweepPoint(string Name, string Line, int Latents, double Sparsity, SweepOutcome Outcome)
 {
     public double L0 => Outcome.Evaluation!.L0;
-    public double Fvu => Outcome.Evaluation!.Fvu;
+
+    /// <summary>NaN where it is undefined.</summary>
+    public double Fvu => Outcome.Evaluation!.Fvu ?? double.NaN;
 }
 
 /// <summary>Reconstruction against sparsity over the members of a sweep, as a section of its report.</summary>
@@ -44,8 +46,10 @@ public static class Pareto
     /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without yardsticks.</param>
     public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear, string command)
     {
-        var lines = points.GroupBy(p => p.Line).ToDictionary(g => g.Key, g => g.OrderBy(p => p.L0).ToArray());
-        return new("sweep", "Sweep", 400, [Plot(points, lines, linear), Table(points)]) { Command = command };
+        SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];
+        var lines = defined.GroupBy(p => p.Line).ToDictionary(g => g.Key, g => g.OrderBy(p => p.L0).ToArray());
+        return new("sweep", "Sweep", 400, [Plot(defined, lines, linear),
+            Table(points, Front(defined))]) { Command = command };
     }
 
     static LinesFigure Plot(IReadOnlyList<SweepPoint> points, Dictionary<string, SweepPoint[]> lines, (double[] Components, double[] Largest)? linear)
@@ -53,7 +57,7 @@ public static class Pareto
         var front = Front(points);
         var series = lines.Select(line => Curve(line.Key, line.Value)).ToList();
         series.Add(Curve("Pareto front", front) with { Points = true });
-        if (linear is { } pca)
+        if (linear is { } pca && points.Count > 0)
         {
             series.Add(Yardstick("PCA, L0 components", pca.Components, points));
             series.Add(Yardstick("PCA basis, each row's L0 largest", pca.Largest, points));
@@ -82,7 +86,8 @@ public static class Pareto
     /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the most lines reach.</summary>
     public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines, SweepPoint[] front, double[]? components = null)
     {
-        if (points.Count == 0) return "No member has been evaluated.";
+        if (points.Count == 0)
+            return "No member has an FVU: none was evaluated, or it is undefined on held-out rows that are equal.";
         var owners = string.Join(", ", front.GroupBy(p => p.Line).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} ({g.Count()})"));
         var start = Invariant($"{front.Length} of {points.Count} members lie on the Pareto front: {owners}.");
         var at = Reference(points, lines);
@@ -101,16 +106,15 @@ public static class Pareto
         return Reaching(32) >= Math.Min(2, lines.Count) ? 32 : points.Select(p => p.L0).OrderByDescending(Reaching).ThenBy(l0 => Math.Abs(Math.Log(l0 / 32))).First();
     }
 
-    static TableFigure Table(IReadOnlyList<SweepPoint> points)
+    static TableFigure Table(IReadOnlyList<SweepPoint> points, SweepPoint[] front)
     {
-        var front = Front(points).ToHashSet();
         TableColumn[] columns =
         [
             new("member", [.. points.Select(p => p.Name)]),
             Numbers("n", 0, p => p.Latents),
             Numbers("k or λ", -1, p => p.Sparsity),
             Numbers("L0", 2, p => p.L0),
-            Numbers("FVU", 4, p => p.Fvu),
+            Numbers("FVU", 4, p => p.Outcome.Evaluation!.Fvu),
             Numbers("silent %", 2, p => p.Outcome.Evaluation!.SilentPercent) with { Formula = "latents that fire on none of the held-out rows" },
             Numbers("γ", 4, p => p.Outcome.Evaluation!.Shrinkage) with { Formula = "Σ‖x̂‖² / Σ⟨x̂, x⟩; 1 is unbiased (arXiv 2404.16014)" },
             Numbers("cosine", 4, p => p.Outcome.Evaluation!.Cosine),
@@ -124,7 +128,8 @@ public static class Pareto
             Finding = best is null ? "" : Invariant($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
         };
 
-        TableColumn Numbers(string name, int digits, Func<SweepPoint, double> of) => new(name, Numbers: [.. points.Select(p => (double?)of(p))]) { Digits = digits };
+        TableColumn Numbers(string name, int digits, Func<SweepPoint, double?> of) =>
+            new(name, Numbers: [.. points.Select(of)]) { Digits = digits };
     }
 
 }

@@ -73,23 +73,21 @@ public sealed class Pca
     /// <summary>Of the covariance.</summary>
     public SymmetricEigen Eigen { get; }
 
-    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as everywhere. x̂ = mean of training + the kept coordinates in the components' basis.</summary>
+    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as
+    /// everywhere. x̂ = mean of training + the kept coordinates in the components' basis. NaN where all rows are
+    /// equal.</summary>
     /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in magnitude.</returns>
     public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows, int first)
     {
-        var (components, largest, sum) = (new double[d + 1], new double[d + 1], new double[d]);
+        var (components, largest) = (new double[d + 1], new double[d + 1]);
         var (raw, centred, squares) = (new float[source.Width], new double[d], new double[d]);
-        var (total, seen) = (0.0, 0L);
+        var spread = new SpreadSum(d);
         for (long i = 0; i < rows; i++)
         {
             source.ReadRow(firstRow + i, raw);
             if (!Finite.All(raw)) continue;
-            seen++;
-            for (var c = 0; c < d; c++)
-            {
-                centred[c] = raw[first + c] - Mean[c];
-                sum[c] += centred[c];
-            }
+            spread.Add(raw.AsSpan(first, d));
+            for (var c = 0; c < d; c++) centred[c] = raw[first + c] - Mean[c];
             Parallel.For(0, (d + 127) / 128, block =>
             {
                 for (var j = 128 * block; j < Math.Min(d, 128 * block + 128); j++)
@@ -98,21 +96,21 @@ public sealed class Pca
                     squares[j] = coordinate * coordinate;
                 }
             });
-            var norm = Doubles.Dot(centred, centred);
-            total += norm;
-            Add(components, squares, norm);
+            Add(components, squares);
             squares.AsSpan().Sort(static (a, b) => b.CompareTo(a));
-            Add(largest, squares, norm);
+            Add(largest, squares);
         }
-        foreach (var s in sum) total -= s * s / seen;
-        for (var k = 0; k <= d; k++) (components[k], largest[k]) = (Math.Max(components[k], 0) / total, Math.Max(largest[k], 0) / total);
+        for (var k = 0; k <= d; k++) (components[k], largest[k]) = (Share(components[k]), Share(largest[k]));
         return (components, largest);
+
+        double Share(double squaredError) => Metrics.Ratio.Of(squaredError, spread.Total) ?? double.NaN;
     }
 
-    /// <summary>What is left of a row's norm after each square.</summary>
-    static void Add(double[] unexplained, double[] squares, double norm)
+    /// <summary>What is left of a row behind each square: their sums from the last one on, which subtract
+    /// nothing.</summary>
+    static void Add(double[] unexplained, double[] squares)
     {
-        unexplained[0] += norm;
-        for (var k = 0; k < squares.Length; k++) unexplained[k + 1] += norm -= squares[k];
+        double rest = 0;
+        for (var k = squares.Length; k-- > 0;) unexplained[k] += rest += squares[k];
     }
 }

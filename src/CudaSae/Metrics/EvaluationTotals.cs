@@ -10,11 +10,11 @@ namespace CudaSae.Metrics;
 public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
 {
     readonly SiteTotals? sites = SiteTotals.Of(siteWidths);
-    readonly double[] sum = new double[width];
+    readonly SpreadSum spread = new(width);
+    readonly float[] target = new float[width];
     readonly int[] firings = new int[n];
     readonly bool[] fired = new bool[n];
-    double squaredError, squaredNorm, reconstructed, product, cosine, active;
-    long rows;
+    double squaredError, reconstructed, product, cosine, active;
 
     /// <summary>Of a loaded SAE.</summary>
     public static EvaluationTotals For(Sae sae) => new(sae.OutputWidth, sae.Latents, sae.Spec.Sites);
@@ -24,18 +24,16 @@ public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null)
         double yy = 0, hh = 0, yh = 0;
         for (var i = 0; i < width; i++)
         {
-            var y = raw[i] * (float)scale;
-            sum[i] += y;
+            var y = target[i] = raw[i] * (float)scale;
             yy += (double)y * y;
             hh += (double)xhat[i] * xhat[i];
             yh += (double)y * xhat[i];
             squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
         }
-        squaredNorm += yy;
+        spread.Add(target);
         reconstructed += hh;
         product += yh;
         cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
-        rows++;
         sites?.Add(raw, scale, xhat);
     }
 
@@ -74,13 +72,8 @@ public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null)
     /// <param name="leftOut">Rows that were not added for NaN or infinity.</param>
     public Evaluation Finish(long leftOut)
     {
-        double squaredMean = 0;
-        foreach (var s in sum) squaredMean += s * s / rows;
-        var silent = 100.0 * fired.Count(f => !f) / n;
-        return new(rows, squaredError / (squaredNorm - squaredMean), active / rows, silent, cosine / rows,
-            reconstructed / product)
-        {
-            LeftOut = leftOut, SiteFvu = sites?.Fvu(),
-        };
+        var rows = spread.Rows;
+        return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n,
+            cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut, SiteFvu = sites?.Fvu() };
     }
 }

@@ -9,12 +9,15 @@ namespace CudaSae.Metrics;
 
 /// <summary>An SAE on held-out rows. y is what the decoder predicts: x unless transcoding.</summary>
 /// <param name="Rows">That were looked at.</param>
-/// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖²: sums over all rows, then one division; ȳ is their mean.</param>
+/// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖²: sums over all rows, then one division; ȳ is their mean. Null where all
+/// rows are equal: they have no variance.</param>
 /// <param name="L0">Mean count of values ≠ 0 a row.</param>
 /// <param name="SilentPercent">Latents that fired on none of the rows.</param>
 /// <param name="Cosine">Mean of ⟨x̂, y⟩ / ‖x̂‖‖y‖.</param>
-/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).</param>
-public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentPercent, double Cosine, double Shrinkage)
+/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).
+/// Null where Σ⟨x̂, y⟩ is 0.</param>
+public sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent, double Cosine,
+    double? Shrinkage)
 {
     /// <summary>Further rows, which were left out for NaN or infinity.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
@@ -22,7 +25,7 @@ public sealed record Evaluation(long Rows, double Fvu, double L0, double SilentP
 
     /// <summary>FVU over the numbers of each of a crosscoder's sites, in their order; null for other SAEs.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public double[]? SiteFvu { get; init; }
+    public double?[]? SiteFvu { get; init; }
 }
 
 /// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights do not change.</summary>

@@ -21,5 +21,5 @@ sealed class SiteTotals(int[] widths)
     }
 
     /// <summary>In the sites' order.</summary>
-    public double[] Fvu() => [.. sites.Select(site => site.Finish(0).Fvu)];
+    public double?[] Fvu() => [.. sites.Select(site => site.Finish(0).Fvu)];
 }

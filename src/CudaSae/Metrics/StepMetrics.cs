@@ -9,14 +9,15 @@ public sealed record StepMetrics
     public required long Step { get; init; }
     public required long Vectors { get; init; }             // rows seen so far
     public required double Loss { get; init; }              // everything below, weighted, and the reconstructions' errors
-    public required double Fvu { get; init; }               // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch
+    // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null where its rows are all equal
+    public required double? Fvu { get; init; }
     public required double L0 { get; init; }                // values ≠ 0 per row
     public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
     public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
     public required double Sparsity { get; init; }          // λ times the penalty, and the pre-activation loss
     public required double GateLoss { get; init; }          // c Σ‖x̂(relu π) − y‖²
     public required double Coefficient { get; init; }       // λ of this step
-    public required double Shrinkage { get; init; }         // γ = Σ‖x̂‖² / Σ⟨x̂, y⟩
+    public required double? Shrinkage { get; init; }        // γ = Σ‖x̂‖² / Σ⟨x̂, y⟩; null where Σ⟨x̂, y⟩ is 0
     public required double GradientNorm { get; init; }      // all parameters, after projection, before clipping
     public required double LearningRate { get; init; }
     public required double RowsPerSecond { get; init; }     // since the last report
@@ -56,14 +57,15 @@ public sealed record StepMetrics
             Step = sums.Step,
             Vectors = (long)sums.Step * config.BatchRows,
             Loss = scalars.LossScale * sums.LevelError + aux + sparsity + gate,
-            Fvu = sums.SquaredError / (sums.SquaredNorm - sums.SquaredMean),
+            Fvu = Ratio.Of(sums.SquaredError, sums.Spread),
             L0 = (double)sums.Active / config.BatchRows,
             DeadPercent = 100.0 * sums.Dead / spec.Latents,
             AuxLoss = aux,
             Sparsity = sparsity,
             GateLoss = gate,
             Coefficient = scalars.Penalty * config.BatchRows,
-            Shrinkage = 2 * sums.ReconstructionNorm / (sums.ReconstructionNorm + sums.SquaredNorm - sums.SquaredError),
+            Shrinkage = Ratio.Of(2 * sums.ReconstructionNorm, sums.ReconstructionNorm
+                + sums.SquaredNorm - sums.SquaredError),
             GradientNorm = sums.GradientNorm,
             LearningRate = scalars.LearningRate,
             RowsPerSecond = rowsPerSecond,

@@ -36,6 +36,12 @@ public sealed record SaeSpec
     /// <summary>Ghost gradients for dead latents; null for none.</summary>
     public GhostGrads? Ghost { get; init; }
 
+    /// <summary>Rows without firing after which a latent counts as dead, where no loss has a number of its own. 0 for
+    /// the resampling's window or, without one, for a sixtieth of the run, at most ten million: records of older
+    /// versions have none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long DeadAfterTokens { get; init; }
+
     /// <summary>Whether b_dec is subtracted from the input before encoding.</summary>
     public bool PreEncoderBias { get; init; } = true;
 

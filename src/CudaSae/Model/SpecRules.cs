@@ -14,6 +14,8 @@ static class SpecRules
         Range(spec.InputWidth is >= 1 and <= 16384, nameof(spec.InputWidth), spec.InputWidth, "1 to 16384");
         Range(spec.OutputWidth is >= 1 and <= 16384, "Transcoder.OutputWidth", spec.OutputWidth, "1 to 16384");
         Range(spec.Latents is >= 1 and <= 1 << 26, nameof(spec.Latents), spec.Latents, "1 to 67108864");
+        Range(spec.DeadAfterTokens >= 0, nameof(spec.DeadAfterTokens), spec.DeadAfterTokens,
+            "1 or more, or 0 for the rule of the run");
         CheckSelection(spec, trains);
         CheckNesting(spec);
         CheckPenalty(spec);

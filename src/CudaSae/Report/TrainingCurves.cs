@@ -92,7 +92,9 @@ public sealed class TrainingCurves
 
     LinesFigure? Dead()
     {
-        if (record is { Spec: { Aux: null, Ghost: null, PreAct: null } } && Curve("dead_percent", "") is null) return null;      // nobody counts them
+        // Older versions did not count them for recipes without revival.
+        if (record is { Spec: { Aux: null, Ghost: null, PreAct: null, DeadAfterTokens: 0 } }
+            && Curve("dead_percent", "") is null) return null;
         var finding = Trend.Of(steps, Column("dead_percent")) is { } d ? $"At most {Number(d.Max)} % of the latents were dead, at step {d.MaxStep}; {Number(d.Last)} % at the last logged step." : "No dead share was logged.";
         return Lines("dead", "Dead latents", new("dead", "%"), finding, "Latents that fired on none of the last DeadAfterTokens rows, of all n.", new Series("dead", steps, Column("dead_percent")));
     }

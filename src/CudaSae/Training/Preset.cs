@@ -27,12 +27,19 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
         : throw new SaeException($"K = {k} is out of range: it must be 1 to {(latents < SaeSpec.MaxActive ? $"Latents = {latents}" : $"{SaeSpec.MaxActive}")}");
 
     /// <summary>The same spec, whose latents are dead after so many rows without firing.</summary>
-    internal static SaeSpec WithDeadAfter(SaeSpec spec, long rows) => spec with
+    /// <param name="rows">0 for the rule: the resampling's window where nothing else revives dead latents, else a
+    /// sixtieth of the run, at most ten million.</param>
+    internal static SaeSpec WithDeadAfter(SaeSpec spec, TrainConfig config, long rows = 0)
     {
-        Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = rows } : null,
-        Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = rows } : null,
-        PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = rows } : null,
-    };
+        var after = rows > 0 ? rows : DeadAfter(config);
+        return spec with
+        {
+            DeadAfterTokens = rows == 0 && config.Resampling is not null ? 0 : after,
+            Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = after } : null,
+            Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = after } : null,
+            PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = after } : null,
+        };
+    }
 
     /// <summary>A latent is dead after a sixtieth of the run, at most ten million rows.</summary>
     internal static long DeadAfter(TrainConfig config) => Math.Clamp(config.Vectors / 60, 1, 10_000_000);

@@ -41,12 +41,15 @@ public static class Schedules
     public static uint ActiveNow(SaeSpec spec, TrainConfig config, long step) => spec.Selection is not Selection.TopK { InitialK: > 0 } top ? 0
         : (uint)Math.Max(top.K, Math.Round(top.InitialK + (top.K - top.InitialK) * Progress(config, step) / top.AnnealFraction));
 
-    /// <summary>Steps without firing after which a latent is dead; beyond reach where nothing asks.</summary>
+    /// <summary>Steps without firing after which a latent is dead: of the loss that revives dead latents, else the
+    /// spec's own, else the resampling's window, else of a sixtieth of the run.</summary>
     public static uint DeadAfterSteps(SaeSpec spec, TrainConfig config)
     {
-        var tokens = spec.Aux?.DeadAfterTokens ?? spec.Ghost?.DeadAfterTokens ?? spec.PreAct?.DeadAfterTokens ?? 0;
+        var tokens = spec.Aux?.DeadAfterTokens ?? spec.Ghost?.DeadAfterTokens ?? spec.PreAct?.DeadAfterTokens
+            ?? spec.DeadAfterTokens;
         if (tokens == 0 && config.Resampling is { } resampling) return (uint)resampling.Window;
-        return tokens == 0 ? int.MaxValue : (uint)Math.Clamp((tokens + config.BatchRows - 1) / config.BatchRows, 1, int.MaxValue);
+        if (tokens == 0) tokens = Preset.DeadAfter(config);
+        return (uint)Math.Clamp((tokens + config.BatchRows - 1) / config.BatchRows, 1, int.MaxValue);
     }
 
     /// <summary>The scalars of step t, from 1.</summary>
@@ -121,7 +124,8 @@ public static class Schedules
 }
 
 /// <summary>What training takes from its data.</summary>
-/// <param name="InputScale">s: x = s · raw, so that E‖x‖ = √d; 1 without ScaleInputs.</param>
+/// <param name="InputScale">s: x = s · raw, so that E‖x‖ = √d, or where the mean dominates E‖x − x̄‖² = d; 1 without
+/// ScaleInputs.</param>
 /// <param name="Variance">E‖y − ȳ‖² of the scaled target, which is the input unless transcoding: the loss is divided by it.</param>
 /// <param name="TargetScale">The scale of a transcoder's target, so that E‖y‖ = √d_out; otherwise the input's.</param>
 public readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
@@ -147,22 +151,36 @@ public readonly record struct DataScale(double InputScale, double Variance, doub
             ? number
             : null;
 
-    public static DataScale Of(DataStatistics statistics, TrainConfig config)
+    /// <summary>Variance / (E‖x‖)² below which the mean dominates.</summary>
+    const double Dominated = 1e-3;
+
+    /// <param name="centred">Whether the run subtracts the data's mean from its first step on: then the scale may be
+    /// measured about it.</param>
+    public static DataScale Of(DataStatistics statistics, TrainConfig config, bool centred = true)
     {
-        var scale = Scale(statistics, config);
+        var scale = Scale(statistics, config, centred);
         return new(scale, statistics.Variance * scale * scale);
     }
 
-    /// <param name="target">Statistics of a transcoder's target.</param>
+    /// <param name="target">Statistics of a transcoder's target, which b_dec begins in the middle of unless it begins
+    /// at 0.</param>
     public static DataScale Of(DataStatistics statistics, DataStatistics target, TrainConfig config)
     {
-        var scale = Scale(target, config);
-        return new(Scale(statistics, config), target.Variance * scale * scale, scale);
+        var scale = Scale(target, config, config.DecoderBias != DecoderBiasInit.Zero);
+        return new(Scale(statistics, config, centred: false), target.Variance * scale * scale, scale);
     }
 
-    static double Scale(DataStatistics statistics, TrainConfig config)
+    // Adam's steps are of the learning rate's size whatever the scale. Where the mean makes up the norm, a norm of √d
+    // leaves a spread that is smaller than such a step.
+    static double Scale(DataStatistics statistics, TrainConfig config, bool centred)
     {
         if (!(statistics.Variance > 0)) throw new SaeException("all rows of the data are equal: there is nothing to learn");
-        return config.ScaleInputs ? Math.Sqrt(statistics.Width) / statistics.MeanNorm : 1;
+        if (!config.ScaleInputs) return 1;
+        return Math.Sqrt(statistics.Width) / (centred && IsDominated(statistics) ? Math.Sqrt(statistics.Variance)
+            : statistics.MeanNorm);
     }
+
+    /// <summary>Whether the mean dominates the norm so far that the scale is measured about it.</summary>
+    internal static bool IsDominated(DataStatistics statistics) =>
+        statistics.Variance < Dominated * statistics.MeanNorm * statistics.MeanNorm;
 }

@@ -8,7 +8,7 @@ public struct StepSums
 {
     public double SquaredError;     // Σ_b ‖x̂ − y‖², y the target: x unless transcoding
     public double SquaredNorm;      // Σ_b ‖y‖²
-    public double SquaredMean;      // ‖Σ_b y‖² / B, so SquaredNorm − SquaredMean = Σ‖y − ȳ‖²
+    public double Spread;           // Σ_b ‖y − ȳ‖²; 0 where all rows are equal
     public double AuxSquaredError;  // Σ_b ‖ê − (y − x̂)‖²; 0 without auxiliary loss
     public double AuxVariance;      // Σ_b ‖e − ē‖²
     public double GradientNorm;     // global norm after projection, before clipping

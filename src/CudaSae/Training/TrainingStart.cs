@@ -15,17 +15,28 @@ public sealed class TrainingStart
         if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         input = new(source, rows, config.Seed, 0, spec.InputWidth);
         if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
-        Scale = target is null ? DataScale.Of(input, config) : DataScale.Of(input, target, config);
+        Scale = ScaleOf(spec, config);
+        Warning = NormShare.Of(input).Warning(IsCentred(spec, config), config.ScaleInputs,
+            DataScale.IsDominated(input));
     }
 
     /// <param name="same">The start of a run over the same rows with the same seed: its statistics are taken.</param>
-    public TrainingStart(TrainingStart same, TrainConfig config)
+    public TrainingStart(TrainingStart same, SaeSpec spec, TrainConfig config)
     {
-        (input, target) = (same.input, same.target);
-        Scale = target is null ? DataScale.Of(input, config) : DataScale.Of(input, target, config);
+        (input, target, Warning) = (same.input, same.target, same.Warning);
+        Scale = ScaleOf(spec, config);
     }
 
+    DataScale ScaleOf(SaeSpec spec, TrainConfig config) => target is null
+        ? DataScale.Of(input, config, IsCentred(spec, config)) : DataScale.Of(input, target, config);
+
+    static bool IsCentred(SaeSpec spec, TrainConfig config) => spec.Transcoder is null && spec.PreEncoderBias
+        && config.DecoderBias != DecoderBiasInit.Zero;
+
     public DataScale Scale { get; }
+
+    /// <summary>One line for people where a dimension of the input dominates its norm; null where none does.</summary>
+    public string? Warning { get; }
 
     public SaeParameters Weights(SaeSpec spec, TrainConfig config)
     {

@@ -106,13 +106,9 @@ public sealed partial class Reference
         double variance = 0;
         for (var i = 0; i < D; i++)
         {
-            double sum = 0, squares = 0;
-            for (var b = 0; b < B; b++)
-            {
-                sum += DetachedError(b, i);
-                squares += DetachedError(b, i) * DetachedError(b, i);
-            }
-            variance += squares - sum * sum / B;
+            double mean = 0;
+            for (var b = 0; b < B; b++) mean += DetachedError(b, i) / B;
+            for (var b = 0; b < B; b++) variance += Math.Pow(DetachedError(b, i) - mean, 2);
         }
         return variance;
     }

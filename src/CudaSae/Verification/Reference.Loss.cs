@@ -40,10 +40,10 @@ public sealed partial class Reference
                 Sums.SquaredError += whole * whole;
                 Sums.ReconstructionNorm += Math.Pow(whole + Y[b * D + i], 2);
                 Sums.SquaredNorm += Y[b * D + i] * Y[b * D + i];
-                mean[i] += Y[b * D + i];
+                mean[i] += Y[b * D + i] / B;
                 if (spec.Selection is Selection.Gated) DecodeGate(b, i);
             }
-        foreach (var m in mean) Sums.SquaredMean += m * m / B;
+        for (var at = 0; at < B * D; at++) Sums.Spread += Math.Pow(Y[at] - mean[at % D], 2);
     }
 
     /// <summary>What x̂ is before any latent fires: b_dec, and the skip connection.</summary>

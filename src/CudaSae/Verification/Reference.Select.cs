@@ -10,7 +10,7 @@ public sealed partial class Reference
     public double[] Gate { get; } = new double[(long)config.BatchRows * spec.Latents];
 
     readonly int[] level = new int[(long)config.BatchRows * spec.Latents];     // first reconstruction that holds the entry
-    readonly double[] spreadMean = new double[spec.Latents], spreadSquare = new double[spec.Latents];
+    readonly double[] spreadMean = new double[spec.Latents], spreadVariance = new double[spec.Latents];
     double smallestKept;
 
     void Encode()
@@ -132,28 +132,26 @@ public sealed partial class Reference
     public const int SpreadRows = 48;
     public const double SpreadDecay = 0.99;
 
-    /// <summary>Running mean and mean square of each latent's z over the first rows of the batches.</summary>
+    /// <summary>Running mean and variance of each latent's z over the first rows of the batches.</summary>
     void MeasureSpread()
     {
         if (spec.Selection is not Selection.JumpRelu { AdaptiveBandwidth: true } || scalars.Inference == 1) return;
         var rows = Math.Min(B, SpreadRows);
         for (var f = 0; f < n; f++)
         {
-            double sum = 0, squares = 0;
-            for (var b = 0; b < rows; b++)
-            {
-                sum += PreActs[b * n + f] / rows;
-                squares += PreActs[b * n + f] * PreActs[b * n + f] / rows;
-            }
+            double mean = 0, variance = 0;
+            for (var b = 0; b < rows; b++) mean += PreActs[b * n + f] / rows;
+            for (var b = 0; b < rows; b++) variance += Math.Pow(PreActs[b * n + f] - mean, 2) / rows;
             var keep = scalars.Step == 1 ? 0 : SpreadDecay;
-            spreadMean[f] = keep * spreadMean[f] + (1 - keep) * sum;
-            spreadSquare[f] = keep * spreadSquare[f] + (1 - keep) * squares;
+            var away = mean - spreadMean[f];
+            spreadMean[f] += (1 - keep) * away;
+            spreadVariance[f] = keep * (spreadVariance[f] + (1 - keep) * away * away) + (1 - keep) * variance;
         }
     }
 
     /// <summary>ε_f.</summary>
     public double Bandwidth(int f) => spec.Selection is not Selection.JumpRelu jump ? 0
-        : jump.AdaptiveBandwidth ? jump.Bandwidth * Math.Sqrt(Math.Max(1e-12, spreadSquare[f] - spreadMean[f] * spreadMean[f])) : jump.Bandwidth;
+        : jump.AdaptiveBandwidth ? jump.Bandwidth * Math.Sqrt(Math.Max(1e-12, spreadVariance[f])) : jump.Bandwidth;
 
     /// <summary>Positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, of equal ones the lower position wins.</summary>
     public static int[] Largest(ReadOnlySpan<double> numbers, int k)

@@ -137,7 +137,7 @@ sealed class Differences
         Note("squared error", Relative(expected.SquaredError, actual.SquaredError));
         Note("error of all levels", Relative(expected.LevelError, actual.LevelError));
         Note("squared norm", Relative(expected.SquaredNorm, actual.SquaredNorm));
-        Note("squared mean", Relative(expected.SquaredMean, actual.SquaredMean));
+        Note("spread of the target", Relative(expected.Spread, actual.Spread));
         Note("norm of the reconstruction", Relative(expected.ReconstructionNorm, actual.ReconstructionNorm));
         Note("gradient norm", Relative(expected.GradientNorm, actual.GradientNorm));
         // A pre-activation within rounding of 0 may fire on one side alone.

@@ -18,7 +18,8 @@ public sealed unsafe partial class CpuBackend
     double* deadErrors;                     // [panels] Σ‖r‖², or the ghost loss
     int windowLength, dead;
     float deadScale;
-    Action<int, int>? gatherPart, deadRowsPart, deadGradPart;
+    Spread residualSpread;                  // of e, for AuxK
+    Action<int, int>? gatherPart, deadRowsPart, deadGradPart, residualPart;
 
     int DeadPitch => (windowLength + 15) & ~15;
 
@@ -42,13 +43,15 @@ public sealed unsafe partial class CpuBackend
         deadDecGrad = arena.Take<float>("dead gradient of w_dec", capacity * lo);
         deadBiasGrad = arena.Take<float>("dead gradient of b_enc", capacity);
         deadErrors = arena.Take<double>("dead errors", panels);
+        if (Spec.Aux is not null) residualSpread = new(arena, "e", B, lo, RowBlock);
     }
 
     public void AuxLoss()
     {
         if (Spec.Aux is null && Spec.Ghost is null) return;
         if (Spec.Ghost is not null && scalars.AllDead == 1) FindDead(scalars.Step - 1, 0);
-        if (Spec.Aux is { } aux && !SetAuxScale(aux) || windowLength == 0) return;
+        if (Spec.Aux is { } aux) SetAuxScale(aux);
+        if (windowLength == 0) return;
         if (Spec.Ghost is not null) deadScale = 2 * scalars.LossScale;
         workers.Run(DeadPitch / 16, gatherPart ??= GatherWindow);
         workers.Run(panels, deadRowsPart ??= DeadRows);
@@ -58,15 +61,17 @@ public sealed unsafe partial class CpuBackend
         workers.Run(ProductParts(windowLength, lo) + ProductParts(windowLength, ld), deadGradPart ??= DeadGradients);
     }
 
-    /// <summary>2α min(D / k_aux, 1) / Σ‖e − ē‖²; false where there is nothing to learn from.</summary>
-    bool SetAuxScale(AuxLoss aux)
+    /// <summary>2α min(D / k_aux, 1) / Σ‖e − ē‖²; 0 where e does not vary. Σ‖e‖² − ‖Σe‖² / B stands where the sum about
+    /// the mean agrees with it: docs/decisions/0010-sums-about-a-mean.md.</summary>
+    void SetAuxScale(AuxLoss aux)
     {
         ColumnTotals(sumE, columns);
-        var variance = sums.SquaredError;
+        workers.Run(rowBlocks, residualPart ??= (block, _) => residualSpread.AddBlock(residual, block));
+        double variance = sums.SquaredError, spread = residualSpread.Total();
         for (var i = 0; i < lo; i++) variance -= columns[i] * columns[i] / B;
-        sums.AuxVariance = Math.Max(0, variance);
+        if (!(Math.Abs(variance - spread) <= 1e-4 * spread)) variance = spread;
+        sums.AuxVariance = variance;
         deadScale = variance > 0 ? (float)(2 * scalars.AuxCoefficient * Math.Min((double)dead / aux.K, 1) / variance) : 0;
-        return true;
     }
 
     /// <summary>One panel of 48 rows: pre-activations of the window, code, ê, r and ∂z.</summary>

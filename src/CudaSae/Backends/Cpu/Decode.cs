@@ -24,11 +24,12 @@ public sealed unsafe partial class CpuBackend
     float* baseline;                    // [B, lo] b_dec + WSkip x; null without a skip connection
     float* valueGrad;                   // [B, k] 2c ⟨E, WDec⟩, then ∂L/∂⟨w, x − b_dec⟩
     EntryGradient* entryGrad;           // [B, k] all gradients of an entry, where there is more than one
-    float* sumE, sumX;                  // [rowBlocks, lo] column sums of e and of the target
+    float* sumE;                        // [rowBlocks, lo] column sums of e
     float* sumWeighted;                 // [rowBlocks, lo] of what b_dec learns from
     RowSums* rowSums;                   // [rowBlocks]
-    double* columns;                    // [2, lo] totals
-    Action<int, int>? decodePart, entryPart;
+    double* columns;                    // [lo] totals
+    Spread targetSpread;                // of y
+    Action<int, int>? decodePart, entryPart, targetPart;
     bool isPlain;                       // an entry's gradient is that of its value alone: TopK and its kin without penalty
 
     void TakeDecode()
@@ -50,10 +51,10 @@ public sealed unsafe partial class CpuBackend
         valueGrad = arena.Take<float>("code value gradient", (long)B * k);
         entryGrad = arena.Take<EntryGradient>("code gradients", isPlain ? 0 : (long)B * k);
         sumE = arena.Take<float>("column sums of e", (long)rowBlocks * lo);
-        sumX = arena.Take<float>("column sums of x", (long)rowBlocks * lo);
+        targetSpread = new(arena, "the target", B, lo, RowBlock);
         sumWeighted = weighs || gated ? arena.Take<float>("column sums of weighted e", (long)rowBlocks * lo) : sumE;
         rowSums = arena.Take<RowSums>("row sums", rowBlocks);
-        columns = arena.Take<double>("column totals", 2L * lo);
+        columns = arena.Take<double>("column totals", lo);
     }
 
     public void DecodeLoss()
@@ -110,7 +111,6 @@ public sealed unsafe partial class CpuBackend
     void ClearColumns(int block)
     {
         new Span<float>(sumE + (long)block * lo, lo).Clear();
-        new Span<float>(sumX + (long)block * lo, lo).Clear();
         if (sumWeighted != sumE) new Span<float>(sumWeighted + (long)block * lo, lo).Clear();
     }
 
@@ -130,7 +130,6 @@ public sealed unsafe partial class CpuBackend
         total.Norm += Rows.SquaredNorm(row, lo);
         total.Reconstruction += Rows.SquaredNormOfSum(e, row, lo);
         Rows.Add(sumE + (long)block * lo, 1, e, lo);
-        Rows.Add(sumX + (long)block * lo, 1, row, lo);
         if (gated) total.GateError += Rows.SquaredNorm(gateResidual + (long)b * lo, lo);
         if (sumWeighted == sumE) return;
         Rows.Add(sumWeighted + (long)block * lo, 1, weighted + (long)b * lo, lo);
@@ -196,9 +195,8 @@ public sealed unsafe partial class CpuBackend
                 (sums.Penalty, stepPenalty) = (B * Math.Pow(l0 / target.Target - 1, 2), (float)(scalars.Penalty * 2 * (l0 / target.Target - 1) / target.Target));
                 break;
         }
-        ColumnTotals(sumX, columns + lo);
-        sums.SquaredMean = 0;
-        for (var i = 0; i < lo; i++) sums.SquaredMean += columns[lo + i] * columns[lo + i] / B;
+        workers.Run(rowBlocks, targetPart ??= (block, _) => targetSpread.AddBlock(y, block));
+        sums.Spread = targetSpread.Total();
     }
 
     float stepPenalty;

@@ -9,7 +9,7 @@ public sealed unsafe partial class CpuBackend
     const float SpreadDecay = 0.99f;
 
     LatentScalars* latents;             // [n]; null where a latent brings nothing but its rows
-    float* spreadMean, spreadSquare;    // [n] running mean and mean square of z
+    float* spreadMean, spreadVariance;  // [n] running mean and variance of z
     float* batchThreshold;              // [1] BatchTopK's running threshold
     double* inputSum;                   // [ld] Σ_b x − b_dec, for the pre-activation loss
     double* preActParts;                // [LatentParts] that loss
@@ -21,7 +21,7 @@ public sealed unsafe partial class CpuBackend
         var jump = Spec.Selection as Selection.JumpRelu;
         latents = arena.Take<LatentScalars>("latent scalars", thresholded || Spec.Penalty is not null ? n : 0);
         spreadMean = arena.Take<float>("spread, mean", jump is { AdaptiveBandwidth: true } ? n : 0);
-        spreadSquare = arena.Take<float>("spread, mean square", jump is { AdaptiveBandwidth: true } ? n : 0);
+        spreadVariance = arena.Take<float>("spread, variance", jump is { AdaptiveBandwidth: true } ? n : 0);
         batchThreshold = arena.Take<float>("batch threshold", Spec.Selection is Selection.BatchTopK ? 1 : 0);
         inputSum = arena.Take<double>("column sums of x - b_dec", Spec.PreAct is null ? 0 : ld);
         preActParts = arena.Take<double>("pre-activation loss", LatentParts);
@@ -51,7 +51,8 @@ public sealed unsafe partial class CpuBackend
             if (Spec.Selection is Selection.JumpRelu jump)
             {
                 l.Theta = Theta(f);
-                l.Epsilon = jump.Bandwidth * (jump.AdaptiveBandwidth ? MathF.Sqrt(MathF.Max(1e-12f, spreadSquare[f] - spreadMean[f] * spreadMean[f])) : 1);
+                l.Epsilon = jump.Bandwidth
+                    * (jump.AdaptiveBandwidth ? MathF.Sqrt(MathF.Max(1e-12f, spreadVariance[f])) : 1);
                 l.Low = l.Theta - LatentMath.Reach(jump.Kernel) * l.Epsilon;
                 if (Spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - (uint)lastFired[f] >= scalars.DeadAfterSteps)) l.PreAct = scalars.PreAct;
             }
@@ -94,16 +95,17 @@ public sealed unsafe partial class CpuBackend
         var keep = scalars.Step == 1 ? 0 : SpreadDecay;
         for (var r = 0; r < Math.Min(Gemm.TileRows, n - group * Gemm.TileRows); r++)
         {
-            float sum = 0, squares = 0;
+            float first = tile[r * Gemm.TileColumns], sum = 0, squares = 0;
+            for (var b = 1; b < rows; b++) sum += (tile[r * Gemm.TileColumns + b] - first) / rows;
             for (var b = 0; b < rows; b++)
             {
-                var z = tile[r * Gemm.TileColumns + b];
-                sum += z / rows;
+                var z = tile[r * Gemm.TileColumns + b] - first - sum;
                 squares += z * z / rows;
             }
             var f = group * Gemm.TileRows + r;
-            spreadMean[f] = keep * spreadMean[f] + (1 - keep) * sum;
-            spreadSquare[f] = keep * spreadSquare[f] + (1 - keep) * squares;
+            var away = first + sum - spreadMean[f];
+            spreadMean[f] += (1 - keep) * away;
+            spreadVariance[f] = keep * (spreadVariance[f] + (1 - keep) * away * away) + (1 - keep) * squares;
         }
     }
 

@@ -143,7 +143,7 @@ public sealed unsafe partial class CpuBackend
         if (Config.EmaDecay > 0)
             foreach (var vector in vectors) Floats($"ema_{vector.Name}", vector.Average, n);
         Floats("spread_mean", spreadMean, n);
-        Floats("spread_square", spreadSquare, n);
+        Floats("spread_variance", spreadVariance, n);
         Floats("batch_threshold", batchThreshold, 1);
         list.Add((new("last_fired", "I32", [n]), (nint)lastFired));
         if (Config.Lazy) list.Add((new("last_touched", "I32", [n]), (nint)lastTouched));

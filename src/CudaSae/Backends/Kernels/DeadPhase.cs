@@ -12,6 +12,7 @@ sealed class DeadPhase
     readonly DecodePhase decode;
     readonly LatentsPhase latents;
     readonly EncodePhase? encode;
+    readonly ColumnSpread? spread;          // of e, for AuxK
     readonly DeviceArray<int> index;
     readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
     readonly DeviceArray<double> parts;
@@ -34,9 +35,11 @@ sealed class DeadPhase
         rowError = arena.Take<float>("dead error by row", rows);
         scale = arena.Take<float>("dead scale", 1);
         Sums = arena.Take<double>("dead sums", 2);
-        parts = arena.Take<double>("dead sums by block", 2 * MostSumBlocks);
+        parts = arena.Take<double>("dead sums by block", 3 * MostSumBlocks);
         ticket = arena.Take<int>("dead sums, blocks done", 1);
-        if (aux is not null) encode = new(context, new()
+        if (aux is null) return;
+        spread = new(context, "e");
+        encode = new(context, new()
         {
             Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows, ColumnCount = buffers.AuxCount, Index = index, Value = value,
         }, lender: main);
@@ -65,6 +68,7 @@ sealed class DeadPhase
         }
         else
         {
+            spread!.Run(context.Buffers.Residual);
             context.Launch("aux_row_error", new(B, Block, 64), parameters);
             context.Launch("aux_scale", new(Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.OutPitch), Block)), Block, 64), parameters);
         }
@@ -122,7 +126,9 @@ sealed class DeadPhase
         return new()
         {
             Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer, Residual = residual.Pointer, Error = buffers.Residual.Pointer,
-            RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer, BEnc = buffers.BEnc.Pointer, AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
+            RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer,
+            Means = spread?.Means.Pointer ?? 0, Spreads = spread?.Spreads.Pointer ?? 0, BEnc = buffers.BEnc.Pointer,
+            AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
             DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
             BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch, RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K ?? 1,
         };

@@ -9,7 +9,7 @@ sealed unsafe class DecodePhase
     const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10, MostWarps = 4, Sums = 12, SumBlocks = 32;
 
     readonly KernelContext context;
-    readonly DeviceArray<float> yParts;
+    readonly ColumnSpread target;
     readonly DeviceArray<double> sumParts;
     readonly DeviceArray<int> ticket;
     readonly int slice, warps, levels, report;
@@ -26,7 +26,7 @@ sealed unsafe class DecodePhase
         RowActive = arena.Take<int>("active by row", rows);
         RowLevelError = arena.Take<float>("error of all levels by row", rows);
         RowGateError = arena.Take<float>("gate error by row", Gated ? rows : 0);
-        yParts = arena.Take<float>("column sums of y", RowBlocks * lo);
+        target = new(context, "y");
         ResidualParts = arena.Take<float>("column sums of e", RowBlocks * lo);
         WeightedParts = arena.Take<float>("column sums of weighted e", RowBlocks * lo);
         sumParts = arena.Take<double>("step sums by block", SumBlocks * Sums);
@@ -86,9 +86,12 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128), new ColumnSumsParams
         {
-            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0, Y = buffers.Y.Pointer,
-            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer, YParts = yParts.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
+            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer,
+            Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
+            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer,
+            Rows = context.Rows, Pitch = context.OutPitch,
         });
+        target.Run(buffers.Y);
     }
 
     /// <summary>All sums of the step, from wherever they were left.</summary>
@@ -97,9 +100,11 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         given.Scalars = buffers.Scalars.Pointer;
         (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) = (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
-        (given.RowLevelError, given.RowGateError, given.YParts) = (dense && levels == 1 ? 0 : RowLevelError.Pointer, RowGateError.Pointer, yParts.Pointer);
+        given.RowLevelError = dense && levels == 1 ? 0 : RowLevelError.Pointer;
+        given.RowGateError = RowGateError.Pointer;
+        (given.Means, given.Spreads) = (target.Means.Pointer, target.Spreads.Pointer);
         (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
-        (given.Rows, given.Pitch, given.Blocks, given.Latents) = (context.Rows, context.OutPitch, RowBlocks, context.Latents);
+        (given.Rows, given.Pitch, given.Latents) = (context.Rows, context.OutPitch, context.Latents);
         (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);
         (given.Parts, given.Ticket) = (sumParts.Pointer, ticket.Pointer);
         context.Launch("step_sums", new(Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.OutPitch), Block)), Block, 128), given);

@@ -163,7 +163,9 @@ public sealed unsafe partial class KernelBackend
         if (Buffers.WEncLo.Length > 0) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
         if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
         if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
-        if (phases.Scalars is { SpreadMean.Length: > 0 } spread) list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer), (new("spread_square", "F32", [n]), spread.SpreadSquare.Pointer)]);
+        if (phases.Scalars is { SpreadMean.Length: > 0 } spread)
+            list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer),
+                (new("spread_variance", "F32", [n]), spread.SpreadVariance.Pointer)]);
         if (phases.Screen is { } screen) list.AddRange([(new("screen_scale", "F32", [ld]), screen.Scale.Pointer), (new("screen_audit", "I32", [4]), screen.AuditCounts.Pointer)]);
         if (phases.Hot is { } hot) list.AddRange(hot.State);
         list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer), (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);

@@ -18,11 +18,11 @@ sealed unsafe class LatentScalarsPhase
         long n = adaptive ? context.Latents : 0;
         spreadZ = context.Arena.Take<float>("spread sample", n * SpreadRows);
         SpreadMean = context.Arena.Take<float>("spread, mean", n);
-        SpreadSquare = context.Arena.Take<float>("spread, mean square", n);
+        SpreadVariance = context.Arena.Take<float>("spread, variance", n);
     }
 
     public DeviceArray<float> SpreadMean { get; }
-    public DeviceArray<float> SpreadSquare { get; }
+    public DeviceArray<float> SpreadVariance { get; }
 
     public void Run()
     {
@@ -32,7 +32,8 @@ sealed unsafe class LatentScalarsPhase
         {
             Loss = context.Loss, Scalars = buffers.Scalars.Pointer, WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, BEnc = buffers.BEnc.Pointer,
             Threshold = buffers.Threshold.Pointer, BMag = buffers.BMag.Pointer, RMag = buffers.RMag.Pointer, LastFired = buffers.LastFired.Pointer,
-            SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadSquare = SpreadSquare.Pointer, Latents = buffers.Latents.Pointer,
+            SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadVariance = SpreadVariance.Pointer,
+            Latents = buffers.Latents.Pointer,
             Count = n, Pitch = context.OutPitch, SpreadRows = rows,
         };
         parameters.Sites = context.Sites(parameters.SiteWidth);

@@ -6,7 +6,7 @@ namespace CudaSae.Devices;
 [StructLayout(LayoutKind.Sequential)]
 struct AuxParams
 {
-    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, BEnc;
+    public ulong Index, Value, Code, CodeGrad, Residual, Error, RowError, ResidualParts, Means, Spreads, BEnc;
     public ulong AuxRows, Scalars, DeadCount, AuxCount, RowAuxError, Scale, Sums, Parts, Ticket, BiasGrad;
     public int Rows, Pitch, RowBlocks, Active, Window, K;
 }

@@ -8,7 +8,7 @@ unsafe struct LatentScalarsParams
 {
     public LossParams Loss;
     public ulong Scalars, WDecHi, WDecLo, BEnc, Threshold, BMag, RMag, LastFired, SpreadZ;
-    public ulong SpreadMean, SpreadSquare, Latents;
+    public ulong SpreadMean, SpreadVariance, Latents;
     public int Count, Pitch, SpreadRows, Sites;
     public fixed int SiteWidth[8];
 }

@@ -6,7 +6,14 @@ namespace CudaSae.Devices;
 [StructLayout(LayoutKind.Sequential)]
 struct ColumnSumsParams
 {
-    public ulong Residual, Weighted, Gate, Y, ResidualParts, WeightedParts, YParts;
+    public ulong Residual, Weighted, Gate, ResidualParts, WeightedParts;
+    public int Rows, Pitch;
+}
+
+[StructLayout(LayoutKind.Sequential)]
+struct ColumnSpreadParams
+{
+    public ulong Values, Means, Spreads;
     public int Rows, Pitch;
 }
 
@@ -14,7 +21,8 @@ struct ColumnSumsParams
 struct StepSumsParams
 {
     public ulong Scalars, RowError, RowNorm, RowLevelError, RowGateError, RowReconstruction, RowActive, RowNear, RowPenalty;
-    public ulong PreActLoss, YParts, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening, Parts, Ticket, Sums;
-    public int Rows, Pitch, Blocks, Latents, Penalty, Dense;
+    public ulong PreActLoss, Means, Spreads, Overflows, DeadCount, AuxSums, Ghost, GradientNorm, Threshold, Screening,
+        Parts, Ticket, Sums;
+    public int Rows, Pitch, Latents, Penalty, Dense;
     public float Target;
 }

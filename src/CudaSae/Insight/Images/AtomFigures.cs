@@ -57,7 +57,8 @@ static class AtomFigures
     static Figure Table(IReadOnlyList<ImageStudy> runs, Atom[][] all, AtomMeasures measures)
     {
         var order = Enumerable.Range(0, runs.Count).OrderBy(i => runs[i].Evaluation.L0).ToArray();
-        TableColumn Numbers(string name, int digits, Func<int, double> of) => new(name, Numbers: [.. order.Select(i => of(i) is var v && double.IsNaN(v) ? (double?)null : v)]) { Digits = digits };
+        TableColumn Numbers(string name, int digits, Func<int, double?> of) =>
+            new(name, Numbers: [.. order.Select(of).Select(v => v is double.NaN ? null : v)]) { Digits = digits };
         var (low, high) = (order[0], order[^1]);
         return new TableFigure("templates", "Template or part, at several L0",
         [

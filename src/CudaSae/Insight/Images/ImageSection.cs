@@ -55,7 +55,9 @@ public static class ImageSection
             }
         yield return Pictures.Unsigned("reconstructions", $"Images, and below them what {(runs.Count == 1 ? "the SAE makes" : "each SAE makes")} of them", data.Width, vectors, [.. captions]) with
         {
-            Finding = string.Join("; ", ordered.Select(r => Invariant($"{r.Name}: FVU {r.Evaluation.Fvu:0.000} at L0 {r.Evaluation.L0:0.0}"))) + ".",
+            Finding = string.Join("; ", ordered.Select(r =>
+                $"{r.Name}: FVU {Metrics.Ratio.Text(r.Evaluation.Fvu, "0.000", CultureInfo.InvariantCulture)}"
+                + Invariant($" at L0 {r.Evaluation.L0:0.0}"))) + ".",
             Formula = "x̂ = b_dec + Σ f d, each picture scaled by its largest value; FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖² and L0 = latents that fire, over all rows looked at",
         };
         yield return Cumulative(runs[0], data, rows, images);

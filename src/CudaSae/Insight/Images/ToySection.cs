@@ -93,7 +93,11 @@ public static class ToySection
         foreach (var cosine in study.Cosines) counts[Math.Clamp((int)Math.Floor(cosine * Count), 0, Count - 1)]++;
         return new HistogramFigure("matched-cosines", "Cosine of each feature with its latent", new("cosine"), new("features"), [.. Enumerable.Range(0, Count + 1).Select(i => (float)i / Count)], [new("represented features", counts)])
         {
-            Finding = Invariant($"{study.Cosines.Count(c => c > Recovery.Threshold)} of {study.Features.Length} represented features are recovered at a cosine above {Recovery.Threshold} ({100 * study.Recovered:0.0} %); the SAE has {study.Sae.Spec.Latents} latents, FVU {study.Evaluation.Fvu:0.000}, L0 {study.Evaluation.L0:0.00} for {study.ActiveFeatures:0.00} active features."),
+            Finding = Invariant($"{study.Cosines.Count(c => c > Recovery.Threshold)} of {study.Features.Length} ")
+                + Invariant($"represented features are recovered at a cosine above {Recovery.Threshold} ")
+                + Invariant($"({100 * study.Recovered:0.0} %); the SAE has {study.Sae.Spec.Latents} latents, FVU ")
+                + Ratio.Text(study.Evaluation.Fvu, "0.000", CultureInfo.InvariantCulture)
+                + Invariant($", L0 {study.Evaluation.L0:0.00} for {study.ActiveFeatures:0.00} active features."),
             Formula = $"{Matching}; a cosine below 0 counts in the first bin",
         };
     }
@@ -105,7 +109,9 @@ public static class ToySection
         return new LinesFigure("recovered", "How many of the model's features an SAE finds, as they grow sparse", new("1 / (1 − S)", "", Log: true), new("share"),
         [
             new("recovered", x, [.. sweep.Select(s => (float)s.Recovered)]), new("mean matched cosine", x, [.. sweep.Select(s => (float)s.Cosines.DefaultIfEmpty(0).Average())]),
-            new("features represented", x, [.. sweep.Select(s => (float)s.Features.Length / s.Model.Options.Features)]), new("SAE's FVU", x, [.. sweep.Select(s => (float)s.Evaluation.Fvu)]),
+            new("features represented", x, [.. sweep
+                .Select(s => (float)s.Features.Length / s.Model.Options.Features)]),
+                new("SAE's FVU", x, [.. sweep.Select(s => (float)(s.Evaluation.Fvu ?? double.NaN))]),
         ])
         {
             Finding = Invariant($"Most are recovered at S = {best.Model.Options.Sparsity:0.###} ({100 * best.Recovered:0} % of {best.Features.Length}), fewest at S = {worst.Model.Options.Sparsity:0.###} ({100 * worst.Recovered:0} % of {worst.Features.Length})."),
@@ -132,7 +138,8 @@ public static class ToySection
         ])
         { Finding = Invariant($"{sweep.Count} models of {sweep[0].Model.Options.Features} features in {sweep[0].Model.Options.Hidden} dimensions."), Formula = Matching };
 
-        TableColumn Numbers(string name, int digits, Func<ToyStudy, double> of) => new(name, Numbers: [.. sweep.Select(s => (double?)of(s))]) { Digits = digits };
+        TableColumn Numbers(string name, int digits, Func<ToyStudy, double?> of) =>
+            new(name, Numbers: [.. sweep.Select(of)]) { Digits = digits };
     }
 
     static string[] Names(string kind, int count) => [.. Enumerable.Range(0, count).Select(i => $"{kind} {i}")];

@@ -69,7 +69,7 @@ public sealed class ToyStudy : IDisposable
     {
         var preset = Preset.Named(sae.Preset);
         var config = preset.Config(new() { BatchRows = 256, Vectors = sae.Vectors, Seed = options.Seed }).Validate();
-        var spec = Preset.WithDeadAfter(preset.SpecFor(options.Hidden, sae.Latents, k), Preset.DeadAfter(config)).Validate();
+        var spec = Preset.WithDeadAfter(preset.SpecFor(options.Hidden, sae.Latents, k), config).Validate();
         var held = data.Rows / 10;
         var start = new TrainingStart(data, data.Rows - held, spec, config);
         using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, data.Type, static (_, _) => { }, out _);

@@ -25,6 +25,7 @@ public sealed class LatentRanks
     float[] values = [];
     int[] rows = [];
     int entries;
+    double reference;
     Tally[] tallies = [];
 
     /// <param name="precision">What a precise threshold must exceed.</param>
@@ -59,7 +60,8 @@ public sealed class LatentRanks
         foreach (ref var t in tally) t = new() { PreciseThreshold = float.NaN, Threshold = float.NaN };
         long labelled = 0, above = 0;
         foreach (var total in totals) labelled += total;
-        double sum = 0, squares = 0;
+        double sum = 0, squares = 0;            // of deviations from the reference
+        reference = Reference(answers, labelled);
         var zeros = false;          // whether the group at 0 is behind us
         for (var last = entries; last > 0;)
         {
@@ -71,13 +73,22 @@ public sealed class LatentRanks
                 zeros = true;
             }
             var group = Group(answers, rows.AsSpan(first, last - first), tally, totals, labelled, above, values[first]);
-            sum += group * (double)values[first];
-            squares += group * (double)values[first] * values[first];
+            sum += group * (values[first] - reference);
+            squares += group * (values[first] - reference) * (values[first] - reference);
             above += group;
             last = first;
         }
         if (!zeros) Zeros(answers, tally, totals, labelled, above);
         for (var c = 0; c < into.Length; c++) into[c] = Finish(tally[c], totals[c], labelled, sum, squares);
+    }
+
+    /// <summary>A value that some labelled row has: 0 where one is not listed. Sums about it do not cancel.</summary>
+    double Reference(ReadOnlySpan<short> answers, long labelled)
+    {
+        var (listed, value) = (0L, 0.0);
+        for (var i = 0; i < entries; i++)
+            if (answers[rows[i]] >= 0) (listed, value) = (listed + 1, values[i]);
+        return listed < labelled ? 0 : value;
     }
 
     /// <summary>Rows of one value. Each class among them wins against the other labelled rows below and ties with those in the group.</summary>
@@ -95,7 +106,7 @@ public sealed class LatentRanks
             if (answers[row] is not (>= 0 and var c) || tally[c].Group == 0) continue;
             ref var t = ref tally[c];
             Close(ref t, totals[c], labelled, above, size);
-            t.Sum += (t.Group) * (double)value;
+            t.Sum += t.Group * (value - reference);
             t.Above += t.Group;
             t.Group = 0;
             if (value <= 0) continue;

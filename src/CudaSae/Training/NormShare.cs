@@ -1,0 +1,44 @@
+using System.Globalization;
+using CudaSae.Data;
+
+namespace CudaSae.Training;
+
+/// <summary>The input dimension that holds most of the mean squared norm, and how it holds it.</summary>
+/// <param name="Column">From 0.</param>
+/// <param name="Share">Of E‖x‖².</param>
+/// <param name="FromMean">Share of the dimension's own E x² that is its squared mean.</param>
+readonly record struct NormShare(int Column, int Width, double Share, double FromMean)
+{
+    public static NormShare Of(DataStatistics statistics)
+    {
+        var squares = statistics.SquaresByColumn();
+        var column = Array.IndexOf(squares, squares.Max());
+        var mean = statistics.Mean[column];
+        return new(column, squares.Length, squares[column] / squares.Sum(),
+            mean * mean * statistics.SampleRows / squares[column]);
+    }
+
+    /// <summary>More than nine tenths of the norm, of eight dimensions or more.</summary>
+    bool Dominates => Share > 0.9 && Width >= 8;
+
+    /// <summary>One line; null where the dimension does not dominate.</summary>
+    /// <param name="centred">Whether the run subtracts the mean from its first step on.</param>
+    /// <param name="scaled">Whether it scales its inputs.</param>
+    /// <param name="about">Whether the mean dominates so far that a scale is measured about it.</param>
+    public string? Warning(bool centred, bool scaled, bool about)
+    {
+        if (!Dominates) return null;
+        var share = (Math.Floor(1000 * Share) / 10).ToString("0.0", CultureInfo.InvariantCulture);
+        return $"warning: input dimension {Column} holds {share} % of the mean squared norm" + this switch
+        {
+            { FromMean: < 0.5 } => " and varies: loss and FVU measure little else; "
+                + "divide it by its deviation in the data, or leave it out",
+            _ when !centred => ", by its mean, which is not subtracted before the encoder: "
+                + "subtract it from the data, or choose a preset with a pre-encoder bias such as topk",
+            _ when scaled && about => ", by its mean: "
+                + "the inputs are scaled by their spread about the mean, and nothing need be changed",
+            _ => ", by its mean, which b_dec holds from the start: if many latents stay silent, "
+                + $"try --scale-inputs {(scaled ? "false" : "true")}, or subtract it from the data",
+        };
+    }
+}
