@@ -33,20 +33,20 @@ sealed class DataFiles : IDisposable
     /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of <paramref name="paths"/>.</param>
     public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null)
     {
-        var source = ActivationSource.Open(paths, tensor);
+        var source = Activations.Open(paths, tensor);
         int[] widths = [source.Width];
         try
         {
             if (beside is { Length: > 0 })
             {
                 if (heldOut is not null && !long.TryParse(heldOut, out _)) throw new SaeException($"--held-out {heldOut}: with --beside it must be a number of rows at the end");
-                ActivationSource[] others = [.. beside.Select(path => ActivationSource.Open([path], tensor))];
+                ActivationSource[] others = [.. beside.Select(path => Activations.Open([path], tensor))];
                 widths = [source.Width, .. others.Select(o => o.Width)];
                 source = ActivationSource.Join([source, .. others]);
             }
             if (heldOut is not null && !long.TryParse(heldOut, out _))
             {
-                var held = ActivationSource.Open([heldOut], tensor);
+                var held = Activations.OpenHeldOut(heldOut, tensor, source);
                 if (held.Width == source.Width) return new(source, held, source.Rows, 0, held.Rows, paths, heldOut, tensor) { Widths = widths };
                 var message = $"{heldOut} is {held.Width} wide but {paths[0]} is {source.Width}; both must agree";
                 held.Dispose();
