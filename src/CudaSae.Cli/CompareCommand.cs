@@ -34,6 +34,7 @@ static class CompareCommand
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
             var names = parsed.GetValue(presets) is { Length: > 0 } given ? given.Select(Preset.Named) : Preset.All.Where(p => !p.NeedsTarget);
             var rows = new List<Row>();
+            ChosenBackend.Of(BackendKind.Auto);
             foreach (var preset in names)
             {
                 rows.Add(Search(files, preset, parsed.GetValue(latents), parsed.GetValue(active), parsed.GetValue(vectors), parsed.GetValue(tries), parsed.GetValue(near)));

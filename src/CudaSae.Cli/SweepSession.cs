@@ -26,7 +26,9 @@ sealed class SweepSession : IDisposable
         var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
         if (taken is not null) throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; choose another --out");
         var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)], [.. files.Beside.Select(Path.GetFullPath)],
-            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut : Path.GetFullPath(files.HeldOut), files.Tensor, BackendFactory.Chosen(kind).ToString(), together, Session.Version);
+            files.HeldOut is null || long.TryParse(files.HeldOut, out _) ? files.HeldOut
+                : Path.GetFullPath(files.HeldOut), files.Tensor, ChosenBackend.Of(kind).ToString(), together,
+            Session.Version);
         record.Save(folder);
         return new(files, record, folder);
     }

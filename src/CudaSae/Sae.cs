@@ -20,6 +20,7 @@ public sealed class Sae : IDisposable
     IBackend backend = null!;
     SaeStep step = null!;
     SparseCode code = null!;
+    string why = "";        // this backend
 
     /// <param name="model">Owned from here on.</param>
     /// <param name="kind">Where to compute.</param>
@@ -53,14 +54,14 @@ public sealed class Sae : IDisposable
     /// <summary>Rows that are computed together.</summary>
     public int BatchRows => config.BatchRows;
 
-    /// <summary>One line for people: where it computes.</summary>
-    public string Description => backend.Description;
+    /// <summary>One line for people: where it computes, and of <see cref="BackendKind.Auto"/> why there.</summary>
+    public string Description => kind == BackendKind.Auto ? $"{backend.Description} ({why})" : backend.Description;
 
     void Open(BackendKind where, int room)
     {
         backend?.Dispose();
         var spec = Spec with { Selection = WithRoom(Spec.Selection, room), Aux = null, Ghost = null, Penalty = null, PreAct = null, Nested = Spec.Nested as Nesting.Budgets };
-        backend = BackendFactory.Create(where, spec, config, InputType.Float32, static (_, _) => { }, out _);
+        backend = BackendFactory.Create(where, spec, config, InputType.Float32, static (_, _) => { }, out why);
         backend.SetParameters(Model.Parameters);
         backend.Dense = false;
         (step, code) = (new(backend), new(config.BatchRows, spec.Active));

@@ -43,6 +43,7 @@ static class BenchCommand
                 Console.WriteLine(StepBench.Json(kind, spec, config, times));
                 return 0;
             }
+            kind = ChosenBackend.Of(kind);
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             foreach (var shape in BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config))
             {
