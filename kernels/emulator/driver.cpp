@@ -1,13 +1,11 @@
 // The CUDA driver's entry points that CudaDevice imports, under their names in cuda.h; meanings from NVIDIA's driver API reference.
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
-#include <sstream>
 #include <string>
-#include <thread>
 
+#include "faults.h"
 #include "fibers.h"
 #include "memory.h"
 #include "streams.h"
@@ -51,6 +49,7 @@ int emu::injected(const char* call) {
         if (planned.sticky) sticky_error = planned.code;
         return planned.code;
     }
+    if (int code = planted_call(call)) return code;
     auto found = failures.find(call);
     if (found == failures.end() || found->second.first-- > 0) return Success;
     int code = found->second.second;
@@ -186,29 +185,6 @@ int refuse(const KernelEntry& kernel, const std::string& why) {
     return InvalidValue;
 }
 
-// The variable CUDASAE_EMULATOR_FAULT plants faults for programs that cannot call emuFailNext: KERNEL=FAULT with commas
-// between. Launches of the kernel fail with that error, never end (hang) or end the process (abort). Codes from 700 on
-// are those of a kernel that fails, and leave the context unusable.
-const std::map<std::string, std::string>& planted_faults() {
-    static const auto faults = [] {
-        std::map<std::string, std::string> all;
-        auto text = getenv("CUDASAE_EMULATOR_FAULT");
-        std::istringstream list(text ? text : "");
-        for (std::string one; std::getline(list, one, ',');) {
-            auto equals = one.find('=');
-            if (equals != one.npos) all[one.substr(0, equals)] = one.substr(equals + 1);
-        }
-        return all;
-    }();
-    return faults;
-}
-
-int run_planted(const std::string& fault) {
-    if (fault == "abort") abort();
-    while (fault == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
-    return atoi(fault.c_str());
-}
-
 int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     auto& function = *static_cast<Function*>(f);
     auto& kernel = *function.kernel;
@@ -220,15 +196,14 @@ int launch(void* f, const LaunchShape& shape, void* stream, void** params) {
     if (shape.cluster > 1 && capability(0) < 9) return refuse(kernel, "this device has no clusters; capability 9.0 has");
     if (shape.cluster == 0 || shape.cluster > LargestCluster || gx % shape.cluster) return refuse(kernel, "a grid of " + std::to_string(gx) + " in clusters of " + std::to_string(shape.cluster) + "; a divisor up to 8");
     if (kernel.params > MostParameters) return refuse(kernel, std::to_string(kernel.params) + " bytes of parameters; 4096 at most");
-    if (auto fault = planted_faults().find(kernel.name); fault != planted_faults().end()) {
-        int code = atoi(fault->second.c_str());
-        if (code > 0 && code < 700) return code;
-        return enqueue(*stream_of(stream), [fault] { return run_planted(fault->second); });
-    }
+    auto fault = planted(kernel.name);
+    if (fault && !fault->in_kernel() && fault->due()) return fault->code();
     void* copied;
     if (posix_memalign(&copied, 128, kernel.params)) return OutOfMemory;       // the alignment of the tensor maps in it
     memcpy(copied, params[0], kernel.params);
-    int queued = enqueue(*stream_of(stream), [&kernel, shape, held = std::shared_ptr<void>(copied, free)] {
+    auto held = std::shared_ptr<void>(copied, free);
+    int queued = enqueue(*stream_of(stream), [&kernel, shape, fault, held]() -> int {
+        if (fault && fault->in_kernel() && fault->due()) return fault->run();
         return run_kernel(kernel, held.get(), shape, seed) ? Success : LaunchFailed;
     });
     stream_of(stream)->after_kernel = queued == Success;

@@ -52,6 +52,7 @@ static class CompareCommand
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
             if (start.Warning is { } warning) Console.WriteLine(warning);
+            ChosenBackend.Of(BackendKind.Auto);
             return Run(new(files, start, n, l0, config, runs, distance), all, parsed.GetValue(output));
         });
         return command;

@@ -42,7 +42,7 @@ sealed class DataFiles : IDisposable
     public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null,
         RunFingerprint? cut = null)
     {
-        var source = ActivationSource.Open(paths, tensor);
+        var source = Activations.Open(paths, tensor);
         int[] widths = [source.Width];
         try
         {
@@ -74,14 +74,14 @@ sealed class DataFiles : IDisposable
 
     static (ActivationSource, int[] Widths) Join(ActivationSource source, string[] beside, string? tensor)
     {
-        ActivationSource[] others = [.. beside.Select(path => ActivationSource.Open([path], tensor))];
+        ActivationSource[] others = [.. beside.Select(path => Activations.Open([path], tensor))];
         return (ActivationSource.Join([source, .. others]), [source.Width, .. others.Select(o => o.Width)]);
     }
 
     static DataFiles OpenHeldOut(ActivationSource source, string[] paths, string heldOut, string? tensor,
         RunFingerprint? cut)
     {
-        var held = ActivationSource.Open([heldOut], tensor);
+        var held = Activations.OpenHeldOut(heldOut, tensor, source);
         try
         {
             if (held.Width != source.Width)

@@ -15,9 +15,9 @@ static class DevicesCommand
         {
             var count = CudaDevice.Count(out var why);
             if (count == 0) Console.WriteLine($"cuda      none: {why}");
-            for (var ordinal = 0; ordinal < count; ordinal++) Describe($"cuda {ordinal}", CudaDevice.Open(ordinal));
+            for (var ordinal = 0; ordinal < count; ordinal++) Describe($"cuda {ordinal}", () => Gpu(ordinal));
             if (!KernelModules.Embedded) Console.WriteLine($"kernels   {KernelModules.HowToEmbed}");
-            if (Emulator.FindLibrary() is { } library) Describe("emulator", CudaDevice.OpenEmulator(library));
+            if (Emulator.FindLibrary() is { } library) Describe("emulator", () => CudaDevice.OpenEmulator(library));
             else Console.WriteLine("emulator  not built: build/emulator.sh makes it, with g++");
             Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors, {MemoryPlan.Format(HostMemory.AvailableBytes())} available");
             return 0;
@@ -25,13 +25,18 @@ static class DevicesCommand
         return command;
     }
 
-    static void Describe(string name, CudaDevice device)
+    static CudaDevice Gpu(int ordinal) => CudaDevice.TryOpen(ordinal, out var why) ?? throw new SaeException(why);
+
+    /// <summary>A line on a device, or on why it cannot be used.</summary>
+    static void Describe(string name, Func<CudaDevice> open)
     {
-        using (device)
+        try
         {
+            using var device = open();
             var info = device.Info;
             Console.WriteLine($"{name,-9} {info.Name}, compute capability {info.Major}.{info.Minor}, {info.Multiprocessors} multiprocessors, "
                 + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver {info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
         }
+        catch (SaeException e) { Console.WriteLine($"{name,-9} cannot be used: {e.Message}"); }
     }
 }

@@ -25,7 +25,7 @@ static class HarvestClassifierCommand
         var command = new Command("classifier", "A ReLU classifier of images: trains one on the first call, then writes its hidden layers.") { images, labels, model, output, site, hidden1, hidden2, epochs, rate, seed };
         command.SetAction(parsed =>
         {
-            using var source = ActivationSource.Open([parsed.GetValue(images)!]);
+            using var source = Activations.Open([parsed.GetValue(images)!]);
             var classes = IdxFile.ReadLabels(parsed.GetValue(labels)!);
             using var classifier = LoadOrTrain(parsed.GetValue(model)!, source, classes, new()
             {

@@ -17,7 +17,7 @@ static class LabelsCommand
         tokens.SetAction(parsed =>
         {
             string from = parsed.GetValue(data)!, to = parsed.GetValue(output)!;
-            using var rows = ActivationSource.Open([from]);
+            using var rows = Activations.Open([from]);
             var labels = TokenLabels.Read(Path.ChangeExtension(from, ".jsonl"), rows.Rows);
             AtomicFile.Write(to, stream => Write(stream, labels));
             AnsiConsole.MarkupLineInterpolated($"{labels.Names.Length} questions about {rows.Rows} tokens in [bold]{to}[/]");

@@ -27,7 +27,7 @@ static class RecoverCommand
 
     static Matrix Read(string path)
     {
-        using var source = ActivationSource.Open([path]);
+        using var source = Activations.Open([path]);
         var matrix = new Matrix(source.Rows, source.Width);
         for (long f = 0; f < source.Rows; f++) source.ReadRow(f, matrix[f]);
         return matrix;

@@ -120,6 +120,7 @@ sealed class Session : IDisposable
         Describe();
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
         using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
+        record = record with { Backend = BackendFactory.Taken(kind, runner.Backend).ToString() };
         AnsiConsole.MarkupLineInterpolated($"[bold]{runner.Backend.Description}[/] ({why})");
         if (resumed && Checkpoint.Exists(folder)) Restore(runner);
         else Begin(runner);

@@ -39,7 +39,7 @@ sealed class SweepSession : IDisposable
                     + "choose another --out");
             var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)],
                 [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
-                BackendFactory.Chosen(kind).ToString(), together, Session.Version) { Fingerprint = files.Fingerprint };
+                ChosenBackend.Of(kind).ToString(), together, Session.Version) { Fingerprint = files.Fingerprint };
             record.Save(folder);
             return new(files, record, folder, folderLock);
         }

@@ -25,6 +25,7 @@ public sealed class Sae : IDisposable
     float[] xhat = [], input = [];
     WholeRows? whole;
     bool isLong;                        // whether the last batch had a row that the backend does not hold
+    readonly string why = "";           // of the backend that auto took
 
     /// <param name="model">Owned from here on.</param>
     /// <param name="kind">Where to compute.</param>
@@ -37,7 +38,8 @@ public sealed class Sae : IDisposable
         scalars = Schedules.Inference(model.Spec, config, new(1, 1));
         inference = AtInference(model.Spec);
         if (inference.Active > SaeSpec.MaxActive) return;
-        backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { }, out _);
+        backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { }, out var reason);
+        if (kind == BackendKind.Auto) why = $" ({reason})";
         var p = model.Parameters;
         backend.SetParameters(model.Spec.Selection is Selection.BatchTopK ? WithOneThreshold(p) : p);
         backend.Dense = false;
@@ -67,8 +69,8 @@ public sealed class Sae : IDisposable
     /// <summary>Rows that are computed together.</summary>
     public int BatchRows => config.BatchRows;
 
-    /// <summary>One line for people: where it computes.</summary>
-    public string Description => backend?.Description ?? Whole.Description;
+    /// <summary>One line for people: where it computes, and of <see cref="BackendKind.Auto"/> why there.</summary>
+    public string Description => backend is null ? Whole.Description : $"{backend.Description}{why}";
 
     WholeRows Whole => whole ??= new(Model.Spec, Model.Parameters);
 

@@ -27,14 +27,15 @@ public sealed class SaeTrainer : IDisposable
     {
         if (config.Resampling is not null) throw new SaeException("resampling reads the data again, which only cudasae train can: use Aux or Ghost, or set Resampling to null");
         (Spec, Config, this.type) = (spec, config, type);
-        backend = BackendFactory.Create(kind, spec, config, type, static (_, _) => { }, out _);
+        backend = BackendFactory.Create(kind, spec, config, type, static (_, _) => { }, out var why);
+        Description = kind == BackendKind.Auto ? $"{backend.Description} ({why})" : backend.Description;
     }
 
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
 
-    /// <summary>One line for people: where it computes.</summary>
-    public string Description => backend.Description;
+    /// <summary>One line for people: where it computes, and of <see cref="BackendKind.Auto"/> why there.</summary>
+    public string Description { get; }
 
     /// <summary>Memory by name.</summary>
     public MemoryPlan Memory => backend.Plan;

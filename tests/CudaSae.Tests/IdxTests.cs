@@ -72,7 +72,7 @@ public class IdxTests
 
     public static TheoryData<byte[], string> Hostile => new()
     {
-        { [], "does not start as one" },
+        { [], "is empty" },
         { [0, 0], "does not start as one" },
         { [1, 0, 8, 1, 0, 0, 0, 1, 5], "does not start as one" },
         { [0, 0, 7, 1, 0, 0, 0, 1, 5], "element type 0x07 is unknown" },

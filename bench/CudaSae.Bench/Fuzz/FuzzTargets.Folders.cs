@@ -50,7 +50,7 @@ sealed partial class FuzzTargets
         }
         static void Read(string place)
         {
-            foreach (var shard in SaevShard.Open(place, "layer=13"))
+            foreach (var shard in SaevShard.Open(SaevMetadata.Load(place), "layer=13"))
                 using (shard)
                 {
                     RequireInside(place, shard.Path);

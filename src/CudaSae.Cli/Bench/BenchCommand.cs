@@ -43,6 +43,7 @@ static class BenchCommand
                 Console.WriteLine(StepBench.Json(kind, spec, config, times));
                 return 0;
             }
+            kind = ChosenBackend.Of(kind);
             var (rows, members) = (new List<(BenchMachine Machine, BenchRow Row)>(), new Members());
             var all = BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config).ToArray();
             foreach (var shape in all)

@@ -29,7 +29,8 @@ static class BenchDataCommand
             var folder = parsed.GetValue(files)!.Length == 0 ? Directory.CreateTempSubdirectory("cudasae") : null;
             try
             {
-                using var source = ActivationSource.Open(folder is null ? parsed.GetValue(files)! : [Random(folder, parsed.GetValue(count), parsed.GetValue(width))]);
+                using var source = Activations.Open(folder is null ? parsed.GetValue(files)!
+                    : [Random(folder, parsed.GetValue(count), parsed.GetValue(width))]);
                 var (b, times) = ((int)Math.Min(source.Rows, parsed.GetValue(batchRows)), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
                 BenchRow[] rows = [Run("read in order", source, b, times, InOrder), Run("feeder, shuffled", source, b, times, Shuffled),
                     .. FeedBench.Run(source, b, times, Math.Max(1, parsed.GetValue(readers)), parsed.GetValue(window))];

@@ -35,7 +35,7 @@ static class BenchSweepCommand
         var command = new Command("sweep", "Measure steps while n, B, d and k grow, one at a time: time beside the floor, memory beside the plan.") { backend, repeats, axes, csv };
         command.SetAction(parsed =>
         {
-            var kind = BackendFactory.Chosen(parsed.GetValue(backend));
+            var kind = ChosenBackend.Of(parsed.GetValue(backend));
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             // The axes meet in one point. Null where a point failed.

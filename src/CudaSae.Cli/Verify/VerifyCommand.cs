@@ -27,6 +27,7 @@ static class VerifyCommand
             var runs = targets.All.SelectMany(target => Runs(target, cases)).ToArray();
             VerifyRun Open(Action<VerifyProgress> keep) => new(runs, keep);
             if (parsed.GetValue(later) is { } file) return VerifyProcesses.Later(file, Open);
+            if (targets.NoGpu is { } why) Console.WriteLine($"cuda left out: {why}");
             var end = VerifyProcesses.First(Open);
             Console.WriteLine(end.Sentence);
             return end is { Differing: 0, Failed: 0 } ? 0 : 1;

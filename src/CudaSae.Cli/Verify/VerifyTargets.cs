@@ -27,18 +27,24 @@ sealed class VerifyTargets : IDisposable
     /// <exception cref="SaeException">What <paramref name="kind"/> names is not on this machine.</exception>
     public VerifyTargets(BackendKind kind, int schedules)
     {
-        var (auto, gpu) = (kind == BackendKind.Auto, CudaDevice.Count(out _) > 0 && KernelModules.Embedded);
+        var (auto, gpu) = (kind == BackendKind.Auto, CudaDevice.Count(out var why) > 0 && KernelModules.Embedded);
         var library = kind == BackendKind.Emulator ? BackendFactory.RequireEmulator() : Emulator.FindLibrary();
         if (auto || kind == BackendKind.Cpu)
             All.Add(new("cpu", (spec, config, type) => new CpuBackend(spec, config, type), Rounding.None));
         if (library is not null && (auto || kind == BackendKind.Emulator))
             for (var schedule = 0; schedule < schedules; schedule++) AddEmulator(library, (ulong)schedule);
-        if (kind == BackendKind.Cuda || auto && gpu) AddHeld("cuda", CudaDevice.Open(0));
+        if (kind == BackendKind.Cuda) AddHeld("cuda", CudaDevice.Open(0));
+        if (auto && gpu && CudaDevice.TryOpen(0, out why, loadKernels: false) is { } device) AddHeld("cuda", device);
+        else if (auto) NoGpu = why.Length > 0 ? why : KernelModules.HowToEmbed;
         var managed = BackendFactory.ManagedCuda is not null && (gpu || library is not null);
         if (kind == BackendKind.ManagedCuda || auto && managed) AddManagedCuda(gpu);
     }
 
     public List<VerifyTarget> All { get; } = [];
+
+    /// <summary>Why the GPU is not among the targets that auto takes; null where it is, or where one target is
+    /// named.</summary>
+    public string? NoGpu { get; }
 
     void AddEmulator(string library, ulong seed)
     {

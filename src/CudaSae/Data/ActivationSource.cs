@@ -10,6 +10,8 @@ public sealed class ActivationSource : IDisposable
     readonly List<IShard> shards = [];
     readonly List<long> firstRows = [];         // of each shard
 
+    readonly FolderNotes notes = new();
+
     ActivationSource[] joined = [];             // sources side by side, instead of shards
     [ThreadStatic] static byte[]? oneRow;
 
@@ -20,6 +22,18 @@ public sealed class ActivationSource : IDisposable
     public InputType Type { get; private set; }
     public int RowBytes => Width * Type.Bytes();
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
+
+    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/formats.md lists the
+    /// reasons.</summary>
+    public IReadOnlyList<LeftOutFile> LeftOut =>
+        joined.Length > 0 ? [.. joined.SelectMany(j => j.LeftOut)] : notes.LeftOut;
+
+    /// <summary>Lines for people: what is left out of which folder and why, numbers that file names lack, token ids
+    /// that only some of the files have.</summary>
+    public IEnumerable<string> Remarks => [.. joined.SelectMany(j => j.Remarks), .. notes.Lines, .. PartialTokens];
+
+    IEnumerable<string> PartialTokens => HasTokens || !shards.Any(s => s.HasTokens) ? []
+        : [$"token ids are left out: {TensorFile.Shown(shards.First(s => !s.HasTokens && s.Rows > 0).Path)} has none"];
 
     /// <summary>Files with the row that each begins at; of joined sources those of the first, then those of the second, and so on.</summary>
     internal IEnumerable<(string Path, long FirstRow, long Rows)> Files =>
@@ -51,14 +65,20 @@ public sealed class ActivationSource : IDisposable
     /// <summary>Opens files, or the stores that folders hold.</summary>
     /// <param name="tensor">What to read where a file or store holds several: the name of a tensor (.safetensors) or column (.arrow), or "layer=13" of saev's shards;
     /// null takes the only one, or the tensor "activations" or "activation".</param>
-    /// <exception cref="SaeException">A file is missing, malformed, or unlike the first.</exception>
+    /// <exception cref="SaeException">A file is missing, malformed, or unlike the first, or named twice; or a folder
+    /// does not say which of its files to read.</exception>
     public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null)
     {
-        var source = new ActivationSource();
+        var (source, seen) = (new ActivationSource(), new Dictionary<string, string>());
         try
         {
             foreach (var path in paths)
-                foreach (var shard in Store.Open(path, tensor)) source.Add(shard);
+                foreach (var shard in Store.Open(path, tensor, source.notes))
+                {
+                    source.Add(shard);
+                    var real = RealPath.Of(shard.Path);
+                    if (shard.Rows > 0 && !seen.TryAdd(real, shard.Path)) throw Twice(shard.Path, seen[real]);
+                }
             if (source.shards.Count == 0) throw new SaeException("no activation files were given; name files, or a folder of them");
             if (source.Rows == 0) throw new SaeException($"{source.shards[0].Path} holds no rows");
             return source;
@@ -69,6 +89,17 @@ public sealed class ActivationSource : IDisposable
             throw;
         }
     }
+
+    /// <summary>A file of this source that is one of the other's too; null where there is none.</summary>
+    internal string? FileSharedWith(ActivationSource other)
+    {
+        var others = other.Paths.Select(RealPath.Of).ToHashSet();
+        return Paths.FirstOrDefault(path => others.Contains(RealPath.Of(path)));
+    }
+
+    static SaeException Twice(string path, string before) =>
+        new(path == before ? $"{path} is named twice, so its rows would be read twice; name it once"
+            : $"{path} and {before} are the same file, whose rows would be read twice; keep or name one of them");
 
     /// <summary>Rows that lie in memory; they are not copied.</summary>
     /// <param name="rows">[rows, width] contiguous, in the machine's byte order.</param>
@@ -85,12 +116,22 @@ public sealed class ActivationSource : IDisposable
     {
         shards.Add(shard);
         firstRows.Add(Rows);
-        if (shard.Rows == 0) return;        // then it may know no width
+        if (shard.Rows == 0)        // then it may know no width
+        {
+            notes.LeaveOut([shard.Path], "0 rows");
+            return;
+        }
         if (Rows == 0) (Width, Type) = (shard.Width, shard.Type);
-        else if (shard.Width != Width) throw new SaeException($"{shard.Path} is {shard.Width} wide but {shards[0].Path} is {Width}; all shards must agree");
-        else if (shard.Type != Type) throw new SaeException($"{shard.Path} holds {shard.Type} but {shards[0].Path} holds {Type}; all shards must agree");
+        else if (shard.Width != Width)
+            throw new SaeException($"{shard.Path} is {shard.Width} wide but {FirstPath} is {Width}; "
+                + "all shards must agree");
+        else if (shard.Type != Type)
+            throw new SaeException($"{shard.Path} holds {shard.Type} but {FirstPath} holds {Type}; "
+                + "all shards must agree");
         Rows += shard.Rows;
     }
+
+    string FirstPath => shards.First(s => s.Rows > 0).Path;
 
     /// <summary>Copies the raw bytes of row <paramref name="i"/>.</summary>
     /// <param name="into"><see cref="RowBytes"/> long.</param>

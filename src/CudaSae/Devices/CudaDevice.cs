@@ -5,6 +5,8 @@ namespace CudaSae.Devices;
 /// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another library.</summary>
 public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 {
+    const int MostDevices = 1024;       // more are no answer
+
     readonly CudaDriver driver;
     readonly KernelModules modules;
     readonly int ordinal;
@@ -19,13 +21,16 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         int handle;
         driver.Check(driver.device(&handle, ordinal));
         this.ordinal = handle;
-        nint made;
+        nint made = 0;
         driver.Check(driver.retainContext(&made, handle));
         context = made;
         try
         {
+            if (made == 0) throw Unusable($"{driver.Path} made no context and reported no error");
             Enter();
             Info = ReadInfo();
+            if (Info.Multiprocessors < 1 || Info.SharedBytesPerBlock < 1)
+                throw Unusable($"{driver.Path} describes {Info.Name} as a device without multiprocessors");
         }
         catch
         {
@@ -38,8 +43,42 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     public DeviceInfo Info { get; }
 
     /// <summary>The GPU of that number.</summary>
-    /// <exception cref="SaeException">There is no driver or no such device.</exception>
-    public static CudaDevice Open(int ordinal) => new(CudaDriver.TryNvidia(out var why) ?? throw new SaeException($"{why}; use --backend cpu", kind: SaeErrorKind.Device), ordinal);
+    /// <exception cref="SaeException">There is no driver or no such device, or it refuses.</exception>
+    public static CudaDevice Open(int ordinal) =>
+        TryOpen(ordinal, out var why, loadKernels: false) ?? throw Refused(why);
+
+    /// <summary>The GPU of that number, or null and the reason: whatever it was, nothing stays allocated.</summary>
+    /// <param name="loadKernels">Loads this build's kernels too, so that a driver that cannot take them is found out
+    /// before a run begins.</param>
+    internal static CudaDevice? TryOpen(int ordinal, out string why, bool loadKernels = true)
+    {
+        CudaDevice? device = null;
+        try
+        {
+            if (Count(out why) == 0 || CudaDriver.TryNvidia(out why) is not { } driver) return null;
+            device = new(driver, ordinal);
+            device.modules.RequireArchitecture();
+            if (loadKernels) device.LoadKernels();
+            return device;
+        }
+        catch (SaeException e)
+        {
+            why = e.Message;
+            device?.Dispose();
+            return null;
+        }
+    }
+
+    /// <summary>What was asked for is not here: the reason, and what to do.</summary>
+    internal static SaeException Refused(string why) => new($"{why}; use --backend cpu", kind: SaeErrorKind.Device);
+
+    static SaeException Unusable(string why) => new(why, kind: SaeErrorKind.Device);
+
+    void LoadKernels()
+    {
+        Enter();
+        modules.LoadAll();
+    }
 
     /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
     public static CudaDevice OpenEmulator(string libraryPath) => OpenEmulator(libraryPath, default);
@@ -55,28 +94,43 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     public static int Count(out string why)
     {
         if (CudaDriver.TryNvidia(out why) is not { } driver) return 0;
-        var result = driver.init(0);
-        int count = 0;
-        if (result == 0) result = driver.deviceCount(&count);
-        if (result != 0) why = $"the NVIDIA driver answers with error {result}";
-        else if (count == 0) why = "the NVIDIA driver sees no device";
-        return result == 0 ? count : 0;
+        var count = 0;
+        try
+        {
+            driver.Check(driver.init(0));
+            driver.Check(driver.deviceCount(&count));
+        }
+        catch (SaeException e)
+        {
+            why = e.Message;
+            return 0;
+        }
+        if (count is > 0 and <= MostDevices) return count;
+        why = count == 0 ? "the NVIDIA driver sees no device"
+            : $"the NVIDIA driver counts {count} devices, which cannot be";
+        return 0;
     }
 
     DeviceInfo ReadInfo()
     {
         var name = stackalloc byte[256];
         driver.Check(driver.deviceName(name, 256, ordinal));
-        nuint total;
+        name[255] = 0;
+        nuint total = 0;
         driver.Check(driver.totalMemory(&total, ordinal));
-        int version;
+        int version = 0;
         driver.Check(driver.driverVersion(&version));
-        return new(Marshal.PtrToStringUTF8((nint)name)!, Attribute(75), Attribute(76), Attribute(16), (long)total, Attribute(97), Attribute(38), version, driver.Emulated);
+        if (version < CudaDriver.Oldest)
+            throw Unusable($"{driver.Path} supports CUDA {version / 1000}.{version % 1000 / 10}: "
+                + CudaDriver.OldestAdvice);
+        var shown = Data.TensorFile.Shown(Marshal.PtrToStringUTF8((nint)name)!);
+        return new(shown, Attribute(75), Attribute(76), Attribute(16),
+            (long)total, Attribute(97), Attribute(38), version, driver.Emulated);
     }
 
     int Attribute(int number)
     {
-        int value;
+        int value = 0;
         driver.Check(driver.deviceAttribute(&value, number, ordinal));
         return value;
     }
@@ -97,17 +151,17 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     public long FreeBytes()
     {
         Enter();
-        nuint free, total;
+        nuint free = 0, total = 0;
         driver.Check(driver.memoryInfo(&free, &total));
-        return (long)free;
+        return (long)Math.Min(free, total);
     }
 
     public ulong Allocate(long bytes)
     {
         Enter();
-        ulong pointer;
+        ulong pointer = 0;
         driver.Check(driver.allocate(&pointer, (nuint)bytes), about: $" for {Backends.MemoryPlan.Format(bytes)}");
-        return pointer;
+        return pointer != 0 ? pointer : throw Unusable($"{driver.Path} gave no memory and reported no error");
     }
 
     public void Free(ulong pointer) => driver.Check(Leaving.free(pointer));
@@ -115,9 +169,9 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     public void* AllocatePinned(long bytes)
     {
         Enter();
-        void* pointer;
+        void* pointer = null;
         driver.Check(driver.allocateHost(&pointer, (nuint)bytes, 0), about: $" for {Backends.MemoryPlan.Format(bytes)}");
-        return pointer;
+        return pointer is not null ? pointer : throw Unusable($"{driver.Path} gave no memory and reported no error");
     }
 
     public void FreePinned(void* pointer) => driver.Check(Leaving.freeHost(pointer));

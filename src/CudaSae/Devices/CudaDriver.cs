@@ -106,17 +106,33 @@ sealed unsafe class CudaDriver
     /// <summary>What NVIDIA's driver is called here, the likeliest first.</summary>
     public static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
 
-    /// <summary>NVIDIA's driver, or null and the reason.</summary>
+    /// <summary>NVIDIA's driver, or null and the reason: there is no library of that name, it cannot be loaded, or it
+    /// lacks a function.</summary>
     public static CudaDriver? TryNvidia(out string why)
     {
+        why = "";
         foreach (var name in NvidiaNames)
-        {
-            if (!NativeLibrary.TryLoad(name, out var handle)) continue;
-            why = "";
-            return new(handle, name);
-        }
-        why = $"no NVIDIA driver on this machine ({NvidiaNames[0]} was not found)";
+            try { return new(NativeLibrary.Load(name), name); }
+            catch (SaeException e)
+            {
+                why = e.Message;
+                return null;
+            }
+            catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+            {
+                if (why.Length == 0 && Damage(e.Message, name) is { } damage)
+                    why = $"the NVIDIA driver cannot be loaded: {damage}";
+            }
+        if (why.Length == 0) why = $"no NVIDIA driver on this machine ({NvidiaNames[0]} was not found)";
         return null;
+    }
+
+    /// <summary>The loader's line on a library that is there; null where it found none of that name.</summary>
+    static string? Damage(string message, string name)
+    {
+        var line = message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
+        var absent = $"{name}: cannot open shared object file: No such file";
+        return OperatingSystem.IsWindows() || line.StartsWith(absent, StringComparison.Ordinal) ? null : line;
     }
 
     public static CudaDriver Open(string path)
@@ -125,7 +141,26 @@ sealed unsafe class CudaDriver
         return new(handle, path);
     }
 
-    nint Get(string name) => NativeLibrary.TryGetExport(library, name, out var address) ? address : throw new SaeException($"{Path} lacks {name}: the driver is too old, 12.0 or newer is needed");
+    nint Get(string name) => TryGet(name) is not 0 and var address ? address
+        : throw new SaeException($"{Path} lacks {name}{Supports}: {OldestAdvice}", kind: SaeErrorKind.Device);
+
+    /// <summary>The oldest CUDA version that a driver may support, as cuDriverGetVersion has it.</summary>
+    public const int Oldest = 12000;
+
+    public const string OldestAdvice =
+        "the driver is too old; one that supports CUDA 12.0 or newer is needed, update it";
+
+    /// <summary>The CUDA version of a driver that lacks a function, where it tells one.</summary>
+    string Supports
+    {
+        get
+        {
+            int version = 0;
+            var get = (delegate* unmanaged<int*, int>)TryGet("cuDriverGetVersion");
+            return get is not null && get(&version) == 0 && version is > 0 and < Oldest
+                ? $" and supports CUDA {version / 1000}.{version % 1000 / 10}" : "";
+        }
+    }
 
     public nint TryGet(string name) => NativeLibrary.TryGetExport(library, name, out var address) ? address : 0;
 

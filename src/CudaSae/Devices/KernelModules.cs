@@ -61,30 +61,70 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         return new(kernel, function, sharedBytes);
     }
 
-    /// <summary>The machine code for this architecture, or PTX that the driver translates. Compute capability 9.0 takes
-    /// no PTX: that of compute_80 has no wait for the kernel before it, which a programmatic launch relies
-    /// on.</summary>
-    byte[] Image(Assembly holder, string file)
+    /// <summary>Loads the engine's modules that this build holds for the device. Of PTX, which the driver translates
+    /// when it is loaded,
+    /// only the first.</summary>
+    /// <exception cref="SaeException">The build has none for this device, or the driver refuses one.</exception>
+    public void LoadAll()
     {
-        string[] choices = (info.Major, info.Minor) switch
+        if (info.Emulated)      // it has all kernels in it
         {
-            (9, 0) => ["sm_90a"],
-            (8, _) => ["sm_80", "compute_80"],
-            ( > 8, _) => ["compute_80"],
-            _ => throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; "
-                + "8.0 or newer is needed: use --backend cpu", kind: SaeErrorKind.Device),
-        };
-        foreach (var choice in choices)
+            modules[Any] = loader.LoadModule([0], Any);
+            return;
+        }
+        if (!Embedded) throw new SaeException(HowToEmbed, kind: SaeErrorKind.Device);
+        var own = Assembly.GetExecutingAssembly();
+        foreach (var file in files.Values.Where(f => f.Holder == own).Select(f => f.File).Distinct())
+        {
+            if (modules.ContainsKey(file) || Find(own, file) is not { } image) continue;
+            modules[file] = loader.LoadModule(image.Bytes, file);
+            if (image.Translated) break;
+        }
+        if (modules.Count == 0) throw Missing("any file");
+    }
+
+    byte[] Image(Assembly holder, string file) => Find(holder, file)?.Bytes ?? throw Missing($"kernels/{file}.cu");
+
+    /// <summary>The machine code for this architecture, or PTX that the driver translates; null where the build holds
+    /// neither. Compute
+    /// capability 9.0 takes no PTX: that of compute_80 has no wait for the kernel before it, which a programmatic
+    /// launch relies
+    /// on.</summary>
+    (byte[] Bytes, bool Translated)? Find(Assembly holder, string file)
+    {
+        foreach (var choice in Choices)
         {
             using var stream = holder.GetManifestResourceStream($"kernels/{choice}/{file}");
             if (stream is null) continue;
             var image = new byte[stream.Length + 1];        // PTX is text and ends with a zero
             stream.ReadExactly(image, 0, (int)stream.Length);
-            return image;
+            return (image, choice == Ptx);
         }
-        var missing = $"this build holds no {string.Join(" or ", choices)} image of kernels/{file}.cu: "
+        return null;
+    }
+
+    const string Ptx = "compute_80", Any = "prepare";
+
+    /// <exception cref="SaeException">No kernel of this engine runs on a device as old as this one.</exception>
+    public void RequireArchitecture()
+    {
+        if (!info.Emulated) _ = Choices;
+    }
+
+    string[] Choices => (info.Major, info.Minor) switch
+    {
+        (9, 0) => ["sm_90a"],
+        (8, _) => ["sm_80", Ptx],
+        ( > 8, _) => [Ptx],
+        _ => throw new SaeException($"{info.Name} has compute capability {info.Major}.{info.Minor}; "
+            + "8.0 or newer is needed", kind: SaeErrorKind.Device),
+    };
+
+    SaeException Missing(string of)
+    {
+        var missing = $"this build holds no {string.Join(" or ", Choices)} image of {of}: "
             + "build again with nvcc present";
-        throw new SaeException(Embedded ? missing : HowToEmbed, kind: SaeErrorKind.Device);
+        return new(Embedded ? missing : HowToEmbed, kind: SaeErrorKind.Device);
     }
 
     public void Dispose()

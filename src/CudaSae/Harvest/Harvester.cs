@@ -32,7 +32,7 @@ public sealed class Harvester(IHostModel model, string site, InputType type = In
         }
         if (written == 0) throw new SaeException("there is no sequence that fits; check that the text has one sentence a line, or give --rows more");
         Write(path, NpyFile.MakeHeader(type == InputType.Float16 ? "<f2" : "<f4", written, place.Width), stream => Activations(taken, stream));
-        Write(Path.ChangeExtension(path, NpyShard.TokensExtension), NpyFile.MakeHeader("<i4", written), stream =>
+        Write(Path.ChangeExtension(path, FileFormat.Tokens), NpyFile.MakeHeader("<i4", written), stream =>
         {
             foreach (var sequence in taken) stream.Write(MemoryMarshal.AsBytes<int>([.. sequence.Ids.Where(Kept)]));
         });

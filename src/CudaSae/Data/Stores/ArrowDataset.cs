@@ -7,15 +7,19 @@ namespace CudaSae.Data.Stores;
 /// <summary>Which .arrow files a HuggingFace dataset's folder has, in which order: state.json says it, or names data-00000-of-00002.arrow do.</summary>
 static partial class ArrowDataset
 {
-    const string StateName = "state.json";
+    const string StateName = "state.json", InfoName = "dataset_info.json";
     const int BytesAPart = 200;     // of JSON, in memory, with the paths made of it
+
+    /// <summary>Files that describe a dataset, beside its .arrow files.</summary>
+    public static readonly string[] Descriptions = [StateName, InfoName];
 
     /// <param name="files">All of the folder, in the order of their names.</param>
     /// <exception cref="SaeException">One is missing.</exception>
     public static string[] Files(string folder, string[] files)
     {
-        string[] arrows = [.. files.Where(f => f.EndsWith(".arrow", StringComparison.Ordinal))];
-        if (File.Exists(Path.Combine(folder, StateName)) && (arrows.Length > 0 || File.Exists(Path.Combine(folder, "dataset_info.json")))) return FromState(folder);
+        string[] arrows = [.. files.Where(f => FileFormat.Of(f) == FileFormat.Arrow)];
+        var described = File.Exists(Path.Combine(folder, StateName));
+        if (described && (arrows.Length > 0 || File.Exists(Path.Combine(folder, InfoName)))) return FromState(folder);
         foreach (var series in arrows.Select(f => Pattern().Match(Path.GetFileName(f))).Where(m => m.Success).GroupBy(m => (m.Groups["name"].Value, Of: m.Groups["of"].Value)))
             if (series.Count() != int.Parse(series.Key.Of, CultureInfo.InvariantCulture)) throw new SaeException($"folder {folder} holds {series.Count()} of {series.Key.Of} files {series.First().Value}; mend it, or name its files to read just these");
         return arrows;
@@ -44,6 +48,7 @@ static partial class ArrowDataset
         catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
     }
 
-    [GeneratedRegex(@"^(?<name>.*)-\d{1,9}-of-(?<of>\d{1,9})\.arrow$")]
+    [GeneratedRegex(@"^(?<name>.*)-\d{1,9}-of-(?<of>\d{1,9})\.arrow$",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex Pattern();
 }

@@ -3,9 +3,6 @@ namespace CudaSae.Data.Stores;
 /// <summary>A .npy matrix; token ids in x.tokens.npy beside x.npy.</summary>
 sealed class NpyShard : IShard
 {
-    /// <summary>What the name of a file of token ids ends in.</summary>
-    public const string TokensExtension = ".tokens.npy";
-
     readonly MappedFile file;
     readonly long dataOffset;
     readonly TokenIds? tokens;
@@ -28,7 +25,7 @@ sealed class NpyShard : IShard
             RequireLength(file, header, Type.Bytes());
             (Rows, Width) = Shards.Flatten(Path, header.Shape);
             dataOffset = header.DataOffset;
-            tokens = OpenTokens(System.IO.Path.ChangeExtension(Path, TokensExtension));
+            tokens = OpenTokens(System.IO.Path.ChangeExtension(Path, FileFormat.Tokens));
         }
         catch { Dispose(); throw; }
     }

@@ -24,6 +24,7 @@ static partial class NumberedFiles
 
     static long Number(string digits) => digits.Length == 0 ? 0 : long.Parse(digits, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"^((shard-(?<shard>\d{1,9})-)?chunk-)?(?<chunk>\d{1,9})\.(safetensors|pt)$")]
+    [GeneratedRegex(@"^((shard-(?<shard>\d{1,9})-)?chunk-)?(?<chunk>\d{1,9})\.(safetensors|pt)$",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
     private static partial Regex Pattern();
 }

@@ -15,6 +15,9 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
     public static bool IsStore(string folder) =>
         File.Exists(Path.Combine(folder, MetadataName)) && (File.Exists(Path.Combine(folder, ShardsName)) || Directory.EnumerateFiles(folder, "acts*.bin").Any());
 
+    /// <summary>Whether a file of this name belongs to the store.</summary>
+    public bool Names(string file) => file is MetadataName or ShardsName || Shards.Any(shard => shard.Name == file);
+
     /// <exception cref="SaeException">A file is missing or malformed, or the two disagree.</exception>
     public static SaevMetadata Load(string folder)
     {

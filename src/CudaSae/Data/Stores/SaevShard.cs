@@ -23,15 +23,14 @@ sealed class SaevShard : IShard
         throw new SaeException($"{path} has {file.Length} bytes; its {examples} examples of {of.Layers.Length} layers, {of.Tokens} tokens and width {Width} are {filled} (a whole shard {whole}): it is truncated, or its metadata are another store's");
     }
 
-    /// <summary>The shards of a folder, of one layer.</summary>
+    /// <summary>The shards of a store, of one layer.</summary>
     /// <param name="choice">"layer=13", with ",tokens=all" or ",tokens=special" for the CLS token too or alone; null where one layer was recorded.</param>
-    public static IEnumerable<IShard> Open(string folder, string? choice)
+    public static IEnumerable<IShard> Open(SaevMetadata metadata, string? choice)
     {
-        var metadata = SaevMetadata.Load(folder);
         var (layer, first, tokens) = Choose(metadata, choice);
         foreach (var (name, examples) in metadata.Shards)
         {
-            var path = System.IO.Path.Combine(folder, name);
+            var path = System.IO.Path.Combine(metadata.Folder, name);
             if (!File.Exists(path)) throw new SaeException($"{path} does not exist, but shards.json names it");
             yield return new SaevShard(path, metadata, layer, first, tokens, examples);
         }

@@ -4,30 +4,51 @@ namespace CudaSae.Data.Stores;
 static class Store
 {
     /// <param name="choice">What to read of it: a tensor of a safetensors file, a column of an Arrow dataset, a layer of saev's shards.</param>
+    /// <param name="notes">Takes what a folder holds beside its shards.</param>
     /// <exception cref="SaeException">It is missing, malformed, or of no known layout.</exception>
-    public static IEnumerable<IShard> Open(string path, string? choice) =>
-        !Directory.Exists(path) ? [OpenFile(path, choice)]
-        : SaevMetadata.IsStore(path) ? SaevShard.Open(path, choice)
-        : Files(path).Select(file => OpenFile(file, choice));
-
-    static IShard OpenFile(string path, string? choice) =>
-        !File.Exists(path) ? throw new SaeException($"{path} does not exist")
-        : Is(path, ".npy") ? new NpyShard(path)
-        : Is(path, ".safetensors") || Is(path, ".pt") ? new TensorShard(path, choice)
-        : Is(path, ".arrow") ? new ArrowShard(path, choice)
-        : IdxFile.IsNamed(path) ? new IdxShard(path)
-        : throw new SaeException($"{path} is neither .npy, .safetensors, .pt, .arrow nor of MNIST's …-idx3-ubyte; convert it to one of these");
-
-    static string[] Files(string folder)
+    public static IEnumerable<IShard> Open(string path, string? choice, FolderNotes notes)
     {
-        string[] files = [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal)];
-        if (ArrowDataset.Files(folder, files) is { Length: > 0 } dataset) return dataset;
-        if (NumberedFiles.In(folder, files) is { Length: > 0 } numbered) return numbered;
-        string[] plain = [.. files.Where(f => (Is(f, ".npy") && !Is(f, NpyShard.TokensExtension)) || Is(f, ".safetensors"))];
-        if (plain.Length > 0) return plain;
-        var inside = Directory.GetDirectories(folder).Order(StringComparer.Ordinal).Select(Path.GetFileName).ToArray();
-        throw new SaeException($"folder {folder} holds no .npy, .safetensors, .pt or .arrow file{(inside.Length > 0 ? $"; name one of its folders: {string.Join(", ", inside.Take(8))}" : "")}");
+        if (!Directory.Exists(path)) return [OpenFile(path, choice)];
+        if (!SaevMetadata.IsStore(path)) return DataFolder.Files(path, notes).Select(file => OpenFile(file, choice));
+        var metadata = SaevMetadata.Load(path);
+        var (files, folders) = DataFolder.List(path, notes);
+        var others = files.Where(file => !metadata.Names(Path.GetFileName(file)));
+        notes.LeaveOut(others.Concat(folders), "not named by shards.json");
+        return SaevShard.Open(metadata, choice);
     }
 
-    static bool Is(string path, string extension) => path.EndsWith(extension, StringComparison.Ordinal);
+    static IShard OpenFile(string path, string? choice)
+    {
+        if (Problem(path) is { } problem) throw new SaeException($"{path} {problem}");
+        return FileFormat.Of(path) switch
+        {
+            FileFormat.Npy => new NpyShard(path),
+            FileFormat.Safetensors or FileFormat.Pt => new TensorShard(path, choice),
+            FileFormat.Arrow => new ArrowShard(path, choice),
+            _ when FileFormat.IsTokens(path) => new NpyShard(path),
+            _ when IdxFile.IsNamed(path) => new IdxShard(path),
+            _ => throw new SaeException($"{path} is neither .npy, .safetensors, .pt, .arrow nor of MNIST's …-idx3-ubyte"
+                + "; convert it to one of these"),
+        };
+    }
+
+    /// <summary>Why a path names no file with content; null if it does.</summary>
+    static string? Problem(string path)
+    {
+        if (path.Contains('\uFFFD') && !File.Exists(path)) return "cannot be opened: its name is not UTF-8; rename it";
+        if (!File.Exists(path))
+            return "does not exist"
+                + (path.AsSpan().ContainsAny('*', '?') ? "; the shell expands patterns such as * outside quotes" : "");
+        try
+        {
+            var target = File.ResolveLinkTarget(path, returnFinalTarget: true);
+            return target is { Exists: false } ? $"is a link to {target.FullName}, which does not exist"
+                : new FileInfo(target?.FullName ?? path).Length == 0
+                    ? "is empty, or is no regular file; write it again or remove it" : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return $"cannot be read: {e.Message.TrimEnd('.')}";
+        }
+    }
 }
