@@ -40,8 +40,8 @@ public sealed class SaeLensFormat : ISaeFormat
 
     public SaeModel Read(string path)
     {
-        using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
-        var config = SaeLensConfig.Read(Path.Combine(path, ConfigName), () => WidthsIn(file));
+        var config = SaeLensConfig.Read(Path.Combine(path, ConfigName), () => WidthsIn(path));
+        using var file = Weights(path);
         var spec = config.OwnSpec is { } own && Uniform(file, own) ? own : config.Spec;
         var names = Names(spec.Selection) with { Beside = [.. FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
         if (file.Tensors.ContainsKey(LogThreshold)) names = names with { Threshold = LogThreshold, LogThreshold = true };
@@ -63,9 +63,14 @@ public sealed class SaeLensFormat : ISaeFormat
     }
 
     /// <summary>d and n of the weights, for a configuration that lacks them; null for one without matrices.</summary>
-    static (int Input, int Latents)? WidthsIn(TensorFile file) =>
-        file.Tensors.ContainsKey("W_enc") && file.Tensors.ContainsKey("W_dec")
-        && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
+    static (int Input, int Latents)? WidthsIn(string path)
+    {
+        using var file = Weights(path);
+        return file.Tensors.ContainsKey("W_enc") && file.Tensors.ContainsKey("W_dec")
+            && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
+    }
+
+    static WeightFile Weights(string path) => new(new SafetensorsFile(Path.Combine(path, WeightsName)));
 
     /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
     static bool Uniform(TensorFile file, SaeSpec own) =>
