@@ -22,6 +22,8 @@ public sealed class FuzzTests : IDisposable
     [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"), InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"), InlineData("sae-dictionary_learning")]
     [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http")]
     [InlineData("labels-csv"), InlineData("labels-npy"), InlineData("llama2-tokenizer"), InlineData("llama2"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
+    [InlineData("sweep.json"), InlineData("outcome.json"), InlineData("metrics.jsonl"), InlineData("figures"), InlineData("density.bin"), InlineData("tokens.jsonl"), InlineData("site.json")]
+    [InlineData("command-line"), InlineData("train-options")]
     public void AnyInputIsReadOrRefusedInOneLine(string parser)
     {
         var target = targets.All.Single(t => t.Name == parser);

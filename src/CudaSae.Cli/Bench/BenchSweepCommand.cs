@@ -29,9 +29,9 @@ static class BenchSweepCommand
     public static Command Create()
     {
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var repeats = Settings.New("--repeats", "timed steps of each point, at least 20", 20);
-        var axes = Settings.New("--axes", "which to vary: any of n, B, d and k", "nBdk");
-        var csv = Settings.New("--csv", "also write the rows into this file", "");
+        var repeats = Options.New("--repeats", "timed steps of each point, at least 20", 20, 1, 1 << 20);
+        var axes = Options.New("--axes", "which to vary: any of n, B, d and k", "nBdk");
+        var csv = Options.New("--csv", "also write the rows into this file", "");
         var command = new Command("sweep", "Measure steps while n, B, d and k grow, one at a time: time beside the floor, memory beside the plan.") { backend, repeats, axes, csv };
         command.SetAction(parsed =>
         {

@@ -27,14 +27,16 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
 
     static Section Read(string path)
     {
-        try
-        {
-            using var stream = File.OpenRead(path);
-            return JsonSerializer.Deserialize(stream, ReportJson.Default.Section) ?? throw new SaeException($"{path} is empty; delete it");
-        }
-        catch (Exception e) when (e is JsonException or FormatException or NotSupportedException or IOException or UnauthorizedAccessException)
-        {
-            throw new SaeException($"{path} is no section of a report: {e.Message.Split(". ")[0]}; delete it, or run the command that made it again", e);
-        }
+        try { return Parse(path, File.ReadAllBytes(path)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+    }
+
+    internal static Section Parse(string path, byte[] json)
+    {
+        SaeException Bad(string why, Exception? e) => new($"{path} is no section of a report: {why}; delete it, or run the command that made it again", e);
+        var section = JsonRecord.Read(json, ReportJson.Default.Section, Bad);
+        foreach (var figure in section.Figures)
+            if (!FigureColumns.Fits(figure)) throw Bad($"the columns of figure {figure.Id} differ in length", null);
+        return section;
     }
 }
