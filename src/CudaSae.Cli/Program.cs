@@ -4,4 +4,4 @@ using CudaSae.Cli;
 CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 #endif
 FileSizeLimit.IsAnError();
-return CommandLine.Run(args);
+return Commands.Run(args);

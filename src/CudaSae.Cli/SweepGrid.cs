@@ -59,7 +59,7 @@ sealed class SweepGrid
         var settings = new Settings();
         var train = new Command("train");
         settings.AddTo(train);
-        var parsed = CommandLine.Parse(train, arguments);
+        var parsed = Commands.Parse(train, arguments);
         if (parsed.Errors.Count > 0) throw new SaeException(parsed.Errors[0].Message.TrimEnd('.'));
         try
         {

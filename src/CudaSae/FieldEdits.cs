@@ -23,7 +23,7 @@ public static class FieldEdits
             {
                 var node = JsonSerializer.SerializeToNode(record, type)!;
                 Edit(node, field.Split('.'), value?.DeepClone());
-                record = JsonRecord.Read(node, type, (why, e) => new($"{root}.{why}; fields are those that train.json of a run shows", e));
+                record = JsonRecord.Read(node, type, static (why, e) => new($"{why}; fields are those that train.json of a run shows", e), root);
             }
             catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException or ArgumentException)
             {

@@ -10,8 +10,9 @@ static class JsonRecord
     const int BytesAPart = 150;     // of JSON, in memory: the document and the record
 
     /// <param name="bad">The error for a reason.</param>
+    /// <param name="at">Path of the record, before its fields' names.</param>
     /// <exception cref="SaeException">It is no JSON, or a field is unknown, missing, doubled, or has a value of another form.</exception>
-    public static T Read<T>(byte[] json, JsonTypeInfo<T> type, Func<string, Exception?, SaeException> bad)
+    public static T Read<T>(byte[] json, JsonTypeInfo<T> type, Func<string, Exception?, SaeException> bad, string at = "")
     {
         try
         {
@@ -20,7 +21,7 @@ static class JsonRecord
             if (text.Span.StartsWith<byte>([0xFF, 0xFE]) || text.Span.StartsWith<byte>([0xFE, 0xFF])) throw bad("it is UTF-16; JSON is read in UTF-8", null);
             JsonBudget.Check(text.Span, BytesAPart, text.Length, why => bad(why, null));
             using (var document = JsonDocument.Parse(text))
-                if (JsonShape.Fault(document.RootElement, type) is { } fault) throw bad(fault, null);
+                if (JsonShape.Fault(document.RootElement, type, at) is { } fault) throw bad(fault, null);
             return JsonSerializer.Deserialize(text.Span, type) ?? throw bad("it is null", null);
         }
         catch (JsonException e) { throw bad(Sentence(e), e); }
@@ -28,8 +29,8 @@ static class JsonRecord
     }
 
     /// <summary>As the other, of nodes.</summary>
-    public static T Read<T>(System.Text.Json.Nodes.JsonNode node, JsonTypeInfo<T> type, Func<string, Exception?, SaeException> bad) =>
-        Read(System.Text.Encoding.UTF8.GetBytes(node.ToJsonString(SaeJson.Default.Options)), type, bad);
+    public static T Read<T>(System.Text.Json.Nodes.JsonNode node, JsonTypeInfo<T> type, Func<string, Exception?, SaeException> bad, string at = "") =>
+        Read(System.Text.Encoding.UTF8.GetBytes(node.ToJsonString(SaeJson.Default.Options)), type, bad, at);
 
     static string Sentence(Exception e) => e.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.') + (e is JsonException { LineNumber: { } line } ? $" (line {line + 1})" : "");
 }

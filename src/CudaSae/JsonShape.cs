@@ -24,7 +24,6 @@ static class JsonShape
     static string? Object(JsonElement value, JsonTypeInfo type, string at)
     {
         if (value.ValueKind != JsonValueKind.Object) return Bad(value, at, "an object in braces");
-        if (Doubled(value, at) is { } doubled) return doubled;
         string? discriminator = null;
         if (type.PolymorphismOptions is { } kinds)
         {
@@ -35,14 +34,15 @@ static class JsonShape
             if (chosen < 0) return Bad(kind, Path(at, discriminator), $"one of {string.Join(", ", names)}") + (kind.ValueKind == JsonValueKind.String ? Names.Hint(kind.GetString()!, names) : "");
             type = type.Options.GetTypeInfo(kinds.DerivedTypes[chosen].DerivedType);
         }
+        var seen = new HashSet<string>();
         foreach (var field in value.EnumerateObject())
         {
-            if (field.Name == discriminator) continue;
-            var property = type.Properties.FirstOrDefault(p => p.Name == field.Name);
-            if (property is null && (type.UnmappedMemberHandling ?? type.Options.UnmappedMemberHandling) == JsonUnmappedMemberHandling.Skip) continue;
-            if (property is null)
-                return $"{Path(at, field.Name)}: there is no such field{Names.Hint(field.Name, type.Properties.Select(p => p.Name))}";
-            if (Field(field.Value, property, type.Options, Path(at, field.Name)) is { } fault) return fault;
+            var name = field.Name;
+            var property = type.Properties.FirstOrDefault(p => p.Name == name);
+            if ((property is not null || name == discriminator) && !seen.Add(name)) return $"{Path(at, name)} is there twice";
+            if (property is not null && Field(field.Value, property, type.Options, Path(at, name)) is { } fault) return fault;
+            if (property is null && name != discriminator && (type.UnmappedMemberHandling ?? type.Options.UnmappedMemberHandling) == JsonUnmappedMemberHandling.Disallow)
+                return $"{Path(at, name)}: there is no such field{Names.Hint(name, type.Properties.Select(p => p.Name))}";
         }
         var missing = type.Properties.Where(p => (p.IsRequired || p.AssociatedParameter is { HasDefaultValue: false, IsMemberInitializer: false }) && !value.TryGetProperty(p.Name, out _)).Select(p => Path(at, p.Name)).ToArray();
         return missing.Length > 0 ? $"{string.Join(", ", missing)} {(missing.Length > 1 ? "are" : "is")} missing" : null;
@@ -62,13 +62,16 @@ static class JsonShape
         if (value.ValueKind != JsonValueKind.Array) return Bad(value, at, "a list in brackets");
         var (of, index) = (type.Options.GetTypeInfo(type.Type.GetElementType() ?? type.ElementType!), 0);
         foreach (var item in value.EnumerateArray())
-            if (Fault(item, of, $"{at}[{index++}]") is { } fault) return fault;
+        {
+            if (Fault(item, of) is not null) return Fault(item, of, $"{at}[{index}]");
+            index++;
+        }
         return null;
     }
 
     static string? Leaf(JsonElement value, Type type, string at)
     {
-        if (type.IsAssignableTo(typeof(JsonNode))) return type == typeof(JsonObject) && value.ValueKind != JsonValueKind.Object ? Bad(value, at, "an object in braces") : Doubled(value, at, deep: true);
+        if (type.IsAssignableTo(typeof(JsonNode))) return type == typeof(JsonObject) && value.ValueKind != JsonValueKind.Object ? Bad(value, at, "an object in braces") : Doubled(value, at);
         var (number, text) = (value.ValueKind == JsonValueKind.Number, value.ValueKind == JsonValueKind.String ? value.GetString() : null);
         var good = Type.GetTypeCode(type) switch
         {
@@ -104,20 +107,20 @@ static class JsonShape
     static string Whole(IFormattable least, IFormattable most) => string.Create(CultureInfo.InvariantCulture, $"a whole number from {least} to {most}");
 
     /// <summary>A field that an object, or one within it, has twice.</summary>
-    static string? Doubled(JsonElement value, string at, bool deep = false)
+    static string? Doubled(JsonElement value, string at)
     {
-        if (value.ValueKind == JsonValueKind.Array) return deep ? value.EnumerateArray().Select((item, i) => Doubled(item, $"{at}[{i}]", deep)).FirstOrDefault(fault => fault is not null) : null;
+        if (value.ValueKind == JsonValueKind.Array) return value.EnumerateArray().Select((item, i) => Doubled(item, $"{at}[{i}]")).FirstOrDefault(fault => fault is not null);
         if (value.ValueKind != JsonValueKind.Object) return null;
         var names = new HashSet<string>();
         foreach (var field in value.EnumerateObject())
         {
             if (!names.Add(field.Name)) return $"{Path(at, field.Name)} is there twice";
-            if (deep && Doubled(field.Value, Path(at, field.Name), deep) is { } fault) return fault;
+            if (Doubled(field.Value, Path(at, field.Name)) is { } fault) return fault;
         }
         return null;
     }
 
-    static string Path(string at, string name) => at.Length == 0 ? name : $"{at}.{name}";
+    static string Path(string at, string name) => (at.Length == 0 ? "" : at + ".") + (name.Length > Shown ? name[..Shown] + "…" : name);
 
     const int Shown = 60;
 

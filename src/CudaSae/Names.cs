@@ -15,8 +15,7 @@ static class Names
     /// <summary>The name that was probably meant: the same but for separators, a known synonym, a few letters away, or one that contains what was written; null for none.</summary>
     public static string? Nearest(string written, IEnumerable<string> names)
     {
-        var word = Core(written);
-        if (word.Length is 0 or > MaxLength) return null;
+        if (written.Length > MaxLength || Core(written) is not { Length: > 0 } word) return null;
         (string Name, string Core)[] all = [.. names.Select(name => (name, Core(name)))];
         foreach (var meant in (string[])[word, .. NameSynonyms.Of(word)])
             if (all.FirstOrDefault(n => n.Core == meant).Name is { } same) return same;

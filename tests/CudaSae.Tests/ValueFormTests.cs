@@ -19,12 +19,12 @@ namespace CudaSae.Tests;
 /// <summary>Options and records take exactly the forms that are documented, in every culture; anything else is one line with the field, the value and the forms.</summary>
 public class ValueFormTests
 {
-    static readonly RootCommand Root = CommandLine.Root();
+    static readonly RootCommand Root = Commands.Root();
 
-    static string? Fault(params string[] words) => CommandLine.Fault(CommandLine.Parse(Root, words));
+    static string? Fault(params string[] words) => Commands.Fault(Commands.Parse(Root, words));
 
-    static IEnumerable<(string[] Path, Command Command)> Commands(Command from, string[] path) =>
-        from.Subcommands.SelectMany(below => (IEnumerable<(string[], Command)>)[([.. path, below.Name], below), .. Commands(below, [.. path, below.Name])]);
+    static IEnumerable<(string[] Path, Command Command)> All(Command from, string[] path) =>
+        from.Subcommands.SelectMany(below => (IEnumerable<(string[], Command)>)[([.. path, below.Name], below), .. All(below, [.. path, below.Name])]);
 
     static void OneLine(string expected, Action read) => Containers.AssertOneLine(Regex.Escape(expected), read);
 
@@ -39,7 +39,7 @@ public class ValueFormTests
     public void EveryOptionRefusesWhatIsNoFormOfItsType()
     {
         var tried = 0;
-        foreach (var (path, command) in Commands(Root, []).Where(c => c.Command.Action is not null))
+        foreach (var (path, command) in All(Root, []).Where(c => c.Command.Action is not null))
             foreach (var option in command.Options.Where(o => o is not (HelpOption or VersionOption)))
                 foreach (var value in Never.Concat(Wrong(option)).Where(_ => !IsText(option)))
                 {
@@ -65,7 +65,7 @@ public class ValueFormTests
     [Fact]
     public void EveryOptionTakesItsOwnStandardValue()
     {
-        foreach (var (path, command) in Commands(Root, []).Where(c => c.Command.Action is not null))
+        foreach (var (path, command) in All(Root, []).Where(c => c.Command.Action is not null))
             foreach (var option in command.Options.Where(o => !o.Required && o is not (HelpOption or VersionOption)))
             {
                 string[] required = [.. command.Arguments.SelectMany(a => Enumerable.Repeat("x", a.Arity.MinimumNumberOfValues)), .. command.Options.Where(o => o.Required).SelectMany(o => (string[])[o.Name, "x"])];

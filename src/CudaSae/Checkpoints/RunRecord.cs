@@ -63,7 +63,7 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
         RecordRules.Require(double.IsFinite(Variance) && Variance > 0, "variance", Variance, "a number above 0");
         RecordRules.Require(TrainRows >= 1, "train_rows", TrainRows, "1 or more");
         RecordRules.Require(Data.Length > 0, "data", "[]", "the names of one file or more");
-        RecordRules.Require(!Data.Concat(Beside).Any(string.IsNullOrWhiteSpace), "data or beside", "\"\"", "names of files");
+        RecordRules.Require(!Data.Concat(Beside ?? throw new SaeException("beside is missing")).Any(string.IsNullOrWhiteSpace), "data or beside", "\"\"", "names of files");
         RecordRules.Backend(Backend);
         RecordRules.Preset(Preset);
     }

@@ -5,7 +5,7 @@ using CudaSae.Data;
 namespace CudaSae.Cli;
 
 /// <summary>The program's commands, and how a command line is parsed, refused and run.</summary>
-static class CommandLine
+static class Commands
 {
     /// <summary>Exit codes: of what a person can mend, and of an error of this program.</summary>
     public const int Refused = 2, Internal = 70;
