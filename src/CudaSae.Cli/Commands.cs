@@ -45,11 +45,12 @@ static class Commands
     public static ParseResult Parse(Command command, IReadOnlyList<string> arguments) => command.Parse(arguments, new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 
     /// <summary>What is wrong with a command line, one line; null for nothing.</summary>
-    public static string? Fault(ParseResult parsed)
+    /// <param name="arguments">That it was parsed from.</param>
+    public static string? Fault(ParseResult parsed, IReadOnlyList<string> arguments)
     {
         if (parsed.Action is System.CommandLine.Help.HelpAction || parsed.Errors.Count == 0 && parsed.Action?.GetType().Name.Contains("Version", StringComparison.Ordinal) == true) return null;
         var command = parsed.CommandResult.Command;
-        if ((Misplaced(parsed) ?? NoTruth(parsed) ?? NoValue(parsed) ?? (parsed.Errors.Count > 0 ? parsed.Errors[0].Message.TrimEnd('.') : null)) is not { } fault) return null;
+        if ((NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? parsed.Errors.MinBy(error => error.SymbolResult is CommandResult)?.Message.TrimEnd('.')) is not { } fault) return null;
         return $"{fault}; see cudasae{string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"))} --help";
     }
 
@@ -59,7 +60,7 @@ static class Commands
         try
         {
             var parsed = Parse(Root(), arguments);
-            if (Fault(parsed) is { } fault) throw new SaeException(fault);
+            if (Fault(parsed, arguments) is { } fault) throw new SaeException(fault);
             return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
         catch (Exception e)
@@ -104,14 +105,18 @@ static class Commands
         return command.Subcommands.Count > 0 && command.Action is null && words.Length == 0 && parsed.Errors.Count > 0 ? $"a command is missing: {string.Join(", ", command.Subcommands.Select(c => c.Name))}" : null;
     }
 
-    /// <summary>A word behind a flag that is neither true nor false, but looks as if it should be: it would else be taken for data.</summary>
-    static string? NoTruth(ParseResult parsed)
+    /// <summary>A word behind a flag that is neither true nor false, but is joined to it or looks as if it should be: it would else be taken for data.</summary>
+    static string? NoTruth(ParseResult parsed, IReadOnlyList<string> arguments)
     {
         var flags = All(parsed.CommandResult).Where(option => option.ValueType == typeof(bool)).Select(option => option.Name).ToHashSet();
         for (var i = 0; i + 1 < parsed.Tokens.Count; i++)
             if (parsed.Tokens[i] is { Type: TokenType.Option, Value: var flag } && flags.Contains(flag) && parsed.Tokens[i + 1] is { Type: TokenType.Argument, Value: var word } && LooksLikeTruth(word))
-                return $"{flag} {word}: it must be true or false, or stand alone for true";
+                return Must(flag, word);
+        foreach (var parts in arguments.TakeWhile(word => word != "--").Select(word => word.Split('=', 2)))
+            if (parts is [var name, var value] && flags.Contains(name) && Forms.Read(typeof(bool), value) is null) return Must(name, value);
         return null;
+
+        static string Must(string flag, string word) => $"{flag} {(string.IsNullOrWhiteSpace(word) ? $"'{word}'" : word)}: it must be true or false, or stand alone for true";
     }
 
     /// <summary>An option that is given twice, or whose value is missing, empty, or the next option.</summary>

@@ -21,7 +21,7 @@ public class ValueFormTests
 {
     static readonly RootCommand Root = Commands.Root();
 
-    static string? Fault(params string[] words) => Commands.Fault(Commands.Parse(Root, words));
+    static string? Fault(params string[] words) => Commands.Fault(Commands.Parse(Root, words), words);
 
     static IEnumerable<(string[] Path, Command Command)> All(Command from, string[] path) =>
         from.Subcommands.SelectMany(below => (IEnumerable<(string[], Command)>)[([.. path, below.Name], below), .. All(below, [.. path, below.Name])]);
@@ -38,17 +38,18 @@ public class ValueFormTests
     [Fact]
     public void EveryOptionRefusesWhatIsNoFormOfItsType()
     {
-        var tried = 0;
+        var (tried, seen) = (0, new HashSet<(string, Type, string?)>());
         foreach (var (path, command) in All(Root, []).Where(c => c.Command.Action is not null))
-            foreach (var option in command.Options.Where(o => o is not (HelpOption or VersionOption)))
+            foreach (var option in command.Options.Where(o => o is not (HelpOption or VersionOption) && seen.Add((o.Name, o.ValueType, o.Description))))        // those of train come again elsewhere
                 foreach (var value in Never.Concat(Wrong(option)).Where(_ => !IsText(option)))
                 {
                     if (option.Name == "--device-pool" && value is "1e999") continue;
-                    var fault = Fault([.. path, option.Name, value]);
+                    string[] written = option.ValueType == typeof(bool) ? [$"{option.Name}={value}"] : [option.Name, value];       // a word behind a flag may be data
+                    var fault = Fault([.. path, .. written]);
                     Assert.True(fault is not null && fault.Contains(option.Name, StringComparison.Ordinal) && !fault.Contains('\n'), $"{string.Join(' ', path)} {option.Name} '{value}': {fault ?? "taken"}");
                     tried++;
                 }
-        Assert.True(tried > 5000, $"{tried}");
+        Assert.True(tried > 2000, $"{tried}");
 
         static bool IsText(Option option) => option.ValueType == typeof(string) || option.ValueType == typeof(string[]);
 

@@ -11,22 +11,23 @@ namespace CudaSae.Bench.Fuzz;
 /// <summary>Command lines: parsed with the whole tree of commands, and for train made into the records of a run. Nothing runs.</summary>
 sealed partial class FuzzTargets
 {
-    const long ParsersBytes = 8 << 20;      // what System.CommandLine may take of a line longer than a shell passes
+    const int MostBytes = 1 << 17;      // that a system passes
 
     static byte[] Line(IEnumerable<string> words) => Encoding.UTF8.GetBytes(string.Join('\n', words));
 
-    static string[] Words(byte[] bytes) => Encoding.UTF8.GetString(bytes).Split('\n');
+    static string[] Words(byte[] bytes) => bytes.Length <= MostBytes ? Encoding.UTF8.GetString(bytes).Split('\n') : throw new SaeException("longer than a command line");
 
     static FuzzTarget CommandLines()
     {
         var root = Commands.Root();
         void Read(byte[] bytes)
         {
-            var parsed = Commands.Parse(root, Words(bytes));
-            if (Commands.Fault(parsed) is { } fault) throw new SaeException(fault);
+            var words = Words(bytes);
+            var parsed = Commands.Parse(root, words);
+            if (Commands.Fault(parsed, words) is { } fault) throw new SaeException(fault);
             if (parsed.Action is null) throw new InvalidOperationException("a command line without a command was taken");
         }
-        return new("command-line", [.. Leaves(root, []).SelectMany(leaf => (FuzzCase[])[new(Line(leaf.Least), WordStructure.Mutate, Read, ParsersBytes), new(Line(leaf.All), WordStructure.Mutate, Read, ParsersBytes)])], [.. WordStructure.Values.Select(Encoding.UTF8.GetBytes)]);
+        return new("command-line", [.. Leaves(root, []).SelectMany(leaf => (FuzzCase[])[new(Line(leaf.Least), WordStructure.Mutate, Read), new(Line(leaf.All), WordStructure.Mutate, Read)])], [.. WordStructure.Values.Select(Encoding.UTF8.GetBytes)]);
     }
 
     /// <summary>Every command that runs, with what it requires, and with all options that have a standard value.</summary>
@@ -56,14 +57,15 @@ sealed partial class FuzzTargets
         settings.AddTo(train);
         void Read(byte[] bytes)
         {
-            var parsed = Commands.Parse(train, Words(bytes));
-            if (Commands.Fault(parsed) is { } fault) throw new SaeException(fault);
+            var words = Words(bytes);
+            var parsed = Commands.Parse(train, words);
+            if (Commands.Fault(parsed, words) is { } fault) throw new SaeException(fault);
             if (parsed.Action is not null) return;      // --help
             SpecRules.Check(settings.Spec(parsed, settings.Preset(parsed).NeedsTarget ? [64, 32] : [64]), settings.Config(parsed));
         }
         string[] small = ["--latents", "128", "--k", "4", "--batch-rows", "32", "--vectors", "3200", "--aux-k", "8"];
         string[][] edits = [["--set", "spec.selection.k=3"], ["--set", "config.optimizer=sgd", "--set", "config.resampling={\"every\":10}"], ["--set", "spec.aux=null", "--learning-rate", "1e-3"], ["--dead-after", "100", "--beta1", "0", "--lazy", "true"]];
-        return new("train-options", [.. Preset.All.Select(p => new FuzzCase(Line(["--preset", p.Name, .. small[..8]]), WordStructure.Mutate, Read, ParsersBytes)), .. edits.Select(e => new FuzzCase(Line([.. small, .. e]), WordStructure.Mutate, Read, ParsersBytes))],
+        return new("train-options", [.. Preset.All.Select(p => new FuzzCase(Line(["--preset", p.Name, .. small[..8]]), WordStructure.Mutate, Read)), .. edits.Select(e => new FuzzCase(Line([.. small, .. e]), WordStructure.Mutate, Read))],
             [.. WordStructure.Values.Select(Encoding.UTF8.GetBytes), .. train.Options.Select(o => Encoding.UTF8.GetBytes(o.Name))]);
     }
 }

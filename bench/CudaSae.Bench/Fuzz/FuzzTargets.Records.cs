@@ -42,11 +42,12 @@ sealed partial class FuzzTargets
         void Read(byte[] bytes)
         {
             File.WriteAllBytes(path, bytes);
-            if (TrainingCurves.Of(run) is { } section) _ = ReportPage.Html("x", [section]).Length;
+            _ = TrainingCurves.Of(run)?.Figures.Length;
+            if (MetricsHistory.Read(path).Damaged > 0) throw new SaeException("it has lines that cannot be read");
             MetricsLog.CutBack(path, 15);
         }
         var text = string.Join('\n', Enumerable.Range(1, 4).Select(i => $$"""{"step":{{10 * i}},"vectors":{{640 * i}},"loss":0.5,"fvu":0.25,"l0":4,"dead_percent":"NaN","dense":false,"learning_rate":0.001}""")) + "\n";
-        return new("metrics.jsonl", [new(Encoding.UTF8.GetBytes(text), JsonStructure.Mutate, Read)], Words("\n", "\r\n", "{", "\"step\":", "\"NaN\"", "\"1,5\"", "1e999", "-1", "\"\\ud800\"", "\"\\ud800\":1,", "null", "true", "\xff", "\0"));
+        return new("metrics.jsonl", [new(Encoding.UTF8.GetBytes(text), JsonStructure.Mutate, Read, BytesBeside: 16 << 20)], Words("\n", "\r\n", "{", "\"step\":", "\"NaN\"", "\"1,5\"", "1e999", "-1", "\"\\ud800\"", "\"\\ud800\":1,", "null", "true", "\xff", "\0"));
     }
 
     FuzzTarget Sections()
@@ -74,7 +75,7 @@ sealed partial class FuzzTargets
         void Read(byte[] bytes)
         {
             File.WriteAllBytes(Path.Combine(run, DensityFile.Name), bytes);
-            if (DensityFigures.Section(run) is { } section) _ = ReportPage.Html("x", [section]).Length;
+            _ = DensityFigures.Section(run)?.Figures.Length;
         }
         byte[] Valid(int latents, params int[] kept) =>
         [
