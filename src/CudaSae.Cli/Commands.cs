@@ -50,7 +50,7 @@ static class Commands
     {
         if (parsed.Action is System.CommandLine.Help.HelpAction || parsed.Errors.Count == 0 && parsed.Action?.GetType().Name.Contains("Version", StringComparison.Ordinal) == true) return null;
         var command = parsed.CommandResult.Command;
-        if ((NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? parsed.Errors.MinBy(error => error.SymbolResult is CommandResult)?.Message.TrimEnd('.')) is not { } fault) return null;
+        if ((NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? parsed.Errors.MinBy(error => error.SymbolResult is not ArgumentResult { Parent: OptionResult { Implicit: false } })?.Message.TrimEnd('.')) is not { } fault) return null;
         return $"{fault}; see cudasae{string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"))} --help";
     }
 

@@ -56,7 +56,8 @@ public sealed record SweepMember(string Name, string Preset, int? K, double? Coe
     internal void Check()
     {
         // The name becomes a folder's; a changed record must not lead out of the sweep's own.
-        RecordRules.Require(Name.Length > 0 && Name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '+') && !Name.StartsWith('.'), "name", $"'{Name}'", "letters, digits, - . and +, no . at its start");
+        if (Name.Length == 0 || Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+')) || Name.StartsWith('.'))
+            throw new SaeException($"'{Name}' is no name of a member: it must be letters, digits, -, . and +, without a . at its start");
         RecordRules.Preset(Preset);
         RecordRules.Require(K is null or >= 1, "k", K, "1 or more");
         RecordRules.Require(Coefficient is null or >= 0 and < double.PositiveInfinity, "coefficient", Coefficient, "0 or more");
