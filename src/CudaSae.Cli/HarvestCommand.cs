@@ -15,7 +15,8 @@ static class HarvestCommand
     {
         public Option<string> Output { get; } = new("--out") { Description = ".npy to write; a .jsonl with the texts and tokens, their ids in a .tokens.npy, and the names of model and site in a .site.json, go beside it", Required = true };
         public Option<string?> HeldOut { get; } = new("--held-out") { Description = "second .npy, from sequences that follow those of the first" };
-        public Option<long> HeldRows { get; } = Options.New("--held-out-rows", "tokens of the second file", 2_048L, 1L, long.MaxValue);
+        public Option<long> HeldRows { get; } =
+            Options.New("--held-out-rows", "tokens of the second file", 2_048L, 1L, long.MaxValue);
         public Option<InputType> Type { get; } = Options.New("--type", "float16 or float32", InputType.Float16);
 
         public void AddTo(Command command)

@@ -13,12 +13,19 @@ static class LatentOptions
     const string Panel = "latents";
 
     static readonly Option<bool> Without = Options.Flag("--no-latents", "leave out the latents' own pages");
-    static readonly Option<int?> Contexts = Options.Optional("--contexts", "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given", 1, int.MaxValue);
+    static readonly Option<int?> Contexts =
+        Options.Optional("--contexts",
+        "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given", 1, int.MaxValue);
     static readonly Option<long> ContextRows =
-        Options.New("--context-rows", "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultRows, 0L, long.MaxValue);
+        Options.New("--context-rows",
+            "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultRows, 0L,
+            long.MaxValue);
     static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json, tokenizer.json or llama2.c's tokenizer.bin: texts of the token ids beside the data" };
-    static readonly Option<int?> Bos = Options.Optional("--bos", "token id that begins every sequence", 0, int.MaxValue);
-    static readonly Option<int> Length = Options.New("--context-length", "rows of each sequence, where all have as many; 0 for unknown", 0, 0, int.MaxValue);
+    static readonly Option<int?> Bos =
+        Options.Optional("--bos", "token id that begins every sequence", 0, int.MaxValue);
+    static readonly Option<int> Length =
+        Options.New("--context-length", "rows of each sequence, where all have as many; 0 for unknown", 0, 0,
+        int.MaxValue);
 
     public static void AddTo(Command command)
     {

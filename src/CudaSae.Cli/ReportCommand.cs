@@ -18,7 +18,8 @@ static class ReportCommand
         var folder = new Argument<string>("folder") { Description = "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were left in" };
         var data = new Argument<string[]>("data") { Description = "activation files to look at; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
-        var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L, long.MaxValue);
+        var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
+            long.MaxValue);
         var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
         var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };

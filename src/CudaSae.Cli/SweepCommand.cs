@@ -15,7 +15,8 @@ static class SweepCommand
         var heldOut = new Option<string?>("--held-out") { Description = "rows at the end of the data that are kept for evaluation, or a file of such rows" };
         var output = new Option<string?>("--out") { Description = "folder of the sweep, a run in a folder of its own for each member; sweeps/<date and time> if not given" };
         var resume = new Option<string?>("--resume") { Description = "folder of an interrupted sweep to go on with; finished members are not trained again" };
-        var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0, 0, int.MaxValue);
+        var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0,
+            0, int.MaxValue);
         var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
         grid.AddTo(command);
         command.SetAction(parsed =>

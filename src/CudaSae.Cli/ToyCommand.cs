@@ -17,8 +17,11 @@ static class ToyCommand
     {
         var features = Options.New("--features", "n: features of the toy model", Default.Features, 1, int.MaxValue);
         var hidden = Options.New("--hidden", "m: its hidden dimensions", Default.Hidden, 1, int.MaxValue);
-        var sparsity = Options.New("--sparsity", "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity, 0, 1);
-        var importance = Options.New("--importance", "feature i weighs this to the power i in the loss", Default.Importance, 0, 1);
+        var sparsity =
+            Options.New("--sparsity",
+            "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity, 0, 1);
+        var importance = Options.New("--importance", "feature i weighs this to the power i in the loss",
+            Default.Importance, 0, 1);
         var steps = Options.New("--steps", "of the toy model", Default.Steps, 1, int.MaxValue);
         var latents = Options.Optional("--latents", "n of the SAEs [default: twice --features]", 1, 1 << 26);
         var preset = Options.New("--preset", "recipe of the SAEs, as in train", "topk");
@@ -44,7 +47,10 @@ static class ToyCommand
     static double[] Listed(string? text)
     {
         if (text is null) return Sparsities;
-        return [.. text.Split(',').Select(s => Forms.Within(s, 0.0, 1.0) ?? throw new SaeException($"--sweep {text}: it must be numbers from 0 to 1 parted by commas, such as 0.5,0.9"))];
+        return [.. text.Split(',')
+            .Select(s => Forms.Within(s, 0.0, 1.0)
+            ?? throw new SaeException($"--sweep {text}: it must be numbers from 0 to 1 parted by commas, such as "
+            + $"0.5,0.9"))];
     }
 
     static void Run(ToyOptions options, ToySaeOptions sae, double[] sparsities, string folder, string command)

@@ -25,7 +25,8 @@ static class TrainCommand
         var watch = WatchOption();
         var tensorBoard = Options.Flag("--tensorboard", "write TensorBoard's event files into the run's folder too");
         var density = Options.New("--density-every",
-            "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given again at --resume. On kernels, counting waits for each step", 0, 0, int.MaxValue);
+            "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given "
+                + "again at --resume. On kernels, counting waits for each step", 0, 0, int.MaxValue);
         var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard, density };
         settings.AddTo(command);
         command.SetAction(parsed =>

@@ -43,14 +43,20 @@ public sealed record TrainerSettings
     {
         if (json.Length > MaxLength) throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
         var settings = JsonRecord.Read(Encoding.UTF8.GetBytes(json), SaeJson.Default.TrainerSettings,
-            static (why, e) => new($"the trainer's settings: {why}; fields are preset, input_width, latents, k, spec, config, backend and input_type", e));
+            static (why, e) =>
+                new($"the trainer's settings: {why}; fields are preset, input_width, latents, k, spec, config, "
+                + $"backend and input_type", e));
         try
         {
             Formats.ConfigFile.Decode(settings.Spec);
             Formats.ConfigFile.Decode(settings.Config);
             return settings;
         }
-        catch (Exception e) when (e is InvalidOperationException or ArgumentException) { throw new SaeException($"the trainer's settings hold text that is not UTF-8: {e.Message.Split(". ")[0]}", e); }
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
+        {
+            throw new SaeException($"the trainer's settings hold text that is not UTF-8: {e.Message.Split(". ")[0]}",
+                e);
+        }
     }
 
     /// <summary>Both records: the preset's, with latents dead after a sixtieth of the run, then the edits.</summary>

@@ -2,18 +2,26 @@ using System.Text;
 
 namespace CudaSae.Bench.Fuzz;
 
-/// <summary>A command line, its words parted by line ends: words become hostile values, are removed, doubled, exchanged, joined or changed by a letter.</summary>
+/// <summary>A command line, its words parted by line ends: words become hostile values, are removed, doubled,
+/// exchanged, joined or changed by a letter.</summary>
 static class WordStructure
 {
     /// <summary>What no option may take for something else.</summary>
     public static readonly string[] Values =
     [
-        "7", "1", "+1", "-1", "0", "-0", "0x1", "1e3", "1_000", "1,000", "1.5", "1,5", "1.", ".5", " 1", "1 ", "\t1", "99999999999", "99999999999999999999", "-99999999999999999999", "1e999", "1e-999", "NaN", "nan", "Infinity", "-Infinity", "∞", "١٢", "１２", "½", "−1",
-        "true", "True", "false ", "yes", "no", "on", "off", "null", "none", "adam,sgd", "adam, sgd", "Adam", "ADAM", "ıdle", "KELVIN", "K", "topk", "TopK", "", " ", "--", "-", "--lr", "--seed", "@x", "[suggest]", "[diagram]", "/?", "-h", "--help", "%s", "{0}", "[red]", "x\u2028y", "\u001b[31m", "😀", "\ud83d",
-        "spec.selection.k=3", "spec.k=NaN", "config.optimizer=7", "config.optimizer=\"sgd\"", "config.seed=-1", "spec.sites=[1,2]", "config.vectors=1e999", "spec.", "config.=", "spec.selection={\"kind\":\"topk\"}", "spec.aux.k={}", "config.x.y=1", "auto", "cpu", "16GiB", "999999999999GiB",
+        "7", "1", "+1", "-1", "0", "-0", "0x1", "1e3", "1_000", "1,000", "1.5", "1,5", "1.", ".5", " 1", "1 ", "\t1",
+            "99999999999", "99999999999999999999", "-99999999999999999999", "1e999", "1e-999", "NaN", "nan",
+            "Infinity", "-Infinity", "∞", "١٢", "１２", "½", "−1",
+        "true", "True", "false ", "yes", "no", "on", "off", "null", "none", "adam,sgd", "adam, sgd", "Adam", "ADAM",
+            "ıdle", "KELVIN", "K", "topk", "TopK", "", " ", "--", "-", "--lr", "--seed", "@x", "[suggest]",
+            "[diagram]", "/?", "-h", "--help", "%s", "{0}", "[red]", "x\u2028y", "\u001b[31m", "😀", "\ud83d",
+        "spec.selection.k=3", "spec.k=NaN", "config.optimizer=7", "config.optimizer=\"sgd\"", "config.seed=-1",
+            "spec.sites=[1,2]", "config.vectors=1e999", "spec.", "config.=", "spec.selection={\"kind\":\"topk\"}",
+            "spec.aux.k={}", "config.x.y=1", "auto", "cpu", "16GiB", "999999999999GiB",
     ];
 
-    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
+    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
+        IReadOnlyList<byte[]> others)
     {
         var line = Encoding.UTF8.GetString(bytes).Split('\n').ToList();
         for (var rounds = 1 + random.Next(random.Next(4) + 1); rounds > 0; rounds--)

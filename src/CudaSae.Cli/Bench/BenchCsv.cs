@@ -86,7 +86,8 @@ static class BenchCsv
     };
 
     internal static double? Number(CsvReader csv, string name) => csv.GetString(name) is { Length: > 0 } cell
-        ? (double?)Forms.Read(typeof(double), cell) ?? throw new FormatException($"{name} is '{cell}', which is no number") : null;
+        ? (double?)Forms.Read(typeof(double), cell)
+            ?? throw new FormatException($"{name} is '{cell}', which is no number") : null;
     static long Count(CsvReader csv, string name) => (long)(Number(csv, name) ?? 0);
     static ulong Hex(string cell) => ulong.Parse(cell, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 }

@@ -38,7 +38,8 @@ static class BenchSweepCommand
             var kind = BackendFactory.Chosen(parsed.GetValue(backend));
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
-            if (parsed.GetValue(axes)!.FirstOrDefault(axis => !"nBdk".Contains(axis)) is not '\0' and var other) throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is no axis; any of n, B, d and k");
+            if (parsed.GetValue(axes)!.FirstOrDefault(axis => !"nBdk".Contains(axis)) is not '\0' and var other)
+                throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is no axis; any of n, B, d and k");
             var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>>();      // the axes meet in one point
             foreach (var (axis, shape) in grid.Points.Where(point => parsed.GetValue(axes)!.Contains(point.Axis, StringComparison.Ordinal)))
             {

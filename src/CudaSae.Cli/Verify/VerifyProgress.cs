@@ -13,7 +13,10 @@ readonly record struct VerifyProgress(int Next, int Differing, int Failed)
     public static VerifyProgress Read(string path)
     {
         try { return JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path)); }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException) { throw new SaeException($"{path} does not say how far a verification is: {e.Message.Split(". ")[0]}", e); }
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} does not say how far a verification is: {e.Message.Split(". ")[0]}", e);
+        }
     }
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this));

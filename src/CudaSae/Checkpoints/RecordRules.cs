@@ -3,13 +3,15 @@ using CudaSae.Training;
 
 namespace CudaSae.Checkpoints;
 
-/// <summary>Names and ranges of what records hold beside specs and configs. A field is named as its file names it.</summary>
+/// <summary>Names and ranges of what records hold beside specs and configs. A field is named as its file names
+/// it.</summary>
 static class RecordRules
 {
     /// <summary>The backend's name as it is written now.</summary>
     /// <exception cref="SaeException">There is no such backend.</exception>
     public static string Backend(string name) => EnumNames.Read(typeof(BackendKind), name)?.ToString()
-        ?? throw Bad("backend", $"\"{name}\"", EnumNames.Forms(typeof(BackendKind)) + Names.Hint(name, Enum.GetNames<BackendKind>()));
+        ?? throw Bad("backend", $"\"{name}\"", EnumNames.Forms(typeof(BackendKind))
+            + Names.Hint(name, Enum.GetNames<BackendKind>()));
 
     /// <exception cref="SaeException">There is no such preset.</exception>
     public static void Preset(string? name)

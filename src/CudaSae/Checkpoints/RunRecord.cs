@@ -48,7 +48,8 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
 
     internal static RunRecord Parse(string path, byte[] json)
     {
-        var record = JsonRecord.Read(json, SaeJson.Default.RunRecord, (why, e) => new($"{path} is not a run's record: {why}", e));
+        var record = JsonRecord.Read(json, SaeJson.Default.RunRecord, (why, e) =>
+            new($"{path} is not a run's record: {why}", e));
         RecordRules.In($"{path} is not a run's record", record.Check);
         return record with { Backend = RecordRules.Backend(record.Backend) };
     }
@@ -58,12 +59,15 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
     void Check()
     {
         RecordRules.Trainable(Spec, Config);
-        RecordRules.Require(double.IsFinite(InputScale) && InputScale > 0, "input_scale", InputScale, "a number above 0");
-        RecordRules.Require(double.IsFinite(TargetScale) && TargetScale > 0, "target_scale", TargetScale, "a number above 0");
+        RecordRules.Require(double.IsFinite(InputScale) && InputScale > 0, "input_scale", InputScale,
+            "a number above 0");
+        RecordRules.Require(double.IsFinite(TargetScale) && TargetScale > 0, "target_scale", TargetScale,
+            "a number above 0");
         RecordRules.Require(double.IsFinite(Variance) && Variance > 0, "variance", Variance, "a number above 0");
         RecordRules.Require(TrainRows >= 1, "train_rows", TrainRows, "1 or more");
         RecordRules.Require(Data.Length > 0, "data", "[]", "the names of one file or more");
-        RecordRules.Require(!Data.Concat(Beside ?? throw new SaeException("beside is missing")).Any(string.IsNullOrWhiteSpace), "data or beside", "\"\"", "names of files");
+        RecordRules.Require(!Data.Concat(Beside ?? throw new SaeException("beside is missing"))
+            .Any(string.IsNullOrWhiteSpace), "data or beside", "\"\"", "names of files");
         RecordRules.Backend(Backend);
         RecordRules.Preset(Preset);
     }

@@ -21,13 +21,17 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
         var path = Path.Combine(folder, FileName);
         byte[] json;
         try { json = File.ReadAllBytes(path); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no sweep: {path} cannot be read; name the folder that sweep wrote", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{folder} is no sweep: {path} cannot be read; name the folder that sweep wrote", e);
+        }
         return Parse(path, json);
     }
 
     internal static SweepRecord Parse(string path, byte[] json)
     {
-        var record = JsonRecord.Read(json, SaeJson.Default.SweepRecord, (why, e) => new($"{path} is not a sweep's record: {why}", e));
+        var record = JsonRecord.Read(json, SaeJson.Default.SweepRecord, (why, e) =>
+            new($"{path} is not a sweep's record: {why}", e));
         RecordRules.In($"{path} is not a sweep's record", record.Check);
         return record with { Backend = RecordRules.Backend(record.Backend) };
     }
@@ -37,11 +41,13 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
     void Check()
     {
         RecordRules.Require(Members.Length > 0, "members", "[]", "one member or more");
-        RecordRules.Require(Data.Length > 0 && !Data.Concat(Beside).Any(string.IsNullOrWhiteSpace), "data or beside", "empty", "names of files");
+        RecordRules.Require(Data.Length > 0 && !Data.Concat(Beside).Any(string.IsNullOrWhiteSpace), "data or beside",
+            "empty", "names of files");
         RecordRules.Require(Together >= 0, "together", Together, "0 or more");
         RecordRules.Backend(Backend);
         for (var i = 0; i < Members.Length; i++) RecordRules.In($"members[{i}]", Members[i].Check);
-        var twice = Members.GroupBy(m => m.Name, StringComparer.OrdinalIgnoreCase).FirstOrDefault(same => same.Count() > 1)?.Key;
+        var twice = Members.GroupBy(m => m.Name, StringComparer.OrdinalIgnoreCase)
+            .FirstOrDefault(same => same.Count() > 1)?.Key;
         RecordRules.Require(twice is null, "members", twice, "of different names, because each names a folder");
     }
 }
@@ -51,16 +57,20 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
 /// <param name="K">Where the method sets it.</param>
 /// <param name="Coefficient">λ at its peak, where the method has a penalty to weigh.</param>
 /// <param name="Arguments">What train is called with to make the same SAE alone, without the data.</param>
-public sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec, TrainConfig Config, string[] Arguments)
+public sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec,
+    TrainConfig Config, string[] Arguments)
 {
     internal void Check()
     {
         // The name becomes a folder's; a changed record must not lead out of the sweep's own.
-        if (Name.Length == 0 || Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+')) || Name.StartsWith('.'))
-            throw new SaeException($"'{Name}' is no name of a member: it must be letters, digits, -, . and +, without a . at its start");
+        if (Name.Length == 0 || Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+'))
+            || Name.StartsWith('.'))
+            throw new SaeException($"'{Name}' is no name of a member: it must be letters, digits, -, . and +, without "
+                + $"a . at its start");
         RecordRules.Preset(Preset);
         RecordRules.Require(K is null or >= 1, "k", K, "1 or more");
-        RecordRules.Require(Coefficient is null or >= 0 and < double.PositiveInfinity, "coefficient", Coefficient, "0 or more");
+        RecordRules.Require(Coefficient is null or >= 0 and < double.PositiveInfinity, "coefficient", Coefficient,
+            "0 or more");
         RecordRules.Trainable(Spec, Config);
     }
 }
@@ -82,12 +92,16 @@ public sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double 
         var path = Path.Combine(folder, FileName);
         if (!File.Exists(path)) return null;
         try { return Parse(path, File.ReadAllBytes(path)); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     internal static SweepOutcome Parse(string path, byte[] json)
     {
-        var outcome = JsonRecord.Read(json, SaeJson.Default.SweepOutcome, (why, e) => new($"{path} is not a member's outcome: {why}; delete it, and the member is evaluated again", e));
+        var outcome = JsonRecord.Read(json, SaeJson.Default.SweepOutcome, (why, e) =>
+            new($"{path} is not a member's outcome: {why}; delete it, and the member is evaluated again", e));
         RecordRules.In($"{path} is not a member's outcome", outcome.Check);
         return outcome;
     }

@@ -29,7 +29,8 @@ public static class SaeFormats
         [new SaeLensFormat(), new SparsifyFormat(), new GemmaScopeFormat(), new GemmaScope2Format(), new OpenMossFormat(), new DictionaryLearningFormat(), new OpenAiFormat()];
 
     public static ISaeFormat Named(string name) => All.FirstOrDefault(f => Names.Same(f.Name, name))
-        ?? throw new SaeException($"format '{name}' is unknown{Names.Hint(name, All.Select(f => f.Name))}; one of {string.Join(", ", All.Select(f => f.Name))}");
+        ?? throw new SaeException($"format '{name}' is unknown{Names.Hint(name, All.Select(f => f.Name))}; one of "
+            + $"{string.Join(", ", All.Select(f => f.Name))}");
 
     /// <summary>The format of a file or folder.</summary>
     /// <exception cref="SaeException">It does not exist, is damaged, or none fits.</exception>

@@ -74,7 +74,8 @@ public sealed class MetricsHistory
                 if (Number(field.Value) is { } value) line[field.Name] = value;
             return line;
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }      // no JSON, or text that is no Unicode
+        // no JSON, or text that is no Unicode
+        catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }
     }
 
     static double? Number(JsonElement value) => value.ValueKind switch

@@ -28,12 +28,16 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
     static Section Read(string path)
     {
         try { return Parse(path, File.ReadAllBytes(path)); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     internal static Section Parse(string path, byte[] json)
     {
-        SaeException Bad(string why, Exception? e) => new($"{path} is no section of a report: {why}; delete it, or run the command that made it again", e);
+        SaeException Bad(string why, Exception? e) =>
+            new($"{path} is no section of a report: {why}; delete it, or run the command that made it again", e);
         var section = JsonRecord.Read(json, ReportJson.Default.Section, Bad);
         foreach (var figure in section.Figures)
             if (!FigureColumns.Fits(figure)) throw Bad($"the columns of figure {figure.Id} differ in length", null);

@@ -153,7 +153,9 @@ public sealed class TrainingCurves
     {
         var (overflows, dense) = (Curve("overflows", "rows on the exact fallback"), Curve("dense", "dense path taken (1)"));
         if (overflows is null && dense is null) return null;
-        var finding = (dense is null ? "No logged step took the dense path" : $"{Percent(dense.Y.Count(IsTrue) / (double)dense.Y.Length)} of the logged steps took the dense path, the last one at step {steps[Array.FindLastIndex(dense.Y, IsTrue)]}")
+        var finding = (dense is null ? "No logged step took the dense path"
+            : $"{Percent(dense.Y.Count(IsTrue) / (double)dense.Y.Length)} of the logged steps took the dense path, "
+            + $"the last one at step {steps[Array.FindLastIndex(dense.Y, IsTrue)]}")
             + (overflows is null ? "; no row took the exact fallback." : $"; {Percent(overflows.Y.Count(y => y > 0) / (double)overflows.Y.Length)} of them had rows on the exact fallback, at most {overflows.Y.Max()} in a step.");
         return Lines("path", "Dense path and fallback", new("rows; 1 where dense"), finding, "Dense: codes were too long for the sparse path. Fallback: rows whose candidates overflowed were selected again, exactly.", overflows, dense);
 

@@ -17,7 +17,8 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
     /// <summary>The one of this name, the case of letters not counted.</summary>
     /// <exception cref="SaeException">There is none; lists those there are.</exception>
     public static Preset Named(string name) => All.FirstOrDefault(p => Names.Same(p.Name, name))
-        ?? throw new SaeException($"there is no preset '{name}'{Names.Hint(name, All.Select(p => p.Name))}; cudasae presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
+        ?? throw new SaeException($"there is no preset '{name}'{Names.Hint(name, All.Select(p => p.Name))}; cudasae "
+            + $"presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
 
     public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
 

@@ -170,7 +170,8 @@ public sealed record TrainConfig
         Require(ScreeningAudit >= 0, nameof(ScreeningAudit), ScreeningAudit, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
-        Require(SpikeAbove is 0 or > 1 and < float.PositiveInfinity, nameof(SpikeAbove), SpikeAbove, "0, or a number above 1");
+        Require(SpikeAbove is 0 or > 1 and < float.PositiveInfinity, nameof(SpikeAbove), SpikeAbove,
+            "0, or a number above 1");
         Require(OnDivergence == DivergenceAction.Stop || CheckpointEvery > 0, nameof(CheckpointEvery), CheckpointEvery, "1 or more with OnDivergence Rollback, which goes back to checkpoints");
         Require(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "1 or more");
         Named(Optimizer);
@@ -186,12 +187,15 @@ public sealed record TrainConfig
         Require((Trainable & ~Trainable.All) == 0, nameof(Trainable), Trainable, EnumNames.Forms(typeof(Trainable)));
         return this;
 
-        static void Named<T>(T value) where T : struct, Enum => Require(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
+        static void Named<T>(T value) where T : struct, Enum =>
+            Require(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
     }
 
     static void Require(bool good, string field, object value, string range)
     {
-        if (!good) throw new SaeException(FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
+        if (!good)
+            throw new SaeException(
+                FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
     }
 }
 

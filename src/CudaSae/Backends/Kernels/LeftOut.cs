@@ -26,7 +26,9 @@ readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bo
                 "clusters" => left with { Clusters = true },
                 "skew" => left with { Skew = true },
                 "graphs" => left with { Graphs = true },
-                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters, skew and graphs can be left out{Names.Hint(name, ["programmatic", "hopper", "clusters", "skew", "graphs"])}"),
+                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters, skew and "
+                    + $"graphs can be left "
+                    + $"out{Names.Hint(name, ["programmatic", "hopper", "clusters", "skew", "graphs"])}"),
             };
         return left;
     }
