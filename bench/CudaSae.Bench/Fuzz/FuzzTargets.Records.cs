@@ -120,10 +120,9 @@ sealed partial class FuzzTargets
             File.WriteAllBytes(path, bytes);
             _ = TokenLabels.Read(path, 5).Names.Length;
         }
-        return new("tokens.jsonl",
-            [new("{\"row\":0,\"text\":\"a "
-            + "b\",\"tokens\":[\"\\u2581a\",\"\\u2581b\"]}\n{\"row\":2,\"tokens\":[\"c\",\"d\",\"e\"]}\n"u8.ToArray(),
-            JsonStructure.Mutate, Read)],
+        var text = "{\"row\":0,\"text\":\"a b\",\"tokens\":[\"\\u2581a\",\"\\u2581b\"]}\n"
+            + "{\"row\":2,\"tokens\":[\"c\",\"d\",\"e\"]}\n";
+        return new("tokens.jsonl", [new(Encoding.UTF8.GetBytes(text), JsonStructure.Mutate, Read)],
             Words("null", "\"\\ud800\"", "1e999", "-1", "9223372036854775807", "[]", "{}", "\"\xff\"", "\n",
                 "{\"row\":5,\"tokens\":[]}\n", ","));
     }
