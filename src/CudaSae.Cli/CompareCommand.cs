@@ -29,11 +29,11 @@ static class CompareCommand
         var data = new Argument<string[]>("data") { Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var heldOut = HeldOutOption.New();
         var presets = new Option<string[]>("--presets") { Description = "names; none for all that need no second file", AllowMultipleArgumentsPerToken = true };
-        var latents = Settings.New("--latents", "n", 4096);
-        var active = Settings.New("--l0", "the L0 that all are brought to", 32);
-        var vectors = Settings.New("--vectors", "rows that each run sees", new TrainConfig().Vectors);
-        var tries = Settings.New("--tries", "runs that a search for λ may take", 5);
-        var near = Settings.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08);
+        var latents = Options.New("--latents", "n", 4096, 1, 1 << 26);
+        var active = Options.New("--l0", "the L0 that all are brought to", 32, 1, SaeSpec.MaxActive);
+        var vectors = Options.New("--vectors", "rows that each run sees", new TrainConfig().Vectors, 1L, long.MaxValue);
+        var tries = Options.New("--tries", "runs that a search for λ may take", 5, 1, 1000);
+        var near = Options.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08, 0, 1e6);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
         var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>

@@ -16,8 +16,10 @@ sealed class DownstreamCommand
     readonly Option<string?> model = new("--model") { Description = "splice into this network: weights in llama2.c's first layout, or the folder of the sentence encoder" };
     readonly Option<string[]> site = new("--site") { Description = "where, with --model: one for all SAEs, or one each", AllowMultipleArgumentsPerToken = true };
     readonly Option<string[]> saes = new("--sae") { Description = "SAEs to splice in, with --model; several are compared", AllowMultipleArgumentsPerToken = true };
-    readonly Option<long> sequences = Settings.New("--sequences", "read that many, with --model", long.MaxValue);
-    readonly Option<long> skip = Settings.New("--skip", "sequences to pass over first, with --model", 0L);
+    readonly Option<long> sequences =
+        Options.New("--sequences", "read that many, with --model", long.MaxValue, 1L, long.MaxValue);
+    readonly Option<long> skip =
+        Options.New("--skip", "sequences to pass over first, with --model", 0L, 0L, long.MaxValue);
     readonly Option<string?> json = new("--json") { Description = "write the metrics to this file, with --model" };
     readonly Option<string?> output = new("--out") { Description = "folder whose figures/ takes the chapter of a report, with --model; the SAE's own if there is one SAE" };
 

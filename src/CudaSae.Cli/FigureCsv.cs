@@ -21,11 +21,12 @@ static class FigureCsv
         var columns = FigureColumns.Of(figure);
         AtomicFile.Write(path, stream =>
         {
+            if (columns.Count == 0) return;     // an empty file: a record has a field at least
             using var text = new StreamWriter(stream, leaveOpen: true);
             using var csv = CsvWriter.Create(text);
             foreach (var column in columns) csv.WriteField(column.Name);
             csv.EndRecord();
-            for (var i = 0; i < (columns.Count == 0 ? 0 : columns[0].Length); i++)
+            for (var i = 0; i < columns[0].Length; i++)
             {
                 foreach (var column in columns) csv.WriteField(column.Cell(i));
                 csv.EndRecord();

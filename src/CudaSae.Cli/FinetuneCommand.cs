@@ -12,7 +12,10 @@ static class FinetuneCommand
     {
         var run = new Argument<string>("run") { Description = "folder of the SAE, as train wrote it" };
         var data = new Argument<string[]>("data") { Description = "activation files; none for those of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
-        var kind = Settings.New("--what", "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)", FinetuneKind.Decoder);
+        var kind =
+            Options.New("--what",
+            "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)",
+            FinetuneKind.Decoder);
         var tensor = DataFiles.TensorOption();
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };

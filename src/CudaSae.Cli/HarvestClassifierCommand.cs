@@ -17,11 +17,11 @@ static class HarvestClassifierCommand
         var model = new Option<string>("--model") { Description = ".safetensors of the classifier: read if it is there, else trained on these images and written", Required = true };
         var output = new Option<string?>("--out") { Description = ".npy to write, the labels beside it as OUT.labels.npy; without --site a file a site, OUT.hidden1.npy and OUT.hidden2.npy" };
         var site = new Option<string?>("--site") { Description = $"{string.Join(" or ", SmallClassifier.Sites)}; all if not given" };
-        var hidden1 = Settings.New("--hidden1", "width of the first hidden layer", Default.Hidden1);
-        var hidden2 = Settings.New("--hidden2", "width of the second", Default.Hidden2);
-        var epochs = Settings.New("--epochs", "passes over the images", Default.Epochs);
-        var rate = Settings.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate);
-        var seed = Settings.New("--seed", "of weights and order", Default.Seed);
+        var hidden1 = Options.New("--hidden1", "width of the first hidden layer", Default.Hidden1, 1, 1 << 20);
+        var hidden2 = Options.New("--hidden2", "width of the second", Default.Hidden2, 1, 1 << 20);
+        var epochs = Options.New("--epochs", "passes over the images", Default.Epochs, 1, int.MaxValue);
+        var rate = Options.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate);
+        var seed = Options.New("--seed", "of weights and order", Default.Seed);
         var command = new Command("classifier", "A ReLU classifier of images: trains one on the first call, then writes its hidden layers.") { images, labels, model, output, site, hidden1, hidden2, epochs, rate, seed };
         command.SetAction(parsed =>
         {

@@ -15,8 +15,9 @@ static class HarvestCommand
     {
         public Option<string> Output { get; } = new("--out") { Description = ".npy to write; a .jsonl with the texts and tokens, their ids in a .tokens.npy, and the names of model and site in a .site.json, go beside it", Required = true };
         public Option<string?> HeldOut { get; } = new("--held-out") { Description = "second .npy, from sequences that follow those of the first" };
-        public Option<long> HeldRows { get; } = Settings.New("--held-out-rows", "tokens of the second file", 2_048L);
-        public Option<InputType> Type { get; } = Settings.New("--type", "float16 or float32", InputType.Float16);
+        public Option<long> HeldRows { get; } =
+            Options.New("--held-out-rows", "tokens of the second file", 2_048L, 1L, long.MaxValue);
+        public Option<InputType> Type { get; } = Options.New("--type", "float16 or float32", InputType.Float16);
 
         public void AddTo(Command command)
         {
@@ -40,9 +41,9 @@ static class HarvestCommand
     {
         var common = new Common();
         var text = new Option<string>("--text") { Description = "UTF-8 text, one sentence a line", Required = true };
-        var model = Settings.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
-        var site = Settings.New("--site", $"where: {string.Join(", ", Harvest.UseLite.Sites)}", "resid_post0");
-        var rows = Settings.New("--rows", "tokens to write, in whole sentences", 16_384L);
+        var model = Options.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
+        var site = Options.New("--site", $"where: {string.Join(", ", Harvest.UseLite.Sites)}", "resid_post0");
+        var rows = Options.New("--rows", "tokens to write, in whole sentences", 16_384L, 1L, long.MaxValue);
         var command = new Command("use-lite", "Universal Sentence Encoder Lite (fetch it with build/fetch-use-lite.sh).") { text, model, site, rows };
         common.AddTo(command);
         command.SetAction(parsed =>
@@ -59,7 +60,7 @@ static class HarvestCommand
         var input = new HostInput();
         var model = new Option<string>("--model") { Description = "weights in llama2.c's first layout", Required = true };
         var site = new Option<string>("--site") { Description = "where: resid_pre0, attn_out0, resid_mid0, mlp_in0, mlp_hidden0, mlp_out0, resid_post0, and so on for each block", Required = true };
-        var rows = Settings.New("--rows", "tokens to write, in whole sequences", long.MaxValue);
+        var rows = Options.New("--rows", "tokens to write, in whole sequences", long.MaxValue, 1L, long.MaxValue);
         var command = new Command("llama2", "A causal language model of llama2.c.") { model, site, rows };
         input.AddTo(command);
         common.AddTo(command);

@@ -10,7 +10,7 @@ sealed class HostInput
     readonly Option<string?> tokenizer = new("--tokenizer") { Description = "vocabulary in llama2.c's layout; needed for --text, and for the texts beside the activations" };
     readonly Option<string?> ids = new("--ids") { Description = ".npy of token ids: [sequences, tokens], or one stream" };
     readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them; or the .jsonl that harvest wrote" };
-    readonly Option<bool> excludeBos = new("--exclude-bos") { Description = "leave out tokens that begin a sequence" };
+    readonly Option<bool> excludeBos = Options.Flag("--exclude-bos", "leave out tokens that begin a sequence");
 
     public void AddTo(Command command)
     {

@@ -21,9 +21,10 @@ static class ImagesCommand
         var labels = new Option<string?>("--labels") { Description = "IDX file of their labels: class purity, and what a classifier loses" };
         var names = new Option<string?>("--classes") { Description = "names of the classes, parted by commas" };
         var classifier = new Option<string?>("--classifier") { Description = ".safetensors of harvest classifier: the SAEs read one of its layers" };
-        var site = Settings.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}", SmallClassifier.Sites[0]);
-        var width = Settings.New("--width", "pixels in a line of an image", 28);
-        var rows = Settings.New("--rows", "images to look at, at most", 10_000L);
+        var site = Options.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}",
+            SmallClassifier.Sites[0]);
+        var width = Options.New("--width", "pixels in a line of an image", 28, 1, 1 << 20);
+        var rows = Options.New("--rows", "images to look at, at most", 10_000L, 1L, long.MaxValue);
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("images", "What SAEs of images learned, as pictures: atoms, reconstructions, strongest images, classes; leaves a section for cudasae report.") { runs, data, labels, names, classifier, site, width, rows, backend };
         command.SetAction(parsed =>

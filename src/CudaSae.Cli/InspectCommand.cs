@@ -17,7 +17,8 @@ static class InspectCommand
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
-        var rows = new Option<long>("--rows") { Description = "look at so many rows at most; a latent's density is known to 1 / rows", DefaultValueFactory = _ => 65_536 };
+        var rows = Options.New("--rows", "look at so many rows at most; a latent's density is known to 1 / rows",
+            65_536L, 1L, long.MaxValue);
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
@@ -39,10 +40,10 @@ static class InspectCommand
             var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
             var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
-            var options = Options(paths, next, source.Rows, kind.Text(parsed));
+            var given = Given(paths, next, source.Rows, kind.Text(parsed));
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
                 if (members.Get(title, make, Members.IsOfFile) is { } section)
-                    Show(section with { Command = section.Command + (section.Command.Contains(" inspect ") ? options : "") },
+                    Show(section with { Command = section.Command + (section.Command.Contains(" inspect ") ? given : "") },
                         subject.Folder);
             return members.ExitCode;
         });
@@ -55,7 +56,7 @@ static class InspectCommand
         return Diagnostics.Against(sae, source, SaePath.Name(path), other);
     };
 
-    static string Options(string[] paths, string[] beside, long rows, string kind) =>
+    static string Given(string[] paths, string[] beside, long rows, string kind) =>
         string.Concat([.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}", kind]);
 
     static void Show(Section section, string folder)

@@ -12,15 +12,20 @@ static class LatentOptions
     const long DefaultRows = 32768;
     const string Panel = "latents", Title = "Single latents";
 
-    static readonly Option<bool> Without = new("--no-latents") { Description = "leave out the latents' own pages" };
-    static readonly Option<int?> Contexts = new("--contexts") { Description = "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given" };
-    static readonly Option<long> ContextRows = new("--context-rows")
-    {
-        Description = "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultValueFactory = _ => DefaultRows,
-    };
+    static readonly Option<bool> Without = Options.Flag("--no-latents", "leave out the latents' own pages");
+    static readonly Option<int?> Contexts =
+        Options.Optional("--contexts",
+        "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given", 1, int.MaxValue);
+    static readonly Option<long> ContextRows =
+        Options.New("--context-rows",
+            "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultRows, 0L,
+            long.MaxValue);
     static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json, tokenizer.json or llama2.c's tokenizer.bin: texts of the token ids beside the data" };
-    static readonly Option<int?> Bos = new("--bos") { Description = "token id that begins every sequence" };
-    static readonly Option<int> Length = new("--context-length") { Description = "rows of each sequence, where all have as many" };
+    static readonly Option<int?> Bos =
+        Options.Optional("--bos", "token id that begins every sequence", 0, int.MaxValue);
+    static readonly Option<int> Length =
+        Options.New("--context-length", "rows of each sequence, where all have as many; 0 for unknown", 0, 0,
+        int.MaxValue);
 
     public static void AddTo(Command command)
     {
@@ -36,8 +41,7 @@ static class LatentOptions
             AnsiConsole.MarkupLineInterpolated($"[yellow]{sae.Latents} latents: more than {LatentPages.MaxLatents}, too many for pages of their own[/]");
             return null;
         }
-        if (parsed.GetValue(ContextRows) is var rows && rows < 0) throw new SaeException($"--context-rows {rows}: it must be 0 or more");
-        if (parsed.GetValue(Length) is var length && length < 0) throw new SaeException($"--context-length {length}: it must be at least 1");
+        var (rows, length) = (parsed.GetValue(ContextRows), parsed.GetValue(Length));
         var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
         var (source, options) = (subject.ContextRows(rows), new LatentPageOptions { Contexts = parsed.GetValue(Contexts), Texts = texts });
         if (source != subject.Rows)

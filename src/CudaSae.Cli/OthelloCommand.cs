@@ -10,8 +10,8 @@ static class OthelloCommand
     public static Command Create()
     {
         var output = new Argument<string>("folder") { Description = "where history.npy, legal.npy and board.npy are written" };
-        var games = Settings.New("--games", "random legal games; each has about 60 rows", 2000);
-        var seed = Settings.New("--seed", "of the moves", 1UL);
+        var games = Options.New("--games", "random legal games; each has about 60 rows", 2000, 1, int.MaxValue);
+        var seed = Options.New("--seed", "of the moves", 1UL);
         var command = new Command("othello", "Write random games of Othello: histories, legal moves, and boards as labels.") { output, games, seed };
         command.SetAction(parsed =>
         {

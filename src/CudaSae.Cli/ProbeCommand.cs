@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Insight.Probes;
@@ -18,14 +17,18 @@ static class ProbeCommand
         var data = new Argument<string[]>("data") { Description = "activation files", Arity = ArgumentArity.OneOrMore };
         var labels = new Option<string>("--labels") { Description = ".npy or .csv: answers of every row (docs/probes.md)", Required = true };
         var classes = new Option<string?>("--classes") { Description = "names of the classes, in their order, by commas" };
-        var k = Settings.New("--k", "latents of the sparse probes, by commas; 0 for no such probes", string.Join(',', Default.K));
-        var logistic = new Option<bool>("--logistic") { Description = "fit a logistic probe on the raw activations too" };
-        var l2 = Settings.New("--l2", "λ of the regressions, on standardised columns and the mean log loss", Default.L2);
+        var k = Options.New("--k", "latents of the sparse probes, by commas; 0 for no such probes",
+            string.Join(',', Default.K));
+        var logistic = Options.Flag("--logistic", "fit a logistic probe on the raw activations too");
+        var l2 = Options.New("--l2", "λ of the regressions, on standardised columns and the mean log loss", Default.L2,
+            0, double.MaxValue);
         var grid = new Option<string?>("--grid") { Description = "HxW: the questions are squares of a board" };
-        var rows = new Option<int?>("--rows") { Description = "probe the first rows only" };
-        var block = Settings.New("--block", "rows that the split in halves keeps together", Default.BlockRows);
-        var seed = Settings.New("--seed", "of the split", Default.Seed);
-        var memory = Settings.New("--memory", "MiB: for codes, for predictions, and for raw activations, each", Default.Memory >> 20);
+        var rows = Options.Optional("--rows", "probe the first rows only", 2, int.MaxValue);
+        var block = Options.New("--block", "rows that the split in halves keeps together", Default.BlockRows, 1,
+            int.MaxValue);
+        var seed = Options.New("--seed", "of the split", Default.Seed);
+        var memory = Options.New("--memory", "MiB: for codes, for predictions, and for raw activations, each",
+            Default.Memory >> 20, 1, 1L << 40);
         var beside = Beside.Option(severalEach: true);
         var tensor = DataFiles.TensorOption();
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
@@ -37,7 +40,9 @@ static class ProbeCommand
         {
             var options = new ProbeOptions
             {
-                K = Numbers(parsed.GetValue(k)!), Logistic = parsed.GetValue(logistic), L2 = parsed.GetValue(l2), BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory = Math.Max(1, parsed.GetValue(memory)) << 20,
+                K = Numbers(parsed.GetValue(k)!), Logistic = parsed.GetValue(logistic), L2 = parsed.GetValue(l2),
+                    BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory =
+                    parsed.GetValue(memory) << 20,
             };
             if (!(options.L2 > 0)) throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
@@ -75,7 +80,9 @@ static class ProbeCommand
 
     static int[] Numbers(string text)
     {
-        int[] ks = [.. text.Split(',').Select(t => int.TryParse(t, NumberStyles.None, CultureInfo.InvariantCulture, out var k) && k <= 1024 ? k : throw new SaeException($"--k {text} is no list of numbers up to 1024, by commas; for example 1,2,5,10")).Distinct().Order()];
+        int[] ks = [.. text.Split(',').Select(t => Forms.Within(t, 0, 1024)
+            ?? throw new SaeException($"--k {text} is no list of numbers up to 1024, by commas; for example 1,2,5,10"))
+            .Distinct().Order()];
         return ks is [0] ? [] : ks[0] > 0 ? ks : throw new SaeException($"--k {text} asks for a probe on no latent; leave the 0 out, or give 0 alone for no probes");
     }
 
@@ -83,7 +90,9 @@ static class ProbeCommand
     {
         if (text is null) return labels.Grid;
         var parts = text.Split('x');
-        if (parts.Length != 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var height) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var width) || (long)height * width != labels.Questions.Count)
+        if (parts.Length != 2 || Forms.Within(parts[0], 1, int.MaxValue) is not { } height
+            || Forms.Within(parts[1], 1, int.MaxValue) is not { } width
+            || (long)height * width != labels.Questions.Count)
             throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; for example 8x8 for 64");
         return (height, width);
     }

@@ -23,7 +23,8 @@ static class ReportCommand
         var data = new Argument<string[]>("data") { Description = "activation files to look at; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
-        var rows = new Option<long?>("--rows") { Description = "rows that are looked at; all held-out ones if not given" };
+        var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
+            long.MaxValue);
         var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
         var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };

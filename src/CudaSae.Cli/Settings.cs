@@ -13,48 +13,90 @@ sealed class Settings
 {
     static readonly TrainConfig Default = new();
 
-    readonly Option<string> preset = New("--preset", "published recipe to start from; cudasae presets lists them", "topk");
+    readonly Option<string> preset =
+        Options.New("--preset", "published recipe to start from; cudasae presets lists them", "topk");
     readonly Option<string[]> set = new("--set") { Description = "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable", AllowMultipleArgumentsPerToken = false };
-    readonly Option<int> latents = New("--latents", "n: width of the dictionary", 4096);
-    readonly Option<int> k = New("--k", "active latents a row, where the method sets them", 32);
-    readonly Option<float> coefficient = New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f);
-    readonly Option<int> auxK = New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256);
-    readonly Option<float> auxCoefficient = New("--aux-coefficient", "weight of the auxiliary loss", 0.25f);
-    readonly Option<long> deadAfter = New("--dead-after",
+    readonly Option<int> latents = Options.New("--latents", "n: width of the dictionary", 4096, 1, 1 << 26);
+    readonly Option<int> k =
+        Options.New("--k", "active latents a row, where the method sets them", 32, 1, SaeSpec.MaxActive);
+    readonly Option<float> coefficient =
+        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f, 0f, 1e6f);
+    readonly Option<int> auxK =
+        Options.New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256, 0,
+        SaeSpec.MaxActive);
+    readonly Option<float> auxCoefficient =
+        Options.New("--aux-coefficient", "weight of the auxiliary loss", 0.25f, 0f, 1e6f);
+    readonly Option<long> deadAfter =
+        Options.New("--dead-after",
         "rows without firing after which a latent counts as dead; 0 for 1/60 of "
-        + "--vectors, at most 10 million, or for the window of a recipe that resamples", 0L);
-    readonly Option<bool> auxRelu = New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
-    readonly Option<DecoderNorm> decoderNorm = New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
-    readonly Option<int> batchRows = New("--batch-rows", "B: rows in a batch", Default.BatchRows);
-    readonly Option<long> vectors = New("--vectors", "rows to see in all", Default.Vectors);
-    readonly Option<ulong> seed = New("--seed", "of weights, shuffle and rounding", Default.Seed);
-    readonly Option<long> shuffleWindow = New("--shuffle-window", "rows that are shuffled among themselves at a time, for data that do not fit into memory; 0 for all", Default.ShuffleWindow);
+        + "--vectors, at most 10 million, or for the window of a recipe that resamples", 0L, 0L, long.MaxValue);
+    readonly Option<bool> auxRelu = Options.New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
+    readonly Option<DecoderNorm> decoderNorm =
+        Options.New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
+    readonly Option<int> batchRows = Options.New("--batch-rows", "B: rows in a batch", Default.BatchRows, 1, 1 << 20);
+    readonly Option<long> vectors = Options.New("--vectors", "rows to see in all", Default.Vectors, 1L, long.MaxValue);
+    readonly Option<ulong> seed = Options.New("--seed", "of weights, shuffle and rounding", Default.Seed);
+    readonly Option<long> shuffleWindow =
+        Options.New("--shuffle-window",
+        "rows that are shuffled among themselves at a time, for data that do not fit into memory; 0 for all",
+        Default.ShuffleWindow, 0L, long.MaxValue);
     readonly Option<long> devicePool = NewDevicePool();
-    readonly Option<float> learningRate = New("--learning-rate", "step size at its peak", Default.LearningRate);
-    readonly Option<float> warmup = New("--warmup-fraction", "share of the steps over which it rises", Default.WarmupFraction);
-    readonly Option<float> decay = New("--decay-fraction", "share of the steps, at the end, over which it falls to 0", Default.DecayFraction);
-    readonly Option<OptimizerKind> optimizer = New("--optimizer", "adam, lazyRowAdam, signum or sgd", Default.Optimizer);
-    readonly Option<float> beta1 = New("--beta1", "Adam's decay of the first moment", Default.Beta1);
-    readonly Option<float> beta2 = New("--beta2", "Adam's decay of the second moment", Default.Beta2);
-    readonly Option<float> epsilon = New("--epsilon", "Adam's epsilon", Default.Epsilon);
-    readonly Option<float> weightDecay = New("--weight-decay", "AdamW's decay of both matrices", Default.WeightDecay);
-    readonly Option<MomentStorage> moments = New("--moments", "the optimizer's moments: float32, bFloat16 or int8", Default.Moments);
-    readonly Option<bool> lazy = New("--lazy", "update touched rows only; equals Adam when --beta1 is 0", Default.Lazy);
-    readonly Option<ClipKind> clip = New("--clip", "gradient clipping: none, perRow, previousNorm or globalNorm", Default.Clip);
-    readonly Option<float> clipNorm = New("--clip-norm", "largest gradient norm let through", Default.ClipNorm);
-    readonly Option<WeightStorage> storage = New("--storage", "weights on a device: splitFloat32 or bfloat16", Default.Storage);
-    readonly Option<float> ema = New("--ema-decay", "decay of the saved average of the weights; 0 for none", Default.EmaDecay);
-    readonly Option<DecoderBiasInit> decoderBias = New("--decoder-bias", "b_dec at the start: zero, mean or geometricMedian", Default.DecoderBias);
-    readonly Option<float> encoderNorm = New("--encoder-init-norm", "norm of encoder rows at the start", Default.EncoderInitNorm);
-    readonly Option<bool> scaleInputs = New("--scale-inputs", "scale inputs to a mean norm of √d while training", Default.ScaleInputs);
-    readonly Option<ScreeningKind> screening = New("--screening", "kernels rule latents out by 8-bit products before they encode: none or int8; for half a million latents and more", Default.Screening);
-    readonly Option<int> validateEvery = New("--validate-every", "steps between checks against the dense path; 0 for none", Default.ValidateEvery);
-    readonly Option<int> logEvery = New("--log-every", "steps between two lines of the log", Default.LogEvery);
-    readonly Option<int> checkpointEvery = New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end", Default.CheckpointEvery);
-    readonly Option<int> keepCheckpoints = New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU", Default.KeepCheckpoints);
-    readonly Option<NonFiniteRows> nonFinite = New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
-    readonly Option<DivergenceAction> onDivergence = New("--on-divergence", "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and past the batches since", Default.OnDivergence);
-    readonly Option<float> spikeAbove = New("--spike-above", "times its running mean at which a loss is a divergence; 0 for none", Default.SpikeAbove);
+    readonly Option<float> learningRate =
+        Options.New("--learning-rate", "step size at its peak", Default.LearningRate, 0f, 1e3f);
+    readonly Option<float> warmup =
+        Options.New("--warmup-fraction", "share of the steps over which it rises", Default.WarmupFraction, 0f, 1f);
+    readonly Option<float> decay =
+        Options.New("--decay-fraction", "share of the steps, at the end, over which it falls to 0",
+        Default.DecayFraction, 0f, 1f);
+    readonly Option<OptimizerKind> optimizer =
+        Options.New("--optimizer", "adam, lazyRowAdam, signum or sgd", Default.Optimizer);
+    readonly Option<float> beta1 = Options.New("--beta1", "Adam's decay of the first moment", Default.Beta1, 0f, 1f);
+    readonly Option<float> beta2 = Options.New("--beta2", "Adam's decay of the second moment", Default.Beta2, 0f, 1f);
+    readonly Option<float> epsilon = Options.New("--epsilon", "Adam's epsilon", Default.Epsilon, 0f, 1f);
+    readonly Option<float> weightDecay =
+        Options.New("--weight-decay", "AdamW's decay of both matrices", Default.WeightDecay, 0f, 1f);
+    readonly Option<MomentStorage> moments =
+        Options.New("--moments", "the optimizer's moments: float32, bFloat16 or int8", Default.Moments);
+    readonly Option<bool> lazy =
+        Options.New("--lazy", "update touched rows only; equals Adam when --beta1 is 0", Default.Lazy);
+    readonly Option<ClipKind> clip =
+        Options.New("--clip", "gradient clipping: none, perRow, previousNorm or globalNorm", Default.Clip);
+    readonly Option<float> clipNorm =
+        Options.New("--clip-norm", "largest gradient norm let through", Default.ClipNorm, 0f, 1e6f);
+    readonly Option<WeightStorage> storage =
+        Options.New("--storage", "weights on a device: splitFloat32 or bfloat16", Default.Storage);
+    readonly Option<float> ema =
+        Options.New("--ema-decay", "decay of the saved average of the weights; 0 for none", Default.EmaDecay, 0f, 1f);
+    readonly Option<DecoderBiasInit> decoderBias =
+        Options.New("--decoder-bias", "b_dec at the start: zero, mean or geometricMedian", Default.DecoderBias);
+    readonly Option<float> encoderNorm =
+        Options.New("--encoder-init-norm", "norm of encoder rows at the start", Default.EncoderInitNorm, 0f, 1e6f);
+    readonly Option<bool> scaleInputs =
+        Options.New("--scale-inputs", "scale inputs to a mean norm of √d while training", Default.ScaleInputs);
+    readonly Option<ScreeningKind> screening =
+        Options.New("--screening",
+        "kernels rule latents out by 8-bit products before they encode: none or int8; for half a million latents and "
+        + "more", Default.Screening);
+    readonly Option<int> validateEvery =
+        Options.New("--validate-every", "steps between checks against the dense path; 0 for none",
+        Default.ValidateEvery, 0, int.MaxValue);
+    readonly Option<int> logEvery =
+        Options.New("--log-every", "steps between two lines of the log", Default.LogEvery, 1, int.MaxValue);
+    readonly Option<int> checkpointEvery =
+        Options.New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end",
+        Default.CheckpointEvery, 0, int.MaxValue);
+    readonly Option<int> keepCheckpoints =
+        Options.New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU",
+        Default.KeepCheckpoints, 1, int.MaxValue);
+    readonly Option<NonFiniteRows> nonFinite =
+        Options.New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
+    readonly Option<DivergenceAction> onDivergence =
+        Options.New("--on-divergence",
+        "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and "
+        + "past the batches since", Default.OnDivergence);
+    readonly Option<float> spikeAbove =
+        Options.New("--spike-above", "times its running mean at which a loss is a divergence; 0 for none",
+        Default.SpikeAbove, 0f, 1e6f);
 
     public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
 
@@ -157,6 +199,9 @@ sealed class Settings
         foreach (var edit in edits)
             if (!edit.StartsWith("spec.", StringComparison.Ordinal) && !edit.StartsWith("config.", StringComparison.Ordinal) || !edit.Contains('='))
                 throw new SaeException($"--set {edit}: it must read spec.FIELD=JSON or config.FIELD=JSON, such as spec.selection.bandwidth=0.5");
+        if (edits.GroupBy(edit => edit[..edit.IndexOf('=')])
+            .FirstOrDefault(same => same.Count() > 1) is { } twice)
+            throw new SaeException($"--set {twice.Key} is given {twice.Count()} times; give it once");
         return edits.Where(edit => edit.StartsWith(record + ".", StringComparison.Ordinal))
             .Select(edit => KeyValuePair.Create(edit[(record.Length + 1)..edit.IndexOf('=')], Value(edit[(edit.IndexOf('=') + 1)..])));
     }
@@ -169,9 +214,6 @@ sealed class Settings
     }
 
     public static bool Given(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
-
-    public static Option<T> New<T>(string name, string description, T standard) =>
-        new(name) { Description = description, DefaultValueFactory = _ => standard };
 
     static Option<long> NewDevicePool() => new("--device-pool")
     {
@@ -196,21 +238,7 @@ sealed class Settings
         return long.TryParse(shift > 0 ? word[..^3] : word, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number <= long.MaxValue >> shift ? number << shift : null;
     }
 
-    public static Option<BackendKind> NewBackend(string description) => new("--backend")
-    {
-        Description = BackendFactory.ManagedCuda is null ? description : $"{description}; or {BackendFactory.Name(BackendKind.ManagedCuda)}",
-        HelpName = string.Join('|', Offered),
-        DefaultValueFactory = _ => BackendKind.Auto,
-        CustomParser = result =>
-        {
-            var word = result.Tokens[0].Value;
-            foreach (var kind in Enum.GetValues<BackendKind>())
-                if (word.Equals(BackendFactory.Name(kind), StringComparison.OrdinalIgnoreCase)) return kind;
-            result.AddError($"--backend {word}: it is one of {string.Join(", ", Offered)}");
-            return default;
-        },
-    };
-
-    static IEnumerable<string> Offered =>
-        Enum.GetValues<BackendKind>().Where(kind => kind != BackendKind.ManagedCuda || BackendFactory.ManagedCuda is not null).Select(BackendFactory.Name);
+    public static Option<BackendKind> NewBackend(string description) =>
+        Options.New("--backend", BackendFactory.ManagedCuda is null ? description
+            : $"{description}; or {BackendFactory.Name(BackendKind.ManagedCuda)}", BackendKind.Auto);
 }

@@ -23,13 +23,13 @@ static class SweepCommand
             Description = "folder of an interrupted sweep to resume; finished members are not trained again; "
                 + "data beside it say where the same rows are now",
         };
-        var together = Settings.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0);
+        var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0,
+            0, int.MaxValue);
         var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
         grid.AddTo(command);
         command.SetAction(parsed =>
         {
             int? most = Settings.Given(parsed, together) ? parsed.GetValue(together) : null;
-            if (most < 0) throw new SaeException($"--together {most}: it is a number of SAEs, or 0 for as many as memory holds");
             if (parsed.GetValue(resume) is { } folder)
             {
                 RefuseOthers(parsed, resume, together, beside, heldOut);

@@ -59,7 +59,7 @@ sealed class SweepGrid
         var settings = new Settings();
         var train = new Command("train");
         settings.AddTo(train);
-        var parsed = train.Parse(arguments);
+        var parsed = Commands.Parse(train, arguments);
         if (parsed.Errors.Count > 0) throw new SaeException(parsed.Errors[0].Message.TrimEnd('.'));
         try
         {
@@ -73,7 +73,7 @@ sealed class SweepGrid
     /// <summary>k where the preset's spec follows from it, λ where it has a penalty to weigh.</summary>
     IEnumerable<(string? K, string? Lambda)> Sparsities(ParseResult parsed, Preset preset, int width, string n)
     {
-        if (!int.TryParse(n, CultureInfo.InvariantCulture, out var wide) || wide < 4) return [(null, null)];      // refused as a member
+        if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // refused as a member
         var (two, four) = (preset.SpecFor(width, wide, 2), preset.SpecFor(width, wide, 4));
         var takesK = SaeRecords.Write(two).ToJsonString() != SaeRecords.Write(four).ToJsonString();
         var own = two.Penalty is { } penalty and not SparsityPenalty.TargetL0 ? penalty.Coefficient : (float?)null;
@@ -84,7 +84,7 @@ sealed class SweepGrid
     static string? Lambda(string text, float own)
     {
         var multiple = text.StartsWith('x');
-        if (!float.TryParse(multiple ? text[1..] : text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) || !(value > 0))
+        if (Forms.Within(multiple ? text[1..] : text, float.Epsilon, 1e6f) is not { } value)
             throw new SaeException($"--coefficient {text}: it is a list of positive numbers, or of multiples of each preset's own such as x0.5,x1,x2");
         return ((float)(multiple ? (double)value * own : value)).ToString("G6", CultureInfo.InvariantCulture);
     }

@@ -13,15 +13,26 @@ static class SynthCommand
     public static Command Create()
     {
         var output = new Argument<string>("out") { Description = ".npy to write; OUT.dictionary.npy goes beside it" };
-        var features = new Option<int?>("--features") { Description = $"m: rows of the dictionary [default: {Default.Features}; {AttentionSuperposition.Features} with --attention]" };
-        var width = Settings.New("--width", "d: width of a row; with --attention, of both heads together", Default.Width);
-        var rows = Settings.New("--rows", "rows to write", Default.Rows);
-        var active = new Option<double?>("--active") { Description = $"mean active features a row [default: {Default.Active}; 0.5 with --attention]" };
-        var correlation = Settings.New("--correlation", "0 to 1: share of the draws that features 2j and 2j + 1 have in common", Default.Correlation);
-        var noise = Settings.New("--noise", "standard deviation of Gaussian noise on each coordinate", Default.Noise);
-        var zipf = Settings.New("--zipf", "exponent of the features' frequencies; 0 for equal ones", Default.ZipfExponent);
-        var seed = Settings.New("--seed", "of dictionary, activity and noise", Default.Seed);
-        var attention = new Option<bool>("--attention") { Description = "five attentional features in two heads; OUT.mixing.svg pictures the mixing" };
+        var features =
+            Options.Optional("--features",
+            $"m: rows of the dictionary [default: {Default.Features}; {AttentionSuperposition.Features} with "
+            + $"--attention]", 1, int.MaxValue);
+        var width = Options.New("--width", "d: width of a row; with --attention, of both heads together",
+            Default.Width, 1, int.MaxValue);
+        var rows = Options.New("--rows", "rows to write", Default.Rows);
+        var active =
+            Options.Optional("--active",
+            $"mean active features a row [default: {Default.Active}; 0.5 with --attention]", 0.0, double.MaxValue);
+        var correlation =
+            Options.New("--correlation", "0 to 1: share of the draws that features 2j and 2j + 1 have in common",
+            Default.Correlation, 0, 1);
+        var noise = Options.New("--noise", "standard deviation of Gaussian noise on each coordinate", Default.Noise, 0,
+            1e6);
+        var zipf = Options.New("--zipf", "exponent of the features' frequencies; 0 for equal ones",
+            Default.ZipfExponent, 0, 100);
+        var seed = Options.New("--seed", "of dictionary, activity and noise", Default.Seed);
+        var attention =
+            Options.Flag("--attention", "five attentional features in two heads; OUT.mixing.svg pictures the mixing");
         var command = new Command("synth", "Write toy superposition data with a known dictionary.") { output, features, width, rows, active, correlation, noise, zipf, seed, attention };
         command.SetAction(parsed =>
         {

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Insight;
@@ -18,16 +17,19 @@ static class ToyCommand
 
     public static Command Create()
     {
-        var features = Settings.New("--features", "n: features of the toy model", Default.Features);
-        var hidden = Settings.New("--hidden", "m: its hidden dimensions", Default.Hidden);
-        var sparsity = Settings.New("--sparsity", "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity);
-        var importance = Settings.New("--importance", "feature i weighs this to the power i in the loss", Default.Importance);
-        var steps = Settings.New("--steps", "of the toy model", Default.Steps);
-        var latents = new Option<int?>("--latents") { Description = "n of the SAEs [default: twice --features]" };
-        var preset = Settings.New("--preset", "recipe of the SAEs, as in train", "topk");
+        var features = Options.New("--features", "n: features of the toy model", Default.Features, 1, int.MaxValue);
+        var hidden = Options.New("--hidden", "m: its hidden dimensions", Default.Hidden, 1, int.MaxValue);
+        var sparsity =
+            Options.New("--sparsity",
+            "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity, 0, 1);
+        var importance = Options.New("--importance", "feature i weighs this to the power i in the loss",
+            Default.Importance, 0, 1);
+        var steps = Options.New("--steps", "of the toy model", Default.Steps, 1, int.MaxValue);
+        var latents = Options.Optional("--latents", "n of the SAEs [default: twice --features]", 1, 1 << 26);
+        var preset = Options.New("--preset", "recipe of the SAEs, as in train", "topk");
         var sweep = new Option<string?>("--sweep") { Description = $"sparsities of the other studies, parted by commas [default: {string.Join(',', Sparsities)}]" };
-        var rows = Settings.New("--rows", "rows of the hidden layer", 65_536);
-        var seed = Settings.New("--seed", "of models, rows and SAEs", Default.Seed);
+        var rows = Options.New("--rows", "rows of the hidden layer", 65_536, 1000, int.MaxValue);
+        var seed = Options.New("--seed", "of models, rows and SAEs", Default.Seed);
         var output = new Option<string>("--out") { Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report", Required = true };
         var command = new Command("toy", "Toy models of superposition over a range of sparsities, and what SAEs find of their features.") { features, hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
         command.SetAction(parsed =>
@@ -37,7 +39,6 @@ static class ToyCommand
                 Features = parsed.GetValue(features), Hidden = parsed.GetValue(hidden), Sparsity = parsed.GetValue(sparsity), Importance = parsed.GetValue(importance), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
             }.Validate();
             var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
-            if (sae.Rows < 1000) throw new SaeException($"--rows {sae.Rows} are too few to train an SAE on; give 1000 or more");
             var folder = parsed.GetValue(output)!;
             return Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed)).ExitCode;
         });
@@ -47,8 +48,10 @@ static class ToyCommand
     static double[] Listed(string? text)
     {
         if (text is null) return Sparsities;
-        try { return [.. text.Split(',').Select(s => double.Parse(s, CultureInfo.InvariantCulture))]; }
-        catch (FormatException) { throw new SaeException($"--sweep {text}: it must be numbers parted by commas, such as 0.5,0.9"); }
+        return [.. text.Split(',')
+            .Select(s => Forms.Within(s, 0.0, 1.0)
+            ?? throw new SaeException($"--sweep {text}: it must be numbers from 0 to 1 parted by commas, such as "
+            + $"0.5,0.9"))];
     }
 
     /// <returns>The sparsities of the sweep that failed.</returns>

@@ -31,8 +31,10 @@ static class TrainCommand
                 + "data beside it say where the same rows are now",
         };
         var watch = WatchOption();
-        var tensorBoard = new Option<bool>("--tensorboard") { Description = "write TensorBoard's event files into the run's folder too" };
-        var density = new Option<int>("--density-every") { Description = "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given again at --resume. On kernels, counting waits for each step" };
+        var tensorBoard = Options.Flag("--tensorboard", "write TensorBoard's event files into the run's folder too");
+        var density = Options.New("--density-every",
+            "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given "
+                + "again at --resume. On kernels, counting waits for each step", 0, 0, int.MaxValue);
         var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard, density };
         settings.AddTo(command);
         command.SetAction(parsed =>

@@ -10,6 +10,13 @@ public static class SaeRecords
 {
     public static JsonNode Write(SaeSpec spec) => JsonSerializer.SerializeToNode(spec, SaeJson.Default.SaeSpec)!;
     public static JsonNode Write(TrainConfig config) => JsonSerializer.SerializeToNode(config, SaeJson.Default.TrainConfig)!;
-    public static SaeSpec ReadSpec(JsonNode node) => node.Deserialize(SaeJson.Default.SaeSpec)!;
-    public static TrainConfig ReadConfig(JsonNode node) => node.Deserialize(SaeJson.Default.TrainConfig)!;
+
+    /// <exception cref="SaeException">A field is unknown, missing, or has a value of another form. Ranges are not
+    /// looked at.</exception>
+    public static SaeSpec ReadSpec(JsonNode node) =>
+        JsonRecord.Read(node, SaeJson.Default.SaeSpec, static (why, e) => new(why, e), "spec");
+
+    /// <exception cref="SaeException">As <see cref="ReadSpec"/>.</exception>
+    public static TrainConfig ReadConfig(JsonNode node) =>
+        JsonRecord.Read(node, SaeJson.Default.TrainConfig, static (why, e) => new(why, e), "config");
 }

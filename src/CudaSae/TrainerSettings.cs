@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Text;
 using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Data;
@@ -42,16 +42,20 @@ public sealed record TrainerSettings
     public static TrainerSettings Parse(string json)
     {
         if (json.Length > MaxLength) throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
+        var settings = JsonRecord.Read(Encoding.UTF8.GetBytes(json), SaeJson.Default.TrainerSettings,
+            static (why, e) =>
+                new($"the trainer's settings: {why}; fields are preset, input_width, latents, k, spec, config, "
+                + $"backend and input_type", e));
         try
         {
-            var settings = JsonSerializer.Deserialize(json, SaeJson.Default.TrainerSettings) ?? throw new SaeException("the trainer's settings are null");
             Formats.ConfigFile.Decode(settings.Spec);
             Formats.ConfigFile.Decode(settings.Config);
             return settings;
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or ArgumentException)
+        catch (Exception e) when (e is InvalidOperationException or ArgumentException)
         {
-            throw new SaeException($"the trainer's settings: {e.Message.Split(". ")[0].Split(" Path:")[0]}; fields are preset, input_width, latents, k, spec, config, backend and input_type");
+            throw new SaeException($"the trainer's settings hold text that is not UTF-8: {e.Message.Split(". ")[0]}",
+                e);
         }
     }
 

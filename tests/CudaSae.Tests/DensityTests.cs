@@ -194,7 +194,8 @@ public class DensityTests
         Assert.Equal(["density", "latents", "geometry", "ultralow", "against-run"], sections.Select(s => s.Id));
         Assert.All(sections.SelectMany(s => s.Figures), f => Assert.Contains(f.Finding, output.ReplaceLineEndings("\n")));
         var refused = Run("inspect", folder["run"], "--rows", "0");
-        Assert.Equal((2, "cudasae: --rows 0: it must be at least 1"), (refused.Code, refused.Error.Trim()));
+        Assert.Equal((2, "cudasae: --rows 0: it must be a whole number, 1 or more; see cudasae inspect --help"),
+            (refused.Code, refused.Error.Trim()));
         var report = Run("report", folder["run"], "--backend", "cpu", "--rows", "20");
         Assert.True(report.Code == 0, report.Error);
         Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" "));       // as inspect left it

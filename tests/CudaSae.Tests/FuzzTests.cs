@@ -2,10 +2,13 @@ using System.Reflection;
 using System.Text;
 using CudaSae.Bench.Fuzz;
 using CudaSae.Checkpoints;
+using CudaSae.Cli;
 using CudaSae.Data;
 using CudaSae.Data.Stores;
 using CudaSae.Formats;
 using CudaSae.Harvest;
+using CudaSae.Metrics;
+using CudaSae.Report;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -22,6 +25,9 @@ public sealed class FuzzTests : IDisposable
     [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"), InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"), InlineData("sae-dictionary_learning")]
     [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http")]
     [InlineData("labels-csv"), InlineData("labels-npy"), InlineData("llama2-tokenizer"), InlineData("llama2"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
+    [InlineData("sweep.json"), InlineData("outcome.json"), InlineData("metrics.jsonl"), InlineData("figures"),
+        InlineData("density.bin"), InlineData("tokens.jsonl"), InlineData("site.json")]
+    [InlineData("command-line"), InlineData("train-options")]
     public void AnyInputIsReadOrRefusedInOneLine(string parser)
     {
         var target = targets.All.Single(t => t.Name == parser);
@@ -128,6 +134,41 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"spec": {"input_width": 6, "latents": 24, "selection": {}}}""")]
     [InlineData("""{"data": ["\ud800"]}""")]
     public void ARunsRecordWithHolesIsRefused(string json) => Containers.AssertOneLine("not a run's record", () => RunRecord.Parse("x", Encoding.UTF8.GetBytes(json)));
+
+    /// <summary>A step whose dense is neither 0 nor 1, texts that are no Unicode, and a step that is no
+    /// number.</summary>
+    [Fact]
+    public void OddLinesOfALogAreCurvesOrDamage()
+    {
+        using var folder = new TemporaryFolder();
+        Directory.CreateDirectory(folder["run"]);
+        File.WriteAllText(folder["run/metrics.jsonl"],
+            """
+            {"step":10,"dense":0.5}
+            {"step":20,"\ud800":1}
+            {"step":"NaN"}
+            {"step":30,"l0":"\ud800"}
+
+            """.ReplaceLineEndings("\n"));
+        Assert.Contains(TrainingCurves.Of(folder["run"])!.Figures, figure =>
+            figure.Finding.Contains("the last one at step 10", StringComparison.Ordinal));
+        MetricsLog.CutBack(folder["run/metrics.jsonl"], 15);
+        Assert.Single(File.ReadAllLines(folder["run/metrics.jsonl"]));
+    }
+
+    [Fact]
+    public void AFigureWithoutColumnsIsAnEmptyFile()
+    {
+        using var folder = new TemporaryFolder();
+        FigureCsv.Write(folder["csv"],
+            [new("s", "S", 1, [new TableFigure("t", "T", [])])]);
+        Assert.Equal(0, new FileInfo(folder["csv/s-t.csv"]).Length);
+        Containers.AssertOneLine("differ in length", () =>
+            Section.Parse("x", """
+                {"id":"s","title":"S","order":1,"figures":[{"kind":"images","id":"i","title":"I","width":65536,
+                "height":65536,"pixels":"","captions":[]}]}
+                """u8.ToArray()));
+    }
 
     [Theory]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "tied", "tying": "tied"}}""")]

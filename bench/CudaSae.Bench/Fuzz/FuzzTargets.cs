@@ -17,7 +17,11 @@ sealed partial class FuzzTargets : IDisposable
 
     readonly DirectoryInfo folder = Directory.Exists("/dev/shm") ? Directory.CreateDirectory(Path.Combine("/dev/shm", $"cudasae-fuzz-{Environment.ProcessId}-{Guid.NewGuid():N}")) : Directory.CreateTempSubdirectory("cudasae-fuzz");
 
-    public FuzzTargets() => All = [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), Http(), LabelsCsv(), LabelsNpy(), Idx(), Vocabulary(), Sentences(), Llama2(), Llama2Vocabulary(), .. Formats()];
+    public FuzzTargets() => All =
+        [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(), TrainJson(),
+        Settings(), Tokenizer(), TfJs(), Saev(), Http(), LabelsCsv(), LabelsNpy(), Idx(), Vocabulary(), Sentences(),
+        Llama2(), Llama2Vocabulary(), SweepJson(), OutcomeJson(), MetricsLines(), Sections(), Densities(),
+        TokenLines(), Sites(), CommandLines(), TrainLines(), .. Formats()];
 
     public IReadOnlyList<FuzzTarget> All { get; }
 

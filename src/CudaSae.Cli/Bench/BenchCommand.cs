@@ -24,14 +24,21 @@ static class BenchCommand
     static Command PhaseCommand(string name, string description)
     {
         var (kernels, settings) = (name == "kernels", new Settings());
-        var width = Settings.New("--input-width", "d", 512);
-        var repeats = Settings.New("--repeats", $"timed runs of each, at least {LeastRepeats}", LeastRepeats);
-        var dead = Settings.New("--dead", "latents that are dead, for the auxiliary loss; -1 for 5 % of them", kernels ? -1 : 0);
-        var shapes = Settings.New("--shapes", "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper: the four of the cost model", "");
-        var filter = Settings.New("--filter", "only rows whose name contains this", "");
-        var csv = Settings.New("--csv", "also write the rows into this file", "");
-        var trusting = Settings.New("--unchecked", "no errors and no checksums: weights of many gigabytes take minutes to come back", false);
-        var json = new Option<bool>("--json") { Description = "one line of JSON: milliseconds by phase, unchecked", Hidden = kernels };
+        var width = Options.New("--input-width", "d", 512, 1, 16384);
+        var repeats = Options.New("--repeats", $"timed runs of each, at least {LeastRepeats}", LeastRepeats, 1,
+            1 << 20);
+        var dead = Options.New("--dead", "latents that are dead, for the auxiliary loss; -1 for 5 % of them", kernels
+            ? -1 : 0, -1, 1 << 26);
+        var shapes =
+            Options.New("--shapes",
+            "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper: the four of the cost model", "");
+        var filter = Options.New("--filter", "only rows whose name contains this", "");
+        var csv = Options.New("--csv", "also write the rows into this file", "");
+        var trusting =
+            Options.New("--unchecked",
+            "no errors and no checksums: weights of many gigabytes take minutes to come back", false);
+        var json = Options.Flag("--json", "one line of JSON: milliseconds by phase, unchecked");
+        json.Hidden = kernels;
         var command = new Command(name, description) { width, repeats, dead, shapes, filter, csv, trusting, json };
         settings.AddTo(command);
         command.SetAction(parsed =>

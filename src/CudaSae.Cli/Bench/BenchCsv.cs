@@ -85,7 +85,9 @@ static class BenchCsv
         Memory = Number(csv, "planned_bytes") is { } planned ? ((long)planned, Count(csv, "taken_bytes")) : null, Note = csv.GetString("note"),
     };
 
-    static double? Number(CsvReader csv, string name) => csv.GetString(name) is { Length: > 0 } cell ? double.Parse(cell, CultureInfo.InvariantCulture) : null;
+    internal static double? Number(CsvReader csv, string name) => csv.GetString(name) is { Length: > 0 } cell
+        ? (double?)Forms.Read(typeof(double), cell)
+            ?? throw new FormatException($"{name} is '{cell}', which is no number") : null;
     static long Count(CsvReader csv, string name) => (long)(Number(csv, name) ?? 0);
-    static ulong Hex(string cell) => ulong.Parse(cell, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+    static ulong Hex(string cell) => ulong.Parse(cell, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 }

@@ -16,13 +16,13 @@ static class BenchDataCommand
     public static Command Create()
     {
         var files = new Argument<string[]>("files") { Description = "activation files or folders; none for random numbers in a file of this call", Arity = ArgumentArity.ZeroOrMore };
-        var width = Settings.New("--input-width", "d of the random numbers", 512);
-        var count = Settings.New("--rows", "rows of the random numbers", 131_072);
-        var batchRows = Settings.New("--batch-rows", "B", 1024);
-        var repeats = Settings.New("--repeats", "timed groups of 8 batches, at least 20", 20);
-        var readers = Settings.New("--readers", "threads that read blocks", Environment.ProcessorCount);
-        var window = Settings.New("--shuffle-window", "rows of a window; 0 for an eighth of all", 0L);
-        var csv = Settings.New("--csv", "also write the rows into this file", "");
+        var width = Options.New("--input-width", "d of the random numbers", 512, 1, 1 << 20);
+        var count = Options.New("--rows", "rows of the random numbers", 131_072, 1, int.MaxValue);
+        var batchRows = Options.New("--batch-rows", "B", 1024, 1, 1 << 20);
+        var repeats = Options.New("--repeats", "timed groups of 8 batches, at least 20", 20, 1, 1 << 20);
+        var readers = Options.New("--readers", "threads that read blocks", Environment.ProcessorCount, 1, 1 << 10);
+        var window = Options.New("--shuffle-window", "rows of a window; 0 for an eighth of all", 0L, 0L, long.MaxValue);
+        var csv = Options.New("--csv", "also write the rows into this file", "");
         var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count, batchRows, repeats, readers, window, csv };
         command.SetAction(parsed =>
         {

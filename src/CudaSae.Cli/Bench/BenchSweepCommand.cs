@@ -29,15 +29,17 @@ static class BenchSweepCommand
     public static Command Create()
     {
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var repeats = Settings.New("--repeats", "timed steps of each point, at least 20", 20);
-        var axes = Settings.New("--axes", "which to vary: any of n, B, d and k", "nBdk");
-        var csv = Settings.New("--csv", "also write the rows into this file", "");
+        var repeats = Options.New("--repeats", "timed steps of each point, at least 20", 20, 1, 1 << 20);
+        var axes = Options.New("--axes", "which to vary: any of n, B, d and k", "nBdk");
+        var csv = Options.New("--csv", "also write the rows into this file", "");
         var command = new Command("sweep", "Measure steps while n, B, d and k grow, one at a time: time beside the floor, memory beside the plan.") { backend, repeats, axes, csv };
         command.SetAction(parsed =>
         {
             var kind = ChosenBackend.Of(parsed.GetValue(backend));
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
+            if (parsed.GetValue(axes)!.FirstOrDefault(axis => !"nBdk".Contains(axis)) is not '\0' and var other)
+                throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is no axis; any of n, B, d and k");
             // The axes meet in one point. Null where a point failed.
             var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>?>();
             var members = new Members();

@@ -72,14 +72,27 @@ static partial class BenchTables
         using var stream = File.OpenRead(Existing(path));
         using var csv = CsvReader.Create(stream, new CsvReaderOptions { Separator = ',', DetectSeparatorHint = false }, leaveOpen: true);
         var lines = new List<string>();
-        while (csv.Read())
-            lines.Add($"{csv.GetString("rows")}, {csv.GetString("width")}, {csv.GetString("latents")}, {csv.GetString("active")} | {Of("torch_ms")} ms | {Of("cudasae_ms")} ms | "
-                + $"{Of("ratio_median", "0.0")} ({Of("ratio_min", "0.0")} to {Of("ratio_max", "0.0")}) | {csv.GetString("torch_mib")} → {csv.GetString("cudasae_mib")} MiB");
+        string[] columns = ["rows", "width", "latents", "active", "torch_ms", "cudasae_ms", "ratio_median",
+            "ratio_min", "ratio_max", "torch_mib", "cudasae_mib"];
+        try
+        {
+            while (csv.Read())
+                lines.Add(columns.FirstOrDefault(name => !csv.TryGetFieldIndex(name, out _)) is { } missing
+                    ? throw new FormatException($"it has no column {missing}") : Line());
+        }
+        catch (Exception e) when (e is FormatException or CsvFormatException) { throw new SaeException($"{path} is no "
+            + $"table of bench/peers/cpu_torch.py: {e.Message}", e, SaeErrorKind.Files); }
         return Table("B, d, n, k | PyTorch | CudaSae | median ratio | peak memory", "---|---|---|---|---", lines);
+
+        string Line() =>
+            $"{csv.GetString("rows")}, {csv.GetString("width")}, {csv.GetString("latents")}, "
+                + $"{csv.GetString("active")} | {Of("torch_ms")} ms | {Of("cudasae_ms")} ms | "
+                + $"{Of("ratio_median", "0.0")} ({Of("ratio_min", "0.0")} to {Of("ratio_max", "0.0")}) | "
+                    + $"{csv.GetString("torch_mib")} → {csv.GetString("cudasae_mib")} MiB";
 
         string Of(string column, string? format = null)
         {
-            var value = double.Parse(csv.GetString(column), CultureInfo.InvariantCulture);
+            var value = BenchCsv.Number(csv, column) ?? throw new FormatException($"{column} is empty");
             return format is null ? Number(value) : value.ToString(format, CultureInfo.InvariantCulture);
         }
     }

@@ -7,7 +7,7 @@ static class BenchTablesCommand
 {
     public static Command Create()
     {
-        var root = Settings.New("--root", "the checkout", ".");
+        var root = Options.New("--root", "the checkout", ".");
         var command = new Command("tables", "Write the measured tables of bench/results into README.md and docs/benchmarks.md.") { root };
         command.SetAction(parsed =>
         {

@@ -14,8 +14,9 @@ static class GradientsCommand
     {
         var problem = new Argument<string>("PROBLEM") { Description = "safetensors: x [B, d], W_enc and W_dec [n, d], b_enc [n], b_dec [d]" };
         var result = new Argument<string>("RESULT") { Description = "safetensors: loss [1], the four gradients under the weights' names, losses [steps]" };
-        var k = Settings.New("--k", "active latents a row", 4);
-        var steps = Settings.New("--steps", "steps of Adam at 0.001, unit decoder rows, whose losses are written", 5);
+        var k = Options.New("--k", "active latents a row", 4, 1, SaeSpec.MaxActive);
+        var steps = Options.New("--steps", "steps of Adam at 0.001, unit decoder rows, whose losses are written", 5, 0,
+            1 << 20);
         var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
         var command = new Command("gradients", "Write one batch's loss and gradients, to compare with other programs.") { problem, result, k, steps, backend };
         command.SetAction(parsed =>

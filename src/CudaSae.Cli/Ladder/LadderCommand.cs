@@ -12,9 +12,9 @@ static class LadderCommand
     public static Command Create()
     {
         var backend = Settings.NewBackend("cuda, or emulator, which checks and gives no times");
-        var shape = Settings.New("--shape", "B,d,n; 4096,768,24576 on a GPU, 37,96,200 on the emulator", "");
-        var repeats = Settings.New("--repeats", "timed runs of each rung, at least 20", 20);
-        var csv = Settings.New("--csv", "also writes the rows here", "");
+        var shape = Options.New("--shape", "B,d,n; 4096,768,24576 on a GPU, 37,96,200 on the emulator", "");
+        var repeats = Options.New("--repeats", "timed runs of each rung, at least 20", 20, 1, 1 << 20);
+        var csv = Options.New("--csv", "also writes the rows here", "");
         var command = new Command("ladder", "Climb from a naive product to the engine's encoder, a technique a rung.") { backend, shape, repeats, csv };
         command.SetAction(parsed =>
         {
@@ -43,7 +43,7 @@ static class LadderCommand
     internal static (int Rows, int Width, int Columns) Shape(string text, bool emulated)
     {
         if (text.Length == 0) text = emulated ? "37,96,200" : "4096,768,24576";
-        var numbers = text.Split(',').Select(part => int.TryParse(part, out var number) && number > 0 ? number : 0).ToArray();
+        var numbers = text.Split(',').Select(part => Forms.Within(part, 1, int.MaxValue) ?? 0).ToArray();
         return numbers is [> 0, > 0, > 0] ? (numbers[0], numbers[1], numbers[2]) : throw new SaeException($"--shape {text} is not B,d,n: three positive numbers such as 4096,768,24576");
     }
 

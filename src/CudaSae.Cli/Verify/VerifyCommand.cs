@@ -11,8 +11,9 @@ static class VerifyCommand
     public static Command Create()
     {
         var backend = Settings.NewBackend("auto for all that are here; or cuda, cpu, emulator");
-        var schedules = Settings.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1);
-        var only = Settings.New("--case", "only cases whose name contains this", "");
+        var schedules = Options.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1,
+            1, 1 << 16);
+        var only = Options.New("--case", "only cases whose name contains this", "");
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
         var command = new Command("verify", "Hold this machine's targets against the double-precision reference.")
         {

@@ -9,8 +9,15 @@ namespace CudaSae.Cli;
 /// <param name="Failed">Case-runs that ended with an error so far.</param>
 readonly record struct VerifyProgress(int Next, int Differing, int Failed)
 {
-    public static VerifyProgress Read(string path) =>
-        JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path));
+    /// <exception cref="SaeException">The file is not what <see cref="Write"/> writes.</exception>
+    public static VerifyProgress Read(string path)
+    {
+        try { return JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path)); }
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} does not say how far a verification is: {e.Message.Split(". ")[0]}", e);
+        }
+    }
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this));
 

@@ -40,8 +40,6 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
 
     public const string FileName = "train.json";
 
-    const int BytesAPart = 100;     // of JSON, in memory
-
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.RunRecord) + "\n");
 
     /// <exception cref="SaeException">The folder holds no run, or its record cannot be read.</exception>
@@ -54,15 +52,27 @@ public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputSca
 
     internal static RunRecord Parse(string path, byte[] json)
     {
-        try
-        {
-            JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} is not a run's record: {why}"));
-            var record = JsonSerializer.Deserialize(json, SaeJson.Default.RunRecord) ?? throw new SaeException($"{path} is empty");
-            return record.Data.Concat(record.Beside).All(name => name is not null) ? record : throw new SaeException($"{path} is not a run's record: a file of its data has no name");
-        }
-        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or ArgumentException)
-        {
-            throw new SaeException($"{path} is not a run's record: {e.Message.Split(". ")[0]}", e);
-        }
+        var record = JsonRecord.Read(json, SaeJson.Default.RunRecord, (why, e) =>
+            new($"{path} is not a run's record: {why}", e));
+        RecordRules.In($"{path} is not a run's record", record.Check);
+        return record with { Backend = RecordRules.Backend(record.Backend) };
+    }
+
+    /// <summary>Names and ranges of its fields.</summary>
+    /// <exception cref="SaeException">The first that is out of them.</exception>
+    void Check()
+    {
+        RecordRules.Trainable(Spec, Config);
+        RecordRules.Require(double.IsFinite(InputScale) && InputScale > 0, "input_scale", InputScale,
+            "a number above 0");
+        RecordRules.Require(double.IsFinite(TargetScale) && TargetScale > 0, "target_scale", TargetScale,
+            "a number above 0");
+        RecordRules.Require(double.IsFinite(Variance) && Variance > 0, "variance", Variance, "a number above 0");
+        RecordRules.Require(TrainRows >= 1, "train_rows", TrainRows, "1 or more");
+        RecordRules.Require(Data.Length > 0, "data", "[]", "the names of one file or more");
+        RecordRules.Require(!Data.Concat(Beside ?? throw new SaeException("beside is missing"))
+            .Any(string.IsNullOrWhiteSpace), "data or beside", "\"\"", "names of files");
+        RecordRules.Backend(Backend);
+        RecordRules.Preset(Preset);
     }
 }

@@ -24,24 +24,36 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
     public static SweepRecord Load(string folder)
     {
         var path = Path.Combine(folder, FileName);
-        try
+        byte[] json;
+        try { json = File.ReadAllBytes(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            var record = JsonSerializer.Deserialize(File.ReadAllBytes(path), SaeJson.Default.SweepRecord) ?? throw new SaeException($"{path} is empty");
-            if (record.Members.Contains(null) || record.Data.Concat(record.Beside).Contains(null)) throw new SaeException($"{path} is not a sweep's record: a member or a file of its data is null");
-            foreach (var member in record.Members)
-            {
-                // The name becomes a folder's; a changed record must not lead out of the sweep's own.
-                if (member.Name.Length == 0 || member.Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+')) || member.Name.StartsWith('.')) throw new SaeException($"{path}: '{member.Name}' is no name of a member");
-                member.Spec.Validate();
-                member.Config.Validate();
-            }
-            return record;
+            throw new SaeException($"{folder} is no sweep: {path} cannot be read; name the folder that sweep wrote", e);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no sweep: {path} cannot be read; name the folder that sweep wrote", e); }
-        catch (Exception e) when (e is JsonException or NotSupportedException or InvalidOperationException or ArgumentException)
-        {
-            throw new SaeException($"{path} is not a sweep's record: {e.Message.Split(". ")[0]}", e);
-        }
+        return Parse(path, json);
+    }
+
+    internal static SweepRecord Parse(string path, byte[] json)
+    {
+        var record = JsonRecord.Read(json, SaeJson.Default.SweepRecord, (why, e) =>
+            new($"{path} is not a sweep's record: {why}", e));
+        RecordRules.In($"{path} is not a sweep's record", record.Check);
+        return record with { Backend = RecordRules.Backend(record.Backend) };
+    }
+
+    /// <summary>Names and ranges of its fields.</summary>
+    /// <exception cref="SaeException">The first that is out of them.</exception>
+    void Check()
+    {
+        RecordRules.Require(Members.Length > 0, "members", "[]", "one member or more");
+        RecordRules.Require(Data.Length > 0 && !Data.Concat(Beside).Any(string.IsNullOrWhiteSpace), "data or beside",
+            "empty", "names of files");
+        RecordRules.Require(Together >= 0, "together", Together, "0 or more");
+        RecordRules.Backend(Backend);
+        for (var i = 0; i < Members.Length; i++) RecordRules.In($"members[{i}]", Members[i].Check);
+        var twice = Members.GroupBy(m => m.Name, StringComparer.OrdinalIgnoreCase)
+            .FirstOrDefault(same => same.Count() > 1)?.Key;
+        RecordRules.Require(twice is null, "members", twice, "of different names, because each names a folder");
     }
 }
 
@@ -50,7 +62,23 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
 /// <param name="K">Where the method sets it.</param>
 /// <param name="Coefficient">λ at its peak, where the method has a penalty to weigh.</param>
 /// <param name="Arguments">What train is called with to make the same SAE alone, without the data.</param>
-public sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec, TrainConfig Config, string[] Arguments);
+public sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec,
+    TrainConfig Config, string[] Arguments)
+{
+    internal void Check()
+    {
+        // The name becomes a folder's; a changed record must not lead out of the sweep's own.
+        if (Name.Length == 0 || Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+'))
+            || Name.StartsWith('.'))
+            throw new SaeException($"'{Name}' is no name of a member: it must be letters, digits, -, . and +, without "
+                + $"a . at its start");
+        RecordRules.Preset(Preset);
+        RecordRules.Require(K is null or >= 1, "k", K, "1 or more");
+        RecordRules.Require(Coefficient is null or >= 0 and < double.PositiveInfinity, "coefficient", Coefficient,
+            "0 or more");
+        RecordRules.Trainable(Spec, Config);
+    }
+}
 
 /// <summary>How a member ended: outcome.json of its folder. Without one it is yet to be trained, or to be gone on with.</summary>
 /// <param name="Error">Why it failed; null where it did not.</param>
@@ -68,7 +96,25 @@ public sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double 
     {
         var path = Path.Combine(folder, FileName);
         if (!File.Exists(path)) return null;
-        try { return JsonSerializer.Deserialize(File.ReadAllBytes(path), SaeJson.Default.SweepOutcome); }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.Split(". ")[0]}; delete it, and the member is evaluated again", e); }
+        try { return Parse(path, File.ReadAllBytes(path)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
+        }
+    }
+
+    internal static SweepOutcome Parse(string path, byte[] json)
+    {
+        var outcome = JsonRecord.Read(json, SaeJson.Default.SweepOutcome, (why, e) =>
+            new($"{path} is not a member's outcome: {why}; delete it, and the member is evaluated again", e));
+        RecordRules.In($"{path} is not a member's outcome", outcome.Check);
+        return outcome;
+    }
+
+    void Check()
+    {
+        RecordRules.Require(Error is null || Evaluation is null, "evaluation", "there", "null beside an error");
+        RecordRules.Require(double.IsFinite(Seconds) && Seconds >= 0, "seconds", Seconds, "0 or more");
+        RecordRules.Require(Evaluation is null or { Rows: >= 1 }, "evaluation.rows", Evaluation?.Rows, "1 or more");
     }
 }

@@ -11,15 +11,28 @@ public sealed unsafe class Emulator
     public Emulator(string path)
     {
         Path = path;
-        library = NativeLibrary.Load(path);
+        if (Environment.GetEnvironmentVariable("CUDASAE_EMULATOR_CAPABILITY") is { Length: > 0 } named
+            && named is not [>= '0' and <= '9', '.', >= '0' and <= '9'])
+            throw new SaeException($"CUDASAE_EMULATOR_CAPABILITY is '{named}': it must be a digit, a point and a "
+                + $"digit, such as 9.0");
+        try { library = NativeLibrary.Load(path); }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            throw new SaeException($"{path} is no library of the emulator that can be loaded; build/emulator.sh makes "
+                + $"one", e, SaeErrorKind.Device);
+        }
     }
 
     public string Path { get; }
 
     /// <summary>The library that the variable CUDASAE_EMULATOR names, the one beside the program, or in artifacts/emulator of a folder above; null when it was not built.</summary>
+    /// <exception cref="SaeException">The variable names no file.</exception>
     public static string? FindLibrary()
     {
-        if (Environment.GetEnvironmentVariable("CUDASAE_EMULATOR") is { Length: > 0 } named) return File.Exists(named) ? named : null;
+        if (Environment.GetEnvironmentVariable("CUDASAE_EMULATOR") is { Length: > 0 } named)
+            return File.Exists(named) ? named
+                : throw new SaeException($"CUDASAE_EMULATOR names {named}, which does not exist; unset it, or name "
+                + $"the emulator's library", kind: SaeErrorKind.Device);
         var beside = System.IO.Path.Combine(AppContext.BaseDirectory, FileName);
         if (File.Exists(beside)) return beside;
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

@@ -29,8 +29,9 @@ public static class SaeFormats
     public static IReadOnlyList<ISaeFormat> All { get; } =
         [new SaeLensFormat(), new SparsifyFormat(), new GemmaScopeFormat(), new GemmaScope2Format(), new OpenMossFormat(), new DictionaryLearningFormat(), new OpenAiFormat()];
 
-    public static ISaeFormat Named(string name) => All.FirstOrDefault(f => f.Name == name)
-        ?? throw new SaeException($"format '{name}' is unknown; one of {string.Join(", ", All.Select(f => f.Name))}");
+    public static ISaeFormat Named(string name) => All.FirstOrDefault(f => Names.Same(f.Name, name))
+        ?? throw new SaeException($"format '{name}' is unknown{Names.Hint(name, All.Select(f => f.Name))}; one of "
+            + $"{string.Join(", ", All.Select(f => f.Name))}");
 
     static readonly CheckpointFormat Unfinished = new();
 

@@ -68,7 +68,8 @@ public static class HostModels
     {
         foreach (var site in model.Sites)
             if (site.Name == name) return site;
-        throw new SaeException($"there is no site {name}; one of {string.Join(", ", model.Sites.Select(s => s.Name))}");
+        throw new SaeException($"there is no site {name}{Names.Hint(name, model.Sites.Select(s => s.Name))}; one of "
+            + $"{string.Join(", ", model.Sites.Select(s => s.Name))}");
     }
 
     /// <summary>The piece of an id for people, its number where there is no tokenizer.</summary>

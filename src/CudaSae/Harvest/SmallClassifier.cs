@@ -43,7 +43,7 @@ public sealed class SmallClassifier : IDisposable
     {
         for (var i = 0; i < Sites.Count; i++)
             if (Sites[i] == site) return i + 1;
-        throw new SaeException($"there is no site {site}; one of {string.Join(", ", Sites)}");
+        throw new SaeException($"there is no site {site}{Names.Hint(site, Sites)}; one of {string.Join(", ", Sites)}");
     }
 
     /// <summary>From the activations after one layer to those after a later one.</summary>

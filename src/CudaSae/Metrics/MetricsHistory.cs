@@ -51,6 +51,11 @@ public sealed class MetricsHistory
             if (text.LastIndexOf('{') is > 0 and var start) line = Parse(text[start..]);
         }
         if (line is null || !line.TryGetValue("step", out var step)) return;
+        if (!(step is >= 0 and <= long.MaxValue))
+        {
+            Damaged++;
+            return;
+        }
         var keep = lines.Count;
         while (keep > 0 && lines[keep - 1]["step"] >= step) keep--;
         if (keep < lines.Count) Restarts++;
@@ -69,7 +74,8 @@ public sealed class MetricsHistory
                 if (Number(field.Value) is { } value) line[field.Name] = value;
             return line;
         }
-        catch (JsonException) { return null; }
+        // no JSON, or text that is no Unicode
+        catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }
     }
 
     static double? Number(JsonElement value) => value.ValueKind switch

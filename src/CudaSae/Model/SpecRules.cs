@@ -47,8 +47,11 @@ static class SpecRules
                 Range(groups.K >= 1 && spec.Latents % groups.K == 0, "K", groups.K, $"a divisor of Latents = {spec.Latents}");
                 break;
             case Selection.JumpRelu jump:
-                Range(jump.Bandwidth > 0, "Bandwidth", jump.Bandwidth, "above 0");
-                Range(jump.InitialThreshold > 0 || jump.Form == ThresholdForm.Direct && jump.InitialThreshold == 0, "InitialThreshold", jump.InitialThreshold, "above 0");
+                Range(jump.Bandwidth is > 0 and <= 1e6f, "Bandwidth", jump.Bandwidth, "above 0, at most 1e6");
+                Range(jump.InitialThreshold is > 0 and <= 1e6f || jump.Form == ThresholdForm.Direct
+                    && jump.InitialThreshold == 0, "InitialThreshold", jump.InitialThreshold, "above 0, at most 1e6");
+                Named(jump.Kernel);
+                Named(jump.Form);
                 break;
         }
         var name = spec.IsThresholded ? "Room" : "K";
@@ -76,6 +79,8 @@ static class SpecRules
                 Range(budgets.Weights.Length == budgets.Ks.Length, "Budgets.Weights", budgets.Weights.Length, "one a budget");
                 for (var m = 0; m < budgets.Ks.Length; m++)
                     Range(budgets.Ks[m] > (m > 0 ? budgets.Ks[m - 1] : 0) && budgets.Ks[m] <= Math.Min(SaeSpec.MaxActive, spec.Latents), "Budgets.Ks", budgets.Ks[m], $"ascending, at most {Math.Min(SaeSpec.MaxActive, spec.Latents)}");
+                foreach (var weight in budgets.Weights) Range(weight is >= 0 and <= 1e6f, "Budgets.Weights", weight,
+                    "0 to 1e6");
                 Range(budgets.Report == 0 || budgets.Ks.Contains(budgets.Report), "Budgets.Report", budgets.Report, "one of the budgets");
                 Range(((Selection.TopK)spec.Selection).K <= budgets.Largest, "K", ((Selection.TopK)spec.Selection).K, $"at most the largest budget, {budgets.Largest}");
                 break;
@@ -88,12 +93,15 @@ static class SpecRules
         {
             Range(penalty.Coefficient is >= 0 and <= 1e6f, "Penalty.Coefficient", penalty.Coefficient, "0 to 1e6");
             Range(penalty.WarmupFraction is >= 0 and <= 1, "Penalty.WarmupFraction", penalty.WarmupFraction, "0 to 1");
+            Named(penalty.Weight);
             Possible(spec.Selection is not Selection.AbsTopK, "AbsTopK's values have signs: a penalty on them is not defined here");
             Possible(penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0) || spec.Selection is Selection.JumpRelu, "an L0 penalty moves thresholds only: use JumpReLU");
             switch (penalty)
             {
-                case SparsityPenalty.Tanh tanh: Range(tanh.Scale > 0, "Penalty.Scale", tanh.Scale, "above 0"); break;
-                case SparsityPenalty.TargetL0 target: Range(target.Target > 0, "Penalty.Target", target.Target, "above 0"); break;
+                case SparsityPenalty.Tanh tanh: Range(tanh.Scale is > 0 and <= 1e6f, "Penalty.Scale", tanh.Scale,
+                    "above 0, at most 1e6"); break;
+                case SparsityPenalty.TargetL0 target: Range(target.Target is > 0 and <= 1e6f, "Penalty.Target",
+                    target.Target, "above 0, at most 1e6"); break;
                 case SparsityPenalty.Lp lp:
                     Range(lp.Power is > 0 and <= 1, "Penalty.Power", lp.Power, "above 0, at most 1");
                     Range(lp.AnnealFrom >= 0 && lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo", lp.AnnealTo, $"AnnealFrom = {lp.AnnealFrom} to 1");
@@ -124,18 +132,27 @@ static class SpecRules
 
     static void CheckShape(SaeSpec spec)
     {
+        Named(spec.Tying);
+        Named(spec.DecoderNorm);
         Possible(spec.Transcoder is null || !spec.PreEncoderBias, "a transcoder's b_dec belongs to its target, not to its input: turn PreEncoderBias off");
         Possible(spec.Tying == Tying.Untied || spec.Transcoder is null, "a transcoder's encoder and decoder live in different spaces: Tying must be Untied");
         if (spec.Sites is not { } sites) return;
         Range(sites.Length is >= 1 and <= MaxSites, "Sites", sites.Length, $"1 to {MaxSites} sites");
-        Range(sites.All(w => w > 0) && sites.Sum() == spec.OutputWidth, "Sites", string.Join("+", sites), $"widths that add up to {spec.OutputWidth}");
+        Range(sites.All(w => w > 0) && sites.Sum(w => (long)w) == spec.OutputWidth, "Sites", string.Join("+", sites),
+            $"widths that add up to {spec.OutputWidth}");
         Possible(spec.DecoderNorm == DecoderNorm.Free, "a crosscoder's penalty is on its decoder norms: DecoderNorm must be Free");
     }
 
     static void Range(bool good, string field, object value, string range)
     {
-        if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
+        if (!good)
+            throw new SaeException(
+                FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
     }
+
+    /// <summary>A value that its enum has; a cast makes others.</summary>
+    static void Named<T>(T value) where T : struct, Enum =>
+        Range(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
 
     static void Possible([DoesNotReturnIf(false)] bool good, string reason)
     {

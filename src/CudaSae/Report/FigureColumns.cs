@@ -32,16 +32,23 @@ public static class FigureColumns
         return Columns(figure);
     }
 
-    static bool Fits(Figure figure) => figure switch
+    /// <summary>Whether its arrays are of lengths that belong together.</summary>
+    internal static bool Fits(Figure figure) => figure switch
     {
         LinesFigure f => f.Series.All(s => s.X.Length == s.Y.Length && (s.Labels.Length == 0 || s.Labels.Length == s.X.Length)),
         HistogramFigure f => f.Series.All(s => s.Counts.Length == Bins(f)),
-        ScatterFigure f => f.Columns.All(c => c.Values.Length == f.Columns[0].Values.Length) && (f.Latents is not { Length: > 0 } l || f.Columns.Length > 0 && l.Length == f.Columns[0].Values.Length),
+        ScatterFigure f => ((string?[])[f.X, f.Y, f.Z, f.Colour])
+            .All(name => name is null || f.Columns.Any(c => c.Name == name))
+            && f.Columns.All(c => c.Values.Length == f.Columns[0].Values.Length)
+            && (f.Latents is not { Length: > 0 } l || f.Columns.Length > 0 && l.Length == f.Columns[0].Values.Length),
         HeatFigure f => f.Values.LongLength == (long)f.Rows.Length * f.Columns.Length,
         TableFigure f => f.Columns.Select(c => c.Texts?.Length ?? c.Numbers?.Length ?? 0).Distinct().Count() <= 1,
-        ImagesFigure f => f is { Width: > 0, Height: > 0 } && f.Pixels.LongLength == (long)f.Captions.Length * f.Width * f.Height,
+        ImagesFigure f => f is { Width: > 0, Height: > 0 } && (long)f.Width * f.Height <= Math.Max(f.Pixels.Length, EmptyPixels)
+            && f.Pixels.LongLength == (long)f.Captions.Length * f.Width * f.Height,
         _ => true,
     };
+
+    const int EmptyPixels = 1 << 16;        // of a picture where there is none: each is a column
 
     static IReadOnlyList<FigureColumn> Columns(Figure figure) => figure switch
     {

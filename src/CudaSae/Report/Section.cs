@@ -37,18 +37,22 @@ public sealed record Section(string Id, string Title, int Order, Figure[] Figure
     /// <exception cref="SaeException">It cannot be read, or is no section.</exception>
     public static Section Read(string path)
     {
-        try
+        try { return Parse(path, File.ReadAllBytes(path)); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            using var stream = File.OpenRead(path);
-            var section = JsonSerializer.Deserialize(stream, ReportJson.Default.Section)
-                ?? throw new SaeException($"{path} is empty; delete it");
-            return section is { Id: not null, Title: not null, Figures: { } all } && !all.Contains(null) ? section
-                : throw new SaeException($"{path} is no section of a report: it lacks an id, a title or figures; "
-                    + "delete it, or run the command that made it again");
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
         }
-        catch (Exception e) when (e is JsonException or FormatException or NotSupportedException or IOException or UnauthorizedAccessException)
-        {
-            throw new SaeException($"{path} is no section of a report: {e.Message.Split(". ")[0]}; delete it, or run the command that made it again", e);
-        }
+    }
+
+    internal static Section Parse(string path, byte[] json)
+    {
+        SaeException Bad(string why, Exception? e) =>
+            new($"{path} is no section of a report: {why}; delete it, or run the command that made it again", e);
+        var section = JsonRecord.Read(json, ReportJson.Default.Section, Bad);
+        if (section is not { Id: not null, Title: not null, Figures: { } all } || all.Contains(null))
+            throw Bad("it lacks an id, a title or figures", null);
+        foreach (var figure in section.Figures)
+            if (!FigureColumns.Fits(figure)) throw Bad($"the columns of figure {figure.Id} differ in length", null);
+        return section;
     }
 }

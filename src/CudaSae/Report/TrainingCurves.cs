@@ -155,9 +155,13 @@ public sealed class TrainingCurves
     {
         var (overflows, dense) = (Curve("overflows", "rows on the exact fallback"), Curve("dense", "dense path taken (1)"));
         if (overflows is null && dense is null) return null;
-        var finding = (dense is null ? "No logged step took the dense path" : $"{Percent(dense.Y.Count(y => y == 1) / (double)dense.Y.Length)} of the logged steps took the dense path, the last one at step {steps[Array.FindLastIndex(dense.Y, y => y == 1)]}")
+        var finding = (dense is null ? "No logged step took the dense path"
+            : $"{Percent(dense.Y.Count(IsTrue) / (double)dense.Y.Length)} of the logged steps took the dense path, "
+            + $"the last one at step {steps[Array.FindLastIndex(dense.Y, IsTrue)]}")
             + (overflows is null ? "; no row took the exact fallback." : $"; {Percent(overflows.Y.Count(y => y > 0) / (double)overflows.Y.Length)} of them had rows on the exact fallback, at most {overflows.Y.Max()} in a step.");
         return Lines("path", "Dense path and fallback", new("rows; 1 where dense"), finding, "Dense: codes were too long for the sparse path. Fallback: rows whose candidates overflowed were selected again, exactly.", overflows, dense);
+
+        static bool IsTrue(float y) => float.IsFinite(y) && y != 0;
     }
 
     LinesFigure? DenseDifference() => Curve("dense_difference", "worst difference") is not { } curve ? null

@@ -14,10 +14,11 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
     /// <summary>Presets that need two files: an input and a target, or several sites.</summary>
     public bool NeedsTarget { get; init; }
 
-    /// <summary>The one of this name.</summary>
+    /// <summary>The one of this name, the case of letters not counted.</summary>
     /// <exception cref="SaeException">There is none; lists those there are.</exception>
-    public static Preset Named(string name) => All.FirstOrDefault(p => p.Name == name)
-        ?? throw new SaeException($"there is no preset '{name}'; cudasae presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
+    public static Preset Named(string name) => All.FirstOrDefault(p => Names.Same(p.Name, name))
+        ?? throw new SaeException($"there is no preset '{name}'{Names.Hint(name, All.Select(p => p.Name))}; cudasae "
+            + $"presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
 
     public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
 

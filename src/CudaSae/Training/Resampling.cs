@@ -33,7 +33,7 @@ public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0
         Require(Times >= 1, nameof(Times), Times, "1 or more");
         Require(DeadAfterSteps >= 0, nameof(DeadAfterSteps), DeadAfterSteps, "0 or more");
         Require(Inputs >= 1, nameof(Inputs), Inputs, "1 or more");
-        Require(EncoderNorm > 0, nameof(EncoderNorm), EncoderNorm, "above 0");
+        Require(EncoderNorm is > 0 and <= 1e6f, nameof(EncoderNorm), EncoderNorm, "above 0, at most 1e6");
         Require(Protected is >= 0 and <= 1, nameof(Protected), Protected, "0 to 1");
         Require(RecoverySteps >= 0, nameof(RecoverySteps), RecoverySteps, "0 or more");
     }

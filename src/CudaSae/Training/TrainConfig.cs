@@ -157,28 +157,45 @@ public sealed record TrainConfig
             "off unless Optimizer is Adam in float32 with Beta1 and WeightDecay 0: only then does it equal Adam");
         Require(WeightDecay is >= 0 and < 1, nameof(WeightDecay), WeightDecay, "0 or more, below 1");
         Require(Moments == MomentStorage.Float32 || Optimizer != OptimizerKind.Sgd, nameof(Moments), Moments, "Float32 with Sgd, which has none");
-        Require(DecoderInitNorm > 0, nameof(DecoderInitNorm), DecoderInitNorm, "above 0");
+        Require(DecoderInitNorm is > 0 and <= 1e6f, nameof(DecoderInitNorm), DecoderInitNorm, "above 0, at most 1e6");
         Require(InitialFiringRate is >= 0 and < 1, nameof(InitialFiringRate), InitialFiringRate, "0 or more, below 1");
         Require(PruneBelow is >= 0 and <= 1, nameof(PruneBelow), PruneBelow, "0 to 1");
         Require(DenseAbove is >= 0 and <= 1, nameof(DenseAbove), DenseAbove, "0 to 1");
         Require(HotDensity is >= 0 and <= 1, nameof(HotDensity), HotDensity, "0 to 1");
         Resampling?.Validate();
-        Require(ClipNorm > 0, nameof(ClipNorm), ClipNorm, "above 0");
+        Require(ClipNorm is > 0 and < float.PositiveInfinity, nameof(ClipNorm), ClipNorm, "a number above 0");
         Require(EmaDecay is >= 0 and < 1, nameof(EmaDecay), EmaDecay, "0 or more, below 1");
-        Require(EncoderInitNorm >= 0, nameof(EncoderInitNorm), EncoderInitNorm, "0 or more");
+        Require(EncoderInitNorm is >= 0 and <= 1e6f, nameof(EncoderInitNorm), EncoderInitNorm, "0 to 1e6");
         Require(ValidateEvery >= 0, nameof(ValidateEvery), ValidateEvery, "0 or more");
         Require(ScreeningAudit >= 0, nameof(ScreeningAudit), ScreeningAudit, "0 or more");
         Require(LogEvery >= 1, nameof(LogEvery), LogEvery, "1 or more");
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
-        Require(SpikeAbove is 0 or > 1, nameof(SpikeAbove), SpikeAbove, "0 or above 1");
+        Require(SpikeAbove is 0 or > 1 and < float.PositiveInfinity, nameof(SpikeAbove), SpikeAbove,
+            "0, or a number above 1");
         Require(OnDivergence == DivergenceAction.Stop || CheckpointEvery > 0, nameof(CheckpointEvery), CheckpointEvery, "1 or more with OnDivergence Rollback, which goes back to checkpoints");
         Require(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "1 or more");
+        Named(Optimizer);
+        Named(Moments);
+        Named(LossNormalization);
+        Named(Clip);
+        Named(Storage);
+        Named(DecoderBias);
+        Named(DecoderInit);
+        Named(Screening);
+        Named(NonFinite);
+        Named(OnDivergence);
+        Require((Trainable & ~Trainable.All) == 0, nameof(Trainable), Trainable, EnumNames.Forms(typeof(Trainable)));
         return this;
+
+        static void Named<T>(T value) where T : struct, Enum =>
+            Require(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
     }
 
     static void Require(bool good, string field, object value, string range)
     {
-        if (!good) throw new SaeException($"{field} = {value} is out of range: it must be {range}");
+        if (!good)
+            throw new SaeException(
+                FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
     }
 }
 

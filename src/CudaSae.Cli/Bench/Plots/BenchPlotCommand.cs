@@ -9,7 +9,7 @@ static class BenchPlotCommand
     public static Command Create()
     {
         var tables = new Argument<string[]>("tables") { Description = "tables that bench step, kernels or sweep wrote with --csv", Arity = ArgumentArity.OneOrMore };
-        var folder = Settings.New("--out", "folder for the pictures", ".");
+        var folder = Options.New("--out", "folder for the pictures", ".");
         var command = new Command("plot", "Draw measured tables as SVG.") { tables, folder };
         command.SetAction(parsed =>
         {

@@ -19,14 +19,16 @@ readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bo
     {
         var left = default(LeftOut);
         foreach (var name in names.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            left = name switch
+            left = name.ToLowerInvariant() switch
             {
                 "programmatic" => left with { Programmatic = true },
                 "hopper" => left with { Hopper = true },
                 "clusters" => left with { Clusters = true },
                 "skew" => left with { Skew = true },
                 "graphs" => left with { Graphs = true },
-                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters, skew and graphs can be left out"),
+                _ => throw new SaeException($"{Variable} names {name}: programmatic, hopper, clusters, skew and "
+                    + $"graphs can be left "
+                    + $"out{Names.Hint(name, ["programmatic", "hopper", "clusters", "skew", "graphs"])}"),
             };
         return left;
     }

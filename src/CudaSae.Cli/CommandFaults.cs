@@ -1,0 +1,102 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Parsing;
+
+namespace CudaSae.Cli;
+
+/// <summary>What is wrong with a command line, in one line with what was probably meant.</summary>
+static class CommandFaults
+{
+    /// <summary>Null for nothing.</summary>
+    /// <param name="arguments">That it was parsed from.</param>
+    public static string? Of(ParseResult parsed, IReadOnlyList<string> arguments)
+    {
+        if (parsed.Action is HelpAction) return null;
+        var command = string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"));
+        var fault = NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? First(parsed.Errors);
+        return fault is null ? null : $"{fault}; see cudasae{command} --help";
+    }
+
+    /// <summary>An error of an option's value comes before those of what is missing.</summary>
+    static string? First(IEnumerable<ParseError> errors) =>
+        errors.MinBy(e => e.SymbolResult is not ArgumentResult { Parent: OptionResult })?.Message.TrimEnd('.');
+
+    /// <summary>A word that is no command, or an option where there is none: the data of a command would else take
+    /// it.</summary>
+    static string? Misplaced(ParseResult parsed)
+    {
+        var command = parsed.CommandResult.Command;
+        var groups = command.Subcommands.Count > 0 && command.Arguments.Count == 0;
+        // Behind -- every word is an argument.
+        var behind = parsed.Tokens.SkipWhile(t => t.Type != TokenType.DoubleDash);
+        var directive = parsed.Tokens.FirstOrDefault(t => t.Type == TokenType.Directive);
+        if (directive is not null) return $"there is no command '{directive.Value}'";
+        string[] words = [.. parsed.CommandResult.Tokens.Select(t => t.Value), .. parsed.UnmatchedTokens];
+        foreach (var word in words.SkipLast(behind.Count(t => t.Type == TokenType.Argument)))
+        {
+            if (word is ['-', _, ..]) return NoOption(word.Split('=')[0], parsed.CommandResult);
+            if (groups) return NoCommand(word, command);
+        }
+        if (words.Any(IsNoName)) return "a name among the arguments is empty; is a variable of the shell not set?";
+        return groups && command.Action is null && words.Length == 0 && parsed.Errors.Count > 0
+            ? $"a command is missing: {string.Join(", ", command.Subcommands.Select(c => c.Name))}" : null;
+    }
+
+    static string NoCommand(string written, Command command) =>
+        $"there is no command '{written}'{Names.Hint(written, command.Subcommands.Select(c => c.Name))}";
+
+    static string NoOption(string written, CommandResult command) => $"there is no option {written}"
+        + Names.Hint(written, Options(command).Where(option => !option.Hidden).Select(option => option.Name));
+
+    /// <summary>A word behind a flag that is neither true nor false, but is joined to it or looks as if it should be:
+    /// it would else be taken for data.</summary>
+    static string? NoTruth(ParseResult parsed, IReadOnlyList<string> arguments)
+    {
+        var truths = Options(parsed.CommandResult).Where(option => option.ValueType == typeof(bool));
+        var flags = truths.Select(option => option.Name).ToHashSet();
+        foreach (var (token, next) in parsed.Tokens.Zip(parsed.Tokens.Skip(1)))
+            if (token.Type == TokenType.Option && flags.Contains(token.Value) && next.Type == TokenType.Argument
+                && LooksLikeTruth(next.Value)) return Must(token.Value, next.Value);
+        foreach (var parts in arguments.TakeWhile(word => word != "--").Select(word => word.Split('=', 2)))
+            if (parts is [var flag, var word] && flags.Contains(flag) && !IsTruth(word)) return Must(flag, word);
+        return null;
+
+        static string Must(string flag, string word) =>
+            $"{flag} {(IsNoName(word) ? $"'{word}'" : word)}: it must be true or false, or stand alone for true";
+    }
+
+    /// <summary>An option that is given twice, or whose value is missing, empty, or the next option.</summary>
+    static string? NoValue(ParseResult parsed)
+    {
+        foreach (var given in parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit))
+        {
+            var (name, arity, times) = (given.Option.Name, given.Option.Arity, given.IdentifierTokenCount);
+            if (arity.MaximumNumberOfValues <= 1 && times > 1) return $"{name} is given {times} times; give it once";
+            if (arity.MinimumNumberOfValues > given.Tokens.Count) return $"{name} has no value";
+            foreach (var text in given.Tokens.Select(token => token.Value))
+            {
+                if (IsNoName(text)) return $"{name}: its value is empty";
+                if (text is ['-', '-', _, ..])
+                    return $"{name} has no value: {text} looks like an option; of a file of that name write ./{text}";
+            }
+        }
+        return null;
+    }
+
+    static bool IsNoName(string word) => string.IsNullOrWhiteSpace(word) || word.Contains('\0');
+
+    static bool IsTruth(string word) => Forms.Read(typeof(bool), word) is not null;
+
+    static readonly string[] Truths =
+        ["yes", "no", "on", "off", "y", "n", "t", "f", "1", "0", "", "none", "null", "true", "false"];
+
+    static bool LooksLikeTruth(string word) => !IsTruth(word) && Truths.Any(like => Names.Same(word.Trim(), like));
+
+    static string[] Path(CommandResult result) =>
+        result.Parent is CommandResult parent ? [.. Path(parent), result.Command.Name] : [];
+
+    /// <summary>Those of a command, and those of the commands above it that hold below too.</summary>
+    static Option[] Options(CommandResult result) => result.Parent is CommandResult parent
+        ? [.. result.Command.Options, .. Options(parent).Where(option => option.Recursive)]
+        : [.. result.Command.Options];
+}

@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Reflection;
+using CudaSae.Data;
+
+namespace CudaSae.Cli;
+
+/// <summary>The program's commands, and how a command line is parsed and run. <see cref="CommandFaults"/> says what is
+/// wrong with one.</summary>
+static class Commands
+{
+    /// <summary>Exit codes: of what a person can mend, and of an error of this program.</summary>
+    public const int Refused = 2, Internal = 70;
+
+    const string TraceVariable = "CUDASAE_TRACE";
+
+    public static RootCommand Root()
+    {
+        var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
+        {
+            TrainCommand.Create(),
+            EvalCommand.Create(),
+            VerifyCommand.Create(),
+            DevicesCommand.Create(),
+            BenchCommand.Create(),
+            HarvestCommand.Create(),
+            SynthCommand.Create(),
+            RecoverCommand.Create(),
+            InspectCommand.Create(),
+            PresetsCommand.Create(),
+            FinetuneCommand.Create(),
+            CompareCommand.Create(),
+            SweepCommand.Create(),
+            ConvertCommand.Create(),
+            ReportCommand.Create(),
+            ProbeCommand.Create(),
+            LabelsCommand.Create(),
+            OthelloCommand.Create(),
+            ToyCommand.Create(),
+            ImagesCommand.Create(),
+        };
+        root.Directives.Clear();
+        return root;
+    }
+
+    /// <summary>Words as they stand: no response files, no bundles of letters.</summary>
+    public static ParseResult Parse(Command command, IReadOnlyList<string> arguments) =>
+        command.Parse(arguments, new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
+
+    /// <summary>Runs a command line to its exit code; what is refused is one line on the error stream.</summary>
+    public static int Run(IReadOnlyList<string> arguments)
+    {
+        try
+        {
+            var parsed = Parse(Root(), arguments);
+            if (CommandFaults.Of(parsed, arguments) is { } fault) throw new SaeException(fault);
+            return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (OutputClosedException) { return StandardOutput.ExitCode; }
+        catch (Exception e)
+        {
+            var (message, code) = Describe(e);
+            Console.Error.WriteLine($"cudasae: {message}");
+            if (code == Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
+                Console.Error.WriteLine(e);
+            return code;
+        }
+    }
+
+    /// <summary>One line for an exception that ended a command, and the exit code.</summary>
+    static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
+    {
+        SaeException e => (e.Message, Refused),
+        var e when AtomicFile.IsRefusal(e) =>
+            ($"{AtomicFile.Reason(e)}; free some space or choose another folder", Refused),
+        OutOfMemoryException => ("the machine ran out of memory; use fewer latents or smaller batches", Refused),
+        var e => (new SaeException($"internal error: {e.GetType().Name}: {e.Message.TrimEnd('.')}; please report it, "
+            + $"with what {TraceVariable}=1 adds").Message, Internal),
+    };
+
+    /// <summary>What threads and type initializers threw, out of their envelopes.</summary>
+    static Exception Innermost(Exception e) => e switch
+    {
+        AggregateException all when all.Flatten().InnerExceptions is { Count: > 0 } inner =>
+            Innermost(inner.FirstOrDefault(one => one is SaeException) ?? inner[0]),
+        TargetInvocationException or TypeInitializationException when e.InnerException is { } inner => Innermost(inner),
+        _ => e,
+    };
+}
