@@ -21,7 +21,7 @@ static class ProbeCommand
             string.Join(',', Default.K));
         var logistic = Options.Flag("--logistic", "fit a logistic probe on the raw activations too");
         var l2 = Options.New("--l2", "λ of the regressions, on standardised columns and the mean log loss", Default.L2,
-            0, double.MaxValue);
+            0, 1e12);
         var grid = new Option<string?>("--grid") { Description = "HxW: the questions are squares of a board" };
         var rows = Options.Optional("--rows", "probe the first rows only", 2, int.MaxValue);
         var block = Options.New("--block", "rows that the split in halves keeps together", Default.BlockRows, 1,

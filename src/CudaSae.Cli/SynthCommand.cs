@@ -22,7 +22,7 @@ static class SynthCommand
         var rows = Options.New("--rows", "rows to write", Default.Rows);
         var active =
             Options.Optional("--active",
-            $"mean active features a row [default: {Default.Active}; 0.5 with --attention]", 0.0, double.MaxValue);
+            $"mean active features a row [default: {Default.Active}; 0.5 with --attention]", 0.0, 1e9);
         var correlation =
             Options.New("--correlation", "0 to 1: share of the draws that features 2j and 2j + 1 have in common",
             Default.Correlation, 0, 1);

@@ -120,7 +120,7 @@ public class BesideCliTests
         double[] fvu = [Fvu(made, rows, ..16), Fvu(made, rows, 16..)];
         using (var source = ActivationSource.Join(ActivationSource.Open([x]), ActivationSource.Open([y])))
             Assert.All(Evaluator.Run(sae, source, 0, 300).SiteFvu!.Zip(fvu), pair =>
-                Assert.Equal(pair.Second, pair.First, 1e-9));
+                Assert.Equal(pair.Second, pair.First!.Value, 1e-9));
 
         var output = Works("eval", run, x, "--beside", y, "--backend", "cpu");
         Assert.Equal([Text(fvu[0]), Text(fvu[1])], [Shown("FVU of site 1", output), Shown("FVU of site 2", output)]);
