@@ -13,10 +13,11 @@ static class EvaluationTable
         var table = new Table().AddColumn("held-out").AddColumn(new TableColumn("value").RightAligned()).AddColumn("meaning");
         table.AddRow("rows", $"{e.Rows}", "");
         if (e.LeftOut > 0) table.AddRow("left out", $"{e.LeftOut}", "rows with NaN or infinity");
-        table.AddRow("FVU", Ratio.Text(e.Fvu, "0.0000"), $"Σ‖{y}̂−{y}‖² / Σ‖{y}−{y}̄‖²{(y == 'y' ? ", y the target" : "")}"
-            + (e.Fvu is null ? ": these rows are all equal" : ""));
+        table.AddRow("FVU", Ratio.Text(e.Fvu, "0.0000"), $"Σ‖{y}̂−{y}‖² / Σ‖{y}−{y}̄‖²"
+            + (y == 'y' ? ", y the target" : "") + (e.Fvu is null ? ": these rows are all equal" : ""));
         foreach (var (site, fvu) in (e.SiteFvu ?? []).Index())
-            table.AddRow($"FVU of site {site + 1}", Ratio.Text(fvu, "0.0000"), $"the same over its {spec.Sites?[site]} numbers");
+            table.AddRow($"FVU of site {site + 1}", Ratio.Text(fvu, "0.0000"),
+                $"the same over its {spec.Sites?[site]} numbers");
         table.AddRow("L0", $"{e.L0:0.00}", "latents that fire, a row");
         table.AddRow("silent", $"{e.SilentPercent:0.00} %", "latents that fire on none of these rows");
         table.AddRow("cosine", $"{e.Cosine:0.0000}", $"mean of ⟨{y}̂,{y}⟩ / ‖{y}̂‖‖{y}‖");
@@ -27,8 +28,10 @@ static class EvaluationTable
     /// <summary>The same in a line, for commands that have other tables.</summary>
     public static void PrintLine(Evaluation e, SaeSpec spec)
     {
-        var sites = string.Concat((e.SiteFvu ?? []).Select((fvu, site) => $", of site {site + 1} {Ratio.Text(fvu, "0.0000")}"));
+        var sites = string.Concat((e.SiteFvu ?? [])
+            .Select((fvu, site) => $", of site {site + 1} {Ratio.Text(fvu, "0.0000")}"));
         var of = spec.Transcoder is null ? "" : " of the target";
-        Console.WriteLine($"FVU{of} {Ratio.Text(e.Fvu, "0.0000")}{sites}, L0 {e.L0:0.00}, silent {e.SilentPercent:0.00} %");
+        var fvu = Ratio.Text(e.Fvu, "0.0000");
+        Console.WriteLine($"FVU{of} {fvu}{sites}, L0 {e.L0:0.00}, silent {e.SilentPercent:0.00} %");
     }
 }

@@ -20,7 +20,8 @@ static class HarvestClassifierCommand
         var hidden1 = Options.New("--hidden1", "width of the first hidden layer", Default.Hidden1, 1, 1 << 20);
         var hidden2 = Options.New("--hidden2", "width of the second", Default.Hidden2, 1, 1 << 20);
         var epochs = Options.New("--epochs", "passes over the images", Default.Epochs, 1, int.MaxValue);
-        var rate = Options.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate, 0, 1000);
+        var rate = Options.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate, 0,
+            1000);
         var seed = Options.New("--seed", "of weights and order", Default.Seed);
         var command = new Command("classifier", "A ReLU classifier of images: trains one on the first call, then writes its hidden layers.") { images, labels, model, output, site, hidden1, hidden2, epochs, rate, seed };
         command.SetAction(parsed =>

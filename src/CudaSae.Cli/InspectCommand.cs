@@ -43,8 +43,10 @@ static class InspectCommand
             var given = Given(paths, next, source.Rows, kind.Text(parsed));
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
                 if (members.Get(title, make, Members.IsOfFile) is { } section)
-                    Show(section with { Command = section.Command + (section.Command.Contains(" inspect ") ? given : "") },
-                        subject.Folder);
+                {
+                    var suffix = section.Command.Contains(" inspect ") ? given : "";
+                    Show(section with { Command = section.Command + suffix }, subject.Folder);
+                }
             return members.ExitCode;
         });
         return command;
@@ -57,7 +59,8 @@ static class InspectCommand
     };
 
     static string Given(string[] paths, string[] beside, long rows, string kind) =>
-        string.Concat([.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}", kind]);
+        string.Concat(
+            [.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}", kind]);
 
     static void Show(Section section, string folder)
     {

@@ -39,7 +39,8 @@ static class ReportCommand
         {
             var members = new Members();
             using var subject = ReportSubject.Open(parsed.GetValue(folder)!, parsed.GetValue(data) ?? [],
-                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members, kind.Of(parsed));
+                parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members,
+                kind.Of(parsed));
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
             RunFolder.RequireFreeFor(page);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");

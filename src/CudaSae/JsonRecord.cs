@@ -23,7 +23,8 @@ static class JsonRecord
         {
             var text = json.AsMemory(json.AsSpan().StartsWith("\uFEFF"u8) ? 3 : 0);
             if (text.Span.IndexOfAnyExcept(" \t\r\n"u8) < 0) throw bad("it is empty", null);
-            if (text.Span is [0xFF, 0xFE, ..] or [0xFE, 0xFF, ..]) throw bad("it is UTF-16; JSON is read in UTF-8", null);
+            if (text.Span is [0xFF, 0xFE, ..] or [0xFE, 0xFF, ..])
+                throw bad("it is UTF-16; JSON is read in UTF-8", null);
             JsonBudget.Check(text.Span, BytesAPart, text.Length, why => bad(why, null));
             using (var document = JsonDocument.Parse(text))
                 if (JsonShape.Fault(document.RootElement, type, at) is { } fault) throw bad(fault, null);

@@ -38,7 +38,8 @@ public sealed class Sae : IDisposable
         scalars = Schedules.Inference(model.Spec, config, new(1, 1));
         inference = AtInference(model.Spec);
         if (inference.Active > SaeSpec.MaxActive) return;
-        backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { }, out var reason);
+        backend = BackendFactory.Create(kind, inference, config, InputType.Float32, static (_, _) => { },
+            out var reason);
         if (kind == BackendKind.Auto) why = $" ({reason})";
         var p = model.Parameters;
         backend.SetParameters(model.Spec.Selection is Selection.BatchTopK ? WithOneThreshold(p) : p);

@@ -82,12 +82,13 @@ public class DeadAfterTests
         var record = JsonNode.Parse(File.ReadAllText(folder["run/train.json"]))!;
         Assert.True(record["spec"]!.AsObject().Remove("dead_after_tokens"));
         File.WriteAllText(folder["run/train.json"], record.ToJsonString());
+        OlderCheckpoint.Write(folder["run/checkpoint/step-000000200.safetensors"]);
         (code, _, error) = Run("train", "--resume", folder["run"], "--vectors", "9600", "--backend", "cpu");
         Assert.True(code == 0, error);
         Assert.True(Dead(300) > 0);
 
         (code, _, error) = Run("train", data, "--dead-after", "-1", "--out", folder["no"]);
         Assert.Equal(2, code);
-        Assert.Contains("--dead-after -1 is out of range", error);
+        Assert.Contains("--dead-after -1: it must be a whole number", error);
     }
 }

@@ -18,7 +18,7 @@ public class DiskFaultTests
         using var folder = new TemporaryFolder();
         var error = Refused(["-c", $"ulimit -f {kibibytes}; exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", KillTests.Data(folder["x.npy"], 500, 32), "--out", folder["run"], .. settings]);
         Assert.Matches("cannot write .*free some space", error);
-        Assert.Empty(Directory.GetFiles(folder["run"], "*.tmp", SearchOption.AllDirectories));
+        Assert.Empty(Directory.GetFiles(folder[""], "*.tmp", SearchOption.AllDirectories));
     }
 
     /// <summary>A disk with room for some checkpoints; with more room, the run goes on.</summary>

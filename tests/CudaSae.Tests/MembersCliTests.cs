@@ -81,7 +81,8 @@ public class MembersCliTests
 
         var member = Path.Combine(sweep, "topk-n32-k2");
         File.Delete(Path.Combine(member, "outcome.json"));
-        foreach (var file in Directory.EnumerateFiles(Path.Combine(member, "checkpoint"))) File.WriteAllText(file, "cut");
+        foreach (var file in Directory.EnumerateFiles(Path.Combine(member, "checkpoint")))
+            File.WriteAllText(file, "cut");
         Partly([("topk-n32-k2", "is damaged"), .. refused], "sweep", "--resume", sweep);
         Assert.False(File.Exists(Path.Combine(member, "outcome.json")));
     }
@@ -127,7 +128,8 @@ public class MembersCliTests
             "--backend", "cpu", "--out", run);
         new Section("good", "A good chapter", 300, []).Save(run);
         File.WriteAllText(folder["run/figures/bad.json"], "{ no chapter");
-        new Section("uneven", "Uneven columns", 310, [new TableFigure("f", "", [new("a", ["x"]), new("b", [])])]).Save(run);
+        var uneven = new TableFigure("f", "", [new("a", ["x"]), new("b", [])]);
+        new Section("uneven", "Uneven columns", 310, [uneven]).Save(run);
         var missing = folder["missing"];
         var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against",
             missing, "--against", x, "--against", run, "--backend", "cpu");
@@ -135,7 +137,7 @@ public class MembersCliTests
         Assert.Contains("FVU 0.", output);
 
         string[] report = ["report", run, "--csv", folder["csv"], "--json", folder["all.json"], "--backend", "cpu"];
-        Partly([("bad", "is no section of a report"), ("uneven", "its columns differ in length")], report);
+        Partly([("bad", "is no section of a report"), ("uneven", "differ in length")], report);
         var page = File.ReadAllText(folder["run/report.html"]);
         string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is no section of a report"];
         Assert.All(shown, text => Assert.Contains(text, page));

@@ -28,7 +28,8 @@ public class ResumeCliTests
         AssertRefused("cannot be opened: .*nowhere", "train", folder["nowhere.npy"], "--resume", folder["run"]);
         AssertRefused("config.nonsense", "train", "--resume", folder["run"], "--set", "config.nonsense=1");
         AssertRefused("done 100: give --vectors 3200 or more", "train", "--resume", folder["run"], "--vectors", "1600");
-        AssertRefused("--keep-checkpoints 0: it must be a whole number from 1", "train", "--resume", folder["run"], "--keep-checkpoints", "0");
+        AssertRefused("--keep-checkpoints 0: it must be a whole number from 1", "train", "--resume", folder["run"],
+            "--keep-checkpoints", "0");
         Assert.Empty(RunRecord.Load(folder["run"]).Changes);
 
         var (code, output, error) = Run("train", "--resume", folder["run"], "--vectors", "6400", "--log-every", "20", "--checkpoint-every", "25", "--keep-checkpoints", "3", "--learning-rate", "0.001", "--set", "config.clip=PerRow", "--backend", "cpu");

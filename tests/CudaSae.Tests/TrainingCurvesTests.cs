@@ -111,9 +111,13 @@ public class TrainingCurvesTests
         Assert.True(code == 0 && File.Exists(folder["other.html"]), error);
         Assert.Contains("400 rows", output.ReplaceLineEndings(" "));
         File.Delete(folder["run/sae_weights.safetensors"]);
+        (code, output, error) = Run("report", folder["run"], "--backend", "cpu");
+        Assert.True(code == 0, error);
+        Assert.Contains("Held-out", output);        // of the newest checkpoint
+        Directory.Delete(folder["run/checkpoint"], recursive: true);
         (code, output, error) = Run("report", folder["run"]);
         Assert.True(code == 0, error);
-        Assert.Contains("no finished SAE yet", output);
+        Assert.Contains("neither a finished SAE nor a checkpoint yet", output.ReplaceLineEndings(" "));
         Assert.DoesNotContain("Held-out", output);
         Directory.CreateDirectory(folder["empty"]);
         foreach (var (expectedError, arguments) in new[] { ("is no SAE of a known format", new[] { folder["empty"] }), ("does not exist", [folder["nowhere"]]), ("--rows 0", [folder["run"], "--rows", "0"]) })

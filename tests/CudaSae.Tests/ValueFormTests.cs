@@ -294,7 +294,7 @@ public class ValueFormTests
         File.WriteAllText(folder["run/train.json"], record.Replace("\"Cpu\"", "\"nosuch\""));
         Refused("backend = \"nosuch\": it must be one of Auto, Cuda, Cpu", "train", "--resume", folder["run"],
             "--vectors", "128");
-        Refused("backend = \"nosuch\"", "report", folder["run"]);
+        Refused("backend = \"nosuch\"", "eval", folder["run"]);
         Directory.CreateDirectory(folder["sweep"]);
         File.WriteAllText(folder["sweep/sweep.json"],
             """{"members":[],"refused":[],"data":["x"],"beside":[],"held_out":null,"tensor":null,"backend":"Cpu", """

@@ -60,7 +60,8 @@ sealed partial class FuzzTargets
             MetricsLog.CutBack(path, 15);
         }
         var text = string.Join('\n', Enumerable.Range(1, 4).Select(i =>
-            $$"""{"step":{{10 * i}},"vectors":{{640 * i}},"loss":0.5,"l0":4,"dead_percent":"NaN","dense":false}""")) + "\n";
+            $$"""{"step":{{10 * i}},"vectors":{{640 * i}},"loss":0.5,"l0":4,"dead_percent":"NaN","dense":false}"""))
+            + "\n";
         return new("metrics.jsonl",
             [new(Encoding.UTF8.GetBytes(text), JsonStructure.Mutate, Read, BytesBeside: 16 << 20)],
             Words("\n", "\r\n", "{", "\"step\":", "\"NaN\"", "\"1,5\"", "1e999", "-1", "\"\\ud800\"", "\"\\ud800\":1,",

@@ -43,7 +43,8 @@ public static class FigureColumns
             && (f.Latents is not { Length: > 0 } l || f.Columns.Length > 0 && l.Length == f.Columns[0].Values.Length),
         HeatFigure f => f.Values.LongLength == (long)f.Rows.Length * f.Columns.Length,
         TableFigure f => f.Columns.Select(c => c.Texts?.Length ?? c.Numbers?.Length ?? 0).Distinct().Count() <= 1,
-        ImagesFigure f => f is { Width: > 0, Height: > 0 } && (long)f.Width * f.Height <= Math.Max(f.Pixels.Length, EmptyPixels)
+        ImagesFigure f => f is { Width: > 0, Height: > 0 }
+            && (long)f.Width * f.Height <= Math.Max(f.Pixels.Length, EmptyPixels)
             && f.Pixels.LongLength == (long)f.Captions.Length * f.Width * f.Height,
         _ => true,
     };
