@@ -28,7 +28,11 @@ static class CompareCommand
     {
         var data = new Argument<string[]>("data") { Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var heldOut = HeldOutOption.New();
-        var presets = new Option<string[]>("--presets") { Description = "names; none for all that need no second file", AllowMultipleArgumentsPerToken = true };
+        var presets = new Option<string[]>("--presets")
+        {
+            Description = "names, with commas or blanks between; none for all that need no second file",
+            AllowMultipleArgumentsPerToken = true,
+        };
         var latents = Options.New("--latents", "n", 4096, 1, 1 << 26);
         var active = Options.New("--l0", "the L0 that all are brought to", 32, 1, SaeSpec.MaxActive);
         var vectors = Options.New("--vectors", "rows that each run sees", new TrainConfig().Vectors, 1L, long.MaxValue);
@@ -38,7 +42,8 @@ static class CompareCommand
         var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
-            Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given ? [.. given.Select(Preset.Named)]
+            Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given
+                ? [.. given.SelectMany(list => list.Split(',')).Distinct().Select(Preset.Named)]
                 : [.. Preset.All.Where(p => !p.NeedsTarget)];
             var (n, l0) = (parsed.GetValue(latents), parsed.GetValue(active));
             var (runs, distance) = (parsed.GetValue(tries), parsed.GetValue(near));
@@ -61,6 +66,7 @@ static class CompareCommand
     /// <summary>A row a preset, in the table as soon as it is known.</summary>
     static int Run(Comparison task, Preset[] presets, string? output)
     {
+        if (output is not null) RunFolder.RequireFreeFor(output);
         using var taken = output is null ? null : FolderLock.TakeFile(output, "choose another --out");
         var (rows, members) = (new List<Row>(), new Members());
         foreach (var preset in presets)

@@ -34,8 +34,10 @@ sealed class DownstreamCommand
     public bool IsAsked(ParseResult parsed)
     {
         if (parsed.GetValue(model) is not null) return true;
-        if (parsed.GetValue(site) is { Length: > 0 } || parsed.GetValue(saes) is { Length: > 0 }) throw new SaeException("--site and --sae belong to --model, the network to splice into; name it");
-        return false;
+        var given = input.All.Concat([site, saes, sequences, skip, json, output])
+            .FirstOrDefault(option => Settings.Given(parsed, option));
+        return given is null ? false
+            : throw new SaeException($"{given.Name} belongs to --model, the network to splice into; name it");
     }
 
     /// <param name="run">An SAE named without --sae.</param>

@@ -14,13 +14,15 @@ static class EvaluationTable
         table.AddRow("rows", $"{e.Rows}", "");
         if (e.LeftOut > 0) table.AddRow("left out", $"{e.LeftOut}", "rows with NaN or infinity");
         table.AddRow("FVU", Ratio.Text(e.Fvu, "0.0000"), $"Σ‖{y}̂−{y}‖² / Σ‖{y}−{y}̄‖²"
-            + (y == 'y' ? ", y the target" : "") + (e.Fvu is null ? ": these rows are all equal" : ""));
+            + (y == 'y' ? ", y the target" : "")
+            + (e.Fvu is null ? ": the rows are all equal, or a sum overflows" : ""));
         foreach (var (site, fvu) in (e.SiteFvu ?? []).Index())
             table.AddRow($"FVU of site {site + 1}", Ratio.Text(fvu, "0.0000"),
                 $"the same over its {spec.Sites?[site]} numbers");
         table.AddRow("L0", $"{e.L0:0.00}", "latents that fire, a row");
         table.AddRow("silent", $"{e.SilentPercent:0.00} %", "latents that fire on none of these rows");
-        table.AddRow("cosine", $"{e.Cosine:0.0000}", $"mean of ⟨{y}̂,{y}⟩ / ‖{y}̂‖‖{y}‖");
+        table.AddRow("cosine", Ratio.Text(double.IsNaN(e.Cosine) ? null : e.Cosine, "0.0000"),
+            $"mean of ⟨{y}̂,{y}⟩ / ‖{y}̂‖‖{y}‖");
         table.AddRow("shrinkage", Ratio.Text(e.Shrinkage, "0.0000"), $"Σ‖{y}̂‖² / Σ⟨{y}̂,{y}⟩; 1 is unbiased");
         AnsiConsole.Write(table);
     }

@@ -12,9 +12,11 @@ sealed class HostInput
     readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them; or the .jsonl that harvest wrote" };
     readonly Option<bool> excludeBos = Options.Flag("--exclude-bos", "leave out tokens that begin a sequence");
 
+    public Option[] All => [tokenizer, ids, text, excludeBos];
+
     public void AddTo(Command command)
     {
-        foreach (var option in (Option[])[tokenizer, ids, text, excludeBos]) command.Options.Add(option);
+        foreach (var option in All) command.Options.Add(option);
     }
 
     public bool ExcludesBos(ParseResult parsed) => parsed.GetValue(excludeBos);

@@ -20,8 +20,8 @@ sealed class KindOption
     public SaeKind? Of(ParseResult parsed) => parsed.GetValue(option) switch
     {
         null => null,
-        "sae" => SaeKind.Sae,
-        "transcoder" => SaeKind.Transcoder,
+        var kind when Names.Same(kind, "sae") => SaeKind.Sae,
+        var kind when Names.Same(kind, "transcoder") => SaeKind.Transcoder,
         var other => throw new SaeException($"--as {other} is no kind; sae and transcoder are"),
     };
 }

@@ -42,7 +42,8 @@ static class ReportCommand
                 parsed.GetValue(tensor), parsed.GetValue(beside) ?? [], parsed.GetValue(rows), members,
                 kind.Of(parsed));
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
-            RunFolder.RequireFreeFor(page);
+            foreach (var written in new[] { page, parsed.GetValue(csv), parsed.GetValue(json) }.OfType<string>())
+                RunFolder.RequireFreeFor(written);
             if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed, members);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];

@@ -21,6 +21,10 @@ static class RunFolder
         var now = DateTime.Now.ToString("yyyy-MM-dd_HH-mm-ss", CultureInfo.InvariantCulture);
         if (output is null) return Unused(Path.Combine(parent, now));
         if (output.Trim().Length == 0) throw new SaeException("--out is empty; name a folder, or leave it out");
+        if (File.Exists(output)) throw new SaeException($"--out {output} is a file; name a folder");
+        if (Checkpoint.RunOf(Path.Combine(output, RunRecord.FileName)) is { } run
+            && File.Exists(Path.Combine(run, RunRecord.FileName)))
+            throw new SaeException($"{output} holds the checkpoints of {run}; {OtherFolder}");
         var taken = Take(output, OtherFolder);
         try
         {

@@ -91,8 +91,10 @@ sealed class SweepGrid
 
     static string[] Values(ParseResult parsed, Option<string[]> axis)
     {
-        var values = parsed.GetValue(axis)!.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).Distinct().ToArray();
-        return values.Length > 0 ? values : throw new SaeException($"{axis.Name}: the list is empty");
+        var values = parsed.GetValue(axis)!.SelectMany(list => list.Split(',')).ToArray();
+        return values.All(value => value.Length > 0 && !value.Any(char.IsWhiteSpace)) ? [.. values.Distinct()]
+            : throw new SaeException($"{axis.Name} {string.Join(' ', parsed.GetValue(axis)!)}: "
+                + "it must be values with commas between, without blanks");
     }
 
     /// <summary>As they were written: an option that takes none, or several, is written so again.</summary>

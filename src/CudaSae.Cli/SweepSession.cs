@@ -63,15 +63,23 @@ sealed class SweepSession : IDisposable
             var names = new DataNames(record.Data, record.Beside, record.HeldOut, record.Tensor);
             var now = moved?.Over(folder, names, record.Fingerprint) ?? names;
             files = RunData.Reopen(folder, now, record.Fingerprint);
+            string[] changes =
+            [
+                .. MovedData.Describe(names, now), .. files.Behind is { } behind ? [behind] : Array.Empty<string>(),
+            ];
+            foreach (var line in changes) Console.WriteLine(line);
             var resumed = record with
             {
                 Together = together ?? record.Together, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut,
+                Changes = [.. record.Changes.Union(changes)],
             };
             var sweep = new SweepSession(files, resumed, folder, folderLock);
-            foreach (var line in MovedData.Describe(names, now)) Console.WriteLine(line);
-            if (files.Behind is { } behind) Console.WriteLine(behind);
             foreach (var member in record.Members)
-                if (SweepOutcome.Load(sweep.FolderOf(member)) is { } outcome) sweep.outcomes[member] = outcome;
+            {
+                var own = sweep.FolderOf(member);
+                if (SweepOutcome.Load(own) is { } outcome) sweep.outcomes[member] = outcome;
+                if (changes.Length > 0 && File.Exists(Path.Combine(own, RunRecord.FileName))) Note(own, now, changes);
+            }
             sweep.record.Save(folder);
             return sweep;
         }
@@ -81,6 +89,14 @@ sealed class SweepSession : IDisposable
             folderLock.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The paths and the changes in the record of a member, which commands read by itself.</summary>
+    static void Note(string own, DataNames now, string[] changes)
+    {
+        var run = RunRecord.Load(own);
+        run = run with { Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut };
+        (run with { Changes = [.. run.Changes.Union(changes)] }).Save(own);
     }
 
     string FolderOf(SweepMember member) => Path.Combine(folder, member.Name);

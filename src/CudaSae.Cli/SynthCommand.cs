@@ -37,6 +37,7 @@ static class SynthCommand
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(output)!;
+            RunFolder.RequireFreeFor(path);
             if (!path.EndsWith(".npy", StringComparison.Ordinal)) throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
             var heads = parsed.GetValue(attention);
             var options = new SuperpositionOptions

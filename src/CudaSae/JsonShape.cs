@@ -3,6 +3,8 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using CudaSae.Model;
+using CudaSae.Training;
 
 namespace CudaSae;
 
@@ -55,12 +57,30 @@ static class JsonShape
                 return $"{Path(at, name)}: there is no such "
                     + $"field{Names.Hint(name, type.Properties.Select(p => p.Name))}";
         }
-        var missing = type.Properties.Where(p => (p.IsRequired
-            || p.AssociatedParameter is { HasDefaultValue: false, IsMemberInitializer: false })
-            && !value.TryGetProperty(p.Name, out _)).Select(p => Path(at, p.Name)).ToArray();
+        var missing = type.Properties.Where(p => MustBeThere(p, type.Type) && !value.TryGetProperty(p.Name, out _))
+            .Select(p => Path(at, p.Name)).ToArray();
         return missing.Length > 0 ? $"{string.Join(", ", missing)} {(missing.Length > 1 ? "are" : "is")} missing"
             : null;
     }
+
+    static readonly Dictionary<Type, object> Standard = new()
+    {
+        [typeof(TrainConfig)] = new TrainConfig(),
+        [typeof(SaeSpec)] = new SaeSpec { InputWidth = 1, Latents = 1, Selection = new Selection.TopK(1) },
+    };
+
+    /// <summary>Whether a field may not be absent. Generated code gives an absent init-only field its type's default,
+    /// not its initializer: in a spec or a config that must be the standard value. Fields with setters keep
+    /// theirs.</summary>
+    static bool MustBeThere(JsonPropertyInfo property, Type of) => property.IsRequired
+        || property.AssociatedParameter switch
+        {
+            null or { HasDefaultValue: true } => false,
+            { IsMemberInitializer: true } => Standard.TryGetValue(of, out var standard)
+                && property.Get?.Invoke(standard) is IConvertible number and not string
+                && number.ToDouble(CultureInfo.InvariantCulture) != 0,
+            _ => true,
+        };
 
     static string? Field(JsonElement value, JsonPropertyInfo property, JsonSerializerOptions options, string at)
     {

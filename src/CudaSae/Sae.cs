@@ -146,8 +146,8 @@ public sealed class Sae : IDisposable
     /// <summary>Codes of float32 rows in device memory: read after the work that <paramref name="stream"/> holds now and before what it is given later. NaN is not looked for.</summary>
     /// <param name="x">Device pointer of [rows, d] contiguous, in the device's primary context.</param>
     /// <param name="stream">CUstream that produced them; 0 for the default stream.</param>
-    /// <exception cref="SaeException">The backend is the CPU, the SAE normalizes its rows or is a transcoder, or its k is
-    /// above 512: encode these rows from host memory.</exception>
+    /// <exception cref="SaeException">The backend is the CPU, the SAE normalizes its rows or is a transcoder, or its k
+    /// is above 512: encode these rows from host memory.</exception>
     public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
     {
         if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth) throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");

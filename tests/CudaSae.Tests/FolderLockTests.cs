@@ -54,6 +54,18 @@ public class FolderLockTests
         Assert.Contains("left its lock", taken.TakenOver);
     }
 
+    /// <summary>A link in the lock's place is not followed: its target would be written.</summary>
+    [Fact]
+    public void ALinkIsNotFollowed()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "links need a privilege there");
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder["x.npy"], "rows");
+        File.CreateSymbolicLink(folder[FolderLock.FileName], folder["x.npy"]);
+        Assert.Contains("is a link", Assert.Throws<SaeException>(() => FolderLock.Take(folder[""], "wait")).Message);
+        Assert.Equal("rows", File.ReadAllText(folder["x.npy"]));
+    }
+
     /// <summary>Threads that take and free one lock as fast as they can: never do two have it, although the file is
     /// deleted each time.</summary>
     [Fact]

@@ -69,6 +69,7 @@ static class CheckpointFile
     {
         SafetensorsFile file;
         try { file = new(path); }
+        catch (SaeException e) when (e.InnerException is UnauthorizedAccessException) { throw; }    // it may be whole
         catch (SaeException e) { throw new DamagedCheckpointException(path, e.Message.Replace($"{path} is not a usable safetensors file: ", "")); }
         try
         {

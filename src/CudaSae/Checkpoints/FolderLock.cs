@@ -106,6 +106,9 @@ public sealed partial class FolderLock : IDisposable
     /// <summary>Opens and locks; null where another process has the lock.</summary>
     static FileStream? Open(string path)
     {
+        if (new FileInfo(path).LinkTarget is not null)
+            throw new SaeException($"{path} is a link, so that another file would be written; delete it",
+                kind: SaeErrorKind.Files);
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);

@@ -16,6 +16,9 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public RunFingerprint? Fingerprint { get; init; }
 
+    /// <summary>What was changed when the sweep was resumed, a line each; older records have none.</summary>
+    public string[] Changes { get; set; } = [];
+
     public const string FileName = "sweep.json";
 
     public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SaeJson.Indented.SweepRecord) + "\n");

@@ -76,7 +76,7 @@ public sealed class ActivationSource : IDisposable
                 foreach (var shard in Store.Open(path, tensor, source.notes))
                 {
                     source.Add(shard);
-                    var real = RealPath.Of(shard.Path);
+                    var real = RealPath.Identity(shard.Path);
                     if (shard.Rows > 0 && !seen.TryAdd(real, shard.Path)) throw Twice(shard.Path, seen[real]);
                 }
             if (source.shards.Count == 0) throw new SaeException("no activation files were given; name files, or a folder of them");
@@ -93,8 +93,8 @@ public sealed class ActivationSource : IDisposable
     /// <summary>A file of this source that is one of the other's too; null where there is none.</summary>
     internal string? FileSharedWith(ActivationSource other)
     {
-        var others = other.Paths.Select(RealPath.Of).ToHashSet();
-        return Paths.FirstOrDefault(path => others.Contains(RealPath.Of(path)));
+        var others = other.Paths.Select(RealPath.Identity).ToHashSet();
+        return Paths.FirstOrDefault(path => others.Contains(RealPath.Identity(path)));
     }
 
     static SaeException Twice(string path, string before) =>

@@ -23,7 +23,9 @@ public sealed class GemmaScope2Format : ISaeFormat
         var config = ConfigFile.Read(Path.Combine(path, ConfigName));
         using var file = new WeightFile(new SafetensorsFile(Path.Combine(path, WeightsName)));
         if (config.Text("architecture") is { } architecture and not ("jump_relu" or "jumprelu")) throw config.Bad($"architecture '{architecture}' is not read; jump_relu is");
-        if (config.Text("type") is { } type && (type.Contains("clt") || type.Contains("crosscoder"))) throw config.Bad($"a '{type}' has an encoder for each of several sites, which is not read");
+        if (config.Text("type") is { } type && (type.Contains("clt", StringComparison.OrdinalIgnoreCase)
+            || type.Contains("crosscoder", StringComparison.OrdinalIgnoreCase)))
+            throw config.Bad($"a '{type}' has an encoder for each of several sites, which is not read");
         var (d, n, output) = Names.Widths(file);
         var skips = file.Tensors.ContainsKey(SkipName);
         var said = Transcodes(config);
@@ -41,7 +43,12 @@ public sealed class GemmaScope2Format : ISaeFormat
     }
 
     /// <summary>Null where the configuration does not tell: it lacks type and one of the two hooks.</summary>
-    static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type.Contains("transcoder")
+    static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type switch
+        {
+            _ when CudaSae.Names.Same(type, "sae") => false,
+            _ when type.Contains("transcoder", StringComparison.OrdinalIgnoreCase) => true,
+            _ => throw config.Bad($"type '{type}' is not read; sae and transcoder are"),
+        }
         : (config.Text("hf_hook_point_in"), config.Text("hf_hook_point_out")) is ({ } into, { } from) ? into != from
         : null;
 

@@ -22,6 +22,8 @@ public sealed class SparsifyFormat : ISaeFormat
         var (d, n, _) = Names.Widths(file);
         if (config.Whole("d_in") is { } width && width != d)
             throw config.Bad($"d_in is {width}, {WeightsName} has {d}");
+        if (config.Whole("num_latents") is > 0 and var latents && latents != n)
+            throw config.Bad($"num_latents is {latents}, {WeightsName} has {n}");
         var (transcodes, skips) = (config.Flag("transcode") == true, config.Flag("skip_connection") == true);
         var spec = Describe.Checked(new()
         {

@@ -37,5 +37,6 @@ public static class HeldOut
     static string Explained(Evaluation e, bool ofTarget) => e.Fvu is { } fvu
         ? $"{Words.Percent(1 - fvu)} of the variance of {(ofTarget ? "the target on " : "")}"
             + $"{e.Rows} rows is explained by {Words.Number(e.L0)} latents a row"
-        : $"all {e.Rows} rows are equal, so FVU is undefined; {Words.Number(e.L0)} latents fire a row";
+        : $"FVU of the {e.Rows} rows is undefined, because they are all equal or a sum overflows; "
+            + $"{Words.Number(e.L0)} latents fire a row";
 }

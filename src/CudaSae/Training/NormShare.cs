@@ -7,7 +7,8 @@ namespace CudaSae.Training;
 /// <param name="Column">From 0.</param>
 /// <param name="Share">Of E‖x‖².</param>
 /// <param name="FromMean">Share of the dimension's own E x² that is its squared mean.</param>
-readonly record struct NormShare(int Column, int Width, double Share, double FromMean)
+/// <param name="MeanShare">Share of E‖x‖² that is the squared norm of the mean of all dimensions.</param>
+readonly record struct NormShare(int Column, int Width, double Share, double FromMean, double MeanShare)
 {
     public static NormShare Of(DataStatistics statistics)
     {
@@ -15,8 +16,16 @@ readonly record struct NormShare(int Column, int Width, double Share, double Fro
         var column = Array.IndexOf(squares, squares.Max());
         var mean = statistics.Mean[column];
         return new(column, squares.Length, squares[column] / squares.Sum(),
-            mean * mean * statistics.SampleRows / squares[column]);
+            mean * mean * statistics.SampleRows / squares[column],
+            statistics.Mean.Sum(m => (double)m * m) * statistics.SampleRows / squares.Sum());
     }
+
+    string OfMean => $"warning: the mean of the inputs holds {Percent(MeanShare)} % of the mean squared norm and is "
+        + "not subtracted before the encoder: if many latents stay silent, subtract it from the data, or choose a "
+        + "preset with a pre-encoder bias such as topk";
+
+    static string Percent(double share) =>
+        (Math.Floor(1000 * share) / 10).ToString("0.0", CultureInfo.InvariantCulture);
 
     /// <summary>More than nine tenths of the norm, of eight dimensions or more.</summary>
     bool Dominates => Share > 0.9 && Width >= 8;
@@ -27,9 +36,8 @@ readonly record struct NormShare(int Column, int Width, double Share, double Fro
     /// <param name="about">Whether the mean dominates so far that a scale is measured about it.</param>
     public string? Warning(bool centred, bool scaled, bool about)
     {
-        if (!Dominates) return null;
-        var share = (Math.Floor(1000 * Share) / 10).ToString("0.0", CultureInfo.InvariantCulture);
-        return $"warning: input dimension {Column} holds {share} % of the mean squared norm" + this switch
+        if (!Dominates) return !centred && MeanShare > 0.9 ? OfMean : null;
+        return $"warning: input dimension {Column} holds {Percent(Share)} % of the mean squared norm" + this switch
         {
             { FromMean: < 0.5 } => " and varies: loss and FVU measure little else; "
                 + "divide it by its deviation in the data, or leave it out",
