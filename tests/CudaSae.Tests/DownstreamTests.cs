@@ -170,7 +170,7 @@ public class DownstreamTests
         using (JsonDocument once = JsonDocument.Parse(File.ReadAllText(folder["r.json"])), again = JsonDocument.Parse(File.ReadAllText(folder["again.json"])))
             Assert.All(again.RootElement.EnumerateArray(), result => Assert.Equal(once.RootElement[0].ToString(), result.ToString()));
         Assert.Equal("downstream-comparison", Assert.Single(Section.Load(folder["both"])).Id);
-        Assert.Contains("belong to --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
+        Assert.Contains("belongs to --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
         Assert.Contains("one of the two", Refusal("eval", folder["sae"], "--site", "resid_post1", "--model", folder["m.bin"]));
         Assert.Contains("which SAE", Refusal("eval"));
         Assert.Contains("which SAE", Refusal("eval", "--model", folder["m.bin"], "--site", "resid_post1", "--text", folder["t.txt"], "--tokenizer", folder["t.bin"]));
