@@ -19,9 +19,10 @@ report() {      # report NAME STATUS: prints one line when the work passed, and 
     echo "$1: $(grep -E '^ *(total|failed|skipped):|^all equal' "$work/$1" | tr -s ' \n' ' ')"
 }
 verify() {      # verify CAPABILITY [CASES]: cases whose name contains CASES, against the double-precision reference
-    local name="verify, capability $1" status=0
+    local name="verify, capability $1" status=0 cases=()
+    [ -z "${2:-}" ] || cases=(--case "$2")
     export CUDASAE_EMULATOR_CAPABILITY=$1
-    "$cudasae" verify --backend emulator --case "${2:-}" > "$work/$name" 2>&1 || status=$?
+    "$cudasae" verify --backend emulator "${cases[@]}" > "$work/$name" 2>&1 || status=$?
     report "$name" "$status"
 }
 run_tests() {   # run_tests PATTERN...: tests by class or by class and method
