@@ -77,11 +77,11 @@ attempt() {
     return $code
 }
 
-# verify NAME SECONDS CASE [WITHOUT]: the cases with that in their names, without a technique of the kernels
+# verify NAME SECONDS CASE [WITHOUT]: the cases with that in their names, all for "", without a technique of the kernels
 verify() {
     local without=${4:-}
     attempt "$1${without:+-without-${without/,/-}}" "$2" \
-        env CUDASAE_WITHOUT="$without" "$cli" verify --backend cuda --case "$3"
+        env CUDASAE_WITHOUT="$without" "$cli" verify --backend cuda ${3:+--case "$3"}
 }
 
 techniques="programmatic graphs skew clusters,skew hopper"
@@ -98,7 +98,7 @@ memcheck() {
     local sanitizer; sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
     if [ -z "$sanitizer" ]; then note "$1: not run, compute-sanitizer is not installed"; keep; return; fi
     CUDASAE_WITHOUT=graphs,programmatic attempt "$1" "$2" \
-        "$sanitizer" --tool memcheck --error-exitcode 9 "$cli" verify --backend cuda --case "$3"
+        "$sanitizer" --tool memcheck --error-exitcode 9 "$cli" verify --backend cuda ${3:+--case "$3"}
 }
 
 # bench KIND SECONDS SHAPE [OPTION]...

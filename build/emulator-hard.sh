@@ -19,10 +19,9 @@ report() {      # report NAME STATUS: prints one line when the work passed, and 
     echo "$1: $(grep -E '^ *(total|failed|skipped):|^all equal' "$work/$1" | tr -s ' \n' ' ')"
 }
 verify() {      # verify CAPABILITY [CASES]: cases whose name contains CASES, against the double-precision reference
-    local name="verify, capability $1" status=0 cases=()
-    [ -z "${2:-}" ] || cases=(--case "$2")
+    local name="verify, capability $1" status=0
     export CUDASAE_EMULATOR_CAPABILITY=$1
-    "$cudasae" verify --backend emulator "${cases[@]}" > "$work/$name" 2>&1 || status=$?
+    "$cudasae" verify --backend emulator ${2:+--case "$2"} > "$work/$name" 2>&1 || status=$?
     report "$name" "$status"
 }
 run_tests() {   # run_tests PATTERN...: tests by class or by class and method
