@@ -30,7 +30,8 @@ public class PeerTests
         var clock = Stopwatch.StartNew();
         var (code, output) = Python.Try(Race, "--dry", "--program", program, "--only", "torch fp32,cudasae",
             "--rounds", "1", "--seconds", "0.1", "--budget", "24", "--out", folder["out"]);
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(25), $"took {clock.Elapsed}, the budget is 24 s: {output}");
+        // The budget is 24 s, the hang 600 s. Between them is room for a busy machine.
+        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(120), $"took {clock.Elapsed}: {output}");
         Assert.Equal(1, code);
         Assert.Contains("cudasae has no time: not compared: took more than", output);
         var table = File.ReadAllLines(folder["out/peers-64-64-512-8.csv"]);

@@ -180,8 +180,10 @@ public class SaeTrainerTests
         using var trainer = new SaeTrainer(chosen.Spec(D, 96, 4), config, BackendKind.Cpu);
         var batch = Data(B);
         for (var i = 0; i < 25; i++) trainer.Step(batch);
-        var before = GC.GetTotalAllocatedBytes(precise: true);
-        for (var i = 0; i < 40; i++) trainer.Step(batch);
-        Assert.InRange(GC.GetTotalAllocatedBytes(precise: true) - before, 0, 4000);     // less than 100 bytes a step: notes of the path's switch, and other threads
+        var allocated = Allocations.LeastOf(() =>
+        {
+            for (var i = 0; i < 15; i++) trainer.Step(batch);
+        });
+        Assert.InRange(allocated, 0, 1500);     // less than 100 bytes a step: a note where the path changes
     }
 }
