@@ -106,7 +106,7 @@ public class WatchTests
         var clock = Stopwatch.StartNew();
         try
         {
-            for (var i = 0; i < 60 && !socket.Poll(0, SelectMode.SelectRead); i++)
+            for (var i = 0; i < 600 && !socket.Poll(0, SelectMode.SelectRead); i++)
             {
                 socket.Send("G"u8);
                 Thread.Sleep(50);
@@ -114,7 +114,7 @@ public class WatchTests
         }
         catch (SocketException) { }
         Assert.Equal(408, Status(ReadAll(socket)));
-        Assert.True(clock.Elapsed.TotalSeconds > 0.4);
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20);        // the client sends for 30 s: its bytes renew no limit
     }
 
     /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is turned away, the run is told nothing of it, and they are let go.</summary>
