@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
-using BenchmarkDotNet.Attributes;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
+using BenchmarkDotNet.Attributes;
 
 namespace CudaSae.Bench;
 

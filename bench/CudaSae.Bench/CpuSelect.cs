@@ -1,5 +1,5 @@
-using BenchmarkDotNet.Attributes;
 using CudaSae.Backends.Cpu;
+using BenchmarkDotNet.Attributes;
 
 namespace CudaSae.Bench;
 

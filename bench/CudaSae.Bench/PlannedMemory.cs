@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Benchmarks;
-using CudaSae.Data;
+using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae.Bench;

@@ -1,6 +1,6 @@
-using BenchmarkDotNet.Running;
 using CudaSae.Bench;
 using CudaSae.Bench.Fuzz;
+using BenchmarkDotNet.Running;
 
 switch (args)
 {

@@ -1,10 +1,12 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Synthetic;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae.Bench;

@@ -1,4 +1,5 @@
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Files;
 
 namespace CudaSae.Cli;
 

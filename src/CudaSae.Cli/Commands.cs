@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Reflection;
-using CudaSae.Data;
+using CudaSae.Files;
 
 namespace CudaSae.Cli;
 

@@ -3,10 +3,12 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
 using Spectre.Console;
 

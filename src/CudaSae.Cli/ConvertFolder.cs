@@ -1,4 +1,4 @@
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
 
 namespace CudaSae.Cli;

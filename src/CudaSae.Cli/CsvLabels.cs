@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Unicode;
+using CudaSae.Lab.Insight.Probes;
 using CsvHelper;
-using CudaSae.Insight.Probes;
 
 namespace CudaSae.Cli;
 

@@ -1,6 +1,6 @@
 using System.CommandLine;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

@@ -1,10 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
 using CudaSae.Backends;
-using CudaSae.Downstream;
 using CudaSae.Formats;
-using CudaSae.Harvest;
-using CudaSae.Metrics;
+using CudaSae.Lab.Downstream;
+using CudaSae.Lab.Harvest;
+using CudaSae.Numerics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -87,7 +87,7 @@ sealed class DownstreamCommand
         var section = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
         var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
         RunFolder.Add(folder, section with { Command = command });
-        AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Report.Section.FolderName)}[/]");
+        AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Lab.Report.Section.FolderName)}[/]");
     }
 
     static string Text(double value, string format = "0.#####") =>

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
-using CudaSae.Metrics;
+using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

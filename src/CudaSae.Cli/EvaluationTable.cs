@@ -1,5 +1,6 @@
-using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,6 +1,6 @@
+using CudaSae.Files;
+using CudaSae.Lab.Report;
 using CsvHelper;
-using CudaSae.Data;
-using CudaSae.Report;
 
 namespace CudaSae.Cli;
 

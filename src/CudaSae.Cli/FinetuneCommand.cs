@@ -1,6 +1,6 @@
 using System.CommandLine;
-using CudaSae.Checkpoints;
 using CudaSae.Formats;
+using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using CudaSae.Backends;
+using CudaSae.Text;
 
 namespace CudaSae.Cli;
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
-using CudaSae.Data;
-using CudaSae.Harvest;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,6 +1,6 @@
 using System.CommandLine;
-using CudaSae.Data;
-using CudaSae.Harvest;
+using CudaSae.Lab.Harvest;
+using CudaSae.Numerics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -42,7 +42,7 @@ static class HarvestCommand
         var common = new Common();
         var text = new Option<string>("--text") { Description = "UTF-8 text, one sentence a line", Required = true };
         var model = Options.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
-        var site = Options.New("--site", $"where: {string.Join(", ", Harvest.UseLite.Sites)}", "resid_post0");
+        var site = Options.New("--site", $"where: {string.Join(", ", Lab.Harvest.UseLite.Sites)}", "resid_post0");
         var rows = Options.New("--rows", "tokens to write, in whole sentences", 16_384L, 1L, long.MaxValue);
         var command = new Command("use-lite", "Universal Sentence Encoder Lite (fetch it with build/fetch-use-lite.sh).") { text, model, site, rows };
         common.AddTo(command);

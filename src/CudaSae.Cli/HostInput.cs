@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
-using CudaSae.Harvest;
+using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Cli;
 

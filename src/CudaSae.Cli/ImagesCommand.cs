@@ -1,10 +1,10 @@
 using System.CommandLine;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
-using CudaSae.Harvest;
-using CudaSae.Insight;
-using CudaSae.Insight.Images;
-using CudaSae.Report;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
+using CudaSae.Lab.Insight.Images;
+using CudaSae.Lab.Report;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

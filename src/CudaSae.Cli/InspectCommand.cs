@@ -1,9 +1,8 @@
 using System.CommandLine;
-using CudaSae.Backends;
 using CudaSae.Formats;
-using CudaSae.Insight;
-using CudaSae.Metrics;
-using CudaSae.Report;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
+using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

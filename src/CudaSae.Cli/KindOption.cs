@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
+using CudaSae.Text;
 
 namespace CudaSae.Cli;
 

@@ -1,7 +1,8 @@
 using System.CommandLine;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Text;
 using CsvHelper;
-using CudaSae.Data;
-using CudaSae.Insight.Probes;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

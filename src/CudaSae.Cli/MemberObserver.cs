@@ -1,4 +1,6 @@
 using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;

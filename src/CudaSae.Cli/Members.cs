@@ -1,4 +1,4 @@
-using CudaSae.Training;
+using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
-using CsvHelper;
 using CudaSae.Metrics;
+using CsvHelper;
 
 namespace CudaSae.Cli;
 

@@ -1,4 +1,4 @@
-using CudaSae.Checkpoints;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

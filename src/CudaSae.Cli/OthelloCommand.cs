@@ -1,5 +1,5 @@
 using System.CommandLine;
-using CudaSae.Synthetic;
+using CudaSae.Lab.Synthetic;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

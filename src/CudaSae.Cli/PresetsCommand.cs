@@ -1,5 +1,6 @@
 using System.CommandLine;
-using CudaSae.Training;
+using CudaSae.Model;
+using CudaSae.Model.Presets;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

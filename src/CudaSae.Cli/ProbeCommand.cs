@@ -1,7 +1,7 @@
 using System.CommandLine;
-using CudaSae.Data;
 using CudaSae.Formats;
-using CudaSae.Insight.Probes;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Lab.Report;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -59,7 +59,7 @@ static class ProbeCommand
             RunFolder.Add(folder, ProbeSection.Of(findings, board, command));
             EvaluationTable.PrintLine(findings.Evaluation!, sae.Spec);
             ProbeTable.Print(findings);
-            AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Report.Section.FolderName, "probes.json")}[/]");
+            AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Section.FolderName, "probes.json")}[/]");
             return 0;
         });
         return command;

@@ -1,4 +1,4 @@
-using CudaSae.Insight.Probes;
+using CudaSae.Lab.Insight.Probes;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

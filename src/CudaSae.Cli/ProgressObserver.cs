@@ -1,5 +1,7 @@
 using CudaSae.Cli.Watch;
 using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 using Spectre.Console;
 

@@ -1,8 +1,7 @@
 using System.CommandLine;
-using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Metrics;
-using CudaSae.Model;
+using CudaSae.Numerics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using CudaSae.Backends;
-using CudaSae.Insight;
-using CudaSae.Report;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,6 +1,6 @@
-using CudaSae.Insight;
-using CudaSae.Metrics;
-using CudaSae.Report;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
+using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
@@ -39,11 +39,11 @@ sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportPar
     public static ReportPiece? Diagnostics(Sae sae, ReportSubject subject, Members members)
     {
         var rows = subject.Rows!;
-        if (!subject.OtherData && Insight.Diagnostics.AreSaved(rows)) return null;
+        if (!subject.OtherData && Lab.Insight.Diagnostics.AreSaved(rows)) return null;
         var first = new DiagnosticPass(sae);
         return new("Diagnostics", first.Visitors, (parts, leftOut) =>
         {
-            foreach (var (title, make) in Insight.Diagnostics.Chapters(sae, rows, first, leftOut))
+            foreach (var (title, make) in Lab.Insight.Diagnostics.Chapters(sae, rows, first, leftOut))
                 if (members.Get(title, make, Members.IsOfFile) is { } section) parts.Sections.Add(section);
         });
     }

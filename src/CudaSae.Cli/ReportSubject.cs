@@ -1,7 +1,7 @@
-using CudaSae.Checkpoints;
 using CudaSae.Formats;
-using CudaSae.Insight;
-using CudaSae.Report;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

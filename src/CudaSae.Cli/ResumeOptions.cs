@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

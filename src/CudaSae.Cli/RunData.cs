@@ -1,6 +1,6 @@
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Activations;
 using CudaSae.Model;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

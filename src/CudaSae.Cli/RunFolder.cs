@@ -1,6 +1,8 @@
 using System.Globalization;
-using CudaSae.Checkpoints;
-using CudaSae.Report;
+using CudaSae.Files;
+using CudaSae.Lab.Report;
+using CudaSae.Runs;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

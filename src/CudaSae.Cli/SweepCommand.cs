@@ -1,5 +1,4 @@
 using System.CommandLine;
-using CudaSae.Backends;
 
 namespace CudaSae.Cli;
 

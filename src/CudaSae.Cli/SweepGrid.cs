@@ -1,9 +1,9 @@
 using System.CommandLine;
 using System.Globalization;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 

@@ -1,8 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Training;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 

@@ -1,8 +1,12 @@
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
+using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Metrics;
+using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 

@@ -1,7 +1,8 @@
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Insight;
-using CudaSae.Training;
+using CudaSae.Files;
+using CudaSae.Lab.Insight;
+using CudaSae.Runs;
+using CudaSae.Training.Checkpoints;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,9 +1,9 @@
 using System.Globalization;
+using CudaSae.Files;
+using CudaSae.Lab.Insight;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CsvHelper;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Metrics;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

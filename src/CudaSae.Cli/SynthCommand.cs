@@ -1,6 +1,6 @@
 using System.CommandLine;
-using CudaSae.Data;
-using CudaSae.Synthetic;
+using CudaSae.Files;
+using CudaSae.Lab.Synthetic;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

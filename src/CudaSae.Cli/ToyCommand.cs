@@ -1,10 +1,9 @@
 using System.CommandLine;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Images;
-using CudaSae.Metrics;
-using CudaSae.Synthetic;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Images;
+using CudaSae.Lab.Synthetic;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,11 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
-using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

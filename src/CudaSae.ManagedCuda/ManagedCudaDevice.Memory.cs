@@ -1,4 +1,4 @@
-using CudaSae.Backends;
+using CudaSae.Numerics;
 using ManagedCuda.BasicTypes;
 using Copies = ManagedCuda.DriverAPINativeMethods.AsynchronousMemcpy_v2;
 using Fills = ManagedCuda.DriverAPINativeMethods.MemsetAsync;

@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Runtime.Loader;
 using CudaSae.Devices;
+using CudaSae.Text;
 using ManagedCuda.CudaBlas;
 using Driver = ManagedCuda.DriverAPINativeMethods;
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using CudaSae.Backends;
 using CudaSae.Formats;
 
 namespace CudaSae.Native;
@@ -14,7 +15,7 @@ sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
     public SparseRows Codes { get; } = new();
 
     /// <summary>Takes the model: it is disposed of when the backend cannot have it.</summary>
-    public static OpenSae Of(SaeModel model, Backends.BackendKind backend, int batchRows)
+    public static OpenSae Of(SaeModel model, BackendKind backend, int batchRows)
     {
         try { return new(new Sae(model, backend, batchRows)); }
         catch

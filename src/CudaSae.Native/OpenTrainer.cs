@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Data;
 using CudaSae.Metrics;
+using CudaSae.Numerics;
 
 namespace CudaSae.Native;
 

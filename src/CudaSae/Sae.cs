@@ -1,9 +1,8 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
-using CudaSae.Data;
 using CudaSae.Formats;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae;

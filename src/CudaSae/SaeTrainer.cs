@@ -1,12 +1,14 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae;
 

@@ -1,9 +1,11 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using CudaSae.Backends;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Text;
 
 namespace CudaSae;
 
@@ -42,14 +44,14 @@ public sealed record TrainerSettings
     public static TrainerSettings Parse(string json)
     {
         if (json.Length > MaxLength) throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
-        var settings = JsonRecord.Read(Encoding.UTF8.GetBytes(json), SaeJson.Default.TrainerSettings,
+        var settings = JsonRecord.Read(Encoding.UTF8.GetBytes(json), SettingsJson.Compact.TrainerSettings,
             static (why, e) =>
                 new($"the trainer's settings: {why}; fields are preset, input_width, latents, k, spec, config, "
                 + $"backend and input_type", e));
         try
         {
-            Formats.ConfigFile.Decode(settings.Spec);
-            Formats.ConfigFile.Decode(settings.Config);
+            ConfigFile.Decode(settings.Spec);
+            ConfigFile.Decode(settings.Config);
             return settings;
         }
         catch (Exception e) when (e is InvalidOperationException or ArgumentException)
@@ -63,10 +65,10 @@ public sealed record TrainerSettings
     /// <exception cref="SaeException">A field does not exist or is out of range.</exception>
     public (SaeSpec Spec, TrainConfig Config) Records()
     {
-        var preset = Training.Preset.Named(Preset);
+        var preset = Model.Presets.Preset.Named(Preset);
         var run = FieldEdits.Apply(new TrainConfig(), Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed")).Validate();
         var config = FieldEdits.Apply(preset.Config(run), Edits(Config)).Validate();
-        var spec = Training.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
+        var spec = Model.Presets.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
         return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
     }
 

@@ -1,4 +1,5 @@
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -2,12 +2,11 @@ using System.Text.Json;
 using System.Xml.Linq;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Benchmarks;
 using CudaSae.Cli;
-using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

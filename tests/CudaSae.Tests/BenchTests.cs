@@ -1,8 +1,6 @@
-using CudaSae.Benchmarks;
 using CudaSae.Cli;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Training;
 using Xunit;
 
 namespace CudaSae.Tests;

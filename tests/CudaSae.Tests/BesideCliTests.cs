@@ -1,8 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using CudaSae.Data;
-using CudaSae.Formats;
-using CudaSae.Metrics;
+using CudaSae.Activations;
+using CudaSae.Runs;
 using Xunit;
 
 namespace CudaSae.Tests;

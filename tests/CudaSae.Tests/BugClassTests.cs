@@ -1,11 +1,15 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Feeding;
+using CudaSae.Files;
+using CudaSae.Lab.Verification;
+using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -176,7 +180,7 @@ public class BugClassTests
         {
             var sums = run.Step(batch, Silence);
             Assert.Equal((0, 0), (sums.Spread, sums.AuxVariance));
-            var metrics = Metrics.StepMetrics.From(sums, run.Problem.Scalars((uint)t + 1), run.Problem.Spec,
+            var metrics = StepMetrics.From(sums, run.Problem.Scalars((uint)t + 1), run.Problem.Spec,
                 run.Backend.Config, 0, null, null);
             Assert.Null(metrics.Fvu);
             Assert.True(double.IsFinite(metrics.Loss) && metrics.AuxLoss == 0);

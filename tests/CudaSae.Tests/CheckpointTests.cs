@@ -1,13 +1,15 @@
 using System.Buffers.Binary;
 using System.Globalization;
-using CudaSae.Backends;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Files;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Synthetic;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 using static CudaSae.Tests.Containers;
 

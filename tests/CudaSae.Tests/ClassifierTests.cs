@@ -1,8 +1,9 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
-using CudaSae.Harvest;
-using CudaSae.Insight;
-using CudaSae.Insight.Images;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
+using CudaSae.Lab.Insight.Images;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using CudaSae.Data;
+using CudaSae.Files;
 using Xunit;
 
 namespace CudaSae.Tests;

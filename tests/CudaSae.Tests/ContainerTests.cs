@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using CudaSae.Data;
+using CudaSae.Files;
 using Xunit;
 using static CudaSae.Tests.Containers;
 

@@ -1,6 +1,6 @@
 using System.Text;
-using CudaSae.Data;
-using CudaSae.Data.Zip;
+using CudaSae.Files;
+using CudaSae.Files.Zip;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,5 @@
-using CudaSae.Insight;
-using CudaSae.Insight.Contexts;
-using CudaSae.Model;
+using CudaSae.Lab.Insight.Contexts;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,10 +1,10 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

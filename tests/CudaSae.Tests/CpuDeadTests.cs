@@ -1,10 +1,9 @@
 using System.Runtime.InteropServices;
+using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Benchmarks;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
-using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,9 +1,10 @@
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -119,7 +120,7 @@ public class DataFaultTests
     {
         var backend = new CpuBackend(spec, config, source.Type, 1);
         var statistics = new DataStatistics(source, source.Rows, config.Seed);
-        var scale = DataScale.Of(statistics, config);
+        var scale = Scaling.Measure(statistics, config);
         using var parameters = new SaeParameters(spec);
         Initialization.Fill(parameters, spec, config, statistics, scale);
         backend.SetParameters(parameters);

@@ -1,7 +1,9 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

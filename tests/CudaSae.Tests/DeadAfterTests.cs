@@ -1,11 +1,12 @@
 using System.Text.Json.Nodes;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,13 +1,14 @@
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Density;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Density;
+using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Report;
+using CudaSae.Numerics;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
+using CudaSae.Lab.Verification;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,8 +1,11 @@
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Backends;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -29,7 +32,7 @@ public class DivergenceTests
         public void Saved(string path) { }
         public void Note(string line) => Notes.Add(line);
 
-        public void Stepped(long step, Backends.IBackend backend)
+        public void Stepped(long step, IBackend backend)
         {
             if (step == stopAt) stop.Cancel();
         }
@@ -49,7 +52,7 @@ public class DivergenceTests
         using var source = Data(factor);
         using var clean = Data(1);
         var statistics = new DataStatistics(clean, Rows, config.Seed);
-        var scale = DataScale.Of(statistics, config);
+        var scale = Scaling.Measure(statistics, config);
         using var backend = Targets.Create(target)(spec, config, source.Type);
         var from = default(CheckpointPosition);
         if (resume) from = Checkpoint.Restore(run!, backend, Schedules.DeadAfterSteps(spec, config));

@@ -1,10 +1,11 @@
 using System.Text.Json;
 using CudaSae.Backends;
-using CudaSae.Downstream;
+using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Harvest;
+using CudaSae.Lab.Downstream;
+using CudaSae.Lab.Harvest;
+using CudaSae.Lab.Report;
 using CudaSae.Model;
-using CudaSae.Report;
 using Xunit;
 using static CudaSae.Tests.Containers;
 
@@ -19,7 +20,7 @@ public class DownstreamTests
 
     static readonly TokenSequence[] Sequences = [.. Ids.Select(ids => new TokenSequence(ids, ""))];
 
-    static Llama2 Model() => new(new Llama2Weights(new Data.MappedFile("x", new Llama2Bytes().Write())), null, "");
+    static Llama2 Model() => new(new Llama2Weights(new MappedFile("x", new Llama2Bytes().Write())), null, "");
 
     /// <summary>Random latents that read what they write, so that the reconstruction is of the activations' order of size.</summary>
     static SaeModel RandomSae(Selection selection, int width)

@@ -1,11 +1,11 @@
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using CudaSae.Backends.Kernels;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
+using CudaSae.Lab.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -122,8 +124,8 @@ public unsafe class EmulatorTests
             foreach (var name in names)
             {
                 emulator.SetSeed(11);
-                var verifier = new Verification.Verifier((spec, config, type) => new Backends.Kernels.KernelBackend(CudaDevice.OpenEmulator(path, capability), spec, config, type, ownsDevice: true), Verification.Rounding.BFloat16);
-                var results = verifier.Run(Verification.VerifyCase.All.Single(c => c.Name == name));
+                var verifier = new Verifier((spec, config, type) => new KernelBackend(CudaDevice.OpenEmulator(path, capability), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+                var results = verifier.Run(VerifyCase.All.Single(c => c.Name == name));
                 Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
             }
         }

@@ -1,8 +1,7 @@
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,6 @@
 using System.Diagnostics;
-using CudaSae.Checkpoints;
+using CudaSae.Files;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Files;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 

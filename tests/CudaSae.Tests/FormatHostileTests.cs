@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
 using Xunit;

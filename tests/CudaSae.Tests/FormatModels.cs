@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using CudaSae.Formats;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using CudaSae.Formats;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.FormatModels;
 

@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
 using Xunit;

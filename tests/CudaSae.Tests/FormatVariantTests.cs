@@ -1,7 +1,8 @@
 using System.Text.Json.Nodes;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
+using CudaSae.Text;
 using Xunit;
 using static CudaSae.Tests.FormatModels;
 

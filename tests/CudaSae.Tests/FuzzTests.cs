@@ -1,14 +1,13 @@
 using System.Reflection;
 using System.Text;
+using CudaSae.Activations.Stores;
 using CudaSae.Bench.Fuzz;
-using CudaSae.Checkpoints;
 using CudaSae.Cli;
-using CudaSae.Data;
-using CudaSae.Data.Stores;
-using CudaSae.Formats;
-using CudaSae.Harvest;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
+using CudaSae.Lab.Report;
 using CudaSae.Metrics;
-using CudaSae.Report;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,5 @@
-using CudaSae.Checkpoints;
 using CudaSae.Devices;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

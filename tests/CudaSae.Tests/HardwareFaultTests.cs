@@ -1,6 +1,5 @@
 using System.Reflection;
 using System.Text;
-using CudaSae.Benchmarks;
 using CudaSae.Devices;
 using Xunit;
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
-using CudaSae.Data;
-using CudaSae.Harvest;
+using CudaSae.Activations;
+using CudaSae.Lab.Harvest;
 using Xunit;
 
 namespace CudaSae.Tests;

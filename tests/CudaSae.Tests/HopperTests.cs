@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 

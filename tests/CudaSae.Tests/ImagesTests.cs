@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Images;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Images;
+using CudaSae.Lab.Report;
 using CudaSae.Model;
-using CudaSae.Report;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

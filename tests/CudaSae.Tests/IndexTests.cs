@@ -1,9 +1,8 @@
 using System.Numerics;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

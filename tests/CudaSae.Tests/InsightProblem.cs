@@ -1,8 +1,10 @@
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Insight;
+using CudaSae.Lab.Insight;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

@@ -1,10 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
-using CudaSae.Data;
-using CudaSae.Formats;
-using CudaSae.Insight;
-using CudaSae.Model;
-using CudaSae.Report;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
 using Xunit;
 using static CudaSae.Tests.InsightProblem;
 

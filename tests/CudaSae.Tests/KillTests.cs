@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using CudaSae.Data;
+using CudaSae.Files;
 using Xunit;
 
 namespace CudaSae.Tests;

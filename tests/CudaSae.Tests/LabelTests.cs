@@ -1,7 +1,8 @@
 using System.Text;
 using CudaSae.Cli;
-using CudaSae.Data;
-using CudaSae.Insight.Probes;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

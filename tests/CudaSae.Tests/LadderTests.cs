@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using CudaSae.Cli;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using Xunit;
 
 namespace CudaSae.Tests;

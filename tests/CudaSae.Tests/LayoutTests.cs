@@ -4,7 +4,9 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using CudaSae.Devices;
-using CudaSae.Training;
+using CudaSae.Devices.Params;
+using CudaSae.Model;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

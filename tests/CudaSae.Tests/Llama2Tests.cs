@@ -1,7 +1,9 @@
 using System.Text;
-using CudaSae.Data;
-using CudaSae.Harvest;
-using CudaSae.Model;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Downstream;
+using CudaSae.Lab.Harvest;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.Containers;
 
@@ -271,7 +273,7 @@ public class Llama2Tests
         var sequences = model.Sequences(File.ReadAllText(Repository.Shared("tinystories_sample.txt")!)).ToArray();
         Assert.Equal((5, 1809), (sequences.Length, sequences.Sum(s => s.Ids.Length)));
         Assert.Equal([" Once", " upon", " a", " time"], sequences[0].Ids[1..5].Select(id => model.Pieces[id]));
-        var losses = new CudaSae.Downstream.LossTotals();
+        var losses = new LossTotals();
         foreach (var (ids, _) in sequences) losses.Add(model.Logits(ids, static (_, _) => { }), ids, _ => true, []);
         Assert.Equal(1804, losses.Each.Count);
         Assert.Equal(1.26644, losses.CrossEntropy, 1e-4);

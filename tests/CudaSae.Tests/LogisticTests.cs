@@ -1,4 +1,4 @@
-using CudaSae.Insight.Probes;
+using CudaSae.Lab.Insight.Probes;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,9 +1,12 @@
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
+using CudaSae.Text;
 using Xunit;
 using static CudaSae.Tests.FormatModels;
 
@@ -155,7 +158,7 @@ public class LongRowsTests
             using var model = FormatModels.Model(spec);
             model.Parameters.BatchThreshold = 0.2f;
             using var source = Source(folder, spec.RowWidth);
-            var config = new Training.TrainConfig { BatchRows = 16, Vectors = 64 };
+            var config = new TrainConfig { BatchRows = 16, Vectors = 64 };
             using var backend = Targets.Create(target)(spec, config, InputType.Float32);
             backend.SetParameters(model.Parameters);
             using var sae = new Sae(model, BackendKind.Cpu, batchRows: 16);

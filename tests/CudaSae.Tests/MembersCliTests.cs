@@ -1,5 +1,5 @@
 using CudaSae.Formats;
-using CudaSae.Report;
+using CudaSae.Lab.Report;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,7 +1,7 @@
-using CudaSae.Checkpoints;
 using CudaSae.Formats;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

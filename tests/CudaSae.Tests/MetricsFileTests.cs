@@ -2,12 +2,13 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
-using CudaSae.Data;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 

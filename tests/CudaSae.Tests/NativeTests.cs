@@ -1,9 +1,10 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Data;
-using CudaSae.Formats;
-using CudaSae.Training;
+using CudaSae.Devices;
+using CudaSae.Files;
+using CudaSae.Model.Presets;
+using CudaSae.Model;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -24,7 +25,7 @@ public class NativeTests
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["PYTHONPATH"] = folder;
-        start.Environment["CUDASAE_EMULATOR"] = Devices.Emulator.FindLibrary() ?? "";
+        start.Environment["CUDASAE_EMULATOR"] = Emulator.FindLibrary() ?? "";
         start.Environment["OPENBLAS_CORETYPE"] = "SkylakeX";       // an old OpenBLAS does not know new CPUs
         return CliProgram.Run(start);
     }
@@ -117,7 +118,7 @@ public class NativeTests
         var preset = Preset.Named("jumprelu");
         var expected = preset.Config(new() { Vectors = 60000, Seed = 3 });
         Assert.Equal(expected, config);
-        Assert.Equal(0.25f, ((Model.Selection.JumpRelu)spec.Selection).Bandwidth);
+        Assert.Equal(0.25f, ((Selection.JumpRelu)spec.Selection).Bandwidth);
         Assert.Equal(1000, TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records().Spec.Aux!.DeadAfterTokens);
         foreach (var (json, reason) in new[] { ("""{"latents": 64}""", "input_width"), ("[1]", "settings"), ("{", "settings"), ("""{"input_width": 16, "latents": 64, "wrong": 1}""", "wrong"), ("null", "null") })
             Assert.Contains(reason, Assert.Throws<SaeException>(() => TrainerSettings.Parse(json)).Message);

@@ -1,11 +1,13 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Contexts;
-using CudaSae.Metrics;
-using CudaSae.Training;
+using CudaSae.Files;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Insight.Contexts;
+using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,5 @@
 using System.Text;
-using CudaSae.Data;
+using CudaSae.Files;
 using Xunit;
 using static CudaSae.Tests.Containers;
 

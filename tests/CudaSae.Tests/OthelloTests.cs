@@ -1,7 +1,7 @@
 using System.Numerics;
-using CudaSae.Data;
-using CudaSae.Insight.Probes;
-using CudaSae.Synthetic;
+using CudaSae.Activations;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Lab.Synthetic;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,9 +1,10 @@
 using System.Text.Json.Nodes;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Metrics;
-using CudaSae.Report;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Report;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,13 +1,17 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Bench;
 using CudaSae.Devices;
+using CudaSae.Cli;
+using CudaSae.Feeding;
+using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

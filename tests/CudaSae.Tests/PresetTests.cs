@@ -1,12 +1,16 @@
-using CudaSae.Backends.Cpu;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Backends.Cpu;
 using CudaSae.Formats;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Synthetic;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Runs;
+using CudaSae.Text;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

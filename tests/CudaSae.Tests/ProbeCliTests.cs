@@ -1,4 +1,4 @@
-using CudaSae.Report;
+using CudaSae.Lab.Report;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Probes;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Probes;
 
 namespace CudaSae.Tests;
 

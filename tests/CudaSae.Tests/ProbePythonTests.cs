@@ -1,9 +1,10 @@
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
 using CudaSae.Formats;
-using CudaSae.Insight;
-using CudaSae.Insight.Probes;
+using CudaSae.Lab.Insight.Probes;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,5 @@
-using CudaSae.Insight.Probes;
-using CudaSae.Report;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Lab.Report;
 using Xunit;
 
 namespace CudaSae.Tests;

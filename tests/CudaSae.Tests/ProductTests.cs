@@ -1,8 +1,8 @@
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

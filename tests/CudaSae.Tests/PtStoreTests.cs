@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

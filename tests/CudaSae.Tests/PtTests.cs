@@ -1,9 +1,9 @@
 using System.IO.Compression;
 using System.Runtime.InteropServices;
 using System.Text;
-using CudaSae.Data;
-using CudaSae.Data.Zip;
-using CudaSae.Model;
+using CudaSae.Files;
+using CudaSae.Files.Zip;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.Containers;
 

@@ -1,9 +1,11 @@
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Synthetic;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;
 

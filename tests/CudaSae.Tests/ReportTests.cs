@@ -4,8 +4,8 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
-using CudaSae.Data;
-using CudaSae.Report;
+using CudaSae.Files;
+using CudaSae.Lab.Report;
 using Xunit;
 
 namespace CudaSae.Tests;

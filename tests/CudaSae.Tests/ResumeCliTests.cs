@@ -1,6 +1,6 @@
-using CudaSae.Checkpoints;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,8 +1,13 @@
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Backends;
+using CudaSae.Files;
+using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -205,7 +210,7 @@ public class ResumeDataTests
         Assert.Contains("took Float32, this one takes Float16",
             Assert.Throws<SaeException>(() => half.Restore(folder["run"])).Message);
         using var wider = new SaeTrainer(Spec with { Selection = new Selection.TopK(5) }, Config,
-            CudaSae.Backends.BackendKind.Cpu);
+            BackendKind.Cpu);
         Assert.Contains("spec.selection", Assert.Throws<SaeException>(() => wider.Restore(folder["run"])).Message);
         // A trainer's checkpoint is an SAE too.
         using var sae = Sae.Load(folder["run"], CudaSae.Backends.BackendKind.Cpu);
@@ -214,7 +219,7 @@ public class ResumeDataTests
 
     sealed class Quiet : ITrainingObserver
     {
-        public void Report(Metrics.StepMetrics metrics) { }
+        public void Report(StepMetrics metrics) { }
         public void Saved(string path) { }
     }
 }

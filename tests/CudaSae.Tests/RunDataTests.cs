@@ -1,8 +1,9 @@
 using System.Text.Json.Nodes;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Report;
-using CudaSae.Training;
+using CudaSae.Activations;
+using CudaSae.Lab.Report;
+using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

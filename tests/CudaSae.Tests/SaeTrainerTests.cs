@@ -1,11 +1,10 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Backends.Kernels;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 

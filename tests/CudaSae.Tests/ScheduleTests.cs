@@ -1,9 +1,10 @@
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
+using CudaSae.Files;
+using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

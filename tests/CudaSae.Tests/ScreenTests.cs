@@ -1,11 +1,11 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,10 +1,9 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Model;
-using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

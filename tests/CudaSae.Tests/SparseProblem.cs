@@ -1,5 +1,4 @@
-using CudaSae.Insight;
-using CudaSae.Insight.Contexts;
+using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Tests;
 

@@ -1,17 +1,19 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Formats;
-using CudaSae.Insight;
-using CudaSae.Insight.Probes;
+using CudaSae.Files;
+using CudaSae.Lab.Insight;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Lab.Report;
+using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Report;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -109,8 +111,8 @@ public class SpreadTests
         for (var b = 0; b < 257; b++) totals.Add(row, 0.1, new float[D]);
         var evaluation = totals.Finish(0);
         Assert.Equal((257, null, null), (evaluation.Rows, evaluation.Fvu, evaluation.Shrinkage));
-        Assert.Contains("undefined", ((TableFigure)Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Finding);
-        Assert.Null(((TableFigure)Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Columns[1].Numbers![0]);
+        Assert.Contains("undefined", ((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Finding);
+        Assert.Null(((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Columns[1].Numbers![0]);
 
         using var folder = new TemporaryFolder();
         new SweepOutcome(null, evaluation, 1).Save(folder[""]);
@@ -122,9 +124,9 @@ public class SpreadTests
 
         var metrics = StepMetrics.From(new() { Step = 1, SquaredError = 3 }, new() { LossScale = 1 }, Spec,
             new() { BatchRows = 4, Vectors = 400 }, 1, null, null);
-        var line = JsonSerializer.Serialize(metrics, SaeJson.Default.StepMetrics);
+        var line = JsonSerializer.Serialize(metrics, MetricsJson.Compact.StepMetrics);
         Assert.Contains("\"fvu\":null", line);
-        Assert.Equal(metrics, JsonSerializer.Deserialize(line, SaeJson.Default.StepMetrics));
+        Assert.Equal(metrics, JsonSerializer.Deserialize(line, MetricsJson.Compact.StepMetrics));
         Assert.Null(MetricField.All.Single(f => f.Name == "fvu").Of(metrics));
         Assert.Equal("undefined", Ratio.Text(metrics.Fvu, "0.00"));
         Assert.Equal("undefined", LatentFigures.Correlation([0.1, 0.1, 0.1], [1, 2, 3]));

@@ -1,8 +1,11 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
+using CudaSae.Feeding;
+using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 using static CudaSae.Tests.DataTests;
@@ -197,7 +200,7 @@ public class StoreTests
         var config = new TrainConfig { BatchRows = 16, Vectors = 16 * 60, LogEvery = 1, LearningRate = 1e-2f };
         using var backend = new CpuBackend(spec, config, source.Type);
         var statistics = new DataStatistics(source, source.Rows, config.Seed);
-        var scale = DataScale.Of(statistics, config);
+        var scale = Scaling.Measure(statistics, config);
         using var parameters = new SaeParameters(spec);
         Initialization.Fill(parameters, spec, config, statistics, scale);
         backend.SetParameters(parameters);

@@ -1,9 +1,11 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Report;
+using CudaSae.Lab.Report;
+using CudaSae.Metrics;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;
 
@@ -62,7 +64,7 @@ public class SweepCliTests
 
     sealed class Quiet : ITrainingObserver
     {
-        public void Report(CudaSae.Metrics.StepMetrics metrics) { }
+        public void Report(StepMetrics metrics) { }
         public void Saved(string path) { }
     }
 

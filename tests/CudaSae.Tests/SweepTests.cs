@@ -1,9 +1,12 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Backends;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;
 
@@ -21,7 +24,7 @@ public class SweepTests
         public void Saved(string path) { }
         public void Note(string line) => Notes.Add(line);
 
-        public void Stepped(long step, CudaSae.Backends.IBackend backend)
+        public void Stepped(long step, IBackend backend)
         {
             if (step >= after) stop?.Cancel();
         }

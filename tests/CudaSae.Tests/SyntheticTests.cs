@@ -1,8 +1,8 @@
 using System.Xml.Linq;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Synthetic;
+using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,11 +1,11 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
-using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -99,8 +99,8 @@ static class Targets
 
     static IDevice OpenManagedCuda() => HasGpu(out _) ? managedCuda!.Open(0) : OpenEmulator("managed-cuda");
 
-    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Verification.Rounding.None
-        : target.Contains("float32") ? Verification.Rounding.Float32Encoder : Verification.Rounding.BFloat16;
+    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Lab.Verification.Rounding.None
+        : target.Contains("float32") ? Lab.Verification.Rounding.Float32Encoder : Lab.Verification.Rounding.BFloat16;
 }
 
 public class TargetsTests

@@ -1,6 +1,5 @@
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
-using CudaSae.Training;
-using CudaSae.Verification;
 using Xunit;
 
 namespace CudaSae.Tests;

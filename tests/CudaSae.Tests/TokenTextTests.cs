@@ -1,7 +1,7 @@
 using System.Text;
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Contexts;
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Contexts;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,8 +1,8 @@
-using CudaSae.Data;
-using CudaSae.Insight;
-using CudaSae.Insight.Images;
-using CudaSae.Report;
-using CudaSae.Synthetic;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Images;
+using CudaSae.Lab.Report;
+using CudaSae.Lab.Synthetic;
+using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 
@@ -131,7 +131,7 @@ public class ToyTests
         var model = new ToyModel(Small);
         model.Save(folder["toy.safetensors"]);
         using var file = new SafetensorsFile(folder["toy.safetensors"]);
-        using var w = new Model.Matrix(3, 7);
+        using var w = new Numerics.Matrix(3, 7);
         file.Matrix("W", w);
         for (var h = 0; h < 3; h++)
             for (var i = 0; i < 7; i++) Assert.Equal((float)model.W[i * 3 + h], w[h][i]);

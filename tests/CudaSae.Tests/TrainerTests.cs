@@ -1,11 +1,14 @@
-using CudaSae.Backends.Cpu;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Backends.Cpu;
+using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -40,7 +43,7 @@ public class TrainerTests
     {
         using var backend = new CpuBackend(Spec, config, source.Type);
         var statistics = new DataStatistics(source, source.Rows, config.Seed);
-        var scale = DataScale.Of(statistics, config);
+        var scale = Scaling.Measure(statistics, config);
         var from = default(CheckpointPosition);
         if (resume) from = Checkpoint.Restore(run!, backend, Schedules.DeadAfterSteps(Spec, config));
         else
@@ -141,7 +144,7 @@ public class TrainerTests
         var config = Config with { Vectors = 16 * 60 };
         using var backend = new CpuBackend(Spec, config, source.Type);
         var statistics = new DataStatistics(source, source.Rows, 1);
-        var scale = DataScale.Of(statistics, config);
+        var scale = Scaling.Measure(statistics, config);
         using var parameters = new SaeParameters(Spec);
         Initialization.Fill(parameters, Spec, config, statistics, scale);
         backend.SetParameters(parameters);

@@ -1,9 +1,9 @@
 using System.Text.Json.Nodes;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Activations;
+using CudaSae.Lab.Report;
 using CudaSae.Metrics;
-using CudaSae.Report;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Runs;
 using Xunit;
 
 namespace CudaSae.Tests;

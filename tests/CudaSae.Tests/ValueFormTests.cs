@@ -7,11 +7,13 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
 using CudaSae.Bench.Fuzz;
-using CudaSae.Checkpoints;
 using CudaSae.Cli;
 using CudaSae.Formats;
+using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
+using CudaSae.Runs;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -176,7 +178,7 @@ public class ValueFormTests
 
     static byte[] Valid => JsonSerializer.SerializeToUtf8Bytes(new RunRecord(Preset.Named("jumprelu")
         .SpecFor(6, 24, 4), new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
-        SaeJson.Default.RunRecord);
+        CheckpointJson.Compact.RunRecord);
 
     /// <summary>A run's record with one field's text exchanged.</summary>
     static byte[] Edited(string path, string json)
@@ -247,23 +249,23 @@ public class ValueFormTests
     [Fact]
     public void EveryEnumOfTheRecordsIsReadByName()
     {
-        var (seen, enums) = (new HashSet<Type>(), new HashSet<Type>());
-        foreach (var root in (JsonTypeInfo[])[SaeJson.Default.RunRecord, SaeJson.Default.SweepRecord,
-            SaeJson.Default.SweepOutcome, SaeJson.Default.TrainerSettings, SaeJson.Default.StepMetrics]) Walk(root);
+        var (seen, enums) = (new HashSet<Type>(), new List<JsonTypeInfo>());
+        foreach (var root in (JsonTypeInfo[])[CheckpointJson.Compact.RunRecord, SweepJson.Compact.SweepRecord,
+            SweepJson.Compact.SweepOutcome, SettingsJson.Compact.TrainerSettings, MetricsJson.Compact.StepMetrics]) Walk(root);
         Assert.True(enums.Count >= 17, $"{enums.Count}");
         foreach (var type in enums)
         {
             foreach (var number in (string[])["0", "1", "\"0\"", "\"1\"", "\"+1\"", "\"\"", "\"nosuch\"", "null",
                 "true"]) Assert.ThrowsAny<JsonException>(() =>
-                JsonSerializer.Deserialize(number, SaeJson.Default.GetTypeInfo(type)!));
-            foreach (var name in Enum.GetNames(type)) Assert.Equal(Enum.Parse(type, name),
-                JsonSerializer.Deserialize($"\"{name.ToUpperInvariant()}\"", SaeJson.Default.GetTypeInfo(type)!));
+                JsonSerializer.Deserialize(number, type));
+            foreach (var name in Enum.GetNames(type.Type)) Assert.Equal(Enum.Parse(type.Type, name),
+                JsonSerializer.Deserialize($"\"{name.ToUpperInvariant()}\"", type));
         }
 
         void Walk(JsonTypeInfo type)
         {
             if (!seen.Add(type.Type)) return;
-            if (type.Type.IsEnum) enums.Add(type.Type);
+            if (type.Type.IsEnum) enums.Add(type);
             foreach (var property in type.Properties) Walk(type.Options.GetTypeInfo(property.PropertyType));
             foreach (var derived in type.PolymorphismOptions?.DerivedTypes
                 ?? []) Walk(type.Options.GetTypeInfo(derived.DerivedType));

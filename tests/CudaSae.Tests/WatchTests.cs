@@ -6,7 +6,7 @@ using System.Text;
 using System.Text.Json;
 using CudaSae.Bench.Fuzz;
 using CudaSae.Cli.Watch;
-using CudaSae.Report;
+using CudaSae.Lab.Report;
 using Xunit;
 
 namespace CudaSae.Tests;

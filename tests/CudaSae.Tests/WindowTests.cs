@@ -1,6 +1,7 @@
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Training;
+using CudaSae.Activations;
+using CudaSae.Model;
+using CudaSae.Runs;
+using CudaSae.Training.Checkpoints;
 using Xunit;
 
 namespace CudaSae.Tests;

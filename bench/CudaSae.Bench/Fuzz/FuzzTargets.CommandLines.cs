@@ -4,7 +4,7 @@ using System.Globalization;
 using System.Text;
 using CudaSae.Cli;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Model.Presets;
 
 namespace CudaSae.Bench.Fuzz;
 

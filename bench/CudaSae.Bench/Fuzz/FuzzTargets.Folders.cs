@@ -1,9 +1,8 @@
 using System.Text;
-using CudaSae.Data;
-using CudaSae.Data.Stores;
+using CudaSae.Activations.Stores;
+using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Harvest;
-using CudaSae.Model;
+using CudaSae.Lab.Harvest;
 using CudaSae.Tests;
 
 namespace CudaSae.Bench.Fuzz;

@@ -1,6 +1,6 @@
 using System.IO.Compression;
-using CudaSae.Data;
-using CudaSae.Data.Stores;
+using CudaSae.Activations.Stores;
+using CudaSae.Files;
 
 namespace CudaSae.Bench.Fuzz;
 

@@ -1,7 +1,7 @@
 using System.Text;
 using CudaSae.Cli;
-using CudaSae.Data;
-using CudaSae.Insight.Probes;
+using CudaSae.Files;
+using CudaSae.Lab.Insight.Probes;
 
 namespace CudaSae.Bench.Fuzz;
 

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
-using CudaSae.Harvest;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
 using CudaSae.Tests;
 
 namespace CudaSae.Bench.Fuzz;

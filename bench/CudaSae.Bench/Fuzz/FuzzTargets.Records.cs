@@ -1,13 +1,15 @@
 using System.Text;
 using System.Text.Json;
-using CudaSae.Checkpoints;
+using CudaSae.Activations.Stores;
 using CudaSae.Cli;
-using CudaSae.Data.Stores;
-using CudaSae.Insight.Density;
-using CudaSae.Insight.Probes;
+using CudaSae.Lab.Insight.Density;
+using CudaSae.Lab.Insight.Probes;
+using CudaSae.Lab.Report;
 using CudaSae.Metrics;
-using CudaSae.Report;
-using CudaSae.Training;
+using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Runs;
+using CudaSae.Text;
 
 namespace CudaSae.Bench.Fuzz;
 
@@ -33,7 +35,7 @@ sealed partial class FuzzTargets
                 + member.Arguments.Length;
         }
         return new("sweep.json",
-            [new(JsonSerializer.SerializeToUtf8Bytes(record, SaeJson.Default.SweepRecord), JsonStructure.Mutate,
+            [new(JsonSerializer.SerializeToUtf8Bytes(record, Runs.SweepJson.Compact.SweepRecord), JsonStructure.Mutate,
             Read)], RecordWords);
     }
 
@@ -43,7 +45,7 @@ sealed partial class FuzzTargets
             [new(null, new(100, 0.25, 4, 1, 0.9, 1), 2.5), new("it failed", null, 0), new(null, null, 1)];
         return new("outcome.json",
             [.. outcomes.Select(o =>
-            new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(o, SaeJson.Default.SweepOutcome), JsonStructure.Mutate,
+            new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(o, Runs.SweepJson.Compact.SweepOutcome), JsonStructure.Mutate,
             bytes => SweepOutcome.Parse(Name, bytes)))],
             [.. RecordWords, .. Words("\"evaluation\":", "\"error\":", "\"rows\":", "\"fvu\":")]);
     }

@@ -1,6 +1,5 @@
 using System.Text;
-using CudaSae.Insight;
-using CudaSae.Insight.Contexts;
+using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Bench.Fuzz;
 

@@ -1,12 +1,14 @@
 using System.Text;
+using CudaSae.Activations.Stores;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
-using CudaSae.Data.Stores;
-using CudaSae.Harvest;
+using CudaSae.Files;
+using CudaSae.Lab.Harvest;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 using CudaSae.Tests;
 using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Bench.Fuzz;
 
@@ -197,7 +199,7 @@ sealed partial class FuzzTargets : IDisposable
         {
             var config = new TrainConfig { BatchRows = 64, Vectors = 6400 };
             var record = new RunRecord(Preset.Named(preset).SpecFor(6, 24, 4), Preset.Named(preset).Config(config), 1.5, 2, ["a.npy", "b.npy"], "c.npy", null, 100, "cpu", "1.0") { Beside = ["d.npy"] };
-            return System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(record, SaeJson.Default.RunRecord);
+            return System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(record, CheckpointJson.Compact.RunRecord);
         }
         static void Read(byte[] bytes)
         {

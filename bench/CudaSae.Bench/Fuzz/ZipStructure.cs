@@ -1,6 +1,5 @@
 using System.IO.Compression;
-using CudaSae.Data;
-using CudaSae.Data.Zip;
+using CudaSae.Files.Zip;
 
 namespace CudaSae.Bench.Fuzz;
 

@@ -1,7 +1,8 @@
 using System.Globalization;
-using CsvHelper;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Metrics;
+using CudaSae.Text;
+using CsvHelper;
 
 namespace CudaSae.Cli;
 

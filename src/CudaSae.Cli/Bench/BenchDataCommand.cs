@@ -1,10 +1,12 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Data;
+using CudaSae.Feeding;
+using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

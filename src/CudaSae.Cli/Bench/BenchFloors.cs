@@ -1,6 +1,5 @@
-using CudaSae.Benchmarks;
 using CudaSae.Metrics;
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 

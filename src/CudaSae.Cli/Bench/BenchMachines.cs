@@ -1,6 +1,5 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Benchmarks;
 using CudaSae.Devices;
 using CudaSae.Metrics;
 

@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
-using CudaSae.Verification;
 
 namespace CudaSae.Cli;
 

@@ -1,5 +1,5 @@
-using CudaSae.Insight;
 using CudaSae.Metrics;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

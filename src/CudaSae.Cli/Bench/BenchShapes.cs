@@ -1,6 +1,5 @@
 using System.Globalization;
 using CudaSae.Model;
-using CudaSae.Training;
 
 namespace CudaSae.Cli;
 

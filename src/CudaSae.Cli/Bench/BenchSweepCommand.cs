@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using CudaSae.Backends;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
@@ -23,7 +24,7 @@ static class BenchTable
             foreach (var row in shape)
             {
                 if (row.TokensPerSecond is { } tokens && row.Name == "step") Console.WriteLine($"  {Number(tokens, "0")} rows/s{(row.FloorMs is { } floor ? $"; the least a step could take here is {Ms(floor)} ms" : "")}");
-                if (row.Memory is { } m) Console.WriteLine($"  memory: {Backends.MemoryPlan.Format(m.Planned)} planned, {Backends.MemoryPlan.Format(m.Taken)} taken");
+                if (row.Memory is { } m) Console.WriteLine($"  memory: {MemoryPlan.Format(m.Planned)} planned, {MemoryPlan.Format(m.Taken)} taken");
             }
         }
     }

@@ -1,9 +1,10 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
+using CudaSae.Files;
+using CudaSae.Metrics;
+using CudaSae.Numerics;
 using CsvHelper;
-using CudaSae.Backends;
-using CudaSae.Data;
 
 namespace CudaSae.Cli;
 
@@ -103,7 +104,7 @@ static partial class BenchTables
     static string Under(IEnumerable<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var machines = rows.Select(one => one.Machine).ToArray();
-        var (first, ceilings) = (machines[0], machines.Select(m => m.Ceilings).OfType<Metrics.Ceilings>().ToArray());
+        var (first, ceilings) = (machines[0], machines.Select(m => m.Ceilings).OfType<Ceilings>().ToArray());
         return $"\n{first.Device}, {first.Driver}, {first.Date:yyyy-MM-dd}"
             + (ceilings.Length == 0 ? "" : $"; ceilings measured beside the rows: {Span(ceilings.Select(c => c.GemmGflops), "0")} GFLOP/s, {Span(ceilings.Select(c => c.CopyGigabytes), "0")} GB/s") + ".\n";
     }

@@ -1,5 +1,5 @@
-using CudaSae.Data;
-using CudaSae.Training;
+using CudaSae.Activations;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 

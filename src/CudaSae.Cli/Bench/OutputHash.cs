@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Benchmarks;
+using CudaSae.Backends;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -20,7 +21,7 @@ struct OutputHash()
     }
 
     /// <summary>All that a phase wrote, in bands through host memory.</summary>
-    public static ulong Of(IPhases phases, Training.StepPhase phase)
+    public static ulong Of(IPhases phases, StepPhase phase)
     {
         var hash = new OutputHash();
         var band = Array.Empty<byte>();

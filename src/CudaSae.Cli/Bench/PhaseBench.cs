@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using CudaSae.Backends;
-using CudaSae.Benchmarks;
+using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Metrics;
+using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;
@@ -12,7 +14,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
     const int Warmup = 3;
 
     readonly IPhases phases = (IPhases)backend;
-    readonly StepCost cost = StepCost.Of(problem.Spec, problem.Config, backend is not Backends.Cpu.CpuBackend, problem.Dead);
+    readonly StepCost cost = StepCost.Of(problem.Spec, problem.Config, backend is not CpuBackend, problem.Dead);
 
     int t;      // steps so far
 
@@ -102,7 +104,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
     }
 
     /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise than the costs are counted: then there is a time alone.</summary>
-    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) =>
+    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row(bench, NameOf(bench, phase), ms, check) with
         {
             Flops = problem.Spec.IsThresholded ? 0 : cost[phase].Flops, Bytes = problem.Spec.IsThresholded ? 0 : cost[phase].Bytes,
@@ -110,7 +112,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         };
 
     /// <summary>The row of the whole step.</summary>
-    public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Metrics.Ceilings? machine) =>
+    public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row("step", "step", ms, check) with { Flops = cost.Flops, Bytes = cost.Bytes, FloorMs = machine is { } m ? cost.FloorMs(m) : null };
 
     BenchRow Row(string bench, string name, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check) => new()

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
+using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Benchmarks;
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -26,7 +26,7 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         StepPhase.Encode => Encoded(),
         StepPhase.Decode => Decoded(),
         StepPhase.Backward => Turned(),
-        StepPhase.Optimize when problem.Config is { Optimizer: OptimizerKind.Adam, Beta1: > 0, Moments: MomentStorage.Float32, Clip: ClipKind.None, WeightDecay: 0 } && problem.Spec.DecoderNorm == Model.DecoderNorm.Unit => Moved(),
+        StepPhase.Optimize when problem.Config is { Optimizer: OptimizerKind.Adam, Beta1: > 0, Moments: MomentStorage.Float32, Clip: ClipKind.None, WeightDecay: 0 } && problem.Spec.DecoderNorm == DecoderNorm.Unit => Moved(),
         StepPhase.Latents => Fired(),
         _ => null,
     };

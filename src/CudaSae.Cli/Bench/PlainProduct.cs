@@ -1,8 +1,8 @@
 using System.Runtime.InteropServices;
-using CudaSae.Benchmarks;
+using CudaSae.Backends;
 using CudaSae.Devices;
 using CudaSae.Metrics;
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 

@@ -1,11 +1,8 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Benchmarks;
-using CudaSae.Data;
 using CudaSae.Devices;
-using CudaSae.Insight;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

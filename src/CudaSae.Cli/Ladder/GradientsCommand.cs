@@ -1,8 +1,9 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;

@@ -1,3 +1,5 @@
+using CudaSae.Numerics;
+
 namespace CudaSae.Cli;
 
 /// <summary>What a rung left, held against the double reference of some rows.</summary>

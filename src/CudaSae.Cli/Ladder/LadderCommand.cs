@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Backends;
-using CudaSae.Benchmarks;
 using CudaSae.Devices;
 using CudaSae.Metrics;
 

@@ -1,6 +1,7 @@
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

@@ -1,3 +1,5 @@
+using CudaSae.Numerics;
+
 namespace CudaSae.Cli;
 
 /// <summary>Operands of the ladder, a function of the shape alone: x [B, ld] and w [n, ld] in bfloat16, bias [n]. Pre-activations have variance 1.</summary>

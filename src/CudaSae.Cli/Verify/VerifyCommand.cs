@@ -1,6 +1,5 @@
 using System.CommandLine;
-using CudaSae.Backends;
-using CudaSae.Verification;
+using CudaSae.Lab.Verification;
 
 namespace CudaSae.Cli;
 

@@ -1,5 +1,5 @@
 using CudaSae.Devices;
-using CudaSae.Verification;
+using CudaSae.Lab.Verification;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

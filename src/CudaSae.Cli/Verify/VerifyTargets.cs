@@ -1,11 +1,10 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
+using CudaSae.Lab.Verification;
 using CudaSae.Model;
-using CudaSae.Training;
-using CudaSae.Verification;
+using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 

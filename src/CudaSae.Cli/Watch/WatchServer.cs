@@ -1,7 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
-using CudaSae.Report;
+using CudaSae.Lab.Report;
 
 namespace CudaSae.Cli.Watch;
 

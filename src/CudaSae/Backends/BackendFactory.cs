@@ -1,13 +1,16 @@
+using System.Text.Json.Serialization;
 using CudaSae.Backends.Cpu;
 using CudaSae.Backends.Kernels;
-using CudaSae.Data;
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
+using CudaSae.Text;
+
 
 namespace CudaSae.Backends;
 
 /// <summary>Which backend a run uses.</summary>
+[JsonConverter(typeof(NamedEnum<BackendKind>))]
 public enum BackendKind
 {
     /// <summary>The GPU if its driver, a device, embedded kernels and enough memory are here, else the CPU.</summary>
@@ -92,7 +95,7 @@ public static class BackendFactory
             copy.Require(HostMemory.AvailableBytes(), Host);
             var plans = KernelBackend.PlanFor(spec, config, inputType);
             pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(), device.FreeBytes() - plans.TotalBytes);
-            plan(plans.With(pool), device.Info.Name);
+            plan(plans.With(pool.Name, pool.Bytes), device.Info.Name);
         }
         catch
         {

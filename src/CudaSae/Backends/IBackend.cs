@@ -1,4 +1,5 @@
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 
 namespace CudaSae.Backends;
@@ -121,7 +122,9 @@ public interface IBackend : IInputSlots, IDisposable
     void EndCapture();
 
     /// <summary>A step as it was recorded, on a new slot with new scalars; false, and nothing done, where this step has no recording.</summary>
-    bool Replay(int slot, in StepScalars scalars);
+    /// <param name="rest">The phases after encoding. A backend calls it when the recorded sparse path had no room for
+    /// the code, so that the step ends on the dense path.</param>
+    bool Replay(int slot, in StepScalars scalars, Action rest);
 }
 
 /// <summary>A named piece of a backend's state.</summary>

@@ -1,5 +1,6 @@
-using CudaSae.Data;
-using CudaSae.Training;
+using CudaSae.Activations;
+using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends;
 
@@ -12,7 +13,10 @@ public readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
     const double Share = 0.8;       // of what is free, by itself: modules, cuBLAS and other programs take some too
 
     /// <summary>Threads that read rows from files.</summary>
-    public int Readers { get; init; } = BatchFeeder.ReadersBeside;
+    public int Readers { get; init; } = ReadersBeside;
+
+    /// <summary>Threads that read rows beside a device's steps: half of the cores, eight at most.</summary>
+    internal static int ReadersBeside => Math.Clamp(Environment.ProcessorCount / 2, 1, 8);
 
     /// <summary>Of a piece that is read and uploaded at once; each reader has two, in page-locked memory.</summary>
     public int PieceBytes { get; init; } = DefaultPieceBytes;

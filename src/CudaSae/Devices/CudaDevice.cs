@@ -1,4 +1,6 @@
 using System.Runtime.InteropServices;
+using CudaSae.Files;
+using CudaSae.Numerics;
 
 namespace CudaSae.Devices;
 
@@ -123,7 +125,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         if (version < CudaDriver.Oldest)
             throw Unusable($"{driver.Path} supports CUDA {version / 1000}.{version % 1000 / 10}: "
                 + CudaDriver.OldestAdvice);
-        var shown = Data.TensorFile.Shown(Marshal.PtrToStringUTF8((nint)name)!);
+        var shown = TensorFile.Shown(Marshal.PtrToStringUTF8((nint)name)!);
         return new(shown, Attribute(75), Attribute(76), Attribute(16),
             (long)total, Attribute(97), Attribute(38), version, driver.Emulated);
     }
@@ -160,7 +162,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     {
         Enter();
         ulong pointer = 0;
-        driver.Check(driver.allocate(&pointer, (nuint)bytes), about: $" for {Backends.MemoryPlan.Format(bytes)}");
+        driver.Check(driver.allocate(&pointer, (nuint)bytes), about: $" for {MemoryPlan.Format(bytes)}");
         return pointer != 0 ? pointer : throw Unusable($"{driver.Path} gave no memory and reported no error");
     }
 
@@ -170,7 +172,7 @@ public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     {
         Enter();
         void* pointer = null;
-        driver.Check(driver.allocateHost(&pointer, (nuint)bytes, 0), about: $" for {Backends.MemoryPlan.Format(bytes)}");
+        driver.Check(driver.allocateHost(&pointer, (nuint)bytes, 0), about: $" for {MemoryPlan.Format(bytes)}");
         return pointer is not null ? pointer : throw Unusable($"{driver.Path} gave no memory and reported no error");
     }
 

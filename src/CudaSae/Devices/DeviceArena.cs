@@ -1,4 +1,4 @@
-using CudaSae.Backends;
+using CudaSae.Numerics;
 
 namespace CudaSae.Devices;
 

@@ -1,5 +1,5 @@
-using CudaSae.Checkpoints;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Formats;
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
-using CudaSae.Data;
+using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Text;
 
 namespace CudaSae.Formats;
 
@@ -45,7 +46,7 @@ public sealed class GemmaScope2Format : ISaeFormat
     /// <summary>Null where the configuration does not tell: it lacks type and one of the two hooks.</summary>
     static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type switch
         {
-            _ when CudaSae.Names.Same(type, "sae") => false,
+            _ when Text.Names.Same(type, "sae") => false,
             _ when type.Contains("transcoder", StringComparison.OrdinalIgnoreCase) => true,
             _ => throw config.Bad($"type '{type}' is not read; sae and transcoder are"),
         }

@@ -1,5 +1,6 @@
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Files;
+using CudaSae.Text;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Formats;
 

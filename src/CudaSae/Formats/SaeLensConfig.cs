@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using CudaSae.Files;
 using CudaSae.Model;
 
 namespace CudaSae.Formats;
@@ -62,7 +63,7 @@ sealed class SaeLensConfig
         var metadata = new JsonObject { ["sae_lens_version"] = LayoutVersion, ["written_with"] = "CudaSae" };
         foreach (var (key, value) in model.About)
             if (key is not ("sae_lens_version" or "written_with" or ReshapeKey)) metadata[key] = value?.DeepClone();
-        metadata[SpecKey] = JsonSerializer.SerializeToNode(spec, SaeJson.Default.SaeSpec);
+        metadata[SpecKey] = JsonSerializer.SerializeToNode(spec, ModelJson.Compact.SaeSpec);
         var config = new JsonObject
         {
             ["d_in"] = spec.InputWidth,
@@ -169,7 +170,7 @@ sealed class SaeLensConfig
 
     static SaeSpec? Own(JsonNode own)
     {
-        try { return own.Deserialize(SaeJson.Default.SaeSpec)?.ValidateFinished(); }
+        try { return own.Deserialize(ModelJson.Compact.SaeSpec)?.ValidateFinished(); }
         catch (Exception e) when (e is JsonException or SaeException or NotSupportedException or InvalidOperationException or ArgumentException) { return null; }
     }
 

@@ -1,4 +1,4 @@
-using CudaSae.Data;
+using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 

@@ -33,7 +33,7 @@ public sealed class MetricsLog : IDisposable
 
     public void Write(StepMetrics metrics)
     {
-        var line = JsonSerializer.SerializeToUtf8Bytes(metrics, SaeJson.Default.StepMetrics);
+        var line = JsonSerializer.SerializeToUtf8Bytes(metrics, MetricsJson.Compact.StepMetrics);
         stream.Write([.. line, (byte)'\n']);
         stream.Flush();
     }

@@ -1,5 +1,5 @@
 using System.Numerics;
-using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Metrics;
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using CudaSae.Data;
+using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using CudaSae.Text;
 
 namespace CudaSae.Model;
 
@@ -72,6 +73,7 @@ public abstract record SparsityPenalty
 }
 
 /// <summary>ω of a penalty.</summary>
+[JsonConverter(typeof(NamedEnum<PenaltyWeight>))]
 public enum PenaltyWeight
 {
     /// <summary>1.</summary>

@@ -1,3 +1,5 @@
+using CudaSae.Numerics;
+
 namespace CudaSae.Model;
 
 /// <summary>The weights of an SAE in host memory, float32. Both matrices hold one row per latent. Arrays that the spec has no use for are empty.</summary>

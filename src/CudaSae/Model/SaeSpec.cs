@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using CudaSae.Text;
 
 namespace CudaSae.Model;
 
@@ -111,6 +112,7 @@ public sealed record SaeSpec
 public sealed record Transcoding(int OutputWidth, bool Skip = false);
 
 /// <summary>Which weights the encoder and the decoder share.</summary>
+[JsonConverter(typeof(NamedEnum<Tying>))]
 public enum Tying
 {
     Untied,
@@ -121,6 +123,7 @@ public enum Tying
 }
 
 /// <summary>Constraint on the rows of WDec.</summary>
+[JsonConverter(typeof(NamedEnum<DecoderNorm>))]
 public enum DecoderNorm
 {
     /// <summary>No constraint.</summary>

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using CudaSae.Text;
 
 namespace CudaSae.Model;
 
@@ -67,6 +68,7 @@ public abstract record Selection
 }
 
 /// <summary>What JumpReLU's optimizer moves.</summary>
+[JsonConverter(typeof(NamedEnum<ThresholdForm>))]
 public enum ThresholdForm
 {
     /// <summary>t = log θ with the chain rule: pseudo-derivatives times θ (arXiv 2407.14435).</summary>
@@ -78,4 +80,5 @@ public enum ThresholdForm
 }
 
 /// <summary>Kernels of the pseudo-derivatives, each of integral 1 over u = (z − θ)/ε.</summary>
+[JsonConverter(typeof(NamedEnum<SmoothingKernel>))]
 public enum SmoothingKernel { Rectangle, Triangular, Epanechnikov, Biweight, Gaussian, Cosine, Cauchy, Silverman }

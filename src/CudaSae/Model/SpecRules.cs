@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using CudaSae.Text;
 
 namespace CudaSae.Model;
 
@@ -24,11 +25,11 @@ static class SpecRules
     }
 
     /// <summary>What a run's numbers ask of the architecture.</summary>
-    public static void Check(SaeSpec spec, Training.TrainConfig config)
+    public static void Check(SaeSpec spec, TrainConfig config)
     {
         Possible(!config.FoldDecoderNorms || spec.IsThresholded || spec.DecoderNorm == DecoderNorm.Unit,
             "FoldDecoderNorms would change which latents are the largest: keep it off, or the decoder at unit norm");
-        Possible(config.Screening == Training.ScreeningKind.None || spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.BatchTopK,
+        Possible(config.Screening == ScreeningKind.None || spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.BatchTopK,
             $"8-bit screening rules columns out by a row's k-th largest value, which {spec.Selection.GetType().Name} does not have: keep Screening at None, or use TopK, AbsTopK or BatchTopK");
     }
 

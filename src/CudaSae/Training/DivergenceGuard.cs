@@ -1,16 +1,8 @@
 using System.Globalization;
 using CudaSae.Metrics;
+using CudaSae.Model;
 
 namespace CudaSae.Training;
-
-/// <summary>What a run does when its loss is no number any more, or rises far above what it was.</summary>
-public enum DivergenceAction
-{
-    /// <summary>Stop with an error; the checkpoints stay.</summary>
-    Stop,
-    /// <summary>Go back to the newest checkpoint and pass over the batches since, as Chowdhery et al. 2022 did by hand (PaLM, arXiv 2204.02311, section 5.1). Needs CheckpointEvery.</summary>
-    Rollback,
-}
 
 /// <summary>Holds every step's loss against the running mean of those before. What it knows is saved, so that a resumed run judges alike.</summary>
 sealed class DivergenceGuard(TrainConfig config)

@@ -1,4 +1,3 @@
-using CudaSae.Checkpoints;
 using CudaSae.Model;
 
 namespace CudaSae.Training;

@@ -1,5 +1,6 @@
-using CudaSae.Data;
+using CudaSae.Activations;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 

@@ -1,7 +1,8 @@
 using System.Runtime.InteropServices;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Data;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 

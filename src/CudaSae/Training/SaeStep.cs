@@ -1,15 +1,19 @@
 using CudaSae.Backends;
+using CudaSae.Metrics;
+using CudaSae.Model;
 
 namespace CudaSae.Training;
 
 /// <summary>The order of a training step: the one place where it is written down.</summary>
 public sealed class SaeStep(IBackend backend)
 {
+    readonly Action rest = () => AfterEncoding(backend);
+
     /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step on each path is recorded and the later ones replay it.</summary>
     /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to look at no clock.</param>
     public void Run(int slot, in StepScalars scalars, PhaseTimes? times = null)
     {
-        if (backend.Replay(slot, scalars)) return;
+        if (backend.Replay(slot, scalars, rest)) return;
         times?.Start(scalars.Step);
         backend.BeginStep(slot, scalars);
         Phases(times);
@@ -37,7 +41,7 @@ public sealed class SaeStep(IBackend backend)
         AfterEncoding(backend, times);
     }
 
-    /// <summary>What follows the code, also where a backend finds out late that it needs another one.</summary>
+    /// <summary>The phases after encoding.</summary>
     internal static void AfterEncoding(IBackend backend, PhaseTimes? times = null)
     {
         backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value

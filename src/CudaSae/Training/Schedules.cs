@@ -1,6 +1,7 @@
 using System.Globalization;
-using CudaSae.Data;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
+using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
@@ -121,71 +122,4 @@ public static class Schedules
         scalars.Prefix[count] = (uint)spec.Latents;
         scalars.PrefixCount = (uint)count + 1;
     }
-}
-
-/// <summary>What training takes from its data.</summary>
-/// <param name="InputScale">s: x = s · raw, so that E‖x‖ = √d, or where the mean dominates E‖x − x̄‖² = d; 1 without
-/// ScaleInputs.</param>
-/// <param name="Variance">E‖y − ȳ‖² of the scaled target, which is the input unless transcoding: the loss is divided by it.</param>
-/// <param name="TargetScale">The scale of a transcoder's target, so that E‖y‖ = √d_out; otherwise the input's.</param>
-public readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
-{
-    public DataScale(double inputScale, double variance) : this(inputScale, variance, inputScale) { }
-
-    /// <summary>As a checkpoint keeps it.</summary>
-    internal IEnumerable<KeyValuePair<string, string>> Save() =>
-        [new("input_scale", Text(InputScale)), new("variance", Text(Variance)), new("target_scale", Text(TargetScale))];
-
-    static string Text(double number) => number.ToString("R", CultureInfo.InvariantCulture);
-
-    /// <summary>From a checkpoint; null where it keeps none, as older ones.</summary>
-    internal static DataScale? From(IReadOnlyDictionary<string, string> saved) =>
-        Number(saved, "input_scale") is { } input && Number(saved, "variance") is { } variance
-            && Number(saved, "target_scale") is { } target
-            ? new(input, variance, target)
-            : null;
-
-    static double? Number(IReadOnlyDictionary<string, string> saved, string key) =>
-        saved.TryGetValue(key, out var text)
-            && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
-            ? number
-            : null;
-
-    /// <summary>Variance / (E‖x‖)² below which the mean dominates.</summary>
-    const double Dominated = 1e-3;
-
-    /// <summary>The same of a transcoder's target: the encoder does not see it, so nothing else makes up for a small
-    /// spread.</summary>
-    const double TargetDominated = 0.05;
-
-    /// <param name="centred">Whether the run subtracts the data's mean from its first step on: then the scale may be
-    /// measured about it.</param>
-    public static DataScale Of(DataStatistics statistics, TrainConfig config, bool centred = true)
-    {
-        var scale = Scale(statistics, config, centred);
-        return new(scale, statistics.Variance * scale * scale);
-    }
-
-    /// <param name="target">Statistics of a transcoder's target, which b_dec begins in the middle of unless it begins
-    /// at 0.</param>
-    public static DataScale Of(DataStatistics statistics, DataStatistics target, TrainConfig config)
-    {
-        var scale = Scale(target, config, config.DecoderBias != DecoderBiasInit.Zero, TargetDominated);
-        return new(Scale(statistics, config, centred: false), target.Variance * scale * scale, scale);
-    }
-
-    // Adam's steps are of the learning rate's size whatever the scale. Where the mean makes up the norm, a norm of √d
-    // leaves a spread that is smaller than such a step.
-    static double Scale(DataStatistics statistics, TrainConfig config, bool centred, double dominated = Dominated)
-    {
-        if (!(statistics.Variance > 0)) throw new SaeException("all rows of the data are equal: there is nothing to learn");
-        if (!config.ScaleInputs) return 1;
-        return Math.Sqrt(statistics.Width)
-            / (centred && IsDominated(statistics, dominated) ? Math.Sqrt(statistics.Variance)
-            : statistics.MeanNorm);
-    }
-
-    /// <summary>Whether the mean dominates the norm so far that the scale is measured about it.</summary>
-    internal static bool IsDominated(DataStatistics statistics, double dominated = Dominated) =>
-        statistics.Variance < dominated * statistics.MeanNorm * statistics.MeanNorm;
 }

@@ -1,4 +1,6 @@
 using CudaSae.Backends;
+using CudaSae.Metrics;
+using CudaSae.Model;
 
 namespace CudaSae.Training;
 

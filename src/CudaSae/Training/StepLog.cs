@@ -1,6 +1,7 @@
 using System.Diagnostics;
-using CudaSae.Data;
+using CudaSae.Feeding;
 using CudaSae.Metrics;
+using CudaSae.Model;
 
 namespace CudaSae.Training;
 

@@ -1,9 +1,10 @@
 using System.Text.Json;
+using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Checkpoints;
-using CudaSae.Data;
+using CudaSae.Feeding;
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Training;
 
@@ -201,7 +202,7 @@ public sealed class Trainer(IBackend backend, ActivationSource source, long trai
     {
         if (checkpoints is null) return;
         fingerprint ??= Fingerprint(source, trainRows);
-        var data = JsonSerializer.Serialize(fingerprint, SaeJson.Default.DataFingerprint);
+        var data = JsonSerializer.Serialize(fingerprint, CheckpointJson.Compact.DataFingerprint);
         var state = new Dictionary<string, string>(
             [.. driver.State.Save(), .. guard.Save(), .. scale.Save(), new(Checkpoint.DataKey, data)]);
         checkpoints.Save(new(Step, cursor, state, fvu));

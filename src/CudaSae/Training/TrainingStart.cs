@@ -1,4 +1,4 @@
-using CudaSae.Data;
+using CudaSae.Activations;
 using CudaSae.Model;
 
 namespace CudaSae.Training;
@@ -17,7 +17,7 @@ public sealed class TrainingStart
         if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
         Scale = ScaleOf(spec, config);
         Warning = NormShare.Of(input).Warning(IsCentred(spec, config), config.ScaleInputs,
-            DataScale.IsDominated(input));
+            Scaling.IsDominated(input));
     }
 
     /// <param name="same">The start of a run over the same rows with the same seed: its statistics are taken.</param>
@@ -28,7 +28,7 @@ public sealed class TrainingStart
     }
 
     DataScale ScaleOf(SaeSpec spec, TrainConfig config) => target is null
-        ? DataScale.Of(input, config, IsCentred(spec, config)) : DataScale.Of(input, target, config);
+        ? Scaling.Measure(input, config, IsCentred(spec, config)) : Scaling.Measure(input, target, config);
 
     static bool IsCentred(SaeSpec spec, TrainConfig config) => spec.Transcoder is null && spec.PreEncoderBias
         && config.DecoderBias != DecoderBiasInit.Zero;

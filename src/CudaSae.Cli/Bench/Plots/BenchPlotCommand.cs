@@ -1,5 +1,5 @@
 using System.CommandLine;
-using CudaSae.Data;
+using CudaSae.Files;
 
 namespace CudaSae.Cli;
 

@@ -1,4 +1,3 @@
-
 namespace CudaSae.Cli;
 
 /// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the roofline of the phases.</summary>

@@ -1,7 +1,6 @@
 using System.Runtime.Intrinsics;
-using CudaSae.Data;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
@@ -203,7 +202,7 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public bool BeginCapture() => false;
     public void EndCapture() => throw new NotSupportedException("the CPU backend records no graphs");
-    public bool Replay(int slot, in StepScalars stepScalars) => false;
+    public bool Replay(int slot, in StepScalars stepScalars, Action rest) => false;
 
     public void Dispose()
     {

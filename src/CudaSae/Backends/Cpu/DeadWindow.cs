@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -1,3 +1,5 @@
+using CudaSae.Numerics;
+
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The dense path: every pre-activation in double, by plain loops, in column chunks of one latent; it shares nothing with <see cref="Gemm"/>.</summary>

@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

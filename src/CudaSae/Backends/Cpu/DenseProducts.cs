@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

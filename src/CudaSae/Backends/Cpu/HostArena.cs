@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

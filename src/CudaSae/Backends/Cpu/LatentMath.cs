@@ -1,5 +1,5 @@
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
-using CudaSae.Training;
+using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;

@@ -1,5 +1,5 @@
 using CudaSae.Devices;
-using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 

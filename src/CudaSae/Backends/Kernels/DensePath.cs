@@ -1,5 +1,6 @@
 using CudaSae.Devices;
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,5 +1,6 @@
 using CudaSae.Devices;
-using CudaSae.Training;
+using CudaSae.Devices.Params;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,6 +1,6 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Model;
-using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 

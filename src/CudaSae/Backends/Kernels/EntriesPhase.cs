@@ -1,4 +1,6 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 

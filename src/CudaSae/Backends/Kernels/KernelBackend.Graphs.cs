@@ -1,6 +1,5 @@
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -10,7 +9,8 @@ public sealed unsafe partial class KernelBackend
 {
     bool stepDense;         // the path of the last step
     bool launchedDense;     // and while another is recorded, which launches nothing
-    bool undecided;         // it was replayed on the sparse path, and nobody has looked whether its code found room
+    bool undecided;         // a sparse-path graph was replayed; its overflow flag has not been read back yet
+    Action? afterEncoding;  // the phases of that step after encoding, for a second run on the dense path
 
     bool WantsDense => Dense && phases.Dense is not null;
 
@@ -39,12 +39,13 @@ public sealed unsafe partial class KernelBackend
         (capturing, stepDense) = (false, launchedDense);
     }
 
-    public bool Replay(int slot, in StepScalars scalars)
+    public bool Replay(int slot, in StepScalars scalars, Action rest)
     {
         if (Graph == 0 || AuditIsDue(scalars)) return false;
         BeginStep(slot, scalars);
         stepDense = WantsDense;
         undecided = Spec.IsThresholded && !stepDense;
+        afterEncoding = rest;
         device.LaunchGraph(Graph, stream);
         LeaveStep();
         return true;
@@ -95,7 +96,7 @@ public sealed unsafe partial class KernelBackend
         if (FoundRoom()) return;
         TakeDense();
         published--;
-        SaeStep.AfterEncoding(this);
+        afterEncoding!();
     }
 
     /// <summary>The stream, on which the last step is settled: for whoever reads or writes what it leaves.</summary>

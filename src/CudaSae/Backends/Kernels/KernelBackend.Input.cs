@@ -1,6 +1,6 @@
-using CudaSae.Data;
 using CudaSae.Devices;
-using CudaSae.Training;
+using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,6 +1,5 @@
-using CudaSae.Benchmarks;
 using CudaSae.Devices;
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,4 +1,4 @@
-using CudaSae.Training;
+using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 

@@ -1,6 +1,6 @@
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 

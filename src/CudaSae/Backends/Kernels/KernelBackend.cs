@@ -1,8 +1,7 @@
 using System.Runtime.InteropServices;
-using CudaSae.Data;
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -47,7 +46,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
             var plan = PlanFor(spec, config, inputType, variant);
-            plan.With(pool).Require(device.FreeBytes(), device.Info.Name);
+            plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
             arena = owned.Add(new DeviceArena(device, plan));
@@ -66,7 +65,7 @@ public sealed unsafe partial class KernelBackend : IBackend
             verdict = (StepScalars*)owned.Pinned(sizeof(StepScalars));
             decided = owned.Event();
             if (pool.Rows > 0) this.pool = new(device, owned, pool, config.BatchRows);
-            Plan = arena.Plan.With(pool);
+            Plan = arena.Plan.With(pool.Name, pool.Bytes);
             device.Synchronize(stream);
         }
         catch

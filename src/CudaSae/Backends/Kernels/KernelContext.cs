@@ -1,7 +1,8 @@
-using CudaSae.Data;
+using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Model;
-using CudaSae.Training;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -45,7 +46,7 @@ sealed class KernelContext
         };
         if (spec.Selection is Selection.JumpRelu jump)
             (loss.Kernel, loss.Form, loss.InputGradient, loss.Adaptive, loss.Bandwidth, loss.Reach) = ((int)jump.Kernel, (int)jump.Form, jump.InputGradient ? 1 : 0,
-                jump.AdaptiveBandwidth ? 1 : 0, jump.Bandwidth, Cpu.LatentMath.Reach(jump.Kernel));
+                jump.AdaptiveBandwidth ? 1 : 0, jump.Bandwidth, LatentMath.Reach(jump.Kernel));
         return loss;
     }
 

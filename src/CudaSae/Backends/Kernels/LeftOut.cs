@@ -1,3 +1,5 @@
+using CudaSae.Text;
+
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>What the kernels do without because the variable CUDASAE_WITHOUT names it, with commas between: to find out, on a machine where nothing can be built, which technique fails there.

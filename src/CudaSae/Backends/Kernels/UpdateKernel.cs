@@ -1,6 +1,5 @@
 using CudaSae.Devices;
 using CudaSae.Model;
-using CudaSae.Training;
 
 namespace CudaSae.Backends.Kernels;
 

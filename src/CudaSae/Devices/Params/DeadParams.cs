@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 
 // kernels/params/dead.h, in the same order and types: held against it by LayoutTests.
-namespace CudaSae.Devices;
+namespace CudaSae.Devices.Params;
 
 [StructLayout(LayoutKind.Sequential)]
 struct AuxParams

@@ -1,6 +1,0 @@
-namespace CudaSae.Data;
-
-/// <summary>A file or folder that lies in a folder of data and is not read.</summary>
-/// <param name="Path">Of the file, under the folder as it was named.</param>
-/// <param name="Reason">One phrase; files that are left out for one reason have the same one.</param>
-public sealed record LeftOutFile(string Path, string Reason);

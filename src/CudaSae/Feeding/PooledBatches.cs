@@ -1,0 +1,134 @@
+using System.Runtime.InteropServices;
+using CudaSae.Activations;
+using CudaSae.Backends;
+using CudaSae.Model;
+
+namespace CudaSae.Feeding;
+
+/// <summary>Batches as lists of places in a device's pool of rows. A pool of all rows is filled once; of a pool of two windows one half is read into while rows of the other are trained on.</summary>
+sealed class PooledBatches : BatchMaker
+{
+    readonly PoolLoader loader;
+    readonly bool whole;
+    readonly long[] rows;                   // of a batch, where all lie in the pool
+    readonly Queue<long> leaving = [];      // a window that was left may be written over when this many batches have begun
+    (long Epoch, long Window) inside = (-1, -1);
+    int first;                              // place of the window's first row
+    int windowsLeft;                        // by the batch that is made, behind rows of it
+    long made, begun;
+
+    public PooledBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, IRowPool pool) : base(source, rows, config, start)
+    {
+        whole = pool.Plan.Whole;
+        this.rows = new long[whole ? config.BatchRows : 0];
+        loader = new(source, rows, pool, whole ? [PoolFill.Whole(rows)] : Windows(config, start, pool.Plan.Rows / 2), whole ? 1 : 2);
+    }
+
+    /// <summary>The windows from the cursor's on, in turn in both halves.</summary>
+    IEnumerable<PoolFill> Windows(TrainConfig config, RowCursor start, long half)
+    {
+        var order = (WindowPermutation)RowOrders.Of(config, start.Epoch, Rows, Source.RowBytes);
+        for (long epoch = start.Epoch, window = order.WindowOf(start.Position), place = 0; ; place = half - place)
+        {
+            yield return PoolFill.Window(order, window, place);
+            if (++window < order.Windows) continue;
+            window = 0;
+            order = (WindowPermutation)RowOrders.Of(config, ++epoch, Rows, Source.RowBytes);
+        }
+    }
+
+    /// <summary>What the loader has read, and how long it waited for a half of the pool.</summary>
+    public PoolLoader Loader => loader;
+
+    /// <param name="slot">int32 [B].</param>
+    public override void Make(Span<byte> slot)
+    {
+        var list = MemoryMarshal.Cast<byte, int>(slot);
+        windowsLeft = 0;
+        for (var at = 0; at < list.Length;)
+        {
+            var count = (int)Math.Min(list.Length - at, whole ? FromAll() : FromWindow(at));
+            var part = list.Slice(at, count);
+            if (whole) Place(part);
+            else ((WindowPermutation)Order).Places(inside.Window, Cursor.Position - ((WindowPermutation)Order).Start(inside.Window), first, part);
+            at += Close(part);
+            Advance(count);
+        }
+        made++;
+    }
+
+    /// <summary>Rows that come before the epoch ends.</summary>
+    long FromAll()
+    {
+        if (inside.Epoch < 0) loader.Next();
+        inside = (0, 0);
+        return Rows - Cursor.Position;
+    }
+
+    void Place(Span<int> list)
+    {
+        var numbers = rows.AsSpan(0, list.Length);
+        Order.Fill(Cursor.Position, numbers);
+        for (var b = 0; b < list.Length; b++) list[b] = (int)numbers[b];
+    }
+
+    /// <summary>Rows that come before the window ends; goes on to the cursor's window first.</summary>
+    /// <param name="taken">Rows that the batch has.</param>
+    long FromWindow(int taken)
+    {
+        var order = (WindowPermutation)Order;
+        var window = order.WindowOf(Cursor.Position);
+        if (inside != (Cursor.Epoch, window))
+        {
+            if (inside.Epoch >= 0) Leave(taken);
+            first = (int)loader.Next().Place;
+            inside = (Cursor.Epoch, window);
+        }
+        return order.Start(window) + order.Length(window) - Cursor.Position;
+    }
+
+    /// <exception cref="SaeException">The batch would have rows of three windows, for which there is no room.</exception>
+    void Leave(int taken)
+    {
+        if (taken > 0 && ++windowsLeft == 2)
+            throw new SaeException("so many rows hold NaN or infinity that a window has not one batch without them; mend the data, or use a larger --shuffle-window or --device-pool off");
+        lock (leaving) leaving.Enqueue(taken > 0 ? made + 1 : made);
+        Allow();
+    }
+
+    public override void Begun(long batches)
+    {
+        lock (leaving) begun = batches;
+        Allow();
+    }
+
+    void Allow()
+    {
+        lock (leaving)
+            while (leaving.TryPeek(out var batch) && batch <= begun)
+            {
+                leaving.Dequeue();
+                loader.Allow();
+            }
+    }
+
+    /// <summary>Takes out places of rows that are not finite; returns how many are left.</summary>
+    int Close(Span<int> list)
+    {
+        var end = 0;
+        for (var b = 0; b < list.Length; b++)
+        {
+            if (loader.IsRefused(list[b]))
+            {
+                Refuse(Order[Cursor.Position + b]);
+                continue;
+            }
+            Keep();
+            list[end++] = list[b];
+        }
+        return end;
+    }
+
+    public override void Stop() => loader.Stop();
+    public override void Dispose() => loader.Dispose();
+}

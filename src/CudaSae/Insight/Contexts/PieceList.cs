@@ -1,7 +1,0 @@
-namespace CudaSae.Insight.Contexts;
-
-/// <summary>Texts by id.</summary>
-public sealed class PieceList(IReadOnlyList<string> pieces) : ITokenPieces
-{
-    public string? Piece(int id) => (uint)id < (uint)pieces.Count ? pieces[id] : null;
-}

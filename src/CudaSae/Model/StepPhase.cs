@@ -1,0 +1,6 @@
+using CudaSae.Training;
+
+namespace CudaSae.Model;
+
+/// <summary>The phases of a step, in the order of <c>SaeStep</c>.</summary>
+public enum StepPhase { Prepare, Encode, Decode, Aux, Backward, Optimize, Latents }

@@ -1,0 +1,72 @@
+using CudaSae.Activations;
+using CudaSae.Backends;
+using CudaSae.Model;
+using CudaSae.Numerics;
+
+namespace CudaSae.Runs;
+
+/// <summary>Rows of a BatchTopK code that have as many entries as training has room for, and so may lack some.
+/// Evaluation computes them whole, on the CPU, from a copy of the weights that is made when the first such row is
+/// found.</summary>
+sealed class CutRows : IDisposable
+{
+    readonly IBackend backend;
+    readonly SparseCode code;
+    readonly float[] raw;
+    SaeParameters? weights;
+    WholeRows? whole;
+    float[] x = [], xhat = [];
+
+    CutRows(IBackend backend, SaeSpec spec) =>
+        (this.backend, code, raw) = (backend, new(backend.Config.BatchRows, spec.Active), new float[spec.RowWidth]);
+
+    /// <returns>Null where no row is cut: the other selections have no bound, or give each row its k.</returns>
+    public static CutRows? Of(IBackend backend) =>
+        backend.Spec is { Selection: Selection.BatchTopK } spec && spec.Active < spec.Latents
+            ? new(backend, spec) : null;
+
+    /// <summary>After an evaluation step: reconstructions and firings of whole rows in place of cut ones.</summary>
+    /// <param name="numbers">The source's rows that the batch begins with.</param>
+    /// <param name="reconstruction">[B, d_out] as the step left it.</param>
+    public void Restore(
+        ActivationSource source, ReadOnlySpan<long> numbers, double scale, Span<float> reconstruction,
+        EvaluationTotals total)
+    {
+        backend.ReadCode(code);
+        int[] full = [.. Enumerable.Range(0, numbers.Length).Where(IsFull)];
+        if (full.Length == 0) return;
+        Open();
+        var (d, width) = (backend.Spec.InputWidth, backend.Spec.OutputWidth);
+        foreach (var group in full.Chunk(whole!.Rows))
+        {
+            for (var i = 0; i < group.Length; i++)
+            {
+                source.ReadRow(numbers[group[i]], raw);
+                for (var j = 0; j < d; j++) x[i * d + j] = raw[j] * (float)scale;
+            }
+            whole.Encode(x.AsSpan(0, group.Length * d));
+            whole.Decode(x, xhat);
+            for (var i = 0; i < group.Length; i++)
+            {
+                xhat.AsSpan(i * width, width).CopyTo(reconstruction[(group[i] * width)..]);
+                total.AddRest(whole.Code(i), code.Active);
+            }
+        }
+    }
+
+    bool IsFull(int b) => !code.Value.AsSpan(b * code.Active, code.Active).Contains(0);
+
+    void Open()
+    {
+        if (whole is not null) return;
+        backend.GetParameters(weights = new(backend.Spec));
+        whole = new(backend.Spec, weights);
+        (x, xhat) = (new float[whole.Rows * backend.Spec.InputWidth], new float[whole.Rows * backend.Spec.OutputWidth]);
+    }
+
+    public void Dispose()
+    {
+        whole?.Dispose();
+        weights?.Dispose();
+    }
+}

@@ -1,0 +1,79 @@
+using CudaSae.Backends;
+using CudaSae.Numerics;
+
+namespace CudaSae.Runs;
+
+/// <summary>Sums of an <see cref="Evaluation"/> over rows, in double.</summary>
+/// <param name="width">d_out.</param>
+/// <param name="n">Latents.</param>
+/// <param name="siteWidths">A crosscoder's sites, which are summed apart too; null for none.</param>
+public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
+{
+    readonly SiteTotals? sites = SiteTotals.Of(siteWidths);
+    readonly SpreadSum spread = new(width);
+    readonly float[] target = new float[width];
+    readonly int[] firings = new int[n];
+    readonly bool[] fired = new bool[n];
+    double squaredError, reconstructed, product, cosine, active;
+
+    /// <summary>Of a loaded SAE.</summary>
+    public static EvaluationTotals For(Sae sae) => new(sae.OutputWidth, sae.Latents, sae.Spec.Sites);
+
+    internal void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
+    {
+        double yy = 0, hh = 0, yh = 0;
+        for (var i = 0; i < width; i++)
+        {
+            var y = target[i] = raw[i] * (float)scale;
+            yy += (double)y * y;
+            hh += (double)xhat[i] * xhat[i];
+            yh += (double)y * xhat[i];
+            squaredError += ((double)xhat[i] - y) * ((double)xhat[i] - y);
+        }
+        spread.Add(target);
+        reconstructed += hh;
+        product += yh;
+        cosine += yh / Math.Max(Math.Sqrt(yy * hh), 1e-300);
+        sites?.Add(raw, scale, xhat);
+    }
+
+    /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
+    internal void AddFirings(IBackend backend, double times)
+    {
+        backend.ReadFirings(firings);
+        for (var f = 0; f < n; f++)
+        {
+            active += times * firings[f];
+            fired[f] |= firings[f] > 0;
+        }
+    }
+
+    /// <summary>A row of which <see cref="AddFirings"/> counts a part.</summary>
+    /// <param name="code">[n] the whole row.</param>
+    /// <param name="counted">Its entries that are counted there.</param>
+    internal void AddRest(ReadOnlySpan<float> code, int counted)
+    {
+        active -= counted;
+        for (var f = 0; f < n; f++)
+        {
+            if (code[f] == 0) continue;
+            active++;
+            fired[f] = true;
+        }
+    }
+
+    public void Visit(in CodeBatch batch)
+    {
+        for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
+        active += batch.Codes.Count;
+        foreach (var f in batch.Codes.AllIndices) fired[f] = true;
+    }
+
+    /// <param name="leftOut">Rows that were not added for NaN or infinity.</param>
+    public Evaluation Finish(long leftOut)
+    {
+        var rows = spread.Rows;
+        return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n,
+            cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut, SiteFvu = sites?.Fvu() };
+    }
+}

@@ -1,0 +1,145 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaSae.Activations;
+using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
+using CudaSae.Feeding;
+using CudaSae.Files;
+using CudaSae.Model;
+
+namespace CudaSae.Training.Checkpoints;
+
+/// <summary>Where a resumed run goes on.</summary>
+/// <param name="Step">The last step that was finished.</param>
+/// <param name="Cursor">The next unread row.</param>
+/// <param name="State">What the trainer decided so far, by name.</param>
+/// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not measured.</param>
+public readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
+
+/// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written atomically; the last few are kept, and the one of the lowest FVU.</summary>
+public static class Checkpoint
+{
+    /// <summary>Writes one from the backend itself, which waits for it. <see cref="CheckpointWriter"/> writes in the background.</summary>
+    /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are untouched.</exception>
+    public static string Save(string run, IBackend backend, CheckpointPosition at) => Save(run, backend, backend.State, backend.ReadState, at);
+
+    internal static string Save(string run, IBackend backend, IReadOnlyList<StateArray> arrays, StateReader read, CheckpointPosition at)
+    {
+        var path = CheckpointFolder.StepPath(run, at.Step);
+        CheckpointFile.Write(path, arrays, read, Metadata(backend, at));
+        CheckpointFolder.Rotate(run, path, at.Fvu, backend.Config.KeepCheckpoints, backend.Config.KeepBest);
+        return path;
+    }
+
+    /// <summary>Whether a run has any, whole or not. One that was killed before its first has none.</summary>
+    public static bool Exists(string run) => CheckpointFolder.Candidates(run).Length > 0;
+
+    /// <summary>The folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
+    public static string? RunOf(string file) => CheckpointFolder.RunOf(file);
+
+    static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
+    {
+        var metadata = new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
+        {
+            ["step"] = at.Step.ToString(CultureInfo.InvariantCulture),
+            ["epoch"] = at.Cursor.Epoch.ToString(CultureInfo.InvariantCulture),
+            ["position"] = at.Cursor.Position.ToString(CultureInfo.InvariantCulture),
+            ["backend"] = NameOf(backend),
+            [SpecKey] = SaeRecords.Write(backend.Spec).ToJsonString(),
+            [ConfigKey] = ResumeRules.Identity(backend.Config).ToJsonString(),
+        };
+        if (at.Fvu is { } fvu) metadata["fvu"] = fvu.ToString("R", CultureInfo.InvariantCulture);
+        return metadata;
+    }
+
+    /// <summary>Metadata that hold the spec, and what of the config makes the SAE (<see cref="ResumeRules.Identity"/>),
+    /// as JSON. Not in older checkpoints.</summary>
+    internal const string SpecKey = "spec", ConfigKey = "config";
+
+    /// <summary>Metadata that hold the fingerprint of the training rows, as JSON.</summary>
+    internal const string DataKey = "data";
+
+    /// <summary>What the training rows of a checkpoint are; null of an older one, and of a trainer that reads no
+    /// file.</summary>
+    internal static DataFingerprint? DataOf(CheckpointPosition at)
+    {
+        if (at.State?.GetValueOrDefault(DataKey) is not { } json) return null;
+        try { return JsonSerializer.Deserialize(json, CheckpointJson.Compact.DataFingerprint); }
+        catch (JsonException e)
+        {
+            throw new SaeException($"a checkpoint's metadata {DataKey} cannot be read: {e.Message.Split(". ")[0]}", e,
+                SaeErrorKind.Files);
+        }
+    }
+
+    static string NameOf(IBackend backend) => backend is CpuBackend ? "cpu" : "cuda";
+
+    /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is written.</summary>
+    /// <param name="note">Told in one line each which checkpoints are damaged and which older one is taken instead; the damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
+    /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or backend.</exception>
+    public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps, Action<string>? note = null)
+    {
+        using var file = OpenNewest(run, note, out var damaged);
+        if (!CheckpointFile.HasChecksums(file)) note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
+        if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != NameOf(backend))
+            throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is {NameOf(backend)}; go on with --backend {writtenBy}{(writtenBy == "cuda" ? " or emulator" : "")}");
+        var at = Position(file);
+        if (RecordsOf(file) is var (spec, config))
+            ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));
+        CheckpointFile.WriteInto(file, backend);
+        backend.AfterRestore((uint)at.Step, deadAfterSteps);
+        foreach (var one in damaged)
+        {
+            CheckpointFolder.SetAside(one.Path);
+            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from {Path.GetFileName(file.Path)}, step {at.Step}");
+        }
+        return at;
+    }
+
+    /// <summary>Spec and config of the run that wrote a checkpoint, standard values where a field does not count; null
+    /// of an older one.</summary>
+    /// <exception cref="SaeException">They cannot be read.</exception>
+    internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
+    {
+        if (!file.Metadata.TryGetValue(SpecKey, out var spec) || !file.Metadata.TryGetValue(ConfigKey, out var config))
+            return null;
+        try
+        {
+            return (SaeRecords.ReadSpec(JsonNode.Parse(spec)!).Validate(),
+                SaeRecords.ReadConfig(JsonNode.Parse(config)!).Validate());
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException
+            or ArgumentException or NullReferenceException)
+        {
+            throw new SaeException($"{file.Path} is no checkpoint of this version: {e.Message.Split(". ")[0]}", e,
+                SaeErrorKind.Files);
+        }
+    }
+
+    internal static CheckpointPosition Position(SafetensorsFile file)
+    {
+        return new(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
+
+        long Number(string key) => file.Metadata.TryGetValue(key, out var text) && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number : throw new SaeException($"{file.Path} is no checkpoint: its metadata lacks {key}");
+    }
+
+    /// <summary>The newest one that is whole, and what is wrong with those after it.</summary>
+    internal static SafetensorsFile OpenNewest(string run, Action<string>? note,
+        out List<(string Path, string Message)> damaged)
+    {
+        damaged = [];
+        foreach (var path in CheckpointFolder.Candidates(run))
+            try
+            {
+                var file = CheckpointFile.OpenVerified(path);
+                if (damaged.Count == 0 || note is not null) return file;
+                file.Dispose();
+                throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to go on from there", kind: SaeErrorKind.Files);
+            }
+            catch (DamagedCheckpointException e) { damaged.Add((path, e.Message)); }
+        throw damaged.Count == 0 ? new SaeException($"{run} holds no checkpoint to resume from")
+            : new SaeException($"{damaged[0].Message}; no older checkpoint is whole, so the run cannot go on: start it again", kind: SaeErrorKind.Files);
+    }
+}

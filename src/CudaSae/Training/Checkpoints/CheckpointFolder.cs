@@ -1,0 +1,62 @@
+using System.Globalization;
+using CudaSae.Files;
+
+namespace CudaSae.Training.Checkpoints;
+
+/// <summary>The checkpoints of a run by their names: checkpoint/step-N.safetensors, and checkpoint/best.safetensors.</summary>
+static class CheckpointFolder
+{
+    const string Name = "checkpoint", Pattern = "step-*.safetensors";
+
+    static string Folder(string run) => Path.Combine(run, Name);
+
+    public static string? RunOf(string file) =>
+        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name
+            ? Path.GetDirectoryName(folder)
+            : null;
+
+    public static string StepPath(string run, long step) => Path.Combine(Folder(run), $"step-{step:D9}.safetensors");
+    public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");
+
+    /// <summary>Where a resumed run may go on, the newest first; the best only after all others.</summary>
+    public static string[] Candidates(string run) => [.. Enumerable.Reverse(Steps(run)), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
+
+    static string[] Steps(string run) => !Directory.Exists(Folder(run)) ? []
+        : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length).ThenBy(path => path, StringComparer.Ordinal)];
+
+    /// <summary>After a checkpoint is complete and synced: it becomes the best one if its FVU is the lowest, then those before the last <paramref name="keep"/> are deleted.</summary>
+    public static void Rotate(string run, string written, double? fvu, int keep, bool keepBest)
+    {
+        try
+        {
+            if (keepBest && fvu is { } now && !(BestFvu(run) <= now)) AtomicFile.LinkOrCopy(written, BestPath(run));
+            foreach (var old in Steps(run).SkipLast(keep)) File.Delete(old);
+            foreach (var cut in Directory.GetFiles(Folder(run), "*.tmp")) File.Delete(cut);     // of a process that was killed
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{written} is saved, but an older checkpoint cannot be removed: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
+    }
+
+    /// <summary>FVU of the best checkpoint; null where there is none, or none that can be read.</summary>
+    static double? BestFvu(string run)
+    {
+        if (!File.Exists(BestPath(run))) return null;
+        try
+        {
+            using var file = CheckpointFile.OpenHeader(BestPath(run));
+            return file.Metadata.TryGetValue("fvu", out var text)
+                && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var fvu)
+                && fvu >= 0 ? fvu : null;       // a negative one was formed as a difference that cancelled
+        }
+        catch (DamagedCheckpointException) { return null; }
+    }
+
+    /// <summary>A damaged checkpoint steps aside under another name, so that it neither counts as one that is kept nor is lost to whoever wants to look at it.</summary>
+    public static void SetAside(string path)
+    {
+        try { File.Move(path, path + ".damaged", overwrite: true); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} is damaged and cannot be renamed: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+    }
+}
