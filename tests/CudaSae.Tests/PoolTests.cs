@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
+using CudaSae.Bench.Feed;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Devices;

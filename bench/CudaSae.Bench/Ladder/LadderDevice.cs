@@ -2,7 +2,7 @@ using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Ladder;
 
 /// <summary>The ladder's operands and results on a device: launches a rung, checks what it left.</summary>
 sealed unsafe class LadderDevice : IDisposable

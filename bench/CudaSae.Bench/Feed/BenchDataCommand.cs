@@ -2,13 +2,15 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
+using CudaSae.Cli;
 using CudaSae.Data;
 using CudaSae.Model;
 using CudaSae.Training;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Feed;
 
-/// <summary>cudasae bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by blocks for a pool on a device, when nobody else needs time.</summary>
+/// <summary>cudasae-bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by
+/// blocks for a pool on a device, when nobody else needs time.</summary>
 static class BenchDataCommand
 {
     const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already

@@ -3,9 +3,10 @@ using System.Text;
 using System.Text.RegularExpressions;
 using CsvHelper;
 using CudaSae.Backends;
+using CudaSae.Cli;
 using CudaSae.Data;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Tables;
 
 /// <summary>Measured tables as Markdown, written into documents between the comments &lt;!-- bench: WHAT DEVICE --&gt; and &lt;!-- /bench --&gt;, from bench/results/DEVICE.</summary>
 static partial class BenchTables
@@ -48,7 +49,7 @@ static partial class BenchTables
         } + match.Groups[2].Value;
     });
 
-    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) => BenchCsv.Read(Existing(Path.Combine(folder, file)));
+    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) => BenchCsvReader.Read(Existing(Path.Combine(folder, file)));
 
     static string Existing(string path) => File.Exists(path) ? path : throw new SaeException($"{path} is not there; bench/cpu.sh or bench/gpu.sh makes it", kind: SaeErrorKind.Files);
 
@@ -92,7 +93,7 @@ static partial class BenchTables
 
         string Of(string column, string? format = null)
         {
-            var value = BenchCsv.Number(csv, column) ?? throw new FormatException($"{column} is empty");
+            var value = BenchCsvReader.Number(csv, column) ?? throw new FormatException($"{column} is empty");
             return format is null ? Number(value) : value.ToString(format, CultureInfo.InvariantCulture);
         }
     }

@@ -1,0 +1,4 @@
+using BenchmarkDotNet.Running;
+using CudaSae.Micro;
+
+BenchmarkSwitcher.FromAssembly(typeof(CpuPhases).Assembly).Run(args);
