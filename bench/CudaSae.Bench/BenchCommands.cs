@@ -16,7 +16,7 @@ static class BenchCommands
 
     public static RootCommand Root()
     {
-        var root = new RootCommand("Measures and checks CudaSae for its developers; cudasae bench times a training step.")
+        var root = new RootCommand("Measures and checks CudaSae for its developers. cudasae bench times a step.")
         {
             BenchDataCommand.Create(),
             BenchSweepCommand.Create(),

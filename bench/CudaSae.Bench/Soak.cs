@@ -10,8 +10,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>cudasae-bench soak: a long run of small steps. Checks that memory is flat, that the step's time does not drift,
-/// and that a run that was stopped early has the same metrics.</summary>
+/// <summary>cudasae-bench soak: a long run of small steps. Checks that memory is flat, that the step's time does not
+/// drift, and that a run that was stopped early has the same metrics.</summary>
 static class Soak
 {
     const int B = 64, D = 32, N = 256, Tenths = 10;

@@ -107,7 +107,8 @@ public class BenchRunTests
         var (code, output, error) = RunBench("sweep", "--backend", "emulator", "--axes", "n", "--csv", folder["s.csv"]);
         Assert.True(code == 0, error);
         Assert.Contains("two runs equal", output);
-        var steps = BenchCsvReader.Read(folder["s.csv"]).Select(one => one.Row).Where(row => row.Name == "n/step").ToArray();
+        var steps = BenchCsvReader.Read(folder["s.csv"]).Select(one => one.Row)
+            .Where(row => row.Name == "n/step").ToArray();
         Assert.Equal([256, 512], steps.Select(row => row.Shape.Latents));
         Assert.All(steps, row => Assert.Equal(row.Memory!.Value.Planned, row.Memory.Value.Taken, row.Memory.Value.Planned * 0.01));
         Assert.Contains("nothing to draw", RunBench("plot", folder["s.csv"], "--out", folder["p"]).Error);

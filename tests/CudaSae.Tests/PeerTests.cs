@@ -30,7 +30,8 @@ public class PeerTests
             File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         var clock = Stopwatch.StartNew();
         var (code, output) = Python.Try(Race, "--dry", "--program", program, "--bench", program,
-            "--only", "torch fp32,cudasae", "--rounds", "1", "--seconds", "0.1", "--budget", "24", "--out", folder["out"]);
+            "--only", "torch fp32,cudasae", "--rounds", "1", "--seconds", "0.1", "--budget", "24",
+            "--out", folder["out"]);
         // The budget is 24 s, the hang 600 s. Between them is room for a busy machine.
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(120), $"took {clock.Elapsed}: {output}");
         Assert.Equal(1, code);

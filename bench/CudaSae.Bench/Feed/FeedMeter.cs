@@ -12,7 +12,8 @@ namespace CudaSae.Bench.Feed;
 /// <param name="InputWait">Time that the taker waited for batches.</param>
 /// <param name="FeederWait">Time that the feeder waited for a free slot.</param>
 /// <param name="ReaderWait">Time that a pool's readers waited for a free half, summed over them.</param>
-readonly record struct FeedRate(long Bytes, long Rows, TimeSpan Time, TimeSpan InputWait, TimeSpan FeederWait, TimeSpan ReaderWait)
+readonly record struct FeedRate(
+    long Bytes, long Rows, TimeSpan Time, TimeSpan InputWait, TimeSpan FeederWait, TimeSpan ReaderWait)
 {
     /// <summary>10⁹ bytes a second.</summary>
     public double GigabytesPerSecond => Bytes / Time.TotalSeconds / 1e9;

@@ -7,8 +7,8 @@ using CudaSae.Metrics;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>cudasae-bench ladder: the encoder's product one technique after another (kernels/ladder), checked, and timed
-/// where time exists.</summary>
+/// <summary>cudasae-bench ladder: the encoder's product one technique after another (kernels/ladder), checked, and
+/// timed where time exists.</summary>
 static class LadderCommand
 {
     public static Command Create()

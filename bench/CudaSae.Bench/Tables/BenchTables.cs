@@ -49,7 +49,8 @@ static partial class BenchTables
         } + match.Groups[2].Value;
     });
 
-    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) => BenchCsvReader.Read(Existing(Path.Combine(folder, file)));
+    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) =>
+        BenchCsvReader.Read(Existing(Path.Combine(folder, file)));
 
     static string Existing(string path) => File.Exists(path) ? path : throw new SaeException($"{path} is not there; bench/cpu.sh or bench/gpu.sh makes it", kind: SaeErrorKind.Files);
 
