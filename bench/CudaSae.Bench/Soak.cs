@@ -81,7 +81,7 @@ static class Soak
 
         public void Report(StepMetrics metrics)
         {
-            Metrics.Add(metrics with { RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null });
+            Metrics.Add(WithoutTimes(metrics));
             if (metrics.Step >= (tenth + 1) * until / Tenths && tenth < Tenths)
             {
                 Times[tenth] = clock.Elapsed.TotalMicroseconds / (metrics.Step - lastStep);
@@ -91,6 +91,14 @@ static class Soak
             }
             if (metrics.Step >= until) stop.Cancel();
         }
+
+        /// <summary>What two equal runs have in common.</summary>
+        static StepMetrics WithoutTimes(StepMetrics metrics) => metrics with
+        {
+            RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null,
+            PrepareMs = null, EncodeMs = null, DecodeMs = null, AuxMs = null, BackwardMs = null, OptimizeMs = null,
+            LatentsMs = null,
+        };
 
         public void Saved(string path) { }
     }
