@@ -1,5 +1,6 @@
 #!/usr/bin/env pwsh
-# Verbs over plain commands; each is printed before it runs.   build.ps1 build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
+# Verbs over plain commands; each is printed before it runs.   build.ps1 VERB
+# build|test|train|verify|bench|micro|pack|native|kernels|emulator|deep|hard|faults|nvcc
 # build.sh has the same verbs and commands. The last eight need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
@@ -10,6 +11,7 @@ $commands = @{
     train    = @("dotnet", "run", "-c", "Release", "--project", "src/CudaSae.Cli", "--", "train")
     verify   = @("dotnet", "run", "-c", "Release", "--project", "src/CudaSae.Cli", "--", "verify")
     bench    = @("dotnet", "run", "-c", "Release", "--project", "bench/CudaSae.Bench", "--")
+    micro    = @("dotnet", "run", "-c", "Release", "--project", "bench/CudaSae.Micro", "--")
     pack     = @("bash", "build/consumer.sh")
     native   = @("bash", "build/native.sh")
     kernels  = @("bash", "build/kernel-gate.sh")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Verbs over plain commands; each is printed before it runs.   build.sh
-# build|test|train|verify|bench|pack|native|kernels|emulator|deep|hard|faults|nvcc
+# build|test|train|verify|bench|micro|pack|native|kernels|emulator|deep|hard|faults|nvcc
 # build.ps1 has the same verbs and commands.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -12,6 +12,7 @@ case $verb in
   train)    say dotnet run -c Release --project src/CudaSae.Cli -- train "$@" ;;
   verify)   say dotnet run -c Release --project src/CudaSae.Cli -- verify "$@" ;;
   bench)    say dotnet run -c Release --project bench/CudaSae.Bench -- "$@" ;;
+  micro)    say dotnet run -c Release --project bench/CudaSae.Micro -- "$@" ;;
   pack)     say bash build/consumer.sh "$@" ;;
   native)   say bash build/native.sh "$@" ;;
   kernels)  say bash build/kernel-gate.sh "$@" ;;
@@ -20,6 +21,6 @@ case $verb in
   hard)     say bash build/emulator-hard.sh "$@" ;;
   faults)   say bash build/faults.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, pack, native, kernels, emulator," \
-       "deep, hard, faults, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, micro, pack, native, kernels," \
+       "emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
 esac

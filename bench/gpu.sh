@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The measurements for a machine with a GPU that is at hand for minutes. It needs a driver, Python with PyTorch and
 # Triton, and no .NET SDK. No GPU has run this script yet.
-#   gpu.sh pack                  where the SDK is: both programs with their runtime, into artifacts/gpu.tar.xz
+#   gpu.sh pack                  where the SDK is: the programs with their runtime, into artifacts/gpu.tar.xz
 #   gpu.sh first OUT             on the GPU: correctness, and steps at the headline shapes (510 s)
 #   gpu.sh second OUT            then: the largest shape, phases, the ladder, memcheck (220 s)
 #   gpu.sh second OUT CASE...    instead: cases that failed, under every switch and memcheck
@@ -19,17 +19,21 @@ archive=artifacts/gpu.tar.xz travels_mib=64     # the tracked files and the arch
 shapes=${SHAPES:-4096x768x24576x32 8192x2304x65536x64} largest=${LARGEST:-8192x4096x1048576x64}
 ladder=${LADDER:-4096,768,24576}
 classes=${CLASSES:-HopperTests HopperScreenTests EncodeTests ScreenTests UpdateTests StepTests SelectTests}
-cli=artifacts/gpu/cudasae tests=artifacts/gpu/CudaSae.Tests python=${PYTHON:-python3}
+cli=artifacts/gpu/cudasae measure=artifacts/gpu/cudasae-bench tests=artifacts/gpu/CudaSae.Tests
+python=${PYTHON:-python3}
 
 fail() { echo "gpu.sh: $*" >&2; exit 1; }
 
 pack() {
     rm -rf artifacts/gpu
-    # Both programs go into one folder and share one runtime. They are not trimmed: xunit and CsvHelper find types by
-    # reflection.
+    # cudasae, cudasae-bench and the tests go into one folder and share one runtime. They are not trimmed: xunit and
+    # CsvHelper find types by reflection.
     local publish=(dotnet publish -c Release -r linux-x64 --self-contained -v quiet -o artifacts/gpu
         -p:DebugType=none -p:GenerateDocumentationFile=false -p:RequireNvcc=true)
-    "${publish[@]}" src/CudaSae.Cli && "${publish[@]}" tests/CudaSae.Tests || exit 1
+    local project
+    for project in src/CudaSae.Cli bench/CudaSae.Bench tests/CudaSae.Tests; do
+        "${publish[@]}" "$project" || exit 1
+    done
     rm -f artifacts/gpu/*.pdb artifacts/gpu/CudaSae*.xml
     tar -C artifacts -c gpu | xz -T0 -3 > "$archive" || exit 1
     local mib=$(($(stat -c %s "$archive") / 1048576 + 1)) tracked
@@ -109,7 +113,7 @@ bench() {
 }
 
 # rungs NAME SECONDS SHAPE
-rungs() { attempt "$1" "$2" "$cli" bench ladder --backend cuda --shape "$3" --csv "$results/$1.csv"; }
+rungs() { attempt "$1" "$2" "$measure" ladder --backend cuda --shape "$3" --csv "$results/$1.csv"; }
 
 # ---- calls
 
@@ -145,14 +149,16 @@ peers() {
 
 scaling() {
     for axis in n B d k; do
-        attempt "scaling-$axis" 120 "$cli" bench sweep --backend cuda --axes "$axis" --csv "$results/scaling-$axis.csv"
+        attempt "scaling-$axis" 120 \
+            "$measure" sweep --backend cuda --axes "$axis" --csv "$results/scaling-$axis.csv"
     done
-    attempt data 60 "$cli" bench data --input-width 2304 --rows 262144 --batch-rows 8192 --csv "$results/data.csv"
+    attempt data 60 \
+        "$measure" data --input-width 2304 --rows 262144 --batch-rows 8192 --csv "$results/data.csv"
     # One table under one header.
     local tables=("$results"/scaling-*.csv)
     [ -e "${tables[0]}" ] || return
     { head -n 1 "${tables[0]}"; tail -q -n +2 "${tables[@]}"; } > "$results/scaling.csv"
-    attempt plots 30 "$cli" bench plot "$results/scaling.csv" --out "$results"
+    attempt plots 30 "$measure" plot "$results/scaling.csv" --out "$results"
 }
 
 # cuBLAS, whose product is the ceiling, comes with PyTorch where there is no toolkit.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles kernels with nvcc, incrementally, into OUT/ARCH/FILE: machine code for sm_80 and sm_90a, and compute_80 PTX for what is newer; and an index of which file holds which kernel.
 #   cubins.sh           kernels/*.cu, and kernels/sm90/*.cu for sm_90a alone, into artifacts/kernels: embedded in the engine by build/Cuda.targets
-#   cubins.sh ladder    kernels/ladder/*.cu into artifacts/ladder: embedded in the program likewise
+#   cubins.sh ladder    kernels/ladder/*.cu into artifacts/ladder: embedded in cudasae-bench likewise
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Metrics;
@@ -7,14 +8,26 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>The memory plan against what the process took.   memory [B] [d] [n] [k]</summary>
+/// <summary>cudasae-bench memory: the memory plan against what the process took.</summary>
 static class PlannedMemory
 {
-    public static int Run(string[] args)
+    public static Command Create()
     {
-        var sizes = new[] { 4096, 768, 65_536, 64 };
-        for (var i = 0; i < args.Length; i++) sizes[i] = int.Parse(args[i]);
-        var (b, d, n, k) = (sizes[0], sizes[1], sizes[2], sizes[3]);
+        var rows = BenchCommands.Number("B", "rows in a batch", 4096);
+        var width = BenchCommands.Number("d", "width of the input", 768);
+        var latents = BenchCommands.Number("n", "width of the dictionary", 65_536);
+        var active = BenchCommands.Number("k", "active latents a row", 64);
+        var command = new Command("memory", "Compare the memory plan with what a training process takes.")
+        {
+            rows, width, latents, active,
+        };
+        command.SetAction(parsed => Run(parsed.GetValue(rows), parsed.GetValue(width), parsed.GetValue(latents),
+            parsed.GetValue(active)));
+        return command;
+    }
+
+    static int Run(int b, int d, int n, int k)
+    {
         var spec = new SaeSpec { InputWidth = d, Latents = n, Selection = new Selection.TopK(k), Aux = new(Math.Min(256, n), 1 / 32f, b) };     // latents silent for one batch are dead, so that AuxK takes its memory too
         var config = new TrainConfig { BatchRows = b, Vectors = 10L * b };
         var random = new Random(1);

@@ -1,13 +1,9 @@
 using CudaSae.Bench;
-using CudaSae.Bench.Fuzz;
-using BenchmarkDotNet.Running;
+using CudaSae.Cli;
 
-switch (args)
-{
-    case ["soak", .. var rest]: return Soak.Run(rest);
-    case ["memory", .. var rest]: return PlannedMemory.Run(rest);
-    case ["fuzz", .. var rest]: return FuzzCommand.Run(rest);
-    default:
-        BenchmarkSwitcher.FromAssembly(typeof(CpuPhases).Assembly).Run(args);
-        return 0;
-}
+#if MANAGED_CUDA
+CudaSae.ManagedCuda.ManagedCudaDevice.Register();
+#endif
+FileSizeLimit.IsAnError();
+StandardOutput.Open();
+return Commands.Run(BenchCommands.Root(), args, BenchCommands.Program);

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
@@ -11,15 +12,30 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>A long run of small steps: flat memory, no drift of the step's time, and the metrics of a run that was stopped early.   soak [STEPS] [PRESET]</summary>
+/// <summary>cudasae-bench soak: a long run of small steps. Checks that memory is flat, that the step's time does not
+/// drift, and that a run that was stopped early has the same metrics.</summary>
 static class Soak
 {
     const int B = 64, D = 32, N = 256, Tenths = 10;
 
-    public static int Run(string[] args)
+    public static Command Create()
     {
-        var steps = args.Length > 0 ? long.Parse(args[0]) : 200_000;
-        var preset = Preset.Named(args.Length > 1 ? args[1] : "topk");
+        var steps = BenchCommands.Number("STEPS", "steps of the run", 200_000);
+        var preset = new Argument<string>("PRESET")
+        {
+            Description = "recipe of the run; cudasae presets lists them", Arity = ArgumentArity.ZeroOrOne,
+            DefaultValueFactory = _ => "topk",
+        };
+        var command = new Command("soak", "Train for long: memory, the step's time, metrics of a stopped run.")
+        {
+            steps, preset,
+        };
+        command.SetAction(parsed => Run(parsed.GetValue(steps), Preset.Named(parsed.GetValue(preset)!)));
+        return command;
+    }
+
+    static int Run(long steps, Preset preset)
+    {
         var spec = preset.Spec(D, N, 4).Validate();
         var config = (preset.Config(new() { BatchRows = B, Vectors = B * steps, LogEvery = (int)Math.Max(1, steps / 1000) }) with { Resampling = null }).Validate();
         using var world = new Superposition(new() { Features = 64, Width = D, Active = 3 });
@@ -67,7 +83,7 @@ static class Soak
 
         public void Report(StepMetrics metrics)
         {
-            Metrics.Add(metrics with { RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null });
+            Metrics.Add(WithoutTimes(metrics));
             if (metrics.Step >= (tenth + 1) * until / Tenths && tenth < Tenths)
             {
                 Times[tenth] = clock.Elapsed.TotalMicroseconds / (metrics.Step - lastStep);
@@ -77,6 +93,14 @@ static class Soak
             }
             if (metrics.Step >= until) stop.Cancel();
         }
+
+        /// <summary>What two equal runs have in common.</summary>
+        static StepMetrics WithoutTimes(StepMetrics metrics) => metrics with
+        {
+            RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null,
+            PrepareMs = null, EncodeMs = null, DecodeMs = null, AuxMs = null, BackwardMs = null, OptimizeMs = null,
+            LatentsMs = null,
+        };
 
         public void Saved(string path) { }
     }

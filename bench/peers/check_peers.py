@@ -3,8 +3,8 @@
 double, then the losses of five whole steps against dense float32 on the CPU. gpu_peers.py does not time a peer that
 computes something else.
 
-    python3 bench/peers/check_peers.py [--device cuda|cpu] [--program cudasae] [--backend cuda|cpu|emulator]
-                                       [--only NAME[,NAME...]] [--csv FILE]
+    python3 bench/peers/check_peers.py [--device cuda|cpu] [--program cudasae-bench]
+                                       [--backend cuda|cpu|emulator] [--only NAME[,NAME...]] [--csv FILE]
 
 --only checks, and so compiles, those alone; a name is one of gpu_peers.py, such as "torch bf16 compiled".
 On the CPU the sparse trainer is checked twice: the plain torch twin of its kernels, and the kernels' source on a
@@ -49,11 +49,11 @@ class Agreement:
         return (loss, gradients), [trainer.step(x).item() for _ in range(STEPS)]
 
     def ours(self, program, backend):
-        """The same of CudaSae, by cudasae bench gradients; RuntimeError where it fails."""
+        """The same of CudaSae, by cudasae-bench gradients; RuntimeError where it fails."""
         with tempfile.TemporaryDirectory() as folder:
             problem, result = (os.path.join(folder, f"{name}.safetensors") for name in ("problem", "result"))
             write_safetensors(problem, {"x": self.x, **self.weights})
-            process = subprocess.run([program, "bench", "gradients", problem, result, "--k", str(self.active),
+            process = subprocess.run([program, "gradients", problem, result, "--k", str(self.active),
                                       "--steps", str(STEPS), "--backend", backend], capture_output=True, text=True)
             if process.returncode:
                 lines = process.stderr.strip().splitlines()
@@ -107,7 +107,7 @@ def write_table(path, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--program")
+    parser.add_argument("--program", help="cudasae-bench, to check CudaSae too")
     parser.add_argument("--backend", default=None)
     parser.add_argument("--only", help="contestants by name, with commas between; all without it")
     parser.add_argument("--csv")

@@ -2,8 +2,9 @@
 """The same TopK step by three programs on one GPU, in turn, in the same run: dense PyTorch (gpu_torch.py), a
 Triton-sparse trainer (triton_sparse.py), CudaSae. No GPU has run this yet.
 
-    python3 bench/peers/gpu_peers.py --program cudasae [--only NAME[,NAME...]] [--shapes B,d,n,k ...] [--rounds 2]
-                                     [--seconds 5] [--budget 200] [--out DIR] [--agreed] [--dry]
+    python3 bench/peers/gpu_peers.py --program cudasae [--bench cudasae-bench] [--only NAME[,NAME...]]
+                                     [--shapes B,d,n,k ...] [--rounds 2] [--seconds 5] [--budget 200] [--out DIR]
+                                     [--agreed] [--dry]
 
 First each contestant's loss and gradients are compared with autograd (check_peers.py). One that differs, or that could
 not be compared, is left out with the reason; cudasae is also timed when its comparison could not run. Then each round
@@ -87,7 +88,8 @@ def end(message, code):
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", required=True)
+    parser.add_argument("--program", required=True, help="cudasae, whose steps are timed")
+    parser.add_argument("--bench", help="cudasae-bench, which gives the gradients; beside --program without it")
     parser.add_argument("--only", default=contestants.HEADLINE, help="contestants by name, with commas between; or all")
     parser.add_argument("--shapes", nargs="+", help="B,d,n,k or BxdxNxk; SHAPES of the environment without it")
     parser.add_argument("--rounds", type=int, default=2)
@@ -97,6 +99,7 @@ def options():
     parser.add_argument("--agreed", action="store_true", help="take DIR/peers-agreement.csv of an earlier run")
     parser.add_argument("--dry", action="store_true")
     a = parser.parse_args()
+    a.bench = a.bench or os.path.join(os.path.dirname(a.program), "cudasae-bench")
     try:
         everyone = contestants.field()
         names = contestants.chosen([c.name for c in everyone], a.only)

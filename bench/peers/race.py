@@ -106,7 +106,7 @@ class Race:
             failed = None
             try:
                 run([sys.executable, os.path.join(HERE, "check_peers.py"), "--only", "cudasae", "--device", device,
-                     "--program", self.a.program, "--backend", device, "--csv", table], limit)
+                     "--program", self.a.bench, "--backend", device, "--csv", table], limit)
             except Failed as error:     # also where the table says in what it differs
                 failed = error
             if isinstance(failed, Hung) or not os.path.exists(table):

@@ -10,12 +10,13 @@ static class CommandFaults
 {
     /// <summary>Null for nothing.</summary>
     /// <param name="arguments">That it was parsed from.</param>
-    public static string? Of(ParseResult parsed, IReadOnlyList<string> arguments)
+    /// <param name="program">Whose help the line names.</param>
+    public static string? Of(ParseResult parsed, IReadOnlyList<string> arguments, string program = Commands.Program)
     {
         if (parsed.Action is HelpAction) return null;
         var command = string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"));
         var fault = NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? First(parsed.Errors);
-        return fault is null ? null : $"{fault}; see cudasae{command} --help";
+        return fault is null ? null : $"{fault}; see {program}{command} --help";
     }
 
     /// <summary>An error of an option's value comes before those of what is missing.</summary>

@@ -11,6 +11,8 @@ static class Commands
     /// <summary>Exit codes: of what a person can mend, and of an error of this program.</summary>
     public const int Refused = 2, Internal = 70;
 
+    public const string Program = "cudasae";
+
     const string TraceVariable = "CUDASAE_TRACE";
 
     public static RootCommand Root()
@@ -47,19 +49,21 @@ static class Commands
         command.Parse(arguments, new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 
     /// <summary>Runs a command line to its exit code; what is refused is one line on the error stream.</summary>
-    public static int Run(IReadOnlyList<string> arguments)
+    /// <param name="root">The commands of the program.</param>
+    /// <param name="program">Its name in messages.</param>
+    public static int Run(RootCommand root, IReadOnlyList<string> arguments, string program = Program)
     {
         try
         {
-            var parsed = Parse(Root(), arguments);
-            if (CommandFaults.Of(parsed, arguments) is { } fault) throw new SaeException(fault);
+            var parsed = Parse(root, arguments);
+            if (CommandFaults.Of(parsed, arguments, program) is { } fault) throw new SaeException(fault);
             return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
         catch (OutputClosedException) { return StandardOutput.ExitCode; }
         catch (Exception e)
         {
             var (message, code) = Describe(e);
-            Console.Error.WriteLine($"cudasae: {message}");
+            Console.Error.WriteLine($"{program}: {message}");
             if (code == Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
                 Console.Error.WriteLine(e);
             return code;

@@ -5,4 +5,4 @@ CudaSae.ManagedCuda.ManagedCudaDevice.Register();
 #endif
 FileSizeLimit.IsAnError();
 StandardOutput.Open();
-return Commands.Run(args);
+return Commands.Run(Commands.Root(), args);

@@ -2,6 +2,8 @@ using System.Text.Json;
 using System.Xml.Linq;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Bench.Plots;
+using CudaSae.Bench.Tables;
 using CudaSae.Cli;
 using CudaSae.Metrics;
 using CudaSae.Model;
@@ -11,7 +13,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>cudasae bench from end to end, where no GPU is: times on the CPU, errors and checksums on the emulator too.</summary>
+/// <summary>cudasae bench and cudasae-bench from end to end, where no GPU is: times on the CPU, errors and checksums on
+/// the emulator too.</summary>
 [Collection("alone")]
 public class BenchRunTests
 {
@@ -100,13 +103,14 @@ public class BenchRunTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        var (code, output, error) = Run("bench", "sweep", "--backend", "emulator", "--axes", "n", "--csv", folder["s.csv"]);
+        var (code, output, error) = RunBench("sweep", "--backend", "emulator", "--axes", "n", "--csv", folder["s.csv"]);
         Assert.True(code == 0, error);
         Assert.Contains("two runs equal", output);
-        var steps = BenchCsv.Read(folder["s.csv"]).Select(one => one.Row).Where(row => row.Name == "n/step").ToArray();
+        var steps = BenchCsvReader.Read(folder["s.csv"]).Select(one => one.Row)
+            .Where(row => row.Name == "n/step").ToArray();
         Assert.Equal([256, 512], steps.Select(row => row.Shape.Latents));
         Assert.All(steps, row => Assert.Equal(row.Memory!.Value.Planned, row.Memory.Value.Taken, row.Memory.Value.Planned * 0.01));
-        Assert.Contains("nothing to draw", Run("bench", "plot", folder["s.csv"], "--out", folder["p"]).Error);
+        Assert.Contains("nothing to draw", RunBench("plot", folder["s.csv"], "--out", folder["p"]).Error);
     }
 
     [Fact]
@@ -115,15 +119,16 @@ public class BenchRunTests
         using var folder = new TemporaryFolder();
         var json = JsonDocument.Parse(Run("bench", "--json", "--backend", "cpu", "--aux-k", "0", "--batch-rows", "16", "--input-width", "16", "--latents", "64", "--k", "4").Output).RootElement;
         Assert.Equal(["input", "encode", "decode", "aux", "backward", "optimize", "latents", "step"], json.EnumerateObject().Select(p => p.Name));      // bench/peers reads step
-        var (code, _, error) = Run("bench", "data", "--rows", "500", "--input-width", "16", "--batch-rows", "32", "--csv", folder["d.csv"]);
+        var (code, _, error) = RunBench("data", "--rows", "500", "--input-width", "16", "--batch-rows", "32",
+            "--csv", folder["d.csv"]);
         Assert.True(code == 0, error);
-        BenchRow[] data = [.. BenchCsv.Read(folder["d.csv"]).Select(one => one.Row)];
+        BenchRow[] data = [.. BenchCsvReader.Read(folder["d.csv"]).Select(one => one.Row)];
         Assert.Equal(["read in order", "feeder, shuffled", "blocks, checked", "pool of all rows", "pool, windows of 62"], data.Select(row => row.Name));
         Assert.All(data, row => Assert.True(row.GigabytesPerSecond > 0));
         Assert.All(data[..2], row => Assert.True(row.Repeatable));
         var thresholded = StepBench.Run("step", BackendKind.Cpu, Preset.Named("jumprelu").SpecFor(16, 64, 4), Config, dead: 0, repeats: 20).Rows;
         Assert.All(thresholded, row => Assert.Equal((row.Name == "step", true), (row.FloorMs is not null, row.Time is not null)));      // the dense path divides its work otherwise
-        Assert.Contains("cannot read", Run("bench", "plot", folder["none.csv"]).Error);
+        Assert.Contains("cannot read", RunBench("plot", folder["none.csv"]).Error);
         Assert.Contains("ROWSxWIDTHxLATENTSxK", Run("bench", "--shapes", "4x5x6").Error);
         Assert.Contains("plain TopK", Run("bench", "--preset", "jumprelu", "--shapes", "8x16x64x4").Error);
     }
@@ -150,7 +155,8 @@ public class BenchRunTests
         Assert.Contains("<machine>", scaling.Root!.Value);
     }
 
-    /// <summary>What README.md and docs/benchmarks.md show is what bench/results holds: cudasae bench tables writes it.</summary>
+    /// <summary>What README.md and docs/benchmarks.md show is what bench/results holds: cudasae-bench tables writes
+    /// it.</summary>
     [Fact]
     public void TablesOfTheDocumentsAreUpToDate()
     {
@@ -158,7 +164,8 @@ public class BenchRunTests
         {
             var text = File.ReadAllText(Path.Combine(Repository.Root, document));
             Assert.Contains("<!-- bench: ", text);
-            Assert.True(BenchTables.Render(text, Repository.Root) == text, $"{document} shows other numbers than bench/results: run cudasae bench tables");
+            Assert.True(BenchTables.Render(text, Repository.Root) == text,
+                $"{document} shows other numbers than bench/results: run cudasae-bench tables");
             var emptied = System.Text.RegularExpressions.Regex.Replace(text, @"(<!-- bench: [^>]*-->\n).*?(<!-- /bench -->)", "$1$2", System.Text.RegularExpressions.RegexOptions.Singleline);
             Assert.Equal(text, BenchTables.Render(emptied, Repository.Root));
         }
@@ -167,4 +174,7 @@ public class BenchRunTests
     }
 
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+
+    static (int Code, string Output, string Error) RunBench(params string[] arguments) =>
+        CliProgram.Run(CliProgram.StartBench(arguments));
 }

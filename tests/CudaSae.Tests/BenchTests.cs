@@ -1,3 +1,4 @@
+using CudaSae.Bench.Tables;
 using CudaSae.Cli;
 using CudaSae.Metrics;
 using CudaSae.Model;
@@ -58,13 +59,13 @@ public class BenchTests
             new() { Bench = "ladder", Name = "rung", Shape = new(1, 2, 3, 4, 5), Note = "no time" },
         ];
         BenchCsv.Write(folder["bench.csv"], rows.Select(row => (machine, row)));
-        Assert.Equal(rows.Select(row => (machine, row)), BenchCsv.Read(folder["bench.csv"]));
+        Assert.Equal(rows.Select(row => (machine, row)), BenchCsvReader.Read(folder["bench.csv"]));
         Assert.Equal((false, null), (rows[0].Repeatable, rows[1].Repeatable));
         Assert.Equal(50, rows[0].PercentOfCeiling);
 
         File.WriteAllLines(folder["other.csv"], ["a,b", "1,2"]);
-        Assert.Contains("date", Assert.Throws<SaeException>(() => BenchCsv.Read(folder["other.csv"])).Message);
+        Assert.Contains("date", Assert.Throws<SaeException>(() => BenchCsvReader.Read(folder["other.csv"])).Message);
         File.WriteAllText(folder["bad.csv"], File.ReadAllText(folder["bench.csv"]).Replace("1.25", "x"));
-        Assert.Contains("line 2", Assert.Throws<SaeException>(() => BenchCsv.Read(folder["bad.csv"])).Message);
+        Assert.Contains("line 2", Assert.Throws<SaeException>(() => BenchCsvReader.Read(folder["bad.csv"])).Message);
     }
 }

@@ -2,11 +2,19 @@ using System.Diagnostics;
 
 namespace CudaSae.Tests;
 
-/// <summary>The command line program beside the tests: its own executable, so that no SDK is needed.</summary>
+/// <summary>The command line programs beside the tests: their own executables, so that no SDK is needed.</summary>
 static class CliProgram
 {
-    public static ProcessStartInfo Start(params string[] arguments) =>
-        new(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "CudaSae.Cli.exe" : "CudaSae.Cli"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+    public static ProcessStartInfo Start(params string[] arguments) => Beside("CudaSae.Cli", arguments);
+
+    /// <summary>The same of cudasae-bench.</summary>
+    public static ProcessStartInfo StartBench(params string[] arguments) => Beside("cudasae-bench", arguments);
+
+    static ProcessStartInfo Beside(string name, string[] arguments)
+    {
+        var program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? $"{name}.exe" : name);
+        return new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+    }
 
     /// <summary>Runs to the end.</summary>
     public static (int Code, string Output, string Error) Run(ProcessStartInfo start)

@@ -1,5 +1,5 @@
 using System.Text.RegularExpressions;
-using CudaSae.Cli;
+using CudaSae.Bench.Ladder;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using Xunit;

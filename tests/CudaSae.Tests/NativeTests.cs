@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Devices;
 using CudaSae.Files;
-using CudaSae.Model.Presets;
 using CudaSae.Model;
+using CudaSae.Model.Presets;
 using Xunit;
 
 namespace CudaSae.Tests;

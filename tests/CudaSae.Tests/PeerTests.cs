@@ -11,7 +11,8 @@ public class PeerTests
     public void PeersAndEngineHaveTheGradientsOfAutograd()
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
-        var output = Python.Run("../../bench/peers/check_peers.py", "--device", "cpu", "--program", CliProgram.Start().FileName, "--backend", Targets.HasEmulator ? "emulator" : "cpu");
+        var output = Python.Run("../../bench/peers/check_peers.py", "--device", "cpu",
+            "--program", CliProgram.StartBench().FileName, "--backend", Targets.HasEmulator ? "emulator" : "cpu");
         Assert.Contains("all peers compute the same step", output);
         Assert.Equal(7, output.Split('\n').Count(line => line.EndsWith(" ok", StringComparison.Ordinal)));
     }
@@ -29,8 +30,9 @@ public class PeerTests
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         var clock = Stopwatch.StartNew();
-        var (code, output) = Python.Try(Race, "--dry", "--program", program, "--only", "torch fp32,cudasae",
-            "--rounds", "1", "--seconds", "0.1", "--budget", "24", "--out", folder["out"]);
+        var (code, output) = Python.Try(Race, "--dry", "--program", program, "--bench", program,
+            "--only", "torch fp32,cudasae", "--rounds", "1", "--seconds", "0.1", "--budget", "24",
+            "--out", folder["out"]);
         // The budget is 24 s, the hang 600 s. Between them is room for a busy machine.
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(120), $"took {clock.Elapsed}: {output}");
         Assert.Equal(1, code);

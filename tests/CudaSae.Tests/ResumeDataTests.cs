@@ -1,6 +1,6 @@
 using CudaSae.Activations;
-using CudaSae.Backends.Cpu;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Model;

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
-using CudaSae.Backends.Cpu;
 using CudaSae.Backends;
+using CudaSae.Backends.Cpu;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Model.Presets;

@@ -6,6 +6,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
+using CudaSae.Bench;
 using CudaSae.Bench.Fuzz;
 using CudaSae.Cli;
 using CudaSae.Formats;
@@ -22,9 +23,19 @@ namespace CudaSae.Tests;
 /// with the field, the value and the forms.</summary>
 public class ValueFormTests
 {
-    static readonly RootCommand Root = Commands.Root();
+    static readonly RootCommand Root = Commands.Root(), BenchRoot = BenchCommands.Root();
 
-    static string? Fault(params string[] words) => CommandFaults.Of(Commands.Parse(Root, words), words);
+    static string? Fault(params string[] words) => FaultOf(Root, words);
+
+    static string? FaultOf(RootCommand root, params string[] words) =>
+        CommandFaults.Of(Commands.Parse(root, words), words);
+
+    /// <summary>Every command that runs, of both programs.</summary>
+    static IEnumerable<(RootCommand Root, string[] Path, Command Command)> Running() =>
+        from root in (RootCommand[])[Root, BenchRoot]
+        from one in All(root, [])
+        where one.Command.Action is not null
+        select (root, one.Path, one.Command);
 
     static IEnumerable<(string[] Path, Command Command)> All(Command from, string[] path) =>
         from.Subcommands.SelectMany(below =>
@@ -45,7 +56,7 @@ public class ValueFormTests
     public void EveryOptionRefusesWhatIsNoFormOfItsType()
     {
         var (tried, seen) = (0, new HashSet<(string, Type, string?)>());
-        foreach (var (path, command) in All(Root, []).Where(c => c.Command.Action is not null))
+        foreach (var (root, path, command) in Running())
             // those of train come again elsewhere
             foreach (var option in command.Options.Where(o => o is not (HelpOption or VersionOption)
                 && seen.Add((o.Name, o.ValueType, o.Description))))
@@ -55,7 +66,7 @@ public class ValueFormTests
                     // a word behind a flag may be data
                     string[] written = option.ValueType == typeof(bool) ? [$"{option.Name}={value}"]
                         : [option.Name, value];
-                    var fault = Fault([.. path, .. Required(command).Where(_ => !option.Required), .. written]);
+                    var fault = FaultOf(root, [.. path, .. Required(command).Where(_ => !option.Required), .. written]);
                     Assert.True(fault is not null && fault.Contains(option.Name, StringComparison.Ordinal)
                         && !fault.Contains('\n'),
                         $"{string.Join(' ', path)} {option.Name} '{value}': {fault ?? "taken"}");
@@ -84,10 +95,10 @@ public class ValueFormTests
     [Fact]
     public void EveryOptionTakesItsOwnStandardValue()
     {
-        foreach (var (path, command) in All(Root, []).Where(c => c.Command.Action is not null))
+        foreach (var (root, path, command) in Running())
             foreach (var option in command.Options.Where(o => !o.Required && o is not (HelpOption or VersionOption)))
             {
-                Assert.Null(Fault([.. path, .. Required(command), .. FuzzTargets.Standard(option)]));
+                Assert.Null(FaultOf(root, [.. path, .. Required(command), .. FuzzTargets.Standard(option)]));
             }
     }
 

@@ -1,31 +1,52 @@
-using System.Globalization;
+using System.CommandLine;
+using CudaSae.Cli;
 
 namespace CudaSae.Bench.Fuzz;
 
-/// <summary>fuzz [PARSER|all] [--inputs N] [--seed S] [--from NUMBER] [--save FOLDER] [--minutes M]: a line for each parser and for each finding.</summary>
+/// <summary>cudasae-bench fuzz: hostile inputs for the parsers; a line for each parser and for each finding.</summary>
 static class FuzzCommand
 {
-    public static int Run(string[] arguments)
+    public static Command Create()
     {
-        var parser = arguments.FirstOrDefault() is { } first && !first.StartsWith('-') ? first : "all";
-        string? Text(string name) => Array.IndexOf(arguments, name) is >= 0 and var at && at + 1 < arguments.Length ? arguments[at + 1] : null;
-        long Number(string name, long otherwise) => Text(name) is { } text ? long.Parse(text, CultureInfo.InvariantCulture) : otherwise;
-        var (inputs, seed, from) = (Number("--inputs", 1_000_000), Number("--seed", 1), Number("--from", 0));
-        TimeSpan? minutes = Text("--minutes") is not null ? TimeSpan.FromMinutes(Number("--minutes", 0)) : null;
-        using var targets = new FuzzTargets();
-        var chosen = targets.All.Where(t => parser.Split(',') is var names && (names.Contains("all") || names.Contains(t.Name))).ToArray();
-        if (chosen.Length == 0)
+        var parser = new Argument<string>("PARSER")
         {
-            Console.Error.WriteLine($"no parser {parser}; one of all, {string.Join(", ", targets.All.Select(t => t.Name))}");
-            return 2;
-        }
+            Description = "parsers by name, with commas between, or all", Arity = ArgumentArity.ZeroOrOne,
+            DefaultValueFactory = _ => "all",
+        };
+        var inputs = Options.New("--inputs", "inputs of each parser", 1_000_000L, 1L, long.MaxValue);
+        var seed = Options.New("--seed", "of the inputs", 1L, 0L, long.MaxValue);
+        var from = Options.New("--from", "number of the first input", 0L, 0L, long.MaxValue);
+        var save = Options.New("--save", "folder for the inputs that are findings",
+            Path.Combine(Path.GetTempPath(), "cudasae-fuzz"));
+        var minutes = Options.Optional("--minutes", "minutes after which a parser's run ends", 1L, 1L << 20);
+        var command = new Command("fuzz", "Give hostile inputs to the parsers.")
+        {
+            parser, inputs, seed, from, save, minutes,
+        };
+        command.SetAction(parsed =>
+        {
+            TimeSpan? limit = parsed.GetValue(minutes) is { } given ? TimeSpan.FromMinutes(given) : null;
+            return Run(parsed.GetValue(parser)!, parsed.GetValue(inputs), parsed.GetValue(seed),
+                parsed.GetValue(from), parsed.GetValue(save)!, limit);
+        });
+        return command;
+    }
+
+    static int Run(string parser, long inputs, long seed, long from, string folder, TimeSpan? minutes)
+    {
+        using var targets = new FuzzTargets();
+        var names = parser.Split(',');
+        var chosen = targets.All.Where(t => names.Contains("all") || names.Contains(t.Name)).ToArray();
+        if (chosen.Length == 0)
+            throw new SaeException($"no parser {parser}; one of all, "
+                + string.Join(", ", targets.All.Select(t => t.Name)));
         var found = 0;
         foreach (var target in chosen)
         {
             var result = FuzzRun.Of(target, seed, inputs, from, minutes);
             found += result.Findings.Count;
             Console.WriteLine(FormattableString.Invariant($"{target.Name,-22} {result.Inputs,9} inputs, seed {seed}: {result.Accepted} read, refused with {result.Refusals} different messages, {result.Findings.Count} findings, {result.Time.TotalSeconds:0.0} s"));
-            foreach (var finding in result.Findings) Report(target.Name, seed, finding, Text("--save") ?? Path.Combine(Path.GetTempPath(), "cudasae-fuzz"));
+            foreach (var finding in result.Findings) Report(target.Name, seed, finding, folder);
         }
         return found == 0 ? 0 : 1;
     }

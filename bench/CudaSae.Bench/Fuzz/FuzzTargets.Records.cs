@@ -6,7 +6,6 @@ using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Insight.Probes;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Model.Presets;
 using CudaSae.Runs;
 using CudaSae.Text;

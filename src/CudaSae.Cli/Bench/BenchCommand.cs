@@ -2,7 +2,8 @@ using System.CommandLine;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae bench: a step on random data and its phases; kernels, data, sweep, plot and tables beneath it. docs/benchmarks.md says what is measured and how.</summary>
+/// <summary>cudasae bench: a step on random data and its phases; bench kernels: each phase by itself.
+/// docs/benchmarks.md says what is measured and how.</summary>
 static class BenchCommand
 {
     const int LeastRepeats = 20;
@@ -12,12 +13,6 @@ static class BenchCommand
         var command = PhaseCommand("bench", "Time a training step on random data.");
         command.Subcommands.Add(PhaseCommand("step", "Time a training step and its phases; the same as bench alone."));
         command.Subcommands.Add(PhaseCommand("kernels", "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
-        command.Subcommands.Add(BenchDataCommand.Create());
-        command.Subcommands.Add(BenchSweepCommand.Create());
-        command.Subcommands.Add(BenchPlotCommand.Create());
-        command.Subcommands.Add(BenchTablesCommand.Create());
-        command.Subcommands.Add(LadderCommand.Create());
-        command.Subcommands.Add(GradientsCommand.Create());
         return command;
     }
 

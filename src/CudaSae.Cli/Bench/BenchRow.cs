@@ -18,7 +18,7 @@ readonly record struct Timing(double Median, double Min, double Max, int Repeats
 /// <summary>One measured line: of any benchmark, kernel or phase.</summary>
 sealed record BenchRow
 {
-    /// <summary>kernels, step, data, sweep or ladder.</summary>
+    /// <summary>step or kernels; data, sweep or ladder of cudasae-bench.</summary>
     public required string Bench { get; init; }
     public required string Name { get; init; }
     public required BenchShape Shape { get; init; }

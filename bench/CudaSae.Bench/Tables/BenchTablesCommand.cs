@@ -1,8 +1,9 @@
 using System.CommandLine;
+using CudaSae.Cli;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Tables;
 
-/// <summary>cudasae bench tables: writes what bench/results holds into the documents.</summary>
+/// <summary>cudasae-bench tables: writes what bench/results holds into the documents.</summary>
 static class BenchTablesCommand
 {
     public static Command Create()

@@ -1,12 +1,13 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
+using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Numerics;
 using CsvHelper;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Tables;
 
 /// <summary>Measured tables as Markdown, written into documents between the comments &lt;!-- bench: WHAT DEVICE --&gt; and &lt;!-- /bench --&gt;, from bench/results/DEVICE.</summary>
 static partial class BenchTables
@@ -49,7 +50,8 @@ static partial class BenchTables
         } + match.Groups[2].Value;
     });
 
-    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) => BenchCsv.Read(Existing(Path.Combine(folder, file)));
+    static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Rows(string folder, string file) =>
+        BenchCsvReader.Read(Existing(Path.Combine(folder, file)));
 
     static string Existing(string path) => File.Exists(path) ? path : throw new SaeException($"{path} is not there; bench/cpu.sh or bench/gpu.sh makes it", kind: SaeErrorKind.Files);
 
@@ -93,7 +95,7 @@ static partial class BenchTables
 
         string Of(string column, string? format = null)
         {
-            var value = BenchCsv.Number(csv, column) ?? throw new FormatException($"{column} is empty");
+            var value = BenchCsvReader.Number(csv, column) ?? throw new FormatException($"{column} is empty");
             return format is null ? Number(value) : value.ToString(format, CultureInfo.InvariantCulture);
         }
     }

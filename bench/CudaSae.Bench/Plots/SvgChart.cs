@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Plots;
 
 /// <summary>Points in a plane, joined or not.</summary>
 /// <param name="Color">As SVG names it.</param>

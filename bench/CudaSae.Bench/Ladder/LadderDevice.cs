@@ -3,7 +3,7 @@ using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using CudaSae.Numerics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Ladder;
 
 /// <summary>The ladder's operands and results on a device: launches a rung, checks what it left.</summary>
 sealed unsafe class LadderDevice : IDisposable

@@ -1,7 +1,8 @@
 using CudaSae.Activations;
+using CudaSae.Cli;
 using CudaSae.Model;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Feed;
 
 /// <summary>Rows as a GPU gets them: large reads by several threads, looked through for NaN and infinity, into a pool. Uploads are not made: what a bus adds a GPU has to say.</summary>
 static class FeedBench

@@ -1,7 +1,7 @@
 using CudaSae.Backends.Cpu;
 using BenchmarkDotNet.Attributes;
 
-namespace CudaSae.Bench;
+namespace CudaSae.Micro;
 
 /// <summary>The cut of a row's candidates back to the k largest, as the encoder does it on the CPU whenever they are full, beside sorting them.</summary>
 public unsafe class CpuSelect

@@ -1,19 +1,25 @@
 using System.CommandLine;
+using CudaSae.Bench.Tables;
+using CudaSae.Cli;
 using CudaSae.Files;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Plots;
 
-/// <summary>cudasae bench plot: the pictures of measured tables, as SVG.</summary>
+/// <summary>cudasae-bench plot: the pictures of measured tables, as SVG.</summary>
 static class BenchPlotCommand
 {
     public static Command Create()
     {
-        var tables = new Argument<string[]>("tables") { Description = "tables that bench step, kernels or sweep wrote with --csv", Arity = ArgumentArity.OneOrMore };
+        var tables = new Argument<string[]>("tables")
+        {
+            Description = "tables that cudasae bench step, cudasae bench kernels or sweep wrote with --csv",
+            Arity = ArgumentArity.OneOrMore,
+        };
         var folder = Options.New("--out", "folder for the pictures", ".");
         var command = new Command("plot", "Draw measured tables as SVG.") { tables, folder };
         command.SetAction(parsed =>
         {
-            var rows = parsed.GetValue(tables)!.SelectMany(BenchCsv.Read).ToArray();
+            var rows = parsed.GetValue(tables)!.SelectMany(BenchCsvReader.Read).ToArray();
             Directory.CreateDirectory(parsed.GetValue(folder)!);
             var drawn = 0;
             foreach (var (name, chart) in BenchPlots.Of(rows))

@@ -1,7 +1,7 @@
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Ladder;
 
 /// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16 operands, with one more technique than the rung before.</summary>
 /// <param name="Kernel">Its name on the device.</param>

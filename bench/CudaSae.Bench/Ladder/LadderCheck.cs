@@ -1,6 +1,6 @@
 using CudaSae.Numerics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Ladder;
 
 /// <summary>What a rung left, held against the double reference of some rows.</summary>
 /// <param name="MaxError">Largest difference, in shares of what rounding allows; 1 and more is wrong.</param>

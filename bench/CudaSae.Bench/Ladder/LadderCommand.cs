@@ -1,11 +1,13 @@
 using System.CommandLine;
 using CudaSae.Backends;
+using CudaSae.Cli;
 using CudaSae.Devices;
 using CudaSae.Metrics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Ladder;
 
-/// <summary>cudasae bench ladder: the encoder's product one technique after another (kernels/ladder), checked, and timed where time exists.</summary>
+/// <summary>cudasae-bench ladder: the encoder's product one technique after another (kernels/ladder), checked, and
+/// timed where time exists.</summary>
 static class LadderCommand
 {
     public static Command Create()

@@ -1,4 +1,6 @@
-namespace CudaSae.Cli;
+using CudaSae.Cli;
+
+namespace CudaSae.Bench.Plots;
 
 /// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the roofline of the phases.</summary>
 static class BenchPlots

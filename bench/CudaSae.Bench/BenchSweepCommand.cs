@@ -2,14 +2,21 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using CudaSae.Backends;
+using CudaSae.Bench.Tables;
+using CudaSae.Cli;
 using CudaSae.Numerics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench;
 
-/// <summary>cudasae bench sweep: n, B, d and k varied one at a time around a shape, each point in a process of its own, so that the memory it takes can be told.</summary>
+/// <summary>cudasae-bench sweep: n, B, d and k varied one at a time around a shape. Each point is a process of its own,
+/// cudasae bench step, so that the memory it takes can be told.</summary>
 static class BenchSweepCommand
 {
     const long MostChecked = 1L << 30;      // weights
+
+    /// <summary>The program cudasae, which a build puts beside this one under its assembly's name.</summary>
+    static string Program { get; } =
+        Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "CudaSae.Cli.exe" : "CudaSae.Cli");
 
     /// <summary>A shape and what each of its numbers becomes in turn.</summary>
     sealed record Grid(BenchShape Base, int[] Latents, int[] Rows, int[] Width, int[] Active)
@@ -41,6 +48,8 @@ static class BenchSweepCommand
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             if (parsed.GetValue(axes)!.FirstOrDefault(axis => !"nBdk".Contains(axis)) is not '\0' and var other)
                 throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is no axis; any of n, B, d and k");
+            if (!File.Exists(Program))
+                throw new SaeException($"{Program}, which takes the steps, is not there", kind: SaeErrorKind.Files);
             // The axes meet in one point. Null where a point failed.
             var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>?>();
             var members = new Members();
@@ -72,15 +81,15 @@ static class BenchSweepCommand
         {
             string[] arguments = ["bench", "step", "--backend", BackendFactory.Name(kind), "--aux-k", "0", "--repeats", $"{repeats}", "--shapes", $"{shape.Rows}x{shape.Width}x{shape.Latents}x{shape.Active}", "--csv", table];
             if (2L * shape.Latents * shape.Width > MostChecked) arguments = [.. arguments, "--unchecked"];
-            var program = Environment.ProcessPath!;
-            if (Path.GetFileNameWithoutExtension(program) == "dotnet") arguments = [Environment.GetCommandLineArgs()[0], .. arguments];
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            var start = new ProcessStartInfo(Program, arguments);
+            (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
+            using var process = Process.Start(start)!;
             var output = process.StandardOutput.ReadToEndAsync();
             var error = process.StandardError.ReadToEnd();
             process.WaitForExit();
             _ = output.Result;
             if (!File.Exists(table)) throw new SaeException($"bench at {shape} failed: {error.Trim()}", kind: SaeErrorKind.Device);
-            return BenchCsv.Read(table);
+            return BenchCsvReader.Read(table);
         }
         finally
         {

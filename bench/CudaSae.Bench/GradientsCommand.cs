@@ -1,14 +1,16 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Training;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench;
 
-/// <summary>cudasae bench gradients: loss and gradients of one TopK batch, and the losses of a few whole steps, for bench/peers/check_peers.py to hold against autograd.</summary>
+/// <summary>cudasae-bench gradients: loss and gradients of one TopK batch, and the losses of a few whole steps, which
+/// bench/peers/check_peers.py holds against autograd.</summary>
 static class GradientsCommand
 {
     public static Command Create()

@@ -3,14 +3,16 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
+using CudaSae.Cli;
 using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Feed;
 
-/// <summary>cudasae bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by blocks for a pool on a device, when nobody else needs time.</summary>
+/// <summary>cudasae-bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by
+/// blocks for a pool on a device, when nobody else needs time.</summary>
 static class BenchDataCommand
 {
     const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already
@@ -31,7 +33,7 @@ static class BenchDataCommand
             var folder = parsed.GetValue(files)!.Length == 0 ? Directory.CreateTempSubdirectory("cudasae") : null;
             try
             {
-                using var source = Activations.Open(folder is null ? parsed.GetValue(files)!
+                using var source = Cli.Activations.Open(folder is null ? parsed.GetValue(files)!
                     : [Random(folder, parsed.GetValue(count), parsed.GetValue(width))]);
                 var (b, times) = ((int)Math.Min(source.Rows, parsed.GetValue(batchRows)), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
                 BenchRow[] rows = [Run("read in order", source, b, times, InOrder), Run("feeder, shuffled", source, b, times, Shuffled),

@@ -6,7 +6,7 @@ using CudaSae.Feeding;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
-namespace CudaSae.Cli;
+namespace CudaSae.Bench.Feed;
 
 /// <summary>What a <see cref="FeedMeter"/> saw.</summary>
 /// <param name="Bytes">Of the rows that were read.</param>
@@ -14,14 +14,15 @@ namespace CudaSae.Cli;
 /// <param name="InputWait">Time that the taker waited for batches.</param>
 /// <param name="FeederWait">Time that the feeder waited for a free slot.</param>
 /// <param name="ReaderWait">Time that a pool's readers waited for a free half, summed over them.</param>
-public readonly record struct FeedRate(long Bytes, long Rows, TimeSpan Time, TimeSpan InputWait, TimeSpan FeederWait, TimeSpan ReaderWait)
+readonly record struct FeedRate(
+    long Bytes, long Rows, TimeSpan Time, TimeSpan InputWait, TimeSpan FeederWait, TimeSpan ReaderWait)
 {
     /// <summary>10⁹ bytes a second.</summary>
     public double GigabytesPerSecond => Bytes / Time.TotalSeconds / 1e9;
 }
 
 /// <summary>How fast rows come to a step that takes no time: <see cref="BatchFeeder"/> before a backend that computes nothing. What a GPU needs besides is its bus: uploads are not made.</summary>
-public static class FeedMeter
+static class FeedMeter
 {
     /// <summary>The files read from front to back by blocks, by threads in turn: what is there to be had.</summary>
     /// <param name="check">Look for NaN and infinity too, as training does.</param>

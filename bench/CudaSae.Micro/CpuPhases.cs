@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 using CudaSae.Training;
 using BenchmarkDotNet.Attributes;
 
-namespace CudaSae.Bench;
+namespace CudaSae.Micro;
 
 /// <summary>The CPU backend's phases on random data, one after the other as in a step.</summary>
 [MemoryDiagnoser]

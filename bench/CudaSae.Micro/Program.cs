@@ -1,0 +1,4 @@
+using CudaSae.Micro;
+using BenchmarkDotNet.Running;
+
+BenchmarkSwitcher.FromAssembly(typeof(CpuPhases).Assembly).Run(args);

@@ -1,0 +1,50 @@
+using CudaSae.Bench;
+using CudaSae.Cli;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>The command line of cudasae-bench, and which commands each of the two programs has.</summary>
+public class BenchProgramTests
+{
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.StartBench(arguments));
+
+    [Fact]
+    public void EachCommandBelongsToOneProgram()
+    {
+        var bench = Commands.Root().Subcommands.Single(command => command.Name == "bench");
+        Assert.Equal(["step", "kernels"], bench.Subcommands.Select(command => command.Name));
+        Assert.Equal(["data", "sweep", "plot", "tables", "ladder", "gradients", "fuzz", "soak", "memory"],
+            BenchCommands.Root().Subcommands.Select(command => command.Name));
+    }
+
+    [Fact]
+    public void HelpListsTheCommands()
+    {
+        var (code, output, _) = Run("--help");
+        Assert.Equal(0, code);
+        Assert.Contains("cudasae-bench [command]", output);
+        Assert.All(BenchCommands.Root().Subcommands, command =>
+        {
+            Assert.Contains($"  {command.Name} ", output);
+            Assert.Contains(command.Description!, output);
+        });
+    }
+
+    [Theory]
+    [InlineData("there is no command 'laddr' (did you mean ladder?); see cudasae-bench --help", "laddr")]
+    [InlineData("there is no option --backed (did you mean --backend?); see cudasae-bench sweep --help", "sweep",
+        "--backed", "cpu")]
+    [InlineData("STEPS x: it must be a whole number from 1 to 2147483647; see cudasae-bench soak --help", "soak", "x")]
+    [InlineData("k 0: it must be a whole number from 1 to 2147483647; see cudasae-bench memory --help", "memory", "1",
+        "2", "3", "0")]
+    [InlineData("no parser x; one of all, ", "fuzz", "x")]
+    [InlineData("--axes z: 'z' is no axis; any of n, B, d and k", "sweep", "--backend", "cpu", "--axes", "z")]
+    public void BadInputIsOneLine(string line, params string[] arguments)
+    {
+        var (code, output, error) = Run(arguments);
+        Assert.Equal((2, ""), (code, output));
+        Assert.StartsWith($"cudasae-bench: {line}", Assert.Single(error.TrimEnd().Split('\n')));
+    }
+}
