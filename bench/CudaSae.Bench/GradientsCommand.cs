@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Cli;
 using CudaSae.Files;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Backends;
-using CudaSae.Lab.Insight;
 using CudaSae.Lab.Report;
 using Spectre.Console;
 

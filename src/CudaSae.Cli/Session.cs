@@ -8,7 +8,6 @@ using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;

@@ -5,7 +5,6 @@ using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Model;
 using CudaSae.Model.Presets;
-using CudaSae.Text;
 
 namespace CudaSae.Cli;
 

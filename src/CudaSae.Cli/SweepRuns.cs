@@ -2,7 +2,6 @@ using CudaSae.Backends;
 using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;

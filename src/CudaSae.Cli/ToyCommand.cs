@@ -3,7 +3,6 @@ using CudaSae.Files;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
-using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using CudaSae.Model.Presets;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Text;
 

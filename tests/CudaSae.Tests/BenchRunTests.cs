@@ -5,7 +5,6 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Bench.Plots;
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Model.Presets;
 using CudaSae.Numerics;

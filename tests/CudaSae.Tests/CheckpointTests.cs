@@ -6,8 +6,6 @@ using CudaSae.Files;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
-using CudaSae.Text;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

@@ -3,7 +3,6 @@ using CudaSae.Backends;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

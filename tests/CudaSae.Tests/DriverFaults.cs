@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using CudaSae.Backends.Kernels;
 using CudaSae.Lab.Verification;

@@ -3,7 +3,6 @@ using System.Text;
 using System.Text.Json.Nodes;
 using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Model;
 using Xunit;
 using static CudaSae.Tests.FormatModels;
 

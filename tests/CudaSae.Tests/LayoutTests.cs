@@ -1,12 +1,8 @@
 using System.Diagnostics;
-using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using CudaSae.Devices;
-using CudaSae.Devices.Params;
-using CudaSae.Model;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -4,7 +4,6 @@ using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Model.Presets;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;

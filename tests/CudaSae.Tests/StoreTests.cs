@@ -5,7 +5,6 @@ using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 using static CudaSae.Tests.DataTests;

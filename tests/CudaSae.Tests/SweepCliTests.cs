@@ -4,7 +4,6 @@ using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;

@@ -5,7 +5,6 @@ using CudaSae.Devices;
 using CudaSae.Lab.Verification;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

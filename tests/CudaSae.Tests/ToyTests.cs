@@ -2,7 +2,6 @@ using CudaSae.Files;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Report;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Numerics;
 using Xunit;
 using static CudaSae.Tests.DataTests;
 

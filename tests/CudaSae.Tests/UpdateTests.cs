@@ -1,7 +1,5 @@
 using System.Text.RegularExpressions;
 using CudaSae.Backends.Kernels;
-using CudaSae.Devices;
-using CudaSae.Devices.Params;
 using CudaSae.Lab.Verification;
 using CudaSae.Model;
 using CudaSae.Numerics;

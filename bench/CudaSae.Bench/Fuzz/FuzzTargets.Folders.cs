@@ -1,4 +1,3 @@
-using System.Text;
 using CudaSae.Activations.Stores;
 using CudaSae.Files;
 using CudaSae.Formats;

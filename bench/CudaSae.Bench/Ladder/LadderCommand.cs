@@ -2,7 +2,6 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Cli;
 using CudaSae.Devices;
-using CudaSae.Metrics;
 
 namespace CudaSae.Bench.Ladder;
 

@@ -1,7 +1,5 @@
 using System.Globalization;
 using CudaSae.Files;
-using CudaSae.Metrics;
-using CudaSae.Text;
 using CsvHelper;
 
 namespace CudaSae.Cli;

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using CudaSae.Lab.Harvest;
-using CudaSae.Model;
 using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;

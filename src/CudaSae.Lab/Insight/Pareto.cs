@@ -1,4 +1,3 @@
-using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Runs;
 using static System.FormattableString;

@@ -1,5 +1,4 @@
 using CudaSae.Model;
-using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Model;
 using CudaSae.Numerics;

@@ -1,11 +1,10 @@
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
 
 namespace CudaSae.Backends;
 
 /// <summary>The mathematics seam: the phases of one training step. A backend owns the weights, the optimizer's state and
-/// all scratch, allocated once; no phase allocates. Phases are called in the order of <see cref="SaeStep"/> and may run
+/// all scratch, allocated once; no phase allocates. Phases are called in the order of <c>SaeStep</c> and may run
 /// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
 /// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
 public interface IBackend : IInputSlots, IDisposable

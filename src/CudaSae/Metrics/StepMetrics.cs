@@ -1,6 +1,5 @@
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
 
 namespace CudaSae.Metrics;
 

@@ -1,7 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Model;
-using CudaSae.Numerics;
 
 namespace CudaSae.Runs;
 

@@ -2,7 +2,6 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Text;
 using CudaSae.Training.Checkpoints;
 

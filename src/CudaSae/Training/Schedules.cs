@@ -1,4 +1,3 @@
-using System.Globalization;
 using CudaSae.Model;
 using CudaSae.Model.Presets;
 using CudaSae.Numerics;

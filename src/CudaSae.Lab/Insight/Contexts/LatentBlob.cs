@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaSae.Lab.Report;
 using CudaSae.Model;
 using CudaSae.Numerics;

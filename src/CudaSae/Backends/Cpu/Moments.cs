@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics;
 using CudaSae.Model;
 using CudaSae.Numerics;
 

@@ -1,4 +1,3 @@
-using CudaSae.Devices;
 using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;

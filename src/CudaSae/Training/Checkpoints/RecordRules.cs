@@ -1,6 +1,5 @@
 using CudaSae.Backends;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Text;
 
 namespace CudaSae.Training.Checkpoints;

@@ -3,7 +3,6 @@ using System.Text.Json.Serialization;
 using CudaSae.Activations;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Text;
 
 namespace CudaSae.Training.Checkpoints;
