@@ -1,5 +1,5 @@
 // Every struct that crosses the border between C# and a kernel: one a kernel, passed by value. Plain C++, compiled by nvcc,
-// by g++ for the emulator, and by the layout test. Mirrors: src/CudaSae/Devices/Params, a file each; StepScalars and StepSums in Training,
+// by g++ for the emulator, and by the layout test. Mirrors: src/CudaSae/Devices/Params, a file each; StepScalars and StepSums in Model,
 // LatentScalars and EntryGradient in Backends. A struct that several kernels share stands with the one that makes it.
 // Pointers are 64-bit on both sides. Letters: B rows, d width, n latents, k active, ld = d rounded up to 64, lo = out width likewise.
 // Every [., d] array on the device has row pitch ld, and its padding is zero.

@@ -4,7 +4,7 @@
 
 using bf16_bits = uint16_t;
 
-// The numbers that change with every step, in device memory. Training/StepScalars.cs
+// The numbers that change with every step, in device memory. Model/StepScalars.cs
 struct StepScalars {
     uint64_t seed;
     uint32_t step;              // t, from 1
@@ -36,7 +36,7 @@ struct StepScalars {
 };
 static_assert(sizeof(StepScalars) == 256);
 
-// What a step measured. Training/StepSums.cs
+// What a step measured. Model/StepSums.cs
 struct StepSums {
     double squared_error;       // sum_b |xhat - y|^2, y the target: x unless transcoding
     double squared_norm;        // sum_b |y|^2
