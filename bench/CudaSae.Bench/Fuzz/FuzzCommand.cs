@@ -1,4 +1,5 @@
 using System.Globalization;
+using CudaSae.Testing.Fuzz;
 
 namespace CudaSae.Bench.Fuzz;
 
