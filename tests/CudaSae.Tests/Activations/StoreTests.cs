@@ -201,18 +201,11 @@ public class StoreTests
         using var parameters = new SaeParameters(spec);
         Initialization.Fill(parameters, spec, config, statistics, scale);
         backend.SetParameters(parameters);
-        var losses = new Losses();
+        var losses = new RecordingObserver();
         new Trainer(backend, source, source.Rows, scale, null, losses).Run(default, TestContext.Current.CancellationToken);
         backend.GetParameters(parameters);
         return ([.. Enumerable.Range(0, 16).SelectMany(f => parameters.WDec[f].ToArray())],
             [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu!.Value))]);
-    }
-
-    sealed class Losses : ITrainingObserver
-    {
-        public List<StepMetrics> Reports { get; } = [];
-        public void Report(StepMetrics metrics) => Reports.Add(metrics);
-        public void Saved(string path) { }
     }
 
     /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token goes with it.</summary>

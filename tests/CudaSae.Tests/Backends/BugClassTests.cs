@@ -288,16 +288,9 @@ public class BugClassTests
                 else if (array.Name.Contains("_v_enc") || array.Name.Contains("_v_dec")) Assert.Equal(Fired(f), !zero);
             }
         }
-        var counters = new byte[4 * 60];
-        run.Backend.ReadState(run.Backend.State.Single(a => a.Name == "last_fired"), 0, counters);
-        Assert.Equal(3, BitConverter.ToInt32(counters, 4 * 41));
+        Assert.Equal(3, States.Numbers<int>(run.Backend, "last_fired")[41]);
 
-        bool Fired(int f)
-        {
-            var array = run.Backend.State.Single(a => a.Name == "adam_v_b_enc");
-            var bytes = States.Of(run.Backend, array);
-            return BitConverter.ToSingle(bytes, 4 * f) != 0;
-        }
+        bool Fired(int f) => States.Numbers<float>(run.Backend, "adam_v_b_enc")[f] != 0;
     }
 
     /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold where it was; one with fewer than B·k of them keeps all.</summary>

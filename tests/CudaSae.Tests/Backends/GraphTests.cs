@@ -111,7 +111,7 @@ public class GraphTests
         }
         if (replay) Assert.Equal(!(c.Dense && spec.Nested is Nesting.Prefixes { Random: true }), backend.IsRecorded);
         first?.Invoke(backend);
-        byte[] state = [.. States.Of(backend).SelectMany(bytes => bytes)];
+        var state = States.Bytes(backend);
         sums[^1] = backend.ReadSums();
         return new(sums, entries, state);
     }

@@ -48,15 +48,8 @@ public unsafe class HotTests
         return [.. Enumerable.Range(0, Latents).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())), .. p.BEnc, .. p.BDec];
     }
 
-    static int[] Read(IBackend backend, string name)
-    {
-        var array = backend.State.Single(a => a.Name == name);
-        var numbers = new int[array.Bytes / sizeof(int)];
-        backend.ReadState(array, 0, MemoryMarshal.AsBytes(numbers.AsSpan()));
-        return numbers;
-    }
-
-    static int[] List(IBackend backend) => Read(backend, "hot_latents")[..Read(backend, "hot_count")[0]];
+    static int[] List(IBackend backend) =>
+        States.Numbers<int>(backend, "hot_latents")[..States.Numbers<int>(backend, "hot_count")[0]];
 
     static IBackend Open(SmallProblem problem, int schedule = 0)
     {
@@ -77,9 +70,9 @@ public unsafe class HotTests
         var (firings, code) = (new int[Latents], new SparseCode(Rows, 6));
         Steps(backend, problem, Batches(problem), First, 101, t =>
         {
-            if (t == 100) Assert.All(Read(backend, "hot_firings"), count => Assert.Equal(0, count));
+            if (t == 100) Assert.All(States.Numbers<int>(backend, "hot_firings"), count => Assert.Equal(0, count));
             if (t > 100) return;
-            Assert.Equal(t == 100, Read(backend, "hot_count")[0] > 0);
+            Assert.Equal(t == 100, States.Numbers<int>(backend, "hot_count")[0] > 0);
             backend.ReadCode(code);
             for (var e = 0; e < code.Value.Length; e++)
                 if (code.Value[e] != 0) firings[code.Index[e]]++;

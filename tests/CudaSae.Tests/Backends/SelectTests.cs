@@ -249,10 +249,7 @@ public class SelectTests
             using var after = new SaeParameters(problem.Spec);
             backend.GetParameters(after);
             Assert.Equal((target, (float)expected), (target, after.BatchThreshold));
-            var state = backend.State.Single(a => a.Name == "batch_threshold");
-            var bytes = new byte[state.Bytes];
-            backend.ReadState(state, 0, bytes);
-            Assert.Equal((float)expected, BitConverter.ToSingle(bytes));
+            Assert.Equal((float)expected, States.Numbers<float>(backend, "batch_threshold")[0]);
         }
     }
 

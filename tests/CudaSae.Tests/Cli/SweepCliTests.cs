@@ -55,15 +55,9 @@ public class SweepCliTests
         var start = new TrainingStart(source, source.Rows - 100, member.Spec, member.Config);
         using var runner = new Runner(new CpuBackend(member.Spec, member.Config, source.Type), source, source.Rows - 100, start.Scale);
         runner.Begin(start);
-        runner.Train(null, new Quiet());
+        runner.Train(null, new RecordingObserver());
         runner.Save(folder);
         return Weights(folder);
-    }
-
-    sealed class Quiet : ITrainingObserver
-    {
-        public void Report(CudaSae.Metrics.StepMetrics metrics) { }
-        public void Saved(string path) { }
     }
 
     static void Check(string sweep, SweepRecord record)

@@ -28,12 +28,6 @@ public class SaeTrainerTests
         return [.. Enumerable.Range(0, rows * D).Select(i => (float)(2 * random.NextDouble() - 1 + 0.1 * (i % D)))];
     }
 
-    sealed class Quiet : ITrainingObserver
-    {
-        public void Report(StepMetrics metrics) { }
-        public void Saved(string path) { }
-    }
-
     /// <summary>The batches of a run, in its order.</summary>
     static IEnumerable<float[]> Batches(float[] data)
     {
@@ -63,7 +57,8 @@ public class SaeTrainerTests
         using var backend = BackendFactory.Create(kind, Spec, Config, InputType.Float32, static (_, _) => { }, out _);
         using var weights = start.Weights(Spec, Config);
         backend.SetParameters(weights);
-        new Trainer(backend, source, source.Rows, start.Scale, null, new Quiet()).Run(default, CancellationToken.None);
+        new Trainer(backend, source, source.Rows, start.Scale, null, new RecordingObserver())
+            .Run(default, CancellationToken.None);
         backend.GetParameters(weights);
         Export.Finish(Spec, Config, weights, start.Scale);
 

@@ -29,19 +29,6 @@ public class PoolTests
 
     static PoolPlan Plan(bool windows) => new(windows ? 80 : Rows, Width * sizeof(float), !windows) { Readers = 3, PieceBytes = 11 * Width * sizeof(float) };
 
-    sealed class Watch(CancellationTokenSource? stop = null, int after = int.MaxValue, Action<long>? stepped = null) : ITrainingObserver
-    {
-        public List<StepMetrics> Reports { get; } = [];
-        public void Report(StepMetrics metrics) => Reports.Add(metrics);
-        public void Saved(string path) { }
-
-        public void Stepped(long step, IBackend backend)
-        {
-            stepped?.Invoke(step);
-            if (step >= after) stop?.Cancel();
-        }
-    }
-
     static string File(TemporaryFolder folder, int rows = Rows, Func<int, bool>? bad = null)
     {
         var path = KillTests.Data(folder["x.npy"], rows, Width);
@@ -56,7 +43,9 @@ public class PoolTests
     }
 
     /// <summary>Weights, moments and counters after a run, and the rows that it left out.</summary>
-    static (byte[] State, long Skipped) Train(ActivationSource source, TrainConfig config, PoolPlan pool, string? folder = null, Watch? watch = null, CancellationTokenSource? stop = null, bool resume = false)
+    static (byte[] State, long Skipped) Train(ActivationSource source, TrainConfig config, PoolPlan pool,
+        string? folder = null, RecordingObserver? watch = null, CancellationTokenSource? stop = null,
+        bool resume = false)
     {
         var start = new TrainingStart(source, source.Rows, spec, config);
         using var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true, pool), source, source.Rows, start.Scale);
@@ -64,7 +53,7 @@ public class PoolTests
         if (resume) runner.Resume(folder!, null);
         else runner.Begin(start);
         runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
-        return ([.. States.Of(runner.Backend).SelectMany(bytes => bytes)], runner.SkippedRows);
+        return (States.Bytes(runner.Backend), runner.SkippedRows);
     }
 
     /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated streams, several threads that read.</summary>
@@ -80,13 +69,13 @@ public class PoolTests
         Targets.Emulator.SetSeed(seed);
         var config = Config(windows);
         var host = Train(source, config, default);
-        var watch = new Watch();
+        var watch = new RecordingObserver();
         var pooled = Train(source, config, Plan(windows), watch: watch);
         Assert.All(watch.Reports, m => Assert.True(m.InputWaitMs >= 0 && m.FeederWaitMs >= 0));
         Assert.True(host.State.AsSpan().SequenceEqual(pooled.State), "a pool changed the weights");
         Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);      // 16 of 200; those of batches that no step took were counted too
         using var stop = new CancellationTokenSource();
-        Train(source, config, Plan(windows), folder["run"], new(stop, 9), stop);
+        Train(source, config, Plan(windows), folder["run"], RecordingObserver.CancelsAfterStep(stop, 9), stop);
         var resumed = Train(source, config, Plan(windows), folder["run"], resume: true);
         Assert.True(host.State.AsSpan().SequenceEqual(resumed.State), "a resumed run with a pool has other weights");
     }
@@ -218,12 +207,15 @@ public class PoolTests
         using var source = ActivationSource.Open([path]);
         Targets.Emulator.SetSeed(3);
         var config = Config(true) with { CheckpointEvery = 1 };
-        var cut = new Watch(stepped: step =>
+        var cut = new RecordingObserver
         {
-            if (step != 6) return;
-            using var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
-            writer.SetLength(4096);
-        });
+            OnStep = step =>
+            {
+                if (step != 6) return;
+                using var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+                writer.SetLength(4096);
+            },
+        };
         var failure = Assert.Throws<SaeException>(() => Train(source, config, Plan(true), folder["run"], cut));
         Assert.Equal(SaeErrorKind.Files, failure.Kind);
         Assert.Contains($"{path} was shortened from", failure.Message);
@@ -267,7 +259,9 @@ public class PoolTests
         var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true, plan), source, source.Rows, start.Scale);
         runner.Begin(start);
         var ended = false;
-        Assert.True(new SharedRuns(source, source.Rows, [new(runner, null, new Watch())], run => ended = true, (_, e) => throw e).Run(CancellationToken.None));
+        SharedRun[] alone = [new(runner, null, new RecordingObserver())];
+        var runs = new SharedRuns(source, source.Rows, alone, run => ended = true, (_, e) => throw e);
+        Assert.True(runs.Run(CancellationToken.None));
         runner.Dispose();
         Assert.True(ended);
     }

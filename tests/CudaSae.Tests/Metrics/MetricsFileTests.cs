@@ -228,13 +228,6 @@ public class MetricsFileTests
         return lines.Length > 2 && long.TryParse(lines[^2].Split(',')[0], out var step) ? step : 0;
     }
 
-    sealed class Keeping : ITrainingObserver
-    {
-        public List<StepMetrics> Reports { get; } = [];
-        public void Report(StepMetrics metrics) => Reports.Add(metrics);
-        public void Saved(string path) { }
-    }
-
     static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config, BackendKind kind = BackendKind.Cpu)
     {
         var spec = new SaeSpec { InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320) };
@@ -243,7 +236,7 @@ public class MetricsFileTests
         var start = new TrainingStart(source, source.Rows, spec, config);
         using var weights = start.Weights(spec, config);
         backend.SetParameters(weights);
-        var (observer, clock) = (new Keeping(), Stopwatch.StartNew());
+        var (observer, clock) = (new RecordingObserver(), Stopwatch.StartNew());
         new Trainer(backend, source, source.Rows, start.Scale, null, observer).Run(default, CancellationToken.None);
         return (observer.Reports, States.Of(backend, backend.State[0]), clock.Elapsed.TotalMilliseconds);
     }

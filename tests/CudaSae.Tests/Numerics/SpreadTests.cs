@@ -183,9 +183,8 @@ public class SpreadTests
             new SaeStep(from).Run(0, problem.Scalars(t));
         }
         problem.Parameters.Dispose();
-        float[] Numbers(IBackend backend, string name) => MemoryMarshal.Cast<byte,
-            float>(States.Of(backend, backend.State.Single(a => a.Name == name))).ToArray();
-        float[] mean = Numbers(from, "spread_mean"), variance = Numbers(from, "spread_variance"),
+        float[] mean = States.Numbers<float>(from, "spread_mean"),
+            variance = States.Numbers<float>(from, "spread_variance"),
             square = [.. variance.Zip(mean, (v, m) => v + m * m)];
         Assert.All(variance, v => Assert.True(v > 0));
         CheckpointFile.Write(CheckpointFolder.StepPath(folder[""], 3),
@@ -198,8 +197,8 @@ public class SpreadTests
         }, new Dictionary<string, string> { ["step"] = "3", ["epoch"] = "0", ["position"] = "0", ["backend"] = "cpu" });
         Checkpoint.Restore(folder[""], to, 10);
         // four roundings of the square
-        foreach (var (v, m, read) in variance.Zip(mean, Numbers(to, "spread_variance"))) Assert.Equal(v, read,
-            4 * float.Epsilon + 2.4e-7f * (v + m * m));
+        foreach (var (v, m, read) in variance.Zip(mean, States.Numbers<float>(to, "spread_variance")))
+            Assert.Equal(v, read, 4 * float.Epsilon + 2.4e-7f * (v + m * m));
         foreach (var array in from.State.Where(a => a.Name != "spread_variance")) Assert.Equal(States.Of(from, array),
             States.Of(to, array));
     }

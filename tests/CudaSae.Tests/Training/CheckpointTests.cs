@@ -4,7 +4,6 @@ using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Synthetic;
 using CudaSae.Training;
@@ -19,28 +18,6 @@ public class CheckpointTests
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
     static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, CheckpointEvery = 5, LearningRate = 0.02f };
 
-    sealed class Watch(CancellationTokenSource? stop = null, int after = int.MaxValue) : ITrainingObserver
-    {
-        public Dictionary<long, double> Fvu { get; } = [];
-        public List<string> Notes { get; } = [];
-        public List<string> Paths { get; } = [];
-        public Action<string> OnSaved { get; init; } = static _ => { };
-
-        public void Report(StepMetrics metrics)
-        {
-            Fvu[metrics.Step] = metrics.Fvu!.Value;
-            if (metrics.Step >= after) stop?.Cancel();
-        }
-
-        public void Saved(string path)
-        {
-            Paths.Add(path);
-            OnSaved(path);
-        }
-
-        public void Note(string line) => Notes.Add(line);
-    }
-
     static ActivationSource Data(TemporaryFolder folder)
     {
         new Superposition(new() { Features = 40, Width = 24, Rows = 512, Active = 3, Seed = 5 }).WriteRows(folder["x.npy"]);
@@ -48,7 +25,8 @@ public class CheckpointTests
     }
 
     /// <summary>Trains from the start, or from the run's newest checkpoint.</summary>
-    static byte[][] Train(ActivationSource source, TrainConfig config, string run, Watch watch, CancellationTokenSource? stop = null, bool resume = false)
+    static byte[][] Train(ActivationSource source, TrainConfig config, string run, RecordingObserver watch,
+        CancellationTokenSource? stop = null, bool resume = false)
     {
         using var backend = new CpuBackend(Spec, config, source.Type, 1);
         var start = new TrainingStart(source, source.Rows, Spec, config);
@@ -67,12 +45,6 @@ public class CheckpointTests
 
     static string Step(string run, int step) => Path.Combine(run, "checkpoint", $"step-{step:D9}.safetensors");
 
-    static void AssertSame(byte[][] expected, byte[][] actual)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        for (var i = 0; i < expected.Length; i++) Assert.True(expected[i].AsSpan().SequenceEqual(actual[i]), $"state array {i} differs");
-    }
-
     [Theory, InlineData(true), InlineData(false)]
     public void ResumedRunEqualsTheWholeOneBitForBit(bool background)
     {
@@ -81,11 +53,11 @@ public class CheckpointTests
         var config = Config with { AsyncCheckpoints = background };
         var whole = Train(source, config, folder["whole"], new());
         using var stop = new CancellationTokenSource();
-        var watch = new Watch(stop, 17);
+        var watch = RecordingObserver.CancelsAtReport(stop, 17);
         Train(source, config, folder["cut"], watch, stop);
         Assert.Equal(background, watch.Notes.Any(note => note.Contains("in the background, from a copy")));
         Assert.Equal([Step(folder["cut"], 5), Step(folder["cut"], 10), Step(folder["cut"], 15), Step(folder["cut"], 18)], watch.Paths);
-        AssertSame(whole, Train(source, config, folder["cut"], new(), resume: true));
+        States.AssertSame(whole, Train(source, config, folder["cut"], new(), resume: true));
     }
 
     /// <summary>A checkpoint in the background holds its own step's state, to the byte, though training went on meanwhile.</summary>
@@ -125,7 +97,7 @@ public class CheckpointTests
         }
         File.WriteAllBytes(newest, good[..^1]);
         AssertOneLine("is damaged: .*(truncated|claims)", () => Checkpoint.Restore(folder["run"], backend, 4));
-        AssertSame(untouched, States.Of(backend));
+        States.AssertSame(untouched, States.Of(backend));
         File.WriteAllBytes(older, good[..100]);
         File.Delete(folder["run/checkpoint/best.safetensors"]);
         AssertOneLine("000040.* is damaged.*no older checkpoint is whole", () => Checkpoint.Restore(folder["run"], backend, 4, _ => { }));
@@ -147,8 +119,8 @@ public class CheckpointTests
             using (var file = new SafetensorsFile(Step(folder["run"], 40))) bytes[file.Tensors[name].Offset + file.Tensors[name].Bytes / 2] ^= 0x40;
             File.Delete(Step(folder["run"], 40));       // it may be the best one too, under a second name
             File.WriteAllBytes(Step(folder["run"], 40), bytes);
-            var watch = new Watch();
-            AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
+            var watch = new RecordingObserver();
+            States.AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
             Assert.Contains(watch.Notes, note => note.Contains($"tensor {name} differs") && note.Contains("goes on from step-000000035.safetensors, step 35"));
             Assert.True(File.Exists(Step(folder["run"], 40) + ".damaged"));
         }
@@ -163,8 +135,8 @@ public class CheckpointTests
         File.Copy(folder["run/checkpoint/best.safetensors"], folder["best"]);       // without the second name
         File.Move(folder["best"], folder["run/checkpoint/best.safetensors"], overwrite: true);
         foreach (var step in new[] { 35, 40 }) File.WriteAllBytes(Step(folder["run"], step), [1, 2, 3]);
-        var watch = new Watch();
-        AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
+        var watch = new RecordingObserver();
+        States.AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
         Assert.Equal(2, watch.Notes.Count(note => note.Contains("goes on from best.safetensors")));
     }
 
@@ -173,12 +145,14 @@ public class CheckpointTests
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
-        var watch = new Watch();
+        var watch = new RecordingObserver();
         Train(source, Config with { KeepCheckpoints = 3 }, folder["run"], watch);
         Assert.Equal(["best.safetensors", "step-000000030.safetensors", "step-000000035.safetensors", "step-000000040.safetensors"], Names(folder["run"]));
-        var lowest = watch.Fvu.Where(f => f.Key % 5 == 0).MinBy(f => f.Value);
+        var (step, fvu) = watch.Reports.Where(m => m.Step % 5 == 0)
+            .Select(m => (m.Step, m.Fvu!.Value)).MinBy(m => m.Value);
         using var best = new SafetensorsFile(folder["run/checkpoint/best.safetensors"]);
-        Assert.Equal(($"{lowest.Key}", lowest.Value), (best.Metadata["step"], double.Parse(best.Metadata["fvu"], CultureInfo.InvariantCulture)));
+        Assert.Equal(($"{step}", fvu),
+            (best.Metadata["step"], double.Parse(best.Metadata["fvu"], CultureInfo.InvariantCulture)));
         Train(source, Config with { KeepCheckpoints = 1, KeepBest = false }, folder["other"], new());
         Assert.Equal(["step-000000040.safetensors"], Names(folder["other"]));
     }
@@ -191,11 +165,14 @@ public class CheckpointTests
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
         var config = Config with { AsyncCheckpoints = background, KeepCheckpoints = 1 };
-        var watch = new Watch { OnSaved = _ => File.CreateSymbolicLink(Step(folder["run"], 10) + ".tmp", "/dev/full") };
+        var watch = new RecordingObserver
+        {
+            OnSaved = _ => File.CreateSymbolicLink(Step(folder["run"], 10) + ".tmp", "/dev/full"),
+        };
         AssertOneLine("cannot write .*step-000000010.safetensors: ", () => Train(source, config, folder["run"], watch));
         Assert.Equal(["best.safetensors", "step-000000005.safetensors"], Names(folder["run"]));
         var whole = Train(source, config, folder["whole"], new());
-        AssertSame(whole, Train(source, config, folder["run"], new(), resume: true));
+        States.AssertSame(whole, Train(source, config, folder["run"], new(), resume: true));
     }
 
     /// <summary>The record's absent fields, as runs before them have it, keep their defaults; and their checkpoints, without checksums, are read.</summary>
@@ -210,8 +187,8 @@ public class CheckpointTests
 
         var whole = Train(source, Config, folder["run"], new());
         OlderCheckpoint.Write(Step(folder["run"], 35), Step(folder["first"], 35));
-        var watch = new Watch();
-        AssertSame(whole, Train(source, Config, folder["first"], watch, resume: true));
+        var watch = new RecordingObserver();
+        States.AssertSame(whole, Train(source, Config, folder["first"], watch, resume: true));
         Assert.Contains(watch.Notes, note => note.Contains("version 1, without checksums"));
     }
 }

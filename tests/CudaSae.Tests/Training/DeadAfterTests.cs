@@ -55,9 +55,7 @@ public class DeadAfterTests
         problem.Parameters.Dispose();
         var dead = backend.ReadSums().Dead;
         var after = Schedules.DeadAfterSteps(spec, config);
-        var lastFired = new int[spec.Latents];
-        backend.ReadState(backend.State.Single(a => a.Name == "last_fired"), 0,
-            System.Runtime.InteropServices.MemoryMarshal.AsBytes(lastFired.AsSpan()));
+        var lastFired = States.Numbers<int>(backend, "last_fired");
         Assert.Equal(lastFired.Count(fired => 6 - fired >= after), dead);
         return (dead, States.Of(backend));
     }

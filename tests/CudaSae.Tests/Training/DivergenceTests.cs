@@ -21,20 +21,6 @@ public class DivergenceTests
 
     public static TheoryData<string> TargetNames => [.. Targets.Names.Where(name => name is "cpu" or "cuda" or "emulator, schedule 7")];
 
-    sealed class Heard(CancellationTokenSource stop, long stopAt) : ITrainingObserver
-    {
-        public List<string> Notes { get; } = [];
-        public List<StepMetrics> Reports { get; } = [];
-        public void Report(StepMetrics metrics) => Reports.Add(metrics);
-        public void Saved(string path) { }
-        public void Note(string line) => Notes.Add(line);
-
-        public void Stepped(long step, Backends.IBackend backend)
-        {
-            if (step == stopAt) stop.Cancel();
-        }
-    }
-
     /// <summary>Rows of small numbers, one of them multiplied.</summary>
     static ActivationSource Data(float factor)
     {
@@ -44,7 +30,8 @@ public class DivergenceTests
         return ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
     }
 
-    static (byte[][] State, Heard Heard) Train(string target, float factor, TrainConfig config, string? run, long stopAt = -1, bool resume = false)
+    static (byte[][] State, RecordingObserver Heard) Train(string target, float factor, TrainConfig config, string? run,
+        long stopAt = long.MaxValue, bool resume = false)
     {
         using var source = Data(factor);
         using var clean = Data(1);
@@ -60,7 +47,7 @@ public class DivergenceTests
             backend.SetParameters(parameters);
         }
         using var stop = new CancellationTokenSource();
-        var heard = new Heard(stop, stopAt);
+        var heard = RecordingObserver.CancelsAfterStep(stop, stopAt);
         new Trainer(backend, source, Rows, scale, run, heard).Run(from, stop.Token);
         return (States.Of(backend), heard);
     }
@@ -84,7 +71,7 @@ public class DivergenceTests
             // Stopped in between and gone on with, it comes to the same bits.
             Train(target, factor, run, folder["again"], stopAt: 24);
             var (resumed, _) = Train(target, factor, run, folder["again"], resume: true);
-            for (var i = 0; i < state.Length; i++) Assert.True(state[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+            States.AssertSame(state, resumed);
         }
     }
 

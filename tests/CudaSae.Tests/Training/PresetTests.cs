@@ -39,22 +39,8 @@ public class PresetTests
         }, config.Validate());
     }
 
-    sealed class Watch(CancellationTokenSource? stop = null, int after = int.MaxValue) : ITrainingObserver
-    {
-        public List<StepMetrics> Reports { get; } = [];
-        public List<string> Notes { get; } = [];
-
-        public void Report(StepMetrics metrics)
-        {
-            Reports.Add(metrics);
-            if (metrics.Step >= after) stop?.Cancel();
-        }
-
-        public void Saved(string path) { }
-        public void Note(string line) => Notes.Add(line);
-    }
-
-    static byte[][] Train(IBackend backend, ActivationSource source, string? run, Watch watch, CancellationToken token, bool resume = false)
+    static byte[][] Train(IBackend backend, ActivationSource source, string? run, RecordingObserver watch,
+        CancellationToken token, bool resume = false)
     {
         var start = new TrainingStart(source, source.Rows, backend.Spec, backend.Config);
         var from = default(CheckpointPosition);
@@ -78,13 +64,12 @@ public class PresetTests
         {
             using var backend = new CpuBackend(spec, config, source.Type, 2);
             using var stop = new CancellationTokenSource();
-            return Train(backend, source, run, new(stop, after), stop.Token, resume);
+            return Train(backend, source, run, RecordingObserver.CancelsAtReport(stop, after), stop.Token, resume);
         }
         var whole = Run(null, int.MaxValue, false);
         Run(folder["run"], 17, false);
         var resumed = Run(folder["run"], int.MaxValue, true);
-        Assert.Equal(whole.Length, resumed.Length);
-        for (var i = 0; i < whole.Length; i++) Assert.True(whole[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+        States.AssertSame(whole, resumed);
     }
 
     [Theory, MemberData(nameof(Names))]
@@ -95,7 +80,7 @@ public class PresetTests
         if (spec.Penalty is { } penalty) spec = spec with { Penalty = penalty with { Coefficient = 0.05f * penalty.Coefficient } };
         using var source = Data(folder, spec.RowWidth);
         using var backend = new CpuBackend(spec, config, source.Type, 2);
-        var watch = new Watch();
+        var watch = new RecordingObserver();
         Train(backend, source, null, watch, CancellationToken.None);
         Assert.True(watch.Reports[^1].Fvu < 0.6 * watch.Reports[0].Fvu, $"FVU {watch.Reports[0].Fvu} → {watch.Reports[^1].Fvu}");
         if (config.Resampling is not null) Assert.Contains(watch.Notes, note => note.Contains("resampled"));
@@ -133,12 +118,12 @@ public class PresetTests
             {
                 using var backend = Targets.Create("emulator, schedule 3")(spec, config, source.Type);
                 using var stop = new CancellationTokenSource();
-                return Train(backend, source, run, new(stop, after), stop.Token, resume);
+                return Train(backend, source, run, RecordingObserver.CancelsAtReport(stop, after), stop.Token, resume);
             }
             var whole = Run(null, int.MaxValue, false);
             Run(folder["run"], 2, false);
             var resumed = Run(folder["run"], int.MaxValue, true);
-            for (var i = 0; i < whole.Length; i++) Assert.True(whole[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+            States.AssertSame(whole, resumed);
         }
     }
 
@@ -150,7 +135,7 @@ public class PresetTests
         var config = new TrainConfig { BatchRows = 32, Vectors = 32 * 300, LogEvery = 1, LossNormalization = LossNormalization.Sum, LearningRate = 3e-3f, DenseAbove = 0.3f };
         using var source = Data(folder, Width);
         using var backend = new CpuBackend(spec, config, source.Type, 2);
-        var watch = new Watch();
+        var watch = new RecordingObserver();
         Train(backend, source, null, watch, CancellationToken.None);
         var note = Assert.Single(watch.Notes);
         Assert.Contains("sparse path from here on", note);

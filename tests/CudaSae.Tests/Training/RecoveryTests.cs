@@ -37,16 +37,11 @@ public class RecoveryTests
         using var backend = new CpuBackend(spec, config, source.Type, 2);
         using var parameters = start.Weights(spec, config);
         backend.SetParameters(parameters);
-        new Trainer(backend, source, source.Rows, start.Scale, null, new Silent()).Run(default, CancellationToken.None);
+        new Trainer(backend, source, source.Rows, start.Scale, null, new RecordingObserver())
+            .Run(default, CancellationToken.None);
         backend.GetParameters(parameters);
         var recovery = Recovery.Of(world.Dictionary, parameters.WDec);
         var l0 = Evaluator.Run(backend, source, 0, 4096, start.Scale).L0;
         Assert.True(recovery.Recovered >= 0.95, $"{name}: {100 * recovery.Recovered:0.0} % recovered, MMCS {recovery.MeanMaxCosine:0.000}, L0 {l0:0.0}");
-    }
-
-    sealed class Silent : ITrainingObserver
-    {
-        public void Report(StepMetrics metrics) { }
-        public void Saved(string path) { }
     }
 }

@@ -174,7 +174,7 @@ public class ResumeDataTests
         using (var runner = Open(source, Spec, Config))
         {
             runner.Begin(new TrainingStart(source, source.Rows, Spec, Config));
-            runner.Train(folder["run"], new Quiet(), TestContext.Current.CancellationToken);
+            runner.Train(folder["run"], new RecordingObserver(), TestContext.Current.CancellationToken);
         }
         void Refused(string expected, ActivationSource rows, SaeSpec spec, TrainConfig config)
         {
@@ -210,11 +210,5 @@ public class ResumeDataTests
         // A trainer's checkpoint is an SAE too.
         using var sae = Sae.Load(folder["run"], CudaSae.Backends.BackendKind.Cpu);
         Assert.Equal(32, sae.Latents);
-    }
-
-    sealed class Quiet : ITrainingObserver
-    {
-        public void Report(Metrics.StepMetrics metrics) { }
-        public void Saved(string path) { }
     }
 }

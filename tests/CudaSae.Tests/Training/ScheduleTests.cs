@@ -75,14 +75,6 @@ public class ScheduleTests
         Assert.Equal([20L, 40L], Enumerable.Range(1, 100).Select(t => (long)t).Where(resampling.IsDue));
     }
 
-    sealed class Notes : ITrainingObserver
-    {
-        public List<string> Lines { get; } = [];
-        public void Report(StepMetrics metrics) { }
-        public void Saved(string path) { }
-        public void Note(string line) => Lines.Add(line);
-    }
-
     /// <summary>Latents that can never fire are given the directions of inputs, at a fifth of the living ones' norm; protected ones stay.</summary>
     [Fact]
     public void ResamplingPointsDeadLatentsAtInputs()
@@ -106,8 +98,8 @@ public class ScheduleTests
         using var parameters = start.Weights(spec, config);
         for (var f = 0; f < 40; f++) parameters.BEnc[f] = -100;
         backend.SetParameters(parameters);
-        var notes = new Notes();
-        new Trainer(backend, source, 64, start.Scale, null, notes).Run(default, CancellationToken.None);
+        var observer = new RecordingObserver();
+        new Trainer(backend, source, 64, start.Scale, null, observer).Run(default, CancellationToken.None);
         backend.GetParameters(parameters);
         var living = Enumerable.Range(40, 24).Average(f => Norm(parameters.WEnc[f]));
         var resampled = 0;
@@ -134,7 +126,8 @@ public class ScheduleTests
             Assert.Equal(1, best, 1e-5);
         }
         Assert.InRange(resampled, 8, 32);
-        Assert.Contains(notes.Lines, line => line.Contains($"{resampled} latents resampled") && line.Contains("protected"));
+        Assert.Contains(observer.Notes,
+            line => line.Contains($"{resampled} latents resampled") && line.Contains("protected"));
     }
 
     static double Norm(ReadOnlySpan<float> row)

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using Xunit;
@@ -13,19 +12,6 @@ namespace CudaSae.Tests;
 public class SweepTests
 {
     const int Rows = 200, Width = 24, Steps = 40;
-
-    sealed class Watch(CancellationTokenSource? stop = null, int after = int.MaxValue) : ITrainingObserver
-    {
-        public List<string> Notes { get; } = [];
-        public void Report(StepMetrics metrics) { }
-        public void Saved(string path) { }
-        public void Note(string line) => Notes.Add(line);
-
-        public void Stepped(long step, CudaSae.Backends.IBackend backend)
-        {
-            if (step >= after) stop?.Cancel();
-        }
-    }
 
     static ActivationSource Source()
     {
@@ -51,18 +37,11 @@ public class SweepTests
         return runner;
     }
 
-    static byte[] State(Runner runner) => [.. runner.Backend.State.SelectMany(array =>
-    {
-        var bytes = new byte[array.Bytes];
-        runner.Backend.ReadState(array, 0, bytes);
-        return bytes;
-    })];
-
-    static byte[] Alone(ActivationSource source, (SaeSpec, TrainConfig) member, Watch? watch = null, string? folder = null, CancellationTokenSource? stop = null)
+    static byte[] Alone(ActivationSource source, (SaeSpec, TrainConfig) member)
     {
         using var runner = Begin(source, member);
-        runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
-        return State(runner);
+        runner.Train(null, new RecordingObserver());
+        return States.Bytes(runner.Backend);
     }
 
     /// <summary>Trains together what is begun or resumed; states by run, null of those that failed.</summary>
@@ -71,7 +50,7 @@ public class SweepTests
         var states = new byte[]?[runs.Length];
         var finished = new SharedRuns(source, source.Rows, runs, run =>
         {
-            states[Array.IndexOf(runs, run)] = State(run.Runner);
+            states[Array.IndexOf(runs, run)] = States.Bytes(run.Runner.Backend);
             run.Runner.Dispose();
         }, (run, e) => (failures ?? throw e).Add(e.Message)).Run(stop?.Token ?? CancellationToken.None);
         return (states, finished);
@@ -82,8 +61,9 @@ public class SweepTests
     {
         using var source = Source();
         var members = Members();
-        var resampling = new Watch();
-        SharedRun[] runs = [.. members.Select(m => new SharedRun(Begin(source, m), null, m == members[^1] ? resampling : new Watch()))];
+        var resampling = new RecordingObserver();
+        SharedRun[] runs = [.. members.Select(m =>
+            new SharedRun(Begin(source, m), null, m == members[^1] ? resampling : new RecordingObserver()))];
         var (states, finished) = Together(source, runs);
         Assert.True(finished);
         Assert.Contains(resampling.Notes, note => note.Contains("latents resampled", StringComparison.Ordinal) && !note.Contains(": 0 latents", StringComparison.Ordinal));
@@ -100,7 +80,8 @@ public class SweepTests
         var members = Members();
         using (var stop = new CancellationTokenSource())
         {
-            SharedRun[] runs = [.. members.Select((m, i) => new SharedRun(Begin(source, m), folder[$"{i}"], i == 1 ? new Watch(stop, 13) : new Watch()))];
+            SharedRun[] runs = [.. members.Select((m, i) => new SharedRun(Begin(source, m), folder[$"{i}"],
+                i == 1 ? RecordingObserver.CancelsAfterStep(stop, 13) : new RecordingObserver()))];
             Assert.False(Together(source, runs, stop).Finished);
             foreach (var run in runs) run.Runner.Dispose();
         }
@@ -108,13 +89,13 @@ public class SweepTests
         {
             using var ahead = Begin(source, members[1]);
             ahead.Resume(folder["1"], null);
-            ahead.Train(folder["1"], new Watch(stop, 25), stop.Token);
+            ahead.Train(folder["1"], RecordingObserver.CancelsAfterStep(stop, 25), stop.Token);
         }
         SharedRun[] resumed = [.. members.Select((m, i) =>
         {
             var runner = Begin(source, m);
             runner.Resume(folder[$"{i}"], null);
-            return new SharedRun(runner, folder[$"{i}"], new Watch());
+            return new SharedRun(runner, folder[$"{i}"], new RecordingObserver());
         })];
         Assert.Equal([13, 25, 13, 13], resumed.Select(run => run.Runner.From.Step));
         var (states, finished) = Together(source, resumed);
@@ -128,7 +109,12 @@ public class SweepTests
         using var source = Source();
         var (spec, config) = Members()[0];
         var bad = config with { LearningRate = 1000, Optimizer = OptimizerKind.Sgd, LogEvery = 1, WarmupFraction = 0 };
-        SharedRun[] runs = [new(Begin(source, (spec, config)), null, new Watch()), new(Begin(source, (spec with { DecoderNorm = DecoderNorm.Free }, bad)), null, new Watch()), new(Begin(source, Members()[1]), null, new Watch())];
+        SharedRun[] runs =
+        [
+            new(Begin(source, (spec, config)), null, new RecordingObserver()),
+            new(Begin(source, (spec with { DecoderNorm = DecoderNorm.Free }, bad)), null, new RecordingObserver()),
+            new(Begin(source, Members()[1]), null, new RecordingObserver()),
+        ];
         var failures = new List<string>();
         var (states, finished) = Together(source, runs, failures: failures);
         runs[1].Runner.Dispose();
@@ -146,7 +132,8 @@ public class SweepTests
         for (var i = 0; i < values.Length; i++) values[i] = i % 7;
         values[150 * Width] = float.NaN;
         using var source = ActivationSource.Of(MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
-        SharedRun[] runs = [.. Members().Take(2).Select(m => new SharedRun(Begin(source, m), null, new Watch()))];
+        SharedRun[] runs =
+            [.. Members().Take(2).Select(m => new SharedRun(Begin(source, m), null, new RecordingObserver()))];
         DataTests.AssertOneLine("holds NaN", () => Together(source, runs, failures: []));
         foreach (var run in runs) run.Runner.Dispose();
     }

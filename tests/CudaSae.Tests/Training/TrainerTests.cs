@@ -12,13 +12,6 @@ namespace CudaSae.Tests;
 
 public class TrainerTests
 {
-    sealed class Quiet : ITrainingObserver
-    {
-        public List<StepMetrics> Reports { get; } = [];
-        public void Report(StepMetrics metrics) => Reports.Add(metrics);
-        public void Saved(string path) { }
-    }
-
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
     static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, EmaDecay = 0.9f };
 
@@ -36,7 +29,8 @@ public class TrainerTests
         return folder["x.npy"];
     }
 
-    static byte[][] Train(ActivationSource source, TrainConfig config, string? run, int stopAfter = int.MaxValue, bool resume = false, Quiet? quiet = null)
+    static byte[][] Train(ActivationSource source, TrainConfig config, string? run, int stopAfter = int.MaxValue,
+        bool resume = false, RecordingObserver? observer = null)
     {
         using var backend = new CpuBackend(Spec, config, source.Type);
         var statistics = new DataStatistics(source, source.Rows, config.Seed);
@@ -50,24 +44,9 @@ public class TrainerTests
             backend.SetParameters(parameters);
         }
         using var stop = new CancellationTokenSource();
-        ITrainingObserver observer = quiet is null ? new Stopping(stop, stopAfter) : quiet;
+        observer ??= RecordingObserver.CancelsAtReport(stop, stopAfter);
         new Trainer(backend, source, source.Rows, scale, run, observer).Run(from, stop.Token);
-        return [.. backend.State.Select(array =>
-        {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            return bytes;
-        })];
-    }
-
-    sealed class Stopping(CancellationTokenSource source, int after) : ITrainingObserver
-    {
-        public void Report(StepMetrics metrics)
-        {
-            if (metrics.Step >= after) source.Cancel();
-        }
-
-        public void Saved(string path) { }
+        return States.Of(backend);
     }
 
     [Fact]
@@ -78,8 +57,7 @@ public class TrainerTests
         var whole = Train(source, Config, null);
         Train(source, Config, folder["run"], stopAfter: 17);
         var resumed = Train(source, Config, folder["run"], resume: true);
-        Assert.Equal(whole.Length, resumed.Length);
-        for (var i = 0; i < whole.Length; i++) Assert.True(whole[i].AsSpan().SequenceEqual(resumed[i]), $"state array {i} differs");
+        States.AssertSame(whole, resumed);
     }
 
     [Fact]
@@ -97,9 +75,10 @@ public class TrainerTests
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([Data(folder)]);
-        var quiet = new Quiet();
-        Train(source, Config with { Vectors = 16 * 200 }, null, quiet: quiet);
-        Assert.True(quiet.Reports[^1].Fvu < 0.8 * quiet.Reports[0].Fvu, $"{quiet.Reports[0].Fvu} → {quiet.Reports[^1].Fvu}");
+        var observer = new RecordingObserver();
+        Train(source, Config with { Vectors = 16 * 200 }, null, observer: observer);
+        var (first, last) = (observer.Reports[0].Fvu, observer.Reports[^1].Fvu);
+        Assert.True(last < 0.8 * first, $"{first} → {last}");
     }
 
     [Fact]
@@ -145,7 +124,8 @@ public class TrainerTests
         using var parameters = new SaeParameters(Spec);
         Initialization.Fill(parameters, Spec, config, statistics, scale);
         backend.SetParameters(parameters);
-        new Trainer(backend, source, source.Rows, scale, null, new Quiet()).Run(default, CancellationToken.None);
+        new Trainer(backend, source, source.Rows, scale, null, new RecordingObserver())
+            .Run(default, CancellationToken.None);
         var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
         backend.GetParameters(parameters);
         Export.FoldScales(Spec, parameters, scale.InputScale, scale.TargetScale);

@@ -77,7 +77,7 @@ public class DensityTests
         using var source = Data(folder);
         var (plain, _) = Train(source, null, null);
         var (logged, counter) = Train(source, null, folder["density.bin"]);
-        for (var i = 0; i < plain.Length; i++) Assert.True(plain[i].AsSpan().SequenceEqual(logged[i]), $"state array {i} differs");
+        States.AssertSame(plain, logged);
         var file = new DensityFile(folder["density.bin"]);
         Assert.Equal((200, 16, 7), (file.Latents, file.BatchRows, file.Count));                      // 40 steps are six windows and a part
         for (var w = 0; w < file.Count; w++)
