@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using System.Text;
 using CudaSae.Data;
 using CudaSae.Data.Zip;
@@ -44,16 +45,22 @@ static class Containers
         return stream.ToArray();
     }
 
+    /// <summary>A zip archive of deflated members.</summary>
+    public static byte[] Deflated(params (string Name, byte[] Content)[] members)
+    {
+        using var stream = new MemoryStream();
+        using (var zip = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
+            foreach (var (name, content) in members)
+            {
+                using var entry = zip.CreateEntry(name, CompressionLevel.Optimal).Open();
+                entry.Write(content);
+            }
+        return stream.ToArray();
+    }
+
     /// <summary>A .pt file of that pickle (a protocol's two bytes are put before it) and storage 0 of six float32.</summary>
     public static byte[] Pt(string pickle, string storage = "archive/data/0") =>
         Zip(("archive/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(pickle)]), (storage, new byte[24]), ("archive/version", "3\n"u8.ToArray()));
-
-    public static void AssertOneLine(string expected, Action action)
-    {
-        var message = Assert.Throws<SaeException>(action).Message;
-        Assert.False(message.Any(char.IsControl), message);
-        Assert.Matches(expected, message);
-    }
 
     /// <summary>Opens and reads everything. Whether that went well; a refusal must be one line.</summary>
     public static bool Reads(Func<TensorFile> open)

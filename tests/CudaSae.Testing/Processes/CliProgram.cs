@@ -8,6 +8,14 @@ static class CliProgram
     public static ProcessStartInfo Start(params string[] arguments) =>
         new(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "CudaSae.Cli.exe" : "CudaSae.Cli"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
 
+    /// <summary>Threads do not change the bits. With one, small steps do not wait for another on a busy machine.</summary>
+    public static ProcessStartInfo OnOneThread(params string[] arguments)
+    {
+        var start = Start(arguments);
+        start.Environment["DOTNET_PROCESSOR_COUNT"] = "1";
+        return start;
+    }
+
     /// <summary>Runs to the end.</summary>
     public static (int Code, string Output, string Error) Run(ProcessStartInfo start)
     {

@@ -40,25 +40,26 @@ public class ArrowTests
         Directory.CreateDirectory(folder["d"]);
         var (one, two) = (new ArrowBytes { Contexts = [1, 0], TokenPositions = 0 }.Write(), new ArrowBytes { Contexts = [0, 4], TokenPositions = 0 }.Write());
         File.WriteAllBytes(folder["d/data-00000-of-00002.arrow"], one);
-        DataTests.AssertOneLine("holds 1 of 00002 files", () => ActivationSource.Open([folder["d"]]).Dispose());
+        AssertOneLine("holds 1 of 00002 files", () => ActivationSource.Open([folder["d"]]).Dispose());
         File.WriteAllBytes(folder["d/data-00001-of-00002.arrow"], two);
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((20, false), (source.Rows, source.HasTokens));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "data-00001-of-00002.arrow"}, {"filename": "data-00000-of-00002.arrow"}], "_split": null}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Contains("data-00000", source.Locate(16));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "../x.arrow"}]}""");
-        DataTests.AssertOneLine("not beside it", () => ActivationSource.Open([folder["d"]]).Dispose());
+        AssertOneLine("not beside it", () => ActivationSource.Open([folder["d"]]).Dispose());
         File.WriteAllBytes(folder["d/empty.arrow"], new ArrowBytes { Contexts = [] }.Write());
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"}, {"filename": "empty.arrow"}]}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((16, 3), (source.Rows, source.Width));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": 5}""");
-        DataTests.AssertOneLine("does not name", () => ActivationSource.Open([folder["d"]]).Dispose());
+        AssertOneLine("does not name", () => ActivationSource.Open([folder["d"]]).Dispose());
     }
 
     [Fact]
     public void WhatIsUnexpectedIsOneLine()
     {
         using var folder = new TemporaryFolder();
-        void Refused(string expected, ArrowBytes arrow, string? column = null) => DataTests.AssertOneLine(expected, () => Open(folder, arrow, column).Dispose());
+        void Refused(string expected, ArrowBytes arrow, string? column = null) =>
+            AssertOneLine(expected, () => Open(folder, arrow, column).Dispose());
         Refused("truncated", new() { Ended = false });
         Refused("not one column", new() { Element = "F64" });
         Refused("no column other", new(), "other");
@@ -77,7 +78,7 @@ public class ArrowTests
         for (var length = 0; length < whole.Length; length += 7)
         {
             File.WriteAllBytes(folder["cut.arrow"], whole[..length]);
-            DataTests.AssertOneLine("truncated|no message|is empty",
+            AssertOneLine("truncated|no message|is empty",
                 () => ActivationSource.Open([folder["cut.arrow"]]).Dispose());
         }
     }

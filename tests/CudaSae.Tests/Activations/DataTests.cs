@@ -76,13 +76,6 @@ public class DataTests
         AssertOneLine("claims", () => new SafetensorsFile(folder["x.safetensors"]).Dispose());
     }
 
-    internal static void AssertOneLine(string expected, Action action)
-    {
-        var message = Assert.Throws<SaeException>(action).Message;
-        Assert.DoesNotContain('\n', message);
-        Assert.Matches(expected, message);
-    }
-
     [Fact]
     public void SafetensorsRoundTrip()
     {

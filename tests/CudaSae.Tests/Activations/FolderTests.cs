@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Data;
 using Xunit;
-using static CudaSae.Tests.DataTests;
 
 namespace CudaSae.Tests;
 

@@ -1,29 +1,12 @@
-using System.Buffers.Binary;
-using System.IO.Compression;
 using CudaSae.Data;
 using Xunit;
-using static CudaSae.Tests.DataTests;
+using static CudaSae.Testing.Bytes.IdxBytes;
 
 namespace CudaSae.Tests;
 
 /// <summary>IDX files, as MNIST and its relatives are kept in.</summary>
 public class IdxTests
 {
-    internal static byte[] Idx(IdxType type, int[] shape, byte[] content)
-    {
-        var header = new byte[4 + 4 * shape.Length];
-        (header[2], header[3]) = ((byte)type, (byte)shape.Length);
-        for (var axis = 0; axis < shape.Length; axis++) BinaryPrimitives.WriteInt32BigEndian(header.AsSpan(4 + 4 * axis), shape[axis]);
-        return [.. header, .. content];
-    }
-
-    internal static byte[] Packed(byte[] content)
-    {
-        using var packed = new MemoryStream();
-        using (var stream = new GZipStream(packed, CompressionLevel.Fastest)) stream.Write(content);
-        return packed.ToArray();
-    }
-
     static byte[] Images => Idx(IdxType.UInt8, [2, 2, 3], [0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6]);
 
     [Theory]

@@ -30,7 +30,7 @@ public class PtStoreTests
             Assert.Equal(Enumerable.Range(0, 22), Rows(hoagy));
         }
         using (var views = ActivationSource.Open([folder["views"]])) Assert.Equal(Enumerable.Range(0, 8), Rows(views));
-        DataTests.AssertOneLine("not one after another", () => ActivationSource.Open([folder["transposed.pt"]]).Dispose());
+        AssertOneLine("not one after another", () => ActivationSource.Open([folder["transposed.pt"]]).Dispose());
         using var openmoss = ActivationSource.Open([folder["openmoss"]]);
         int[] kept = [0, 1, 3, 6, 7, 9];
         Assert.Equal(kept, Rows(openmoss));
@@ -50,12 +50,12 @@ public class PtStoreTests
         using (var source = ActivationSource.Open([folder["h"]])) Assert.Equal([0, 1, 2, 3, 4, 5], Rows(source));
         var last = folder["h/2.pt"];
         File.WriteAllBytes(last, File.ReadAllBytes(last)[..^30]);
-        DataTests.AssertOneLine("2.pt is not a usable", () => ActivationSource.Open([folder["h"]]).Dispose());
+        AssertOneLine("2.pt is not a usable", () => ActivationSource.Open([folder["h"]]).Dispose());
         PtWriter.Write(last, [new("tensor", "I32", [2, 3], s => s.Write(new byte[24]))]);
-        DataTests.AssertOneLine(@"no matrix .*tensor \(I32\)", () => ActivationSource.Open([folder["h"]]).Dispose());
+        AssertOneLine(@"no matrix .*tensor \(I32\)", () => ActivationSource.Open([folder["h"]]).Dispose());
         PtWriter.Write(last, [new("tensor", "F16", [2, 3], s => s.Write(new byte[12]))]);
-        DataTests.AssertOneLine("holds Float16 but", () => ActivationSource.Open([folder["h"]]).Dispose());
+        AssertOneLine("holds Float16 but", () => ActivationSource.Open([folder["h"]]).Dispose());
         File.Delete(folder["h/0.pt"]);
-        DataTests.AssertOneLine("chunk 0 should come first", () => ActivationSource.Open([folder["h"]]).Dispose());
+        AssertOneLine("chunk 0 should come first", () => ActivationSource.Open([folder["h"]]).Dispose());
     }
 }

@@ -1,11 +1,9 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
 using CudaSae.Data;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using Xunit;
-using static CudaSae.Tests.DataTests;
 
 namespace CudaSae.Tests;
 

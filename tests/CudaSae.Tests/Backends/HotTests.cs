@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Data;

@@ -65,7 +65,7 @@ public class BesideCliTests
     public void TranscodersAreMeasuredOnTheirTargets()
     {
         using var folder = new TemporaryFolder();
-        var (x, y) = (KillTests.Data(folder["x.npy"], 300, 16), KillTests.Data(folder["y.npy"], 300, 12));
+        var (x, y) = (NpyRows.Write(folder["x.npy"], 300, 16), NpyRows.Write(folder["y.npy"], 300, 12));
         var run = folder["run"];
         Works(["train", x, "--beside", y, "--preset", "skip-transcoder", "--out", run, .. Small]);
         using var sae = Sae.Load(run, Backends.BackendKind.Cpu);
@@ -98,7 +98,7 @@ public class BesideCliTests
             folder["copy"]);
         Refused($"{x} is 16 wide, but the target of {run} has 12", "eval", run, x, "--beside", x);
         Refused($"{y} is 12 wide, but the input of {run} has 16", "eval", run, y, "--beside", y);
-        Refused("holds 40 rows but", "eval", run, x, "--beside", KillTests.Data(folder["short.npy"], 40, 12));
+        Refused("holds 40 rows but", "eval", run, x, "--beside", NpyRows.Write(folder["short.npy"], 40, 12));
         Refused("--beside stands beside activation files that are named", "eval", run, "--beside", y);
     }
 
@@ -106,7 +106,7 @@ public class BesideCliTests
     public void CrosscodersAreMeasuredSiteBySite()
     {
         using var folder = new TemporaryFolder();
-        var (x, y) = (KillTests.Data(folder["x.npy"], 300, 16), KillTests.Data(folder["y.npy"], 300, 12));
+        var (x, y) = (NpyRows.Write(folder["x.npy"], 300, 16), NpyRows.Write(folder["y.npy"], 300, 12));
         var run = folder["run"];
         Works(["train", x, "--beside", y, "--preset", "crosscoder", "--out", run, .. Small]);
         using var sae = Sae.Load(run, Backends.BackendKind.Cpu);

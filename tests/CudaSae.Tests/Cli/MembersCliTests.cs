@@ -43,7 +43,7 @@ public class MembersCliTests
     public void ComparisonHasARowForEachPreset()
     {
         using var folder = new TemporaryFolder();
-        var (x, table) = (KillTests.Data(folder["x.npy"], 1500, 16), folder["table.md"]);
+        var (x, table) = (NpyRows.Write(folder["x.npy"], 1500, 16), folder["table.md"]);
         string[] compare = ["compare", x, "--latents", "64", "--vectors", "2048", "--held-out", "100", "--tries", "1"];
         Partly([("group-max", "divisor of Latents = 64"), ("transcoder", "needs a second file")],
             [.. compare, "--l0", "5", "--presets", "group-max", "gated", "transcoder", "topk", "--out", table]);
@@ -63,7 +63,7 @@ public class MembersCliTests
     {
         using var folder = new TemporaryFolder();
         // So wide that 60 million latents need a terabyte.
-        var (x, sweep) = (KillTests.Data(folder["x.npy"], 60, 4096), folder["sweep"]);
+        var (x, sweep) = (NpyRows.Write(folder["x.npy"], 60, 4096), folder["sweep"]);
         (string, string)[] refused =
         [
             ("topk-n60000000-k2", "this run needs"), ("topk-n60000000-k99", "this run needs"),
@@ -91,7 +91,7 @@ public class MembersCliTests
     public void FolderOfSaesIsConvertedOneByOne()
     {
         using var folder = new TemporaryFolder();
-        var x = KillTests.Data(folder["x.npy"], 200, 16);
+        var x = NpyRows.Write(folder["x.npy"], 200, 16);
         string[] small = ["--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--backend", "cpu"];
         Works(["train", x, "--out", folder["release/layer_10/topk"], .. small]);
         Works(["train", x, "--preset", "jumprelu", "--out", folder["release/layer_2/jump"], .. small]);
@@ -123,7 +123,7 @@ public class MembersCliTests
     public void ReportAndInspectLeaveOutWhatFails()
     {
         using var folder = new TemporaryFolder();
-        var (x, run) = (KillTests.Data(folder["x.npy"], 200, 16), folder["run"]);
+        var (x, run) = (NpyRows.Write(folder["x.npy"], 200, 16), folder["run"]);
         Works("train", x, "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--held-out", "100",
             "--backend", "cpu", "--out", run);
         new Section("good", "A good chapter", 300, []).Save(run);

@@ -35,7 +35,7 @@ public class RunDataTests
     public void CommandsFindARunsRowsAndRefuseAlike()
     {
         using var folder = new TemporaryFolder();
-        var (data, run) = (KillTests.Data(folder["x.npy"], 300, 16), folder["run"]);
+        var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
         File.WriteAllText(folder["x.site.json"], """{"site": "resid_post7", "model": "a <network>"}""");
         Works(["train", data, "--out", run, "--held-out", "60", .. Small]);
         var record = RunRecord.Load(run);
@@ -45,7 +45,7 @@ public class RunDataTests
         Assert.Contains(" 60 ", Run(eval).Output);
 
         // Rows that come later stay out: the cut is where it was. An older record does not say where.
-        KillTests.Data(data, 320, 16);
+        NpyRows.Write(data, 320, 16);
         Assert.Contains(" 60 ", Run(eval).Output);
         Forget(run);
         Refused($"the data of {run} had 240 training rows and now have 260; put the old files back", eval, inspect, resume, finetune);
@@ -62,7 +62,7 @@ public class RunDataTests
         Refused($"the data of {run} cannot be opened: {Missing(data)}", eval, inspect, resume, finetune);
         File.Delete(folder["run/train.json"]);
         Refused($"{run} does not say which rows it was trained on; name activation files after it", inspect);
-        KillTests.Data(data, 300, 16);
+        NpyRows.Write(data, 300, 16);
         Works([.. inspect, data]);
     }
 
@@ -79,7 +79,7 @@ public class RunDataTests
     public void ARunWithoutHeldOutRowsIsLookedAtWithNamedOnes()
     {
         using var folder = new TemporaryFolder();
-        var (data, run) = (KillTests.Data(folder["x.npy"], 300, 16), folder["run"]);
+        var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
         Works(["train", data, "--out", run, "--held-out", "0", .. Small]);
         Refused($"{run} held no rows out; name activation files after it", ["eval", run, "--backend", "cpu"], ["inspect", run, "--backend", "cpu"]);
         Assert.Contains(" 300 ", Run("eval", run, data, "--backend", "cpu").Output);
@@ -111,7 +111,7 @@ public class RunDataTests
         using var folder = new TemporaryFolder();
         foreach (var name in new[] { "a", "b" })
         {
-            KillTests.Data(folder[$"{name}.npy"], 20, 4);
+            NpyRows.Write(folder[$"{name}.npy"], 20, 4);
             File.WriteAllText(folder[$"{name}.site.json"], $$"""{"model":"m","site":"{{name}}"}""");
         }
         string? Site(params string[] names)
@@ -127,7 +127,7 @@ public class RunDataTests
         foreach (var damaged in new[] { "{", "[]", """{"site":"a"}""", """{"site":7,"model":"m"}""", """{"site":"\u0007","model":"m"}""", """{"site":"\ud800","model":"m"}""", new string(' ', 70_000) })
         {
             File.WriteAllText(folder["a.site.json"], damaged);
-            DataTests.AssertOneLine("a.site.json does not say where activations come from", () => Site("a"));
+            AssertOneLine("a.site.json does not say where activations come from", () => Site("a"));
         }
     }
 

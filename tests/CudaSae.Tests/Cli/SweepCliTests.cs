@@ -25,7 +25,7 @@ public class SweepCliTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 1000, 32);
+        var data = NpyRows.Write(folder["x.npy"], 1000, 32);
         var sweep = folder["sweep"];
         KillAtACheckpoint(CliProgram.Start(["sweep", data, "--out", sweep, "--together", "2", .. Grid]), Path.Combine(sweep, "jumprelu-n64-l0.55"));
         var (code, output, error) = Run("sweep", "--resume", sweep);
@@ -91,7 +91,7 @@ public class SweepCliTests
     public void OtherGridsAndTakenFoldersAreRefused()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 300, 16);
+        var data = NpyRows.Write(folder["x.npy"], 300, 16);
         Refused("there is no preset 'nonsense'", "sweep", data, "--presets", "topk,nonsense", "--out", folder["no"]);
         Refused("--coefficient abc", "sweep", data, "--presets", "jumprelu", "--coefficient", "abc", "--out", folder["no"]);
         Refused("no combination of this sweep is an SAE", "sweep", data, "--latents", "16", "--k", "40", "--out", folder["no"]);

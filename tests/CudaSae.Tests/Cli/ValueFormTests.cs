@@ -27,7 +27,7 @@ public class ValueFormTests
         from.Subcommands.SelectMany(below =>
             (IEnumerable<(string[], Command)>)[([.. path, below.Name], below), .. All(below, [.. path, below.Name])]);
 
-    static void OneLine(string expected, Action read) => Containers.AssertOneLine(Regex.Escape(expected), read);
+    static void OneLine(string expected, Action read) => AssertOneLine(Regex.Escape(expected), read);
 
     /// <summary>Texts that no number, name or truth value has as its form.</summary>
     static readonly string[] Never =
@@ -283,7 +283,7 @@ public class ValueFormTests
     public void TheProgramRefusesInOneLine()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 300, 8);
+        var data = NpyRows.Write(folder["x.npy"], 300, 8);
         string[] small = ["--latents", "16", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--backend", "cpu",
             "--out", folder["run"]];
         Assert.Equal(0, CliProgram.Run(CliProgram.Start(["train", data, .. small])).Code);

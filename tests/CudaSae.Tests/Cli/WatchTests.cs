@@ -240,8 +240,8 @@ public class WatchTests
     {
         using var folder = new TemporaryFolder();
         using var server = Server();
-        DataTests.AssertOneLine("another program listens on this port", () => new WatchServer(server.Port, () => [], () => []));
-        var data = KillTests.Data(folder["x.npy"], 200, 32);
+        AssertOneLine("another program listens on this port", () => new WatchServer(server.Port, () => [], () => []));
+        var data = NpyRows.Write(folder["x.npy"], 200, 32);
         foreach (var (port, expected) in new[] { ($"{server.Port}", "another program listens"), ("70000", "a port is"), ("x", "x") })
         {
             var (code, _, error) = CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["run"], .. Settings, "--watch", port]));
@@ -256,9 +256,11 @@ public class WatchTests
     public void AWatchedRunIsTheSameRunAndShowsItsNumbers()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 1000, 32);
-        Assert.Equal(0, CliProgram.Run(MetricsFileTests.OnOneThread(["train", data, "--out", folder["alone"], .. Settings])).Code);
-        var shown = Watch(MetricsFileTests.OnOneThread(["train", data, "--out", folder["run"], .. Settings, "--watch"]), folder["run/metrics.jsonl"]);
+        var data = NpyRows.Write(folder["x.npy"], 1000, 32);
+        var alone = CliProgram.OnOneThread(["train", data, "--out", folder["alone"], .. Settings]);
+        Assert.Equal(0, CliProgram.Run(alone).Code);
+        var watched = CliProgram.OnOneThread(["train", data, "--out", folder["run"], .. Settings, "--watch"]);
+        var shown = Watch(watched, folder["run/metrics.jsonl"]);
         Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]), File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
         var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement).Select(l => ((float)l.GetProperty("step").GetInt64(), (float)l.GetProperty("fvu").GetDouble())).ToArray();
         Assert.Contains(shown, figure => figure.Series[0].X.Length > 0);

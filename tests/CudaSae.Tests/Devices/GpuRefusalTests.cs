@@ -47,7 +47,7 @@ public class GpuRefusalTests
 
     static string[] Train(TemporaryFolder folder, string backend) =>
     [
-        "train", KillTests.Data(folder["x.npy"], 200, 8), "--latents", "16", "--k", "2", "--batch-rows", "8",
+        "train", NpyRows.Write(folder["x.npy"], 200, 8), "--latents", "16", "--k", "2", "--batch-rows", "8",
         "--vectors", "48", "--checkpoint-every", "2", "--backend", backend, "--out", folder[backend],
     ];
 

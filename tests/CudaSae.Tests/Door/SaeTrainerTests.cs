@@ -4,7 +4,6 @@ using CudaSae.Backends.Kernels;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Formats;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using Xunit;

@@ -33,7 +33,7 @@ public class DataFaultTests
     public void ADeletedFileIsReadToTheEnd()
     {
         using var folder = new TemporaryFolder();
-        var path = KillTests.Data(folder["x.npy"], Rows, Width);
+        var path = NpyRows.Write(folder["x.npy"], Rows, Width);
         using var source = ActivationSource.Open([path]);
         var (trainer, backend) = Make(source, null, new At(10, () => File.Delete(path)));
         using (backend) Assert.True(Run(trainer));
@@ -44,7 +44,7 @@ public class DataFaultTests
     public void AShortenedFileIsOneLine()
     {
         using var folder = new TemporaryFolder();
-        var path = KillTests.Data(folder["x.npy"], Rows, Width);
+        var path = NpyRows.Write(folder["x.npy"], Rows, Width);
         var length = new FileInfo(path).Length;
         using var source = ActivationSource.Open([path]);
         var (trainer, backend) = Make(source, folder["run"], new At(10, () =>
@@ -67,7 +67,7 @@ public class DataFaultTests
         using var folder = new TemporaryFolder();
         for (var round = 0; round < 40; round++)
         {
-            var path = KillTests.Data(folder[$"{round}.npy"], Rows, Width);
+            var path = NpyRows.Write(folder[$"{round}.npy"], Rows, Width);
             using var source = ActivationSource.Open([path]);
             var reading = new TaskCompletionSource();
             var reader = Task.Run(() => ReadForEver(source, reading), TestContext.Current.CancellationToken);
@@ -94,7 +94,7 @@ public class DataFaultTests
     public void ABadRowTouchesNoWeight(float value)
     {
         using var folder = new TemporaryFolder();
-        var path = KillTests.Data(folder["x.npy"], Rows, Width);
+        var path = NpyRows.Write(folder["x.npy"], Rows, Width);
         using (var stream = File.OpenWrite(path))
             for (var row = 50; row < Rows; row += 100)
             {

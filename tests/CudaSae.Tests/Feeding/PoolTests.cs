@@ -4,7 +4,6 @@ using CudaSae.Backends.Kernels;
 using CudaSae.Checkpoints;
 using CudaSae.Data;
 using CudaSae.Devices;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using CudaSae.Verification;
@@ -31,7 +30,7 @@ public class PoolTests
 
     static string File(TemporaryFolder folder, int rows = Rows, Func<int, bool>? bad = null)
     {
-        var path = KillTests.Data(folder["x.npy"], rows, Width);
+        var path = NpyRows.Write(folder["x.npy"], rows, Width);
         using var stream = System.IO.File.OpenWrite(path);
         for (var row = 0; row < rows; row++)
         {
@@ -183,7 +182,8 @@ public class PoolTests
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([File(folder, bad: row => row == 137)]);
         Targets.Emulator.SetSeed(0);
-        DataTests.AssertOneLine("x.npy, row 137 holds NaN or infinity", () => Train(source, Config(windows) with { NonFinite = NonFiniteRows.Stop }, Plan(windows)));
+        AssertOneLine("x.npy, row 137 holds NaN or infinity",
+            () => Train(source, Config(windows) with { NonFinite = NonFiniteRows.Stop }, Plan(windows)));
     }
 
     /// <summary>So many bad rows that a batch's would lie in three windows: refused, and no hang.</summary>
@@ -194,7 +194,7 @@ public class PoolTests
         using var source = ActivationSource.Open([File(folder, bad: row => row % 20 != 0)]);
         using var pool = new MemoryPool(Plan(true), 16);
         using var feeder = new BatchFeeder(source, Rows, [(pool, 0)], pool, 1, Config(true), default);
-        DataTests.AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
+        AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
     }
 
     /// <summary>A file that is cut under a run's readers is one line, and the checkpoint of the last good step stays.</summary>
@@ -279,7 +279,8 @@ public class PoolTests
         Assert.Equal((5000, true), Of(config with { Vectors = 4000, DevicePool = 500_000 }, 5000, 0));
         Assert.Equal((0, false), Of(config with { DevicePool = 0 }, 5000, 1L << 30));
         Assert.Equal((0, false), Of(config, 0, 1L << 30));
-        DataTests.AssertOneLine("a device pool of 97.7 KiB is too small: a pool of two windows of 1000 training rows takes 195.3 KiB", () => Of(config with { DevicePool = 100_000 }, 5000, 1L << 30));
+        AssertOneLine("a device pool of 97.7 KiB is too small: a pool of two windows of 1000 training rows "
+            + "takes 195.3 KiB", () => Of(config with { DevicePool = 100_000 }, 5000, 1L << 30));
 
         static (long, bool) Of(TrainConfig config, long rows, long free)
         {

@@ -102,7 +102,7 @@ public class WindowTests
             Assert.Equal(new RowPermutation(config.Seed, 3, 200)[77], RowOrders.Of(config with { ShuffleWindow = window }, 3, 200, 96)[77]);
         Assert.IsType<WindowPermutation>(RowOrders.Of(config with { ShuffleWindow = 199 }, 3, 200, 96));
         (config with { ShuffleWindow = 32 }).Validate();
-        DataTests.AssertOneLine("ShuffleWindow = 31", () => (config with { ShuffleWindow = 31 }).Validate());
+        AssertOneLine("ShuffleWindow = 31", () => (config with { ShuffleWindow = 31 }).Validate());
         Assert.Equal(("the order of rows and steps follows from it", null), (ResumeRules.WhyFixed("shuffle_window"), ResumeRules.WhyFixed("device_pool")));
         Assert.False(SharedRuns.CanShare(config, config with { ShuffleWindow = 32 }));
     }

@@ -68,7 +68,7 @@ public sealed class FuzzTests : IDisposable
     static void RefusedCheaply(string expected, byte[] content, Action<byte[]> read)
     {
         Assert.Null(FuzzOracle.Judge(new(content, null, read), content).Finding);
-        Containers.AssertOneLine(expected, () => read(content));
+        AssertOneLine(expected, () => read(content));
     }
 
     [Fact]
@@ -96,7 +96,7 @@ public sealed class FuzzTests : IDisposable
     [Fact]
     public void APackedImageThatClaimsMoreThanItCanHoldIsRefused()
     {
-        var packed = IdxTests.Packed([0, 0, 8, 2, 0, 0, 0x10, 0, 0, 0, 0x10, 0]);
+        var packed = IdxBytes.Packed([0, 0, 8, 2, 0, 0, 0x10, 0, 0, 0, 0x10, 0]);
         RefusedCheaply("too many to hold", packed, bytes => new IdxFile(new MappedFile("x", bytes)).Dispose());
     }
 
@@ -132,7 +132,8 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"spec": {"input_width": 6, "latents": 24, "selection": null}}""")]
     [InlineData("""{"spec": {"input_width": 6, "latents": 24, "selection": {}}}""")]
     [InlineData("""{"data": ["\ud800"]}""")]
-    public void ARunsRecordWithHolesIsRefused(string json) => Containers.AssertOneLine("not a run's record", () => RunRecord.Parse("x", Encoding.UTF8.GetBytes(json)));
+    public void ARunsRecordWithHolesIsRefused(string json) =>
+        AssertOneLine("not a run's record", () => RunRecord.Parse("x", Encoding.UTF8.GetBytes(json)));
 
     /// <summary>A step whose dense is neither 0 nor 1, texts that are no Unicode, and a step that is no
     /// number.</summary>
@@ -162,7 +163,7 @@ public sealed class FuzzTests : IDisposable
         FigureCsv.Write(folder["csv"],
             [new("s", "S", 1, [new TableFigure("t", "T", [])])]);
         Assert.Equal(0, new FileInfo(folder["csv/s-t.csv"]).Length);
-        Containers.AssertOneLine("differ in length", () =>
+        AssertOneLine("differ in length", () =>
             Section.Parse("x", """
                 {"id":"s","title":"S","order":1,"figures":[{"kind":"images","id":"i","title":"I","width":65536,
                 "height":65536,"pixels":"","captions":[]}]}
@@ -174,7 +175,8 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "\ud800"}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"selection": null}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"nested": {"kind": "prefixes"}}}""")]
-    public void SettingsWithHolesAreRefused(string json) => Containers.AssertOneLine(".", () => TrainerSettings.Parse(json).Records());
+    public void SettingsWithHolesAreRefused(string json) =>
+        AssertOneLine(".", () => TrainerSettings.Parse(json).Records());
 
     [Theory]
     [InlineData("")]
@@ -184,7 +186,8 @@ public sealed class FuzzTests : IDisposable
     [InlineData("[[]]")]
     [InlineData("[[null, 1]]")]
     [InlineData("""[["\ud800", 1]]""")]
-    public void AVocabularyThatIsNoneIsRefused(string json) => Containers.AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
+    public void AVocabularyThatIsNoneIsRefused(string json) =>
+        AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
 
     [Theory]
     [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [65536, 65536], "dtype": "float32"}]}]""", "claims an extent")]
@@ -201,7 +204,7 @@ public sealed class FuzzTests : IDisposable
         Directory.CreateDirectory(folder["w"]);
         File.WriteAllBytes(folder["w/s"], new byte[8]);
         File.WriteAllText(folder["w/model.json"], $$"""{"weightsManifest": {{manifest}}}""");
-        Containers.AssertOneLine(expected, () => new UseLiteWeights(folder["w"]).Dispose());
+        AssertOneLine(expected, () => new UseLiteWeights(folder["w"]).Dispose());
     }
 
     [Theory]
@@ -212,6 +215,6 @@ public sealed class FuzzTests : IDisposable
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["s"]);
         File.WriteAllText(folder["s/shards.json"], shards);
-        Containers.AssertOneLine("not UTF-8", () => SaevMetadata.Load(folder["s"]));
+        AssertOneLine("not UTF-8", () => SaevMetadata.Load(folder["s"]));
     }
 }

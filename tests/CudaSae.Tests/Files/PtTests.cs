@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using System.Runtime.InteropServices;
 using System.Text;
 using CudaSae.Data;
@@ -232,18 +231,6 @@ public class PtTests
             case "no zip": return [.. "hello"u8];
         }
         return file;
-    }
-
-    internal static byte[] Deflated(params (string Name, byte[] Content)[] members)
-    {
-        using var stream = new MemoryStream();
-        using (var zip = new ZipArchive(stream, ZipArchiveMode.Create, leaveOpen: true))
-            foreach (var (name, content) in members)
-            {
-                using var entry = zip.CreateEntry(name, CompressionLevel.Optimal).Open();
-                entry.Write(content);
-            }
-        return stream.ToArray();
     }
 
     [Fact]

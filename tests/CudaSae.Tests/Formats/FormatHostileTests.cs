@@ -58,9 +58,9 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "openai");
         File.WriteAllBytes(weights, File.ReadAllBytes(weights)[..^100]);
-        Containers.AssertOneLine("x.pt is not a usable", () => SaeModel.Load(place).Dispose());
+        AssertOneLine("x.pt is not a usable", () => SaeModel.Load(place).Dispose());
         File.WriteAllText(folder["x.txt"], "nothing");
-        Containers.AssertOneLine("no SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
+        AssertOneLine("no SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
     }
 
     /// <summary>Any damage reads as another SAE or is refused in one line; nothing else happens.</summary>
@@ -141,7 +141,7 @@ public class FormatHostileTests
         fields[field] = JsonNode.Parse(value);
         (fields["metadata"] as JsonObject)?.Remove("cudasae_spec");
         File.WriteAllText(config!, fields.ToJsonString());
-        Containers.AssertOneLine(expected, () => SaeFormats.Named(format).Read(place));
+        AssertOneLine(expected, () => SaeFormats.Named(format).Read(place));
     }
 
     [Theory]
@@ -153,7 +153,7 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "saelens");
         Rewrite(weights, t => t.Name == name ? t with { Name = "other" } : t);
-        Containers.AssertOneLine(expected, () => SaeModel.Load(place));
+        AssertOneLine(expected, () => SaeModel.Load(place));
     }
 
     [Theory]
@@ -167,7 +167,7 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "saelens");
         Rewrite(weights, t => t.Name == name ? t with { Type = type, Shape = shape } : t);
-        Containers.AssertOneLine(expected, () => SaeModel.Load(place));
+        AssertOneLine(expected, () => SaeModel.Load(place));
     }
 
     static void Rewrite(string weights, Func<TensorToWrite, TensorToWrite> change)
@@ -188,7 +188,7 @@ public class FormatHostileTests
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, (ulong)header.Length);
         header.CopyTo(bytes, 8);
         File.WriteAllBytes(weights, bytes);
-        Containers.AssertOneLine("overlap", () => SaeModel.Load(place));
+        AssertOneLine("overlap", () => SaeModel.Load(place));
     }
 
     [Fact]
@@ -206,7 +206,7 @@ public class FormatHostileTests
                 new("k", "I32", [], s => s.Write(BitConverter.GetBytes(4))), new("threshold", "F32", [], s => s.Write(BitConverter.GetBytes(0.5f))),
                 new("group_sizes", "I64", [sizes.Length], s => { foreach (var size in sizes) s.Write(BitConverter.GetBytes(size)); }),
             ]);
-            Containers.AssertOneLine("do not add up to 24", () => SaeModel.Load(folder["sae"]));
+            AssertOneLine("do not add up to 24", () => SaeModel.Load(folder["sae"]));
         }
     }
 

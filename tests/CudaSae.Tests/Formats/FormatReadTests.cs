@@ -77,7 +77,7 @@ public class FormatReadTests
             c["normalize_activations"] = "expected_average_only_in";
         });
         Rewrite(folder, sae, [], Scalar("topk_threshold", 0.3));
-        Containers.AssertOneLine("expected_average_only_in.*save_inference_model", () => Load(folder));
+        AssertOneLine("expected_average_only_in.*save_inference_model", () => Load(folder));
         File.WriteAllText(Path.Combine(folder["sae"], "activation_scaler.json"), """{"scaling_factor": 0.5}""");
         using var read = Load(folder);
         Assert.IsType<Selection.JumpRelu>(read.Spec.Selection);
@@ -94,7 +94,7 @@ public class FormatReadTests
             for (var i = 0; i < D; i++) Assert.Equal((p.BDec[i] + Enumerable.Range(0, N).Sum(f => code[f] / norms[f] * p.WDec[f][i])) / 0.5, output[i], 1e-4);
         }
         File.WriteAllText(Path.Combine(folder["sae"], "activation_scaler.json"), """{"scaling_factor": 0.5, "has_whitening": true}""");
-        Containers.AssertOneLine("whitened", () => Load(folder));
+        AssertOneLine("whitened", () => Load(folder));
     }
 
     [Fact]
@@ -125,7 +125,7 @@ public class FormatReadTests
         var config = JsonNode.Parse(File.ReadAllText(Path.Combine(folder["again"], "cfg.json")))!;
         Assert.Equal(("hook_z", null), ((string?)config["reshape_activations"], config["metadata"]!["reshape_activations"]));
         Edit(folder, "cfg.json", c => c["activation_fn_str"] = "tanh-relu");
-        Containers.AssertOneLine("activation function 'tanh-relu'", () => Load(folder));
+        AssertOneLine("activation function 'tanh-relu'", () => Load(folder));
     }
 
     [Fact]
@@ -135,7 +135,7 @@ public class FormatReadTests
         using var sae = SaeLens(folder, "relu");
         float[] scale = [.. Enumerable.Range(0, N).Select(f => 1 + f / 10f)];
         Rewrite(folder, sae, [], TensorToWrite.Of("scaling_factor", scale));
-        Containers.AssertOneLine("does not mention the scaling_factor", () => Load(folder));
+        AssertOneLine("does not mention the scaling_factor", () => Load(folder));
         Edit(folder, "cfg.json", c => c["finetuning_scaling_factor"] = true);
         using var read = Load(folder);
         Assert.Equal("WDec", Differences(sae, read));
@@ -239,7 +239,7 @@ public class FormatReadTests
         var p = sae.Parameters;
         List<TensorToWrite> tensors = [TensorToWrite.Transposed("W_E", p.WEnc), TensorToWrite.Of("W_D", p.WDec), TensorToWrite.Of("b_E", p.BEnc), TensorToWrite.Of("b_D", p.BDec)];
         if (p.Threshold.Length > 0) tensors.Add(TensorToWrite.Of("activation_function.log_jumprelu_threshold", [.. p.Threshold.Select(t => MathF.Log(t))]));
-        Containers.AssertOneLine("holds no dataset_average_activation_norm.in", () => { Write(); Load(folder); });
+        AssertOneLine("holds no dataset_average_activation_norm.in", () => { Write(); Load(folder); });
         tensors.Add(Scalar("dataset_average_activation_norm.in", 4));
         tensors.Add(Scalar("dataset_average_activation_norm.out", 10));
         Write();
@@ -313,6 +313,6 @@ public class FormatReadTests
         using var topK = FormatModels.Model(Spec("topk"));
         topK.Save(folder["topk"], "dictionary_learning");
         File.Delete(Path.Combine(folder["topk"], "config.json"));
-        Containers.AssertOneLine("fit AutoEncoderTopK and BatchTopKSAE", () => SaeModel.Load(folder["topk"]));
+        AssertOneLine("fit AutoEncoderTopK and BatchTopKSAE", () => SaeModel.Load(folder["topk"]));
     }
 }

@@ -128,7 +128,8 @@ public class FormatTests
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection, output == 0 ? null : output, skip), normalization);
-        Containers.AssertOneLine($"^{format} cannot express this SAE: .*{expected}", () => sae.Save(Place(folder, format), format));
+        AssertOneLine($"^{format} cannot express this SAE: .*{expected}",
+            () => sae.Save(Place(folder, format), format));
         Assert.False(File.Exists(Place(folder, format)) || Directory.Exists(Place(folder, format)));
     }
 
@@ -141,7 +142,7 @@ public class FormatTests
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("topk", centres: false) with { Sites = [2, 4] });
-        Containers.AssertOneLine("a crosscoder of 2 sites", () => sae.Save(folder["sae"], format));
+        AssertOneLine("a crosscoder of 2 sites", () => sae.Save(folder["sae"], format));
         Assert.Contains(sae.Save(folder["own"]), n => n.Contains("no crosscoders"));
         using var again = SaeModel.Load(folder["own"]);
         Assert.Equal([2, 4], again.Spec.Sites!);

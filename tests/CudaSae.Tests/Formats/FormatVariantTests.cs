@@ -102,7 +102,7 @@ public class FormatVariantTests
         Assert.Equal(("", K), (Differences(sae, read), k));
         if (where != "configuration") return;
         Edit(Path.Combine(place, "config.json"), c => ((JsonObject)c["trainer"]!).Remove("k"));
-        Containers.AssertOneLine("it lacks k", () => SaeModel.Load(place));
+        AssertOneLine("it lacks k", () => SaeModel.Load(place));
     }
 
     [Theory]
@@ -142,7 +142,7 @@ public class FormatVariantTests
         var place = folder["sae"];
         sae.Save(place, "openmoss");
         Rewrite(Path.Combine(place, "sae_weights.safetensors"), t => t.Name.Contains("threshold") ? null : t);
-        Containers.AssertOneLine("log_jumprelu_threshold", () => SaeModel.Load(place));
+        AssertOneLine("log_jumprelu_threshold", () => SaeModel.Load(place));
         Edit(Path.Combine(place, "config.json"), c => c["jump_relu_threshold"] = 0.25);
         using var read = SaeModel.Load(place);
         Assert.Equal("", Differences(sae, read));
@@ -204,6 +204,6 @@ public class FormatVariantTests
         using var sae = format == "gemma-scope" ? FormatModels.Model(Spec("jumprelu", 5)) : Sample(format);
         var (place, _) = Write(folder, format, sae);
         using (var read = SaeModel.Load(place)) Assert.False(read.KindIsAssumed);
-        Containers.AssertOneLine("by its contents", () => SaeModel.Load(place, asked));
+        AssertOneLine("by its contents", () => SaeModel.Load(place, asked));
     }
 }

@@ -38,11 +38,14 @@ public unsafe class EmulatorHopperTests
     // The map in 128 bytes that the driver writes; the report when it refuses.
     static string Encode(byte* map, ulong matrix, ulong columns, ulong rows, ulong pitchBytes, uint boxColumns, uint boxRows)
     {
-        var encode = (delegate* unmanaged<byte*, uint, uint, ulong, ulong*, ulong*, uint*, uint*, uint, uint, uint, uint, int>)NativeLibrary.GetExport(NativeLibrary.Load(EmulatorTests.Library.Value), "cuTensorMapEncodeTiled");
+        var export = NativeLibrary.GetExport(NativeLibrary.Load(PlantedFaults.Library), "cuTensorMapEncodeTiled");
+        var encode = (delegate* unmanaged<byte*, uint, uint, ulong, ulong*, ulong*, uint*, uint*, uint, uint, uint, uint,
+            int>)export;
         ulong* sizes = stackalloc ulong[] { columns, rows }, pitches = stackalloc ulong[] { pitchBytes };
         uint* box = stackalloc uint[] { boxColumns, boxRows }, steps = stackalloc uint[] { 1, 1 };
         const uint bfloat16 = 9, matrixRank = 2, swizzle128 = 3;
-        return encode(map, bfloat16, matrixRank, matrix, sizes, pitches, box, steps, 0, swizzle128, 2, 0) == 0 ? "" : new Emulator(EmulatorTests.Library.Value).Report;
+        var error = encode(map, bfloat16, matrixRank, matrix, sizes, pitches, box, steps, 0, swizzle128, 2, 0);
+        return error == 0 ? "" : new Emulator(PlantedFaults.Library).Report;
     }
 
     static ulong Upload<T>(IDevice device, T[] values, nint stream) where T : unmanaged
@@ -55,9 +58,9 @@ public unsafe class EmulatorHopperTests
     // What the work answers, or the report. The device is given back as it was found.
     static string OnDevice(ulong seed, (int, int) capability, Action<CudaDevice, nint, Func<ulong, ulong>> work)
     {
-        var emulator = new Emulator(EmulatorTests.Library.Value);
+        var emulator = new Emulator(PlantedFaults.Library);
         emulator.SetSeed(seed);
-        using var device = CudaDevice.OpenEmulator(EmulatorTests.Library.Value, capability);
+        using var device = CudaDevice.OpenEmulator(PlantedFaults.Library, capability);
         var stream = device.CreateStream();
         var owned = new List<ulong>();
         try
@@ -304,7 +307,7 @@ public unsafe class EmulatorHopperTests
         {
             ulong from = own(Upload(device, new float[32], stream)), to = own(device.Allocate(128));
             var parameters = new SmallParams { In = from, Out = to };
-            var export = NativeLibrary.GetExport(NativeLibrary.Load(EmulatorTests.Library.Value), "cuLaunchKernelEx");
+            var export = NativeLibrary.GetExport(NativeLibrary.Load(PlantedFaults.Library), "cuLaunchKernelEx");
             var launch = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)export;
             var attribute = LaunchAttribute.Programmatic;
             var config = new LaunchConfig
@@ -315,7 +318,7 @@ public unsafe class EmulatorHopperTests
             void* arguments = &parameters;
             var kernel = device.GetKernel("fault_hasty", 32768).Handle;
             Assert.Equal(1, launch(&config, kernel, &arguments, null));
-            var report = new Emulator(EmulatorTests.Library.Value).Report;
+            var report = new Emulator(PlantedFaults.Library).Report;
             Assert.Contains("a programmatic launch behind an operation that is not a kernel", report);
             config.Count = 0;
             Assert.Equal(0, launch(&config, kernel, &arguments, null));

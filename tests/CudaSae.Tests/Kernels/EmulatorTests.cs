@@ -16,23 +16,12 @@ public unsafe class EmulatorTests
         public int BreakRule;
     }
 
-    /// <summary>The planted faults and their twins under the race detector.</summary>
-    internal static readonly Lazy<string> Library = new(() =>
-    {
-        var path = Path.Combine(Repository.Root, "artifacts", "emulator", "libcudasae_faults.so");
-        using var build = Process.Start(new ProcessStartInfo("bash", ["build/emulator.sh", "--races", "--kernels", "tests/faults", path]) { WorkingDirectory = Repository.Root, RedirectStandardError = true, RedirectStandardOutput = true })!;
-        var error = build.StandardError.ReadToEnd();
-        build.WaitForExit();
-        Assert.True(build.ExitCode == 0, error);
-        return path;
-    });
-
     /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is right.</summary>
     static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed, Func<float[], int, float> expected)
     {
-        var emulator = new Emulator(Library.Value);
+        var emulator = new Emulator(PlantedFaults.Library);
         emulator.SetSeed(seed);
-        using var device = CudaDevice.OpenEmulator(Library.Value);
+        using var device = CudaDevice.OpenEmulator(PlantedFaults.Library);
         var stream = device.CreateStream();
         ulong from = device.Allocate(4 * floats), to = device.Allocate(4 * floats);
         try
@@ -80,8 +69,8 @@ public unsafe class EmulatorTests
     public void LeaksAreCounted()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        var emulator = new Emulator(Library.Value);
-        using var device = CudaDevice.OpenEmulator(Library.Value);
+        var emulator = new Emulator(PlantedFaults.Library);
+        using var device = CudaDevice.OpenEmulator(PlantedFaults.Library);
         var before = emulator.LiveAllocations;
         var leak = device.Allocate(100);
         Assert.Equal(before + 1, emulator.LiveAllocations);
@@ -93,8 +82,8 @@ public unsafe class EmulatorTests
     public void InjectedErrorsAreNamed()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        var emulator = new Emulator(Library.Value);
-        using var device = CudaDevice.OpenEmulator(Library.Value);
+        var emulator = new Emulator(PlantedFaults.Library);
+        using var device = CudaDevice.OpenEmulator(PlantedFaults.Library);
         emulator.FailNext("cuMemAlloc", 2);
         var message = Assert.Throws<CudaException>(() => device.Allocate(1 << 20)).Message;
         Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY", message);

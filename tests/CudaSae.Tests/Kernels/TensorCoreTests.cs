@@ -27,7 +27,7 @@ public unsafe class TensorCoreTests
         var input = new float[2 * Pairs * Depth];
         left.CopyTo(input, 0);
         right.CopyTo(input, Pairs * Depth);
-        var emulator = new Emulator(EmulatorTests.Library.Value);
+        var emulator = new Emulator(PlantedFaults.Library);
         emulator.SetSeed(0);
         emulator.TensorCoresTruncate = truncate;
         try { return Launch(wgmma ? "pairs_wgmma" : "pairs_mma", wgmma ? 128 : 32, input)[0]; }
@@ -36,7 +36,7 @@ public unsafe class TensorCoreTests
 
     static float[] Launch(string kernel, int threads, float[] input)
     {
-        using var device = CudaDevice.OpenEmulator(EmulatorTests.Library.Value, (9, 0));
+        using var device = CudaDevice.OpenEmulator(PlantedFaults.Library, (9, 0));
         var stream = device.CreateStream();
         ulong from = device.Allocate(4 * input.Length), to = device.Allocate(4 * Pairs);
         var output = new float[Pairs];

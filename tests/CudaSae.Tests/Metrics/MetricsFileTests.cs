@@ -165,13 +165,16 @@ public class MetricsFileTests
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 1000, 32);
+        var data = NpyRows.Write(folder["x.npy"], 1000, 32);
         string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "19200", "--backend", "cpu", "--log-every", "3", "--checkpoint-every", "20", "--tensorboard"];
-        Assert.Equal(0, CliProgram.Run(OnOneThread(["train", data, "--out", folder["alone"], .. settings])).Code);
+        var alone = CliProgram.OnOneThread(["train", data, "--out", folder["alone"], .. settings]);
+        Assert.Equal(0, CliProgram.Run(alone).Code);
         var (kills, ahead) = (0, 0);
         for (var ended = false; !ended;)
         {
-            ended = Life(OnOneThread(kills == 0 ? ["train", data, "--out", folder["run"], .. settings] : ["train", "--resume", folder["run"]]),
+            string[] words =
+                kills == 0 ? ["train", data, "--out", folder["run"], .. settings] : ["train", "--resume", folder["run"]];
+            ended = Life(CliProgram.OnOneThread(words),
                 () => kills < 3 && LastStep(folder["run"]) > Checkpointed(folder["run"]) + 9 && Checkpointed(folder["run"]) >= 60 * (kills + 1));
             if (ended) continue;
             kills++;
@@ -192,14 +195,6 @@ public class MetricsFileTests
 
         static IEnumerable<string> Scalars(string run) => EventFile.ReadFolder(run).Where(e => e.Scalars.Count > 0)
             .Select(e => $"{e.Step}: " + string.Join(' ', e.Scalars.Where(s => !Timing.Contains(s.Key.Split('/')[1])).Select(s => $"{s.Key}={s.Value:R}")));
-    }
-
-    /// <summary>Threads do not change the bits; with one, steps this small do not wait for another on a busy machine.</summary>
-    internal static ProcessStartInfo OnOneThread(params string[] arguments)
-    {
-        var start = CliProgram.Start(arguments);
-        start.Environment["DOTNET_PROCESSOR_COUNT"] = "1";
-        return start;
     }
 
     /// <summary>One process; false when it was killed.</summary>
@@ -231,7 +226,8 @@ public class MetricsFileTests
     static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config, BackendKind kind = BackendKind.Cpu)
     {
         var spec = new SaeSpec { InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320) };
-        using var source = ActivationSource.Open([File.Exists(folder["x.npy"]) ? folder["x.npy"] : KillTests.Data(folder["x.npy"], 500, 32)]);
+        var path = folder["x.npy"];
+        using var source = ActivationSource.Open([File.Exists(path) ? path : NpyRows.Write(path, 500, 32)]);
         using var backend = kind == BackendKind.Cpu ? new CpuBackend(spec, config, source.Type, threads: 1) : BackendFactory.Create(kind, spec, config, source.Type, static (_, _) => { }, out _);
         var start = new TrainingStart(source, source.Rows, spec, config);
         using var weights = start.Weights(spec, config);

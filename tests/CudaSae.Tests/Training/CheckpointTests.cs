@@ -8,7 +8,6 @@ using CudaSae.Model;
 using CudaSae.Synthetic;
 using CudaSae.Training;
 using Xunit;
-using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;
 

@@ -67,7 +67,7 @@ public class DeadAfterTests
     public void TheOptionIsRecordedAndARunOfAnOlderRecordGoesOn()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 400, 16);
+        var data = NpyRows.Write(folder["x.npy"], 400, 16);
         var (code, _, error) = Run("train", data, "--out", folder["run"], "--preset", "jumprelu", "--coefficient",
             "50", "--latents", "64", "--batch-rows", "32", "--vectors", "6400",
             "--dead-after", "320", "--log-every", "1", "--backend", "cpu");

@@ -16,7 +16,8 @@ public class DiskFaultTests
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "ulimit -f is set by bash");
         using var folder = new TemporaryFolder();
-        var error = Refused(["-c", $"ulimit -f {kibibytes}; exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", KillTests.Data(folder["x.npy"], 500, 32), "--out", folder["run"], .. settings]);
+        var error = Refused(["-c", $"ulimit -f {kibibytes}; exec \"$0\" \"$@\"", CliProgram.Start().FileName,
+            "train", NpyRows.Write(folder["x.npy"], 500, 32), "--out", folder["run"], .. settings]);
         Assert.Matches("cannot write .*free some space", error);
         Assert.Empty(Directory.GetFiles(folder[""], "*.tmp", SearchOption.AllDirectories));
     }
@@ -29,7 +30,7 @@ public class DiskFaultTests
         var disk = Mount(folder, "-t", "tmpfs", "-o", "size=460k", "none");
         try
         {
-            var data = KillTests.Data(folder["x.npy"], 500, 32);
+            var data = NpyRows.Write(folder["x.npy"], 500, 32);
             var error = Refused(["-c", "exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", data, "--out", Path.Combine(disk, "run"), .. settings]);
             Assert.Matches("cannot write .*checkpoint.*No space left.*free some space", error);
             var left = Directory.GetFiles(Path.Combine(disk, "run", "checkpoint"));
@@ -51,7 +52,8 @@ public class DiskFaultTests
         var disk = Mount(folder, "-t", "tmpfs", "-o", "ro", "none");
         try
         {
-            var error = Refused(["-c", "exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", KillTests.Data(folder["x.npy"], 500, 32), "--out", Path.Combine(disk, "run"), .. settings]);
+            var error = Refused(["-c", "exec \"$0\" \"$@\"", CliProgram.Start().FileName,
+                "train", NpyRows.Write(folder["x.npy"], 500, 32), "--out", Path.Combine(disk, "run"), .. settings]);
             Assert.Matches("cannot write .*Read-only file system", error);
         }
         finally { Shell("umount", disk); }

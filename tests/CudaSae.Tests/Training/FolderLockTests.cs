@@ -93,7 +93,7 @@ public class FolderLockTests
     public void RunsAtOnceHaveFoldersOfTheirOwn()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 300, 16);
+        var data = NpyRows.Write(folder["x.npy"], 300, 16);
         var processes = Enumerable.Range(1, 3).Select(seed =>
         {
             var start = CliProgram.Start(["train", data, "--seed", $"{seed}", .. Small]);
@@ -118,7 +118,7 @@ public class FolderLockTests
     public void CommandsRefuseAFolderInUse()
     {
         using var folder = new TemporaryFolder();
-        var (data, run) = (KillTests.Data(folder["x.npy"], 300, 16), folder["run"]);
+        var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
         var (code, output, error) = Run(["train", data, "--out", run, "--held-out", "60", .. Small]);
         Assert.True(code == 0, output + error);
         var before = File.ReadAllBytes(folder["run/sae_weights.safetensors"]);
@@ -148,7 +148,7 @@ public class FolderLockTests
     public void ASweepAndARunShareNoFolder()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 300, 16);
+        var data = NpyRows.Write(folder["x.npy"], 300, 16);
         string[] grid = ["--presets", "topk", .. Small];
         Assert.Equal(0, Run(["sweep", data, "--out", folder["sweep"], "--held-out", "60", .. grid]).Code);
         Assert.Contains("already holds a sweep", Run(["train", data, "--out", folder["sweep"], .. Small]).Error);

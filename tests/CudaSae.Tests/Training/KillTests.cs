@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using CudaSae.Data;
 using Xunit;
 
 namespace CudaSae.Tests;
@@ -16,7 +15,7 @@ public class KillTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
         var random = new Random(20261121);
-        var data = Data(folder["x.npy"], 1000, 32);
+        var data = NpyRows.Write(folder["x.npy"], 1000, 32);
         string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "9600", "--backend", "cpu"];
         var clock = Stopwatch.StartNew();
         var (code, _, error) = CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. settings, "--checkpoint-every", "2"]));
@@ -62,14 +61,5 @@ public class KillTests
         process.WaitForExit();
         Assert.True(process.ExitCode is 0 or 137, $"exit code {process.ExitCode}: {problem.Result}{output.Result}");
         return process.ExitCode == 0;
-    }
-
-    internal static string Data(string path, int rows, int width)
-    {
-        var random = new Random(1);
-        using var stream = File.Create(path);
-        stream.Write(NpyFile.MakeHeader("<f4", rows, width));
-        for (var i = 0; i < rows * width; i++) stream.Write(BitConverter.GetBytes((float)random.NextDouble()));
-        return path;
     }
 }

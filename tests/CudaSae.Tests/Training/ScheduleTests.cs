@@ -1,6 +1,5 @@
 using CudaSae.Backends.Cpu;
 using CudaSae.Data;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using CudaSae.Verification;

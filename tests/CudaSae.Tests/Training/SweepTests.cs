@@ -134,7 +134,7 @@ public class SweepTests
         using var source = ActivationSource.Of(MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
         SharedRun[] runs =
             [.. Members().Take(2).Select(m => new SharedRun(Begin(source, m), null, new RecordingObserver()))];
-        DataTests.AssertOneLine("holds NaN", () => Together(source, runs, failures: []));
+        AssertOneLine("holds NaN", () => Together(source, runs, failures: []));
         foreach (var run in runs) run.Runner.Dispose();
     }
 }

@@ -6,7 +6,6 @@ using CudaSae.Harvest;
 using CudaSae.Model;
 using CudaSae.Report;
 using Xunit;
-using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;
 

@@ -4,7 +4,6 @@ using CudaSae.Harvest;
 using CudaSae.Insight;
 using CudaSae.Insight.Images;
 using Xunit;
-using static CudaSae.Tests.DataTests;
 
 namespace CudaSae.Tests;
 

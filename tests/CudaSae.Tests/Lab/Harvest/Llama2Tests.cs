@@ -3,7 +3,6 @@ using CudaSae.Data;
 using CudaSae.Harvest;
 using CudaSae.Model;
 using Xunit;
-using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;
 

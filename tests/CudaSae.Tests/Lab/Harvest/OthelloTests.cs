@@ -50,6 +50,6 @@ public class OthelloTests
                 i++;
             });
         Assert.Equal(rows, i);
-        DataTests.AssertOneLine("0 games", () => OthelloGames.Write(folder["n"], 0, 1));
+        AssertOneLine("0 games", () => OthelloGames.Write(folder["n"], 0, 1));
     }
 }

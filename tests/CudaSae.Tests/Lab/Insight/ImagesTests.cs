@@ -135,9 +135,9 @@ public sealed class ImagesTests
     public void ImageDataThatDoNotFitAreOneLine()
     {
         static ActivationSource Source() => ActivationSource.Of(new byte[4 * Pixels * 3], Pixels, InputType.Float32);
-        DataTests.AssertOneLine("--width 7", () => _ = new ImageData(Source(), 0, 3, 7));
-        DataTests.AssertOneLine("2 labels for the 3 images", () => _ = new ImageData(Source(), 0, 3, 8, [0, 1]));
-        DataTests.AssertOneLine("give --labels", () => _ = new ImageData(Source(), 0, 3, 8, null, null, (null!, 1)));
+        AssertOneLine("--width 7", () => _ = new ImageData(Source(), 0, 3, 7));
+        AssertOneLine("2 labels for the 3 images", () => _ = new ImageData(Source(), 0, 3, 8, [0, 1]));
+        AssertOneLine("give --labels", () => _ = new ImageData(Source(), 0, 3, 8, null, null, (null!, 1)));
     }
 
     static void Cli(params string[] arguments)
@@ -152,8 +152,8 @@ public sealed class ImagesTests
         using var folder = new TemporaryFolder();
         var (pixels, labels) = Drawn();
         var (images, classes) = (folder["t-images-idx3-ubyte.gz"], folder["t-labels-idx1-ubyte"]);
-        File.WriteAllBytes(images, IdxTests.Packed(IdxTests.Idx(IdxType.UInt8, [Images, Side, Side], pixels)));
-        File.WriteAllBytes(classes, IdxTests.Idx(IdxType.UInt8, [Images], labels));
+        File.WriteAllBytes(images, IdxBytes.Packed(IdxBytes.Idx(IdxType.UInt8, [Images, Side, Side], pixels)));
+        File.WriteAllBytes(classes, IdxBytes.Idx(IdxType.UInt8, [Images], labels));
         string[] small = ["--latents", "24", "--k", "3", "--aux-k", "8", "--batch-rows", "48", "--vectors", "4800", "--backend", "cpu"];
         Cli(["train", images, "--held-out", "120", "--out", folder["run"], .. small]);
         Cli("images", folder["run"], "--labels", classes, "--classes", "bar,block,frame", "--width", "8");

@@ -36,18 +36,18 @@ public class LabelTests
     [Fact]
     public void NpyThatAreNoLabelsAreRefused()
     {
-        DataTests.AssertOneLine("labels 3 rows, the data have 4", () => Npy<int>("<i4", [0, 1, 2], 3));
-        DataTests.AssertOneLine("row 2 answers NaN to question 0", () => Npy<float>("<f4", [0, 1, float.NaN, 1], 4));
-        DataTests.AssertOneLine("row 1 answers 0.5 to question 0", () => Npy<float>("<f4", [0, 0.5f, 1, 1], 4));
-        DataTests.AssertOneLine("row 3 answers 256 to question 0", () => Npy<int>("<i4", [0, 1, 2, 256], 4));
-        DataTests.AssertOneLine("row 0 answers -2 to question 0", () => Npy<int>("<i4", [-2, 1, 2, 2], 4));
-        DataTests.AssertOneLine("4 axes", () => Npy<int>("<i4", [0, 1, 2, 2], 4, 1, 1, 1));
-        DataTests.AssertOneLine("elements are <c8", () => Npy<long>("<c8", [0, 1, 2, 2], 4));
-        DataTests.AssertOneLine("truncated", () => Npy<int>("<i4", [0, 1, 2, 2], 4, 2));
-        DataTests.AssertOneLine("5000 questions", () => Npy<byte>("|u1", new byte[20_000], 4, 5000));
-        DataTests.AssertOneLine("0 questions", () => Npy<byte>("|u1", [], 4, 0));
-        DataTests.AssertOneLine("at most 65536", () => Npy<byte>("|u1", [.. Enumerable.Repeat((byte)255, 4 * 300)], 4, 300));
-        DataTests.AssertOneLine("Fortran", () =>
+        AssertOneLine("labels 3 rows, the data have 4", () => Npy<int>("<i4", [0, 1, 2], 3));
+        AssertOneLine("row 2 answers NaN to question 0", () => Npy<float>("<f4", [0, 1, float.NaN, 1], 4));
+        AssertOneLine("row 1 answers 0.5 to question 0", () => Npy<float>("<f4", [0, 0.5f, 1, 1], 4));
+        AssertOneLine("row 3 answers 256 to question 0", () => Npy<int>("<i4", [0, 1, 2, 256], 4));
+        AssertOneLine("row 0 answers -2 to question 0", () => Npy<int>("<i4", [-2, 1, 2, 2], 4));
+        AssertOneLine("4 axes", () => Npy<int>("<i4", [0, 1, 2, 2], 4, 1, 1, 1));
+        AssertOneLine("elements are <c8", () => Npy<long>("<c8", [0, 1, 2, 2], 4));
+        AssertOneLine("truncated", () => Npy<int>("<i4", [0, 1, 2, 2], 4, 2));
+        AssertOneLine("5000 questions", () => Npy<byte>("|u1", new byte[20_000], 4, 5000));
+        AssertOneLine("0 questions", () => Npy<byte>("|u1", [], 4, 0));
+        AssertOneLine("at most 65536", () => Npy<byte>("|u1", [.. Enumerable.Repeat((byte)255, 4 * 300)], 4, 300));
+        AssertOneLine("Fortran", () =>
         {
             using var folder = new TemporaryFolder();
             var bytes = NpyFile.MakeHeader("<i4", 4);
@@ -81,14 +81,15 @@ public class LabelTests
     [InlineData("a\n1\nNaN\n2\n", "row 1 answers 'NaN' to a: that is no class")]
     [InlineData("a\n1\n\"x\n2\n", "is no CSV")]
     [InlineData("a\n1\n\"x\"y\n2\n", "is no CSV")]
-    public void CsvThatAreNoLabelsAreRefused(string text, string expected) => DataTests.AssertOneLine(expected, () => Csv(text));
+    public void CsvThatAreNoLabelsAreRefused(string text, string expected) => AssertOneLine(expected, () => Csv(text));
 
     [Fact]
     public void TooManyClassesAreRefused()
     {
         Assert.Equal(256, Csv($"q\n{string.Join('\n', Enumerable.Range(0, 256))}\n", 256).Questions[0].Classes.Length);
-        DataTests.AssertOneLine("row 256 answers 'c256' to q: it is the 257th class", () => Csv($"q\n{string.Join('\n', Enumerable.Range(0, 257).Select(i => $"c{i}"))}\n", 257));
-        DataTests.AssertOneLine("at most 4096", () => Csv(string.Join(',', Enumerable.Range(0, 4097)) + "\n"));
+        AssertOneLine("row 256 answers 'c256' to q: it is the 257th class",
+            () => Csv($"q\n{string.Join('\n', Enumerable.Range(0, 257).Select(i => $"c{i}"))}\n", 257));
+        AssertOneLine("at most 4096", () => Csv(string.Join(',', Enumerable.Range(0, 4097)) + "\n"));
     }
 
     [Fact]
@@ -97,7 +98,7 @@ public class LabelTests
         var labels = Npy<int>("<i4", [0, 1, 2, 1], 4).Named(["empty", "mine", "theirs"]);
         Assert.Equal("l = theirs", labels.Name(labels.Properties[2]));
         Assert.Equal([1, 2, 0], labels.Take(3).Properties.Select(p => p.Positives == 1 ? p.Class == 2 ? 0 : p.Class + 1 : -1));
-        DataTests.AssertOneLine("gives 2 names; question l has 3 classes", () => labels.Named(["a", "b"]));
+        AssertOneLine("gives 2 names; question l has 3 classes", () => labels.Named(["a", "b"]));
     }
 
     [Fact]
@@ -113,10 +114,10 @@ public class LabelTests
         Assert.Equal(["no", "no", "no", "no", "yes", "no", "yes"], Of("last"));
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":[\"▁a\"]}\n{\"row\":2,\"tokens\":[\"b\"]}\n");
-        DataTests.AssertOneLine("another row than 1", () => TokenLabels.Read(folder["x.jsonl"], 2));
+        AssertOneLine("another row than 1", () => TokenLabels.Read(folder["x.jsonl"], 2));
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":[\"▁a\"]}\n");
-        DataTests.AssertOneLine("1 tokens, the data have 2 rows", () => TokenLabels.Read(folder["x.jsonl"], 2));
+        AssertOneLine("1 tokens, the data have 2 rows", () => TokenLabels.Read(folder["x.jsonl"], 2));
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":3}\n");
-        DataTests.AssertOneLine("line 1 is no sentence", () => TokenLabels.Read(folder["x.jsonl"], 1));
+        AssertOneLine("line 1 is no sentence", () => TokenLabels.Read(folder["x.jsonl"], 1));
     }
 }

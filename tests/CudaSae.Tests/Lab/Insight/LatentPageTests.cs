@@ -136,8 +136,8 @@ public sealed class LatentPageTests : IDisposable
     [Fact]
     public void TooManyLatentsOrContextsAreRefused()
     {
-        DataTests.AssertOneLine("101 contexts", () => Collect(new() { Contexts = 101 }));
-        DataTests.AssertOneLine("-1 tokens on either side", () => Collect(new() { Window = -1 }));
+        AssertOneLine("101 contexts", () => Collect(new() { Contexts = 101 }));
+        AssertOneLine("-1 tokens on either side", () => Collect(new() { Window = -1 }));
     }
 
     /// <summary>What a reader does on the page, by a script that stands behind the page's own: lists, sorts, searches, follows links.</summary>

@@ -109,16 +109,17 @@ public class NonFiniteRowsTests
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, "topk");
         using ActivationSource bad = WithBadRows(), none = Source(_ => true, _ => true);
-        DataTests.AssertOneLine("row 7 ", () => CodePass.Run(p.Sae, bad, 1, 20, new LatentStatistics(p.Sae.Model), new Labelled()));
+        AssertOneLine("row 7 ",
+            () => CodePass.Run(p.Sae, bad, 1, 20, new LatentStatistics(p.Sae.Model), new Labelled()));
         CodePass.Run(p.Sae, bad, 9, 20, new Labelled());
-        DataTests.AssertOneLine("all of the 20 rows", () => Evaluator.Run(p.Sae, none, 5, 20));
+        AssertOneLine("all of the 20 rows", () => Evaluator.Run(p.Sae, none, 5, 20));
     }
 
     [Fact]
     public void TrainEvalAndReportLeaveARowOutAndSaySo()
     {
         using var folder = new TemporaryFolder();
-        var (data, run) = (KillTests.Data(folder["x.npy"], 300, 16), folder["run"]);
+        var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
         using (var file = File.OpenWrite(data))
         {
             file.Position = file.Length - 16 * sizeof(float) * 5;       // the fifth row from the end

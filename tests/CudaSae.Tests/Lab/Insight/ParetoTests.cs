@@ -54,7 +54,7 @@ public class ParetoTests
             for (var i = 0; i < d; i++) Assert.Equal(eigen.Values[j] * v[i], Doubles.Dot(a.AsSpan(i * d, d), v), 1e-12 * d);
             for (var i = 0; i <= j; i++) Assert.Equal(i == j ? 1 : 0, Doubles.Dot(v, eigen.Vector(i)), 1e-13 * d);
         }
-        DataTests.AssertOneLine("not finite", () => new SymmetricEigen([double.NaN], 1));
+        AssertOneLine("not finite", () => new SymmetricEigen([double.NaN], 1));
     }
 
     [Fact]

@@ -144,7 +144,7 @@ public class ProbeTests
         int[] test = [.. Enumerable.Range(0, Rows).Where(r => !chooses[r])];
         var expected = test.Average(r => r % 3 == 0 || (r % 3 == 1 && r % 2 == 0) ? 1.0 : 0);
         Assert.Equal((expected, test.Length), (board.Measure().F1, board.Measure().Rows));
-        DataTests.AssertOneLine("--memory", () => new BoardReconstruction(labels, 100));
+        AssertOneLine("--memory", () => new BoardReconstruction(labels, 100));
     }
 
     [Fact]
@@ -155,7 +155,7 @@ public class ProbeTests
         for (var r = 0; r < 1005; r++) Assert.Equal(chooses[r / 10 * 10], chooses[r]);
         Assert.Equal(chooses, Split.Half(1005, 10, 3));
         Assert.NotEqual(chooses, Split.Half(1005, 10, 4));
-        DataTests.AssertOneLine("cannot be halved", () => Split.Half(10, 10, 1));
+        AssertOneLine("cannot be halved", () => Split.Half(10, 10, 1));
     }
 
     [Fact]
@@ -175,6 +175,6 @@ public class ProbeTests
         Assert.Equal(Latents - 1, Assert.IsType<HistogramFigure>(figures["latent-auroc"]).Series[0].Counts.Sum());
         Assert.Equal(findings.Decidable.Length, Assert.IsType<TableFigure>(figures["best-latents"]).Columns[0].Texts!.Length);
         foreach (var figure in figures.Values) Assert.False(figure.Finding.Length == 0 || figure.Formula.Length == 0 && figure.Id != "summary", figure.Id);
-        DataTests.AssertOneLine("8 squares", () => ProbeSection.Of(findings, (2, 4), ""));
+        AssertOneLine("8 squares", () => ProbeSection.Of(findings, (2, 4), ""));
     }
 }

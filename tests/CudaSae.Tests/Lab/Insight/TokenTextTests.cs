@@ -44,7 +44,7 @@ public class TokenTextTests
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 2);
         File.WriteAllLines(folder["x.jsonl"], lines.Split('|'));
-        DataTests.AssertOneLine(expected, () => TokenTexts.Open(source, 0, 2, new()));
+        AssertOneLine(expected, () => TokenTexts.Open(source, 0, 2, new()));
     }
 
     [Fact]
@@ -70,7 +70,7 @@ public class TokenTextTests
         var texts = TokenTexts.Open(source, 0, 3, new());
         Assert.False(texts.HasTokens);
         Assert.Equal((1, 2), texts.Sequence(1));
-        DataTests.AssertOneLine("neither token ids nor", () => TokenTexts.Open(source, 0, 3, new() { BosId = 1 }));
+        AssertOneLine("neither token ids nor", () => TokenTexts.Open(source, 0, 3, new() { BosId = 1 }));
     }
 
     [Fact]
@@ -103,5 +103,6 @@ public class TokenTextTests
     [InlineData("""{"a":4000000000}""")]
     [InlineData("""{"model":{}}""")]
     [InlineData("""["\ud800"]""")]
-    public void WhatIsNoVocabularyIsOneLine(string json) => DataTests.AssertOneLine("v.json is no vocabulary", () => _ = new VocabularyFile("v.json", Encoding.UTF8.GetBytes(json)));
+    public void WhatIsNoVocabularyIsOneLine(string json) =>
+        AssertOneLine("v.json is no vocabulary", () => _ = new VocabularyFile("v.json", Encoding.UTF8.GetBytes(json)));
 }

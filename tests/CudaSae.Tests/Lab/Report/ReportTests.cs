@@ -56,7 +56,7 @@ public class ReportTests
     {
         using var folder = new TemporaryFolder();
         AtomicFile.WriteText(folder["figures/x.json"], json);
-        DataTests.AssertOneLine("x.json is", () => Section.Load(folder["."]));
+        AssertOneLine("x.json is", () => Section.Load(folder["."]));
     }
 
     [Fact]
@@ -68,7 +68,7 @@ public class ReportTests
             new ScatterFigure("f", "", [new("a", [1]), new("b", [])], "a", "b"), new ScatterFigure("f", "", [new("a", [1]), new("b", [1])], "a", "b") { Latents = [1, 2] },
             new HeatFigure("f", "", ["r"], ["c"], []), new TableFigure("f", "", [new("a", ["x"]), new("b", Numbers: [])]), new ImagesFigure("f", "", 2, 2, [1, 2, 3], ["a"]),
         ];
-        foreach (var figure in figures) DataTests.AssertOneLine("figure f is damaged", () => FigureColumns.Of(figure));
+        foreach (var figure in figures) AssertOneLine("figure f is damaged", () => FigureColumns.Of(figure));
     }
 
     [Fact]
@@ -147,7 +147,8 @@ public class ReportTests
         Assert.Equal(3, Regex.Matches(html, "<script").Count);      // sections, the blob, the page's own
         Assert.Equal(3, Regex.Matches(html, "</script").Count);
         Assert.DoesNotContain("<img", html);
-        DataTests.AssertOneLine("is no name of a blob", () => ReportPage.Html("", [], new Dictionary<string, byte[]> { ["a\"><b>"] = [] }));
+        AssertOneLine("is no name of a blob",
+            () => ReportPage.Html("", [], new Dictionary<string, byte[]> { ["a\"><b>"] = [] }));
     }
 
     /// <summary>Runs in the page: uses what a reader uses, and writes down what came of it.</summary>

@@ -91,7 +91,7 @@ public class TrainingCurvesTests
     public void ReportOfARunOfAnSaeAndOfNothing()
     {
         using var folder = new TemporaryFolder();
-        var data = KillTests.Data(folder["x.npy"], 400, 16);
+        var data = NpyRows.Write(folder["x.npy"], 400, 16);
         var (code, _, error) = Run("train", data, "--out", folder["run"], "--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu");
         Assert.True(code == 0, error);
         (code, _, error) = Run("report", folder["run"], "--rows", "30", "--json", folder["run.json"], "--backend", "cpu");

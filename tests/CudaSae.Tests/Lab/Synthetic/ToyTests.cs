@@ -4,7 +4,6 @@ using CudaSae.Insight.Images;
 using CudaSae.Report;
 using CudaSae.Synthetic;
 using Xunit;
-using static CudaSae.Tests.DataTests;
 
 namespace CudaSae.Tests;
 
