@@ -6,7 +6,6 @@ using CudaSae.Backends;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Training;
 

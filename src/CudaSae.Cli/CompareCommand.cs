@@ -6,7 +6,6 @@ using CudaSae.Backends;
 using CudaSae.Files;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using Spectre.Console;
 
 namespace CudaSae.Cli;

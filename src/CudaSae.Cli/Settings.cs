@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
+using CudaSae.Text;
 
 namespace CudaSae.Cli;
 
@@ -109,7 +109,7 @@ sealed class Settings
             if (!without.Contains(option.Name)) command.Options.Add(option);
     }
 
-    public Preset Preset(ParseResult parsed) => Model.Presets.Preset.Named(parsed.GetValue(preset)!);
+    public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
     /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further sites.</param>
     public SaeSpec Spec(ParseResult parsed, params int[] widths)
@@ -127,7 +127,7 @@ sealed class Settings
     public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config)
     {
         var rows = parsed.GetValue(deadAfter);
-        return rows >= 0 ? Model.Presets.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
+        return rows >= 0 ? Model.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
             $"--dead-after {rows} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
     }
 

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using CudaSae.Backends;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Runs;
 
 namespace CudaSae.Cli;

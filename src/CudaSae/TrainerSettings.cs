@@ -64,10 +64,10 @@ public sealed record TrainerSettings
     /// <exception cref="SaeException">A field does not exist or is out of range.</exception>
     public (SaeSpec Spec, TrainConfig Config) Records()
     {
-        var preset = Model.Presets.Preset.Named(Preset);
+        var preset = Model.Preset.Named(Preset);
         var run = FieldEdits.Apply(new TrainConfig(), Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed")).Validate();
         var config = FieldEdits.Apply(preset.Config(run), Edits(Config)).Validate();
-        var spec = Model.Presets.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
+        var spec = Model.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
         return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
     }
 

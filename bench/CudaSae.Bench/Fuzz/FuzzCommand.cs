@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Globalization;
 using CudaSae.Cli;
+using CudaSae.Testing.Fuzz;
 
 namespace CudaSae.Bench.Fuzz;
 

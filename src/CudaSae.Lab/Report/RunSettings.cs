@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Lab.Report;

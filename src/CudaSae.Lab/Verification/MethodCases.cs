@@ -1,5 +1,4 @@
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 
 namespace CudaSae.Lab.Verification;
 

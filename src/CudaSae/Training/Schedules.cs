@@ -1,5 +1,4 @@
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 
 namespace CudaSae.Training;

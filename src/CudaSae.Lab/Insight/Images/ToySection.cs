@@ -2,6 +2,8 @@ using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Numerics;
+using CudaSae.Runs;
+using CudaSae.Text;
 using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;

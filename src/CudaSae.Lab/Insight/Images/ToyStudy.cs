@@ -5,7 +5,6 @@ using CudaSae.Formats;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Model.Presets;
 using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;

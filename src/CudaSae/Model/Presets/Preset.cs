@@ -1,6 +1,6 @@
 using CudaSae.Text;
 
-namespace CudaSae.Model.Presets;
+namespace CudaSae.Model;
 
 /// <summary>A published recipe by name: its architecture, losses and schedules. Rates and lengths are those that suit the run's own length; <see cref="Published"/> says what the publication took.</summary>
 /// <param name="Name">As in --preset.</param>

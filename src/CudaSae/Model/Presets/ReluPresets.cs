@@ -1,4 +1,4 @@
-namespace CudaSae.Model.Presets;
+namespace CudaSae.Model;
 
 /// <summary>ReLU and a penalty.</summary>
 static class ReluPresets

@@ -1,4 +1,4 @@
-namespace CudaSae.Model.Presets;
+namespace CudaSae.Model;
 
 /// <summary>Codes that predict something else than their input. Widths are those of the data: train sets OutputWidth and Sites from its files.</summary>
 static class TargetPresets

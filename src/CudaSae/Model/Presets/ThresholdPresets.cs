@@ -1,4 +1,4 @@
-namespace CudaSae.Model.Presets;
+namespace CudaSae.Model;
 
 /// <summary>Gates and thresholds.</summary>
 static class ThresholdPresets

@@ -1,4 +1,4 @@
-namespace CudaSae.Model.Presets;
+namespace CudaSae.Model;
 
 /// <summary>Codes of bounded length.</summary>
 static class TopKPresets

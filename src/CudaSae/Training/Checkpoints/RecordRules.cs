@@ -17,7 +17,7 @@ static class RecordRules
     /// <exception cref="SaeException">There is no such preset.</exception>
     public static void Preset(string? name)
     {
-        if (name is not null) Model.Presets.Preset.Named(name);
+        if (name is not null) Model.Preset.Named(name);
     }
 
     /// <summary>An architecture and a run's numbers that can be trained together.</summary>

@@ -1,0 +1,17 @@
+using CudaSae.Files;
+
+namespace CudaSae.Testing.Bytes;
+
+/// <summary>Activations in a .npy file.</summary>
+static class NpyRows
+{
+    /// <summary>Writes float32 numbers from 0 to 1, the same ones at each call; gives the path.</summary>
+    public static string Write(string path, int rows, int width)
+    {
+        var random = new Random(1);
+        using var stream = File.Create(path);
+        stream.Write(NpyFile.MakeHeader("<f4", rows, width));
+        for (var i = 0; i < rows * width; i++) stream.Write(BitConverter.GetBytes((float)random.NextDouble()));
+        return path;
+    }
+}

@@ -1,0 +1,36 @@
+using System.Diagnostics;
+
+namespace CudaSae.Testing.Processes;
+
+/// <summary>The command line programs beside the tests: their own executables, so that no SDK is needed.</summary>
+static class CliProgram
+{
+    public static ProcessStartInfo Start(params string[] arguments) => Beside("CudaSae.Cli", arguments);
+
+    /// <summary>The same of cudasae-bench.</summary>
+    public static ProcessStartInfo StartBench(params string[] arguments) => Beside("cudasae-bench", arguments);
+
+    static ProcessStartInfo Beside(string name, string[] arguments)
+    {
+        var program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? $"{name}.exe" : name);
+        return new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+    }
+
+    /// <summary>Threads do not change the bits. With one, small steps do not wait for another on a busy machine.</summary>
+    public static ProcessStartInfo OnOneThread(params string[] arguments)
+    {
+        var start = Start(arguments);
+        start.Environment["DOTNET_PROCESSOR_COUNT"] = "1";
+        return start;
+    }
+
+    /// <summary>Runs to the end.</summary>
+    public static (int Code, string Output, string Error) Run(ProcessStartInfo start)
+    {
+        using var process = Process.Start(start)!;
+        var error = process.StandardError.ReadToEndAsync();
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output, error.Result);
+    }
+}

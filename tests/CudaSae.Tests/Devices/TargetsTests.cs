@@ -1,0 +1,25 @@
+using Xunit;
+
+namespace CudaSae.Tests;
+
+public class TargetsTests
+{
+    [Fact]
+    public void KernelsRunOnAGpu() => Assert.SkipUnless(Targets.HasGpu(out var why), $"the kernels were not run on a GPU: {why}");
+
+    [Fact]
+    public void KernelsAreLaunchedByManagedCuda() =>
+        Assert.SkipUnless(Targets.HasManagedCuda(out var why), $"the kernels were not launched by ManagedCuda: {why}");
+
+    /// <summary>The other tests ask the library. This one compares its answers with its folder.</summary>
+    [Fact]
+    public void OnlyTheHardEmulatorContractsAndTruncates()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
+        var hard = Path.GetFileName(Path.GetDirectoryName(Path.GetFullPath(Targets.Emulator.Path))) == "hard";
+        Assert.Equal((hard, hard), (Targets.Emulator.Contracts, Targets.Emulator.TensorCoresTruncate));
+    }
+
+    [Fact]
+    public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");
+}

@@ -1,0 +1,27 @@
+using CudaSae.Lab.Verification;
+using CudaSae.Text;
+using Xunit;
+
+namespace CudaSae.Tests;
+
+/// <summary>Every target against the reference, by the body that <c>cudasae verify</c> runs.</summary>
+[Collection("alone")]
+public class VerifierTests
+{
+    public static TheoryData<string, string> Cases()
+    {
+        var data = new TheoryData<string, string>();
+        foreach (var target in Targets.Names)
+            foreach (var c in VerifyCase.All)
+                if (c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates"))) data.Add(target, c.Name);
+        return data;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void TargetEqualsReference(string target, string name)
+    {
+        var results = new Verifier(Targets.Create(target), Targets.Rounding(target)).Run(VerifyCase.All.Single(c => c.Name == name));
+        Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
+    }
+}
