@@ -6,8 +6,6 @@ using CudaSae.Lab.Verification;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Testing.Problems;
-using CudaSae.Text;
-using Xunit;
 
 namespace CudaSae.Testing;
 

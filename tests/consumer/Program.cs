@@ -1,5 +1,7 @@
-var preset = Preset.Named("topk");
 using CudaSae;
+using CudaSae.Model;
+
+var preset = Preset.Named("topk");
 using var trainer = new SaeTrainer(preset.Spec(64, 512, 8), preset.Config(new() { BatchRows = 256, Vectors = 256 * 200 }));
 for (var step = 0; step < 200; step++) trainer.Step(Activations(256));          // float[256 * 64], from wherever they come
 Console.WriteLine($"FVU {trainer.Metrics().Fvu:0.000} on {trainer.Description}");

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using CudaSae.Cli;
 using CudaSae.Testing.Fuzz;
 

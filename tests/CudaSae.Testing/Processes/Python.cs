@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace CudaSae.Testing.Processes;
 
 /// <summary>A Python on this machine that has what a test compares with. Without one such tests are skipped by name.</summary>

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.IO.Compression;
 using CudaSae.Activations;
 using CudaSae.Files;

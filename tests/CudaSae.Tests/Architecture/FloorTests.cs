@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using CudaSae.Testing;
 using Xunit;
 
 namespace CudaSae.Tests;

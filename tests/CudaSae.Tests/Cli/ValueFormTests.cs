@@ -7,7 +7,6 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
 using CudaSae.Bench;
-using CudaSae.Bench.Fuzz;
 using CudaSae.Cli;
 using CudaSae.Formats;
 using CudaSae.Metrics;

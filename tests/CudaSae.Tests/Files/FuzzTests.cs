@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Text;
 using CudaSae.Activations.Stores;
-using CudaSae.Bench.Fuzz;
 using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Lab.Harvest;

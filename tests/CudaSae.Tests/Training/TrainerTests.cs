@@ -5,7 +5,6 @@ using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

@@ -2,8 +2,6 @@ using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using CudaSae.Text;
 using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
