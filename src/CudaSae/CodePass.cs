@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae;
 
 /// <summary>Looks at every row's code. Visitors share one pass, because encoding is what costs.</summary>
-public interface ICodeVisitor
+interface ICodeVisitor
 {
     /// <summary>The next rows, in ascending order. Rows between two batches, before the first or after the last are missing only where they held NaN or infinity.</summary>
     void Visit(in CodeBatch batch);
@@ -19,7 +19,7 @@ public interface ICodeVisitor
 /// <param name="input">[rows, d] raw activations.</param>
 /// <param name="target">[rows, d_out]: the input again, or a transcoder's target.</param>
 /// <param name="reconstruction">[rows, d_out].</param>
-public readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<float> input, ReadOnlySpan<float> target, ReadOnlySpan<float> reconstruction)
+readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<float> input, ReadOnlySpan<float> target, ReadOnlySpan<float> reconstruction)
 {
     public long FirstRow { get; } = firstRow;
     public SparseRows Codes { get; } = codes;
@@ -30,7 +30,7 @@ public readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySp
 }
 
 /// <summary>A loaded SAE over rows of activations, once, for all who want to look.</summary>
-public sealed class CodePass
+sealed class CodePass
 {
     const long MostEntries = 1 << 24;       // of codes, about, that are held at once
 

@@ -10,7 +10,7 @@ namespace CudaSae;
 
 /// <summary>What a trainer is made from, as one JSON object in snake_case: a preset, the shape, and edits of both records. The preset and the edits mean what <c>cudasae train</c>
 /// makes of --preset and --set.</summary>
-public sealed record TrainerSettings
+sealed record TrainerSettings
 {
     const int MaxLength = 1 << 16;      // of the text, in characters
 

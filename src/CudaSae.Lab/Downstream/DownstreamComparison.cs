@@ -4,7 +4,7 @@ using CudaSae.Lab.Report;
 namespace CudaSae.Lab.Downstream;
 
 /// <summary>Results of several SAEs, or of one, as a chapter of a report.</summary>
-public static class DownstreamComparison
+static class DownstreamComparison
 {
     const int Order = 300;
 

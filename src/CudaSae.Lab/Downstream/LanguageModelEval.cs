@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Downstream;
 
 /// <summary>What a language model loses when an SAE's reconstruction stands in for a site's activations: SAEBench's core metrics.</summary>
-public static class LanguageModelEval
+static class LanguageModelEval
 {
     /// <param name="name">Of the SAE.</param>
     /// <param name="sequences">Each of two tokens at least.</param>

@@ -10,13 +10,13 @@ namespace CudaSae.Lab.Downstream;
 /// <param name="Formula">How it is computed; N kept tokens, x their activations, x̂ what the SAE makes of them, f its code.</param>
 /// <param name="Value">NaN where it is undefined, as a share of the variance of rows that are all equal; null in
 /// JSON.</param>
-public sealed record Metric(string Group, string Name, double Value, string Formula);
+sealed record Metric(string Group, string Name, double Value, string Formula);
 
 /// <summary>What an SAE does to the network that it is spliced into.</summary>
 /// <param name="Sae">Its file or folder.</param>
 /// <param name="Kind">Its selection, as topk.</param>
 /// <param name="Figures">What there is to look at beside the metrics.</param>
-public sealed record DownstreamResult(string Model, string Site, string Sae, string Kind, IReadOnlyList<Metric> Metrics, IReadOnlyList<Figure> Figures)
+sealed record DownstreamResult(string Model, string Site, string Sae, string Kind, IReadOnlyList<Metric> Metrics, IReadOnlyList<Figure> Figures)
 {
     /// <summary>The metric of that name.</summary>
     public double this[string name] => Metrics.First(m => m.Name == name).Value;

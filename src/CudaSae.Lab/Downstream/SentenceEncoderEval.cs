@@ -3,7 +3,7 @@ using CudaSae.Lab.Harvest;
 namespace CudaSae.Lab.Downstream;
 
 /// <summary>What a sentence's embedding loses when an SAE's reconstruction stands in for a site's activations: its cosine with the embedding as it was, against ablation.</summary>
-public static class SentenceEncoderEval
+static class SentenceEncoderEval
 {
     /// <param name="name">Of the SAE.</param>
     /// <exception cref="SaeException">There is no sequence, or the SAE does not fit the site.</exception>

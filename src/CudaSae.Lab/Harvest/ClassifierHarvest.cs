@@ -7,7 +7,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>A classifier's activations on images, one row an image.</summary>
-public static class ClassifierHarvest
+static class ClassifierHarvest
 {
     const int BlockRows = 1920;
 

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>How a classifier is trained.</summary>
-public sealed record ClassifierOptions
+sealed record ClassifierOptions
 {
     public int Hidden1 { get; init; } = 256;
     public int Hidden2 { get; init; } = 128;
@@ -39,7 +39,7 @@ public sealed record ClassifierOptions
 
 /// <summary>Mean cross-entropy of softmax by Adam (Kingma and Ba 2014: β 0.9, 0.999, ε 1e-8) on mini-batches in a seeded order. The bits depend on the options and the data alone,
 /// not on threads or vector widths.</summary>
-public sealed class ClassifierTraining : IDisposable
+sealed class ClassifierTraining : IDisposable
 {
     readonly SmallClassifier classifier;
     readonly int batch;

@@ -12,7 +12,7 @@ namespace CudaSae.Lab.Harvest;
 /// <param name="type">Float16 or Float32.</param>
 /// <param name="excludeBos">Leaves out the rows of tokens that begin a sequence.</param>
 /// <exception cref="SaeException">There is no such site.</exception>
-public sealed class Harvester(IHostModel model, string site, InputType type = InputType.Float16, bool excludeBos = false)
+sealed class Harvester(IHostModel model, string site, InputType type = InputType.Float16, bool excludeBos = false)
 {
     readonly Site place = model.Site(site);
 

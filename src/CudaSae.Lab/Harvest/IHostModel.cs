@@ -4,10 +4,10 @@ using CudaSae.Text;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>A place in a network: its name (resid_post2 is the residual stream after block 2), and numbers a token.</summary>
-public readonly record struct Site(string Name, int Width);
+readonly record struct Site(string Name, int Width);
 
 /// <summary>A network whose activations can be read and replaced. One thread at a time.</summary>
-public interface IHostModel : IDisposable
+interface IHostModel : IDisposable
 {
     /// <summary>One line for people.</summary>
     string Name { get; }
@@ -38,21 +38,21 @@ public interface IHostModel : IDisposable
 }
 
 /// <summary>A network that predicts the next token.</summary>
-public interface ILanguageModel : IHostModel
+interface ILanguageModel : IHostModel
 {
     /// <summary>Logits [tokens, vocabulary] in the first rows of a matrix that the next run overwrites.</summary>
     Matrix Logits(ReadOnlySpan<int> ids, Action<string, Matrix> hook);
 }
 
 /// <summary>A network that gives a whole sequence one vector.</summary>
-public interface ISentenceEncoder : IHostModel
+interface ISentenceEncoder : IHostModel
 {
     /// <summary>The sequence's embedding, of unit length.</summary>
     float[] Embedding(ReadOnlySpan<int> ids, Action<string, Matrix> hook);
 }
 
 /// <summary>The networks that are read.</summary>
-public static class HostModels
+static class HostModels
 {
     /// <param name="path">A file in llama2.c's layout, or the folder of Universal Sentence Encoder Lite.</param>
     /// <param name="tokenizer">Of a llama2.c model; null where only ids are read.</param>

@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Harvest;
 
 /// <summary>A causal language model in llama2.c's layout (Karpathy 2023; the architecture of Touvron et al. 2023, arXiv 2307.09288): RMSNorm before each half of a block, rotary
 /// positions, heads that share keys (Ainslie et al. 2023, arXiv 2305.13245), SwiGLU. Products run through the CPU backend's dense kernel, so every machine gets the same bits of them.</summary>
-public sealed unsafe class Llama2 : ILanguageModel
+sealed unsafe class Llama2 : ILanguageModel
 {
     const float Epsilon = 1e-5f;
 

@@ -7,7 +7,7 @@ namespace CudaSae.Lab.Harvest;
 
 /// <summary>Byte-pair segmentation over a vocabulary in llama2.c's layout: int32 length of the longest piece, then of each piece float32 score, int32 length, bytes.
 /// Characters first, UTF-8 bytes where one is unknown; then again and again the neighbours whose union scores best, the leftmost of equals, as SentencePiece's BPE does.</summary>
-public sealed class Llama2Tokenizer
+sealed class Llama2Tokenizer
 {
     /// <summary>Begins every sequence.</summary>
     public const int Bos = 1;

@@ -5,7 +5,7 @@ using CudaSae.Text;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>A classifier of images to harvest from: logits = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃, float32. <see cref="ClassifierTraining"/> trains it. One thread at a time.</summary>
-public sealed class SmallClassifier : IDisposable
+sealed class SmallClassifier : IDisposable
 {
     const int BlockRows = 192;      // rows that are computed together: whole panels
     const string Purpose = "cudasae classifier";

@@ -5,7 +5,7 @@ namespace CudaSae.Lab.Harvest;
 
 /// <summary>Tokens that a network sees together.</summary>
 /// <param name="Text">What they read.</param>
-public sealed record TokenSequence(int[] Ids, string Text)
+sealed record TokenSequence(int[] Ids, string Text)
 {
     /// <summary>Sequences of a .npy of token ids: its rows, or one of one axis cut into pieces of the longest length that the model takes.</summary>
     /// <exception cref="SaeException">It holds no whole numbers, rows too long for the model, or ids that it does not know.</exception>
@@ -31,7 +31,7 @@ public sealed record TokenSequence(int[] Ids, string Text)
 }
 
 /// <summary>Sequences one after another, each made when it is asked for.</summary>
-public sealed class SequenceQueue(IEnumerable<TokenSequence> sequences) : IDisposable
+sealed class SequenceQueue(IEnumerable<TokenSequence> sequences) : IDisposable
 {
     readonly IEnumerator<TokenSequence> rest = sequences.GetEnumerator();
     TokenSequence? next;

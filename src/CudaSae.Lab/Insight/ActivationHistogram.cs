@@ -2,7 +2,7 @@ namespace CudaSae.Lab.Insight;
 
 /// <summary>How many activations lie in which tenth of a decade: of all latents together, and of chosen ones.</summary>
 /// <param name="chosen">Latents that are counted by themselves.</param>
-public sealed class ActivationHistogram(int[] chosen) : ICodeVisitor
+sealed class ActivationHistogram(int[] chosen) : ICodeVisitor
 {
     const int PerDecade = 10, From = -4, To = 4, Count = (To - From) * PerDecade;
 

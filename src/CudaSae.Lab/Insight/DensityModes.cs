@@ -8,7 +8,7 @@ namespace CudaSae.Lab.Insight;
 /// <param name="Separation">Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log₁₀ density (Ashman, Bird and Zepf 1994): above 2 where the two kinds are apart.</param>
 /// <param name="Peak">Latents in the rare kind's fullest octave, or in the usual kind's where that is lower.</param>
 /// <param name="Valley">Latents in the emptiest octave between the two.</param>
-public sealed record DensityModes(long Firings, int Rare, double Separation, double Peak, double Valley)
+sealed record DensityModes(long Firings, int Rare, double Separation, double Peak, double Valley)
 {
     public const double MinSeparation = 2, MaxValley = 0.5, MinDeviations = 2, MaxDensity = 1e-2;
     const int MinLatents = 8, Octaves = 65;

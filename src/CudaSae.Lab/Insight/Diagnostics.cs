@@ -5,7 +5,7 @@ using CudaSae.Lab.Report;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly, where rows point, whether rare latents are a kind of their own.</summary>
-public static class Diagnostics
+static class Diagnostics
 {
     const int WidestCovariance = 2048;      // d² numbers, and d³ operations on them
 

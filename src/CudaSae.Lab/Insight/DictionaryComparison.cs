@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Decoder rows of two SAEs of the same activations. Cosines have signs: an opposite direction is another latent (recover takes |cosine|).</summary>
-public sealed class DictionaryComparison
+sealed class DictionaryComparison
 {
     /// <summary>Cosine above which a latent of the larger SAE counts as a child of one of the smaller.</summary>
     public const double ChildBar = 0.5;

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Where encoder and decoder rows point, from the weights alone.</summary>
-public sealed class Geometry
+sealed class Geometry
 {
     /// <exception cref="SaeException">A row is not finite.</exception>
     public Geometry(SaeModel model)

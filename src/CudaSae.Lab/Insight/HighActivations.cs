@@ -5,7 +5,7 @@ namespace CudaSae.Lab.Insight;
 
 /// <summary>What is left of codes when only values above a share of their latent's own maximum count. A second pass, because the maxima are those of the same rows.</summary>
 /// <param name="max">[n], of <see cref="LatentStatistics.Max"/>.</param>
-public sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
+sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
 {
     /// <summary>10 % to 90 %.</summary>
     public static double[] Levels { get; } = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];

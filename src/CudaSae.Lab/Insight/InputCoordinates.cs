@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Mean and variance of each input coordinate over rows of raw activations, by Welford's recurrence in double.</summary>
-public sealed class InputCoordinates(int width) : ICodeVisitor
+sealed class InputCoordinates(int width) : ICodeVisitor
 {
     readonly double[] squares = new double[width];
     long rows;
@@ -41,7 +41,7 @@ public sealed class InputCoordinates(int width) : ICodeVisitor
 
 /// <summary>Mean and variance of ⟨x, direction⟩ over rows of raw activations.</summary>
 /// <param name="direction">[d], of norm 1.</param>
-public sealed class InputProjection(double[] direction) : ICodeVisitor
+sealed class InputProjection(double[] direction) : ICodeVisitor
 {
     double squares;
     long rows;

@@ -5,7 +5,7 @@ namespace CudaSae.Lab.Insight;
 /// <summary>Covariance of raw inputs, from at most <see cref="MaxRows"/> rows at equal distances.</summary>
 /// <param name="mean">[d], of the same rows and others: <see cref="InputCoordinates.Mean"/>.</param>
 /// <param name="rows">Rows that will be seen.</param>
-public sealed class InputCovariance(double[] mean, long rows) : ICodeVisitor
+sealed class InputCovariance(double[] mean, long rows) : ICodeVisitor
 {
     const long MaxRows = 16_384;
 

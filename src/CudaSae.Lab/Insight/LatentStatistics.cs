@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Sums a latent, and over all rows, of one pass over codes; in double. An activation is |value|: only AbsTopK has negative ones.</summary>
-public sealed class LatentStatistics(SaeModel model) : ICodeVisitor
+sealed class LatentStatistics(SaeModel model) : ICodeVisitor
 {
     readonly int n = model.Spec.Latents;
     readonly double[] squaredNorm = [.. Enumerable.Range(0, model.Spec.Latents).Select(i => Math.Pow(Matrix.Norm(model.Parameters.WDec[i]), 2))];

@@ -6,7 +6,7 @@ namespace CudaSae.Lab.Insight;
 
 /// <summary>A finished member of a sweep.</summary>
 /// <param name="Line">Points of one line differ in their sparsity alone: preset and width.</param>
-public sealed record SweepPoint(string Name, string Line, int Latents, double Sparsity, SweepOutcome Outcome)
+sealed record SweepPoint(string Name, string Line, int Latents, double Sparsity, SweepOutcome Outcome)
 {
     public double L0 => Outcome.Evaluation!.L0;
 
@@ -15,7 +15,7 @@ public sealed record SweepPoint(string Name, string Line, int Latents, double Sp
 }
 
 /// <summary>Reconstruction against sparsity over the members of a sweep, as a section of its report.</summary>
-public static class Pareto
+static class Pareto
 {
     /// <summary>Points that no other one beats in both L0 and FVU, by L0 ascending.</summary>
     public static SweepPoint[] Front(IEnumerable<SweepPoint> points)

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Principal components of training rows as a yardstick for SAEs: what a linear code of so many numbers a row leaves unexplained on held-out rows. In double.</summary>
-public sealed class Pca
+sealed class Pca
 {
     /// <summary>Widest rows that it takes: the eigenvectors cost O(d³).</summary>
     public const int MaxWidth = 2048;

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>Latents of one kind against the rest: do their encoder rows point one way? u is a row scaled to norm 1; rows of norm 0 are left out.</summary>
-public sealed class RareCluster
+sealed class RareCluster
 {
     const int Pairs = 20_000;
     const double Work = 4e9, Tolerance = 1e-10;

@@ -12,7 +12,7 @@ namespace CudaSae.Lab.Report;
 [JsonDerivedType(typeof(HeatFigure), "heat")]
 [JsonDerivedType(typeof(TableFigure), "table")]
 [JsonDerivedType(typeof(ImagesFigure), "images")]
-public abstract record Figure(string Id, string Title)
+abstract record Figure(string Id, string Title)
 {
     // Setters: generated JSON code gives init-only fields that a file lacks their type's default, not their initializer.
 
@@ -24,13 +24,13 @@ public abstract record Figure(string Id, string Title)
 }
 
 /// <summary>An axis. On a logarithmic one, values that are not positive are left out and counted.</summary>
-public sealed record Axis(string Name, string Unit = "", bool Log = false);
+sealed record Axis(string Name, string Unit = "", bool Log = false);
 
 /// <summary>Curves, or points where <see cref="Series.Points"/> says so.</summary>
-public sealed record LinesFigure(string Id, string Title, Axis X, Axis Y, Series[] Series) : Figure(Id, Title);
+sealed record LinesFigure(string Id, string Title, Axis X, Axis Y, Series[] Series) : Figure(Id, Title);
 
 /// <summary>One curve: y over x, of equal length; NaN is a gap.</summary>
-public sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] X, [property: JsonConverter(typeof(PackedFloats))] float[] Y)
+sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] X, [property: JsonConverter(typeof(PackedFloats))] float[] Y)
 {
     /// <summary>Points without a line between them.</summary>
     public bool Points { get; init; }
@@ -43,15 +43,15 @@ public sealed record Series(string Name, [property: JsonConverter(typeof(PackedF
 }
 
 /// <summary>Counts between edges: bin i is [Edges[i], Edges[i + 1]).</summary>
-public sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y, [property: JsonConverter(typeof(PackedFloats))] float[] Edges, Bins[] Series) : Figure(Id, Title);
+sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y, [property: JsonConverter(typeof(PackedFloats))] float[] Edges, Bins[] Series) : Figure(Id, Title);
 
 /// <summary>One histogram's counts, one fewer than edges.</summary>
-public sealed record Bins(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Counts);
+sealed record Bins(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Counts);
 
 /// <summary>A point an item (a latent, mostly), in up to as many dimensions as there are columns: rotatable where <see cref="Z"/> is set, beside it the pairs.</summary>
 /// <param name="Columns">Of equal length.</param>
 /// <param name="X">Name of the column along x.</param>
-public sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X, string Y) : Figure(Id, Title)
+sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X, string Y) : Figure(Id, Title)
 {
     public string? Z { get; init; }
 
@@ -63,7 +63,7 @@ public sealed record ScatterFigure(string Id, string Title, Column[] Columns, st
 }
 
 /// <summary>A named column of numbers, and how to show it.</summary>
-public sealed record Column(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Values)
+sealed record Column(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Values)
 {
     public string Unit { get; set; } = "";
     public bool Log { get; init; }
@@ -72,7 +72,7 @@ public sealed record Column(string Name, [property: JsonConverter(typeof(PackedF
 
 /// <summary>A matrix as coloured cells; NaN stays empty.</summary>
 /// <param name="Values">[rows, columns] row-major.</param>
-public sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns, [property: JsonConverter(typeof(PackedFloats))] float[] Values) : Figure(Id, Title)
+sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns, [property: JsonConverter(typeof(PackedFloats))] float[] Values) : Figure(Id, Title)
 {
     public Axis X { get; set; } = new("");
     public Axis Y { get; set; } = new("");
@@ -84,10 +84,10 @@ public sealed record HeatFigure(string Id, string Title, string[] Rows, string[]
 }
 
 /// <summary>A table: texts and numbers, a formula a column.</summary>
-public sealed record TableFigure(string Id, string Title, TableColumn[] Columns) : Figure(Id, Title);
+sealed record TableFigure(string Id, string Title, TableColumn[] Columns) : Figure(Id, Title);
 
 /// <summary>A column of a table: either texts or numbers, the other null.</summary>
-public sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Numbers = null)
+sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Numbers = null)
 {
     /// <summary>Digits after the point; negative for as many as are needed.</summary>
     public int Digits { get; set; } = -1;
@@ -96,7 +96,7 @@ public sealed record TableColumn(string Name, string[]? Texts = null, double?[]?
 
 /// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0 is.</summary>
 /// <param name="Pixels">[images, height, width] row-major.</param>
-public sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions) : Figure(Id, Title)
+sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions) : Figure(Id, Title)
 {
     public bool Signed { get; init; }
 }

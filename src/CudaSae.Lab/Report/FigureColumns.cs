@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Report;
 
 /// <summary>A column of a figure's numbers as others read them: texts, or numbers of full precision.</summary>
 /// <param name="Length">Of the column.</param>
-public sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Func<int, double>? Number)
+sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Func<int, double>? Number)
 {
     public string Unit { get; init; } = "";
     public string Formula { get; init; } = "";
@@ -23,7 +23,7 @@ public sealed record FigureColumn(string Name, int Length, Func<int, string>? Te
 }
 
 /// <summary>Every kind of figure as a table of equally long columns: what --csv and --json write, and a data frame reads.</summary>
-public static class FigureColumns
+static class FigureColumns
 {
     /// <exception cref="SaeException">Its arrays do not fit together.</exception>
     public static IReadOnlyList<FigureColumn> Of(Figure figure)

@@ -3,7 +3,7 @@ using CudaSae.Runs;
 namespace CudaSae.Lab.Report;
 
 /// <summary>The chapter on rows that were not trained on.</summary>
-public static class HeldOut
+static class HeldOut
 {
     /// <param name="about">One line on the SAE, such as <see cref="Formats.SaeModel.Summary"/>.</param>
     /// <param name="ofTarget">Whether it is a transcoder, whose measures are of its target.</param>

@@ -5,7 +5,7 @@ using CudaSae.Files;
 namespace CudaSae.Lab.Report;
 
 /// <summary>Sections as plain JSON for other programs: every figure as columns of numbers in full precision, NaN, infinities and what is missing as null.</summary>
-public static class PlainSections
+static class PlainSections
 {
     /// <exception cref="SaeException">The file cannot be written.</exception>
     public static void Write(string path, IReadOnlyList<Section> sections) => AtomicFile.Write(path, stream =>

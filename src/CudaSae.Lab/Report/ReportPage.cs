@@ -9,7 +9,7 @@ using CudaSae.Files;
 namespace CudaSae.Lab.Report;
 
 /// <summary>Sections as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it asks no network for anything. The files of Page/ are its parts.</summary>
-public static class ReportPage
+static class ReportPage
 {
     /// <summary>What other parts of the page are built on: these files come first, in this order.</summary>
     static readonly string[] First = ["page.js", "numbers.js", "colours.js", "axes.js"];

@@ -8,7 +8,7 @@ namespace CudaSae.Lab.Report;
 /// <param name="Id">kebab-case; also its file's name.</param>
 /// <param name="Title">Its heading.</param>
 /// <param name="Order">Its place in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400 sweeps, 500 pictures.</param>
-public sealed record Section(string Id, string Title, int Order, Figure[] Figures)
+sealed record Section(string Id, string Title, int Order, Figure[] Figures)
 {
     public const string FolderName = "figures";
 

@@ -6,7 +6,7 @@ using static CudaSae.Lab.Report.Words;
 namespace CudaSae.Lab.Report;
 
 /// <summary>The chapter on training: what each logged step measured, and the settings of the run.</summary>
-public sealed class TrainingCurves
+sealed class TrainingCurves
 {
     const int MostPoints = 20_000;     // a curve; longer logs are thinned, because a screen is narrower
 

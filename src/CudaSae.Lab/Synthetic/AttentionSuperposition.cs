@@ -6,7 +6,7 @@ namespace CudaSae.Lab.Synthetic;
 /// January 2024. A row is (h₀, h₁), the heads' outputs side by side. Each head writes along one direction u_h of its own, and feature i
 /// uses head 0 with weight cos θᵢ and head 1 with weight sin θᵢ: a regular pentagon in two dimensions, so that no head is a feature
 /// and no feature a head. The mixing is built so, not trained; feature activity is that of <see cref="Superposition"/>.</summary>
-public static class AttentionSuperposition
+static class AttentionSuperposition
 {
     public const int Features = 5, Heads = 2;
 

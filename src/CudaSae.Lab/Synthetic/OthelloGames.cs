@@ -7,7 +7,7 @@ namespace CudaSae.Lab.Synthetic;
 
 /// <summary>Random legal games of Othello as rows: what a player to move has seen (every move so far, nothing of the board), what may be played now, and the board itself as labels. A network that maps the first to the second has to
 /// work the board out; whether its latents hold it is what the third is for.</summary>
-public static class OthelloGames
+static class OthelloGames
 {
     /// <summary>Numbers of a history: of each square whether the player to move played there, whether the other did, and when, as the share of 60 moves that had been made by then (0 for never).</summary>
     public const int HistoryWidth = 3 * Othello.Squares;

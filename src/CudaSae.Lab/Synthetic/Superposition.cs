@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Synthetic;
 
 /// <summary>What toy data are made of.</summary>
-public sealed record SuperpositionOptions
+sealed record SuperpositionOptions
 {
     public int Features { get; init; } = 64;        // m
     public int Width { get; init; } = 32;           // d
@@ -37,7 +37,7 @@ public sealed record SuperpositionOptions
 
 /// <summary>Rows x = Σᵢ sᵢ magnitudeᵢ Dᵢ + noise with a known dictionary D (Elhage et al. 2022; Sharkey et al. 2022). sᵢ is 0 or 1,
 /// magnitudes are uniform in [0.5, 1.5]. A row is a function of (options, dictionary, its number).</summary>
-public sealed class Superposition : IDisposable
+sealed class Superposition : IDisposable
 {
     const ulong DictionaryStream = 0, DrawStream = 1, PairStream = 2, MagnitudeStream = 3, NoiseStream = 4;
 

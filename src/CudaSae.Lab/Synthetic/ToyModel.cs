@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Synthetic;
 
 /// <summary>What a toy model is made of.</summary>
-public sealed record ToyOptions
+sealed record ToyOptions
 {
     public int Features { get; init; } = 20;            // n
     public int Hidden { get; init; } = 5;               // m
@@ -42,7 +42,7 @@ public sealed record ToyOptions
 
 /// <summary>The toy model of superposition (Elhage et al. 2022, Toy Models of Superposition): x' = relu(Wᵀ W x + b), trained on L = mean over rows of Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with
 /// chance S, else uniform in [0, 1). In double; a function of its options.</summary>
-public sealed class ToyModel
+sealed class ToyModel
 {
     const ulong WeightStream = 10, ActiveStream = 11, ValueStream = 12;
     const long HarvestRows = 1L << 40;      // rows that no training step drew from here on

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>The methods of the field, each term of each loss at least once; thresholded ones on both paths.</summary>
-public sealed partial record VerifyCase
+sealed partial record VerifyCase
 {
     static SaeSpec With(Selection selection, SparsityPenalty? penalty = null) => Free with { Selection = selection, Penalty = penalty };
 

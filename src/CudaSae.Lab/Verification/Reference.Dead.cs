@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>What dead latents are taught: AuxK or ghost gradients.</summary>
-public sealed partial class Reference
+sealed partial class Reference
 {
     /// <summary>Dead latents that the auxiliary loss of this step looks at, by slot.</summary>
     public int[] Window { get; private set; } = [];

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>Gradients of the whole loss, before projection and clipping.</summary>
-public sealed partial class Reference
+sealed partial class Reference
 {
     public double[] WEncGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];       // [n, d] raw, then projected and clipped
     public double[] WDecGrad { get; } = new double[(long)spec.Latents * spec.OutputWidth];

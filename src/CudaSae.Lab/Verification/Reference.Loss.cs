@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>decode, the reconstructions' losses, and the penalties on the code.</summary>
-public sealed partial class Reference
+sealed partial class Reference
 {
     readonly double[] weighted = new double[(long)config.BatchRows * spec.Levels * spec.OutputWidth];   // [B, M, D] Σ_{m ≥ l} w_m e_m
     readonly double[] gateResidual = new double[(long)config.BatchRows * spec.OutputWidth];             // [B, D]

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>Project, clip, move, constrain: in this order.</summary>
-public sealed partial class Reference
+sealed partial class Reference
 {
     sealed class Parameter(double[] weights, double[] gradient, int width, Trainable part, bool decays = false)
     {

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Lab.Verification;
 
 /// <summary>encode and select: z, and which of them become the code.</summary>
-public sealed partial class Reference
+sealed partial class Reference
 {
     /// <summary>[B, n] relu(π) of Gated.</summary>
     public double[] Gate { get; } = new double[(long)config.BatchRows * spec.Latents];

@@ -5,7 +5,7 @@ namespace CudaSae.Lab.Verification;
 /// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that every target is held against, for every
 /// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is left is accumulation error.
 /// docs/math.md numbers the equations.</summary>
-public sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
+sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
 {
     readonly int B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, M = spec.Levels;
 
@@ -124,7 +124,7 @@ public sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding
 }
 
 /// <summary>Number formats that operands pass through on a target.</summary>
-public sealed record Rounding(Func<double, double> Operand, Func<double, double> Gathered)
+sealed record Rounding(Func<double, double> Operand, Func<double, double> Gathered)
 {
     /// <summary>The CPU backend: float32 throughout.</summary>
     public static readonly Rounding None = new(x => x, x => x);

@@ -8,7 +8,7 @@ namespace CudaSae.Lab.Verification;
 /// <summary>Holds a target against <see cref="Reference"/>, step by step. The same body serves the tests and <c>cudasae verify</c>.</summary>
 /// <param name="create">Makes the target's backend; its input is float32.</param>
 /// <param name="rounding">The formats that the target's operands pass through.</param>
-public sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
+sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
 {
     /// <summary>What rounding explains: float32 sums on the CPU, one bfloat16 operand rounded the other way on kernels; after a step
     /// from weights that bfloat16 storage rounded, several.</summary>
@@ -69,7 +69,7 @@ public sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> cre
 }
 
 /// <summary>One comparison: the largest relative difference seen and what was allowed.</summary>
-public readonly record struct VerifyResult(string Case, string Quantity, double Difference, double Tolerance)
+readonly record struct VerifyResult(string Case, string Quantity, double Difference, double Tolerance)
 {
     public bool Passed => Difference <= Tolerance;     // false for NaN
     public override string ToString() => $"{Case}, {Quantity}: {Difference:0.0e+0} of {Tolerance:0.0e+0}{(Passed ? "" : "  MISMATCH")}";

@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Verification;
 
 /// <summary>A small training run to compare. ε is large beside gradients of order 1: with Adam's usual 1e-8 the sign of a
 /// gradient that is zero but for rounding would decide a whole step.</summary>
-public sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16, float LearningRate = 0.02f, uint DeadAfterSteps = 1,
+sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16, float LearningRate = 0.02f, uint DeadAfterSteps = 1,
     bool Dense = false)
 {
     /// <summary>Changes a step's scalars.</summary>

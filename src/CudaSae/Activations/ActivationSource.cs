@@ -7,7 +7,7 @@ namespace CudaSae.Activations;
 
 /// <summary>Activation vectors in files, memory-mapped: row i of the whole, in the files' order. They may be our own (.npy, .safetensors) or another
 /// project's store (<see cref="Store"/> knows which). All shards have one width and one element type (f32, f16 or bf16).</summary>
-public sealed class ActivationSource : IDisposable
+sealed class ActivationSource : IDisposable
 {
     readonly List<IShard> shards = [];
     readonly List<long> firstRows = [];         // of each shard

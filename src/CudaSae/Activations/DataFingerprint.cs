@@ -12,7 +12,7 @@ namespace CudaSae.Activations;
 /// <param name="Rows">Rows that the fingerprint covers.</param>
 /// <param name="Contents">SHA-256 of the rows, or of a sample of them, first 32 hexadecimal digits.</param>
 /// <param name="Tokens">The same of the rows' token ids; null where they have none.</param>
-public sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, string Contents, string? Tokens)
+sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, string Contents, string? Tokens)
 {
     const long WholeBytes = 16 << 20;       // up to here every row counts
     const int Sample = 256;                 // rows at equal distances beyond, the first and the last among them

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Activations;
 
 /// <summary>What the start of a run needs to know of its data, from a seeded sample, in double.</summary>
-public sealed class DataStatistics
+sealed class DataStatistics
 {
     const int MaxRows = 32_768;             // as OpenAI's trainer takes for its geometric median
     const int MaxIterations = 100;

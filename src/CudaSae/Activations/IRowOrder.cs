@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Activations;
 
 /// <summary>In which order an epoch's rows come: a permutation of 0 … rows − 1 that is a pure function of seed, epoch and position, so that a run goes on from any position without a memory of those before.</summary>
-public interface IRowOrder
+interface IRowOrder
 {
     /// <summary>The row that stands at a position of the epoch.</summary>
     long this[long position] { get; }

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Activations;
 
 /// <summary>Measures the scale that training gives its data.</summary>
-public static class Scaling
+static class Scaling
 {
     /// <summary>Variance / (E‖x‖)² below which the mean dominates.</summary>
     const double Dominated = 1e-3;

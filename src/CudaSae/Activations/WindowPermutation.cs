@@ -5,7 +5,7 @@ namespace CudaSae.Activations;
 /// <summary>An order for data that do not fit into memory. The epoch's rows are cut into blocks of neighbours, which lie one after another on the disk; the blocks are permuted, cut into windows in
 /// that order, and each window's rows are permuted among themselves. So a window is read by blocks, and any row of an epoch may come into any window.
 /// All windows of an epoch have the same length but for one row.</summary>
-public sealed class WindowPermutation : IRowOrder
+sealed class WindowPermutation : IRowOrder
 {
     /// <summary>Bytes of a block: large enough that a disk reads it as fast as a file in sequence.</summary>
     public const int BlockBytes = 1 << 20;

@@ -23,7 +23,7 @@ public enum BackendKind
     ManagedCuda,
 }
 
-public static class BackendFactory
+static class BackendFactory
 {
     /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it, before anything is made.</summary>
     public static Launcher? ManagedCuda { get; set; }

@@ -7,7 +7,7 @@ namespace CudaSae.Backends;
 /// all scratch, allocated once; no phase allocates. Phases are called in the order of <c>SaeStep</c> and may run
 /// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
 /// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
-public interface IBackend : IInputSlots, IDisposable
+interface IBackend : IInputSlots, IDisposable
 {
     /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
     string Description { get; }
@@ -130,7 +130,7 @@ public interface IBackend : IInputSlots, IDisposable
 /// <param name="Name">Stable name, such as <c>w_enc</c> or <c>adam_v_dec</c>.</param>
 /// <param name="Type">Element type in safetensors' words: F32, BF16, I16, I32, I64, U8.</param>
 /// <param name="Shape">Row-major shape, padding included.</param>
-public sealed record StateArray(string Name, string Type, long[] Shape)
+sealed record StateArray(string Name, string Type, long[] Shape)
 {
     public long Bytes
     {
@@ -148,7 +148,7 @@ public sealed record StateArray(string Name, string Type, long[] Shape)
 /// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative alike.</param>
 /// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
 /// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
-public readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)
+readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)
 {
     /// <exception cref="SaeException">The check knows plain TopK only.</exception>
     internal static void RequirePlainTopK(SaeSpec spec)

@@ -1,7 +1,7 @@
 namespace CudaSae.Backends;
 
 /// <summary>Host memory for two batches, so that one is filled while the other is used.</summary>
-public interface IInputSlots
+interface IInputSlots
 {
     /// <summary>The memory of a slot, 0 or 1; page-locked where that helps.</summary>
     Span<byte> InputSlot(int slot);

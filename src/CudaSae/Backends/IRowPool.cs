@@ -2,7 +2,7 @@ namespace CudaSae.Backends;
 
 /// <summary>Rows of the data that lie where the steps run: a batch is a list of their places. Its input slots hold such lists, int32 [B]; a step on one of them is run on
 /// <see cref="FirstSlot"/> plus its number. Rows come in by pieces of page-locked memory, two for each of the threads that read, which may upload at once. Other members are for one thread at a time.</summary>
-public interface IRowPool : IInputSlots
+interface IRowPool : IInputSlots
 {
     /// <summary>What the backend calls the pool's slot 0; those before it are its own.</summary>
     const int FirstSlot = 2;

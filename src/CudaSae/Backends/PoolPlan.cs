@@ -8,7 +8,7 @@ namespace CudaSae.Backends;
 /// <param name="Rows">Places for rows; 0 for no pool.</param>
 /// <param name="RowBytes">Of a raw row.</param>
 /// <param name="Whole">All training rows stay there; otherwise two windows of them take turns.</param>
-public readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
+readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
 {
     const double Share = 0.8;       // of what is free, by itself: modules, cuBLAS and other programs take some too
 

@@ -3,7 +3,7 @@ using System.Text;
 namespace CudaSae.Devices;
 
 /// <summary>Modules, launches, tensor maps and the product of cuBLAS.</summary>
-public sealed unsafe partial class CudaDevice
+sealed unsafe partial class CudaDevice
 {
     public KernelFunction GetKernel(string name, int sharedBytes)
     {

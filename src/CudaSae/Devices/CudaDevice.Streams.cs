@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace CudaSae.Devices;
 
 /// <summary>Streams, events and graphs.</summary>
-public sealed unsafe partial class CudaDevice
+sealed unsafe partial class CudaDevice
 {
     // Streams whose last operation is the launch of a kernel.
     readonly ConcurrentDictionary<nint, bool> afterKernel = [];

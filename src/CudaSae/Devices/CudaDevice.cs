@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Devices;
 
 /// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another library.</summary>
-public sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
+sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 {
     const int MostDevices = 1024;       // more are no answer
 

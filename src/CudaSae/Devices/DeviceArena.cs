@@ -3,14 +3,14 @@ using CudaSae.Numerics;
 namespace CudaSae.Devices;
 
 /// <summary>A typed piece of device memory inside an arena.</summary>
-public readonly record struct DeviceArray<T>(ulong Pointer, long Length) where T : unmanaged
+readonly record struct DeviceArray<T>(ulong Pointer, long Length) where T : unmanaged
 {
     public unsafe long Bytes => Length * sizeof(T);
 }
 
 /// <summary>One allocation that is cut into named, 256-byte aligned pieces. With no device it only counts: the same code that
 /// will take the memory first says how much it takes.</summary>
-public sealed class DeviceArena : IDisposable
+sealed class DeviceArena : IDisposable
 {
     readonly IDevice? device;
     long used;

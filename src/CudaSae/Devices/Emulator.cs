@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace CudaSae.Devices;
 
 /// <summary>Where the emulator's library is, and its own controls.</summary>
-public sealed unsafe class Emulator
+sealed unsafe class Emulator
 {
     const string FileName = "libcudasae_emulator.so";
     readonly nint library;

@@ -3,7 +3,7 @@ namespace CudaSae.Devices;
 /// <summary>The machine seam: memory, kernels, streams, events, graphs and one dense matrix product. Implemented on the CUDA
 /// driver API; the emulator is the same implementation on another library. Every failure is a <see cref="CudaException"/>.
 /// All work is asynchronous on its stream until <see cref="Synchronize"/> or an event wait.</summary>
-public unsafe interface IDevice : IDisposable
+unsafe interface IDevice : IDisposable
 {
     DeviceInfo Info { get; }
 
@@ -64,7 +64,7 @@ public unsafe interface IDevice : IDisposable
 /// <summary>What a device is.</summary>
 /// <param name="Major">Compute capability, such as 9.0.</param>
 /// <param name="SharedBytesPerBlock">Dynamic shared memory that one block may ask for.</param>
-public sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes, int SharedBytesPerBlock,
+sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes, int SharedBytesPerBlock,
     int L2Bytes, int DriverVersion, bool Emulated)
 {
     /// <summary>Whether the machine code for sm_90a runs here: TMA, wgmma, clusters, kernels that wait for the one before them.</summary>
@@ -74,10 +74,10 @@ public sealed record DeviceInfo(string Name, int Major, int Minor, int Multiproc
 /// <summary>A function of a loaded module.</summary>
 /// <param name="Handle">CUfunction.</param>
 /// <param name="SharedBytes">Dynamic shared memory it was prepared for.</param>
-public sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
+sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
 
 /// <summary>Grid, block and dynamic shared memory of a launch. Blocks are one-dimensional.</summary>
 /// <param name="Cluster">Blocks, neighbours in x, that run together and reach each other's shared memory; 1 for none. Divides <paramref name="GridX"/>.</param>
 /// <param name="Programmatic">The kernel waits by itself for the one before it (kernels/common.cuh), so it may start
 /// early. It does so only where the operation before it on the stream, or in the capture, is a kernel.</param>
-public readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1, bool Programmatic = false);
+readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1, bool Programmatic = false);

@@ -5,11 +5,11 @@ using CudaSae.Model;
 namespace CudaSae.Feeding;
 
 /// <summary>Where the next unread row stands: a pure function of it and the seed says what comes.</summary>
-public readonly record struct RowCursor(long Epoch, long Position);
+readonly record struct RowCursor(long Epoch, long Position);
 
 /// <summary>Fills backends' two input slots in the background with rows in shuffled order (<see cref="IRowOrder"/>), one batch ahead of the step. What several backends get is read once, through host
 /// memory. A single backend with a pool that holds the rows, or two windows of them, gets lists of places in it instead: the same rows, in the same order.</summary>
-public sealed class BatchFeeder : IDisposable
+sealed class BatchFeeder : IDisposable
 {
     readonly Thread thread;
     readonly BatchMaker maker;

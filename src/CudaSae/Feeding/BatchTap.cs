@@ -4,7 +4,7 @@ using CudaSae.Backends;
 namespace CudaSae.Feeding;
 
 /// <summary>One backend's side of a <see cref="BatchFeeder"/>: two slots that are filled in turn, its own or its pool's.</summary>
-public sealed class BatchTap : IDisposable
+sealed class BatchTap : IDisposable
 {
     internal delegate RowCursor Filling(Span<byte> slot);
 

@@ -4,7 +4,7 @@ namespace CudaSae.Files;
 
 /// <summary>Writes a file so that a crash leaves the old one or the new one, never half of either: a temporary file beside it,
 /// fsync, rename, fsync of the folder.</summary>
-public static partial class AtomicFile
+static partial class AtomicFile
 {
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; the old file is untouched.</exception>
     public static void Write(string path, Action<Stream> content)

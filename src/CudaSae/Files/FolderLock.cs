@@ -10,7 +10,7 @@ namespace CudaSae.Files;
 /// file run.lock (FILE.lock for a file) decides, so the lock of a process that was killed is free. The file names the
 /// process and the host for messages, and for file systems that have no locks: there a process of this host that still
 /// runs keeps its lock. Dispose deletes the file.</summary>
-public sealed partial class FolderLock : IDisposable
+sealed partial class FolderLock : IDisposable
 {
     public const string FileName = "run.lock";
 

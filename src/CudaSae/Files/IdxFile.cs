@@ -4,11 +4,11 @@ using System.IO.Compression;
 namespace CudaSae.Files;
 
 /// <summary>Element type of an IDX file: the third byte of its header.</summary>
-public enum IdxType : byte { UInt8 = 0x08, Int8 = 0x09, Int16 = 0x0B, Int32 = 0x0C, Float32 = 0x0D, Float64 = 0x0E }
+enum IdxType : byte { UInt8 = 0x08, Int8 = 0x09, Int16 = 0x0B, Int32 = 0x0C, Float32 = 0x0D, Float64 = 0x0E }
 
 /// <summary>An IDX file, in which MNIST and its relatives are kept: 0, 0, type, number of axes, each extent as 32 bits, elements in C order; all numbers big-endian
 /// (yann.lecun.com/exdb/mnist). Mapped; one that gzip packed is unpacked into memory, as small as it is stored.</summary>
-public sealed class IdxFile : IDisposable
+sealed class IdxFile : IDisposable
 {
     const int MaxAxes = 8;
     // Bytes in memory of a packed file: four times its own and a floor, which is smaller for labels because they become integers; and never more than deflate can hold.

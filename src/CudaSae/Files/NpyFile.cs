@@ -6,7 +6,7 @@ using System.Text.RegularExpressions;
 namespace CudaSae.Files;
 
 /// <summary>Headers of numpy's .npy format, versions 1 to 3: magic, version, length, a Python dict literal.</summary>
-public static partial class NpyFile
+static partial class NpyFile
 {
     /// <summary>What a header says, and where the data starts.</summary>
     public sealed record Header(string Descr, long[] Shape, long DataOffset, bool FortranOrder = false);

@@ -3,7 +3,7 @@ using CudaSae.Files.Zip;
 namespace CudaSae.Files;
 
 /// <summary>Writes numpy's .npz as np.savez does: a stored .npy member for each tensor, in their order.</summary>
-public static class NpzWriter
+static class NpzWriter
 {
     /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is held.</summary>
     /// <exception cref="SaeException">numpy has no such element type, or the file cannot be written.</exception>

@@ -4,7 +4,7 @@ using CudaSae.Files.Zip;
 namespace CudaSae.Files;
 
 /// <summary>Writes what torch.load reads, with weights_only too: an OrderedDict of contiguous tensors on the CPU, each with a storage of its own, and numbers, strings and dicts of them behind.</summary>
-public static class PtWriter
+static class PtWriter
 {
     const string Root = "archive/";         // torch's name for a file without one
 

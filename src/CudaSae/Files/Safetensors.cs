@@ -6,7 +6,7 @@ namespace CudaSae.Files;
 
 /// <summary>A safetensors file, mapped. Refuses headers that lie: sizes, overlaps, gaps, shapes that do not match their bytes.
 /// Layout: u64 header length, JSON header, data (huggingface/safetensors).</summary>
-public sealed class SafetensorsFile : TensorFile
+sealed class SafetensorsFile : TensorFile
 {
     const long MaxHeaderBytes = 100_000_000;
     const int BytesAPart = 80;      // of JSON, in memory, with the tensors made of it
@@ -95,7 +95,7 @@ public sealed class SafetensorsFile : TensorFile
 }
 
 /// <summary>Writes safetensors: tensors of one element type in the order of their names, header padded with spaces to 8 bytes.</summary>
-public static class SafetensorsWriter
+static class SafetensorsWriter
 {
     /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is held.</summary>
     public static void Write(string path, IEnumerable<TensorToWrite> tensors,

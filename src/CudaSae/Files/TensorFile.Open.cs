@@ -2,7 +2,7 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-public abstract partial class TensorFile
+abstract partial class TensorFile
 {
     /// <summary>No tensor's name is longer, where a format sets no limit.</summary>
     internal const int MaxNameLength = 1000;

@@ -7,7 +7,7 @@ namespace CudaSae.Files;
 /// <param name="Type">In safetensors' words: F64, F32, F16, BF16, I64, I32, I16, U16, I8, U8 or BOOL.</param>
 /// <param name="Offset">Of its first element from the start of the file's data, in bytes.</param>
 /// <param name="Bytes">From the first element to the end of the last.</param>
-public sealed record StoredTensor(string Name, string Type, long[] Shape, long Offset, long Bytes)
+sealed record StoredTensor(string Name, string Type, long[] Shape, long Offset, long Bytes)
 {
     /// <summary>Elements between neighbours along each axis, as torch saves them; null for C order.</summary>
     public long[]? Strides { get; init; }
@@ -17,7 +17,7 @@ public sealed record StoredTensor(string Name, string Type, long[] Shape, long O
 }
 
 /// <summary>Named tensors in a file, whatever holds them: safetensors, .npz, .pt. Contents stay on disk until they are read.</summary>
-public abstract partial class TensorFile : IDisposable
+abstract partial class TensorFile : IDisposable
 {
     public abstract string Path { get; }
     public abstract IReadOnlyDictionary<string, StoredTensor> Tensors { get; }
@@ -149,7 +149,7 @@ public abstract partial class TensorFile : IDisposable
 /// <summary>A tensor to be written: its content is produced when its turn comes, so that no copy of a large one is held.</summary>
 /// <param name="Type">In safetensors' words.</param>
 /// <param name="Content">Writes exactly the tensor's bytes, C order.</param>
-public sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Stream> Content)
+sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Stream> Content)
 {
     public long Bytes => Shape.Aggregate((long)TensorFile.WidthOf(Type), (product, extent) => checked(product * extent));
 

@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 
 /// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of seven classes. All subtract their bias from the input,
 /// except AutoEncoderNew and JumpReluAutoEncoder.</summary>
-public sealed class DictionaryLearningFormat : ISaeFormat
+sealed class DictionaryLearningFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "ae.pt", AboutKey = "metadata";
     static readonly WeightNames Linear = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "encoder.bias", "b_dec");

@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 
 /// <summary>Gemma Scope 2 (Google DeepMind): config.json and params.safetensors with w_enc [d, n], w_dec [n, d_out], b_enc, b_dec, threshold and affine_skip_connection [d, d_out], which
 /// x multiplies from the left. JumpReLU alone; b_dec is not subtracted from the input.</summary>
-public sealed class GemmaScope2Format : ISaeFormat
+sealed class GemmaScope2Format : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "params.safetensors", SkipName = "affine_skip_connection";
     static readonly WeightNames Names = new(new("w_enc", Transposed: true), new("w_dec"), "b_enc", "b_dec") { Skip = new(SkipName, Transposed: true) };

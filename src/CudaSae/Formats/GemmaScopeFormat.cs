@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 /// <summary>Gemma Scope (Google DeepMind): params.npz with W_enc [d, n], W_dec [n, d_out], b_enc, b_dec and threshold; some releases write w_enc and w_dec. JumpReLU alone; b_dec is not
 /// subtracted from the input. The file does not say whose activations these are, nor, where d_out is d, whether it is
 /// a transcoder.</summary>
-public sealed class GemmaScopeFormat : ISaeFormat
+sealed class GemmaScopeFormat : ISaeFormat
 {
     const string FileName = "params.npz", Scale = "scaling_factor";
     static readonly WeightNames Names = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec") { Beside = [Scale] };

@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 
 /// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n], decoder.weight [d, n] or, tied, decoder.linear.weight [n, d],
 /// and the activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of every TopK SAE, and of no other.</summary>
-public sealed class OpenAiFormat : ISaeFormat
+sealed class OpenAiFormat : ISaeFormat
 {
     const string Activation = "activation", K = "activation_state_dict.k", PostActivation = "activation_state_dict.postact_fn", Frequency = "latents_activation_frequency";
     const string Tied = "decoder.linear.weight", TopK = "TopK", Relu = "ReLU";

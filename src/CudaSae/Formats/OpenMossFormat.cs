@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 
 /// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E, b_D, log θ, and the average norms that activations were scaled by,
 /// which reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json, checkpoints/final.safetensors) are read too.</summary>
-public sealed class OpenMossFormat : ISaeFormat
+sealed class OpenMossFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "sae_weights.safetensors", Norms = "dataset_average_activation_norm", AboutKey = "metadata", Version = "2.0.0";
     static readonly WeightNames Names = new(new("W_E", Transposed: true), new("W_D"), "b_E", "b_D")

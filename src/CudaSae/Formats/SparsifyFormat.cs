@@ -6,7 +6,7 @@ namespace CudaSae.Formats;
 
 /// <summary>EleutherAI/sparsify: cfg.json and sae.safetensors with encoder.weight [n, d], encoder.bias [n], W_dec [n, d], b_dec [d] and W_skip [d, d]. An SAE subtracts b_dec from
 /// its input, a transcoder does not.</summary>
-public sealed class SparsifyFormat : ISaeFormat
+sealed class SparsifyFormat : ISaeFormat
 {
     const string ConfigName = "cfg.json", WeightsName = "sae.safetensors", AboutKey = "metadata";
     static readonly WeightNames Names = new(new("encoder.weight"), new("W_dec"), "encoder.bias", "b_dec");

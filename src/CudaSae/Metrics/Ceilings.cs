@@ -8,7 +8,7 @@ namespace CudaSae.Metrics;
 /// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps are measured against the two.</summary>
 /// <param name="GemmGflops">10⁹ float operations a second, all cores.</param>
 /// <param name="CopyGigabytes">10⁹ bytes read and written a second, all cores.</param>
-public readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
+readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
 {
     const int TilesPerPart = 2000, Depth = 256, CopyBytes = 64 << 20;
 

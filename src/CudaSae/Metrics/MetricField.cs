@@ -4,7 +4,7 @@ namespace CudaSae.Metrics;
 /// <param name="Name">In snake_case: its name in metrics.jsonl and its column of metrics.csv.</param>
 /// <param name="Tag">Its chart in TensorBoard: group/name.</param>
 /// <param name="Of">Null where the step has none.</param>
-public sealed record MetricField(string Name, string Tag, Func<StepMetrics, double?> Of)
+sealed record MetricField(string Name, string Tag, Func<StepMetrics, double?> Of)
 {
     /// <summary>All of them, in the order of the record; step and vectors first.</summary>
     public static IReadOnlyList<MetricField> All { get; } =

@@ -3,7 +3,7 @@ using CudaSae.Files;
 namespace CudaSae.Metrics;
 
 /// <summary>Text files of one line a report, taken back to where a resumed run goes on: what a killed process wrote behind its last checkpoint comes again and must not stand twice.</summary>
-public static class MetricLines
+static class MetricLines
 {
     /// <summary>Each whole line becomes what <paramref name="keep"/> makes of it, and is left out where that is null; a last line that was cut is left out. Atomic; a file that stays
     /// the same is not touched, and none is made.</summary>

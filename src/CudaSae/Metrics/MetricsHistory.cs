@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace CudaSae.Metrics;
 
 /// <summary>metrics.jsonl as columns over steps. Takes whatever fields its lines have: newer versions log more.</summary>
-public sealed class MetricsHistory
+sealed class MetricsHistory
 {
     readonly List<Dictionary<string, double>> lines = [];
 

@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace CudaSae.Metrics;
 
 /// <summary>Appends one JSON object a line; a line is written whole or, after a crash, cut at the end of the file.</summary>
-public sealed class MetricsLog : IDisposable
+sealed class MetricsLog : IDisposable
 {
     readonly FileStream stream;
 

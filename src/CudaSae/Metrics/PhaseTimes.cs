@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Metrics;
 
 /// <summary>How long each phase of one step took on the host's clock. Room for it is taken once; a step writes it over.</summary>
-public sealed class PhaseTimes
+sealed class PhaseTimes
 {
     readonly double[] ms = new double[(int)StepPhase.Latents + 1];
     long last;

@@ -10,7 +10,7 @@ namespace CudaSae.Metrics;
 /// <param name="MeanMaxCosine">Mean over true features of their best cosine (MMCS, Sharkey et al. 2022).</param>
 /// <param name="MatchedCosine">The same where no learned row may serve twice, under the best such matching; a feature without a partner
 /// counts 0. Null where both sides exceed <see cref="MaxMatched"/>.</param>
-public sealed record Recovery(long Features, long Latents, double Recovered, double MeanMaxCosine, double? MatchedCosine)
+sealed record Recovery(long Features, long Latents, double Recovered, double MeanMaxCosine, double? MatchedCosine)
 {
     public const double Threshold = 0.9;
     public const int MaxMatched = 2048;

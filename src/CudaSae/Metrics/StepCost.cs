@@ -5,7 +5,7 @@ namespace CudaSae.Metrics;
 /// <summary>What a phase cannot do without.</summary>
 /// <param name="Flops">Floating-point operations, a multiplication and an addition being two.</param>
 /// <param name="Bytes">Bytes that must be read or written once, caches aside.</param>
-public readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
+readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
 {
     /// <summary>Operations for each byte: where the phase stands on a roofline.</summary>
     public double Intensity => Flops / Bytes;
@@ -15,7 +15,7 @@ public readonly record struct PhaseCost(StepPhase Phase, double Flops, double By
 }
 
 /// <summary>The least work of a training step, phase by phase: what floors and rates are counted by. docs/benchmarks.md has the formulas.</summary>
-public sealed class StepCost
+sealed class StepCost
 {
     readonly PhaseCost[] phases;
 

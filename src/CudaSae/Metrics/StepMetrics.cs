@@ -45,7 +45,7 @@ public sealed record StepMetrics
     public double? InputWaitMs { get; init; }               // that it waited for its batch: the data are slower than the steps
     public double? FeederWaitMs { get; init; }              // that the feeder waited for a slot: the steps are slower than the data
 
-    public static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
+    internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
         PhaseTimes? times = null)
     {
         var aux = scalars.LossScale * sums.Ghost;

@@ -5,7 +5,7 @@ namespace CudaSae.Metrics;
 
 /// <summary>The metrics as TensorBoard's event file, one record a report with all its scalars (tensorflow/core/util/event.proto): a crash leaves whole records and at most one that is cut,
 /// which readers pass over. Every run and every resume begins a file; their names sort by time.</summary>
-public sealed class TensorBoardLog : IDisposable
+sealed class TensorBoardLog : IDisposable
 {
     public const string FilePattern = Prefix + "*" + Writer + "*";
     const string Prefix = "events.out.tfevents.", Writer = ".cudasae.";

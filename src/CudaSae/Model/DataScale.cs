@@ -7,7 +7,7 @@ namespace CudaSae.Model;
 /// ScaleInputs.</param>
 /// <param name="Variance">E‖y − ȳ‖² of the scaled target, which is the input unless transcoding: the loss is divided by it.</param>
 /// <param name="TargetScale">The scale of a transcoder's target, so that E‖y‖ = √d_out; otherwise the input's.</param>
-public readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
+readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
 {
     public DataScale(double inputScale, double variance) : this(inputScale, variance, inputScale) { }
 

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Model;
 
 /// <summary>From the weights of training to those that are saved: the same function of raw activations.</summary>
-public static class Export
+static class Export
 {
     /// <summary>All that a run's config asks for when its SAE is saved: pruning, norms, scales.</summary>
     /// <returns>How many latents were pruned.</returns>

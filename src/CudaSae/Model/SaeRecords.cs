@@ -5,7 +5,7 @@ using CudaSae.Text;
 namespace CudaSae.Model;
 
 /// <summary>The two records as JSON nodes, in the form that a run's train.json has.</summary>
-public static class SaeRecords
+static class SaeRecords
 {
     public static JsonNode Write(SaeSpec spec) => JsonSerializer.SerializeToNode(spec, ModelJson.Compact.SaeSpec)!;
     public static JsonNode Write(TrainConfig config) => JsonSerializer.SerializeToNode(config, ModelJson.Compact.TrainConfig)!;

@@ -3,7 +3,7 @@ namespace CudaSae.Model;
 /// <summary>What selection keeps of a batch: k entries a row, the only thing that leaves encoding.
 /// A value of 0 marks an entry that ReLU removed: its index is a selected latent that did not fire.
 /// Entries of one row stand in ascending order of index.</summary>
-public sealed class SparseCode(int rows, int active)
+sealed class SparseCode(int rows, int active)
 {
     public int Rows { get; } = rows;
     public int Active { get; } = active;

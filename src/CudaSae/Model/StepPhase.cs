@@ -1,4 +1,4 @@
 namespace CudaSae.Model;
 
 /// <summary>The phases of a step, in the order of <c>SaeStep</c>.</summary>
-public enum StepPhase { Prepare, Encode, Decode, Aux, Backward, Optimize, Latents }
+enum StepPhase { Prepare, Encode, Decode, Aux, Backward, Optimize, Latents }

@@ -8,7 +8,7 @@ namespace CudaSae.Model;
 /// <summary>The numbers that change with every step. On a device they live in one block that each kernel reads, so that a
 /// captured graph need not be captured again. Mirrors <c>StepScalars</c> of kernels/params/step.h.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 256)]
-public struct StepScalars
+struct StepScalars
 {
     public ulong Seed;              // of the run
     public uint Step;               // t, from 1

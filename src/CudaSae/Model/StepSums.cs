@@ -4,7 +4,7 @@ namespace CudaSae.Model;
 
 /// <summary>What a step measured, summed in fixed order. Mirrors <c>StepSums</c> of kernels/params/step.h.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 256)]
-public struct StepSums
+struct StepSums
 {
     public double SquaredError;     // Σ_b ‖x̂ − y‖², y the target: x unless transcoding
     public double SquaredNorm;      // Σ_b ‖y‖²

@@ -7,7 +7,7 @@ namespace CudaSae.Numerics;
 [JsonConverter(typeof(NamedEnum<InputType>))]
 public enum InputType { Float32 = 0, Float16 = 1, BFloat16 = 2 }
 
-public static class InputTypes
+static class InputTypes
 {
     public static int Bytes(this InputType type) => type == InputType.Float32 ? 4 : 2;
 

@@ -2,7 +2,7 @@ namespace CudaSae.Numerics;
 
 /// <summary>Quotients of sums that may be undefined: null in JSON, empty in tables of numbers, a word for
 /// people.</summary>
-public static class Ratio
+static class Ratio
 {
     /// <summary>part / whole; null where that is no finite number.</summary>
     public static double? Of(double part, double whole) =>

@@ -1,7 +1,7 @@
 namespace CudaSae.Numerics;
 
 /// <summary>Eigenvalues and eigenvectors of a symmetric matrix, in double: Householder reflections to a tridiagonal one, then implicit QL (Golub and Van Loan, Matrix Computations, §8.3). All of them, in O(d³).</summary>
-public sealed class SymmetricEigen
+sealed class SymmetricEigen
 {
     const int MaxSweeps = 60;       // of QL for one eigenvalue; two or three is usual
 

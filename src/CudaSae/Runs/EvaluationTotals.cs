@@ -7,7 +7,7 @@ namespace CudaSae.Runs;
 /// <param name="width">d_out.</param>
 /// <param name="n">Latents.</param>
 /// <param name="siteWidths">A crosscoder's sites, which are summed apart too; null for none.</param>
-public sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
+sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
 {
     readonly SiteTotals? sites = SiteTotals.Of(siteWidths);
     readonly SpreadSum spread = new(width);

@@ -16,7 +16,7 @@ namespace CudaSae.Runs;
 /// <param name="Cosine">Mean of ⟨x̂, y⟩ / ‖x̂‖‖y‖.</param>
 /// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).
 /// Null where Σ⟨x̂, y⟩ is 0.</param>
-public sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent, double Cosine,
+sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent, double Cosine,
     double? Shrinkage)
 {
     /// <summary>Further rows, which were left out for NaN or infinity.</summary>
@@ -29,7 +29,7 @@ public sealed record Evaluation(long Rows, double? Fvu, double L0, double Silent
 }
 
 /// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights do not change.</summary>
-public static class Evaluator
+static class Evaluator
 {
     public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)
     {

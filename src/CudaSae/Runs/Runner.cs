@@ -11,7 +11,7 @@ namespace CudaSae.Runs;
 /// <summary>One run on a backend: from rows, spec and config to weights, a saved SAE and its measures. Words for people are its caller's.</summary>
 /// <param name="backend">Owned.</param>
 /// <param name="trainRows">Training rows: the first ones of the source.</param>
-public sealed class Runner(IBackend backend, ActivationSource source, long trainRows, DataScale scale) : IDisposable
+sealed class Runner(IBackend backend, ActivationSource source, long trainRows, DataScale scale) : IDisposable
 {
     public IBackend Backend { get; } = backend;
     public DataScale Scale { get; } = scale;

@@ -9,7 +9,7 @@ namespace CudaSae.Runs;
 
 /// <summary>One of several runs that share their batches.</summary>
 /// <param name="folder">Takes its checkpoints; null for none.</param>
-public sealed class SharedRun(Runner runner, string? folder, ITrainingObserver observer)
+sealed class SharedRun(Runner runner, string? folder, ITrainingObserver observer)
 {
     public Runner Runner { get; } = runner;
     public string? Folder { get; } = folder;
@@ -27,7 +27,7 @@ public sealed class SharedRun(Runner runner, string? folder, ITrainingObserver o
 /// <param name="runs">Of one seed, batch size and way with rows that are not finite.</param>
 /// <param name="finished">Told after a run's last step; the feeder does not touch its backend any more.</param>
 /// <param name="failed">Told when a run failed; the others go on.</param>
-public sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs, Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
+sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs, Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
 {
     /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs alone.</summary>
     public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);

@@ -10,7 +10,7 @@ namespace CudaSae.Runs;
 /// <summary>What a sweep is: sweep.json of its folder. Each member is a run in a folder of its own below it.</summary>
 /// <param name="Refused">Combinations that are no SAE, with the reason, a line each.</param>
 /// <param name="HeldOut">A number of rows at the end of the data, or a file; null for the standard share.</param>
-public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut, string? Tensor, string Backend, int Together, string Version)
+sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut, string? Tensor, string Backend, int Together, string Version)
 {
     /// <summary>What the rows are, to compare when the sweep is resumed; null in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -65,7 +65,7 @@ public sealed record SweepRecord(SweepMember[] Members, string[] Refused, string
 /// <param name="K">Where the method sets it.</param>
 /// <param name="Coefficient">λ at its peak, where the method has a penalty to weigh.</param>
 /// <param name="Arguments">What train is called with to make the same SAE alone, without the data.</param>
-public sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec,
+sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec,
     TrainConfig Config, string[] Arguments)
 {
     internal void Check()
@@ -87,7 +87,7 @@ public sealed record SweepMember(string Name, string Preset, int? K, double? Coe
 /// <param name="Error">Why it failed; null where it did not.</param>
 /// <param name="Evaluation">On the held-out rows; null where there are none, or it failed.</param>
 /// <param name="Seconds">Of its training, its own turns alone; of one that was gone on with, from its share of the steps since then.</param>
-public sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds)
+sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds)
 {
     const string FileName = "outcome.json";
 

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Training;
 
 /// <summary>What is trained again, for reconstruction alone, after a ReLU SAE has been trained with a penalty.</summary>
-public enum FinetuneKind
+enum FinetuneKind
 {
     /// <summary>WDec and b_dec (Wright and Sharkey 2024).</summary>
     Decoder,
@@ -13,7 +13,7 @@ public enum FinetuneKind
     RescaleShift,
 }
 
-public static class Finetuning
+static class Finetuning
 {
     /// <summary>The SAE as it is trained again: no penalty, no auxiliary loss, and the parameters that move.</summary>
     public static (SaeSpec Spec, SaeParameters Parameters, Trainable Trainable) Prepare(SaeSpec spec, SaeParameters parameters, FinetuneKind kind)

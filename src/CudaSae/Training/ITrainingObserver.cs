@@ -4,7 +4,7 @@ using CudaSae.Metrics;
 namespace CudaSae.Training;
 
 /// <summary>What a trainer tells while it runs.</summary>
-public interface ITrainingObserver
+interface ITrainingObserver
 {
     /// <summary>Every LogEvery steps, one step late.</summary>
     void Report(StepMetrics metrics);

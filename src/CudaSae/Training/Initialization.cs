@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Training;
 
 /// <summary>Starting weights: decoder rows in random directions, or uniform numbers; WEnc their multiple; b_enc 0 or set by the data; b_dec in the middle of the target.</summary>
-public static class Initialization
+static class Initialization
 {
     /// <summary>Fills <paramref name="into"/>; row f depends on (seed, f) alone.</summary>
     /// <param name="statistics">Of the input.</param>

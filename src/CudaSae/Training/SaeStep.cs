@@ -5,7 +5,7 @@ using CudaSae.Model;
 namespace CudaSae.Training;
 
 /// <summary>The order of a training step: the one place where it is written down.</summary>
-public sealed class SaeStep(IBackend backend)
+sealed class SaeStep(IBackend backend)
 {
     readonly Action rest = () => AfterEncoding(backend);
 

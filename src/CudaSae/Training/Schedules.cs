@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Training;
 
 /// <summary>Numbers that change with the step: pure functions of it, so a resumed run continues them by itself.</summary>
-public static class Schedules
+static class Schedules
 {
     /// <summary>Linear rise over the first WarmupFraction of the steps, level, then linear fall to 0 over the last DecayFraction.
     /// Step t of T gets the value at the middle of its interval, so neither the first nor the last step is lost.</summary>

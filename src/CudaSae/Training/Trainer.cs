@@ -9,7 +9,7 @@ using CudaSae.Training.Checkpoints;
 namespace CudaSae.Training;
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
-public sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer,
+sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer,
     Ceilings? ceilings = null)
 {
     readonly TrainConfig config = backend.Config;

@@ -6,7 +6,7 @@ namespace CudaSae.Training;
 
 /// <summary>What a run decides from its own measurements, and a checkpoint therefore keeps: the path that thresholded selections take, and the rescaling of an annealed penalty.
 /// Both are decided at fixed steps from sums that are waited for, so a resumed run decides alike.</summary>
-public sealed class TrainerState(SaeSpec spec, TrainConfig config)
+sealed class TrainerState(SaeSpec spec, TrainConfig config)
 {
     const int SwitchEvery = 10;         // steps
     const int MeanOver = 10;            // batches whose penalty is kept through a change of p

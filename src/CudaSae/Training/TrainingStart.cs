@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Training;
 
 /// <summary>What a run takes from its data before the first step: scales, and starting weights.</summary>
-public sealed class TrainingStart
+sealed class TrainingStart
 {
     readonly DataStatistics input;
     readonly DataStatistics? target;

@@ -45,13 +45,13 @@ public class IdxTests
     }
 
     [Theory]
-    [InlineData(IdxType.UInt8, new byte[] { 3, 200 }, new[] { 3, 200 })]
-    [InlineData(IdxType.Int16, new byte[] { 1, 0, 0, 7 }, new[] { 256, 7 })]
-    [InlineData(IdxType.Int32, new byte[] { 0, 0, 0, 9, 0, 1, 0, 0 }, new[] { 9, 65536 })]
-    public void LabelsAreWholeNumbers(IdxType type, byte[] content, int[] expected)
+    [InlineData(nameof(IdxType.UInt8), new byte[] { 3, 200 }, new[] { 3, 200 })]
+    [InlineData(nameof(IdxType.Int16), new byte[] { 1, 0, 0, 7 }, new[] { 256, 7 })]
+    [InlineData(nameof(IdxType.Int32), new byte[] { 0, 0, 0, 9, 0, 1, 0, 0 }, new[] { 9, 65536 })]
+    public void LabelsAreWholeNumbers(string type, byte[] content, int[] expected)
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder["labels-idx1-ubyte.gz"], Packed(Idx(type, [2], content)));
+        File.WriteAllBytes(folder["labels-idx1-ubyte.gz"], Packed(Idx(Enum.Parse<IdxType>(type), [2], content)));
         Assert.Equal(expected, IdxFile.ReadLabels(folder["labels-idx1-ubyte.gz"]));
         AssertOneLine("these are labels", () => ActivationSource.Open([folder["labels-idx1-ubyte.gz"]]).Dispose());
     }

@@ -57,12 +57,13 @@ public class BenchRunTests
 
     /// <summary>Every error is seen: against weights or input other than those that the phases read.</summary>
     [Theory]
-    [InlineData(StepPhase.Prepare)]
-    [InlineData(StepPhase.Encode)]
-    [InlineData(StepPhase.Decode)]
-    [InlineData(StepPhase.Optimize)]
-    public void WrongNumbersShow(StepPhase wrong)
+    [InlineData(nameof(StepPhase.Prepare))]
+    [InlineData(nameof(StepPhase.Encode))]
+    [InlineData(nameof(StepPhase.Decode))]
+    [InlineData(nameof(StepPhase.Optimize))]
+    public void WrongNumbersShow(string wrongPhase)
     {
+        var wrong = Enum.Parse<StepPhase>(wrongPhase);
         using var problem = new BenchProblem(Spec(), Config);
         using var backend = new CpuBackend(problem.Spec, Config, InputType.Float32, 1);
         problem.Start(backend);

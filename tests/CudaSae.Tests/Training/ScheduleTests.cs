@@ -139,11 +139,12 @@ public class ScheduleTests
 
     /// <summary>A ReLU SAE as a gated one is the same function; fine-tuning touches what it names and nothing else.</summary>
     [Theory]
-    [InlineData(FinetuneKind.Decoder)]
-    [InlineData(FinetuneKind.DecoderAndScales)]
-    [InlineData(FinetuneKind.RescaleShift)]
-    public void FinetuningMovesOnlyWhatItNames(FinetuneKind kind)
+    [InlineData(nameof(FinetuneKind.Decoder))]
+    [InlineData(nameof(FinetuneKind.DecoderAndScales))]
+    [InlineData(nameof(FinetuneKind.RescaleShift))]
+    public void FinetuningMovesOnlyWhatItNames(string kindName)
     {
+        var kind = Enum.Parse<FinetuneKind>(kindName);
         var relu = new SaeSpec { InputWidth = 12, Latents = 30, Selection = new Selection.Relu(30), Penalty = new SparsityPenalty.L1 { Coefficient = 1 }, DecoderNorm = DecoderNorm.Free };
         using var original = new SmallProblem(relu).Parameters;
         var (spec, weights, trainable) = Finetuning.Prepare(relu, original, kind);

@@ -7,7 +7,7 @@ namespace CudaSae.Lab.Insight.Contexts;
 /// <param name="contexts">Strongest rows kept a latent.</param>
 /// <param name="samples">Rows kept of each fifth of a latent's range.</param>
 /// <param name="codeBytes">Room for codes; when they need more, those of a random share of the rows are kept.</param>
-public sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int samples = 2, long codeBytes = 256 << 20) : ICodeVisitor
+sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int samples = 2, long codeBytes = 256 << 20) : ICodeVisitor
 {
     readonly long[] count = new long[latents];
     readonly double[] sum = new double[latents];

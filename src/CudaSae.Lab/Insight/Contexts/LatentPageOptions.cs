@@ -1,7 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
 /// <summary>How much is shown of each latent. What is null depends on how many latents there are, so that a page of 65,536 stays below 25 MB.</summary>
-public sealed record LatentPageOptions
+sealed record LatentPageOptions
 {
     /// <summary>Strongest rows a latent.</summary>
     public int? Contexts { get; init; }

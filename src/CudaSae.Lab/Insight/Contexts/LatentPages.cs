@@ -2,7 +2,7 @@ namespace CudaSae.Lab.Insight.Contexts;
 
 /// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the same way.
 /// The result is what the report's latents.js reads.</summary>
-public static class LatentPages
+static class LatentPages
 {
     /// <summary>More would make a page that no browser opens.</summary>
     public const int MaxLatents = 1 << 18;

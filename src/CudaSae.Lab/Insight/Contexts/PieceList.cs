@@ -1,7 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
 /// <summary>Texts by id.</summary>
-public sealed class PieceList(IReadOnlyList<string> pieces) : ITokenPieces
+sealed class PieceList(IReadOnlyList<string> pieces) : ITokenPieces
 {
     public string? Piece(int id) => (uint)id < (uint)pieces.Count ? pieces[id] : null;
 }

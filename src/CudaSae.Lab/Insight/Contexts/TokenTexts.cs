@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Insight.Contexts;
 
 /// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as harvest writes it, else from the store's
 /// token ids, else none. 4 bytes a row.</summary>
-public sealed class TokenTexts
+sealed class TokenTexts
 {
     readonly int[] piece;       // of each row an index into Pieces
     readonly List<int> sequences;

@@ -8,7 +8,7 @@ namespace CudaSae.Lab.Insight.Density;
 
 /// <summary>Counts every latent's firings while an SAE trains and appends them to density.bin, a record a window of steps. Only reads, so training's bits are the same with and without; on kernels
 /// each read waits for the step.</summary>
-public sealed class DensityLog : ITrainingObserver, IDisposable
+sealed class DensityLog : ITrainingObserver, IDisposable
 {
     /// <summary>All latents are kept while their counts over the run fit in so many bytes; else <see cref="Sample"/> of them at equal distances.</summary>
     public const long Budget = 64L << 20;

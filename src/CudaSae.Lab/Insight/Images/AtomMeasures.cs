@@ -11,10 +11,10 @@ namespace CudaSae.Lab.Insight.Images;
 /// <param name="ClassMean">Largest cosine with a class' mean image less the mean image; NaN without labels.</param>
 /// <param name="EncoderSupport">Support of its encoder row.</param>
 /// <param name="EncoderCosine">⟨encoder row, decoder row⟩ / norms.</param>
-public readonly record struct Atom(double Support, double Area, double Nearest, double ClassMean, double EncoderSupport, double EncoderCosine);
+readonly record struct Atom(double Support, double Area, double Nearest, double ClassMean, double EncoderSupport, double EncoderCosine);
 
 /// <summary>Atoms of a dictionary of pixels against the images themselves.</summary>
-public sealed class AtomMeasures : IDisposable
+sealed class AtomMeasures : IDisposable
 {
     const int Sampled = 240, Block = 480;
 

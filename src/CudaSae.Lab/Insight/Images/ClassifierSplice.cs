@@ -5,12 +5,12 @@ namespace CudaSae.Lab.Insight.Images;
 /// <summary>What a classifier still knows when a hidden layer is replaced.</summary>
 /// <param name="CrossEntropy">Mean −log softmax(logits)_label in nats.</param>
 /// <param name="Accuracy">Share of rows whose largest logit is their label's.</param>
-public readonly record struct ClassifierScore(double CrossEntropy, double Accuracy);
+readonly record struct ClassifierScore(double CrossEntropy, double Accuracy);
 
 /// <summary>Reconstructions in the place of a classifier's hidden layer, against the layer itself, zeros, and the layer's mean over the same rows.</summary>
 /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
 /// <param name="labelOf">Class of a row.</param>
-public sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, int> labelOf) : ICodeVisitor
+sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, int> labelOf) : ICodeVisitor
 {
     readonly double[] sum = new double[classifier.Widths[layer]];
     readonly long[] labels = new long[classifier.Classes];

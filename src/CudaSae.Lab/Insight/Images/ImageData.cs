@@ -5,7 +5,7 @@ using CudaSae.Runs;
 namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>Images that SAEs are looked at with, and what the SAEs read of them: pixels, or a classifier's hidden layer.</summary>
-public sealed class ImageData : IDisposable
+sealed class ImageData : IDisposable
 {
     readonly long offset;       // image of activation row 0
 
@@ -62,7 +62,7 @@ public sealed class ImageData : IDisposable
 /// <summary>One SAE over such images: one pass for all that is counted.</summary>
 /// <param name="name">For captions.</param>
 /// <param name="sae">Owned from here on.</param>
-public sealed class ImageStudy(string name, Sae sae) : IDisposable
+sealed class ImageStudy(string name, Sae sae) : IDisposable
 {
     public string Name { get; } = name;
     public Sae Sae { get; } = sae;

@@ -6,7 +6,7 @@ namespace CudaSae.Lab.Insight.Images;
 /// <param name="latents">n.</param>
 /// <param name="classes">C; 0 where there are no labels.</param>
 /// <param name="labelOf">Class of a row; not asked without classes.</param>
-public sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : ICodeVisitor
+sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : ICodeVisitor
 {
     /// <summary>Rows that are kept of each latent.</summary>
     public const int Kept = 16;

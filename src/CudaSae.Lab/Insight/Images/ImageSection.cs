@@ -7,7 +7,7 @@ using static System.FormattableString;
 namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost downstream.</summary>
-public static class ImageSection
+static class ImageSection
 {
     const int Shown = 144, Examples = 10, Gallery = 8;
 

@@ -7,7 +7,7 @@ using static System.FormattableString;
 namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>The figures of toy studies.</summary>
-public static class ToySection
+static class ToySection
 {
     const string Model = "x' = relu(Wᵀ W x + b), L = mean Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with chance S, else uniform in [0, 1) (Elhage et al. 2022, Toy Models of Superposition)";
     const string Matching = "one-to-one matching of represented features (‖Wᵢ‖ > 0.5) to decoder rows d with the largest sum of cosines ⟨Wᵢ, d⟩ / ‖Wᵢ‖‖d‖ (Hungarian method)";

@@ -16,10 +16,10 @@ namespace CudaSae.Lab.Insight.Images;
 /// <param name="Latents">n of the SAE.</param>
 /// <param name="Rows">Rows of the hidden layer that it is trained on.</param>
 /// <param name="Vectors">Rows that it sees in all.</param>
-public sealed record ToySaeOptions(string Preset, int Latents, int Rows = 65_536, long Vectors = 524_288);
+sealed record ToySaeOptions(string Preset, int Latents, int Rows = 65_536, long Vectors = 524_288);
 
 /// <summary>A toy model, an SAE of its hidden layer, and how the two dictionaries match.</summary>
-public sealed class ToyStudy : IDisposable
+sealed class ToyStudy : IDisposable
 {
     /// <summary>A feature of a longer Wᵢ is one that the model represents.</summary>
     public const double Represented = 0.5;

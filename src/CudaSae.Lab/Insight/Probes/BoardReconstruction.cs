@@ -3,7 +3,7 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <summary>A board as precise latents predict it (Karvonen et al. 2024, arXiv 2408.00113): latent i at threshold t stands for a property if over the rows that choose its precision exceeds 0.95, at <see cref="LeastHits"/> hits or
 /// more; a row has the property if one of these latents is at or above its t. Of a latent the smallest such t is taken, so each has one. Measured on the rows that do not choose: F1 of the predicted properties of a row against
 /// its true ones, mean over rows.</summary>
-public sealed class BoardReconstruction
+sealed class BoardReconstruction
 {
     public const double Precision = 0.95;
     public const int LeastHits = 10;

@@ -1,7 +1,7 @@
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>Codes turned round: of each of some latents the rows on which it is active, ascending, and its values there.</summary>
-public sealed class CodeColumns
+sealed class CodeColumns
 {
     readonly long[] start;      // [latents + 1]
     readonly int[] rows;

@@ -2,7 +2,7 @@ namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>A question that is asked of every row, with its possible answers.</summary>
 /// <param name="Classes">Names of the answers; a label is an index into them.</param>
-public sealed record Question(string Name, string[] Classes)
+sealed record Question(string Name, string[] Classes)
 {
     /// <summary>Its answers are no (class 0) and yes (class 1), so that only yes is looked for: a latent for the one is, turned round, a latent for the other.</summary>
     public bool Binary { get; init; }
@@ -11,10 +11,10 @@ public sealed record Question(string Name, string[] Classes)
 /// <summary>One answer to one question: what a latent may stand for, one against the rest. Karvonen et al. (2024, arXiv 2408.00113) call it a board state property.</summary>
 /// <param name="Positives">Rows with that answer.</param>
 /// <param name="Labelled">Rows with any answer to the question.</param>
-public readonly record struct Property(int Question, int Class, long Positives, long Labelled);
+readonly record struct Property(int Question, int Class, long Positives, long Labelled);
 
 /// <summary>Answers of every row: [questions][rows], the class or −1 where nobody knows.</summary>
-public sealed class Labels
+sealed class Labels
 {
     public const int MaxClasses = 256, MaxQuestions = 4096, MaxProperties = 1 << 16;
     public const short Unlabelled = -1;

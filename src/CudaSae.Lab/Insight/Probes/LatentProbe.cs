@@ -1,7 +1,7 @@
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>A latent and how it scores for a property.</summary>
-public readonly record struct Candidate(int Latent, LatentScore Score);
+readonly record struct Candidate(int Latent, LatentScore Score);
 
 /// <summary>The best of all latents for one property.</summary>
 /// <param name="ByAuroc">Greatest max(AUROC, 1 − AUROC) over all rows; of equal ones the lowest latent, as everywhere here.</param>
@@ -9,10 +9,10 @@ public readonly record struct Candidate(int Latent, LatentScore Score);
 /// <param name="ChosenByAuroc">As <paramref name="ByAuroc"/>, over the rows that choose.</param>
 /// <param name="ChosenByF1">As <paramref name="ByF1"/>, over the rows that choose.</param>
 /// <param name="ByDifference">Greatest |difference| over the rows that choose, descending.</param>
-public sealed record PropertyResult(Candidate ByAuroc, Candidate ByF1, Candidate ChosenByAuroc, Candidate ChosenByF1, Candidate[] ByDifference);
+sealed record PropertyResult(Candidate ByAuroc, Candidate ByF1, Candidate ChosenByAuroc, Candidate ChosenByF1, Candidate[] ByDifference);
 
 /// <summary>Every latent against every property, a latent at a time: no dense code is ever stored.</summary>
-public sealed class LatentProbe
+sealed class LatentProbe
 {
     const int LatentsAPart = 64;
 

@@ -9,7 +9,7 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="PreciseThreshold">The smallest t > 0 whose precision, hits / predicted, is above the one asked for and ends on a row with the answer; NaN if there is none.</param>
 /// <param name="PreciseHits">Its hits.</param>
 /// <param name="Difference">Mean value with the answer less that without, over the standard deviation of all labelled rows; 0 for a constant latent.</param>
-public readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted, float PreciseThreshold, long PreciseHits, double Difference)
+readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted, float PreciseThreshold, long PreciseHits, double Difference)
 {
     /// <summary>As a classifier of either sign: max(AUROC, 1 − AUROC).</summary>
     public double Separation => Math.Max(Auroc, 1 - Auroc);
@@ -19,7 +19,7 @@ public readonly record struct LatentScore(double Auroc, double F1, float Thresho
 
 /// <summary>One latent's entries, sorted once, against any number of questions: of each question all classes in one sweep, at a cost of entries and classes, not of their product. Rows that are not listed are one group of ties
 /// at 0. Counts are whole numbers, so that AUROC is exact. One thread at a time; used again for the next latent.</summary>
-public sealed class LatentRanks
+sealed class LatentRanks
 {
     readonly double precision;
     float[] values = [];

@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>L2-regularised logistic regression in double precision, by Newton's method. Columns are standardised with the mean and standard deviation of the rows it is fitted to; a constant column gets weight 0.
 /// Minimises L(w, b) = (1/R) Σ log(1 + exp(−s_r z_r)) + (λ/2) ‖w‖², z_r = b + Σ_j w_j (x_rj − μ_j) / σ_j, s_r = ±1, which is scikit-learn's LogisticRegression with C = 1/(λ R). Strictly convex in w, so there is one solution.</summary>
-public sealed class LogisticRegression
+sealed class LogisticRegression
 {
     /// <summary>λ where nobody asks for another.</summary>
     public const double DefaultL2 = 1e-3;

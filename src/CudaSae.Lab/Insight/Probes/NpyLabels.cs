@@ -4,7 +4,7 @@ using CudaSae.Files;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>Labels in numpy's .npy, [rows] or [rows, questions] or [rows, height, width]: integers are classes (−1: unlabelled), bool and floats of 0 and 1 are no and yes.</summary>
-public static class NpyLabels
+static class NpyLabels
 {
     /// <param name="rows">Of the activations.</param>
     /// <exception cref="SaeException">It is damaged, has another number of rows, or holds what is no label.</exception>

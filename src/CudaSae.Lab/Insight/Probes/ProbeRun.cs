@@ -4,7 +4,7 @@ using CudaSae.Runs;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>What to probe, and how much memory it may take.</summary>
-public sealed record ProbeOptions
+sealed record ProbeOptions
 {
     /// <summary>Numbers of latents of the sparse probes, ascending; none for no such probe.</summary>
     public int[] K { get; init; } = [1, 2, 5, 10];
@@ -26,7 +26,7 @@ public sealed record ProbeOptions
 
 /// <summary>A latent that was chosen on one half of the rows, on the other half.</summary>
 /// <param name="F1">Of the threshold that was best where it was chosen.</param>
-public readonly record struct HeldOut(double Auroc, double F1);
+readonly record struct HeldOut(double Auroc, double F1);
 
 /// <summary>Everything that labels tell about an SAE's latents.</summary>
 /// <param name="Probe">Every latent against every property.</param>
@@ -35,7 +35,7 @@ public readonly record struct HeldOut(double Auroc, double F1);
 /// <param name="BoardLatents">Precise latents of each property.</param>
 /// <param name="Counts">Rows on which each latent is active, [n].</param>
 /// <param name="Passes">How often the rows were encoded.</param>
-public sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse, IReadOnlyList<long> Counts, int Passes)
+sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse, IReadOnlyList<long> Counts, int Passes)
 {
     /// <summary>The SAE on the rows that were probed; null where codes came without it.</summary>
     public Evaluation? Evaluation { get; init; }
@@ -51,7 +51,7 @@ public sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentPr
 }
 
 /// <summary>Labels against an SAE, from codes to findings.</summary>
-public static class ProbeRun
+static class ProbeRun
 {
     /// <param name="sae">Whose latents.</param>
     /// <param name="labels">Of the data's first rows.</param>

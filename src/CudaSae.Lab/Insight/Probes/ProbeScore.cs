@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="F1">At the threshold whose F1 was greatest on the rows that it was fitted to.</param>
 /// <param name="Accuracy">Of "more likely than not": z > 0.</param>
 /// <param name="Auroc">Of z.</param>
-public readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
+readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
 {
     /// <param name="fitted">z of the rows that it was fitted to, <paramref name="fittedTruth"/> their answers.</param>
     public static ProbeScore Of(ReadOnlySpan<double> fitted, ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<double> z, ReadOnlySpan<bool> truth)

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>What labels tell, as figures of a report.</summary>
-public static class ProbeSection
+static class ProbeSection
 {
     public const int Order = 200;
     public const double GoodAuroc = 0.9;

@@ -9,11 +9,11 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="Dense">On the raw activations; null where nobody asked.</param>
 /// <param name="Blind">Without any input.</param>
 /// <param name="Unconverged">Fits that stopped above the gradient's tolerance.</param>
-public sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind, int Unconverged);
+sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind, int Unconverged);
 
 /// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): over the rows that choose, latents are ranked by the absolute difference of their mean with and without the answer in standard deviations, and a logistic regression
 /// is fitted to the first k; the other rows measure it. Beside it one on all d raw activations.</summary>
-public sealed class SparseProbe
+sealed class SparseProbe
 {
     /// <summary>Properties with fewer rows of either kind, on either side of the split, are not probed.</summary>
     public const int LeastRows = 10;

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>Rows that choose and rows that measure: whole blocks of neighbours, so that tokens of one sentence, or positions of one game, are rarely on both sides.</summary>
-public static class Split
+static class Split
 {
     const ulong Stream = 0x5b;
 

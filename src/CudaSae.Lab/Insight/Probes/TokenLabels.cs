@@ -5,7 +5,7 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <summary>Questions about tokens that their text alone answers: of the token itself (its form, its place) and of its neighbours, which a row can only know by attention.</summary>
 /// <param name="Names">Of the questions.</param>
 /// <param name="Answers">[questions][rows]; empty where there is none.</param>
-public sealed record TokenLabels(string[] Names, string[][] Answers)
+sealed record TokenLabels(string[] Names, string[][] Answers)
 {
     /// <summary>Tokens that have a class of their own.</summary>
     public const int Frequent = 20;

@@ -5,7 +5,7 @@ namespace CudaSae.Backends.Cpu;
 
 /// <summary>backward: the code turned round, by counting sort: for each latent the entries that hold it, rows ascending. Gradients are
 /// formed where they are used, one latent at a time, and never stored.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     int* runStart;          // [n + 1]
     int* runEntry;          // [B·k] entries b·k + j, by latent

@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Cpu;
 
 /// <summary>The phases in C#: float32, the widest vectors of the machine, all cores. Work is cut into parts that do not depend on
 /// the number of threads, so results are bitwise the same for any. No phase allocates. All pitches are multiples of 16, zero-padded.</summary>
-public sealed unsafe partial class CpuBackend : IBackend
+sealed unsafe partial class CpuBackend : IBackend
 {
     readonly HostArena arena;
     readonly Workers workers;

@@ -6,7 +6,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>What dead latents are taught, AuxK or ghost gradients: dense products on the compacted window of dead latents. W is the window's length.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     int* window, deadSlot;                  // [DeadWindow] latents; [n] slot or −1
     float* deadEnc, deadDec, deadBias;      // [W, ld], [W, lo], [W] the window's weights, side by side

@@ -6,7 +6,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The window of dead latents: its weights side by side, and AuxK's choice of it.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     /// <summary>Sixteen of the window's latents from where they lie to neighbours: every panel reads them, and rows at any distance are read at four fifths of the speed.</summary>
     void GatherWindow(int part, int worker)

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>decode: reconstructions, residuals, loss and the code's gradient from one visit to the selected decoder rows.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     const int RowBlock = 32;        // rows of a part; column sums are added part by part, in order
 

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The dense path: every pre-activation in double, by plain loops, in column chunks of one latent; it shares nothing with <see cref="Gemm"/>.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     public DenseCheck CheckAgainstDense()
     {

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The dense path's gradients: stretch by stretch z again, ∂code, and both gradients; chunk by chunk the optimizer's visit.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     /// <summary>One panel of rows [B, lo], turned, and packed where there is a place.</summary>
     void TurnRows(float* rows, int panel, float* turned, float* packed)

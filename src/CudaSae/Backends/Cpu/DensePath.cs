@@ -7,7 +7,7 @@ namespace CudaSae.Backends.Cpu;
 /// <summary>The dense path of thresholded selections, for as long as the code is not sparse: latents in chunks, the whole batch at once, [B, n] never stored. Forward: z, code, x̂.
 /// Then, when e is known, chunk by chunk: z again, ∂code, both gradients, and the optimizer's visit to these latents. With prefixes a chunk is worked off in stretches that end where
 /// they do: x̂ as it stands there is that prefix's reconstruction.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     const int ChunkTarget = 512;    // latents of a chunk, in whole parts of the optimizer
 

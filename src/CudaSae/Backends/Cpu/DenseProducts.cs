@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Cpu;
 
 /// <summary>The dense products of a set of W latents with the batch, all by <see cref="Gemm.Tile"/>: what the dense path and the losses of dead latents are made of.
 /// Matrices [W, lanes] hold a latent's numbers for all rows of the batch, padded to whole panels.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     const int TileFloats = Gemm.TileRows * Gemm.TileColumns;
     const int SlotBlock = 64, DepthBlock = 1024;    // slots and rows of a product over the batch that stay in L2 together

@@ -9,7 +9,7 @@ namespace CudaSae.Backends.Cpu;
 /// <summary>encode: pre-activations exist as tiles of 8 latents × 48 rows only. For the k largest, each row keeps candidates above a limit that is
 /// always the k-th largest of what the row has seen, so what is left out is never among the k largest; latents come in
 /// ascending order, so an equal one that comes later is rightly left out. Thresholded selections keep what exceeds the latent's own limit.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     int latentBlock;                // rows of WEnc, 128 KiB of them, that stay in L2 while the panels pass
     int capacity;                   // candidates a row holds before it is cut back to k

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The k largest of a list of distinct keys.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>
     /// <param name="scratch">[count] and a vector.</param>

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>latents: what each brings to a step; when each last fired, who is dead, and the window of dead latents for the next step.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     const int SpreadRows = 48;          // rows of a batch that the running spread of z looks at: one panel
     const float SpreadDecay = 0.99f;

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>What the loss has besides one reconstruction: nested ones, the gate's own, penalties; and what they say of each entry.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     /// <summary>Reconstructions one inside the other: entries level by level, e_m after each, then E_l from the last to the first.</summary>
     [SkipLocalsInit]

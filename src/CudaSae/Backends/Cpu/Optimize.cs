@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>optimize: one visit to each latent forms its gradient, projects, clips, moves, constrains.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     const int LatentParts = 64;     // fixed cut of the latents: b_dec's partial sums are added in this order
 

@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>Phases one at a time, for benchmarks.</summary>
-public sealed unsafe partial class CpuBackend : IPhases
+sealed unsafe partial class CpuBackend : IPhases
 {
     IDevice? IPhases.Device => null;
     nint IPhases.Stream => 0;

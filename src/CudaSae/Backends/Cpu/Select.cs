@@ -6,7 +6,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>select: what is not simply the k largest of a row, by latent, by group, over the batch, and the parts of a code that nested losses look at.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     ulong* batchKeys;       // [B·k] BatchTopK
 

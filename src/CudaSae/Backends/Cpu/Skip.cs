@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>A transcoder's skip connection: WSkip x is added to the prediction.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     Action<int, int>? baselinePart;
 

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>Weights in and out, and what a checkpoint holds.</summary>
-public sealed unsafe partial class CpuBackend
+sealed unsafe partial class CpuBackend
 {
     List<(StateArray Array, nint Memory)>? state;
 

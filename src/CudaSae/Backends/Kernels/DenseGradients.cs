@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     /// <summary>The backward half of the dense path: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d] each, by dense products in chunks of
     /// latents, before projection and clipping and without the auxiliary loss. For validation: it allocates and waits.</summary>

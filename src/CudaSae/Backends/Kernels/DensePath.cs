@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 
 /// <summary>The dense path: all pre-activations by cuBLAS in column chunks of bounded size, held against the sparse code on the host.
 /// For validation: it allocates and waits.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     const long DenseScratchBytes = 256 << 20;
 

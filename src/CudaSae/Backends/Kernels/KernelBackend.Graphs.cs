@@ -5,7 +5,7 @@ namespace CudaSae.Backends.Kernels;
 
 /// <summary>Steps as graphs, one for each path. What a thresholded selection decides in mid-step, the host learns while the rest of the step runs: a batch whose code finds no room moves
 /// nothing on the sparse path (kernels/encode_columns.cu), and takes the dense one before anybody looks.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     bool stepDense;         // the path of the last step
     bool launchedDense;     // and while another is recorded, which launches nothing

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>How a batch comes to the device: from a slot of page-locked memory, from somebody else's device memory, or out of a pool. Copies run on a stream of their own.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());
 

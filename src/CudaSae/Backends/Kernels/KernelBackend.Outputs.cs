@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>Phases one at a time, for benchmarks.</summary>
-public sealed unsafe partial class KernelBackend : IPhases
+sealed unsafe partial class KernelBackend : IPhases
 {
     IDevice? IPhases.Device => device;
     nint IPhases.Stream => Settled;

@@ -3,7 +3,7 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>The phases that a spec needs, made in the order in which they take their memory.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     sealed class Phases
     {

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>What a step left behind, copied to the host. Each waits for the step.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     public StepSums ReadSums()
     {

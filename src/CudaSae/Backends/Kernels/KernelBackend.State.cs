@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>Weights in and out through host memory, and what a checkpoint holds.</summary>
-public sealed unsafe partial class KernelBackend
+sealed unsafe partial class KernelBackend
 {
     List<(StateArray Array, ulong Pointer)>? state;
 

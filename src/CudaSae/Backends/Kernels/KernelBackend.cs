@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 
 /// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the copies of the
 /// input and the scalars is recorded as one graph and replayed.</summary>
-public sealed unsafe partial class KernelBackend : IBackend
+sealed unsafe partial class KernelBackend : IBackend
 {
     readonly IDevice device;
     readonly Owned owned;

@@ -15,10 +15,10 @@ namespace CudaSae.Training.Checkpoints;
 /// <param name="Cursor">The next unread row.</param>
 /// <param name="State">What the trainer decided so far, by name.</param>
 /// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not measured.</param>
-public readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
+readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
 /// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written atomically; the last few are kept, and the one of the lowest FVU.</summary>
-public static class Checkpoint
+static class Checkpoint
 {
     /// <summary>Writes one from the backend itself, which waits for it. <see cref="CheckpointWriter"/> writes in the background.</summary>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are untouched.</exception>

@@ -7,7 +7,7 @@ namespace CudaSae.Training.Checkpoints;
 
 /// <summary>Writes a run's checkpoints. In the background, where <c>config.async_checkpoints</c> and memory allow it: state is copied into one buffer on the host between two steps, and a thread writes it from
 /// there while training goes on. Training waits for the copy, and for the write before if that is not done. One thread at a time.</summary>
-public sealed unsafe class CheckpointWriter : IDisposable
+sealed unsafe class CheckpointWriter : IDisposable
 {
     readonly string run;
     readonly IBackend backend;

@@ -4,7 +4,7 @@ using CudaSae.Model;
 namespace CudaSae.Training.Checkpoints;
 
 /// <summary>Which fields of a run's config may change when it goes on, and why the others may not.</summary>
-public static class ResumeRules
+static class ResumeRules
 {
     const string Weights = "the starting weights were drawn with it", Moments = "the optimizer's state was gathered with it", Arrays = "the checkpoint's arrays follow from it",
         Rows = "the order of rows and steps follows from it", Loss = "the steps so far minimized another loss with it";

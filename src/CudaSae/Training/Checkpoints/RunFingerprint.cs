@@ -4,7 +4,7 @@ namespace CudaSae.Training.Checkpoints;
 
 /// <summary>What the rows of a run are: those it trains on, and those held out.</summary>
 /// <param name="Held">Null where no rows are held out.</param>
-public sealed record RunFingerprint(DataFingerprint Train, DataFingerprint? Held)
+sealed record RunFingerprint(DataFingerprint Train, DataFingerprint? Held)
 {
     /// <summary>How other rows differ from these, in one clause; null where they are the same.</summary>
     public string? Difference(RunFingerprint now) =>

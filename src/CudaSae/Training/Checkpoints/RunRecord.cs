@@ -12,7 +12,7 @@ namespace CudaSae.Training.Checkpoints;
 /// <param name="Variance">E‖x − x̄‖² of the scaled input.</param>
 /// <param name="TrainRows">Training rows: the first of the data; those after them are held out.</param>
 /// <param name="HeldOut">A separate file of held-out rows, if there is one.</param>
-public sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
+sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
     long TrainRows, string Backend, string Version)
 {
     /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's further sites.</summary>
