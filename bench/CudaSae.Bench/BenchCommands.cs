@@ -6,6 +6,7 @@ using CudaSae.Bench.Ladder;
 using CudaSae.Bench.Plots;
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
+using CudaSae.Cli.Help;
 
 namespace CudaSae.Bench;
 
@@ -29,6 +30,7 @@ static class BenchCommands
             PlannedMemory.Create(),
         };
         root.Directives.Clear();
+        HelpOptions.AddTo(root, Program);
         return root;
     }
 

@@ -1,6 +1,6 @@
 using System.CommandLine;
-using System.CommandLine.Help;
 using System.CommandLine.Parsing;
+using CudaSae.Cli.Help;
 using CudaSae.Text;
 
 namespace CudaSae.Cli;
@@ -13,7 +13,7 @@ static class CommandFaults
     /// <param name="program">Whose help the line names.</param>
     public static string? Of(ParseResult parsed, IReadOnlyList<string> arguments, string program = Commands.Program)
     {
-        if (parsed.Action is HelpAction) return null;
+        if (HelpOptions.AreAsked(parsed)) return null;
         var command = string.Concat(Path(parsed.CommandResult).Select(name => $" {name}"));
         var fault = NoTruth(parsed, arguments) ?? Misplaced(parsed) ?? NoValue(parsed) ?? First(parsed.Errors);
         return fault is null ? null : $"{fault}; see {program}{command} --help";

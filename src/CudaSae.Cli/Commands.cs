@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Reflection;
+using CudaSae.Cli.Help;
 using CudaSae.Files;
 
 namespace CudaSae.Cli;
@@ -17,7 +18,7 @@ static class Commands
 
     public static RootCommand Root()
     {
-        var root = new RootCommand("Trains sparse autoencoders on neural activations: CUDA kernels, or the CPU.")
+        var root = new RootCommand("Trains sparse autoencoders on neural activations, on a GPU or on the CPU.")
         {
             TrainCommand.Create(),
             EvalCommand.Create(),
@@ -41,6 +42,7 @@ static class Commands
             ImagesCommand.Create(),
         };
         root.Directives.Clear();
+        HelpOptions.AddTo(root, Program);
         return root;
     }
 

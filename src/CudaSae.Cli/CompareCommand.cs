@@ -40,7 +40,7 @@ static class CompareCommand
         var tries = Options.New("--tries", "runs that a search for λ may take", 5, 1, 1000);
         var near = Options.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08, 0, 1e6);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
-        var command = new Command("compare", "Train every preset on the same rows at one L0 and tabulate.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
+        var command = new Command("compare", "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
             Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given

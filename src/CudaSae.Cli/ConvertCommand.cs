@@ -18,7 +18,7 @@ static class ConvertCommand
         };
         var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
         var kind = new KindOption();
-        var command = new Command("convert", "A finished SAE into another project's layout.") { from, to, format };
+        var command = new Command("convert", "Convert an SAE into the format of another project.") { from, to, format };
         kind.AddTo(command);
         command.SetAction(parsed =>
         {

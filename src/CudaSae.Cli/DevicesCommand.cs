@@ -11,7 +11,7 @@ static class DevicesCommand
 {
     public static Command Create()
     {
-        var command = new Command("devices", "List what this machine can train on.");
+        var command = new Command("devices", "List the backends of this machine.");
         command.SetAction(_ =>
         {
             var count = CudaDevice.Count(out var why);

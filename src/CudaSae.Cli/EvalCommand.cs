@@ -14,7 +14,7 @@ static class EvalCommand
         var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
-        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var downstream = new DownstreamCommand();
         const string about =
             "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";

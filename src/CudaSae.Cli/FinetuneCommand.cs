@@ -19,7 +19,7 @@ static class FinetuneCommand
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
         var settings = new Settings();
-        var command = new Command("finetune", "Train a ReLU SAE's decoder or magnitudes again, without penalty.") { run, data, kind, tensor, heldOut, output };
+        var command = new Command("finetune", "Train the decoder or the magnitudes of a ReLU SAE again, without its penalty.") { run, data, kind, tensor, heldOut, output };
         var readAs = new KindOption();
         settings.AddTo(command);
         readAs.AddTo(command);

@@ -16,7 +16,7 @@ static partial class Forms
     {
         _ when type == typeof(BackendKind) => Enum.GetValues<BackendKind>().Cast<object>()
             .FirstOrDefault(kind => Names.Same(BackendFactory.Name((BackendKind)kind), text)),
-        _ when type.IsEnum => EnumNames.Read(type, text),
+        _ when type.IsEnum => Named(type, text),
         TypeCode.String => text,
         TypeCode.Boolean => Names.Same(text, "true") ? true : Names.Same(text, "false") ? false : null,
         TypeCode.Int32 => Whole().IsMatch(text)
@@ -59,12 +59,26 @@ static partial class Forms
     static string Range(object? least, object? most) => least is null ? "" : most is null
         ? FormattableString.Invariant($", {least} or more") : FormattableString.Invariant($" from {least} to {most}");
 
-    /// <summary>The names of an enum's values as they are written: lazyRowAdam.</summary>
+    /// <summary>The names of an enum's values as they are written: lazy-row-adam.</summary>
     public static string[] NamesOf(Type type) => type == typeof(BackendKind)
         ? [.. Enum.GetValues<BackendKind>()
             .Where(kind => kind != BackendKind.ManagedCuda || BackendFactory.ManagedCuda is not null)
             .Select(BackendFactory.Name)]
-        : [.. Enum.GetNames(type).Select(name => char.ToLowerInvariant(name[0]) + name[1..])];
+        : [.. Enum.GetNames(type).Select(Hyphenated)];
+
+    /// <summary>The name of an enum's value as it is written.</summary>
+    public static string NameOf(Enum value) => value is BackendKind kind ? BackendFactory.Name(kind)
+        : Hyphenated(value.ToString());
+
+    static string Hyphenated(string name) => Boundary().Replace(name, "-").ToLowerInvariant();
+
+    /// <summary>The value of a name in either spelling: lazy-row-adam, or LazyRowAdam as records have it.</summary>
+    static object? Named(Type type, string text) =>
+        Array.FindIndex(NamesOf(type), name => Names.Same(name, text)) is >= 0 and var at
+            ? Enum.GetValues(type).GetValue(at) : EnumNames.Read(type, text);
+
+    [GeneratedRegex("(?<=[a-z0-9])(?=[A-Z])")]
+    private static partial Regex Boundary();
 
     [GeneratedRegex("^-?[0-9]+\\z")]
     private static partial Regex Whole();

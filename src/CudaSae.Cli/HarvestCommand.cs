@@ -8,7 +8,7 @@ namespace CudaSae.Cli;
 /// <summary>cudasae harvest use-lite | llama2 | classifier: activations of a real network.</summary>
 static class HarvestCommand
 {
-    public static Command Create() => new("harvest", "Write activations of a model on a text, or on images.") { UseLite(), Llama2(), HarvestClassifierCommand.Create() };
+    public static Command Create() => new("harvest", "Write the activations of a model on a text or on images.") { UseLite(), Llama2(), HarvestClassifierCommand.Create() };
 
     /// <summary>What both networks are asked for.</summary>
     sealed class Common

@@ -25,8 +25,8 @@ static class ImagesCommand
             SmallClassifier.Sites[0]);
         var width = Options.New("--width", "pixels in a line of an image", 28, 1, 1 << 20);
         var rows = Options.New("--rows", "images to look at, at most", 10_000L, 1L, long.MaxValue);
-        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("images", "What SAEs of images learned, as pictures: atoms, reconstructions, strongest images, classes; leaves a section for cudasae report.") { runs, data, labels, names, classifier, site, width, rows, backend };
+        var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
+        var command = new Command("images", "Draw what SAEs of images learned, for the report.") { runs, data, labels, names, classifier, site, width, rows, backend };
         command.SetAction(parsed =>
         {
             var paths = parsed.GetValue(runs)!;

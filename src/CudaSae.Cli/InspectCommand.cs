@@ -19,7 +19,7 @@ static class InspectCommand
         var rows = Options.New("--rows", "look at so many rows at most; a latent's density is known to 1 / rows",
             65_536L, 1L, long.MaxValue);
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
-        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
             + "saved in its folder for the report.";
         var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };

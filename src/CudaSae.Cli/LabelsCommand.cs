@@ -23,7 +23,7 @@ static class LabelsCommand
             AnsiConsole.MarkupLineInterpolated($"{labels.Names.Length} questions about {rows.Rows} tokens in [bold]{to}[/]");
             return 0;
         });
-        return new Command("labels", "Write labels for probe.") { tokens };
+        return new Command("labels", "Write labels of tokens for probe.") { tokens };
     }
 
     static void Write(Stream stream, TokenLabels labels)

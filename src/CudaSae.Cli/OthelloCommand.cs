@@ -12,7 +12,7 @@ static class OthelloCommand
         var output = new Argument<string>("folder") { Description = "where history.npy, legal.npy and board.npy are written" };
         var games = Options.New("--games", "random legal games; each has about 60 rows", 2000, 1, int.MaxValue);
         var seed = Options.New("--seed", "of the moves", 1UL);
-        var command = new Command("othello", "Write random games of Othello: histories, legal moves, and boards as labels.") { output, games, seed };
+        var command = new Command("othello", "Write random games of Othello as rows and labels.") { output, games, seed };
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(output)!;

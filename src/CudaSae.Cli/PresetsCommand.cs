@@ -10,7 +10,7 @@ static class PresetsCommand
     public static Command Create()
     {
         var name = new Argument<string?>("name") { Description = "one preset, with every number; none for the list", Arity = ArgumentArity.ZeroOrOne };
-        var command = new Command("presets", "List the published recipes that train --preset knows.") { name };
+        var command = new Command("presets", "List the published recipes that train --preset accepts.") { name };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(name) is { } one) Show(Preset.Named(one));

@@ -32,8 +32,8 @@ static class ProbeCommand
         var beside = Beside.Option(severalEach: true);
         var tensor = DataFiles.TensorOption();
         var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
-        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
-        var command = new Command("probe", "AUROC, F1 and sparse probes of an SAE's latents for labelled rows.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
+        var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
+        var command = new Command("probe", "Probe the latents of an SAE for labels: AUROC, F1 and sparse probes.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
         var kind = new KindOption();
         kind.AddTo(command);
         command.SetAction(parsed =>

@@ -55,7 +55,6 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
         watch?.Changed(m.Step);
         var line = $"step {m.Step}  loss {m.Loss:0.0000}  FVU {Ratio.Text(m.Fvu, "0.0000")}  L0 {m.L0:0.0}  "
             + $"dead {m.DeadPercent:0.0} %  {m.RowsPerSecond:0} rows/s"
-            + (m.PercentOfLimit is { } limit ? $"  {limit:0} % of limit" : "")
             + (m.ScreeningAudits is { } audits ? $"  screening missed {m.ScreeningMisses} in {audits} audits" : "");
         if (bar is not null)
         {

@@ -13,7 +13,7 @@ static class RecoverCommand
     {
         var run = new Argument<string>("run") { Description = "file or folder of an SAE, of any layout that convert reads" };
         var dictionary = new Argument<string>("dictionary") { Description = "true features [m, d], as synth writes them" };
-        var command = new Command("recover", "How many known features a saved SAE found.") { run, dictionary };
+        var command = new Command("recover", "Count the known features that an SAE found.") { run, dictionary };
         command.SetAction(parsed =>
         {
             using var truth = Read(parsed.GetValue(dictionary)!);

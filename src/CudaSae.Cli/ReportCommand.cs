@@ -27,7 +27,7 @@ static class ReportCommand
         var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
         var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
-        var backend = Settings.NewBackend("auto, cuda, cpu or emulator");
+        var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about =
             "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
         var command = new Command("report", about) { folder, data, tensor, beside, rows, output, csv, json, backend };

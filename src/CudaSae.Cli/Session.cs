@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Text;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Cli.Watch;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Density;
@@ -112,26 +111,28 @@ sealed class Session : IDisposable
         return this;
     }
 
+    /// <param name="verbose">Prints every setting before the first step.</param>
     /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not at all.</param>
     /// <param name="tensorBoard">Writes TensorBoard's events too; a run that is gone on with does where it did before.</param>
-    public int Run(int? watchPort = null, bool tensorBoard = false)
+    public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
         using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
         using var interrupt = new Interrupt();
-        Describe();
+        var summary = new RunSummary(record, files, folder, verbose);
+        summary.Print();
         var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
-        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type, PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
+        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type,
+            summary.PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
         record = record with { Backend = BackendFactory.Taken(kind, runner.Backend).ToString() };
-        AnsiConsole.MarkupLineInterpolated($"[bold]{runner.Backend.Description}[/] ({why})");
+        RunSummary.PrintBackend(runner.Backend.Description, why);
         if (resumed && Checkpoint.Exists(folder)) Restore(runner);
         else Begin(runner);
 
         using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
-            var ceilings = runner.Backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
             using var density = densityEvery > 0 ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config, densityEvery, runner.From.Step) : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
-            var step = progress.Show(() => runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token, ceilings));
+            var step = progress.Show(() => runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token));
             if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {
@@ -182,25 +183,9 @@ sealed class Session : IDisposable
         record = record with { Changes = [.. record.Changes, .. lines] };
     }
 
-    void Describe()
-    {
-        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
-        AnsiConsole.MarkupLineInterpolated($"{SaeRecords.Write(record.Spec).ToJsonString()}");
-        foreach (var property in typeof(TrainConfig).GetProperties()) table.AddRow(property.Name, Markup.Escape($"{property.GetValue(record.Config)}"));
-        AnsiConsole.MarkupLineInterpolated($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}{(files.Source.HasTokens ? ", with token ids" : "")}");
-        AnsiConsole.Write(table);
-    }
-
     public void Dispose()
     {
         if (resumed) files.Dispose();       // of a new run they are the caller's
         folderLock.Dispose();
-    }
-
-    static void PrintPlan(MemoryPlan plan, string where)
-    {
-        AnsiConsole.MarkupLineInterpolated($"Memory on {where}: [bold]{MemoryPlan.Format(plan.TotalBytes)}[/]");
-        foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(6))
-            AnsiConsole.MarkupLineInterpolated($"  {MemoryPlan.Format(bytes),10}  {name}");
     }
 }

@@ -13,82 +13,82 @@ sealed class Settings
     static readonly TrainConfig Default = new();
 
     readonly Option<string> preset =
-        Options.New("--preset", "published recipe to start from; cudasae presets lists them", "topk");
+        Options.New("--preset", "published recipe to start from (cudasae presets)", "topk");
     readonly Option<string[]> set = new("--set") { Description = "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable", AllowMultipleArgumentsPerToken = false };
     readonly Option<int> latents = Options.New("--latents", "n: width of the dictionary", 4096, 1, 1 << 26);
     readonly Option<int> k =
-        Options.New("--k", "active latents a row, where the method sets them", 32, 1, SaeSpec.MaxActive);
+        Options.New("--k", "active latents a row", 32, 1, SaeSpec.MaxActive);
     readonly Option<float> coefficient =
-        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the preset's if not given", 0f, 0f, 1e6f);
+        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the value of the preset if not given", 0f, 0f, 1e6f);
     readonly Option<int> auxK =
-        Options.New("--aux-k", "dead latents that explain the residual of a row; 0 for no auxiliary loss", 256, 0,
+        Options.New("--aux-k", "dead latents a row in the auxiliary loss; 0 for no auxiliary loss", 256, 0,
         SaeSpec.MaxActive);
     readonly Option<float> auxCoefficient =
         Options.New("--aux-coefficient", "weight of the auxiliary loss", 0.25f, 0f, 1e6f);
     readonly Option<long> deadAfter =
         Options.New("--dead-after",
-        "rows without firing after which a latent counts as dead; 0 for 1/60 of "
-        + "--vectors, at most 10 million, or for the window of a recipe that resamples", 0L, 0L, long.MaxValue);
+        "rows without firing after which a latent is dead; 0 for 1/60 of --vectors, at "
+        + "most 10 million, or for the window of a recipe that resamples", 0L, 0L, long.MaxValue);
     readonly Option<bool> auxRelu = Options.New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
     readonly Option<DecoderNorm> decoderNorm =
-        Options.New("--decoder-norm", "constraint on decoder rows: unit, atMostOne or free", DecoderNorm.Unit);
+        Options.New("--decoder-norm", "constraint on the norm of decoder rows", DecoderNorm.Unit);
     readonly Option<int> batchRows = Options.New("--batch-rows", "B: rows in a batch", Default.BatchRows, 1, 1 << 20);
-    readonly Option<long> vectors = Options.New("--vectors", "rows to see in all", Default.Vectors, 1L, long.MaxValue);
-    readonly Option<ulong> seed = Options.New("--seed", "of weights, shuffle and rounding", Default.Seed);
+    readonly Option<long> vectors = Options.New("--vectors", "rows to train on, over as many epochs as that takes", Default.Vectors, 1L, long.MaxValue);
+    readonly Option<ulong> seed = Options.New("--seed", "seed of the weights, the shuffle and the rounding", Default.Seed);
     readonly Option<long> shuffleWindow =
         Options.New("--shuffle-window",
-        "rows that are shuffled among themselves at a time, for data that do not fit into memory; 0 for all",
+        "rows of a shuffle window, for data larger than memory; 0 for a shuffle of all rows",
         Default.ShuffleWindow, 0L, long.MaxValue);
     readonly Option<long> devicePool = NewDevicePool();
     readonly Option<float> learningRate =
-        Options.New("--learning-rate", "step size at its peak", Default.LearningRate, 0f, 1e3f);
+        Options.New("--learning-rate", "learning rate at its peak", Default.LearningRate, 0f, 1e3f);
     readonly Option<float> warmup =
-        Options.New("--warmup-fraction", "share of the steps over which it rises", Default.WarmupFraction, 0f, 1f);
+        Options.New("--warmup-fraction", "share of the steps over which the learning rate rises", Default.WarmupFraction, 0f, 1f);
     readonly Option<float> decay =
-        Options.New("--decay-fraction", "share of the steps, at the end, over which it falls to 0",
+        Options.New("--decay-fraction", "share of the steps, at the end, over which the learning rate falls to 0",
         Default.DecayFraction, 0f, 1f);
     readonly Option<OptimizerKind> optimizer =
-        Options.New("--optimizer", "adam, lazyRowAdam, signum or sgd", Default.Optimizer);
+        Options.New("--optimizer", "the rule that moves the weights", Default.Optimizer);
     readonly Option<float> beta1 = Options.New("--beta1", "Adam's decay of the first moment", Default.Beta1, 0f, 1f);
     readonly Option<float> beta2 = Options.New("--beta2", "Adam's decay of the second moment", Default.Beta2, 0f, 1f);
     readonly Option<float> epsilon = Options.New("--epsilon", "Adam's epsilon", Default.Epsilon, 0f, 1f);
     readonly Option<float> weightDecay =
         Options.New("--weight-decay", "AdamW's decay of both matrices", Default.WeightDecay, 0f, 1f);
     readonly Option<MomentStorage> moments =
-        Options.New("--moments", "the optimizer's moments: float32, bFloat16 or int8", Default.Moments);
+        Options.New("--moments", "storage of the optimizer's moments", Default.Moments);
     readonly Option<bool> lazy =
         Options.New("--lazy", "update touched rows only; equals Adam when --beta1 is 0", Default.Lazy);
     readonly Option<ClipKind> clip =
-        Options.New("--clip", "gradient clipping: none, perRow, previousNorm or globalNorm", Default.Clip);
+        Options.New("--clip", "gradient clipping: by row, by the norm of the last step, or of this one", Default.Clip);
     readonly Option<float> clipNorm =
         Options.New("--clip-norm", "largest gradient norm let through", Default.ClipNorm, 0f, 1e6f);
     readonly Option<WeightStorage> storage =
-        Options.New("--storage", "weights on a device: splitFloat32 or bfloat16", Default.Storage);
+        Options.New("--storage", "storage of weights on a device", Default.Storage);
     readonly Option<float> ema =
         Options.New("--ema-decay", "decay of the saved average of the weights; 0 for none", Default.EmaDecay, 0f, 1f);
     readonly Option<DecoderBiasInit> decoderBias =
-        Options.New("--decoder-bias", "b_dec at the start: zero, mean or geometricMedian", Default.DecoderBias);
+        Options.New("--decoder-bias", "b_dec at the start, from the data or 0", Default.DecoderBias);
     readonly Option<float> encoderNorm =
         Options.New("--encoder-init-norm", "norm of encoder rows at the start", Default.EncoderInitNorm, 0f, 1e6f);
     readonly Option<bool> scaleInputs =
         Options.New("--scale-inputs", "scale inputs to a mean norm of √d while training", Default.ScaleInputs);
     readonly Option<ScreeningKind> screening =
         Options.New("--screening",
-        "kernels rule latents out by 8-bit products before they encode: none or int8; for half a million latents and "
-        + "more", Default.Screening);
+        "kernels rule latents out by 8-bit products before they encode: for half a million "
+        + "latents and more", Default.Screening);
     readonly Option<int> validateEvery =
         Options.New("--validate-every", "steps between checks against the dense path; 0 for none",
         Default.ValidateEvery, 0, int.MaxValue);
     readonly Option<int> logEvery =
-        Options.New("--log-every", "steps between two lines of the log", Default.LogEvery, 1, int.MaxValue);
+        Options.New("--log-every", "steps between two lines of metrics.jsonl", Default.LogEvery, 1, int.MaxValue);
     readonly Option<int> checkpointEvery =
-        Options.New("--checkpoint-every", "steps between two checkpoints; 0 for one at the end",
+        Options.New("--checkpoint-every", "steps between two checkpoints; 0 for a checkpoint at the end alone",
         Default.CheckpointEvery, 0, int.MaxValue);
     readonly Option<int> keepCheckpoints =
-        Options.New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU",
+        Options.New("--keep-checkpoints", "newest checkpoints to keep, beside the one of the lowest FVU",
         Default.KeepCheckpoints, 1, int.MaxValue);
     readonly Option<NonFiniteRows> nonFinite =
-        Options.New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
+        Options.New("--non-finite", "what happens at a row with NaN or infinity", Default.NonFinite);
     readonly Option<DivergenceAction> onDivergence =
         Options.New("--on-divergence",
         "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and "
@@ -97,7 +97,7 @@ sealed class Settings
         Options.New("--spike-above", "times its running mean at which a loss is a divergence; 0 for none",
         Default.SpikeAbove, 0f, 1e6f);
 
-    public Option<BackendKind> Backend { get; } = NewBackend("auto, cuda, cpu or emulator");
+    public Option<BackendKind> Backend { get; } = NewBackend("where to compute; auto takes a GPU if there is one");
 
     /// <param name="without">Names of options that the command has in a form of its own.</param>
     public void AddTo(Command command, params ReadOnlySpan<string> without)

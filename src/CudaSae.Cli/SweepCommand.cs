@@ -24,7 +24,7 @@ static class SweepCommand
         };
         var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0,
             0, int.MaxValue);
-        var command = new Command("sweep", "Train a grid of SAEs, each batch read once for all of them, and show FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
+        var command = new Command("sweep", "Train a grid of SAEs that share each batch, and plot FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
         grid.AddTo(command);
         command.SetAction(parsed =>
         {

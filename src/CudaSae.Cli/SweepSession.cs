@@ -105,7 +105,8 @@ sealed class SweepSession : IDisposable
     public int Run()
     {
         foreach (var line in record.Refused) Console.WriteLine($"left out: {line}");
-        Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, {files.Source.Type}");
+        Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, "
+            + Forms.NameOf(files.Source.Type));
         Console.WriteLine($"{record.Members.Length} SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
             foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, Postponed))

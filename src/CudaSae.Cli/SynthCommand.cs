@@ -33,7 +33,7 @@ static class SynthCommand
         var seed = Options.New("--seed", "of dictionary, activity and noise", Default.Seed);
         var attention =
             Options.Flag("--attention", "five attentional features in two heads; OUT.mixing.svg pictures the mixing");
-        var command = new Command("synth", "Write toy superposition data with a known dictionary.") { output, features, width, rows, active, correlation, noise, zipf, seed, attention };
+        var command = new Command("synth", "Write rows of superposed features with a known dictionary.") { output, features, width, rows, active, correlation, noise, zipf, seed, attention };
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(output)!;

@@ -29,7 +29,7 @@ static class ToyCommand
         var rows = Options.New("--rows", "rows of the hidden layer", 65_536, 1000, int.MaxValue);
         var seed = Options.New("--seed", "of models, rows and SAEs", Default.Seed);
         var output = new Option<string>("--out") { Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report", Required = true };
-        var command = new Command("toy", "Toy models of superposition over a range of sparsities, and what SAEs find of their features.") { features, hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
+        var command = new Command("toy", "Train toy models of superposition, and SAEs on their activations.") { features, hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
         command.SetAction(parsed =>
         {
             var options = new ToyOptions

@@ -9,26 +9,26 @@ static class TrainCommand
     public static Command Create()
     {
         var settings = new Settings();
-        var data = new Argument<string[]>("data") { Description = ".npy, .safetensors, .pt or .arrow files, or folders of them, also as SAELens, OpenMOSS or saev cached them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
+        var data = new Argument<string[]>("data") { Description = ".npy, .safetensors, .pt or .arrow files, or folders of them, as SAELens, OpenMOSS or saev write them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
         var tensor = DataFiles.TensorOption();
-        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: a transcoder's target, or a crosscoder's further sites; repeatable" };
+        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: the target of a transcoder or a site of a crosscoder; repeatable" };
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out")
         {
-            Description = "folder of the run; a new one below runs, named by date and time, if not given",
+            Description = "folder of the run; a new folder in runs if not given",
         };
         var resume = new Option<string?>("--resume")
         {
-            Description = "folder of an interrupted run to resume, with the settings it began with; "
-                + "those beside it are applied and logged, or refused with the reason; "
-                + "data beside it say where the same rows are now",
+            Description = "folder of a run to resume with the settings it began with; settings that are given beside it are applied "
+                + "or refused; data that are given beside it name the new place of the same rows",
         };
         var watch = WatchOption();
-        var tensorBoard = Options.Flag("--tensorboard", "write TensorBoard's event files into the run's folder too");
+        var tensorBoard = Options.Flag("--tensorboard", "also write TensorBoard's event files");
+        var verbose = Options.Flag("--verbose", "print every setting before the first step");
         var density = Options.New("--density-every",
-            "append every latent's density to density.bin every so many steps, for the report; 0 for never. Given "
-                + "again at --resume. On kernels, counting waits for each step", 0, 0, int.MaxValue);
-        var command = new Command("train", "Train an SAE. With no arguments: the shipped data, a TopK SAE of 4096 latents, a minute or two on two cores.") { data, beside, tensor, heldOut, output, resume, watch, tensorBoard, density };
+            "steps between two records of every latent's density, for the report; 0 for none; give it again at --resume", 0, 0, int.MaxValue);
+        var command = new Command("train", "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in about a minute.") { data, beside, tensor, heldOut, output, resume, watch,
+            tensorBoard, density, verbose };
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
@@ -38,15 +38,15 @@ static class TrainCommand
             {
                 var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
                 using var old = ResumeOptions.Open(parsed, folder, settings, moved,
-                    resume, watch, tensorBoard, density, beside, heldOut);
-                return old.WithDensity(every).Run(port, events);
+                    resume, watch, tensorBoard, density, verbose, beside, heldOut);
+                return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
             var spec = settings.Spec(parsed, files.Widths);
             var config = settings.Config(parsed);
             using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
                 parsed.GetValue(output), preset: settings.Preset(parsed).Name);
-            return session.WithDensity(every).Run(port, events);
+            return session.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
         });
         return command;
     }
@@ -54,7 +54,7 @@ static class TrainCommand
     /// <summary>0 for a free port.</summary>
     static Option<int?> WatchOption() => new("--watch")
     {
-        Description = "show the run in a browser on this machine while it goes on: a port of 127.0.0.1, or none for a free one",
+        Description = "serve the live report on this port of 127.0.0.1; without a port, on a free one",
         HelpName = "port",
         Arity = ArgumentArity.ZeroOrOne,
         CustomParser = result =>

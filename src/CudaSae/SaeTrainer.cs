@@ -139,7 +139,7 @@ public sealed class SaeTrainer : IDisposable
         var current = Started();
         var sums = backend.ReadSums();
         if (current.Step == 0) throw new SaeException("no step was done yet");
-        var metrics = StepMetrics.From(sums, current.Scalars(sums.Step), Spec, Config, 0, null, null);
+        var metrics = StepMetrics.From(sums, current.Scalars(sums.Step), Spec, Config, 0, null);
         return double.IsFinite(metrics.Loss) ? metrics : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower the learning rate or clip gradients, then restore a checkpoint", kind: SaeErrorKind.Numbers);
     }
 

@@ -9,12 +9,12 @@ static class VerifyCommand
 {
     public static Command Create()
     {
-        var backend = Settings.NewBackend("auto for all that are here; or cuda, cpu, emulator");
+        var backend = Settings.NewBackend("the backend to compare; auto for all of this machine");
         var schedules = Options.New("--schedules", "orders of blocks, threads and streams that the emulator tries", 1,
             1, 1 << 16);
         var only = Options.New("--case", "only cases whose name contains this", "");
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
-        var command = new Command("verify", "Hold this machine's targets against the double-precision reference.")
+        var command = new Command("verify", "Compare every backend of this machine with the double-precision reference.")
         {
             backend, schedules, only, later,
         };

@@ -22,7 +22,7 @@ public sealed record StepMetrics
     public required double LearningRate { get; init; }
     public required double RowsPerSecond { get; init; }     // since the last report
     public required double EncodeGflops { get; init; }      // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
-    public required double? PercentOfLimit { get; init; }   // Ceilings.FloorMs / the step's time; null where the ceilings were not measured
+    public required double? PercentOfLimit { get; init; }   // null; older runs have a share of measured ceilings
     public required long Overflows { get; init; }           // rows that took the exact fallback in this step
     public required bool Dense { get; init; }               // whether the step took the dense path
     public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
@@ -45,7 +45,7 @@ public sealed record StepMetrics
     public double? InputWaitMs { get; init; }               // that it waited for its batch: the data are slower than the steps
     public double? FeederWaitMs { get; init; }              // that the feeder waited for a slot: the steps are slower than the data
 
-    internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference, double? floorMs,
+    internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference,
         PhaseTimes? times = null)
     {
         var aux = scalars.LossScale * sums.Ghost;
@@ -70,7 +70,7 @@ public sealed record StepMetrics
             LearningRate = scalars.LearningRate,
             RowsPerSecond = rowsPerSecond,
             EncodeGflops = 2.0 * spec.InputWidth * spec.Latents * rowsPerSecond / 1e9,
-            PercentOfLimit = floorMs is { } floor ? 100 * floor * rowsPerSecond / (1000.0 * config.BatchRows) : null,
+            PercentOfLimit = null,
             Overflows = sums.Overflows,
             Dense = sums.Dense == 1,
             DenseDifference = denseDifference,

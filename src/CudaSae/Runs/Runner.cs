@@ -51,13 +51,14 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
 
     /// <summary>The loop of this run.</summary>
     /// <param name="folder">Takes checkpoints; null for none.</param>
-    public Trainer Trainer(string? folder, ITrainingObserver observer, Ceilings? ceilings = null) => new(Backend, source, trainRows, Scale, folder, observer, ceilings);
+    public Trainer Trainer(string? folder, ITrainingObserver observer) =>
+        new(Backend, source, trainRows, Scale, folder, observer);
 
     /// <summary>Trains to the end, or until cancelled.</summary>
     /// <returns>The last step that was finished.</returns>
-    public long Train(string? folder, ITrainingObserver observer, CancellationToken cancellation = default, Ceilings? ceilings = null)
+    public long Train(string? folder, ITrainingObserver observer, CancellationToken cancellation = default)
     {
-        var trainer = Trainer(folder, observer, ceilings);
+        var trainer = Trainer(folder, observer);
         trainer.Run(From, cancellation);
         SkippedRows = trainer.SkippedRows;
         return trainer.Step;

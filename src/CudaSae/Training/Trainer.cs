@@ -9,12 +9,10 @@ using CudaSae.Training.Checkpoints;
 namespace CudaSae.Training;
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
-sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer,
-    Ceilings? ceilings = null)
+sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer)
 {
     readonly TrainConfig config = backend.Config;
     readonly StepDriver driver = new(backend, scale);
-    readonly double? floorMs = ceilings?.FloorMs(backend.Spec, backend.Config);
     readonly Resampler resampler = new(backend, source, trainRows, scale);
     readonly DivergenceGuard guard = new(backend.Config);
     BatchTap feeder = null!;
@@ -150,7 +148,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
 
     StepMetrics Measure(in StepSums sums, double rowsPerSecond = 0, double? denseDifference = null, PhaseTimes? times = null)
     {
-        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, floorMs, times);
+        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, times);
         return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
     }
 

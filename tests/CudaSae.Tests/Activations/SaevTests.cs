@@ -87,7 +87,7 @@ public class SaevTests
         Write(folder, "s", [32, 32, 9], 32);
         var run = CliProgram.Run(CliProgram.Start("train", folder["s"], "--tensor", "layer=13", "--latents", "16", "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
         Assert.True(run.Code == 0, run.Error);
-        Assert.Contains("198 rows to train on, 21 held out, 4 wide, Float32", run.Output.ReplaceLineEndings(" "));
+        Assert.Contains("198 rows to train on, 21 held out, 4 wide, float32", run.Output.ReplaceLineEndings(" "));
         var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // of the held-out rows of that layer
         Assert.True(eval.Code == 0, eval.Error);
         var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out", folder["no"]));

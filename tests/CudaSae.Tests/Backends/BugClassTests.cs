@@ -180,7 +180,7 @@ public class BugClassTests
             var sums = run.Step(batch, Silence);
             Assert.Equal((0, 0), (sums.Spread, sums.AuxVariance));
             var metrics = StepMetrics.From(sums, run.Problem.Scalars((uint)t + 1), run.Problem.Spec,
-                run.Backend.Config, 0, null, null);
+                run.Backend.Config, 0, null);
             Assert.Null(metrics.Fvu);
             Assert.True(double.IsFinite(metrics.Loss) && metrics.AuxLoss == 0);
         }

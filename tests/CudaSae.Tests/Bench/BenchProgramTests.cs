@@ -24,7 +24,7 @@ public class BenchProgramTests
     {
         var (code, output, _) = Run("--help");
         Assert.Equal(0, code);
-        Assert.Contains("cudasae-bench [command]", output);
+        Assert.Contains("Usage: cudasae-bench COMMAND", output);
         Assert.All(BenchCommands.Root().Subcommands, command =>
         {
             Assert.Contains($"  {command.Name} ", output);

@@ -123,9 +123,9 @@ public class ValueFormTests
         InlineData("no command 'stpe' (did you mean step?)", "bench", "stpe")]
     [InlineData("no command '[diagram]'", "[diagram]", "train"), InlineData("a command is missing", "harvest"),
         InlineData("a command is missing")]
-    [InlineData("--optimizer admaw: it must be one of adam, lazyRowAdam, signum, sgd (did you mean adam?)", "train",
+    [InlineData("--optimizer admaw: it must be one of adam, lazy-row-adam, signum, sgd (did you mean adam?)", "train",
         "--optimizer", "admaw"), InlineData("(did you mean cuda?)", "eval", "--backend", "gpu"),
-        InlineData("(did you mean lazyRowAdam?)", "train", "--optimizer", "lazy-row-adam")]
+        InlineData("(did you mean lazy-row-adam?)", "train", "--optimizer", "lazy-row-adm")]
     [InlineData("--seed is given 2 times", "train", "--seed", "1", "--seed", "2"),
         InlineData("--lazy is given 2 times", "train", "--lazy", "--lazy"),
         InlineData("--seed has no value", "train", "--seed"),

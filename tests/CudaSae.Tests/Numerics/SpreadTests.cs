@@ -122,7 +122,7 @@ public class SpreadTests
         Assert.Equal(1e13, SweepOutcome.Load(folder[""])!.Evaluation!.Fvu);       // of an older version
 
         var metrics = StepMetrics.From(new() { Step = 1, SquaredError = 3 }, new() { LossScale = 1 }, Spec,
-            new() { BatchRows = 4, Vectors = 400 }, 1, null, null);
+            new() { BatchRows = 4, Vectors = 400 }, 1, null);
         var line = JsonSerializer.Serialize(metrics, MetricsJson.Compact.StepMetrics);
         Assert.Contains("\"fvu\":null", line);
         Assert.Equal(metrics, JsonSerializer.Deserialize(line, MetricsJson.Compact.StepMetrics));

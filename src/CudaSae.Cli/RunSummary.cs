@@ -1,0 +1,83 @@
+using System.Globalization;
+using CudaSae.Formats;
+using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Training.Checkpoints;
+
+namespace CudaSae.Cli;
+
+/// <summary>What train prints before its first step: ten lines, or every setting with --verbose.</summary>
+sealed class RunSummary(RunRecord record, DataFiles files, string folder, bool verbose)
+{
+    const int PartsShown = 6;
+
+    TrainConfig Config => record.Config;
+
+    SaeSpec Spec => record.Spec;
+
+    /// <summary>The lines that are known before memory is planned.</summary>
+    public void Print()
+    {
+        Line("SAE", $"{record.Preset ?? "fine-tuned"}: {Describe.Selection(Spec)}, {Widths}");
+        Line("data", $"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, "
+            + $"{Forms.NameOf(files.Source.Type)}{(files.Source.HasTokens ? ", with token ids" : "")}");
+        Line("steps",
+            Invariant($"{Config.Steps} of {Config.BatchRows} rows ({Epochs:0.#} epochs), seed {Config.Seed}"));
+        Line("optimizer", Invariant($"{Forms.NameOf(Config.Optimizer)}, learning rate {Config.LearningRate}, ")
+            + Invariant($"warmup {100 * Config.WarmupFraction:0.#} %, ")
+            + Invariant($"decay over the last {100 * Config.DecayFraction:0.#} %"));
+        Line("sparsity", Sparsity);
+        Line("dead", $"after {Spec.DeadAfterTokens} rows without firing");
+        Line("checkpoints", Config.CheckpointEvery > 0 ? $"every {Config.CheckpointEvery} steps" : "at the end");
+        Line("folder", folder);
+        if (verbose) PrintSettings();
+    }
+
+    /// <summary>The memory that the run will take.</summary>
+    public void PrintPlan(MemoryPlan plan, string where)
+    {
+        Line("memory", $"{MemoryPlan.Format(plan.TotalBytes)} ({where})");
+        if (!verbose) return;
+        foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(PartsShown))
+            Console.WriteLine($"  {MemoryPlan.Format(bytes),10}  {name}");
+    }
+
+    /// <summary>The backend, and why it was chosen.</summary>
+    public static void PrintBackend(string description, string why) => Line("backend", $"{description} ({why})");
+
+    string Widths => Spec.OutputWidth != Spec.InputWidth
+        ? $"{Spec.InputWidth} wide to {Spec.OutputWidth}, {Spec.Latents} latents"
+        : $"{Spec.InputWidth} wide, {Spec.Latents} latents";
+
+    double Epochs => Math.Min(Config.Vectors, Config.Steps * (double)Config.BatchRows) / Math.Max(1, files.TrainRows);
+
+    string Sparsity
+    {
+        get
+        {
+            string[] parts =
+            [
+                .. Spec.Penalty is { } penalty
+                    ? [Invariant($"{penalty.GetType().Name} penalty, coefficient {penalty.Coefficient}")]
+                    : Array.Empty<string>(),
+                .. Spec.Aux is { } aux
+                    ? [Invariant($"AuxK {aux.K}, coefficient {aux.Coefficient}")] : Array.Empty<string>(),
+                .. Spec.Ghost is not null ? ["ghost gradients"] : Array.Empty<string>(),
+                .. Config.Resampling is { } resampling
+                    ? [Invariant($"resampling every {resampling.Every} steps")] : Array.Empty<string>(),
+            ];
+            return parts.Length > 0 ? string.Join("; ", parts) : "by the selection alone";
+        }
+    }
+
+    void PrintSettings()
+    {
+        Console.WriteLine($"spec {SaeRecords.Write(Spec).ToJsonString()}");
+        foreach (var (name, value) in SaeRecords.Write(Config).AsObject())
+            Console.WriteLine($"config.{name} = {value?.ToJsonString() ?? "null"}");
+    }
+
+    static void Line(string name, string text) => Console.WriteLine($"{name,-11} {text}");
+
+    static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
