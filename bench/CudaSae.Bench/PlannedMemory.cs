@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Metrics;
+using CudaSae.Cli;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Training;

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
+using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;

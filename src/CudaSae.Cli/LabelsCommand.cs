@@ -1,6 +1,7 @@
 using System.CommandLine;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
+using CudaSae.Text;
 using CsvHelper;
 using Spectre.Console;
 

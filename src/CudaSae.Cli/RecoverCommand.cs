@@ -1,6 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
-using CudaSae.Metrics;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
 using Spectre.Console;
 

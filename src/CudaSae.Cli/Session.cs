@@ -7,7 +7,6 @@ using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

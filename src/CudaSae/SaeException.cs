@@ -1,4 +1,5 @@
 using System.Buffers;
+using CudaSae.Text;
 
 namespace CudaSae;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using CudaSae.Cli;
-using CudaSae.Metrics;
+using CudaSae.Text;
 using CsvHelper;
 
 namespace CudaSae.Bench.Tables;

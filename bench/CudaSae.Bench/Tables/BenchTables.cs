@@ -3,7 +3,6 @@ using System.Text;
 using System.Text.RegularExpressions;
 using CudaSae.Cli;
 using CudaSae.Files;
-using CudaSae.Metrics;
 using CudaSae.Numerics;
 using CsvHelper;
 

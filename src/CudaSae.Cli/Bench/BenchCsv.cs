@@ -1,5 +1,6 @@
 using System.Globalization;
 using CudaSae.Files;
+using CudaSae.Text;
 using CsvHelper;
 
 namespace CudaSae.Cli;

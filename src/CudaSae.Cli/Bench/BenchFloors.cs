@@ -1,4 +1,3 @@
-using CudaSae.Metrics;
 using CudaSae.Model;
 
 namespace CudaSae.Cli;

@@ -1,7 +1,6 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
-using CudaSae.Metrics;
 
 namespace CudaSae.Cli;
 

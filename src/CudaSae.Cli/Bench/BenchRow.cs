@@ -1,4 +1,3 @@
-using CudaSae.Metrics;
 using CudaSae.Numerics;
 
 namespace CudaSae.Cli;

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Devices;
-using CudaSae.Metrics;
 using CudaSae.Model;
 
 namespace CudaSae.Cli;

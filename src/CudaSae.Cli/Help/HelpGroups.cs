@@ -1,3 +1,5 @@
+using CudaSae.Text;
+
 namespace CudaSae.Cli.Help;
 
 /// <summary>The order and headings of a help page.</summary>

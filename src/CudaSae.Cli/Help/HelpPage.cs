@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text;
-using CudaSae.Text;
 
 namespace CudaSae.Cli.Help;
 

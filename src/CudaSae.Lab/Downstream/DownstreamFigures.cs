@@ -1,6 +1,7 @@
 using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Numerics;
+using CudaSae.Text;
 
 namespace CudaSae.Lab.Downstream;
 

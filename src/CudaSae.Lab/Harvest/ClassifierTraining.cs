@@ -1,5 +1,6 @@
 using System.Numerics;
 using CudaSae.Activations;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;

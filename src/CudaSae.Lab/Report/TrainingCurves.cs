@@ -1,5 +1,7 @@
 using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training.Checkpoints;
 using static CudaSae.Lab.Report.Words;
 

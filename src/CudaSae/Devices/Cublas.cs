@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using CudaSae.Text;
 
 namespace CudaSae.Devices;
 

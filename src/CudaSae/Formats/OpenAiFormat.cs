@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

@@ -1,5 +1,6 @@
 using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

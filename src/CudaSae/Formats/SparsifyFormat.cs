@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

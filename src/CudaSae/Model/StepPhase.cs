@@ -1,3 +1,5 @@
+using CudaSae.Training;
+
 namespace CudaSae.Model;
 
 /// <summary>The phases of a step, in the order of <c>SaeStep</c>.</summary>

@@ -1,7 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Formats;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

@@ -4,6 +4,7 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 

@@ -8,6 +8,7 @@ using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training;
 using Xunit;
 

@@ -3,6 +3,7 @@ using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,5 @@
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
-using CudaSae.Metrics;
 using CudaSae.Model;
 using Xunit;
 

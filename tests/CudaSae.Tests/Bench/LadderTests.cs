@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using CudaSae.Bench.Ladder;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using Xunit;
 
 namespace CudaSae.Tests;

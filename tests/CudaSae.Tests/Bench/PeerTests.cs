@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using CudaSae.Cli;
 using CudaSae.Cli.Help;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

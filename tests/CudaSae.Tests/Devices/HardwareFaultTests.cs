@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Text;
+using CudaSae.Cli;
 using CudaSae.Devices;
 using Xunit;
 

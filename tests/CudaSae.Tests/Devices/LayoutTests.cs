@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Text;
 using Xunit;
 

@@ -1,8 +1,8 @@
 using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;

@@ -1,6 +1,7 @@
 using CudaSae.Activations;
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Text;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

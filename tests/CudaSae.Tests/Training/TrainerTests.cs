@@ -1,10 +1,11 @@
 using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
+using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Formats;
-using CudaSae.Metrics;
 using CudaSae.Model;
+using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

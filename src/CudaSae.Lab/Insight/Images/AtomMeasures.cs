@@ -1,4 +1,5 @@
 using CudaSae.Activations;
+using CudaSae.Lab.Harvest;
 using CudaSae.Model;
 using CudaSae.Numerics;
 

@@ -1,6 +1,7 @@
 using CudaSae.Activations;
 using CudaSae.Lab.Harvest;
 using CudaSae.Runs;
+using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Images;
 

@@ -1,7 +1,9 @@
 using System.Globalization;
 using CudaSae.Lab.Report;
-using CudaSae.Metrics;
+using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
+using CudaSae.Runs;
+using CudaSae.Text;
 using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;

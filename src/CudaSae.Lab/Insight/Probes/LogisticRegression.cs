@@ -1,3 +1,4 @@
+using CudaSae.Numerics;
 using static CudaSae.Numerics.Doubles;
 
 namespace CudaSae.Lab.Insight.Probes;

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Probes;
 

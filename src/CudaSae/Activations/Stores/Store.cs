@@ -1,4 +1,5 @@
 using CudaSae.Files;
+using CudaSae.Text;
 
 namespace CudaSae.Activations.Stores;
 

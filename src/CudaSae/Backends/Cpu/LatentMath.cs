@@ -1,4 +1,5 @@
 using CudaSae.Model;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

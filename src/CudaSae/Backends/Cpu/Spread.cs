@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -2,6 +2,7 @@ using System.Text;
 using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,7 +1,6 @@
 using System.Xml.Linq;
 using CudaSae.Activations;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Metrics;
 using CudaSae.Numerics;
 using Xunit;
 

@@ -1,4 +1,5 @@
 using CudaSae.Lab.Verification;
+using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,7 +1,7 @@
 using System.Numerics;
 using CudaSae.Numerics;
 
-namespace CudaSae.Metrics;
+namespace CudaSae.Lab.Synthetic;
 
 /// <summary>How much of a known dictionary an SAE found. Cosines are absolute: the sign of a row is not counted.</summary>
 /// <param name="Features">m: rows of the true dictionary.</param>

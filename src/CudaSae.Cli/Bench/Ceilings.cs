@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
-namespace CudaSae.Metrics;
+namespace CudaSae.Cli;
 
 /// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps are measured against the two.</summary>
 /// <param name="GemmGflops">10⁹ float operations a second, all cores.</param>

@@ -1,6 +1,6 @@
 using CudaSae.Model;
 
-namespace CudaSae.Metrics;
+namespace CudaSae.Cli;
 
 /// <summary>What a phase cannot do without.</summary>
 /// <param name="Flops">Floating-point operations, a multiplication and an addition being two.</param>

@@ -1,7 +1,7 @@
 using CudaSae.Devices;
 using CudaSae.Numerics;
 
-namespace CudaSae.Metrics;
+namespace CudaSae.Cli;
 
 /// <summary>What a device reaches on plain work: a large bfloat16 product by cuBLAS, and a large copy in its memory.</summary>
 static class DeviceCeilings

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using CudaSae.Numerics;
 
-namespace CudaSae.Numerics;
+namespace CudaSae.Lab.Harvest;
 
 /// <summary>Whole products of matrices by <see cref="Gemm.Tile"/>, for what is small beside an SAE: a classifier's layers, cosines of a dictionary with images.</summary>
 static unsafe class DenseProduct

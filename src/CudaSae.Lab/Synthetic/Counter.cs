@@ -1,4 +1,6 @@
-namespace CudaSae.Numerics;
+using CudaSae.Numerics;
+
+namespace CudaSae.Lab.Synthetic;
 
 /// <summary>Random numbers that are functions of (seed, stream, row, column): any one can be had alone, in any order.</summary>
 readonly struct Counter(ulong seed, ulong stream)

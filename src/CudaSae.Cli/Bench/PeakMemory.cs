@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace CudaSae.Metrics;
+namespace CudaSae.Cli;
 
 /// <summary>What this process has taken of the machine's memory.</summary>
 static class PeakMemory

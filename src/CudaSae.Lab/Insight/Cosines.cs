@@ -1,4 +1,6 @@
-namespace CudaSae.Numerics;
+using CudaSae.Numerics;
+
+namespace CudaSae.Lab.Insight;
 
 /// <summary>Cosines of some rows with all rows of a dictionary, tiles of 48 queries and eight candidates at a time: n² of them are never held. Float32 finds the candidates, double says the numbers.</summary>
 static unsafe class Cosines

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using CudaSae.Numerics;
 
-namespace CudaSae.Numerics;
+namespace CudaSae.Lab.Harvest;
 
 /// <summary>Dense layers of a host network through <see cref="Gemm"/>: weights are read where they lie, 48 tokens at a time are turned round.</summary>
 sealed unsafe class Linear : IDisposable

@@ -1,4 +1,6 @@
-namespace CudaSae.Devices;
+using CudaSae.Devices;
+
+namespace CudaSae.Cli;
 
 /// <summary>Times what is launched on a stream: between two events of the device, one recorded graph at a time, the second-level cache overwritten before each. On the emulator, which has no time,
 /// everything runs once and no times come back.</summary>

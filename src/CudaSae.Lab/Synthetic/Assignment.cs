@@ -1,4 +1,6 @@
-namespace CudaSae.Numerics;
+using CudaSae.Numerics;
+
+namespace CudaSae.Lab.Synthetic;
 
 /// <summary>One-to-one matching of rows to columns with the largest sum of gains: the Hungarian method with shortest augmenting paths
 /// (Jonker and Volgenant 1987), O(short side² · long side).</summary>
