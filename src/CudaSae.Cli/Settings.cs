@@ -111,24 +111,34 @@ sealed class Settings
     public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
     /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further sites.</param>
-    public SaeSpec Spec(ParseResult parsed, params int[] widths)
+    public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
     {
-        var n = parsed.GetValue(latents);
-        var spec = ForData(Preset(parsed).SpecFor(widths[0], n, parsed.GetValue(k)), widths);
+        var (n, dead) = (parsed.GetValue(latents), DeadAfterRows(parsed));
+        var (spec, config) =
+            Preset(parsed).Make(widths[0], n, parsed.GetValue(k), Basis(parsed), made => Over(parsed, made), dead);
+        spec = ForData(spec, widths);
         if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
         if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
         if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
-            spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
-        return FieldEdits.Apply(WithDeadAfter(parsed, spec, Config(parsed)), Edits(parsed, "spec")).Validate();
+        {
+            var aux = Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n);
+            spec = spec with
+            {
+                Aux = aux == 0 ? null : new(aux, parsed.GetValue(auxCoefficient),
+                    dead > 0 ? dead : DeadAfter.Rows(config), parsed.GetValue(auxRelu)),
+            };
+        }
+        return (FieldEdits.Apply(spec, Edits(parsed, "spec")).Validate(), config);
     }
 
     /// <summary>The same spec, whose latents are dead after --dead-after rows.</summary>
-    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config)
-    {
-        var rows = parsed.GetValue(deadAfter);
-        return rows >= 0 ? Model.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
-            $"--dead-after {rows} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
-    }
+    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config) =>
+        DeadAfter.Set(spec, config, DeadAfterRows(parsed));
+
+    /// <summary>0 for the rule.</summary>
+    long DeadAfterRows(ParseResult parsed) => parsed.GetValue(deadAfter) is >= 0 and var rows ? rows
+        : throw new SaeException($"--dead-after {parsed.GetValue(deadAfter)} is out of range: it must be 1 or more, or "
+            + "0 for 1/60 of --vectors");
 
     /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
     static SaeSpec ForData(SaeSpec spec, int[] widths)
@@ -143,11 +153,13 @@ sealed class Settings
         return spec;
     }
 
-    public TrainConfig Config(ParseResult parsed)
+    public TrainConfig Config(ParseResult parsed) =>
+        Preset(parsed).Configure(Basis(parsed), made => Over(parsed, made));
+
+    TrainConfig Basis(ParseResult parsed) => new()
     {
-        var basis = new TrainConfig { BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed) };
-        return Over(parsed, Preset(parsed).Config(basis.Validate())).Validate();
-    }
+        BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed),
+    };
 
     /// <summary>What is written on the command line over a config; not yet validated.</summary>
     public TrainConfig Over(ParseResult parsed, TrainConfig c)

@@ -167,9 +167,8 @@ public class SaeTrainerTests
     [Theory, MemberData(nameof(Methods))]
     public void AStepAllocatesNothing(string preset)
     {
-        var chosen = Preset.Named(preset);
-        var config = chosen.Config(new() { BatchRows = B, Vectors = B * 100 }) with { Resampling = null };
-        using var trainer = new SaeTrainer(chosen.Spec(D, 96, 4), config, BackendKind.Cpu);
+        var (spec, config) = Preset.Named(preset).Make(D, 96, 4, new() { BatchRows = B, Vectors = B * 100 });
+        using var trainer = new SaeTrainer(spec, config with { Resampling = null }, BackendKind.Cpu);
         var batch = Data(B);
         for (var i = 0; i < 25; i++) trainer.Step(batch);
         var allocated = Allocations.LeastOf(() =>

@@ -186,7 +186,7 @@ public class ValueFormTests
     }
 
     static byte[] Valid => JsonSerializer.SerializeToUtf8Bytes(new RunRecord(Preset.Named("jumprelu")
-        .SpecFor(6, 24, 4), new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
+        .Make(6, 24, 4).Spec, new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
         CheckpointJson.Compact.RunRecord);
 
     /// <summary>A run's record with one field's text exchanged.</summary>
@@ -287,7 +287,7 @@ public class ValueFormTests
     {
         OneLine("OptimizerKind = 7 is out of range: it must be one of Adam", () =>
             new TrainConfig { Optimizer = (OptimizerKind)7 }.Validate());
-        OneLine("Tying = 9", () => (Preset.Named("topk").SpecFor(8, 16, 2) with { Tying = (Tying)9 }).Validate());
+        OneLine("Tying = 9", () => (Preset.Named("topk").Make(8, 16, 2).Spec with { Tying = (Tying)9 }).Validate());
     }
 
     /// <summary>As a user runs it: an exit code of 2, one line, no stack.</summary>

@@ -27,8 +27,7 @@ public class PresetTests
 
     static (SaeSpec Spec, TrainConfig Config) Make(Preset preset, long vectors = 32 * 40)
     {
-        var config = preset.Config(new TrainConfig { BatchRows = 32, Vectors = vectors, LogEvery = 1 });
-        var spec = preset.Spec(Width, Latents, 8);
+        var (spec, config) = preset.Make(Width, Latents, 8, new() { BatchRows = 32, Vectors = vectors, LogEvery = 1 });
         if (spec.Transcoder is { } transcoder) spec = spec with { Transcoder = transcoder with { OutputWidth = 20 } };
         if (spec.Sites is not null) spec = spec with { InputWidth = Width + 20, Sites = [Width, 20] };
         if (config.Resampling is { } resampling) config = config with { Resampling = resampling with { Inputs = 128 } };
