@@ -88,7 +88,8 @@ sealed class Settings
         Options.New("--keep-checkpoints", "newest checkpoints that are kept, beside the one of the lowest FVU",
         Default.KeepCheckpoints, 1, int.MaxValue);
     readonly Option<NonFiniteRows> nonFinite =
-        Options.New("--non-finite", "rows with NaN or infinity: stop or skip", Default.NonFinite);
+        Options.Without("--non-finite", "rows with NaN or infinity: stop with an error, or skip to leave them out",
+        Default.NonFinite, NonFiniteRows.Replace);
     readonly Option<DivergenceAction> onDivergence =
         Options.New("--on-divergence",
         "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and "

@@ -129,6 +129,8 @@ public sealed record TrainConfig
     /// <summary>A pool where the rows, or two windows of them, fit into what is free beside the run.</summary>
     public const long AutoPool = -1;
 
+    /// <summary>What to do with a row that holds NaN or infinity. A run that reads data takes Stop and Skip;
+    /// SaeTrainer, whose batches come from its caller, takes Stop and Replace.</summary>
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
     public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
@@ -246,8 +248,12 @@ public enum NonFiniteRows
 {
     /// <summary>Stop with an error that names the file and the row.</summary>
     Stop,
-    /// <summary>Leave the row out, and count it.</summary>
+    /// <summary>Leave the row out of the run, and count it: the next row of the data takes its place in the batch.
+    /// For runs that read data.</summary>
     Skip,
+    /// <summary>Train on another row of the same batch in its place, and count it: on the nearest finite row before
+    /// it, or else on the first finite row. For SaeTrainer, whose batches have a fixed size.</summary>
+    Replace,
 }
 
 [JsonConverter(typeof(NamedEnum<DecoderInit>))]

@@ -140,7 +140,8 @@ public class ValueFormTests
     [InlineData("--dead-after -1", "train", "--dead-after", "-1"),
         InlineData("--together -1", "sweep", "--together", "-1"), InlineData("--watch x", "train", "--watch", "x"),
         InlineData("--rows 0", "inspect", "x", "--rows", "0"),
-        InlineData("--checkpoint-every -1", "train", "--checkpoint-every", "-1")]
+        InlineData("--checkpoint-every -1", "train", "--checkpoint-every", "-1"),
+        InlineData("--non-finite replace: it must be one of stop, skip", "train", "--non-finite", "replace")]
     public void WhatIsMeantIsSaid(string expected, params string[] words) => Assert.Contains(expected, Fault(words));
 
     /// <summary>Words behind -- are data, and @ begins a file's name like any other letter.</summary>

@@ -91,6 +91,9 @@ public class TrainerTests
         var message = Assert.Throws<SaeException>(() => Train(source, Config, null)).Message;
         Assert.Contains("row 7", message);
         Train(source, Config with { NonFinite = NonFiniteRows.Skip }, null);
+        var refused = Assert.Throws<SaeException>(
+            () => Train(source, Config with { NonFinite = NonFiniteRows.Replace }, null));
+        Assert.Contains("Replace is for SaeTrainer", refused.Message);
     }
 
     [Fact]
