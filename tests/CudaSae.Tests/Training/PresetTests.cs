@@ -88,8 +88,8 @@ public class PresetTests
         var trained = Evaluator.Run(backend, source, 0, source.Rows, scale);
         using var parameters = new SaeParameters(spec);
         backend.GetParameters(parameters);
-        if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
-        Export.FoldScales(spec, parameters, scale.InputScale, scale.TargetScale);
+        if (config.FoldDecoderNorms) Folding.TrainedNorms(parameters);
+        Folding.TrainedScales(parameters, scale.InputScale, scale.TargetScale);
         new SaeModel(spec, parameters).Save(folder["sae"]);
         using var loaded = SaeModel.Load(folder["sae"]);
         using var again = new CpuBackend(loaded.Spec, config, source.Type, 2);

@@ -133,7 +133,7 @@ public class TrainerTests
             .Run(default, CancellationToken.None);
         var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
         backend.GetParameters(parameters);
-        Export.FoldScales(Spec, parameters, scale.InputScale, scale.TargetScale);
+        Folding.TrainedScales(parameters, scale.InputScale, scale.TargetScale);
         new SaeModel(Spec, parameters).Save(folder["sae"]);
 
         using var loaded = SaeModel.Load(folder["sae"]);
