@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Text;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Cli.Watch;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Density;
@@ -128,7 +127,7 @@ sealed class Session : IDisposable
 
         using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
-            var ceilings = runner.Backend is CpuBackend ? Ceilings.MeasureCpu() : (Ceilings?)null;
+            var ceilings = runner.Backend.Kind == BackendKind.Cpu ? Ceilings.MeasureCpu() : (Ceilings?)null;
             using var density = densityEvery > 0 ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config, densityEvery, runner.From.Step) : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
             var step = progress.Show(() => runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token, ceilings));

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Backends.Kernels;
 using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Metrics;
@@ -100,9 +99,8 @@ public sealed class SaeTrainer : IDisposable
     {
         if (driver is null)
         {
-            if (backend is not KernelBackend kernels) throw new SaeException($"rows in device memory need the cuda backend; this trainer runs on {Description}");
             var sample = new byte[BatchBytes];
-            kernels.ReadLent(rows, stream, sample);
+            backend.ReadLent(rows, stream, sample);
             Start(sample);
         }
         backend.LendInput(slot, rows, Config.BatchRows, stream);

@@ -12,6 +12,16 @@ public interface IBackend : IInputSlots, IDisposable
     /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
     string Description { get; }
 
+    /// <summary>Cpu, Emulator, or Cuda for kernels on a GPU, whatever launches them.</summary>
+    BackendKind Kind { get; }
+
+    /// <summary>Names the arrays and layouts of <see cref="State"/> in a checkpoint: a checkpoint is restored by backends
+    /// of the same format.</summary>
+    string StateFormat { get; }
+
+    /// <summary>Whether the state lies in host memory, so that <see cref="Plan"/> counts host memory.</summary>
+    bool StateIsOnHost => false;
+
     SaeSpec Spec { get; }
     TrainConfig Config { get; }
 
@@ -45,10 +55,19 @@ public interface IBackend : IInputSlots, IDisposable
     /// <summary>Rows of the data on the device; null where batches come through the input slots alone.</summary>
     IRowPool? Pool => null;
 
-    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own type, from device memory instead of the input slot: after the work that
-    /// <paramref name="stream"/> holds now, and before what it is given later. So whoever owns the memory may use it again on that stream without waiting.</summary>
+    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own
+    /// type, from device memory instead of the input slot. The read is ordered after the work that
+    /// <paramref name="stream"/> holds now and before work that is queued on it later, so the owner of the memory may
+    /// use it again on that stream without waiting.</summary>
     /// <exception cref="SaeException">The backend has no device memory.</exception>
-    void LendInput(int slot, ulong rows, int count, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");
+    void LendInput(int slot, ulong rows, int count, nint stream) => throw NoDeviceMemory();
+
+    /// <summary>Copies rows from device memory to the host; waits for the work of <paramref name="stream"/>.</summary>
+    /// <exception cref="SaeException">The backend has no device memory.</exception>
+    void ReadLent(ulong rows, nint stream, Span<byte> into) => throw NoDeviceMemory();
+
+    private SaeException NoDeviceMemory() =>
+        new($"rows in device memory need the cuda backend; this one is {Description}");
 
     /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it took. Elsewhere phases are queued, or replayed as one.</summary>
     bool IsSynchronous => false;
