@@ -77,7 +77,8 @@ sealed class Settings
         "kernels rule latents out by 8-bit products before they encode: none or int8; for half a million latents and "
         + "more", Default.Screening);
     readonly Option<int> validateEvery =
-        Options.New("--validate-every", "steps between checks against the dense path; 0 for none",
+        Options.New("--validate-every",
+        "steps between two dense checks, which compute a batch again by dense products; 0 for none",
         Default.ValidateEvery, 0, int.MaxValue);
     readonly Option<int> logEvery =
         Options.New("--log-every", "steps between two lines of the log", Default.LogEvery, 1, int.MaxValue);

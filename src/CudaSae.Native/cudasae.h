@@ -141,9 +141,9 @@ typedef struct {
 
 /* json: {"preset": "topk", "input_width": 768, "latents": 16384, "k": 32, "backend": "auto", "input_type": "float32",
  *        "spec": {"aux.coefficient": 0.1}, "config": {"batch_rows": 1024, "vectors": 10000000, "learning_rate": 0.001}}
- * input_width and latents are required. Presets are those of `cudasae presets`; spec and config set any field of the two
- * records by its path, as `cudasae train --set` does and as train.json of a run shows them. vectors / batch_rows is the
- * number of steps that schedules are stretched over.
+ * input_width and latents are required. Presets are those of `cudasae presets`; spec and config set any field of the
+ * two records by its path, as `cudasae train --set` does and as train.json of a run shows them. vectors / batch_rows
+ * is the number of steps that schedules are stretched over.
  * config.non_finite is "stop" (a row with NaN or infinity is CUDASAE_NUMERICAL, and the step is not done) or "replace"
  * (another row of the batch is trained on in its place); "skip" is for `cudasae train`, which reads data. */
 int32_t cudasae_trainer_create(const char *json, cudasae_trainer **trainer);

@@ -2,9 +2,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>Moves scales and decoder norms into the weights, so that the SAE stays the same function of raw activations.
-/// The weights of a run are multiplied in float, because that arithmetic defines the bytes of every saved SAE; those of
-/// other formats in double, rounded once, so that reading them adds one rounding.</summary>
+/// <summary>Moves scales and decoder norms into the weights, so that the SAE stays the same function of raw
+/// activations. The weights of a run are multiplied in float, because that arithmetic defines the bytes of every saved
+/// SAE; those of other formats in double, rounded once, so that reading them adds one rounding.</summary>
 static class Folding
 {
     /// <summary>Folds decoder norms into the encoder after training: multiplies z, biases and θ by ‖WDec_f‖, and makes
@@ -58,9 +58,9 @@ static class Folding
         return norms;
     }
 
-    /// <summary>Folds decoder norms into the encoder of an SAE of another format that chooses latents by z ‖WDec_f‖ and
-    /// divides the code by it again: multiplies WEnc and b_enc by the norm, and makes WDec's rows unit. θ stays, because
-    /// that format compares it with the product.</summary>
+    /// <summary>Folds decoder norms into the encoder of an SAE of another format that chooses latents by z ‖WDec_f‖
+    /// and divides the code by it again: multiplies WEnc and b_enc by the norm, and makes WDec's rows unit. θ stays,
+    /// because that format compares it with the product.</summary>
     public static void ReadNorms(SaeParameters p)
     {
         var norms = DecoderNorms(p.WDec);

@@ -87,7 +87,8 @@ public sealed record TrainConfig
     /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024: 0.99); 0 for none.</summary>
     public float PruneBelow { get; init; }
 
-    /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this. 0 for the backend's own crossover.</summary>
+    /// <summary>Density above which thresholded selections take the dense training path; they leave it at half of
+    /// this. 0 for the backend's own crossover.</summary>
     public float DenseAbove { get; init; }
 
     /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products in place of gathers; it ceases to be one at half of this. 0 for off.
@@ -100,7 +101,8 @@ public sealed record TrainConfig
     /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this says.</summary>
     public ScreeningKind Screening { get; init; }
 
-    /// <summary>Compute every N-th step again on the dense path and report the difference; 0 for never.</summary>
+    /// <summary>Steps between two dense checks, which compute a batch again by dense products and report the
+    /// difference; 0 for none.</summary>
     public int ValidateEvery { get; init; }
 
     /// <summary>Steps between two lines of the log.</summary>
