@@ -35,8 +35,10 @@ static class Soak
 
     static int Run(long steps, Preset preset)
     {
-        var spec = preset.Spec(D, N, 4).Validate();
-        var config = (preset.Config(new() { BatchRows = B, Vectors = B * steps, LogEvery = (int)Math.Max(1, steps / 1000) }) with { Resampling = null }).Validate();
+        var (spec, config) = preset.Make(D, N, 4,
+            new() { BatchRows = B, Vectors = B * steps, LogEvery = (int)Math.Max(1, steps / 1000) },
+            made => made with { Resampling = null });
+        spec.Validate();
         using var world = new Superposition(new() { Features = 64, Width = D, Active = 3 });
         var rows = new float[16_384 * D];
         for (var i = 0; i < rows.Length / D; i++) world.Row(i).CopyTo(rows, i * D);

@@ -88,8 +88,8 @@ static class CompareCommand
             throw new SaeException("it needs a second file, its target or further sites, and compare reads one; "
                 + "use train with --beside");
         var active = task.Active;
-        var spec = preset.Spec(task.Files.Widths[0], task.Latents, active).Validate();
-        var config = preset.Config(task.Basis).Validate();
+        var (spec, config) = preset.Make(task.Files.Widths[0], task.Latents, active, task.Basis);
+        spec.Validate();
         if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0)
             return Train(task, preset.Name, spec, config);
         Row? best = null;

@@ -16,6 +16,26 @@ static class Options
     public static Option<T> New<T>(string name, string description, T standard, T least, T most)
         where T : struct, IComparable<T> => Parsed(name, description, standard, least, most);
 
+    /// <summary>A choice among the values of an enum but one, which has no meaning on the command line.</summary>
+    public static Option<T> Without<T>(string name, string description, T standard, T excluded) where T : struct, Enum
+    {
+        string[] names = [.. Forms.NamesOf(typeof(T)).Where(word => !Names.Same(word, $"{excluded}"))];
+        return new(name)
+        {
+            Description = description,
+            HelpName = string.Join('|', names),
+            DefaultValueFactory = _ => standard,
+            CustomParser = result =>
+            {
+                var text = result.Tokens[^1].Value;
+                if (Forms.Read(typeof(T), text) is T value && !value.Equals(excluded)) return value;
+                result.AddError(
+                    $"{name} {Shown(text)}: it must be one of {string.Join(", ", names)}{Names.Hint(text, names)}");
+                return standard;
+            },
+        };
+    }
+
     /// <summary>A number that may be left out.</summary>
     public static Option<T?> Optional<T>(string name, string description, T least, T most)
         where T : struct, IComparable<T> => new(name)

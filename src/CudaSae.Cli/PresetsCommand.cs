@@ -33,7 +33,8 @@ static class PresetsCommand
         AnsiConsole.MarkupLineInterpolated($"{preset.Formula}");
         if (preset.Published.Length > 0) AnsiConsole.MarkupLineInterpolated($"published: {preset.Published}");
         Console.WriteLine("for d 512, n 4096, k 32 and the default length:");
-        Console.WriteLine($"spec {SaeRecords.Write(preset.Spec(512, 4096, 32)).ToJsonString()}");
-        Console.WriteLine($"config {SaeRecords.Write(preset.Config(new())).ToJsonString()}");
+        var (spec, config) = preset.Make(512, 4096, 32);
+        Console.WriteLine($"spec {SaeRecords.Write(spec).ToJsonString()}");
+        Console.WriteLine($"config {SaeRecords.Write(config).ToJsonString()}");
     }
 }

@@ -78,7 +78,8 @@ sealed class Settings
         "kernels rule latents out by 8-bit products before they encode: for half a million "
         + "latents and more", Default.Screening);
     readonly Option<int> validateEvery =
-        Options.New("--validate-every", "steps between checks against the dense path; 0 for none",
+        Options.New("--validate-every",
+        "steps between two dense checks, which compute a batch again by dense products; 0 for none",
         Default.ValidateEvery, 0, int.MaxValue);
     readonly Option<int> logEvery =
         Options.New("--log-every", "steps between two lines of metrics.jsonl", Default.LogEvery, 1, int.MaxValue);
@@ -89,7 +90,8 @@ sealed class Settings
         Options.New("--keep-checkpoints", "newest checkpoints to keep, beside the one of the lowest FVU",
         Default.KeepCheckpoints, 1, int.MaxValue);
     readonly Option<NonFiniteRows> nonFinite =
-        Options.New("--non-finite", "what happens at a row with NaN or infinity", Default.NonFinite);
+        Options.Without("--non-finite", "rows with NaN or infinity: stop with an error, or skip to leave them out",
+        Default.NonFinite, NonFiniteRows.Replace);
     readonly Option<DivergenceAction> onDivergence =
         Options.New("--on-divergence",
         "when the loss is no number any more or above --spike-above: stop, or rollback to the newest checkpoint and "
@@ -112,24 +114,34 @@ sealed class Settings
     public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
     /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further sites.</param>
-    public SaeSpec Spec(ParseResult parsed, params int[] widths)
+    public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
     {
-        var n = parsed.GetValue(latents);
-        var spec = ForData(Preset(parsed).SpecFor(widths[0], n, parsed.GetValue(k)), widths);
+        var (n, dead) = (parsed.GetValue(latents), DeadAfterRows(parsed));
+        var (spec, config) =
+            Preset(parsed).Make(widths[0], n, parsed.GetValue(k), Basis(parsed), made => Over(parsed, made), dead);
+        spec = ForData(spec, widths);
         if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
         if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
         if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
-            spec = spec with { Aux = parsed.GetValue(auxK) > 0 ? new(Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n), parsed.GetValue(auxCoefficient), 1, parsed.GetValue(auxRelu)) : null };
-        return FieldEdits.Apply(WithDeadAfter(parsed, spec, Config(parsed)), Edits(parsed, "spec")).Validate();
+        {
+            var aux = Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n);
+            spec = spec with
+            {
+                Aux = aux == 0 ? null : new(aux, parsed.GetValue(auxCoefficient),
+                    dead > 0 ? dead : DeadAfter.Rows(config), parsed.GetValue(auxRelu)),
+            };
+        }
+        return (FieldEdits.Apply(spec, Edits(parsed, "spec")).Validate(), config);
     }
 
     /// <summary>The same spec, whose latents are dead after --dead-after rows.</summary>
-    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config)
-    {
-        var rows = parsed.GetValue(deadAfter);
-        return rows >= 0 ? Model.Preset.WithDeadAfter(spec, config, rows) : throw new SaeException(
-            $"--dead-after {rows} is out of range: it must be 1 or more, or 0 for 1/60 of --vectors");
-    }
+    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config) =>
+        DeadAfter.Set(spec, config, DeadAfterRows(parsed));
+
+    /// <summary>0 for the rule.</summary>
+    long DeadAfterRows(ParseResult parsed) => parsed.GetValue(deadAfter) is >= 0 and var rows ? rows
+        : throw new SaeException($"--dead-after {parsed.GetValue(deadAfter)} is out of range: it must be 1 or more, or "
+            + "0 for 1/60 of --vectors");
 
     /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
     static SaeSpec ForData(SaeSpec spec, int[] widths)
@@ -144,11 +156,13 @@ sealed class Settings
         return spec;
     }
 
-    public TrainConfig Config(ParseResult parsed)
+    public TrainConfig Config(ParseResult parsed) =>
+        Preset(parsed).Configure(Basis(parsed), made => Over(parsed, made));
+
+    TrainConfig Basis(ParseResult parsed) => new()
     {
-        var basis = new TrainConfig { BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed) };
-        return Over(parsed, Preset(parsed).Config(basis.Validate())).Validate();
-    }
+        BatchRows = parsed.GetValue(batchRows), Vectors = parsed.GetValue(vectors), Seed = parsed.GetValue(seed),
+    };
 
     /// <summary>What is written on the command line over a config; not yet validated.</summary>
     public TrainConfig Over(ParseResult parsed, TrainConfig c)

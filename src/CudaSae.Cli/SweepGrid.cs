@@ -62,7 +62,7 @@ sealed class SweepGrid
         if (parsed.Errors.Count > 0) throw new SaeException(parsed.Errors[0].Message.TrimEnd('.'));
         try
         {
-            var (spec, config) = (settings.Spec(parsed, widths), settings.Config(parsed));
+            var (spec, config) = settings.Records(parsed, widths);
             SpecRules.Check(spec, config);
             return new(name, preset.Name, active is null ? null : int.Parse(active, CultureInfo.InvariantCulture), spec.Penalty is { } p and not SparsityPenalty.TargetL0 ? (double)(decimal)p.Coefficient : null, spec, config, arguments);
         }
@@ -73,7 +73,7 @@ sealed class SweepGrid
     IEnumerable<(string? K, string? Lambda)> Sparsities(ParseResult parsed, Preset preset, int width, string n)
     {
         if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // refused as a member
-        var (two, four) = (preset.SpecFor(width, wide, 2), preset.SpecFor(width, wide, 4));
+        var (two, four) = (preset.Make(width, wide, 2).Spec, preset.Make(width, wide, 4).Spec);
         var takesK = SaeRecords.Write(two).ToJsonString() != SaeRecords.Write(four).ToJsonString();
         var own = two.Penalty is { } penalty and not SparsityPenalty.TargetL0 ? penalty.Coefficient : (float?)null;
         var lambdas = own is { } factor ? Values(parsed, coefficient).Select(text => Lambda(text, factor)).ToArray() : [null];

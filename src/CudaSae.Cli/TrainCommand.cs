@@ -42,8 +42,7 @@ static class TrainCommand
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
             using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
-            var spec = settings.Spec(parsed, files.Widths);
-            var config = settings.Config(parsed);
+            var (spec, config) = settings.Records(parsed, files.Widths);
             using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
                 parsed.GetValue(output), preset: settings.Preset(parsed).Name);
             return session.WithDensity(every).Run(port, events, parsed.GetValue(verbose));

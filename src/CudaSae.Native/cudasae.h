@@ -136,13 +136,16 @@ typedef struct {
     double learning_rate;
     double overflows;           /* rows that took the exact fallback of the GPU's encoder */
     double dense;               /* 1: the step took the dense path */
-    double replaced_rows;       /* so far: rows with NaN, with config.non_finite = skip */
+    double replaced_rows;       /* so far: rows with NaN or infinity, replaced as config.non_finite = replace says */
 } cudasae_metrics;
 
 /* json: {"preset": "topk", "input_width": 768, "latents": 16384, "k": 32, "backend": "auto", "input_type": "float32",
  *        "spec": {"aux.coefficient": 0.1}, "config": {"batch_rows": 1024, "vectors": 10000000, "learning_rate": 0.001}}
- * input_width and latents are required. Presets are those of `cudasae presets`; spec and config set any field of the two records by its path, as
- * `cudasae train --set` does and as train.json of a run shows them. vectors / batch_rows is the number of steps that schedules are stretched over. */
+ * input_width and latents are required. Presets are those of `cudasae presets`; spec and config set any field of the
+ * two records by its path, as `cudasae train --set` does and as train.json of a run shows them. vectors / batch_rows
+ * is the number of steps that schedules are stretched over.
+ * config.non_finite is "stop" (a row with NaN or infinity is CUDASAE_NUMERICAL, and the step is not done) or "replace"
+ * (another row of the batch is trained on in its place); "skip" is for `cudasae train`, which reads data. */
 int32_t cudasae_trainer_create(const char *json, cudasae_trainer **trainer);
 
 /* size: sizeof(cudasae_trainer_info). */

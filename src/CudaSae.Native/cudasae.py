@@ -301,7 +301,9 @@ class Trainer(_Owner):
     settings: a dict or JSON text of the arguments below, which take precedence over it.
     preset: published recipe (`cudasae presets` lists them). input_width: d. latents: n. k: active latents a row, where the method sets them.
     config: fields of the run, such as {"batch_rows": 1024, "vectors": 10_000_000, "learning_rate": 1e-3}; vectors / batch_rows is the number of steps that
-    schedules are stretched over. spec: fields of the architecture by path, such as {"aux.coefficient": 0.1, "decoder_norm": "Free"}.
+    schedules are stretched over. config["non_finite"] is "stop" (a row with NaN or infinity raises an error) or
+    "replace" (another row of the batch is trained on in its place).
+    spec: fields of the architecture by path, such as {"aux.coefficient": 0.1, "decoder_norm": "Free"}.
     backend: auto, cuda, cpu or emulator. input_type: float32, float16 or bfloat16, of the rows that steps are given."""
 
     _free = "trainer_free"

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Backends.Kernels;
 using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Metrics;
@@ -28,6 +27,9 @@ public sealed class SaeTrainer : IDisposable
     public SaeTrainer(SaeSpec spec, TrainConfig config, BackendKind kind = BackendKind.Auto, InputType type = InputType.Float32)
     {
         if (config.Resampling is not null) throw new SaeException("resampling reads the data again, which only cudasae train can: use Aux or Ghost, or set Resampling to null");
+        if (config.NonFinite == NonFiniteRows.Skip)
+            throw new SaeException("NonFinite = Skip leaves rows out of the data that a run reads; a batch of the "
+                + "caller has a fixed size: set NonFinite to Replace or Stop");
         (Spec, Config, this.type) = (spec, config, type);
         backend = BackendFactory.Create(kind, spec, config, type, static (_, _) => { }, out var why);
         Description = kind == BackendKind.Auto ? $"{backend.Description} ({why})" : backend.Description;
@@ -45,7 +47,7 @@ public sealed class SaeTrainer : IDisposable
     /// <summary>Steps done.</summary>
     public long Steps => driver?.Step ?? 0;
 
-    /// <summary>Rows that held NaN or infinity and were replaced by the row before them (NonFinite = Skip).</summary>
+    /// <summary>Rows that held NaN or infinity and were replaced so far (NonFinite = Replace).</summary>
     public long ReplacedRows { get; private set; }
 
     int RowBytes => Spec.RowWidth * type.Bytes();
@@ -74,7 +76,8 @@ public sealed class SaeTrainer : IDisposable
 
     /// <summary>One step on a batch in host memory; the rows may be changed as soon as it returns, the step itself may still run.</summary>
     /// <param name="rows">[BatchRows, d] contiguous, in the trainer's element type.</param>
-    /// <exception cref="SaeException">Another size, or NaN or infinity with NonFinite = Stop: nothing has changed then.</exception>
+    /// <exception cref="SaeException">The size differs, a row holds NaN or infinity with NonFinite = Stop, or no row is
+    /// finite: nothing has changed then.</exception>
     public void Step(ReadOnlySpan<byte> rows)
     {
         if (rows.Length != BatchBytes) throw new SaeException($"a batch of {rows.Length} bytes; BatchRows = {Config.BatchRows} rows of {RowBytes} bytes are {BatchBytes}");
@@ -96,9 +99,8 @@ public sealed class SaeTrainer : IDisposable
     {
         if (driver is null)
         {
-            if (backend is not KernelBackend kernels) throw new SaeException($"rows in device memory need the cuda backend; this trainer runs on {Description}");
             var sample = new byte[BatchBytes];
-            kernels.ReadLent(rows, stream, sample);
+            backend.ReadLent(rows, stream, sample);
             Start(sample);
         }
         backend.LendInput(slot, rows, Config.BatchRows, stream);
@@ -111,23 +113,28 @@ public sealed class SaeTrainer : IDisposable
         slot ^= 1;
     }
 
-    /// <summary>Copies rows, looking for NaN and infinity on the way.</summary>
+    /// <summary>Copies rows, and replaces those that hold NaN or infinity.</summary>
     void Take(ReadOnlySpan<byte> rows, Span<byte> into)
     {
-        var last = -1;
+        var (last, replaced) = (-1, 0);
         for (var b = 0; b < Config.BatchRows; b++)
         {
             var row = rows.Slice(b * RowBytes, RowBytes);
             if (Finite.All(row, type))
             {
-                for (var before = 0; last < 0 && before < b; before++) row.CopyTo(into[(before * RowBytes)..]);     // rows that have none before them
+                // Rows without a finite row before them.
+                for (var before = 0; last < 0 && before < b; before++) row.CopyTo(into[(before * RowBytes)..]);
                 last = b;
             }
-            else if (Config.NonFinite == NonFiniteRows.Stop) throw new SaeException($"row {b} of the batch holds NaN or infinity; mend it, or set NonFinite to Skip", kind: SaeErrorKind.Numbers);
-            else ReplacedRows++;
+            else if (Config.NonFinite == NonFiniteRows.Stop)
+                throw new SaeException(
+                    $"row {b} of the batch holds NaN or infinity; mend it, or set NonFinite to Replace",
+                    kind: SaeErrorKind.Numbers);
+            else replaced++;
             if (last >= 0) rows.Slice(last * RowBytes, RowBytes).CopyTo(into[(b * RowBytes)..]);
         }
         if (last < 0) throw new SaeException("no row of the batch is finite", kind: SaeErrorKind.Numbers);
+        ReplacedRows += replaced;
     }
 
     ReadOnlySpan<float> RequireType(ReadOnlySpan<float> rows) => type == InputType.Float32 ? rows : throw new SaeException($"this trainer takes {type}: give it the bytes of such rows");

@@ -65,9 +65,9 @@ sealed record TrainerSettings
     public (SaeSpec Spec, TrainConfig Config) Records()
     {
         var preset = Model.Preset.Named(Preset);
-        var run = FieldEdits.Apply(new TrainConfig(), Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed")).Validate();
-        var config = FieldEdits.Apply(preset.Config(run), Edits(Config)).Validate();
-        var spec = Model.Preset.WithDeadAfter(preset.SpecFor(InputWidth, Latents, K), config);
+        var run = FieldEdits.Apply(new TrainConfig(),
+            Edits(Config).Where(edit => edit.Key is "batch_rows" or "vectors" or "seed"));
+        var (spec, config) = preset.Make(InputWidth, Latents, K, run, made => FieldEdits.Apply(made, Edits(Config)));
         return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
     }
 

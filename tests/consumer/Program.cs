@@ -1,8 +1,8 @@
 using CudaSae;
 using CudaSae.Model;
 
-var preset = Preset.Named("topk");
-using var trainer = new SaeTrainer(preset.Spec(64, 512, 8), preset.Config(new() { BatchRows = 256, Vectors = 256 * 200 }));
+var (spec, config) = Preset.Named("topk").Make(64, 512, 8, new() { BatchRows = 256, Vectors = 256 * 200 });
+using var trainer = new SaeTrainer(spec, config);
 for (var step = 0; step < 200; step++) trainer.Step(Activations(256));          // float[256 * 64], from wherever they come
 Console.WriteLine($"FVU {trainer.Metrics().Fvu:0.000} on {trainer.Description}");
 using (var trained = trainer.Model()) trained.Save("sae");                      // in SAELens' layout; Save("sae", "sparsify") in another

@@ -38,7 +38,8 @@ static class BenchCommand
         settings.AddTo(command);
         command.SetAction(parsed =>
         {
-            var (spec, config, kind, times) = (settings.Spec(parsed, parsed.GetValue(width)), settings.Config(parsed), parsed.GetValue(settings.Backend), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
+            var (spec, config) = settings.Records(parsed, parsed.GetValue(width));
+            var (kind, times) = (parsed.GetValue(settings.Backend), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
             bool Wanted(BenchRow row) => row.Name.Contains(parsed.GetValue(filter)!, StringComparison.OrdinalIgnoreCase);
             if (parsed.GetValue(json))
             {

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -13,7 +12,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
     const int Warmup = 3;
 
     readonly IPhases phases = (IPhases)backend;
-    readonly StepCost cost = StepCost.Of(problem.Spec, problem.Config, backend is not CpuBackend, problem.Dead);
+    readonly StepCost cost =
+        StepCost.Of(problem.Spec, problem.Config, backend.Kind != BackendKind.Cpu, problem.Dead);
 
     int t;      // steps so far
 

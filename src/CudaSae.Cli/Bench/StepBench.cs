@@ -25,7 +25,8 @@ static class StepBench
         var phases = run.TimePhases();
         var step = bench == "step" ? run.TimeStep() : [];
         // Weights in float32 on the host, which a run starts from and saves, belong to its plan there.
-        var planned = backend.Plan.TotalBytes + (backend is CpuBackend ? problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes : 0);
+        var weights = problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes;
+        var planned = backend.Plan.TotalBytes + (backend.StateIsOnHost ? weights : 0);
         // Of a process's first shape alone: what later ones find was kept by the allocator.
         (long, long)? memory = Interlocked.Exchange(ref measured, true) ? null : (planned, BenchMachines.UsedBytes(beside) - before);
         var machine = BenchMachines.Describe(backend);

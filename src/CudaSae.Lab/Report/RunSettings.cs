@@ -51,8 +51,7 @@ static class RunSettings
         if (preset.NeedsTarget != (spec.Transcoder is not null || spec.Sites is not null)) return null;
         try
         {
-            var config = preset.Config(basis);
-            var recipe = Preset.WithDeadAfter(preset.SpecFor(spec.InputWidth, spec.Latents, ActiveOf(spec)), config);
+            var (recipe, config) = preset.Make(spec.InputWidth, spec.Latents, ActiveOf(spec), basis);
             if (spec.DeadAfterTokens == 0) recipe = recipe with { DeadAfterTokens = 0 };      // an older record
             if (recipe.Transcoder is { } transcoder) recipe = recipe with { Transcoder = transcoder with { OutputWidth = spec.OutputWidth } };
             if (recipe.Sites is not null) recipe = recipe with { Sites = spec.Sites };

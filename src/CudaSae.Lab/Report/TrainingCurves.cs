@@ -167,6 +167,7 @@ sealed class TrainingCurves
     }
 
     LinesFigure? DenseDifference() => Curve("dense_difference", "worst difference") is not { } curve ? null
-        : Lines("dense-difference", "Checks against the dense path", new("difference", Log: true), $"The worst relative difference of all checks is {Number(Trend.Of(steps, curve.Y)!.Value.Max)}.",
+        : Lines("dense-difference", "Dense checks", new("difference", Log: true),
+            $"The worst relative difference of all checks is {Number(Trend.Of(steps, curve.Y)!.Value.Max)}.",
             "Every --validate-every steps the batch is computed again by dense products; the worst of values, selection and reconstruction.", curve with { Points = true });
 }

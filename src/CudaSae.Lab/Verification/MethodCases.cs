@@ -20,8 +20,12 @@ sealed partial record VerifyCase
     static IEnumerable<VerifyCase> MethodCases() => [.. Thresholded().SelectMany(BothPaths), .. Bounded(), .. Shapes(), .. Optimizers()];
 
     /// <summary>Every published recipe at a small size, with the optimizer's ε raised; its own clipping, constraints and losses.</summary>
-    static IEnumerable<VerifyCase> PresetCases() => Preset.All.Select(preset => new VerifyCase($"preset {preset.Name}", Smaller(preset.Spec(24, 64, 8)),
-        preset.Config(Adam) with { Epsilon = 0.1f, Resampling = null, FoldDecoderNorms = false, PruneBelow = 0 }, Steps: 2, Dense: preset.Spec(24, 64, 8).IsThresholded));
+    static IEnumerable<VerifyCase> PresetCases() => Preset.All.Select(preset =>
+    {
+        var (spec, config) = preset.Make(24, 64, 8, Adam);
+        config = config with { Epsilon = 0.1f, Resampling = null, FoldDecoderNorms = false, PruneBelow = 0 };
+        return new VerifyCase($"preset {preset.Name}", Smaller(spec), config, Steps: 2, Dense: spec.IsThresholded);
+    });
 
     /// <summary>Widths that a preset leaves to the data, and an AuxK that the small problem's dead can fill.</summary>
     static SaeSpec Smaller(SaeSpec spec) => spec with

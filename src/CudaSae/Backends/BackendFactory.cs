@@ -105,10 +105,10 @@ static class BackendFactory
         return new(device, spec, config, inputType, ownsDevice: true, pool);
     }
 
-    /// <summary>What a backend is that was made for <paramref name="kind"/>: what Auto took, else the kind
-    /// itself.</summary>
+    /// <summary>The kind of a backend that was made for <paramref name="kind"/>: the one that Auto took, otherwise the
+    /// kind itself.</summary>
     public static BackendKind Taken(BackendKind kind, IBackend backend) =>
-        kind != BackendKind.Auto ? kind : backend is CpuBackend ? BackendKind.Cpu : BackendKind.Cuda;
+        kind != BackendKind.Auto ? kind : backend.Kind;
 
     /// <summary>What <see cref="Create"/> would choose for a run that fits.</summary>
     public static BackendKind Chosen(BackendKind kind) => Chosen(kind, out _);

@@ -12,6 +12,16 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
     string Description { get; }
 
+    /// <summary>Cpu, Emulator, or Cuda for kernels on a GPU, whatever launches them.</summary>
+    BackendKind Kind { get; }
+
+    /// <summary>Names the arrays and layouts of <see cref="State"/> in a checkpoint, which only a backend of the same
+    /// format restores.</summary>
+    string StateFormat { get; }
+
+    /// <summary>Whether the state lies in host memory, so that <see cref="Plan"/> counts host memory.</summary>
+    bool StateIsOnHost => false;
+
     SaeSpec Spec { get; }
     TrainConfig Config { get; }
 
@@ -45,10 +55,19 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Rows of the data on the device; null where batches come through the input slots alone.</summary>
     IRowPool? Pool => null;
 
-    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's own type, from device memory instead of the input slot: after the work that
-    /// <paramref name="stream"/> holds now, and before what it is given later. So whoever owns the memory may use it again on that stream without waiting.</summary>
+    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's
+    /// own type, from device memory instead of the input slot. The read is ordered after the work that
+    /// <paramref name="stream"/> holds now and before work that is queued on it later, so the owner of the memory may
+    /// use it again on that stream without waiting.</summary>
     /// <exception cref="SaeException">The backend has no device memory.</exception>
-    void LendInput(int slot, ulong rows, int count, nint stream) => throw new SaeException("rows in device memory need the kernels' backend; this one reads host memory");
+    void LendInput(int slot, ulong rows, int count, nint stream) => throw NoDeviceMemory();
+
+    /// <summary>Copies rows from device memory to the host; waits for the work of <paramref name="stream"/>.</summary>
+    /// <exception cref="SaeException">The backend has no device memory.</exception>
+    void ReadLent(ulong rows, nint stream, Span<byte> into) => throw NoDeviceMemory();
+
+    private SaeException NoDeviceMemory() =>
+        new($"rows in device memory need the cuda backend; this one is {Description}");
 
     /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it took. Elsewhere phases are queued, or replayed as one.</summary>
     bool IsSynchronous => false;
@@ -101,8 +120,9 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies out on how many rows of the last step each latent fired, [n]; waits for it.</summary>
     void ReadFirings(Span<int> into);
 
-    /// <summary>Whether thresholded selections (ReLU, JumpReLU, Gated) take the dense path: all latents as matrix products, for codes that are not sparse. Others have none.
-    /// Setting it takes effect with the next step; the gradients are the same.</summary>
+    /// <summary>Whether thresholded selections (ReLU, JumpReLU, Gated) take the dense training path: all latents as
+    /// matrix products, for codes that are not sparse. Other selections have no such path. Setting it takes effect
+    /// with the next step; the gradients are the same.</summary>
     bool Dense { get; set; }
 
     /// <summary>Share of active latents at which the two paths cost the same here.</summary>
@@ -112,8 +132,9 @@ interface IBackend : IInputSlots, IDisposable
     /// <param name="rows">Their weights, row i for latent which[i].</param>
     void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step);
 
-    /// <summary>Compares the last encode and decode with the dense path (all pre-activations by a dense matrix product, in
-    /// column chunks): the largest relative differences. Weights are not changed.</summary>
+    /// <summary>The dense check: compares the last encode and decode with all pre-activations, computed by a dense
+    /// matrix product, and returns the largest relative differences. It changes no weights. It is not the dense
+    /// training path (<see cref="Dense"/>).</summary>
     DenseCheck CheckAgainstDense();
 
     /// <summary>Records the phases between here and <see cref="EndCapture"/>, for steps on the path that <see cref="Dense"/> says; false where a backend cannot or has done so.</summary>
@@ -143,7 +164,8 @@ sealed record StateArray(string Name, string Type, long[] Shape)
     }
 }
 
-/// <summary>Difference between the sparse path and the dense path on one batch.</summary>
+/// <summary>The result of the dense check: the difference between the sparse path and dense products on one
+/// batch.</summary>
 /// <param name="WorstValue">Largest |value − dense value| over the code, relative to the row's largest pre-activation.</param>
 /// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative alike.</param>
 /// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
@@ -154,7 +176,8 @@ readonly record struct DenseCheck(double WorstValue, double WorstSelection, doub
     internal static void RequirePlainTopK(SaeSpec spec)
     {
         if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null || spec.Transcoder is not null)
-            throw new SaeException($"--validate-every holds plain TopK against the dense path, not {spec.Selection.GetType().Name} with these options; leave it at 0 (cudasae verify checks them all)");
+            throw new SaeException("--validate-every holds plain TopK against the dense check, not "
+                + $"{spec.Selection.GetType().Name} with these options; leave it at 0 (cudasae verify checks all)");
     }
 
     public bool Passed => WorstValue <= Tolerance && WorstSelection <= Tolerance && WorstReconstruction <= Tolerance;

@@ -11,6 +11,9 @@ abstract class BatchMaker : IDisposable
 
     protected BatchMaker(ActivationSource source, long rows, TrainConfig config, RowCursor start)
     {
+        if (config.NonFinite == NonFiniteRows.Replace)
+            throw new SaeException("NonFinite = Replace is for SaeTrainer, whose batches have a fixed size; a run that "
+                + "reads data leaves rows out with Skip");
         (Source, Rows, this.config, Cursor) = (source, rows, config, start);
         Order = RowOrders.Of(config, start.Epoch, rows, source.RowBytes);
     }

@@ -42,7 +42,7 @@ static class LlamaScope
         var p = Names.Read(file, spec);
         List<string> notes = [];
         var normalization = Standardize(config, spec, p, notes);
-        if (config.Flag("sparsity_include_decoder_norm") != false) Folding.DecoderNormsIntoEncoder(p);
+        if (config.Flag("sparsity_include_decoder_norm") != false) Folding.ReadNorms(p);
         Array.Fill(p.Threshold, (float)threshold);
         return new(spec, p)
         {
@@ -71,7 +71,7 @@ static class LlamaScope
         }
         var norms = config.Section("dataset_average_activation_norm") ?? throw config.Bad("it lacks dataset_average_activation_norm, which its activations were scaled by");
         var (input, output) = (Factor("in"), Factor(spec.Transcoder is null && !norms.Has("out") ? "in" : "out"));
-        Folding.Scales(p, 1, output / input);
+        Folding.ReadScales(p, 1, output / input);
         for (var f = 0; f < p.BEnc.Length; f++) p.BEnc[f] = (float)(p.BEnc[f] / input);
         for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] = (float)(p.BDec[i] / input);        // the other factor of output
         notes.Add(FormattableString.Invariant($"the average activation norms are folded into the weights (√d / norm = {input:g6})"));

@@ -86,7 +86,7 @@ sealed class OpenMossFormat : ISaeFormat
     /// <summary>Latents are chosen by z ‖W_D‖, codes stay as they are: θ / ‖W_D‖ for JumpReLU, nothing for ReLU, and for TopK the norms into the encoder.</summary>
     static void FoldNorms(SaeSpec spec, SaeParameters p, List<string> notes)
     {
-        if (spec.Selection is Selection.TopK) Folding.DecoderNormsIntoEncoder(p);
+        if (spec.Selection is Selection.TopK) Folding.ReadNorms(p);
         if (spec.Selection is Selection.Relu) return;
         var norms = Folding.DecoderNorms(p.WDec);
         for (var f = 0; f < p.Threshold.Length; f++) p.Threshold[f] = (float)(p.Threshold[f] / norms[f]);
@@ -104,7 +104,7 @@ sealed class OpenMossFormat : ISaeFormat
         }
         var either = config.Text("hook_point_in") ?? config.Text("hook_point_out");
         var (input, output) = (Factor("hook_point_in"), Factor("hook_point_out"));
-        Folding.Scales(p, input, output);
+        Folding.ReadScales(p, input, output);
         notes.Add(FormattableString.Invariant($"the average activation norms are folded into the weights (√d / norm = {input:g6})"));
         return InputNormalization.None;
 

@@ -88,11 +88,11 @@ sealed class SaeLensFormat : ISaeFormat
         }
         if (config.RescalesByDecoderNorm)
         {
-            Folding.DecoderNormsIntoEncoder(p);
+            Folding.ReadNorms(p);
             notes.Add("rescale_acts_by_decoder_norm: decoder norms are folded into W_enc and b_enc");
         }
         if (config.Normalization is { } normalization) return normalization;
-        Folding.Scales(p, ActivationScale(path, config), ActivationScale(path, config));
+        Folding.ReadScales(p, ActivationScale(path, config), ActivationScale(path, config));
         notes.Add($"the activation scale of {ScalerName} is folded into the weights");
         return InputNormalization.None;
     }

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>From the weights of training to those that are saved: the same function of raw activations.</summary>
+/// <summary>Turns the weights of training into those that are saved, and one kind of SAE into another that is the same
+/// function.</summary>
 static class Export
 {
     /// <summary>All that a run's config asks for when its SAE is saved: pruning, norms, scales.</summary>
@@ -10,23 +11,9 @@ static class Export
     public static int Finish(SaeSpec spec, TrainConfig config, SaeParameters p, DataScale scale)
     {
         var pruned = config.PruneBelow > 0 ? Prune(spec, p, config.PruneBelow) : 0;
-        if (config.FoldDecoderNorms) FoldNorms(spec, p);
-        FoldScales(spec, p, scale.InputScale, scale.TargetScale);
+        if (config.FoldDecoderNorms) Folding.TrainedNorms(p);
+        Folding.TrainedScales(p, scale.InputScale, scale.TargetScale);
         return pruned;
-    }
-
-    /// <summary>Decoder norms into the encoder: z, biases and θ times ‖WDec_f‖, WDec rows unit. A latent of norm 0 stays. The function is the same for thresholded selections alone.</summary>
-    public static void FoldNorms(SaeSpec spec, SaeParameters p)
-    {
-        for (var f = 0; f < spec.Latents; f++)
-        {
-            var norm = (float)Matrix.Norm(p.WDec[f]);
-            if (!(norm > 0)) continue;
-            foreach (ref var w in p.WEnc[f]) w *= norm;
-            foreach (ref var w in p.WDec[f]) w /= norm;
-            foreach (var vector in (float[][])[p.BEnc, p.BMag, p.Threshold])
-                if (vector.Length > 0) vector[f] *= norm;
-        }
     }
 
     /// <summary>Empties latents whose decoder norm is below a limit: they never fire again.</summary>
@@ -44,20 +31,6 @@ static class Export
             pruned++;
         }
         return pruned;
-    }
-
-    /// <summary>The training scales into the weights: x = inputScale · raw, y = targetScale · raw target. z, and with it b_enc and θ, stays.</summary>
-    public static void FoldScales(SaeSpec spec, SaeParameters p, double inputScale, double targetScale)
-    {
-        var (up, down) = ((float)inputScale, (float)(1 / targetScale));
-        for (var f = 0; f < spec.Latents; f++)
-        {
-            foreach (ref var w in p.WEnc[f]) w *= up;
-            foreach (ref var w in p.WDec[f]) w *= down;
-        }
-        for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] *= down;
-        for (var i = 0; i < p.WSkip.Rows; i++)
-            foreach (ref var w in p.WSkip[i]) w *= up * down;
     }
 
     /// <summary>A Gated SAE as the JumpReLU SAE that is the same function: W = e^r WGate, b = b_mag, θ = max(0, b_mag − e^r b_gate) (arXiv 2404.16014, appendix).</summary>

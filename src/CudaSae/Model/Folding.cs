@@ -2,9 +2,42 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>Other projects' scales into the weights, so that the function of raw activations stays. Sums and products in double, rounded once.</summary>
+/// <summary>Moves scales and decoder norms into the weights, so that the SAE stays the same function of raw
+/// activations. The weights of a run are multiplied in float, because that arithmetic defines the bytes of every saved
+/// SAE; those of other formats in double, rounded once, so that reading them adds one rounding.</summary>
 static class Folding
 {
+    /// <summary>Folds decoder norms into the encoder after training: multiplies z, biases and θ by ‖WDec_f‖, and makes
+    /// WDec's rows unit. A latent of norm 0 stays as it is. The function stays the same for thresholded selections
+    /// alone.</summary>
+    public static void TrainedNorms(SaeParameters p)
+    {
+        for (var f = 0; f < p.WDec.Rows; f++)
+        {
+            var norm = (float)Matrix.Norm(p.WDec[f]);
+            if (!(norm > 0)) continue;
+            foreach (ref var w in p.WEnc[f]) w *= norm;
+            foreach (ref var w in p.WDec[f]) w /= norm;
+            foreach (var vector in (float[][])[p.BEnc, p.BMag, p.Threshold])
+                if (vector.Length > 0) vector[f] *= norm;
+        }
+    }
+
+    /// <summary>Folds the scales of training into the weights, where training had x = inputScale · raw and
+    /// y = targetScale · raw target. z, and with it b_enc and θ, stays.</summary>
+    public static void TrainedScales(SaeParameters p, double inputScale, double targetScale)
+    {
+        var (up, down) = ((float)inputScale, (float)(1 / targetScale));
+        for (var f = 0; f < p.WEnc.Rows; f++)
+        {
+            foreach (ref var w in p.WEnc[f]) w *= up;
+            foreach (ref var w in p.WDec[f]) w *= down;
+        }
+        for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] *= down;
+        for (var i = 0; i < p.WSkip.Rows; i++)
+            foreach (ref var w in p.WSkip[i]) w *= up * down;
+    }
+
     /// <summary>b_f ± e^r_f WEnc_f · b_dec, e^r 1 without r.</summary>
     public static void AddEncodedBias(Matrix wEnc, float[] bDec, float[] into, int sign, float[]? r = null)
     {
@@ -25,8 +58,10 @@ static class Folding
         return norms;
     }
 
-    /// <summary>Latents chosen by z ‖WDec_f‖ with codes divided by it again: WEnc and b_enc times the norm, WDec unit. θ, if it was compared with the product, stays.</summary>
-    public static void DecoderNormsIntoEncoder(SaeParameters p)
+    /// <summary>Folds decoder norms into the encoder of an SAE of another format that chooses latents by z ‖WDec_f‖
+    /// and divides the code by it again: multiplies WEnc and b_enc by the norm, and makes WDec's rows unit. θ stays,
+    /// because that format compares it with the product.</summary>
+    public static void ReadNorms(SaeParameters p)
     {
         var norms = DecoderNorms(p.WDec);
         for (var f = 0; f < norms.Length; f++)
@@ -38,8 +73,10 @@ static class Folding
         }
     }
 
-    /// <summary>x = input · raw before encoding, and the output divided by <paramref name="output"/>: WEnc · input, WDec / output, b_dec / output, W_skip · input / output.</summary>
-    public static void Scales(SaeParameters p, double input, double output)
+    /// <summary>Folds the scales of an SAE of another format, which encodes input · raw and divides its output by
+    /// <paramref name="output"/>, into the weights: WEnc · input, WDec / output, b_dec / output,
+    /// W_skip · input / output.</summary>
+    public static void ReadScales(SaeParameters p, double input, double output)
     {
         for (long f = 0; f < p.WEnc.Rows; f++)
         {

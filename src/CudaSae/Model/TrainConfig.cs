@@ -87,7 +87,8 @@ public sealed record TrainConfig
     /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024: 0.99); 0 for none.</summary>
     public float PruneBelow { get; init; }
 
-    /// <summary>Density above which thresholded selections train on the dense path; they leave it at half of this. 0 for the backend's own crossover.</summary>
+    /// <summary>Density above which thresholded selections take the dense training path; they leave it at half of
+    /// this. 0 for the backend's own crossover.</summary>
     public float DenseAbove { get; init; }
 
     /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products in place of gathers; it ceases to be one at half of this. 0 for off.
@@ -100,7 +101,8 @@ public sealed record TrainConfig
     /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this says.</summary>
     public ScreeningKind Screening { get; init; }
 
-    /// <summary>Compute every N-th step again on the dense path and report the difference; 0 for never.</summary>
+    /// <summary>Steps between two dense checks, which compute a batch again by dense products and report the
+    /// difference; 0 for none.</summary>
     public int ValidateEvery { get; init; }
 
     /// <summary>Steps between two lines of the log.</summary>
@@ -129,6 +131,8 @@ public sealed record TrainConfig
     /// <summary>A pool where the rows, or two windows of them, fit into what is free beside the run.</summary>
     public const long AutoPool = -1;
 
+    /// <summary>What to do with a row that holds NaN or infinity. A run that reads data takes Stop and Skip;
+    /// SaeTrainer, whose batches come from its caller, takes Stop and Replace.</summary>
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
     public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
@@ -246,8 +250,12 @@ public enum NonFiniteRows
 {
     /// <summary>Stop with an error that names the file and the row.</summary>
     Stop,
-    /// <summary>Leave the row out, and count it.</summary>
+    /// <summary>Leave the row out of the run, and count it: the next row of the data takes its place in the batch.
+    /// For runs that read data.</summary>
     Skip,
+    /// <summary>Train on another row of the same batch in its place, and count it: on the nearest finite row before
+    /// it, or else on the first finite row. For SaeTrainer, whose batches have a fixed size.</summary>
+    Replace,
 }
 
 [JsonConverter(typeof(NamedEnum<DecoderInit>))]

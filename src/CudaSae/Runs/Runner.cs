@@ -31,7 +31,7 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
     /// <summary>Begins with weights of raw activations, which take on the run's scales.</summary>
     public void Begin(SaeParameters raw)
     {
-        Export.FoldScales(Backend.Spec, raw, 1 / Scale.InputScale, 1 / Scale.TargetScale);
+        Folding.TrainedScales(raw, 1 / Scale.InputScale, 1 / Scale.TargetScale);
         Backend.SetParameters(raw);
     }
 

@@ -47,7 +47,7 @@ static class Schedules
         var tokens = spec.Aux?.DeadAfterTokens ?? spec.Ghost?.DeadAfterTokens ?? spec.PreAct?.DeadAfterTokens
             ?? spec.DeadAfterTokens;
         if (tokens == 0 && config.Resampling is { } resampling) return (uint)resampling.Window;
-        if (tokens == 0) tokens = Preset.DeadAfter(config);
+        if (tokens == 0) tokens = DeadAfter.Rows(config);
         return (uint)Math.Clamp((tokens + config.BatchRows - 1) / config.BatchRows, 1, int.MaxValue);
     }
 

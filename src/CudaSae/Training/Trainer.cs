@@ -183,16 +183,17 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
     });
 
-    /// <summary>The dense path on the batch that is about to be trained on.</summary>
+    /// <summary>The dense check on the next batch.</summary>
     double Validate(int slot)
     {
         backend.Dense = driver.State.Dense;
         driver.Order.Evaluate(slot, driver.Scalars(Step + 1));
         var check = backend.CheckAgainstDense();
+        var worst = Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
         if (!check.Passed)
-            throw new SaeException($"step {Step + 1} differs from the dense path by {Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction)):0.0e+0}, "
+            throw new SaeException($"step {Step + 1} differs from the dense check by {worst:0.0e+0}, "
                 + $"rounding explains {check.Tolerance:0.0e+0}; run cudasae verify on this machine");
-        return Math.Max(check.WorstValue, Math.Max(check.WorstSelection, check.WorstReconstruction));
+        return worst;
     }
 
     /// <summary>With what a resumed run must find again: the scales, and what the rows are.</summary>

@@ -72,8 +72,8 @@ sealed partial class FuzzTargets
             var parsed = Commands.Parse(train, words);
             if (CommandFaults.Of(parsed, words) is { } fault) throw new SaeException(fault);
             if (parsed.Action is not null) return;      // --help
-            SpecRules.Check(settings.Spec(parsed, settings.Preset(parsed).NeedsTarget ? [64, 32] : [64]),
-                settings.Config(parsed));
+            var (spec, config) = settings.Records(parsed, settings.Preset(parsed).NeedsTarget ? [64, 32] : [64]);
+            SpecRules.Check(spec, config);
         }
         string[] small = ["--latents", "128", "--k", "4", "--batch-rows", "32", "--vectors", "3200", "--aux-k", "8"];
         string[][] edits = [["--set", "spec.selection.k=3"],

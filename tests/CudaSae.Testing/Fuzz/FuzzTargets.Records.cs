@@ -23,9 +23,11 @@ sealed partial class FuzzTargets
 
     static FuzzTarget SweepJson()
     {
-        static SweepMember Member(string preset) =>
-            new($"{preset}-n24", preset, 4, null, Preset.Named(preset).SpecFor(6, 24, 4), Preset.Named(preset)
-            .Config(new() { BatchRows = 64, Vectors = 6400 }), ["--k", "4"]);
+        static SweepMember Member(string preset)
+        {
+            var (spec, config) = Preset.Named(preset).Make(6, 24, 4, new() { BatchRows = 64, Vectors = 6400 });
+            return new($"{preset}-n24", preset, 4, null, spec, config, ["--k", "4"]);
+        }
         var record = new SweepRecord([Member("topk"), Member("jumprelu"), Member("matryoshka")], ["a: no"], ["a.npy"],
             ["b.npy"], "100", null, "Cpu", 0, "1.0");
         static void Read(byte[] bytes)

@@ -196,8 +196,11 @@ sealed partial class FuzzTargets : IDisposable
     {
         static byte[] Record(string preset)
         {
-            var config = new TrainConfig { BatchRows = 64, Vectors = 6400 };
-            var record = new RunRecord(Preset.Named(preset).SpecFor(6, 24, 4), Preset.Named(preset).Config(config), 1.5, 2, ["a.npy", "b.npy"], "c.npy", null, 100, "cpu", "1.0") { Beside = ["d.npy"] };
+            var (spec, config) = Preset.Named(preset).Make(6, 24, 4, new() { BatchRows = 64, Vectors = 6400 });
+            var record = new RunRecord(spec, config, 1.5, 2, ["a.npy", "b.npy"], "c.npy", null, 100, "cpu", "1.0")
+            {
+                Beside = ["d.npy"],
+            };
             return System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(record, CheckpointJson.Compact.RunRecord);
         }
         static void Read(byte[] bytes)

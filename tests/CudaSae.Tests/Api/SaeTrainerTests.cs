@@ -144,7 +144,7 @@ public class SaeTrainerTests
     {
         var data = Data();
         var halves = Array.ConvertAll(data, x => (Half)x);
-        var config = Config with { NonFinite = NonFiniteRows.Skip };
+        var config = Config with { NonFinite = NonFiniteRows.Replace };
         using var trainer = new SaeTrainer(Spec, config, BackendKind.Cpu, InputType.Float16);
         var batch = halves[..(B * D)];
         batch[0] = batch[3 * D + 1] = Half.NaN;
@@ -152,6 +152,16 @@ public class SaeTrainerTests
         Assert.Equal(2, trainer.ReplacedRows);
         Assert.True(double.IsFinite(trainer.Metrics().Loss));
         Assert.Contains("Float16", Assert.Throws<SaeException>(() => trainer.Step(data.AsSpan(0, B * D))).Message);
+
+        // The first row has no finite row before it and takes row 1; row 3 takes row 2.
+        using var clean = new SaeTrainer(Spec, Config, BackendKind.Cpu, InputType.Float16);
+        var replaced = batch.ToArray();
+        replaced.AsSpan(D, D).CopyTo(replaced);
+        replaced.AsSpan(2 * D, D).CopyTo(replaced.AsSpan(3 * D));
+        clean.Step(MemoryMarshal.AsBytes<Half>(replaced));
+        Assert.Equal(clean.Metrics().Loss, trainer.Metrics().Loss);
+        Assert.Contains("NonFinite to Replace", Assert.Throws<SaeException>(
+            () => new SaeTrainer(Spec, Config with { NonFinite = NonFiniteRows.Skip }, BackendKind.Cpu)).Message);
 
         using var strict = new SaeTrainer(Spec, Config, BackendKind.Cpu);
         Assert.Contains("started", Assert.Throws<SaeException>(() => strict.Metrics()).Message);
@@ -167,9 +177,8 @@ public class SaeTrainerTests
     [Theory, MemberData(nameof(Methods))]
     public void AStepAllocatesNothing(string preset)
     {
-        var chosen = Preset.Named(preset);
-        var config = chosen.Config(new() { BatchRows = B, Vectors = B * 100 }) with { Resampling = null };
-        using var trainer = new SaeTrainer(chosen.Spec(D, 96, 4), config, BackendKind.Cpu);
+        var (spec, config) = Preset.Named(preset).Make(D, 96, 4, new() { BatchRows = B, Vectors = B * 100 });
+        using var trainer = new SaeTrainer(spec, config with { Resampling = null }, BackendKind.Cpu);
         var batch = Data(B);
         for (var i = 0; i < 25; i++) trainer.Step(batch);
         var allocated = Allocations.LeastOf(() =>

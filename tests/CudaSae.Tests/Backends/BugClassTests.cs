@@ -350,10 +350,10 @@ public class BugClassTests
             var problem = new SmallProblem(spec, 16, Sgd);
             var batch = problem.Batch();
             var expected = Reconstruct(spec, problem.Parameters, batch, 3);
-            Export.FoldNorms(spec, problem.Parameters);
+            Folding.TrainedNorms(problem.Parameters);
             Assert.All(Enumerable.Range(0, 60), f => Assert.Equal(1, Math.Sqrt(problem.Parameters.WDec[f].ToArray().Sum(w => (double)w * w)), 1e-6));
             Equal(expected, Reconstruct(spec, problem.Parameters, batch, 3), 1);
-            Export.FoldScales(spec, problem.Parameters, 3, 3);
+            Folding.TrainedScales(problem.Parameters, 3, 3);
             Equal(expected, Reconstruct(spec, problem.Parameters, batch, 1), 1 / 3.0);
             if (spec.Selection is not Selection.Gated) continue;
             var (jump, same) = Export.AsJumpRelu(spec, problem.Parameters);

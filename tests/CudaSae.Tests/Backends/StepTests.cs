@@ -9,7 +9,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Promises about whole steps, on every target: bits that do not depend on the schedule, lazy Adam, averages, the dense path.</summary>
+/// <summary>Promises about whole steps, on every target: bits that do not depend on the schedule, lazy Adam, averages,
+/// the dense check.</summary>
 [Collection("alone")]
 public class StepTests
 {
@@ -124,7 +125,7 @@ public class StepTests
 
     [Theory]
     [MemberData(nameof(TargetNames))]
-    public void SparseStepEqualsTheDensePath(string target)
+    public void SparseStepPassesTheDenseCheck(string target)
     {
         var problem = new SmallProblem(rows: 20, width: 40, latents: 300, active: 7);
         using var backend = Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
@@ -143,7 +144,7 @@ public class StepTests
     /// <summary>Plain descent moves the weights by −η times the gradient: by what the dense products say, within bfloat16's rounding of the code.</summary>
     [Theory(SkipTestWithoutData = true)]
     [MemberData(nameof(KernelTargets))]
-    public void SparseUpdateEqualsTheDensePathsGradients(string target)
+    public void SparseUpdateEqualsTheGradientsOfTheDenseCheck(string target)
     {
         const float rate = 0.25f;
         var problem = new SmallProblem(rows: 24, width: 40, latents: 300, active: 7, config: new() { Optimizer = OptimizerKind.Sgd }, norm: DecoderNorm.Free);
@@ -152,7 +153,7 @@ public class StepTests
         var (scalars, before) = (problem.Scalars(1, rate), Flat(problem.Parameters));
         MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
         new SaeStep(backend).Evaluate(0, scalars);
-        var (dec, enc) = backend.DenseGradients(scalars.LossScale);
+        var (dec, enc) = backend.DenseCheckGradients(scalars.LossScale);
         new SaeStep(backend).Run(0, scalars);
         backend.GetParameters(problem.Parameters);
         var after = Flat(problem.Parameters);

@@ -125,7 +125,8 @@ public class BenchRunTests
         Assert.Equal(["read in order", "feeder, shuffled", "blocks, checked", "pool of all rows", "pool, windows of 62"], data.Select(row => row.Name));
         Assert.All(data, row => Assert.True(row.GigabytesPerSecond > 0));
         Assert.All(data[..2], row => Assert.True(row.Repeatable));
-        var thresholded = StepBench.Run("step", BackendKind.Cpu, Preset.Named("jumprelu").SpecFor(16, 64, 4), Config, dead: 0, repeats: 20).Rows;
+        var jump = Preset.Named("jumprelu").Make(16, 64, 4, Config).Spec;
+        var thresholded = StepBench.Run("step", BackendKind.Cpu, jump, Config, dead: 0, repeats: 20).Rows;
         Assert.All(thresholded, row => Assert.Equal((row.Name == "step", true), (row.FloorMs is not null, row.Time is not null)));      // the dense path divides its work otherwise
         Assert.Contains("cannot read", RunBench("plot", folder["none.csv"]).Error);
         Assert.Contains("ROWSxWIDTHxLATENTSxK", Run("bench", "--shapes", "4x5x6").Error);

@@ -66,7 +66,7 @@ public class ResumeCliTests
     [Fact]
     public void AnnealedPenaltyKeepsItsLength()
     {
-        var spec = Preset.Named("p-anneal").SpecFor(16, 64, 4);
+        var spec = Preset.Named("p-anneal").Make(16, 64, 4).Spec;
         Assert.IsType<SparsityPenalty.Lp>(spec.Penalty);
         var config = new TrainConfig();
         Assert.Contains("annealed", Assert.Throws<SaeException>(() => ResumeRules.Describe(spec, config, config with { Vectors = 2 * config.Vectors }, ["vectors"])).Message);

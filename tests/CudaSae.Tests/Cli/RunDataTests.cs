@@ -89,8 +89,8 @@ public class RunDataTests
     public void RecordsWithoutPresetAndSiteAreRead()
     {
         using var folder = new TemporaryFolder();
-        var config = new TrainConfig();
-        var record = new RunRecord(Preset.Named("topk").SpecFor(16, 64, 4), config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0");
+        var (spec, config) = Preset.Named("topk").Make(16, 64, 4);
+        var record = new RunRecord(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0");
         record.Save(folder["old"]);
         Assert.DoesNotContain("preset", File.ReadAllText(folder["old/train.json"]));
         var old = RunRecord.Load(folder["old"]);

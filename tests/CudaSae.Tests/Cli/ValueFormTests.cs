@@ -140,7 +140,8 @@ public class ValueFormTests
     [InlineData("--dead-after -1", "train", "--dead-after", "-1"),
         InlineData("--together -1", "sweep", "--together", "-1"), InlineData("--watch x", "train", "--watch", "x"),
         InlineData("--rows 0", "inspect", "x", "--rows", "0"),
-        InlineData("--checkpoint-every -1", "train", "--checkpoint-every", "-1")]
+        InlineData("--checkpoint-every -1", "train", "--checkpoint-every", "-1"),
+        InlineData("--non-finite replace: it must be one of stop, skip", "train", "--non-finite", "replace")]
     public void WhatIsMeantIsSaid(string expected, params string[] words) => Assert.Contains(expected, Fault(words));
 
     /// <summary>Words behind -- are data, and @ begins a file's name like any other letter.</summary>
@@ -186,7 +187,7 @@ public class ValueFormTests
     }
 
     static byte[] Valid => JsonSerializer.SerializeToUtf8Bytes(new RunRecord(Preset.Named("jumprelu")
-        .SpecFor(6, 24, 4), new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
+        .Make(6, 24, 4).Spec, new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
         CheckpointJson.Compact.RunRecord);
 
     /// <summary>A run's record with one field's text exchanged.</summary>
@@ -287,7 +288,7 @@ public class ValueFormTests
     {
         OneLine("OptimizerKind = 7 is out of range: it must be one of Adam", () =>
             new TrainConfig { Optimizer = (OptimizerKind)7 }.Validate());
-        OneLine("Tying = 9", () => (Preset.Named("topk").SpecFor(8, 16, 2) with { Tying = (Tying)9 }).Validate());
+        OneLine("Tying = 9", () => (Preset.Named("topk").Make(8, 16, 2).Spec with { Tying = (Tying)9 }).Validate());
     }
 
     /// <summary>As a user runs it: an exit code of 2, one line, no stack.</summary>

@@ -114,8 +114,7 @@ public class NativeTests
     public void SettingsAreThoseOfTheCommandLine()
     {
         var (spec, config) = TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "k": 4, "preset": "jumprelu", "spec": {"selection.bandwidth": 0.25, "pre_act": null}, "config": {"vectors": 60000, "seed": 3}}""").Records();
-        var preset = Preset.Named("jumprelu");
-        var expected = preset.Config(new() { Vectors = 60000, Seed = 3 });
+        var (_, expected) = Preset.Named("jumprelu").Make(16, 64, 4, new() { Vectors = 60000, Seed = 3 });
         Assert.Equal(expected, config);
         Assert.Equal(0.25f, ((Selection.JumpRelu)spec.Selection).Bandwidth);
         Assert.Equal(1000, TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records().Spec.Aux!.DeadAfterTokens);

@@ -28,8 +28,8 @@ public class RecoveryTests
         using var world = new Superposition(new() { Features = Features, Width = Width, Rows = 20_000, Active = 2, Noise = 0.01, Seed = 3 });
         world.WriteRows(folder["x.npy"]);
         using var source = ActivationSource.Open([folder["x.npy"]]);
-        var config = Preset.Named(name).Config(new TrainConfig { BatchRows = 256, Vectors = 256 * 2000 });
-        var spec = Preset.Named(name).Spec(Width, Latents, K);
+        var run = new TrainConfig { BatchRows = 256, Vectors = 256 * 2000 };
+        var (spec, config) = Preset.Named(name).Make(Width, Latents, K, run);
         if (spec.Penalty is { } penalty) spec = spec with { Penalty = penalty with { Coefficient = coefficient } };
         // A prefix shorter than the world has features must mix them: Matryoshka's first width holds them all.
         if (spec.Nested is Nesting.Prefixes prefixes) spec = spec with { Nested = prefixes with { Widths = [Features + 8] } };

@@ -25,8 +25,7 @@ public class SweepTests
     {
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
         var members = new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named)
-            .Select(preset => (Preset.WithDeadAfter(preset.SpecFor(Width, 64, 4), preset.Config(basis), 64),
-            preset.Config(basis))).ToArray();
+            .Select(preset => preset.Make(Width, 64, 4, basis, null, deadAfter: 64)).ToArray();
         return [.. members, (members[0].Item1 with { Selection = new Selection.TopK(2) }, basis with { Resampling = new(6, 20, DeadAfterSteps: 1, Inputs: 64, RecoverySteps: 2) })];
     }
 

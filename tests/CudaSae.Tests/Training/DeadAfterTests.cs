@@ -22,19 +22,19 @@ public class DeadAfterTests
     public void EveryRecipeCountsAfterItsRows(string name)
     {
         var preset = Preset.Named(name);
-        var config = preset.Config(Basis);
-        var (spec, rule) = (preset.SpecFor(24, 64, 4), Preset.WithDeadAfter(preset.SpecFor(24, 64, 4), config));
+        var (spec, config) = preset.Make(24, 64, 4, Basis);
         var revives = spec.Aux is not null || spec.Ghost is not null || spec.PreAct is not null;
         // A sixtieth of 600 steps, in the spec or without one; a resampling's own window; an explicit number before
         // either.
         var window = !revives && config.Resampling is { } resampling ? (uint)resampling.Window : 10;
-        Assert.Equal(window, Schedules.DeadAfterSteps(rule, config));
-        Assert.Equal(2u, Schedules.DeadAfterSteps(Preset.WithDeadAfter(spec, config, 32), config));
-        if (!revives) Assert.Equal(window, Schedules.DeadAfterSteps(spec, config));       // of an older record
+        Assert.Equal(window, Schedules.DeadAfterSteps(spec, config));
+        Assert.Equal(2u, Schedules.DeadAfterSteps(DeadAfter.Set(spec, config, 32), config));
         if (revives) return;
+        var older = spec with { DeadAfterTokens = 0 };      // a record of a version without the field
+        Assert.Equal(window, Schedules.DeadAfterSteps(older, config));
 
-        var (counted, weights) = Train(Preset.WithDeadAfter(spec, config, 32), config);
-        var (_, never) = Train(Preset.WithDeadAfter(spec, config, 16 * 1000), config);
+        var (counted, weights) = Train(DeadAfter.Set(spec, config, 32), config);
+        var (_, never) = Train(DeadAfter.Set(spec, config, 16 * 1000), config);
         Assert.InRange(counted, 1, 63);
         Assert.Equal(never, weights);
     }

@@ -29,8 +29,7 @@ public class PresetTests
 
     static (SaeSpec Spec, TrainConfig Config) Make(Preset preset, long vectors = 32 * 40)
     {
-        var config = preset.Config(new TrainConfig { BatchRows = 32, Vectors = vectors, LogEvery = 1 });
-        var spec = preset.Spec(Width, Latents, 8);
+        var (spec, config) = preset.Make(Width, Latents, 8, new() { BatchRows = 32, Vectors = vectors, LogEvery = 1 });
         if (spec.Transcoder is { } transcoder) spec = spec with { Transcoder = transcoder with { OutputWidth = 20 } };
         if (spec.Sites is not null) spec = spec with { InputWidth = Width + 20, Sites = [Width, 20] };
         if (config.Resampling is { } resampling) config = config with { Resampling = resampling with { Inputs = 128 } };
@@ -91,8 +90,8 @@ public class PresetTests
         var trained = Evaluator.Run(backend, source, 0, source.Rows, scale);
         using var parameters = new SaeParameters(spec);
         backend.GetParameters(parameters);
-        if (config.FoldDecoderNorms) Export.FoldNorms(spec, parameters);
-        Export.FoldScales(spec, parameters, scale.InputScale, scale.TargetScale);
+        if (config.FoldDecoderNorms) Folding.TrainedNorms(parameters);
+        Folding.TrainedScales(parameters, scale.InputScale, scale.TargetScale);
         new SaeModel(spec, parameters).Save(folder["sae"]);
         using var loaded = SaeModel.Load(folder["sae"]);
         using var again = new CpuBackend(loaded.Spec, config, source.Type, 2);

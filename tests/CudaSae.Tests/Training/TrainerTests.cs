@@ -92,6 +92,9 @@ public class TrainerTests
         var message = Assert.Throws<SaeException>(() => Train(source, Config, null)).Message;
         Assert.Contains("row 7", message);
         Train(source, Config with { NonFinite = NonFiniteRows.Skip }, null);
+        var refused = Assert.Throws<SaeException>(
+            () => Train(source, Config with { NonFinite = NonFiniteRows.Replace }, null));
+        Assert.Contains("Replace is for SaeTrainer", refused.Message);
     }
 
     [Fact]
@@ -131,7 +134,7 @@ public class TrainerTests
             .Run(default, CancellationToken.None);
         var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
         backend.GetParameters(parameters);
-        Export.FoldScales(Spec, parameters, scale.InputScale, scale.TargetScale);
+        Folding.TrainedScales(parameters, scale.InputScale, scale.TargetScale);
         new SaeModel(Spec, parameters).Save(folder["sae"]);
 
         using var loaded = SaeModel.Load(folder["sae"]);

@@ -69,8 +69,9 @@ sealed class ToyStudy : IDisposable
     static (SaeModel, Evaluation) TrainSae(ActivationSource data, ToyOptions options, ToySaeOptions sae, int k)
     {
         var preset = Preset.Named(sae.Preset);
-        var config = preset.Config(new() { BatchRows = 256, Vectors = sae.Vectors, Seed = options.Seed }).Validate();
-        var spec = Preset.WithDeadAfter(preset.SpecFor(options.Hidden, sae.Latents, k), config).Validate();
+        var (spec, config) = preset.Make(options.Hidden, sae.Latents, k,
+            new() { BatchRows = 256, Vectors = sae.Vectors, Seed = options.Seed });
+        spec.Validate();
         var held = data.Rows / 10;
         var start = new TrainingStart(data, data.Rows - held, spec, config);
         using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, data.Type, static (_, _) => { }, out _);

@@ -24,9 +24,9 @@ sealed record ProbeOptions
     public long Memory { get; init; } = 4L << 30;
 }
 
-/// <summary>A latent that was chosen on one half of the rows, on the other half.</summary>
-/// <param name="F1">Of the threshold that was best where it was chosen.</param>
-readonly record struct HeldOut(double Auroc, double F1);
+/// <summary>Scores of a latent on the half of the rows that did not choose it.</summary>
+/// <param name="F1">F1 at the threshold that was best on the half that chose it.</param>
+readonly record struct HeldOutScore(double Auroc, double F1);
 
 /// <summary>Everything that labels tell about an SAE's latents.</summary>
 /// <param name="Probe">Every latent against every property.</param>
@@ -35,7 +35,9 @@ readonly record struct HeldOut(double Auroc, double F1);
 /// <param name="BoardLatents">Precise latents of each property.</param>
 /// <param name="Counts">Rows on which each latent is active, [n].</param>
 /// <param name="Passes">How often the rows were encoded.</param>
-sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOut[] Held, BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse, IReadOnlyList<long> Counts, int Passes)
+sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOutScore[] Held,
+    BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse,
+    IReadOnlyList<long> Counts, int Passes)
 {
     /// <summary>The SAE on the rows that were probed; null where codes came without it.</summary>
     public Evaluation? Evaluation { get; init; }
@@ -83,9 +85,9 @@ static class ProbeRun
         return new(labels, options, probe, held, board.Measure(), board.Latents, sparse, store.Counts, store.Passes);
     }
 
-    static HeldOut[] Measure(LatentProbe probe, Labels measuring, CodeColumns columns)
+    static HeldOutScore[] Measure(LatentProbe probe, Labels measuring, CodeColumns columns)
     {
-        var held = new HeldOut[probe.Results.Length];
+        var held = new HeldOutScore[probe.Results.Length];
         Parallel.For(0, held.Length, () => new LatentRanks(), (p, _, ranks) =>
         {
             held[p] = new(Auroc(probe.Results[p].ChosenByAuroc, p, ranks), F1(probe.Results[p].ChosenByF1, p));

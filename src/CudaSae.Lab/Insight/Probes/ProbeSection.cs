@@ -40,8 +40,11 @@ static class ProbeSection
 
     static TableFigure BestLatents(ProbeFindings f)
     {
-        (int Place, Property Property, PropertyResult Result, HeldOut Held)[] rows = [.. f.Decidable.Select(p => (p, f.Labels.Properties[p], f.Probe.Results[p], f.Held[p]))];
-        TableColumn Numbers(string name, Func<(int Place, Property Property, PropertyResult Result, HeldOut Held), double> value, int digits, string formula) =>
+        (int Place, Property Property, PropertyResult Result, HeldOutScore Held)[] rows =
+            [.. f.Decidable.Select(p => (p, f.Labels.Properties[p], f.Probe.Results[p], f.Held[p]))];
+        TableColumn Numbers(string name,
+            Func<(int Place, Property Property, PropertyResult Result, HeldOutScore Held), double> value, int digits,
+            string formula) =>
             new(name, Numbers: [.. rows.Select(r => Finite(value(r)))]) { Digits = digits, Formula = formula };
         var top = rows.Where(r => r.Result.ByAuroc.Latent >= 0).OrderByDescending(r => r.Result.ByAuroc.Score.Separation).ToArray();
         return new("best-latents", "The best latent for each property",

@@ -83,6 +83,9 @@ sealed unsafe partial class CpuBackend : IBackend
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
     public MemoryPlan Plan => arena.Plan;
+    public BackendKind Kind => BackendKind.Cpu;
+    public string StateFormat => "cpu";
+    public bool StateIsOnHost => true;
     public string Description => $"cpu, {workers.Count} threads, {VectorBits}-bit vectors, float32";
 
     /// <summary>The widest vectors that this machine's instructions have.</summary>

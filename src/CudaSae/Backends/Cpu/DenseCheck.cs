@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The dense path: every pre-activation in double, by plain loops, in column chunks of one latent; it shares nothing with <see cref="Gemm"/>.</summary>
+/// <summary>The dense check of ValidateEvery: computes every pre-activation of the last batch in double, by plain
+/// loops, and shares no code with <see cref="Gemm"/>. It allocates.</summary>
 sealed unsafe partial class CpuBackend
 {
     public DenseCheck CheckAgainstDense()

@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The dense path's gradients: stretch by stretch z again, ∂code, and both gradients; chunk by chunk the optimizer's visit.</summary>
+/// <summary>The gradients of the dense training path: stretch by stretch z again, ∂code, and both gradients; chunk by
+/// chunk the optimizer's step.</summary>
 sealed unsafe partial class CpuBackend
 {
     /// <summary>One panel of rows [B, lo], turned, and packed where there is a place.</summary>

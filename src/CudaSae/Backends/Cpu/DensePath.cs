@@ -4,9 +4,11 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The dense path of thresholded selections, for as long as the code is not sparse: latents in chunks, the whole batch at once, [B, n] never stored. Forward: z, code, x̂.
-/// Then, when e is known, chunk by chunk: z again, ∂code, both gradients, and the optimizer's visit to these latents. With prefixes a chunk is worked off in stretches that end where
-/// they do: x̂ as it stands there is that prefix's reconstruction.</summary>
+/// <summary>The dense training path of thresholded selections, for as long as the code is not sparse: latents in
+/// chunks, the whole batch at once, [B, n] never stored. Forward: z, code, x̂. Then, when e is known, chunk by chunk:
+/// z again, ∂code, both gradients, and the optimizer's step of these latents. With prefixes a chunk is processed in
+/// stretches that end where prefixes end: x̂ as it stands there is that prefix's reconstruction. The dense check is
+/// <see cref="CheckAgainstDense"/>.</summary>
 sealed unsafe partial class CpuBackend
 {
     const int ChunkTarget = 512;    // latents of a chunk, in whole parts of the optimizer

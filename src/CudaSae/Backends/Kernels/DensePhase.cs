@@ -4,8 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The dense path of thresholded selections (kernels/dense.cu, product.cu): latents in chunks against the whole batch; forward, then gradients and update chunk by chunk.
-/// With prefixes no chunk reaches over the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
+/// <summary>The dense training path of thresholded selections (kernels/dense.cu, product.cu): multiplies latents in
+/// chunks with the whole batch; forward, then gradients and update chunk by chunk. With prefixes no chunk reaches over
+/// the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
 sealed unsafe class DensePhase
 {
     const int Block = 256, ChunkTarget = 2048, GradientSharedBytes = 9 * 32 * 16 * 4;

@@ -29,7 +29,7 @@ sealed partial class EncodePhase
     void RunSweeps(HopperOperands hopper)
     {
         var begin = chunkEnds[0];
-        Sweep(hopper, 0, begin, dense: true);
+        Sweep(hopper, 0, begin, keepAll: true);
         if (chunkEnds.Length == 1)
         {
             SelectFinal(offset: 0, begin: 0, begin, capacity);
@@ -52,10 +52,11 @@ sealed partial class EncodePhase
         SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
     }
 
-    void Sweep(HopperOperands hopper, int begin, int end, bool dense = false, bool repeat = false) =>
+    void Sweep(HopperOperands hopper, int begin, int end, bool keepAll = false, bool repeat = false) =>
         context.Launch("encode_sm90", hopper.Shape(end - begin), new EncodeSm90Params
         {
-            XMap = hopper.XMap, WMap = hopper.WMap, Encode = Parameters(begin, end, dense), Buckets = dense || repeat ? 0 : buckets.Pointer, Again = again.Pointer,
+            XMap = hopper.XMap, WMap = hopper.WMap, Encode = Parameters(begin, end, keepAll),
+            Buckets = keepAll || repeat ? 0 : buckets.Pointer, Again = again.Pointer,
             Repeat = repeat ? 1 : 0, Active = target.Active, Cluster = hopper.Cluster, Skew = hopper.Skew,
         });
 }

@@ -153,8 +153,8 @@ sealed partial class EncodePhase
     public void KeepWhole(int begin, int end)
     {
         if (Reference) EncodeF32(begin, end, offset: 0);
-        else if (Hopper is { } hopper) Sweep(hopper, begin, end, dense: true);
-        else Encode(begin, end, dense: true);
+        else if (Hopper is { } hopper) Sweep(hopper, begin, end, keepAll: true);
+        else Encode(begin, end, keepAll: true);
     }
 
     // Listed columns are no matrix that TMA could load.
@@ -164,7 +164,7 @@ sealed partial class EncodePhase
     {
         for (int i = 0, begin = 0; i < chunkEnds.Length; begin = chunkEnds[i++])
         {
-            Encode(begin, chunkEnds[i], dense: i == 0);
+            Encode(begin, chunkEnds[i], keepAll: i == 0);
             Cut(i == 0 ? chunkEnds[0] : 0, last: i == chunkEnds.Length - 1);
         }
         if (chunkEnds.Length > 1) Redo();
@@ -199,17 +199,19 @@ sealed partial class EncodePhase
     }
 
     /// <summary>Candidates of columns [begin, end), by the portable kernel.</summary>
-    /// <param name="dense">Keep them all, as the first chunk does.</param>
-    public void Encode(int begin, int end, bool dense) =>
-        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, TileSharedBytes), Parameters(begin, end, dense));
+    /// <param name="keepAll">Keeps every column, as the first chunk does; otherwise those above the row's
+    /// limit.</param>
+    public void Encode(int begin, int end, bool keepAll) =>
+        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, TileSharedBytes),
+            Parameters(begin, end, keepAll));
 
-    EncodeParams Parameters(int begin, int end, bool dense) => new()
+    EncodeParams Parameters(int begin, int end, bool keepAll) => new()
     {
         XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer, BEnc = context.Buffers.BEnc.Pointer,
         ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
         Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
         Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
-        Pitch = pitch, Capacity = capacity, Dense = dense ? 1 : 0, Magnitude = Magnitude,
+        Pitch = pitch, Capacity = capacity, Dense = keepAll ? 1 : 0, Magnitude = Magnitude,
     };
 
     void EncodeExact()

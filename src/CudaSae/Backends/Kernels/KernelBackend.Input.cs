@@ -74,6 +74,5 @@ sealed unsafe partial class KernelBackend
         if (rows != 0) device.Wait(owner, copied[slot]);
     }
 
-    /// <summary>Copies rows of a lent input to the host; waits for the work of its owner's stream.</summary>
-    internal void ReadLent(ulong rows, nint owner, Span<byte> into) => device.Download(into, rows, owner);
+    public void ReadLent(ulong rows, nint stream, Span<byte> into) => device.Download(into, rows, stream);
 }

@@ -87,6 +87,8 @@ sealed unsafe partial class KernelBackend : IBackend
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
     public MemoryPlan Plan { get; }
+    public BackendKind Kind => device.Info.Emulated ? BackendKind.Emulator : BackendKind.Cuda;
+    public string StateFormat => "cuda";
     public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
 
     KernelContext Context => phases.Context;

@@ -83,7 +83,7 @@ sealed class ScreenPhase
         Quantize();
         for (int i = 0, begin = 0; i < chunkEnds.Length; begin = chunkEnds[i++])
         {
-            if (begin < exactEnd) encode.Encode(begin, chunkEnds[i], dense: i == 0);
+            if (begin < exactEnd) encode.Encode(begin, chunkEnds[i], keepAll: i == 0);
             else
             {
                 Screen(begin, chunkEnds[i]);

@@ -2,15 +2,34 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>A published recipe by name: its architecture, losses and schedules. Rates and lengths are those that suit the run's own length; <see cref="Published"/> says what the publication took.</summary>
-/// <param name="Name">As in --preset.</param>
-/// <param name="Paper">Where it comes from.</param>
-/// <param name="Formula">Code and loss in one line.</param>
-/// <param name="Published">The publication's own numbers where they differ, because its runs were of another length.</param>
-/// <param name="Spec">From input width, latents, and the active latents a row that are wanted, where the method has a say in them.</param>
-/// <param name="Config">From the run's rows to the rest of its numbers.</param>
-public sealed record Preset(string Name, string Paper, string Formula, string Published, Func<int, int, int, SaeSpec> Spec, Func<TrainConfig, TrainConfig> Config)
+/// <summary>A published recipe by name: its architecture, losses and schedules. Learning rates and schedules suit the
+/// length of the run; <see cref="Published"/> lists the publication's own numbers.</summary>
+public sealed class Preset
 {
+    readonly Func<int, int, int, SaeSpec> spec;
+    readonly Func<TrainConfig, TrainConfig> config;
+
+    /// <param name="spec">Makes the architecture and losses from the input width, the latents and k.</param>
+    /// <param name="config">Sets the fields of a run's configuration that the recipe determines.</param>
+    internal Preset(string name, string paper, string formula, string published,
+        Func<int, int, int, SaeSpec> spec, Func<TrainConfig, TrainConfig> config)
+    {
+        (Name, Paper, Formula, Published) = (name, paper, formula, published);
+        (this.spec, this.config) = (spec, config);
+    }
+
+    /// <summary>The name that --preset takes.</summary>
+    public string Name { get; }
+
+    /// <summary>The publication or program that the recipe comes from.</summary>
+    public string Paper { get; }
+
+    /// <summary>Code and loss in one line.</summary>
+    public string Formula { get; }
+
+    /// <summary>The publication's own numbers where they differ, because its runs had another length.</summary>
+    public string Published { get; }
+
     /// <summary>Presets that need two files: an input and a target, or several sites.</summary>
     public bool NeedsTarget { get; init; }
 
@@ -22,28 +41,36 @@ public sealed record Preset(string Name, string Paper, string Formula, string Pu
 
     public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
 
-    /// <summary><see cref="Spec"/> of numbers that were looked at first: recipes divide by them and make other fields of them.</summary>
-    /// <exception cref="SaeException">K is out of range.</exception>
-    public SaeSpec SpecFor(int inputWidth, int latents, int k) => k >= 1 && k <= Math.Min(latents, SaeSpec.MaxActive) ? Spec(inputWidth, latents, k)
-        : throw new SaeException($"K = {k} is out of range: it must be 1 to {(latents < SaeSpec.MaxActive ? $"Latents = {latents}" : $"{SaeSpec.MaxActive}")}");
+    /// <summary>The specification and the configuration of a run of this recipe, as <c>cudasae train --preset</c> makes
+    /// them. Dead latents are counted after a sixtieth of the run's rows, at most ten million.</summary>
+    /// <param name="inputWidth">d.</param>
+    /// <param name="latents">n.</param>
+    /// <param name="k">Active latents a row, where the recipe has such a number.</param>
+    /// <param name="run">BatchRows, Vectors and Seed of the run, and any other field that the recipe leaves as it is;
+    /// the defaults if null.</param>
+    /// <exception cref="SaeException">A number is out of range.</exception>
+    public (SaeSpec Spec, TrainConfig Config) Make(int inputWidth, int latents, int k, TrainConfig? run = null) =>
+        Make(inputWidth, latents, k, run ?? new(), null);
 
-    /// <summary>The same spec, whose latents are dead after so many rows without firing.</summary>
-    /// <param name="rows">0 for the rule: the resampling's window where nothing else revives dead latents, else a
-    /// sixtieth of the run, at most ten million.</param>
-    internal static SaeSpec WithDeadAfter(SaeSpec spec, TrainConfig config, long rows = 0)
+    /// <param name="edit">Changes the recipe's configuration before the rule for dead latents reads it.</param>
+    /// <param name="deadAfter">Rows without firing after which a latent is dead; 0 for the rule.</param>
+    internal (SaeSpec Spec, TrainConfig Config) Make(int inputWidth, int latents, int k, TrainConfig run,
+        Func<TrainConfig, TrainConfig>? edit, long deadAfter = 0)
     {
-        var after = rows > 0 ? rows : DeadAfter(config);
-        return spec with
-        {
-            DeadAfterTokens = rows == 0 && config.Resampling is not null ? 0 : after,
-            Aux = spec.Aux is { } aux ? aux with { DeadAfterTokens = after } : null,
-            Ghost = spec.Ghost is { } ghost ? ghost with { DeadAfterTokens = after } : null,
-            PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = after } : null,
-        };
+        // Recipes divide by k and size their losses by it, so it is checked first.
+        if (k < 1 || k > Math.Min(latents, SaeSpec.MaxActive))
+            throw new SaeException($"K = {k} is out of range: it must be 1 to "
+                + (latents < SaeSpec.MaxActive ? $"Latents = {latents}" : $"{SaeSpec.MaxActive}"));
+        var made = Configure(run, edit);
+        return (DeadAfter.Set(spec(inputWidth, latents, k), made, deadAfter), made);
     }
 
-    /// <summary>A latent is dead after a sixtieth of the run, at most ten million rows.</summary>
-    internal static long DeadAfter(TrainConfig config) => Math.Clamp(config.Vectors / 60, 1, 10_000_000);
+    /// <summary>The configuration alone, for a run whose spec comes from a trained SAE.</summary>
+    internal TrainConfig Configure(TrainConfig run, Func<TrainConfig, TrainConfig>? edit = null)
+    {
+        var made = config(run.Validate());
+        return (edit is null ? made : edit(made)).Validate();
+    }
 
     /// <summary>Rooms for a row's entries: 16 times an L0 of 32.</summary>
     internal const int Room = 512;

@@ -47,9 +47,15 @@ static class ReluPresets
         new("p-anneal", "Karvonen et al. 2024, arXiv 2408.00113", "‖x − x̂‖² + λ Σ f^p, p from 1 to 0.2, λ rescaled at each change; unit decoder", "p from 10k steps on, λ rescaled from 10 batches",
             (d, n, k) => Relu(d, n, new SparsityPenalty.Lp(0.2f) { WarmupFraction = Rise, Coefficient = 3 }) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true }, c => Bricken(c) with { Resampling = null, Clip = ClipKind.GlobalNorm }),
         new("ghost-grads", "Anthropic, Circuits Updates, January 2024", "monosemanticity + ghost loss of dead latents through exp(z), scaled to ½‖residual‖ and to the error", "dead after 12.8M tokens",
-            (d, n, k) => Relu(d, n, L1(3.8f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(8192) }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(3.8f)) with
+            {
+                DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(DeadAfter.Unset),
+            }, c => Bricken(c) with { Resampling = null }),
         new("ghost-grads-all", "Anthropic, Circuits Updates, February 2024", "ghost-grads with all latents dead for the first steps", "a bug that helped on one-layer models",
-            (d, n, k) => Relu(d, n, L1(3.65f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(8192, AllFirstSteps: 20) }, c => Bricken(c) with { Resampling = null }),
+            (d, n, k) => Relu(d, n, L1(3.65f)) with
+            {
+                DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Ghost = new(DeadAfter.Unset, AllFirstSteps: 20),
+            }, c => Bricken(c) with { Resampling = null }),
         new("tied", "Cunningham et al. 2023, arXiv 2309.08600", "f = relu(D x + b); ‖x − x̂‖² + λ Σ f; WEnc = WDec, unit", "",
             (d, n, k) => Relu(d, n, L1(2.06f)) with { DecoderNorm = DecoderNorm.Unit, PreEncoderBias = true, Tying = Tying.Tied }, c => Bricken(c) with { Resampling = null }),
         new("scaled-tie", "a weak tie: one scale a latent", "WEnc_f = s_f WDec_f; else as relu-unit with the pre-encoder bias", "",

@@ -5,7 +5,8 @@ static class TargetPresets
 {
     static SaeSpec Make(int d, int n, int k) => new()
     {
-        InputWidth = d, Latents = n, Selection = new Selection.TopK(k), Aux = new(Math.Min(256, n), 0.25f, 8192), PreEncoderBias = false,
+        InputWidth = d, Latents = n, Selection = new Selection.TopK(k),
+        Aux = new(Math.Min(256, n), 0.25f, DeadAfter.Unset), PreEncoderBias = false,
     };
 
     public static IReadOnlyList<Preset> All { get; } =
@@ -16,6 +17,6 @@ static class TargetPresets
         {
             InputWidth = d, Latents = n, Selection = new Selection.Relu(Preset.RoomFor(n)), DecoderNorm = DecoderNorm.Free, PreEncoderBias = false, Sites = [d],
             Penalty = new SparsityPenalty.L1 { Coefficient = 3, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm },
-        }, c => Preset.Named("april-2024").Config(c) with { FoldDecoderNorms = false }) { NeedsTarget = true },
+        }, c => Preset.Named("april-2024").Configure(c) with { FoldDecoderNorms = false }) { NeedsTarget = true },
     ];
 }

@@ -3,7 +3,10 @@ namespace CudaSae.Model;
 /// <summary>Codes of bounded length.</summary>
 static class TopKPresets
 {
-    static SaeSpec Make(int d, int n, Selection selection) => new() { InputWidth = d, Latents = n, Selection = selection, Aux = new(Math.Min(256, n), 0.25f, 8192) };
+    static SaeSpec Make(int d, int n, Selection selection) => new()
+    {
+        InputWidth = d, Latents = n, Selection = selection, Aux = new(Math.Min(256, n), 0.25f, DeadAfter.Unset),
+    };
 
     static TrainConfig Same(TrainConfig c) => c;
 

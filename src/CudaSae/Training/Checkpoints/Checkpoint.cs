@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Activations;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Model;
@@ -45,7 +44,7 @@ static class Checkpoint
             ["step"] = at.Step.ToString(CultureInfo.InvariantCulture),
             ["epoch"] = at.Cursor.Epoch.ToString(CultureInfo.InvariantCulture),
             ["position"] = at.Cursor.Position.ToString(CultureInfo.InvariantCulture),
-            ["backend"] = NameOf(backend),
+            ["backend"] = backend.StateFormat,
             [SpecKey] = SaeRecords.Write(backend.Spec).ToJsonString(),
             [ConfigKey] = ResumeRules.Identity(backend.Config).ToJsonString(),
         };
@@ -73,8 +72,6 @@ static class Checkpoint
         }
     }
 
-    static string NameOf(IBackend backend) => backend is CpuBackend ? "cpu" : "cuda";
-
     /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is written.</summary>
     /// <param name="note">Told in one line each which checkpoints are damaged and which older one is taken instead; the damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
     /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or backend.</exception>
@@ -82,8 +79,10 @@ static class Checkpoint
     {
         using var file = OpenNewest(run, note, out var damaged);
         if (!CheckpointFile.HasChecksums(file)) note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
-        if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != NameOf(backend))
-            throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is {NameOf(backend)}; go on with --backend {writtenBy}{(writtenBy == "cuda" ? " or emulator" : "")}");
+        if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != backend.StateFormat)
+            throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is "
+                + $"{backend.StateFormat}; go on with --backend {writtenBy}"
+                + (writtenBy == "cuda" ? " or emulator" : ""));
         var at = Position(file);
         if (RecordsOf(file) is var (spec, config))
             ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Numerics;
 
 namespace CudaSae.Training.Checkpoints;
@@ -40,8 +39,8 @@ sealed unsafe class CheckpointWriter : IDisposable
 
     void TakeCopy()
     {
-        // The CPU backend's own memory may be promised and not yet touched.
-        var needed = CopyBytes + (backend is CpuBackend ? backend.Plan.TotalBytes : 0);
+        // A backend's own memory on the host may be allocated and not yet touched.
+        var needed = CopyBytes + (backend.StateIsOnHost ? backend.Plan.TotalBytes : 0);
         var free = HostMemory.AvailableBytes();
         if (needed > free)
         {
@@ -49,7 +48,7 @@ sealed unsafe class CheckpointWriter : IDisposable
             return;
         }
         copy = (byte*)NativeMemory.Alloc((nuint)CopyBytes);
-        if (backend is CpuBackend) backend.Plan.Add("copy of the state for checkpoints", CopyBytes);
+        if (backend.StateIsOnHost) backend.Plan.Add("copy of the state for checkpoints", CopyBytes);
         note($"checkpoints are written in the background, from a copy of the state: {MemoryPlan.Format(CopyBytes)} of this machine's memory");
     }
 

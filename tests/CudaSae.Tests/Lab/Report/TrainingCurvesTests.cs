@@ -72,8 +72,8 @@ public class TrainingCurvesTests
     [Fact]
     public void SettingsThatDifferFromTheRecipeComeFirst()
     {
-        var config = Preset.Named("jumprelu").Config(new() { Vectors = 64_000, BatchRows = 64 }) with { LearningRate = 0.125f };
-        var spec = Preset.WithDeadAfter(Preset.Named("jumprelu").SpecFor(16, 64, 4), config);
+        var (spec, config) = Preset.Named("jumprelu").Make(16, 64, 4, new() { Vectors = 64_000, BatchRows = 64 });
+        config = config with { LearningRate = 0.125f };
         spec = spec with { Penalty = spec.Penalty! with { Coefficient = 77 } };
         var table = (TableFigure)TrainingCurves.Of("/nonexistent", new(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0"))!.Figures.Single();
         Assert.Equal(["spec.penalty.coefficient", "config.learning_rate"], table.Columns[0].Texts![..2]);

@@ -4,8 +4,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The dense path: all pre-activations by cuBLAS in column chunks of bounded size, held against the sparse code on the host.
-/// For validation: it allocates and waits.</summary>
+/// <summary>The dense check of ValidateEvery: computes all pre-activations of the last batch by cuBLAS, in column
+/// chunks of bounded size, and compares them with the sparse code on the host. It allocates and waits. The dense
+/// training path is <see cref="DensePhase"/>.</summary>
 sealed unsafe partial class KernelBackend
 {
     const long DenseScratchBytes = 256 << 20;

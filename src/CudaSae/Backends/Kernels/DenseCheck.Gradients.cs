@@ -5,10 +5,11 @@ namespace CudaSae.Backends.Kernels;
 
 sealed unsafe partial class KernelBackend
 {
-    /// <summary>The backward half of the dense path: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d] each, by dense products in chunks of
-    /// latents, before projection and clipping and without the auxiliary loss. For validation: it allocates and waits.</summary>
+    /// <summary>The backward half of the dense check: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d] each, by
+    /// dense products in chunks of latents, before projection and clipping and without the auxiliary loss. It
+    /// allocates and waits.</summary>
     /// <param name="lossScale">c of L = c Σ‖e‖².</param>
-    internal (Matrix Dec, Matrix Enc) DenseGradients(float lossScale)
+    internal (Matrix Dec, Matrix Enc) DenseCheckGradients(float lossScale)
     {
         int B = Config.BatchRows, n = Spec.Latents, d = Spec.InputWidth, ld = Buffers.Pitch;
         var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active), Download<float>(Buffers.Value.Pointer, B * Spec.Active), Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));
