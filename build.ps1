@@ -1,7 +1,7 @@
 #!/usr/bin/env pwsh
 # Verbs over plain commands; each is printed before it runs.   build.ps1 VERB
-# build|test|train|verify|bench|micro|pack|native|kernels|emulator|deep|hard|faults|nvcc
-# build.sh has the same verbs and commands. The last eight need bash (Linux or WSL).
+# build|test|train|verify|bench|micro|pack|native|border|kernels|emulator|deep|hard|faults|nvcc
+# build.sh has the same verbs and commands. The last nine need bash (Linux or WSL).
 param([string]$verb = "build", [Parameter(ValueFromRemainingArguments = $true)][string[]]$rest = @())
 $ErrorActionPreference = "Stop"
 Set-Location $PSScriptRoot
@@ -14,6 +14,7 @@ $commands = @{
     micro    = @("dotnet", "run", "-c", "Release", "--project", "bench/CudaSae.Micro", "--")
     pack     = @("bash", "build/consumer.sh")
     native   = @("bash", "build/native.sh")
+    border   = @("bash", "build/border.sh")
     kernels  = @("bash", "build/kernel-gate.sh")
     emulator = @("bash", "build/emulator.sh")
     deep     = @("bash", "build/emulator-deep.sh")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Verbs over plain commands; each is printed before it runs.   build.sh
-# build|test|train|verify|bench|micro|pack|native|kernels|emulator|deep|hard|faults|nvcc
+# build|test|train|verify|bench|micro|pack|native|border|kernels|emulator|deep|hard|faults|nvcc
 # build.ps1 has the same verbs and commands.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,12 +15,13 @@ case $verb in
   micro)    say dotnet run -c Release --project bench/CudaSae.Micro -- "$@" ;;
   pack)     say bash build/consumer.sh "$@" ;;
   native)   say bash build/native.sh "$@" ;;
+  border)   say bash build/border.sh "$@" ;;
   kernels)  say bash build/kernel-gate.sh "$@" ;;
   emulator) say bash build/emulator.sh "$@" ;;
   deep)     say bash build/emulator-deep.sh "$@" ;;
   hard)     say bash build/emulator-hard.sh "$@" ;;
   faults)   say bash build/faults.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, micro, pack, native, kernels," \
-       "emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, micro, pack, native, border," \
+       "kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
 esac

@@ -10,6 +10,8 @@ constexpr int BATCH_THREADS = 256, BATCH_BINS = 2048, BATCH_BINS_PER_THREAD = BA
 
 struct BatchHistogramShared { int bins[BATCH_BINS]; };
 struct BatchPickShared { int warp_counts[BATCH_THREADS / 32]; };
+constexpr int batch_histogram_shared_bytes() { return sizeof(BatchHistogramShared); }
+constexpr int batch_pick_shared_bytes() { return sizeof(BatchPickShared); }
 
 __device__ __forceinline__ uint64_t batch_key(float value, int entry) { return uint64_t(__float_as_uint(value)) << 32 | uint32_t(~uint32_t(entry)); }
 

@@ -1,8 +1,6 @@
 // bias: b_dec's gradient and step, and the global gradient norm.
 #include "moments.cuh"
 
-constexpr uint32_t LEARNS_DECODER_BIAS = 8;
-
 // Sum over parts of one column, by 32 threads with every 32nd part each; on all threads of the column. scratch: [32, 8].
 __device__ __forceinline__ double sum_parts(const float* parts, int count, int pitch, double* scratch) {
     int column = threadIdx.x % 8, group = threadIdx.x / 8, c = blockIdx.x * 8 + column;
@@ -17,11 +15,16 @@ __device__ __forceinline__ double sum_parts(const float* parts, int count, int p
     return sum;
 }
 
-// bias_gradient      gradient = 2 loss_scale sum_b e - sum_f d<w, x>_f w_enc      grid ld / 8, block 256, shared 2048 bytes; float64
+constexpr int bias_gradient_shared_bytes() { return 32 * 8 * sizeof(double); }
+
+// bias_gradient      gradient = 2 loss_scale sum_b e - sum_f d<w, x>_f w_enc
+//   launch  grid ld / 8, block 256, shared bias_gradient_shared_bytes(); float64
 SAE_KERNEL(bias_gradient, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
     double e = sum_parts(p.residual_parts, p.row_blocks, p.pitch, scratch), w = p.bias_parts ? sum_parts(p.bias_parts, p.blocks, p.pitch, scratch) : 0;
-    if (threadIdx.x < 8) p.gradient[blockIdx.x * 8 + threadIdx.x] = p.scalars->trainable & LEARNS_DECODER_BIAS ? float(2.0 * p.scalars->loss_scale * e - w) : 0;
+    if (threadIdx.x < 8)
+        p.gradient[blockIdx.x * 8 + threadIdx.x] = learns(p.scalars->trainable, Trainable::DecoderBias)
+            ? float(2.0 * p.scalars->loss_scale * e - w) : 0;
 }
 
 __device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratch) {
@@ -32,7 +35,8 @@ __device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratc
     if (threadIdx.x == 0) *p.norm = sqrt(squares + (p.skip_norm ? *p.skip_norm : 0));
 }
 
-// bias_norm          norm = sqrt(sum of all squared norms)                        grid 1, block 256, shared 64 bytes
+// bias_norm          norm = sqrt(sum of all squared norms)
+//   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(bias_norm, BiasParams, 256) {
     if (!p.scalars->abandoned) measure_norm(p, &shared_memory<double>());
 }
@@ -44,14 +48,15 @@ SAE_KERNEL(bias_clip, BiasParams, 32) {
     *p.clip_factor = norm > p.scalars->clip_norm ? float(p.scalars->clip_norm / norm) : 1.0f;
 }
 
-// bias_move          norm, where it is not measured yet, and one step of b_dec    grid 1, block 256, shared 64 bytes
+// bias_move          norm, where it is not measured yet, and one step of b_dec
+//   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(bias_move, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
     const auto& s = *p.scalars;
     if (s.abandoned) return;
     float factor = p.clip_factor ? *p.clip_factor : 1;
     if (!p.measured) measure_norm(p, scratch);
-    if (!(s.trainable & LEARNS_DECODER_BIAS)) return;
+    if (!learns(s.trainable, Trainable::DecoderBias)) return;
     if (p.clip_rows) {
         double squares = 0;
         for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];

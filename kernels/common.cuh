@@ -6,6 +6,7 @@
 // declares extern "C" kernel `decode` taking one DecodeParams `p` by value, at most 256 threads a block; with a fourth argument, in so few registers that
 // so many blocks find room on a multiprocessor.
 // All shared memory is dynamic, laid out by a struct:  auto& s = shared_memory<DecodeShared>();
+// A function NAME_shared_bytes beside the kernel states its size; build/border.sh generates it in C#.
 // Static __shared__ variables, host code and <<<>>> do not occur in .cu files; PTX occurs in ptx.cuh, and once here.
 #pragma once
 #include "params.h"
@@ -105,3 +106,5 @@ template <typename T> __device__ __forceinline__ T block_sum(T v, T* scratch) {
     for (int w = 0; w < warps; ++w) total += scratch[w];
     return total;
 }
+// For a block of 256 threads whose sums are all that it shares.
+constexpr int block_sum_shared_bytes() { return 8 * sizeof(double); }

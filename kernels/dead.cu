@@ -15,7 +15,8 @@ SAE_KERNEL(aux_scatter, AuxParams, 256) {
     }
 }
 
-// aux_row_error      |r|^2 by row                                                 grid B, block 256, shared 64 bytes
+// aux_row_error      |r|^2 by row
+//   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(aux_row_error, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
     float error = 0;
@@ -27,7 +28,8 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
     if (threadIdx.x == 0) p.row_aux_error[blockIdx.x] = error;
 }
 
-// aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance      grid any, block 256, shared 64 bytes
+// aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance
+//   launch  grid any, block 256, shared block_sum_shared_bytes()
 //   order   rows and columns by thread, then by warp tree, then by block; float64
 //   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else it is
 //           the spread: docs/decisions/0010-sums-about-a-mean.md
@@ -71,9 +73,10 @@ SAE_KERNEL(aux_scale, AuxParams, 256) {
 
 // aux_bias
 //   out     bias_grad[s] = scale sum_b code_grad[b, s]
-//   launch  grid ceil(window / 16), block 512: 16 slots by 32 lanes of rows; shared 2048 bytes
+//   launch  grid ceil(window / 16), block 512: 16 slots by 32 lanes of rows; shared aux_bias_shared_bytes()
 //   order   rows of one remainder by 32 ascending, then remainders ascending
 struct AuxBiasShared { float sum[32][16]; };
+constexpr int aux_bias_shared_bytes() { return sizeof(AuxBiasShared); }
 SAE_KERNEL(aux_bias, AuxParams, 512) {
     auto& shared = shared_memory<AuxBiasShared>();
     const int window = *p.aux_count, first = blockIdx.x * 16, slot = threadIdx.x % 16, lane = threadIdx.x / 16, s = first + slot;
@@ -99,7 +102,7 @@ SAE_KERNEL(ghost_code, AuxParams, 256) {
 // ghost_scale
 //   in      residual = sum of ghosts g [B, lo], error e
 //   out     r = q (s g + e), where s g has half of e's norm and q is |e|^2 over |s g + e|^2; the code takes s; row_aux_error = q |s g + e|^2
-//   launch  grid B, block 256, shared 64 bytes
+//   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(ghost_scale, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
     size_t row = blockIdx.x;
@@ -121,7 +124,8 @@ SAE_KERNEL(ghost_scale, AuxParams, 256) {
     if (threadIdx.x == 0) p.row_aux_error[row] = share * ghost;
 }
 
-// ghost_sums         sums[0] = the ghost loss, scale = 2 loss_scale                                               grid 1, block 256, shared 64 bytes
+// ghost_sums         sums[0] = the ghost loss, scale = 2 loss_scale
+//   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(ghost_sums, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double loss = 0;

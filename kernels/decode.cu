@@ -178,12 +178,19 @@ __device__ __forceinline__ void decode_slices(const DecodeParams& p, const Slice
     cp_async_wait<0>();
 }
 
+// The lists in words, 15 bytes or less of alignment, and what belongs to each warp: its own reconstructions of all
+// levels, and a slice of the rows of its entries.
+constexpr int decode_shared_bytes(int warps, int active, int levels, int gates, int slice) {
+    return (6 * DECODE_WARPS + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16
+        + warps * ((levels > 1 ? levels * 1024 : 0) + active * slice * 2);
+}
+
 // decode
 //   in      code [B, k], w_dec [n, lo], b_dec, y [B, lo]
 //   out     for each level l the sum of w_m e_m over m >= l, in bf16, where e_m = xhat_m - y and xhat_m holds the entries of levels <= m;
 //           e of the reported level in f32; value_grad [B, k] = 2 loss_scale <that sum, w_dec> where an entry is live, else 0; the same of the
 //           gate's reconstruction; sums by row
-//   launch  grid B, block 32 to 128, shared: see DecodePhase.SharedBytes
+//   launch  grid B, block 32 to 128, shared decode_shared_bytes(...)
 //   needs   slice 64, 128 or 256; room >= k
 //   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies: a slice of all k rows stays in shared memory for all uses, because the residual at a column
 //           depends on that column alone; lo (4 + 4 + 2) bytes of y, e and its bf16

@@ -4,7 +4,7 @@
 // dense_code
 //   in      z [B, W] without the bias, latents of the chunk
 //   out     code, and relu(pi) of Gated; counts and penalties of the row, added to those of earlier chunks
-//   launch  grid B, block 256, shared 64 bytes
+//   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(dense_code, DenseCodeParams, 256) {
     auto scratch = &shared_memory<double>();
     const size_t row = blockIdx.x;
@@ -21,9 +21,9 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
             atomicAdd(p.firings + c, 1);
         }
         near += z > l.low;
-        if (p.loss.penalty == 0 || !(f > 0)) continue;
+        if (p.loss.penalty == PenaltyCode::None || !(f > 0)) continue;
         now += penalty_value(f, l.omega, s.power, p.loss);
-        if (p.loss.penalty == PENALTY_LP) next += penalty_value(f, l.omega, s.next_power, p.loss);
+        if (p.loss.penalty == PenaltyCode::Lp) next += penalty_value(f, l.omega, s.next_power, p.loss);
     }
     active = block_sum(active, scratch);
     near = block_sum(near, scratch);
@@ -39,7 +39,7 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
 // dense_residual
 //   in      xhat of each level without b_dec, y
 //   out     for each level l the sum of w_m e_m over m >= l, in bf16 and with several levels in f32; e = xhat + b_dec - y of the last level; sums by row
-//   launch  grid B, block 256, shared 64 bytes
+//   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     auto scratch = &shared_memory<float>();
     const size_t row = blockIdx.x;
@@ -79,6 +79,7 @@ struct GradientShared {
     float sum[GRADIENT_FIELDS][GRADIENT_LANES][GRADIENT_LATENTS];      // the seven of EntryGradient, then the gap
     int above[GRADIENT_LANES][GRADIENT_LATENTS];
 };
+constexpr int dense_gradient_shared_bytes() { return sizeof(GradientShared); }
 
 __device__ __forceinline__ void add_gradient(EntryGradient& sum, const EntryGradient& g) {
     sum.input += g.input;

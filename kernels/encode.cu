@@ -119,6 +119,7 @@ struct EncodeExactShared {
     int count[TILE];            // its candidates so far
     uint32_t limit[TILE];
 };
+constexpr int encode_exact_shared_bytes() { return sizeof(EncodeExactShared); }
 
 // Cuts a row's part [count] down to the best `active`, raises its limit, and clears what lies behind them up to `clear`.
 __device__ __forceinline__ void tighten(uint64_t* part, int tile_row, int active, int clear, EncodeExactShared& s) {

@@ -8,7 +8,7 @@ constexpr int COLLECT_THREADS = 128;
 // encode_columns
 //   in      x_centered [B, ld] bf16, w_enc [n, ld] bf16, b_enc, latents [n]
 //   out     candidates [B, capacity], count [B] (zeroed before)
-//   launch  grid ceil(B / 128) * ceil(n / 128), block 128, shared 65536
+//   launch  grid ceil(B / 128) * ceil(n / 128), block 128, shared sizeof(TileShared)
 //   needs   ld % 64 == 0, padding of both operands zero
 //   order   candidates of a row come in any order
 SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
@@ -51,10 +51,12 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
         }
 }
 
+constexpr int collect_shared_bytes(int active) { return active * sizeof(uint64_t); }
+
 // collect
 //   in      candidates [B, k], count [B]
 //   out     the code of each row, ascending in latents: index, z, value, row_count; *overflows += rows over capacity, which abandon the pass
-//   launch  grid B, block 128, shared 8 k bytes
+//   launch  grid B, block 128, shared collect_shared_bytes(k)
 //   order   an entry's place is the number of smaller latents
 SAE_KERNEL(collect, CollectParams, COLLECT_THREADS) {
     auto keys = &shared_memory<uint64_t>();

@@ -7,6 +7,7 @@ struct EncodeF32Shared {
     float x[F32_TILE][F32_TILE + 1];
     float w[F32_TILE][F32_TILE + 1];
 };
+constexpr int encode_f32_shared_bytes() { return sizeof(EncodeF32Shared); }
 
 // encode_f32 — columns [begin, end), all kept
 //   in    x [B, ld] f32, b_dec [ld] f32 or null, w_enc_hi and w_enc_lo [., ld] (joined to f32), b_enc f32

@@ -2,7 +2,8 @@
 #include "activation.cuh"
 #include "vector.cuh"
 
-// entry_penalty      row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next          grid B, block 128, shared 64 bytes
+// entry_penalty      row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next
+//   launch  grid B, block 128, shared block_sum_shared_bytes()
 SAE_KERNEL(entry_penalty, EntriesParams, 128) {
     auto scratch = &shared_memory<double>();
     const size_t row = blockIdx.x;
@@ -11,11 +12,11 @@ SAE_KERNEL(entry_penalty, EntriesParams, 128) {
     double now = 0, next = 0;
     for (int j = threadIdx.x; j < count; j += blockDim.x) {
         size_t e = row * p.active + j;
-        float f = p.loss.selection == SELECTION_GATED ? p.pre_act[e] : p.value[e];
+        float f = p.loss.selection == SelectionCode::Gated ? p.pre_act[e] : p.value[e];
         if (!(f > 0)) continue;
         float omega = p.latents[p.index[e]].omega;
         now += penalty_value(f, omega, s.power, p.loss);
-        if (p.loss.penalty == PENALTY_LP) next += penalty_value(f, omega, s.next_power, p.loss);
+        if (p.loss.penalty == PenaltyCode::Lp) next += penalty_value(f, omega, s.next_power, p.loss);
     }
     now = block_sum(now, scratch);
     next = block_sum(next, scratch);
@@ -25,7 +26,8 @@ SAE_KERNEL(entry_penalty, EntriesParams, 128) {
     }
 }
 
-// step_penalty       lambda, or the slope of lambda (L0 / target - 1)^2, which needs the batch's L0            grid 1, block 256, shared 64 bytes
+// step_penalty       lambda, or the slope of lambda (L0 / target - 1)^2, which needs the batch's L0
+//   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(step_penalty, StepPenaltyParams, 256) {
     auto scratch = &shared_memory<double>();
     double active = 0;
@@ -33,8 +35,9 @@ SAE_KERNEL(step_penalty, StepPenaltyParams, 256) {
     active = block_sum(active, scratch);
     if (threadIdx.x != 0) return;
     float lambda = p.scalars->penalty;
-    *p.step_penalty = p.loss.penalty == PENALTY_L0 ? lambda
-        : p.loss.penalty == PENALTY_TARGET ? float(lambda * 2 * (active / p.rows / p.loss.target - 1) / p.loss.target) : 0;
+    *p.step_penalty = p.loss.penalty == PenaltyCode::L0 ? lambda
+        : p.loss.penalty == PenaltyCode::TargetL0
+            ? float(lambda * 2 * (active / p.rows / p.loss.target - 1) / p.loss.target) : 0;
 }
 
 // entry_gradient     gradient [B, k]; value_grad becomes its part by <w, x - b_dec>                             grid any, block 256
@@ -43,7 +46,7 @@ SAE_KERNEL(entry_gradients, EntriesParams, 256) {
     for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x) {
         size_t row = e / p.active;
         EntryGradient g = {};
-        bool paired = p.loss.selection >= SELECTION_JUMP;
+        bool paired = p.loss.selection >= SelectionCode::JumpRelu;
         if ((p.row_count ? int(e % p.active) < p.row_count[row] : true) && (p.value[e] != 0 || paired)) {
             float z = p.pre_act ? p.pre_act[e] : p.value[e];
             g = entry_gradient(z, p.value[e], p.value_grad[e], p.gate_grad ? p.gate_grad[e] : 0, p.latents[p.index[e]], *p.scalars, *p.step_penalty, p.loss);
@@ -53,7 +56,11 @@ SAE_KERNEL(entry_gradients, EntriesParams, 256) {
     }
 }
 
-// input_sum          sum_b x_centered                                  grid ld / 64, block 256, shared 8192 bytes; 32 groups of eight threads, rows ascending, then groups
+constexpr int input_sum_shared_bytes() { return 32 * 64 * sizeof(float); }
+
+// input_sum          sum_b x_centered
+//   launch  grid ld / 64, block 256, shared input_sum_shared_bytes(); 32 groups of eight threads
+//   order   rows ascending, then groups
 SAE_KERNEL(input_sum, InputSumParams, 256) {
     auto parts = &shared_memory<float>();                   // [32, 64]
     int group = threadIdx.x / 8, column = threadIdx.x % 8 * 8;
@@ -130,7 +137,7 @@ SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
             sum.input -= slope * p.rows;                    // the entries took their part back already
             sum.bias -= slope * below;
             sum.norm += float(l.pre_act * all);
-            sum.threshold += slope * below * (p.loss.form == FORM_DIRECT ? 1 : l.theta);
+            sum.threshold += slope * below * (p.loss.form == ThresholdForm::Direct ? 1 : l.theta);
         }
         if (lane != 0) continue;
         p.sums[f] = sum;

@@ -56,6 +56,7 @@ SAE_KERNEL(hot_active, HotParams, 256) {
 }
 
 struct HotListShared { int votes[32]; };
+constexpr int hot_list_shared_bytes() { return sizeof(HotListShared); }
 
 // hot_list
 //   in      firings [n] since the last list

@@ -34,6 +34,7 @@ __device__ __forceinline__ int latent_class(const IndexParams& p, int f, uint32_
 }
 
 struct IndexShared { uint64_t wide[8]; uint32_t narrow[8]; };
+constexpr int index_shared_bytes() { return sizeof(IndexShared); }
 
 // A thread's latents of the block's tile: what their runs take, and how many there are of each class.
 struct ThreadLatents {
@@ -53,7 +54,7 @@ struct ThreadLatents {
 // index_tiles
 //   in      count [n]
 //   out     tile_sums, class_sums: what stands before each tile of 2048 latents; class_start
-//   launch  grid tiles, block 256, shared 96 bytes; the block that comes last sums over tiles
+//   launch  grid tiles, block 256, shared index_shared_bytes(); the block that comes last sums over tiles
 SAE_KERNEL(index_tiles, IndexParams, 256) {
     auto& s = shared_memory<IndexShared>();
     const ThreadLatents mine(p);
@@ -75,7 +76,7 @@ SAE_KERNEL(index_tiles, IndexParams, 256) {
 // index_starts
 //   in      count, tile_sums, class_sums
 //   out     start [n + 1]; order [n]
-//   launch  grid tiles, block 256, shared 96 bytes
+//   launch  grid tiles, block 256, shared index_shared_bytes()
 SAE_KERNEL(index_starts, IndexParams, 256) {
     auto& s = shared_memory<IndexShared>();
     const ThreadLatents mine(p);
@@ -139,8 +140,11 @@ __device__ __forceinline__ void sort_long(const IndexParams& p, uint32_t start, 
     }
 }
 
+// Eight words of a scan, then a bitmap of the rows and the entries before each of its words.
+constexpr int index_sort_shared_bytes(int rows) { return 32 + (rows + 31) / 32 * 8; }
+
 // index_sort     runs in ascending order, only of latents that have one: long ones a block each, then short ones a warp each
-//   launch  grid any, block 256, shared 32 + 8 ceil(B / 32) bytes
+//   launch  grid any, block 256, shared index_sort_shared_bytes(B)
 SAE_KERNEL(index_sort, IndexParams, 256) {
     auto scratch = &shared_memory<uint32_t>();              // [8]
     uint32_t shorter = p.class_start[SHORT_CLASS], idle = p.class_start[IDLE];

@@ -50,19 +50,22 @@ SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
     for (int f = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; f < p.count; f += warps) {
         LatentScalars l = {};
         l.omega = 1;
-        if (p.loss.weight != 0 || p.loss.pre_act != 0) l.norm = site_norms(p, f);
-        if (p.loss.weight != 0) l.omega = l.norm;
-        if (p.loss.selection == SELECTION_GATED) {
+        const bool weighted = p.loss.weight != PenaltyWeight::One;
+        if (weighted || p.loss.pre_act != PreActCode::None) l.norm = site_norms(p, f);
+        if (weighted) l.omega = l.norm;
+        if (p.loss.selection == SelectionCode::Gated) {
             l.exp_r = expf(p.r_mag[f]);
             l.gate = p.b_enc[f];
             l.mag = p.b_mag[f];
         }
-        if (p.loss.selection == SELECTION_JUMP) {
-            l.theta = p.loss.form == FORM_DIRECT ? p.threshold[f] : expf(p.threshold[f]);
+        if (p.loss.selection == SelectionCode::JumpRelu) {
+            l.theta = p.loss.form == ThresholdForm::Direct ? p.threshold[f] : expf(p.threshold[f]);
             l.epsilon = p.loss.bandwidth;
             if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_variance[f]));
             l.low = l.theta - p.loss.reach * l.epsilon;
-            bool applies = p.loss.pre_act == 1 || (p.loss.pre_act == 2 && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);
+            bool applies = p.loss.pre_act == PreActCode::All
+                || (p.loss.pre_act == PreActCode::Dead
+                    && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);
             if (applies) l.pre_act = s.pre_act;
         }
         if (threadIdx.x % 32 == 0) p.latents[f] = l;

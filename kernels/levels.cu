@@ -4,6 +4,7 @@
 constexpr int LEVELS_THREADS = 128, LEVELS_MAX_ACTIVE = 512;
 
 struct LevelsShared { float value[LEVELS_MAX_ACTIVE]; };
+constexpr int levels_shared_bytes() { return sizeof(LevelsShared); }
 
 // levels
 //   in     index [B, k], value [B, k], budgets or scalars->prefix

@@ -17,6 +17,7 @@ struct TileShared {
     bf16_bits a[TILE_STAGES][TILE * TILE_K];
     bf16_bits b[TILE_STAGES][TILE * TILE_K];
 };
+constexpr int tile_shared_bytes() { return sizeof(TileShared); }
 
 // Up to 128 rows of a matrix. Tile row r is matrix row first + r, or index[first + r] with an index; rows from `end` on are zeros.
 struct TileOperand {

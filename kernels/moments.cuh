@@ -3,17 +3,16 @@
 #pragma once
 #include "vector.cuh"
 
-constexpr int MOMENTS_FLOAT = 0, MOMENTS_BF16 = 1;
-constexpr int OPTIMIZER_ADAM = 0, OPTIMIZER_LAZY_ROW = 1, OPTIMIZER_SIGNUM = 2, OPTIMIZER_SGD = 3;
+__device__ __forceinline__ bool learns(Trainable parts, Trainable part) { return uint32_t(parts) & uint32_t(part); }
 
 struct Moments { float m, v; };
 
 __device__ __forceinline__ Moments load_moments(const MomentsParams& p, size_t row, size_t at) {
     Moments r = {0, 0};
-    if (p.storage == MOMENTS_FLOAT) {
+    if (p.storage == MomentStorage::Float32) {
         if (p.m) r.m = static_cast<const float*>(p.m)[at];
         if (p.v) r.v = static_cast<const float*>(p.v)[at];
-    } else if (p.storage == MOMENTS_BF16) {
+    } else if (p.storage == MomentStorage::BFloat16) {
         if (p.m) r.m = bf16_to_float(static_cast<const bf16_bits*>(p.m)[at]);
         if (p.v) r.v = bf16_to_float(static_cast<const bf16_bits*>(p.v)[at]);
     } else {
@@ -41,7 +40,7 @@ __device__ __forceinline__ bf16_bits stochastic_bf16(float f, uint32_t random) {
 
 // float32 and bfloat16; eight bits need the row's largest first.
 __device__ __forceinline__ void store_moments(const MomentsParams& p, const StepScalars& s, size_t row, size_t at, int column, Moments x) {
-    if (p.storage == MOMENTS_FLOAT) {
+    if (p.storage == MomentStorage::Float32) {
         if (p.m) static_cast<float*>(p.m)[at] = x.m;
         if (p.v) static_cast<float*>(p.v)[at] = x.v;
     } else {
@@ -51,10 +50,12 @@ __device__ __forceinline__ void store_moments(const MomentsParams& p, const Step
 }
 
 // One step of a number; `idle` is how many steps v missed while its row was skipped. Scalars: StepScalars, or a copy of what is used here.
-template <class Scalars> __device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const Scalars& s, int optimizer) {
-    if (optimizer == OPTIMIZER_SGD) return w - s.learning_rate * g;
+template <class Scalars>
+__device__ __forceinline__ float step_number(float w, float g, Moments& x, int idle, const Scalars& s,
+                                             OptimizerKind optimizer) {
+    if (optimizer == OptimizerKind::Sgd) return w - s.learning_rate * g;
     x.m = x.m * s.beta1 + g * (1 - s.beta1);
-    if (optimizer == OPTIMIZER_SIGNUM) return x.m == 0 ? w : w - copysignf(s.learning_rate, x.m);
+    if (optimizer == OptimizerKind::Signum) return x.m == 0 ? w : w - copysignf(s.learning_rate, x.m);
     for (; idle > 0; --idle) x.v *= s.beta2;                // as dense Adam would have, one step after the other
     x.v = x.v * s.beta2 + g * g * (1 - s.beta2);
     return x.m == 0 ? w : w - s.learning_rate * s.correction1 * x.m / (sqrtf(x.v * s.correction2) + s.epsilon);
@@ -80,10 +81,10 @@ __device__ __forceinline__ MomentScales load_scales(const MomentsParams& p, size
 // WIDE: of 16 or 32 bits for sure.
 template <bool WIDE> __device__ __forceinline__ void load_moments8(const MomentsParams& p, size_t at, const MomentScales& scales, Moments8& x) {
     for (int i = 0; i < 8; ++i) x.m[i] = x.v[i] = 0;
-    if (p.storage == MOMENTS_FLOAT) {
+    if (p.storage == MomentStorage::Float32) {
         if (p.m) load8(x.m, static_cast<const float*>(p.m) + at);
         if (p.v) load8(x.v, static_cast<const float*>(p.v) + at);
-    } else if (WIDE || p.storage == MOMENTS_BF16) {
+    } else if (WIDE || p.storage == MomentStorage::BFloat16) {
         if (p.m) unpack8(x.m, load_bf16x8(static_cast<const bf16_bits*>(p.m) + at));
         if (p.v) unpack8(x.v, load_bf16x8(static_cast<const bf16_bits*>(p.v) + at));
     } else {
@@ -105,13 +106,15 @@ __device__ __forceinline__ uint8_t moment_byte(float v, float scale, uint32_t ra
     return root ? uint8_t(fminf(255, fmaxf(1, q))) : uint8_t(int8_t(fminf(127, fmaxf(-127, q))));
 }
 
-template <bool WIDE> __device__ __forceinline__ void store_moment8(void* to, int storage, size_t at, int column, const float (&x)[8], uint32_t key, float scale, bool root) {
+template <bool WIDE>
+__device__ __forceinline__ void store_moment8(void* to, MomentStorage storage, size_t at, int column,
+                                              const float (&x)[8], uint32_t key, float scale, bool root) {
     if (!to) return;
-    if (storage == MOMENTS_FLOAT) {
+    if (storage == MomentStorage::Float32) {
         store8(static_cast<float*>(to) + at, x);
         return;
     }
-    if (WIDE || storage == MOMENTS_BF16) {
+    if (WIDE || storage == MomentStorage::BFloat16) {
         uint32_t halves[8];
         for (int i = 0; i < 8; ++i) halves[i] = stochastic_bf16(x[i], moment_random(key, column + i));
         store_halves(static_cast<bf16_bits*>(to) + at, halves);
@@ -130,7 +133,8 @@ struct OptimizerScalars {
         : learning_rate(s.learning_rate), beta1(s.beta1), beta2(s.beta2), epsilon(s.epsilon), correction1(s.correction1), correction2(s.correction2), weight_decay(s.weight_decay) {}
 };
 
-__device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float factor, Moments8& x, int idle, const StepScalars& scalars, int optimizer) {
+__device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float factor, Moments8& x, int idle,
+                                      const StepScalars& scalars, OptimizerKind optimizer) {
     const OptimizerScalars s(scalars);
 #pragma unroll 1
     for (; idle > 0; --idle)                                // as dense Adam would have, one step after the other
@@ -146,8 +150,10 @@ __device__ __forceinline__ void step8(float (&w)[8], const float (&g)[8], float 
 // ---------------------------------------------------------------------------------------------------------------------
 
 // One number a latent, with its moments and average.
-__device__ __forceinline__ void step_vector(const LatentVectorParams& p, size_t f, float g, int idle, const StepScalars& s, int optimizer, bool learns, bool positive = false) {
-    if (!p.weights || !learns) return;
+__device__ __forceinline__ void step_vector(const LatentVectorParams& p, size_t f, float g, int idle,
+                                            const StepScalars& s, OptimizerKind optimizer, bool moves,
+                                            bool positive = false) {
+    if (!p.weights || !moves) return;
     Moments x = {p.m[f], p.v[f]};
     float w = step_number(p.weights[f], g, x, idle, s, optimizer);
     if (positive) w = fmaxf(0, w);

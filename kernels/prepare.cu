@@ -8,20 +8,21 @@ __device__ __forceinline__ float half_bits_to_float(uint16_t h) {
     return __uint_as_float(bits | uint32_t(h & 0x8000) << 16);
 }
 
-__device__ __forceinline__ float raw_number(const void* raw, size_t at, int type) {
-    if (type == 0) return static_cast<const float*>(raw)[at];
-    return type == 1 ? half_bits_to_float(static_cast<const uint16_t*>(raw)[at]) : bf16_to_float(static_cast<const uint16_t*>(raw)[at]);
+__device__ __forceinline__ float raw_number(const void* raw, size_t at, InputType type) {
+    if (type == InputType::Float32) return static_cast<const float*>(raw)[at];
+    const uint16_t bits = static_cast<const uint16_t*>(raw)[at];
+    return type == InputType::Float16 ? half_bits_to_float(bits) : bf16_to_float(bits);
 }
 
 // Eight numbers of the input's own type, at a multiple of eight.
-__device__ __forceinline__ void raw_numbers(float (&to)[8], const void* raw, size_t at, int type) {
-    if (type == 0) {
+__device__ __forceinline__ void raw_numbers(float (&to)[8], const void* raw, size_t at, InputType type) {
+    if (type == InputType::Float32) {
         load8(to, static_cast<const float*>(raw) + at);
         return;
     }
     uint4 v = load_bf16x8(static_cast<const uint16_t*>(raw) + at);
     unpack8(to, v);
-    if (type == 1)
+    if (type == InputType::Float16)
         for (int i = 0; i < 8; ++i) to[i] = half_bits_to_float(uint16_t(__float_as_uint(to[i]) >> 16));
 }
 

@@ -14,6 +14,8 @@ template <int b_parts> struct ProductShared {
     bf16_bits a[2][2][TILE * TILE_K];
     bf16_bits b[2][b_parts][TILE * TILE_K];
 };
+constexpr int product_shared_bytes() { return sizeof(ProductShared<1>); }
+constexpr int product_f32_shared_bytes() { return sizeof(ProductShared<2>); }
 
 // One operand of a block: i in [first, end) is m of A or n of B, k in [0, depth).
 struct ProductOperand {
@@ -236,8 +238,8 @@ template <int b_parts> __device__ __forceinline__ void product_body(const Produc
     const TilePosition tile = product_tile(e);
     if (tile.row < 0) return;
     const ProductOperand a = product_operand(p.a, p.a_bf16, nullptr, nullptr, p.a_m, p.a_k, tile.row * TILE, e.m, e.k);
-    const int* n_list = b_parts == 1 && p.b_gather == 2 ? p.b_rows : nullptr;
-    const int* k_list = b_parts == 1 && p.b_gather == 1 ? p.b_rows : nullptr;
+    const int* n_list = b_parts == 1 && p.b_gather == GatherCode::N ? p.b_rows : nullptr;
+    const int* k_list = b_parts == 1 && p.b_gather == GatherCode::K ? p.b_rows : nullptr;
     const ProductOperand b = product_operand(p.b, p.b_bf16, n_list, k_list, p.b_n, p.b_k, tile.column * TILE, e.n, e.k);
     TileSums sums = {};
     Staged staged;
@@ -281,7 +283,7 @@ SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<1>(p); }
 SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<2>(p); }
 
 // product_bf16
-//   in      A [m, k] and B [k, n] bf16, K contiguous in both; B's columns through a list where b_gather is 2
+//   in      A [m, k] and B [k, n] bf16, K contiguous in both; B's columns through a list where b_gather is N
 //   out     as product
 //   launch  grid as product, block 128, shared sizeof(TileShared) = 65536
 //   needs   k a multiple of 32 that the host knows; strides multiples of 8; 16-byte aligned
@@ -293,6 +295,7 @@ SAE_KERNEL(product_bf16, ProductParams, TILE_THREADS) {
     if (tile.row < 0) return;
     TileSums sums = {};
     tile_multiply({static_cast<const bf16_bits*>(p.a), p.a_m, nullptr, tile.row * TILE, e.m},
-                  {static_cast<const bf16_bits*>(p.b), p.b_n, p.b_gather == 2 ? p.b_rows : nullptr, tile.column * TILE, e.n}, p.k, s, sums);
+                  {static_cast<const bf16_bits*>(p.b), p.b_n, p.b_gather == GatherCode::N ? p.b_rows : nullptr,
+                   tile.column * TILE, e.n}, p.k, s, sums);
     store_product(p, e, tile, sums);
 }

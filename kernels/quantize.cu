@@ -13,6 +13,7 @@ constexpr uint64_t QUANTIZE_SEED = 0x5c2ee71a60b3d94full;       // a stream of r
 constexpr float SMALLEST_LARGEST = 7.9e-31f;                    // of a row whose steps are still exact enough; only zeros may be below
 
 struct ScalesShared { float x[QUANTIZE_WARPS][32], w[QUANTIZE_WARPS][32]; };
+constexpr int screen_scales_shared_bytes() { return sizeof(ScalesShared); }
 
 // The sum of squares of a column over rows 0, by, 2 by, ...: each warp its share, warps in order.
 __device__ __forceinline__ float column_square(const bf16_bits* from, int rows, int by, int pitch, int column, float (&part)[QUANTIZE_WARPS][32]) {

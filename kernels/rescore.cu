@@ -8,6 +8,7 @@ struct RescoreShared {
     bf16_bits w[RESCORE_WARPS][RESCORE_STAGES][RESCORE_GROUP * RESCORE_K];      // chunk c of row r at c ^ r
     uint32_t x[1];                                                              // [ld / 2] pairs
 };
+constexpr int rescore_shared_bytes(int depth) { return offsetof(RescoreShared, x) + depth * sizeof(bf16_bits); }
 
 // A lane copies one 16-byte chunk of rows lane / 8 and lane / 8 + 4 at every step.
 struct RescoreSource { const bf16_bits* row[2]; uint32_t valid; };
@@ -57,7 +58,7 @@ __device__ __forceinline__ void rescore_group(const RescoreSource& from, int dep
 // rescore
 //   in      candidates [B, pitch]: columns at places [first, count); x_centered, w_enc, b_enc as in encode
 //   out     their keys in the same places; rows over capacity are left alone
-//   launch  grid B, block 128, shared 16384 + 2 ld
+//   launch  grid B, block 128, shared rescore_shared_bytes(ld)
 //   needs   ld % 64 == 0, padding of both operands zero
 //   cost    gathers 2 ld bytes a survivor: bandwidth; the tensor cores do 16 times the products needed, and are still not the limit
 //   order   K ascending in steps of 16, as encode's: the same bits on the same kind of tensor-core instruction
@@ -92,6 +93,7 @@ SAE_KERNEL(rescore, RescoreParams, RESCORE_WARPS * 32) {
 }
 
 struct ScreenAuditShared { float least[RESCORE_WARPS]; };
+constexpr int screen_audit_shared_bytes() { return sizeof(ScreenAuditShared); }
 
 // Whether a code [k], ascending, holds a column.
 __device__ __forceinline__ bool holds(const int* index, int active, int column) {

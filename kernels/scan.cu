@@ -6,6 +6,7 @@
 constexpr int SCAN_TILE = 2048, SCAN_PER_THREAD = 8;
 
 struct ScanShared { uint64_t sums[8]; uint32_t last; };
+constexpr int scan_shared_bytes() { return sizeof(ScanShared); }
 
 // A thread's numbers of the block's tile, and their sum.
 struct ThreadNumbers {
@@ -20,7 +21,7 @@ struct ThreadNumbers {
 // scan_tiles
 //   in      input [n]
 //   out     tile_sums: what stands before each tile of 2048; output[n] = all
-//   launch  grid tiles, block 256, shared 72 bytes; the block that comes last sums over tiles
+//   launch  grid tiles, block 256, shared scan_shared_bytes(); the block that comes last sums over tiles
 SAE_KERNEL(scan_tiles, ScanParams, 256) {
     auto& s = shared_memory<ScanShared>();
     uint64_t total;
@@ -34,7 +35,7 @@ SAE_KERNEL(scan_tiles, ScanParams, 256) {
 // scan_apply
 //   in      input, tile_sums
 //   out     output[i] = sum of input before i
-//   launch  grid tiles, block 256, shared 72 bytes
+//   launch  grid tiles, block 256, shared scan_shared_bytes()
 SAE_KERNEL(scan_apply, ScanParams, 256) {
     auto& s = shared_memory<ScanShared>();
     const ThreadNumbers mine(p);

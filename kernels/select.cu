@@ -62,6 +62,7 @@ struct SelectFinalShared {
     SelectScratch scratch;
     uint64_t chosen[SELECT_MAX_ACTIVE];     // column << 32 | bits of the value
 };
+constexpr int select_final_shared_bytes() { return sizeof(SelectFinalShared); }
 
 // Ascending, in shared memory; size a power of two. Bitonic (Batcher 1968).
 __device__ __forceinline__ void sort_ascending(uint64_t* keys, int size) {

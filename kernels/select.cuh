@@ -16,6 +16,7 @@ struct SelectScratch {
     int taken;
     uint64_t least[SELECT_THREADS / 32];
 };
+constexpr int select_threshold_shared_bytes() { return sizeof(SelectScratch); }
 
 constexpr uint32_t CANDIDATE_NOT_NEGATIVE = 0x80000000u;
 

@@ -1,23 +1,23 @@
 // skip: a transcoder's skip connection WSkip [D, ld] in float32.
 #include "moments.cuh"
 
-constexpr uint32_t LEARNS_SKIP = 128;
-
-// skip_norm          norm_parts [D] = squared norms of the gradient's rows; rows that are frozen become 0          grid D, block 256, shared 64 bytes
+// skip_norm          norm_parts [D] = squared norms of the gradient's rows; rows that are frozen become 0
+//   launch  grid D, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(skip_norm, SkipParams, 256) {
     auto scratch = &shared_memory<double>();
     size_t row = size_t(blockIdx.x) * p.pitch;
-    bool learns = p.scalars->trainable & LEARNS_SKIP;
+    const bool moves = learns(p.scalars->trainable, Trainable::Skip);
     double squares = 0;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        float g = p.gradient[row + c] *= learns ? 2 * p.scalars->loss_scale : 0;
+        float g = p.gradient[row + c] *= moves ? 2 * p.scalars->loss_scale : 0;
         squares += double(g) * g;
     }
     squares = block_sum(squares, scratch);
     if (threadIdx.x == 0) p.norm_parts[blockIdx.x] = squares;
 }
 
-// skip_sum           norm = their sum                                                                             grid 1, block 256, shared 64 bytes
+// skip_sum           norm = their sum
+//   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(skip_sum, SkipParams, 256) {
     auto scratch = &shared_memory<double>();
     double squares = 0;
@@ -29,7 +29,7 @@ SAE_KERNEL(skip_sum, SkipParams, 256) {
 // skip_move          one step of WSkip; float32 and bfloat16 moments                                              grid D, block 256
 SAE_KERNEL(skip_move, SkipParams, 256) {
     const auto& s = *p.scalars;
-    if (s.abandoned || !(s.trainable & LEARNS_SKIP)) return;
+    if (s.abandoned || !learns(s.trainable, Trainable::Skip)) return;
     size_t row = blockIdx.x;
     float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {

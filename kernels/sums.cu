@@ -78,7 +78,8 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
     s.level_error = total[2];
     s.gate_error = total[3];
     s.reconstruction_norm = total[4];
-    s.penalty = p.penalty == 4 ? active : p.penalty == 5 ? p.rows * (active / p.rows / p.target - 1) * (active / p.rows / p.target - 1) : total[7];
+    s.penalty = p.penalty == PenaltyCode::L0 ? active : p.penalty == PenaltyCode::TargetL0
+        ? p.rows * (active / p.rows / p.target - 1) * (active / p.rows / p.target - 1) : total[7];
     s.next_penalty = total[8];
     s.pre_act = total[9];
     s.aux_squared_error = p.aux_sums ? p.aux_sums[0] : 0;
@@ -98,10 +99,13 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
     s.screening_shortfall = __uint_as_float(audit.shortfall);
 }
 
+constexpr int step_sums_shared_bytes() { return 16 * sizeof(double); }
+static_assert(SUMS <= 16);
+
 // step_sums
 //   in      sums by row and by column block, counters
 //   out     one StepSums
-//   launch  grid any, block 256, shared 128 bytes; the block that comes last adds up the others' parts
+//   launch  grid any, block 256, shared step_sums_shared_bytes(); the block that comes last adds up the others' parts
 //   order   rows by thread, then by warp tree, then by block; float64
 SAE_KERNEL(step_sums, StepSumsParams, 256) {
     auto scratch = &shared_memory<double>();

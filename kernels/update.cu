@@ -32,16 +32,18 @@ SAE_KERNEL(update_parts, UpdateParams, 256) {
 }
 
 // Frozen parts have no gradient.
-template <int V, bool PLAIN> __device__ __forceinline__ void mask_frozen(const UpdateParams& p, EntryGradient& g, float& tie, Rows<V, PLAIN>& rows, uint32_t learns) {
-    if (!p.rescale || !(learns & LEARNS_SCALE)) g.scale = 0;
-    if (!(learns & LEARNS_BIAS)) g.bias = 0;
-    if (!(learns & LEARNS_THRESHOLD)) g.threshold = 0;
-    if (!(learns & LEARNS_MAG)) g.mag = 0;
-    if (!(learns & LEARNS_TIE)) tie = 0;
+template <int V, bool PLAIN>
+__device__ __forceinline__ void mask_frozen(const UpdateParams& p, EntryGradient& g, float& tie, Rows<V, PLAIN>& rows,
+                                            Trainable parts) {
+    if (!p.rescale || !learns(parts, Trainable::MagnitudeScale)) g.scale = 0;
+    if (!learns(parts, Trainable::EncoderBias)) g.bias = 0;
+    if (!learns(parts, Trainable::Threshold)) g.threshold = 0;
+    if (!learns(parts, Trainable::MagnitudeBias)) g.mag = 0;
+    if (!learns(parts, Trainable::TieScale)) tie = 0;
     for (int v = 0; v < V; ++v)
         for (int i = 0; i < 8; ++i) {
-            if (!(learns & LEARNS_ENCODER)) rows.enc[v][i] = 0;
-            if (!(learns & LEARNS_DECODER)) rows.dec[v][i] = 0;
+            if (!learns(parts, Trainable::Encoder)) rows.enc[v][i] = 0;
+            if (!learns(parts, Trainable::Decoder)) rows.dec[v][i] = 0;
         }
 }
 
@@ -71,9 +73,9 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ float whole
     } else g.input = g.bias = bias;
     if (!PLAIN) add_sums(p, group, visit.f, g, rows);
     add_bias_part<V>(p, group, visit.f, g.input, sum);
-    if (!PLAIN && p.tied) tie = join_tied(p, group, visit.f, rows);
+    if (!PLAIN && p.tied != Tying::Untied) tie = join_tied(p, group, visit.f, rows);
     mask_frozen(p, g, tie, rows, s.trainable);
-    if (p.decoder_norm == NORM_UNIT) project(p, group, visit.f, rows);
+    if (p.decoder_norm == DecoderNorm::Unit) project(p, group, visit.f, rows);
     float norm = 0;
     each_column<V>(group, p.out_pitch, [&](int v, int) {
         for (int i = 0; i < 8; ++i) norm += rows.dec[v][i] * rows.dec[v][i];
@@ -90,12 +92,15 @@ template <int V, bool PLAIN, class Group> __device__ __forceinline__ void apply(
     int idle = p.last_touched ? int(s.step) - 1 - p.last_touched[f] : 0;
     group.sync();                                           // all have read last_touched
     if (group.rank() == 0) {                                // numbers first: a tied encoder row takes the new scale
-        step_vector(p.b_enc, f, g.bias * factor, idle, s, p.optimizer, s.trainable & LEARNS_BIAS);
+        step_vector(p.b_enc, f, g.bias * factor, idle, s, p.optimizer, learns(s.trainable, Trainable::EncoderBias));
         if (!PLAIN) {
-            step_vector(p.threshold, f, g.threshold * factor, idle, s, p.optimizer, s.trainable & LEARNS_THRESHOLD, p.direct);
-            step_vector(p.b_mag, f, g.mag * factor, idle, s, p.optimizer, s.trainable & LEARNS_MAG);
-            step_vector(p.r_mag, f, g.scale * factor, idle, s, p.optimizer, p.rescale && (s.trainable & LEARNS_SCALE));
-            step_vector(p.tie_scale, f, tie * factor, idle, s, p.optimizer, s.trainable & LEARNS_TIE);
+            step_vector(p.threshold, f, g.threshold * factor, idle, s, p.optimizer,
+                        learns(s.trainable, Trainable::Threshold), p.direct);
+            step_vector(p.b_mag, f, g.mag * factor, idle, s, p.optimizer,
+                        learns(s.trainable, Trainable::MagnitudeBias));
+            step_vector(p.r_mag, f, g.scale * factor, idle, s, p.optimizer,
+                        p.rescale && learns(s.trainable, Trainable::MagnitudeScale));
+            step_vector(p.tie_scale, f, tie * factor, idle, s, p.optimizer, learns(s.trainable, Trainable::TieScale));
         }
         if (p.last_touched) p.last_touched[f] = int(s.step);
     }
@@ -144,7 +149,8 @@ __device__ __forceinline__ void visit_latents(const UpdateParams& p, const Group
             if (group.rank() == 0) *squares += norm;
             if (p.clip_rows && sqrtf(norm) > s.clip_norm) factor = s.clip_norm / sqrtf(norm);
         }
-        if (!p.measure && !(p.optimizer == OPTIMIZER_LAZY_ROW && norm == 0)) apply(p, group, visit, g, tie, factor, rows, s);
+        if (!p.measure && !(p.optimizer == OptimizerKind::LazyRowAdam && norm == 0))
+            apply(p, group, visit, g, tie, factor, rows, s);
     }
 }
 
@@ -161,6 +167,9 @@ __device__ __forceinline__ void leave_bias_part(const UpdateParams& p, const flo
 }
 
 constexpr int UPDATE_WARPS = 4;
+
+// The squared norms of the warps, and their sums [ld].
+constexpr int update_narrow_shared_bytes(int pitch) { return UPDATE_WARPS * (8 + 4 * pitch); }
 
 template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const UpdateParams& p) {
     if (p.scalars->abandoned) return;
@@ -181,6 +190,7 @@ struct alignas(128) UpdateWideShared {
     float scratch[16];          // one a warp
     double squares;
 };
+constexpr int update_wide_shared_bytes(int pitch) { return sizeof(UpdateWideShared) + 4 * pitch; }
 
 template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
     if (p.scalars->abandoned) return;
@@ -195,8 +205,9 @@ template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_w
 // update_W, for rows of up to W columns
 //   in      runs of entries, the code and its gradients, residuals and centred input in bf16, or the dense path's gradients; gradients of dead latents
 //   out     weights, moments, averages; bias_parts and norm_parts by block; with `measure` the last two only
-//   launch  grid blocks. W <= 768: block 128, a warp a latent, shared 32 + 16 ld bytes. Up to 4096: a block a latent, of max(ld, lo) / 8 threads in whole warps,
-//           beyond that of 256 threads; shared 128 + 4 ld bytes
+//   launch  grid blocks. W <= 768: block 128, a warp a latent, shared update_narrow_shared_bytes(ld). Up to 4096: a
+//           block a latent, of max(ld, lo) / 8 threads in whole warps, beyond that of 256 threads; shared
+//           update_wide_shared_bytes(ld)
 //   needs   fixed: the place-th latent of `order` goes to group place % groups, so sums by group do not depend on the schedule
 //   cost    gathers run (lo + ld) 2 bytes; streams the moments and weights once: with split weights and float moments (lo + ld) 24 bytes a latent
 //   order   entries ascending, parts of 256 ascending, latents of a group as they stand in `order`, groups of a block ascending

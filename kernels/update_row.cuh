@@ -3,12 +3,6 @@
 #include "moments.cuh"
 #include "update_gather.cuh"
 
-constexpr int NORM_UNIT = 1, NORM_AT_MOST_ONE = 2;
-constexpr int TIED_SCALED = 2;
-
-// Training.Trainable
-constexpr uint32_t LEARNS_ENCODER = 1, LEARNS_BIAS = 2, LEARNS_DECODER = 4, LEARNS_THRESHOLD = 16, LEARNS_MAG = 32, LEARNS_SCALE = 64, LEARNS_TIE = 256;
-
 // The pre-activation loss's part of WEnc, and that of the decoder norm.
 template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& group, uint32_t f, const EntryGradient& g,
@@ -43,7 +37,7 @@ __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& gro
 template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& group, uint32_t f,
                                            Rows<V, PLAIN>& rows) {
-    float scale = p.tied == TIED_SCALED ? p.tie_scale.weights[f] : 1, dot = 0;
+    float scale = p.tied == Tying::Scaled ? p.tie_scale.weights[f] : 1, dot = 0;
     each_column<V>(group, p.pitch, [&](int v, int column) {
         float w[8];
         load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
@@ -53,7 +47,7 @@ __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& g
             rows.enc[v][i] = 0;
         }
     });
-    return p.tied == TIED_SCALED ? group.sum(dot) : 0;
+    return p.tied == Tying::Scaled ? group.sum(dot) : 0;
 }
 
 // A decoder row of norm 1 moves at right angles to itself.
@@ -99,11 +93,11 @@ __device__ __forceinline__ void step_row(const UpdateParams& p, const Group& gro
                                          float (&g)[V][8], float factor, int idle, const StepScalars& s) {
     MomentScales old, scales;
     uint32_t m_key = 0, v_key = 0;
-    if (moments.storage != MOMENTS_FLOAT) {
+    if (moments.storage != MomentStorage::Float32) {
         m_key = moment_key(moments, s, f, 0);
         v_key = moment_key(moments, s, f, 1);
     }
-    if (!PLAIN && moments.storage > MOMENTS_BF16) {
+    if (!PLAIN && moments.storage > MomentStorage::BFloat16) {
         old = load_scales(moments, f);
         scales = new_scales<V>(p, group, moments, row_start(f, width), width, old, g, factor, idle, s);
     }
@@ -118,7 +112,7 @@ __device__ __forceinline__ void step_row(const UpdateParams& p, const Group& gro
         store_moment8<PLAIN>(moments.v, moments.storage, at, column, x.v, v_key, scales.v, true);
         for (int i = 0; i < 8; ++i) g[v][i] = w[i];
     });
-    if (PLAIN || moments.storage <= MOMENTS_BF16 || group.rank() != 0) return;
+    if (PLAIN || moments.storage <= MomentStorage::BFloat16 || group.rank() != 0) return;
     if (moments.m) moments.m_scale[f] = scales.m;
     if (moments.v) moments.v_scale[f] = scales.v;
 }
@@ -142,18 +136,19 @@ template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group& group, uint32_t f, bool touched,
                                              float factor, int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
     size_t at = row_start(f, p.out_pitch);
-    if (!(s.trainable & LEARNS_DECODER)) {
+    if (!learns(s.trainable, Trainable::Decoder)) {
         load_row<V>(group, p.out_pitch, p.w_dec_hi, p.w_dec_lo, at, rows.dec);
         return;
     }
     step_row<V, PLAIN>(p, group, p.m_dec, f, p.out_pitch, p.w_dec_hi, p.w_dec_lo, rows.dec, factor, idle, s);
     float norm = 0, shrink = 1;
-    if (p.decoder_norm == NORM_AT_MOST_ONE || (p.decoder_norm == NORM_UNIT && (touched || s.beta1 > 0))) {
+    if (p.decoder_norm == DecoderNorm::AtMostOne
+        || (p.decoder_norm == DecoderNorm::Unit && (touched || s.beta1 > 0))) {
         each_column<V>(group, p.out_pitch, [&](int v, int) {
             for (int i = 0; i < 8; ++i) norm += rows.dec[v][i] * rows.dec[v][i];
         });
         norm = group.sum(norm);
-        if (norm > (p.decoder_norm == NORM_AT_MOST_ONE ? 1 : 0)) shrink = 1 / sqrtf(norm);
+        if (norm > (p.decoder_norm == DecoderNorm::AtMostOne ? 1 : 0)) shrink = 1 / sqrtf(norm);
     }
     each_column<V>(group, p.out_pitch, [&](int v, int column) {
         for (int i = 0; i < 8; ++i) rows.dec[v][i] *= shrink;
@@ -166,13 +161,13 @@ template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void step_encoder(const UpdateParams& p, const Group& group, uint32_t f, float factor,
                                              int idle, Rows<V, PLAIN>& rows, const StepScalars& s) {
     size_t at = row_start(f, p.pitch);
-    bool tied = !PLAIN && p.tied;
-    if (!tied && !(s.trainable & LEARNS_ENCODER)) {
+    bool tied = !PLAIN && p.tied != Tying::Untied;
+    if (!tied && !learns(s.trainable, Trainable::Encoder)) {
         load_row<V>(group, p.pitch, p.w_enc_hi, p.w_enc_lo, at, rows.enc);
         return;
     }
     if (!tied) step_row<V, PLAIN>(p, group, p.m_enc, f, p.pitch, p.w_enc_hi, p.w_enc_lo, rows.enc, factor, idle, s);
-    float tie = tied && p.tied == TIED_SCALED ? p.tie_scale.weights[f] : 1;
+    float tie = tied && p.tied == Tying::Scaled ? p.tie_scale.weights[f] : 1;
     each_column<V>(group, p.pitch, [&](int v, int column) {
         for (int i = 0; tied && i < 8; ++i) rows.enc[v][i] = tie * rows.dec[v][i];
         store_weights8(p.w_enc_hi, p.w_enc_lo, at + column, rows.enc[v], s, f, column);

@@ -7,6 +7,7 @@ struct SharedTiles {
     float x[SHARED_TILE][SHARED_TILE + 1];      // one more, so that a column's 32 rows lie in 32 banks
     float w[SHARED_TILE][SHARED_TILE + 1];
 };
+constexpr int ladder_shared_tiles_shared_bytes() { return sizeof(SharedTiles); }
 
 // ladder_shared_tiles
 //   in     x [B, ld] bf16, w [n, ld] bf16, bias [n] f32

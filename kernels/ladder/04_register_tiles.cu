@@ -7,6 +7,7 @@ struct RegisterTiles {
     float x[REGISTER_K][LADDER_TILE + 1];       // K first: a step's rows lie side by side
     float w[REGISTER_K][LADDER_TILE + 1];
 };
+constexpr int ladder_register_tiles_shared_bytes() { return sizeof(RegisterTiles); }
 
 // ladder_register_tiles
 //   in     x [B, ld] bf16, w [n, ld] bf16, bias [n] f32

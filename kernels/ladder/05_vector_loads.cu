@@ -7,6 +7,7 @@ struct VectorTiles {
     float x[VECTOR_K][VECTOR_PITCH];
     float w[VECTOR_K][VECTOR_PITCH];
 };
+constexpr int ladder_vector_loads_shared_bytes() { return sizeof(VectorTiles); }
 
 // Eight neighbours along K of one row, turned so that K comes first.
 __device__ __forceinline__ void vector_stage(const bf16_bits* from, bool exists, int r, int step, float (&to)[VECTOR_K][VECTOR_PITCH]) {

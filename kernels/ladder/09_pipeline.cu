@@ -4,6 +4,7 @@
 constexpr int PIPELINE_STAGES = 4;
 
 struct Pipeline { LadderStage stage[PIPELINE_STAGES]; };
+constexpr int ladder_pipeline_shared_bytes() { return sizeof(Pipeline); }
 
 __device__ __forceinline__ void pipeline_copy(const LadderParams& p, LadderTile at, int step, Pipeline& s) {
     if (step < p.depth / LADDER_K) {

@@ -12,6 +12,7 @@ struct LadderStage {
     bf16_bits x[LADDER_TILE * LADDER_K];
     bf16_bits w[LADDER_TILE * LADDER_K];
 };
+constexpr int ladder_stage_shared_bytes() { return sizeof(LadderStage); }
 
 struct LadderTile { int row, column; };     // first of the block's tile
 

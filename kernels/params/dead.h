@@ -1,4 +1,4 @@
-// dead.cu: what dead latents learn from.
+// dead.cu: the losses of dead latents.
 #pragma once
 #include "step.h"
 
@@ -11,8 +11,8 @@ struct AuxParams {
     const float* error;             // [B, lo] e
     const float* row_error;         // [B] |e|^2
     const float* residual_parts;    // [row_blocks, lo] column sums of e
-    const double* means;            // [row_blocks, lo] of e, by column_spread
-    const double* spreads;          // [row_blocks, lo]
+    const double* means;            // [row_blocks, lo] means of e, by column_spread
+    const double* spreads;          // [row_blocks, lo] sums of squared deviations from them
     const float* b_enc;             // [n]
     const int* aux_rows;            // [window]
     const StepScalars* scalars;
@@ -21,7 +21,7 @@ struct AuxParams {
     float* row_aux_error;           // [B]
     float* scale;                   // [1]
     double* sums;                   // [2]
-    double* parts;                  // [blocks, 3] of sums
+    double* parts;                  // [blocks, 3] partial sums
     int* ticket;                    // [1] 0 between launches
     float* bias_grad;               // [window]
     int rows, pitch, row_blocks, active, window;

@@ -5,16 +5,18 @@
 struct DenseCodeParams {
     LossParams loss;
     const StepScalars* scalars;
-    const LatentScalars* latents;   // of the chunk
-    const float* b_enc;             // of the chunk
+    const LatentScalars* latents;   // [W] those of the chunk
+    const float* b_enc;             // [W] those of the chunk
     const float* z;                 // [B, W] without the bias
     float* code;                    // [B, W] values; may be z
     float* gate;                    // [B, W] relu(pi), or null
     int* row_active;                // [B] += values that are not 0
     int* row_near;                  // [B] += z above low
     double* row_penalty;            // [B, 2] +=
-    int* firings;                   // [n] of the chunk, +=
-    int rows, width, pitch;         // W of this chunk, and of the matrices
+    int* firings;                   // [W] those of the chunk, +=
+    int rows;                       // B
+    int width;                      // W of this chunk
+    int pitch;                      // W of the matrices
 };
 
 struct DenseResidualParams {
@@ -35,14 +37,16 @@ struct DenseResidualParams {
 struct DenseGradientParams {
     LossParams loss;
     const StepScalars* scalars;
-    const LatentScalars* latents;   // of the chunk
-    const float* b_enc;             // of the chunk
+    const LatentScalars* latents;   // [W] those of the chunk
+    const float* b_enc;             // [W] those of the chunk
     const float* step_penalty;
     float* z;                       // [B, W] without the bias; becomes 2c times the code
     float* grad;                    // [B, W] <w_dec, E>; becomes by <w, x - b_dec>
     float* gate;                    // [B, W] <w_dec, gate residual>; becomes 2c relu(pi); or null
-    EntryGradient* sums;            // [n] of the chunk
-    int* above;                     // [n] of the chunk
-    float* above_gap;
-    int rows, width, pitch;
+    EntryGradient* sums;            // [W] those of the chunk
+    int* above;                     // [W] rows with z >= theta, for the chunk
+    float* above_gap;               // [W] their sums of theta - z
+    int rows;                       // B
+    int width;                      // W of this chunk
+    int pitch;                      // W of the matrices
 };

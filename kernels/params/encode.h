@@ -16,18 +16,18 @@ struct EncodeParams {
     int rows, depth;                // B, ld
     int begin, end;
     int pitch, capacity;
-    int dense;                      // 1: keep everything, column c at c - begin
+    int dense;                      // 1: all columns are kept, column c at c - begin
     int magnitude;                  // 1: |z| decides
 };
 
-// The elements of a row that were counted so far, by their size; see buckets.cuh.
+// Counts of the elements of a row by their size; see buckets.cuh.
 struct RowBuckets {
     float low, scale;
     uint32_t reserved[2];
     int count[128];
 };
 
-// Rows that overflowed, all columns again; see encode.cu.
+// All columns of the rows that overflowed; see encode.cu.
 struct EncodeExactParams {
     const bf16_bits* x_centered;
     const bf16_bits* w_enc;
@@ -40,7 +40,7 @@ struct EncodeExactParams {
     int depth, columns;
     int pitch, segments;
     int active;                     // k
-    int magnitude;                  // as in EncodeParams
+    int magnitude;                  // see EncodeParams
 };
 
 // Columns [begin, end) in float32, all kept; see encode_f32.cu.

@@ -23,6 +23,6 @@ struct CollectParams {
     float* pre_act;
     int* row_count;                 // [B]
     int* overflows;                 // [1] rows without room
-    StepScalars* scalars;           // told so
+    StepScalars* scalars;           // abandoned is set where a row had no room
     int active;
 };

@@ -1,4 +1,4 @@
-// latent_scalars.cu and entries.cu: what thresholded selections and their losses bring to a step.
+// latent_scalars.cu and entries.cu: the additional work of thresholded selections and their losses.
 #pragma once
 #include "loss.h"
 
@@ -29,9 +29,9 @@ struct EntriesParams {
     const int* row_count;           // [B], or null: k
     const float* value;             // [B, k]
     const float* pre_act;           // [B, k] z; null: the value
-    const float* gate_grad;         // [B, k] what the gate's reconstruction says
+    const float* gate_grad;         // [B, k] from the gate's reconstruction
     const float* step_penalty;      // [1]
-    float* value_grad;              // [B, k] what the reconstruction says, then by <w, x - b_dec>
+    float* value_grad;              // [B, k] from the reconstruction; becomes that by <w, x - b_dec>
     EntryGradient* gradient;        // [B, k]
     double* row_penalty;            // [B, 2]
     int rows, active;
@@ -41,7 +41,7 @@ struct StepPenaltyParams {
     LossParams loss;
     const StepScalars* scalars;
     const int* row_active;          // [B]
-    float* step_penalty;            // [1] what multiplies d sum 1[z > theta]
+    float* step_penalty;            // [1] the factor of d sum 1[z > theta]
     int rows;
 };
 
@@ -57,8 +57,8 @@ struct LatentSumsParams {
     const float* input_sum;         // [ld] sum_b x - b_dec
     const bf16_bits* w_enc;         // [n, ld]
     const float* b_enc;
-    const int* above;               // [n] rows with z >= theta, and their sum of theta - z, of the dense path
-    const float* above_gap;
+    const int* above;               // [n] rows with z >= theta, from the dense path
+    const float* above_gap;         // [n] their sums of theta - z
     EntryGradient* sums;            // [n]
     double* pre_act_loss;           // [n]
     int count, rows, pitch;

@@ -1,33 +1,33 @@
-// activation.cuh: what a selection and a loss are made of, and what one latent and one entry bring to it.
+// activation.cuh: the selection and the loss, and the numbers of one latent and of one entry in them.
 #pragma once
 #include "step.h"
 
 struct LossParams {
-    int selection;                  // 0 bounded codes, 1 ReLU, 2 JumpReLU, 3 Gated
-    int kernel;                     // SmoothingKernel
-    int form;                       // ThresholdForm
-    int input_gradient;             // whether the kernel's estimate reaches z
-    int penalty;                    // 0 none, 1 L1, 2 tanh, 3 Lp, 4 L0, 5 target L0
-    int weight;                     // PenaltyWeight
-    int rescale;                    // whether Gated learns r
-    int live_gate;                  // whether the gate's reconstruction teaches the decoder
-    int pre_act;                    // 0 none, 1 all latents, 2 dead ones
-    int adaptive;                   // bandwidth in units of the latent's spread
-    float tanh_scale;
-    float target;                   // of L0
-    float bandwidth;
+    SelectionCode selection;
+    SmoothingKernel kernel;
+    ThresholdForm form;
+    int input_gradient;             // whether the estimate of the kernel is part of the gradient by z
+    PenaltyCode penalty;
+    PenaltyWeight weight;
+    int rescale;                    // whether r of Gated is trained
+    int live_gate;                  // whether the decoder has a gradient from the gate's reconstruction
+    PreActCode pre_act;
+    int adaptive;                   // whether the bandwidth is in units of the spread of the latent
+    float tanh_scale;               // c of the tanh penalty
+    float target;                   // the L0 of a TargetL0 penalty
+    float bandwidth;                // epsilon of JumpReLU
     float reach;                    // distance from theta, in bandwidths, beyond which the kernel is 0
 };
 
-// What one latent brings to a step besides its rows.
+// The numbers of one latent in a step, besides its rows.
 struct LatentScalars {
-    float omega;                    // of the penalty
+    float omega;                    // the weight of the penalty
     float norm;                     // |w_dec_f|, over sites their sum
     float theta;                    // in units of z
-    float epsilon;
+    float epsilon;                  // bandwidth of the JumpReLU kernel
     float exp_r;                    // e^r of Gated
     float gate, mag;                // b_gate, b_mag
-    float low;                      // only z above this can matter
+    float low;                      // a smaller z has no effect
     float pre_act;                  // lambda_P / B where that loss applies
 };
 

@@ -3,8 +3,8 @@
 #include "step.h"
 
 struct PrepareParams {
-    const void* batch[2];           // [B, width + out_width] of the input's own type: inputs 0 and 1
-    const void* pool;               // rows of the data, alike
+    const void* batch[2];           // [B, width + out_width] in the type of the data: inputs 0 and 1
+    const void* pool;               // rows of the data in the same form
     const int* lists;               // [2, B] places in the pool: inputs 2 and 3
     const StepScalars* scalars;
     const float* b_dec;             // [ld]; null: the input is not centred
@@ -12,6 +12,6 @@ struct PrepareParams {
     bf16_bits* x_centered;          // [B, ld]
     float* y;                       // [B, lo] target; null: the input
     int rows, width, pitch;
-    int out_width, out_pitch;       // of the target
-    int type;                       // 0 f32, 1 f16, 2 bf16
+    int out_width, out_pitch;       // those of the target
+    InputType type;                 // the type of batch and pool
 };

@@ -5,7 +5,7 @@
 struct ProductParams {
     const void* a;
     const void* b;
-    const int* b_rows;              // row of b behind index k (b_gather 1) or n (b_gather 2)
+    const int* b_rows;              // row of b behind index k or n, by b_gather
     const float* add;               // [m, n] of pitch c_pitch, or null; may be c
     const float* mask;              // keep where it is not 0, pitch c_pitch, or null
     const float* scale;             // [1] or null
@@ -13,8 +13,9 @@ struct ProductParams {
     const int* m_count;
     const int* n_count;
     const int* k_count;
-    int64_t a_m, a_k, b_k, b_n;     // strides, elements
+    int64_t a_m, a_k, b_k, b_n;     // strides in elements
     int m, n, k, c_pitch;
-    int a_bf16, b_bf16, b_gather;
+    int a_bf16, b_bf16;             // whether the operand is bfloat16; else it is float32
+    GatherCode b_gather;
     int mask_factor;                // 1: the mask is a factor
 };

@@ -1,19 +1,20 @@
-// quantize.cu, screen.cu, rescore.cu: encode by 8-bit products, with exact values for what they cannot rule out.
+// quantize.cu, screen.cu, rescore.cu: encode by 8-bit products, with exact values where these cannot exclude a
+// candidate.
 #pragma once
 #include "step.h"
 
-// Of a row in 8 bits.
+// The scale and the norm of a row in 8 bits.
 struct ScreenRow {
-    float step;                     // what one step of its numbers is worth; NaN: the row has no finite bound
-    float norm;                     // at least that of the row and of its 8-bit form
+    float step;                     // the value of one unit of its numbers; NaN: the row has no finite bound
+    float norm;                     // an upper bound of the norm of the row and of its 8-bit form
 };
 
-// What audits found since the run began.
+// The results of audits since the start of the run.
 struct ScreenAudit {
     int32_t audits;                 // steps
     int32_t misses;                 // entries of the exact code that the screened one lacked
-    uint32_t shortfall;             // bits of the largest value missed less the smallest that took its place
-    uint32_t step;                  // of the last one
+    uint32_t shortfall;             // bits of the largest value missed minus the smallest that took its place
+    uint32_t step;                  // the last audited step
 };
 
 struct ScreenScalesParams {
@@ -22,20 +23,20 @@ struct ScreenScalesParams {
     const StepScalars* scalars;
     float* scale;                   // [ld] s
     int rows, latents, pitch;
-    int sample;                     // rows of w_enc that are looked at
+    int sample;                     // rows of w_enc that are sampled
     int every;                      // steps between two changes
 };
 
 struct QuantizeParams {
     const bf16_bits* from;          // [rows, ld]
-    const float* scale;             // [ld] of weights; the input is divided by it
+    const float* scale;             // [ld] factors of the weights; the input is divided by them
     const StepScalars* scalars;
     const int* last_touched;        // [rows] step of the last change; null: all may have changed
     int* quantized_at;              // [rows] step of the last visit, 0 for none; null with last_touched
     int8_t* to;                     // [rows, ld]
     ScreenRow* row;                 // [rows]
     int rows, pitch;
-    int every;                      // as in ScreenScalesParams
+    int every;                      // see ScreenScalesParams
     int weights;                    // 1: dithered by row and column alone; 0: by the step too
 };
 
@@ -45,7 +46,7 @@ struct ScreenParams {
     const ScreenRow* x_row;         // [B]
     const ScreenRow* w_row;         // [n]
     const float* b_enc;             // [n]
-    const uint32_t* limit;          // as in EncodeParams
+    const uint32_t* limit;          // see EncodeParams
     int* count;
     uint64_t* candidates;           // [B, pitch] appended: the column alone
     int rows, depth;                // B, ld
@@ -53,7 +54,7 @@ struct ScreenParams {
     int pitch, capacity;
     int magnitude;
     float margin;                   // in steps x norms; see screen.cu
-    float rounding;                 // of float32 sums, relative to norms
+    float rounding;                 // the error of float32 sums, relative to norms
 };
 
 struct RescoreParams {

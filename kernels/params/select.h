@@ -7,18 +7,20 @@ struct SelectThresholdParams {
     uint64_t* candidates;           // [B, pitch]
     int* count;                     // [B]
     uint32_t* limit;                // [B]
-    const int* column_count;        // as in EncodeParams
-    RowBuckets* buckets;            // [B] begun with the k best; or null
+    const int* column_count;        // see EncodeParams
+    RowBuckets* buckets;            // [B] that start with the k best; or null
     int pitch, capacity;
     int active;                     // k
-    int offset, begin, end;         // end > 0: a chunk kept whole, behind `offset` = 0 or k best; else count says
+    // With end > 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all columns. Else
+    // count has their number.
+    int offset, begin, end;
 };
 
 struct SelectFinalParams {
     const uint64_t* candidates;
     const int* count;
     const int* column_count;
-    const StepScalars* scalars;     // whose k says how many keep their value; null: all
+    const StepScalars* scalars;     // k is the number of values that are kept; null: all of them
     int* redo;                      // [B] rows that overflowed
     int* overflows;                 // [1]
     int* index;                     // [B, k]
@@ -35,8 +37,8 @@ struct BatchParams {
     const StepScalars* scalars;
     float* value;                   // [B, C]
     int* histogram;                 // [2048]
-    uint64_t* bound;                // [1] lowest key that is kept, as far as its digits are known
-    int* left;                      // [1] keys to keep among those that begin with the known digits; 0: the bound is settled
+    uint64_t* bound;                // [1] the known digits of the lowest key that is kept
+    int* left;                      // [1] keys to keep among those with the known digits; 0: the bound is final
     uint32_t* smallest;             // [1] bits of the smallest value kept
     float* threshold;               // [1] running
     int* overflows;                 // [1]
@@ -44,13 +46,13 @@ struct BatchParams {
     int rows, active;               // B, C
     int want;                       // B k
     int shift, bits;                // this pass's digit
-    int whole;                      // 1: C = n, no row can want more room
+    int whole;                      // 1: C = n, so no row can lack room
     float decay;
 };
 
 struct GroupsParams {
     const uint64_t* candidates;     // [B, pitch] columns [begin, end), column c at c - begin
-    uint64_t* best;                 // [B] of the part of a group that earlier chunks held
+    uint64_t* best;                 // [B] the best of the part of a group in earlier chunks
     int* index;                     // [B, k]
     float* value;                   // [B, k]
     int pitch, begin, end;

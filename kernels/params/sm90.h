@@ -1,4 +1,4 @@
-// sm90/*.cu: what TMA needs besides the parameters of the same kernel elsewhere.
+// sm90/*.cu: the parameters of the portable kernel, and those of TMA.
 #pragma once
 #include "encode.h"
 #include "encode_columns.h"
@@ -8,13 +8,13 @@
 // The driver's reference asks for an alignment of 64 bytes; the headers of CUDA 13.0 declare 128.
 struct alignas(128) TensorMap { uint64_t opaque[16]; };
 
-// The same on Hopper; see sm90/encode_sm90.cu.
+// EncodeParams on Hopper; see sm90/encode_sm90.cu.
 struct EncodeSm90Params {
     TensorMap x_map;                // x_centered [B, ld] in boxes of 128 rows x 64
-    TensorMap w_map;                // w_enc [n, ld], too
+    TensorMap w_map;                // w_enc [n, ld] likewise
     EncodeParams encode;            // column_rows and column_count null
-    RowBuckets* buckets;            // [B] what raises limits; null: they stay
-    int* again;                     // [1 + ceil(B / 128)] rows that found no room, and whether each tile of rows has any
+    RowBuckets* buckets;            // [B] from which limits are raised; null: limits stay
+    int* again;                     // [1 + ceil(B / 128)] rows without room, then whether each tile has one
     int repeat;                     // 1: those tiles alone
     int active;                     // k
     int cluster;                    // blocks that share a tile of weights, 1 or 2
@@ -22,17 +22,17 @@ struct EncodeSm90Params {
     int reserved[30];
 };
 
-// Rows over capacity, made ready for a second sweep; see sm90/encode_sm90.cu.
+// The rows over capacity before a second sweep; see sm90/encode_sm90.cu.
 struct EncodeAgainParams {
     const RowBuckets* buckets;      // [B]
     uint32_t* limit;                // [B]
     int* count;                     // [B]
-    int* again;                     // as in EncodeSm90Params
+    int* again;                     // see EncodeSm90Params
     int rows, capacity, active;
 };
 
 struct EncodeColumnsSm90Params {
-    TensorMap x_map;                // as in EncodeSm90Params
+    TensorMap x_map;                // see EncodeSm90Params
     TensorMap w_map;
     EncodeColumnsParams columns;
     int cluster, skew;
@@ -41,9 +41,9 @@ struct EncodeColumnsSm90Params {
 
 struct ScreenSm90Params {
     TensorMap x_map;                // x [B, ld] in 8 bits in boxes of 128 rows x 128
-    TensorMap w_map;                // w [n, ld], too
+    TensorMap w_map;                // w [n, ld] likewise
     ScreenParams screen;
-    int cluster;                    // as in EncodeSm90Params
+    int cluster;                    // see EncodeSm90Params
     int skew;                       // in steps of 128
     int reserved[4];
 };

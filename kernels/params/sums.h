@@ -1,11 +1,11 @@
-// sums.cu: what a step measured, over blocks of rows and over everything.
+// sums.cu: sums over blocks of rows, and the sums that a step measures.
 #pragma once
 #include "screen.h"
 
 // Sums over blocks of 64 rows; see sums.cu.
 struct ColumnSumsParams {
     const float* residual;          // [B, lo]
-    const float* weighted;          // [B, lo] what b_dec learns from; null: the residual
+    const float* weighted;          // [B, lo] the residual of the gradient of b_dec; null: the residual itself
     const float* gate;              // [B, lo] added to it; or null
     float* residual_parts;          // [blocks, lo]
     float* weighted_parts;          // [blocks, lo]
@@ -31,8 +31,8 @@ struct StepSumsParams {
     const int* row_near;            // [B] entries, those near a threshold included; null: row_active
     const double* row_penalty;      // [B, 2]; null without a penalty
     const double* pre_act_loss;     // [n]; null without that loss
-    const double* means;            // [blocks, lo] of the target, by column_spread
-    const double* spreads;          // [blocks, lo]
+    const double* means;            // [blocks, lo] means of the target, by column_spread
+    const double* spreads;          // [blocks, lo] sums of squared deviations from them
     const int* overflows;           // [1]
     const int* dead_count;          // [1]
     const double* aux_sums;         // [2] error, variance; null without auxiliary loss
@@ -44,6 +44,7 @@ struct StepSumsParams {
     int* ticket;                    // [1] blocks that are done; 0 between launches
     StepSums* sums;
     int rows, pitch, latents;
-    int penalty, dense;
-    float target;
+    PenaltyCode penalty;
+    int dense;                      // 1: the step took the dense path
+    float target;                   // the L0 of a TargetL0 penalty
 };

@@ -1,21 +1,22 @@
-// update.cu, bias.cu, skip.cu: every weight moved by its gradient.
+// update.cu, bias.cu, skip.cu: the step of every weight by its gradient.
 #pragma once
 #include "loss.h"
 
-// The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its square root).
+// The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its square
+// root).
 struct MomentsParams {
     void* m;                        // null where there is none
     void* v;
-    float* m_scale;                 // [rows] of eight bits
+    float* m_scale;                 // [rows] scales of eight bits
     float* v_scale;
-    uint64_t id;                    // of the matrix, for its random numbers
-    int storage;                    // MomentStorage
+    uint64_t id;                    // the number of the matrix in its random numbers
+    MomentStorage storage;
     int reserved;
 };
 
 // One number a latent.
 struct LatentVectorParams {
-    float* weights;                 // [n]; null where the spec has no use for it
+    float* weights;                 // [n]; null where the spec has none
     float* m;
     float* v;
     float* average;                 // null without average
@@ -24,10 +25,10 @@ struct LatentVectorParams {
 struct UpdateParams {
     const uint64_t* start;          // [n + 1]
     const uint32_t* entry;          // [B k]
-    const int* order;               // [n] latents in the order of their visits; null on the dense path: as they lie
+    const int* order;               // [n] latents in the order of their visits; null on the dense path: ascending
     const uint32_t* class_start;    // places in `order`, see runs.cuh
     const float* value;             // [B, k]
-    const float* gate;              // [B, k] of a live gate, or null
+    const float* gate;              // [B, k] values of a live gate, or null
     const float* value_grad;        // [B, k]
     const uint8_t* level;           // [B, k], or null
     const bf16_bits* residual;      // [levels, B, lo]
@@ -63,20 +64,21 @@ struct UpdateParams {
     double* norm_parts;             // [blocks] squared norms
     int rows, pitch, out_pitch, active;
     int first, count, latents;      // latents [first, first + count), of n
-    int decoder_norm;               // DecoderNorm
-    int optimizer;                  // OptimizerKind
-    int clip_rows, measure;         // flags; measure: norms and bias_parts only
-    int accumulate;                 // 1: bias_parts and norm_parts go on from the chunk before
-    int tied;                       // Tying
+    DecoderNorm decoder_norm;
+    OptimizerKind optimizer;
+    int clip_rows;                  // 1: each row has its own factor
+    int measure;                    // 1: norms and bias_parts only
+    int accumulate;                 // 1: the chunk adds to bias_parts and norm_parts
+    Tying tied;
     int direct;                     // 1: theta itself is moved, and kept at 0 or above
-    int rescale;                    // 0: Gated's r stays
+    int rescale;                    // 0: r of Gated is not trained
     int sites;
     int site_width[8];
 };
 
 struct BiasParams {
     const StepScalars* scalars;
-    const float* residual_parts;    // [row_blocks, lo] what b_dec learns from
+    const float* residual_parts;    // [row_blocks, lo] column sums of the residual of its gradient
     const float* bias_parts;        // [blocks, ld]; null: b_dec is not subtracted from the input
     const double* norm_parts;       // [blocks]
     const double* skip_norm;        // [1] squared; null without a skip connection
@@ -88,7 +90,8 @@ struct BiasParams {
     float* v;
     float* ema;                     // null without average
     int row_blocks, blocks, pitch;
-    int optimizer, clip_rows;
+    OptimizerKind optimizer;
+    int clip_rows;                  // 1: each row has its own factor
     int measured;                   // 1: the norm of this step is known already
 };
 
@@ -100,5 +103,7 @@ struct SkipParams {
     MomentsParams moments;
     double* norm_parts;             // [D]
     double* norm;                   // [1] squared
-    int rows, pitch, optimizer, clip_rows;
+    int rows, pitch;
+    OptimizerKind optimizer;
+    int clip_rows;                  // see BiasParams
 };

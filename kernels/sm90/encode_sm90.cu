@@ -147,10 +147,12 @@ SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     hopper_finish(p.cluster);
 }
 
+constexpr int encode_again_shared_bytes() { return sizeof(int); }
+
 // encode_again — rows whose candidates found no room: back to the k best before the sweep, and their last limit; no other row takes candidates
 //   in    buckets [B], count [B] of the sweep
 //   out   limit [B], count [B], again
-//   launch grid ceil(B / 128), block 128, shared 4
+//   launch grid ceil(B / 128), block 128, shared encode_again_shared_bytes()
 //   order none
 SAE_KERNEL(encode_again, EncodeAgainParams, HOPPER_ROWS) {
     auto& any = shared_memory<int>();

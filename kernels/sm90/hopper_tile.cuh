@@ -32,6 +32,7 @@ struct HopperShared : HopperStages {
     float bias[2][HOPPER_COLUMNS];          // of this tile's columns and the next's
     float low[2][HOPPER_COLUMNS];
 };
+constexpr int encode_sm90_shared_bytes() { return sizeof(HopperShared); }
 
 // Place in a ring of `size`: its parity turns with every round.
 template <int size> struct HopperTurn {

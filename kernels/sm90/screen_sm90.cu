@@ -18,6 +18,7 @@ struct ScreenSm90Shared : HopperStages {
     float4 most[2][SCREEN_GROUPS];          // of 64 columns: the largest of each constant; NaN, which rules nothing out, where one is not plain
     float slack[2][SCREEN_GROUPS];
 };
+constexpr int screen_sm90_shared_bytes() { return sizeof(ScreenSm90Shared); }
 
 // One of two warps: 128 columns' constants, and what is largest among each 64.
 __device__ __forceinline__ void screen_bring_columns(ScreenSm90Shared& s, const ScreenParams& p, int place, int begin) {

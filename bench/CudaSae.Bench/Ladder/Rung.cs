@@ -1,3 +1,4 @@
+using CudaSae.Devices.Params;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 
@@ -14,7 +15,7 @@ namespace CudaSae.Bench.Ladder;
 /// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder does.</param>
 sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows, int TileColumns, bool Filters = false)
 {
-    const int Tile = 128, TileShared = 65536;
+    const int Tile = 128;
 
     /// <summary>How the Hopper kernel runs; null for the portable rungs. Needs compute capability 9.0.</summary>
     public HopperForm? Hopper { get; init; }
@@ -33,7 +34,11 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
     }
 
     static Rung OnHopper(string name, int cluster, bool staggered, string sentence) =>
-        new("encode_sm90", "kernels/sm90/encode_sm90.cu", sentence, HopperOperands.Block, HopperOperands.SharedBytes, HopperOperands.TileRows, HopperOperands.TileColumns, Filters: true) { Hopper = new(name, cluster, staggered) };
+        new("encode_sm90", "kernels/sm90/encode_sm90.cu", sentence, HopperOperands.Block, SharedMemory.EncodeSm90,
+            HopperOperands.TileRows, HopperOperands.TileColumns, Filters: true)
+        {
+            Hopper = new(name, cluster, staggered),
+        };
 
     /// <summary>From the bottom. The last four are the engine's own kernels.</summary>
     public static IReadOnlyList<Rung> All { get; } =
@@ -43,25 +48,39 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
         new("ladder_coalesced", "kernels/ladder/02_coalesced.cu",
             "Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead of 2 bytes of each of 32.", 256, 0, 1, 8),
         new("ladder_shared_tiles", "kernels/ladder/03_shared_tiles.cu",
-            "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element that is read serves 32 products, not one.", 1024, 2 * 32 * 33 * 4, 32, 32),
+            "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element "
+            + "that is read serves 32 products, not one.",
+            1024, SharedMemory.LadderSharedTiles, 32, 32),
         new("ladder_register_tiles", "kernels/ladder/04_register_tiles.cu",
-            "Register tiles: a thread owns 8 x 8 elements of a 128 x 128 tile, so that 16 reads of shared memory serve 64 products instead of 2 serving one.", 256, 2 * 16 * 129 * 4, Tile, Tile),
+            "Register tiles: a thread owns 8 x 8 elements of a 128 x 128 tile, so that 16 reads of shared "
+            + "memory serve 64 products instead of 2 serving one.",
+            256, SharedMemory.LadderRegisterTiles, Tile, Tile),
         new("ladder_vector_loads", "kernels/ladder/05_vector_loads.cu",
-            "Vector loads: memory is read 16 bytes a thread at a time, global and shared, which takes a quarter of the instructions or fewer for the same bytes.", 256, 2 * 16 * 132 * 4, Tile, Tile),
+            "Vector loads: memory is read 16 bytes a thread at a time, global and shared, which takes a "
+            + "quarter of the instructions or fewer for the same bytes.",
+            256, SharedMemory.LadderVectorLoads, Tile, Tile),
         new("ladder_tensor_cores", "kernels/ladder/06_tensor_cores.cu",
             "Tensor cores: mma.sync multiplies 16 x 8 x 16 an instruction, 2,048 products where a warp's fused multiply-adds make 32; its operands come from shared memory 4 bytes at a time.",
-            256, 16384, Tile, Tile),
+            256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_ldmatrix", "kernels/ladder/07_ldmatrix.cu",
-            "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, and no two of the rows it reads share a bank.", 256, 16384, Tile, Tile),
+            "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, "
+            + "and no two of the rows it reads share a bank.",
+            256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_cp_async", "kernels/ladder/08_cp_async.cu",
-            "cp.async: global memory goes to shared memory without passing through registers, so that all of a step's loads are in flight at once.", 256, 16384, Tile, Tile),
+            "cp.async: global memory goes to shared memory without passing through registers, so that all of a "
+            + "step's loads are in flight at once.",
+            256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_pipeline", "kernels/ladder/09_pipeline.cu",
-            "A pipeline of four stages: three K steps are on their way while one is multiplied, which hides the latency of global memory behind the tensor cores.", 256, 65536, Tile, Tile),
+            "A pipeline of four stages: three K steps are on their way while one is multiplied, which hides "
+            + "the latency of global memory behind the tensor cores.",
+            256, SharedMemory.LadderPipeline, Tile, Tile),
         new("ladder_warp_tiles", "kernels/ladder/10_warp_tiles.cu",
             "Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 products where 32 x 64 reads 3 KB for 32,768, "
-            + "and a step's fragments load while the last one's multiply.", 128, TileShared, Tile, Tile),
+            + "and a step's fragments load while the last one's multiply.", 128, SharedMemory.Tile, Tile, Tile),
         new("encode", "kernels/encode.cu",
-            "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the registers, which saves writing C and reading it again.", 128, TileShared, Tile, Tile, Filters: true),
+            "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the "
+            + "registers, which saves writing C and reading it again.",
+            128, SharedMemory.Tile, Tile, Tile, Filters: true),
         OnHopper("encode_sm90", 1, false,
             "TMA and wgmma: one thread has boxes of 128 rows brought into swizzled shared memory, and four warps together multiply 64 x 256 x 16 straight out of it while they go on, so that no instruction carries operands."),
         OnHopper("encode_sm90_pairs", 2, false,

@@ -32,7 +32,7 @@ sealed partial class Reference
     {
         if (spec.Selection is Selection.Gated { Rescale: false }) Array.Clear(RMagGrad);
         foreach (var parameter in LatentParameters.Concat(OtherParameters))
-            if (((Trainable)scalars.Trainable & parameter.Part) == 0) Array.Clear(parameter.Gradient);
+            if ((scalars.Trainable & parameter.Part) == 0) Array.Clear(parameter.Gradient);
         if (spec.DecoderNorm == DecoderNorm.Unit)
             for (var f = 0; f < n; f++) Project(f);
         Sums.GradientNorm = Math.Sqrt(LatentParameters.Concat(OtherParameters).Sum(p => SquaredNorm(p.Gradient)));
@@ -41,7 +41,7 @@ sealed partial class Reference
             var own = Math.Sqrt(LatentParameters.Sum(p => SquaredNorm(p.Gradient.AsSpan(f * p.Width, p.Width))));
             if (config.Optimizer == OptimizerKind.LazyRowAdam && own == 0) continue;
             foreach (var p in LatentParameters) Move(p, f * p.Width, p.Width, Factor(own));
-            if (((Trainable)scalars.Trainable & Trainable.Decoder) == 0) continue;
+            if ((scalars.Trainable & Trainable.Decoder) == 0) continue;
             if (spec.DecoderNorm == DecoderNorm.Unit && (own > 0 || config.Beta1 > 0) || spec.DecoderNorm == DecoderNorm.AtMostOne) Renormalize(f);
         }
         foreach (var p in OtherParameters) Move(p, 0, p.Weights.Length, Factor(Math.Sqrt(SquaredNorm(p.Gradient))));
@@ -65,7 +65,7 @@ sealed partial class Reference
 
     void Move(Parameter p, int first, int count, double factor)
     {
-        if (((Trainable)scalars.Trainable & p.Part) == 0) return;
+        if ((scalars.Trainable & p.Part) == 0) return;
         for (var i = first; i < first + count; i++)
         {
             var gradient = p.Gradient[i] * factor;

@@ -1,5 +1,6 @@
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Text;
 
 namespace CudaSae.Backends;
 

@@ -78,7 +78,7 @@ static class Schedules
             PreAct = (spec.PreAct?.Coefficient ?? 0) / config.BatchRows,
             WeightDecay = config.WeightDecay,
             K = ActiveNow(spec, config, step),
-            Trainable = (uint)config.Trainable,
+            Trainable = config.Trainable,
             AllDead = spec.Ghost is { } ghost && step <= ghost.AllFirstSteps ? 1u : 0,
         };
         if (spec.Penalty is SparsityPenalty.Lp lp)

@@ -1,92 +1,104 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Text;
-using System.Text.RegularExpressions;
 using CudaSae.Devices;
-using CudaSae.Devices.Params;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>kernels/params.h and what it includes, as g++ lays it out, against its C# mirrors: sizes, and the offset of every field.</summary>
-public partial class LayoutTests
+/// <summary>The border between the kernels and C#: generated files, layouts, codes and shared memory, against what g++
+/// reports of the kernels (build/border.sh).</summary>
+public class LayoutTests
 {
-    [GeneratedRegex(@"struct (\w+)\s\{(.*?)\n\}", RegexOptions.Singleline)]
-    private static partial Regex Structs();
-
-    [GeneratedRegex(@"\b(\w+)(?:\[\d+\])?\s*(?=[,;])")]
-    private static partial Regex Names();
+    [Fact]
+    public void GeneratedFilesAreThoseOfTheKernels() => Border("--check");
 
     [Fact]
-    public void MirrorsHaveTheCompilersOffsets()
+    public void StructsHaveTheCompilersOffsets()
     {
-        var structs = Headers.SelectMany(h => Structs().Matches(File.ReadAllText(h))).ToDictionary(m => m.Groups[1].Value, m => Fields(m.Groups[2].Value));
-        Assert.True(structs.Count >= 50, $"only {structs.Count} structs were found in {Folder}");
-        var offsets = Compile(structs);
-        foreach (var (name, fields) in structs)
+        var facts = Facts();
+        var sizes = facts.Where(f => f.Kind == "size").ToArray();
+        Assert.True(sizes.Length >= 50, $"only {sizes.Length} structs were found");
+        Assert.All(sizes, f => Assert.Equal((f.Name, f.Value), (f.Name, Marshal.SizeOf(TypeOf(f.Name)))));
+        Assert.All(facts.Where(f => f.Kind == "offset"), f =>
         {
-            var mirror = new[] { typeof(DeviceInfo).Assembly }.SelectMany(a => a.GetTypes()).SingleOrDefault(t => t.Name == name);
-            Assert.True(mirror is not null, $"{name} has no mirror in C#");
-            Assert.True(offsets[name] == Size(mirror), $"{name} has {offsets[name]} bytes, its mirror {Size(mirror)}");
-            foreach (var field in fields.Where(f => f != "reserved"))
-            {
-                var pascal = Pascal(field);
-                Assert.True(mirror.GetField(pascal) is not null, $"{name}.{field} has no field {pascal} in C#");
-                Assert.Equal((name, field, offsets[$"{name}.{field}"]), (name, field, (int)Marshal.OffsetOf(mirror, pascal)));
-            }
-        }
+            var (type, field) = Split(f.Name);
+            // Reserved bytes at the end of a struct are part of its size alone.
+            if (field == "Reserved" && TypeOf(type).GetField(field) is null) return;
+            Assert.Equal((f.Name, f.Value), (f.Name, Marshal.OffsetOf(TypeOf(type), field)));
+        });
     }
 
-    // So that who finds one finds the other: kernels/params/encode_columns.h, Devices/Params/EncodeColumnsParams.cs.
     [Fact]
-    public void AMirrorLiesInTheFileOfItsHeadersName()
+    public void CodesHaveTheSameNamesAndValues()
     {
-        (string Struct, string File)[] Found(string[] files) =>
-            [.. files.SelectMany(f => Structs().Matches(File.ReadAllText(f)).Select(m => (m.Groups[1].Value, Path.GetFileNameWithoutExtension(f)))).Order()];
-
-        string[] elsewhere = ["StepScalars", "StepSums", "LatentScalars", "EntryGradient"];     // public, or the CPU backend's too
-        var headers = Found(Headers).Where(h => !elsewhere.Contains(h.Struct)).Select(h => (h.Struct, Pascal(h.File) + "Params"));
-        Assert.Equal(headers, Found(Directory.GetFiles(Path.Combine(Repository.Root, "src", "CudaSae", "Devices", "Params"))));
+        var enums = Facts().Where(f => f.Kind == "enum").GroupBy(f => Split(f.Name).Type).ToArray();
+        Assert.True(enums.Length >= 10, $"only {enums.Length} enums were found");
+        Assert.All(enums, codes =>
+        {
+            var type = TypeOf(codes.Key);
+            Assert.Equal(
+                codes.Select(f => (Split(f.Name).Field, f.Value)).OrderBy(f => f.Value),
+                Enum.GetNames(type).Select(name => (name, Convert.ToInt64(Enum.Parse(type, name), Invariant)))
+                    .OrderBy(f => f.Item2));
+        });
     }
 
-    static string Folder => Path.Combine(Repository.Root, "kernels", "params");
-
-    static string[] Headers => Directory.GetFiles(Folder, "*.h");
-
-    static string Pascal(string words) => string.Concat(words.Split('_').Select(w => char.ToUpperInvariant(w[0]) + w[1..]));
-
-    static int Size(Type type) => Marshal.SizeOf(type);
-
-    static string[] Fields(string body) =>
-        [.. body.Split('\n').Select(line => Regex.Replace(line, "//.*", "")).SelectMany(line => Names().Matches(line).Select(m => m.Groups[1].Value))];
-
-    static Dictionary<string, int> Compile(Dictionary<string, string[]> structs)
+    // A constant's value is in the generated file. A formula is compared at the shapes that border.sh takes.
+    [Fact]
+    public void SharedMemoryIsWhatTheKernelsDeclare()
     {
-        var source = new StringBuilder("#include \"params.h\"\n#include <cstddef>\n#include <cstdio>\nint main() {\n");
-        foreach (var (name, fields) in structs)
+        var declared = Facts().Where(f => f.Kind == "shared").ToArray();
+        Assert.True(declared.Count(f => f.Name.Contains('(')) >= 15, "too few shapes of formulas were found");
+        Assert.All(declared, f =>
         {
-            source.AppendLine($"printf(\"{name} %zu\\n\", sizeof({name}));");
-            foreach (var field in fields) source.AppendLine($"printf(\"{name}.{field} %zu\\n\", offsetof({name}, {field}));");
-        }
-        source.AppendLine("}");
-        var folder = Directory.CreateTempSubdirectory("layout");
+            var (name, arguments) = f.Name.Split('(') is [var n, var a] ? (n, a.TrimEnd(')')) : (f.Name, null);
+            var value = arguments is null
+                ? typeof(SharedMemory).GetField(name)?.GetRawConstantValue()
+                : typeof(SharedMemory).GetMethod(name)?.Invoke(null,
+                    [.. arguments.Split(',').Select(x => (object)int.Parse(x, Invariant))]);
+            Assert.Equal((f.Name, (int)f.Value), (f.Name, Assert.IsType<int>(value)));
+        });
+    }
+
+    static CultureInfo Invariant => CultureInfo.InvariantCulture;
+
+    static Type TypeOf(string name) => Assert.Single(typeof(DeviceInfo).Assembly.GetTypes(), t => t.Name == name);
+
+    static (string Type, string Field) Split(string name) => name.Split('.') is [var type, var field] ? (type, field)
+        : throw new InvalidDataException(name);
+
+    static (string Kind, string Name, long Value)[] Facts() =>
+    [
+        .. Border("--facts").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' '))
+            .Select(words => (words[0], words[1], long.Parse(words[2], Invariant))),
+    ];
+
+    static string Border(string option)
+    {
+        const int noCompiler = 3;
+        Process process;
         try
         {
-            File.WriteAllText(Path.Combine(folder.FullName, "layout.cpp"), source.ToString());
-            try { Run("g++", $"-std=c++17 -I {Path.Combine(Repository.Root, "kernels")} -o {folder.FullName}/layout {folder.FullName}/layout.cpp"); }
-            catch (System.ComponentModel.Win32Exception) { Assert.Skip("g++ is not on this machine: params.h was not compiled"); }
-            return Run($"{folder.FullName}/layout", "").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => l.Split(' ')).ToDictionary(p => p[0], p => int.Parse(p[1]));
+            process = Process.Start(new ProcessStartInfo("bash", ["build/border.sh", option])
+            {
+                WorkingDirectory = Repository.Root, RedirectStandardOutput = true, RedirectStandardError = true,
+            })!;
         }
-        finally { folder.Delete(recursive: true); }
-    }
-
-    static string Run(string program, string arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        var (output, error) = (process.StandardOutput.ReadToEnd(), process.StandardError.ReadToEnd());
-        process.WaitForExit();
-        Assert.True(process.ExitCode == 0, error);
-        return output;
+        catch (System.ComponentModel.Win32Exception)
+        {
+            Assert.Skip("bash is not on this machine: build/border.sh was not run");
+            throw;
+        }
+        using (process)
+        {
+            var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+            var output = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            if (process.ExitCode == noCompiler)
+                Assert.Skip("g++ is not on this machine: the kernels were not compiled");
+            Assert.True(process.ExitCode == 0, error.Result);
+            return output;
+        }
     }
 }

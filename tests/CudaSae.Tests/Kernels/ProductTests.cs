@@ -169,7 +169,7 @@ public unsafe class ProductTests
         {
             var c = Run(4, m, n, k, new(x, Lie.Rows, k, straight), weights, n, (device, owned, p) => p with
             {
-                BK = gather == 1 ? n : 1, BN = gather == 1 ? 1 : k, BGather = gather, BRows = Upload(device, owned, list), Mask = Upload(device, owned, mask.Cast<float>().ToArray()), MaskFactor = factor,
+                BK = gather == 1 ? n : 1, BN = gather == 1 ? 1 : k, BGather = (GatherCode)gather, BRows = Upload(device, owned, list), Mask = Upload(device, owned, mask.Cast<float>().ToArray()), MaskFactor = factor,
                 MCount = Upload(device, owned, new[] { mCount }), NCount = Upload(device, owned, new[] { nCount }), KCount = straight ? 0 : Upload(device, owned, new[] { kCount }),
             });
             for (var i = 0; i < m; i++)
@@ -183,5 +183,5 @@ public unsafe class ProductTests
 
     [Fact]
     public void RefusesAListOfFloat32Rows() =>
-        Assert.Contains("no list", Assert.Throws<SaeException>(() => Context(null).Product(1, 1, 1, new() { BGather = 1 })).Message);
+        Assert.Contains("no list", Assert.Throws<SaeException>(() => Context(null).Product(1, 1, 1, new() { BGather = GatherCode.K })).Message);
 }

@@ -67,7 +67,7 @@ sealed unsafe partial class CpuBackend
 
     (int First, int Last) Latents(int part) => ((int)((long)n * part / LatentParts), (int)((long)n * (part + 1) / LatentParts));
 
-    bool Learns(Trainable part) => ((Trainable)scalars.Trainable & part) != 0;
+    bool Learns(Trainable part) => (scalars.Trainable & part) != 0;
 
     /// <summary>The exact global norm before any weight moves: all gradients are formed once more in <see cref="Optimize"/>.</summary>
     void MeasureGradients()
@@ -147,7 +147,7 @@ sealed unsafe partial class CpuBackend
     void Mask(ref EntryGradient bias, ref float tie, float* encGrad, float* decGrad)
     {
         if (Spec.Selection is Selection.Gated { Rescale: false }) bias.Scale = 0;
-        if ((Trainable)scalars.Trainable == Trainable.All) return;
+        if (scalars.Trainable == Trainable.All) return;
         if (!Learns(Trainable.Encoder)) new Span<float>(encGrad, ld).Clear();
         if (!Learns(Trainable.Decoder)) new Span<float>(decGrad, lo).Clear();
         if (!Learns(Trainable.EncoderBias)) bias.Bias = 0;

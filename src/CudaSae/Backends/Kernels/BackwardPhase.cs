@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>backward: for each latent the entries of the code that hold it, ascending, and the latents by length of their runs (kernels/index.cu).</summary>
 sealed class BackwardPhase
 {
-    const int Block = 256, Tile = 2048, Classes = 9, SharedBytes = 96;
+    const int Block = 256, Tile = 2048, Classes = 9;
 
     readonly KernelContext context;
     readonly DeviceArray<uint> count, classSums, unsorted;
@@ -51,9 +51,10 @@ sealed class BackwardPhase
         };
         var byEntry = context.Blocks((long)context.Rows * context.Active, Block);
         context.Launch("index_count", new(byEntry, Block), parameters);
-        context.Launch("index_tiles", new(tiles, Block, SharedBytes), parameters);
-        context.Launch("index_starts", new(tiles, Block, SharedBytes), parameters);
+        context.Launch("index_tiles", new(tiles, Block, SharedMemory.Index), parameters);
+        context.Launch("index_starts", new(tiles, Block, SharedMemory.Index), parameters);
         context.Launch("index_scatter", new(byEntry, Block), parameters);
-        context.Launch("index_sort", new(context.Blocks(context.Latents, Block / 32), Block, 32 + (context.Rows + 31) / 32 * 8), parameters);
+        var sorting = context.Blocks(context.Latents, Block / 32);
+        context.Launch("index_sort", new(sorting, Block, SharedMemory.IndexSort(context.Rows)), parameters);
     }
 }

@@ -39,8 +39,8 @@ sealed class BatchPhase
         {
             parameters.Bits = Math.Min(BitsPerPass, top);
             parameters.Shift = top - parameters.Bits;
-            context.Launch("batch_histogram", new(blocks, Block, Bins * sizeof(int)), parameters);
-            context.Launch("batch_pick", new(1, Block, Block / 32 * sizeof(int)), parameters);
+            context.Launch("batch_histogram", new(blocks, Block, SharedMemory.BatchHistogram), parameters);
+            context.Launch("batch_pick", new(1, Block, SharedMemory.BatchPick), parameters);
         }
         context.Launch("batch_apply", new(blocks, Block), parameters);
     }

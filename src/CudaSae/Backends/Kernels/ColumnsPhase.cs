@@ -7,7 +7,7 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>encode of thresholded selections on the sparse path (kernels/encode_columns.cu): z above each latent's own limit, then the code of each row.</summary>
 sealed unsafe class ColumnsPhase
 {
-    const int Tile = 128, TileSharedBytes = 65536;
+    const int Tile = 128;
 
     readonly KernelContext context;
     readonly DeviceArray<ulong> candidates;
@@ -40,8 +40,12 @@ sealed unsafe class ColumnsPhase
             {
                 XMap = hopper.XMap, WMap = hopper.WMap, Columns = encode, Cluster = hopper.Cluster, Skew = hopper.Skew,
             });
-        else context.Launch("encode_columns", new(checked((context.Rows + Tile - 1) / Tile * ((context.Latents + Tile - 1) / Tile)), Tile, TileSharedBytes), encode);
-        context.Launch("collect", new(context.Rows, Tile, context.Active * sizeof(ulong)), new CollectParams
+        else
+        {
+            var tiles = checked((context.Rows + Tile - 1) / Tile * ((context.Latents + Tile - 1) / Tile));
+            context.Launch("encode_columns", new(tiles, Tile, SharedMemory.Tile), encode);
+        }
+        context.Launch("collect", new(context.Rows, Tile, SharedMemory.Collect(context.Active)), new CollectParams
         {
             Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,
             Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,

@@ -64,17 +64,18 @@ sealed class DeadPhase
         Reconstruct(add: !Ghost);
         if (Ghost)
         {
-            context.Launch("ghost_scale", new(B, Block, 64), parameters);
-            context.Launch("ghost_sums", new(1, Block, 64), parameters);
+            context.Launch("ghost_scale", new(B, Block, SharedMemory.BlockSum), parameters);
+            context.Launch("ghost_sums", new(1, Block, SharedMemory.BlockSum), parameters);
         }
         else
         {
             spread!.Run(context.Buffers.Residual);
-            context.Launch("aux_row_error", new(B, Block, 64), parameters);
-            context.Launch("aux_scale", new(Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.OutPitch), Block)), Block, 64), parameters);
+            context.Launch("aux_row_error", new(B, Block, SharedMemory.BlockSum), parameters);
+            var blocks = Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.OutPitch), Block));
+            context.Launch("aux_scale", new(blocks, Block, SharedMemory.BlockSum), parameters);
         }
         Gradients();
-        context.Launch("aux_bias", new((window + 15) / 16, 512, 2048), parameters);
+        context.Launch("aux_bias", new((window + 15) / 16, 512, SharedMemory.AuxBias), parameters);
     }
 
     /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code = e^z.</summary>
@@ -84,7 +85,9 @@ sealed class DeadPhase
         latents.FindDead(early: true);
         context.Product(context.Rows, window, ld, new()
         {
-            A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1, BGather = 2, BRows = buffers.AuxRows.Pointer,
+            A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1,
+            B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1,
+            BGather = GatherCode.N, BRows = buffers.AuxRows.Pointer,
             NCount = buffers.AuxCount.Pointer, C = code.Pointer, CPitch = window,
         });
         context.Launch("ghost_code", new(context.Rows, Block), parameters);
@@ -96,8 +99,10 @@ sealed class DeadPhase
         var (buffers, lo) = (context.Buffers, context.OutPitch);
         context.Product(context.Rows, lo, window, new()
         {
-            A = code.Pointer, AM = window, AK = 1, B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1, BGather = 1, BRows = buffers.AuxRows.Pointer,
-            KCount = buffers.AuxCount.Pointer, Add = add ? buffers.Residual.Pointer : 0, C = residual.Pointer, CPitch = lo,
+            A = code.Pointer, AM = window, AK = 1,
+            B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1,
+            BGather = GatherCode.K, BRows = buffers.AuxRows.Pointer, KCount = buffers.AuxCount.Pointer,
+            Add = add ? buffers.Residual.Pointer : 0, C = residual.Pointer, CPitch = lo,
         });
     }
 
@@ -106,8 +111,10 @@ sealed class DeadPhase
         var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
         context.Product(B, window, lo, new()            // ∂z = r WDecᵀ where c is not 0, times c for ghosts, the common scale left out
         {
-            A = residual.Pointer, AM = lo, AK = 1, B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = 2, BRows = buffers.AuxRows.Pointer,
-            NCount = buffers.AuxCount.Pointer, Mask = code.Pointer, MaskFactor = Ghost ? 1 : 0, C = codeGrad.Pointer, CPitch = window,
+            A = residual.Pointer, AM = lo, AK = 1,
+            B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1,
+            BGather = GatherCode.N, BRows = buffers.AuxRows.Pointer, NCount = buffers.AuxCount.Pointer,
+            Mask = code.Pointer, MaskFactor = Ghost ? 1 : 0, C = codeGrad.Pointer, CPitch = window,
         });
         context.Product(window, lo, B, new()            // ∂WDec = scale cᵀ r
         {

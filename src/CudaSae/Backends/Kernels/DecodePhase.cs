@@ -53,15 +53,7 @@ sealed unsafe class DecodePhase
     public DeviceArray<float> RowGateError { get; }         // [B]
     public DeviceArray<int> RowActive { get; }              // [B]
 
-    // The lists of kernels/decode.cu, and for each warp a slice of k rows.
-    int SharedBytes
-    {
-        get
-        {
-            int k = context.Active, lists = Gated ? 2 : 1;
-            return 6 * MostWarps * 4 + lists * warps * k * 4 + (levels + 1) * 4 + (2 + lists) * k * 4 + 16 + warps * ((levels > 1 ? levels * 1024 : 0) + k * slice * 2);
-        }
-    }
+    int SharedBytes => SharedMemory.Decode(warps, context.Active, levels, Gated ? 1 : 0, slice);
 
     /// <param name="baseline">[B, lo] of a skip connection.</param>
     public void Run(DeviceArray<float> baseline)
@@ -75,7 +67,9 @@ sealed unsafe class DecodePhase
             GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
             RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer, RowGateError = RowGateError.Pointer,
             RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
-            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice, Room = context.Active, Levels = levels, Report = report, Paired = context.Loss.Selection >= 2 ? 1 : 0,
+            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice,
+            Room = context.Active, Levels = levels, Report = report,
+            Paired = context.Loss.Selection >= SelectionCode.JumpRelu ? 1 : 0,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
         context.Launch("decode", new(context.Rows, 32 * warps, SharedBytes), parameters);
@@ -108,6 +102,7 @@ sealed unsafe class DecodePhase
         (given.Rows, given.Pitch, given.Latents) = (context.Rows, context.OutPitch, context.Latents);
         (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);
         (given.Parts, given.Ticket) = (sumParts.Pointer, ticket.Pointer);
-        context.Launch("step_sums", new(Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.OutPitch), Block)), Block, 128), given);
+        var blocks = Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.OutPitch), Block));
+        context.Launch("step_sums", new(blocks, Block, SharedMemory.StepSums), given);
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using CudaSae.Model;
@@ -9,7 +10,7 @@ namespace CudaSae.Backends.Kernels;
 /// the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
 sealed unsafe class DensePhase
 {
-    const int Block = 256, ChunkTarget = 2048, GradientSharedBytes = 9 * 32 * 16 * 4;
+    const int Block = 256, ChunkTarget = 2048;
 
     readonly KernelContext context;
     readonly DecodePhase decode;
@@ -22,7 +23,7 @@ sealed unsafe class DensePhase
     {
         (this.context, this.decode, this.entries) = (context, decode, entries);
         (width, levels) = (Math.Min(ChunkTarget, context.Latents), context.Spec.Levels);
-        var (arena, rows, gated) = (context.Arena, (long)context.Rows, context.Loss.Selection == 3);
+        var (arena, rows, gated) = (context.Arena, (long)context.Rows, context.Loss.Selection == SelectionCode.Gated);
         z = arena.Take<float>("chunk code", rows * width);
         grad = arena.Take<float>("chunk code gradient", rows * width);
         gate = arena.Take<float>("chunk gate", gated ? rows * width : 0);
@@ -37,7 +38,7 @@ sealed unsafe class DensePhase
     public DeviceArray<int> RowNear { get; }
 
     /// <summary>Widths of the step's prefixes.</summary>
-    public StepScalars.PrefixWidths Prefix { get; set; }
+    public InlineArray16<uint> Prefix { get; set; }
 
     /// <summary>All latents in order, and the first level that holds each chunk.</summary>
     IEnumerable<(int First, int Count, int Level)> Chunks()
@@ -69,7 +70,7 @@ sealed unsafe class DensePhase
         {
             while (level < own) CarryOn(level++);
             PreActs(first, count);
-            context.Launch("dense_code", new(B, Block, 64), new DenseCodeParams
+            context.Launch("dense_code", new(B, Block, SharedMemory.BlockSum), new DenseCodeParams
             {
                 Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, Z = z.Pointer, Code = z.Pointer,
                 Gate = gate.Pointer, RowActive = decode.RowActive.Pointer, RowNear = RowNear.Pointer, RowPenalty = entries.RowPenalty.Pointer,
@@ -140,7 +141,7 @@ sealed unsafe class DensePhase
     {
         (parameters.BDec, parameters.Y) = (context.Buffers.BDec.Pointer, context.Buffers.Y.Pointer);
         (parameters.Rows, parameters.Pitch) = (context.Rows, context.OutPitch);
-        context.Launch("dense_residual", new(context.Rows, Block, 64), parameters);
+        context.Launch("dense_residual", new(context.Rows, Block, SharedMemory.BlockSum), parameters);
     }
 
     /// <summary>Gradients of each chunk in turn, handed to <paramref name="update"/> as (first, count, enc, dec).</summary>
@@ -152,7 +153,8 @@ sealed unsafe class DensePhase
             PreActs(first, count);
             Dots(Reconstruction(level), grad, first, count);
             if (gate.Length > 0) Dots(buffers.GateResidual.Pointer, gate, first, count);
-            context.Launch("dense_gradient", new((count + 15) / 16, 512, GradientSharedBytes), new DenseGradientParams
+            var shape = new Launch((count + 15) / 16, 512, SharedMemory.DenseGradient);
+            context.Launch("dense_gradient", shape, new DenseGradientParams
             {
                 Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
                 Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer + (ulong)first * (ulong)sizeof(EntryGradient),

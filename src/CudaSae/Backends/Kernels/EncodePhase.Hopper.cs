@@ -39,9 +39,12 @@ sealed partial class EncodePhase
         foreach (var end in sweepEnds)
         {
             Sweep(hopper, begin, end);
-            context.Launch("encode_again", new(HopperOperands.RowTiles(context.Rows), HopperOperands.TileRows, sizeof(int)), new EncodeAgainParams
+            var tiles = HopperOperands.RowTiles(context.Rows);
+            var shape = new Launch(tiles, HopperOperands.TileRows, SharedMemory.EncodeAgain);
+            context.Launch("encode_again", shape, new EncodeAgainParams
             {
-                Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Again = again.Pointer, Rows = context.Rows, Capacity = capacity, Active = target.Active,
+                Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Again = again.Pointer,
+                Rows = context.Rows, Capacity = capacity, Active = target.Active,
             });
             Sweep(hopper, begin, end, repeat: true);
             if (end < target.Columns) SelectThreshold(offset: 0, begin: 0, end: 0, capacity, buckets.Pointer);

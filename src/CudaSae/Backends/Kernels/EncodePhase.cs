@@ -44,9 +44,7 @@ sealed partial class EncodePhase
     /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
     public const int MaxCapacity = 2048;
 
-    const int Tile = 128, TileSharedBytes = 65536, SelectSharedBytes = 72, SegmentLimit = 16;
-    const int ExactSharedBytes = TileSharedBytes + SelectSharedBytes + 3 * Tile * sizeof(int);
-    const int FinalSharedBytes = SelectSharedBytes + 512 * sizeof(ulong), F32SharedBytes = 2 * 32 * 33 * sizeof(float);
+    const int Tile = 128, SegmentLimit = 16;
 
     readonly KernelContext context;
     readonly EncodeTarget target;
@@ -202,7 +200,7 @@ sealed partial class EncodePhase
     /// <param name="keepAll">Keeps every column, as the first chunk does; otherwise those above the row's
     /// limit.</param>
     public void Encode(int begin, int end, bool keepAll) =>
-        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, TileSharedBytes),
+        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, SharedMemory.Tile),
             Parameters(begin, end, keepAll));
 
     EncodeParams Parameters(int begin, int end, bool keepAll) => new()
@@ -217,7 +215,8 @@ sealed partial class EncodePhase
     void EncodeExact()
     {
         var buffers = context.Buffers;
-        context.Launch("encode_exact", new(Tiles(context.Rows), Tile, ExactSharedBytes, segments), new EncodeExactParams
+        var shape = new Launch(Tiles(context.Rows), Tile, SharedMemory.EncodeExact, segments);
+        context.Launch("encode_exact", shape, new EncodeExactParams
         {
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
@@ -229,7 +228,8 @@ sealed partial class EncodePhase
     void EncodeF32(int begin, int end, int offset)
     {
         var buffers = context.Buffers;
-        context.Launch("encode_f32", new((end - begin + 31) / 32, 256, F32SharedBytes, (context.Rows + 31) / 32), new EncodeF32Params
+        var shape = new Launch((end - begin + 31) / 32, 256, SharedMemory.EncodeF32, (context.Rows + 31) / 32);
+        context.Launch("encode_f32", shape, new EncodeF32Params
         {
             X = buffers.X.Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer : 0, WEncHi = buffers.WEncHi.Pointer,
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
@@ -241,15 +241,19 @@ sealed partial class EncodePhase
 
     int Magnitude => target.Magnitude ? 1 : 0;
 
-    void SelectThreshold(int offset, int begin, int end, int room, ulong started = 0) =>
-        context.Launch("select_threshold", new(context.Rows, Tile, SelectSharedBytes), new SelectThresholdParams
+    void SelectThreshold(int offset, int begin, int end, int room, ulong started = 0)
+    {
+        var shape = new Launch(context.Rows, Tile, SharedMemory.SelectThreshold);
+        context.Launch("select_threshold", shape, new SelectThresholdParams
         {
-            Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer, ColumnCount = target.ColumnCount.Pointer, Buckets = started,
+            Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer,
+            ColumnCount = target.ColumnCount.Pointer, Buckets = started,
             Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
         });
+    }
 
     void SelectFinal(int offset, int begin, int end, int room, bool again = false) =>
-        context.Launch("select_final", new(context.Rows, Tile, FinalSharedBytes), new SelectFinalParams
+        context.Launch("select_final", new(context.Rows, Tile, SharedMemory.SelectFinal), new SelectFinalParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer, Index = target.Index.Pointer, Value = target.Value.Pointer,

@@ -29,12 +29,13 @@ sealed class EntriesPhase
     public void Run(DeviceArray<int> rowActive)
     {
         var parameters = Parameters();
-        context.Launch("entry_penalty", new(context.Rows, RowBlock, 64), parameters);
+        context.Launch("entry_penalty", new(context.Rows, RowBlock, SharedMemory.BlockSum), parameters);
         SetStepPenalty(rowActive);
         context.Launch("entry_gradients", new(context.Blocks((long)context.Rows * context.Active, Block), Block), parameters);
     }
 
-    public void SetStepPenalty(DeviceArray<int> rowActive) => context.Launch("step_penalty", new(1, Block, 64), new StepPenaltyParams
+    public void SetStepPenalty(DeviceArray<int> rowActive) => context.Launch("step_penalty", new(1, Block,
+        SharedMemory.BlockSum), new StepPenaltyParams
     {
         Loss = context.Loss, Scalars = context.Buffers.Scalars.Pointer, RowActive = rowActive.Pointer, StepPenalty = StepPenalty.Pointer, Rows = context.Rows,
     });

@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
@@ -11,21 +12,15 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     /// <summary>A block's tile, its threads, and bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS, HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
     public const int TileRows = 128, TileColumns = 256, Block = 384, Line = 128;
 
-    const int StagesBytes = 4 * (TileRows + TileColumns) * Line + 12 * sizeof(ulong);       // sizeof(HopperStages)
-
-    /// <summary>sizeof(HopperShared): four stages of 48 KB, barriers, slots, what belongs to the columns of two tiles.</summary>
-    public const int SharedBytes = StagesBytes + 256 * 80 + 4 * TileColumns * sizeof(float);
-
-    /// <summary>sizeof(ScreenSm90Shared): stages, barriers, and what belongs to the columns and rows of two tiles.</summary>
-    public const int ScreenSharedBytes = StagesBytes + 2 * (TileColumns + TileRows) * 4 * sizeof(float) + 2 * TileColumns / 64 * 5 * sizeof(float);
-
     /// <summary>The one place that decides between the encoder's Hopper kernels and the portable ones; null for the portable ones.</summary>
-    public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer, context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedBytes);
+    public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer,
+        context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedMemory.EncodeSm90);
 
     /// <summary>The same for 8-bit screening.</summary>
     /// <param name="x">[B, ld] 8-bit numbers.</param>
     /// <param name="w">[n, ld].</param>
-    public static HopperOperands? ForScreening(KernelContext context, DeviceArray<sbyte> x, DeviceArray<sbyte> w) => For(context, x.Pointer, w.Pointer, TensorNumber.Byte, ScreenSharedBytes);
+    public static HopperOperands? ForScreening(KernelContext context, DeviceArray<sbyte> x, DeviceArray<sbyte> w) =>
+        For(context, x.Pointer, w.Pointer, TensorNumber.Byte, SharedMemory.ScreenSm90);
 
     static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared)
     {
@@ -39,7 +34,7 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     }
 
     /// <summary>Shared memory of a block.</summary>
-    public int Shared { get; init; } = SharedBytes;
+    public int Shared { get; init; } = SharedMemory.EncodeSm90;
 
     /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
     public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;

@@ -46,8 +46,9 @@ sealed class HotPhase
         context.Launch("hot_split", new((context.Rows + 7) / 8, Block), Parameters());
         context.Product(context.Rows, lo, most, new()
         {
-            A = code.Pointer, AM = most, AK = 1, B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1, BGather = 1, BRows = hot.Pointer, KCount = count.Pointer,
-            Add = baseline.Pointer, C = xhat.Pointer, CPitch = lo,
+            A = code.Pointer, AM = most, AK = 1,
+            B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1, BGather = GatherCode.K, BRows = hot.Pointer,
+            KCount = count.Pointer, Add = baseline.Pointer, C = xhat.Pointer, CPitch = lo,
         });
         return xhat;
     }
@@ -60,8 +61,9 @@ sealed class HotPhase
         var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
         context.Product(B, most, lo, new()              // ∂value = e WDecᵀ where it is not 0, the common scale left out
         {
-            A = buffers.Residual.Pointer, AM = lo, AK = 1, B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = 2, BRows = hot.Pointer, NCount = count.Pointer,
-            Mask = code.Pointer, C = codeGrad.Pointer, CPitch = most,
+            A = buffers.Residual.Pointer, AM = lo, AK = 1,
+            B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = GatherCode.N, BRows = hot.Pointer,
+            NCount = count.Pointer, Mask = code.Pointer, C = codeGrad.Pointer, CPitch = most,
         });
         context.Product(most, lo, B, new()              // ∂WDec = scale valueᵀ e, e in bfloat16 as other latents gather it
         {
@@ -73,7 +75,7 @@ sealed class HotPhase
             A = codeGrad.Pointer, AM = 1, AK = most, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1, MCount = count.Pointer, Scale = scale.Pointer,
             C = buffers.AuxEncGrad.Pointer + (ulong)window * (ulong)ld * sizeof(float), CPitch = ld,
         });
-        context.Launch("aux_bias", new((most + 15) / 16, 512, 2048), new AuxParams
+        context.Launch("aux_bias", new((most + 15) / 16, 512, SharedMemory.AuxBias), new AuxParams
         {
             CodeGrad = codeGrad.Pointer, AuxCount = count.Pointer, Scale = scale.Pointer, BiasGrad = buffers.AuxBiasGrad.Pointer + (ulong)window * sizeof(float), Rows = B, Window = most,
         });
@@ -87,7 +89,7 @@ sealed class HotPhase
         {
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Firings = firings.Pointer, Rows = context.Rows, Active = context.Active,
         });
-        context.Launch("hot_list", new(1, 1024, 128), Parameters());
+        context.Launch("hot_list", new(1, 1024, SharedMemory.HotList), Parameters());
     }
 
     HotParams Parameters()

@@ -32,21 +32,41 @@ sealed class KernelContext
     {
         var loss = new LossParams
         {
-            Selection = spec.Selection switch { Selection.Relu => 1, Selection.JumpRelu => 2, Selection.Gated => 3, _ => 0 },
+            Selection = spec.Selection switch
+            {
+                Selection.Relu => SelectionCode.Relu,
+                Selection.JumpRelu => SelectionCode.JumpRelu,
+                Selection.Gated => SelectionCode.Gated,
+                _ => SelectionCode.Bounded,
+            },
             Penalty = spec.Penalty switch
             {
-                SparsityPenalty.L1 => 1, SparsityPenalty.Tanh => 2, SparsityPenalty.Lp => 3, SparsityPenalty.L0 => 4, SparsityPenalty.TargetL0 => 5, _ => 0,
+                SparsityPenalty.L1 => PenaltyCode.L1,
+                SparsityPenalty.Tanh => PenaltyCode.Tanh,
+                SparsityPenalty.Lp => PenaltyCode.Lp,
+                SparsityPenalty.L0 => PenaltyCode.L0,
+                SparsityPenalty.TargetL0 => PenaltyCode.TargetL0,
+                _ => PenaltyCode.None,
             },
-            Weight = (int)(spec.Penalty?.Weight ?? PenaltyWeight.One),
+            Weight = spec.Penalty?.Weight ?? PenaltyWeight.One,
             Rescale = spec.Selection is Selection.Gated { Rescale: false } ? 0 : 1,
             LiveGate = spec.Selection is Selection.Gated { LiveAuxDecoder: true } ? 1 : 0,
-            PreAct = spec.PreAct is null ? 0 : spec.PreAct.DeadOnly ? 2 : 1,
+            PreAct = spec.PreAct switch
+            {
+                null => PreActCode.None,
+                { DeadOnly: true } => PreActCode.Dead,
+                _ => PreActCode.All,
+            },
             TanhScale = spec.Penalty is SparsityPenalty.Tanh tanh ? tanh.Scale : 0,
             Target = spec.Penalty is SparsityPenalty.TargetL0 target ? target.Target : 0,
         };
         if (spec.Selection is Selection.JumpRelu jump)
-            (loss.Kernel, loss.Form, loss.InputGradient, loss.Adaptive, loss.Bandwidth, loss.Reach) = ((int)jump.Kernel, (int)jump.Form, jump.InputGradient ? 1 : 0,
-                jump.AdaptiveBandwidth ? 1 : 0, jump.Bandwidth, LatentMath.Reach(jump.Kernel));
+        {
+            (loss.Kernel, loss.Form, loss.Bandwidth) = (jump.Kernel, jump.Form, jump.Bandwidth);
+            loss.InputGradient = jump.InputGradient ? 1 : 0;
+            loss.Adaptive = jump.AdaptiveBandwidth ? 1 : 0;
+            loss.Reach = LatentMath.Reach(jump.Kernel);
+        }
         return loss;
     }
 

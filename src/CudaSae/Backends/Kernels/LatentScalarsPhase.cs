@@ -45,6 +45,10 @@ sealed unsafe class LatentScalarsPhase
         }
         context.Launch("latent_scalars", new(context.Blocks(n, Block / 32), Block), parameters);
         if (buffers.InputSum.Length > 0)
-            context.Launch("input_sum", new(ld / 64, Block, 8192), new InputSumParams { XCentered = buffers.XCentered.Pointer, InputSum = buffers.InputSum.Pointer, Rows = context.Rows, Pitch = ld });
+            context.Launch("input_sum", new(ld / 64, Block, SharedMemory.InputSum), new InputSumParams
+            {
+                XCentered = buffers.XCentered.Pointer, InputSum = buffers.InputSum.Pointer,
+                Rows = context.Rows, Pitch = ld,
+            });
     }
 }

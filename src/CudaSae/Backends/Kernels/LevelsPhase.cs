@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>The first nested reconstruction that holds each entry of the code (kernels/levels.cu).</summary>
 static class LevelsPhase
 {
-    const int Block = 128, SharedBytes = SaeSpec.MaxActive * sizeof(float);
+    const int Block = 128;
 
     /// <summary>Writes Level, where losses are nested.</summary>
     public static unsafe void SetLevels(this KernelContext context)
@@ -23,6 +23,6 @@ static class LevelsPhase
             parameters.ByRank = 1;
             for (var m = 0; m < budgets.Ks.Length; m++) parameters.Budgets[m] = budgets.Ks[m];
         }
-        context.Launch("levels", new(context.Rows, Block, SharedBytes), parameters);
+        context.Launch("levels", new(context.Rows, Block, SharedMemory.Levels), parameters);
     }
 }

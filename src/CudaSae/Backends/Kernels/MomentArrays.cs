@@ -28,7 +28,11 @@ sealed class MomentArrays
         vScale = context.Arena.Take<float>($"moment v, {name}, scales", scaled && second > 0 ? rows : 0);
     }
 
-    public MomentsParams Parameters => new() { M = m.Pointer, V = v.Pointer, MScale = mScale.Pointer, VScale = vScale.Pointer, Id = id, Storage = (int)config.Moments };
+    public MomentsParams Parameters => new()
+    {
+        M = m.Pointer, V = v.Pointer, MScale = mScale.Pointer, VScale = vScale.Pointer,
+        Id = id, Storage = config.Moments,
+    };
 
     public IEnumerable<(StateArray Array, ulong Pointer)> State
     {

@@ -102,12 +102,12 @@ sealed unsafe class OptimizePhase
         {
             Visit(dense, measure: true);
             SumBias(bias);
-            context.Launch("bias_norm", new(1, Block, 64), bias);
+            context.Launch("bias_norm", new(1, Block, SharedMemory.BlockSum), bias);
         }
         if (clipFactor.Length > 0) context.Launch("bias_clip", new(1, 32), bias);
         Visit(dense, measure: false);
         if (clip != ClipKind.GlobalNorm) SumBias(bias);
-        context.Launch("bias_move", new(1, Block, 64), bias);
+        context.Launch("bias_move", new(1, Block, SharedMemory.BlockSum), bias);
         skip?.Move(clipFactor);
     }
 
@@ -127,7 +127,8 @@ sealed unsafe class OptimizePhase
         });
     }
 
-    void SumBias(in BiasParams bias) => context.Launch("bias_gradient", new(context.OutPitch / 8, Block, 2048), bias);
+    void SumBias(in BiasParams bias) =>
+        context.Launch("bias_gradient", new(context.OutPitch / 8, Block, SharedMemory.BiasGradient), bias);
 
     UpdateParams UpdateParameters(bool measure)
     {
@@ -145,8 +146,10 @@ sealed unsafe class OptimizePhase
             Threshold = Threshold.Parameters, BMag = BMag.Parameters, RMag = RMag.Parameters, TieScale = TieScale.Parameters, EmaEnc = AverageEnc.Pointer, EmaDec = AverageDec.Pointer,
             LastTouched = lastTouched.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
             Rows = context.Rows, Pitch = context.Pitch, OutPitch = context.OutPitch, Active = context.Active, First = 0, Count = context.Latents, Latents = context.Latents,
-            DecoderNorm = (int)spec.DecoderNorm, Optimizer = (int)config.Optimizer, ClipRows = config.Clip == ClipKind.PerRow ? 1 : 0, Measure = measure ? 1 : 0,
-            Tied = (int)spec.Tying, Direct = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? 1 : 0, Rescale = context.Loss.Rescale,
+            DecoderNorm = spec.DecoderNorm, Optimizer = config.Optimizer, Tied = spec.Tying,
+            ClipRows = config.Clip == ClipKind.PerRow ? 1 : 0, Measure = measure ? 1 : 0,
+            Direct = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? 1 : 0,
+            Rescale = context.Loss.Rescale,
         };
         parameters.Sites = context.Sites(parameters.SiteWidth);
         return parameters;
@@ -161,7 +164,7 @@ sealed unsafe class OptimizePhase
             SkipNorm = skip?.Norm.Pointer ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer, BDec = buffers.BDec.Pointer,
             M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer,
             RowBlocks = decode.RowBlocks, Blocks = Blocks, Pitch = context.OutPitch,
-            Optimizer = (int)context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
+            Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
             Measured = context.Config.Clip == ClipKind.GlobalNorm ? 1 : 0,
         };
     }

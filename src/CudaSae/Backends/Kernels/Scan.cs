@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 /// <summary>Exclusive sums over one 64-bit number a latent (kernels/scan.cu).</summary>
 sealed class Scan
 {
-    const int Block = 256, Tile = 2048, SharedBytes = 72;
+    const int Block = 256, Tile = 2048;
 
     readonly KernelContext context;
     readonly DeviceArray<ulong> tileSums;
@@ -33,7 +33,7 @@ sealed class Scan
         {
             Input = Input.Pointer, TileSums = tileSums.Pointer, Ticket = ticket.Pointer, Output = Output.Pointer, Length = length, Tiles = tiles,
         };
-        context.Launch("scan_tiles", new(tiles, Block, SharedBytes), parameters);
-        context.Launch("scan_apply", new(tiles, Block, SharedBytes), parameters);
+        context.Launch("scan_tiles", new(tiles, Block, SharedMemory.Scan), parameters);
+        context.Launch("scan_apply", new(tiles, Block, SharedMemory.Scan), parameters);
     }
 }

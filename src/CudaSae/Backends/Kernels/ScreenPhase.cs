@@ -11,7 +11,7 @@ sealed class ScreenPhase
     /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k entries on average.</summary>
     public const double MissProbability = 1e-9;
 
-    const int Tile = 128, TileSharedBytes = 65536, ScalesSharedBytes = 2 * 8 * 32 * sizeof(float), RescoreSharedBytes = 16384, QuantizeRows = 8;
+    const int Tile = 128, QuantizeRows = 8;
     const int RescaleEvery = 1024, ScaleSample = 1024, ExactShare = 16;
 
     readonly KernelContext context;
@@ -103,7 +103,7 @@ sealed class ScreenPhase
         Run();
         exact!.Run();
         var buffers = context.Buffers;
-        context.Launch("screen_audit", new(context.Rows, Tile, 16), new ScreenAuditParams
+        context.Launch("screen_audit", new(context.Rows, Tile, SharedMemory.ScreenAudit), new ScreenAuditParams
         {
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, ExactIndex = exactIndex.Pointer, ExactValue = exactValue.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer,
             BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = AuditCounts.Pointer, Active = encode.Active, Rounding = Rounding,
@@ -126,7 +126,7 @@ sealed class ScreenPhase
     internal void Quantize()
     {
         var buffers = context.Buffers;
-        context.Launch("screen_scales", new(context.Pitch / 32, 256, ScalesSharedBytes), new ScreenScalesParams
+        context.Launch("screen_scales", new(context.Pitch / 32, 256, SharedMemory.ScreenScales), new ScreenScalesParams
         {
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, Scalars = buffers.Scalars.Pointer, Scale = Scale.Pointer,
             Rows = context.Rows, Latents = context.Latents, Pitch = context.Pitch, Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
@@ -156,14 +156,23 @@ sealed class ScreenPhase
         };
         if (hopper.Value is { } operands)
             context.Launch("screen_sm90", operands.Shape(end - begin), new ScreenSm90Params { XMap = operands.XMap, WMap = operands.WMap, Screen = parameters, Cluster = operands.Cluster, Skew = operands.Skew });
-        else context.Launch("screen", new(checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile)), Tile, TileSharedBytes), parameters);
+        else
+        {
+            var tiles = checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile));
+            context.Launch("screen", new(tiles, Tile, SharedMemory.Tile), parameters);
+        }
     }
 
     // A row brings its k best into a screened chunk: what lies behind them is new.
-    void Rescore() => context.Launch("rescore", new(context.Rows, Tile, RescoreSharedBytes + 2 * context.Pitch), new RescoreParams
+    void Rescore()
     {
-        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer, BEnc = context.Buffers.BEnc.Pointer,
-        Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
-        Depth = context.Pitch, First = encode.Active, Pitch = encode.CandidatePitch, Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude ? 1 : 0,
-    });
+        var shape = new Launch(context.Rows, Tile, SharedMemory.Rescore(context.Pitch));
+        context.Launch("rescore", shape, new RescoreParams
+        {
+            XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer,
+            BEnc = context.Buffers.BEnc.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
+            Depth = context.Pitch, First = encode.Active, Pitch = encode.CandidatePitch, Capacity = encode.Capacity,
+            Magnitude = encode.Target.Magnitude ? 1 : 0,
+        });
+    }
 }

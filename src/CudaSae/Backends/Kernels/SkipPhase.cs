@@ -41,8 +41,8 @@ sealed class SkipPhase
         var buffers = context.Buffers;
         Add(buffers.Weighted.Length > 0 ? buffers.Weighted : buffers.Residual, add: false);
         if (context.Loss.LiveGate == 1) Add(buffers.GateResidual, add: true);
-        context.Launch("skip_norm", new(rows, Block, 64), Parameters(default));
-        context.Launch("skip_sum", new(1, Block, 64), Parameters(default));
+        context.Launch("skip_norm", new(rows, Block, SharedMemory.BlockSum), Parameters(default));
+        context.Launch("skip_sum", new(1, Block, SharedMemory.BlockSum), Parameters(default));
     }
 
     void Add(DeviceArray<float> error, bool add) => context.Product(rows, context.Pitch, context.Rows, new()
@@ -55,6 +55,7 @@ sealed class SkipPhase
     SkipParams Parameters(DeviceArray<float> clipFactor) => new()
     {
         Scalars = context.Buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer, Gradient = gradient.Pointer, WSkip = context.Buffers.WSkip.Pointer, Moments = Moments.Parameters,
-        NormParts = normParts.Pointer, Norm = Norm.Pointer, Rows = rows, Pitch = context.Pitch, Optimizer = (int)context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
+        NormParts = normParts.Pointer, Norm = Norm.Pointer, Rows = rows, Pitch = context.Pitch,
+        Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
     };
 }

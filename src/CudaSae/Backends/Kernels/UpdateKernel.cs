@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
@@ -48,5 +49,6 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
         return Math.Min(Blocks(latents), wave < MostBlocks ? MostBlocks / wave * wave : MostBlocks);
     }
 
-    public Launch Launch(int blocks, int pitch) => new(blocks, Threads, Latents > 1 ? Latents * (8 + 4 * pitch) : 128 + 4 * pitch);
+    public Launch Launch(int blocks, int pitch) => new(blocks, Threads,
+        Latents > 1 ? SharedMemory.UpdateNarrow(pitch) : SharedMemory.UpdateWide(pitch));
 }
