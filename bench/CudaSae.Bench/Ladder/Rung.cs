@@ -1,6 +1,6 @@
-using CudaSae.Devices.Params;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 
 namespace CudaSae.Bench.Ladder;
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using CudaSae.Devices;
+using CudaSae.Devices.Params;
 using Xunit;
 
 namespace CudaSae.Tests;
