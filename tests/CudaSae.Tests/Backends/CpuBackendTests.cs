@@ -116,6 +116,7 @@ public unsafe class CpuBackendTests
 
 /// <summary>Alone, because what other tests allocate would count.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class CpuAllocationTests
 {
     /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip connection.</summary>
