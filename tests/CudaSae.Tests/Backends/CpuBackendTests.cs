@@ -9,6 +9,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
+[Trait("speed", "slow")]
 public unsafe class CpuBackendTests
 {
     /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent decides.</summary>
