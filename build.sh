@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Verbs over plain commands; each is printed before it runs.   build.sh
-# build|test|train|verify|bench|micro|pack|native|border|kernels|emulator|deep|hard|faults|nvcc
+# build|test|quick|train|verify|bench|micro|pack|tool|release|native|border|kernels|emulator|deep|hard|faults|nvcc
 # build.ps1 has the same verbs and commands.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -9,11 +9,14 @@ verb=${1:-build}; shift || true
 case $verb in
   build)    say dotnet build -c Release "$@" ;;
   test)     say dotnet test "$@" ;;
+  quick)    say dotnet test --filter-not-trait speed=slow "$@" ;;
   train)    say dotnet run -c Release --project src/CudaSae.Cli -- train "$@" ;;
   verify)   say dotnet run -c Release --project src/CudaSae.Cli -- verify "$@" ;;
   bench)    say dotnet run -c Release --project bench/CudaSae.Bench -- "$@" ;;
   micro)    say dotnet run -c Release --project bench/CudaSae.Micro -- "$@" ;;
   pack)     say bash build/consumer.sh "$@" ;;
+  tool)     say bash build/tool.sh "$@" ;;
+  release)  say bash build/release.sh "$@" ;;
   native)   say bash build/native.sh "$@" ;;
   border)   say bash build/border.sh "$@" ;;
   kernels)  say bash build/kernel-gate.sh "$@" ;;
@@ -22,6 +25,6 @@ case $verb in
   hard)     say bash build/emulator-hard.sh "$@" ;;
   faults)   say bash build/faults.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, train, verify, bench, micro, pack, native, border," \
-       "kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; one of build, test, quick, train, verify, bench, micro, pack, tool, release," \
+       "native, border, kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
 esac

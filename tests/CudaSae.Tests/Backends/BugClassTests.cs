@@ -17,6 +17,7 @@ namespace CudaSae.Tests;
 /// <summary>Mistakes that other trainers of sparse autoencoders made and lived with, each as a property that the mistake breaks, on every target.
 /// What VerifierTests and GradientTests would also notice is here by name.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class BugClassTests
 {
     public static TheoryData<string> TargetNames => [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];

@@ -9,6 +9,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
+[Trait("speed", "slow")]
 public unsafe class CpuBackendTests
 {
     /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent decides.</summary>
@@ -116,6 +117,7 @@ public unsafe class CpuBackendTests
 
 /// <summary>Alone, because what other tests allocate would count.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class CpuAllocationTests
 {
     /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip connection.</summary>

@@ -8,6 +8,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>What the CPU chooses of dead latents, and its products over more rows than one block of their depth holds.</summary>
+[Trait("speed", "slow")]
 public unsafe class CpuDeadTests
 {
     const int Pitch = Gemm.TileColumns;

@@ -10,6 +10,7 @@ namespace CudaSae.Tests;
 
 /// <summary>A replayed step is the step that was recorded, also where a batch finds out in the middle of it that it needs another path.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class GraphTests
 {
     const uint Steps = 4;

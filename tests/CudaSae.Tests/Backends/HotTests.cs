@@ -12,6 +12,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Hot latents as dense columns: the same step as without them, the right list, and a state that resumes to the bit.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class HotTests
 {
     // The list is made at step 100: runs begin shortly before it.

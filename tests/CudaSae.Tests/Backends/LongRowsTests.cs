@@ -13,6 +13,7 @@ using static CudaSae.Testing.Problems.FormatModels;
 namespace CudaSae.Tests;
 
 /// <summary>Rows of more active latents than the backends' lists hold, or than training has room for.</summary>
+[Trait("speed", "slow")]
 public class LongRowsTests
 {
     const int Wide = 3000, ManyK = 1200;

@@ -12,6 +12,7 @@ namespace CudaSae.Tests;
 /// <summary>Promises about whole steps, on every target: bits that do not depend on the schedule, lazy Adam, averages,
 /// the dense check.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class StepTests
 {
     public static TheoryData<string> TargetNames => [.. Targets.Names];

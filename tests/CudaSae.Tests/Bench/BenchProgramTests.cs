@@ -5,6 +5,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>The command line of cudasae-bench, and which commands each of the two programs has.</summary>
+[Trait("speed", "slow")]
 public class BenchProgramTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) =>

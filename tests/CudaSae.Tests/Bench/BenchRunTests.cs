@@ -14,6 +14,7 @@ namespace CudaSae.Tests;
 /// <summary>cudasae bench and cudasae-bench from end to end, where no GPU is: times on the CPU, errors and checksums on
 /// the emulator too.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class BenchRunTests
 {
     static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 1600 };

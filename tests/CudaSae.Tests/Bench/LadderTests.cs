@@ -8,6 +8,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Every rung of kernels/ladder against a double reference, at sizes that are multiples of nothing, under two schedules.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class LadderTests
 {
     public static TheoryData<string> Rungs() => [.. Rung.All.Select(rung => rung.Name)];

@@ -8,6 +8,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Transcoders and crosscoders in the commands that look at an SAE: --beside names their targets and sites,
 /// and FVU is of these.</summary>
+[Trait("speed", "slow")]
 public class BesideCliTests
 {
     static readonly string[] Small =

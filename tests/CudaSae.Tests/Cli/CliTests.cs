@@ -6,6 +6,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>The program as a user runs it: bad input is one line on stderr and exit code 2.</summary>
+[Trait("speed", "slow")]
 public partial class CliTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));

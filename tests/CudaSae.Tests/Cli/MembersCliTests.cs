@@ -6,6 +6,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Commands over several members: one that is refused is a row with its name and the reason, the others are
 /// done, and the exit code is 1.</summary>
+[Trait("speed", "slow")]
 public class MembersCliTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) =>

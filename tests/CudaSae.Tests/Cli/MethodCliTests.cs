@@ -6,6 +6,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Presets, fine-tuning, comparison and synthetic data as a user runs them.</summary>
+[Trait("speed", "slow")]
 public class MethodCliTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));

@@ -4,6 +4,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>labels and probe as a user runs them.</summary>
+[Trait("speed", "slow")]
 public class ProbeCliTests
 {
     static readonly string HeldOut = Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.npy");

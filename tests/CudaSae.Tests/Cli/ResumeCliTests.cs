@@ -5,6 +5,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Settings beside train --resume: applied and written down, or refused by name.</summary>
+[Trait("speed", "slow")]
 public class ResumeCliTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));

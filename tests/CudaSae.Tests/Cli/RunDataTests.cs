@@ -8,6 +8,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Rows that belong to an SAE, as every command that takes one finds them, and what is said where they are not there.</summary>
+[Trait("speed", "slow")]
 public class RunDataTests
 {
     static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));

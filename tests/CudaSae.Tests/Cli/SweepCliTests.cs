@@ -11,6 +11,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>cudasae sweep as a user runs it.</summary>
+[Trait("speed", "slow")]
 public class SweepCliTests
 {
     static readonly string[] Grid = ["--presets", "topk,jumprelu", "--k", "4,99", "--coefficient", "x1,0.2", "--latents", "64", "--batch-rows", "64", "--vectors", "6400", "--aux-k", "8",

@@ -5,6 +5,7 @@ namespace CudaSae.Tests;
 
 /// <summary>cudasae verify with kernels that fail: an error costs its case alone, and one that ends the context costs
 /// the process alone.</summary>
+[Trait("speed", "slow")]
 public class VerifyCommandTests
 {
     /// <param name="fault">KERNEL=CODE[,KERNEL=CODE]; see CUDASAE_EMULATOR_FAULT in kernels/emulator/README.md.</param>

@@ -11,6 +11,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>The server of train --watch, by raw sockets: what it answers, what it refuses, and that nobody's behaviour reaches the run.</summary>
+[Trait("speed", "slow")]
 public class WatchTests
 {
     static readonly Section[] Shown = [new("training", "Training", 0, [new TableFigure("latest", "Latest", [new("number", Texts: ["<b>"]), new("value", Numbers: [1.5])])])];

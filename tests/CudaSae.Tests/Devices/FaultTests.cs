@@ -4,6 +4,7 @@ namespace CudaSae.Tests;
 
 /// <summary>A driver whose calls fail, on the emulator.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class FaultTests
 {
     /// <summary>Some calls of a run fail in turn, of memory that ran out, of a lost device, of memory that broke: one sentence that names the call, no hang, nothing left.</summary>

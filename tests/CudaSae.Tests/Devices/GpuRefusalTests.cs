@@ -7,6 +7,7 @@ namespace CudaSae.Tests;
 /// <summary>A GPU that cannot be used, by drivers that stand in for NVIDIA's: tests/faults/driver.c, and the emulator.
 /// Auto takes the CPU and prints the reason,
 /// cuda is refused with it, devices lists it, and nothing of the device stays allocated.</summary>
+[Trait("speed", "slow")]
 public class GpuRefusalTests
 {
     const string NoCompiler = "the driver is compiled with gcc, on Linux";

@@ -9,6 +9,7 @@ namespace CudaSae.Tests;
 /// <summary>What a real driver may do and the emulator's plain course does not show: errors that end a context, images
 /// that are missing, copies that are late.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class HardwareFaultTests
 {
     /// <summary>The description of each code in cuda.h states whether the process can continue.</summary>

@@ -39,4 +39,17 @@ public class DocumentTests
         Assert.True(files.Length > 20);
         foreach (var file in files) Assert.Contains($"`{file}`", list);
     }
+
+    [Fact]
+    public void EveryDecisionHasNumberStatusAndDate()
+    {
+        var records = Directory.GetFiles(Path.Combine(Repository.Root, "docs", "decisions"), "*.md");
+        Assert.True(records.Length > 10);
+        Assert.All(records, record =>
+        {
+            var number = Path.GetFileName(record)[..4];
+            var status = $@"Status: (accepted|replaced by \d{{4}})\. Date: \d{{4}}-\d\d-\d\d\.";
+            Assert.Matches($@"^# {number}\. .+\n\n{status}\n", File.ReadAllText(record));
+        });
+    }
 }

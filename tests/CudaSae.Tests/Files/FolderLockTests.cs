@@ -6,6 +6,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>One process writes a folder at a time.</summary>
+[Trait("speed", "slow")]
 public class FolderLockTests
 {
     static readonly string[] Small =

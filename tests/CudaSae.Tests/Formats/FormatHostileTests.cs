@@ -9,6 +9,7 @@ using static CudaSae.Testing.Problems.FormatModels;
 namespace CudaSae.Tests;
 
 /// <summary>Damaged and lying files: one line each, and nothing allocated on a file's word.</summary>
+[Trait("speed", "slow")]
 public class FormatHostileTests
 {
     static readonly (string Format, string Selection, bool Centres, string Weights, string? Config)[] Layouts =

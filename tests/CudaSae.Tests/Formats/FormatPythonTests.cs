@@ -9,6 +9,7 @@ using static CudaSae.Testing.Problems.FormatModels;
 namespace CudaSae.Tests;
 
 /// <summary>Exports and imports against readers and writers that share nothing with this project: tests/python/formats.py.</summary>
+[Trait("speed", "slow")]
 public class FormatPythonTests
 {
     /// <summary>One SAE of each kind that a layout has, b_dec subtracted or not as the layout has it.</summary>

@@ -7,6 +7,7 @@ namespace CudaSae.Tests;
 /// <summary>The emulator's Hopper: a pipeline of TMA and wgmma over a cluster of two blocks (tests/faults/hopper.cu) gives the plain loop's bits under every
 /// schedule, and each of its rules, broken, is reported with file and line.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class EmulatorHopperTests
 {
     public enum HopperFault

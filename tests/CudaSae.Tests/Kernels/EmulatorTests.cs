@@ -9,6 +9,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The emulator catches planted faults (tests/faults/faults.cu) and says where; their correct twins pass under every schedule.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class EmulatorTests
 {
     [StructLayout(LayoutKind.Sequential)]

@@ -5,6 +5,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The encode phase on kernels against sorting all pre-activations. Operands are small dyadic numbers, so that float32 sums
 /// are exact in any order and the selection must agree entry for entry.</summary>
+[Trait("speed", "slow")]
 public class EncodeTests
 {
     // A capacity of 64 gives several chunks of columns, and overflows, at sizes that the emulator runs quickly.

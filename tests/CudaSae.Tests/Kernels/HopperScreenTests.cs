@@ -8,6 +8,7 @@ namespace CudaSae.Tests;
 /// portable kernels' bits in every place: on the emulator, on truncating tensor cores and on a GPU. ScreenTests has
 /// whole steps.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class HopperScreenTests
 {
     // TMA brings 128 numbers of a row at a time. One limit for all rows that some columns exceed, most of them ruled out 16 at a time.

@@ -12,6 +12,7 @@ namespace CudaSae.Tests;
 /// cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding of
 /// the exact sums.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class HopperTests
 {
     // A capacity of 64 gives several chunks of columns, and rows without room, at sizes that the emulator runs quickly.

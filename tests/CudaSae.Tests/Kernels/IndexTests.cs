@@ -9,6 +9,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The code turned round by the kernels, against sorting it: runs, their parts, and the latents in the order of their visits.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class IndexTests
 {
     const int Active = 6, Idle = 8;

@@ -9,6 +9,7 @@ namespace CudaSae.Tests;
 
 /// <summary>kernels/product.cu against sums in double. 16-bit integers are two bfloat16 numbers exactly, so with them every layout must agree bit for bit.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class ProductTests
 {
     /// <summary>How a matrix lies: its rows contiguous, turned, or no two elements side by side.</summary>

@@ -13,6 +13,7 @@ namespace CudaSae.Tests;
 /// <summary>8-bit screening: the code, and everything after it, is what it is without. With the bound's margin taken away entries do get lost, by the dither: that shows in the audit, and whether the
 /// 8-bit shadow is the same when it was made at another time.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class ScreenTests
 {
     // A capacity of 64 leaves 128 columns to encode and screens the rest.

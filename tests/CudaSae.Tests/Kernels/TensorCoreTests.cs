@@ -8,6 +8,7 @@ namespace CudaSae.Tests;
 /// kernels of tests/faults/tensor_cores.cu: pairs of rows of 32 numbers, so that an instruction of 16 products
 /// follows another.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public unsafe class TensorCoreTests
 {
     const int Pairs = 8, Depth = 32;

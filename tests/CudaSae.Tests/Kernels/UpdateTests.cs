@@ -10,6 +10,7 @@ namespace CudaSae.Tests;
 
 /// <summary>decode and update in every shape that they have: rows of one to three vectors a lane, a block a latent, slices of 256, 128 and 64 columns, long runs; against the reference.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class UpdateTests
 {
     static readonly TrainConfig Adam = new() { Epsilon = 0.1f };

@@ -15,6 +15,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>metrics.jsonl, metrics.csv and TensorBoard's events: what is written, what a kill leaves, and what a resumed run makes of it; and the phases' times.</summary>
+[Trait("speed", "slow")]
 public class MetricsFileTests
 {
     static StepMetrics Metrics(long step, double basis = 0)

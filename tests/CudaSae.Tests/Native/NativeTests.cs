@@ -10,6 +10,7 @@ namespace CudaSae.Tests;
 
 /// <summary>libcudasae.so as C and Python see it. Its sources are the engine's, so results must have the same bits.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class NativeTests
 {
     const int D = 24, B = 64, Steps = 20;

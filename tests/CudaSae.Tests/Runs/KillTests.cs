@@ -4,6 +4,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>A training process that is ended by SIGKILL, again and again. bench/kill.sh does it 200 times.</summary>
+[Trait("speed", "slow")]
 public class KillTests
 {
     const int Kills = 8;

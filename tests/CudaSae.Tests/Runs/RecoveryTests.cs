@@ -10,6 +10,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Each family finds a known dictionary: 32 features in 20 dimensions, two active a row.</summary>
+[Trait("speed", "slow")]
 public class RecoveryTests
 {
     const int Features = 32, Width = 20, Latents = 64, K = 2;

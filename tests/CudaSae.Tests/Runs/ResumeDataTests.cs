@@ -13,6 +13,7 @@ namespace CudaSae.Tests;
 
 /// <summary>A run is resumed on the rows that it began with, or not at all; a finished SAE outlives a resume that is
 /// refused.</summary>
+[Trait("speed", "slow")]
 public class ResumeDataTests
 {
     static readonly string[] Shape =

@@ -10,6 +10,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Several SAEs on the same batches: each one is, bit for bit, the same SAE alone.</summary>
+[Trait("speed", "slow")]
 public class SweepTests
 {
     const int Rows = 200, Width = 24, Steps = 40;

@@ -12,6 +12,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Dead latents are counted for every recipe, after the rows that --dead-after names, and counting moves no
 /// weight.</summary>
+[Trait("speed", "slow")]
 public class DeadAfterTests
 {
     static readonly TrainConfig Basis = new() { BatchRows = 16, Vectors = 16 * 600 };

@@ -4,6 +4,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Disks that are full and folders that cannot be written, while a real process trains: one line, exit code 2, and the last good checkpoint stays.</summary>
+[Trait("speed", "slow")]
 public class DiskFaultTests
 {
     static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "1"];

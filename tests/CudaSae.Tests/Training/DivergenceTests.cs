@@ -10,6 +10,7 @@ namespace CudaSae.Tests;
 
 /// <summary>A loss that is no number any more, or far above what it was: the run stops, or goes back and past the batches.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class DivergenceTests
 {
     const int Rows = 400, Width = 24;

@@ -14,6 +14,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Every published recipe as a whole run: it learns, it resumes to the bit, and what is saved is the function that was trained.</summary>
+[Trait("speed", "slow")]
 public class PresetTests
 {
     const int Width = 24, Latents = 64;

@@ -11,6 +11,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>SAEs spliced into networks: every metric against numpy, and the controls that a right splice must pass to the bit.</summary>
+[Trait("speed", "slow")]
 public class DownstreamTests
 {
     const int Latents = 96, Tokens = 40;

@@ -14,6 +14,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Densities over training: equal to counting codes, harmless to training, and to be gone on with.</summary>
+[Trait("speed", "slow")]
 public class DensityTests
 {
     const int Every = 6;

@@ -10,6 +10,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>What is counted of SAEs over images, against scalar loops in double, and the command that shows it.</summary>
+[Trait("speed", "slow")]
 public sealed class ImagesTests
 {
     const int Side = 8, Pixels = Side * Side, Images = 240, Classes = 3;

@@ -10,6 +10,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Probes against numpy, on codes of real activations.</summary>
+[Trait("speed", "slow")]
 public class ProbePythonTests
 {
     const int Latents = 300, Rows = 1000;

@@ -10,6 +10,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Figures on their way to files, to numbers for other programs, and onto the page.</summary>
+[Trait("speed", "slow")]
 public class ReportTests
 {
     static string Json(Section section) => JsonSerializer.Serialize(section, ReportJson.Default.Section);

@@ -9,6 +9,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>A run's log and record as curves, and the report command on what a run leaves behind.</summary>
+[Trait("speed", "slow")]
 public class TrainingCurvesTests
 {
     static string Line(int step, double loss, string more = "") => $$"""{"step":{{step}},"vectors":{{32 * step}},"loss":{{loss}},"fvu":{{loss / 2}},"dense":false,"dense_difference":null{{more}}}""";

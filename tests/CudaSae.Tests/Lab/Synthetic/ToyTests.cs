@@ -7,6 +7,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>The toy model of superposition, and what an SAE finds of it.</summary>
+[Trait("speed", "slow")]
 public class ToyTests
 {
     static readonly ToyOptions Small = new() { Features = 7, Hidden = 3, Sparsity = 0.6, Importance = 0.8, Steps = 20, BatchRows = 32, Seed = 3 };

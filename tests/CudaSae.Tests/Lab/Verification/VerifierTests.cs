@@ -6,6 +6,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Every target against the reference, by the body that <c>cudasae verify</c> runs.</summary>
 [Collection("alone")]
+[Trait("speed", "slow")]
 public class VerifierTests
 {
     public static TheoryData<string, string> Cases()
