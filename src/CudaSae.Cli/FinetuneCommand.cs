@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Formats;
-using CudaSae.Model;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;

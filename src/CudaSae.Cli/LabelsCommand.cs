@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
-using CudaSae.Text;
 using CsvHelper;
 using Spectre.Console;
 

@@ -4,7 +4,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Backends;
 using CudaSae.Model;
-using CudaSae.Text;
 
 namespace CudaSae.Cli;
 

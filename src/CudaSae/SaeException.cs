@@ -1,5 +1,4 @@
 using System.Buffers;
-using CudaSae.Text;
 
 namespace CudaSae;
 

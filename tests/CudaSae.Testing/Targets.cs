@@ -6,7 +6,6 @@ using CudaSae.Lab.Verification;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Testing.Problems;
-using CudaSae.Text;
 
 namespace CudaSae.Testing;
 

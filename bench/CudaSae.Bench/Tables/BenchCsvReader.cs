@@ -1,6 +1,5 @@
 using System.Globalization;
 using CudaSae.Cli;
-using CudaSae.Text;
 using CsvHelper;
 
 namespace CudaSae.Bench.Tables;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using CudaSae.Files;
-using CudaSae.Text;
 using CsvHelper;
 
 namespace CudaSae.Cli;

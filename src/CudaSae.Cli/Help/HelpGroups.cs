@@ -1,5 +1,3 @@
-using CudaSae.Text;
-
 namespace CudaSae.Cli.Help;
 
 /// <summary>The order and headings of a help page.</summary>

@@ -1,7 +1,6 @@
 using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Numerics;
-using CudaSae.Text;
 
 namespace CudaSae.Lab.Downstream;
 

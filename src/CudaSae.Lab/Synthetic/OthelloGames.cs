@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 using CudaSae.Files;
-using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 

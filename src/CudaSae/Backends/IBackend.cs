@@ -1,6 +1,5 @@
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 
 namespace CudaSae.Backends;
 

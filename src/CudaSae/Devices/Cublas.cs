@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using CudaSae.Text;
 
 namespace CudaSae.Devices;
 

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

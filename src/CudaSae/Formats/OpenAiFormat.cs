@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

@@ -1,6 +1,5 @@
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Text;
 
 namespace CudaSae.Formats;
 

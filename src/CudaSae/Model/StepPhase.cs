@@ -1,5 +1,3 @@
-using CudaSae.Training;
-
 namespace CudaSae.Model;
 
 /// <summary>The phases of a step, in the order of <c>SaeStep</c>.</summary>

@@ -8,7 +8,6 @@ using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Runs;
-using CudaSae.Text;
 
 namespace CudaSae.Testing.Fuzz;
 

@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using CudaSae.Activations;
 using CudaSae.Files;
 using CudaSae.Numerics;

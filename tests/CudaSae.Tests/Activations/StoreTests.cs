@@ -4,7 +4,6 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 

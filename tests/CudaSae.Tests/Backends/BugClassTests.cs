@@ -8,7 +8,6 @@ using CudaSae.Lab.Verification;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using CudaSae.Training;
 using Xunit;
 

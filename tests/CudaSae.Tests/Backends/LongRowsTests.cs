@@ -6,7 +6,6 @@ using CudaSae.Formats;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Runs;
-using CudaSae.Text;
 using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 

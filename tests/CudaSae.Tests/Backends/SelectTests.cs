@@ -3,7 +3,6 @@ using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

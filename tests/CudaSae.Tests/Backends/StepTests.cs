@@ -3,7 +3,6 @@ using CudaSae.Backends;
 using CudaSae.Lab.Verification;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using CudaSae.Training;
 using Xunit;
 

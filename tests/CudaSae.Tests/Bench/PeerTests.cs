@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -3,7 +3,6 @@ using System.Text.Json.Nodes;
 using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Report;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;

@@ -2,7 +2,6 @@ using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

@@ -3,7 +3,6 @@ using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Bench.Feed;
-using CudaSae.Devices;
 using CudaSae.Feeding;
 using CudaSae.Lab.Verification;
 using CudaSae.Model;

@@ -2,7 +2,6 @@ using System.Text.Json.Nodes;
 using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
-using CudaSae.Text;
 using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 

@@ -8,7 +8,6 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
 

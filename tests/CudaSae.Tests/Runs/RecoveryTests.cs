@@ -2,7 +2,6 @@ using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;

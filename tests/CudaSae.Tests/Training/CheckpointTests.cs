@@ -5,7 +5,6 @@ using CudaSae.Backends.Cpu;
 using CudaSae.Files;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Text;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

@@ -1,7 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

@@ -5,7 +5,6 @@ using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Formats;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;

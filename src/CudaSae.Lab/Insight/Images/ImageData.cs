@@ -1,7 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Lab.Harvest;
 using CudaSae.Runs;
-using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Images;
 

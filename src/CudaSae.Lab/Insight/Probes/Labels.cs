@@ -1,5 +1,3 @@
-using CudaSae.Text;
-
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>A question that is asked of every row, with its possible answers.</summary>

@@ -1,4 +1,3 @@
-using CudaSae.Numerics;
 using static CudaSae.Numerics.Doubles;
 
 namespace CudaSae.Lab.Insight.Probes;

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Probes;
 

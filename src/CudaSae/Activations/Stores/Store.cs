@@ -1,5 +1,4 @@
 using CudaSae.Files;
-using CudaSae.Text;
 
 namespace CudaSae.Activations.Stores;
 

@@ -1,5 +1,4 @@
 using System.Runtime.Intrinsics;
-using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -6,7 +6,6 @@ using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Numerics;
 using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
 using Xunit;

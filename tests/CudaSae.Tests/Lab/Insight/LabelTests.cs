@@ -2,7 +2,6 @@ using System.Text;
 using CudaSae.Cli;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -4,7 +4,6 @@ using CudaSae.Formats;
 using CudaSae.Lab.Insight.Probes;
 using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;

@@ -1,5 +1,4 @@
 using CudaSae.Lab.Verification;
-using CudaSae.Text;
 using Xunit;
 
 namespace CudaSae.Tests;
