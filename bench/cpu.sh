@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every CPU figure and picture anew, in under eight minutes on two quiet cores: steps and phases, scaling, files, PyTorch beside it, pictures, the tables of README.md and docs/benchmarks.md.
+# Every CPU figure and picture anew, in under eight minutes on two quiet cores: steps and phases, scaling, files, PyTorch beside it, pictures, the tables of README.md and docs/internals/benchmarks.md.
 #   bench/cpu.sh [DEVICE]           into bench/results/DEVICE; look at `uptime` first: figures of a busy machine say nothing
 # PyTorch is left out, and its table stays, where /usr/bin/python3 has none (apt-get install python3-torch libopenblas0-pthread), and with ROUNDS=0.
 set -euo pipefail
@@ -22,6 +22,6 @@ else echo "no PyTorch in /usr/bin/python3, or ROUNDS=0: cpu_torch.csv stays as i
 "$measure" plot "$out/step.csv" "$out/scaling.csv" --out "$out"
 "$measure" tables
 # Figures of a quiet machine are final: the remark that they are not goes.
-if awk -v load="$load" -v cores="$(nproc)" 'BEGIN { exit !(load < cores / 2) }'; then sed -i '/^Provisional: /,+1d' README.md docs/benchmarks.md; fi
+if awk -v load="$load" -v cores="$(nproc)" 'BEGIN { exit !(load < cores / 2) }'; then sed -i '/^Provisional: /,+1d' README.md docs/internals/benchmarks.md; fi
 sed -i "s/^date .*/date      $(date -u +%F)/" "$out/versions.txt" 2>/dev/null || true
 echo "load after: $(cut -d' ' -f1-3 /proc/loadavg)"

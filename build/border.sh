@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Generates the C# side of the border between the kernels and the engine: the structs and codes of kernels/params, and
-# the shared memory that the kernels declare as NAME_shared_bytes (docs/decisions/0012-generated-border.md).
+# the shared memory that the kernels declare as NAME_shared_bytes (docs/internals/decisions/0012-generated-border.md).
 #   border.sh            writes src/CudaSae/Devices/Params/*.g.cs and src/CudaSae/Model/*.g.cs
 #   border.sh --check    fails where these files differ from what would be written
 #   border.sh --facts    prints sizes, offsets, codes and shared memory as g++ sees them

@@ -1,4 +1,4 @@
-// The formulas of one entry of the code, shared by the sparse and the dense path; docs/math.md, "Thresholds, gates and penalties".
+// The formulas of one entry of the code, shared by the sparse and the dense path; docs/internals/math.md, "Thresholds, gates and penalties".
 #pragma once
 #include "common.cuh"
 

@@ -32,7 +32,7 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
 //   launch  grid any, block 256, shared block_sum_shared_bytes()
 //   order   rows and columns by thread, then by warp tree, then by block; float64
 //   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else it is
-//           the spread: docs/decisions/0010-sums-about-a-mean.md
+//           the spread: docs/internals/decisions/0010-sums-about-a-mean.md
 SAE_KERNEL(aux_scale, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double error = 0, variance = 0, spread = 0;

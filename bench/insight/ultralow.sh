@@ -1,6 +1,6 @@
 #!/bin/sh
 # The ultralow-density cluster (Anthropic, Circuits Updates, January and February 2024): ReLU and L1 with a unit decoder, with the pre-encoder bias and without, otherwise alike; then the diagnostics of both.
-#   sh bench/insight/ultralow.sh [DATA] [OUT] [LAMBDA] [SEED] [RATE]     two minutes a run on two cores; docs/diagnostics.md has what came out
+#   sh bench/insight/ultralow.sh [DATA] [OUT] [LAMBDA] [SEED] [RATE]     two minutes a run on two cores; docs/guide/diagnostics.md has what came out
 set -e
 cd "$(dirname "$0")/../.."
 data=${1:-data/use_lite_resid_post0_train.npy} out=${2:-runs/ultralow} lambda=${3:-10} seed=${4:-1} rate=${5:-0.001}

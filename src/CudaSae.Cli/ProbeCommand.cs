@@ -15,7 +15,7 @@ static class ProbeCommand
     {
         var run = new Argument<string>("sae") { Description = "file or folder of an SAE, of any layout that convert reads" };
         var data = new Argument<string[]>("data") { Description = "activation files", Arity = ArgumentArity.OneOrMore };
-        var labels = new Option<string>("--labels") { Description = ".npy or .csv: answers of every row (docs/probes.md)", Required = true };
+        var labels = new Option<string>("--labels") { Description = ".npy or .csv: answers of every row (docs/guide/probes.md)", Required = true };
         var classes = new Option<string?>("--classes") { Description = "names of the classes, in their order, by commas" };
         var k = Options.New("--k", "latents of the sparse probes, by commas; 0 for no such probes",
             string.Join(',', Default.K));

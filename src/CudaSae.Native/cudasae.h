@@ -67,7 +67,7 @@ typedef struct {
     char description[256];      /* where it computes, for people */
 } cudasae_sae_info;
 
-/* Loads an SAE of any known format; docs/formats.md lists them. path: a file or a folder. batch_rows: larger batches are cut to it and a smaller one costs
+/* Loads an SAE of any known format; docs/reference/formats.md lists them. path: a file or a folder. batch_rows: larger batches are cut to it and a smaller one costs
  * as much as a whole one; 0 for 256. *sae is NULL after an error. */
 int32_t cudasae_sae_load(const char *path, int32_t backend, int64_t batch_rows, cudasae_sae **sae);
 
@@ -99,7 +99,7 @@ int32_t cudasae_sae_codes(cudasae_sae *sae, int64_t *row_starts, int64_t rows, i
  * gives those of the input. Transcoders with a skip connection are refused: reconstruct. */
 int32_t cudasae_sae_decode(cudasae_sae *sae, const int64_t *row_starts, const int32_t *indices, const float *values, int64_t rows, float *into, int64_t into_width);
 
-/* format: NULL for SAELens' layout, or another name that docs/formats.md lists. */
+/* format: NULL for SAELens' layout, or another name that docs/reference/formats.md lists. */
 int32_t cudasae_sae_save(cudasae_sae *sae, const char *path, const char *format);
 
 int32_t cudasae_sae_free(cudasae_sae *sae);

@@ -46,7 +46,7 @@ public sealed class Sae : IDisposable
         (step, code) = (new(backend), new(batchRows, inference.Active));
     }
 
-    /// <summary>Loads an SAE of any known format; docs/formats.md lists them.</summary>
+    /// <summary>Loads an SAE of any known format; docs/reference/formats.md lists them.</summary>
     /// <param name="path">A file or a folder.</param>
     /// <param name="readAs">As <see cref="SaeModel.Load"/> takes it.</param>
     /// <exception cref="SaeException">No format knows it, it is damaged, or the backend is not here.</exception>

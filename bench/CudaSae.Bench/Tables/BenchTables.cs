@@ -12,7 +12,7 @@ namespace CudaSae.Bench.Tables;
 static partial class BenchTables
 {
     /// <summary>The documents that have such places.</summary>
-    public static readonly string[] Documents = ["README.md", "docs/benchmarks.md"];
+    public static readonly string[] Documents = ["README.md", "docs/internals/benchmarks.md"];
 
     [GeneratedRegex(@"(<!-- bench: (?<what>[\w-]+) (?<device>[\w-]+) -->\n).*?(<!-- /bench -->)", RegexOptions.Singleline)]
     private static partial Regex Place();

@@ -9,7 +9,7 @@ static class BenchTablesCommand
     public static Command Create()
     {
         var root = Options.New("--root", "the checkout", ".");
-        var command = new Command("tables", "Write the measured tables of bench/results into README.md and docs/benchmarks.md.") { root };
+        var command = new Command("tables", "Write the measured tables of bench/results into README.md and docs/internals/benchmarks.md.") { root };
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(root)!;

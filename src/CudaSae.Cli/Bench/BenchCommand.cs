@@ -3,7 +3,7 @@ using System.CommandLine;
 namespace CudaSae.Cli;
 
 /// <summary>cudasae bench: a step on random data and its phases; bench kernels: each phase by itself.
-/// docs/benchmarks.md says what is measured and how.</summary>
+/// docs/internals/benchmarks.md says what is measured and how.</summary>
 static class BenchCommand
 {
     const int LeastRepeats = 20;

@@ -14,7 +14,7 @@ readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
     public double FloorMs(Ceilings machine) => Math.Max(Flops / machine.GemmGflops, Bytes / machine.CopyGigabytes) / 1e6;
 }
 
-/// <summary>The least work of a training step, phase by phase: what floors and rates are counted by. docs/benchmarks.md has the formulas.</summary>
+/// <summary>The least work of a training step, phase by phase: what floors and rates are counted by. docs/internals/benchmarks.md has the formulas.</summary>
 sealed class StepCost
 {
     readonly PhaseCost[] phases;

@@ -19,7 +19,7 @@ static class Diagnostics
         return saved.Exists && saved.LastWriteTimeUtc >= written;
     }
 
-    /// <summary>Chapters about a loaded SAE over a source's rows. docs/diagnostics.md has the definitions.</summary>
+    /// <summary>Chapters about a loaded SAE over a source's rows. docs/guide/diagnostics.md has the definitions.</summary>
     /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
     /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>

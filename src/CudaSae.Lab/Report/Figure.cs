@@ -19,7 +19,7 @@ abstract record Figure(string Id, string Title)
     /// <summary>What is seen in it, one sentence with its numbers; made from the data, never written beforehand.</summary>
     public string Finding { get; set; } = "";
 
-    /// <summary>What is shown and how it is computed: symbols of docs/math.md, units, the source of the definition.</summary>
+    /// <summary>What is shown and how it is computed: symbols of docs/internals/math.md, units, the source of the definition.</summary>
     public string Formula { get; set; } = "";
 }
 

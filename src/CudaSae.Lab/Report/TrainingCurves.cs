@@ -80,7 +80,7 @@ sealed class TrainingCurves
         var several = parts.Any(p => p is not null);
         var finding = Trend.Of(steps, loss) is not { } l ? "No loss was logged." : $"The loss went from {Number(l.First)} at step {l.FirstStep} to {Number(l.End)} (mean of the last tenth); its lowest, {Number(l.Min)}, was at step {l.MinStep}"
             + string.Concat(parts.OfType<Series>().Select(p => $"; {p.Name} {Percent(Trend.Of(steps, p.Y)!.Value.End / l.End)} of it at the end")) + ".";
-        return Lines("loss", "Loss and its terms", new("loss", Log: true), finding, "loss = reconstruction + auxiliary (AuxK or ghosts) + sparsity (λ times the penalty, and the pre-activation loss) + gate; docs/math.md.",
+        return Lines("loss", "Loss and its terms", new("loss", Log: true), finding, "loss = reconstruction + auxiliary (AuxK or ghosts) + sparsity (λ times the penalty, and the pre-activation loss) + gate; docs/internals/math.md.",
             [Curve("loss", "loss"), several ? new("reconstruction", steps, rest) : null, .. parts]);
     }
 

@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Verification;
 
 /// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that every target is held against, for every
 /// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is left is accumulation error.
-/// docs/math.md numbers the equations.</summary>
+/// docs/internals/math.md numbers the equations.</summary>
 sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
 {
     readonly int B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, M = spec.Levels;

@@ -25,7 +25,7 @@ sealed class ActivationSource : IDisposable
     public int RowBytes => Width * Type.Bytes();
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
 
-    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/formats.md lists the
+    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/reference/formats.md lists the
     /// reasons.</summary>
     public IReadOnlyList<LeftOutFile> LeftOut =>
         joined.Length > 0 ? [.. joined.SelectMany(j => j.LeftOut)] : notes.LeftOut;

@@ -5,7 +5,7 @@ namespace CudaSae.Formats;
 
 /// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads
 /// training checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of ours, and metadata.cudasae_spec holds the whole spec.
-/// docs/formats.md.</summary>
+/// docs/reference/formats.md.</summary>
 sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";

@@ -4,7 +4,7 @@ using CudaSae.Text;
 namespace CudaSae.Model;
 
 /// <summary>The architecture and the loss of a sparse autoencoder, transcoder or crosscoder, as data: each field composes with the others where
-/// the mathematics allows, and <see cref="Validate"/> refuses the rest. Letters: d input width, n latents, k active latents a row. docs/math.md.</summary>
+/// the mathematics allows, and <see cref="Validate"/> refuses the rest. Letters: d input width, n latents, k active latents a row. docs/internals/math.md.</summary>
 public sealed record SaeSpec
 {
     /// <summary>d: numbers that the encoder reads of one row.</summary>

@@ -6,7 +6,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>Folders as data: each file is read, or left out with a reason, or the folder is refused. The rule is the
-/// table in docs/formats.md.</summary>
+/// table in docs/reference/formats.md.</summary>
 public class FolderTests
 {
     /// <summary>Writes a file of two rows, or of as many as the name says behind '#'; all of its numbers are <paramref

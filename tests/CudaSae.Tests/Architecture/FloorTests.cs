@@ -3,7 +3,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The folders of the engine import downwards only (docs/decisions/0011-floors.md).</summary>
+/// <summary>The folders of the engine import downwards only (docs/internals/decisions/0011-floors.md).</summary>
 public partial class FloorTests
 {
     /// <summary>From the lowest. Folders of one floor do not import each other. Root is the public API on rows.</summary>

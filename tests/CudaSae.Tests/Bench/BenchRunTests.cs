@@ -156,7 +156,7 @@ public class BenchRunTests
         Assert.Contains("<machine>", scaling.Root!.Value);
     }
 
-    /// <summary>What README.md and docs/benchmarks.md show is what bench/results holds: cudasae-bench tables writes
+    /// <summary>What README.md and docs/internals/benchmarks.md show is what bench/results holds: cudasae-bench tables writes
     /// it.</summary>
     [Fact]
     public void TablesOfTheDocumentsAreUpToDate()

@@ -78,12 +78,12 @@ public class LadderTests
         }
     }
 
-    /// <summary>A rung's sentence is the first line of its file and stands in docs/ladder.md, and its shared memory is what its file says.</summary>
+    /// <summary>A rung's sentence is the first line of its file and stands in docs/internals/ladder.md, and its shared memory is what its file says.</summary>
     [Fact]
     public void SentencesAreThoseOfTheFiles()
     {
-        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "ladder.md"));
-        Assert.All(Rung.All, rung => Assert.Contains($"| [{rung.Name}](../{rung.File}) | {rung.Sentence} | {rung.Block} |", page));
+        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "internals", "ladder.md"));
+        Assert.All(Rung.All, rung => Assert.Contains($"| [{rung.Name}](../../{rung.File}) | {rung.Sentence} | {rung.Block} |", page));
         foreach (var rung in Rung.All.Where(r => !r.Filters))
         {
             var text = File.ReadAllText(Path.Combine(Repository.Root, rung.File));

@@ -8,7 +8,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>A preset becomes the same spec and configuration on every way: train, compare, the settings of the library
-/// and the sample of docs/embedding.md.</summary>
+/// and the sample of docs/guide/embedding.md.</summary>
 public class PresetRecordsTests
 {
     // Below, at and above the default length, and beyond the largest number of the rule for dead latents.

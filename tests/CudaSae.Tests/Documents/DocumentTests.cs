@@ -5,7 +5,7 @@ namespace CudaSae.Tests;
 /// <summary>Code that documents show is code that runs, and what they list is all there is.</summary>
 public class DocumentTests
 {
-    [Theory, InlineData("src/CudaSae/package.md"), InlineData("docs/embedding.md")]
+    [Theory, InlineData("src/CudaSae/package.md"), InlineData("docs/guide/embedding.md")]
     public void ExampleIsTheConsumersProgram(string document)
     {
         var program = File.ReadAllText(Path.Combine(Repository.Root, "tests/consumer/Program.cs"));     // build/consumer.sh runs it
@@ -43,7 +43,7 @@ public class DocumentTests
     [Fact]
     public void EveryDecisionHasNumberStatusAndDate()
     {
-        var records = Directory.GetFiles(Path.Combine(Repository.Root, "docs", "decisions"), "*.md");
+        var records = Directory.GetFiles(Path.Combine(Repository.Root, "docs", "internals", "decisions"), "*.md");
         Assert.True(records.Length > 10);
         Assert.All(records, record =>
         {

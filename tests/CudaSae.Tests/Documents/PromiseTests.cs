@@ -5,7 +5,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The exactness promises of docs/reliability.md: each names tests, and those tests are there.</summary>
+/// <summary>The exactness promises of docs/internals/reliability.md: each names tests, and those tests are there.</summary>
 public partial class PromiseTests
 {
     [GeneratedRegex(@"`(?<class>[A-Za-z.]+Tests[A-Za-z.]*)\.(?<method>[A-Za-z0-9]+)`")]
@@ -14,7 +14,7 @@ public partial class PromiseTests
     [Fact]
     public void EveryPromiseNamesTestsThatRun()
     {
-        var text = File.ReadAllText(Path.Combine(Repository.Root, "docs", "reliability.md"));
+        var text = File.ReadAllText(Path.Combine(Repository.Root, "docs", "internals", "reliability.md"));
         var section = text[text.IndexOf("## Exactness promises", StringComparison.Ordinal)..];
         section = section[..section.IndexOf("\n## ", 3, StringComparison.Ordinal)];
         var promises = section.Split('\n').Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| promise", StringComparison.Ordinal)).ToArray();

@@ -63,7 +63,7 @@ sealed unsafe partial class CpuBackend
     }
 
     /// <summary>2α min(D / k_aux, 1) / Σ‖e − ē‖²; 0 where e does not vary. Σ‖e‖² − ‖Σe‖² / B stands where the sum about
-    /// the mean agrees with it: docs/decisions/0010-sums-about-a-mean.md.</summary>
+    /// the mean agrees with it: docs/internals/decisions/0010-sums-about-a-mean.md.</summary>
     void SetAuxScale(AuxLoss aux)
     {
         ColumnTotals(sumE, columns);

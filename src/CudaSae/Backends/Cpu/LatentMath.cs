@@ -2,7 +2,7 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The formulas of one entry of the code, shared by the sparse and the dense path. docs/math.md.</summary>
+/// <summary>The formulas of one entry of the code, shared by the sparse and the dense path. docs/internals/math.md.</summary>
 readonly struct LatentMath
 {
     readonly Selection selection;

@@ -40,7 +40,7 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;
 
     /// <summary>Steps along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
-    /// (docs/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128 8-bit ones.</summary>
+    /// (docs/internals/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128 8-bit ones.</summary>
     public int Skew { get; init; } = Steps <= 16 ? 2 : 1;
 
     /// <summary>A cluster a pair of multiprocessors, and no more than there are tiles.</summary>
