@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# SIGKILL at random moments in training processes, each run gone on with --resume until it ends: its weights must be those of a run that was left
+# SIGKILL at random moments in training processes, each run resumed until it ends:
+# its weights must be those of a run that was left
 # alone, byte for byte. Checkpoints every 1 to 5 steps in turn, up to 8 kills a run. Prints one line.   kill.sh [KILLS] [SEED]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -53,7 +53,8 @@ __device__ __forceinline__ float smoothing_kernel(SmoothingKernel kernel, float 
     }
 }
 
-// g: what the reconstruction says of the value; gate_g: what the gate's own says of relu(pi); step_penalty: what multiplies d sum 1[z > theta].
+// g: dL/dvalue of the reconstruction; gate_g: dL/drelu(pi) of the gate's own; step_penalty: the factor of
+// d sum 1[z > theta].
 __device__ __forceinline__ EntryGradient entry_gradient(float z, float value, float g, float gate_g, const LatentScalars& l, const StepScalars& s,
                                                         float step_penalty, const LossParams& p) {
     EntryGradient r = {};

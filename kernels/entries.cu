@@ -1,4 +1,4 @@
-// entries: from what the reconstruction says of the code's values to the gradients of everything a latent has besides its rows.
+// entries: back-propagates dL/dvalue to each latent's bias, norm, threshold and gate parameters.
 #include "activation.cuh"
 #include "vector.cuh"
 

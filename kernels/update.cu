@@ -47,7 +47,8 @@ __device__ __forceinline__ void mask_frozen(const UpdateParams& p, EntryGradient
         }
 }
 
-// What b_dec hears through the encoder, summed over the group's latents. sum: [ld] in shared memory, each thread its own columns.
+// Accumulates the encoder's contribution to dL/db_dec over the group's latents.
+// sum: [ld] in shared memory, each thread its own columns.
 template <int V, class Group>
 __device__ __forceinline__ void add_bias_part(const UpdateParams& p, const Group& group, uint32_t f, float delta,
                                               float* sum) {

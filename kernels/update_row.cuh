@@ -33,7 +33,7 @@ __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& gro
     }
 }
 
-// WEnc = s WDec: WDec hears both gradients. Returns what s hears.
+// Tied weights, WEnc = s WDec: adds s dL/dWEnc to dL/dWDec. Returns dL/ds.
 template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& group, uint32_t f,
                                            Rows<V, PLAIN>& rows) {

@@ -51,7 +51,8 @@ static class GradientsCommand
         ]);
     }
 
-    /// <summary>One step of plain descent at rate 1 on L · B, which keeps gradients large beside the weights' rounding: what the weights moved by, over B, is the gradient.</summary>
+    /// <summary>One step of plain descent at rate 1 on L · B, which keeps gradients large beside the weights' rounding:
+    /// what the weights moved by, over B, is the gradient.</summary>
     static TensorToWrite[] Gradients(SaeSpec spec, TrainConfig config, SaeParameters weights, byte[] rows, BackendKind kind)
     {
         var after = new SaeParameters(spec);

@@ -3,7 +3,8 @@ using BenchmarkDotNet.Attributes;
 
 namespace CudaSae.Micro;
 
-/// <summary>The cut of a row's candidates back to the k largest, as the encoder does it on the CPU whenever they are full, beside sorting them.</summary>
+/// <summary>The cut of a row's candidates back to the k largest, as the encoder does it on the CPU whenever they are
+/// full, beside sorting them.</summary>
 public unsafe class CpuSelect
 {
     ulong[] start = [];

@@ -78,7 +78,7 @@ template <typename A, typename B> auto min(A a, B b) { using C = std::common_typ
 template <typename A, typename B> auto max(A a, B b) { using C = std::common_type_t<A, B>; return C(a) > C(b) ? C(a) : C(b); }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Not for the race detector: an atomic access races with nobody.
+// Not for the race detector: an atomic access is no race.
 #define EMU_ATOMIC [[gnu::noinline, gnu::no_sanitize("thread")]]
 
 // atomics: integers only. A float sum by atomics depends on the schedule and is not offered.

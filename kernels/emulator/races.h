@@ -1,6 +1,7 @@
 // The race detector, in builds with --races; otherwise these do nothing.
 //
-// What happened before what is told by __syncthreads (counted) and by clocks: a release gives away all that the thread has seen, an acquire adds it.
+// The order of accesses comes from __syncthreads (counted) and by clocks: a release
+// publishes all that the thread has seen, an acquire adds it.
 // A thread has a number in the clocks, and so has every mbarrier: the bytes that TMA brings in one of its phases count as written by that mbarrier.
 #pragma once
 #include <cstddef>

@@ -18,7 +18,7 @@ struct Mbarrier {
     uint32_t count, pending;            // arrivals a phase, and still missing
     int64_t bytes;                      // announced and not come
     uint32_t phase;                     // phases completed
-    uint32_t waited;                    // phases that somebody has waited for
+    uint32_t waited;                    // phases that a thread has waited for
     int starter;                        // slot of the thread that initialised it
     uint64_t started;
     unsigned started_syncs;             // warp syncs of that thread then

@@ -1,4 +1,5 @@
-// Streams, events and graphs: work is queued and done at the latest when somebody waits for it, so a host that does not wait sees it.
+// Streams, events and graphs: work is queued and done at the latest when a thread waits for it,
+// so a host that does not wait reads old data.
 #pragma once
 #include <cstdint>
 #include <deque>

@@ -1,4 +1,4 @@
-// TMA: tensor maps, and loads that arrive at some later moment, at the latest when nobody can go on without them.
+// TMA: tensor maps, and loads that arrive at some later moment, at the latest when no thread can run without them.
 #include <cstring>
 
 #include "memory.h"

@@ -32,7 +32,7 @@ struct Sums {
 };
 
 struct Group {      // a warpgroup
-    std::vector<Product> products;              // in order, until somebody has waited for them
+    std::vector<Product> products;              // in order, until a thread has waited for them
     std::vector<std::unique_ptr<Sums>> sums;
 };
 std::vector<Group> groups;

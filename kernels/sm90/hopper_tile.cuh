@@ -83,7 +83,7 @@ __device__ __forceinline__ void hopper_start(HopperStages& s, int cluster, int b
     else __syncthreads();
 }
 
-// By all threads, last: a block stays until nobody reaches into its shared memory any more.
+// By all threads, last: keeps the block resident until its cluster peers have stopped accessing its shared memory.
 __device__ __forceinline__ void hopper_finish(int cluster) {
     __syncwarp();
     if (cluster > 1) cluster_sync();

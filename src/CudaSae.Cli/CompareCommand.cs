@@ -13,7 +13,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method does not set L0 itself.</summary>
+/// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method
+/// does not set L0 itself.</summary>
 static class CompareCommand
 {
     /// <param name="Evaluation">Null where the preset was refused.</param>

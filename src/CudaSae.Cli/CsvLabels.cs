@@ -6,7 +6,8 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>Labels as CSV in UTF-8: a line of questions' names, then a line a row. Answers are texts, classes in the order in which they appear; an empty field is unlabelled. A column of whole numbers has its classes in their order,
+/// <summary>Labels as CSV in UTF-8: a line of questions' names, then a line a row. Answers are texts, classes in the
+/// order in which they appear; an empty field is unlabelled. A column of whole numbers has its classes in their order,
 /// and −1 is unlabelled there too; one of no and yes, false and true, or 0 and 1, is binary.</summary>
 static class CsvLabels
 {

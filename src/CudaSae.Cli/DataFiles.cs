@@ -36,7 +36,8 @@ sealed class DataFiles : IDisposable
         HeldRows > 0 ? DataFingerprint.Of(Held, Widths, FirstHeld, HeldRows) : null);
 
     /// <param name="heldOut">A number of rows at the end of the data, a file, or null for 1/10 at most 8192.</param>
-    /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of <paramref name="paths"/>.</param>
+    /// <param name="beside">Files or folders with the same rows of other sites, each joined to the right of
+    /// <paramref name="paths"/>.</param>
     /// <param name="cut">A run that trained on these files: its rows are cut where they were then. Null to cut them
     /// anew.</param>
     public static DataFiles Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null,

@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Cli;
 
-/// <summary>A file that would exceed the limit of ulimit -f is a failed write, which says so, and no end of the process by SIGXFSZ.</summary>
+/// <summary>A file that would exceed the limit of ulimit -f is a failed write, which says so, and no end of the process
+/// by SIGXFSZ.</summary>
 static class FileSizeLimit
 {
     const int Signal = 25;      // SIGXFSZ on Linux and macOS

@@ -6,7 +6,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest classifier: a small classifier of images, trained where there is none yet, and its activations.</summary>
+/// <summary>cudasae harvest classifier: a small classifier of images, trained where there is none yet, and its
+/// activations.</summary>
 static class HarvestClassifierCommand
 {
     static readonly ClassifierOptions Default = new();

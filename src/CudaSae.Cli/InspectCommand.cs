@@ -7,7 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae inspect: a saved SAE's latents, geometry and rare cluster, and what sets it apart from others.</summary>
+/// <summary>cudasae inspect: a saved SAE's latents, geometry and rare cluster, and what sets it apart from
+/// others.</summary>
 static class InspectCommand
 {
     public static Command Create()

@@ -24,7 +24,8 @@ sealed class MetricsCsv : IDisposable
         csv.EndRecord();
     }
 
-    /// <summary>Leaves the lines up to a step, atomically, in this version's columns: those of an older file keep their names, what it has not stays empty.</summary>
+    /// <summary>Leaves the lines up to a step, atomically, in this version's columns: those of an older file keep their
+    /// names, what it has not stays empty.</summary>
     /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
     public static void CutBack(string path, long step)
     {

@@ -3,7 +3,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Findings of probes on the console: the measures, and the properties that latents tell best and worst.</summary>
+/// <summary>Findings of probes on the console: the measures, and the properties that latents tell best and
+/// worst.</summary>
 static class ProbeTable
 {
     const int Ends = 10;

@@ -8,7 +8,8 @@ namespace CudaSae.Cli;
 /// <summary>cudasae report: what is known of a run as one page to look at, and as numbers.</summary>
 static class ReportCommand
 {
-    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a line here; null leaves one out.</summary>
+    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a
+    /// line here; null leaves one out.</summary>
     static readonly Func<Sae, ReportSubject, ParseResult, Members, ReportPiece?>[] Pieces =
     [
         (sae, subject, _, _) => ReportPiece.Evaluation(sae, subject),
@@ -58,7 +59,8 @@ static class ReportCommand
         return command;
     }
 
-    /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one name the one that is made now.</summary>
+    /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one
+    /// name the one that is made now.</summary>
     static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed, Members members)
     {
         var parts = new ReportParts();

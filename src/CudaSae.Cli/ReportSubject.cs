@@ -24,13 +24,14 @@ sealed class ReportSubject : IDisposable
     /// <summary>Why there is no SAE or no rows to look at, for people.</summary>
     public string? Without { get; private set; }
 
-    /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless others were named. Not to be disposed: SAE and data are this subject's.</summary>
+    /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless
+    /// others were named. Not to be disposed: SAE and data are this subject's.</summary>
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
     public RunSource ContextRows(long limit) => OtherData || limit == 0 ? Rows! : new(Rows!.Folder, Record, Rows.Model, data!.Train, 0, Math.Min(limit, data.TrainRows));
 
     public required string Name { get; init; }
 
-    /// <summary>Name, SAE, and what the record says of the recipe and of where the rows come from.</summary>
+    /// <summary>Name, SAE, the recipe, and where the rows come from, by the record.</summary>
     public string Title => Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "") + (Record?.Preset is { } preset ? $"; preset {preset}" : "") + (Record?.Site is { } site ? $"; {site}" : "");
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>

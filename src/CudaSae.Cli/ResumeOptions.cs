@@ -4,7 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>What is written beside train --resume: each option is applied, or refused by its name with the reason.</summary>
+/// <summary>What is written beside train --resume: each option is applied, or refused by its name with the
+/// reason.</summary>
 static class ResumeOptions
 {
     /// <param name="moved">Where the run's rows are now; null for where they were.</param>

@@ -4,7 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a command looks at an SAE with: the files that were named, else the held-out rows of its run. All commands that take an SAE open its data here, and so refuse in the same words.</summary>
+/// <summary>What a command looks at an SAE with: the files that were named, else the held-out rows of its run. All
+/// commands that take an SAE open its data here, and so refuse in the same words.</summary>
 sealed class RunData : IDisposable
 {
     readonly DataFiles files;
@@ -16,7 +17,8 @@ sealed class RunData : IDisposable
     public long FirstRow { get; }
     public long Rows { get; }
 
-    /// <summary>Holds training rows: the first <see cref="TrainRows"/>. Of files that were named all rows, which are those to look at too.</summary>
+    /// <summary>Holds training rows: the first <see cref="TrainRows"/>. Of files that were named all rows, which are
+    /// those to look at too.</summary>
     public ActivationSource Train => files.Source;
     public long TrainRows => files.TrainRows;
 
@@ -38,7 +40,8 @@ sealed class RunData : IDisposable
     /// <param name="beside">Files beside those that were named; none for a run's held-out rows.</param>
     /// <param name="shipped">Whether an SAE without a record is looked at with the shipped rows.</param>
     /// <param name="advice">How files are named in this command.</param>
-    /// <exception cref="SaeException">There are no such rows, they cannot be opened, or they are not those that the run had.</exception>
+    /// <exception cref="SaeException">There are no such rows, they cannot be opened, or they are not those that the run
+    /// had.</exception>
     public static RunData Open(string path, RunRecord? record, string[] named, string? tensor, SaeSpec? spec = null,
         string[]? beside = null, bool shipped = false, string advice = "name activation files after it")
     {

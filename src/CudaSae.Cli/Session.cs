@@ -111,8 +111,10 @@ sealed class Session : IDisposable
     }
 
     /// <param name="verbose">Prints every setting before the first step.</param>
-    /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not at all.</param>
-    /// <param name="tensorBoard">Writes TensorBoard's events too; a run that is gone on with does where it did before.</param>
+    /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not
+    /// at all.</param>
+    /// <param name="tensorBoard">Also writes TensorBoard's events. A resumed run keeps writing them if it did
+    /// before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
         using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
@@ -167,7 +169,8 @@ sealed class Session : IDisposable
         NoteChanges(0);
     }
 
-    /// <summary>The state, then the record: what was changed is written down once it is known to go on from here.</summary>
+    /// <summary>The state, then the record: what was changed is written down once it is known to go on from
+    /// here.</summary>
     void Restore(Runner runner)
     {
         runner.Resume(folder, Console.WriteLine);

@@ -7,7 +7,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The command line of the two records: a preset gives every number, an option that is written changes one, --set reaches those that have no option.</summary>
+/// <summary>The command line of the two records: a preset gives every number, an option that is written changes one,
+/// --set reaches those that have no option.</summary>
 sealed class Settings
 {
     static readonly TrainConfig Default = new();
@@ -112,7 +113,8 @@ sealed class Settings
 
     public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
-    /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further sites.</param>
+    /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further
+    /// sites.</param>
     public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
     {
         var (n, dead) = (parsed.GetValue(latents), DeadAfterRows(parsed));

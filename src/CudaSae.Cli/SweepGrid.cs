@@ -6,7 +6,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>The axes of a sweep, comma lists on the command line, and what they make: each member is the command line of one train, read by train's own settings.</summary>
+/// <summary>The axes of a sweep, comma lists on the command line, and what they make: each member is the command line
+/// of one train, read by train's own settings.</summary>
 sealed class SweepGrid
 {
     readonly Option<string[]> presets = List("--presets", "recipes, such as topk,jumprelu; cudasae presets lists them", "topk");

@@ -16,7 +16,8 @@ static class SweepGroups
 {
     const double Share = 0.9;      // of what is free; the rest is for the start's statistics and the system
 
-    /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group begins.</summary>
+    /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group
+    /// begins.</summary>
     /// <param name="most">Members of a group; 0 for no limit.</param>
     /// <param name="failed">Takes a member that does not fit alone; the others are planned without it.</param>
     public static IEnumerable<SweepGroup> Plan(

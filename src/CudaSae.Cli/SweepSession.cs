@@ -7,7 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>One sweep from its record to its table: groups of members that share their batches, one after another.</summary>
+/// <summary>One sweep from its record to its table: groups of members that share their batches, one after
+/// another.</summary>
 sealed class SweepSession : IDisposable
 {
     readonly DataFiles files;

@@ -7,7 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae toy: toy models of superposition, SAEs of their hidden layers, and how well these find the features.</summary>
+/// <summary>cudasae toy: toy models of superposition, SAEs of their hidden layers, and how well these find the
+/// features.</summary>
 static class ToyCommand
 {
     static readonly ToyOptions Default = new();

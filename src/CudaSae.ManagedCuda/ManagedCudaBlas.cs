@@ -4,7 +4,8 @@ using ManagedCuda.CudaBlas;
 
 namespace CudaSae.ManagedCuda;
 
-/// <summary>One dense product through ManagedCuda-CUBLAS: <see cref="Cublas"/> on that package's imports, because its classes know no bfloat16.</summary>
+/// <summary>One dense product through ManagedCuda-CUBLAS: <see cref="Cublas"/> on that package's imports, because its
+/// classes know no bfloat16.</summary>
 sealed unsafe class ManagedCudaBlas : IDisposable
 {
     readonly CudaBlasHandle handle;
@@ -15,7 +16,8 @@ sealed unsafe class ManagedCudaBlas : IDisposable
         catch (DllNotFoundException) { throw Cublas.NotFound(); }
     }
 
-    /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B · Aᵀ.</summary>
+    /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B ·
+    /// Aᵀ.</summary>
     public void GemmNT(int m, int n, int k, CUdeviceptr a, int lda, CUdeviceptr b, int ldb, CUdeviceptr c, int ldc, CUstream stream)
     {
         float one = 1, zero = 0;

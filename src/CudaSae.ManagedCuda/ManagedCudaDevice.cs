@@ -7,8 +7,10 @@ using Driver = ManagedCuda.DriverAPINativeMethods;
 
 namespace CudaSae.ManagedCuda;
 
-/// <summary>A device through ManagedCuda's imports of the CUDA driver API: the same calls as <see cref="CudaDevice"/>, with the same messages.
-/// The package's imports are used, not its classes, which box a kernel's parameters, have no way to capture a graph and throw exceptions of their own.</summary>
+/// <summary>A device through ManagedCuda's imports of the CUDA driver API: the same calls as <see cref="CudaDevice"/>,
+/// with the same messages.
+/// The package's imports are used, not its classes, which box a kernel's parameters, have no way to capture a graph and
+/// throw exceptions of their own.</summary>
 public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
 {
     readonly KernelModules modules;
@@ -30,7 +32,8 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
     public DeviceInfo Info { get; }
 
     /// <summary>The GPU of that number.</summary>
-    /// <exception cref="SaeException">There is no driver or no such device, or the process is on an emulator.</exception>
+    /// <exception cref="SaeException">There is no driver or no such device, or the process is on an
+    /// emulator.</exception>
     public static ManagedCudaDevice Open(int ordinal)
     {
         if (CudaDriver.TryNvidia(out var why) is null) throw new SaeException($"{why}; use --backend cpu");
@@ -39,7 +42,8 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
     }
 
     /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
-    /// <exception cref="SaeException">It cannot be loaded, or the process is on another library, or this machine's own libraries stand before it.</exception>
+    /// <exception cref="SaeException">It cannot be loaded, or the process is on another library, or this machine's own
+    /// libraries stand before it.</exception>
     public static ManagedCudaDevice OpenEmulator(string libraryPath)
     {
         _ = CudaDriver.Open(libraryPath);       // says what it lacks

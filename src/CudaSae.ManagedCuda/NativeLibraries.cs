@@ -8,8 +8,10 @@ using Driver = ManagedCuda.DriverAPINativeMethods;
 
 namespace CudaSae.ManagedCuda;
 
-/// <summary>Which libraries ManagedCuda's imports find. They are static, so the first device decides for the process: NVIDIA's, or one emulator.
-/// On Linux the package asks for libcuda.so and libcublas.so alone, which only development installations have, and its assemblies take no second
+/// <summary>Which libraries ManagedCuda's imports find. They are static, so the first device decides for the process:
+/// NVIDIA's, or one emulator.
+/// On Linux the package asks for libcuda.so and libcublas.so alone, which only development installations have, and its
+/// assemblies take no second
 /// import resolver; but what the loader does not find, it asks the load context for.</summary>
 static class NativeLibraries
 {
@@ -22,7 +24,8 @@ static class NativeLibraries
     public static Emulator? Emulator { get; private set; }
 
     /// <summary>Binds the process to an emulator's library, or with null to NVIDIA's.</summary>
-    /// <exception cref="SaeException">It is bound to another already, or the machine's own libraries stand before the emulator's.</exception>
+    /// <exception cref="SaeException">It is bound to another already, or the machine's own libraries stand before the
+    /// emulator's.</exception>
     public static void Bind(string? emulatorPath)
     {
         lock (gate)

@@ -41,7 +41,8 @@ static unsafe class Arguments
     /// <summary>Rows that an SAE computes together; 0 for the usual number.</summary>
     public static int BatchRows(long rows) => rows == 0 ? 256 : rows is >= 1 and <= 1 << 20 ? (int)rows : throw new SaeException($"batch_rows = {rows} is out of range: it must be 1 to 1048576, or 0 for 256");
 
-    /// <summary>Copies a record to a caller who may know fewer or more of its fields; those it does not have are 0.</summary>
+    /// <summary>Copies a record to a caller who may know fewer or more of its fields; those it does not have are
+    /// 0.</summary>
     public static void Fill<T>(T record, void* into, nuint size) where T : unmanaged
     {
         Pointer((byte*)into, "the record");

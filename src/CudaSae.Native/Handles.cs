@@ -2,7 +2,8 @@ using System.Collections.Concurrent;
 
 namespace CudaSae.Native;
 
-/// <summary>What callers hold instead of objects: numbers from a table. A number is never given twice, so one that is stale, made up or of another kind is noticed.</summary>
+/// <summary>What callers hold instead of objects: numbers from a table. A number is never given twice, so one that is
+/// stale, made up or of another kind is noticed.</summary>
 static class Handles
 {
     sealed class Entry(IDisposable target)
@@ -31,7 +32,7 @@ static class Handles
     /// <summary>Disposes of the object; its handle is stale from now on.</summary>
     public static void Free<T>(nint handle) where T : class, IDisposable, INamed
     {
-        var entry = Find<T>(handle);        // stays busy, for whoever found it just before
+        var entry = Find<T>(handle);        // stays busy for a caller that found it just before
         open.TryRemove(handle, out _);
         entry.Target.Dispose();
     }

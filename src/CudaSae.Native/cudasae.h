@@ -159,7 +159,7 @@ int32_t cudasae_trainer_start(cudasae_trainer *trainer, const void *rows, int64_
 int32_t cudasae_trainer_step(cudasae_trainer *trainer, const void *rows, int64_t count, int64_t width);
 
 /* The same of rows in device memory, of device 0's primary context. They are read after the work that stream holds now and before what it is given later,
- * so that nobody waits: memory may be written again, or freed in the order of that stream, by later work of it. NaN is noticed by the loss alone. */
+ * so no side waits: memory may be written again, or freed in the order of that stream, by later work of it. NaN is noticed by the loss alone. */
 int32_t cudasae_trainer_step_device(cudasae_trainer *trainer, const void *rows, int64_t count, int64_t width, void *stream);
 
 /* Waits for the last step. size: sizeof(cudasae_metrics). CUDASAE_NUMERICAL when the loss is no number. */

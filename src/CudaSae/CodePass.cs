@@ -6,7 +6,8 @@ namespace CudaSae;
 /// <summary>Looks at every row's code. Visitors share one pass, because encoding is what costs.</summary>
 interface ICodeVisitor
 {
-    /// <summary>The next rows, in ascending order. Rows between two batches, before the first or after the last are missing only where they held NaN or infinity.</summary>
+    /// <summary>The next rows, in ascending order. Rows between two batches, before the first or after the last are
+    /// missing only where they held NaN or infinity.</summary>
     void Visit(in CodeBatch batch);
 
     /// <summary>Whether it would be wrong without some row: then a row that is not finite ends the pass.</summary>
@@ -54,7 +55,8 @@ sealed class CodePass
     /// <param name="firstRow">First row of the source.</param>
     /// <param name="rows">How many.</param>
     /// <returns>Rows that were left out for NaN or infinity.</returns>
-    /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs it.</exception>
+    /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs
+    /// it.</exception>
     public static long Run(Sae sae, ActivationSource source, long firstRow, long rows, params ReadOnlySpan<ICodeVisitor> visitors)
     {
         if (source.Width != sae.Spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");

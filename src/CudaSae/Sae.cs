@@ -7,7 +7,8 @@ using CudaSae.Training;
 
 namespace CudaSae;
 
-/// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are held twice: by the backend, and as float32 in host memory.
+/// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are held twice: by the
+/// backend, and as float32 in host memory.
 /// A row may have any number of active latents: a batch with a longer row than the backend's lists hold is computed on
 /// the CPU from the host's copy.
 /// One thread at a time; several instances may run side by side. Dispose frees both copies.</summary>
@@ -28,7 +29,8 @@ public sealed class Sae : IDisposable
 
     /// <param name="model">Owned from here on.</param>
     /// <param name="kind">Where to compute.</param>
-    /// <param name="batchRows">Rows that are computed together: larger batches are cut, and a smaller one costs as much as a whole one.</param>
+    /// <param name="batchRows">Rows that are computed together: larger batches are cut, and a smaller one costs as much
+    /// as a whole one.</param>
     /// <exception cref="SaeException">The backend is not here, or has too little memory.</exception>
     public Sae(SaeModel model, BackendKind kind = BackendKind.Auto, int batchRows = 256)
     {
@@ -120,7 +122,8 @@ public sealed class Sae : IDisposable
         for (var first = 0; first < rows; first += config.BatchRows) Forward(x, first, codes, into);
     }
 
-    /// <summary>x̂ of codes: b_dec + Σ value · WDec[index]. A transcoder's skip connection needs the input: see <see cref="Reconstruct"/>.</summary>
+    /// <summary>x̂ of codes: b_dec + Σ value · WDec[index]. A transcoder's skip connection needs the input: see
+    /// <see cref="Reconstruct"/>.</summary>
     /// <param name="into">[rows, d_out].</param>
     public void Decode(SparseRows codes, Span<float> into)
     {
@@ -142,7 +145,8 @@ public sealed class Sae : IDisposable
         }
     }
 
-    /// <summary>Codes of float32 rows in device memory: read after the work that <paramref name="stream"/> holds now and before what it is given later. NaN is not looked for.</summary>
+    /// <summary>Codes of float32 rows in device memory: read after the work that <paramref name="stream"/> holds now
+    /// and before what it is given later. NaN is not looked for.</summary>
     /// <param name="x">Device pointer of [rows, d] contiguous, in the device's primary context.</param>
     /// <param name="stream">CUstream that produced them; 0 for the default stream.</param>
     /// <exception cref="SaeException">The backend is the CPU, the SAE normalizes its rows or is a transcoder, or its k

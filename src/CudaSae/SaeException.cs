@@ -2,7 +2,8 @@ using System.Buffers;
 
 namespace CudaSae;
 
-/// <summary>An error that its reader can mend: bad input, a bad setting, a missing device. One line that says what, where
+/// <summary>An error that its reader can mend: bad input, a bad setting, a missing device. One line that says what,
+/// where
 /// and what to do; the command line prints it without a stack trace and exits with code 2.</summary>
 public class SaeException(string message, Exception? inner = null, SaeErrorKind kind = SaeErrorKind.Input) : Exception(OneLine(message), inner)
 {
@@ -11,7 +12,8 @@ public class SaeException(string message, Exception? inner = null, SaeErrorKind 
     /// <summary>What a program can tell apart; the C ABI's error codes.</summary>
     public SaeErrorKind Kind { get; } = kind;
 
-    /// <summary>Names and texts of a file, or a driver's report, may stand in a message: an end of a line becomes "; ", what would drive a terminal '?', and the middle of a very long one is left out.</summary>
+    /// <summary>Names and texts of a file, or a driver's report, may stand in a message: an end of a line becomes "; ",
+    /// what would drive a terminal '?', and the middle of a very long one is left out.</summary>
     static string OneLine(string message)
     {
         message = message.TrimEnd().ReplaceLineEndings("; ");

@@ -11,8 +11,10 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae;
 
-/// <summary>Trains an SAE step by step from its caller's memory, on the host or on the GPU: the backend of somebody else's loop. The same phases, schedules and bits as
-/// <c>cudasae train</c> on the same rows. One thread at a time. A step allocates nothing on the managed heap. Dispose frees all.</summary>
+/// <summary>Trains an SAE step by step from its caller's memory, on the host or on the GPU: for a caller that has its
+/// own loop. The same phases, schedules and bits as
+/// <c>cudasae train</c> on the same rows. One thread at a time. A step allocates nothing on the managed heap. Dispose
+/// frees all.</summary>
 public sealed class SaeTrainer : IDisposable
 {
     readonly IBackend backend;
@@ -21,9 +23,11 @@ public sealed class SaeTrainer : IDisposable
     DataScale scale;
     int slot;
 
-    /// <param name="config">BatchRows is the size of every step; Vectors, over BatchRows, the steps that schedules are stretched over.</param>
+    /// <param name="config">BatchRows is the size of every step; Vectors, over BatchRows, the steps that schedules are
+    /// stretched over.</param>
     /// <param name="type">Element type of the rows that steps are given.</param>
-    /// <exception cref="SaeException">A field is out of range, the backend is not here, or memory does not suffice.</exception>
+    /// <exception cref="SaeException">A field is out of range, the backend is not here, or memory does not
+    /// suffice.</exception>
     public SaeTrainer(SaeSpec spec, TrainConfig config, BackendKind kind = BackendKind.Auto, InputType type = InputType.Float32)
     {
         if (config.Resampling is not null) throw new SaeException("resampling reads the data again, which only cudasae train can: use Aux or Ghost, or set Resampling to null");
@@ -53,7 +57,8 @@ public sealed class SaeTrainer : IDisposable
     int RowBytes => Spec.RowWidth * type.Bytes();
     int BatchBytes => checked(Config.BatchRows * RowBytes);
 
-    /// <summary>Draws the starting weights and measures scale and variance on a sample: the more rows the better, at most 32,768 are looked at.
+    /// <summary>Draws the starting weights and measures scale and variance on a sample: the more rows the better, at
+    /// most 32,768 are looked at.
     /// Without this call the first step's batch is the sample.</summary>
     /// <param name="rows">[any, d] in the trainer's element type; behind a transcoder's input its target.</param>
     public void Start(ReadOnlySpan<byte> rows)
@@ -74,7 +79,8 @@ public sealed class SaeTrainer : IDisposable
         driver = new(backend, scale);
     }
 
-    /// <summary>One step on a batch in host memory; the rows may be changed as soon as it returns, the step itself may still run.</summary>
+    /// <summary>One step on a batch in host memory; the rows may be changed as soon as it returns, the step itself may
+    /// still run.</summary>
     /// <param name="rows">[BatchRows, d] contiguous, in the trainer's element type.</param>
     /// <exception cref="SaeException">The size differs, a row holds NaN or infinity with NonFinite = Stop, or no row is
     /// finite: nothing has changed then.</exception>
@@ -90,9 +96,11 @@ public sealed class SaeTrainer : IDisposable
     /// <summary>As the other, of float32.</summary>
     public void Step(ReadOnlySpan<float> rows) => Step(MemoryMarshal.AsBytes(RequireType(rows)));
 
-    /// <summary>One step on a batch in device memory: read after the work that <paramref name="stream"/> holds now and before what it is given later, so nobody waits.
+    /// <summary>One step on a batch in device memory: read after the work that <paramref name="stream"/> holds now and
+    /// before later work of it, so no side waits.
     /// NaN is noticed by the loss alone.</summary>
-    /// <param name="rows">Device pointer of [BatchRows, d] contiguous, in the trainer's element type and in the device's primary context.</param>
+    /// <param name="rows">Device pointer of [BatchRows, d] contiguous, in the trainer's element type and in the
+    /// device's primary context.</param>
     /// <param name="stream">CUstream that produced them; 0 for the default stream.</param>
     /// <exception cref="SaeException">The backend is the CPU.</exception>
     public void StepOnDevice(ulong rows, nint stream = 0)
@@ -152,7 +160,8 @@ public sealed class SaeTrainer : IDisposable
 
     StepDriver Started() => driver ?? throw new SaeException("training has not started: call Start with a sample of the rows, or do a step");
 
-    /// <summary>A copy of the SAE as it is now, of raw activations: scales, and with FoldDecoderNorms norms, folded in.</summary>
+    /// <summary>A copy of the SAE as it is now, of raw activations: scales, and with FoldDecoderNorms norms, folded
+    /// in.</summary>
     /// <param name="average">The moving average of the weights instead; refused when EmaDecay is 0.</param>
     public SaeModel Model(bool average = false)
     {

@@ -1,6 +1,7 @@
 namespace CudaSae;
 
-/// <summary>A batch of sparse codes: of each row its active latents, ascending, with their values. Grows as needed and is used again, so that a loop allocates nothing.
+/// <summary>A batch of sparse codes: of each row its active latents, ascending, with their values. Grows as needed and
+/// is used again, so that a loop allocates nothing.
 /// Not thread-safe; the caller owns it.</summary>
 public sealed class SparseRows
 {
@@ -19,12 +20,14 @@ public sealed class SparseRows
     /// <summary>Values of a row, none of them 0, in the order of <see cref="Indices"/>.</summary>
     public ReadOnlySpan<float> Values(int row) => value.AsSpan(First(row), start[row + 1] - start[row]);
 
-    /// <summary>Where each row starts in <see cref="AllIndices"/>, and behind the last one their number: [Rows + 1], as CSR has it.</summary>
+    /// <summary>Where each row starts in <see cref="AllIndices"/>, and behind the last one their number: [Rows + 1], as
+    /// CSR has it.</summary>
     public ReadOnlySpan<int> RowStarts => start.AsSpan(0, Rows + 1);
     public ReadOnlySpan<int> AllIndices => index.AsSpan(0, Count);
     public ReadOnlySpan<float> AllValues => value.AsSpan(0, Count);
 
-    /// <summary>What a normalized row is multiplied by, and what is then added, to be in the units of the input again; 1 and 0 without normalization.</summary>
+    /// <summary>What a normalized row is multiplied by, and what is then added, to be in the units of the input again;
+    /// 1 and 0 without normalization.</summary>
     internal (float Scale, float Shift) Undo(int row) => undo[row];
 
     public void Clear() => Rows = 0;

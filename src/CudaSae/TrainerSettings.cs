@@ -8,13 +8,15 @@ using CudaSae.Text;
 
 namespace CudaSae;
 
-/// <summary>What a trainer is made from, as one JSON object in snake_case: a preset, the shape, and edits of both records. The preset and the edits mean what <c>cudasae train</c>
+/// <summary>What a trainer is made from, as one JSON object in snake_case: a preset, the shape, and edits of both
+/// records. The preset and the edits mean what <c>cudasae train</c>
 /// makes of --preset and --set.</summary>
 sealed record TrainerSettings
 {
     const int MaxLength = 1 << 16;      // of the text, in characters
 
-    // Setters, because generated JSON code gives fields that are absent their type's default, not their initializer, where they are init-only.
+    // Setters, because generated JSON code gives fields that are absent their type's default, not their initializer,
+    // where they are init-only.
 
     /// <summary>Published recipe; cudasae presets lists them.</summary>
     public string Preset { get; set; } = "topk";
@@ -28,10 +30,12 @@ sealed record TrainerSettings
     /// <summary>Active latents a row, where the method sets them.</summary>
     public int K { get; set; } = 32;
 
-    /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c>: see <see cref="FieldEdits"/>.</summary>
+    /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c>: see
+    /// <see cref="FieldEdits"/>.</summary>
     public JsonObject? Spec { get; set; }
 
-    /// <summary>Edits of the config, such as <c>{"batch_rows": 256, "vectors": 1000000, "learning_rate": 0.001}</c>.</summary>
+    /// <summary>Edits of the config, such as <c>{"batch_rows": 256, "vectors": 1000000, "learning_rate":
+    /// 0.001}</c>.</summary>
     public JsonObject? Config { get; set; }
 
     public BackendKind Backend { get; set; }

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace CudaSae.Testing;
 
-/// <summary>What the library says of what it does not take.</summary>
+/// <summary>Errors of the library.</summary>
 static class Refusals
 {
     /// <summary>The action throws, and the message is one line that matches the expression.</summary>

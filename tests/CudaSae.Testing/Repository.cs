@@ -5,7 +5,8 @@ static class Repository
     /// <summary>The checkout: the first folder upwards that holds the solution.</summary>
     public static string Root { get; } = Find();
 
-    /// <summary>A file of shared/data beside the checkout or above it, which not every machine has; null without.</summary>
+    /// <summary>A file of shared/data beside the checkout or above it, which not every machine has; null
+    /// without.</summary>
     public static string? Shared(string name)
     {
         for (var folder = new DirectoryInfo(Root).Parent; folder is not null; folder = folder.Parent)

@@ -9,7 +9,8 @@ using CudaSae.Testing.Problems;
 
 namespace CudaSae.Testing;
 
-/// <summary>Where a shared test body runs: the CPU backend, the kernels on the emulator under several schedules, the kernels on a GPU.
+/// <summary>Where a shared test body runs: the CPU backend, the kernels on the emulator under several schedules, the
+/// kernels on a GPU.
 /// What this machine lacks is left out, and announced once by TargetsTests.</summary>
 static class Targets
 {
@@ -44,7 +45,8 @@ static class Targets
         .. HasManagedCuda(out _) ? (string[])["managed-cuda, schedule 3"] : [],
     ];
 
-    /// <summary>Launchers that can be opened on the emulator. ManagedCuda is one library a process: on a machine with a GPU, that one.</summary>
+    /// <summary>Launchers that can be opened on the emulator. ManagedCuda is one library a process: on a machine with a
+    /// GPU, that one.</summary>
     public static string[] EmulatorLaunchers => [.. HasEmulator ? (string[])["own imports"] : [], .. HasEmulator && HasManagedCuda(out _) && !HasGpu(out _) ? (string[])["managed-cuda"] : []];
 
     public static bool HasEmulator => emulatorLibrary is not null;
@@ -91,7 +93,8 @@ static class Targets
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
-    /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs alone: the library emulates one device.</summary>
+    /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs
+    /// alone: the library emulates one device.</summary>
     public static CudaDevice OpenEmulator((int Major, int Minor) capability) => CudaDevice.OpenEmulator(emulatorLibrary!, capability);
 
     public static IDevice OpenEmulator(string launcher) => launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();

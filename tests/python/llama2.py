@@ -35,7 +35,7 @@ class Model:
         assert self.at == len(numbers), (self.at, len(numbers))
 
     def run(self, ids, hook=lambda site, x: x):
-        """Logits [tokens, vocab]. hook(site, activations) returns what the network goes on with."""
+        """Logits [tokens, vocab]. hook(site, activations) returns what the network continues with."""
         def norm(x, weight):
             return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * weight
 

@@ -12,7 +12,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Bench.Feed;
 
 /// <summary>cudasae-bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by
-/// blocks for a pool on a device, when nobody else needs time.</summary>
+/// blocks for a pool on a device, when no other work needs time.</summary>
 static class BenchDataCommand
 {
     const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already
@@ -76,7 +76,8 @@ static class BenchDataCommand
         return (times, hash.Value);
     }
 
-    /// <summary>Batches are taken as fast as they come: the feeder's own speed. The hash is of a second pass over the same batches, so that it takes no time from the first.</summary>
+    /// <summary>Batches are taken as fast as they come: the feeder's own speed. The hash is of a second pass over the
+    /// same batches, so that it takes no time from the first.</summary>
     static (List<double>, ulong) Shuffled(ActivationSource source, int batchRows, int repeats)
     {
         var spec = new SaeSpec { InputWidth = source.Width, Latents = 64, Selection = new Selection.TopK(1) };

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Bench.Feed;
 
-/// <summary>Rows as a GPU gets them: large reads by several threads, looked through for NaN and infinity, into a pool. Uploads are not made: what a bus adds a GPU has to say.</summary>
+/// <summary>Rows as a GPU gets them: large reads by several threads, looked through for NaN and infinity, into a pool.
+/// Uploads are not made: what a bus adds a GPU has to say.</summary>
 static class FeedBench
 {
     /// <param name="window">Rows of a window; 0 for an eighth of all.</param>

@@ -21,7 +21,8 @@ readonly record struct FeedRate(
     public double GigabytesPerSecond => Bytes / Time.TotalSeconds / 1e9;
 }
 
-/// <summary>How fast rows come to a step that takes no time: <see cref="BatchFeeder"/> before a backend that computes nothing. What a GPU needs besides is its bus: uploads are not made.</summary>
+/// <summary>How fast rows come to a step that takes no time: <see cref="BatchFeeder"/> before a backend that computes
+/// nothing. What a GPU needs besides is its bus: uploads are not made.</summary>
 static class FeedMeter
 {
     /// <summary>The files read from front to back by blocks, by threads in turn: what is there to be had.</summary>
@@ -55,7 +56,8 @@ static class FeedMeter
         return Take(clock, feeder, batches, config.BatchRows, (long)config.BatchRows * source.RowBytes * batches);
     }
 
-    /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches as lists of places.</summary>
+    /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches
+    /// as lists of places.</summary>
     public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches, int pieceBytes = PoolPlan.DefaultPieceBytes)
     {
         var windows = RowOrders.HasWindows(config, rows);

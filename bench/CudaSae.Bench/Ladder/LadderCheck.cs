@@ -25,7 +25,8 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
         return largest;
     }
 
-    /// <summary>One row's candidates (kernels/select.cuh: order_key(value) « 32 | ~column) against the reference: each column once, none below the limit, none missing.</summary>
+    /// <summary>One row's candidates (kernels/select.cuh: order_key(value) « 32 | ~column) against the reference: each
+    /// column once, none below the limit, none missing.</summary>
     public static double CompareCandidates(int row, ReadOnlySpan<ulong> candidates, double[] value, double[] allowed, ref string fault)
     {
         double largest = 0;

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>Operands of the ladder, a function of the shape alone: x [B, ld] and w [n, ld] in bfloat16, bias [n]. Pre-activations have variance 1.</summary>
+/// <summary>Operands of the ladder, a function of the shape alone: x [B, ld] and w [n, ld] in bfloat16, bias [n].
+/// Pre-activations have variance 1.</summary>
 /// <param name="Depth">ld: d rounded up to 64, the rest zeros.</param>
 sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[] X, ushort[] W, float[] Bias)
 {

@@ -4,7 +4,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16 operands, with one more technique than the rung before.</summary>
+/// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16
+/// operands, with one more technique than the rung before.</summary>
 /// <param name="Kernel">Its name on the device.</param>
 /// <param name="File">Where it is to be read.</param>
 /// <param name="Sentence">What it adds and why that is faster; the first line of its file.</param>
@@ -12,7 +13,8 @@ namespace CudaSae.Bench.Ladder;
 /// <param name="SharedBytes">Dynamic shared memory a block.</param>
 /// <param name="TileRows">Rows of C that a block computes.</param>
 /// <param name="TileColumns">Columns of C that a block computes.</param>
-/// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder does.</param>
+/// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder
+/// does.</param>
 sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows, int TileColumns, bool Filters = false)
 {
     const int Tile = 128;
@@ -24,7 +26,8 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
 
     public bool RunsOn(DeviceInfo info) => Hopper is null || info.IsHopper;
 
-    /// <summary>Blocks of a launch, one a tile; of the Hopper kernel, which goes from tile to tile, no more than there are multiprocessors.</summary>
+    /// <summary>Blocks of a launch, one a tile; of the Hopper kernel, which goes from tile to tile, no more than there
+    /// are multiprocessors.</summary>
     public Launch Shape(int rows, int columns, int multiprocessors)
     {
         int down = (rows + TileRows - 1) / TileRows, across = (columns + TileColumns - 1) / TileColumns;
@@ -92,5 +95,6 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
 
 /// <summary>A form of kernels/sm90/encode_sm90.cu.</summary>
 /// <param name="Cluster">Blocks that share a tile of weights, 1 or 2.</param>
-/// <param name="Staggered">Whether a block's second warpgroup follows the first, as far as the engine has it at this width.</param>
+/// <param name="Staggered">Whether a block's second warpgroup follows the first, as far as the engine has it at this
+/// width.</param>
 sealed record HopperForm(string Name, int Cluster, bool Staggered);

@@ -2,7 +2,8 @@ using CudaSae.Cli;
 
 namespace CudaSae.Bench.Plots;
 
-/// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the roofline of the phases.</summary>
+/// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the
+/// roofline of the phases.</summary>
 static class BenchPlots
 {
     const string Blue = "#1d5fbf", Orange = "#d2601a", Green = "#2c8a4b", Grey = "#7b8496";

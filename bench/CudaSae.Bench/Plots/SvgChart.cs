@@ -14,7 +14,8 @@ sealed record ChartSeries(string Name, string Color, IReadOnlyList<ChartPoint> P
 /// <param name="Side">Where that stands: 0 above, -1 to the left, 1 to the right.</param>
 sealed record ChartPoint(double X, double Y, double Low = double.NaN, double High = double.NaN, string Text = "", int Side = 0);
 
-/// <summary>A chart with two logarithmic axes as SVG, on white, large enough in its letters to be shrunk to a third.</summary>
+/// <summary>A chart with two logarithmic axes as SVG, on white, large enough in its letters to be shrunk to a
+/// third.</summary>
 /// <param name="XTicks">Where the x axis is marked; empty for 1, 2 and 5 of each decade.</param>
 sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTitle, IReadOnlyList<ChartSeries> Series, IReadOnlyList<double> XTicks)
 {

@@ -8,7 +8,8 @@ using CsvHelper;
 
 namespace CudaSae.Bench.Tables;
 
-/// <summary>Measured tables as Markdown, written into documents between the comments &lt;!-- bench: WHAT DEVICE --&gt; and &lt;!-- /bench --&gt;, from bench/results/DEVICE.</summary>
+/// <summary>Measured tables as Markdown, written into documents between the comments &lt;!-- bench: WHAT DEVICE --&gt;
+/// and &lt;!-- /bench --&gt;, from bench/results/DEVICE.</summary>
 static partial class BenchTables
 {
     /// <summary>The documents that have such places.</summary>

@@ -4,7 +4,8 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>Rows of benchmarks as CSV, each with its machine; docs/internals/benchmarks.md says what each column means. What was not measured is empty.</summary>
+/// <summary>Rows of benchmarks as CSV, each with its machine; docs/internals/benchmarks.md says what each column means.
+/// What was not measured is empty.</summary>
 static class BenchCsv
 {
     static readonly (string Name, Func<BenchMachine, BenchRow, object?> Of)[] Columns =

@@ -2,10 +2,12 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>One pair of ceilings for all rows of a call: the best that was measured in it, since what a machine reached once it can reach.</summary>
+/// <summary>One pair of ceilings for all rows of a call: the best that was measured in it, since what a machine reached
+/// once it can reach.</summary>
 static class BenchFloors
 {
-    /// <summary>Rows with floors by the best ceilings among their machines; a step's floor is the sum over its phases' rows, which must be among them; where those are not counted it stays.</summary>
+    /// <summary>Rows with floors by the best ceilings among their machines; a step's floor is the sum over its phases'
+    /// rows, which must be among them; where those are not counted it stays.</summary>
     public static List<(BenchMachine Machine, BenchRow Row)> ByBestCeilings(IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var known = rows.Select(one => one.Machine.Ceilings).OfType<Ceilings>().ToArray();

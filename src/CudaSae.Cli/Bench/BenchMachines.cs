@@ -61,6 +61,7 @@ static class BenchMachines
         }
     }
 
-    /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so far, or what is not free on the device.</summary>
+    /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so
+    /// far, or what is not free on the device.</summary>
     public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakMemory.Resident();
 }

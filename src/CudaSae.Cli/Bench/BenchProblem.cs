@@ -8,7 +8,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>Random weights and input of a step, none of them zero, all exact in bfloat16: so that targets that round their operands start from the numbers of those that do not.
+/// <summary>Random weights and input of a step, none of them zero, all exact in bfloat16: so that targets that round
+/// their operands start from the numbers of those that do not.
 /// Uniform, of variance 1 / d and 1, a function of their place alone.</summary>
 sealed class BenchProblem : IDisposable
 {
@@ -17,8 +18,10 @@ sealed class BenchProblem : IDisposable
     readonly int[] fired;       // [n] scratch
     readonly bool[] isDead;     // [n]
 
-    /// <param name="dead">Latents that count as dead when a step begins, anywhere among all: evenly spaced rows of narrow matrices would share their places in a cache, as those of a run do not.</param>
-    /// <exception cref="SaeException">There is nothing that looks at dead latents, or there are fewer latents.</exception>
+    /// <param name="dead">Latents that count as dead when a step begins, anywhere among all: evenly spaced rows of
+    /// narrow matrices would share their places in a cache, as those of a run do not.</param>
+    /// <exception cref="SaeException">There is nothing that looks at dead latents, or there are fewer
+    /// latents.</exception>
     public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
     {
         if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents)) throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
@@ -45,13 +48,15 @@ sealed class BenchProblem : IDisposable
     public SaeParameters Parameters { get; }
     public BenchShape Shape => new(Config.BatchRows, Spec.InputWidth, Spec.Latents, Spec.Active, Dead);
 
-    /// <summary>Whether <see cref="PhaseErrors"/> has formulas for it: TopK as it is by default. The others are held against the reference by <c>cudasae verify</c>.</summary>
+    /// <summary>Whether <see cref="PhaseErrors"/> has formulas for it: TopK as it is by default. The others are held
+    /// against the reference by <c>cudasae verify</c>.</summary>
     public bool IsPlain => Spec is { Selection: Selection.TopK { InitialK: 0 }, Nested: null, Transcoder: null, Sites: null, Penalty: null, Tying: Tying.Untied, PreAct: null };
 
     /// <summary>Row <paramref name="row"/> of the input, [row width].</summary>
     public void Input(int row, Span<float> into) => Fill(into, 7, row, Math.Sqrt(12));
 
-    /// <summary>On all cores where there is much to do; threads that only this needs would count as memory of the step.</summary>
+    /// <summary>On all cores where there is much to do; threads that only this needs would count as memory of the
+    /// step.</summary>
     static void ForEach(int rows, int width, Action<int> body)
     {
         if ((long)rows * width > 1 << 26) Parallel.For(0, rows, body);
@@ -89,7 +94,8 @@ sealed class BenchProblem : IDisposable
         }
     }
 
-    /// <summary>Scalars of step t, from 1; where there are dead latents their steps begin late enough for them to have died.</summary>
+    /// <summary>Scalars of step t, from 1; where there are dead latents their steps begin late enough for them to have
+    /// died.</summary>
     public StepScalars Scalars(int t)
     {
         var scalars = Schedules.Scalars(Spec, Config, new(1, Spec.InputWidth), 1 + (t - 1) % Math.Max(1, Config.Steps));

@@ -25,7 +25,8 @@ sealed record BenchRow
     /// <summary>Null where no time exists, as on the emulator.</summary>
     public Timing? Time { get; init; }
 
-    /// <summary>Operations and bytes that are counted, by the formulas of docs/internals/benchmarks.md: not what the hardware did, but what the task needs.</summary>
+    /// <summary>Operations and bytes that are counted, by the formulas of docs/internals/benchmarks.md: not what the
+    /// hardware did, but what the task needs.</summary>
     public double Flops { get; init; }
     public double Bytes { get; init; }
 

@@ -9,7 +9,8 @@ static class BenchShapes
     /// <summary>The four configurations of the cost model: small, middle, very wide, large batches.</summary>
     const string Paper = "4096x768x24576x32,8192x2304x65536x64,8192x4096x1048576x64,32768x4096x131072x64";
 
-    /// <summary>The spec and config as they are, or with each of the shapes that a text such as 1024x512x4096x32,1024x768x8192x32 names.</summary>
+    /// <summary>The spec and config as they are, or with each of the shapes that a text such as
+    /// 1024x512x4096x32,1024x768x8192x32 names.</summary>
     /// <exception cref="SaeException">It names none, or the method has a code that k does not set.</exception>
     public static IEnumerable<(SaeSpec Spec, TrainConfig Config)> Parse(string text, SaeSpec spec, TrainConfig config)
     {

@@ -5,7 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps are measured against the two.</summary>
+/// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps
+/// are measured against the two.</summary>
 /// <param name="GemmGflops">10⁹ float operations a second, all cores.</param>
 /// <param name="CopyGigabytes">10⁹ bytes read and written a second, all cores.</param>
 readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)

@@ -3,13 +3,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a device reaches on plain work: a large bfloat16 product by cuBLAS, and a large copy in its memory.</summary>
+/// <summary>What a device reaches on plain work: a large bfloat16 product by cuBLAS, and a large copy in its
+/// memory.</summary>
 static class DeviceCeilings
 {
     const int Repeats = 10, Size = 8192;
     const long CopyBytes = 1L << 30;
 
-    /// <summary>The best of ten each: an 8192³ product of random numbers, and a copy of 1 GiB, or smaller ones where memory is short.</summary>
+    /// <summary>The best of ten each: an 8192³ product of random numbers, and a copy of 1 GiB, or smaller ones where
+    /// memory is short.</summary>
     /// <param name="size">Most rows and columns of the product; at least 256.</param>
     /// <param name="copyBytes">Most bytes to copy.</param>
     /// <returns>Null on the emulator, which has no time; the work is done there too.</returns>

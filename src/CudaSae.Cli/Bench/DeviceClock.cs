@@ -2,7 +2,8 @@ using CudaSae.Devices;
 
 namespace CudaSae.Cli;
 
-/// <summary>Times what is launched on a stream: between two events of the device, one recorded graph at a time, the second-level cache overwritten before each. On the emulator, which has no time,
+/// <summary>Times what is launched on a stream: between two events of the device, one recorded graph at a time, the
+/// second-level cache overwritten before each. On the emulator, which has no time,
 /// everything runs once and no times come back.</summary>
 sealed class DeviceClock : IDisposable
 {
@@ -34,7 +35,8 @@ sealed class DeviceClock : IDisposable
     /// <summary>Whether there are times at all.</summary>
     public bool Runs => !device.Info.Emulated;
 
-    /// <summary>Records what <paramref name="launch"/> launches as a graph, after one run of it for what it loads and allocates, and replays that.</summary>
+    /// <summary>Records what <paramref name="launch"/> launches as a graph, after one run of it for what it loads and
+    /// allocates, and replays that.</summary>
     /// <param name="capture">False launches it anew each time, for what cannot be recorded.</param>
     /// <returns>Milliseconds of each replay; none on the emulator.</returns>
     public IReadOnlyList<double> Time(Action launch, int repeats, bool capture = true)
@@ -72,7 +74,8 @@ sealed class DeviceClock : IDisposable
         return Runs ? device.ElapsedMs(start, end) : null;
     }
 
-    /// <summary>One after the other as a run launches them, caches as they are, the host ahead of the device: the milliseconds between the end of each and of the one before.</summary>
+    /// <summary>One after the other as a run launches them, caches as they are, the host ahead of the device: the
+    /// milliseconds between the end of each and of the one before.</summary>
     /// <returns>None on the emulator, which runs two.</returns>
     public IReadOnlyList<double> TimeChain(Action<int> launch, int count)
     {

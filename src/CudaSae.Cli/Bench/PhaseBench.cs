@@ -82,7 +82,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return times;
     }
 
-    /// <summary>Milliseconds of whole steps, one after the other as a run takes them, the input in its slot already.</summary>
+    /// <summary>Milliseconds of whole steps, one after the other as a run takes them, the input in its slot
+    /// already.</summary>
     public IReadOnlyList<double> TimeStep()
     {
         var step = new SaeStep(backend);
@@ -102,7 +103,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     }
 
-    /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise than the costs are counted: then there is a time alone.</summary>
+    /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise
+    /// than the costs are counted: then there is a time alone.</summary>
     public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row(bench, NameOf(bench, phase), ms, check) with
         {

@@ -5,7 +5,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>How far what a phase wrote lies from float64 arithmetic on what it read, on a sample of rows or latents: the largest difference, relative to the largest number beside it. A wrong place in an index or a
+/// <summary>How far what a phase wrote lies from float64 arithmetic on what it read, on a sample of rows or latents:
+/// the largest difference, relative to the largest number beside it. A wrong place in an index or a
 /// counter counts 1 each. Step 1 from the problem's weights must just have run up to that phase.</summary>
 sealed class PhaseErrors(BenchProblem problem, IPhases phases)
 {

@@ -5,13 +5,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The encoder's product alone, by the library (cuBLAS) on the encoder's own operands, stored: what encode does at the same depth without storing.</summary>
+/// <summary>The encoder's product alone, by the library (cuBLAS) on the encoder's own operands, stored: what encode
+/// does at the same depth without storing.</summary>
 sealed class PlainProduct(IPhases phases, BenchProblem problem)
 {
     const long MostBytes = 1L << 30;
     const int SampleRows = 4, SampleColumns = 32;
 
-    /// <summary>After the phases ran on the problem's own weights. Fewer columns than n where the result would take more than 1 GiB or a quarter of what is free.</summary>
+    /// <summary>After the phases ran on the problem's own weights. Fewer columns than n where the result would take
+    /// more than 1 GiB or a quarter of what is free.</summary>
     public BenchRow Run(IDevice device, int repeats, Ceilings? machine)
     {
         var (x, w) = (Output(StepPhase.Prepare, "x_centered"), Output(StepPhase.Optimize, "w_enc_hi"));

@@ -11,7 +11,8 @@ static class StepBench
 {
     static bool measured;
 
-    /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come back.</param>
+    /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come
+    /// back.</param>
     /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
     public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats, bool check = true)
     {
@@ -45,7 +46,8 @@ static class StepBench
         return BenchMachines.WithoutCublas(() => product.Run(device, repeats, machine.Ceilings), "no plain product");
     }
 
-    /// <summary>Medians in milliseconds by phase, of a step without anything beside it: what bench/peers reads.</summary>
+    /// <summary>Medians in milliseconds by phase, of a step without anything beside it: what bench/peers
+    /// reads.</summary>
     public static string Json(BackendKind kind, SaeSpec spec, TrainConfig config, int repeats)
     {
         using var backend = BackendFactory.Create(kind, spec, config, InputType.Float32, static (_, _) => { }, out _);
@@ -59,7 +61,8 @@ static class StepBench
             .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}"))) + "}";
     }
 
-    /// <summary>A second hold on the device, whose free memory tells what the backend takes of it; null on the CPU.</summary>
+    /// <summary>A second hold on the device, whose free memory tells what the backend takes of it; null on the
+    /// CPU.</summary>
     static CudaDevice? Beside(BackendKind kind) => BackendFactory.Chosen(kind) switch
     {
         BackendKind.Cpu => null,

@@ -14,7 +14,8 @@ readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
     public double FloorMs(Ceilings machine) => Math.Max(Flops / machine.GemmGflops, Bytes / machine.CopyGigabytes) / 1e6;
 }
 
-/// <summary>The least work of a training step, phase by phase: what floors and rates are counted by. docs/internals/benchmarks.md has the formulas.</summary>
+/// <summary>The least work of a training step, phase by phase: what floors and rates are counted by.
+/// docs/internals/benchmarks.md has the formulas.</summary>
 sealed class StepCost
 {
     readonly PhaseCost[] phases;
@@ -31,7 +32,8 @@ sealed class StepCost
     public double FloorMs(Ceilings machine) => phases.Sum(p => p.FloorMs(machine));
 
     /// <param name="device">Kernels, whose operands are bfloat16; otherwise the CPU's float32.</param>
-    /// <param name="dead">Dead latents; the auxiliary loss looks at no more than its window of them, by dense products.</param>
+    /// <param name="dead">Dead latents; the auxiliary loss looks at no more than its window of them, by dense
+    /// products.</param>
     public static StepCost Of(SaeSpec spec, TrainConfig config, bool device, int dead = 0)
     {
         // The code of thresholded selections has no fixed length: its gathers count as none.

@@ -2,10 +2,12 @@ using System.Text;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Heads of answers. Each closes its connection, is not kept by anyone, and names no other origin that may read it.</summary>
+/// <summary>Heads of answers. Each closes its connection, is not kept by anyone, and names no other origin that may
+/// read it.</summary>
 static class HttpAnswer
 {
-    /// <summary>The page runs its own script and style and asks its own server. What stands in the page's own policy holds as well.</summary>
+    /// <summary>The page runs its own script and style and asks its own server. What stands in the page's own policy
+    /// holds as well.</summary>
     const string Policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     /// <param name="length">Of the body; null for one that ends with the connection.</param>

@@ -3,10 +3,12 @@ using System.Text;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>What a request comes to: the answer's status, and for 200 which of the paths, with a body or without.</summary>
+/// <summary>What a request comes to: the answer's status, and for 200 which of the paths, with a body or
+/// without.</summary>
 readonly record struct HttpRequest(int Status, string Path = "", bool HeadOnly = false);
 
-/// <summary>The head of an HTTP/1 request (RFC 9112), read strictly: what this server has no use for is refused rather than guessed at.</summary>
+/// <summary>The head of an HTTP/1 request (RFC 9112), read strictly: what this server has no use for is refused rather
+/// than guessed at.</summary>
 static class HttpHead
 {
     /// <summary>Of the request line and all fields, with the empty line at their end.</summary>
@@ -24,7 +26,8 @@ static class HttpHead
     public static int LengthOf(ReadOnlySpan<byte> received) => received.IndexOf("\r\n\r\n"u8) is >= 0 and var at ? at + 4 : -1;
 
     /// <param name="head">Up to and with the empty line.</param>
-    /// <param name="port">Of the server. The Host field must name it with 127.0.0.1 or localhost, so that a page of another name, pointed here by its owner's DNS, reads nothing.</param>
+    /// <param name="port">Of the server. The Host field must name it with 127.0.0.1 or localhost, so that a page of
+    /// another name, pointed here by its owner's DNS, reads nothing.</param>
     public static HttpRequest Parse(ReadOnlySpan<byte> head, int port)
     {
         if (head.Length > MostBytes) return new(431);

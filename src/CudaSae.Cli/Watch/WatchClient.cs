@@ -10,7 +10,8 @@ namespace CudaSae.Cli.Watch;
 /// <param name="Version">Grows when there are newer sections.</param>
 sealed record Watched(Func<byte[]> Page, Func<byte[]> Sections, Func<long> Version);
 
-/// <summary>One connection, one request, one answer, on a thread of its own. Every wait has an end: the request, the answer, and each piece of an event stream have <paramref name="patience"/>.</summary>
+/// <summary>One connection, one request, one answer, on a thread of its own. Every wait has an end: the request, the
+/// answer, and each piece of an event stream have <paramref name="patience"/>.</summary>
 /// <param name="mayListen">Takes one of the places for event streams; false when there is none.</param>
 sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> mayListen, TimeSpan patience, CancellationToken closing)
 {
@@ -59,7 +60,8 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         if (!headOnly) Send(body);
     }
 
-    /// <summary>Server-sent events (WHATWG HTML, 9.2): the newest step as often as there is one, but five times a second at most; a client that comes late or reads slowly misses those between. Ends after
+    /// <summary>Server-sent events (WHATWG HTML, 9.2): the newest step as often as there is one, but five times a
+    /// second at most; a client that comes late or reads slowly misses those between. Ends after
     /// a minute, when browsers connect again.</summary>
     void Events(bool headOnly)
     {
@@ -87,7 +89,8 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         while (bytes.Length > 0) bytes = bytes[Wait(socket.SendAsync(bytes, SocketFlags.None, deadline.Token))..];
     }
 
-    /// <summary>Waits a little for the client to have read: closing over bytes that were not received would take the answer back.</summary>
+    /// <summary>Waits a little for the client to have read: closing over bytes that were not received would take the
+    /// answer back.</summary>
     void Leave()
     {
         socket.Shutdown(SocketShutdown.Send);

@@ -5,8 +5,10 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Shows a run in progress to browsers on this machine: GET / is a page, GET /sections.json the figures it draws, GET /events tells that there are new ones; nothing else. Listens on
-/// 127.0.0.1 only. Works on threads of its own, never on the training's, which tells it a number and goes on. docs/SECURITY.md says what it holds back.</summary>
+/// <summary>Shows a run in progress to browsers on this machine: GET / is a page, GET /sections.json the figures it
+/// draws, GET /events tells that there are new ones; nothing else. Listens on
+/// 127.0.0.1 only. Works on threads of its own, never on the training's, which tells it a number and goes on.
+/// docs/SECURITY.md says what it holds back.</summary>
 sealed class WatchServer : IDisposable
 {
     public const int MostClients = 16, MostListeners = 8;
@@ -110,7 +112,7 @@ sealed class WatchServer : IDisposable
         }
     }
 
-    /// <summary>Stops listening and leaves no thread behind; nobody is waited for longer than a second.</summary>
+    /// <summary>Stops listening and leaves no thread behind. It waits at most a second for each client.</summary>
     public void Dispose()
     {
         closing.Cancel();

@@ -4,12 +4,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>What a language model loses when an SAE's reconstruction stands in for a site's activations: SAEBench's core metrics.</summary>
+/// <summary>What a language model loses when an SAE's reconstruction stands in for a site's activations: SAEBench's
+/// core metrics.</summary>
 static class LanguageModelEval
 {
     /// <param name="name">Of the SAE.</param>
     /// <param name="sequences">Each of two tokens at least.</param>
-    /// <param name="excludeBos">Tokens that begin a sequence keep their activations, unless all are ablated, and are left out of every mean.</param>
+    /// <param name="excludeBos">Tokens that begin a sequence keep their activations, unless all are ablated, and are
+    /// left out of every mean.</param>
     /// <exception cref="SaeException">There is nothing to predict, or the SAE does not fit the site.</exception>
     public static DownstreamResult Run(ILanguageModel model, Sae sae, string name, string site, IReadOnlyList<TokenSequence> sequences, bool excludeBos = false)
     {

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>Next-token losses of one state of a network, in nats, and how far its predictions are from the untouched ones.</summary>
+/// <summary>Next-token losses of one state of a network, in nats, and how far its predictions are from the untouched
+/// ones.</summary>
 sealed class LossTotals
 {
     readonly List<double> sumAt = [];       // by place
@@ -19,7 +20,8 @@ sealed class LossTotals
     /// <summary>Mean over kept tokens of KL(untouched ‖ this).</summary>
     public double Divergence => divergence / compared;
 
-    /// <summary>Mean loss of the predictions made at each place, in at most <paramref name="groups"/> groups of neighbours; a group's place is its middle.</summary>
+    /// <summary>Mean loss of the predictions made at each place, in at most <paramref name="groups"/> groups of
+    /// neighbours; a group's place is its middle.</summary>
     public (float[] Places, float[] Losses) ByPlace(int groups)
     {
         int[] places = [.. Enumerable.Range(0, sumAt.Count).Where(t => countAt[t] > 0)];
@@ -29,7 +31,8 @@ sealed class LossTotals
 
     /// <param name="logits">First rows: the tokens'.</param>
     /// <param name="keeps">Which ids count.</param>
-    /// <param name="untouched">Logits [tokens, vocabulary] of the network as it is; empty where nothing is compared.</param>
+    /// <param name="untouched">Logits [tokens, vocabulary] of the network as it is; empty where nothing is
+    /// compared.</param>
     public void Add(Matrix logits, ReadOnlySpan<int> ids, Func<int, bool> keeps, ReadOnlySpan<float> untouched)
     {
         for (var t = 0; t < ids.Length; t++)

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>Sums over rows and what an SAE makes of them, all in double. The spread about the mean needs the mean, so each row comes a second time.</summary>
+/// <summary>Sums over rows and what an SAE makes of them, all in double. The spread about the mean needs the mean, so
+/// each row comes a second time.</summary>
 sealed class ReconstructionTotals(int width, int latents)
 {
     const double ShortestNorm = 1e-4;       // below it SAEBench divides by 1

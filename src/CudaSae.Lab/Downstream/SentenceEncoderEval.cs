@@ -2,7 +2,8 @@ using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>What a sentence's embedding loses when an SAE's reconstruction stands in for a site's activations: its cosine with the embedding as it was, against ablation.</summary>
+/// <summary>What a sentence's embedding loses when an SAE's reconstruction stands in for a site's activations: its
+/// cosine with the embedding as it was, against ablation.</summary>
 static class SentenceEncoderEval
 {
     /// <param name="name">Of the SAE.</param>

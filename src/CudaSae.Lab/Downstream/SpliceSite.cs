@@ -3,8 +3,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>One site of a network while sequences pass: what is there, what an SAE makes of it, and hooks that put something in its place.
-/// Where BOS is excluded, tokens that begin a sequence are not reconstructed, and count nowhere; ablations take them all the same, as SAEBench's do.</summary>
+/// <summary>One site of a network while sequences pass: what is there, what an SAE makes of it, and hooks that put
+/// something in its place.
+/// Where BOS is excluded, tokens that begin a sequence are not reconstructed, and count nowhere; ablations take them
+/// all the same, as SAEBench's do.</summary>
 sealed class SpliceSite
 {
     readonly string name;

@@ -11,7 +11,8 @@ static class ClassifierHarvest
 {
     const int BlockRows = 1920;
 
-    /// <summary>Calls <paramref name="block"/>(first row, activations [count, width], logits [count, classes]) for all rows, a block at a time; the memory is used again.</summary>
+    /// <summary>Calls <paramref name="block"/>(first row, activations [count, width], logits [count, classes]) for all
+    /// rows, a block at a time; the memory is used again.</summary>
     /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
     /// <exception cref="SaeException">The images have other sizes than the classifier takes.</exception>
     public static void Run(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer, Action<long, float[], float[]> block)
@@ -38,7 +39,8 @@ static class ClassifierHarvest
         return ActivationSource.Of(all, wide, InputType.Float32);
     }
 
-    /// <summary>Writes a site's activations as float32 .npy [images, width], and a note of the site beside it.</summary>
+    /// <summary>Writes a site's activations as float32 .npy [images, width], and a note of the site beside
+    /// it.</summary>
     public static void Write(SmallClassifier classifier, ActivationSource images, string site, string path)
     {
         var layer = SmallClassifier.LayerOf(site);

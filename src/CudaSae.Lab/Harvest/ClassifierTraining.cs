@@ -38,7 +38,8 @@ sealed record ClassifierOptions
     }
 }
 
-/// <summary>Mean cross-entropy of softmax by Adam (Kingma and Ba 2014: β 0.9, 0.999, ε 1e-8) on mini-batches in a seeded order. The bits depend on the options and the data alone,
+/// <summary>Mean cross-entropy of softmax by Adam (Kingma and Ba 2014: β 0.9, 0.999, ε 1e-8) on mini-batches in a
+/// seeded order. The bits depend on the options and the data alone,
 /// not on threads or vector widths.</summary>
 sealed class ClassifierTraining : IDisposable
 {

@@ -3,13 +3,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Whole products of matrices by <see cref="Gemm.Tile"/>, for what is small beside an SAE: a classifier's layers, cosines of a dictionary with images.</summary>
+/// <summary>Whole products of matrices by <see cref="Gemm.Tile"/>, for what is small beside an SAE: a classifier's
+/// layers, cosines of a dictionary with images.</summary>
 static unsafe class DenseProduct
 {
     /// <summary>A length as whole panels of columns.</summary>
     public static int Padded(int length) => (length + Gemm.TileColumns - 1) / Gemm.TileColumns * Gemm.TileColumns;
 
-    /// <summary>c = init + a · b, each number one sum in ascending order: the same whoever computes it.</summary>
+    /// <summary>c = init + a · b, each number one sum in ascending order: the same on every thread.</summary>
     /// <param name="a">[R, K].</param>
     /// <param name="b">[K, C], C whole panels.</param>
     /// <param name="init">[R], or null for zeros.</param>
@@ -39,7 +40,8 @@ static unsafe class DenseProduct
         for (var r = 0; r < Math.Min(Gemm.TileRows, a.Rows - row); r++) new ReadOnlySpan<float>(tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(c[row + r][column..]);
     }
 
-    /// <summary>The transpose of the first rows and columns that both have; the rest of <paramref name="to"/> stays.</summary>
+    /// <summary>The transpose of the first rows and columns that both have; the rest of <paramref name="to"/>
+    /// stays.</summary>
     public static void Turn(Matrix from, Matrix to)
     {
         var (rows, columns) = (Math.Min(from.Rows, to.Columns), (int)Math.Min(from.Columns, to.Rows));

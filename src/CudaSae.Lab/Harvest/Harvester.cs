@@ -6,8 +6,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Activations of a network on sequences: one row a token, [rows, width] .npy, and beside it a .jsonl with one line a sequence:
-/// its first row, its text and its pieces, a .tokens.npy with the pieces' ids, int32 [rows], and a .site.json with the names of network and site.</summary>
+/// <summary>Activations of a network on sequences: one row a token, [rows, width] .npy, and beside it a .jsonl with one
+/// line a sequence:
+/// its first row, its text and its pieces, a .tokens.npy with the pieces' ids, int32 [rows], and a .site.json with the
+/// names of network and site.</summary>
 /// <param name="site">One of the network's sites.</param>
 /// <param name="type">Float16 or Float32.</param>
 /// <param name="excludeBos">Leaves out the rows of tokens that begin a sequence.</param>
@@ -16,7 +18,8 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
 {
     readonly Site place = model.Site(site);
 
-    /// <summary>Writes up to <paramref name="rows"/> rows of whole sequences, taking sequences from the queue.</summary>
+    /// <summary>Writes up to <paramref name="rows"/> rows of whole sequences, taking sequences from the
+    /// queue.</summary>
     /// <returns>Rows written.</returns>
     public long Write(SequenceQueue sequences, long rows, string path)
     {

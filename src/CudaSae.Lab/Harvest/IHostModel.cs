@@ -3,7 +3,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>A place in a network: its name (resid_post2 is the residual stream after block 2), and numbers a token.</summary>
+/// <summary>A place in a network: its name (resid_post2 is the residual stream after block 2), and numbers a
+/// token.</summary>
 readonly record struct Site(string Name, int Width);
 
 /// <summary>A network whose activations can be read and replaced. One thread at a time.</summary>
@@ -33,7 +34,8 @@ interface IHostModel : IDisposable
 
     /// <summary>Runs a sequence.</summary>
     /// <param name="ids">1 to <see cref="MaxTokens"/> token ids.</param>
-    /// <param name="hook">Gets every site, in order: the first rows of its matrix are the tokens' activations. What the hook leaves there is what the network goes on with.</param>
+    /// <param name="hook">Gets every site, in order: the first rows of its matrix are the tokens' activations. The
+    /// network continues with what the hook wrote there.</param>
     void Run(ReadOnlySpan<int> ids, Action<string, Matrix> hook);
 }
 

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Dense layers of a host network through <see cref="Gemm"/>: weights are read where they lie, 48 tokens at a time are turned round.</summary>
+/// <summary>Dense layers of a host network through <see cref="Gemm"/>: weights are read where they lie, 48 tokens at a
+/// time are turned round.</summary>
 sealed unsafe class Linear : IDisposable
 {
     Matrix panel = new(0, Gemm.TileColumns);        // [inputs, 48]

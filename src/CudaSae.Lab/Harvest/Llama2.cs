@@ -2,8 +2,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>A causal language model in llama2.c's layout (Karpathy 2023; the architecture of Touvron et al. 2023, arXiv 2307.09288): RMSNorm before each half of a block, rotary
-/// positions, heads that share keys (Ainslie et al. 2023, arXiv 2305.13245), SwiGLU. Products run through the CPU backend's dense kernel, so every machine gets the same bits of them.</summary>
+/// <summary>A causal language model in llama2.c's layout (Karpathy 2023; the architecture of Touvron et al. 2023, arXiv
+/// 2307.09288): RMSNorm before each half of a block, rotary
+/// positions, heads that share keys (Ainslie et al. 2023, arXiv 2305.13245), SwiGLU. Products run through the CPU
+/// backend's dense kernel, so every machine gets the same bits of them.</summary>
 sealed unsafe class Llama2 : ILanguageModel
 {
     const float Epsilon = 1e-5f;
@@ -42,7 +44,8 @@ sealed unsafe class Llama2 : ILanguageModel
     /// <summary>Stories apart, as TinyStories' files separate them.</summary>
     public const string Separator = "<|endoftext|>";
 
-    /// <summary>Each text between separators, trimmed, begins with BOS; what is longer than the context goes on behind a BOS of its own.</summary>
+    /// <summary>Each text between separators, trimmed, begins with BOS; what is longer than the context goes on behind
+    /// a BOS of its own.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
         var vocabulary = tokenizer ?? throw new SaeException("a text was given without the model's tokenizer; name it with --tokenizer");
@@ -124,7 +127,8 @@ sealed unsafe class Llama2 : ILanguageModel
         }
     }
 
-    /// <summary>Each token looks at those up to itself. Keys and values lie transposed, so that lanes run along tokens whatever a head's width.</summary>
+    /// <summary>Each token looks at those up to itself. Keys and values lie transposed, so that lanes run along tokens
+    /// whatever a head's width.</summary>
     void Attend(int layer, int tokens)
     {
         var b = buffers!;
@@ -161,7 +165,8 @@ sealed unsafe class Llama2 : ILanguageModel
         return (float)sum;
     }
 
-    /// <summary>Turns each pair of neighbouring numbers of queries and keys by its token's angle, as the file's tables have it.</summary>
+    /// <summary>Turns each pair of neighbouring numbers of queries and keys by its token's angle, as the file's tables
+    /// have it.</summary>
     void Rotate(int tokens)
     {
         var b = buffers!;

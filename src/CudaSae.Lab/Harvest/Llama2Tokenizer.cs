@@ -5,8 +5,10 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Byte-pair segmentation over a vocabulary in llama2.c's layout: int32 length of the longest piece, then of each piece float32 score, int32 length, bytes.
-/// Characters first, UTF-8 bytes where one is unknown; then again and again the neighbours whose union scores best, the leftmost of equals, as SentencePiece's BPE does.</summary>
+/// <summary>Byte-pair segmentation over a vocabulary in llama2.c's layout: int32 length of the longest piece, then of
+/// each piece float32 score, int32 length, bytes.
+/// Characters first, UTF-8 bytes where one is unknown; then again and again the neighbours whose union scores best, the
+/// leftmost of equals, as SentencePiece's BPE does.</summary>
 sealed class Llama2Tokenizer
 {
     /// <summary>Begins every sequence.</summary>
@@ -51,14 +53,16 @@ sealed class Llama2Tokenizer
         if (scores.Count <= Eos) throw Bad($"it holds {scores.Count} pieces; unknown, begin and end come first");
     }
 
-    /// <summary>The pieces as people read them, by id: bytes of ASCII as their character; other bytes alone as &lt;0xE2&gt;.</summary>
+    /// <summary>The pieces as people read them, by id: bytes of ASCII as their character; other bytes alone as
+    /// &lt;0xE2&gt;.</summary>
     public IReadOnlyList<string> Pieces => pieces ??= [.. bytes.Select(piece => Encoding.UTF8.GetString(Bytes(piece) is [> 0x7f] ? Encoding.Latin1.GetBytes(piece) : Bytes(piece)))];
 
     /// <summary>What a piece stands for: of &lt;0x0A&gt; the one byte.</summary>
     static byte[] Bytes(string piece) =>
         piece is ['<', '0', 'x', _, _, '>'] && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var only) ? [only] : Encoding.Latin1.GetBytes(piece);
 
-    /// <summary>Ids of a text: <see cref="Bos"/>, then its pieces; a text that is not empty is read with a space before it.</summary>
+    /// <summary>Ids of a text: <see cref="Bos"/>, then its pieces; a text that is not empty is read with a space before
+    /// it.</summary>
     public int[] Encode(string text)
     {
         var chain = new MergeChain(text.Length + 2);
@@ -90,7 +94,8 @@ sealed class Llama2Tokenizer
         else foreach (var b in character) chain.Add(FirstByte + b < scores.Count ? FirstByte + b : Unknown);
     }
 
-    /// <summary>The text of ids. Begin and end are left out, and the space that <see cref="Encode"/> puts before a text.</summary>
+    /// <summary>The text of ids. Begin and end are left out, and the space that <see cref="Encode"/> puts before a
+    /// text.</summary>
     public string Decode(ReadOnlySpan<int> ids)
     {
         var text = new List<byte>();

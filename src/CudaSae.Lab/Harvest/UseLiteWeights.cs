@@ -5,7 +5,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Weights of Universal Sentence Encoder Lite in TensorFlow.js' layout: model.json names tensors in the order of their bytes
+/// <summary>Weights of Universal Sentence Encoder Lite in TensorFlow.js' layout: model.json names tensors in the order
+/// of their bytes
 /// in group1-shard1of7 … 7of7, float32.</summary>
 sealed class UseLiteWeights : IDisposable
 {
@@ -50,7 +51,8 @@ sealed class UseLiteWeights : IDisposable
         return (int)file.Length;
     }
 
-    /// <summary>One tensor; a shape that claims more than the shards hold is refused before anything of its size is made.</summary>
+    /// <summary>One tensor; a shape that claims more than the shards hold is refused before anything of its size is
+    /// made.</summary>
     int Read(JsonElement weight, byte[] bytes, int at)
     {
         var name = weight.GetProperty("name").GetString() ?? throw new SaeException("model.json has a tensor without a name");

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Cosines of some rows with all rows of a dictionary, tiles of 48 queries and eight candidates at a time: n² of them are never held. Float32 finds the candidates, double says the numbers.</summary>
+/// <summary>Cosines of some rows with all rows of a dictionary, tiles of 48 queries and eight candidates at a time: n²
+/// of them are never held. Float32 finds the candidates, double says the numbers.</summary>
 static unsafe class Cosines
 {
     /// <summary>Dictionaries up to this many rows are compared whole: n² d multiply-adds are seconds there.</summary>
@@ -11,10 +12,12 @@ static unsafe class Cosines
     const double Slack = 1e-4;      // of float32 cosines
     const int Panels = 4;           // of 48 queries that stay in the second-level cache while all candidates pass by
 
-    /// <summary>Rows to ask about: all, or where there are more than <see cref="Whole"/>, 4096 at equal distances.</summary>
+    /// <summary>Rows to ask about: all, or where there are more than <see cref="Whole"/>, 4096 at equal
+    /// distances.</summary>
     public static int[] Queries(int count) => [.. count <= Whole ? Enumerable.Range(0, count) : Enumerable.Range(0, Sampled).Select(i => (int)((long)i * count / Sampled))];
 
-    /// <summary>The candidate with the largest cosine to each query, and that cosine; −1 and NaN for a row of norm 0.</summary>
+    /// <summary>The candidate with the largest cosine to each query, and that cosine; −1 and NaN for a row of norm
+    /// 0.</summary>
     /// <param name="which">Rows of <paramref name="queries"/>.</param>
     public static (int Row, double Cosine)[] Nearest(UnitRows queries, int[] which, UnitRows candidates)
     {
@@ -40,7 +43,8 @@ static unsafe class Cosines
         return [.. found.Select(list => list is null ? [] : list.OrderByDescending(f => f.Cosine).ToArray())];
     }
 
-    /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for cosines above what <paramref name="bar"/> says of the query, candidates ascending; one thread a query.</summary>
+    /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for cosines above <paramref name="bar"/> of
+    /// the query, candidates ascending; one thread a query.</summary>
     public static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit, Func<int, float> bar)
     {
         var (d, width) = (queries.Rows.Columns, Panels * Gemm.TileColumns);

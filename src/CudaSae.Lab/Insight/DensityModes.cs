@@ -5,7 +5,8 @@ namespace CudaSae.Lab.Insight;
 /// <summary>Whether latents fall into a rare and a usual kind by their density, on a logarithmic scale.</summary>
 /// <param name="Firings">Latents with fewer are of the rare kind: a power of two.</param>
 /// <param name="Rare">Latents of the rare kind.</param>
-/// <param name="Separation">Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log₁₀ density (Ashman, Bird and Zepf 1994): above 2 where the two kinds are apart.</param>
+/// <param name="Separation">Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log₁₀ density (Ashman, Bird and Zepf 1994):
+/// above 2 where the two kinds are apart.</param>
 /// <param name="Peak">Latents in the rare kind's fullest octave, or in the usual kind's where that is lower.</param>
 /// <param name="Valley">Latents in the emptiest octave between the two.</param>
 sealed record DensityModes(long Firings, int Rare, double Separation, double Peak, double Valley)
@@ -24,8 +25,10 @@ sealed record DensityModes(long Firings, int Rare, double Separation, double Pea
         _ => null,
     };
 
-    /// <summary>The best split of octaves of firings (silent, 1, 2 to 3, 4 to 7, …) in two, by the variance between its sides (Otsu 1979): among splits that nothing speaks against, or among all where there is
-    /// none such. Otsu's criterion alone prefers to halve a large kind rather than to cut off a small one. Octaves, because densities of few firings are whole multiples of 1 / rows, and narrower bins would have
+    /// <summary>The best split of octaves of firings (silent, 1, 2 to 3, 4 to 7, …) in two, by the variance between its
+    /// sides (Otsu 1979): among splits that nothing speaks against, or among all where there is
+    /// none such. Otsu's criterion alone prefers to halve a large kind rather than to cut off a small one. Octaves,
+    /// because densities of few firings are whole multiples of 1 / rows, and narrower bins would have
     /// gaps that mean nothing.</summary>
     public static DensityModes Find(long[] firings, long rows)
     {

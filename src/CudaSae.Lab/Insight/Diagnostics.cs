@@ -4,12 +4,14 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly, where rows point, whether rare latents are a kind of their own.</summary>
+/// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly,
+/// where rows point, whether rare latents are a kind of their own.</summary>
 static class Diagnostics
 {
     const int WidestCovariance = 2048;      // d² numbers, and d³ operations on them
 
-    /// <summary>Whether <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from more rows than a report looks at.</summary>
+    /// <summary>Whether <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from
+    /// more rows than a report looks at.</summary>
     public static bool AreSaved(RunSource source)
     {
         var isFile = File.Exists(source.Folder);
@@ -19,8 +21,10 @@ static class Diagnostics
         return saved.Exists && saved.LastWriteTimeUtc >= written;
     }
 
-    /// <summary>Chapters about a loaded SAE over a source's rows. docs/guide/diagnostics.md has the definitions.</summary>
-    /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there is one.</param>
+    /// <summary>Chapters about a loaded SAE over a source's rows. docs/guide/diagnostics.md has the
+    /// definitions.</summary>
+    /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there
+    /// is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
     /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>
     public static IEnumerable<Section> Sections(Sae sae, RunSource source, params IReadOnlyList<(string Name, SaeModel Model)> against)
@@ -29,7 +33,8 @@ static class Diagnostics
         return Sections(sae, source, first, CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
     }
 
-    /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs what the first found.</summary>
+    /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs
+    /// what the first found.</summary>
     /// <param name="leftOut">What that pass returned.</param>
     public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
         params IReadOnlyList<(string Name, SaeModel Model)> against) =>

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Decoder rows of two SAEs of the same activations. Cosines have signs: an opposite direction is another latent (recover takes |cosine|).</summary>
+/// <summary>Decoder rows of two SAEs of the same activations. Cosines have signs: an opposite direction is another
+/// latent (recover takes |cosine|).</summary>
 sealed class DictionaryComparison
 {
     /// <summary>Cosine above which a latent of the larger SAE counts as a child of one of the smaller.</summary>
@@ -22,17 +23,20 @@ sealed class DictionaryComparison
         Children = Cosines.Above(a, FromSmall, b, ChildBar);
     }
 
-    /// <summary>Latents of the smaller SAE that are asked about: all, or a sample as in <see cref="Geometry.Sampled"/>; and of the larger one.</summary>
+    /// <summary>Latents of the smaller SAE that are asked about: all, or a sample as in <see cref="Geometry.Sampled"/>;
+    /// and of the larger one.</summary>
     public int[] FromSmall { get; }
     public int[] FromLarge { get; }
 
     public (int Row, double Cosine)[] NearestInLarge { get; }
     public (int Row, double Cosine)[] NearestInSmall { get; }
 
-    /// <summary>Of each latent of <see cref="FromSmall"/> those of the larger SAE above <see cref="ChildBar"/>, the nearest first.</summary>
+    /// <summary>Of each latent of <see cref="FromSmall"/> those of the larger SAE above <see cref="ChildBar"/>, the
+    /// nearest first.</summary>
     public (int Row, double Cosine)[][] Children { get; }
 
-    /// <summary>MMCS (Sharkey et al. 2022): mean over one side's latents of their largest cosine with the other side's. Rows of norm 0 are left out.</summary>
+    /// <summary>MMCS (Sharkey et al. 2022): mean over one side's latents of their largest cosine with the other side's.
+    /// Rows of norm 0 are left out.</summary>
     public double MmcsToLarge => Mean(NearestInLarge);
     public double MmcsToSmall => Mean(NearestInSmall);
 

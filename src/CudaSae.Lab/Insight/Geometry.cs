@@ -22,10 +22,12 @@ sealed class Geometry
     public double[] EncoderNorms { get; }
     public double[] DecoderNorms { get; }
 
-    /// <summary>Latents that the following lists are about, ascending: all, or 4096 at equal distances where there are more than 16,384.</summary>
+    /// <summary>Latents that the following lists are about, ascending: all, or 4096 at equal distances where there are
+    /// more than 16,384.</summary>
     public int[] Sampled { get; }
 
-    /// <summary>Cosine of a latent's encoder row and decoder row: the D/E projection. NaN of a transcoder, whose rows live in different spaces, and where a row is 0.</summary>
+    /// <summary>Cosine of a latent's encoder row and decoder row: the D/E projection. NaN of a transcoder, whose rows
+    /// live in different spaces, and where a row is 0.</summary>
     public double[] Projection { get; }
 
     /// <summary>The other latent whose decoder row is nearest, among all n, and the cosine.</summary>

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>What is left of codes when only values above a share of their latent's own maximum count. A second pass, because the maxima are those of the same rows.</summary>
+/// <summary>What is left of codes when only values above a share of their latent's own maximum count. A second pass,
+/// because the maxima are those of the same rows.</summary>
 /// <param name="max">[n], of <see cref="LatentStatistics.Max"/>.</param>
 sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
 {

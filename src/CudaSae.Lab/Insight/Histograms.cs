@@ -8,7 +8,8 @@ static class Histograms
     /// <summary>Edges at equal distances.</summary>
     public static float[] Linear(double from, double to, int bins) => [.. Enumerable.Range(0, bins + 1).Select(i => (float)(from + (to - from) * i / bins))];
 
-    /// <summary>Edges at powers of 10^(1 / perDecade) that enclose all values above 0; of none, one decade around 1.</summary>
+    /// <summary>Edges at powers of 10^(1 / perDecade) that enclose all values above 0; of none, one decade around
+    /// 1.</summary>
     public static float[] Logarithmic(IEnumerable<double> values, int perDecade)
     {
         double[] positive = [.. values.Where(v => v > 0 && double.IsFinite(v))];
@@ -18,7 +19,8 @@ static class Histograms
         return [.. Enumerable.Range(first, last - first + 1).Select(i => (float)Math.Pow(10, (double)i / perDecade))];
     }
 
-    /// <summary>Edges of densities: 1, 2, 4, … firings, so that every bin has room for a count however few there are.</summary>
+    /// <summary>Edges of densities: 1, 2, 4, … firings, so that every bin has room for a count however few there
+    /// are.</summary>
     public static float[] Octaves(long rows)
     {
         var edges = new List<float> { 1f / rows };

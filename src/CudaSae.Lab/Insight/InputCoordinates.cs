@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Mean and variance of each input coordinate over rows of raw activations, by Welford's recurrence in double.</summary>
+/// <summary>Mean and variance of each input coordinate over rows of raw activations, by Welford's recurrence in
+/// double.</summary>
 sealed class InputCoordinates(int width) : ICodeVisitor
 {
     readonly double[] squares = new double[width];

@@ -11,7 +11,8 @@ static class LatentFigures
     const int EachKind = 3;
     static readonly string[] Kinds = ["most frequent", "median", "rarest"];
 
-    /// <summary>Latents to look at closely: the most frequent, those around the median density, and the rarest that fired; nine, or as many as fired.</summary>
+    /// <summary>Latents to look at closely: the most frequent, those around the median density, and the rarest that
+    /// fired; nine, or as many as fired.</summary>
     public static (int Latent, string Kind)[] Chosen(LatentStatistics s)
     {
         int[] fired = [.. Enumerable.Range(0, s.Firings.Length).Where(i => s.Firings[i] > 0).OrderByDescending(i => s.Firings[i])];

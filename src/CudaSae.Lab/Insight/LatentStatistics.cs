@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Sums a latent, and over all rows, of one pass over codes; in double. An activation is |value|: only AbsTopK has negative ones.</summary>
+/// <summary>Sums a latent, and over all rows, of one pass over codes; in double. An activation is |value|: only AbsTopK
+/// has negative ones.</summary>
 sealed class LatentStatistics(SaeModel model) : ICodeVisitor
 {
     readonly int n = model.Spec.Latents;
@@ -41,8 +42,10 @@ sealed class LatentStatistics(SaeModel model) : ICodeVisitor
     /// <summary>Mean squared activation over the same rows.</summary>
     public double MeanSquare(int i) => squares[i] / Firings[i];
 
-    /// <summary>γ_i = Σ‖c‖² / Σ⟨c, r⟩ over the rows on which latent i fired, c = value · d_i its contribution and r = y − x̂ + c what the others leave to it: 1 / γ_i is the factor on its values that
-    /// minimizes the squared error with the others as they are. Below 1 they are too small. The overall γ of Rajamanoharan et al. 2024 (arXiv 2404.16014 §3.1), one latent at a time.
+    /// <summary>γ_i = Σ‖c‖² / Σ⟨c, r⟩ over the rows on which latent i fired, c = value · d_i its contribution and r = y
+    /// − x̂ + c what the others leave to it: 1 / γ_i is the factor on its values that
+    /// minimizes the squared error with the others as they are. Below 1 they are too small. The overall γ of
+    /// Rajamanoharan et al. 2024 (arXiv 2404.16014 §3.1), one latent at a time.
     /// NaN where it never fired, or where its contribution points away from what is left.</summary>
     public double Gamma(int i) => own[i] > 0 && explained[i] > 0 ? own[i] / explained[i] : double.NaN;
 

@@ -42,7 +42,8 @@ static class Pareto
     }
 
     /// <param name="points">Those that were evaluated.</param>
-    /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without yardsticks.</param>
+    /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without
+    /// yardsticks.</param>
     public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear, string command)
     {
         SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];
@@ -74,7 +75,8 @@ static class Pareto
         Labels = [.. points.Select(p => Invariant($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent {p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
     };
 
-    /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the plot.</summary>
+    /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the
+    /// plot.</summary>
     static Series Yardstick(string name, double[] unexplained, IReadOnlyList<SweepPoint> points)
     {
         var (least, most) = (0.5 * points.Min(p => p.L0), 2 * points.Max(p => p.L0));
@@ -82,7 +84,8 @@ static class Pareto
         return new(name, [.. k.Select(k => (float)k)], [.. k.Select(k => (float)unexplained[k])]) { Yardstick = true };
     }
 
-    /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the most lines reach.</summary>
+    /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the
+    /// most lines reach.</summary>
     public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines, SweepPoint[] front, double[]? components = null)
     {
         if (points.Count == 0)

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Principal components of training rows as a yardstick for SAEs: what a linear code of so many numbers a row leaves unexplained on held-out rows. In double.</summary>
+/// <summary>Principal components of training rows as a yardstick for SAEs: what a linear code of so many numbers a row
+/// leaves unexplained on held-out rows. In double.</summary>
 sealed class Pca
 {
     /// <summary>Widest rows that it takes: the eigenvectors cost O(d³).</summary>
@@ -77,7 +78,8 @@ sealed class Pca
     /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as
     /// everywhere. x̂ = mean of training + the kept coordinates in the components' basis. NaN where all rows are
     /// equal.</summary>
-    /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in magnitude.</returns>
+    /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in
+    /// magnitude.</returns>
     public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows, int first)
     {
         var (components, largest) = (new double[d + 1], new double[d + 1]);

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Latents of one kind against the rest: do their encoder rows point one way? u is a row scaled to norm 1; rows of norm 0 are left out.</summary>
+/// <summary>Latents of one kind against the rest: do their encoder rows point one way? u is a row scaled to norm 1;
+/// rows of norm 0 are left out.</summary>
 sealed class RareCluster
 {
     const int Pairs = 20_000;
@@ -32,7 +33,8 @@ sealed class RareCluster
     /// <summary>Direction of the mean of the cluster's u, [d], of norm 1.</summary>
     public double[] Direction { get; }
 
-    /// <summary>The direction that holds most of Σ u uᵀ over the cluster, [d], of norm 1, its sign that of <see cref="Direction"/>; and its share of the trace.</summary>
+    /// <summary>The direction that holds most of Σ u uᵀ over the cluster, [d], of norm 1, its sign that of
+    /// <see cref="Direction"/>; and its share of the trace.</summary>
     public double[] Principal { get; }
     public double PrincipalShare { get; }
 
@@ -73,7 +75,8 @@ sealed class RareCluster
         return sum;
     }
 
-    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a few billion multiply-adds take:
+    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a
+    /// few billion multiply-adds take:
     /// where two directions hold nearly as much, neither is the top one.</summary>
     (double[] Direction, double Share) TopDirection()
     {

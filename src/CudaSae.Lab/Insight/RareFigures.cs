@@ -5,13 +5,15 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>The chapter about a cluster of latents of ultralow density (Anthropic, Circuits Updates, January and February 2024): is there one, and does one direction of the encoder explain it?</summary>
+/// <summary>The chapter about a cluster of latents of ultralow density (Anthropic, Circuits Updates, January and
+/// February 2024): is there one, and does one direction of the encoder explain it?</summary>
 static class RareFigures
 {
     const int Coordinates = 20;
     const double Parallel = 0.8, MoreAlike = 0.1;
 
-    /// <summary>The cluster that a report is about; null where densities do not fall into two kinds, or the rare kind's encoder rows are all zero.</summary>
+    /// <summary>The cluster that a report is about; null where densities do not fall into two kinds, or the rare kind's
+    /// encoder rows are all zero.</summary>
     public static RareCluster? Cluster(SaeModel model, LatentStatistics s, DensityModes modes)
     {
         if (modes.Objection(s.Firings.Length, s.Rows) is not null) return null;

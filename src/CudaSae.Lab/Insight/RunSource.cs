@@ -6,7 +6,7 @@ namespace CudaSae.Lab.Insight;
 
 /// <summary>What there is to look at: an SAE, and rows that it did not see in training where there are any.</summary>
 /// <param name="folder">Of the run, or the file or folder of an SAE.</param>
-/// <param name="record">How it was trained; null where nobody wrote it down.</param>
+/// <param name="record">How it was trained; null if there is no record.</param>
 /// <param name="model">Owned, like <paramref name="data"/>.</param>
 /// <param name="firstRow">First of <paramref name="rows"/> rows of the data.</param>
 sealed class RunSource(string folder, RunRecord? record, SaeModel model, ActivationSource data, long firstRow, long rows) : IDisposable

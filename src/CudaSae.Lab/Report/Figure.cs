@@ -2,7 +2,8 @@ using System.Text.Json.Serialization;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Something to look at, as data: the page draws it, --csv and --json write the same numbers. A kind is one record here, one drawing function of the page.</summary>
+/// <summary>Something to look at, as data: the page draws it, --csv and --json write the same numbers. A kind is one
+/// record here, one drawing function of the page.</summary>
 /// <param name="Id">Unique within its section, in kebab-case: a file's name and an anchor.</param>
 /// <param name="Title">One line above it.</param>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
@@ -14,12 +15,15 @@ namespace CudaSae.Lab.Report;
 [JsonDerivedType(typeof(ImagesFigure), "images")]
 abstract record Figure(string Id, string Title)
 {
-    // Setters: generated JSON code gives init-only fields that a file lacks their type's default, not their initializer.
+    // Setters: generated JSON code gives init-only fields that a file lacks their type's default, not their
+    // initializer.
 
-    /// <summary>What is seen in it, one sentence with its numbers; made from the data, never written beforehand.</summary>
+    /// <summary>What is seen in it, one sentence with its numbers; made from the data, never written
+    /// beforehand.</summary>
     public string Finding { get; set; } = "";
 
-    /// <summary>What is shown and how it is computed: symbols of docs/internals/math.md, units, the source of the definition.</summary>
+    /// <summary>What is shown and how it is computed: symbols of docs/internals/math.md, units, the source of the
+    /// definition.</summary>
     public string Formula { get; set; } = "";
 }
 
@@ -48,7 +52,8 @@ sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y, [property
 /// <summary>One histogram's counts, one fewer than edges.</summary>
 sealed record Bins(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Counts);
 
-/// <summary>A point an item (a latent, mostly), in up to as many dimensions as there are columns: rotatable where <see cref="Z"/> is set, beside it the pairs.</summary>
+/// <summary>A point an item (a latent, mostly), in up to as many dimensions as there are columns: rotatable where
+/// <see cref="Z"/> is set, beside it the pairs.</summary>
 /// <param name="Columns">Of equal length.</param>
 /// <param name="X">Name of the column along x.</param>
 sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X, string Y) : Figure(Id, Title)
@@ -58,7 +63,8 @@ sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X,
     /// <summary>Name of the column that colours the points.</summary>
     public string? Colour { get; init; }
 
-    /// <summary>The latent of each point, so that pointing at it names its page; empty when point i is latent i; null when points are no latents.</summary>
+    /// <summary>The latent of each point, so that pointing at it names its page; empty when point i is latent i; null
+    /// when points are no latents.</summary>
     public int[]? Latents { get; set; } = [];
 }
 
@@ -94,7 +100,8 @@ sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Number
     public string Formula { get; set; } = "";
 }
 
-/// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0 is.</summary>
+/// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0
+/// is.</summary>
 /// <param name="Pixels">[images, height, width] row-major.</param>
 sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions) : Figure(Id, Title)
 {

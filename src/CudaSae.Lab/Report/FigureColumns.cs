@@ -12,7 +12,8 @@ sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Fun
     /// <summary>Whether numbers come from float32, whose shortest digits are fewer.</summary>
     public bool Single { get; init; }
 
-    /// <summary>A cell in the shortest digits that read back to the same bits; NaN and what is missing are empty.</summary>
+    /// <summary>A cell in the shortest digits that read back to the same bits; NaN and what is missing are
+    /// empty.</summary>
     public string Cell(int row)
     {
         if (Text is not null) return Text(row);
@@ -22,7 +23,8 @@ sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Fun
     }
 }
 
-/// <summary>Every kind of figure as a table of equally long columns: what --csv and --json write, and a data frame reads.</summary>
+/// <summary>Every kind of figure as a table of equally long columns: what --csv and --json write, and a data frame
+/// reads.</summary>
 static class FigureColumns
 {
     /// <exception cref="SaeException">Its arrays do not fit together.</exception>

@@ -4,7 +4,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Sections as plain JSON for other programs: every figure as columns of numbers in full precision, NaN, infinities and what is missing as null.</summary>
+/// <summary>Sections as plain JSON for other programs: every figure as columns of numbers in full precision, NaN,
+/// infinities and what is missing as null.</summary>
 static class PlainSections
 {
     /// <exception cref="SaeException">The file cannot be written.</exception>

@@ -11,7 +11,8 @@ namespace CudaSae.Lab.Report;
 [JsonSerializable(typeof(Section[]))]
 sealed partial class ReportJson : JsonSerializerContext;
 
-/// <summary>float32 numbers as base64 of their little-endian bytes: a quarter of the digits' length, and not a bit lost.</summary>
+/// <summary>float32 numbers as base64 of their little-endian bytes: a quarter of the digits' length, and not a bit
+/// lost.</summary>
 sealed class PackedFloats : JsonConverter<float[]>
 {
     public override float[] Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options)

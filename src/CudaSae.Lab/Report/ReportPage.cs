@@ -8,7 +8,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Sections as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it asks no network for anything. The files of Page/ are its parts.</summary>
+/// <summary>Sections as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it
+/// asks no network for anything. The files of Page/ are its parts.</summary>
 static class ReportPage
 {
     /// <summary>What other parts of the page are built on: these files come first, in this order.</summary>
@@ -20,13 +21,15 @@ static class ReportPage
     /// <param name="path">Of the HTML file; written whole or not at all.</param>
     /// <param name="title">Its heading.</param>
     /// <param name="sections">Shown in order of <see cref="Section.Order"/>.</param>
-    /// <param name="blobs">Bytes for the page's panels by their names in lower-case letters, digits and dashes; a panel is shown when its blob is there.</param>
+    /// <param name="blobs">Bytes for the page's panels by their names in lower-case letters, digits and dashes; a panel
+    /// is shown when its blob is there.</param>
     /// <exception cref="SaeException">The file cannot be written.</exception>
     public static void Write(string path, string title, IReadOnlyList<Section> sections, IReadOnlyDictionary<string, byte[]>? blobs = null) =>
         AtomicFile.Write(path, stream => Write(stream, title, sections, blobs));
 
     /// <summary>The page as text.</summary>
-    /// <param name="live">Whether a server stands behind it that <c>live.js</c> asks for newer sections; such a page may connect to where it came from, and only there.</param>
+    /// <param name="live">Whether a server stands behind it that <c>live.js</c> asks for newer sections; such a page
+    /// may connect to where it came from, and only there.</param>
     public static string Html(string title, IReadOnlyList<Section> sections, IReadOnlyDictionary<string, byte[]>? blobs = null, bool live = false)
     {
         using var stream = new MemoryStream();
@@ -49,7 +52,8 @@ static class ReportPage
         text.WriteLine($"<script>{script}</script>\n</body>\n</html>");
     }
 
-    /// <summary>Only the page's own script runs, known by its hash, so that a text of the data cannot become one; nothing is fetched from anywhere.</summary>
+    /// <summary>Only the page's own script runs, known by its hash, so that a text of the data cannot become one;
+    /// nothing is fetched from anywhere.</summary>
     static string Policy(string script, bool live) =>
         $"default-src 'none'; script-src 'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}'; style-src 'unsafe-inline'; img-src data: blob:; "
         + $"connect-src {(live ? "'self'" : "'none'")}; base-uri 'none'; form-action 'none'";

@@ -4,7 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>train.json of a run as a table, beside the published recipe that it began with, or is nearest to: what differs comes first.</summary>
+/// <summary>train.json of a run as a table, beside the published recipe that it began with, or is nearest to: what
+/// differs comes first.</summary>
 static class RunSettings
 {
     public static TableFigure Table(RunRecord record)
@@ -35,7 +36,8 @@ static class RunSettings
         };
     }
 
-    /// <summary>The recipe that the run began with; null where its record does not say, or it is none any more.</summary>
+    /// <summary>The recipe that the run began with; null where its record does not say, or it is none any
+    /// more.</summary>
     static (Preset, Dictionary<string, string>)? Named(RunRecord record) =>
         Preset.All.FirstOrDefault(p => p.Name == record.Preset) is { } preset && Recipe(preset, record) is { } recipe ? (preset, recipe) : null;
 
@@ -60,7 +62,7 @@ static class RunSettings
         catch (SaeException) { return null; }
     }
 
-    /// <summary>k where the method sets it; otherwise what --k is when nobody says.</summary>
+    /// <summary>k where the method sets it; otherwise the default of --k.</summary>
     static int ActiveOf(SaeSpec spec) => spec.Selection switch
     {
         Selection.BatchTopK batch => batch.K,

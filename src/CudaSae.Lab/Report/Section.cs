@@ -4,10 +4,12 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>A chapter of a report. Commands that find something out about a run leave one in its folder, figures/ID.json; <c>cudasae report</c> shows all that are there.</summary>
+/// <summary>A chapter of a report. Commands that find something out about a run leave one in its folder,
+/// figures/ID.json; <c>cudasae report</c> shows all that are there.</summary>
 /// <param name="Id">kebab-case; also its file's name.</param>
 /// <param name="Title">Its heading.</param>
-/// <param name="Order">Its place in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400 sweeps, 500 pictures.</param>
+/// <param name="Order">Its place in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400
+/// sweeps, 500 pictures.</param>
 sealed record Section(string Id, string Title, int Order, Figure[] Figures)
 {
     public const string FolderName = "figures";

@@ -26,8 +26,9 @@ sealed class TrainingCurves
     }
 
     /// <summary>The chapter of a run's folder, or of a folder that holds metrics.jsonl alone.</summary>
-    /// <param name="record">How it was trained; null where nobody wrote it down.</param>
-    /// <param name="heldOutFvu">FVU on rows that were not trained on, where it was measured: drawn beside the training batches' own.</param>
+    /// <param name="record">How it was trained; null if there is no record.</param>
+    /// <param name="heldOutFvu">FVU on rows that were not trained on, where it was measured: drawn beside the training
+    /// batches' own.</param>
     /// <returns>Null when the folder holds neither a log nor a record.</returns>
     /// <exception cref="SaeException">The log cannot be read.</exception>
     public static Section? Of(string folder, RunRecord? record = null, double? heldOutFvu = null)

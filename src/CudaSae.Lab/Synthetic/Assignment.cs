@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>One-to-one matching of rows to columns with the largest sum of gains: the Hungarian method with shortest augmenting paths
+/// <summary>One-to-one matching of rows to columns with the largest sum of gains: the Hungarian method with shortest
+/// augmenting paths
 /// (Jonker and Volgenant 1987), O(short side² · long side).</summary>
 static class Assignment
 {
@@ -20,7 +21,8 @@ static class Assignment
         return columnOf;
     }
 
-    /// <summary>Rows join one at a time. Column <c>free</c>, one past the last, stands for the row that has none yet.</summary>
+    /// <summary>Rows join one at a time. Column <c>free</c>, one past the last, stands for the row that has none
+    /// yet.</summary>
     static int[] Solve(Matrix gain)
     {
         int rows = (int)gain.Rows, columns = gain.Columns, free = columns;

@@ -2,17 +2,22 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>Five sparse attentional features in the outputs of two heads, after the toy model in Anthropic's Circuits Updates of
-/// January 2024. A row is (h₀, h₁), the heads' outputs side by side. Each head writes along one direction u_h of its own, and feature i
-/// uses head 0 with weight cos θᵢ and head 1 with weight sin θᵢ: a regular pentagon in two dimensions, so that no head is a feature
-/// and no feature a head. The mixing is built so, not trained; feature activity is that of <see cref="Superposition"/>.</summary>
+/// <summary>Five sparse attentional features in the outputs of two heads, after the toy model in Anthropic's Circuits
+/// Updates of
+/// January 2024. A row is (h₀, h₁), the heads' outputs side by side. Each head writes along one direction u_h of its
+/// own, and feature i
+/// uses head 0 with weight cos θᵢ and head 1 with weight sin θᵢ: a regular pentagon in two dimensions, so that no head
+/// is a feature
+/// and no feature a head. The mixing is built so, not trained; feature activity is that of
+/// <see cref="Superposition"/>.</summary>
 static class AttentionSuperposition
 {
     public const int Features = 5, Heads = 2;
 
     const double Turn = Math.PI / 20;   // keeps every feature at least 9° away from both heads' axes
 
-    /// <summary>The data, with the mixing matrix [5, 2 · d_head] as their dictionary; d_head is half of the width.</summary>
+    /// <summary>The data, with the mixing matrix [5, 2 · d_head] as their dictionary; d_head is half of the
+    /// width.</summary>
     public static Superposition Create(SuperpositionOptions options)
     {
         if (options.Features != Features) throw new SaeException($"attention superposition has {Features} features, not {options.Features}; leave --features out");

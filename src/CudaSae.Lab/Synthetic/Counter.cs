@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>Random numbers that are functions of (seed, stream, row, column): any one can be had alone, in any order.</summary>
+/// <summary>Random numbers that are functions of (seed, stream, row, column): any one can be had alone, in any
+/// order.</summary>
 readonly struct Counter(ulong seed, ulong stream)
 {
     const ulong Golden = 0x9e3779b97f4a7c15;

@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>A position of Othello: 64 squares, row by row, as bits. The player to move is "mine", so that labels are those of Nanda et al. (2023) and Karvonen et al. (2024, arXiv 2408.00113): empty, mine, theirs.</summary>
+/// <summary>A position of Othello: 64 squares, row by row, as bits. The player to move is "mine", so that labels are
+/// those of Nanda et al. (2023) and Karvonen et al. (2024, arXiv 2408.00113): empty, mine, theirs.</summary>
 /// <param name="Mine">Discs of the player to move.</param>
 /// <param name="Theirs">Discs of the other.</param>
 readonly record struct Othello(ulong Mine, ulong Theirs)

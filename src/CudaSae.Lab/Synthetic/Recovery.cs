@@ -3,12 +3,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>How much of a known dictionary an SAE found. Cosines are absolute: the sign of a row is not counted.</summary>
+/// <summary>How much of a known dictionary an SAE found. Cosines are absolute: the sign of a row is not
+/// counted.</summary>
 /// <param name="Features">m: rows of the true dictionary.</param>
 /// <param name="Latents">n: rows of the learned one.</param>
-/// <param name="Recovered">Share of true features whose best cosine with a learned row is above <see cref="Threshold"/>.</param>
+/// <param name="Recovered">Share of true features whose best cosine with a learned row is above
+/// <see cref="Threshold"/>.</param>
 /// <param name="MeanMaxCosine">Mean over true features of their best cosine (MMCS, Sharkey et al. 2022).</param>
-/// <param name="MatchedCosine">The same where no learned row may serve twice, under the best such matching; a feature without a partner
+/// <param name="MatchedCosine">The same where no learned row may serve twice, under the best such matching; a feature
+/// without a partner
 /// counts 0. Null where both sides exceed <see cref="MaxMatched"/>.</param>
 sealed record Recovery(long Features, long Latents, double Recovered, double MeanMaxCosine, double? MatchedCosine)
 {

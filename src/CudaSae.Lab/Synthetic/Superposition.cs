@@ -35,7 +35,8 @@ sealed record SuperpositionOptions
     }
 }
 
-/// <summary>Rows x = Σᵢ sᵢ magnitudeᵢ Dᵢ + noise with a known dictionary D (Elhage et al. 2022; Sharkey et al. 2022). sᵢ is 0 or 1,
+/// <summary>Rows x = Σᵢ sᵢ magnitudeᵢ Dᵢ + noise with a known dictionary D (Elhage et al. 2022; Sharkey et al. 2022).
+/// sᵢ is 0 or 1,
 /// magnitudes are uniform in [0.5, 1.5]. A row is a function of (options, dictionary, its number).</summary>
 sealed class Superposition : IDisposable
 {
@@ -77,7 +78,8 @@ sealed class Superposition : IDisposable
         for (var i = 0; i < row.Length; i++) row[i] = (float)(normal.Normal(f, i) / Math.Sqrt(squares));
     }
 
-    /// <summary>min(1, c (i + 1)^−exponent), with c such that the sum is <see cref="SuperpositionOptions.Active"/>.</summary>
+    /// <summary>min(1, c (i + 1)^−exponent), with c such that the sum is
+    /// <see cref="SuperpositionOptions.Active"/>.</summary>
     static double[] Frequencies(SuperpositionOptions options)
     {
         var p = new double[options.Features];
@@ -89,7 +91,8 @@ sealed class Superposition : IDisposable
         return p;
     }
 
-    /// <summary>sᵢ magnitudeᵢ of one row: 0 where the feature is not active. A share of <see cref="SuperpositionOptions.Correlation"/> of the
+    /// <summary>sᵢ magnitudeᵢ of one row: 0 where the feature is not active. A share of
+    /// <see cref="SuperpositionOptions.Correlation"/> of the
     /// rows gives an odd feature the draw of the even one before it; frequencies do not change.</summary>
     public double Coefficient(long row, int feature)
     {

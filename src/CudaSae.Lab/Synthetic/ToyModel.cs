@@ -40,7 +40,8 @@ sealed record ToyOptions
     }
 }
 
-/// <summary>The toy model of superposition (Elhage et al. 2022, Toy Models of Superposition): x' = relu(Wᵀ W x + b), trained on L = mean over rows of Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with
+/// <summary>The toy model of superposition (Elhage et al. 2022, Toy Models of Superposition): x' = relu(Wᵀ W x + b),
+/// trained on L = mean over rows of Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with
 /// chance S, else uniform in [0, 1). In double; a function of its options.</summary>
 sealed class ToyModel
 {
@@ -64,7 +65,8 @@ sealed class ToyModel
 
     public ToyOptions Options { get; }
 
-    /// <summary>Columns of W, one behind the other: [n, m], row i is where feature i points in the hidden layer.</summary>
+    /// <summary>Columns of W, one behind the other: [n, m], row i is where feature i points in the hidden
+    /// layer.</summary>
     public double[] W { get; }
     public double[] B { get; }      // [n]
 
@@ -82,7 +84,8 @@ sealed class ToyModel
         return Math.Sqrt(squares);
     }
 
-    /// <summary>Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)²: the share of a dimension that a feature has for itself (Elhage et al. 2022).</summary>
+    /// <summary>Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)²: the share of a dimension that a feature has for itself (Elhage et al.
+    /// 2022).</summary>
     public double Dimensionality(int feature)
     {
         double own = Norm(feature), shared = 0;
@@ -164,7 +167,8 @@ sealed class ToyModel
             for (var j = 0; j < h.Length && x[i] != 0; j++) h[j] += x[i] * W[i * Options.Hidden + j];
     }
 
-    /// <summary>h = W x of rows that training did not see and that have an active feature: the others are 0, whatever the model learned.</summary>
+    /// <summary>h = W x of rows that training did not see and that have an active feature: the others are 0, whatever
+    /// the model learned.</summary>
     /// <returns>[rows, m], and how many features are active in the mean.</returns>
     public (float[] Rows, double Active) Harvest(int rows)
     {

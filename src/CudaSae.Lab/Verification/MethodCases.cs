@@ -19,7 +19,8 @@ sealed partial record VerifyCase
 
     static IEnumerable<VerifyCase> MethodCases() => [.. Thresholded().SelectMany(BothPaths), .. Bounded(), .. Shapes(), .. Optimizers()];
 
-    /// <summary>Every published recipe at a small size, with the optimizer's ε raised; its own clipping, constraints and losses.</summary>
+    /// <summary>Every published recipe at a small size, with the optimizer's ε raised; its own clipping, constraints
+    /// and losses.</summary>
     static IEnumerable<VerifyCase> PresetCases() => Preset.All.Select(preset =>
     {
         var (spec, config) = preset.Make(24, 64, 8, Adam);

@@ -8,7 +8,8 @@ sealed partial class Reference
     /// <summary>Dead latents that the auxiliary loss of this step looks at, by slot.</summary>
     public int[] Window { get; private set; } = [];
 
-    /// <summary>x̂ − y as the auxiliary loss sees it: a constant. Finite differences hold it still; null takes this step's.</summary>
+    /// <summary>x̂ − y as the auxiliary loss sees it: a constant. Finite differences hold it still; null takes this
+    /// step's.</summary>
     public double[]? Detached { get; set; }
 
     /// <summary>Each row's two scales of the ghost loss, constants too: [B, 2]. Null takes this step's.</summary>
@@ -23,7 +24,8 @@ sealed partial class Reference
 
     double DetachedError(int b, int i) => (Detached ?? Residual)[b * D + i];
 
-    /// <summary>Latents silent for DeadAfterSteps as step t begins; when they outnumber the window, the part that t turns to.</summary>
+    /// <summary>Latents silent for DeadAfterSteps as step t begins; when they outnumber the window, the part that t
+    /// turns to.</summary>
     public static int[] WindowOf(ReadOnlySpan<int> lastFired, uint step, uint deadAfterSteps, int capacity)
     {
         var dead = new List<int>();
@@ -34,7 +36,8 @@ sealed partial class Reference
         return [.. Enumerable.Range(0, capacity).Select(s => dead[(start + s) % dead.Count])];
     }
 
-    /// <summary>The loss of dead latents against the detached residual; gradients are kept for <see cref="Gradients"/>.</summary>
+    /// <summary>The loss of dead latents against the detached residual; gradients are kept for
+    /// <see cref="Gradients"/>.</summary>
     public void DeadLoss()
     {
         Array.Clear(deadEncGrad);
@@ -87,7 +90,8 @@ sealed partial class Reference
         double Code(double a) => double.IsNaN(a) || (relu && a < 0) ? 0 : a;
     }
 
-    /// <summary>For L = ½ scale ‖r‖² with r = … + code · WDec_f: gradients of the row, and through code′ of the encoder.</summary>
+    /// <summary>For L = ½ scale ‖r‖² with r = … + code · WDec_f: gradients of the row, and through code′ of the
+    /// encoder.</summary>
     void AddDead(int b, int f, double[] r, double scale, double code, double codeSlope)
     {
         double dot = 0;
@@ -113,7 +117,8 @@ sealed partial class Reference
         return variance;
     }
 
-    /// <summary>g = Σ exp(z) WDec over the dead, scaled to half the residual's norm, against the residual; the row's term scaled to its main error.</summary>
+    /// <summary>g = Σ exp(z) WDec over the dead, scaled to half the residual's norm, against the residual; the row's
+    /// term scaled to its main error.</summary>
     void GhostRow(int b)
     {
         var g = new double[D];

@@ -15,7 +15,7 @@ sealed partial class Reference
     public double[] TieScaleGrad { get; } = new double[spec.Latents];
     public double[] WSkipGrad { get; } = new double[(long)spec.OutputWidth * spec.InputWidth];
 
-    readonly double[] inputGrad = new double[spec.Latents];     // Σ_b ∂L/∂⟨w, x − b_dec⟩: what b_dec hears of it
+    readonly double[] inputGrad = new double[spec.Latents];     // Σ_b ∂L/∂⟨w, x − b_dec⟩: its contribution to ∂L/∂b_dec
 
     public void Gradients()
     {
@@ -67,7 +67,8 @@ sealed partial class Reference
         if (spec.Selection is Selection.JumpRelu jump) JumpGradient(b, f, z, g, jump);
     }
 
-    /// <summary>The kernel's estimate of how the loss moves with θ (arXiv 2407.14435), and the pre-activation loss.</summary>
+    /// <summary>The kernel's estimate of how the loss moves with θ (arXiv 2407.14435), and the pre-activation
+    /// loss.</summary>
     void JumpGradient(int b, int f, double z, double g, Selection.JumpRelu jump)
     {
         double theta = Theta(f), epsilon = Bandwidth(f), chain = jump.Form == ThresholdForm.Log ? theta : 1;
@@ -82,7 +83,8 @@ sealed partial class Reference
         AddNorm(f, scalars.PreAct * (theta - z));
     }
 
-    /// <summary>The magnitude hears the reconstruction, the gate the penalty and the auxiliary reconstruction (arXiv 2404.16014).</summary>
+    /// <summary>The reconstruction trains the magnitude; the penalty and the auxiliary reconstruction train the gate
+    /// (arXiv 2404.16014).</summary>
     void GatedGradient(int b, int f, double g)
     {
         var at = b * n + f;
@@ -121,7 +123,7 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>WEnc = s WDec: WDec hears both gradients, s what lies along WDec.</summary>
+    /// <summary>Tied weights, WEnc = s WDec: adds s ∂L/∂WEnc to ∂L/∂WDec; ∂L/∂s = Σ ∂L/∂WEnc · WDec.</summary>
     void JoinTied()
     {
         if (spec.Tying == Tying.Untied) return;

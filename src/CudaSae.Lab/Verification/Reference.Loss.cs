@@ -87,7 +87,8 @@ sealed partial class Reference
         _ => 0,
     };
 
-    /// <summary>∂/∂f and ∂/∂ω of the penalty of one entry. A JumpReLU latent below its threshold has f = 0, where tanh and L1 have their slope.</summary>
+    /// <summary>∂/∂f and ∂/∂ω of the penalty of one entry. A JumpReLU latent below its threshold has f = 0, where tanh
+    /// and L1 have their slope.</summary>
     (double ByValue, double ByWeight) PenaltySlope(double value, double omega)
     {
         switch (spec.Penalty)
@@ -113,7 +114,8 @@ sealed partial class Reference
 
     bool PreActApplies(int f) => spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - LastFired[f] >= scalars.DeadAfterSteps);
 
-    /// <summary>K(u) of the smoothing kernels: each integrates to 1, but for tails that are cut where they matter no more.</summary>
+    /// <summary>K(u) of the smoothing kernels: each integrates to 1, but for tails that are cut where they matter no
+    /// more.</summary>
     public static double Kernel(SmoothingKernel kernel, double u)
     {
         var a = Math.Abs(u);

@@ -97,7 +97,8 @@ sealed partial class Reference
     int[] Choose(int b, ReadOnlySpan<double> keys, int k) =>
         Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])] : Largest(keys, k);
 
-    /// <summary>Each row's largest positive pre-activations, of those the B·k largest; of equal ones the earlier row, then the lower index.</summary>
+    /// <summary>Each row's largest positive pre-activations, of those the B·k largest; of equal ones the earlier row,
+    /// then the lower index.</summary>
     void SelectBatch(Selection.BatchTopK batch)
     {
         var room = batch.Capacity(n);
@@ -152,7 +153,8 @@ sealed partial class Reference
     public double Bandwidth(int f) => spec.Selection is not Selection.JumpRelu jump ? 0
         : jump.AdaptiveBandwidth ? jump.Bandwidth * Math.Sqrt(Math.Max(1e-12, spreadVariance[f])) : jump.Bandwidth;
 
-    /// <summary>Positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, of equal ones the lower position wins.</summary>
+    /// <summary>Positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, of equal ones the lower
+    /// position wins.</summary>
     public static int[] Largest(ReadOnlySpan<double> numbers, int k)
     {
         var order = new int[numbers.Length];

@@ -2,8 +2,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that every target is held against, for every
-/// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is left is accumulation error.
+/// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that
+/// every target is held against, for every
+/// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is
+/// left is accumulation error.
 /// docs/internals/math.md numbers the equations.</summary>
 sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
 {
@@ -28,7 +30,8 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
     public double[] Residual { get; } = new double[(long)config.BatchRows * spec.OutputWidth];  // [B, D] x̂ − y
     public StepSums Sums;
 
-    /// <summary>[B, n] which latents are in the code instead of the selection's own choice: another target's choice, so that a tie broken by rounding does
+    /// <summary>[B, n] which latents are in the code instead of the selection's own choice: another target's choice, so
+    /// that a tie broken by rounding does
     /// not hide what else differs. Null selects.</summary>
     public bool[]? Chosen { get; set; }
 

@@ -5,7 +5,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Small seeded SAEs and inputs. Weights and inputs lie on the bfloat16 grid, so that targets which round their
+/// <summary>Small seeded SAEs and inputs. Weights and inputs lie on the bfloat16 grid, so that targets which round
+/// their
 /// operands start from the same numbers as those which do not. Gradients are of order 1 (loss scale 1/B).</summary>
 sealed class SmallProblem
 {

@@ -5,23 +5,27 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Holds a target against <see cref="Reference"/>, step by step. The same body serves the tests and <c>cudasae verify</c>.</summary>
+/// <summary>Holds a target against <see cref="Reference"/>, step by step. The same body serves the tests and <c>cudasae
+/// verify</c>.</summary>
 /// <param name="create">Makes the target's backend; its input is float32.</param>
 /// <param name="rounding">The formats that the target's operands pass through.</param>
 sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
 {
-    /// <summary>What rounding explains: float32 sums on the CPU, one bfloat16 operand rounded the other way on kernels; after a step
+    /// <summary>What rounding explains: float32 sums on the CPU, one bfloat16 operand rounded the other way on kernels;
+    /// after a step
     /// from weights that bfloat16 storage rounded, several.</summary>
     double Tolerance(VerifyCase c) => rounding == Rounding.None ? 2e-5 : StoresBFloat16(c) ? 1.0 / 32 : 1.0 / 256;
 
-    /// <summary>Rounding of a stored weight, relative: half a unit of float32, or a whole one of bfloat16's, whose rounding is stochastic.</summary>
+    /// <summary>Rounding of a stored weight, relative: half a unit of float32, or a whole one of bfloat16's, whose
+    /// rounding is stochastic.</summary>
     double StoredError(VerifyCase c) => StoresBFloat16(c) ? Math.Pow(2, -7) : Math.Pow(2, -24);
 
     bool StoresBFloat16(VerifyCase c) => c.Config.Storage == WeightStorage.BFloat16 && rounding != Rounding.None;
 
     public IEnumerable<VerifyResult> Run() => VerifyCase.All.SelectMany(Run);
 
-    /// <summary>Runs one case and compares after every step: code, sums, and how far each parameter has moved.</summary>
+    /// <summary>Runs one case and compares after every step: code, sums, and how far each parameter has
+    /// moved.</summary>
     public IReadOnlyList<VerifyResult> Run(VerifyCase c)
     {
         var problem = c.Problem();
@@ -120,7 +124,8 @@ sealed class Differences
         return Math.Max(0, largestLeft - smallestKept);
     }
 
-    /// <summary>The target's choice, which the reference took, against the choice by the reference's own numbers: how far the numbers on which they differ lie apart.</summary>
+    /// <summary>The target's choice, which the reference took, against the choice by the reference's own numbers: how
+    /// far the numbers on which they differ lie apart.</summary>
     static double BatchExchange(Reference reference, SaeSpec spec, Selection.BatchTopK batch)
     {
         var n = spec.Latents;
@@ -169,7 +174,8 @@ sealed class Differences
         Note("firings", 0);
     }
 
-    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array, less what storing the weights
+    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array, less what storing the
+    /// weights
     /// after each step explains, relative to them.</summary>
     public void Parameters(SaeParameters start, SaeParameters end, Reference reference, SaeSpec spec, double stored)
     {

@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>A small training run to compare. ε is large beside gradients of order 1: with Adam's usual 1e-8 the sign of a
+/// <summary>A small training run to compare. ε is large beside gradients of order 1: with Adam's usual 1e-8 the sign of
+/// a
 /// gradient that is zero but for rounding would decide a whole step.</summary>
 sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16, float LearningRate = 0.02f, uint DeadAfterSteps = 1,
     bool Dense = false)
@@ -46,7 +47,8 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
         new("aux without relu", Unit with { Aux = new(8, 0.5f, 16, Relu: false) }, Adam),
     ];
 
-    /// <summary>Whether a target that differs from another in its top-k encoder alone has anything new to show.</summary>
+    /// <summary>Whether a target that differs from another in its top-k encoder alone has anything new to
+    /// show.</summary>
     public bool UsesTopKEncoder => !Spec.IsThresholded;
 
     internal SmallProblem Problem() => new(Spec, Rows, Config);

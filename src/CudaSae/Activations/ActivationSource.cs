@@ -5,8 +5,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>Activation vectors in files, memory-mapped: row i of the whole, in the files' order. They may be our own (.npy, .safetensors) or another
-/// project's store (<see cref="Store"/> knows which). All shards have one width and one element type (f32, f16 or bf16).</summary>
+/// <summary>Activation vectors in files, memory-mapped: row i of the whole, in the files' order. They may be our own
+/// (.npy, .safetensors) or another
+/// project's store (<see cref="Store"/> knows which). All shards have one width and one element type (f32, f16 or
+/// bf16).</summary>
 sealed class ActivationSource : IDisposable
 {
     readonly List<IShard> shards = [];
@@ -25,7 +27,8 @@ sealed class ActivationSource : IDisposable
     public int RowBytes => Width * Type.Bytes();
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
 
-    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/reference/formats.md lists the
+    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/reference/formats.md
+    /// lists the
     /// reasons.</summary>
     public IReadOnlyList<LeftOutFile> LeftOut =>
         joined.Length > 0 ? [.. joined.SelectMany(j => j.LeftOut)] : notes.LeftOut;
@@ -37,11 +40,13 @@ sealed class ActivationSource : IDisposable
     IEnumerable<string> PartialTokens => HasTokens || !shards.Any(s => s.HasTokens) ? []
         : [$"token ids are left out: {TensorFile.Shown(shards.First(s => !s.HasTokens && s.Rows > 0).Path)} has none"];
 
-    /// <summary>Files with the row that each begins at; of joined sources those of the first, then those of the second, and so on.</summary>
+    /// <summary>Files with the row that each begins at; of joined sources those of the first, then those of the second,
+    /// and so on.</summary>
     internal IEnumerable<(string Path, long FirstRow, long Rows)> Files =>
         shards.Select((shard, i) => (shard.Path, firstRows[i], shard.Rows)).Concat(joined.SelectMany(j => j.Files));
 
-    /// <summary>Sources side by side: row i is row i of each, one behind the other. A transcoder's input and target, or a crosscoder's sites. The result owns them.</summary>
+    /// <summary>Sources side by side: row i is row i of each, one behind the other. A transcoder's input and target, or
+    /// a crosscoder's sites. The result owns them.</summary>
     /// <exception cref="SaeException">They differ in rows, element type or, on some of the rows, token ids.</exception>
     public static ActivationSource Join(params ActivationSource[] sources)
     {
@@ -65,7 +70,8 @@ sealed class ActivationSource : IDisposable
     }
 
     /// <summary>Opens files, or the stores that folders hold.</summary>
-    /// <param name="tensor">What to read where a file or store holds several: the name of a tensor (.safetensors) or column (.arrow), or "layer=13" of saev's shards;
+    /// <param name="tensor">What to read where a file or store holds several: the name of a tensor (.safetensors) or
+    /// column (.arrow), or "layer=13" of saev's shards;
     /// null takes the only one, or the tensor "activations" or "activation".</param>
     /// <exception cref="SaeException">A file is missing, malformed, or unlike the first, or named twice; or a folder
     /// does not say which of its files to read.</exception>
@@ -154,7 +160,8 @@ sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>Copies the raw bytes of row <paramref name="first"/> and of those after it, in as few reads as the files allow.</summary>
+    /// <summary>Copies the raw bytes of row <paramref name="first"/> and of those after it, in as few reads as the
+    /// files allow.</summary>
     /// <param name="into">[any, <see cref="RowBytes"/>].</param>
     /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
     public void ReadRows(long first, Span<byte> into)
@@ -208,7 +215,8 @@ sealed class ActivationSource : IDisposable
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
     public bool HasTokens => joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
 
-    /// <summary>Where in which network the rows were taken, for people: what harvest noted beside its files, a dataset's column, a store's layer. Null where that is not known of all files, or not the same.</summary>
+    /// <summary>Where in which network the rows were taken, for people: what harvest noted beside its files, a
+    /// dataset's column, a store's layer. Null where that is not known of all files, or not the same.</summary>
     /// <exception cref="SaeException">A note is damaged.</exception>
     public string? Site => joined.Length > 0 ? joined.All(j => j.Site is not null) ? string.Join(" beside ", joined.Select(j => j.Site)) : null
         : shards.Select(s => s.Site).Distinct().ToArray() is [{ Length: > 0 } one] ? one : null;

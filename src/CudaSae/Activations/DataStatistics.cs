@@ -82,7 +82,8 @@ sealed class DataStatistics
         return sum;
     }
 
-    /// <summary>The point with the least sum of distances to the sample, by Weiszfeld's iteration from the mean.</summary>
+    /// <summary>The point with the least sum of distances to the sample, by Weiszfeld's iteration from the
+    /// mean.</summary>
     public double[] GeometricMedian() => geometricMedian ??= FindMedian();
 
     double[]? geometricMedian;

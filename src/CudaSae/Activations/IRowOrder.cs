@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Activations;
 
-/// <summary>In which order an epoch's rows come: a permutation of 0 … rows − 1 that is a pure function of seed, epoch and position, so that a run goes on from any position without a memory of those before.</summary>
+/// <summary>In which order an epoch's rows come: a permutation of 0 … rows − 1 that is a pure function of seed, epoch
+/// and position, so that a run goes on from any position without a memory of those before.</summary>
 interface IRowOrder
 {
     /// <summary>The row that stands at a position of the epoch.</summary>

@@ -2,8 +2,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>A seeded permutation of 0 … count − 1 that needs no memory: a four-round Feistel network on the next power of four,
-/// walked until it lands inside (Black and Rogaway 2002). Every row of every shard can stand next to any other.</summary>
+/// <summary>A seeded permutation of 0 … count − 1 that needs no memory: a four-round Feistel network on the next power
+/// of four,
+/// walked until it lands inside (Black and Rogaway 2002). Every row of every shard can stand next to any
+/// other.</summary>
 readonly struct RowPermutation : IRowOrder
 {
     readonly ulong count, key0, key1, key2, key3;

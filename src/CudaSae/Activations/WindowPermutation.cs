@@ -2,8 +2,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>An order for data that do not fit into memory. The epoch's rows are cut into blocks of neighbours, which lie one after another on the disk; the blocks are permuted, cut into windows in
-/// that order, and each window's rows are permuted among themselves. So a window is read by blocks, and any row of an epoch may come into any window.
+/// <summary>An order for data that do not fit into memory. The epoch's rows are cut into blocks of neighbours, which
+/// lie one after another on the disk; the blocks are permuted, cut into windows in
+/// that order, and each window's rows are permuted among themselves. So a window is read by blocks, and any row of an
+/// epoch may come into any window.
 /// All windows of an epoch have the same length but for one row.</summary>
 sealed class WindowPermutation : IRowOrder
 {
@@ -69,7 +71,8 @@ sealed class WindowPermutation : IRowOrder
         for (var i = 0; i < into.Length; i++) into[i] = this[position + i];
     }
 
-    /// <summary>Where the rows at a window's positions stand when the window is read block by block: counted from its first row.</summary>
+    /// <summary>Where the rows at a window's positions stand when the window is read block by block: counted from its
+    /// first row.</summary>
     /// <param name="from">Position, counted from the window's first.</param>
     /// <param name="first">Added to each.</param>
     public void Places(long window, long from, int first, Span<int> into)
@@ -84,7 +87,8 @@ sealed class WindowPermutation : IRowOrder
         return last.Rows;
     }
 
-    /// <summary>The row at a place of the epoch's blocks, taken in their order, and how many rows of its block follow from there on, itself included.</summary>
+    /// <summary>The row at a place of the epoch's blocks, taken in their order, and how many rows of its block follow
+    /// from there on, itself included.</summary>
     public (long Row, long Count) Run(long at)
     {
         var shortStart = shortBlock * blockRows;

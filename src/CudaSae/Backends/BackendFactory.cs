@@ -25,7 +25,8 @@ public enum BackendKind
 
 static class BackendFactory
 {
-    /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it, before anything is made.</summary>
+    /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it, before anything
+    /// is made.</summary>
     public static Launcher? ManagedCuda { get; set; }
 
     /// <summary>As --backend calls it.</summary>
@@ -37,7 +38,8 @@ static class BackendFactory
     /// <param name="plan">Called with the plan and with where it will be taken, before anything is allocated; for Auto
     /// again where the GPU refused.</param>
     /// <param name="why">One sentence on the choice.</param>
-    /// <param name="trainRows">Rows of the data that the run has for itself, for a pool of them on the device as <see cref="TrainConfig.DevicePool"/> says; 0 for none.</param>
+    /// <param name="trainRows">Rows of the data that the run has for itself, for a pool of them on the device as
+    /// <see cref="TrainConfig.DevicePool"/> says; 0 for none.</param>
     /// <exception cref="SaeException">What was asked for is not here, or the plan does not fit.</exception>
     public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
     {
@@ -127,11 +129,13 @@ static class BackendFactory
         return why.Length > 0 ? NoGpu + why : "";
     });
 
-    /// <summary>The memory that <see cref="Create"/> would plan for, of the device or of this machine, found without taking any.</summary>
+    /// <summary>The memory that <see cref="Create"/> would plan for, of the device or of this machine, found without
+    /// taking any.</summary>
     public static MemoryPlan PlanFor(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType) =>
         Chosen(kind) == BackendKind.Cpu ? CpuBackend.PlanFor(spec, config, inputType) : KernelBackend.PlanFor(spec, config, inputType);
 
-    /// <summary>Bytes that are free now where the backends of this kind take their memory, and what that place is called.</summary>
+    /// <summary>Bytes that are free now where the backends of this kind take their memory, and what that place is
+    /// called.</summary>
     /// <exception cref="SaeException">What was asked for is not here.</exception>
     public static (long Bytes, string Where) Free(BackendKind kind)
     {

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends;
 
-/// <summary>The mathematics seam: the phases of one training step. A backend owns the weights, the optimizer's state and
+/// <summary>The mathematics seam: the phases of one training step. A backend owns the weights, the optimizer's state
+/// and
 /// all scratch, allocated once; no phase allocates. Phases are called in the order of <c>SaeStep</c> and may run
 /// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
 /// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
@@ -34,7 +35,8 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies the weights out; waits for the step in progress.</summary>
     void GetParameters(SaeParameters into);
 
-    /// <summary>Copies the moving average of the weights out. Refused when <see cref="TrainConfig.EmaDecay"/> is 0.</summary>
+    /// <summary>Copies the moving average of the weights out. Refused when <see cref="TrainConfig.EmaDecay"/> is
+    /// 0.</summary>
     void GetAverage(SaeParameters into);
 
     /// <summary>Everything that a resumed run needs besides configuration, in a fixed order.</summary>
@@ -46,7 +48,8 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies bytes into a state array.</summary>
     void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from);
 
-    /// <summary>After the last <see cref="WriteState"/>: rebuilds what is derived from the state, such as the list of dead latents.</summary>
+    /// <summary>After the last <see cref="WriteState"/>: rebuilds what is derived from the state, such as the list of
+    /// dead latents.</summary>
     /// <param name="step">The last step that was finished.</param>
     void AfterRestore(uint step, uint deadAfterSteps);
 
@@ -69,28 +72,34 @@ interface IBackend : IInputSlots, IDisposable
     private SaeException NoDeviceMemory() =>
         new($"rows in device memory need the cuda backend; this one is {Description}");
 
-    /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it took. Elsewhere phases are queued, or replayed as one.</summary>
+    /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it
+    /// took. Elsewhere phases are queued, or replayed as one.</summary>
     bool IsSynchronous => false;
 
     /// <summary>Starts a step on a slot: takes the scalars, and lets the input come.</summary>
     void BeginStep(int slot, in StepScalars scalars);
 
-    /// <summary>prepare: x = <see cref="StepScalars.InputScale"/> · input, and x − b_dec; after it the slot has been read.</summary>
+    /// <summary>prepare: x = <see cref="StepScalars.InputScale"/> · input, and x − b_dec; after it the slot has been
+    /// read.</summary>
     void Prepare();
 
     /// <summary>encode: code = select((x − b_dec) WEncᵀ + b_enc).</summary>
     void EncodeSelect();
 
-    /// <summary>decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖², and ∂L/∂value, from one gather of WDec.</summary>
+    /// <summary>decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖², and ∂L/∂value, from one gather of
+    /// WDec.</summary>
     void DecodeLoss();
 
-    /// <summary>aux: dead latents predict the residual, by AuxK or as ghosts; leaves their gradients for <see cref="Optimize"/>. Nothing without Spec.Aux and Spec.Ghost.</summary>
+    /// <summary>aux: dead latents predict the residual, by AuxK or as ghosts; leaves their gradients for
+    /// <see cref="Optimize"/>. Nothing without Spec.Aux and Spec.Ghost.</summary>
     void AuxLoss();
 
-    /// <summary>backward: turns the code round, rows to latents; measures the gradient norm where clipping asks for it.</summary>
+    /// <summary>backward: turns the code round, rows to latents; measures the gradient norm where clipping asks for
+    /// it.</summary>
     void Backward();
 
-    /// <summary>optimize: per latent, gradients of both rows and the bias, projection, clip, Adam, renormalisation, and b_dec's step.</summary>
+    /// <summary>optimize: per latent, gradients of both rows and the bias, projection, clip, Adam, renormalisation, and
+    /// b_dec's step.</summary>
     void Optimize();
 
     /// <summary>latents: who fired, who is dead.</summary>
@@ -102,13 +111,15 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Waits for the last ended step and returns its sums.</summary>
     StepSums ReadSums();
 
-    /// <summary>The sums of the step before the last one, without waiting for the last: a loop that reads these keeps the device busy.</summary>
+    /// <summary>The sums of the step before the last one, without waiting for the last: a loop that reads these keeps
+    /// the device busy.</summary>
     StepSums ReadEarlierSums();
 
     /// <summary>Copies out the code of the last step; waits for it.</summary>
     void ReadCode(SparseCode into);
 
-    /// <summary>Copies out x̂ of the last step, [B, output width] float32 in the scaled target's units; waits for it.</summary>
+    /// <summary>Copies out x̂ of the last step, [B, output width] float32 in the scaled target's units; waits for
+    /// it.</summary>
     void ReadReconstruction(Span<float> into);
 
     /// <summary>Copies out the target y of the last step, [B, output width] float32, scaled; waits for it.</summary>
@@ -128,7 +139,8 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Share of active latents at which the two paths cost the same here.</summary>
     double DenseCrossover { get; }
 
-    /// <summary>Gives latents new weights and empty moments, as if they had fired in <paramref name="step"/>, the last one finished.</summary>
+    /// <summary>Gives latents new weights and empty moments, as if they had fired in <paramref name="step"/>, the last
+    /// one finished.</summary>
     /// <param name="rows">Their weights, row i for latent which[i].</param>
     void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step);
 
@@ -137,11 +149,13 @@ interface IBackend : IInputSlots, IDisposable
     /// training path (<see cref="Dense"/>).</summary>
     DenseCheck CheckAgainstDense();
 
-    /// <summary>Records the phases between here and <see cref="EndCapture"/>, for steps on the path that <see cref="Dense"/> says; false where a backend cannot or has done so.</summary>
+    /// <summary>Records the phases between here and <see cref="EndCapture"/>, for steps on the path that
+    /// <see cref="Dense"/> says; false where a backend cannot or has done so.</summary>
     bool BeginCapture();
     void EndCapture();
 
-    /// <summary>A step as it was recorded, on a new slot with new scalars; false, and nothing done, where this step has no recording.</summary>
+    /// <summary>A step as it was recorded, on a new slot with new scalars; false, and nothing done, where this step has
+    /// no recording.</summary>
     /// <param name="rest">The phases after encoding. A backend calls it when the recorded sparse path had no room for
     /// the code, so that the step ends on the dense path.</param>
     bool Replay(int slot, in StepScalars scalars, Action rest);
@@ -166,8 +180,10 @@ sealed record StateArray(string Name, string Type, long[] Shape)
 
 /// <summary>The result of the dense check: the difference between the sparse path and dense products on one
 /// batch.</summary>
-/// <param name="WorstValue">Largest |value − dense value| over the code, relative to the row's largest pre-activation.</param>
-/// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative alike.</param>
+/// <param name="WorstValue">Largest |value − dense value| over the code, relative to the row's largest
+/// pre-activation.</param>
+/// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative
+/// alike.</param>
 /// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
 /// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
 readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)

@@ -13,7 +13,8 @@ interface IPhases
     /// <summary>Runs one phase of the step that was begun last, on its sparse path.</summary>
     void Run(StepPhase phase);
 
-    /// <summary>What a phase of that step left, by name: x_centered; index, value; residual, value_grad; run_start, run_entry; the state; last_fired. Waits for the phase.</summary>
+    /// <summary>What a phase of that step left, by name: x_centered; index, value; residual, value_grad; run_start,
+    /// run_entry; the state; last_fired. Waits for the phase.</summary>
     IReadOnlyList<PhaseOutput> Outputs(StepPhase phase);
 
     /// <summary>Copies bytes [offset, offset + length) of an output; waits for the phase.</summary>

@@ -1,7 +1,9 @@
 namespace CudaSae.Backends;
 
-/// <summary>Rows of the data that lie where the steps run: a batch is a list of their places. Its input slots hold such lists, int32 [B]; a step on one of them is run on
-/// <see cref="FirstSlot"/> plus its number. Rows come in by pieces of page-locked memory, two for each of the threads that read, which may upload at once. Other members are for one thread at a time.</summary>
+/// <summary>Rows of the data that lie where the steps run: a batch is a list of their places. Its input slots hold such
+/// lists, int32 [B]; a step on one of them is run on
+/// <see cref="FirstSlot"/> plus its number. Rows come in by pieces of page-locked memory, two for each of the threads
+/// that read, which may upload at once. Other members are for one thread at a time.</summary>
 interface IRowPool : IInputSlots
 {
     /// <summary>What the backend calls the pool's slot 0; those before it are its own.</summary>
@@ -9,7 +11,8 @@ interface IRowPool : IInputSlots
 
     PoolPlan Plan { get; }
 
-    /// <summary>Memory to read rows into, [<see cref="PoolPlan.PieceRows"/>, row] in the input's own type; waits until its last upload is over.</summary>
+    /// <summary>Memory to read rows into, [<see cref="PoolPlan.PieceRows"/>, row] in the input's own type; waits until
+    /// its last upload is over.</summary>
     /// <param name="piece">0 to 2 · <see cref="PoolPlan.Readers"/> − 1.</param>
     Span<byte> Piece(int piece);
 

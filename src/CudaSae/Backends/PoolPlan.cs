@@ -35,8 +35,10 @@ readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
     public bool Serves(TrainConfig config, long rows, int rowBytes) =>
         Rows > 0 && RowBytes == rowBytes && Rows >= (Whole ? rows : RowOrders.HasWindows(config, rows) ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : long.MaxValue);
 
-    /// <summary>All rows where they fit, else two windows of them, else none. By itself it takes all of them only for a run that sees each of them.</summary>
-    /// <param name="rows">Training rows; 0 for a backend that trains on none, or shares its batches with others.</param>
+    /// <summary>All rows where they fit, else two windows of them, else none. By itself it takes all of them only for a
+    /// run that sees each of them.</summary>
+    /// <param name="rows">Training rows; 0 for a backend that trains on none, or shares its batches with
+    /// others.</param>
     /// <param name="freeBytes">On the device, beside what the run takes.</param>
     /// <exception cref="SaeException">The bytes that were asked for do not suffice.</exception>
     public static PoolPlan For(TrainConfig config, long rows, int rowBytes, long freeBytes)

@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>One dense product of cuBLAS, for the path that validates the sparse one. On the emulator its own library answers.</summary>
+/// <summary>One dense product of cuBLAS, for the path that validates the sparse one. On the emulator its own library
+/// answers.</summary>
 sealed unsafe class Cublas : IDisposable
 {
     const int Transposed = 1, Plain = 0, Bf16 = 14, Float32 = 0, ComputeFloat32 = 68, DefaultAlgorithm = -1;
@@ -29,7 +30,8 @@ sealed unsafe class Cublas : IDisposable
         handle = made;
     }
 
-    /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B · Aᵀ.</summary>
+    /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B ·
+    /// Aᵀ.</summary>
     public void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream)
     {
         float one = 1, zero = 0;

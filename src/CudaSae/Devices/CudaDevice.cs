@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Devices;
 
-/// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another library.</summary>
+/// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another
+/// library.</summary>
 sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 {
     const int MostDevices = 1024;       // more are no answer
@@ -85,7 +86,8 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
     /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
     public static CudaDevice OpenEmulator(string libraryPath) => OpenEmulator(libraryPath, default);
 
-    /// <summary>The same as a device of that compute capability, which decides the kernels that the engine takes. One at a time: the library emulates one device.</summary>
+    /// <summary>The same as a device of that compute capability, which decides the kernels that the engine takes. One
+    /// at a time: the library emulates one device.</summary>
     internal static CudaDevice OpenEmulator(string libraryPath, (int Major, int Minor) capability)
     {
         new Emulator(libraryPath).SetCapability(capability.Major, capability.Minor);
@@ -137,7 +139,8 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return value;
     }
 
-    // The context is current per thread; the feeder's thread calls too, and an embedding program's threads as they like.
+    // The context is current per thread; the feeder's thread calls too, and an embedding program's threads as they
+    // like.
     void Enter() => driver.Check(driver.setContext(context));
 
     // What is given back is given back even if this fails.

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>The CUDA driver's functions that the engine uses, resolved from one library into this instance, so that NVIDIA's driver and
+/// <summary>The CUDA driver's functions that the engine uses, resolved from one library into this instance, so that
+/// NVIDIA's driver and
 /// the emulator can be open in one process. Names and meanings: NVIDIA's driver API reference, cuda.h.</summary>
 sealed unsafe class CudaDriver
 {

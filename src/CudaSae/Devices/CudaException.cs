@@ -1,6 +1,7 @@
 namespace CudaSae.Devices;
 
-/// <summary>A failed driver or cuBLAS call: number, name, sentence, what was called, and advice where there is some.</summary>
+/// <summary>A failed driver or cuBLAS call: number, name, sentence, what was called, and advice where there is
+/// some.</summary>
 sealed class CudaException(int code, string message) : SaeException(message, null, code == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
 {
     const int OutOfMemory = 2;      // CUDA_ERROR_OUT_OF_MEMORY; no cublasStatus_t has this number

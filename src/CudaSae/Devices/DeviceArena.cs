@@ -8,7 +8,8 @@ readonly record struct DeviceArray<T>(ulong Pointer, long Length) where T : unma
     public unsafe long Bytes => Length * sizeof(T);
 }
 
-/// <summary>One allocation that is cut into named, 256-byte aligned pieces. With no device it only counts: the same code that
+/// <summary>One allocation that is cut into named, 256-byte aligned pieces. With no device it only counts: the same
+/// code that
 /// will take the memory first says how much it takes.</summary>
 sealed class DeviceArena : IDisposable
 {

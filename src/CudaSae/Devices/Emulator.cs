@@ -25,7 +25,8 @@ sealed unsafe class Emulator
 
     public string Path { get; }
 
-    /// <summary>The library that the variable CUDASAE_EMULATOR names, the one beside the program, or in artifacts/emulator of a folder above; null when it was not built.</summary>
+    /// <summary>The library that the variable CUDASAE_EMULATOR names, the one beside the program, or in
+    /// artifacts/emulator of a folder above; null when it was not built.</summary>
     /// <exception cref="SaeException">The variable names no file.</exception>
     public static string? FindLibrary()
     {
@@ -46,7 +47,8 @@ sealed unsafe class Emulator
     /// <summary>Order of blocks, threads and streams from now on; 0 is the plain one.</summary>
     public void SetSeed(ulong seed) => ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
 
-    /// <summary>What the emulated device is from now on, such as 9.0; 0.0 for what the variable CUDASAE_EMULATOR_CAPABILITY says, or else 8.0.
+    /// <summary>What the emulated device is from now on, such as 9.0; 0.0 for what the variable
+    /// CUDASAE_EMULATOR_CAPABILITY says, or else 8.0.
     /// Below 9.0 it refuses TMA, clusters and launches beside the kernel before.</summary>
     internal void SetCapability(int major, int minor) => ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
 
@@ -74,7 +76,8 @@ sealed unsafe class Emulator
 
     /// <summary>Counts calls from 0 on, of whatever name, and makes one of them fail.</summary>
     /// <param name="call">Number of that call; <see cref="ulong.MaxValue"/> for none.</param>
-    /// <param name="sticky">The context is unusable from then on, as after a failed kernel: whatever works in it answers with this code.</param>
+    /// <param name="sticky">The context is unusable from then on, as after a failed kernel: whatever works in it
+    /// answers with this code.</param>
     public void FailAt(ulong call, int code = 0, bool sticky = false) =>
         ((delegate* unmanaged<ulong, int, int, void>)NativeLibrary.GetExport(library, "emuFailAt"))(call, code, sticky ? 1 : 0);
 

@@ -15,8 +15,10 @@ interface IModuleLoader
     void UnloadModule(nint module);
 }
 
-/// <summary>The kernels that the build embedded: one module a .cu file and architecture, loaded when a kernel of it is first asked for.
-/// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds a kernel. Another
+/// <summary>The kernels that the build embedded: one module a .cu file and architecture, loaded when a kernel of it is
+/// first asked for.
+/// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds
+/// a kernel. Another
 /// assembly's kernels are found after <see cref="Include"/>.</summary>
 sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 {
@@ -31,7 +33,8 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 
     public const string HowToEmbed = "this build holds no CUDA kernels: install the compiler with build/install-nvcc.sh and build again";
 
-    /// <summary>Adds the kernels that another assembly embeds, under the same resource names. Before a device is opened.</summary>
+    /// <summary>Adds the kernels that another assembly embeds, under the same resource names. Before a device is
+    /// opened.</summary>
     public static void Include(Assembly holder)
     {
         foreach (var (kernel, place) in ReadIndex(holder)) files[kernel] = place;

@@ -1,6 +1,7 @@
 namespace CudaSae.Devices;
 
-/// <summary>What was made on a device, given back in the opposite order, all of it: a lost device answers every call with its error, and taking things back from it is no second failure to report.</summary>
+/// <summary>What was made on a device, given back in the opposite order, all of it: a lost device answers every call
+/// with its error, and taking things back from it is no second failure to report.</summary>
 sealed unsafe class Owned(IDevice device) : IDisposable
 {
     readonly Stack<Action> back = new();

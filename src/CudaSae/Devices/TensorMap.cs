@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>A CUtensorMap of cuda.h, as the driver made it: how TMA finds a box of a matrix. Part of a kernel's parameters (kernels/params/sm90.h).</summary>
+/// <summary>A CUtensorMap of cuda.h, as the driver made it: how TMA finds a box of a matrix. Part of a kernel's
+/// parameters (kernels/params/sm90.h).</summary>
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct TensorMap
 {

@@ -7,8 +7,10 @@ namespace CudaSae.Feeding;
 /// <summary>Where the next unread row stands: a pure function of it and the seed says what comes.</summary>
 readonly record struct RowCursor(long Epoch, long Position);
 
-/// <summary>Fills backends' two input slots in the background with rows in shuffled order (<see cref="IRowOrder"/>), one batch ahead of the step. What several backends get is read once, through host
-/// memory. A single backend with a pool that holds the rows, or two windows of them, gets lists of places in it instead: the same rows, in the same order.</summary>
+/// <summary>Fills backends' two input slots in the background with rows in shuffled order (<see cref="IRowOrder"/>),
+/// one batch ahead of the step. What several backends get is read once, through host
+/// memory. A single backend with a pool that holds the rows, or two windows of them, gets lists of places in it
+/// instead: the same rows, in the same order.</summary>
 sealed class BatchFeeder : IDisposable
 {
     readonly Thread thread;
@@ -22,8 +24,10 @@ sealed class BatchFeeder : IDisposable
     public BatchFeeder(ActivationSource source, long rows, IBackend backend, TrainConfig config, RowCursor start = default)
         : this(source, rows, [(backend, 0)], config, start) { }
 
-    /// <param name="backends">Those that get the same batches, and how many of them, counted from <paramref name="start"/>, each one leaves out: it has been trained on them.</param>
-    /// <param name="config">Seed, order, batch rows and what is done with rows that are not finite: the same for all.</param>
+    /// <param name="backends">Those that get the same batches, and how many of them, counted from
+    /// <paramref name="start"/>, each one leaves out: it has been trained on them.</param>
+    /// <param name="config">Seed, order, batch rows and what is done with rows that are not finite: the same for
+    /// all.</param>
     public BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IBackend Backend, long LeaveOut)> backends, TrainConfig config, RowCursor start = default)
         : this(source, rows, [.. backends.Select(one => ((IInputSlots)one.Backend, one.LeaveOut))], backends.Count == 1 && backends[0].LeaveOut == 0 ? backends[0].Backend.Pool : null,
             backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start) { }
@@ -82,7 +86,7 @@ sealed class BatchFeeder : IDisposable
                     if (tap.LeavesOut <= batch) tap.Take(FillOrCopy);
             }
         }
-        catch (OperationCanceledException) { }      // stopped: nobody waits
+        catch (OperationCanceledException) { }      // stopped: no thread waits
         catch (Exception e)
         {
             failure = e;

@@ -3,7 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Fills one batch after another with an epoch's rows in order, then with the next epoch's, leaving out those that are not finite. One thread at a time.</summary>
+/// <summary>Fills one batch after another with an epoch's rows in order, then with the next epoch's, leaving out those
+/// that are not finite. One thread at a time.</summary>
 abstract class BatchMaker : IDisposable
 {
     readonly TrainConfig config;
@@ -36,7 +37,8 @@ abstract class BatchMaker : IDisposable
     /// <exception cref="SaeException">A row is not finite, or cannot be read.</exception>
     public abstract void Make(Span<byte> slot);
 
-    /// <summary>Told, on the thread that trains, how many batches' steps have begun: what only they read may be written over.</summary>
+    /// <summary>Told, on the thread that trains, how many batches' steps have begun: what only they read may be written
+    /// over.</summary>
     public virtual void Begun(long batches) { }
 
     /// <summary>Ends a wait inside <see cref="Make"/>, by an exception; from any thread.</summary>

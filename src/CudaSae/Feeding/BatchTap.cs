@@ -3,7 +3,8 @@ using CudaSae.Backends;
 
 namespace CudaSae.Feeding;
 
-/// <summary>One backend's side of a <see cref="BatchFeeder"/>: two slots that are filled in turn, its own or its pool's.</summary>
+/// <summary>One backend's side of a <see cref="BatchFeeder"/>: two slots that are filled in turn, its own or its
+/// pool's.</summary>
 sealed class BatchTap : IDisposable
 {
     internal delegate RowCursor Filling(Span<byte> slot);
@@ -34,7 +35,8 @@ sealed class BatchTap : IDisposable
     public TimeSpan FeederWait => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref feederWait));
 
     /// <summary>Waits for the next batch; its slot may be used until <see cref="Release"/>.</summary>
-    /// <param name="cursor">Where the batch after this one starts: what a checkpoint taken after this step keeps.</param>
+    /// <param name="cursor">Where the batch after this one starts: what a checkpoint taken after this step
+    /// keeps.</param>
     /// <returns>The slot to run a step on.</returns>
     public int Next(out RowCursor cursor)
     {
@@ -53,7 +55,8 @@ sealed class BatchTap : IDisposable
         free.Release();
     }
 
-    /// <summary>Does something that writes into the backend's own slots, and puts back what lay in them: batches that are yet to come.</summary>
+    /// <summary>Does something that writes into the backend's own slots, and puts back what lay in them: batches that
+    /// are yet to come.</summary>
     public void Aside(Action work)
     {
         if (IsPooled)
@@ -73,7 +76,8 @@ sealed class BatchTap : IDisposable
         }
     }
 
-    /// <summary>Takes no more batches: from here on the slots are not written, and the other backends go on without this one.</summary>
+    /// <summary>Takes no more batches: from here on the slots are not written, and the other backends go on without
+    /// this one.</summary>
     public void Leave()
     {
         if (IsPooled) feeder.Stop();        // it may wait for rows for which only a further step would make room

@@ -2,7 +2,8 @@ using CudaSae.Activations;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Rows that are read into a part of a pool: all of them as they stand in the files, or a window's blocks.</summary>
+/// <summary>Rows that are read into a part of a pool: all of them as they stand in the files, or a window's
+/// blocks.</summary>
 /// <param name="order">Null for all rows.</param>
 /// <param name="start">The window's first position in the epoch.</param>
 /// <param name="rows">How many.</param>
@@ -22,7 +23,8 @@ sealed class PoolFill(WindowPermutation? order, long start, long rows, long plac
     public long Read { get; set; }
     public bool Complete => Read == rows;
 
-    /// <summary>The row that comes to <see cref="Place"/> plus <paramref name="at"/>, and how many neighbours follow it here, itself included.</summary>
+    /// <summary>The row that comes to <see cref="Place"/> plus <paramref name="at"/>, and how many neighbours follow it
+    /// here, itself included.</summary>
     public (long Row, long Count) Run(long at)
     {
         if (order is null) return (at, rows - at);

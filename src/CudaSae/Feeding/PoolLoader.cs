@@ -5,7 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Threads that read rows into a pool, one fill after another as each is allowed: pieces of a fill are handed out in turn, read, looked through for rows that are not finite, and uploaded.
+/// <summary>Threads that read rows into a pool, one fill after another as each is allowed: pieces of a fill are handed
+/// out in turn, read, looked through for rows that are not finite, and uploaded.
 /// Each thread has two pieces of page-locked memory, so that one is read into while the other is uploaded.</summary>
 sealed class PoolLoader : IDisposable
 {

@@ -5,7 +5,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Batches as lists of places in a device's pool of rows. A pool of all rows is filled once; of a pool of two windows one half is read into while rows of the other are trained on.</summary>
+/// <summary>Batches as lists of places in a device's pool of rows. A pool of all rows is filled once; of a pool of two
+/// windows one half is read into while rows of the other are trained on.</summary>
 sealed class PooledBatches : BatchMaker
 {
     readonly PoolLoader loader;
@@ -87,7 +88,8 @@ sealed class PooledBatches : BatchMaker
         return order.Start(window) + order.Length(window) - Cursor.Position;
     }
 
-    /// <exception cref="SaeException">The batch would have rows of three windows, for which there is no room.</exception>
+    /// <exception cref="SaeException">The batch would have rows of three windows, for which there is no
+    /// room.</exception>
     void Leave(int taken)
     {
         if (taken > 0 && ++windowsLeft == 2)

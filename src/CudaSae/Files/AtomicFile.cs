@@ -2,11 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Files;
 
-/// <summary>Writes a file so that a crash leaves the old one or the new one, never half of either: a temporary file beside it,
+/// <summary>Writes a file so that a crash leaves the old one or the new one, never half of either: a temporary file
+/// beside it,
 /// fsync, rename, fsync of the folder.</summary>
 static partial class AtomicFile
 {
-    /// <exception cref="SaeException">The folder cannot be written or the disk is full; the old file is untouched.</exception>
+    /// <exception cref="SaeException">The folder cannot be written or the disk is full; the old file is
+    /// untouched.</exception>
     public static void Write(string path, Action<Stream> content)
     {
         var full = Path.GetFullPath(path);
@@ -36,7 +38,8 @@ static partial class AtomicFile
         }
     }
 
-    /// <summary>Whether the system refused: no space, no permission, or, which .NET calls an argument out of its range, more than the limit on a file's size.</summary>
+    /// <summary>Whether the system refused: no space, no permission, or, which .NET calls an argument out of its range,
+    /// more than the limit on a file's size.</summary>
     public static bool IsRefusal(Exception e) => e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
 
     /// <summary>Why the system refused, without a full stop.</summary>
@@ -44,7 +47,8 @@ static partial class AtomicFile
 
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
-    /// <summary>Gives a finished file a second name, replacing what has it: a hard link, or a copy where the file system has none. A crash leaves the old one or the new one.</summary>
+    /// <summary>Gives a finished file a second name, replacing what has it: a hard link, or a copy where the file
+    /// system has none. A crash leaves the old one or the new one.</summary>
     /// <exception cref="SaeException">The disk is full; what had the name is untouched.</exception>
     public static void LinkOrCopy(string path, string second)
     {

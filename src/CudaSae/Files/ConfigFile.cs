@@ -4,7 +4,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Files;
 
-/// <summary>A JSON object on disk, or a section of one, whose fields are asked for by name and kind. Null stands for an absent field.</summary>
+/// <summary>A JSON object on disk, or a section of one, whose fields are asked for by name and kind. Null stands for an
+/// absent field.</summary>
 sealed class ConfigFile(string path, JsonObject fields)
 {
     const long MaxBytes = 1 << 20;

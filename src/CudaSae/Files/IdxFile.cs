@@ -6,12 +6,15 @@ namespace CudaSae.Files;
 /// <summary>Element type of an IDX file: the third byte of its header.</summary>
 enum IdxType : byte { UInt8 = 0x08, Int8 = 0x09, Int16 = 0x0B, Int32 = 0x0C, Float32 = 0x0D, Float64 = 0x0E }
 
-/// <summary>An IDX file, in which MNIST and its relatives are kept: 0, 0, type, number of axes, each extent as 32 bits, elements in C order; all numbers big-endian
-/// (yann.lecun.com/exdb/mnist). Mapped; one that gzip packed is unpacked into memory, as small as it is stored.</summary>
+/// <summary>An IDX file, in which MNIST and its relatives are kept: 0, 0, type, number of axes, each extent as 32 bits,
+/// elements in C order; all numbers big-endian
+/// (yann.lecun.com/exdb/mnist). Mapped; one that gzip packed is unpacked into memory, as small as it is
+/// stored.</summary>
 sealed class IdxFile : IDisposable
 {
     const int MaxAxes = 8;
-    // Bytes in memory of a packed file: four times its own and a floor, which is smaller for labels because they become integers; and never more than deflate can hold.
+    // Bytes in memory of a packed file: four times its own and a floor, which is smaller for labels because they become
+    // integers; and never more than deflate can hold.
     const long MostUnpacked = 4, Floor = 12 << 20, LabelsFloor = 2 << 20, DensestDeflate = 1032;
 
     readonly MappedFile file;
@@ -118,7 +121,8 @@ sealed class IdxFile : IDisposable
         _ => 0,
     };
 
-    /// <summary>All of a packed file, which its own header says the size of: nothing is taken for bytes that are not claimed, nor for more than a file of its size may claim.</summary>
+    /// <summary>All of a packed file, which its own header says the size of: nothing is taken for bytes that are not
+    /// claimed, nor for more than a file of its size may claim.</summary>
     unsafe MappedFile Unpack(MappedFile packed)
     {
         if (packed.Length > int.MaxValue) throw Bad("it is packed and has more than 2 GiB; gunzip it first");

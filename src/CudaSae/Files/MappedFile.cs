@@ -4,8 +4,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Files;
 
-/// <summary>A whole file, read-only. One that is deleted or replaced meanwhile can still be read to its end; one that is shortened cannot. Rows of a run's data and states of checkpoints are
-/// copied out by <see cref="Read"/>, which notices that always. Headers, and weights that are loaded once, are seen in place by <see cref="Slice"/>: touching what is gone there would end the process by
+/// <summary>A whole file, read-only. One that is deleted or replaced meanwhile can still be read to its end; one that
+/// is shortened cannot. Rows of a run's data and states of checkpoints are
+/// copied out by <see cref="Read"/>, which notices that always. Headers, and weights that are loaded once, are seen in
+/// place by <see cref="Slice"/>: touching what is gone there would end the process by
 /// SIGBUS, so the file's length is asked for again before bytes are handed out, once a tick of the clock.</summary>
 sealed unsafe class MappedFile : IDisposable
 {

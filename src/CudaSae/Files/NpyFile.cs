@@ -27,7 +27,8 @@ static partial class NpyFile
         return !header.FortranOrder ? header : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
     }
 
-    /// <summary>The header at the start of these bytes, which are all that there are or at least <see cref="MaxHeaderBytes"/>.</summary>
+    /// <summary>The header at the start of these bytes, which are all that there are or at least
+    /// <see cref="MaxHeaderBytes"/>.</summary>
     /// <param name="bad">Makes the error that names the file.</param>
     public static Header ReadHeader(ReadOnlySpan<byte> file, Func<string, SaeException> bad)
     {

@@ -3,7 +3,8 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>numpy's .npz: a zip of .npy arrays, each a tensor of its member's name without the ending. Members of np.savez stay mapped; those of np.savez_compressed are inflated into memory,
+/// <summary>numpy's .npz: a zip of .npy arrays, each a tensor of its member's name without the ending. Members of
+/// np.savez stay mapped; those of np.savez_compressed are inflated into memory,
 /// together at most four times the file. Arrays in Fortran order keep their order as strides.</summary>
 sealed class NpzFile : TensorFile
 {

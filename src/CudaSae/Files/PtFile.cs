@@ -5,9 +5,12 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>What torch.save writes (torch 1.6 and newer), mapped: a zip of NAME/data.pkl, NAME/data/KEY for each storage, NAME/version and NAME/byteorder. The pickle is read without running any of it.
-/// Nested dicts are flattened: tensors and, as <see cref="TensorFile.Metadata"/>, numbers, strings, types and devices carry their keys joined by dots; elements of lists carry their place.
-/// Strides and offsets are kept as saved and checked against the storage; checksums of storages are not, as torch itself does not. Layout: torch/serialization.py, caffe2/serialize/inline_container.h.</summary>
+/// <summary>What torch.save writes (torch 1.6 and newer), mapped: a zip of NAME/data.pkl, NAME/data/KEY for each
+/// storage, NAME/version and NAME/byteorder. The pickle is read without running any of it.
+/// Nested dicts are flattened: tensors and, as <see cref="TensorFile.Metadata"/>, numbers, strings, types and devices
+/// carry their keys joined by dots; elements of lists carry their place.
+/// Strides and offsets are kept as saved and checked against the storage; checksums of storages are not, as torch
+/// itself does not. Layout: torch/serialization.py, caffe2/serialize/inline_container.h.</summary>
 sealed class PtFile : TensorFile
 {
     /// <summary>The name of a tensor that was saved by itself.</summary>

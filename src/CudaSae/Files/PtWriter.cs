@@ -3,13 +3,16 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>Writes what torch.load reads, with weights_only too: an OrderedDict of contiguous tensors on the CPU, each with a storage of its own, and numbers, strings and dicts of them behind.</summary>
+/// <summary>Writes what torch.load reads, with weights_only too: an OrderedDict of contiguous tensors on the CPU, each
+/// with a storage of its own, and numbers, strings and dicts of them behind.</summary>
 static class PtWriter
 {
     const string Root = "archive/";         // torch's name for a file without one
 
-    /// <summary>Writes atomically, in the order given; the same content gives the same bytes. Each tensor's content is produced when its turn comes, so no copy of a large one is held.</summary>
-    /// <param name="scalars">Values of the dict beside the tensors: int, long, float, double, bool, string, null, or a dictionary of these.</param>
+    /// <summary>Writes atomically, in the order given; the same content gives the same bytes. Each tensor's content is
+    /// produced when its turn comes, so no copy of a large one is held.</summary>
+    /// <param name="scalars">Values of the dict beside the tensors: int, long, float, double, bool, string, null, or a
+    /// dictionary of these.</param>
     /// <exception cref="SaeException">torch has no such element type, or the file cannot be written.</exception>
     public static void Write(string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, object>? scalars = null) => Write(path, tensors, scalars, zip64: false);
 

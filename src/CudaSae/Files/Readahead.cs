@@ -3,8 +3,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Files;
 
-/// <summary>Tells the system which bytes of a file are wanted soon, so that many reads are under way at once. A row that is read unannounced is read alone, with a
-/// window of neighbours that a shuffled order does not want: of a cold gigabyte in rows of 2 KiB that was 64 times the bytes, and a fifth of the rows a second.</summary>
+/// <summary>Tells the system which bytes of a file are wanted soon, so that many reads are under way at once. A row
+/// that is read unannounced is read alone, with a
+/// window of neighbours that a shuffled order does not want: of a cold gigabyte in rows of 2 KiB that was 64 times the
+/// bytes, and a fifth of the rows a second.</summary>
 static partial class Readahead
 {
     const int WillNeedAdvice = 3;       // POSIX_FADV_WILLNEED on Linux

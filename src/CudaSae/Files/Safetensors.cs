@@ -4,7 +4,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Files;
 
-/// <summary>A safetensors file, mapped. Refuses headers that lie: sizes, overlaps, gaps, shapes that do not match their bytes.
+/// <summary>A safetensors file, mapped. Refuses headers that lie: sizes, overlaps, gaps, shapes that do not match their
+/// bytes.
 /// Layout: u64 header length, JSON header, data (huggingface/safetensors).</summary>
 sealed class SafetensorsFile : TensorFile
 {
@@ -94,10 +95,12 @@ sealed class SafetensorsFile : TensorFile
     public override void Dispose() => file.Dispose();
 }
 
-/// <summary>Writes safetensors: tensors of one element type in the order of their names, header padded with spaces to 8 bytes.</summary>
+/// <summary>Writes safetensors: tensors of one element type in the order of their names, header padded with spaces to 8
+/// bytes.</summary>
 static class SafetensorsWriter
 {
-    /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is held.</summary>
+    /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is
+    /// held.</summary>
     public static void Write(string path, IEnumerable<TensorToWrite> tensors,
         IReadOnlyDictionary<string, string>? metadata = null)
     {

@@ -7,7 +7,8 @@ abstract partial class TensorFile
     /// <summary>No tensor's name is longer, where a format sets no limit.</summary>
     internal const int MaxNameLength = 1000;
 
-    /// <summary>Opens a file as what its content is, whatever its name: torch's .pt, numpy's .npz or safetensors.</summary>
+    /// <summary>Opens a file as what its content is, whatever its name: torch's .pt, numpy's .npz or
+    /// safetensors.</summary>
     /// <exception cref="SaeException">It is missing, damaged, or none of these.</exception>
     public static TensorFile Open(string path) => KindOf(path) switch
     {

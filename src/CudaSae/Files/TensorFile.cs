@@ -16,19 +16,23 @@ sealed record StoredTensor(string Name, string Type, long[] Shape, long Offset, 
     public int ElementBytes => TensorFile.WidthOf(Type);
 }
 
-/// <summary>Named tensors in a file, whatever holds them: safetensors, .npz, .pt. Contents stay on disk until they are read.</summary>
+/// <summary>Named tensors in a file, whatever holds them: safetensors, .npz, .pt. Contents stay on disk until they are
+/// read.</summary>
 abstract partial class TensorFile : IDisposable
 {
     public abstract string Path { get; }
     public abstract IReadOnlyDictionary<string, StoredTensor> Tensors { get; }
 
-    /// <summary>What stands beside the tensors: safetensors' __metadata__, or numbers and strings of a pickle, as text.</summary>
+    /// <summary>What stands beside the tensors: safetensors' __metadata__, or numbers and strings of a pickle, as
+    /// text.</summary>
     public virtual IReadOnlyDictionary<string, string> Metadata => new Dictionary<string, string>();
 
-    /// <summary>Bytes [offset, offset + length) of a tensor, counted from its first element, as they are stored.</summary>
+    /// <summary>Bytes [offset, offset + length) of a tensor, counted from its first element, as they are
+    /// stored.</summary>
     public abstract ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length);
 
-    /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, as many as there is room for. Notices a file that is shortened meanwhile.</summary>
+    /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, as many as
+    /// there is room for. Notices a file that is shortened meanwhile.</summary>
     public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) => Slice(tensor, offset, into.Length).CopyTo(into);
 
     /// <summary>Says that these bytes are read soon.</summary>
@@ -78,7 +82,8 @@ abstract partial class TensorFile : IDisposable
         };
     }
 
-    /// <summary>A matrix [rows, columns] as float32 into one of that shape; of a [columns, rows] tensor with <paramref name="transposed"/>.</summary>
+    /// <summary>A matrix [rows, columns] as float32 into one of that shape; of a [columns, rows] tensor with
+    /// <paramref name="transposed"/>.</summary>
     public void Matrix(string name, Matrix into, bool transposed = false)
     {
         var tensor = transposed ? Numbers(name, into.Columns, into.Rows) : Numbers(name, into.Rows, into.Columns);
@@ -146,7 +151,8 @@ abstract partial class TensorFile : IDisposable
     };
 }
 
-/// <summary>A tensor to be written: its content is produced when its turn comes, so that no copy of a large one is held.</summary>
+/// <summary>A tensor to be written: its content is produced when its turn comes, so that no copy of a large one is
+/// held.</summary>
 /// <param name="Type">In safetensors' words.</param>
 /// <param name="Content">Writes exactly the tensor's bytes, C order.</param>
 sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Stream> Content)

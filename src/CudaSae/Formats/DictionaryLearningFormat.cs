@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of seven classes. All subtract their bias from the input,
+/// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of
+/// seven classes. All subtract their bias from the input,
 /// except AutoEncoderNew and JumpReluAutoEncoder.</summary>
 sealed class DictionaryLearningFormat : ISaeFormat
 {

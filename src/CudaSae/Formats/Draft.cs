@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Formats;
 
-/// <summary>An SAE on its way into a layout: the model's matrices, and vectors and a selection that become those of an equal SAE where the layout has no other. Each change of that kind
+/// <summary>An SAE on its way into a layout: the model's matrices, and vectors and a selection that become those of an
+/// equal SAE where the layout has no other. Each change of that kind
 /// leaves a note; what has no equal is refused, before anything is written.</summary>
 sealed class Draft : IDisposable
 {
@@ -29,7 +30,8 @@ sealed class Draft : IDisposable
     public float[] Threshold { get; private set; } = [];
     public float[] BMag { get; private set; } = [];
     public float[] RMag { get; private set; } = [];
-    /// <summary>The running threshold of BatchTopK; −1, which dictionary_learning means by "not measured", for others.</summary>
+    /// <summary>The running threshold of BatchTopK; −1, which dictionary_learning means by "not measured", for
+    /// others.</summary>
     public float BatchThreshold { get; } = -1;
 
     /// <summary>A line for each thing that is written otherwise than it was read.</summary>
@@ -43,7 +45,8 @@ sealed class Draft : IDisposable
 
     void Take(SaeParameters p) => (WEnc, WDec, WSkip, BEnc, BDec, Threshold, BMag, RMag) = (p.WEnc, p.WDec, p.WSkip, p.BEnc, p.BDec, p.Threshold, p.BMag, p.RMag);
 
-    /// <summary>Refuses a normalization of the rows other than those named, and several sites, which no published layout but this project's own describes.</summary>
+    /// <summary>Refuses a normalization of the rows other than those named, and several sites, which no published
+    /// layout but this project's own describes.</summary>
     public void Allow(params InputNormalization[] normalizations)
     {
         if (Spec.Sites is { Length: > 1 } sites) throw Refusal($"it is a crosscoder of {sites.Length} sites");
@@ -89,7 +92,8 @@ sealed class Draft : IDisposable
         Spec = Spec with { Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room), Nested = null, Penalty = null };
     }
 
-    /// <summary>Has b_dec subtracted from the input before encoding, or not, by moving WEnc b_dec between the two: WEnc (x − b_dec) + b = WEnc x + (b − WEnc b_dec).</summary>
+    /// <summary>Has b_dec subtracted from the input before encoding, or not, by moving WEnc b_dec between the two: WEnc
+    /// (x − b_dec) + b = WEnc x + (b − WEnc b_dec).</summary>
     public void SubtractBias(bool subtract)
     {
         if (Spec.PreEncoderBias == subtract || subtract && Spec.Transcoder is not null) return;

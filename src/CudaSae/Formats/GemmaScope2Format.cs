@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Gemma Scope 2 (Google DeepMind): config.json and params.safetensors with w_enc [d, n], w_dec [n, d_out], b_enc, b_dec, threshold and affine_skip_connection [d, d_out], which
+/// <summary>Gemma Scope 2 (Google DeepMind): config.json and params.safetensors with w_enc [d, n], w_dec [n, d_out],
+/// b_enc, b_dec, threshold and affine_skip_connection [d, d_out], which
 /// x multiplies from the left. JumpReLU alone; b_dec is not subtracted from the input.</summary>
 sealed class GemmaScope2Format : ISaeFormat
 {

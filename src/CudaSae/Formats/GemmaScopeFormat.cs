@@ -3,7 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Gemma Scope (Google DeepMind): params.npz with W_enc [d, n], W_dec [n, d_out], b_enc, b_dec and threshold; some releases write w_enc and w_dec. JumpReLU alone; b_dec is not
+/// <summary>Gemma Scope (Google DeepMind): params.npz with W_enc [d, n], W_dec [n, d_out], b_enc, b_dec and threshold;
+/// some releases write w_enc and w_dec. JumpReLU alone; b_dec is not
 /// subtracted from the input. The file does not say whose activations these are, nor, where d_out is d, whether it is
 /// a transcoder.</summary>
 sealed class GemmaScopeFormat : ISaeFormat

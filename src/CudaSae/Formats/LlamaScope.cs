@@ -4,8 +4,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Llama Scope (OpenMOSS, October 2024), read only: hyperparams.json and checkpoints/final.safetensors with encoder.weight [n, d], decoder.weight [d, n] and their biases.
-/// One θ for all latents, compared with what its loader makes of the weights: b_enc / s, b_dec / s_out, W_dec · s / s_out, then decoder norms into the encoder,
+/// <summary>Llama Scope (OpenMOSS, October 2024), read only: hyperparams.json and checkpoints/final.safetensors with
+/// encoder.weight [n, d], decoder.weight [d, n] and their biases.
+/// One θ for all latents, compared with what its loader makes of the weights: b_enc / s, b_dec / s_out, W_dec · s /
+/// s_out, then decoder norms into the encoder,
 /// s = √d over the average norm.</summary>
 static class LlamaScope
 {

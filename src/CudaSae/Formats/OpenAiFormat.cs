@@ -4,8 +4,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n], decoder.weight [d, n] or, tied, decoder.linear.weight [n, d],
-/// and the activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of every TopK SAE, and of no other.</summary>
+/// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n],
+/// decoder.weight [d, n] or, tied, decoder.linear.weight [n, d],
+/// and the activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of
+/// every TopK SAE, and of no other.</summary>
 sealed class OpenAiFormat : ISaeFormat
 {
     const string Activation = "activation", K = "activation_state_dict.k", PostActivation = "activation_state_dict.postact_fn", Frequency = "latents_activation_frequency";
@@ -55,7 +57,7 @@ sealed class OpenAiFormat : ISaeFormat
             : throw file.Bad($"it lacks a whole number {K}"));
     }
 
-    /// <summary>Null where nobody counted: the buffer is 1 throughout from the start.</summary>
+    /// <summary>Null where no firing was counted: the buffer begins as 1 throughout.</summary>
     static float[]? FrequencyOf(TensorFile file, int latents) => file.Tensors.ContainsKey(Frequency) && file.Vector(Frequency, latents) is var shares && shares.Any(s => s != 1)
         ? [.. shares.Select(s => MathF.Log10(s + Floor))] : null;
 

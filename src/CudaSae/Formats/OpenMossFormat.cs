@@ -4,8 +4,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E, b_D, log θ, and the average norms that activations were scaled by,
-/// which reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json, checkpoints/final.safetensors) are read too.</summary>
+/// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E,
+/// b_D, log θ, and the average norms that activations were scaled by,
+/// which reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json,
+/// checkpoints/final.safetensors) are read too.</summary>
 sealed class OpenMossFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "sae_weights.safetensors", Norms = "dataset_average_activation_norm", AboutKey = "metadata", Version = "2.0.0";
@@ -82,7 +84,8 @@ sealed class OpenMossFormat : ISaeFormat
         var other => throw config.Bad($"act_fn '{other}' is not read; relu, jumprelu and topk are"),
     };
 
-    /// <summary>Latents are chosen by z ‖W_D‖, codes stay as they are: θ / ‖W_D‖ for JumpReLU, nothing for ReLU, and for TopK the norms into the encoder.</summary>
+    /// <summary>Latents are chosen by z ‖W_D‖, codes stay as they are: θ / ‖W_D‖ for JumpReLU, nothing for ReLU, and
+    /// for TopK the norms into the encoder.</summary>
     static void FoldNorms(SaeSpec spec, SaeParameters p, List<string> notes)
     {
         if (spec.Selection is Selection.TopK) Folding.ReadNorms(p);

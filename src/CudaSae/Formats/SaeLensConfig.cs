@@ -5,7 +5,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>cfg.json of SAELens: what it says of the function, and what it carries along.</summary>
+/// <summary>cfg.json of SAELens: the fields that define the function, and the fields that are kept as they
+/// are.</summary>
 sealed class SaeLensConfig
 {
     const string SpecKey = "cudasae_spec", ReshapeKey = "reshape_activations";
@@ -205,7 +206,8 @@ sealed class SaeLensConfig
         }, file.Path);
     }
 
-    /// <summary>jumprelu_skip_transcoder is jumprelu, a transcoder, with a skip connection; this project once wrote the selection behind.</summary>
+    /// <summary>jumprelu_skip_transcoder is jumprelu, a transcoder, with a skip connection; this project once wrote the
+    /// selection behind.</summary>
     static (string Selection, bool Transcodes, bool Skips) Parts(string architecture)
     {
         var (transcodes, skips) = (architecture.Contains("transcoder"), architecture.Contains("skip_transcoder"));

@@ -3,8 +3,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads
-/// training checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of ours, and metadata.cudasae_spec holds the whole spec.
+/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out],
+/// b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads
+/// training checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of
+/// ours, and metadata.cudasae_spec holds the whole spec.
 /// docs/reference/formats.md.</summary>
 sealed class SaeLensFormat : ISaeFormat
 {
@@ -75,7 +77,8 @@ sealed class SaeLensFormat : ISaeFormat
     static bool Uniform(TensorFile file, SaeSpec own) =>
         own.Selection is not Selection.BatchTopK || file.Vector("threshold", own.Latents) is var threshold && threshold.All(t => t == threshold[0] && t >= 0);
 
-    /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the encoder, the activation scale into all.</summary>
+    /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the
+    /// encoder, the activation scale into all.</summary>
     static InputNormalization Fold(
         string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
     {

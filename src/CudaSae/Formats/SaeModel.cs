@@ -3,7 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>A finished SAE in host memory, of raw activations: what every format is read into and written from.</summary>
+/// <summary>A finished SAE in host memory, of raw activations: what every format is read into and written
+/// from.</summary>
 public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposable
 {
     // Scales and norms are folded in, so that a tie no longer holds.
@@ -14,10 +15,11 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
     /// <summary>What is done to each row before it is encoded, and undone after decoding.</summary>
     public InputNormalization Normalization { get; init; }
 
-    /// <summary>log₁₀ of the share of rows on which each latent fires, [n]; null where nobody counted.</summary>
+    /// <summary>log₁₀ of the share of rows on which each latent fires, [n]; null where it was not counted.</summary>
     public float[]? LogFiringFrequency { get; init; }
 
-    /// <summary>Where the activations come from, in SAELens' words: model_name, hook_name, dataset_path, context_size, prepend_bos and whatever else a file said of itself.</summary>
+    /// <summary>Where the activations come from, in SAELens' words: model_name, hook_name, dataset_path, context_size,
+    /// prepend_bos and whatever else a file said of itself.</summary>
     public JsonObject About { get; init; } = [];
 
     /// <summary>One line: selection, widths, and what is done to the rows.</summary>
@@ -61,7 +63,8 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
 public enum InputNormalization
 {
     None,
-    /// <summary>(x − mean) / (std + 1e-5) with the unbiased std of the row's numbers, and x̂ · std + mean (OpenAI; SAELens: layer_norm).</summary>
+    /// <summary>(x − mean) / (std + 1e-5) with the unbiased std of the row's numbers, and x̂ · std + mean (OpenAI;
+    /// SAELens: layer_norm).</summary>
     LayerNorm,
     /// <summary>x · √d / ‖x‖, undone on the output (SAELens: constant_norm_rescale).</summary>
     ConstantNorm,

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>EleutherAI/sparsify: cfg.json and sae.safetensors with encoder.weight [n, d], encoder.bias [n], W_dec [n, d], b_dec [d] and W_skip [d, d]. An SAE subtracts b_dec from
+/// <summary>EleutherAI/sparsify: cfg.json and sae.safetensors with encoder.weight [n, d], encoder.bias [n], W_dec [n,
+/// d], b_dec [d] and W_skip [d, d]. An SAE subtracts b_dec from
 /// its input, a transcoder does not.</summary>
 sealed class SparsifyFormat : ISaeFormat
 {

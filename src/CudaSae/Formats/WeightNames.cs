@@ -5,10 +5,12 @@ using CudaSae.Numerics;
 namespace CudaSae.Formats;
 
 /// <summary>A matrix in a file.</summary>
-/// <param name="Transposed">Whether it is stored the other way round than here, where both matrices hold a row a latent and W_skip a row an output.</param>
+/// <param name="Transposed">Whether it is stored the other way round than here, where both matrices hold a row a latent
+/// and W_skip a row an output.</param>
 sealed record StoredMatrix(string Name, bool Transposed = false);
 
-/// <summary>Under which names, and which way round, a layout keeps the weights. Reading checks every shape before anything of that size is allocated, and refuses tensors that no
+/// <summary>Under which names, and which way round, a layout keeps the weights. Reading checks every shape before
+/// anything of that size is allocated, and refuses tensors that no
 /// part of the spec accounts for: a weight that is left out would change the function.</summary>
 sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string EncoderBias, string DecoderBias)
 {
@@ -23,7 +25,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
     /// <summary>Whether a file may lack b_dec, which is then 0.</summary>
     public bool MayLackDecoderBias { get; init; }
 
-    /// <summary>Tensors beside the weights that the format reads by itself or that say nothing about the function.</summary>
+    /// <summary>Tensors beside the weights that the format reads by itself or that say nothing about the
+    /// function.</summary>
     public string[] Beside { get; init; } = [];
 
     /// <summary>d, n and d_out, by the shapes of the matrices.</summary>

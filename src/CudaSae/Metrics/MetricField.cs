@@ -1,6 +1,7 @@
 namespace CudaSae.Metrics;
 
-/// <summary>A number of <see cref="StepMetrics"/> by its names, for writers that go through all of them. Truth values are 1 and 0.</summary>
+/// <summary>A number of <see cref="StepMetrics"/> by its names, for writers that go through all of them. Truth values
+/// are 1 and 0.</summary>
 /// <param name="Name">In snake_case: its name in metrics.jsonl and its column of metrics.csv.</param>
 /// <param name="Tag">Its chart in TensorBoard: group/name.</param>
 /// <param name="Of">Null where the step has none.</param>

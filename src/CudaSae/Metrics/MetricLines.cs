@@ -2,10 +2,12 @@ using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 
-/// <summary>Text files of one line a report, taken back to where a resumed run goes on: what a killed process wrote behind its last checkpoint comes again and must not stand twice.</summary>
+/// <summary>Text files of one line a report, taken back to where a resumed run goes on: what a killed process wrote
+/// behind its last checkpoint comes again and must not stand twice.</summary>
 static class MetricLines
 {
-    /// <summary>Each whole line becomes what <paramref name="keep"/> makes of it, and is left out where that is null; a last line that was cut is left out. Atomic; a file that stays
+    /// <summary>Each whole line becomes what <paramref name="keep"/> makes of it, and is left out where that is null; a
+    /// last line that was cut is left out. Atomic; a file that stays
     /// the same is not touched, and none is made.</summary>
     /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
     public static void Rewrite(string path, string newLine, Func<string, string?> keep)

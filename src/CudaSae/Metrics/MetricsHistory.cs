@@ -3,7 +3,8 @@ using System.Text.Json;
 
 namespace CudaSae.Metrics;
 
-/// <summary>metrics.jsonl as columns over steps. Takes whatever fields its lines have: newer versions log more.</summary>
+/// <summary>metrics.jsonl as columns over steps. Takes whatever fields its lines have: newer versions log
+/// more.</summary>
 sealed class MetricsHistory
 {
     readonly List<Dictionary<string, double>> lines = [];
@@ -13,7 +14,8 @@ sealed class MetricsHistory
     /// <summary>Lines that could not be read: cut by a crash, mostly the last one.</summary>
     public int Damaged { get; private set; }
 
-    /// <summary>Times that the log goes back to an earlier step: a killed run that was resumed, or one that went back from a divergence.</summary>
+    /// <summary>Times that the log goes back to an earlier step: a killed run that was resumed, or one that went back
+    /// from a divergence.</summary>
     public int Restarts { get; private set; }
 
     /// <summary>Logged steps.</summary>
@@ -25,7 +27,8 @@ sealed class MetricsHistory
     /// <summary>A field of each logged step, ascending; NaN where a line has none.</summary>
     public float[] Column(string name) => [.. lines.Select(line => (float)line.GetValueOrDefault(name, double.NaN))];
 
-    /// <summary>Reads a log that may still be written. A resumed run logs steps again: what stood after the step it went on from is dropped.</summary>
+    /// <summary>Reads a log that may still be written. A resumed run logs steps again: what stood after the step it
+    /// went on from is dropped.</summary>
     /// <exception cref="SaeException">The file cannot be read.</exception>
     public static MetricsHistory Read(string path)
     {

@@ -2,7 +2,8 @@ using System.Text.Json;
 
 namespace CudaSae.Metrics;
 
-/// <summary>Appends one JSON object a line; a line is written whole or, after a crash, cut at the end of the file.</summary>
+/// <summary>Appends one JSON object a line; a line is written whole or, after a crash, cut at the end of the
+/// file.</summary>
 sealed class MetricsLog : IDisposable
 {
     readonly FileStream stream;

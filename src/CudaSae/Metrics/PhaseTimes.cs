@@ -3,13 +3,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Metrics;
 
-/// <summary>How long each phase of one step took on the host's clock. Room for it is taken once; a step writes it over.</summary>
+/// <summary>How long each phase of one step took on the host's clock. Room for it is taken once; a step writes it
+/// over.</summary>
 sealed class PhaseTimes
 {
     readonly double[] ms = new double[(int)StepPhase.Latents + 1];
     long last;
 
-    /// <summary>Whose times these are; 0 for nobody's.</summary>
+    /// <summary>The step of these times; 0 if none were recorded.</summary>
     public long Step { get; private set; }
 
     /// <summary>Milliseconds.</summary>

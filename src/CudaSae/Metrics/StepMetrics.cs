@@ -27,7 +27,8 @@ public sealed record StepMetrics
     public required bool Dense { get; init; }               // whether the step took the dense path
     public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
 
-    // Milliseconds of the step's phases (SaeStep), null where phases are queued rather than awaited: on a GPU. Not in lines of older runs.
+    // Milliseconds of the step's phases (SaeStep), null where phases are queued rather than awaited: on a GPU. Not in
+    // lines of older runs.
     public double? PrepareMs { get; init; }
     public double? EncodeMs { get; init; }
     public double? DecodeMs { get; init; }

@@ -3,7 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 
-/// <summary>The metrics as TensorBoard's event file, one record a report with all its scalars (tensorflow/core/util/event.proto): a crash leaves whole records and at most one that is cut,
+/// <summary>The metrics as TensorBoard's event file, one record a report with all its scalars
+/// (tensorflow/core/util/event.proto): a crash leaves whole records and at most one that is cut,
 /// which readers pass over. Every run and every resume begins a file; their names sort by time.</summary>
 sealed class TensorBoardLog : IDisposable
 {
@@ -40,7 +41,8 @@ sealed class TensorBoardLog : IDisposable
     /// <summary>Whether a run's folder holds such files.</summary>
     public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, FilePattern).Any();
 
-    /// <summary>Leaves the records up to a step in every file of the folder, atomically; what was cut at a file's end is left out.</summary>
+    /// <summary>Leaves the records up to a step in every file of the folder, atomically; what was cut at a file's end
+    /// is left out.</summary>
     /// <exception cref="SaeException">A file cannot be read or written; it is untouched.</exception>
     public static void CutBack(string folder, long step)
     {

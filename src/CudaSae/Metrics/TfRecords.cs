@@ -3,8 +3,10 @@ using System.Numerics;
 
 namespace CudaSae.Metrics;
 
-/// <summary>TensorFlow's file of records: of each its length (uint64), the length's checksum, the bytes, their checksum; all little-endian. Checksums are CRC-32C (Castagnoli), masked so that
-/// a record may itself hold records: rotated right by 15, plus 0xa282ead8. tensorflow/core/lib/io/record_writer.cc.</summary>
+/// <summary>TensorFlow's file of records: of each its length (uint64), the length's checksum, the bytes, their
+/// checksum; all little-endian. Checksums are CRC-32C (Castagnoli), masked so that
+/// a record may itself hold records: rotated right by 15, plus 0xa282ead8.
+/// tensorflow/core/lib/io/record_writer.cc.</summary>
 static class TfRecords
 {
     const int Head = 12, Tail = 4, Longest = 1 << 20;
@@ -19,7 +21,8 @@ static class TfRecords
         return framed;
     }
 
-    /// <summary>The next record; null at the end, and where what follows is damaged, was cut or is longer than a mebibyte: behind that there is nothing to hold on to.</summary>
+    /// <summary>The next record; null at the end, and where what follows is damaged, was cut or is longer than a
+    /// mebibyte: behind that there is nothing to hold on to.</summary>
     public static byte[]? Next(Stream stream)
     {
         Span<byte> head = stackalloc byte[Head], tail = stackalloc byte[Tail];

@@ -5,7 +5,8 @@ namespace CudaSae.Model;
 /// <summary>What training takes from its data.</summary>
 /// <param name="InputScale">s: x = s · raw, so that E‖x‖ = √d, or where the mean dominates E‖x − x̄‖² = d; 1 without
 /// ScaleInputs.</param>
-/// <param name="Variance">E‖y − ȳ‖² of the scaled target, which is the input unless transcoding: the loss is divided by it.</param>
+/// <param name="Variance">E‖y − ȳ‖² of the scaled target, which is the input unless transcoding: the loss is divided by
+/// it.</param>
 /// <param name="TargetScale">The scale of a transcoder's target, so that E‖y‖ = √d_out; otherwise the input's.</param>
 readonly record struct DataScale(double InputScale, double Variance, double TargetScale)
 {

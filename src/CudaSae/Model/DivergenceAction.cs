@@ -9,6 +9,7 @@ public enum DivergenceAction
 {
     /// <summary>Stop with an error; the checkpoints stay.</summary>
     Stop,
-    /// <summary>Go back to the newest checkpoint and pass over the batches since, as Chowdhery et al. 2022 did by hand (PaLM, arXiv 2204.02311, section 5.1). Needs CheckpointEvery.</summary>
+    /// <summary>Go back to the newest checkpoint and pass over the batches since, as Chowdhery et al. 2022 did by hand
+    /// (PaLM, arXiv 2204.02311, section 5.1). Needs CheckpointEvery.</summary>
     Rollback,
 }

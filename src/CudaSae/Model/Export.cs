@@ -33,7 +33,8 @@ static class Export
         return pruned;
     }
 
-    /// <summary>A Gated SAE as the JumpReLU SAE that is the same function: W = e^r WGate, b = b_mag, θ = max(0, b_mag − e^r b_gate) (arXiv 2404.16014, appendix).</summary>
+    /// <summary>A Gated SAE as the JumpReLU SAE that is the same function: W = e^r WGate, b = b_mag, θ = max(0, b_mag −
+    /// e^r b_gate) (arXiv 2404.16014, appendix).</summary>
     public static (SaeSpec Spec, SaeParameters Parameters) AsJumpRelu(SaeSpec spec, SaeParameters p)
     {
         if (spec.Selection is not Selection.Gated gated) throw new ArgumentException($"{spec.Selection.GetType().Name} is not Gated");

@@ -5,11 +5,14 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>selection.bandwidth = 0.5: edits of a record through its JSON, so that every field is within reach of a command line or of a caller in another language.</summary>
+/// <summary>selection.bandwidth = 0.5: edits of a record through its JSON, so that every field is within reach of a
+/// command line or of a caller in another language.</summary>
 static class FieldEdits
 {
-    /// <param name="edits">Field by its path in snake_case, as train.json of a run shows it, and the JSON that takes the place of its value.</param>
-    /// <exception cref="SaeException">There is no such field, or the value does not fit it. Ranges are not looked at.</exception>
+    /// <param name="edits">Field by its path in snake_case, as train.json of a run shows it, and the JSON that takes
+    /// the place of its value.</param>
+    /// <exception cref="SaeException">There is no such field, or the value does not fit it. Ranges are not looked
+    /// at.</exception>
     public static SaeSpec Apply(SaeSpec spec, IEnumerable<KeyValuePair<string, JsonNode?>> edits) =>
         Apply(spec, "spec", edits, ModelJson.Compact.SaeSpec);
 

@@ -3,13 +3,15 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>Further reconstructions in the loss, each from a part of the code; x̂ of the last part is the whole one.</summary>
+/// <summary>Further reconstructions in the loss, each from a part of the code; x̂ of the last part is the whole
+/// one.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(Prefixes), "prefixes")]
 [JsonDerivedType(typeof(Budgets), "budgets")]
 public abstract record Nesting
 {
-    /// <summary>Matryoshka (Bussmann et al. 2025, arXiv 2503.17547): reconstructions by the first Widths[m] latents. All n are added as the last.</summary>
+    /// <summary>Matryoshka (Bussmann et al. 2025, arXiv 2503.17547): reconstructions by the first Widths[m] latents.
+    /// All n are added as the last.</summary>
     /// <param name="Widths">Ascending; with Random only their number counts.</param>
     /// <param name="Random">Widths drawn anew each step, log-uniform between 1/64 of the latents and all.</param>
     /// <param name="Mean">Whether the losses are averaged (dictionary_learning) or summed (SAELens).</param>
@@ -19,7 +21,8 @@ public abstract record Nesting
         public override int GetHashCode() => HashCode.Combine(Widths.Length, Random, Mean);
     }
 
-    /// <summary>Reconstructions by the Ks[m] largest of a row's entries. Multi-TopK (arXiv 2406.04093): k and 4k with weights 1 and 1/8;
+    /// <summary>Reconstructions by the Ks[m] largest of a row's entries. Multi-TopK (arXiv 2406.04093): k and 4k with
+    /// weights 1 and 1/8;
     /// HierarchicalTopK (Balagansky et al. 2025, arXiv 2505.24473): 1 to k.</summary>
     /// <param name="Ks">Ascending.</param>
     /// <param name="Weights">One a budget.</param>
@@ -38,7 +41,8 @@ public abstract record Nesting
     public int Count => this switch { Prefixes p => p.Widths.Length + 1, Budgets b => b.Ks.Length, _ => 1 };
 }
 
-/// <summary>A penalty on the code, summed over latents, averaged over rows, times λ. f is a value of the code (relu(π) for Gated), ω what <see cref="Weight"/> says.</summary>
+/// <summary>A penalty on the code, summed over latents, averaged over rows, times λ. f is a value of the code (relu(π)
+/// for Gated), ω what <see cref="Weight"/> says.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(L1), "l1")]
 [JsonDerivedType(typeof(Tanh), "tanh")]
@@ -61,7 +65,8 @@ public abstract record SparsityPenalty
     /// <summary>Σ tanh(Scale · f ω) (Anthropic, February 2024 and January 2025): slope Scale at 0, at most 1.</summary>
     public sealed record Tanh(float Scale = 4) : SparsityPenalty;
 
-    /// <summary>Σ (f ω)^p, p falling linearly from 1 to <see cref="Power"/> between two shares of the steps (Karvonen et al. 2024, arXiv 2408.00113: p-annealing). With every
+    /// <summary>Σ (f ω)^p, p falling linearly from 1 to <see cref="Power"/> between two shares of the steps (Karvonen
+    /// et al. 2024, arXiv 2408.00113: p-annealing). With every
     /// change of p, λ is rescaled so that the penalty of the last ten batches stays what it was.</summary>
     public sealed record Lp(float Power = 0.2f, float AnnealFrom = 0.2f, float AnnealTo = 0.9f, int Changes = 10) : SparsityPenalty;
 
@@ -89,19 +94,24 @@ public enum PenaltyWeight
 /// <param name="DeadAfterTokens">Rows without firing after which a latent is dead.</param>
 public sealed record PreActLoss(float Coefficient = 3e-6f, bool DeadOnly = false, long DeadAfterTokens = 10_000_000);
 
-/// <summary>AuxK (arXiv 2406.04093 §A.2): the k dead latents with the largest pre-activations reconstruct the residual.</summary>
+/// <summary>AuxK (arXiv 2406.04093 §A.2): the k dead latents with the largest pre-activations reconstruct the
+/// residual.</summary>
 /// <param name="K">Dead latents a row; all of them while fewer are dead, the term then scaled by dead / K.</param>
 /// <param name="Coefficient">α, the weight of ‖e − ê‖² / Var(e) in the loss.</param>
 /// <param name="DeadAfterTokens">A latent is dead when it has not fired for this many rows.</param>
-/// <param name="Relu">Whether the chosen pre-activations pass a ReLU, as in OpenAI's trainer, or not, as in SAELens'.</param>
+/// <param name="Relu">Whether the chosen pre-activations pass a ReLU, as in OpenAI's trainer, or not, as in
+/// SAELens'.</param>
 public sealed record AuxLoss(int K, float Coefficient, long DeadAfterTokens, bool Relu = true)
 {
-    /// <summary>Dead latents that one step looks at; when more are dead, a window of this many moves through them.</summary>
+    /// <summary>Dead latents that one step looks at; when more are dead, a window of this many moves through
+    /// them.</summary>
     public int Capacity(int latents) => Math.Min(latents, (Math.Max(4 * K, 1024) + 63) & ~63);
 }
 
-/// <summary>Ghost gradients (Anthropic, January 2024): dead latents, through exp(z), reconstruct the residual, scaled to half its norm; the term is scaled to the main error.</summary>
+/// <summary>Ghost gradients (Anthropic, January 2024): dead latents, through exp(z), reconstruct the residual, scaled
+/// to half its norm; the term is scaled to the main error.</summary>
 /// <param name="DeadAfterTokens">A latent is dead when it has not fired for this many rows.</param>
 /// <param name="AllFirstSteps">For so many steps all latents count as dead (the variant of February 2024).</param>
-/// <param name="Window">Dead latents that one step looks at; when more are dead, a window of this many moves through them.</param>
+/// <param name="Window">Dead latents that one step looks at; when more are dead, a window of this many moves through
+/// them.</param>
 public sealed record GhostGrads(long DeadAfterTokens, int AllFirstSteps = 0, int Window = 4096);

@@ -2,15 +2,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>Neuron resampling (Bricken et al. 2023): latents silent for a window are given the direction of an input drawn with probability ∝ loss², an encoder row of a share of
+/// <summary>Neuron resampling (Bricken et al. 2023): latents silent for a window are given the direction of an input
+/// drawn with probability ∝ loss², an encoder row of a share of
 /// the living ones' mean norm, bias 0 and empty moments.</summary>
 /// <param name="Every">Steps between two resamplings.</param>
 /// <param name="Times">Resamplings in all.</param>
-/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 for <paramref name="Every"/>.</param>
+/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 for
+/// <paramref name="Every"/>.</param>
 /// <param name="Inputs">Rows whose loss is measured to draw from; 819,200 in the publication.</param>
 /// <param name="EncoderNorm">Norm of a new encoder row, in units of the mean norm of living ones.</param>
-/// <param name="Protected">Share of the latents, chosen by the seed, that is never resampled, so that their firing can be watched.</param>
-/// <param name="RecoverySteps">After a resampling the learning rate drops to a tenth and returns over so many steps along a cosine (Rajamanoharan et al. 2024); 0 for no drop.</param>
+/// <param name="Protected">Share of the latents, chosen by the seed, that is never resampled, so that their firing can
+/// be watched.</param>
+/// <param name="RecoverySteps">After a resampling the learning rate drops to a tenth and returns over so many steps
+/// along a cosine (Rajamanoharan et al. 2024); 0 for no drop.</param>
 public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0, int Inputs = 819_200, float EncoderNorm = 0.2f, float Protected = 0, int RecoverySteps = 0)
 {
     public int Window => DeadAfterSteps > 0 ? DeadAfterSteps : Every;

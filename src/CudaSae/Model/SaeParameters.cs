@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>The weights of an SAE in host memory, float32. Both matrices hold one row per latent. Arrays that the spec has no use for are empty.</summary>
+/// <summary>The weights of an SAE in host memory, float32. Both matrices hold one row per latent. Arrays that the spec
+/// has no use for are empty.</summary>
 public sealed class SaeParameters : IDisposable
 {
     public SaeParameters(SaeSpec spec)

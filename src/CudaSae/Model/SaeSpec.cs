@@ -3,8 +3,10 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>The architecture and the loss of a sparse autoencoder, transcoder or crosscoder, as data: each field composes with the others where
-/// the mathematics allows, and <see cref="Validate"/> refuses the rest. Letters: d input width, n latents, k active latents a row. docs/internals/math.md.</summary>
+/// <summary>The architecture and the loss of a sparse autoencoder, transcoder or crosscoder, as data: each field
+/// composes with the others where
+/// the mathematics allows, and <see cref="Validate"/> refuses the rest. Letters: d input width, n latents, k active
+/// latents a row. docs/internals/math.md.</summary>
 public sealed record SaeSpec
 {
     /// <summary>d: numbers that the encoder reads of one row.</summary>
@@ -19,10 +21,12 @@ public sealed record SaeSpec
     /// <summary>What the decoder predicts; null for the encoder's own input.</summary>
     public Transcoding? Transcoder { get; init; }
 
-    /// <summary>A crosscoder's sites: widths that add up to the decoder's output, one decoder norm each. Null for one site.</summary>
+    /// <summary>A crosscoder's sites: widths that add up to the decoder's output, one decoder norm each. Null for one
+    /// site.</summary>
     public int[]? Sites { get; init; }
 
-    /// <summary>Reconstructions from parts of the code that the loss also asks for; null for the whole code alone.</summary>
+    /// <summary>Reconstructions from parts of the code that the loss also asks for; null for the whole code
+    /// alone.</summary>
     public Nesting? Nested { get; init; }
 
     /// <summary>Penalty on the code; null for none.</summary>
@@ -76,7 +80,8 @@ public sealed record SaeSpec
     [JsonIgnore]
     public int DeadWindow => Aux?.Capacity(Latents) ?? Math.Min(Latents, Ghost?.Window ?? 0);
 
-    /// <summary>Whether a row may have any number of active latents, so that training may start on the dense path.</summary>
+    /// <summary>Whether a row may have any number of active latents, so that training may start on the dense
+    /// path.</summary>
     [JsonIgnore]
     public bool IsThresholded => Selection is Selection.Relu or Selection.JumpRelu or Selection.Gated;
 
@@ -90,7 +95,8 @@ public sealed record SaeSpec
     /// <summary>The widest row of a thresholded code in training; the kernels hold <see cref="MaxActive"/>.</summary>
     public const int MaxRoom = 1 << 14;
 
-    /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range, or the reason.</summary>
+    /// <summary>Refuses a combination that cannot be trained, naming the field, its value and its range, or the
+    /// reason.</summary>
     /// <exception cref="SaeException">The first field out of range.</exception>
     public SaeSpec Validate()
     {
@@ -106,7 +112,8 @@ public sealed record SaeSpec
     }
 }
 
-/// <summary>The decoder predicts another activation than the encoder reads: rows of data hold the input, then the target.</summary>
+/// <summary>The decoder predicts another activation than the encoder reads: rows of data hold the input, then the
+/// target.</summary>
 /// <param name="OutputWidth">Width of the target.</param>
 /// <param name="Skip">Adds W_skip x to the prediction (Paulo et al. 2025, arXiv 2501.18823).</param>
 public sealed record Transcoding(int OutputWidth, bool Skip = false);
@@ -128,8 +135,10 @@ public enum DecoderNorm
 {
     /// <summary>No constraint.</summary>
     Free,
-    /// <summary>Unit rows: the gradient's part along a row is removed, and the row is rescaled after the optimizer's step.</summary>
+    /// <summary>Unit rows: the gradient's part along a row is removed, and the row is rescaled after the optimizer's
+    /// step.</summary>
     Unit,
-    /// <summary>Rows of norm at most 1: longer ones are rescaled after the optimizer's step (Anthropic, February 2024).</summary>
+    /// <summary>Rows of norm at most 1: longer ones are rescaled after the optimizer's step (Anthropic, February
+    /// 2024).</summary>
     AtMostOne,
 }

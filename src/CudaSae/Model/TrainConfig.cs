@@ -4,7 +4,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>Every number of a run besides the architecture. Validated once, printed at start, saved with the weights.</summary>
+/// <summary>Every number of a run besides the architecture. Validated once, printed at start, saved with the
+/// weights.</summary>
 public sealed record TrainConfig
 {
     /// <summary>B: rows in a batch.</summary>
@@ -16,7 +17,8 @@ public sealed record TrainConfig
     /// <summary>Seed of the initial weights, the shuffle and stochastic rounding.</summary>
     public ulong Seed { get; init; } = 1;
 
-    /// <summary>Rows that are shuffled among themselves at a time, for data that are too large to be read in any order: see <c>WindowPermutation</c>. 0 for all of them, the best mixing.</summary>
+    /// <summary>Rows that are shuffled among themselves at a time, for data that are too large to be read in any order:
+    /// see <c>WindowPermutation</c>. 0 for all of them, the best mixing.</summary>
     public long ShuffleWindow { get; init; }
 
     /// <summary>Step size at its peak.</summary>
@@ -54,7 +56,8 @@ public sealed record TrainConfig
     /// <summary>Adam's ε, added to √v̂.</summary>
     public float Epsilon { get; init; } = 1e-8f;
 
-    /// <summary>Update only the rows that got a gradient; equal to dense Adam when Beta1 is 0, refused otherwise.</summary>
+    /// <summary>Update only the rows that got a gradient; equal to dense Adam when Beta1 is 0, refused
+    /// otherwise.</summary>
     public bool Lazy { get; init; }
 
     public ClipKind Clip { get; init; } = ClipKind.None;
@@ -75,30 +78,37 @@ public sealed record TrainConfig
     /// <summary>Norm of the rows of WDec at the start, with <see cref="DecoderInit.Directions"/>.</summary>
     public float DecoderInitNorm { get; init; } = 1;
 
-    /// <summary>Norm of the rows of WEnc at the start, along those of WDec; 0 for d / n times WDec (Anthropic, January 2025).</summary>
+    /// <summary>Norm of the rows of WEnc at the start, along those of WDec; 0 for d / n times WDec (Anthropic, January
+    /// 2025).</summary>
     public float EncoderInitNorm { get; init; } = 0.3f;
 
-    /// <summary>b_enc at the start is set by the data so that each latent fires on this share of the rows; 0 for b_enc = 0.</summary>
+    /// <summary>b_enc at the start is set by the data so that each latent fires on this share of the rows; 0 for b_enc
+    /// = 0.</summary>
     public double InitialFiringRate { get; init; }
 
-    /// <summary>Fold decoder norms into the encoder when the SAE is saved: WDec rows become unit, the function stays.</summary>
+    /// <summary>Fold decoder norms into the encoder when the SAE is saved: WDec rows become unit, the function
+    /// stays.</summary>
     public bool FoldDecoderNorms { get; init; }
 
-    /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024: 0.99); 0 for none.</summary>
+    /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024:
+    /// 0.99); 0 for none.</summary>
     public float PruneBelow { get; init; }
 
     /// <summary>Density above which thresholded selections take the dense training path; they leave it at half of
     /// this. 0 for the backend's own crossover.</summary>
     public float DenseAbove { get; init; }
 
-    /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products in place of gathers; it ceases to be one at half of this. 0 for off.
-    /// Predicted to pay from 0.02 on, not measured. The CPU backend, whose code has no such crossover, ignores it.</summary>
+    /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products
+    /// in place of gathers; it ceases to be one at half of this. 0 for off.
+    /// Predicted to pay from 0.02 on, not measured. The CPU backend, whose code has no such crossover, ignores
+    /// it.</summary>
     public float HotDensity { get; init; }
 
     /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
 
-    /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this says.</summary>
+    /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this
+    /// says.</summary>
     public ScreeningKind Screening { get; init; }
 
     /// <summary>Steps between two dense checks, which compute a batch again by dense products and report the
@@ -111,7 +121,8 @@ public sealed record TrainConfig
     /// <summary>Steps between two checkpoints; 0 for one at the end only.</summary>
     public int CheckpointEvery { get; init; }
 
-    // Setters: generated JSON code gives init-only fields that a run's older record lacks their type's default, not their initializer.
+    // Setters: generated JSON code gives init-only fields that a run's older record lacks their type's default, not
+    // their initializer.
 
     /// <summary>The newest checkpoints that are kept, at least 1.</summary>
     public int KeepCheckpoints { get; set; } = 2;
@@ -119,13 +130,16 @@ public sealed record TrainConfig
     /// <summary>Keep the checkpoint of the lowest FVU as checkpoint/best.safetensors too.</summary>
     public bool KeepBest { get; set; } = true;
 
-    /// <summary>Write checkpoints in the background from a copy of the state in host memory, if there is room for it.</summary>
+    /// <summary>Write checkpoints in the background from a copy of the state in host memory, if there is room for
+    /// it.</summary>
     public bool AsyncCheckpoints { get; set; } = true;
 
-    /// <summary>With <see cref="Screening"/>: every so many steps the code is computed without it too, and what it missed is counted; 0 for never.</summary>
+    /// <summary>With <see cref="Screening"/>: every so many steps the code is computed without it too, and what it
+    /// missed is counted; 0 for never.</summary>
     public int ScreeningAudit { get; set; } = 1000;
 
-    /// <summary>Bytes of device memory in which training rows may lie, so that batches are gathered there: <see cref="AutoPool"/> for what is free, 0 for none. It changes no bit of a run.</summary>
+    /// <summary>Bytes of device memory in which training rows may lie, so that batches are gathered there:
+    /// <see cref="AutoPool"/> for what is free, 0 for none. It changes no bit of a run.</summary>
     public long DevicePool { get; set; } = AutoPool;
 
     /// <summary>A pool where the rows, or two windows of them, fit into what is free beside the run.</summary>
@@ -137,7 +151,8 @@ public sealed record TrainConfig
 
     public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
 
-    /// <summary>A loss of this many times its running mean is a divergence too, besides one that is no number; 0 for no such limit.</summary>
+    /// <summary>A loss of this many times its running mean is a divergence too, besides one that is no number; 0 for no
+    /// such limit.</summary>
     public float SpikeAbove { get; init; }
 
     /// <summary>Steps of the run.</summary>
@@ -210,11 +225,13 @@ public enum OptimizerKind
 {
     /// <summary>Adam (Kingma and Ba 2014) with bias correction, no weight decay.</summary>
     Adam,
-    /// <summary>Adam that leaves rows without a gradient alone, moments included: not Adam, because momentum no longer moves them.</summary>
+    /// <summary>Adam that leaves rows without a gradient alone, moments included: not Adam, because momentum no longer
+    /// moves them.</summary>
     LazyRowAdam,
     /// <summary>The sign of the momentum (Bernstein et al. 2018, arXiv 1802.04434).</summary>
     Signum,
-    /// <summary>Plain gradient descent: the weights move by −LearningRate × gradient. Gradient tests read gradients through it.</summary>
+    /// <summary>Plain gradient descent: the weights move by −LearningRate × gradient. Gradient tests read gradients
+    /// through it.</summary>
     Sgd,
 }
 
@@ -223,7 +240,8 @@ public enum OptimizerKind
 public enum ClipKind
 {
     None,
-    /// <summary>Each latent's pair of rows and bias by its own norm: one pass, an approximation of the global clip.</summary>
+    /// <summary>Each latent's pair of rows and bias by its own norm: one pass, an approximation of the global
+    /// clip.</summary>
     PerRow,
     /// <summary>Everything by the norm that the previous step measured: one pass.</summary>
     PreviousNorm,
@@ -279,7 +297,8 @@ public enum LossNormalization
     Mean,
 }
 
-/// <summary>Formats of Adam's two moments. The narrow ones round stochastically, by a counter keyed on seed, step and place.</summary>
+/// <summary>Formats of Adam's two moments. The narrow ones round stochastically, by a counter keyed on seed, step and
+/// place.</summary>
 [JsonConverter(typeof(NamedEnum<MomentStorage>))]
 public enum MomentStorage
 {
@@ -295,7 +314,8 @@ public enum ScreeningKind
 {
     /// <summary>Nothing: it computes them all, in bfloat16.</summary>
     None,
-    /// <summary>Rules out most of them by products of 8-bit numbers, with a stated chance of losing an entry, and computes the rest (kernels/screen.cu). For dictionaries of half a million latents
+    /// <summary>Rules out most of them by products of 8-bit numbers, with a stated chance of losing an entry, and
+    /// computes the rest (kernels/screen.cu). For dictionaries of half a million latents
     /// and more; takes a copy of WEnc of a byte a number.</summary>
     Int8,
 }

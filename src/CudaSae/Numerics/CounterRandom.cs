@@ -1,6 +1,7 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Random bits as a function of (seed, step, row, column), never of threads: kernels/common.cuh's counter_random.</summary>
+/// <summary>Random bits as a function of (seed, step, row, column), never of threads: kernels/common.cuh's
+/// counter_random.</summary>
 static class CounterRandom
 {
     public static ulong Of(ulong seed, ulong step, ulong row, ulong column)
@@ -10,7 +11,8 @@ static class CounterRandom
         return SplitMix.Mix(z + 0x9e3779b97f4a7c15 * (column + 1));
     }
 
-    /// <summary>32 bits for an element of a row, from a key drawn for the row: two multiplications (Wellons 2018, lowbias32).</summary>
+    /// <summary>32 bits for an element of a row, from a key drawn for the row: two multiplications (Wellons 2018,
+    /// lowbias32).</summary>
     public static uint Of(uint key, uint column)
     {
         var x = key + column * 0x9e3779b9;

@@ -107,7 +107,8 @@ static class Doubles
         return sum;
     }
 
-    /// <summary>Mean and standard deviation (of the numbers themselves, not of a larger population); NaN of none.</summary>
+    /// <summary>Mean and standard deviation (of the numbers themselves, not of a larger population); NaN of
+    /// none.</summary>
     public static (double Mean, double Deviation) Moments(IReadOnlyCollection<double> values)
     {
         var first = values.FirstOrDefault(double.NaN);

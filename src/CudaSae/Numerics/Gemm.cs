@@ -3,7 +3,8 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>The one dense kernel: C [8, 48] = init + A [8, K] · B [K, 48]. A's rows are given by pointer, so weights are used
+/// <summary>The one dense kernel: C [8, 48] = init + A [8, K] · B [K, 48]. A's rows are given by pointer, so weights
+/// are used
 /// where they lie, unpacked, and may be gathered; lanes run along B's 48 columns. Each element is one chain of fused
 /// multiply-adds in ascending k, so every vector width gives the same bits.</summary>
 static unsafe class Gemm

@@ -2,14 +2,16 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>The k largest of sixteen rows of a batch at once, a row a lane: the bound that k numbers reach is found by halving ranges of float32 numbers. Numbers lie as [count, 48], at the first of
+/// <summary>The k largest of sixteen rows of a batch at once, a row a lane: the bound that k numbers reach is found by
+/// halving ranges of float32 numbers. Numbers lie as [count, 48], at the first of
 /// sixteen columns; NaN is less than all.</summary>
 static unsafe class Lanes
 {
     const int Pitch = Gemm.TileColumns;
     const int EvenHalvings = 16;        // by value; what is left after them, of numbers of very different size, by bits, which takes at most 32
 
-    /// <summary>Of each lane a bound that k to k + slack numbers reach; where equal ones make that impossible, the k-th largest; <paramref name="low"/> where no more than k reach even that.</summary>
+    /// <summary>Of each lane a bound that k to k + slack numbers reach; where equal ones make that impossible, the k-th
+    /// largest; <paramref name="low"/> where no more than k reach even that.</summary>
     /// <param name="low">The least number that counts.</param>
     /// <param name="reached">How many numbers reach the bound.</param>
     public static Vector512<float> Bound(float* values, int count, int k, int slack, float low, out Vector512<int> reached)
@@ -31,7 +33,8 @@ static unsafe class Lanes
         return Number(bottom);
     }
 
-    /// <summary>Half way between two numbers, above the lower and not above the higher. Infinities give an end of the range.</summary>
+    /// <summary>Half way between two numbers, above the lower and not above the higher. Infinities give an end of the
+    /// range.</summary>
     static Vector512<int> MiddleValue(Vector512<int> bottom, Vector512<int> top)
     {
         var half = Ordered(Number(bottom) * 0.5f + Number(top) * 0.5f);

@@ -2,7 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Numerics;
 
-/// <summary>A row-major float32 matrix in native memory, 64-byte aligned, zero at birth. Rows may number more than 2³¹ / columns.</summary>
+/// <summary>A row-major float32 matrix in native memory, 64-byte aligned, zero at birth. Rows may number more than 2³¹
+/// / columns.</summary>
 public sealed unsafe class Matrix : IDisposable
 {
     /// <param name="rows">Rows.</param>

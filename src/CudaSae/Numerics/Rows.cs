@@ -2,7 +2,8 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>Sums over rows whose length is a multiple of 16 floats, zero-padded. Fixed order: results do not depend on the machine's vectors.</summary>
+/// <summary>Sums over rows whose length is a multiple of 16 floats, zero-padded. Fixed order: results do not depend on
+/// the machine's vectors.</summary>
 static unsafe class Rows
 {
     /// <summary>y += s·x.</summary>

@@ -1,6 +1,7 @@
 namespace CudaSae.Numerics;
 
-/// <summary>The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the result.</summary>
+/// <summary>The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the
+/// result.</summary>
 static class SplitMix
 {
     public static ulong Mix(ulong z)

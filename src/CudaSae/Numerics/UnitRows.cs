@@ -1,6 +1,7 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Rows of a matrix scaled to norm 1, to take cosines of. A row of norm 0 stays 0, and its cosines with it.</summary>
+/// <summary>Rows of a matrix scaled to norm 1, to take cosines of. A row of norm 0 stays 0, and its cosines with
+/// it.</summary>
 sealed class UnitRows : IDisposable
 {
     readonly Matrix original;

@@ -1,6 +1,7 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Threads that wait between phases. Parts are claimed from a counter; what a part computes must not depend on who runs it.
+/// <summary>Threads that wait between phases. Parts are claimed from a counter; what a part computes must not depend on
+/// who runs it.
 /// Nothing is allocated per call.</summary>
 sealed class Workers : IDisposable
 {
@@ -29,7 +30,8 @@ sealed class Workers : IDisposable
     /// <summary>Threads, the caller's included.</summary>
     public int Count { get; }
 
-    /// <summary>Calls work(part, worker) for every part below <paramref name="count"/>; returns when all are done.</summary>
+    /// <summary>Calls work(part, worker) for every part below <paramref name="count"/>; returns when all are
+    /// done.</summary>
     public void Run(int count, Action<int, int> body)
     {
         if (threads.Length == 0 || count <= 1)

@@ -28,7 +28,8 @@ sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent
     public double?[]? SiteFvu { get; init; }
 }
 
-/// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights do not change.</summary>
+/// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights
+/// do not change.</summary>
 static class Evaluator
 {
     public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)

@@ -7,7 +7,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Runs;
 
-/// <summary>One run on a backend: from rows, spec and config to weights, a saved SAE and its measures. Words for people are its caller's.</summary>
+/// <summary>One run on a backend: from rows, spec and config to weights, a saved SAE and its measures. Words for people
+/// are its caller's.</summary>
 /// <param name="backend">Owned.</param>
 /// <param name="trainRows">Training rows: the first ones of the source.</param>
 sealed class Runner(IBackend backend, ActivationSource source, long trainRows, DataScale scale) : IDisposable
@@ -36,7 +37,8 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
     }
 
     /// <summary>Goes on from a run's newest checkpoint.</summary>
-    /// <param name="note">Told in one line each which checkpoints are damaged; without it a damaged one is refused.</param>
+    /// <param name="note">Told in one line each which checkpoints are damaged; without it a damaged one is
+    /// refused.</param>
     /// <exception cref="SaeException">There is none, it is of another run or of other rows, or it lies behind the end
     /// that the config now has.</exception>
     public void Resume(string folder, Action<string>? note)
@@ -75,7 +77,8 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
 
     public Evaluation Evaluate(ActivationSource held, long firstRow, long rows) => Evaluator.Run(Backend, held, firstRow, rows, Scale);
 
-    /// <summary>Writes the SAE of raw activations into a folder; the moving average of its weights into average/, and a Gated one into jumprelu/ too.</summary>
+    /// <summary>Writes the SAE of raw activations into a folder; the moving average of its weights into average/, and a
+    /// Gated one into jumprelu/ too.</summary>
     /// <returns>What a reader should know, a line each.</returns>
     public IReadOnlyList<string> Save(string folder)
     {

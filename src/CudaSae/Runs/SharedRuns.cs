@@ -22,14 +22,16 @@ sealed class SharedRun(Runner runner, string? folder, ITrainingObserver observer
     public long Steps { get; internal set; }
 }
 
-/// <summary>Several runs over the same batches: each batch is read once and every run takes a step on it in turn, with all of the machine for itself. So each ends with the bits of the same run alone.
+/// <summary>Several runs over the same batches: each batch is read once and every run takes a step on it in turn, with
+/// all of the machine for itself. So each ends with the bits of the same run alone.
 /// Runs that were resumed at different steps meet where the furthest of them is.</summary>
 /// <param name="runs">Of one seed, batch size and way with rows that are not finite.</param>
 /// <param name="finished">Told after a run's last step; the feeder does not touch its backend any more.</param>
 /// <param name="failed">Told when a run failed; the others go on.</param>
 sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs, Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
 {
-    /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs alone.</summary>
+    /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs
+    /// alone.</summary>
     public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);
 
     /// <summary>Rows left out for NaN or infinity.</summary>
@@ -79,7 +81,8 @@ sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<S
         return false;
     }
 
-    /// <summary>Whether an error is this run's alone, and not the machine's: a full disk, no memory, a device that failed.</summary>
+    /// <summary>Whether an error is this run's alone, and not the machine's: a full disk, no memory, a device that
+    /// failed.</summary>
     internal static bool IsItsOwn(SaeException e) => (e.Kind is SaeErrorKind.Input or SaeErrorKind.Numbers) && !(e.InnerException is { } inner && AtomicFile.IsRefusal(inner));
 
     sealed class Turn(SharedRun run, BatchTap tap, CancellationToken stop) : IDisposable

@@ -83,10 +83,12 @@ sealed record SweepMember(string Name, string Preset, int? K, double? Coefficien
     }
 }
 
-/// <summary>How a member ended: outcome.json of its folder. Without one it is yet to be trained, or to be gone on with.</summary>
+/// <summary>How a member ended: outcome.json of its folder. Without one, the member still has to be trained or
+/// resumed.</summary>
 /// <param name="Error">Why it failed; null where it did not.</param>
 /// <param name="Evaluation">On the held-out rows; null where there are none, or it failed.</param>
-/// <param name="Seconds">Of its training, its own turns alone; of one that was gone on with, from its share of the steps since then.</param>
+/// <param name="Seconds">Of its training, its own turns alone; of a resumed one, from its share of the steps since
+/// then.</param>
 sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds)
 {
     const string FileName = "outcome.json";

@@ -2,7 +2,8 @@ using System.Text.Json;
 
 namespace CudaSae.Text;
 
-/// <summary>Counts the parts of a JSON text before anything is made of them, so that a small file cannot unfold into much memory: an empty array of two bytes is an object of a hundred.</summary>
+/// <summary>Counts the parts of a JSON text before anything is made of them, so that a small file cannot unfold into
+/// much memory: an empty array of two bytes is an object of a hundred.</summary>
 static class JsonBudget
 {
     const long Floor = 16 << 20;        // so that small files may hold more structure than text

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Holds every step's loss against the running mean of those before. What it knows is saved, so that a resumed run judges alike.</summary>
+/// <summary>Holds every step's loss against the running mean of those before. What it knows is saved, so that a resumed
+/// run judges alike.</summary>
 sealed class DivergenceGuard(TrainConfig config)
 {
     const int Settled = 10;             // losses before the mean is a yardstick

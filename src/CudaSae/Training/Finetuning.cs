@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>What is trained again, for reconstruction alone, after a ReLU SAE has been trained with a penalty.</summary>
+/// <summary>What is trained again, for reconstruction alone, after a ReLU SAE has been trained with a
+/// penalty.</summary>
 enum FinetuneKind
 {
     /// <summary>WDec and b_dec (Wright and Sharkey 2024).</summary>

@@ -10,9 +10,10 @@ interface ITrainingObserver
     void Report(StepMetrics metrics);
     void Saved(string path);
 
-    /// <summary>Something happened that a reader of the log wants to know: the path changed, latents were resampled.</summary>
+    /// <summary>An event for the log: the path changed, or latents were resampled.</summary>
     void Note(string line) { }
 
-    /// <summary>After every step, before the next one begins: for those who count latents. Reading from the backend waits for the step.</summary>
+    /// <summary>After every step, before the next one begins: for those who count latents. Reading from the backend
+    /// waits for the step.</summary>
     void Stepped(long step, IBackend backend) { }
 }

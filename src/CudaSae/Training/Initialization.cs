@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Starting weights: decoder rows in random directions, or uniform numbers; WEnc their multiple; b_enc 0 or set by the data; b_dec in the middle of the target.</summary>
+/// <summary>Starting weights: decoder rows in random directions, or uniform numbers; WEnc their multiple; b_enc 0 or
+/// set by the data; b_dec in the middle of the target.</summary>
 static class Initialization
 {
     /// <summary>Fills <paramref name="into"/>; row f depends on (seed, f) alone.</summary>
@@ -51,7 +52,8 @@ static class Initialization
             foreach (ref var w in dec) w = (float)(w / length);
     }
 
-    /// <summary>b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January 2025: 10,000 / n).</summary>
+    /// <summary>b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January 2025:
+    /// 10,000 / n).</summary>
     static void SetFiringRate(SaeParameters into, SaeSpec spec, double rate, DataStatistics statistics, DataScale scale)
     {
         var rows = Math.Min(statistics.SampleRows, 1024);

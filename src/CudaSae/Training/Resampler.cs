@@ -102,7 +102,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         return count > 0 ? sum / count : 1;
     }
 
-    /// <summary>Decoder: the direction of the row's target from b_dec. Encoder: the direction of its input, of the given norm. Bias 0.</summary>
+    /// <summary>Decoder: the direction of the row's target from b_dec. Encoder: the direction of its input, of the
+    /// given norm. Bias 0.</summary>
     void Direct(long row, int i, SaeParameters fresh, SaeParameters weights, float norm)
     {
         var raw = new float[spec.RowWidth];

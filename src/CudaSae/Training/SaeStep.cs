@@ -9,8 +9,10 @@ sealed class SaeStep(IBackend backend)
 {
     readonly Action rest = () => AfterEncoding(backend);
 
-    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step on each path is recorded and the later ones replay it.</summary>
-    /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to look at no clock.</param>
+    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step on each path is
+    /// recorded and the later ones replay it.</summary>
+    /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to
+    /// look at no clock.</param>
     public void Run(int slot, in StepScalars scalars, PhaseTimes? times = null)
     {
         if (backend.Replay(slot, scalars, rest)) return;

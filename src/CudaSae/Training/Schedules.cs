@@ -3,11 +3,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Numbers that change with the step: pure functions of it, so a resumed run continues them by itself.</summary>
+/// <summary>Numbers that change with the step: pure functions of it, so a resumed run continues them by
+/// itself.</summary>
 static class Schedules
 {
-    /// <summary>Linear rise over the first WarmupFraction of the steps, level, then linear fall to 0 over the last DecayFraction.
-    /// Step t of T gets the value at the middle of its interval, so neither the first nor the last step is lost.</summary>
+    /// <summary>Linear rise over the first WarmupFraction of the steps, level, then linear fall to 0 over the last
+    /// DecayFraction.
+    /// Step t of T gets the value at the middle of its interval, so neither the first nor the last step is
+    /// lost.</summary>
     public static float LearningRate(TrainConfig config, long step)
     {
         var at = Progress(config, step);
@@ -22,7 +25,8 @@ static class Schedules
     public static float Penalty(SaeSpec spec, TrainConfig config, long step) => spec.Penalty is not { } penalty ? 0
         : (float)(penalty.Coefficient / config.BatchRows * (penalty.WarmupFraction > 0 ? Math.Min(1, Progress(config, step) / penalty.WarmupFraction) : 1));
 
-    /// <summary>p of the Lp penalty: falls from 1 in equal steps, <see cref="SparsityPenalty.Lp.Changes"/> of them.</summary>
+    /// <summary>p of the Lp penalty: falls from 1 in equal steps, <see cref="SparsityPenalty.Lp.Changes"/> of
+    /// them.</summary>
     public static float Power(SparsityPenalty.Lp lp, TrainConfig config, long step) => PowerAfter(lp, PowerChanges(lp, config, step));
 
     /// <summary>Changes of p up to a step.</summary>
@@ -90,7 +94,8 @@ static class Schedules
         return scalars;
     }
 
-    /// <summary>The scalars of an evaluation: the end of every schedule, the budget that is reported, BatchTopK by its running threshold.</summary>
+    /// <summary>The scalars of an evaluation: the end of every schedule, the budget that is reported, BatchTopK by its
+    /// running threshold.</summary>
     public static StepScalars Inference(SaeSpec spec, TrainConfig config, DataScale scale)
     {
         var scalars = Scalars(spec, config, scale, config.Steps);
@@ -106,7 +111,8 @@ static class Schedules
         _ => scale.Variance,
     }));
 
-    /// <summary>Matryoshka's widths of a step: those of the spec, or drawn log-uniformly between n / 64 and n.</summary>
+    /// <summary>Matryoshka's widths of a step: those of the spec, or drawn log-uniformly between n / 64 and
+    /// n.</summary>
     static void SetPrefixes(SaeSpec spec, ulong seed, long step, ref StepScalars scalars)
     {
         if (spec.Nested is not Nesting.Prefixes prefixes) return;

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Step after step on inputs that already lie in a slot: the schedules' numbers, the path, and what a run decides from its own measurements. <see cref="Trainer"/> feeds it
+/// <summary>Step after step on inputs that already lie in a slot: the schedules' numbers, the path, and what a run
+/// decides from its own measurements. <see cref="Trainer"/> feeds it
 /// from files, <see cref="SaeTrainer"/> from its caller's memory.</summary>
 sealed class StepDriver(IBackend backend, DataScale scale)
 {

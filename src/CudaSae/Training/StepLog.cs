@@ -5,7 +5,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Which steps have a line in the log, and what it says besides the step's own sums: the rate, the waits and the dense check since the line before.</summary>
+/// <summary>Which steps have a line in the log, and what it says besides the step's own sums: the rate, the waits and
+/// the dense check since the line before.</summary>
 sealed class StepLog
 {
     readonly TrainConfig config;

@@ -29,7 +29,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
 
     /// <summary>Trains from a position to the end, or until cancelled: then a checkpoint is saved first.</summary>
     /// <returns>False when cancelled.</returns>
-    /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good checkpoint.</exception>
+    /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good
+    /// checkpoint.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
         using var own = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
@@ -44,7 +45,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     /// <summary>Whether the last step was the run's last.</summary>
     internal bool Finished => Step >= config.Steps;
 
-    /// <summary>The same one step at a time, for several runs in turn: what is enumerated are the steps done. It ends as <see cref="Run"/> does.</summary>
+    /// <summary>The same one step at a time, for several runs in turn: what is enumerated are the steps done. It ends
+    /// as <see cref="Run"/> does.</summary>
     internal IEnumerable<long> Steps(CheckpointPosition from, BatchTap batches, CancellationToken cancellation)
     {
         if (from.State is { } saved)
@@ -84,7 +86,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         else if (Step == 0) Save(cursor, null);
     }
 
-    /// <summary>The next step, and the line of the one before: one step late, so that the device never waits for the log.</summary>
+    /// <summary>The next step, and the line of the one before: one step late, so that the device never waits for the
+    /// log.</summary>
     void TakeStep(int slot)
     {
         var late = log.IsLogged(Step) && log.IsNew(Step);
@@ -106,7 +109,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     (bool Resample, bool Save) DueAfter(long step) => (config.Resampling?.IsDue(step) == true,
         checkpoints is not null && config.CheckpointEvery > 0 && step % config.CheckpointEvery == 0 && step < config.Steps);
 
-    /// <summary>Its line comes before a checkpoint, which a resumed run goes on behind, and before resampling reads other rows.</summary>
+    /// <summary>Its line comes before a checkpoint, which a resumed run goes on behind, and before resampling reads
+    /// other rows.</summary>
     void Follow((bool Resample, bool Save) due, in StepSums sums, RowCursor cursor)
     {
         if (log.IsLogged(Step)) Report(sums);
@@ -114,7 +118,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         if (due.Save) Save(cursor, Measure(sums).Fvu);
     }
 
-    /// <summary>The last line and the last checkpoint. A run that was stopped at a divergence does not save it: it goes back when it is gone on with.</summary>
+    /// <summary>The last line and the last checkpoint. A run that was stopped at a divergence does not save it:
+    /// resuming it rolls back to the last checkpoint.</summary>
     void End(in StepSums sums, RowCursor cursor)
     {
         if (guard.IsOn && Look(sums, Step) is { } why)
@@ -134,7 +139,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         else observer.Report(line);
     }
 
-    /// <summary>Why the run must go back, from the step before and, where its sums were read, from this one; null if it need not.</summary>
+    /// <summary>Why the run must go back, from the step before and, where its sums were read, from this one; null if it
+    /// need not.</summary>
     string? Divergence(StepSums? measured)
     {
         if (!guard.IsOn) return null;

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>What a run decides from its own measurements, and a checkpoint therefore keeps: the path that thresholded selections take, and the rescaling of an annealed penalty.
+/// <summary>What a run decides from its own measurements, and a checkpoint therefore keeps: the path that thresholded
+/// selections take, and the rescaling of an annealed penalty.
 /// Both are decided at fixed steps from sums that are waited for, so a resumed run decides alike.</summary>
 sealed class TrainerState(SaeSpec spec, TrainConfig config)
 {
@@ -14,7 +15,8 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
     /// <summary>Whether thresholded selections take the dense path.</summary>
     public bool Dense { get; private set; } = spec.IsThresholded;
 
-    /// <summary>Factor of λ, so that a change of p leaves the penalty what it was (Karvonen et al. 2024, arXiv 2408.00113).</summary>
+    /// <summary>Factor of λ, so that a change of p leaves the penalty what it was (Karvonen et al. 2024, arXiv
+    /// 2408.00113).</summary>
     public double PenaltyFactor { get; private set; } = 1;
 
     double powerSum, nextPowerSum;
@@ -27,7 +29,8 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
         return spec.IsThresholded && step % SwitchEvery == 0 ? Switch(step, backend.ReadSums(), config.DenseAbove > 0 ? config.DenseAbove : backend.DenseCrossover) : null;
     }
 
-    /// <summary>Sparse below half of the limit and with every row well inside its room; dense above the limit, or when a row found no room.</summary>
+    /// <summary>Sparse below half of the limit and with every row well inside its room; dense above the limit, or when
+    /// a row found no room.</summary>
     string? Switch(long step, in StepSums sums, double above)
     {
         var density = (double)sums.Active / config.BatchRows / spec.Latents;

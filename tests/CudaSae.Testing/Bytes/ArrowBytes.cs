@@ -2,7 +2,8 @@ using static CudaSae.Testing.Bytes.FlatBytes;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Writes an Arrow stream as a HuggingFace dataset of SAELens has it: a text column, the hook's Array2D (positions, width), token_ids. Row r of
+/// <summary>Writes an Arrow stream as a HuggingFace dataset of SAELens has it: a text column, the hook's Array2D
+/// (positions, width), token_ids. Row r of
 /// all holds r·width + c (over 8) at c, and token 1000 + r. What is set otherwise makes it unusual, or a lie.</summary>
 sealed class ArrowBytes
 {

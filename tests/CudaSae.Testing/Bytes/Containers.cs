@@ -58,7 +58,8 @@ static class Containers
         return stream.ToArray();
     }
 
-    /// <summary>A .pt file of that pickle (a protocol's two bytes are put before it) and storage 0 of six float32.</summary>
+    /// <summary>A .pt file of that pickle (a protocol's two bytes are put before it) and storage 0 of six
+    /// float32.</summary>
     public static byte[] Pt(string pickle, string storage = "archive/data/0") =>
         Zip(("archive/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(pickle)]), (storage, new byte[24]), ("archive/version", "3\n"u8.ToArray()));
 
@@ -78,7 +79,8 @@ static class Containers
         }
     }
 
-    /// <summary>Every prefix of a file is refused; of seeded mutations of one byte each, any outcome but a refusal in one line or success fails.</summary>
+    /// <summary>Every prefix of a file is refused; of seeded mutations of one byte each, any outcome but a refusal in
+    /// one line or success fails.</summary>
     public static void AssertSurvivesDamage(byte[] file, int mutations, string path, Func<string, TensorFile> open)
     {
         for (var length = 0; length < file.Length; length++)

@@ -3,10 +3,12 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Writes FlatBuffers for the tests: a table's vtable, then its fields in 8 bytes each, then what they point to.</summary>
+/// <summary>Writes FlatBuffers for the tests: a table's vtable, then its fields in 8 bytes each, then what they point
+/// to.</summary>
 static class FlatBytes
 {
-    /// <summary>A field's number and value: byte, short, int, long, string, a table, a vector of tables, or one of pairs of 64-bit numbers.</summary>
+    /// <summary>A field's number and value: byte, short, int, long, string, a table, a vector of tables, or one of
+    /// pairs of 64-bit numbers.</summary>
     public sealed record Table(params (int Field, object Value)[] Fields);
 
     public static byte[] Root(Table table)

@@ -3,7 +3,8 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>A small random model in llama2.c's first layout, as bytes: odd widths, so that no product ends with a tile.</summary>
+/// <summary>A small random model in llama2.c's first layout, as bytes: odd widths, so that no product ends with a
+/// tile.</summary>
 sealed class Llama2Bytes
 {
     public int Width { get; init; } = 24;
@@ -37,7 +38,8 @@ sealed class Llama2Bytes
 
     public byte[] Write() => [.. MemoryMarshal.AsBytes<int>([Width, Hidden, Layers, Heads, KeyHeads, Shared ? Vocabulary : -Vocabulary, Context]), .. Tensors().SelectMany(t => MemoryMarshal.AsBytes<float>(t.Values).ToArray())];
 
-    /// <summary>A vocabulary of that layout: the three marks, the bytes if asked for, then pieces whose scores fall.</summary>
+    /// <summary>A vocabulary of that layout: the three marks, the bytes if asked for, then pieces whose scores
+    /// fall.</summary>
     public static byte[] Pieces(IEnumerable<string> pieces, bool bytes = true, int longest = 6)
     {
         string[] all = ["<unk>", "\n<s>\n", "\n</s>\n", .. bytes ? Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>") : [], .. pieces];

@@ -28,7 +28,8 @@ static class DriverFaults
         return Targets.Emulator.Calls;
     }
 
-    /// <summary>Runs with the failure, holds what must hold, and says which call failed and which name the message gave it; null names for a run that did not notice, because it was giving things back.</summary>
+    /// <summary>Runs with the failure, holds what must hold, and says which call failed and which name the message gave
+    /// it; null names for a run that did not notice, because it was giving things back.</summary>
     public static (string Call, string? Name) Inject(string folder, bool late, ulong call, int code)
     {
         var emulator = Targets.Emulator;
@@ -53,12 +54,14 @@ static class DriverFaults
         Assert.True((allocations, handles) == (emulator.LiveAllocations, emulator.LiveHandles),
             $"call {call}, {failed}, error {code}: {emulator.LiveAllocations - allocations} allocations and {emulator.LiveHandles - handles} handles are left");
         Assert.Empty(Directory.Exists(folder) ? Directory.GetFiles(folder, "*.tmp", SearchOption.AllDirectories) : []);
-        // A failure to take something back in mid-run is passed over; of a lost device the next call tells, under its own name.
+        // A failure to take something back in mid-run is passed over; of a lost device the next call tells, under its
+        // own name.
         var givingBack = Regex.IsMatch(failed, "Free|Destroy|Unload|Release") || (failed == "cuCtxSetCurrent" && name != "setContext");
         return (failed, disposing || givingBack ? null : name);
     }
 
-    /// <summary>Make, set, three steps of which the first is recorded and the others replayed, the dense check, checkpoint, read, give back.</summary>
+    /// <summary>Make, set, three steps of which the first is recorded and the others replayed, the dense check,
+    /// checkpoint, read, give back.</summary>
     static void Train(string folder, bool late, Action disposing)
     {
         var problem = late ? crowded : topK;

@@ -3,7 +3,8 @@ using Xunit;
 
 namespace CudaSae.Testing.Doubles;
 
-/// <summary>The kernels of tests/faults, with planted faults and without, on the emulator with its race detector.</summary>
+/// <summary>The kernels of tests/faults, with planted faults and without, on the emulator with its race
+/// detector.</summary>
 static class PlantedFaults
 {
     static readonly Lazy<string> built = new(Build);

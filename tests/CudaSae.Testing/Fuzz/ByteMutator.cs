@@ -3,7 +3,8 @@ using System.Text;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Mutations of bytes that know nothing of a format but its words and that it holds little-endian integers and decimal numbers.</summary>
+/// <summary>Mutations of bytes that know nothing of a format but its words and that it holds little-endian integers and
+/// decimal numbers.</summary>
 static class ByteMutator
 {
     const int MaxBytes = 64 << 10, SwollenBytes = 4 << 20;
@@ -59,7 +60,8 @@ static class ByteMutator
         return result;
     }
 
-    /// <summary>A little-endian integer of 1 to 8 bytes, mostly where one is aligned: near its value, a power of two, all ones, the greatest, or about the file's size.</summary>
+    /// <summary>A little-endian integer of 1 to 8 bytes, mostly where one is aligned: near its value, a power of two,
+    /// all ones, the greatest, or about the file's size.</summary>
     static void Integer(FuzzRandom random, byte[] bytes)
     {
         var width = 1 << random.Next(4);
@@ -95,7 +97,8 @@ static class ByteMutator
 
     public static byte[] Number(FuzzRandom random) => Encoding.ASCII.GetBytes(random.Of(Numbers));
 
-    /// <summary>Repeats a piece, or a word, to megabytes: what is cheap to write a million times must not be dear to read.</summary>
+    /// <summary>Repeats a piece, or a word, to megabytes: what is cheap to write a million times must not be dear to
+    /// read.</summary>
     public static byte[] Swell(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words)
     {
         if (bytes.Length == 0) return bytes;

@@ -3,10 +3,12 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>What a parser may do with any input: read it, or refuse it in one line; within two seconds; with no more memory than four times the file and a floor.</summary>
+/// <summary>What a parser may do with any input: read it, or refuse it in one line; within two seconds; with no more
+/// memory than four times the file and a floor.</summary>
 static partial class FuzzOracle
 {
-    /// <summary>Bytes a reader may allocate whatever the file's size: the floor that the readers' own budgets have.</summary>
+    /// <summary>Bytes a reader may allocate whatever the file's size: the floor that the readers' own budgets
+    /// have.</summary>
     public const long Floor = 16 << 20;
 
     const int MaxMessage = 4000;

@@ -1,6 +1,7 @@
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>SplitMix64 (Steele, Lea and Flood 2014): the stream of one input, made from parser, seed and number alone, so that any input is made again without those before it.</summary>
+/// <summary>SplitMix64 (Steele, Lea and Flood 2014): the stream of one input, made from parser, seed and number alone,
+/// so that any input is made again without those before it.</summary>
 sealed class FuzzRandom
 {
     ulong state;

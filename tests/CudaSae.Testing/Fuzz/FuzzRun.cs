@@ -10,7 +10,8 @@ static class FuzzRun
     /// <param name="Number">Of the input: parser, seed and number make it again.</param>
     public sealed record Finding(long Number, string What, byte[] Bytes);
 
-    /// <param name="Inputs">That were tried: fewer than asked for after too many findings, or when the time was over.</param>
+    /// <param name="Inputs">That were tried: fewer than asked for after too many findings, or when the time was
+    /// over.</param>
     /// <param name="Accepted">That were read.</param>
     /// <param name="Refusals">Different messages, numbers and names left out.</param>
     public sealed record Result(string Parser, long Inputs, long Accepted, int Refusals, IReadOnlyList<Finding> Findings, TimeSpan Time);
@@ -36,7 +37,8 @@ static class FuzzRun
 
     static long watched = -1;
 
-    /// <summary>Ends the program where one input takes longer than ten seconds: what hangs never comes back to be judged.</summary>
+    /// <summary>Ends the program where one input takes longer than ten seconds: what hangs never comes back to be
+    /// judged.</summary>
     static void Watch(string parser, long seed, ref long number)
     {
         var now = Volatile.Read(ref number);

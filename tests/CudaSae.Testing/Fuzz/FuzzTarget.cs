@@ -12,7 +12,8 @@ sealed record FuzzTarget(string Name, FuzzCase[] Cases, byte[][] Words)
 {
     byte[][] Others => field ??= [.. Cases.Select(c => c.Valid)];
 
-    /// <summary>Input number <paramref name="number"/> of a seed, and how it is read. The first inputs are the valid files.</summary>
+    /// <summary>Input number <paramref name="number"/> of a seed, and how it is read. The first inputs are the valid
+    /// files.</summary>
     public (FuzzCase Case, byte[] Bytes) Input(long seed, long number)
     {
         if (number < Cases.Length) return (Cases[number], Cases[number].Valid);

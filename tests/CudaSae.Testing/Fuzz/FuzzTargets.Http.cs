@@ -4,7 +4,8 @@ using CudaSae.Cli.Watch;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Requests to the server of train --watch. What it takes is held against the few requests there are, written down a second time.</summary>
+/// <summary>Requests to the server of train --watch. What it takes is held against the few requests there are, written
+/// down a second time.</summary>
 sealed partial class FuzzTargets
 {
     const int Port = 6006;

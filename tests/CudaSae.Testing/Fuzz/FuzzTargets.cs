@@ -162,7 +162,8 @@ sealed partial class FuzzTargets : IDisposable
             Words("\"step\":", "\"epoch\":", "\"position\":", "\"dense\":", "\"-1\"", "\"9223372036854775808\"", "\"1e999\"", "\"NaN\"", "__metadata__"));
     }
 
-    /// <summary>A whole checkpoint with its checksums: whatever is changed, it is refused, or what it holds is what was written.</summary>
+    /// <summary>A whole checkpoint with its checksums: whatever is changed, it is refused, or what it holds is what was
+    /// written.</summary>
     FuzzTarget WholeCheckpoints()
     {
         StateArray[] arrays = [new("w_enc", "F32", [6, 4]), new("last_fired", "I32", [6]), new("moment", "U8", [3])];

@@ -3,7 +3,8 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>The members of a zip archive: changed, renamed, removed, doubled, reordered; written again with right checksums.</summary>
+/// <summary>The members of a zip archive: changed, renamed, removed, doubled, reordered; written again with right
+/// checksums.</summary>
 static class ZipStructure
 {
     public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)

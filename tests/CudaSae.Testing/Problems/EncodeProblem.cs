@@ -9,10 +9,12 @@ namespace CudaSae.Testing.Problems;
 /// <summary>What a row of pre-activations looks like.</summary>
 public enum Shape { Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow, SomeRowsAscending, Peak }
 
-/// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept again.</summary>
+/// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept
+/// again.</summary>
 sealed record EncodeResult(int[] Index, float[] Value, int Overflows, int Repeated);
 
-/// <summary>Operands of the encode phase and the sorted answer. All of X [B, d] and W [n, d] are exact in bfloat16.</summary>
+/// <summary>Operands of the encode phase and the sorted answer. All of X [B, d] and W [n, d] are exact in
+/// bfloat16.</summary>
 sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[] X, float[] W, float[] Bias)
 {
     /// <summary>Latent behind each column; null for all latents in order.</summary>
@@ -72,7 +74,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     /// <summary>In place of a schedule's seed: on the GPU.</summary>
     public const int Gpu = -1;
 
-    /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A machine with a GPU alone tests that.</summary>
+    /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A
+    /// machine with a GPU alone tests that.</summary>
     public int[] Places(params int[] schedules)
     {
         var gpu = Hopper ? Targets.HasHopper : Targets.HasGpu(out _);
@@ -90,7 +93,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return new EncodeResult(Download<int>(context, phase.Target.Index), Download<float>(context, phase.Target.Value), Download<int>(context, phase.Overflows)[0], repeated);
     });
 
-    /// <summary>What 8-bit screening keeps of columns [begin, end) where a row's candidates must exceed its limit: each row's columns, ascending.</summary>
+    /// <summary>What 8-bit screening keeps of columns [begin, end) where a row's candidates must exceed its limit: each
+    /// row's columns, ascending.</summary>
     /// <param name="limits">[B] keys; see order_key of kernels/common.cuh.</param>
     /// <param name="margin">Times the bound's margin.</param>
     public int[][] Survivors(int seed, int begin, int end, uint[] limits, float margin) => On(Latents, seed, (context, phase, screen) =>
@@ -173,7 +177,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         }
     }
 
-    /// <summary>Every kept value is right, and no left-out one exceeds it, within rounding relative to Σ|x||w| + |b|.</summary>
+    /// <summary>Every kept value is right, and no left-out one exceeds it, within rounding relative to Σ|x||w| +
+    /// |b|.</summary>
     public void AssertWithin(EncodeResult result, double relative)
     {
         for (var b = 0; b < Rows; b++)

@@ -8,7 +8,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>A small SAE with random weights over random rows, and everything that an independent computation needs: rows and codes in double.</summary>
+/// <summary>A small SAE with random weights over random rows, and everything that an independent computation needs:
+/// rows and codes in double.</summary>
 sealed class InsightProblem : IDisposable, ICodeVisitor
 {
     public const int D = 24, N = 60, Rows = 300;
@@ -45,7 +46,8 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
     public RunSource Source { get; }
     public SaeParameters Weights => Sae.Model.Parameters;
 
-    /// <summary>x, [Rows][D]; code [Rows][N] in the units of the decoder's output; what undoes the row's normalization.</summary>
+    /// <summary>x, [Rows][D]; code [Rows][N] in the units of the decoder's output; what undoes the row's
+    /// normalization.</summary>
     public List<double[]> X { get; } = [];
     public List<double[]> Code { get; } = [];
     public List<(double Scale, double Shift)> Undo { get; } = [];

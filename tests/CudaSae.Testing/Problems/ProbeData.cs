@@ -18,7 +18,8 @@ static class ProbeData
         return codes;
     }
 
-    /// <summary>A question of three classes, one of yes and no, one that nearly nobody answers; a latent or two know something.</summary>
+    /// <summary>A question of three classes, one of yes and no, one with few answers; a latent or two predict them in
+    /// part.</summary>
     public static Labels Labels(float[,] codes, int seed)
     {
         var (random, rows) = (new Random(seed), codes.GetLength(0));

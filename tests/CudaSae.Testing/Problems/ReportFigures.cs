@@ -2,7 +2,8 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>A figure of every kind, with what tends to break pages: NaN, nothing at all, and texts that are markup.</summary>
+/// <summary>A figure of every kind, with what tends to break pages: NaN, nothing at all, and texts that are
+/// markup.</summary>
 static class ReportFigures
 {
     public const string Hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \" ' & \u202e,";

@@ -2,7 +2,8 @@ using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>Random codes of rows in which latent 0 never fires, 1 always, 2 once, 3 with values that differ by powers of two, and many values are equal.</summary>
+/// <summary>Random codes of rows in which latent 0 never fires, 1 always, 2 once, 3 with values that differ by powers
+/// of two, and many values are equal.</summary>
 sealed class SparseProblem
 {
     public const int Latents = 23;

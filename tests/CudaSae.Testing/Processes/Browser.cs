@@ -2,7 +2,8 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Testing.Processes;
 
-/// <summary>A Chromium on this machine that opens pages without a window. Without one such tests are skipped by name.</summary>
+/// <summary>A Chromium on this machine that opens pages without a window. Without one such tests are skipped by
+/// name.</summary>
 static class Browser
 {
     const string Program = "/usr/bin/chromium";

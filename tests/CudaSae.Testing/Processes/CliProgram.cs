@@ -16,7 +16,8 @@ static class CliProgram
         return new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
     }
 
-    /// <summary>Threads do not change the bits. With one, small steps do not wait for another on a busy machine.</summary>
+    /// <summary>Threads do not change the bits. With one, small steps do not wait for another on a busy
+    /// machine.</summary>
     public static ProcessStartInfo OnOneThread(params string[] arguments)
     {
         var start = Start(arguments);

@@ -1,6 +1,7 @@
 namespace CudaSae.Testing.Processes;
 
-/// <summary>A Python on this machine that has what a test compares with. Without one such tests are skipped by name.</summary>
+/// <summary>A Python on this machine that has what a test compares with. Without one such tests are skipped by
+/// name.</summary>
 static class Python
 {
     static readonly Lazy<string?> Torch = new(() => new[] { "python3", "/usr/bin/python3" }.FirstOrDefault(p => Start(p, "-c", "import torch, numpy") is (0, _)));

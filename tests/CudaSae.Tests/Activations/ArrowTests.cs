@@ -84,7 +84,8 @@ public class ArrowTests
         }
     }
 
-    /// <summary>Files with bytes changed at random are read or refused: nothing else happens, and no row is out of the file.</summary>
+    /// <summary>Files with bytes changed at random are read or refused: nothing else happens, and no row is out of the
+    /// file.</summary>
     [Fact]
     public void DamagedFilesAreReadOrRefused()
     {

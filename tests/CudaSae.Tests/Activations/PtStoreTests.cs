@@ -6,7 +6,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Activations in torch's files: chunks of HoagyC and of OpenMOSS, as torch itself saves them and as we do.</summary>
+/// <summary>Activations in torch's files: chunks of HoagyC and of OpenMOSS, as torch itself saves them and as we
+/// do.</summary>
 [Trait("speed", "slow")]
 public class PtStoreTests
 {

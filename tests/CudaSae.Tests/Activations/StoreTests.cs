@@ -9,7 +9,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Activation stores of other projects, written here as they write them: read back bit for bit, with their tokens, or refused in one line.</summary>
+/// <summary>Activation stores of other projects, written here as they write them: read back bit for bit, with their
+/// tokens, or refused in one line.</summary>
 public class StoreTests
 {
     /// <summary>Row r of all is r, r + 1/8, r + 2/8, ….</summary>
@@ -168,7 +169,8 @@ public class StoreTests
         Assert.True(loss.Last() < loss.First(), string.Join(" ", loss));
     }
 
-    /// <summary>Rows read several at once, across masks, batches, examples and files, alone or beside another source's: the bytes of each read alone.</summary>
+    /// <summary>Rows read several at once, across masks, batches, examples and files, alone or beside another source's:
+    /// the bytes of each read alone.</summary>
     [Theory, MemberData(nameof(Layouts))]
     public void RowsReadTogetherAreThoseReadOneByOne(string layout)
     {
@@ -208,7 +210,8 @@ public class StoreTests
             [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu!.Value))]);
     }
 
-    /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token goes with it.</summary>
+    /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token
+    /// goes with it.</summary>
     [Fact]
     public void ShufflingMixesShardsAndKeepsTokens()
     {
@@ -234,7 +237,8 @@ public class StoreTests
         foreach (var row in fed) Assert.Equal((row, 100 + row), (First(source, row), source.Token(row)));
     }
 
-    /// <summary>A store of 64 GiB takes no more memory than its rows that are read: the file has a hole, and the process does not grow by it.</summary>
+    /// <summary>A store of 64 GiB takes no more memory than its rows that are read: the file has a hole, and the
+    /// process does not grow by it.</summary>
     [Fact]
     public void StoresLargerThanMemoryCostWhatIsRead()
     {

@@ -173,7 +173,8 @@ public class SaeTests
             Assert.Equal(host.AllValues.ToArray(), lent.AllValues.ToArray());
         }
 
-        /// <summary>Rows of more than 512 active latents, which the kernels' lists do not hold, are encoded on the CPU.</summary>
+        /// <summary>Rows of more than 512 active latents, which the kernels' lists do not hold, are encoded on the
+        /// CPU.</summary>
         [Fact]
         public void LongRowsGoToTheCpu()
         {

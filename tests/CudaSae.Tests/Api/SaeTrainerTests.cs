@@ -107,7 +107,8 @@ public class SaeTrainerTests
         AssertSame(a.Parameters, b.Parameters);
     }
 
-    /// <summary>Rows in device memory, written and overwritten on a stream of the caller's, give the bits of rows in host memory.</summary>
+    /// <summary>Rows in device memory, written and overwritten on a stream of the caller's, give the bits of rows in
+    /// host memory.</summary>
     [Fact]
     public unsafe void DeviceRowsGiveTheSameBits()
     {

@@ -6,7 +6,8 @@ namespace CudaSae.Tests;
 /// <summary>The folders of the engine import downwards only (docs/internals/decisions/0011-floors.md).</summary>
 public partial class FloorTests
 {
-    /// <summary>From the lowest. Folders of one floor do not import each other. Root is the public API on rows.</summary>
+    /// <summary>From the lowest. Folders of one floor do not import each other. Root is the public API on
+    /// rows.</summary>
     static readonly string[][] Floors =
     [
         ["Text"], ["Numerics"], ["Files"], ["Model"], ["Activations", "Devices"], ["Backends"], ["Feeding", "Metrics"],

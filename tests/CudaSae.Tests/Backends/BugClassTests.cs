@@ -13,7 +13,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Mistakes that other trainers of sparse autoencoders made and lived with, each as a property that the mistake breaks, on every target.
+/// <summary>Mistakes that other trainers of sparse autoencoders made and lived with, each as a property that the
+/// mistake breaks, on every target.
 /// What VerifierTests and GradientTests would also notice is here by name.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
@@ -71,7 +72,8 @@ public class BugClassTests
         Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f, WarmupFraction = 0 },
     };
 
-    /// <summary>SAELens before 6.36.2. The auxiliary reconstruction leaves b_dec out: b_dec and the data moved alike change nothing.</summary>
+    /// <summary>SAELens before 6.36.2. The auxiliary reconstruction leaves b_dec out: b_dec and the data moved alike
+    /// change nothing.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void AuxKLeavesTheDecoderBiasOut(string target)
     {
@@ -87,7 +89,8 @@ public class BugClassTests
         Assert.Equal(plain, Error(moved, 2), 0.02 * plain);
     }
 
-    /// <summary>The residual is a constant for AuxK: latents that are not dead learn nothing from it, and dead ones do, in the encoder too.</summary>
+    /// <summary>The residual is a constant for AuxK: latents that are not dead learn nothing from it, and dead ones do,
+    /// in the encoder too.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void AuxKDoesNotReachLivingLatents(string target)
     {
@@ -109,7 +112,8 @@ public class BugClassTests
 
     static bool Same(SaeParameters a, SaeParameters b, int f) => a.WEnc[f].SequenceEqual(b.WEnc[f]) && a.WDec[f].SequenceEqual(b.WDec[f]) && a.BEnc[f] == b.BEnc[f];
 
-    /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, of which two have a code, whatever k_aux is.</summary>
+    /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, of which two have a code,
+    /// whatever k_aux is.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void AuxKIsScaledByTheShareOfTheDead(string target)
     {
@@ -201,7 +205,8 @@ public class BugClassTests
         Assert.Equal((less.LossScale, less.Penalty), (2 * more.LossScale, 2 * more.Penalty));
     }
 
-    /// <summary>The step is taken of the pre-activation: a latent just below θ has a gradient for θ although its value is 0.</summary>
+    /// <summary>The step is taken of the pre-activation: a latent just below θ has a gradient for θ although its value
+    /// is 0.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ThresholdLearnsFromBelow(string target)
     {
@@ -230,7 +235,8 @@ public class BugClassTests
         Assert.Equal(moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.LogUnchained], 1e-2 * Math.Abs(moved[0]));
     }
 
-    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory, and so are their moments: training one leaves the other's bits alone.</summary>
+    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory, and so are their moments: training
+    /// one leaves the other's bits alone.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ParametersDoNotShareMemory(string target)
     {
@@ -259,7 +265,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>Resampling writes the weights themselves, empties the moments of those latents alone, and starts their dead counters anew.</summary>
+    /// <summary>Resampling writes the weights themselves, empties the moments of those latents alone, and starts their
+    /// dead counters anew.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ResetLatentsReplacesWeightsAndMoments(string target)
     {
@@ -297,7 +304,8 @@ public class BugClassTests
         bool Fired(int f) => States.Numbers<float>(run.Backend, "adam_v_b_enc")[f] != 0;
     }
 
-    /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold where it was; one with fewer than B·k of them keeps all.</summary>
+    /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold where it was; one with
+    /// fewer than B·k of them keeps all.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void BatchThresholdSurvivesEmptyAndPoorBatches(string target)
     {
@@ -316,7 +324,8 @@ public class BugClassTests
         Assert.True(double.IsFinite(second.GradientNorm));
     }
 
-    /// <summary>The part of a decoder's gradient along its row is removed before the norm is clipped: a purely radial gradient clips nothing.</summary>
+    /// <summary>The part of a decoder's gradient along its row is removed before the norm is clipped: a purely radial
+    /// gradient clips nothing.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ProjectionComesBeforeClipping(string target)
     {
@@ -340,7 +349,8 @@ public class BugClassTests
         Assert.Equal(0, sums.GradientNorm, 1e-6);
     }
 
-    /// <summary>Folding decoder norms scales everything in units of z, θ included; folding the data's scale touches biases of the output only. Neither changes the function.</summary>
+    /// <summary>Folding decoder norms scales everything in units of z, θ included; folding the data's scale touches
+    /// biases of the output only. Neither changes the function.</summary>
     [Fact]
     public void FoldingChangesNoReconstruction()
     {
@@ -422,7 +432,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>The dense path goes by chunks, but a latent learns from the prefixes that hold it: those that end within a chunk, at a chunk's end, twice at one width, and with the last latent.</summary>
+    /// <summary>The dense path goes by chunks, but a latent learns from the prefixes that hold it: those that end
+    /// within a chunk, at a chunk's end, twice at one width, and with the last latent.</summary>
     [Theory, MemberData(nameof(OneOfEach))]
     public void ChunksOfTheDensePathEndWherePrefixesDo(string target)
     {
@@ -508,7 +519,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>The weight of a nested loss is in its gradient once: a mean of equal losses is one of them, and a quarter of a loss has a quarter of its gradient.</summary>
+    /// <summary>The weight of a nested loss is in its gradient once: a mean of equal losses is one of them, and a
+    /// quarter of a loss has a quarter of its gradient.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void NestedLossesAreWeightedOnce(string target)
     {
@@ -522,7 +534,8 @@ public class BugClassTests
         Assert.Equal(plain / 4, Norm(new Nesting.Budgets([4], [0.25f])), 1e-3 * plain);
     }
 
-    /// <summary>The gate's own reconstruction teaches the gate. Where no magnitude is above 0 the decoder learns nothing, unless it is asked to.</summary>
+    /// <summary>The gate's own reconstruction teaches the gate. Where no magnitude is above 0 the decoder learns
+    /// nothing, unless it is asked to.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void GateDoesNotTeachAFrozenDecoder(string target)
     {
@@ -551,7 +564,7 @@ public class BugClassTests
             var losses = new List<double>();
             foreach (var run in new[] { without, with })
             {
-                losses.Add(run.Step(dense: dense).PreAct);      // nobody is dead yet
+                losses.Add(run.Step(dense: dense).PreAct);      // no latent is dead yet
                 run.Backend.ReadFirings(living);
                 losses.Add(run.Step(dense: dense).PreAct);
             }
@@ -563,7 +576,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>A penalty weighted by decoder norms pulls on them, unless they are detached. Decoder rows come in opposite pairs, so the reconstruction is perfect and pulls on nothing.</summary>
+    /// <summary>A penalty weighted by decoder norms pulls on them, unless they are detached. Decoder rows come in
+    /// opposite pairs, so the reconstruction is perfect and pulls on nothing.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void PenaltyByDecoderNormPullsOnTheNorm(string target)
     {
@@ -592,7 +606,8 @@ public class BugClassTests
         static double Norm(SaeParameters p, int f) => Math.Sqrt(p.WDec[f].ToArray().Sum(w => (double)w * w));
     }
 
-    /// <summary>A ghost's code is e^z, so a silent latent learns; and what scales it to the residual is a constant, or a single ghost, which has but one direction, would not learn when to fire.</summary>
+    /// <summary>A ghost's code is e^z, so a silent latent learns; and what scales it to the residual is a constant, or
+    /// a single ghost, which has but one direction, would not learn when to fire.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ASingleGhostLearnsWhenToFire(string target)
     {

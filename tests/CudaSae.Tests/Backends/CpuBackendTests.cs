@@ -12,7 +12,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public unsafe class CpuBackendTests
 {
-    /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent decides.</summary>
+    /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent
+    /// decides.</summary>
     [Theory]
     [InlineData(int.MaxValue)]
     [InlineData(7)]
@@ -31,7 +32,8 @@ public unsafe class CpuBackendTests
         }
     }
 
-    /// <summary>The whole verifier again in a process whose instruction sets are switched off; .NET reads the switches at start.</summary>
+    /// <summary>The whole verifier again in a process whose instruction sets are switched off; .NET reads the switches
+    /// at start.</summary>
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "256-bit")]
     [InlineData("DOTNET_EnableAVX2", "128-bit|256-bit")]
@@ -120,7 +122,8 @@ public unsafe class CpuBackendTests
 [Trait("speed", "slow")]
 public class CpuAllocationTests
 {
-    /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip connection.</summary>
+    /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip
+    /// connection.</summary>
     [Theory]
     [InlineData("aux, chosen of the dead")]
     [InlineData("gated, live decoder, L1 by norm, dense")]

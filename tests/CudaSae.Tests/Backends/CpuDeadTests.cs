@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What the CPU chooses of dead latents, and its products over more rows than one block of their depth holds.</summary>
+/// <summary>What the CPU chooses of dead latents, and its products over more rows than one block of their depth
+/// holds.</summary>
 [Trait("speed", "slow")]
 public unsafe class CpuDeadTests
 {
@@ -42,7 +43,8 @@ public unsafe class CpuDeadTests
         }
     }
 
-    /// <summary>Pre-activations are b_enc alone, the same on every row: which latents are chosen, and what they learn, has a closed form.</summary>
+    /// <summary>Pre-activations are b_enc alone, the same on every row: which latents are chosen, and what they learn,
+    /// has a closed form.</summary>
     [Theory]
     [InlineData("distinct", true)]
     [InlineData("few", true)]

@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A replayed step is the step that was recorded, also where a batch finds out in the middle of it that it needs another path.</summary>
+/// <summary>A replayed step is the step that was recorded, also where a batch finds out in the middle of it that it
+/// needs another path.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class GraphTests
@@ -50,7 +51,8 @@ public class GraphTests
         AssertSame(Run(c, c.Spec, replay: false, seed: 0), Run(c, c.Spec, replay: true, seed: 7));
     }
 
-    /// <summary>Every read waits for what the last step will be; the last step of the run is one that takes the dense path late.</summary>
+    /// <summary>Every read waits for what the last step will be; the last step of the run is one that takes the dense
+    /// path late.</summary>
     [Fact]
     public void WhoeverReadsSeesTheSettledStep()
     {

@@ -10,7 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Hot latents as dense columns: the same step as without them, the right list, and a state that resumes to the bit.</summary>
+/// <summary>Hot latents as dense columns: the same step as without them, the right list, and a state that resumes to
+/// the bit.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class HotTests
@@ -82,7 +83,8 @@ public unsafe class HotTests
         Assert.Empty(Often.Except(List(backend)));
     }
 
-    // e differs by less than 2^-16 of Σ|f w|, which moves sums of terms e f by as little, or turns bfloat16's rounding of an e: 2^-8 of one term among B. Hence 2^-10 of the
+    // e differs by less than 2^-16 of Σ|f w|, which moves sums of terms e f by as little, or turns bfloat16's rounding
+    // of an e: 2^-8 of one term among B. Hence 2^-10 of the
     // largest move; without the hot latents' gradients the difference is more than half of it.
     [Theory]
     [InlineData("topk")]

@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Selections other than the plain k largest, on every target, against sorting in double. Operands are small dyadic numbers, so that float32
+/// <summary>Selections other than the plain k largest, on every target, against sorting in double. Operands are small
+/// dyadic numbers, so that float32
 /// sums are exact in any order: ties are plenty, and codes must agree entry for entry.</summary>
 [Collection("alone")]
 public class SelectTests
@@ -114,7 +115,8 @@ public class SelectTests
         Assert.Contains(expected, row => row.Any(e => e.Item2 < 0));
         foreach (var target in Targets.Names)
         {
-            // The CPU's limit lets no later equal |z| in, whatever the sign, once a row's candidates have been cut back.
+            // The CPU's limit lets no later equal |z| in, whatever the sign, once a row's candidates have been cut
+            // back.
             if (!distinct && n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;
             using var backend = problem.Start(target, default);
             AssertCode(target, expected, problem.Code(backend));
@@ -161,7 +163,8 @@ public class SelectTests
         }
     }
 
-    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row would take more room.
+    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row would take more
+    // room.
     [Theory]
     [InlineData(300, 2, 0f)]
     [InlineData(300, 2, -17f)]

@@ -53,7 +53,8 @@ public class StepTests
         Assert.All(runs, run => Assert.True(run.AsSpan().SequenceEqual(runs[0])));
     }
 
-    /// <summary>One latent in most rows of a batch of 600: runs of more than 256 entries are summed part by part.</summary>
+    /// <summary>One latent in most rows of a batch of 600: runs of more than 256 entries are summed part by
+    /// part.</summary>
     [Fact]
     public void LongRunsAreTheSameUnderAnySchedule()
     {
@@ -76,7 +77,8 @@ public class StepTests
         }
     }
 
-    /// <summary>kernels.md's claim, and ours: with beta1 = 0 skipping untouched rows changes nothing, not one bit.</summary>
+    /// <summary>kernels.md's claim, and ours: with beta1 = 0 skipping untouched rows changes nothing, not one
+    /// bit.</summary>
     [Theory]
     [MemberData(nameof(TargetNames))]
     public void LazyAdamIsDenseAdamToTheBit(string target)
@@ -141,7 +143,8 @@ public class StepTests
         Assert.False(backend.CheckAgainstDense().Passed);
     }
 
-    /// <summary>Plain descent moves the weights by −η times the gradient: by what the dense products say, within bfloat16's rounding of the code.</summary>
+    /// <summary>Plain descent moves the weights by −η times the gradient: by what the dense products say, within
+    /// bfloat16's rounding of the code.</summary>
     [Theory(SkipTestWithoutData = true)]
     [MemberData(nameof(KernelTargets))]
     public void SparseUpdateEqualsTheGradientsOfTheDenseCheck(string target)

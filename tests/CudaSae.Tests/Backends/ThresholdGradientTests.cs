@@ -4,7 +4,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>θ's gradient is an estimate by kernel density. One latent, one input: x̂ = w z 1[z > θ] with z normal, L = E[(x̂ − z)² + λ 1[z > θ]], of which everything is known.</summary>
+/// <summary>θ's gradient is an estimate by kernel density. One latent, one input: x̂ = w z 1[z > θ] with z normal, L =
+/// E[(x̂ − z)² + λ 1[z > θ]], of which everything is known.</summary>
 public class ThresholdGradientTests
 {
     const double Theta = 0.7, W = 0.9, Lambda = 0.4;
@@ -13,7 +14,8 @@ public class ThresholdGradientTests
 
     static double Density(double z) => Math.Exp(-z * z / 2) / Math.Sqrt(2 * Math.PI);
 
-    /// <summary>∂L/∂θ of the smoothed loss: −∫ p(z) (g(z) θ + λ) K((z − θ)/ε)/ε dz, g the slope of the squared error by the value, on either side of θ.</summary>
+    /// <summary>∂L/∂θ of the smoothed loss: −∫ p(z) (g(z) θ + λ) K((z − θ)/ε)/ε dz, g the slope of the squared error by
+    /// the value, on either side of θ.</summary>
     static double Smoothed(SmoothingKernel kernel, double epsilon)
     {
         const int Steps = 400_000;
@@ -28,7 +30,8 @@ public class ThresholdGradientTests
 
     static double Integrand(double z) => 2 * W * ((z > Theta ? W * z : 0) - z) * Theta + Lambda;
 
-    /// <summary>The exact derivative: a latent at θ starts or stops to fire, which changes the error by (wθ − θ)² − θ² and the penalty by λ.</summary>
+    /// <summary>The exact derivative: a latent at θ starts or stops to fire, which changes the error by (wθ − θ)² − θ²
+    /// and the penalty by λ.</summary>
     static double Exact => -Density(Theta) * ((W - 1) * (W - 1) * Theta * Theta - Theta * Theta + Lambda);
 
     static double Estimate(SmoothingKernel kernel, float epsilon, int rows, int seed, ThresholdForm form = ThresholdForm.Direct)

@@ -21,7 +21,8 @@ public class BenchRunTests
 
     static SaeSpec Spec(AuxLoss? aux = null) => new() { InputWidth = 40, Latents = 300, Selection = new Selection.TopK(6), Aux = aux };
 
-    /// <summary>Float32 sums on the CPU; on kernels the gradients gather bfloat16 residuals, everything else reads what it is measured against.</summary>
+    /// <summary>Float32 sums on the CPU; on kernels the gradients gather bfloat16 residuals, everything else reads what
+    /// it is measured against.</summary>
     [Theory]
     [InlineData(BackendKind.Cpu, 2e-5)]
     [InlineData(BackendKind.Emulator, 1.0 / 128)]
@@ -148,7 +149,8 @@ public class BenchRunTests
         var scaling = charts["scaling-n"];
         Assert.Equal(["1k", "4k"], scaling.Descendants(svg + "text").Select(t => t.Value).Where(t => t.EndsWith('k')));
         Assert.Equal(2, scaling.Descendants(svg + "text").Count(t => t.Value == "25 %"));
-        // Four times as wide is four times as long on both axes: the floor is parallel to the measured line, log 4 apart.
+        // Four times as wide is four times as long on both axes: the floor is parallel to the measured line, log 4
+        // apart.
         var paths = scaling.Descendants(svg + "path").Select(p => p.Attribute("d")!.Value).Where(d => d.Contains(" L ", StringComparison.Ordinal)).Select(d => d.Split([' ', 'M', 'L'], StringSplitOptions.RemoveEmptyEntries).Select(double.Parse).ToArray()).ToArray();
         Assert.Equal(2, paths.Length);
         Assert.Equal(paths[0][1] - paths[0][3], paths[1][1] - paths[1][3], 0.2);
@@ -156,7 +158,8 @@ public class BenchRunTests
         Assert.Contains("<machine>", scaling.Root!.Value);
     }
 
-    /// <summary>What README.md and docs/internals/benchmarks.md show is what bench/results holds: cudasae-bench tables writes
+    /// <summary>What README.md and docs/internals/benchmarks.md show is what bench/results holds: cudasae-bench tables
+    /// writes
     /// it.</summary>
     [Fact]
     public void TablesOfTheDocumentsAreUpToDate()

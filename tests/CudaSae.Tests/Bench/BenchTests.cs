@@ -8,7 +8,8 @@ namespace CudaSae.Tests;
 /// <summary>cudasae bench: what it counts, and that its tables come back as they were written.</summary>
 public class BenchTests
 {
-    /// <summary>Milliseconds by a model worked out by hand beforehand, at 790 TFLOP/s and 4.3 TB/s: encode, the decoder's gather, the two gathers of the gradients, Adam at 24 bytes a weight.</summary>
+    /// <summary>Milliseconds by a model worked out by hand beforehand, at 790 TFLOP/s and 4.3 TB/s: encode, the
+    /// decoder's gather, the two gathers of the gradients, Adam at 24 bytes a weight.</summary>
     [Theory]
     [InlineData(4096, 768, 24576, 32, 0.196, 0.047, 0.094, 0.211)]
     [InlineData(8192, 2304, 65536, 64, 3.13, 0.56, 1.12, 1.69)]

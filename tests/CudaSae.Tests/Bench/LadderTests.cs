@@ -5,7 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Every rung of kernels/ladder against a double reference, at sizes that are multiples of nothing, under two schedules.</summary>
+/// <summary>Every rung of kernels/ladder against a double reference, at sizes that are multiples of nothing, under two
+/// schedules.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class LadderTests
@@ -78,7 +79,8 @@ public class LadderTests
         }
     }
 
-    /// <summary>A rung's sentence is the first line of its file and stands in docs/internals/ladder.md, and its shared memory is what its file says.</summary>
+    /// <summary>A rung's sentence is the first line of its file and stands in docs/internals/ladder.md, and its shared
+    /// memory is what its file says.</summary>
     [Fact]
     public void SentencesAreThoseOfTheFiles()
     {

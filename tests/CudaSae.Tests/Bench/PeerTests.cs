@@ -3,7 +3,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The peers of bench/peers compute the step that CudaSae computes: PyTorch's dense autograd, and the sparse trainer as plain torch and as its kernels' source.</summary>
+/// <summary>The peers of bench/peers compute the step that CudaSae computes: PyTorch's dense autograd, and the sparse
+/// trainer as plain torch and as its kernels' source.</summary>
 [Trait("speed", "slow")]
 public class PeerTests
 {

@@ -127,7 +127,8 @@ public partial class CliTests
         while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
     }
 
-    /// <summary>A shell's background job inherits interrupts that are ignored, and so would all that it starts.</summary>
+    /// <summary>A shell's background job inherits interrupts that are ignored, and so would all that it
+    /// starts.</summary>
     static ProcessStartInfo Interruptible(ProcessStartInfo start)
     {
         if (!OperatingSystem.IsLinux()) return start;

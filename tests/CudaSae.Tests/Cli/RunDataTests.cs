@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Rows that belong to an SAE, as every command that takes one finds them, and what is said where they are not there.</summary>
+/// <summary>Rows that belong to an SAE, as every command that takes one finds them, and what is said where they are not
+/// there.</summary>
 [Trait("speed", "slow")]
 public class RunDataTests
 {

@@ -20,7 +20,8 @@ public class SweepCliTests
 
     static byte[] Weights(string folder) => File.ReadAllBytes(Path.Combine(folder, "sae_weights.safetensors"));
 
-    /// <summary>Killed in its first group, gone on with to the end, and gone on with again: weights are those of train alone, byte for byte; what cannot be is said and left out.</summary>
+    /// <summary>Killed in its first group, resumed to the end, and resumed again: the weights equal those of train
+    /// alone, byte for byte. Impossible combinations are listed and left out.</summary>
     [Fact]
     public void KilledSweepGoesOnAndItsMembersEqualTrainAlone()
     {

@@ -10,7 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The server of train --watch, by raw sockets: what it answers, what it refuses, and that nobody's behaviour reaches the run.</summary>
+/// <summary>The server of train --watch, by raw sockets: its answers, its refusals, and that no client disturbs the
+/// run.</summary>
 [Trait("speed", "slow")]
 public class WatchTests
 {
@@ -117,7 +118,8 @@ public class WatchTests
         Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20);        // the client sends for 30 s: its bytes renew no limit
     }
 
-    /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is turned away, the run is told nothing of it, and they are let go.</summary>
+    /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is refused, the
+    /// run is not disturbed, and their connections are closed.</summary>
     [Fact]
     public void ClientsThatReadNothingHoldNobody()
     {
@@ -252,7 +254,8 @@ public class WatchTests
         }
     }
 
-    /// <summary>Somebody watches as closely as may be: what is shown is what is logged, and the weights are those of a run that nobody watched.</summary>
+    /// <summary>A client reads as often as it can: it reads what is logged, and the weights equal those of a run
+    /// without clients.</summary>
     [Fact]
     public void AWatchedRunIsTheSameRunAndShowsItsNumbers()
     {

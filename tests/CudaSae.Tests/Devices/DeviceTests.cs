@@ -9,7 +9,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What every launcher promises of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage, no leak. On the emulator, which can be told to fail.</summary>
+/// <summary>What every launcher promises of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage, no
+/// leak. On the emulator, which can be told to fail.</summary>
 [Collection("alone")]
 public unsafe class DeviceTests
 {
@@ -56,7 +57,8 @@ public unsafe class DeviceTests
         device.DestroyStream(stream);
     }
 
-    /// <summary>bfloat16 in, float32 out, rows further apart than they are long; small whole numbers, so that every sum is exact.</summary>
+    /// <summary>bfloat16 in, float32 out, rows further apart than they are long; small whole numbers, so that every sum
+    /// is exact.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void GemmIsTheProduct(string launcher)
@@ -125,7 +127,8 @@ public unsafe class DeviceTests
         }
     }
 
-    /// <summary>A broken kernel's report comes with the message, and the failure of a whole backend leaves nothing behind.</summary>
+    /// <summary>A broken kernel's report comes with the message, and the failure of a whole backend leaves nothing
+    /// behind.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void NothingIsLeft(string launcher)
@@ -156,7 +159,8 @@ public unsafe class DeviceTests
         Assert.Equal(before, Targets.Emulator.LiveAllocations);
     }
 
-    /// <summary>A kernel is one function for all who ask for it: who needs less shared memory takes none from who needs more.</summary>
+    /// <summary>A kernel is one function for all who ask for it: who needs less shared memory takes none from who needs
+    /// more.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void AskingForLessSharedMemoryTakesNoneAway(string launcher)
@@ -196,7 +200,8 @@ public unsafe class DeviceTests
         device.DestroyStream(stream);
     }
 
-    /// <summary>A training run, recorded after its first step: the same calls as the engine's own imports make, so the same bits.</summary>
+    /// <summary>A training run, recorded after its first step: the same calls as the engine's own imports make, so the
+    /// same bits.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void LaunchersGiveTheSameBits(string launcher)

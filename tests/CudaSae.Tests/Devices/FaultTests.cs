@@ -7,7 +7,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class FaultTests
 {
-    /// <summary>Some calls of a run fail in turn, of memory that ran out, of a lost device, of memory that broke: one sentence that names the call, no hang, nothing left.</summary>
+    /// <summary>Some calls of a run fail in turn, of memory that ran out, of a lost device, of memory that broke: one
+    /// sentence that names the call, no hang, nothing left.</summary>
     [Theory]
     [InlineData(DriverFaults.OutOfMemory, 0, false)]
     [InlineData(DriverFaults.LaunchFailed, 1, false)]

@@ -29,7 +29,7 @@ public class DocumentTests
         Assert.InRange(line.Trim().Length, 20, 2000);
     }
 
-    /// <summary>kernels/README.md is where somebody looks for a kernel.</summary>
+    /// <summary>kernels/README.md lists every kernel.</summary>
     [Fact]
     public void EveryKernelFileIsListed()
     {

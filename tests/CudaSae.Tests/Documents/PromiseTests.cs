@@ -5,7 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The exactness promises of docs/internals/reliability.md: each names tests, and those tests are there.</summary>
+/// <summary>The exactness promises of docs/internals/reliability.md: each names tests, and those tests are
+/// there.</summary>
 public partial class PromiseTests
 {
     [GeneratedRegex(@"`(?<class>[A-Za-z.]+Tests[A-Za-z.]*)\.(?<method>[A-Za-z0-9]+)`")]
@@ -32,7 +33,8 @@ public partial class PromiseTests
         }
     }
 
-    /// <summary>Random numbers are a function of seed, step, row and column: each of the four matters, and neither order nor threads do.</summary>
+    /// <summary>Random numbers are a function of seed, step, row and column: each of the four matters, and neither
+    /// order nor threads do.</summary>
     [Fact]
     public void RandomNumbersAreAFunctionOfTheirKey()
     {
@@ -46,7 +48,8 @@ public partial class PromiseTests
         Assert.InRange(mean, 0.5 - 5 * Math.Sqrt(1 / 12.0 / forwards.Length), 0.5 + 5 * Math.Sqrt(1 / 12.0 / forwards.Length));
     }
 
-    /// <summary>Atomics of the kernels count and mark; no sum of floats depends on their order. build/kernel-gate.sh looks for floating-point ones in the compiled code.</summary>
+    /// <summary>Atomics of the kernels count and mark; no sum of floats depends on their order. build/kernel-gate.sh
+    /// looks for floating-point ones in the compiled code.</summary>
     [Fact]
     public void KernelsAddNoFloatsAtomically()
     {

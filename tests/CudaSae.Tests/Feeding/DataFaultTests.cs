@@ -15,7 +15,8 @@ public class DataFaultTests
     static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 64, Selection = new Selection.TopK(4) };
     static readonly TrainConfig config = new() { BatchRows = 16, Vectors = 16 * 60, LogEvery = 1, CheckpointEvery = 1 };
 
-    /// <summary>Something happens to the data at a step's report, while the feeder has filled both slots and waits.</summary>
+    /// <summary>Something happens to the data at a step's report, while the feeder has filled both slots and
+    /// waits.</summary>
     sealed class At(long step, Action happens) : ITrainingObserver
     {
         public void Report(StepMetrics metrics)
@@ -87,7 +88,8 @@ public class DataFaultTests
         }
     }
 
-    /// <summary>A run that stops at a row of NaN or infinity has not touched its weights with it: they are those of the last good step, in memory and in its checkpoint.</summary>
+    /// <summary>A run that stops at a row of NaN or infinity has not touched its weights with it: they are those of the
+    /// last good step, in memory and in its checkpoint.</summary>
     [Theory]
     [InlineData(float.NaN)]
     [InlineData(float.PositiveInfinity)]

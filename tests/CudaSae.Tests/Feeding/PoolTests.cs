@@ -21,7 +21,8 @@ public class PoolTests
 
     static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 32, Selection = new Selection.TopK(4) };
 
-    /// <summary>An epoch and a half, in windows of 40 rows where there are any; rows are read again by the dense check and by resampling meanwhile.</summary>
+    /// <summary>An epoch and a half, in windows of 40 rows where there are any; rows are read again by the dense check
+    /// and by resampling meanwhile.</summary>
     static TrainConfig Config(bool windows) => new()
     {
         BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40 : 0, NonFinite = NonFiniteRows.Skip,
@@ -57,7 +58,8 @@ public class PoolTests
         return (States.Bytes(runner.Backend), runner.SkippedRows);
     }
 
-    /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated streams, several threads that read.</summary>
+    /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated
+    /// streams, several threads that read.</summary>
     [Theory]
     [InlineData(0, true)]
     [InlineData(7, true)]
@@ -81,7 +83,8 @@ public class PoolTests
         Assert.True(host.State.AsSpan().SequenceEqual(resumed.State), "a resumed run with a pool has other weights");
     }
 
-    /// <summary>Sixteen uploads under way when a step on their rows begins, and sixteen more over them before it has been waited for: it sees the first, as it does through an input slot.</summary>
+    /// <summary>Sixteen uploads under way when a step on their rows begins, and sixteen more over them before it has
+    /// been waited for: it sees the first, as it does through an input slot.</summary>
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -123,7 +126,8 @@ public class PoolTests
         Assert.Equal(direct, pooled);
     }
 
-    /// <summary>The lists name, place by place, the order's finite rows, over several epochs, and from any cursor.</summary>
+    /// <summary>The lists name, place by place, the order's finite rows, over several epochs, and from any
+    /// cursor.</summary>
     [Theory]
     [InlineData(true, 0)]
     [InlineData(true, 123)]
@@ -199,7 +203,8 @@ public class PoolTests
         AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
     }
 
-    /// <summary>A file that is cut under a run's readers is one line, and the checkpoint of the last good step stays.</summary>
+    /// <summary>A file that is cut under a run's readers is one line, and the checkpoint of the last good step
+    /// stays.</summary>
     [Fact]
     public void AShortenedFileIsOneLine()
     {
@@ -247,7 +252,8 @@ public class PoolTests
         }
     }
 
-    /// <summary>A run that ends, or shares its feeder, while its readers wait for room: nobody waits for them.</summary>
+    /// <summary>A run that ends, or shares its feeder, while its readers wait for room: it does not wait for
+    /// them.</summary>
     [Fact]
     public void ASharedRunAloneMayHaveAPool()
     {

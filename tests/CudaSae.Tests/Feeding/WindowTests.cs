@@ -18,7 +18,8 @@ public class WindowTests
         return all;
     }
 
-    /// <summary>Every row once an epoch, whatever does not divide by what; another epoch and another seed are other orders, and a position's row is the same when it is asked for alone.</summary>
+    /// <summary>Every row once an epoch, whatever does not divide by what; another epoch and another seed are other
+    /// orders, and a position's row is the same when it is asked for alone.</summary>
     [Theory]
     [InlineData(10, 4)]
     [InlineData(4097, 4096)]
@@ -35,7 +36,8 @@ public class WindowTests
         Assert.NotEqual(all, Epoch(new(4, 5, rows, window, RowBytes), rows));
     }
 
-    /// <summary>A window's rows are runs of neighbours, read in order: together they are the rows that come in it, at the places that it names.</summary>
+    /// <summary>A window's rows are runs of neighbours, read in order: together they are the rows that come in it, at
+    /// the places that it names.</summary>
     [Theory]
     [InlineData(20_000, 8_192)]
     [InlineData(65_537, 9_000)]
@@ -62,7 +64,8 @@ public class WindowTests
         Assert.InRange(runs, rows / blockRows, rows / blockRows + 1 + order.Windows);       // a window's edge cuts a block in two
     }
 
-    /// <summary>Neighbours in a file are a third of a window apart in the order, as if the window were shuffled row by row, and its rows come from all over the files.</summary>
+    /// <summary>Neighbours in a file are a third of a window apart in the order, as if the window were shuffled row by
+    /// row, and its rows come from all over the files.</summary>
     [Fact]
     public void NeighboursAreMixed()
     {
@@ -72,7 +75,8 @@ public class WindowTests
         var position = new long[Rows];
         for (long p = 0; p < Rows; p++) position[all[p]] = p;
         var sameWindow = Enumerable.Range(0, (int)Rows - 1).Where(row => order.WindowOf(position[row]) == order.WindowOf(position[row + 1])).ToArray();
-        // Neighbours are torn apart at ends of blocks of 64 only. |p − q| of two uniform positions of a window has mean W/3 and deviation W/√18.
+        // Neighbours are torn apart at ends of blocks of 64 only. |p − q| of two uniform positions of a window has mean
+        // W/3 and deviation W/√18.
         Assert.InRange(sameWindow.Length, Rows * 63 / 64, Rows);
         var apart = sameWindow.Average(row => Math.Abs(position[row] - position[row + 1]) / (double)Window);
         Assert.InRange(apart, 1 / 3.0 - 5 / Math.Sqrt(18.0 * sameWindow.Length / 64), 1 / 3.0 + 5 / Math.Sqrt(18.0 * sameWindow.Length / 64));
@@ -94,7 +98,8 @@ public class WindowTests
         }
     }
 
-    /// <summary>No window, and one that holds all rows, are the permutation of everything that there was before; two batches are the least.</summary>
+    /// <summary>No window, and one that holds all rows, are the permutation of everything that there was before; two
+    /// batches are the least.</summary>
     [Fact]
     public void WindowsAreOnlyForMoreRowsThanOneHolds()
     {

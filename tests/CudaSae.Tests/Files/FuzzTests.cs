@@ -11,7 +11,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Hostile files: a short run of the fuzzer (tests/CudaSae.Testing/Fuzz) over every parser, and what the long runs found, each by itself.</summary>
+/// <summary>Hostile files: a short run of the fuzzer (tests/CudaSae.Testing/Fuzz) over every parser, and what the long
+/// runs found, each by itself.</summary>
 [Trait("speed", "slow")]
 public sealed class FuzzTests : IDisposable
 {

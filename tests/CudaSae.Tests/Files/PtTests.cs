@@ -243,7 +243,8 @@ public class PtTests
         AssertSurvivesDamage(File.ReadAllBytes(folder["x.pt"]), 1000, folder["y.pt"], path => new PtFile(path));
     }
 
-    /// <summary>The checksum would refuse most damage to a pickle; behind a right one the reader itself must hold.</summary>
+    /// <summary>The checksum would refuse most damage to a pickle; behind a right one the reader itself must
+    /// hold.</summary>
     [Fact]
     public void DamagedPicklesBehindARightChecksumAreOneLineOrSuccess()
     {

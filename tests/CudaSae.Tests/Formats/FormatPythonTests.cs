@@ -8,7 +8,8 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>Exports and imports against readers and writers that share nothing with this project: tests/python/formats.py.</summary>
+/// <summary>Exports and imports against readers and writers that share nothing with this project:
+/// tests/python/formats.py.</summary>
 [Trait("speed", "slow")]
 public class FormatPythonTests
 {

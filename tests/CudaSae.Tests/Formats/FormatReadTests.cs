@@ -12,7 +12,8 @@ public class FormatReadTests
 {
     const string Weights = "sae_weights.safetensors";
 
-    /// <summary>A SAELens folder of a random SAE whose cfg.json is what the test says, without this project's spec.</summary>
+    /// <summary>A SAELens folder of a random SAE whose cfg.json is what the test says, without this project's
+    /// spec.</summary>
     static SaeModel SaeLens(TemporaryFolder folder, string selection, Action<JsonObject>? edit = null, bool centres = true)
     {
         var sae = FormatModels.Model(Spec(selection, centres: centres));

@@ -7,7 +7,8 @@ namespace CudaSae.Tests;
 
 public class FormatTests
 {
-    /// <summary>What each layout holds as it is: format, selection, whether b_dec is subtracted, d_out (0: no transcoder), skip, normalization.</summary>
+    /// <summary>What each layout holds as it is: format, selection, whether b_dec is subtracted, d_out (0: no
+    /// transcoder), skip, normalization.</summary>
     public static TheoryData<string, string, bool, int, bool, InputNormalization> Direct
     {
         get
@@ -72,7 +73,8 @@ public class FormatTests
         if (a.Selection is Selection.BatchTopK batch) Assert.Equal((batch.K, a.Nested), (((Selection.BatchTopK)b.Selection).K, b.Nested));
     }
 
-    /// <summary>What a layout holds as an equal SAE: format, selection, whether b_dec is subtracted before, what a note says.</summary>
+    /// <summary>What a layout holds as an equal SAE: format, selection, whether b_dec is subtracted before, what a note
+    /// says.</summary>
     [Theory]
     [InlineData("sparsify", "topk", false, "W_enc b_dec")]
     [InlineData("sparsify", "groupmax", false, "W_enc b_dec")]
@@ -169,7 +171,8 @@ public class FormatTests
         using var other = Chain(folder, normalized, "saelens", "openai", "saelens", "openai");
         Assert.Equal("", Differences(normalized, other));
 
-        // With a bias, sparsify subtracts and openmoss does not: b_enc goes there and back, everything else is untouched.
+        // With a bias, sparsify subtracts and openmoss does not: b_enc goes there and back, everything else is
+        // untouched.
         using var biased = FormatModels.Model(Spec("topk"));
         using var back = Chain(folder, biased, "sparsify", "openmoss", "dictionary_learning", "saelens");
         Assert.Equal("BEnc", Differences(biased, back));

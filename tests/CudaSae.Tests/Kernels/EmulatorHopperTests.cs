@@ -4,7 +4,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The emulator's Hopper: a pipeline of TMA and wgmma over a cluster of two blocks (tests/faults/hopper.cu) gives the plain loop's bits under every
+/// <summary>The emulator's Hopper: a pipeline of TMA and wgmma over a cluster of two blocks (tests/faults/hopper.cu)
+/// gives the plain loop's bits under every
 /// schedule, and each of its rules, broken, is reported with file and line.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]

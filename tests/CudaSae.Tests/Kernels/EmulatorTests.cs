@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The emulator catches planted faults (tests/faults/faults.cu) and says where; their correct twins pass under every schedule.</summary>
+/// <summary>The emulator catches planted faults (tests/faults/faults.cu) and says where; their correct twins pass under
+/// every schedule.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorTests
@@ -19,7 +20,8 @@ public unsafe class EmulatorTests
         public int BreakRule;
     }
 
-    /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is right.</summary>
+    /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is
+    /// right.</summary>
     static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed, Func<float[], int, float> expected)
     {
         var emulator = new Emulator(PlantedFaults.Library);
@@ -93,7 +95,8 @@ public unsafe class EmulatorTests
         Assert.Contains("1.0 MiB", message);
     }
 
-    /// <summary>The engine's own kernels under the race detector: whole training runs of the verifier's, and 8-bit screening.</summary>
+    /// <summary>The engine's own kernels under the race detector: whole training runs of the verifier's, and 8-bit
+    /// screening.</summary>
     [Fact]
     public void OwnKernelsDoNotRace()
     {

@@ -3,7 +3,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The encode phase on kernels against sorting all pre-activations. Operands are small dyadic numbers, so that float32 sums
+/// <summary>The encode phase on kernels against sorting all pre-activations. Operands are small dyadic numbers, so that
+/// float32 sums
 /// are exact in any order and the selection must agree entry for entry.</summary>
 [Trait("speed", "slow")]
 public class EncodeTests

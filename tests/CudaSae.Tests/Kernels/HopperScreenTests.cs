@@ -11,7 +11,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class HopperScreenTests
 {
-    // TMA brings 128 numbers of a row at a time. One limit for all rows that some columns exceed, most of them ruled out 16 at a time.
+    // TMA brings 128 numbers of a row at a time. One limit for all rows that some columns exceed, most of them ruled
+    // out 16 at a time.
     [Theory]
     [InlineData(Shape.Gaussian, 37, 100, 333, 64, 333, 15, 1)]      // nothing a multiple of anything
     [InlineData(Shape.Gaussian, 9, 64, 512, 0, 512, 12, 1)]         // half a line

@@ -66,7 +66,8 @@ public class HopperTests
         }
     }
 
-    /// <summary>With the first chunk's limit alone, rows would have k times 4096 / 64 candidates, which is twice their room.</summary>
+    /// <summary>With the first chunk's limit alone, rows would have k times 4096 / 64 candidates, which is twice their
+    /// room.</summary>
     [Fact]
     public void LimitsRiseDuringTheSweep()
     {
@@ -77,7 +78,8 @@ public class HopperTests
         AssertWithinRounding(problem, result);
     }
 
-    /// <summary>The first sweep finds far more than the room, and its counts say where the second one's limits are.</summary>
+    /// <summary>The first sweep finds far more than the room, and its counts say where the second one's limits
+    /// are.</summary>
     [Fact]
     public void RowsWithoutRoomAreSweptAgain()
     {

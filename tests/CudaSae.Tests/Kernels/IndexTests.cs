@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The code turned round by the kernels, against sorting it: runs, their parts, and the latents in the order of their visits.</summary>
+/// <summary>The code turned round by the kernels, against sorting it: runs, their parts, and the latents in the order
+/// of their visits.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class IndexTests

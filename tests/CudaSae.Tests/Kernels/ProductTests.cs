@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>kernels/product.cu against sums in double. 16-bit integers are two bfloat16 numbers exactly, so with them every layout must agree bit for bit.</summary>
+/// <summary>kernels/product.cu against sums in double. 16-bit integers are two bfloat16 numbers exactly, so with them
+/// every layout must agree bit for bit.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class ProductTests
@@ -72,7 +73,8 @@ public unsafe class ProductTests
         return c;
     }
 
-    // Extents beyond a tile, steps of k beyond 32, tails of everything; pitches that allow 16-byte loads and those that do not.
+    // Extents beyond a tile, steps of k beyond 32, tails of everything; pitches that allow 16-byte loads and those that
+    // do not.
     [Theory]
     [InlineData(130, 131, 70, Lie.Rows, false, Lie.Rows, true)]
     [InlineData(130, 131, 70, Lie.Rows, false, Lie.Turned, true)]
@@ -118,7 +120,8 @@ public unsafe class ProductTests
         return sum;
     }
 
-    // What a product may miss is in product.cu's header: 2^-17 of |a b| for one float32 operand, 2^-15 for two; and k sums of parts·k terms round to 2^-24 each.
+    // What a product may miss is in product.cu's header: 2^-17 of |a b| for one float32 operand, 2^-15 for two; and k
+    // sums of parts·k terms round to 2^-24 each.
     [Theory]
     [InlineData(true, 17)]
     [InlineData(false, 15)]

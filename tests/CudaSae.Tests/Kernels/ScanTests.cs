@@ -3,7 +3,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>scan.cu on the emulator against a loop: lengths about a tile of 2048 and about the 256 tiles that the last block sums at a time, twice each,
+/// <summary>scan.cu on the emulator against a loop: lengths about a tile of 2048 and about the 256 tiles that the last
+/// block sums at a time, twice each,
 /// so that the second run stands on what the first left.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]

@@ -10,7 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>8-bit screening: the code, and everything after it, is what it is without. With the bound's margin taken away entries do get lost, by the dither: that shows in the audit, and whether the
+/// <summary>8-bit screening: the code, and everything after it, is what it is without. With the bound's margin taken
+/// away entries do get lost, by the dither: that shows in the audit, and whether the
 /// 8-bit shadow is the same when it was made at another time.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
@@ -58,7 +59,8 @@ public class ScreenTests
 
     /// <summary>Steps with 64 candidates a row.</summary>
     /// <param name="margin">Times the bound's margin.</param>
-    /// <param name="moveAfter">The step after which the state goes into a fresh backend, with an evaluation there.</param>
+    /// <param name="moveAfter">The step after which the state goes into a fresh backend, with an evaluation
+    /// there.</param>
     /// <param name="backTo">The step whose state comes back after two steps on other rows.</param>
     /// <param name="hopper">On an emulated device of capability 9.0.</param>
     static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1, int moveAfter = 0, int backTo = 0, int rows = 8, bool hopper = false)
@@ -166,7 +168,8 @@ public class ScreenTests
         }
     }
 
-    // Without its margin the screened code lacks entries: the audit counts exactly those that the exact code has and it has not.
+    // Without its margin the screened code lacks entries: the audit counts exactly those that the exact code has and it
+    // has not.
     [Fact]
     public void AuditCountsWhatIsMissing()
     {
@@ -185,7 +188,8 @@ public class ScreenTests
         Assert.Equal((1, missing, largest), (screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
     }
 
-    // With entries lost by the dither's chance, the bits of the shadow count: a run that went on elsewhere, one that was rolled back, and one that makes the whole shadow anew in every step
+    // With entries lost by the dither's chance, the bits of the shadow count: a run that went on elsewhere, one that
+    // was rolled back, and one that makes the whole shadow anew in every step
     // (without momentum lazy Adam is Adam), and one on Hopper all lose the same.
     [Theory]
     [InlineData("topk")]
@@ -203,7 +207,8 @@ public class ScreenTests
         }
     }
 
-    // What the bound asks for: errors below a step that are 0 on average wherever between two steps a number lies, and norms that cover the row and its 8-bit form.
+    // What the bound asks for: errors below a step that are 0 on average wherever between two steps a number lies, and
+    // norms that cover the row and its 8-bit form.
     [Fact]
     public void DitheredRowsAreUnbiasedAndTheirNormsCoverThem()
     {

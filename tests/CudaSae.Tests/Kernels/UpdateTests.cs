@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>decode and update in every shape that they have: rows of one to three vectors a lane, a block a latent, slices of 256, 128 and 64 columns, long runs; against the reference.</summary>
+/// <summary>decode and update in every shape that they have: rows of one to three vectors a lane, a block a latent,
+/// slices of 256, 128 and 64 columns, long runs; against the reference.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class UpdateTests
@@ -42,7 +43,8 @@ public class UpdateTests
         }
     }
 
-    /// <summary>The kernel for all methods gives what the plain one does: both sum in fixed orders, but not in the same one.</summary>
+    /// <summary>The kernel for all methods gives what the plain one does: both sum in fixed orders, but not in the same
+    /// one.</summary>
     [Theory]
     [InlineData(MomentStorage.Float32, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
     [InlineData(MomentStorage.BFloat16, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
@@ -52,7 +54,8 @@ public class UpdateTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var config = Adam with { Moments = moments, Storage = storage, Optimizer = optimizer, Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f };
         var (plain, general) = (Train(false), Train(true));
-        // A step moves a weight by at most the learning rate; where a gradient is all rounding, Signum moves it either way, and bfloat16 moments fall on either side.
+        // A step moves a weight by at most the learning rate; where a gradient is all rounding, Signum moves it either
+        // way, and bfloat16 moments fall on either side.
         var loose = plain.Zip(general).Count(pair => Math.Abs(pair.First - pair.Second) > 1e-5);
         Assert.True(loose <= plain.Length / 500, $"{loose} of {plain.Length} weights differ");
         Assert.All(plain.Zip(general), pair => Assert.InRange(pair.First - pair.Second, -0.061, 0.061));

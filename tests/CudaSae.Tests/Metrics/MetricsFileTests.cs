@@ -13,7 +13,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>metrics.jsonl, metrics.csv and TensorBoard's events: what is written, what a kill leaves, and what a resumed run makes of it; and the phases' times.</summary>
+/// <summary>metrics.jsonl, metrics.csv and TensorBoard's events: what is written, what a kill leaves, and what a
+/// resumed run makes of it; and the phases' times.</summary>
 [Trait("speed", "slow")]
 public class MetricsFileTests
 {
@@ -78,7 +79,8 @@ public class MetricsFileTests
         Assert.Equal(unchecked((crc >> 15 | crc << 17) + 0xA282EAD8), BitConverter.ToUInt32(TfRecords.Frame(record).AsSpan(^4)));
     }
 
-    /// <summary>Cut anywhere, an event file keeps its whole records, and going on leaves those up to the step.</summary>
+    /// <summary>Cut anywhere, an event file keeps its whole records, and going on leaves those up to the
+    /// step.</summary>
     [Fact]
     public void ACutEventFileIsItsWholeRecords()
     {
@@ -160,7 +162,8 @@ public class MetricsFileTests
         return json.ToJsonString();
     }
 
-    /// <summary>Killed where the log is ahead of the last checkpoint, several times: in the end every file holds what an uninterrupted run's does, each step once.</summary>
+    /// <summary>Killed where the log is ahead of the last checkpoint, several times: in the end every file holds what
+    /// an uninterrupted run's does, each step once.</summary>
     [Fact]
     public void AKilledRunsLogsAreThoseOfARunThatWasLeftAlone()
     {
@@ -268,7 +271,8 @@ public class MetricsFileTests
         foreach (var field in MetricField.All.Where(f => f.Tag.StartsWith("time/", StringComparison.Ordinal))) Assert.All(reports, m => Assert.Null(field.Of(m)));
     }
 
-    /// <summary>Resampling encodes other rows between two steps: the line of the step before it is that step's own.</summary>
+    /// <summary>Resampling encodes other rows between two steps: the line of the step before it is that step's
+    /// own.</summary>
     [Fact]
     public void AStepThatResamplingFollowsIsReportedAsItWas()
     {

@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>libcudasae.so as C and Python see it. Its sources are the engine's, so results must have the same bits.</summary>
+/// <summary>libcudasae.so as C and Python see it. Its sources are the engine's, so results must have the same
+/// bits.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class NativeTests

@@ -9,7 +9,8 @@ public class KillTests
 {
     const int Kills = 8;
 
-    /// <summary>Killed at random moments and gone on with --resume until it ends: the weights are those of a run that was left alone, byte for byte.</summary>
+    /// <summary>Killed at random moments and resumed until it ends: the weights equal those of an undisturbed run, byte
+    /// for byte.</summary>
     [Fact]
     public void KilledRunsResumeToTheSameWeights()
     {
@@ -48,7 +49,8 @@ public class KillTests
 
     /// <summary>One process; false when it was killed.</summary>
     /// <param name="killAfterMs">Null to let it live.</param>
-    /// <param name="saved">Kill it as soon as this changes instead: at steps and checkpoints, however slow the machine begins.</param>
+    /// <param name="saved">Kill it as soon as this changes instead: at steps and checkpoints, however slow the machine
+    /// begins.</param>
     static bool Life(ProcessStartInfo start, int? killAfterMs, Func<string?>? saved)
     {
         var before = saved?.Invoke();

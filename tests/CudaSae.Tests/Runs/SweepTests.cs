@@ -21,7 +21,8 @@ public class SweepTests
         return ActivationSource.Of(MemoryMarshal.AsBytes(Enumerable.Range(0, Rows * Width).Select(_ => (float)random.NextDouble() - 0.5f).ToArray().AsSpan()).ToArray(), Width, InputType.Float32);
     }
 
-    /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK one whose latents that did not fire in the last step are resampled, again and again.</summary>
+    /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK one whose latents that did not fire in the last step are
+    /// resampled, again and again.</summary>
     static (SaeSpec Spec, TrainConfig Config)[] Members()
     {
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
@@ -72,7 +73,8 @@ public class SweepTests
         Assert.All(runs, run => Assert.Equal(Steps, run.Steps));
     }
 
-    /// <summary>Cancelled, they stop at one step; and from checkpoints of different steps they come to the same ends.</summary>
+    /// <summary>Cancelled, they stop at one step; and from checkpoints of different steps they come to the same
+    /// ends.</summary>
     [Fact]
     public void SharedRunsResumeBitForBit()
     {

@@ -12,7 +12,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What a run saves on its way: whole or refused, in the background or not, and never the last good one deleted.</summary>
+/// <summary>What a run saves on its way: whole or refused, in the background or not, and never the last good one
+/// deleted.</summary>
 public class CheckpointTests
 {
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
@@ -60,7 +61,8 @@ public class CheckpointTests
         States.AssertSame(whole, Train(source, config, folder["cut"], new(), resume: true));
     }
 
-    /// <summary>A checkpoint in the background holds its own step's state, to the byte, though training went on meanwhile.</summary>
+    /// <summary>A checkpoint in the background holds its own step's state, to the byte, though training went on
+    /// meanwhile.</summary>
     [Fact]
     public void BackgroundWritesTheSameFiles()
     {
@@ -104,7 +106,8 @@ public class CheckpointTests
         Assert.Equal(2, Names(folder["run"]).Length);
     }
 
-    /// <summary>Resuming falls back by itself, says so, sets the damaged one aside and still ends as the whole run does.</summary>
+    /// <summary>Resuming falls back by itself, says so, sets the damaged one aside and still ends as the whole run
+    /// does.</summary>
     [Fact]
     public void FallsBackToTheOlderOneAndSaysSo()
     {
@@ -157,7 +160,8 @@ public class CheckpointTests
         Assert.Equal(["step-000000040.safetensors"], Names(folder["other"]));
     }
 
-    /// <summary>The disk is full at step 10: one line, and step 5 is still there, though one checkpoint alone is kept.</summary>
+    /// <summary>The disk is full at step 10: one line, and step 5 is still there, though one checkpoint alone is
+    /// kept.</summary>
     [Theory, InlineData(true), InlineData(false)]
     public void FailingWriteLosesNothing(bool background)
     {
@@ -175,7 +179,8 @@ public class CheckpointTests
         States.AssertSame(whole, Train(source, config, folder["run"], new(), resume: true));
     }
 
-    /// <summary>The record's absent fields, as runs before them have it, keep their defaults; and their checkpoints, without checksums, are read.</summary>
+    /// <summary>The record's absent fields, as runs before them have it, keep their defaults; and their checkpoints,
+    /// without checksums, are read.</summary>
     [Fact]
     public void RunsOfTheFirstVersionGoOn()
     {

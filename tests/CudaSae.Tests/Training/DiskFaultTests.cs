@@ -3,7 +3,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Disks that are full and folders that cannot be written, while a real process trains: one line, exit code 2, and the last good checkpoint stays.</summary>
+/// <summary>Disks that are full and folders that cannot be written, while a real process trains: one line, exit code 2,
+/// and the last good checkpoint stays.</summary>
 [Trait("speed", "slow")]
 public class DiskFaultTests
 {
@@ -70,7 +71,8 @@ public class DiskFaultTests
 
     static int Shell(string program, params string[] arguments) => CliProgram.Run(new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true }).Code;
 
-    /// <summary>Runs bash with these; the one line on stderr. .NET maps its compiled code from a file of its own unless it is told not to, and a limit on files would end it before the program begins.</summary>
+    /// <summary>Runs bash with these; the one line on stderr. .NET maps its compiled code from a file of its own by
+    /// default, and a limit on files would end it before the program begins.</summary>
     static string Refused(string[] arguments)
     {
         var (code, output, error) = CliProgram.Run(new ProcessStartInfo("bash", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, Environment = { ["DOTNET_EnableWriteXorExecute"] = "0" } });

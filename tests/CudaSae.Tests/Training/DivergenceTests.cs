@@ -7,7 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A loss that is no number any more, or far above what it was: the run stops, or goes back and past the batches.</summary>
+/// <summary>A loss that is no number any more, or far above what it was: the run stops, or goes back and past the
+/// batches.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class DivergenceTests
@@ -69,7 +70,7 @@ public class DivergenceTests
             Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
             Assert.Equal(run.Steps, heard.Reports[^1].Step);
 
-            // Stopped in between and gone on with, it comes to the same bits.
+            // Stopped in between and resumed, it reaches the same bits.
             Train(target, factor, run, folder["again"], stopAt: 24);
             var (resumed, _) = Train(target, factor, run, folder["again"], resume: true);
             States.AssertSame(state, resumed);

@@ -11,7 +11,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Every published recipe as a whole run: it learns, it resumes to the bit, and what is saved is the function that was trained.</summary>
+/// <summary>Every published recipe as a whole run: it learns, it resumes to the bit, and what is saved is the function
+/// that was trained.</summary>
 [Trait("speed", "slow")]
 public class PresetTests
 {

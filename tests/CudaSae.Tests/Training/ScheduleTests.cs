@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What changes during a run: λ, p, k, prefixes, resampling, and what only some parameters hear.</summary>
+/// <summary>What changes during a run: λ, p, k, prefixes, resampling, and losses that train some parameters
+/// only.</summary>
 public class ScheduleTests
 {
     static readonly TrainConfig Hundred = new() { BatchRows = 1, Vectors = 100 };
@@ -75,7 +76,8 @@ public class ScheduleTests
         Assert.Equal([20L, 40L], Enumerable.Range(1, 100).Select(t => (long)t).Where(resampling.IsDue));
     }
 
-    /// <summary>Latents that can never fire are given the directions of inputs, at a fifth of the living ones' norm; protected ones stay.</summary>
+    /// <summary>Latents that can never fire are given the directions of inputs, at a fifth of the living ones' norm;
+    /// protected ones stay.</summary>
     [Fact]
     public void ResamplingPointsDeadLatentsAtInputs()
     {
@@ -137,7 +139,8 @@ public class ScheduleTests
         return Math.Sqrt(sum);
     }
 
-    /// <summary>A ReLU SAE as a gated one is the same function; fine-tuning touches what it names and nothing else.</summary>
+    /// <summary>A ReLU SAE as a gated one is the same function; fine-tuning touches what it names and nothing
+    /// else.</summary>
     [Theory]
     [InlineData(nameof(FinetuneKind.Decoder))]
     [InlineData(nameof(FinetuneKind.DecoderAndScales))]

@@ -2,8 +2,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Per latent a histogram of |value| and, from each bin, the rows with the smallest random numbers: a uniform sample. In one pass although the range is known
-/// only at its end: bins are 2^e wide with 8 · 2^e ≤ max &lt; 16 · 2^e, so that a larger maximum merges neighbours exactly, and what remains depends on no order.
+/// <summary>Per latent a histogram of |value| and, from each bin, the rows with the smallest random numbers: a uniform
+/// sample. In one pass although the range is known
+/// only at its end: bins are 2^e wide with 8 · 2^e ≤ max &lt; 16 · 2^e, so that a larger maximum merges neighbours
+/// exactly, and what remains depends on no order.
 /// n · 16 · (4 + 16 · samples) bytes: 38 MB for n = 65,536 and 2 samples.</summary>
 /// <param name="latents">n.</param>
 /// <param name="samples">Rows kept a bin.</param>
@@ -78,7 +80,8 @@ sealed class ActivationBins(int latents, int samples)
         }
     }
 
-    /// <summary>The sampled rows of fifth q of the range: of the bins b with ⌊5 b / used⌋ = q, where used bins reach up to the maximum, those with the smallest random numbers.</summary>
+    /// <summary>The sampled rows of fifth q of the range: of the bins b with ⌊5 b / used⌋ = q, where used bins reach up
+    /// to the maximum, those with the smallest random numbers.</summary>
     /// <param name="bucket">q, 0 to 4.</param>
     public IEnumerable<(int Row, float Value)> Sample(int latent, int bucket)
     {

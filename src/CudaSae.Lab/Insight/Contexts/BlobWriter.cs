@@ -4,7 +4,8 @@ using System.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Little-endian numbers, varints (LEB128: 7 bits a byte, the lowest first, the highest bit where more follow) and texts into memory.</summary>
+/// <summary>Little-endian numbers, varints (LEB128: 7 bits a byte, the lowest first, the highest bit where more follow)
+/// and texts into memory.</summary>
 sealed class BlobWriter
 {
     readonly MemoryStream stream = new();

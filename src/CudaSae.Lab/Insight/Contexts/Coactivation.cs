@@ -1,7 +1,9 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Which latents fire on the same rows: J = joint / (count_i + count_j − joint), the share of the rows of either on which both fire (Jaccard 1901). Counted exactly on the
-/// codes that are kept, from a latent's rows to their latents: Σ L0² increments, n counters a thread, and never n².</summary>
+/// <summary>Which latents fire on the same rows: J = joint / (count_i + count_j − joint), the share of the rows of
+/// either on which both fire (Jaccard 1901). Counted exactly on the
+/// codes that are kept, from a latent's rows to their latents: Σ L0² increments, n counters a thread, and never
+/// n².</summary>
 static class Coactivation
 {
     const long PairBudget = 2_000_000_000;      // a few seconds; a denser code is thinned to it

@@ -1,7 +1,9 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>What latents fire on, in one pass: how often and how strongly, the strongest rows, a sample of rows over the whole range, and the codes themselves as far as they
-/// have room. Nothing depends on how the pass is cut into batches; a row that a pass left out is one on which nothing fires. About 600 bytes a latent at the defaults (40 MB for n = 65,536) and what is kept of the codes.</summary>
+/// <summary>What latents fire on, in one pass: how often and how strongly, the strongest rows, a sample of rows over
+/// the whole range, and the codes themselves as far as they
+/// have room. Nothing depends on how the pass is cut into batches; a row that a pass left out is one on which nothing
+/// fires. About 600 bytes a latent at the defaults (40 MB for n = 65,536) and what is kept of the codes.</summary>
 /// <param name="latents">n.</param>
 /// <param name="firstRow">First row of the pass: rows are counted from it.</param>
 /// <param name="contexts">Strongest rows kept a latent.</param>

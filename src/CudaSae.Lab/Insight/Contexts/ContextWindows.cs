@@ -1,10 +1,12 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
 /// <summary>A row on which a latent fires. Rows are counted from the first one looked at.</summary>
-/// <param name="Bucket">0 for one of the strongest; 1 to 5 for a random one from that fifth of the latent's range.</param>
+/// <param name="Bucket">0 for one of the strongest; 1 to 5 for a random one from that fifth of the latent's
+/// range.</param>
 readonly record struct Context(int Latent, int Row, float Value, byte Bucket);
 
-/// <summary>The contexts of all latents with the tokens around them, and how strongly the latent fires on each of these: 16 + 2 window + 1 bytes a context
+/// <summary>The contexts of all latents with the tokens around them, and how strongly the latent fires on each of
+/// these: 16 + 2 window + 1 bytes a context
 /// (24 MB for 65,536 latents with ten contexts of 21 tokens).</summary>
 sealed class ContextWindows
 {
@@ -51,7 +53,8 @@ sealed class ContextWindows
         return (Math.Max(first, row - window), Math.Min(end, row + window + 1));
     }
 
-    /// <summary>Of each shown row the latent's value, in 127ths of its largest; 0 only where it does not fire.</summary>
+    /// <summary>Of each shown row the latent's value, in 127ths of its largest; 0 only where it does not
+    /// fire.</summary>
     public ReadOnlySpan<sbyte> LevelsOf(int item)
     {
         var (first, end) = Window(item);

@@ -4,28 +4,35 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The pages of all latents in one compact array, which latents.js reads; little-endian throughout, varints are LEB128.
+/// <summary>The pages of all latents in one compact array, which latents.js reads; little-endian throughout, varints
+/// are LEB128.
 /// <code>
-/// header   u32 magic "CSLP", version 1, n, rows R, first row (low, high half), window W, rows on which pairs were counted, pieces P, segments S, shown tokens T
+/// header   u32 magic "CSLP", version 1, n, rows R, first row (low, high half), window W,
+///          rows on which pairs were counted, pieces P, segments S, shown tokens T
 /// origin   u8 length, UTF-8: where the tokens' texts come from
-/// columns  u32 count [n] · f32 largest |value| [n] · f32 mean value of firings [n] · f32 cos(W_enc_i, W_dec_i) [n], NaN where the two differ in width · f32 ‖W_dec_i‖ [n] ·
+/// columns  u32 count [n] · f32 largest |value| [n] · f32 mean value of firings [n] · 
+///          f32 cos(W_enc_i, W_dec_i) [n], NaN where the two differ in width · f32 ‖W_dec_i‖ [n] ·
 ///          u32 bytes of its entry [n]
 /// entries  n of them, empty where count is 0:
 ///          varint [16]: histogram of |value|, bins 2^e wide with 8 · 2^e ≤ max &lt; 16 · 2^e
 ///          varint m, m × (varint latent, varint joint rows, f32 Jaccard): fires together with
 ///          varint m, m × (varint latent, f32 cosine of decoder rows): is similar to
-///          varint c, c × (varint row, u8 bucket, f32 value, u8 tokens before, u8 tokens after, u8 m, m × (u8 token of the window, i8 value in 127ths of max)):
-///          contexts; bucket 0 for the strongest, in their order, else 1 to 5 for a random row of that fifth of the range; the row's own token is not among the m
-/// texts    P × (u8 length, UTF-8); u32 first row [S]; u32 tokens [S]; index of each shown token's piece [T], u16 where P ≤ 65536, else u32
+///          varint c, c × (varint row, u8 bucket, f32 value, u8 tokens before, u8 tokens after, u8 m,
+///          m × (u8 token of the window, i8 value in 127ths of max)): contexts; bucket 0 for the strongest, in their
+///          order, else 1 to 5 for a random row of that fifth of the range; the row's own token is not among the m
+/// texts    P × (u8 length, UTF-8); u32 first row [S]; u32 tokens [S]; index of each shown token's piece [T],
+///          u16 where P ≤ 65536, else u32
 /// </code>
-/// Rows are counted from the first row. Texts are those of rows that some window shows, each row once, in segments of consecutive rows.</summary>
+/// Rows are counted from the first row. Texts are those of rows that some window shows, each row once, in segments of
+/// consecutive rows.</summary>
 static class LatentBlob
 {
     public const uint Magic = 0x504c5343, Version = 1;
 
     /// <param name="together">Of <see cref="Coactivation"/>.</param>
     /// <param name="similar">Of <see cref="SimilarLatents"/>.</param>
-    /// <param name="leftOut">Rows on which nothing fires because they are not finite; the origin of the texts says so.</param>
+    /// <param name="leftOut">Rows on which nothing fires because they are not finite; the origin of the texts says
+    /// so.</param>
     public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows, TokenTexts texts, Partners together, Partners similar, int window, long leftOut)
     {
         var n = collector.Latents;

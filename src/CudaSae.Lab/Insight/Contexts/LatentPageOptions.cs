@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>How much is shown of each latent. What is null depends on how many latents there are, so that a page of 65,536 stays below 25 MB.</summary>
+/// <summary>How much is shown of each latent. What is null depends on how many latents there are, so that a page of
+/// 65,536 stays below 25 MB.</summary>
 sealed record LatentPageOptions
 {
     /// <summary>Strongest rows a latent.</summary>
@@ -15,7 +16,8 @@ sealed record LatentPageOptions
     /// <summary>Tokens shown on either side of a row.</summary>
     public int Window { get; init; } = 10;
 
-    /// <summary>Room for codes, in bytes; where it is too small, windows are encoded a second time and pairs counted on a random share of the rows.</summary>
+    /// <summary>Room for codes, in bytes; where it is too small, windows are encoded a second time and pairs counted on
+    /// a random share of the rows.</summary>
     public long CodeBytes { get; init; } = 256 << 20;
 
     public TextOptions Texts { get; init; } = new();

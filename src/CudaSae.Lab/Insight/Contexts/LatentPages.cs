@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the same way.
+/// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the
+/// same way.
 /// The result is what the report's latents.js reads.</summary>
 static class LatentPages
 {
@@ -9,7 +10,8 @@ static class LatentPages
 
     /// <summary>One pass over the source's rows, and the pages.</summary>
     /// <returns>The blob "latents" of a report; its layout stands in LatentBlob.cs.</returns>
-    /// <exception cref="SaeException">There are more than <see cref="MaxLatents"/> latents, an option is out of range, or texts beside the data are damaged.</exception>
+    /// <exception cref="SaeException">There are more than <see cref="MaxLatents"/> latents, an option is out of range,
+    /// or texts beside the data are damaged.</exception>
     public static byte[] Collect(Sae sae, RunSource source, LatentPageOptions options)
     {
         var collector = Collector(sae, source, options);

@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Per latent up to m others with a score each, best first, equal ones by number. 8 to 12 bytes · n · m.</summary>
+/// <summary>Per latent up to m others with a score each, best first, equal ones by number. 8 to 12 bytes · n ·
+/// m.</summary>
 /// <param name="latents">n.</param>
 /// <param name="m">Others kept a latent.</param>
 sealed class Partners(int latents, int m)

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Codes of rows, as CSR, within a budget. When it is exceeded, half of the rows are dropped by a random number of their own, again and again: what is left is a uniform
+/// <summary>Codes of rows, as CSR, within a budget. When it is exceeded, half of the rows are dropped by a random
+/// number of their own, again and again: what is left is a uniform
 /// sample that depends on nothing but the rows.</summary>
 /// <param name="budget">Entries there is room for.</param>
 sealed class RowCodes(long budget)

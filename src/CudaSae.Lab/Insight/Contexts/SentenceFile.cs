@@ -4,13 +4,15 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The .jsonl that harvest writes beside activations: a line a sentence, {"row": its first row, "tokens": [a text a row]}. Lines follow each other without a gap.</summary>
+/// <summary>The .jsonl that harvest writes beside activations: a line a sentence, {"row": its first row, "tokens": [a
+/// text a row]}. Lines follow each other without a gap.</summary>
 static class SentenceFile
 {
     const int BytesAPart = 100;     // of JSON, in memory
 
     /// <summary>Gives the tokens of rows [from, end) in order, and whether each begins a sentence.</summary>
-    /// <exception cref="SaeException">It cannot be read, or does not describe every row up to <paramref name="end"/>.</exception>
+    /// <exception cref="SaeException">It cannot be read, or does not describe every row up to
+    /// <paramref name="end"/>.</exception>
     public static void Read(string path, long from, long end, Action<string, bool> visit)
     {
         try

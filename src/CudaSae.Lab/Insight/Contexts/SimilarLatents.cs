@@ -2,12 +2,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Of each latent those whose decoder rows point most nearly the same way: cos = w_i · w_j / (‖w_i‖ ‖w_j‖), over all pairs, 2 n² d operations. The choice is made on
-/// products in float32, the cosines that are given are summed in double. Memory: a copy of the rows, 4 n d bytes (134 MB for n = 65,536, d = 512).</summary>
+/// <summary>Of each latent those whose decoder rows point most nearly the same way: cos = w_i · w_j / (‖w_i‖ ‖w_j‖),
+/// over all pairs, 2 n² d operations. The choice is made on
+/// products in float32, the cosines that are given are summed in double. Memory: a copy of the rows, 4 n d bytes (134
+/// MB for n = 65,536, d = 512).</summary>
 static class SimilarLatents
 {
     /// <param name="decoder">[n, d].</param>
-    /// <param name="included">Latents that are compared; the others, and those whose row is 0 or not finite, are nobody's partner and have none.</param>
+    /// <param name="included">Latents that are compared; the others, and those whose row is 0 or not finite, have no
+    /// partners and are none.</param>
     /// <param name="m">Partners kept a latent.</param>
     public static Partners Of(Matrix decoder, Func<int, bool> included, int m)
     {

@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Where the texts of rows come from, and where sequences begin, if no .jsonl beside the data says both.</summary>
+/// <summary>Where the texts of rows come from, and where sequences begin, if no .jsonl beside the data says
+/// both.</summary>
 sealed record TextOptions
 {
     /// <summary>Texts of the store's token ids; null to show ids.</summary>

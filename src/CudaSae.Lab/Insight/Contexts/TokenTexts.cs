@@ -2,7 +2,8 @@ using CudaSae.Activations;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as harvest writes it, else from the store's
+/// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as
+/// harvest writes it, else from the store's
 /// token ids, else none. 4 bytes a row.</summary>
 sealed class TokenTexts
 {

@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Per latent the k rows on which it fires strongest, by |value|, equal ones in the order of rows. 8 bytes · n · k.</summary>
+/// <summary>Per latent the k rows on which it fires strongest, by |value|, equal ones in the order of rows. 8 bytes · n
+/// · k.</summary>
 /// <param name="latents">n.</param>
 /// <param name="k">Rows kept a latent.</param>
 sealed class TopRows(int latents, int k)

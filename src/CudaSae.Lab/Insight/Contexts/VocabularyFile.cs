@@ -3,8 +3,10 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Texts of token ids from JSON: an array of pieces or of [piece, score] (SentencePiece ports), an object piece → id (GPT-2's vocab.json), or Hugging Face's tokenizer.json,
-/// which holds either as model.vocab, and added_tokens. Pieces in GPT-2's byte alphabet are turned back into text.</summary>
+/// <summary>Texts of token ids from JSON: an array of pieces or of [piece, score] (SentencePiece ports), an object
+/// piece → id (GPT-2's vocab.json), or Hugging Face's tokenizer.json,
+/// which holds either as model.vocab, and added_tokens. Pieces in GPT-2's byte alphabet are turned back into
+/// text.</summary>
 sealed class VocabularyFile : ITokenPieces
 {
     const int BytesAPart = 100;         // of JSON, in memory, with the piece made of it

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Gets the values that windows show: from codes that were all kept, else by encoding the shown rows a second time, in their order, a chunk at a time.</summary>
+/// <summary>Gets the values that windows show: from codes that were all kept, else by encoding the shown rows a second
+/// time, in their order, a chunk at a time.</summary>
 static class WindowCodes
 {
     const int ChunkRows = 16384;

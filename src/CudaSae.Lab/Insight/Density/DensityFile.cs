@@ -10,11 +10,14 @@ namespace CudaSae.Lab.Insight.Density;
 /// <param name="Firings">Of the latents that are kept, [kept].</param>
 /// <param name="Resampled">Whether each kept latent was resampled in the window.</param>
 /// <param name="Protected">Whether each kept latent was dead when others were resampled, and left alone.</param>
-/// <param name="Octaves">Of all n latents: silent ones at place 0; at place 1 + j those of density in (2^−(j+1), 2^−j].</param>
+/// <param name="Octaves">Of all n latents: silent ones at place 0; at place 1 + j those of density in (2^−(j+1),
+/// 2^−j].</param>
 sealed record DensityWindow(long Step, long Rows, uint[] Firings, bool[] Resampled, bool[] Protected, int[] Octaves);
 
-/// <summary>density.bin of a run: a header, then records of one length, appended; what a crash cut off at the end does not count. Little-endian:
-/// "CSDENS01", n, kept, batch rows (int32), the kept latents (int32 each); a record is step, rows (int64), firings (uint32 a kept latent), two sets of bits (a bit a kept latent, to whole bytes), octaves (int32).</summary>
+/// <summary>density.bin of a run: a header, then records of one length, appended; what a crash cut off at the end does
+/// not count. Little-endian:
+/// "CSDENS01", n, kept, batch rows (int32), the kept latents (int32 each); a record is step, rows (int64), firings
+/// (uint32 a kept latent), two sets of bits (a bit a kept latent, to whole bytes), octaves (int32).</summary>
 sealed class DensityFile
 {
     public const string Name = "density.bin";

@@ -6,11 +6,13 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Insight.Density;
 
-/// <summary>Counts every latent's firings while an SAE trains and appends them to density.bin, a record a window of steps. Only reads, so training's bits are the same with and without; on kernels
+/// <summary>Counts every latent's firings while an SAE trains and appends them to density.bin, a record a window of
+/// steps. Only reads, so training's bits are the same with and without; on kernels
 /// each read waits for the step.</summary>
 sealed class DensityLog : ITrainingObserver, IDisposable
 {
-    /// <summary>All latents are kept while their counts over the run fit in so many bytes; else <see cref="Sample"/> of them at equal distances.</summary>
+    /// <summary>All latents are kept while their counts over the run fit in so many bytes; else <see cref="Sample"/> of
+    /// them at equal distances.</summary>
     public const long Budget = 64L << 20;
     public const int Sample = 4096;
 
@@ -27,7 +29,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     /// <param name="path">density.bin of the run's folder.</param>
     /// <param name="latents">n.</param>
     /// <param name="every">Steps of a window.</param>
-    /// <param name="step">The step that training goes on from: windows behind it are cut off; 0 begins the file anew.</param>
+    /// <param name="step">The step that training goes on from: windows behind it are cut off; 0 begins the file
+    /// anew.</param>
     /// <exception cref="SaeException">The file cannot be written, or is another run's.</exception>
     public DensityLog(string path, int latents, TrainConfig config, int every, long step)
     {
@@ -110,7 +113,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     public void Report(StepMetrics metrics) { }
     public void Saved(string path) { }
 
-    /// <summary>Writes the window that is not full yet, as when a run is interrupted: a record says itself how many rows it is of.</summary>
+    /// <summary>Writes the window that is not full yet, as when a run is interrupted: a record says itself how many
+    /// rows it is of.</summary>
     public void Dispose()
     {
         using (stream) Write();

@@ -6,7 +6,8 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>Where an atom lies between a part of an image and a template of one.</summary>
-/// <param name="Support">Participation ratio (Σ|aₚ|)² / (P Σaₚ²): the share of the pixels that it spreads over, 1/P to 1.</param>
+/// <param name="Support">Participation ratio (Σ|aₚ|)² / (P Σaₚ²): the share of the pixels that it spreads over, 1/P to
+/// 1.</param>
 /// <param name="Area">Share of pixels with |aₚ| above a tenth of the largest.</param>
 /// <param name="Nearest">Largest cosine with an image less the mean image: max ⟨a, xᵢ − x̄⟩ / ‖a‖‖xᵢ − x̄‖.</param>
 /// <param name="ClassMean">Largest cosine with a class' mean image less the mean image; NaN without labels.</param>
@@ -23,7 +24,8 @@ sealed class AtomMeasures : IDisposable
     readonly Matrix classes;        // [C, P], of norm 1
     readonly Workers workers = new(Environment.ProcessorCount);
 
-    /// <param name="images">Images to compare with, mostly those that were trained on: the first <paramref name="rows"/> of them.</param>
+    /// <param name="images">Images to compare with, mostly those that were trained on: the first
+    /// <paramref name="rows"/> of them.</param>
     /// <param name="labelled">Images whose class means are compared with, where it has labels.</param>
     public AtomMeasures(ActivationSource images, int rows, ImageData labelled)
     {
@@ -97,7 +99,8 @@ sealed class AtomMeasures : IDisposable
         return new(Support(row), Area(row), nearest, best, Support(encoder), norm > 0 ? Doubles.Dot(unit, encoder) / norm : 0);
     }
 
-    /// <summary>Of each unit row the largest cosine with an image; with <paramref name="own"/> row i is image i, which does not count.</summary>
+    /// <summary>Of each unit row the largest cosine with an image; with <paramref name="own"/> row i is image i, which
+    /// does not count.</summary>
     double[] Nearest(Matrix unit, bool own)
     {
         var best = new double[unit.Rows];

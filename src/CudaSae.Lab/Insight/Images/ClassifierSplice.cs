@@ -7,7 +7,8 @@ namespace CudaSae.Lab.Insight.Images;
 /// <param name="Accuracy">Share of rows whose largest logit is their label's.</param>
 readonly record struct ClassifierScore(double CrossEntropy, double Accuracy);
 
-/// <summary>Reconstructions in the place of a classifier's hidden layer, against the layer itself, zeros, and the layer's mean over the same rows.</summary>
+/// <summary>Reconstructions in the place of a classifier's hidden layer, against the layer itself, zeros, and the
+/// layer's mean over the same rows.</summary>
 /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
 /// <param name="labelOf">Class of a row.</param>
 sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, int> labelOf) : ICodeVisitor
@@ -63,7 +64,8 @@ sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, 
     /// <summary>Its mean over these rows in its place.</summary>
     public ClassifierScore Mean => Constant([.. sum.Select(s => (float)(s / rows))]);
 
-    /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 where nothing is lost, 0 where no more is left than after the ablation.</summary>
+    /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 where nothing is lost, 0 where no more is left
+    /// than after the ablation.</summary>
     public double Recovered(ClassifierScore ablated) => (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
 
     /// <summary>One vector for all rows gives one vector of logits.</summary>

@@ -4,7 +4,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Images that SAEs are looked at with, and what the SAEs read of them: pixels, or a classifier's hidden layer.</summary>
+/// <summary>Images that SAEs are looked at with, and what the SAEs read of them: pixels, or a classifier's hidden
+/// layer.</summary>
 sealed class ImageData : IDisposable
 {
     readonly long offset;       // image of activation row 0
@@ -14,7 +15,8 @@ sealed class ImageData : IDisposable
     /// <param name="width">Pixels in a line of an image; must divide the pixels.</param>
     /// <param name="labels">Class of each row of <paramref name="images"/>, or null.</param>
     /// <param name="classNames">Names of the classes; numbers where there are none.</param>
-    /// <param name="classifier">What is between the images and the SAEs, with the layer that these read, 1 or 2; null for pixels. Stays its caller's.</param>
+    /// <param name="classifier">What is between the images and the SAEs, with the layer that these read, 1 or 2; null
+    /// for pixels. Stays its caller's.</param>
     /// <exception cref="SaeException">Sizes do not fit.</exception>
     public ImageData(ActivationSource images, long firstRow, long rows, int width, int[]? labels = null, string[]? classNames = null, (SmallClassifier Model, int Layer)? classifier = null)
     {

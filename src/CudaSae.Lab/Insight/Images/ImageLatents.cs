@@ -2,7 +2,8 @@ using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Of each latent how often it fires, the rows on which it is largest, and its activation mass a class.</summary>
+/// <summary>Of each latent how often it fires, the rows on which it is largest, and its activation mass a
+/// class.</summary>
 /// <param name="latents">n.</param>
 /// <param name="classes">C; 0 where there are no labels.</param>
 /// <param name="labelOf">Class of a row; not asked without classes.</param>
@@ -45,7 +46,8 @@ sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : I
         return all > 0 ? mass[latent * classes + category] / all : 0;
     }
 
-    /// <summary>The class with the largest share, and that share: 1 for a latent of one class, 1 / C for one that tells none apart.</summary>
+    /// <summary>The class with the largest share, and that share: 1 for a latent of one class, 1 / C for one that tells
+    /// none apart.</summary>
     public (int Class, double Share) Purity(int latent) => Enumerable.Range(0, classes).Select(c => (c, Share(latent, c))).DefaultIfEmpty().MaxBy(p => p.Item2);
 
     public void Visit(in CodeBatch batch)

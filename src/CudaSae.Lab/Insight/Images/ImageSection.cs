@@ -6,12 +6,14 @@ using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost downstream.</summary>
+/// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost
+/// downstream.</summary>
 static class ImageSection
 {
     const int Shown = 144, Examples = 10, Gallery = 8;
 
-    /// <param name="runs">The first is shown latent by latent, all are compared. They have looked at <paramref name="data"/>.</param>
+    /// <param name="runs">The first is shown latent by latent, all are compared. They have looked at
+    /// <paramref name="data"/>.</param>
     /// <param name="measures">Of a dictionary of pixels; null for one of a hidden layer.</param>
     public static Section Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures? measures, string command)
     {

@@ -43,10 +43,12 @@ sealed class ToyStudy : IDisposable
     /// <summary>Features that the model represents.</summary>
     public int[] Features { get; }
 
-    /// <summary>The latent of each of <see cref="Features"/> under the best one-to-one matching of cosines; −1 where there are too few latents.</summary>
+    /// <summary>The latent of each of <see cref="Features"/> under the best one-to-one matching of cosines; −1 where
+    /// there are too few latents.</summary>
     public int[] Latents { get; }
 
-    /// <summary>⟨Ŵᵢ, d̂⟩ of each of <see cref="Features"/> with its latent's decoder row, signed: in superposition −Wᵢ may be another feature.</summary>
+    /// <summary>⟨Ŵᵢ, d̂⟩ of each of <see cref="Features"/> with its latent's decoder row, signed: in superposition −Wᵢ
+    /// may be another feature.</summary>
     public double[] Cosines { get; }
 
     /// <summary>On the rows that the SAE was not trained on.</summary>

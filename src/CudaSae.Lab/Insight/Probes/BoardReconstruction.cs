@@ -1,7 +1,9 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>A board as precise latents predict it (Karvonen et al. 2024, arXiv 2408.00113): latent i at threshold t stands for a property if over the rows that choose its precision exceeds 0.95, at <see cref="LeastHits"/> hits or
-/// more; a row has the property if one of these latents is at or above its t. Of a latent the smallest such t is taken, so each has one. Measured on the rows that do not choose: F1 of the predicted properties of a row against
+/// <summary>A board as precise latents predict it (Karvonen et al. 2024, arXiv 2408.00113): latent i at threshold t
+/// stands for a property if over the rows that choose its precision exceeds 0.95, at <see cref="LeastHits"/> hits or
+/// more; a row has the property if one of these latents is at or above its t. Of a latent the smallest such t is taken,
+/// so each has one. Measured on the rows that do not choose: F1 of the predicted properties of a row against
 /// its true ones, mean over rows.</summary>
 sealed class BoardReconstruction
 {
@@ -30,7 +32,8 @@ sealed class BoardReconstruction
     /// <summary>Precise latents of each property.</summary>
     public IReadOnlyList<int> Latents => latents;
 
-    /// <summary>A latent that is precise for a property at or above a threshold. Any thread, any order: the result is the same.</summary>
+    /// <summary>A latent that is precise for a property at or above a threshold. Any thread, any order: the result is
+    /// the same.</summary>
     public void Mark(int property, float threshold, ReadOnlySpan<int> rows, ReadOnlySpan<float> values)
     {
         Interlocked.Increment(ref latents[property]);
@@ -39,7 +42,8 @@ sealed class BoardReconstruction
             if (values[i] >= threshold && answers[rows[i]] != Labels.Unlabelled) Interlocked.Or(ref predicted[(long)rows[i] * words + property / Bits], 1u << property % Bits);
     }
 
-    /// <summary>Mean over rows of the F1 of a row's predicted properties. Rows that have none and are predicted none are left out.</summary>
+    /// <summary>Mean over rows of the F1 of a row's predicted properties. Rows that have none and are predicted none
+    /// are left out.</summary>
     /// <param name="Rows">Rows that are counted.</param>
     /// <param name="Properties">Properties with a precise latent.</param>
     public readonly record struct Result(double F1, double Precision, double Recall, int Rows, int Properties);

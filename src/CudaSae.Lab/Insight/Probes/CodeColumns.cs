@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Codes turned round: of each of some latents the rows on which it is active, ascending, and its values there.</summary>
+/// <summary>Codes turned round: of each of some latents the rows on which it is active, ascending, and its values
+/// there.</summary>
 sealed class CodeColumns
 {
     readonly long[] start;      // [latents + 1]
@@ -20,7 +21,7 @@ sealed class CodeColumns
 /// <summary>Fills columns whose lengths are known: 8 bytes an entry and nothing else.</summary>
 sealed class ColumnFiller : ICodeVisitor
 {
-    readonly int[] latents, column, rows;       // column of each latent, −1 for those that nobody wants
+    readonly int[] latents, column, rows;       // column of each latent, −1 for those that are not stored
     readonly long[] start, next;
     readonly float[] values;
 

@@ -1,6 +1,7 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>All codes by latent, as far as a budget of memory goes: 16 bytes an entry at most while they are turned round, 8 afterwards. Where all do not fit, they come in ranges of latents, each with a pass of its own; what
+/// <summary>All codes by latent, as far as a budget of memory goes: 16 bytes an entry at most while they are turned
+/// round, 8 afterwards. Where all do not fit, they come in ranges of latents, each with a pass of its own; what
 /// is computed of a latent does not depend on it.</summary>
 sealed class CodeStore
 {

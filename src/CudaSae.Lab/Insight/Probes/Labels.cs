@@ -4,16 +4,18 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="Classes">Names of the answers; a label is an index into them.</param>
 sealed record Question(string Name, string[] Classes)
 {
-    /// <summary>Its answers are no (class 0) and yes (class 1), so that only yes is looked for: a latent for the one is, turned round, a latent for the other.</summary>
+    /// <summary>Its answers are no (class 0) and yes (class 1), so that only yes is looked for: a latent for the one
+    /// is, turned round, a latent for the other.</summary>
     public bool Binary { get; init; }
 }
 
-/// <summary>One answer to one question: what a latent may stand for, one against the rest. Karvonen et al. (2024, arXiv 2408.00113) call it a board state property.</summary>
+/// <summary>One answer to one question: what a latent may stand for, one against the rest. Karvonen et al. (2024, arXiv
+/// 2408.00113) call it a board state property.</summary>
 /// <param name="Positives">Rows with that answer.</param>
 /// <param name="Labelled">Rows with any answer to the question.</param>
 readonly record struct Property(int Question, int Class, long Positives, long Labelled);
 
-/// <summary>Answers of every row: [questions][rows], the class or −1 where nobody knows.</summary>
+/// <summary>Answers of every row: [questions][rows], the class, or −1 where it is unknown.</summary>
 sealed class Labels
 {
     public const int MaxClasses = 256, MaxQuestions = 4096, MaxProperties = 1 << 16;
@@ -21,7 +23,8 @@ sealed class Labels
 
     readonly short[][] columns;
 
-    /// <param name="columns">[questions][rows], owned from here on; every label below its question's number of classes.</param>
+    /// <param name="columns">[questions][rows], owned from here on; every label below its question's number of
+    /// classes.</param>
     /// <exception cref="SaeException">There are more answers than can be looked for.</exception>
     public Labels(IReadOnlyList<Question> questions, short[][] columns)
     {

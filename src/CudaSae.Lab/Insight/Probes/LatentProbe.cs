@@ -4,7 +4,8 @@ namespace CudaSae.Lab.Insight.Probes;
 readonly record struct Candidate(int Latent, LatentScore Score);
 
 /// <summary>The best of all latents for one property.</summary>
-/// <param name="ByAuroc">Greatest max(AUROC, 1 − AUROC) over all rows; of equal ones the lowest latent, as everywhere here.</param>
+/// <param name="ByAuroc">Greatest max(AUROC, 1 − AUROC) over all rows; of equal ones the lowest latent, as everywhere
+/// here.</param>
 /// <param name="ByF1">Greatest best F1 over all rows.</param>
 /// <param name="ChosenByAuroc">As <paramref name="ByAuroc"/>, over the rows that choose.</param>
 /// <param name="ChosenByF1">As <paramref name="ByF1"/>, over the rows that choose.</param>
@@ -32,7 +33,8 @@ sealed class LatentProbe
     /// <summary>Of each property, in the order of <see cref="Labels.Properties"/>.</summary>
     public PropertyResult[] Results { get; private set; } = [];
 
-    /// <summary>Of each latent its greatest max(AUROC, 1 − AUROC) over all rows and properties; ½ for one that never fires.</summary>
+    /// <summary>Of each latent its greatest max(AUROC, 1 − AUROC) over all rows and properties; ½ for one that never
+    /// fires.</summary>
     public double[] BestSeparation { get; }
 
     /// <summary>The property that it is of.</summary>
@@ -56,7 +58,8 @@ sealed class LatentProbe
 
     Best[] NewBest() => [.. all.Properties.Select(_ => new Best(most))];
 
-    /// <summary>The best that was seen of one property. Which of two is better never depends on who came first.</summary>
+    /// <summary>The best that was seen of one property. Which of two is better never depends on who came
+    /// first.</summary>
     sealed class Best(int most)
     {
         public Candidate ByAuroc = new(-1, default), ByF1 = ByNothing, ChosenByAuroc = ByNothing, ChosenByF1 = ByNothing;

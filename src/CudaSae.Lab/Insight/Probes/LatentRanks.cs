@@ -1,14 +1,18 @@
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>How well one latent's value tells rows with an answer from the other labelled rows.</summary>
-/// <param name="Auroc">P(value with the answer > value without) + ½ P(equal); below ½ the latent is off for the answer. NaN where no row, or every row, has the answer.</param>
-/// <param name="F1">Best over thresholds t > 0 of 2 hits / (predicted + positives), predicting the answer where value ≥ t.</param>
+/// <param name="Auroc">P(value with the answer > value without) + ½ P(equal); below ½ the latent is off for the answer.
+/// NaN where no row, or every row, has the answer.</param>
+/// <param name="F1">Best over thresholds t > 0 of 2 hits / (predicted + positives), predicting the answer where value ≥
+/// t.</param>
 /// <param name="Threshold">The t of that F1, one of the latent's own values; of equal F1 the greatest.</param>
 /// <param name="Hits">Rows of <paramref name="Predicted"/> that do have the answer.</param>
 /// <param name="Predicted">Labelled rows with value ≥ t.</param>
-/// <param name="PreciseThreshold">The smallest t > 0 whose precision, hits / predicted, is above the one asked for and ends on a row with the answer; NaN if there is none.</param>
+/// <param name="PreciseThreshold">The smallest t > 0 whose precision, hits / predicted, is above the one asked for and
+/// ends on a row with the answer; NaN if there is none.</param>
 /// <param name="PreciseHits">Its hits.</param>
-/// <param name="Difference">Mean value with the answer less that without, over the standard deviation of all labelled rows; 0 for a constant latent.</param>
+/// <param name="Difference">Mean value with the answer less that without, over the standard deviation of all labelled
+/// rows; 0 for a constant latent.</param>
 readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted, float PreciseThreshold, long PreciseHits, double Difference)
 {
     /// <summary>As a classifier of either sign: max(AUROC, 1 − AUROC).</summary>
@@ -17,8 +21,10 @@ readonly record struct LatentScore(double Auroc, double F1, float Threshold, lon
     public double Precision => Predicted == 0 ? 0 : (double)Hits / Predicted;
 }
 
-/// <summary>One latent's entries, sorted once, against any number of questions: of each question all classes in one sweep, at a cost of entries and classes, not of their product. Rows that are not listed are one group of ties
-/// at 0. Counts are whole numbers, so that AUROC is exact. One thread at a time; used again for the next latent.</summary>
+/// <summary>One latent's entries, sorted once, against any number of questions: of each question all classes in one
+/// sweep, at a cost of entries and classes, not of their product. Rows that are not listed are one group of ties
+/// at 0. Counts are whole numbers, so that AUROC is exact. One thread at a time; used again for the next
+/// latent.</summary>
 sealed class LatentRanks
 {
     readonly double precision;
@@ -91,7 +97,8 @@ sealed class LatentRanks
         return listed < labelled ? 0 : value;
     }
 
-    /// <summary>Rows of one value. Each class among them wins against the other labelled rows below and ties with those in the group.</summary>
+    /// <summary>Rows of one value. Each class among them wins against the other labelled rows below and ties with those
+    /// in the group.</summary>
     long Group(ReadOnlySpan<short> answers, ReadOnlySpan<int> group, Span<Tally> tally, ReadOnlySpan<long> totals, long labelled, long above, float value)
     {
         long size = 0;

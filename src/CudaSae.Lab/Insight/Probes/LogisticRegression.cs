@@ -2,11 +2,14 @@ using static CudaSae.Numerics.Doubles;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>L2-regularised logistic regression in double precision, by Newton's method. Columns are standardised with the mean and standard deviation of the rows it is fitted to; a constant column gets weight 0.
-/// Minimises L(w, b) = (1/R) Σ log(1 + exp(−s_r z_r)) + (λ/2) ‖w‖², z_r = b + Σ_j w_j (x_rj − μ_j) / σ_j, s_r = ±1, which is scikit-learn's LogisticRegression with C = 1/(λ R). Strictly convex in w, so there is one solution.</summary>
+/// <summary>L2-regularised logistic regression in double precision, by Newton's method. Columns are standardised with
+/// the mean and standard deviation of the rows it is fitted to; a constant column gets weight 0.
+/// Minimises L(w, b) = (1/R) Σ log(1 + exp(−s_r z_r)) + (λ/2) ‖w‖², z_r = b + Σ_j w_j (x_rj − μ_j) / σ_j, s_r = ±1,
+/// which is scikit-learn's LogisticRegression with C = 1/(λ R). Strictly convex in w, so there is one
+/// solution.</summary>
 sealed class LogisticRegression
 {
-    /// <summary>λ where nobody asks for another.</summary>
+    /// <summary>The default λ.</summary>
     public const double DefaultL2 = 1e-3;
 
     /// <summary>Largest |∂L| that counts as converged.</summary>
@@ -56,7 +59,8 @@ sealed class LogisticRegression
         for (var r = 0; r < into.Length; r++) into[r] = offset + Dot(x.Slice(r * u.Length, u.Length), u);
     }
 
-    /// <summary>L and its gradient at a point; the bias is the last of <paramref name="at"/> and of <paramref name="gradient"/>.</summary>
+    /// <summary>L and its gradient at a point; the bias is the last of <paramref name="at"/> and of
+    /// <paramref name="gradient"/>.</summary>
     internal double Loss(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, double l2, ReadOnlySpan<double> at, Span<double> gradient, Span<double> curvature)
     {
         var columns = mean.Length;
@@ -114,7 +118,8 @@ sealed class LogisticRegression
         }
     }
 
-    /// <summary>−H⁻¹ g by conjugate gradients with H's diagonal as preconditioner, as exactly as quadratic convergence needs: residual below min(0.1, ‖g‖) ‖g‖. With few columns that is the exact Newton step.</summary>
+    /// <summary>−H⁻¹ g by conjugate gradients with H's diagonal as preconditioner, as exactly as quadratic convergence
+    /// needs: residual below min(0.1, ‖g‖) ‖g‖. With few columns that is the exact Newton step.</summary>
     double[] Direction(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> gradient)
     {
         var size = gradient.Length;
@@ -201,7 +206,8 @@ sealed class LogisticRegression
         return (u, bias);
     }
 
-    /// <summary>Σ weight_r x_r of raw columns becomes that of standardised ones; the bias' entry is Σ weight_r.</summary>
+    /// <summary>Σ weight_r x_r of raw columns becomes that of standardised ones; the bias' entry is Σ
+    /// weight_r.</summary>
     void Fold(Span<double> sums, double all)
     {
         for (var j = 0; j < mean.Length; j++) sums[j] = (sums[j] - mean[j] * all) * scale[j];

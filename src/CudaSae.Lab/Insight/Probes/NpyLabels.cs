@@ -3,7 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Labels in numpy's .npy, [rows] or [rows, questions] or [rows, height, width]: integers are classes (−1: unlabelled), bool and floats of 0 and 1 are no and yes.</summary>
+/// <summary>Labels in numpy's .npy, [rows] or [rows, questions] or [rows, height, width]: integers are classes (−1:
+/// unlabelled), bool and floats of 0 and 1 are no and yes.</summary>
 static class NpyLabels
 {
     /// <param name="rows">Of the activations.</param>
@@ -65,7 +66,8 @@ static class NpyLabels
         _ => MemoryMarshal.Read<double>(at),
     };
 
-    /// <summary>All questions have the classes of the one with the most, as a board's squares do; their names are their numbers. One alone is named as its file.</summary>
+    /// <summary>All questions have the classes of the one with the most, as a board's squares do; their names are their
+    /// numbers. One alone is named as its file.</summary>
     static Question[] Questions(string path, string type, short[][] columns)
     {
         string[] classes = IsFlag(type) ? ["no", "yes"] : [.. Enumerable.Range(0, Math.Max(1, columns.Max(c => c.Max()) + 1)).Select(c => $"{c}")];

@@ -30,7 +30,8 @@ readonly record struct HeldOutScore(double Auroc, double F1);
 
 /// <summary>Everything that labels tell about an SAE's latents.</summary>
 /// <param name="Probe">Every latent against every property.</param>
-/// <param name="Held">Of each property: the latent with the best AUROC, and the one with the best F1, on the rows that did not choose them.</param>
+/// <param name="Held">Of each property: the latent with the best AUROC, and the one with the best F1, on the rows that
+/// did not choose them.</param>
 /// <param name="Sparse">Of the properties with enough rows.</param>
 /// <param name="BoardLatents">Precise latents of each property.</param>
 /// <param name="Counts">Rows on which each latent is active, [n].</param>
@@ -57,7 +58,8 @@ static class ProbeRun
 {
     /// <param name="sae">Whose latents.</param>
     /// <param name="labels">Of the data's first rows.</param>
-    /// <exception cref="SaeException">Widths differ, no property can be decided, or the memory does not suffice.</exception>
+    /// <exception cref="SaeException">Widths differ, no property can be decided, or the memory does not
+    /// suffice.</exception>
     public static ProbeFindings Run(Sae sae, ActivationSource data, Labels labels, ProbeOptions options)
     {
         var raw = options.Logistic ? SparseProbe.Read(data, labels.Rows, sae.InputWidth, options.Memory) : null;

@@ -22,14 +22,16 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
         return new(predicted + positives == 0 ? 0 : 2.0 * hits / (predicted + positives), (double)right / z.Length, AurocOf(z, truth));
     }
 
-    /// <summary>Without a look at the row: always the commoner answer for accuracy, always yes for F1, 2 p / (1 + p) with p the share of rows with the answer.</summary>
+    /// <summary>Without a look at the row: always the commoner answer for accuracy, always yes for F1, 2 p / (1 + p)
+    /// with p the share of rows with the answer.</summary>
     public static ProbeScore Blind(ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<bool> truth)
     {
         var share = (double)truth.Count(true) / truth.Length;
         return new(2 * share / (1 + share), 2 * fittedTruth.Count(true) > fittedTruth.Length ? share : 1 - share, 0.5);
     }
 
-    /// <summary>(Σ over positives of the number of negatives below + ½ of those that tie) / (positives · negatives).</summary>
+    /// <summary>(Σ over positives of the number of negatives below + ½ of those that tie) / (positives ·
+    /// negatives).</summary>
     public static double AurocOf(ReadOnlySpan<double> z, ReadOnlySpan<bool> truth)
     {
         var (order, sorted) = Sorted(z);

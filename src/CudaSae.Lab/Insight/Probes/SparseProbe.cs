@@ -6,12 +6,13 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="Property">Its place among the labels' properties.</param>
 /// <param name="Latents">Chosen ones, the best first; the probe of k reads the first k.</param>
 /// <param name="Sparse">For each k that was asked for.</param>
-/// <param name="Dense">On the raw activations; null where nobody asked.</param>
+/// <param name="Dense">On the raw activations; null if it was not requested.</param>
 /// <param name="Blind">Without any input.</param>
 /// <param name="Unconverged">Fits that stopped above the gradient's tolerance.</param>
 sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind, int Unconverged);
 
-/// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): over the rows that choose, latents are ranked by the absolute difference of their mean with and without the answer in standard deviations, and a logistic regression
+/// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): over the rows that choose, latents are ranked by
+/// the absolute difference of their mean with and without the answer in standard deviations, and a logistic regression
 /// is fitted to the first k; the other rows measure it. Beside it one on all d raw activations.</summary>
 sealed class SparseProbe
 {

@@ -2,12 +2,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Rows that choose and rows that measure: whole blocks of neighbours, so that tokens of one sentence, or positions of one game, are rarely on both sides.</summary>
+/// <summary>Rows that choose and rows that measure: whole blocks of neighbours, so that tokens of one sentence, or
+/// positions of one game, are rarely on both sides.</summary>
 static class Split
 {
     const ulong Stream = 0x5b;
 
-    /// <summary>Which rows choose (true): half of the blocks, the larger half where their number is odd; drawn by seed.</summary>
+    /// <summary>Which rows choose (true): half of the blocks, the larger half where their number is odd; drawn by
+    /// seed.</summary>
     /// <param name="blockRows">Rows of a block; the last may be shorter.</param>
     /// <exception cref="SaeException">There are fewer than two blocks.</exception>
     public static bool[] Half(int rows, int blockRows, ulong seed)

@@ -2,7 +2,8 @@ using System.Text.Json;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Questions about tokens that their text alone answers: of the token itself (its form, its place) and of its neighbours, which a row can only know by attention.</summary>
+/// <summary>Questions about tokens that their text alone answers: of the token itself (its form, its place) and of its
+/// neighbours, which a row can only know by attention.</summary>
 /// <param name="Names">Of the questions.</param>
 /// <param name="Answers">[questions][rows]; empty where there is none.</param>
 sealed record TokenLabels(string[] Names, string[][] Answers)
@@ -17,7 +18,8 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
 
     static readonly string[] Endings = ["ing", "ed", "tion", "ly", "s"];
 
-    /// <summary>Reads what harvest writes beside a .npy: {"row": first row, "tokens": [...]} a line, one a sentence.</summary>
+    /// <summary>Reads what harvest writes beside a .npy: {"row": first row, "tokens": [...]} a line, one a
+    /// sentence.</summary>
     /// <param name="rows">Of the .npy.</param>
     /// <exception cref="SaeException">A line is no such object, or the sentences are not those of the rows.</exception>
     public static TokenLabels Read(string path, long rows)

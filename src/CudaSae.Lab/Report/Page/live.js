@@ -1,4 +1,4 @@
-// A run in progress: asks the server that the page came from for newer figures, while somebody looks at it.
+// A run in progress: asks the server that the page came from for newer figures while the page is visible.
 (() => {
   const pause = 2000; // ms
   const body = document.body;

@@ -5,7 +5,7 @@
    Report.panel(name, draw, about)  await draw(body); shown as a chapter of its own {title, order} when the page has a blob of that name.
    Report.blob(name)                its bytes as an ArrayBuffer, inflated at the first call.
    Report.sections                  the chapters, numbers unpacked.  Report.refresh(json) takes newer ones.
-   Report.openLatent                set by whoever shows latents: i => …; may be absent. */
+   Report.openLatent                set by the script that shows latents: i => …; may be absent. */
 const Report = (() => {
     const kinds = {}, panels = {}, blobs = {}, errors = [], layouts = new Map();
     const root = document.documentElement;

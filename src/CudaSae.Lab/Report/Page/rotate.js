@@ -44,7 +44,7 @@
         }
         const later = () => { due ||= requestAnimationFrame(draw); };
 
-        /* The box round the points, and ticks along the three edges that are in nobody's way. */
+        /* The box round the points, and ticks along the three edges that hide no point. */
         function frame(project) {
             const at = {x: [], y: [], depth: []}, made = svg("svg", {width, height});
             corners.forEach((c, i) => project(...c, at, i));

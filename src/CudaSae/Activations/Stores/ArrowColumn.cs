@@ -4,10 +4,12 @@ using CudaSae.Files.Arrow;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Numbers of a column in one batch: where they start in the file, and their shape [records, …]. All lists of a level must be of one length, so that they form an array.</summary>
+/// <summary>Numbers of a column in one batch: where they start in the file, and their shape [records, …]. All lists of
+/// a level must be of one length, so that they form an array.</summary>
 readonly record struct ArrowColumn(long Offset, long[] Shape)
 {
-    /// <exception cref="SaeException">There are nulls, the lists differ in length, or the buffers are shorter than they claim.</exception>
+    /// <exception cref="SaeException">There are nulls, the lists differ in length, or the buffers are shorter than they
+    /// claim.</exception>
     public static ArrowColumn Of(ArrowStream stream, ArrowBatch batch, ArrowField column)
     {
         var shape = new List<long> { batch.Length };

@@ -5,7 +5,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Which .arrow files a HuggingFace dataset's folder has, in which order: state.json says it, or names data-00000-of-00002.arrow do.</summary>
+/// <summary>Which .arrow files a HuggingFace dataset's folder has, in which order: state.json says it, or names
+/// data-00000-of-00002.arrow do.</summary>
 static partial class ArrowDataset
 {
     const string StateName = "state.json", InfoName = "dataset_info.json";

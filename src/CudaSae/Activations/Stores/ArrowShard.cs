@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>One .arrow file of a HuggingFace dataset, as SAELens caches activations: a column named after the hook, Array2D (context, d) of float16 or
+/// <summary>One .arrow file of a HuggingFace dataset, as SAELens caches activations: a column named after the hook,
+/// Array2D (context, d) of float16 or
 /// float32, and token_ids, int32 lists. A batch's numbers are contiguous, so that a row is one read.</summary>
 sealed class ArrowShard : IShard
 {

@@ -2,7 +2,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Which files of a folder are read, and in which order. The table in docs/reference/formats.md states the same
+/// <summary>Which files of a folder are read, and in which order. The table in docs/reference/formats.md states the
+/// same
 /// rule.</summary>
 static class DataFolder
 {

@@ -2,7 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Rows of one file of a store, read in place: all of one width and element type, each contiguous, with their token ids where the store has them.</summary>
+/// <summary>Rows of one file of a store, read in place: all of one width and element type, each contiguous, with their
+/// token ids where the store has them.</summary>
 interface IShard : IDisposable
 {
     string Path { get; }
@@ -14,14 +15,16 @@ interface IShard : IDisposable
     /// <summary>Where in which network the rows were taken, for people; null where the store does not say.</summary>
     string? Site => null;
 
-    /// <summary>How many rows can be read at once from row <paramref name="i"/> on: they lie one after another as they are wanted.</summary>
+    /// <summary>How many rows can be read at once from row <paramref name="i"/> on: they lie one after another as they
+    /// are wanted.</summary>
     long Run(long i) => 1;
 
     /// <summary>Copies the raw bytes of row <paramref name="i"/> and of those after it.</summary>
     /// <param name="into">As long as one row, or several of <see cref="Run"/>.</param>
     void Read(long i, Span<byte> into);
 
-    /// <summary>Says that row <paramref name="i"/>, and <paramref name="count"/> of <see cref="Run"/> in all, are read soon.</summary>
+    /// <summary>Says that row <paramref name="i"/>, and <paramref name="count"/> of <see cref="Run"/> in all, are read
+    /// soon.</summary>
     void Expect(long i, int count) { }
 
     /// <summary>The token id at row <paramref name="i"/>.</summary>
@@ -54,7 +57,8 @@ static class Shards
         return count;
     }
 
-    /// <summary>The last of these ascending starts at or before <paramref name="i"/>: where some intervals are empty, the one that holds it.</summary>
+    /// <summary>The last of these ascending starts at or before <paramref name="i"/>: where some intervals are empty,
+    /// the one that holds it.</summary>
     public static int Find(List<long> starts, long i)
     {
         int low = 0, high = starts.Count - 1;

@@ -5,7 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Images of an IDX file, [images, height · width]: bytes as float32 in [0, 1] (value / 255), float32 as they are.</summary>
+/// <summary>Images of an IDX file, [images, height · width]: bytes as float32 in [0, 1] (value / 255), float32 as they
+/// are.</summary>
 sealed class IdxShard : IShard
 {
     readonly IdxFile file;

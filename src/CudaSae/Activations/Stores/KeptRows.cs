@@ -1,6 +1,7 @@
 namespace CudaSae.Activations.Stores;
 
-/// <summary>The rows a mask keeps, as runs: padding stands at the ends of contexts, so this takes two numbers a context and not one a row.</summary>
+/// <summary>The rows a mask keeps, as runs: padding stands at the ends of contexts, so this takes two numbers a context
+/// and not one a row.</summary>
 sealed class KeptRows
 {
     readonly List<long> kept = [], row = [];    // each run's first row, counted among those kept and in the file

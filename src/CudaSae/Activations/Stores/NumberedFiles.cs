@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Chunks whose names are numbers, in the order of these: chunk-00000000.safetensors and shard-0-chunk-00000000.safetensors of OpenMOSS, 0.pt of HoagyC.</summary>
+/// <summary>Chunks whose names are numbers, in the order of these: chunk-00000000.safetensors and
+/// shard-0-chunk-00000000.safetensors of OpenMOSS, 0.pt of HoagyC.</summary>
 static partial class NumberedFiles
 {
     /// <summary>The chunks among a folder's files, or none.</summary>

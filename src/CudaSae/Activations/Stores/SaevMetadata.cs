@@ -3,8 +3,10 @@ using CudaSae.Text;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>What a folder of saev's says of itself (OSU-NLP-Group/saev, docs/src/developers/protocol.md, protocols 2.0 and 2.1): metadata.json and shards.json,
-/// raw float32 [example, layer, token, d_model] in acts000000.bin and on. Token 0 is the CLS token where there is one.</summary>
+/// <summary>The metadata of a folder of saev (OSU-NLP-Group/saev, docs/src/developers/protocol.md, protocols 2.0 and
+/// 2.1): metadata.json and shards.json,
+/// raw float32 [example, layer, token, d_model] in acts000000.bin and on. Token 0 is the CLS token where there is
+/// one.</summary>
 /// <param name="Layers">Layer numbers that were recorded, in their order in the file.</param>
 /// <param name="Tokens">Per example, the CLS token included.</param>
 /// <param name="ExamplesPerShard">What a whole shard has room for; the last one is as long, but filled in part.</param>
@@ -67,7 +69,8 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
         })];
     }
 
-    /// <summary>A whole number from 0 to <paramref name="most"/> under the first of these names that is there: they changed between protocols.</summary>
+    /// <summary>A whole number from 0 to <paramref name="most"/> under the first of these names that is there: they
+    /// changed between protocols.</summary>
     static long Whole(string path, JsonElement of, long most, params string[] names)
     {
         foreach (var name in names)

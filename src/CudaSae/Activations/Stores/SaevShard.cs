@@ -26,7 +26,8 @@ sealed class SaevShard : IShard
     }
 
     /// <summary>The shards of a store, of one layer.</summary>
-    /// <param name="choice">"layer=13", with ",tokens=all" or ",tokens=special" for the CLS token too or alone; null where one layer was recorded.</param>
+    /// <param name="choice">"layer=13", with ",tokens=all" or ",tokens=special" for the CLS token too or alone; null
+    /// where one layer was recorded.</param>
     public static IEnumerable<IShard> Open(SaevMetadata metadata, string? choice)
     {
         var (layer, first, tokens) = Choose(metadata, choice);
@@ -38,7 +39,8 @@ sealed class SaevShard : IShard
         }
     }
 
-    /// <summary>Index of the layer, first token and number of tokens. As in saev, the CLS token is left out unless it is asked for.</summary>
+    /// <summary>Index of the layer, first token and number of tokens. As in saev, the CLS token is left out unless it
+    /// is asked for.</summary>
     static (int Layer, int First, long Tokens) Choose(SaevMetadata of, string? choice)
     {
         var layer = of.Layers.Length == 1 ? 0 : -1;

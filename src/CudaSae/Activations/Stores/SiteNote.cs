@@ -3,7 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>x.site.json beside x.npy: which network's activations these are, and from where in it. For people: nothing is computed from it.</summary>
+/// <summary>x.site.json beside x.npy: which network's activations these are, and from where in it. For people: nothing
+/// is computed from it.</summary>
 static class SiteNote
 {
     const string Extension = ".site.json";

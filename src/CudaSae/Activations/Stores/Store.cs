@@ -5,7 +5,8 @@ namespace CudaSae.Activations.Stores;
 /// <summary>Which layout a file or folder has, and its shards in their order.</summary>
 static class Store
 {
-    /// <param name="choice">What to read of it: a tensor of a safetensors file, a column of an Arrow dataset, a layer of saev's shards.</param>
+    /// <param name="choice">What to read of it: a tensor of a safetensors file, a column of an Arrow dataset, a layer
+    /// of saev's shards.</param>
     /// <param name="notes">Takes what a folder holds beside its shards.</param>
     /// <exception cref="SaeException">It is missing, malformed, or of no known layout.</exception>
     public static IEnumerable<IShard> Open(string path, string? choice, FolderNotes notes)

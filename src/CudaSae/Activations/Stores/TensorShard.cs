@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>A matrix in a file of named tensors: safetensors, a chunk of OpenMOSS's cache ("activation", "tokens", "mask"; Language-Model-SAEs),
+/// <summary>A matrix in a file of named tensors: safetensors, a chunk of OpenMOSS's cache ("activation", "tokens",
+/// "mask"; Language-Model-SAEs),
 /// or one of HoagyC's numbered chunks. Token ids are the tensor "tokens" or "token_ids".</summary>
 sealed class TensorShard : IShard
 {

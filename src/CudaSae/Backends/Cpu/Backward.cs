@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>backward: the code turned round, by counting sort: for each latent the entries that hold it, rows ascending. Gradients are
+/// <summary>backward: the code turned round, by counting sort: for each latent the entries that hold it, rows
+/// ascending. Gradients are
 /// formed where they are used, one latent at a time, and never stored.</summary>
 sealed unsafe partial class CpuBackend
 {
@@ -38,7 +39,8 @@ sealed unsafe partial class CpuBackend
 
     bool Touched(int f) => stepDense || runStart[f + 1] > runStart[f] || deadSlot[f] >= 0 && windowLength > 0 || latents is not null && latents[f].PreAct > 0;
 
-    /// <summary>∂WEnc_f and ∂WDec_f into scratch rows, and the sums over the latent's entries: everything that the loss says of it, before projection.</summary>
+    /// <summary>∂WEnc_f and ∂WDec_f into scratch rows, and the sums over the latent's entries: all gradients of the
+    /// loss for it, before projection.</summary>
     EntryGradient LatentGradient(int f, float* encGrad, float* decGrad, int part)
     {
         var sum = default(EntryGradient);
@@ -106,7 +108,8 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>What an entry's decoder row learns from: the residual, or the sum of those whose reconstruction holds the entry.</summary>
+    /// <summary>What an entry's decoder row learns from: the residual, or the sum of those whose reconstruction holds
+    /// the entry.</summary>
     float* ErrorRow(int entry) => weighted + ((level is null ? 0 : (long)level[entry] * B) + entry / k) * lo;
 
     float* InputRow(int entry) => centered + (long)(entry / k) * ld;

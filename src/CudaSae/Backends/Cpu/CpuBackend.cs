@@ -4,8 +4,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The phases in C#: float32, the widest vectors of the machine, all cores. Work is cut into parts that do not depend on
-/// the number of threads, so results are bitwise the same for any. No phase allocates. All pitches are multiples of 16, zero-padded.</summary>
+/// <summary>The phases in C#: float32, the widest vectors of the machine, all cores. Work is cut into parts that do not
+/// depend on
+/// the number of threads, so results are bitwise the same for any. No phase allocates. All pitches are multiples of 16,
+/// zero-padded.</summary>
 sealed unsafe partial class CpuBackend : IBackend
 {
     readonly HostArena arena;
@@ -162,7 +164,8 @@ sealed unsafe partial class CpuBackend : IBackend
         }
     }
 
-    // Exact for every half, NaN and infinity included: the exponent is rebased by a multiplication, which the JIT can vectorise.
+    // Exact for every half, NaN and infinity included: the exponent is rebased by a multiplication, which the JIT can
+    // vectorise.
     static float HalfToSingle(ushort half)
     {
         var magnitude = BitConverter.UInt32BitsToSingle((uint)(half & 0x7fff) << 13) * 5.192296858534828e33f;    // 2^112

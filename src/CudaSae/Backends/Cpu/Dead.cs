@@ -5,7 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>What dead latents are taught, AuxK or ghost gradients: dense products on the compacted window of dead latents. W is the window's length.</summary>
+/// <summary>What dead latents are taught, AuxK or ghost gradients: dense products on the compacted window of dead
+/// latents. W is the window's length.</summary>
 sealed unsafe partial class CpuBackend
 {
     int* window, deadSlot;                  // [DeadWindow] latents; [n] slot or −1
@@ -140,7 +141,8 @@ sealed unsafe partial class CpuBackend
         return error;
     }
 
-    /// <summary>The ghost reconstruction g scaled to half the residual's norm; r = q (s g + e) with q the main error over the ghost's. The code takes s. Returns Σ q ‖s g + e‖².</summary>
+    /// <summary>The ghost reconstruction g scaled to half the residual's norm; r = q (s g + e) with q the main error
+    /// over the ghost's. The code takes s. Returns Σ q ‖s g + e‖².</summary>
     double ScaleGhost(float* turned, float* code, int start, int worker)
     {
         double loss = 0;
@@ -163,7 +165,8 @@ sealed unsafe partial class CpuBackend
         return loss;
     }
 
-    /// <summary>A part of ∂WDec = Σ c r or of ∂WEnc = Σ ∂z (x − b_dec); ∂b_enc beside the latter's first columns.</summary>
+    /// <summary>A part of ∂WDec = Σ c r or of ∂WEnc = Σ ∂z (x − b_dec); ∂b_enc beside the latter's first
+    /// columns.</summary>
     void DeadGradients(int part, int worker)
     {
         var decoderParts = ProductParts(windowLength, lo);

@@ -8,7 +8,8 @@ namespace CudaSae.Backends.Cpu;
 /// <summary>The window of dead latents: its weights side by side, and AuxK's choice of it.</summary>
 sealed unsafe partial class CpuBackend
 {
-    /// <summary>Sixteen of the window's latents from where they lie to neighbours: every panel reads them, and rows at any distance are read at four fifths of the speed.</summary>
+    /// <summary>Sixteen of the window's latents from where they lie to neighbours: every panel reads them, and rows at
+    /// any distance are read at four fifths of the speed.</summary>
     void GatherWindow(int part, int worker)
     {
         for (var s = part * 16; s < Math.Min(part * 16 + 16, windowLength); s++)
@@ -40,7 +41,8 @@ sealed unsafe partial class CpuBackend
         Gemm.Tile(rows, panel, Gemm.TileColumns, width, start, tile);
     }
 
-    /// <summary>Leaves the k_aux largest pre-activations of each row, of equal ones the lower slot, and ReLU where the spec asks; zeros elsewhere and beyond the batch.</summary>
+    /// <summary>Leaves the k_aux largest pre-activations of each row, of equal ones the lower slot, and ReLU where the
+    /// spec asks; zeros elsewhere and beyond the batch.</summary>
     /// <param name="code">[W, 48] pre-activations of a panel.</param>
     void SelectDead(AuxLoss aux, float* code, int start)
     {
@@ -52,7 +54,8 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>Zero for what does not reach its lane's bound, and of equals at the bound for those past the first k in all.</summary>
+    /// <summary>Zero for what does not reach its lane's bound, and of equals at the bound for those past the first k in
+    /// all.</summary>
     void KeepDead(float* code, int k, Vector512<float> bound, Vector512<int> inside)
     {
         var room = Vector512.Create(k) - Lanes.Exceeding(code, windowLength, bound);

@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>decode: reconstructions, residuals, loss and the code's gradient from one visit to the selected decoder rows.</summary>
+/// <summary>decode: reconstructions, residuals, loss and the code's gradient from one visit to the selected decoder
+/// rows.</summary>
 sealed unsafe partial class CpuBackend
 {
     const int RowBlock = 32;        // rows of a part; column sums are added part by part, in order

@@ -20,7 +20,8 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>Gradients of every chunk, and with <paramref name="update"/> the optimizer's step of its latents.</summary>
+    /// <summary>Gradients of every chunk, and with <paramref name="update"/> the optimizer's step of its
+    /// latents.</summary>
     void DenseVisit(bool update)
     {
         workers.Run(rowBlocks, packInput ??= (block, _) =>
@@ -68,7 +69,8 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>Eight latents over all rows: z and ∂code become the code and ∂⟨w, x⟩, of which the gradients of the rows are made.</summary>
+    /// <summary>Eight latents over all rows: z and ∂code become the code and ∂⟨w, x⟩, of which the gradients of the
+    /// rows are made.</summary>
     void GradientRows(int group, int worker)
     {
         int first = stretchSlot + group * Gemm.TileRows, count = Math.Min(Gemm.TileRows, stretchSlot + stretchCount - first);

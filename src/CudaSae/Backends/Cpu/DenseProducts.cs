@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The dense products of a set of W latents with the batch, all by <see cref="Gemm.Tile"/>: what the dense path and the losses of dead latents are made of.
+/// <summary>The dense products of a set of W latents with the batch, all by <see cref="Gemm.Tile"/>: what the dense
+/// path and the losses of dead latents are made of.
 /// Matrices [W, lanes] hold a latent's numbers for all rows of the batch, padded to whole panels.</summary>
 sealed unsafe partial class CpuBackend
 {
@@ -91,7 +92,8 @@ sealed unsafe partial class CpuBackend
 
     static int ColumnPanels(int width) => (width + Gemm.TileColumns - 1) / Gemm.TileColumns;
 
-    /// <summary>Row b of [B, width] into column panels [width / 48][B, 48], which a product over the batch reads from one end to the other. Columns past the width stay zero.</summary>
+    /// <summary>Row b of [B, width] into column panels [width / 48][B, 48], which a product over the batch reads from
+    /// one end to the other. Columns past the width stay zero.</summary>
     void PackRow(float* row, int b, int width, float* packed)
     {
         for (var column = 0; column < width; column += Gemm.TileColumns)
@@ -101,7 +103,8 @@ sealed unsafe partial class CpuBackend
     /// <summary>Parts of <see cref="Product"/>.</summary>
     static int ProductParts(int count, int width) => (count + SlotBlock - 1) / SlotBlock * ColumnPanels(width);
 
-    /// <summary>gradient [W, width] = scale · code [W, lanes] · rows, and where asked added to what is there: one column panel and 64 slots, both from the second-level cache.</summary>
+    /// <summary>gradient [W, width] = scale · code [W, lanes] · rows, and where asked added to what is there: one
+    /// column panel and 64 slots, both from the second-level cache.</summary>
     /// <param name="packed">The batch's rows in column panels.</param>
     [SkipLocalsInit]
     void Product(int part, float* code, int count, float* packed, int width, float scale, float* gradient, bool add = false)

@@ -6,9 +6,11 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>encode: pre-activations exist as tiles of 8 latents × 48 rows only. For the k largest, each row keeps candidates above a limit that is
+/// <summary>encode: pre-activations exist as tiles of 8 latents × 48 rows only. For the k largest, each row keeps
+/// candidates above a limit that is
 /// always the k-th largest of what the row has seen, so what is left out is never among the k largest; latents come in
-/// ascending order, so an equal one that comes later is rightly left out. Thresholded selections keep what exceeds the latent's own limit.</summary>
+/// ascending order, so an equal one that comes later is rightly left out. Thresholded selections keep what exceeds the
+/// latent's own limit.</summary>
 sealed unsafe partial class CpuBackend
 {
     int latentBlock;                // rows of WEnc, 128 KiB of them, that stay in L2 while the panels pass
@@ -52,7 +54,8 @@ sealed unsafe partial class CpuBackend
         if (Spec.Selection is Selection.BatchTopK batch) SelectBatch(batch);
     }
 
-    /// <summary>A contiguous share of the panels against all latents. Rows are independent, so the share's bounds change no bit.</summary>
+    /// <summary>A contiguous share of the panels against all latents. Rows are independent, so the share's bounds
+    /// change no bit.</summary>
     [SkipLocalsInit]
     void EncodePart(int part, int worker)
     {
@@ -119,7 +122,8 @@ sealed unsafe partial class CpuBackend
         row[candidateCount[b]++] = byMagnitude ? MagnitudeKey(a, latent) : Key(a, latent);
     }
 
-    /// <summary>Order of the pre-activation above, complement of the latent below: of equal values the lower latent is larger.</summary>
+    /// <summary>Order of the pre-activation above, complement of the latent below: of equal values the lower latent is
+    /// larger.</summary>
     internal static ulong Key(float a, int latent)
     {
         if (float.IsNaN(a)) return (uint)~latent;
@@ -129,7 +133,8 @@ sealed unsafe partial class CpuBackend
 
     const uint Negative = 0x80000000;       // a cleared top bit of the lower half: the number was below 0
 
-    /// <summary>The key of |a|, which is never negative, with its sign in the lower half: of equal ones the positive is larger.</summary>
+    /// <summary>The key of |a|, which is never negative, with its sign in the lower half: of equal ones the positive is
+    /// larger.</summary>
     internal static ulong MagnitudeKey(float a, int latent) =>
         Key(MathF.Abs(a), latent) & (a < 0 ? ~(ulong)Negative : ulong.MaxValue);
 
@@ -145,7 +150,8 @@ sealed unsafe partial class CpuBackend
     {
         var least = KeepLargest(row, candidateCount[b], kNow, selectScratch + (long)worker * ScratchLength);
         candidateCount[b] = kNow;
-        // Of equal magnitudes the positive is larger, so where the least is negative a later equal one may still belong.
+        // Of equal magnitudes the positive is larger, so where the least is negative a later equal one may still
+        // belong.
         rowLimit[b] = byMagnitude && ((uint)least & Negative) == 0 ? MathF.BitDecrement(ValueOf(least)) : ValueOf(least);
     }
 

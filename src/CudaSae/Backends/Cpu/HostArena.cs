@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Named, 64-byte aligned, zeroed native memory. A counting arena hands out null and only adds up: the same code
+/// <summary>Named, 64-byte aligned, zeroed native memory. A counting arena hands out null and only adds up: the same
+/// code
 /// that will take the memory first says how much it takes.</summary>
 sealed unsafe class HostArena(bool counting) : IDisposable
 {
@@ -11,7 +12,8 @@ sealed unsafe class HostArena(bool counting) : IDisposable
 
     public MemoryPlan Plan { get; } = new();
 
-    /// <summary>Room for <paramref name="length"/> elements and a few vectors more, so that whole-vector reads stay inside; null for none.</summary>
+    /// <summary>Room for <paramref name="length"/> elements and a few vectors more, so that whole-vector reads stay
+    /// inside; null for none.</summary>
     public T* Take<T>(string name, long length) where T : unmanaged
     {
         if (length == 0) return null;

@@ -33,7 +33,8 @@ sealed unsafe partial class CpuBackend
         return least;
     }
 
-    /// <summary>The bound that exactly k keys reach, by halving the range of their upper halves: a count of all is a few vectors. Not found where the k-th and the next have equal numbers.</summary>
+    /// <summary>The bound that exactly k keys reach, by halving the range of their upper halves: a count of all is a
+    /// few vectors. Not found where the k-th and the next have equal numbers.</summary>
     static bool TryBound(ulong* keys, int count, int k, uint* upper, out ulong bound)
     {
         uint low = uint.MaxValue, high = 0;
@@ -62,7 +63,8 @@ sealed unsafe partial class CpuBackend
         return false;
     }
 
-    /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of three).</summary>
+    /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of
+    /// three).</summary>
     internal static ulong Quickselect(ulong* v, int count, int rank)
     {
         int low = 0, high = count - 1;

@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The formulas of one entry of the code, shared by the sparse and the dense path. docs/internals/math.md.</summary>
+/// <summary>The formulas of one entry of the code, shared by the sparse and the dense path.
+/// docs/internals/math.md.</summary>
 readonly struct LatentMath
 {
     readonly Selection selection;
@@ -22,7 +23,8 @@ readonly struct LatentMath
         tanhScale = spec.Penalty is SparsityPenalty.Tanh tanh ? tanh.Scale : 0;
     }
 
-    /// <summary>The value that a pre-activation gives, 0 where the latent does not fire. Thresholded selections only.</summary>
+    /// <summary>The value that a pre-activation gives, 0 where the latent does not fire. Thresholded selections
+    /// only.</summary>
     public float Value(float z, in LatentScalars l)
     {
         if (!gated) return z > l.Theta ? z : 0;
@@ -55,7 +57,7 @@ readonly struct LatentMath
         }
     }
 
-    /// <param name="g">2c ⟨E, WDec⟩: what the reconstruction says of the value.</param>
+    /// <param name="g">2c ⟨E, WDec⟩: ∂L/∂value of the reconstruction.</param>
     /// <param name="gateG">The same of the gate's own reconstruction.</param>
     /// <param name="stepPenalty">What multiplies ∂Σ1[z > θ].</param>
     public EntryGradient Gradient(float z, float value, float g, float gateG, in LatentScalars l, in StepScalars s, float stepPenalty)
@@ -94,7 +96,8 @@ readonly struct LatentMath
         return result;
     }
 
-    /// <summary>The pre-activation loss on the rows where z is below θ, in closed form: as if on all rows, less those of <paramref name="above"/>.</summary>
+    /// <summary>The pre-activation loss on the rows where z is below θ, in closed form: as if on all rows, less those
+    /// of <paramref name="above"/>.</summary>
     /// <param name="sumZ">Σ z over all rows.</param>
     /// <param name="above">Rows where z ≥ θ, and Σ (θ − z) over them.</param>
     public EntryGradient PreAct(in LatentScalars l, int rows, double sumZ, int above, double aboveGap, out double loss)
@@ -129,7 +132,8 @@ readonly struct LatentMath
         };
     }
 
-    /// <summary>Distance from θ, in bandwidths, beyond which a kernel is 0: its support; where its tail is below 1e-4 of its peak; for Cauchy, whose tail never
+    /// <summary>Distance from θ, in bandwidths, beyond which a kernel is 0: its support; where its tail is below 1e-4
+    /// of its peak; for Cauchy, whose tail never
     /// ends, 32, with 2 % of the mass outside.</summary>
     public static float Reach(SmoothingKernel kernel) => kernel switch
     {

@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>latents: what each brings to a step; when each last fired, who is dead, and the window of dead latents for the next step.</summary>
+/// <summary>latents: what each brings to a step; when each last fired, who is dead, and the window of dead latents for
+/// the next step.</summary>
 sealed unsafe partial class CpuBackend
 {
     const int SpreadRows = 48;          // rows of a batch that the running spread of z looks at: one panel
@@ -140,7 +141,8 @@ sealed unsafe partial class CpuBackend
         new ReadOnlySpan<int>(firings, n).CopyTo(into);
     }
 
-    /// <summary>Dead after <paramref name="step"/>, and the window of the step that follows: all of them, or the part that its number turns to.</summary>
+    /// <summary>Dead after <paramref name="step"/>, and the window of the step that follows: all of them, or the part
+    /// that its number turns to.</summary>
     void FindDead(uint step, uint deadAfterSteps)
     {
         dead = 0;

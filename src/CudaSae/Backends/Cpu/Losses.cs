@@ -4,10 +4,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>What the loss has besides one reconstruction: nested ones, the gate's own, penalties; and what they say of each entry.</summary>
+/// <summary>What the loss has besides one reconstruction: nested ones, the gate's own, penalties; and what they say of
+/// each entry.</summary>
 sealed unsafe partial class CpuBackend
 {
-    /// <summary>Reconstructions one inside the other: entries level by level, e_m after each, then E_l from the last to the first.</summary>
+    /// <summary>Reconstructions one inside the other: entries level by level, e_m after each, then E_l from the last to
+    /// the first.</summary>
     [SkipLocalsInit]
     void DecodeLevels(int b, int* entries, int count, float* xhat, ref RowSums total)
     {
@@ -32,7 +34,8 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>From the e_m of a row, which stand in <see cref="WeightedRow"/>: the errors, the e that is reported, and in their place E_m = Σ_{l ≥ m} w_l e_l.</summary>
+    /// <summary>From the e_m of a row, which stand in <see cref="WeightedRow"/>: the errors, the e that is reported,
+    /// and in their place E_m = Σ_{l ≥ m} w_l e_l.</summary>
     void SumLevels(int b, ref RowSums total)
     {
         for (var m = 0; m < levels; m++) total.LevelError += levelWeight[m] * Rows.SquaredNorm(WeightedRow(m, b), lo);
@@ -71,7 +74,7 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    /// <summary>From what the reconstruction says of a value to all gradients of its entry.</summary>
+    /// <summary>Back-propagates ∂L/∂value to all gradients of the entry.</summary>
     void EntryPart(int block, int worker)
     {
         for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)

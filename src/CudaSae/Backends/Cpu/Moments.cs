@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The two moments of a matrix, row by row, in float32, bfloat16 or eight bits. The narrow formats are rounded stochastically, by a counter, so that what a step adds is not
+/// <summary>The two moments of a matrix, row by row, in float32, bfloat16 or eight bits. The narrow formats are rounded
+/// stochastically, by a counter, so that what a step adds is not
 /// lost however small it is.</summary>
 sealed unsafe class MatrixMoments
 {

@@ -69,7 +69,8 @@ sealed unsafe partial class CpuBackend
 
     bool Learns(Trainable part) => (scalars.Trainable & part) != 0;
 
-    /// <summary>The exact global norm before any weight moves: all gradients are formed once more in <see cref="Optimize"/>.</summary>
+    /// <summary>The exact global norm before any weight moves: all gradients are formed once more in
+    /// <see cref="Optimize"/>.</summary>
     void MeasureGradients()
     {
         if (skipGrad is not null) SkipGradient();
@@ -134,7 +135,7 @@ sealed unsafe partial class CpuBackend
 
     void Project(float* gradient, float* row) => Rows.Add(gradient, -Rows.Dot(gradient, row, lo), row, lo);
 
-    /// <summary>WEnc = s WDec: WDec hears both gradients. Returns what s hears.</summary>
+    /// <summary>Tied weights, WEnc = s WDec: adds s ∂L/∂WEnc to ∂L/∂WDec. Returns ∂L/∂s.</summary>
     float JoinTied(int f, float* encGrad, float* decGrad)
     {
         if (Spec.Tying == Tying.Untied) return 0;
@@ -193,7 +194,8 @@ sealed unsafe partial class CpuBackend
         if (norm > (Spec.DecoderNorm == DecoderNorm.AtMostOne ? 1 : 0)) Scale(row, (float)(1 / Math.Sqrt(norm)), lo);
     }
 
-    /// <summary>∂b_dec = 2c Σ_b e_b − Σ_f ∂⟨w, x⟩_f WEnc_f, WEnc as it was before the update; the second part where b_dec is subtracted from the input.</summary>
+    /// <summary>∂b_dec = 2c Σ_b e_b − Σ_f ∂⟨w, x⟩_f WEnc_f, WEnc as it was before the update; the second part where
+    /// b_dec is subtracted from the input.</summary>
     void FinishBiasGradient()
     {
         ColumnTotals(sumWeighted, columns);

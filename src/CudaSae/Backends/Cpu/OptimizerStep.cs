@@ -4,10 +4,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>One step of the optimizer over a row, or over one number of a latent, with its moments and its moving average.</summary>
+/// <summary>One step of the optimizer over a row, or over one number of a latent, with its moments and its moving
+/// average.</summary>
 sealed unsafe partial class CpuBackend
 {
-    /// <summary>Decays v for the steps that this latent was not visited, one multiplication a step, as dense Adam would have.</summary>
+    /// <summary>Decays v for the steps that this latent was not visited, one multiplication a step, as dense Adam would
+    /// have.</summary>
     void CatchUp(int f)
     {
         var idle = (int)scalars.Step - 1 - lastTouched[f];

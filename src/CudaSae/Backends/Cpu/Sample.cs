@@ -5,8 +5,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>encode's beginning: the pre-activations of the first latents are kept for a panel of rows, and a bound that k of them reach, and few more, is each row's first limit. Without it a row's first
-/// two hundred candidates each cost a branch that nobody can predict, and three cuts.</summary>
+/// <summary>encode's beginning: the pre-activations of the first latents are kept for a panel of rows, and a bound that
+/// k of them reach, and few more, is each row's first limit. Without it a row's first
+/// two hundred candidates each cost an unpredictable branch, and three cuts.</summary>
 sealed unsafe partial class CpuBackend
 {
     int sample;             // latents that set the first limit; 0 for none

@@ -5,7 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>select: what is not simply the k largest of a row, by latent, by group, over the batch, and the parts of a code that nested losses look at.</summary>
+/// <summary>select: what is not simply the k largest of a row, by latent, by group, over the batch, and the parts of a
+/// code that nested losses look at.</summary>
 sealed unsafe partial class CpuBackend
 {
     ulong* batchKeys;       // [B·k] BatchTopK
@@ -65,7 +66,8 @@ sealed unsafe partial class CpuBackend
                 candidates[(long)b * capacity + g] = Key(float.NegativeInfinity, g * (n / k));
     }
 
-    /// <summary>The B·k largest positive values of all rows' candidates; of equal ones the earlier entry. At inference what exceeds the running threshold.</summary>
+    /// <summary>The B·k largest positive values of all rows' candidates; of equal ones the earlier entry. At inference
+    /// what exceeds the running threshold.</summary>
     void SelectBatch(Selection.BatchTopK batch)
     {
         long want = (long)B * batch.K, count = 0;
@@ -109,7 +111,8 @@ sealed unsafe partial class CpuBackend
         sums.Threshold = *batchThreshold;
     }
 
-    /// <summary>The first reconstruction that holds each entry: by its latent's place among the prefixes, or by its rank in the row.</summary>
+    /// <summary>The first reconstruction that holds each entry: by its latent's place among the prefixes, or by its
+    /// rank in the row.</summary>
     void SetLevels(int b, ulong* keys, int count)
     {
         for (var j = 0; j < count; j++)

@@ -155,7 +155,8 @@ sealed unsafe partial class CpuBackend
 
     public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) => from.CopyTo(Bytes(array, offset, from.Length));
 
-    /// <summary>Rebuilds what is derived from the state: the window of dead latents for the step after <paramref name="step"/>.</summary>
+    /// <summary>Rebuilds what is derived from the state: the window of dead latents for the step after
+    /// <paramref name="step"/>.</summary>
     public void AfterRestore(uint step, uint deadAfterSteps) => FindDead(step, deadAfterSteps);
 
     Span<byte> Bytes(StateArray array, long offset, int length)

@@ -3,7 +3,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>backward: for each latent the entries of the code that hold it, ascending, and the latents by length of their runs (kernels/index.cu).</summary>
+/// <summary>backward: for each latent the entries of the code that hold it, ascending, and the latents by length of
+/// their runs (kernels/index.cu).</summary>
 sealed class BackwardPhase
 {
     const int Block = 256, Tile = 2048, Classes = 9;
@@ -33,7 +34,8 @@ sealed class BackwardPhase
     /// <summary>[n + 1] starts of runs in the lower half, of their parts in the upper one.</summary>
     public DeviceArray<ulong> Start { get; }
 
-    /// <summary>[n] latents, longest runs first, those without a gradient last; and where each class of lengths begins (kernels/runs.cuh).</summary>
+    /// <summary>[n] latents, longest runs first, those without a gradient last; and where each class of lengths begins
+    /// (kernels/runs.cuh).</summary>
     public DeviceArray<int> Order { get; }
     public DeviceArray<uint> ClassStart { get; }
 

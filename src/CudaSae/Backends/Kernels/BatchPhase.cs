@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>BatchTopK: of what each row kept, the B·k largest of the batch, or what exceeds the running threshold (kernels/batch.cu).</summary>
+/// <summary>BatchTopK: of what each row kept, the B·k largest of the batch, or what exceeds the running threshold
+/// (kernels/batch.cu).</summary>
 sealed class BatchPhase
 {
     const int Block = 256, PerBlock = 16 * Block, Bins = 2048, BitsPerPass = 11, KeyBits = 63;
@@ -29,7 +30,8 @@ sealed class BatchPhase
     /// <summary>[1] the running threshold.</summary>
     public DeviceArray<float> Threshold { get; }
 
-    /// <summary>Cuts Value down. Adds the rows whose room may have cut positive values off to the encoder's overflows.</summary>
+    /// <summary>Cuts Value down. Adds the rows whose room may have cut positive values off to the encoder's
+    /// overflows.</summary>
     public void Run()
     {
         var parameters = Parameters();

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode of thresholded selections on the sparse path (kernels/encode_columns.cu): z above each latent's own limit, then the code of each row.</summary>
+/// <summary>encode of thresholded selections on the sparse path (kernels/encode_columns.cu): z above each latent's own
+/// limit, then the code of each row.</summary>
 sealed unsafe class ColumnsPhase
 {
     const int Tile = 128;
@@ -24,7 +25,8 @@ sealed unsafe class ColumnsPhase
     /// <summary>[1] rows of the last run that found no room.</summary>
     public DeviceArray<int> Overflows { get; }
 
-    /// <summary>Where a row finds no room, <see cref="StepScalars.Abandoned"/> is set on the device: the batch must take the dense path.</summary>
+    /// <summary>Where a row finds no room, <see cref="StepScalars.Abandoned"/> is set on the device: the batch must
+    /// take the dense path.</summary>
     public void Run()
     {
         var buffers = context.Buffers;

@@ -3,7 +3,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/dead.cu, product.cu); AuxK's selection by the encoder's own kernels on the
+/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/dead.cu, product.cu);
+/// AuxK's selection by the encoder's own kernels on the
 /// window's rows.</summary>
 sealed class DeadPhase
 {
@@ -78,7 +79,8 @@ sealed class DeadPhase
         context.Launch("aux_bias", new((window + 15) / 16, 512, SharedMemory.AuxBias), parameters);
     }
 
-    /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code = e^z.</summary>
+    /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code =
+    /// e^z.</summary>
     void MakeGhosts(in AuxParams parameters)
     {
         var (buffers, ld) = (context.Buffers, context.Pitch);

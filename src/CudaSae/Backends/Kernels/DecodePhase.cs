@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>decode: residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step (kernels/sums.cu).</summary>
+/// <summary>decode: residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step
+/// (kernels/sums.cu).</summary>
 sealed unsafe class DecodePhase
 {
     const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10, MostWarps = 4, Sums = 12, SumBlocks = 32;

@@ -25,7 +25,8 @@ sealed unsafe partial class KernelBackend
         }
         return (dec, enc);
 
-        // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the batch, turned, [ld, B].
+        // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the batch, turned,
+        // [ld, B].
         void Multiply(float[] entries, ushort[] rows, float scale, Matrix into, int first, int count)
         {
             var code = new ushort[Chunk * B];

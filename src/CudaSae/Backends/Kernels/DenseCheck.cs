@@ -36,7 +36,8 @@ sealed unsafe partial class KernelBackend
         return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale), ReconstructionDifference(code), Tolerance);
     }
 
-    /// <summary>Sums in another order; bfloat16's rounding of the operands too, where the encoder ran in float32 and the product did not; what product.cu leaves out, 2⁻¹⁷ of a term,
+    /// <summary>Sums in another order; bfloat16's rounding of the operands too, where the encoder ran in float32 and
+    /// the product did not; what product.cu leaves out, 2⁻¹⁷ of a term,
     /// where hot latents are products.</summary>
     double Tolerance => phases.Encode!.Reference ? Math.Pow(2, -8) : 8 * (Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24) + (phases.Hot is null ? 0 : Math.Pow(2, -17)));
 

@@ -144,7 +144,8 @@ sealed unsafe class DensePhase
         context.Launch("dense_residual", new(context.Rows, Block, SharedMemory.BlockSum), parameters);
     }
 
-    /// <summary>Gradients of each chunk in turn, handed to <paramref name="update"/> as (first, count, enc, dec).</summary>
+    /// <summary>Gradients of each chunk in turn, handed to <paramref name="update"/> as (first, count, enc,
+    /// dec).</summary>
     public void Visit(Action<int, int, DeviceArray<float>, DeviceArray<float>> update)
     {
         var buffers = context.Buffers;

@@ -25,7 +25,8 @@ sealed record EncodeTarget
     /// <summary>[Columns] latent behind each column; empty when column f is latent f.</summary>
     public DeviceArray<int> ColumnRows { get; init; }
 
-    /// <summary>[1] how many columns there are this time, read on the device; empty for all. With fewer than k, the row's code
+    /// <summary>[1] how many columns there are this time, read on the device; empty for all. With fewer than k, the
+    /// row's code
     /// ends in entries of index −1 and value 0.</summary>
     public DeviceArray<int> ColumnCount { get; init; }
 
@@ -36,9 +37,12 @@ sealed record EncodeTarget
     public required DeviceArray<float> Value { get; init; }
 }
 
-/// <summary>encode: the k largest pre-activations of each row, exactly, without storing [B, n]. Growing chunks of columns are
-/// filtered by the k-th largest value seen so far (kernels/encode.cu), and cut down to k after each chunk (kernels/select.cu).
-/// Everything is launched in a fixed order; no decision needs the host. On Hopper all columns after the first chunk go in one launch.</summary>
+/// <summary>encode: the k largest pre-activations of each row, exactly, without storing [B, n]. Growing chunks of
+/// columns are
+/// filtered by the k-th largest value seen so far (kernels/encode.cu), and cut down to k after each chunk
+/// (kernels/select.cu).
+/// Everything is launched in a fixed order; no decision needs the host. On Hopper all columns after the first chunk go
+/// in one launch.</summary>
 sealed partial class EncodePhase
 {
     /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
@@ -117,11 +121,14 @@ sealed partial class EncodePhase
     /// <summary>[B] lowest order_key that is still a candidate.</summary>
     public DeviceArray<uint> Limit => limit;
 
-    /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default against.</summary>
+    /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default
+    /// against.</summary>
     public bool Reference { get; set; }
 
-    /// <summary>Ends of the chunks of columns, the last one <paramref name="columns"/>. The first chunk is kept whole; each later
-    /// one is expected to add k (growth − 1) candidates, which growth keeps under five eighths of the capacity.</summary>
+    /// <summary>Ends of the chunks of columns, the last one <paramref name="columns"/>. The first chunk is kept whole;
+    /// each later
+    /// one is expected to add k (growth − 1) candidates, which growth keeps under five eighths of the
+    /// capacity.</summary>
     public static int[] ChunkEnds(int columns, int active, int capacity)
     {
         if (columns <= capacity) return [columns];
@@ -139,7 +146,8 @@ sealed partial class EncodePhase
         return [.. ends];
     }
 
-    /// <summary>Reads XCentered (or X and BDec), the encoder and its bias; writes the target's index and value, and <see cref="Overflows"/>.</summary>
+    /// <summary>Reads XCentered (or X and BDec), the encoder and its bias; writes the target's index and value, and
+    /// <see cref="Overflows"/>.</summary>
     public void Run()
     {
         if (Reference) RunReference();
@@ -147,7 +155,8 @@ sealed partial class EncodePhase
         else RunChunks();
     }
 
-    /// <summary>Columns [begin, end), at most <see cref="CandidatePitch"/>, kept whole: the key of column c of a row at c − begin.</summary>
+    /// <summary>Columns [begin, end), at most <see cref="CandidatePitch"/>, kept whole: the key of column c of a row at
+    /// c − begin.</summary>
     public void KeepWhole(int begin, int end)
     {
         if (Reference) EncodeF32(begin, end, offset: 0);
@@ -168,7 +177,8 @@ sealed partial class EncodePhase
         if (chunkEnds.Length > 1) Redo();
     }
 
-    /// <summary>After a chunk: each row's candidates down to the k best, which set its limit, or after the last chunk are its code.</summary>
+    /// <summary>After a chunk: each row's candidates down to the k best, which set its limit, or after the last chunk
+    /// are its code.</summary>
     /// <param name="whole">Columns of the first chunk, which was kept whole; 0 after others.</param>
     public void Cut(int whole, bool last)
     {

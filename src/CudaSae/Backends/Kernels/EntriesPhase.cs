@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Penalties, and gradients of everything that a latent has besides its rows (kernels/entries.cu). Only where the code's values alone do not say it all.</summary>
+/// <summary>Penalties, and gradients of everything that a latent has besides its rows (kernels/entries.cu). Only where
+/// the code's values alone do not say it all.</summary>
 sealed class EntriesPhase
 {
     const int Block = 256, RowBlock = 128;

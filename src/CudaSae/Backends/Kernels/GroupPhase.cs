@@ -3,7 +3,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>GroupMax: encode keeps a chunk of columns whole, then the best of each group is taken from it (kernels/groups.cu).</summary>
+/// <summary>GroupMax: encode keeps a chunk of columns whole, then the best of each group is taken from it
+/// (kernels/groups.cu).</summary>
 sealed class GroupPhase
 {
     const int Block = 128;

@@ -3,16 +3,20 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Both operands of a product by the Hopper kernels (kernels/sm90) as tensor maps, and the shape of their launches.</summary>
+/// <summary>Both operands of a product by the Hopper kernels (kernels/sm90) as tensor maps, and the shape of their
+/// launches.</summary>
 /// <param name="XMap">[B, ld] bfloat16 or 8-bit numbers.</param>
 /// <param name="WMap">[n, ld] of the same.</param>
-/// <param name="Steps">128-byte lines of a row: a step of a tile along d, half of the last one beyond the row where ld is an odd number of 64 bytes.</param>
+/// <param name="Steps">128-byte lines of a row: a step of a tile along d, half of the last one beyond the row where ld
+/// is an odd number of 64 bytes.</param>
 sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors, int Rows, int Steps)
 {
-    /// <summary>A block's tile, its threads, and bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS, HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
+    /// <summary>A block's tile, its threads, and bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS,
+    /// HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
     public const int TileRows = 128, TileColumns = 256, Block = 384, Line = 128;
 
-    /// <summary>The one place that decides between the encoder's Hopper kernels and the portable ones; null for the portable ones.</summary>
+    /// <summary>The one place that decides between the encoder's Hopper kernels and the portable ones; null for the
+    /// portable ones.</summary>
     public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer,
         context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedMemory.EncodeSm90);
 
@@ -39,8 +43,10 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
     public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;
 
-    /// <summary>Steps along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies while the other filters
-    /// (docs/internals/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128 8-bit ones.</summary>
+    /// <summary>Steps along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies
+    /// while the other filters
+    /// (docs/internals/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128
+    /// 8-bit ones.</summary>
     public int Skew { get; init; } = Steps <= 16 ? 2 : 1;
 
     /// <summary>A cluster a pair of multiprocessors, and no more than there are tiles.</summary>

@@ -3,8 +3,10 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Latents that fire often, as dense columns (kernels/hot.cu, product.cu): what they add to x̂ is there before decode gathers the rest, and their gradients reach update by
-/// slots behind the dead window. Which ones is decided every <see cref="Every"/> steps from counts that are part of the state.</summary>
+/// <summary>Latents that fire often, as dense columns (kernels/hot.cu, product.cu): what they add to x̂ is there before
+/// decode gathers the rest, and their gradients reach update by
+/// slots behind the dead window. Which ones is decided every <see cref="Every"/> steps from counts that are part of the
+/// state.</summary>
 sealed class HotPhase
 {
     /// <summary>Steps between two lists: HOT_EVERY of kernels/hot.cu.</summary>
@@ -38,7 +40,8 @@ sealed class HotPhase
     public IEnumerable<(StateArray Array, ulong Pointer)> State =>
         [(new("hot_firings", "I32", [context.Latents]), firings.Pointer), (new("hot_latents", "I32", [most]), hot.Pointer), (new("hot_count", "I32", [1]), count.Pointer)];
 
-    /// <summary>Takes the hot latents out of the code. Returns where x̂ starts: <paramref name="baseline"/>, [B, lo] or empty, and what they add.</summary>
+    /// <summary>Takes the hot latents out of the code. Returns where x̂ starts: <paramref name="baseline"/>, [B, lo] or
+    /// empty, and what they add.</summary>
     public DeviceArray<float> Forward(DeviceArray<float> baseline)
     {
         var (buffers, lo) = (context.Buffers, context.OutPitch);

@@ -3,7 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Steps as graphs, one for each path. What a thresholded selection decides in mid-step, the host learns while the rest of the step runs: a batch whose code finds no room moves
+/// <summary>Steps as graphs, one for each path. What a thresholded selection decides in mid-step, the host learns while
+/// the rest of the step runs: a batch whose code finds no room moves
 /// nothing on the sparse path (kernels/encode_columns.cu), and takes the dense one before anybody looks.</summary>
 sealed unsafe partial class KernelBackend
 {
@@ -19,7 +20,8 @@ sealed unsafe partial class KernelBackend
 
     ref nint Graph => ref graphs[WantsDense ? 1 : 0];
 
-    /// <summary>The dense path's chunks end where prefixes do, which a graph cannot follow where they are drawn anew.</summary>
+    /// <summary>The dense path's chunks end where prefixes do, which a graph cannot follow where they are drawn
+    /// anew.</summary>
     bool CanCapture => !Context.LeftOut.Graphs && !(WantsDense && Spec.Nested is Nesting.Prefixes { Random: true });
 
     bool AuditIsDue(in StepScalars scalars) => !capturing && phases.Screen is { } screen && screen.AuditIsDue(scalars);
@@ -51,7 +53,8 @@ sealed unsafe partial class KernelBackend
         return true;
     }
 
-    /// <summary>The sparse code of a thresholded selection, and its verdict on the way to the host. Where no graph is recorded it is waited for.</summary>
+    /// <summary>The sparse code of a thresholded selection, and its verdict on the way to the host. Where no graph is
+    /// recorded it is waited for.</summary>
     void EncodeColumns()
     {
         phases.Columns!.Run();
@@ -99,7 +102,7 @@ sealed unsafe partial class KernelBackend
         afterEncoding!();
     }
 
-    /// <summary>The stream, on which the last step is settled: for whoever reads or writes what it leaves.</summary>
+    /// <summary>The stream, after the last step is settled. Every reader and writer of its results uses it.</summary>
     nint Settled
     {
         get

@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>How a batch comes to the device: from a slot of page-locked memory, from somebody else's device memory, or out of a pool. Copies run on a stream of their own.</summary>
+/// <summary>How a batch comes to the device: from a slot of page-locked memory, from device memory of the caller, or
+/// out of a pool. Copies run on a stream of their own.</summary>
 sealed unsafe partial class KernelBackend
 {
     int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());

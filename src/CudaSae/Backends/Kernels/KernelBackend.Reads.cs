@@ -63,7 +63,8 @@ sealed unsafe partial class KernelBackend
         device.Download(into[..Spec.Latents], Buffers.Firings.Pointer, Settled);
     }
 
-    /// <summary>[B, k] the first nested reconstruction that holds each entry of the last step's code; waits for it.</summary>
+    /// <summary>[B, k] the first nested reconstruction that holds each entry of the last step's code; waits for
+    /// it.</summary>
     internal byte[] ReadLevels() => Download<byte>(Buffers.Level.Pointer, checked((int)Buffers.Level.Length));
 
     /// <summary>What lies there once the last step is done.</summary>

@@ -4,7 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the copies of the
+/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the copies
+/// of the
 /// input and the scalars is recorded as one graph and replayed.</summary>
 sealed unsafe partial class KernelBackend : IBackend
 {
@@ -12,7 +13,7 @@ sealed unsafe partial class KernelBackend : IBackend
     readonly Owned owned;
     readonly nint stream, copyStream;
     readonly nint[] copied, taken, lentReady;
-    readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];     // input in somebody else's device memory
+    readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];     // input in device memory of the caller
     readonly void*[] slots = new void*[2];
     readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
     readonly nint[] scalarsRead;
@@ -29,9 +30,11 @@ sealed unsafe partial class KernelBackend : IBackend
 
     const int Ring = 4;
 
-    /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be made.</param>
+    /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be
+    /// made.</param>
     /// <param name="pool">Room for rows of the data; none if not given.</param>
-    /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays allocated.</exception>
+    /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays
+    /// allocated.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false, PoolPlan pool = default)
         : this(device, spec, config, inputType, ownsDevice, KernelVariant.Fastest, pool) { }
 

@@ -6,8 +6,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What every phase on kernels needs: where it runs, the shared buffers, and the shapes. A phase takes its own scratch
-/// from <see cref="Arena"/> in its constructor and launches in its Run method. Without a device the same constructors only
+/// <summary>What every phase on kernels needs: where it runs, the shared buffers, and the shapes. A phase takes its own
+/// scratch
+/// from <see cref="Arena"/> in its constructor and launches in its Run method. Without a device the same constructors
+/// only
 /// count memory; nothing is launched then.</summary>
 sealed class KernelContext
 {
@@ -86,7 +88,8 @@ sealed class KernelContext
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
 
-    /// <summary>Keeps the portable kernels where others fit this device, to hold one against the other. To be set before the first step.</summary>
+    /// <summary>Keeps the portable kernels where others fit this device, to hold one against the other. To be set
+    /// before the first step.</summary>
     public bool Portable { get; set; }
 
     /// <summary>To be set before the first step, like <see cref="Portable"/>.</summary>
@@ -106,7 +109,8 @@ sealed class KernelContext
     /// <summary>w_m of nested losses.</summary>
     public float LevelWeight(int m) => Spec.Nested switch { Nesting.Budgets budgets => budgets.Weights[m], Nesting.Prefixes { Mean: true } => 1f / Spec.Levels, _ => 1 };
 
-    /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is work.</summary>
+    /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is
+    /// work.</summary>
     public int Blocks(long items, int perBlock) => (int)Math.Clamp((items + perBlock - 1) / perBlock, 1, 2048);
 
     public void Launch<TParams>(string kernel, Launch shape, in TParams parameters) where TParams : unmanaged

@@ -24,7 +24,7 @@ sealed class LatentsPhase
         FindDead(early: false);
     }
 
-    /// <summary>Firings of the last code, for whoever asks.</summary>
+    /// <summary>Counts the firings of the last code, when they are requested.</summary>
     public void CountFirings()
     {
         context.Device.Fill32(context.Buffers.Firings.Pointer, 0, context.Latents, context.Stream);

@@ -2,7 +2,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What the kernels do without because the variable CUDASAE_WITHOUT names it, with commas between: to find out, on a machine where nothing can be built, which technique fails there.
+/// <summary>What the kernels do without because the variable CUDASAE_WITHOUT names it, with commas between: to find
+/// out, on a machine where nothing can be built, which technique fails there.
 /// What is computed stays the same, but for the order of sums inside an instruction; only time is lost.</summary>
 /// <param name="Programmatic">programmatic: kernels that take their place beside the one before them.</param>
 /// <param name="Hopper">hopper: the kernels of kernels/sm90.</param>

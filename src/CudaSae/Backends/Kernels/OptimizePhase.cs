@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>optimize: one visit to each latent (kernels/update.cu), then b_dec, the skip connection and the gradient norm (kernels/bias.cu, skip.cu).</summary>
+/// <summary>optimize: one visit to each latent (kernels/update.cu), then b_dec, the skip connection and the gradient
+/// norm (kernels/bias.cu, skip.cu).</summary>
 sealed unsafe class OptimizePhase
 {
     const int Block = 256, PartEntries = 256;

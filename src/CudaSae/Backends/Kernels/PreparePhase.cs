@@ -2,7 +2,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>prepare: raw rows to X and XCentered (kernels/prepare.cu), from the input that the step's scalars name.</summary>
+/// <summary>prepare: raw rows to X and XCentered (kernels/prepare.cu), from the input that the step's scalars
+/// name.</summary>
 sealed unsafe class PreparePhase(KernelContext context)
 {
     /// <param name="pool">Where batches may also come from; null where there is none.</param>

@@ -2,7 +2,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Dense products by kernels/product.cu, by the names of their operands. A float32 operand takes part as two bfloat16 numbers.</summary>
+/// <summary>Dense products by kernels/product.cu, by the names of their operands. A float32 operand takes part as two
+/// bfloat16 numbers.</summary>
 static class ProductPhase
 {
     const int Block = 128, Tile = 128, StepK = 32;

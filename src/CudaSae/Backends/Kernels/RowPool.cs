@@ -2,7 +2,8 @@ using CudaSae.Devices;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Training rows in device memory. Uploads have a stream of their own; steps and uploads wait for each other by events alone.</summary>
+/// <summary>Training rows in device memory. Uploads have a stream of their own; steps and uploads wait for each other
+/// by events alone.</summary>
 sealed unsafe class RowPool : IRowPool
 {
     readonly IDevice device;

@@ -4,11 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode by 8-bit screening: most columns are ruled out by products of 8-bit numbers and a probabilistic bound (kernels/screen.cu), the rest computed exactly (kernels/rescore.cu),
-/// with the same bits as kernels/encode.cu. On Hopper the same products come from kernels/sm90/screen_sm90.cu. The 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds it.</summary>
+/// <summary>encode by 8-bit screening: most columns are ruled out by products of 8-bit numbers and a probabilistic
+/// bound (kernels/screen.cu), the rest computed exactly (kernels/rescore.cu),
+/// with the same bits as kernels/encode.cu. On Hopper the same products come from kernels/sm90/screen_sm90.cu. The
+/// 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds
+/// it.</summary>
 sealed class ScreenPhase
 {
-    /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k entries on average.</summary>
+    /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k
+    /// entries on average.</summary>
     public const double MissProbability = 1e-9;
 
     const int Tile = 128, QuantizeRows = 8;
@@ -25,8 +29,10 @@ sealed class ScreenPhase
     readonly int exactEnd;
     readonly Lazy<HopperOperands?> hopper;
 
-    /// <param name="encode">The step's encoder: its scratch, its kernels for the first columns, and for rows over capacity.</param>
-    /// <param name="lastTouched">[n] step of each latent's last update; empty when all are updated in every step.</param>
+    /// <param name="encode">The step's encoder: its scratch, its kernels for the first columns, and for rows over
+    /// capacity.</param>
+    /// <param name="lastTouched">[n] step of each latent's last update; empty when all are updated in every
+    /// step.</param>
     public ScreenPhase(KernelContext context, EncodePhase encode, DeviceArray<int> lastTouched)
     {
         (this.context, this.encode, this.lastTouched) = (context, encode, lastTouched);
@@ -62,7 +68,8 @@ sealed class ScreenPhase
     /// <summary>Times the bound's margin: below 1 entries get lost, which tests of the audit want.</summary>
     public float MarginFactor { get; set; } = 1;
 
-    /// <summary>A sixteenth of the columns or more by encode, in its own chunks; the others screened, each chunk as long as all before it, so that the limit rises before most of them are looked at.</summary>
+    /// <summary>A sixteenth of the columns or more by encode, in its own chunks; the others screened, each chunk as
+    /// long as all before it, so that the limit rises before most of them are looked at.</summary>
     /// <returns>Ends of all chunks, and where screening begins.</returns>
     public static (int[] Ends, int Exact) ChunkEnds(int columns, int active, int capacity)
     {
@@ -97,7 +104,8 @@ sealed class ScreenPhase
     /// <summary>Whether this is one of the steps that the config names.</summary>
     public bool AuditIsDue(in StepScalars scalars) => exact is not null && scalars.Inference == 0 && scalars.Step % (uint)context.Config.ScreeningAudit == 0;
 
-    /// <summary>This step's code by both ways, before the step itself; differences are counted in <see cref="AuditCounts"/>.</summary>
+    /// <summary>This step's code by both ways, before the step itself; differences are counted in
+    /// <see cref="AuditCounts"/>.</summary>
     public void Audit()
     {
         Run();
@@ -116,7 +124,8 @@ sealed class ScreenPhase
         if (quantizedAt.Length > 0) context.Device.Fill32(quantizedAt.Pointer, 0, quantizedAt.Length, context.Stream);
     }
 
-    // What float32 sums of ld + 1 numbers, and the bound's own few operations, can be off by, relative to the norms' product.
+    // What float32 sums of ld + 1 numbers, and the bound's own few operations, can be off by, relative to the norms'
+    // product.
     float Rounding => (context.Pitch + 16) * MathF.ScaleB(1, -23);
 
     // In steps times norms. Dither in 16 bits and v / step are off by less than 2^-15 of a step.

@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode and select: the code by whatever the selection is, then the levels of nested reconstructions.</summary>
+/// <summary>encode and select: the code by whatever the selection is, then the levels of nested
+/// reconstructions.</summary>
 sealed class SelectPhase
 {
     readonly KernelContext context;

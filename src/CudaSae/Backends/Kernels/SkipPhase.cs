@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>A transcoder's skip connection: WSkip x before decoding, its gradient and step after (kernels/skip.cu, product.cu).</summary>
+/// <summary>A transcoder's skip connection: WSkip x before decoding, its gradient and step after (kernels/skip.cu,
+/// product.cu).</summary>
 sealed class SkipPhase
 {
     const int Block = 256;

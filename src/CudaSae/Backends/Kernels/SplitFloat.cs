@@ -1,6 +1,7 @@
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>float32 as two 16-bit halves: the upper one rounded half up, which is the bfloat16 operand, and what is missing. Exact both
+/// <summary>float32 as two 16-bit halves: the upper one rounded half up, which is the bfloat16 operand, and what is
+/// missing. Exact both
 /// ways for every bit pattern (the split of Kalamkar et al. 2019, arXiv 1905.12322).</summary>
 static class SplitFloat
 {

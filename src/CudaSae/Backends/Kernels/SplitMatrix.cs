@@ -3,7 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 where the lower one is empty. Copied in bands of rows, which all processors cut or join:
+/// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 where the lower one
+/// is empty. Copied in bands of rows, which all processors cut or join:
 /// a million latents of width 4096 are 8.6 billion numbers.</summary>
 readonly record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray<short> Lower, int Pitch)
 {

@@ -3,7 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Device memory that more than one phase touches. Pitches ld and lo = d and the output's width rounded up to 64 elements; padding is zero.
+/// <summary>Device memory that more than one phase touches. Pitches ld and lo = d and the output's width rounded up to
+/// 64 elements; padding is zero.
 /// Scratch of a single phase is taken in that phase's own file.</summary>
 sealed class StepBuffers
 {
@@ -106,7 +107,7 @@ sealed class StepBuffers
     public DeviceArray<LatentScalars> Latents { get; }      // [n]; empty where a latent brings nothing but its rows
     public DeviceArray<EntryGradient> LatentGrads { get; }  // [n]
     public DeviceArray<float> InputSum { get; }             // [ld] with the pre-activation loss
-    public DeviceArray<int> Firings { get; }                // [n] of the dense path, and for whoever asks
+    public DeviceArray<int> Firings { get; }                // [n] of the dense path, and when they are requested
     public DeviceArray<int> LastFired { get; }              // [n] step, 0 at start
     public DeviceArray<int> Dead { get; }                   // [DeadCount] ascending latents
     public DeviceArray<int> DeadCount { get; }              // [1]

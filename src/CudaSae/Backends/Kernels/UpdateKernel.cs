@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Which of the update kernels (kernels/update.cu) a run takes, and how it is launched: a warp a latent where rows are narrow, a block where they are wide.</summary>
+/// <summary>Which of the update kernels (kernels/update.cu) a run takes, and how it is launched: a warp a latent where
+/// rows are narrow, a block where they are wide.</summary>
 /// <param name="Name">The kernel.</param>
 /// <param name="Threads">Of a block.</param>
 /// <param name="Latents">That a block works on at a time.</param>

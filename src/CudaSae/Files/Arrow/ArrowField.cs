@@ -1,7 +1,9 @@
 namespace CudaSae.Files.Arrow;
 
-/// <summary>A column of an Arrow schema, or a part of one, and where its node and its first buffer stand in every record batch: those of all
-/// fields follow each other depth first (apache/arrow, format/Schema.fbs and docs/source/format/Columnar.rst). Extension types such as
+/// <summary>A column of an Arrow schema, or a part of one, and where its node and its first buffer stand in every
+/// record batch: those of all
+/// fields follow each other depth first (apache/arrow, format/Schema.fbs and docs/source/format/Columnar.rst).
+/// Extension types such as
 /// HuggingFace's Array2D show as what they are stored as: lists in lists.</summary>
 /// <param name="Element">Of numbers, in safetensors' words; null for other types.</param>
 /// <param name="Offsets">Bytes of an offset of a list of any length: 4 or 8; 0 for all other types.</param>

@@ -5,7 +5,8 @@ namespace CudaSae.Files.Arrow;
 /// <summary>Nodes and buffers of one record batch; offsets count from the file's start.</summary>
 sealed record ArrowBatch(long Length, (long Length, long Nulls)[] Nodes, (long Offset, long Length)[] Buffers);
 
-/// <summary>The schema and record batches of an Arrow IPC stream, which HuggingFace's datasets write, or of an IPC file, which is a stream with a frame.
+/// <summary>The schema and record batches of an Arrow IPC stream, which HuggingFace's datasets write, or of an IPC
+/// file, which is a stream with a frame.
 /// Only metadata are read; the batches' bodies stay on disk.</summary>
 sealed class ArrowStream : IDisposable
 {
@@ -33,7 +34,8 @@ sealed class ArrowStream : IDisposable
     public SaeException Bad(string why) => new($"{Path} is not a usable Arrow file: {why}");
     public void Dispose() => file.Dispose();
 
-    /// <summary>0xFFFFFFFF, i32 length of the metadata, these (a FlatBuffer of type Message), the body; length 0 ends the stream.</summary>
+    /// <summary>0xFFFFFFFF, i32 length of the metadata, these (a FlatBuffer of type Message), the body; length 0 ends
+    /// the stream.</summary>
     void ReadMessages(long at)
     {
         for (var first = true; ; first = false)

@@ -3,7 +3,8 @@ using System.Text;
 
 namespace CudaSae.Files.Arrow;
 
-/// <summary>A table of a FlatBuffer, as Arrow's metadata are made of: a field's place stands in the table's vtable, tables and vectors are
+/// <summary>A table of a FlatBuffer, as Arrow's metadata are made of: a field's place stands in the table's vtable,
+/// tables and vectors are
 /// reached by offsets. Every read is checked against the buffer.</summary>
 readonly ref struct FlatTable
 {

@@ -1,6 +1,7 @@
 namespace CudaSae.Files.Pt;
 
-/// <summary>What a pickle may still allocate. Charged before anything is made, so that a small file cannot unfold into a large one.</summary>
+/// <summary>What a pickle may still allocate. Charged before anything is made, so that a small file cannot unfold into
+/// a large one.</summary>
 sealed class PickleBudget(long fileBytes, Func<string, SaeException> bad)
 {
     const long Floor = 16 << 20;        // so that small files may hold more text than tensors

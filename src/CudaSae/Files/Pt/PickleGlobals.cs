@@ -2,7 +2,8 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>The Python names a file of tensors may use, and what calling each would have made. Everything else is refused by its name.</summary>
+/// <summary>The Python names a file of tensors may use, and what calling each would have made. Everything else is
+/// refused by its name.</summary>
 static class PickleGlobals
 {
     const string OrderedDict = "collections.OrderedDict", RebuildTensor = "torch._utils._rebuild_tensor_v2", RebuildParameter = "torch._utils._rebuild_parameter",
@@ -58,7 +59,8 @@ static class PickleGlobals
         }
     }
 
-    /// <summary>What BUILD sets: the byte order of numpy's types; an OrderedDict's attributes (torch's _metadata), which are left out.</summary>
+    /// <summary>What BUILD sets: the byte order of numpy's types; an OrderedDict's attributes (torch's _metadata),
+    /// which are left out.</summary>
     public static object Build(object? target, object? state, Func<string, SaeException> bad) => (target, state) switch
     {
         (PickleDict dict, PickleDict) => dict,

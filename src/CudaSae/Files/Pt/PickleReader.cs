@@ -3,8 +3,10 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Reads Python's pickle, protocols 2 to 5, as far as tensors, numbers, text and their tuples, lists and dicts need it. It runs no code: a global is a name, and calling
-/// one makes a record (<see cref="PickleGlobals"/>). Depth, lengths and memory are bounded. Opcodes: Lib/pickletools.py of CPython.</summary>
+/// <summary>Reads Python's pickle, protocols 2 to 5, as far as tensors, numbers, text and their tuples, lists and dicts
+/// need it. It runs no code: a global is a name, and calling
+/// one makes a record (<see cref="PickleGlobals"/>). Depth, lengths and memory are bounded. Opcodes: Lib/pickletools.py
+/// of CPython.</summary>
 ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, Func<string, SaeException> bad)
 {
     public const int MaxDepth = 100;

@@ -3,7 +3,8 @@ using System.Numerics;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Flattens a pickled object: tensors and other leaves under their keys joined by dots ("activation_state_dict.k"), elements of lists and tuples under their places.</summary>
+/// <summary>Flattens a pickled object: tensors and other leaves under their keys joined by dots
+/// ("activation_state_dict.k"), elements of lists and tuples under their places.</summary>
 sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
 {
     const int Entry = 160;      // bytes of an entry of a dictionary and of its objects

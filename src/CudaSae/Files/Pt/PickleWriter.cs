@@ -4,7 +4,8 @@ using System.Text;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Writes the pickle of a dict of tensors, protocol 2, with the opcodes that torch's weights_only readers know. Opcodes: Lib/pickletools.py of CPython.</summary>
+/// <summary>Writes the pickle of a dict of tensors, protocol 2, with the opcodes that torch's weights_only readers
+/// know. Opcodes: Lib/pickletools.py of CPython.</summary>
 sealed class PickleWriter
 {
     readonly MemoryStream pickle = new();

@@ -2,7 +2,8 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Zip;
 
-/// <summary>The members of a mapped zip archive, and where their bytes lie (System.IO.Compression does not tell). Strict: the directory must end where its records say,
+/// <summary>The members of a mapped zip archive, and where their bytes lie (System.IO.Compression does not tell).
+/// Strict: the directory must end where its records say,
 /// local headers must agree with it, members must not overlap. Layout: PKWARE APPNOTE.TXT 4.3 and 4.5.</summary>
 sealed class ZipDirectory
 {

@@ -79,7 +79,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         return claimed <= long.MaxValue ? (long)claimed : throw bad($"its member {name} claims {claimed} bytes");
     }
 
-    /// <summary>Where the member's bytes start. Its local header must have the same name, method and, unless a descriptor follows, sizes.</summary>
+    /// <summary>Where the member's bytes start. Its local header must have the same name, method and, unless a
+    /// descriptor follows, sizes.</summary>
     long CheckLocal(long start, int nameBytes, string name, long bytes, long stored)
     {
         int flags = U16(start + 6), extraBytes = U16(start + 28);

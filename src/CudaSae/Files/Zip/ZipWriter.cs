@@ -3,7 +3,8 @@ using System.Text;
 
 namespace CudaSae.Files.Zip;
 
-/// <summary>Writes stored members one after another; each content starts at a multiple of 64 bytes, behind a padding field as torch writes it. The same members give the same bytes:
+/// <summary>Writes stored members one after another; each content starts at a multiple of 64 bytes, behind a padding
+/// field as torch writes it. The same members give the same bytes:
 /// no time is kept. Checksums are patched into the headers, so that no data descriptor is needed.</summary>
 /// <param name="stream">Seekable, at its start.</param>
 /// <param name="zip64">Writes the 64-bit fields where 32 bits would do, too.</param>

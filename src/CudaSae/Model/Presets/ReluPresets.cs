@@ -24,7 +24,8 @@ static class ReluPresets
     /// <summary>Four times over the first half of the run, as 25k to 100k steps of 200k are.</summary>
     static Resampling Resample(TrainConfig c) => new(Math.Max(1, (int)(c.Steps / 8)), 4, Inputs: (int)Math.Min(819_200, c.Vectors / 8));
 
-    /// <summary>λ rises over half of a run, because a run here is hundreds of steps, not hundreds of thousands: latents that λ silences early stay silent.</summary>
+    /// <summary>λ rises over half of a run, because a run here is hundreds of steps, not hundreds of thousands: latents
+    /// that λ silences early stay silent.</summary>
     const float Rise = 0.5f;
 
     static SparsityPenalty.L1 L1(float coefficient, PenaltyWeight weight = PenaltyWeight.One) => new() { Coefficient = coefficient, Weight = weight, WarmupFraction = Rise };

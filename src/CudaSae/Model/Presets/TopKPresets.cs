@@ -10,7 +10,8 @@ static class TopKPresets
 
     static TrainConfig Same(TrainConfig c) => c;
 
-    /// <summary>The running threshold follows within a hundred steps, as in SAELens; 0.999 would still remember the start of a short run.</summary>
+    /// <summary>The running threshold follows within a hundred steps, as in SAELens; 0.999 would still remember the
+    /// start of a short run.</summary>
     static Selection.BatchTopK Batch(int k) => new(k, ThresholdDecay: 0.99f);
 
     public static IReadOnlyList<Preset> All { get; } =

@@ -13,14 +13,18 @@ namespace CudaSae.Training.Checkpoints;
 /// <param name="Step">The last step that was finished.</param>
 /// <param name="Cursor">The next unread row.</param>
 /// <param name="State">What the trainer decided so far, by name.</param>
-/// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not measured.</param>
+/// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not
+/// measured.</param>
 readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
-/// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written atomically; the last few are kept, and the one of the lowest FVU.</summary>
+/// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written
+/// atomically; the last few are kept, and the one of the lowest FVU.</summary>
 static class Checkpoint
 {
-    /// <summary>Writes one from the backend itself, which waits for it. <see cref="CheckpointWriter"/> writes in the background.</summary>
-    /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are untouched.</exception>
+    /// <summary>Writes one from the backend itself, which waits for it. <see cref="CheckpointWriter"/> writes in the
+    /// background.</summary>
+    /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are
+    /// untouched.</exception>
     public static string Save(string run, IBackend backend, CheckpointPosition at) => Save(run, backend, backend.State, backend.ReadState, at);
 
     internal static string Save(string run, IBackend backend, IReadOnlyList<StateArray> arrays, StateReader read, CheckpointPosition at)
@@ -72,9 +76,12 @@ static class Checkpoint
         }
     }
 
-    /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is written.</summary>
-    /// <param name="note">Told in one line each which checkpoints are damaged and which older one is taken instead; the damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
-    /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or backend.</exception>
+    /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is
+    /// written.</summary>
+    /// <param name="note">Told in one line each which checkpoints are damaged and which older one is taken instead; the
+    /// damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
+    /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or
+    /// backend.</exception>
     public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps, Action<string>? note = null)
     {
         using var file = OpenNewest(run, note, out var damaged);

@@ -7,13 +7,15 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Copies bytes [offset, offset + length) of a state array out, from a backend or from a copy of its state.</summary>
+/// <summary>Copies bytes [offset, offset + length) of a state array out, from a backend or from a copy of its
+/// state.</summary>
 delegate void StateReader(StateArray array, long offset, Span<byte> into);
 
 /// <summary>A checkpoint that was written whole and is so no longer: another one may be.</summary>
 sealed class DamagedCheckpointException(string path, string why) : SaeException($"{path} is damaged: {why}", kind: SaeErrorKind.Files);
 
-/// <summary>One checkpoint: state as tensors; version, position and a CRC-32 of each tensor (<c>checksum.NAME</c>) and of everything else in the header (<c>checksum</c>) as metadata, eight hex digits each,
+/// <summary>One checkpoint: state as tensors; version, position and a CRC-32 of each tensor (<c>checksum.NAME</c>) and
+/// of everything else in the header (<c>checksum</c>) as metadata, eight hex digits each,
 /// as zlib.crc32 has them.</summary>
 static class CheckpointFile
 {
@@ -47,7 +49,8 @@ static class CheckpointFile
 
     delegate void ChunkAction(ReadOnlySpan<byte> part);
 
-    /// <summary>Opens a checkpoint after all of its checksums were compared. One of version 1, which had none, is opened as it is.</summary>
+    /// <summary>Opens a checkpoint after all of its checksums were compared. One of version 1, which had none, is
+    /// opened as it is.</summary>
     /// <exception cref="DamagedCheckpointException">A byte of it is not what was written; names the tensor.</exception>
     /// <exception cref="SaeException">It is of a later version.</exception>
     public static SafetensorsFile OpenVerified(string path)
@@ -135,7 +138,8 @@ static class CheckpointFile
         return Hex(crc);
     }
 
-    /// <summary>Of lines: key=value for all metadata but this one, then name type [shape] for all tensors, both in the order of their names.</summary>
+    /// <summary>Of lines: key=value for all metadata but this one, then name type [shape] for all tensors, both in the
+    /// order of their names.</summary>
     static uint HeaderCrc(IEnumerable<KeyValuePair<string, string>> metadata, IEnumerable<(string Name, string Type, long[] Shape)> tensors)
     {
         var text = new StringBuilder();

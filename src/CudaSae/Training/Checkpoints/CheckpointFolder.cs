@@ -3,7 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>The checkpoints of a run by their names: checkpoint/step-N.safetensors, and checkpoint/best.safetensors.</summary>
+/// <summary>The checkpoints of a run by their names: checkpoint/step-N.safetensors, and
+/// checkpoint/best.safetensors.</summary>
 static class CheckpointFolder
 {
     const string Name = "checkpoint", Pattern = "step-*.safetensors";
@@ -24,7 +25,8 @@ static class CheckpointFolder
     static string[] Steps(string run) => !Directory.Exists(Folder(run)) ? []
         : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length).ThenBy(path => path, StringComparer.Ordinal)];
 
-    /// <summary>After a checkpoint is complete and synced: it becomes the best one if its FVU is the lowest, then those before the last <paramref name="keep"/> are deleted.</summary>
+    /// <summary>After a checkpoint is complete and synced: it becomes the best one if its FVU is the lowest, then those
+    /// before the last <paramref name="keep"/> are deleted.</summary>
     public static void Rotate(string run, string written, double? fvu, int keep, bool keepBest)
     {
         try
@@ -53,7 +55,8 @@ static class CheckpointFolder
         catch (DamagedCheckpointException) { return null; }
     }
 
-    /// <summary>A damaged checkpoint steps aside under another name, so that it neither counts as one that is kept nor is lost to whoever wants to look at it.</summary>
+    /// <summary>Renames a damaged checkpoint, so that it does not count as one that is kept and can still be
+    /// examined.</summary>
     public static void SetAside(string path)
     {
         try { File.Move(path, path + ".damaged", overwrite: true); }

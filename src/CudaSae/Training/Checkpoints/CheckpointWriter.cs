@@ -4,8 +4,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Writes a run's checkpoints. In the background, where <c>config.async_checkpoints</c> and memory allow it: state is copied into one buffer on the host between two steps, and a thread writes it from
-/// there while training goes on. Training waits for the copy, and for the write before if that is not done. One thread at a time.</summary>
+/// <summary>Writes a run's checkpoints. In the background, where <c>config.async_checkpoints</c> and memory allow it:
+/// state is copied into one buffer on the host between two steps, and a thread writes it from
+/// there while training goes on. Training waits for the copy, and for the write before if that is not done. One thread
+/// at a time.</summary>
 sealed unsafe class CheckpointWriter : IDisposable
 {
     readonly string run;
@@ -16,7 +18,8 @@ sealed unsafe class CheckpointWriter : IDisposable
     byte* copy;
     Task<string>? writing;
 
-    /// <param name="saved">Told each finished checkpoint's path, on the thread that calls <see cref="Save"/>, <see cref="Poll"/> or <see cref="Finish"/>.</param>
+    /// <param name="saved">Told each finished checkpoint's path, on the thread that calls <see cref="Save"/>,
+    /// <see cref="Poll"/> or <see cref="Finish"/>.</param>
     /// <param name="note">Told in one line how checkpoints are written, where that is a choice.</param>
     public CheckpointWriter(string run, IBackend backend, Action<string> saved, Action<string> note)
     {
@@ -27,7 +30,7 @@ sealed unsafe class CheckpointWriter : IDisposable
             starts[array.Name] = CopyBytes;
             CopyBytes += array.Bytes;
         }
-        // With one checkpoint at the end there is nothing to go on with meanwhile.
+        // With one checkpoint at the end there is no later step to overlap with.
         if (backend.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 }) TakeCopy();
     }
 
@@ -53,7 +56,8 @@ sealed unsafe class CheckpointWriter : IDisposable
     }
 
     /// <summary>Saves the state of this moment; in the background it is complete when <c>saved</c> was told.</summary>
-    /// <exception cref="SaeException">This write, or in the background the one before it, failed: older checkpoints are untouched.</exception>
+    /// <exception cref="SaeException">This write, or in the background the one before it, failed: older checkpoints are
+    /// untouched.</exception>
     public void Save(CheckpointPosition at)
     {
         Finish();
@@ -86,7 +90,8 @@ sealed unsafe class CheckpointWriter : IDisposable
         saved(task.GetAwaiter().GetResult());
     }
 
-    /// <summary>Waits for the write in progress; when that fails while another error is under way, it is told as a note.</summary>
+    /// <summary>Waits for the write in progress; if it fails while another error is thrown, its message becomes a
+    /// note.</summary>
     public void Dispose()
     {
         try { Finish(); }

@@ -34,7 +34,7 @@ static class RecordRules
 
     static SaeException Bad(string field, string value, string form) => new($"{field} = {value}: it must be {form}");
 
-    /// <summary>Checks a record that was read; what is wrong is told with its file.</summary>
+    /// <summary>Checks a record that was read. An error names its file.</summary>
     public static void In(string file, Action check)
     {
         try { check(); }

@@ -15,17 +15,20 @@ namespace CudaSae.Training.Checkpoints;
 sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
     long TrainRows, string Backend, string Version)
 {
-    /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's further sites.</summary>
+    /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's
+    /// further sites.</summary>
     public string[] Beside { get; init; } = [];
 
     /// <summary>Scale of a transcoder's target; the input's otherwise.</summary>
     public double TargetScale { get; init; } = InputScale;
 
-    /// <summary>The recipe that spec and config began with; null where there was none, as in fine-tuning, and in older records.</summary>
+    /// <summary>The recipe that spec and config began with; null where there was none, as in fine-tuning, and in older
+    /// records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Preset { get; init; }
 
-    /// <summary>Where in which network the rows were taken (<see cref="ActivationSource.Site"/>); null where nobody knows, and in older records.</summary>
+    /// <summary>Where in which network the rows were taken (<see cref="ActivationSource.Site"/>); null where it is
+    /// unknown, and in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Site { get; init; }
 
@@ -36,7 +39,8 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
     /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
     public string? From { get; init; }
 
-    /// <summary>What was changed when the run was resumed, a line a field; a setter, so that older records have none rather than null.</summary>
+    /// <summary>What was changed when the run was resumed, a line a field; a setter, so that older records have none
+    /// rather than null.</summary>
     public string[] Changes { get; set; } = [];
 
     public const string FileName = "train.json";

@@ -10,7 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>SAEs spliced into networks: every metric against numpy, and the controls that a right splice must pass to the bit.</summary>
+/// <summary>SAEs spliced into networks: every metric against numpy, and the controls that a right splice must pass to
+/// the bit.</summary>
 [Trait("speed", "slow")]
 public class DownstreamTests
 {
@@ -22,7 +23,8 @@ public class DownstreamTests
 
     static Llama2 Model() => new(new Llama2Weights(new MappedFile("x", new Llama2Bytes().Write())), null, "");
 
-    /// <summary>Random latents that read what they write, so that the reconstruction is of the activations' order of size.</summary>
+    /// <summary>Random latents that read what they write, so that the reconstruction is of the activations' order of
+    /// size.</summary>
     static SaeModel RandomSae(Selection selection, int width)
     {
         var spec = new SaeSpec { InputWidth = width, Latents = Latents, Selection = selection, DecoderNorm = DecoderNorm.Free };
@@ -58,7 +60,8 @@ public class DownstreamTests
         AssertControls(result);
     }
 
-    /// <summary>Every number that Python computed, within 1e-5 of it, and every metric but the controls among them.</summary>
+    /// <summary>Every number that Python computed, within 1e-5 of it, and every metric but the controls among
+    /// them.</summary>
     static void AssertEqual(string python, DownstreamResult result)
     {
         using var json = JsonDocument.Parse(python);
@@ -201,7 +204,8 @@ public class DownstreamTests
         Assert.Equal("embedding_cosine_score", result.Score.Name);
     }
 
-    /// <summary>The real model, an SAE that its user has trained or not: what is put back changes no bit at any site.</summary>
+    /// <summary>The real model, an SAE that its user has trained or not: what is put back changes no bit at any
+    /// site.</summary>
     [Fact]
     public void TheRealModelPassesTheControlsAtEverySite()
     {

@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The small classifier against scalar loops in double, and what is lost when its layers are replaced.</summary>
+/// <summary>The small classifier against scalar loops in double, and what is lost when its layers are
+/// replaced.</summary>
 public sealed class ClassifierTests
 {
     const int Pixels = 13, Hidden1 = 11, Hidden2 = 9, Classes = 4, Batch = 48;

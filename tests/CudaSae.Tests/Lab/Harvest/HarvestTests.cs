@@ -5,7 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Our forward pass against the published graph, recorded by tests/golden/make_use_lite.mjs. The weights come by build/fetch-use-lite.sh.</summary>
+/// <summary>Our forward pass against the published graph, recorded by tests/golden/make_use_lite.mjs. The weights come
+/// by build/fetch-use-lite.sh.</summary>
 public class HarvestTests
 {
     static readonly string Weights = Path.Combine(Repository.Root, "artifacts", "use-lite");

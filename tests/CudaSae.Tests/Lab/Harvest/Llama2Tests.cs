@@ -8,7 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>llama2.c's models: the forward pass against scalar doubles and numpy, the tokenizer against its plain algorithm, and files that lie.</summary>
+/// <summary>llama2.c's models: the forward pass against scalar doubles and numpy, the tokenizer against its plain
+/// algorithm, and files that lie.</summary>
 public class Llama2Tests
 {
     static readonly int[] Ids = [1, .. Enumerable.Range(0, 59).Select(i => (7 * i * i + 3 * i + 2) % 40)];      // more than one panel of 48
@@ -263,7 +264,8 @@ public class Llama2Tests
         public void Dispose() { }
     }
 
-    /// <summary>The real model on real text. The 1,804 predicted tokens do not count the five BOS, and stories are read each by itself.</summary>
+    /// <summary>The real model on real text. The 1,804 predicted tokens do not count the five BOS, and stories are read
+    /// each by itself.</summary>
     [Fact]
     public void TheRealModelsLossIsTheKnownOne()
     {

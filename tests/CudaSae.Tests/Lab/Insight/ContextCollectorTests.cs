@@ -51,7 +51,8 @@ public class ContextCollectorTests
         }
     }
 
-    /// <summary>Over many latents every row of a fifth is drawn about equally often, also where bins were merged on the way.</summary>
+    /// <summary>Over many latents every row of a fifth is drawn about equally often, also where bins were merged on the
+    /// way.</summary>
     [Fact]
     public void RandomRowsAreUniform()
     {

@@ -12,7 +12,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Densities over training: equal to counting codes, harmless to training, and to be gone on with.</summary>
+/// <summary>Densities over training: equal to counting codes, without effect on training, and resumable.</summary>
 [Trait("speed", "slow")]
 public class DensityTests
 {

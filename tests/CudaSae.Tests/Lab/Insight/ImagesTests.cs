@@ -9,7 +9,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What is counted of SAEs over images, against scalar loops in double, and the command that shows it.</summary>
+/// <summary>What is counted of SAEs over images, against scalar loops in double, and the command that shows
+/// it.</summary>
 [Trait("speed", "slow")]
 public sealed class ImagesTests
 {

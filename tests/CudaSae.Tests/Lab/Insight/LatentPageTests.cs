@@ -15,7 +15,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Pages of a small SAE over rows with texts: what stands in the blob, against the SAE asked row by row, and against numpy.</summary>
+/// <summary>Pages of a small SAE over rows with texts: what stands in the blob, against the SAE asked row by row, and
+/// against numpy.</summary>
 public sealed class LatentPageTests : IDisposable
 {
     const int D = 12, N = 40, Rows = 900, Sentence = 9;
@@ -142,7 +143,8 @@ public sealed class LatentPageTests : IDisposable
         AssertOneLine("-1 tokens on either side", () => Collect(new() { Window = -1 }));
     }
 
-    /// <summary>What a reader does on the page, by a script that stands behind the page's own: lists, sorts, searches, follows links.</summary>
+    /// <summary>What a reader does on the page, by a script that stands behind the page's own: lists, sorts, searches,
+    /// follows links.</summary>
     [Fact]
     public void ABrowserSortsSearchesAndOpensLatents()
     {

@@ -63,7 +63,8 @@ public class LogisticTests
         Assert.Throws<ArgumentException>(() => LogisticRegression.Fit(x, new bool[100], 2));
     }
 
-    /// <summary>A column that is active on one row is 90 standard deviations there: a full step leaps over the minimum, and the next one back.</summary>
+    /// <summary>A column that is active on one row is 90 standard deviations there: a full step leaps over the minimum,
+    /// and the next one back.</summary>
     [Fact]
     public void AColumnOfOneRowDoesNotMakeItSwing()
     {

@@ -12,7 +12,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Rows with NaN or infinity that an SAE is looked at with: left out and counted, as if the others were all there are.</summary>
+/// <summary>Rows with NaN or infinity that an SAE is looked at with: left out and counted, as if the others were all
+/// there are.</summary>
 [Trait("speed", "slow")]
 public class NonFiniteRowsTests
 {

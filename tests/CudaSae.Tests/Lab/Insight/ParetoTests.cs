@@ -22,7 +22,8 @@ public class ParetoTests
         var section = Pareto.Report(points, null, "");
         var front = ((LinesFigure)section.Figures[0]).Series.Single(s => s.Name == "Pareto front");
         Assert.Equal([8f, 30f, 64f], front.X);
-        // a at 32 is 0.2; b between (30, 0.19) and (64, 0.1): 0.19 (0.1/0.19)^(ln(32/30)/ln(64/30)) = 0.1799, so a leaves 11.2 % more.
+        // a at 32 is 0.2; b between (30, 0.19) and (64, 0.1): 0.19 (0.1/0.19)^(ln(32/30)/ln(64/30)) = 0.1799, so a
+        // leaves 11.2 % more.
         Assert.Equal(0.19 * Math.Pow(0.1 / 0.19, Math.Log(32 / 30.0) / Math.Log(64 / 30.0)), Pareto.At(points.Where(p => p.Line == "b"), 32)!.Value, 1e-12);
         Assert.Equal("3 of 6 members lie on the Pareto front: b (2), a (1). At L0 32 b leaves the least unexplained, FVU 0.1799; a leaves 11.2 % more.", section.Figures[0].Finding);
         Assert.Null(Pareto.At(points.Where(p => p.Line == "a"), 33));
@@ -37,7 +38,8 @@ public class ParetoTests
         return a;
     }
 
-    /// <summary>A v = λ v and vectors of unit length at right angles, to rounding: also where eigenvalues coincide, or there is nothing to do.</summary>
+    /// <summary>A v = λ v and vectors of unit length at right angles, to rounding: also where eigenvalues coincide, or
+    /// there is nothing to do.</summary>
     [Theory, InlineData(1), InlineData(2), InlineData(5), InlineData(37), InlineData(300)]
     public void EigenvectorsAreThose(int d)
     {

@@ -4,14 +4,16 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The reference's gradients against central differences of its own loss: every method, every term, every parameter.</summary>
+/// <summary>The reference's gradients against central differences of its own loss: every method, every term, every
+/// parameter.</summary>
 public class GradientTests
 {
     const double H = 1e-6;
 
     public static TheoryData<string> Cases => [.. VerifyCase.All.Where(c => !c.Dense).Select(c => c.Name)];
 
-    /// <summary>θ moves steps, whose derivative is 0 almost everywhere: its estimates are the subject of ThresholdGradientTests.</summary>
+    /// <summary>θ moves steps, whose derivative is 0 almost everywhere: its estimates are the subject of
+    /// ThresholdGradientTests.</summary>
     [Theory]
     [MemberData(nameof(Cases))]
     public void GradientsAreDerivativesOfTheLoss(string name)
@@ -72,7 +74,8 @@ public class GradientTests
         }
     }
 
-    /// <summary>The whole loss as the gradient sees it: where a part is behind a stop-gradient, it is held still.</summary>
+    /// <summary>The whole loss as the gradient sees it: where a part is behind a stop-gradient, it is held
+    /// still.</summary>
     static double TotalLoss(SaeSpec spec, in StepScalars s, Reference r, SmallProblem frozenGate)
     {
         var sums = r.Sums;
