@@ -2,7 +2,7 @@
 # Self-contained archives of the program, which need no .NET: artifacts/release/cudasae-VERSION-PLATFORM.tar.gz (.zip for
 # Windows) with LICENSE and THIRD-PARTY-NOTICES.txt inside, and SHA256SUMS beside them.
 #   release.sh [PLATFORM...]     default: linux-x64 win-x64 osx-arm64
-# A platform whose runtime package is not on the feed is left out with one line, and the exit code is then 1. The
+# A platform whose runtime package is not on the feed is left out with one line, and the exit code is then 4. The
 # archive of this machine's platform is unpacked and run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,7 +46,7 @@ archive() {     # archive PLATFORM
     if ! dotnet publish src/CudaSae.Cli -c Release -r "$1" --self-contained -v quiet -o "$work/$1/cudasae" \
             -p:DebugType=none > "$work/log" 2>&1; then
         grep -qE 'NU1101|NU1102' "$work/log" || { cat "$work/log" >&2; fail "the program for $1 was not built"; }
-        echo "$1: left out, this feed has no runtime package for it"; missing=1
+        echo "$1: left out, this feed has no runtime package for it"; missing=4
         return
     fi
     folder=$work/$1/cudasae
@@ -85,5 +85,7 @@ for platform in "$@"; do archive "$platform"; done
 for file in "$out"/*-linux-"$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')".tar.gz; do
     [ ! -e "$file" ] || smoke "$file"
 done
-(cd "$out" && sha256sum cudasae-* > SHA256SUMS && ls -l | awk 'NR > 1 { print $5, $9 }')
+if compgen -G "$out/cudasae-*" > /dev/null; then
+    (cd "$out" && sha256sum cudasae-* > SHA256SUMS && ls -l | awk 'NR > 1 { print $5, $9 }')
+fi
 exit $missing
