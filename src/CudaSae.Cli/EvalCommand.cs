@@ -17,7 +17,7 @@ static class EvalCommand
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var downstream = new DownstreamCommand();
         const string about =
-            "FVU, L0 and silent latents of a saved SAE; with --model, what the network loses when the SAE stands in.";
+            "Measure FVU, L0 and silent latents of an SAE; with --model, the loss of its network when the SAE is spliced in.";
         var command = new Command("eval", about) { run, data, tensor, beside, backend };
         var kind = new KindOption();
         downstream.AddTo(command);

@@ -25,7 +25,7 @@ static class HarvestClassifierCommand
         var rate = Options.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate, 0,
             1000);
         var seed = Options.New("--seed", "of weights and order", Default.Seed);
-        var command = new Command("classifier", "A ReLU classifier of images: trains one on the first call, then writes its hidden layers.") { images, labels, model, output, site, hidden1, hidden2, epochs, rate, seed };
+        var command = new Command("classifier", "Train a ReLU classifier of images on the first call, and write its hidden layers.") { images, labels, model, output, site, hidden1, hidden2, epochs, rate, seed };
         command.SetAction(parsed =>
         {
             using var source = Activations.Open([parsed.GetValue(images)!]);

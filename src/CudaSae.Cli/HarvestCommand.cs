@@ -44,7 +44,7 @@ static class HarvestCommand
         var model = Options.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
         var site = Options.New("--site", $"where: {string.Join(", ", Lab.Harvest.UseLite.Sites)}", "resid_post0");
         var rows = Options.New("--rows", "tokens to write, in whole sentences", 16_384L, 1L, long.MaxValue);
-        var command = new Command("use-lite", "Universal Sentence Encoder Lite (fetch it with build/fetch-use-lite.sh).") { text, model, site, rows };
+        var command = new Command("use-lite", "Read Universal Sentence Encoder Lite, which build/fetch-use-lite.sh fetches.") { text, model, site, rows };
         common.AddTo(command);
         command.SetAction(parsed =>
         {
@@ -61,7 +61,7 @@ static class HarvestCommand
         var model = new Option<string>("--model") { Description = "weights in llama2.c's first layout", Required = true };
         var site = new Option<string>("--site") { Description = "where: resid_pre0, attn_out0, resid_mid0, mlp_in0, mlp_hidden0, mlp_out0, resid_post0, and so on for each block", Required = true };
         var rows = Options.New("--rows", "tokens to write, in whole sequences", long.MaxValue, 1L, long.MaxValue);
-        var command = new Command("llama2", "A causal language model of llama2.c.") { model, site, rows };
+        var command = new Command("llama2", "Read a causal language model of llama2.c.") { model, site, rows };
         input.AddTo(command);
         common.AddTo(command);
         command.SetAction(parsed =>

@@ -21,8 +21,8 @@ static class InspectCommand
             65_536L, 1L, long.MaxValue);
         var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
-        const string about = "Latent statistics, geometry and the ultralow-density cluster of a saved SAE, "
-            + "saved in its folder for the report.";
+        const string about = "Measure latent statistics, geometry and the ultralow-density cluster of an SAE, "
+            + "for the report.";
         var command = new Command("inspect", about) { run, data, tensor, beside, rows, against, backend };
         var kind = new KindOption();
         kind.AddTo(command);

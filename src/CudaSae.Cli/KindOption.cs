@@ -9,7 +9,7 @@ sealed class KindOption
 {
     readonly Option<string?> option = new("--as")
     {
-        Description = "sae or transcoder, where the files do not say which it is [default: sae]",
+        Description = "sae or transcoder, where the files do not tell [sae]",
     };
 
     public void AddTo(Command command) => command.Options.Add(option);

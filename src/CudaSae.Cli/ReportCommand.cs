@@ -30,7 +30,7 @@ static class ReportCommand
         var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about =
-            "One HTML page of pictures about a run: training, held-out rows, and whatever other commands found out.";
+            "Write one HTML page of figures about a run: training, held-out rows, and the findings of other commands.";
         var command = new Command("report", about) { folder, data, tensor, beside, rows, output, csv, json, backend };
         var kind = new KindOption();
         LatentOptions.AddTo(command);

@@ -87,7 +87,7 @@ sealed class HelpPage(string path, Command command, IReadOnlyList<Option> recurs
         if (!option.HasDefaultValue || option.ValueType == typeof(bool?)) return "";
         return option.GetDefaultValue() switch
         {
-            null or "" or false or long and < 0 => "",
+            null or "" or false or long.MaxValue or int.MaxValue or long and < 0 => "",
             true => " [true]",
             Enum value => $" [{Forms.NameOf(value)}]",
             Array => "",
