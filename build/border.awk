@@ -133,7 +133,7 @@ function write_struct(last,    i, fixed, open, attribute) {
         if (i > 1 && (note[i] != "" || note[i - 1] != "")) emit("")
         document(note[i], "    ")
         if (!length_of[i]) emit("    public " cs[i] " " pascal(field[i]) ";")
-        else if (open) emit("    public InlineArray" length_of[i] "<" cs[i] "> " pascal(field[i]) ";")
+        else if (open) emit("    public Array" length_of[i] "<" cs[i] "> " pascal(field[i]) ";")
         else emit("    public fixed " cs[i] " " pascal(field[i]) "[" length_of[i] "];")
     }
     emit("}")

@@ -110,7 +110,7 @@ static class BackendFactory
     /// <summary>The kind of a backend that was made for <paramref name="kind"/>: the one that Auto took, otherwise the
     /// kind itself.</summary>
     public static BackendKind Taken(BackendKind kind, IBackend backend) =>
-        kind != BackendKind.Auto ? kind : backend.Kind;
+        kind != BackendKind.Auto ? kind : backend.Kind == BackendKind.Cpu ? BackendKind.Cpu : BackendKind.Cuda;
 
     /// <summary>What <see cref="Create"/> would choose for a run that fits.</summary>
     public static BackendKind Chosen(BackendKind kind) => Chosen(kind, out _);

@@ -86,7 +86,7 @@ partial struct StepScalars
     public uint PrefixCount;
 
     /// <summary>Widths of nested reconstructions, ascending; the last is all latents.</summary>
-    public InlineArray16<uint> Prefix;
+    public Array16<uint> Prefix;
 
     /// <summary>Where the batch lies: 0 and 1 are batches, 2 and 3 lists of places (PrepareParams).</summary>
     public uint Input;

@@ -38,7 +38,7 @@ sealed unsafe class DensePhase
     public DeviceArray<int> RowNear { get; }
 
     /// <summary>Widths of the step's prefixes.</summary>
-    public InlineArray16<uint> Prefix { get; set; }
+    public Array16<uint> Prefix { get; set; }
 
     /// <summary>All latents in order, and the first level that holds each chunk.</summary>
     IEnumerable<(int First, int Count, int Level)> Chunks()
