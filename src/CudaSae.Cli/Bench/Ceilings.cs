@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using CudaSae.Model;
 using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
@@ -46,7 +45,4 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
         }
         for (var tile = 0; tile < TilesPerPart; tile++) Gemm.Tile(rows, memory, Gemm.TileColumns, Depth, init, memory + 48 * 1024);
     }
-
-    /// <summary>The least time that a step can take here, in milliseconds (<see cref="StepCost"/>).</summary>
-    public double FloorMs(SaeSpec spec, TrainConfig config, bool device = false) => StepCost.Of(spec, config, device).FloorMs(this);
 }

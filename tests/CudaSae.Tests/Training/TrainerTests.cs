@@ -113,7 +113,8 @@ public class TrainerTests
         // 2·1024·512·4096 operations at 10¹² a second; 2·4096·512 weights of 4 bytes with two moments, read and
         // written, three gathers, the input, and 20 bytes of an entry and 16 of a latent, at 10¹¹ bytes.
         var expected = 4.294967296 + (2.0 * 4096 * 512 * 24 + 3.0 * 1024 * 32 * 512 * 4 + 12.0 * 1024 * 512 + 20.0 * 1024 * 32 + 16 * 4096) / 1e8;
-        Assert.Equal(expected, new Ceilings(1000, 100).FloorMs(spec, new() { BatchRows = 1024 }), 1e-6);
+        var cost = StepCost.Of(spec, new() { BatchRows = 1024 }, device: false);
+        Assert.Equal(expected, cost.FloorMs(new(1000, 100)), 1e-6);
         var measured = Ceilings.MeasureCpu();
         Assert.True(measured.GemmGflops > 0 && measured.CopyGigabytes > 0);
     }
