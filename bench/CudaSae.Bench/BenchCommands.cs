@@ -4,6 +4,7 @@ using CudaSae.Bench.Feed;
 using CudaSae.Bench.Fuzz;
 using CudaSae.Bench.Ladder;
 using CudaSae.Bench.Plots;
+using CudaSae.Bench.Reference;
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
 using CudaSae.Cli.Help;
@@ -23,6 +24,7 @@ static class BenchCommands
             BenchSweepCommand.Create(),
             BenchPlotCommand.Create(),
             BenchTablesCommand.Create(),
+            ReferenceCommand.Create(),
             LadderCommand.Create(),
             GradientsCommand.Create(),
             FuzzCommand.Create(),

@@ -1,4 +1,5 @@
 using CudaSae.Backends;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -9,7 +10,7 @@ static class ChosenBackend
     public static BackendKind Of(BackendKind kind)
     {
         var chosen = BackendFactory.Chosen(kind, out var why);
-        if (why.Length > 0) Console.WriteLine($"on the CPU: {why}");
+        if (why.Length > 0) Console.WriteLine($"on the CPU: {SettingSpelling.ForCommandLine(why)}");
         return chosen;
     }
 }

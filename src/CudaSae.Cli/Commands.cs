@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Reflection;
 using CudaSae.Cli.Help;
 using CudaSae.Files;
+using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -75,7 +76,7 @@ static class Commands
     /// <summary>One line for an exception that ended a command, and the exit code.</summary>
     static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
     {
-        SaeException e => (e.Message, Refused),
+        SaeException e => (SettingSpelling.ForCommandLine(e.Message), Refused),
         var e when AtomicFile.IsRefusal(e) =>
             ($"{AtomicFile.Reason(e)}; free some space or choose another folder", Refused),
         OutOfMemoryException => ("the machine ran out of memory; use fewer latents or smaller batches", Refused),

@@ -63,7 +63,7 @@ static class CompareCommand
                 throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
-            if (start.Warning is { } warning) Console.WriteLine(warning);
+            if (start.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
             ChosenBackend.Of(BackendKind.Auto);
             return Run(new(files, start, n, l0, config, runs, distance), all, parsed.GetValue(output));
         });
@@ -108,7 +108,7 @@ static class CompareCommand
             try { row = Train(task, preset.Name, weighed.Validate(), config); }
             catch (SaeException e) when (best is not null && Members.IsOfRun(e))
             {
-                var why = string.Create(CultureInfo.InvariantCulture, $"λ {coefficient:0.####} failed: {e.Message}");
+                var why = string.Create(CultureInfo.InvariantCulture, $"λ {coefficient:0.####} failed: {SettingSpelling.ForCommandLine(e.Message)}");
                 members.Refuse(preset.Name, why);
                 return best with { Note = why };
             }

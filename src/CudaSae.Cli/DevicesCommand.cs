@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Model;
 using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
@@ -41,6 +42,6 @@ static class DevicesCommand
                 + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver "
                 + $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
         }
-        catch (SaeException e) { Console.WriteLine($"{name,-9} cannot be used: {e.Message}"); }
+        catch (SaeException e) { Console.WriteLine($"{name,-9} cannot be used: {SettingSpelling.ForCommandLine(e.Message)}"); }
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using CudaSae.Backends;
+using CudaSae.Model;
 using CudaSae.Text;
 
 namespace CudaSae.Cli;
@@ -49,7 +50,7 @@ static partial class Forms
     {
         _ when type.IsEnum => $"one of {string.Join(", ", NamesOf(type))}",
         TypeCode.Boolean => "true or false",
-        TypeCode.Single or TypeCode.Double => $"a number{Range(least, most)}, such as 0.5 or 1e-3",
+        TypeCode.Single or TypeCode.Double => $"a number{Range(least, most is float.MaxValue ? null : most)}, such as 0.5 or 1e-3",
         TypeCode.Int32 => $"a whole number{Range(least ?? int.MinValue, most ?? int.MaxValue)}",
         TypeCode.Int64 => $"a whole number{Range(least ?? long.MinValue, most is null or long.MaxValue ? null : most)}",
         TypeCode.UInt64 => $"a whole number{Range(least ?? 0UL, most ?? ulong.MaxValue)}",
@@ -64,21 +65,16 @@ static partial class Forms
         ? [.. Enum.GetValues<BackendKind>()
             .Where(kind => kind != BackendKind.ManagedCuda || BackendFactory.ManagedCuda is not null)
             .Select(BackendFactory.Name)]
-        : [.. Enum.GetNames(type).Select(Hyphenated)];
+        : [.. Enum.GetNames(type).Select(SettingSpelling.Hyphenated)];
 
     /// <summary>The name of an enum's value as it is written.</summary>
     public static string NameOf(Enum value) => value is BackendKind kind ? BackendFactory.Name(kind)
-        : Hyphenated(value.ToString());
-
-    static string Hyphenated(string name) => Boundary().Replace(name, "-").ToLowerInvariant();
+        : SettingSpelling.Hyphenated(value.ToString());
 
     /// <summary>The value of a name in either spelling: lazy-row-adam, or LazyRowAdam as records have it.</summary>
     static object? Named(Type type, string text) =>
         Array.FindIndex(NamesOf(type), name => Names.Same(name, text)) is >= 0 and var at
             ? Enum.GetValues(type).GetValue(at) : EnumNames.Read(type, text);
-
-    [GeneratedRegex("(?<=[a-z0-9])(?=[A-Z])")]
-    private static partial Regex Boundary();
 
     [GeneratedRegex("^-?[0-9]+\\z")]
     private static partial Regex Whole();

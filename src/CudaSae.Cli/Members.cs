@@ -1,3 +1,4 @@
+using CudaSae.Model;
 using CudaSae.Runs;
 
 namespace CudaSae.Cli;
@@ -26,7 +27,7 @@ sealed class Members
         }
         catch (SaeException e) when (isItsOwn(e))
         {
-            Refuse(name, e.Message);
+            Refuse(name, SettingSpelling.ForCommandLine(e.Message));
             return false;
         }
     }

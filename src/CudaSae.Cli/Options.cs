@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using CudaSae.Model;
 using CudaSae.Text;
 
 namespace CudaSae.Cli;
@@ -15,6 +16,11 @@ static class Options
     /// <summary>A number in a range, both ends included.</summary>
     public static Option<T> New<T>(string name, string description, T standard, T least, T most)
         where T : struct, IComparable<T> => Parsed(name, description, standard, least, most);
+
+    /// <summary>A value in the range of a setting; null for every value of the type.</summary>
+    public static Option<T> New<T>(string name, string description, T standard, SettingRange<T>? range) => range is null
+        ? Parsed(name, description, standard, null, null)
+        : Parsed(name, description, standard, range.Least, range.Most);
 
     /// <summary>A choice among the values of an enum but one, which has no meaning on the command line.</summary>
     public static Option<T> Without<T>(string name, string description, T standard, T excluded) where T : struct, Enum

@@ -168,7 +168,7 @@ sealed class Session : IDisposable
     {
         if (resumed) StartAgain(runner.Scale);
         record.Save(folder);        // also finds out early whether the folder can be written
-        if (start!.Warning is { } warning) Console.WriteLine(warning);
+        if (start!.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
         if (weights is null) runner.Begin(start);
         else
             using (weights) runner.Begin(weights);

@@ -88,7 +88,7 @@ sealed class SweepRuns : IDisposable
 
     static TrainingStart Warned(TrainingStart start)
     {
-        if (start.Warning is { } warning) Console.WriteLine(warning);
+        if (start.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
         return start;
     }
 
@@ -160,7 +160,7 @@ sealed class SweepRuns : IDisposable
     void Failed(SweepMember member, SaeException e, double seconds)
     {
         ended(member, new(e.Message, null, seconds));
-        Console.WriteLine($"{member.Name} failed: {e.Message}");
+        Console.WriteLine($"{member.Name} failed: {SettingSpelling.ForCommandLine(e.Message)}");
     }
 
     static double Seconds(SharedRun run) =>

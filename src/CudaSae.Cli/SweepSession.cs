@@ -1,6 +1,7 @@
 using CudaSae.Backends;
 using CudaSae.Files;
 using CudaSae.Lab.Insight;
+using CudaSae.Model;
 using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
 using Spectre.Console;
@@ -133,7 +134,7 @@ sealed class SweepSession : IDisposable
     void Postponed(SweepMember member, SaeException e)
     {
         outcomes[member] = new(e.Message, null, 0);
-        Console.WriteLine($"{member.Name} failed: {e.Message}");
+        Console.WriteLine($"{member.Name} failed: {SettingSpelling.ForCommandLine(e.Message)}");
     }
 
     /// <returns>False when interrupted.</returns>
@@ -166,7 +167,8 @@ sealed class SweepSession : IDisposable
             Console.WriteLine(section.Figures[0].Finding);
         }
         var failed = record.Members.Where(m => outcomes[m].Error is not null).ToArray();
-        foreach (var member in failed) Console.Error.WriteLine($"cudasae: {member.Name}: {outcomes[member].Error}");
+        foreach (var member in failed) Console.Error.WriteLine(
+                $"cudasae: {member.Name}: {SettingSpelling.ForCommandLine(outcomes[member].Error!)}");
         foreach (var line in record.Refused) Console.Error.WriteLine($"cudasae: {line}");
         StyledText.Line($"Saved in [bold]{folder}[/]");
         return failed.Length + record.Refused.Length > 0 ? 1 : 0;

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using CudaSae.Model;
 
 namespace CudaSae.Native;
 
@@ -18,7 +19,7 @@ static unsafe class Errors
         var (code, text) = e switch
         {
             SaeException { InnerException: IOException or UnauthorizedAccessException } => (ErrorCode.Io, e.Message),
-            SaeException known => (CodeOf(known.Kind), known.Message),
+            SaeException known => (CodeOf(known.Kind), SettingSpelling.ForRecords(known.Message)),
             OutOfMemoryException =>
                 (ErrorCode.OutOfMemory, "the machine ran out of memory; use fewer latents or smaller batches"),
             IOException or UnauthorizedAccessException => (ErrorCode.Io, e.Message),

@@ -48,7 +48,7 @@ static class BackendFactory
         spec.Validate();
         config.Validate();
         SpecRules.Check(spec, config);
-        why = $"--backend {Name(kind)}";
+        why = $"Backend = {kind}";
         if (kind == BackendKind.Cpu) return CreateCpu(spec, config, inputType, plan, ref why, trainRows);
         if (kind != BackendKind.Auto) return CreateOnKernels(Open(kind), spec, config, inputType, plan, trainRows);
         if (CudaDevice.TryOpen(0, out var problem) is not { } device)
@@ -77,8 +77,8 @@ static class BackendFactory
         if (config.Screening != ScreeningKind.None)
             why += "; 8-bit screening is for kernels, the CPU encodes exactly without";
         if (config.DevicePool > 0 && trainRows > 0)
-            throw new SaeException("--device-pool: the CPU has no memory apart from the host's; "
-                + "leave it out, or train on cuda");
+            throw new SaeException($"DevicePool = {config.DevicePool}: the CPU has no memory apart from the host's; "
+                + "leave it out, or train on a GPU");
         var plans = CpuBackend.PlanFor(spec, config, inputType);
         plans.Add(HostCopy, HostCopyBytes(spec));
         plan(plans, Host);

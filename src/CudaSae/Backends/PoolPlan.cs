@@ -57,7 +57,7 @@ readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
         if (auto) return default;
         var needed = windows.Rows > 0 && windows.Bytes < whole.Bytes ? windows : whole;
         throw new SaeException($"a device pool of {MemoryPlan.Format(bytes)} is too small: a {needed.Name} takes "
-            + $"{MemoryPlan.Format(needed.Bytes)}; give more, a --shuffle-window of fewer rows, or --device-pool off",
+            + $"{MemoryPlan.Format(needed.Bytes)}; give more, a ShuffleWindow of fewer rows, or DevicePool = 0",
             kind: SaeErrorKind.Memory);
 
         bool Fits(PoolPlan plan) => plan.Bytes <= bytes && plan.Rows <= int.MaxValue;

@@ -48,7 +48,7 @@ sealed unsafe class Cublas : IDisposable
     }
 
     public static SaeException NotFound() =>
-        new($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: leave out --validate-every, or "
+        new($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: use ValidateEvery = 0, or "
             + "install the CUDA runtime libraries");
 
     public void Dispose() => destroy(handle);

@@ -72,8 +72,8 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         }
     }
 
-    /// <summary>What was asked for is not here: the reason, and what to do.</summary>
-    internal static SaeException Refused(string why) => new($"{why}; use --backend cpu", kind: SaeErrorKind.Device);
+    /// <summary>The error for a device that is not available: the reason, and what to do.</summary>
+    internal static SaeException Refused(string why) => new($"{why}; use Backend = Cpu", kind: SaeErrorKind.Device);
 
     static SaeException Unusable(string why) => new(why, kind: SaeErrorKind.Device);
 

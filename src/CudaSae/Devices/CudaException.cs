@@ -38,7 +38,7 @@ sealed class CudaException(int code, string message)
     static string Advice(int result, string call) => result switch
     {
         2 when call == "retainContext" => "; other processes hold the device's memory: nvidia-smi lists them",
-        2 => "; use fewer latents, smaller batches, or --storage bfloat16",
+        2 => "; use fewer latents, smaller batches, or Storage = BFloat16",
         34 => "; the library found is the toolkit's stub, not a driver: remove its folder from LD_LIBRARY_PATH",
         46 => "; another process has the device for itself, or its mode forbids compute: see nvidia-smi -q -d COMPUTE",
         100 => "; no CUDA device is visible: check CUDA_VISIBLE_DEVICES",
@@ -46,7 +46,7 @@ sealed class CudaException(int code, string message)
             "; the driver cannot take this build's kernels: update the driver, or build with its version of nvcc",
         209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
         214 =>
-            "; the device's memory is damaged (nvidia-smi -q -d ECC says more): --resume on another device, or after a "
+            "; the device's memory is damaged (nvidia-smi -q -d ECC says more): resume on another device, or after a "
                 + "reset",
         304 or 800 => "; the system refuses: check the permissions of /dev/nvidia*",
         802 => "; the driver is not ready yet: check that nvidia-fabricmanager runs",

@@ -97,8 +97,8 @@ sealed class PooledBatches : BatchMaker
     void Leave(int taken)
     {
         if (taken > 0 && ++windowsLeft == 2)
-            throw new SaeException("so many rows hold NaN or infinity that a window has not one batch without them; "
-                + "mend the data, or use a larger --shuffle-window or --device-pool off");
+            throw new SaeException("a shuffle window holds less than one batch of finite rows; repair the data, "
+                + "or use a larger ShuffleWindow or DevicePool = 0");
         lock (leaving) leaving.Enqueue(taken > 0 ? made + 1 : made);
         Allow();
     }

@@ -32,7 +32,7 @@ sealed partial class FolderLock : IDisposable
     public string? TakenOver { get; private init; }
 
     /// <summary>Takes the lock of a folder, which is created where it does not exist.</summary>
-    /// <param name="advice">What to do where another process has it, such as "choose another --out".</param>
+    /// <param name="advice">What to do where another process has it, such as "choose another folder".</param>
     /// <param name="wait">Time to wait for a lock that another process has.</param>
     /// <exception cref="SaeException">Another process has it, or the folder cannot be written.</exception>
     public static FolderLock Take(string folder, string advice, TimeSpan wait = default) =>

@@ -68,7 +68,7 @@ sealed unsafe class MappedFile : IDisposable
 
     SaeException Shortened() =>
         new($"{Path} was shortened from {Length} to {RandomAccess.GetLength(handle!)} bytes while it is read; put the "
-            + "old file back, and --resume a run that was under way",
+            + "old file back, and resume a run that was under way",
             kind: SaeErrorKind.Files);
 
     /// <summary>Copies the bytes from <paramref name="offset"/> on, as many as there is room for.</summary>

@@ -56,7 +56,7 @@ sealed class GemmaScopeFormat : ISaeFormat
         draft.AsJumpRelu();
         draft.SubtractBias(false);
         if (model.Spec is { Transcoder: not null } spec && spec.OutputWidth == spec.InputWidth)
-            draft.Note($"{FileName} does not say that it is a transcoder: --as transcoder reads it as one");
+            draft.Note($"{FileName} does not say that it is a transcoder: name its kind, transcoder, when it is read");
         if (model.About.Count > 0) draft.Note($"{FileName} has no room for where the activations come from");
         NpzWriter.Write(FileOf(path), Names.Tensors(draft));
         return draft.Notes;

@@ -60,7 +60,7 @@ public static class SaeFormats
         if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path))
             TensorFile.Open(path).Dispose();
         if (File.Exists(Path.Combine(path, RunRecord.FileName)))
-            throw new SaeException($"{path} is a run without a checkpoint yet; train it with --resume {path}");
+            throw new SaeException($"{path} is a run without a checkpoint yet; resume it, and train it to its end");
         throw new SaeException($"{path} is no SAE of a known format: "
             + $"{string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
     }

@@ -13,7 +13,7 @@ sealed class MetricsLog : IDisposable
         try { stream = new(path, FileMode.Append, FileAccess.Write, FileShare.Read); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; choose another folder with --out",
+            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; choose another folder",
                 e);
         }
     }

@@ -32,7 +32,7 @@ sealed class TensorBoardLog : IDisposable
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SaeException($"cannot write TensorBoard's events in {folder}: {e.Message.TrimEnd('.')}; choose "
-                + "another folder with --out",
+                + "another folder",
                 e, SaeErrorKind.Files);
         }
         Write(Event(0).Text(FileVersion, "brain.Event:2"));

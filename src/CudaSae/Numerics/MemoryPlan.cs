@@ -32,7 +32,7 @@ public sealed class MemoryPlan
             string.Join(", ", parts.OrderByDescending(p => p.Bytes).Take(3).Select(p => $"{p.Name} {Format(p.Bytes)}"));
         throw new SaeException($"this run needs {Format(TotalBytes)} on {where}, {Format(freeBytes)} are free "
             + $"(largest: {largest}); "
-            + "use fewer latents, smaller batches, --storage bfloat16, or --lazy with --beta1 0",
+            + "use fewer latents, smaller batches, Storage = BFloat16, or Lazy = True with Beta1 = 0",
                 kind: SaeErrorKind.Memory);
     }
 

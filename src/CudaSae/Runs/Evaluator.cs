@@ -112,6 +112,6 @@ static class Evaluator
         if (source.Width != spec.RowWidth)
             throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         if (rows < 1)
-            throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
+            throw new SaeException("there are no held-out rows to evaluate on; hold rows out, or name a second file");
     }
 }

@@ -47,7 +47,7 @@ sealed class DivergenceGuard(TrainConfig config)
         lastReturn = to;
         if (attempts > MaxAttempts)
             throw new SaeException($"{why} at step {from}, as after each of {MaxAttempts} returns to the checkpoint of "
-                + $"step {to}; --resume it with a lower --learning-rate or with --clip",
+                + $"step {to}; resume it with a lower LearningRate or with gradient clipping",
                 kind: SaeErrorKind.Numbers);
     }
 

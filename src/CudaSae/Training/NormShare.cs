@@ -46,7 +46,7 @@ readonly record struct NormShare(int Column, int Width, double Share, double Fro
             _ when scaled && about => ", by its mean: "
                 + "the inputs are scaled by their spread about the mean, and nothing need be changed",
             _ => ", by its mean, which b_dec holds from the start: if many latents stay silent, "
-                + $"try --scale-inputs {(scaled ? "false" : "true")}, or subtract it from the data",
+                + $"try ScaleInputs = {!scaled}, or subtract it from the data",
         };
     }
 }

@@ -169,8 +169,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     }
 
     static SaeException Stopped(string why, long step) =>
-        new($"{why} at step {step}; --resume from the last checkpoint with a lower --learning-rate or with --clip, or "
-            + "with --on-divergence rollback",
+        new($"{why} at step {step}; resume from the last checkpoint with a lower LearningRate, with gradient "
+            + "clipping, or with OnDivergence = Rollback",
             kind: SaeErrorKind.Numbers);
 
     /// <summary>Back to the newest checkpoint, and on with the rows that come now.</summary>

@@ -47,10 +47,10 @@ sealed class ArrowShard : IShard
             && InputTypes.Of(c.Leaf.Element ?? "") is not null)];
         var chosen = name is not null ? floats.FirstOrDefault(c => c.Name == name) : floats.Length == 1 ? floats[0]
             : null;
-        return chosen
-            ?? throw stream.Bad($"it has {(name is null ? "not one column" : $"no column {name}")} of lists of float16 "
-                + "or float32; it holds "
-                + $"{string.Join(", ", stream.Columns.Take(8).Select(c => $"{c.Name} ({c.Leaf.Element ?? "other"})"))}: choose one with --tensor");
+        if (chosen is not null) return chosen;
+        var columns = string.Join(", ", stream.Columns.Take(8).Select(c => $"{c.Name} ({c.Leaf.Element ?? "other"})"));
+        throw stream.Bad($"it has {(name is null ? "not one column" : $"no column {name}")} of lists of float16 "
+            + $"or float32; it holds {columns}: choose one with Tensor = NAME");
     }
 
     void Add(ArrowBatch batch, ArrowField column, ArrowField? ids)

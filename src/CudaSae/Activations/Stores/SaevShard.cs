@@ -57,11 +57,11 @@ sealed class SaevShard : IShard
             else if (part == "tokens=all") (first, tokens) = (0, of.Tokens);
             else if (part == "tokens=special" && of.Cls) (first, tokens) = (0, 1);
             else if (part != "tokens=content")
-                throw new SaeException($"--tensor {choice}: {part} chooses nothing in {of.Folder}; write layer=NUMBER, "
+                throw new SaeException($"Tensor = {choice}: {part} chooses nothing in {of.Folder}; write layer=NUMBER, "
                     + $"tokens=content, tokens=all{(of.Cls ? " or tokens=special" : "")}");
         }
         if (layer < 0)
-            throw new SaeException($"{of.Folder} holds layers {string.Join(", ", of.Layers)}: choose one with --tensor "
+            throw new SaeException($"{of.Folder} holds layers {string.Join(", ", of.Layers)}: choose one with Tensor = "
                 + $"layer={of.Layers[0]}");
         return (layer, first, tokens);
     }

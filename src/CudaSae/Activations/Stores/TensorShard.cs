@@ -61,7 +61,7 @@ sealed class TensorShard : IShard
         return chosen
             ?? throw new SaeException($"{Path} has no matrix {name ?? "activations"} of F32, F16 or BF16; it holds "
                 + $"{string.Join(", ", file.Tensors.Values.Take(8).Select(t => $"{t.Name} ({t.Type})"))}: choose one "
-                + "with --tensor");
+                + "with Tensor = NAME");
     }
 
     long RowStride()

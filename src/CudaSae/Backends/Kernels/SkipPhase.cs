@@ -20,7 +20,7 @@ sealed class SkipPhase
         this.context = context;
         if (context.Config.Moments == MomentStorage.Int8)
             throw new SaeException("eight-bit moments of a skip connection are built for the CPU backend only; use "
-                + "--moments bfloat16");
+                + "Moments = BFloat16");
         rows = context.Spec.OutputWidth;
         Baseline = context.Arena.Take<float>("skip connection", (long)context.Rows * context.OutPitch);
         gradient = context.Arena.Take<float>("gradient of w_skip", (long)rows * context.Pitch);

@@ -38,6 +38,6 @@ static class RecordRules
     public static void In(string file, Action check)
     {
         try { check(); }
-        catch (SaeException e) { throw new SaeException($"{file}: {e.Message}", e); }
+        catch (SaeException e) { throw new SaeException($"{file}: {SettingSpelling.ForRecords(e.Message)}", e); }
     }
 }
