@@ -108,7 +108,8 @@ static class CompareCommand
             try { row = Train(task, preset.Name, weighed.Validate(), config); }
             catch (SaeException e) when (best is not null && Members.IsOfRun(e))
             {
-                var why = string.Create(CultureInfo.InvariantCulture, $"λ {coefficient:0.####} failed: {SettingSpelling.ForCommandLine(e.Message)}");
+                var why = string.Create(CultureInfo.InvariantCulture,
+                    $"λ {coefficient:0.####} failed: {SettingSpelling.ForCommandLine(e.Message)}");
                 members.Refuse(preset.Name, why);
                 return best with { Note = why };
             }

@@ -42,6 +42,9 @@ static class DevicesCommand
                 + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver "
                 + $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
         }
-        catch (SaeException e) { Console.WriteLine($"{name,-9} cannot be used: {SettingSpelling.ForCommandLine(e.Message)}"); }
+        catch (SaeException e)
+        {
+            Console.WriteLine($"{name,-9} cannot be used: {SettingSpelling.ForCommandLine(e.Message)}");
+        }
     }
 }

@@ -43,7 +43,8 @@ sealed class RunSummary(RunRecord record, DataFiles files, string folder, bool v
     }
 
     /// <summary>The backend, and why it was chosen.</summary>
-    public static void PrintBackend(string description, string why) => Line("backend", SettingSpelling.ForCommandLine($"{description} ({why})"));
+    public static void PrintBackend(string description, string why) =>
+        Line("backend", SettingSpelling.ForCommandLine($"{description} ({why})"));
 
     string Widths => Spec.OutputWidth != Spec.InputWidth
         ? $"{Spec.InputWidth} wide to {Spec.OutputWidth}, {Spec.Latents} latents"
