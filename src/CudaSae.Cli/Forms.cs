@@ -51,7 +51,7 @@ static partial class Forms
         _ when type.IsEnum => $"one of {string.Join(", ", NamesOf(type))}",
         TypeCode.Boolean => "true or false",
         TypeCode.Single or TypeCode.Double =>
-            $"a number{Range(least, most is float.MaxValue ? null : most)}, such as 0.5 or 1e-3",
+            $"a number{Range(least, most)}, such as 0.5 or 1e-3",
         TypeCode.Int32 => $"a whole number{Range(least ?? int.MinValue, most ?? int.MaxValue)}",
         TypeCode.Int64 => $"a whole number{Range(least ?? long.MinValue, most is null or long.MaxValue ? null : most)}",
         TypeCode.UInt64 => $"a whole number{Range(least ?? 0UL, most ?? ulong.MaxValue)}",

@@ -154,7 +154,7 @@ public partial class CliTests
         AssertRefused("K = 99", "train", data, "--latents", "64", "--k", "99", "--out", folder["a"]);
         AssertRefused("does not exist", "train", folder["none.npy"]);
         AssertRefused("neither", "train", Path.Combine(Repository.Root, "README.md"));
-        AssertRefused("Lazy", "train", data, "--lazy", "--out", folder["b"]);
+        AssertRefused("--lazy true", "train", data, "--lazy", "--out", folder["b"]);
         AssertRefused("nonsense", "train", data, "--nonsense", "1");
         AssertRefused("does not exist", "eval", folder["none"]);
         AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"],

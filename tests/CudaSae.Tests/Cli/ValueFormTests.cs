@@ -221,13 +221,13 @@ public class ValueFormTests
         InlineData("config.batch_rows", "64.5", "config.batch_rows = 64.5: it must be a whole number"),
         InlineData("config.batch_rows", "1e9999", "config.batch_rows")]
     [InlineData("config.learning_rate", "\"0,5\"", "config.learning_rate = \"0,5\": it must be a number"),
-        InlineData("config.learning_rate", "\"NaN\"", "LearningRate = NaN is out of range"),
+        InlineData("config.learning_rate", "\"NaN\"", "learning_rate = NaN is out of range"),
         InlineData("config.learning_rate", "1e99", "config.learning_rate = 1e99"),
-        InlineData("config.clip_norm", "\"Infinity\"", "ClipNorm"),
+        InlineData("config.clip_norm", "\"Infinity\"", "clip_norm"),
         InlineData("config.lazy", "\"true\"", "config.lazy = \"true\": it must be true or false")]
     [InlineData("config.lr", "1", "config.lr: there is no such field (did you mean learning_rate?)"),
         InlineData("config", "{}}", "line 1"), InlineData("spec.input_width", "-1", "InputWidth = -1 is out of range"),
-        InlineData("config.log_every", "0", "LogEvery = 0"), InlineData("train_rows", "-5", "train_rows = -5"),
+        InlineData("config.log_every", "0", "log_every = 0"), InlineData("train_rows", "-5", "train_rows = -5"),
         InlineData("input_scale", "0", "input_scale = 0"), InlineData("variance", "\"NaN\"", "variance = NaN")]
     [InlineData("data", "[]", "data = []"), InlineData("data", "[null]", "data[0] = null"),
         InlineData("data", "\"a\"", "data = \"a\": it must be a list"), InlineData("data", "[\"\"]", "data or beside"),
@@ -287,7 +287,7 @@ public class ValueFormTests
     [Fact]
     public void ACastMakesNoEnumValue()
     {
-        OneLine("OptimizerKind = 7 is out of range: it must be one of Adam", () =>
+        OneLine("Optimizer = 7 is out of range: it must be one of Adam", () =>
             new TrainConfig { Optimizer = (OptimizerKind)7 }.Validate());
         OneLine("Tying = 9", () => (Preset.Named("topk").Make(8, 16, 2).Spec with { Tying = (Tying)9 }).Validate());
     }

@@ -105,7 +105,7 @@ public unsafe class DeviceTests
         var memory = device.Allocate(4096);
         var kernel = device.GetKernel("scan_tiles", 72);
         const string NoMemory = "CUDA error 2 (CUDA_ERROR_OUT_OF_MEMORY: out of memory) in",
-            Advice = "; use fewer latents, smaller batches, or --storage bfloat16";
+            Advice = "; use fewer latents, smaller batches, or Storage = BFloat16";
         Fails("cuMemAlloc", 2, $"{NoMemory} allocate for 1.0 MiB{Advice}", () => device.Allocate(1 << 20));
         Fails("cuMemHostAlloc", 2, $"{NoMemory} allocateHost for 2.0 KiB{Advice}", () => device.AllocatePinned(2048));
         Fails("cuStreamCreate", 2, $"{NoMemory} createStream{Advice}", () => device.CreateStream());

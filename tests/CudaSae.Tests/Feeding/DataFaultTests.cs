@@ -57,7 +57,7 @@ public class DataFaultTests
         {
             var failure = Assert.Throws<SaeException>(() => Run(trainer));
             Assert.Equal(($"{path} was shortened from {length} to 4096 bytes while it is read; put the old file back, "
-                + "and --resume a run that was under way",
+                + "and resume a run that was under way",
                 SaeErrorKind.Files),
                 (failure.Message, failure.Kind));
         }

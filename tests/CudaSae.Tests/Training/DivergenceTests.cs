@@ -94,7 +94,7 @@ public class DivergenceTests
         using var folder = new TemporaryFolder();
         var stop = config with { OnDivergence = DivergenceAction.Stop };
         var failure = Assert.Throws<SaeException>(() => Train("cpu", 3000, stop, folder["run"]));
-        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; --resume .*--on-divergence rollback",
+        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; resume .*OnDivergence = Rollback",
             failure.Message);
         Assert.Equal(SaeErrorKind.Numbers, failure.Kind);
         Assert.Contains("the loss became",

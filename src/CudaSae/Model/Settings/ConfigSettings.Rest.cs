@@ -84,7 +84,7 @@ static partial class ConfigSettings
             "multiple of its running mean above which a loss is a divergence; 0 for none")
         {
             Resume = ResumeRule.Free,
-            Values = new("0, or a number above 1", 0, float.MaxValue,
+            Values = new("0, or a number above 1", 0, 1e6f,
                 value => value is 0 or > 1 && float.IsFinite(value)),
         },
     ];

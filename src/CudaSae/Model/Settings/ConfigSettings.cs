@@ -68,7 +68,10 @@ static partial class ConfigSettings
             "gradient clipping: by row, by the norm of the last step, or of this one") { Resume = ResumeRule.Free },
         new Setting<float>(nameof(TrainConfig.ClipNorm), c => c.ClipNorm, (c, v) => c with { ClipNorm = v },
             "largest gradient norm that clipping lets pass")
-            { Values = Above0(float.MaxValue, "a number above 0"), Resume = ResumeRule.Free },
+        {
+            Values = new("a number above 0", 0, 1e6f, value => value > 0 && float.IsFinite(value)),
+            Resume = ResumeRule.Free,
+        },
         new Setting<LossNormalization>(nameof(TrainConfig.LossNormalization), c => c.LossNormalization,
             (c, v) => c with { LossNormalization = v }, "c of the loss c Σ‖e‖², against which penalties are weighed")
             { HasOption = false, Resume = ResumeRule.Loss },
