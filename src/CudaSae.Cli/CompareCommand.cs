@@ -24,7 +24,7 @@ static class CompareCommand
 
     /// <summary>What all presets have in common.</summary>
     sealed record Comparison(
-        DataFiles Files, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
+        RunData Data, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
 
     public static Command Create()
     {
@@ -32,7 +32,7 @@ static class CompareCommand
         {
             Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore
         };
-        var heldOut = HeldOutOption.New();
+        var heldOut = DataOptions.HeldOut();
         var presets = new Option<string[]>("--presets")
         {
             Description = "names, with commas or blanks between; none for all that need no second file",
@@ -58,8 +58,8 @@ static class CompareCommand
             if (runs < 1) throw new SaeException($"--tries {runs} is out of range: it must be at least 1");
             if (!(distance >= 0)) throw new SaeException($"--near {distance} is out of range: it must be 0 or more");
             var config = new TrainConfig { Vectors = parsed.GetValue(vectors) }.Validate();
-            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
-            if (files.HeldRows == 0)
+            using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
+            if (files.Held.Count == 0)
                 throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
@@ -94,7 +94,7 @@ static class CompareCommand
             throw new SaeException("it needs a second file, its target or further sites, and compare reads one; "
                 + "use train with --beside");
         var active = task.Active;
-        var (spec, config) = preset.Make(task.Files.Widths[0], task.Latents, active, task.Basis);
+        var (spec, config) = preset.Make(task.Data.Widths[0], task.Latents, active, task.Basis);
         spec.Validate();
         if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0)
             return Train(task, preset.Name, spec, config);
@@ -133,18 +133,15 @@ static class CompareCommand
 
     static Row Train(Comparison task, string name, SaeSpec spec, TrainConfig config)
     {
-        var (files, start) = (task.Files, new TrainingStart(task.Start, spec, config));
-        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type,
-            static (_, _) => { }, out _, files.TrainRows),
-            files.Source, files.TrainRows, start.Scale);
-        runner.Begin(start);
+        using var run = TrainingRun.New(task.Data, spec, config, BackendKind.Auto, like: task.Start);
+        run.Open();
+        run.Begin(static _ => { });
         var observer = new Counting();
         var clock = Stopwatch.StartNew();
-        runner.Train(null, observer);
+        run.Runner.Train(null, observer);
         var ms = clock.Elapsed.TotalMilliseconds / config.Steps;
-        runner.Prune();
-        return new(name, runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), spec.Penalty?.Coefficient ?? 0,
-            ms, observer.DenseShare);
+        run.Runner.Prune();
+        return new(name, run.Evaluate(), spec.Penalty?.Coefficient ?? 0, ms, observer.DenseShare);
     }
 
     static string Line(Row r)

@@ -19,7 +19,7 @@ static class EvalCommand
             Description = "activation files; none for the held-out rows of the run, or the shipped ones",
             Arity = ArgumentArity.ZeroOrMore
         };
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var downstream = new DownstreamCommand();
@@ -42,12 +42,12 @@ static class EvalCommand
             var folder = parsed.GetValue(run)
                 ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder, kind.Of(parsed));
-            using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [],
+            using var rows = SaeRows.Open(folder, SaeRows.RecordOf(folder), parsed.GetValue(data) ?? [],
                 parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
-            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
+            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows.Count, 1, 1024));
             StyledText.Line($"[bold]{sae.Description}[/]");
             foreach (var note in model.Notes) Console.WriteLine(note);
-            EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows), sae.Spec);
+            EvaluationTable.Print(Evaluator.Run(sae, rows.Rows), sae.Spec);
             return 0;
         });
         return command;

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
+using CudaSae.Runs;
 using CudaSae.Training;
 
 namespace CudaSae.Cli;
@@ -19,8 +20,8 @@ static class FinetuneCommand
             Options.New("--what",
             "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)",
             FinetuneKind.Decoder);
-        var tensor = DataFiles.TensorOption();
-        var heldOut = HeldOutOption.New();
+        var tensor = DataOptions.Tensor();
+        var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
         var settings = new Settings();
         var command = new Command("finetune",
@@ -38,10 +39,10 @@ static class FinetuneCommand
                     + "trained here");
             var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
             var (record, named, held) =
-                (RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
+                (SaeRows.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
             using var files = named.Length == 0 && record is not null
-                ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
-                : DataFiles.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
+                ? RunData.Reopen(folder, record, Console.WriteLine, held, parsed.GetValue(tensor))
+                : DataOptions.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
             var config = settings.Config(parsed) with
             {
                 Trainable = trainable,
@@ -50,7 +51,7 @@ static class FinetuneCommand
                 FoldDecoderNorms = false
             };
             using var session = Session.Start(files, settings.WithDeadAfter(parsed, tuned, config), config,
-                parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder));
+                parsed.GetValue(settings.Backend), parsed.GetValue(output), new(null, weights, folder));
             return session.Run();
         });
         return command;

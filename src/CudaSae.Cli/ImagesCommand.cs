@@ -5,6 +5,7 @@ using CudaSae.Files;
 using CudaSae.Lab.Harvest;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Report;
+using CudaSae.Runs;
 using Spectre.Console;
 
 namespace CudaSae.Cli;
@@ -51,8 +52,8 @@ static class ImagesCommand
             var read = model is null ? ((SmallClassifier, int)?)null
                 : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
-            using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow,
-                Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width),
+            using var images = new ImageData(given.Looked.Rows.Source, given.Looked.Rows.First,
+                Math.Min(parsed.GetValue(rows), given.Looked.Rows.Count), parsed.GetValue(width),
                 parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','),
                 read);
             if (images.Rows < 1)
@@ -73,10 +74,9 @@ static class ImagesCommand
         $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
     /// <summary>Images to look at, and those that the run was trained on where they are others.</summary>
-    sealed record Opened(RunData Looked, DataFiles? Trained) : IDisposable
+    sealed record Opened(SaeRows Looked, RunData? Trained) : IDisposable
     {
-        public ActivationSource Train => Trained?.Source ?? Looked.Train;
-        public long TrainRows => Trained?.TrainRows ?? Looked.TrainRows;
+        public RowSlice Train => Trained is { } data ? new(data.Source, 0, data.TrainRows) : Looked.Train;
 
         public void Dispose()
         {
@@ -87,13 +87,13 @@ static class ImagesCommand
 
     static Opened Open(string run, string? data, bool hidden)
     {
-        var record = RunData.RecordOf(run);
+        var record = SaeRows.RecordOf(run);
         var own = record is not null && !hidden && record.Data.All(IdxFile.IsNamed);
         if (data is null && !own)
             throw new SaeException($"{run} was not trained on images of an IDX file; name some with "
                 + $"--data{(hidden ? "" : ", and the --classifier whose layer it reads")}");
-        var looked = RunData.Open(run, record, data is null ? [] : [data], null, advice: "name some with --data");
-        try { return new(looked, own && data is not null ? RunData.Reopen(run, record!) : null); }
+        var looked = SaeRows.Open(run, record, data is null ? [] : [data], null, advice: "name some with --data");
+        try { return new(looked, own && data is not null ? RunData.Reopen(run, record!, Console.WriteLine) : null); }
         catch { looked.Dispose(); throw; }
     }
 
@@ -109,7 +109,8 @@ static class ImagesCommand
                 if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other)
                     studies.Add(other);
             if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);
-            using var measures = new AtomMeasures(given.Train, (int)Math.Min(Compared, given.TrainRows), images);
+            using var measures = new AtomMeasures(given.Train.Source, (int)Math.Min(Compared, given.Train.Count),
+                images);
             return ImageSection.Of(studies, images, measures, command);
         }
         finally

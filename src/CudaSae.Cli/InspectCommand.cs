@@ -21,7 +21,7 @@ static class InspectCommand
         {
             Description = "activation files; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore
         };
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
         var rows = Options.New("--rows", "look at so many rows at most; a latent's density is known to 1 / rows",
             65_536L, 1L, long.MaxValue);
@@ -47,7 +47,8 @@ static class InspectCommand
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
             StyledText.Line($"[bold]{sae.Description}[/], {source.Rows} rows");
             var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));
-            var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
+            var leftOut =
+                CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
             var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
             var given = Given(paths, next, source.Rows, kind.Text(parsed));

@@ -1,3 +1,4 @@
+using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
@@ -21,7 +22,7 @@ sealed record MovedData(string[] Data, string[] Beside, string? HeldOut)
             throw new SaeException($"{run} was begun by an older version, whose record does not say what its rows are: "
                 + $"put the data back where they were ({string.Join(", ", old.Data)}) and name none");
         if (HeldOut is not null
-            && (old.HeldOut is null || HeldOutOption.IsNumber(old.HeldOut) || HeldOutOption.IsNumber(HeldOut)))
+            && (old.HeldOut is null || DataNames.IsNumber(old.HeldOut) || DataNames.IsNumber(HeldOut)))
             throw new SaeException("--held-out cannot be changed when a run is resumed: "
                 + "its rows are cut as they were when it began; leave it out, or start a new run");
         if (Beside.Length > 0 && Beside.Length != old.Beside.Length)

@@ -39,7 +39,7 @@ static class ProbeCommand
         var memory = Options.New("--memory", "MiB: for codes, for predictions, and for raw activations, each",
             Default.Memory >> 20, 1, 1L << 40);
         var beside = Beside.Option(severalEach: true);
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var output = new Option<string?>("--out")
         {
             Description = "folder of the report's figures [default: the SAE's folder]"
@@ -63,9 +63,9 @@ static class ProbeCommand
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
             RunFolder.RequireFree(folder);
             using var source =
-                DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
+                DataOptions.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var model = SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed));
-            Beside.Check(parsed.GetValue(run)!, model.Spec, source.Paths, source.Beside, source.Widths);
+            Beside.Check(parsed.GetValue(run)!, model.Spec, source.Names.Data, source.Names.Beside, source.Widths);
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows),
                 parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);

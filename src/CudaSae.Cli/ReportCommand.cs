@@ -30,7 +30,7 @@ static class ReportCommand
             Description = "activation files to look at; none for the held-out rows of the run",
             Arity = ArgumentArity.ZeroOrMore
         };
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
         var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
             long.MaxValue);
@@ -84,7 +84,7 @@ static class ReportCommand
                 [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
             var leftOut = 0L;
             ICodeVisitor[] visitors = [.. pieces.SelectMany(piece => piece.Visitors)];
-            void Pass() => leftOut = CodePass.Run(sae, rows.Data, rows.FirstRow, rows.Rows, visitors);
+            void Pass() => leftOut = CodePass.Run(sae, new(rows.Data, rows.FirstRow, rows.Rows), visitors);
             if (members.Try(string.Join(", ", pieces.Select(piece => piece.Name)), Pass, Members.IsOfFile))
                 foreach (var piece in pieces)
                     members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);

@@ -8,7 +8,7 @@ namespace CudaSae.Cli;
 /// <summary>What a report is about: a run or an SAE with rows to look at, or what a folder holds besides.</summary>
 sealed class ReportSubject : IDisposable
 {
-    RunData? data;
+    SaeRows? data;
 
     /// <summary>Where records, logs and figures are, and where the page goes.</summary>
     public required string Folder { get; init; }
@@ -29,7 +29,7 @@ sealed class ReportSubject : IDisposable
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
     public RunSource ContextRows(long limit) =>
         OtherData || limit == 0 ? Rows!
-            : new(Rows!.Folder, Record, Rows.Model, data!.Train, 0, Math.Min(limit, data.TrainRows));
+            : new(Rows!.Folder, Record, Rows.Model, data!.Train.Source, 0, Math.Min(limit, data.Train.Count));
 
     public required string Name { get; init; }
 
@@ -50,8 +50,8 @@ sealed class ReportSubject : IDisposable
         Members? parts = null, SaeKind? kind = null)
     {
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
-        var record = parts is null ? RunData.RecordOf(path)
-            : parts.Get(RunRecord.FileName, () => RunData.RecordOf(path), Members.IsOfFile);
+        var record = parts is null ? SaeRows.RecordOf(path)
+            : parts.Get(RunRecord.FileName, () => SaeRows.RecordOf(path), Members.IsOfFile);
         var subject = new ReportSubject
         {
             Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path)
@@ -73,14 +73,15 @@ sealed class ReportSubject : IDisposable
 
     void OpenRows(string path, SaeModel model, string[] named, string? tensor, string[] beside, long? limit)
     {
-        try { data = RunData.Open(path, Record, named, tensor, model.Spec, beside); }
+        try { data = SaeRows.Open(path, Record, named, tensor, model.Spec, beside); }
         catch (SaeException e) when (named.Length == 0 && beside.Length == 0)
         {
             Without = e.Message;
             model.Dispose();
             return;
         }
-        Rows = new(path, Record, model, data.Held, data.FirstRow, Math.Min(data.Rows, limit ?? data.Rows));
+        Rows = new(path, Record, model, data.Rows.Source, data.Rows.First,
+            Math.Min(data.Rows.Count, limit ?? data.Rows.Count));
     }
 
     public void Dispose()

@@ -2,12 +2,13 @@ using System.Globalization;
 using CudaSae.Formats;
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
 /// <summary>What train prints before its first step: ten lines, or every setting with --verbose.</summary>
-sealed class RunSummary(RunRecord record, DataFiles files, string folder, bool verbose)
+sealed class RunSummary(RunRecord record, RunData data, string folder, bool verbose)
 {
     const int PartsShown = 6;
 
@@ -19,8 +20,8 @@ sealed class RunSummary(RunRecord record, DataFiles files, string folder, bool v
     public void Print()
     {
         Line("SAE", $"{record.Preset ?? "fine-tuned"}: {Describe.Selection(Spec)}, {Widths}");
-        Line("data", $"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, "
-            + $"{Forms.NameOf(files.Source.Type)}{(files.Source.HasTokens ? ", with token ids" : "")}");
+        Line("data", $"{data.TrainRows} rows to train on, {data.Held.Count} held out, {data.Source.Width} wide, "
+            + $"{Forms.NameOf(data.Source.Type)}{(data.Source.HasTokens ? ", with token ids" : "")}");
         Line("steps",
             Invariant($"{Config.Steps} of {Config.BatchRows} rows ({Epochs:0.#} epochs), seed {Config.Seed}"));
         Line("optimizer", Invariant($"{Forms.NameOf(Config.Optimizer)}, learning rate {Config.LearningRate}, ")
@@ -50,7 +51,7 @@ sealed class RunSummary(RunRecord record, DataFiles files, string folder, bool v
         ? $"{Spec.InputWidth} wide to {Spec.OutputWidth}, {Spec.Latents} latents"
         : $"{Spec.InputWidth} wide, {Spec.Latents} latents";
 
-    double Epochs => Math.Min(Config.Vectors, Config.Steps * (double)Config.BatchRows) / Math.Max(1, files.TrainRows);
+    double Epochs => Math.Min(Config.Vectors, Config.Steps * (double)Config.BatchRows) / Math.Max(1, data.TrainRows);
 
     string Sparsity
     {

@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Text;
 using CudaSae.Backends;
 using CudaSae.Cli.Watch;
@@ -14,45 +13,25 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>One run from its record to its table: shared by a new run and a resumed one.</summary>
+/// <summary>The run of train, finetune or train --resume: its folder, its lines, its logs and its table.</summary>
 sealed class Session : IDisposable
 {
-    readonly DataFiles files;
-    RunRecord record;
+    readonly TrainingRun run;
     readonly string folder;
     readonly FolderLock folderLock;
-    readonly BackendKind kind;
     readonly bool resumed;
 
-    Session(DataFiles files, RunRecord record, string folder, FolderLock folderLock, BackendKind kind, bool resumed) =>
-        (this.files, this.record, this.folder, this.folderLock, this.kind, this.resumed) =
-            (files, record, folder, folderLock, kind, resumed);
-
-    /// <summary>Of this program.</summary>
-    public static string Version => Assembly.GetExecutingAssembly().GetName().Version?.ToString(3) ?? "0";
+    Session(TrainingRun run, FolderLock folderLock, bool resumed) =>
+        (this.run, folder, this.folderLock, this.resumed) = (run, run.Folder!, folderLock, resumed);
 
     /// <param name="output">Folder of the run; null for a new one that is named by date and time.</param>
-    /// <param name="from">Weights to fine-tune, and the folder of their SAE.</param>
-    /// <param name="preset">The recipe that spec and config began with.</param>
-    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output,
-        (SaeParameters Weights, string Folder)? from = null, string? preset = null)
+    public static Session Start(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind, string? output,
+        RunOrigin origin)
     {
         var (folder, folderLock) = RunFolder.New(output, "runs");
         try
         {
-            var start = new TrainingStart(files.Source, files.TrainRows, spec, config);
-            var record = new RunRecord(spec, config, start.Scale.InputScale, start.Scale.Variance,
-                [.. files.Paths.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor, files.TrainRows,
-                kind.ToString(), Version)
-            {
-                Beside = [.. files.Beside.Select(Path.GetFullPath)], TargetScale = start.Scale.TargetScale,
-                From = from is { } f ? Path.GetFullPath(f.Folder) : null, Preset = preset,
-                Site = files.Source.Site, Fingerprint = files.Fingerprint,
-            };
-            return new(files, record, folder, folderLock, kind, resumed: false)
-            {
-                start = start, weights = from?.Weights,
-            };
+            return new(TrainingRun.New(data, spec, config, kind, folder, origin), folderLock, resumed: false);
         }
         catch
         {
@@ -89,10 +68,10 @@ sealed class Session : IDisposable
                 .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"],
                 .. MovedData.Describe(names, now),
             ];
-            var files = RunData.Reopen(folder, record);
-            return new(files, record, folder, folderLock, Enum.Parse<BackendKind>(record.Backend), resumed: true)
+            var data = RunData.Reopen(folder, record, Console.WriteLine);
+            return new(new(record, data, folder), folderLock, resumed: true)
             {
-                changes = [.. changes, .. files.Behind is { } behind ? [behind] : Array.Empty<string>()],
+                changes = [.. changes, .. data.Behind is { } behind ? [behind] : Array.Empty<string>()],
             };
         }
         catch
@@ -103,8 +82,6 @@ sealed class Session : IDisposable
     }
 
     string[] changes = [];      // at resume
-    TrainingStart? start;
-    SaeParameters? weights;     // to fine-tune, of raw activations
     int densityEvery;           // steps; 0 for no log of densities
 
     /// <summary>Logs every latent's density every so many steps; 0 for never.</summary>
@@ -122,89 +99,49 @@ sealed class Session : IDisposable
     /// before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
+        var config = run.Record.Config;
         using var watch = watchPort is { } port
             ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)),
-                () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : [])
+                () => TrainingCurves.Of(folder, run.Record) is { } curves ? [curves] : [])
             : null;
         using var interrupt = new Interrupt();
-        var summary = new RunSummary(record, files, folder, verbose);
+        var summary = new RunSummary(run.Record, run.Data, folder, verbose);
         summary.Print();
-        var scale = new DataScale(record.InputScale, record.Variance, record.TargetScale);
-        using var runner = new Runner(BackendFactory.Create(kind, record.Spec, record.Config, files.Source.Type,
-            summary.PrintPlan, out var why, files.TrainRows), files.Source, files.TrainRows, scale);
-        record = record with { Backend = BackendFactory.Taken(kind, runner.Backend).ToString() };
-        RunSummary.PrintBackend(runner.Backend.Description, why);
-        if (resumed && Checkpoint.Exists(folder)) Restore(runner);
-        else Begin(runner);
+        var why = run.Open(summary.PrintPlan);
+        RunSummary.PrintBackend(run.Runner.Backend.Description, why);
+        run.Begin(line => Console.WriteLine(SettingSpelling.ForCommandLine(line)), changes);
 
-        using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null,
+        using (var progress = new ProgressObserver(folder, config, resumed ? run.Runner.From.Step : null,
             tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             using var density = densityEvery > 0
-                ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config,
-                    densityEvery, runner.From.Step)
+                ? new DensityLog(Path.Combine(folder, DensityFile.Name), run.Record.Spec.Latents, config,
+                    densityEvery, run.Runner.From.Step)
                 : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
             var step = progress.Show(() =>
-                runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token));
-            if (runner.SkippedRows > 0)
-                StyledText.Line($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
-            if (step < record.Config.Steps)
+                run.Runner.Train(folder, density is null ? progress : new Observers(progress, density),
+                    interrupt.Token));
+            if (run.Runner.SkippedRows > 0)
+                StyledText.Line($"[yellow]{run.Runner.SkippedRows} rows with NaN or infinity were left out[/]");
+            if (step < config.Steps)
             {
-                Console.WriteLine($"Stopped at step {step} of {record.Config.Steps}. "
+                Console.WriteLine($"Stopped at step {step} of {config.Steps}. "
                     + $"Resume it with: cudasae train --resume {folder}");
                 return interrupt.ExitCode;
             }
         }
-        foreach (var note in runner.Save(folder)) StyledText.Line($"{note}");
-        if (files.HeldRows > 0 && interrupt.ExitCode == 0)
-            EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), record.Spec);
+        foreach (var note in run.Runner.Save(folder)) StyledText.Line($"{note}");
+        if (run.Data.Held.Count > 0 && interrupt.ExitCode == 0)
+            EvaluationTable.Print(run.Evaluate(), run.Record.Spec);
         StyledText.Line($"Saved in [bold]{folder}[/]");
         return interrupt.ExitCode;
     }
 
-    /// <summary>The first weights. A run that was killed before its first checkpoint begins again.</summary>
-    void Begin(Runner runner)
-    {
-        if (resumed) StartAgain(runner.Scale);
-        record.Save(folder);        // also finds out early whether the folder can be written
-        if (start!.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
-        if (weights is null) runner.Begin(start);
-        else
-            using (weights) runner.Begin(weights);
-    }
-
-    void StartAgain(DataScale scale)
-    {
-        if (record.From is { } from)
-            throw new SaeException($"{folder} holds no checkpoint yet; delete it and fine-tune {from} again");
-        start = new TrainingStart(files.Source, files.TrainRows, record.Spec, record.Config);
-        if (start.Scale != scale)
-            throw new SaeException($"{folder} holds no checkpoint yet, and its data have changed since; delete it and "
-                + "train again");
-        Console.WriteLine($"{folder} holds no checkpoint yet: from the beginning");
-        NoteChanges(0);
-    }
-
-    /// <summary>The state, then the record: what was changed is written down once it is known to go on from
-    /// here.</summary>
-    void Restore(Runner runner)
-    {
-        runner.Resume(folder, Console.WriteLine);
-        NoteChanges(runner.From.Step);
-        record.Save(folder);
-    }
-
-    void NoteChanges(long step)
-    {
-        string[] lines = [.. changes.Select(change => $"from step {step}: {change}")];
-        foreach (var line in lines) Console.WriteLine(line);
-        record = record with { Changes = [.. record.Changes, .. lines] };
-    }
-
     public void Dispose()
     {
-        if (resumed) files.Dispose();       // of a new run they are the caller's
+        run.Dispose();
+        if (resumed) run.Data.Dispose();        // the caller owns those of a new run
         folderLock.Dispose();
     }
 }

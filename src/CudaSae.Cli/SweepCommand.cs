@@ -12,12 +12,12 @@ static class SweepCommand
         {
             Description = "activation files, as for train; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore
         };
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var beside = new Option<string[]>("--beside")
         {
             Description = "file or folder with the same rows of another site; repeatable"
         };
-        var heldOut = HeldOutOption.New();
+        var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out")
         {
             Description = "folder of the sweep, a run in a folder of its own for each member; "
@@ -44,7 +44,7 @@ static class SweepCommand
                 using var old = SweepSession.Resume(folder, most, moved);
                 return old.Run();
             }
-            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
+            using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
                 parsed.GetValue(tensor), parsed.GetValue(beside));
             var (members, refused) = grid.Members(parsed, files.Widths);
             using var sweep = SweepSession.Start(files, members, refused, parsed.GetValue(grid.Backend), most ?? 0,

@@ -12,20 +12,20 @@ namespace CudaSae.Cli;
 /// <summary>The runs of a group: begun or restored from their folders, saved and measured when they end.</summary>
 sealed class SweepRuns : IDisposable
 {
-    readonly DataFiles files;
+    readonly RunData data;
     readonly SweepRecord sweep;
     readonly string folder;
     readonly BackendKind kind;
     readonly Action<SweepMember, SweepOutcome> ended;
-    readonly Dictionary<SharedRun, (SweepMember Member, MemberObserver Observer, FolderLock Lock)> runs = [];
+    readonly Dictionary<SharedRun, (SweepMember Member, TrainingRun Run, MemberObserver Observer, FolderLock Lock)> runs = [];
     readonly MemberObserver.Lines lines = new();
     SweepMember? restoring;     // whose checkpoints are read
-    TrainingStart? start;       // of the first that begins: all of a group look at the same rows
+    TrainingStart? start;       // of the first new run: all runs of a group have the same rows
 
-    public SweepRuns(SweepGroup group, DataFiles files, SweepRecord sweep, string folder, BackendKind kind,
+    public SweepRuns(SweepGroup group, RunData data, SweepRecord sweep, string folder, BackendKind kind,
         Action<SweepMember, SweepOutcome> ended, Action<SweepMember, SaeException> postponed)
     {
-        (this.files, this.sweep, this.folder, this.kind, this.ended) = (files, sweep, folder, kind, ended);
+        (this.data, this.sweep, this.folder, this.kind, this.ended) = (data, sweep, folder, kind, ended);
         try
         {
             foreach (var member in group.Members)
@@ -38,7 +38,7 @@ sealed class SweepRuns : IDisposable
             Dispose();
             throw;
         }
-        start = null;       // its sample of the data is of no use any more
+        start = null;       // its sample of the data is not needed any more
         All = [.. runs.Keys];
     }
 
@@ -55,23 +55,19 @@ sealed class SweepRuns : IDisposable
         try
         {
             var resumes = Checkpoint.Exists(own);
-            var record = resumes ? Check(member, RunRecord.Load(own)) : Begin(member, own);
-            var backend = BackendFactory.Create(kind, member.Spec, member.Config, files.Source.Type,
-                static (_, _) => { }, out _);
-            var runner = new Runner(backend, files.Source, files.TrainRows,
-                new(record.InputScale, record.Variance, record.TargetScale));
+            var run = resumes ? new TrainingRun(Check(member, RunRecord.Load(own)), data, own) : New(member, own);
             try
             {
+                run.Open(share: true);
                 restoring = resumes ? member : null;
-                if (resumes) runner.Resume(own, Console.WriteLine);
-                else runner.Begin(StartOf(member));
+                run.Begin(line => Console.WriteLine(SettingSpelling.ForCommandLine(line)));
                 restoring = null;
                 var observer = new MemberObserver(own, member.Name, member.Config, lines);
-                runs.Add(new(runner, own, observer), (member, observer, folderLock));
+                runs.Add(new(run.Runner, own, observer), (member, run, observer, folderLock));
             }
             catch
             {
-                runner.Dispose();
+                run.Dispose();
                 throw;
             }
         }
@@ -82,28 +78,12 @@ sealed class SweepRuns : IDisposable
         }
     }
 
-    TrainingStart StartOf(SweepMember member) => start is null
-        ? Warned(start = new(files.Source, files.TrainRows, member.Spec, member.Config))
-        : new(start, member.Spec, member.Config);
-
-    static TrainingStart Warned(TrainingStart start)
-    {
-        if (start.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
-        return start;
-    }
-
-    RunRecord Begin(SweepMember member, string own)
+    TrainingRun New(SweepMember member, string own)
     {
         Empty(own);
-        var scale = StartOf(member).Scale;
-        var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data,
-            sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
-        {
-            Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site,
-            Fingerprint = files.Fingerprint,
-        };
-        record.Save(own);
-        return record;
+        var run = TrainingRun.New(data, member.Spec, member.Config, kind, own, new(member.Preset), start);
+        start ??= run.Measured;
+        return run;
     }
 
     /// <summary>Removes what a member that was killed before its first checkpoint left.</summary>
@@ -128,22 +108,22 @@ sealed class SweepRuns : IDisposable
             throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} "
                 + $"says of {member.Name}; move it away, and the member is trained again",
                 kind: SaeErrorKind.Files);
-        if (record.Fingerprint?.Difference(files.Fingerprint) is { } difference)
+        if (record.Fingerprint?.Difference(data.Fingerprint) is { } difference)
             throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "
                 + $"{difference}; put the old files back", kind: SaeErrorKind.Files);
-        if (record.TrainRows != files.TrainRows)
+        if (record.TrainRows != data.TrainRows)
             throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have "
-                + $"{files.TrainRows}; put the old files back",
+                + $"{data.TrainRows}; put the old files back",
                 kind: SaeErrorKind.Files);
         return record;
     }
 
     public void Finish(SharedRun run)
     {
-        var member = runs[run].Member;
+        var (member, own, _, _) = runs[run];
         foreach (var note in run.Runner.Save(run.Folder!)) Console.WriteLine($"{member.Name}: {note}");
         run.Runner.Prune();
-        var evaluation = files.HeldRows > 0 ? run.Runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows) : null;
+        var evaluation = data.Held.Count > 0 ? own.Evaluate() : null;
         GiveBack(run);
         ended(member, new(null, evaluation, Seconds(run)));
         Console.WriteLine($"{member.Name} is done" + (evaluation is not { } e ? ""
@@ -170,7 +150,7 @@ sealed class SweepRuns : IDisposable
     {
         if (!runs.Remove(run, out var kept)) return;
         kept.Observer.Dispose();
-        run.Runner.Dispose();
+        kept.Run.Dispose();
         kept.Lock.Dispose();
     }
 

@@ -12,26 +12,26 @@ namespace CudaSae.Cli;
 /// another.</summary>
 sealed class SweepSession : IDisposable
 {
-    readonly DataFiles files;
+    readonly RunData data;
     readonly SweepRecord record;
     readonly string folder;
     readonly FolderLock folderLock;
     readonly BackendKind kind;
     readonly Dictionary<SweepMember, SweepOutcome> outcomes = [];
 
-    SweepSession(DataFiles files, SweepRecord record, string folder, FolderLock folderLock)
+    SweepSession(RunData data, SweepRecord record, string folder, FolderLock folderLock)
     {
-        (this.files, this.record, this.folder, this.folderLock) = (files, record, folder, folderLock);
+        (this.data, this.record, this.folder, this.folderLock) = (data, record, folder, folderLock);
         kind = Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
             : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', "
                 + "which there is not");
-        if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != files.Source.Width) is { } other)
-            throw new SaeException($"the data of {folder} are {files.Source.Width} wide, "
+        if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != data.Source.Width) is { } other)
+            throw new SaeException($"the data of {folder} are {data.Source.Width} wide, "
                 + $"{other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
     }
 
     /// <param name="output">Folder of the sweep; null for a new one that is named by date and time.</param>
-    public static SweepSession Start(DataFiles files, SweepMember[] members, string[] refused, BackendKind kind,
+    public static SweepSession Start(RunData data, SweepMember[] members, string[] refused, BackendKind kind,
         int together, string? output)
     {
         var (folder, folderLock) = RunFolder.New(output, "sweeps");
@@ -41,12 +41,12 @@ sealed class SweepSession : IDisposable
             if (taken is not null)
                 throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; "
                     + "choose another --out");
-            var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)],
-                [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
-                ChosenBackend.Of(kind).ToString(), together, Session.Version)
-            { Fingerprint = files.Fingerprint };
+            var names = data.Names.Full();
+            var record = new SweepRecord(members, refused, names.Data, names.Beside, names.HeldOut, names.Tensor,
+                ChosenBackend.Of(kind).ToString(), together, TrainingRun.Version)
+            { Fingerprint = data.Fingerprint };
             record.Save(folder);
-            return new(files, record, folder, folderLock);
+            return new(data, record, folder, folderLock);
         }
         catch
         {
@@ -61,16 +61,16 @@ sealed class SweepSession : IDisposable
     {
         SweepRecord.Load(folder);       // before a lock is made in a folder that holds no sweep
         var folderLock = RunFolder.Resume(folder);
-        DataFiles? files = null;
+        RunData? data = null;
         try
         {
             var record = SweepRecord.Load(folder);
             var names = new DataNames(record.Data, record.Beside, record.HeldOut, record.Tensor);
             var now = moved?.Over(folder, names, record.Fingerprint) ?? names;
-            files = RunData.Reopen(folder, now, record.Fingerprint);
+            data = RunData.Reopen(folder, now, record.Fingerprint, Console.WriteLine);
             string[] changes =
             [
-                .. MovedData.Describe(names, now), .. files.Behind is { } behind ? [behind] : Array.Empty<string>(),
+                .. MovedData.Describe(names, now), .. data.Behind is { } behind ? [behind] : Array.Empty<string>(),
             ];
             foreach (var line in changes) Console.WriteLine(line);
             var resumed = record with
@@ -81,7 +81,7 @@ sealed class SweepSession : IDisposable
                 HeldOut = now.HeldOut,
                 Changes = [.. record.Changes.Union(changes)],
             };
-            var sweep = new SweepSession(files, resumed, folder, folderLock);
+            var sweep = new SweepSession(data, resumed, folder, folderLock);
             foreach (var member in record.Members)
             {
                 var own = sweep.FolderOf(member);
@@ -93,7 +93,7 @@ sealed class SweepSession : IDisposable
         }
         catch
         {
-            files?.Dispose();
+            data?.Dispose();
             folderLock.Dispose();
             throw;
         }
@@ -112,12 +112,12 @@ sealed class SweepSession : IDisposable
     public int Run()
     {
         foreach (var line in record.Refused) Console.WriteLine($"left out: {line}");
-        Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, "
-            + Forms.NameOf(files.Source.Type));
+        Console.WriteLine($"{data.TrainRows} rows to train on, {data.Held.Count} held out, {data.Source.Width} wide, "
+            + Forms.NameOf(data.Source.Type));
         Console.WriteLine($"{record.Members.Length} "
             + $"SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
-            foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, Postponed))
+            foreach (var group in SweepGroups.Plan(Open(), kind, data.Source.Type, record.Together, Postponed))
             {
                 Console.WriteLine(group);
                 if (Train(group, interrupt.Token)) continue;
@@ -140,9 +140,9 @@ sealed class SweepSession : IDisposable
     /// <returns>False when interrupted.</returns>
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
-        using var runs = new SweepRuns(group, files, record, folder, kind, Ended, Postponed);
+        using var runs = new SweepRuns(group, data, record, folder, kind, Ended, Postponed);
         if (runs.All.Length == 0) return true;
-        var shared = new SharedRuns(files.Source, files.TrainRows, runs.All, runs.Finish, runs.Fail);
+        var shared = new SharedRuns(data.Source, data.TrainRows, runs.All, runs.Finish, runs.Fail);
         var finished = shared.Run(cancellation);
         if (shared.SkippedRows > 0) Console.WriteLine($"{shared.SkippedRows} rows with NaN or infinity were left out");
         return finished;
@@ -179,13 +179,13 @@ sealed class SweepSession : IDisposable
         var spec = record.Members[0].Spec;
         if (spec.OutputWidth > Pca.MaxWidth) return null;
         var first = spec.Transcoder is null ? 0 : spec.InputWidth;
-        return new Pca(files.Source, files.TrainRows, first,
-            spec.OutputWidth).Unexplained(files.Held, files.FirstHeld, files.HeldRows, first);
+        return new Pca(data.Source, data.TrainRows, first,
+            spec.OutputWidth).Unexplained(data.Held, first);
     }
 
     public void Dispose()
     {
-        files.Dispose();
+        data.Dispose();
         folderLock.Dispose();
     }
 }

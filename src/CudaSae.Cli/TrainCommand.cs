@@ -16,14 +16,14 @@ static class TrainCommand
                     + "none for the shipped data",
             Arity = ArgumentArity.ZeroOrMore
         };
-        var tensor = DataFiles.TensorOption();
+        var tensor = DataOptions.Tensor();
         var beside = new Option<string[]>("--beside")
         {
             Description =
                 "file or folder with the same rows of another site: the target of a transcoder or a site of a "
                     + "crosscoder; repeatable"
         };
-        var heldOut = HeldOutOption.New();
+        var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out")
         {
             Description = "folder of the run; a new folder in runs if not given",
@@ -59,11 +59,11 @@ static class TrainCommand
                     resume, watch, tensorBoard, density, verbose, beside, heldOut);
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
-            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
+            using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
                 parsed.GetValue(tensor), parsed.GetValue(beside));
             var (spec, config) = settings.Records(parsed, files.Widths);
             using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
-                parsed.GetValue(output), preset: settings.Preset(parsed).Name);
+                parsed.GetValue(output), new(settings.Preset(parsed).Name));
             return session.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
         });
         return command;

@@ -55,14 +55,12 @@ sealed class CodePass
             (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
     }
 
-    /// <param name="firstRow">First row of the source.</param>
-    /// <param name="rows">How many.</param>
     /// <returns>Rows that were left out for NaN or infinity.</returns>
     /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs
     /// it.</exception>
-    public static long Run(Sae sae, ActivationSource source, long firstRow, long rows,
-        params ReadOnlySpan<ICodeVisitor> visitors)
+    public static long Run(Sae sae, RowSlice slice, params ReadOnlySpan<ICodeVisitor> visitors)
     {
+        var (source, firstRow, rows) = slice;
         if (source.Width != sae.Spec.RowWidth)
             throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
         if (rows < 1 || firstRow < 0 || firstRow + rows > source.Rows)

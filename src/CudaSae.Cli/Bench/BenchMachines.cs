@@ -1,6 +1,7 @@
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
@@ -49,7 +50,7 @@ static class BenchMachines
             $"{device.DriverVersion / 1000}.{device.DriverVersion % 1000 / 10}", ceilings);
 
     static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) =>
-        new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
+        new(backend, device, driver, TrainingRun.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
 
     static string HostName =>
         $"{ProcessorName()}, {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors";

@@ -34,7 +34,7 @@ static class Diagnostics
     {
         var first = new DiagnosticPass(sae);
         return Sections(sae, source, first,
-            CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
+            CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), first.Visitors), against);
     }
 
     /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs
@@ -69,7 +69,7 @@ static class Diagnostics
         var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null
             : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
-        CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
+        CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), second);
         yield return ("Latents",
             () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
         yield return ("Geometry", () => By(command, GeometryFigures.Section(sae.Model, new(sae.Model), statistics)));

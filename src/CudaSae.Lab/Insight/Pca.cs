@@ -85,9 +85,9 @@ sealed class Pca
     /// equal.</summary>
     /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in
     /// magnitude.</returns>
-    public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows,
-        int first)
+    public (double[] Components, double[] Largest) Unexplained(RowSlice held, int first)
     {
+        var (source, firstRow, rows) = held;
         var (components, largest) = (new double[d + 1], new double[d + 1]);
         var (raw, centred, squares) = (new float[source.Width], new double[d], new double[d]);
         var spread = new SpreadSum(d);

@@ -32,8 +32,9 @@ sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent
 /// do not change.</summary>
 static class Evaluator
 {
-    public static Evaluation Run(IBackend backend, ActivationSource source, long firstRow, long rows, DataScale scale)
+    public static Evaluation Run(IBackend backend, RowSlice held, DataScale scale)
     {
+        var (source, firstRow, rows) = held;
         var spec = backend.Spec;
         Require(spec, source, rows);
         int B = backend.Config.BatchRows, D = spec.OutputWidth, first = spec.Transcoder is null ? 0 : spec.InputWidth;
@@ -100,11 +101,11 @@ static class Evaluator
     }
 
     /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
-    public static Evaluation Run(Sae sae, ActivationSource source, long firstRow, long rows)
+    public static Evaluation Run(Sae sae, RowSlice held)
     {
-        Require(sae.Spec, source, rows);
+        Require(sae.Spec, held.Source, held.Count);
         var total = EvaluationTotals.For(sae);
-        return total.Finish(CodePass.Run(sae, source, firstRow, rows, total));
+        return total.Finish(CodePass.Run(sae, held, total));
     }
 
     static void Require(SaeSpec spec, ActivationSource source, long rows)

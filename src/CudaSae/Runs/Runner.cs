@@ -75,8 +75,16 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         Backend.SetParameters(weights);
     }
 
-    public Evaluation Evaluate(ActivationSource held, long firstRow, long rows) =>
-        Evaluator.Run(Backend, held, firstRow, rows, Scale);
+    public Evaluation Evaluate(RowSlice held) => Evaluator.Run(Backend, held, Scale);
+
+    /// <summary>A copy of the SAE as it is now, of raw activations.</summary>
+    public SaeModel Model()
+    {
+        var weights = new SaeParameters(Backend.Spec);
+        Backend.GetParameters(weights);
+        Export.Finish(Backend.Spec, Backend.Config, weights, Scale);
+        return new(Backend.Spec, weights);
+    }
 
     /// <summary>Writes the SAE of raw activations into a folder; the moving average of its weights into average/, and a
     /// Gated one into jumprelu/ too.</summary>

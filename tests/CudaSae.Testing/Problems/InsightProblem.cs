@@ -41,7 +41,7 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
         if (!File.Exists(folder["x.npy"])) Write(folder["x.npy"]);
         source = ActivationSource.Open([folder["x.npy"]]);
         Source = new(folder["run"], null, Sae.Model, source, 0, Rows);
-        CodePass.Run(Sae, source, 0, Rows, this);
+        CodePass.Run(Sae, new(source, 0, Rows), this);
     }
 
     static void Write(string path)

@@ -162,8 +162,8 @@ public class LongRowsTests
             using var backend = Targets.Create(target)(spec, config, InputType.Float32);
             backend.SetParameters(model.Parameters);
             using var sae = new Sae(model, BackendKind.Cpu, batchRows: 16);
-            var training = Evaluator.Run(backend, source, 0, source.Rows, new(1, 1));
-            var saved = Evaluator.Run(sae, source, 0, source.Rows);
+            var training = Evaluator.Run(backend, new(source, 0, source.Rows), new(1, 1));
+            var saved = Evaluator.Run(sae, new(source, 0, source.Rows));
             Assert.True(saved.L0 > 20, $"L0 {saved.L0}");
             var rounding = target == "cpu" ? 1e-5 : 0.02;       // in bfloat16 entries at a threshold may differ
             Assert.Equal(saved.Fvu!.Value, training.Fvu!.Value, rounding * saved.Fvu.Value);

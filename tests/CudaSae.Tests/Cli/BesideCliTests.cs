@@ -119,7 +119,7 @@ public class BesideCliTests
         }).ToArray();
         double[] fvu = [Fvu(made, rows, ..16), Fvu(made, rows, 16..)];
         using (var source = ActivationSource.Join(ActivationSource.Open([x]), ActivationSource.Open([y])))
-            Assert.All(Evaluator.Run(sae, source, 0, 300).SiteFvu!.Zip(fvu), pair =>
+            Assert.All(Evaluator.Run(sae, new(source, 0, 300)).SiteFvu!.Zip(fvu), pair =>
                 Assert.Equal(pair.Second, pair.First!.Value, 1e-9));
 
         var output = Works("eval", run, x, "--beside", y, "--backend", "cpu");

@@ -65,10 +65,10 @@ public partial class SettingsTests
     {
         var found = from file in Directory.GetFiles(Path.Combine(Repository.Root, "src", "CudaSae"), "*.cs",
                 SearchOption.AllDirectories)
-            where Path.GetFileName(file) != "Setting.cs" && Path.GetFileName(file) != "SettingSpelling.cs"
-            from line in File.ReadLines(file)
-            where !line.TrimStart().StartsWith("//", StringComparison.Ordinal) && OptionInText().IsMatch(line)
-            select $"{Path.GetFileName(file)}: {line.Trim()}";
+                    where Path.GetFileName(file) != "Setting.cs" && Path.GetFileName(file) != "SettingSpelling.cs"
+                    from line in File.ReadLines(file)
+                    where !line.TrimStart().StartsWith("//", StringComparison.Ordinal) && OptionInText().IsMatch(line)
+                    select $"{Path.GetFileName(file)}: {line.Trim()}";
         Assert.Empty(found);
     }
 

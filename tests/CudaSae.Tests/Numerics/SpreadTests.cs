@@ -62,7 +62,7 @@ public class SpreadTests
 
         using var source = Source(x);
         Assert.Equal(expected / Rows, new DataStatistics(source, Rows, 1).Variance, Near * expected);
-        var (components, largest) = new Pca(source, Rows, 0, D).Unexplained(source, 0, Rows, 0);
+        var (components, largest) = new Pca(source, Rows, 0, D).Unexplained(new(source, 0, Rows), 0);
         Assert.Equal(1, components[0], Near);
         Assert.Equal(1, largest[0], Near);
         Assert.Equal(0, components[D]);

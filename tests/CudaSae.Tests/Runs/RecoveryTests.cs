@@ -48,7 +48,7 @@ public class RecoveryTests
             .Run(default, CancellationToken.None);
         backend.GetParameters(parameters);
         var recovery = Recovery.Of(world.Dictionary, parameters.WDec);
-        var l0 = Evaluator.Run(backend, source, 0, 4096, start.Scale).L0;
+        var l0 = Evaluator.Run(backend, new(source, 0, 4096), start.Scale).L0;
         Assert.True(recovery.Recovered >= 0.95,
             $"{name}: {100 * recovery.Recovered:0.0} % recovered, MMCS {recovery.MeanMaxCosine:0.000}, L0 {l0:0.0}");
     }

@@ -93,7 +93,7 @@ public class PresetTests
         if (config.Resampling is not null) Assert.Contains(watch.Notes, note => note.Contains("resampled"));
 
         var scale = new TrainingStart(source, source.Rows, spec, config).Scale;
-        var trained = Evaluator.Run(backend, source, 0, source.Rows, scale);
+        var trained = Evaluator.Run(backend, new(source, 0, source.Rows), scale);
         using var parameters = new SaeParameters(spec);
         backend.GetParameters(parameters);
         if (config.FoldDecoderNorms) Folding.TrainedNorms(parameters);
@@ -102,7 +102,7 @@ public class PresetTests
         using var loaded = SaeModel.Load(folder["sae"]);
         using var again = new CpuBackend(loaded.Spec, config, source.Type, 2);
         again.SetParameters(loaded.Parameters);
-        var saved = Evaluator.Run(again, source, 0, source.Rows, new(1, 1));
+        var saved = Evaluator.Run(again, new(source, 0, source.Rows), new(1, 1));
         Assert.Equal(trained.Fvu!.Value, saved.Fvu!.Value, 2e-3 * trained.Fvu.Value + 1e-5);
         Assert.Equal(trained.L0, saved.L0, 0.02 * trained.L0 + 0.01);
     }

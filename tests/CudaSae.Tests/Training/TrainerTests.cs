@@ -143,7 +143,7 @@ public class TrainerTests
         backend.SetParameters(parameters);
         new Trainer(backend, source, source.Rows, scale, null, new RecordingObserver())
             .Run(default, CancellationToken.None);
-        var scaled = Evaluator.Run(backend, source, 0, source.Rows, scale);
+        var scaled = Evaluator.Run(backend, new(source, 0, source.Rows), scale);
         backend.GetParameters(parameters);
         Folding.TrainedScales(parameters, scale.InputScale, scale.TargetScale);
         new SaeModel(Spec, parameters).Save(folder["sae"]);
@@ -151,12 +151,12 @@ public class TrainerTests
         using var loaded = SaeModel.Load(folder["sae"]);
         using var raw = new CpuBackend(loaded.Spec, config, source.Type);
         raw.SetParameters(loaded.Parameters);
-        var folded = Evaluator.Run(raw, source, 0, source.Rows, new(1, 1));
+        var folded = Evaluator.Run(raw, new(source, 0, source.Rows), new(1, 1));
         Assert.NotEqual(1, scale.InputScale, 0.5);
         Assert.Equal(scaled.Fvu!.Value, folded.Fvu!.Value, 1e-5);
         Assert.Equal(scaled.L0, folded.L0, 1e-2);
         using var sae = Sae.Load(folder["sae"], BackendKind.Cpu, batchRows: 48);
-        var loadedAgain = Evaluator.Run(sae, source, 0, source.Rows);
+        var loadedAgain = Evaluator.Run(sae, new(source, 0, source.Rows));
         Assert.Equal(folded.Fvu.Value, loadedAgain.Fvu!.Value, 1e-6);
         Assert.Equal((folded.L0, folded.SilentPercent), (loadedAgain.L0, loadedAgain.SilentPercent));
         Assert.Equal((folded.Cosine, folded.Shrinkage!.Value), (loadedAgain.Cosine, loadedAgain.Shrinkage!.Value),

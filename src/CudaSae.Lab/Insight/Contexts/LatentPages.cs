@@ -16,7 +16,7 @@ static class LatentPages
     {
         var collector = Collector(sae, source, options);
         return Finish(sae, source, collector, options,
-            CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, collector));
+            CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), collector));
     }
 
     /// <summary>The visitor, for a pass that is shared with others; afterwards <see cref="Finish"/>.</summary>

@@ -88,10 +88,10 @@ sealed class ImageStudy(string name, Sae sae) : IDisposable
     /// <exception cref="SaeException">Widths differ.</exception>
     public void Look(ImageData data)
     {
-        Evaluation = Evaluator.Run(Sae, data.Activations, data.FirstRow, data.Rows);
+        Evaluation = Evaluator.Run(Sae, new(data.Activations, data.FirstRow, data.Rows));
         Top = new(Sae.Latents, data.ClassNames.Length, data.LabelOf);
         Splice = data.Classifier is { } c ? new(c.Model, c.Layer, data.LabelOf) : null;
-        CodePass.Run(Sae, data.Activations, data.FirstRow, data.Rows, Splice is null ? [Top] : [Top, Splice]);
+        CodePass.Run(Sae, new(data.Activations, data.FirstRow, data.Rows), Splice is null ? [Top] : [Top, Splice]);
         Alive = [.. Enumerable.Range(0, Sae.Latents).Where(f => Top.Density(f) > 0).OrderByDescending(Top.Density)];
     }
 

@@ -76,18 +76,11 @@ sealed class ToyStudy : IDisposable
         var (spec, config) = preset.Make(options.Hidden, sae.Latents, k,
             new() { BatchRows = 256, Vectors = sae.Vectors, Seed = options.Seed });
         spec.Validate();
-        var held = data.Rows / 10;
-        var start = new TrainingStart(data, data.Rows - held, spec, config);
-        using var backend =
-            BackendFactory.Create(BackendKind.Cpu, spec, config, data.Type, static (_, _) => { }, out _);
-        var parameters = start.Weights(spec, config);
-        backend.SetParameters(parameters);
-        new Trainer(backend, data, data.Rows - held, start.Scale, null,
-            new Silent()).Run(default, CancellationToken.None);
-        var evaluation = Evaluator.Run(backend, data, data.Rows - held, held, start.Scale);
-        backend.GetParameters(parameters);
-        Export.Finish(spec, config, parameters, start.Scale);
-        return (new(spec, parameters), evaluation);
+        using var run = TrainingRun.New(RunData.Of(data, data.Rows / 10), spec, config, BackendKind.Cpu);
+        run.Open();
+        run.Begin(static _ => { });
+        run.Runner.Train(null, new Silent());
+        return (run.Runner.Model(), run.Evaluate());
     }
 
     (int[] Latents, double[] Cosines) Match()

@@ -70,7 +70,7 @@ static class ProbeRun
         var store = new CodeStore(sae.Latents, options.Memory, visitor =>
         {
             ICodeVisitor[] visitors = totals is null ? [visitor, totals = EvaluationTotals.For(sae)] : [visitor];
-            CodePass.Run(sae, data, 0, labels.Rows, visitors);
+            CodePass.Run(sae, new(data, 0, labels.Rows), visitors);
         });
         return Run(store, labels, options, raw) with { Evaluation = totals!.Finish(0) };
     }

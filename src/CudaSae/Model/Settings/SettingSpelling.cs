@@ -24,12 +24,12 @@ static partial class SettingSpelling
     });
 
     /// <summary>Names of settings that are not fields of <see cref="TrainConfig"/>.</summary>
-    static readonly string[] Others = ["Backend", "Tensor"];
+    static readonly string[] Others = ["Backend", "Tensor", "HeldOut"];
 
     // Longer names come first: a name may begin with another one.
     static readonly Regex Pattern = new(
         $@"(?<![\w.])(?<name>{string.Join('|', ConfigSettings.All.Select(setting => setting.Property).Concat(Others)
-            .OrderByDescending(name => name.Length))})(?!\w)( = (?<value>[^\s,;:)]+))?",
+            .OrderByDescending(name => name.Length))})(?!\w)( = (?<value>'[^']*'|[^\s,;:)]+))?",
         RegexOptions.CultureInvariant);
 
     /// <summary>A name such as Storage, which alone may be a word of the sentence.</summary>

@@ -42,17 +42,17 @@ public class NonFiniteRowsTests
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, "topk");
         using ActivationSource bad = WithBadRows(), good = WithoutThem();
-        var expected = Evaluator.Run(p.Sae, good, 0, good.Rows);
-        AssertSame(expected, Evaluator.Run(p.Sae, bad, 0, Rows));
+        var expected = Evaluator.Run(p.Sae, new(good, 0, good.Rows));
+        AssertSame(expected, Evaluator.Run(p.Sae, new(bad, 0, Rows)));
         var config = new TrainConfig { BatchRows = 64, Vectors = 64 };
         using var backend = new CpuBackend(p.Sae.Spec, config, InputType.Float32);
         backend.SetParameters(p.Weights);
-        AssertSame(Evaluator.Run(backend, good, 0, good.Rows, new(1, 1)),
-            Evaluator.Run(backend, bad, 0, Rows, new(1, 1)));
+        AssertSame(Evaluator.Run(backend, new(good, 0, good.Rows), new(1, 1)),
+            Evaluator.Run(backend, new(bad, 0, Rows), new(1, 1)));
 
         var (seen, others) = (new LatentStatistics(p.Sae.Model), new LatentStatistics(p.Sae.Model));
         Assert.Equal((Bad.Length, 0),
-            (CodePass.Run(p.Sae, bad, 0, Rows, seen), CodePass.Run(p.Sae, good, 0, good.Rows, others)));
+            (CodePass.Run(p.Sae, new(bad, 0, Rows), seen), CodePass.Run(p.Sae, new(good, 0, good.Rows), others)));
         Assert.Equal((others.Rows, others.L0), (seen.Rows, seen.L0));
         Assert.Equal(others.Firings, seen.Firings);
         Assert.Contains($"of the {good.Rows} rows",
@@ -68,8 +68,8 @@ public class NonFiniteRowsTests
         Pca expected = new(good, good.Rows, 0, D), actual = new(bad, Rows, 0, D);
         Assert.Equal(expected.Rows, actual.Rows);
         Assert.All(expected.Mean.Zip(actual.Mean), p => Assert.Equal(p.First, p.Second, 1e-12));
-        var (components, largest) = expected.Unexplained(good, 0, good.Rows, 0);
-        var (alsoComponents, alsoLargest) = actual.Unexplained(bad, 0, Rows, 0);
+        var (components, largest) = expected.Unexplained(new(good, 0, good.Rows), 0);
+        var (alsoComponents, alsoLargest) = actual.Unexplained(new(bad, 0, Rows), 0);
         Assert.All(components.Concat(largest).Zip(alsoComponents.Concat(alsoLargest)),
             p => Assert.Equal(p.First, p.Second, 1e-9));
     }
@@ -126,9 +126,9 @@ public class NonFiniteRowsTests
         using var p = new InsightProblem(folder, "topk");
         using ActivationSource bad = WithBadRows(), none = Source(_ => true, _ => true);
         AssertOneLine("row 7 ",
-            () => CodePass.Run(p.Sae, bad, 1, 20, new LatentStatistics(p.Sae.Model), new Labelled()));
-        CodePass.Run(p.Sae, bad, 9, 20, new Labelled());
-        AssertOneLine("all of the 20 rows", () => Evaluator.Run(p.Sae, none, 5, 20));
+            () => CodePass.Run(p.Sae, new(bad, 1, 20), new LatentStatistics(p.Sae.Model), new Labelled()));
+        CodePass.Run(p.Sae, new(bad, 9, 20), new Labelled());
+        AssertOneLine("all of the 20 rows", () => Evaluator.Run(p.Sae, new(none, 5, 20)));
     }
 
     [Fact]

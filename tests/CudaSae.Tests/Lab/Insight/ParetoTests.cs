@@ -89,7 +89,7 @@ public class ParetoTests
             ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(),
             D, InputType.Float32);
         var pca = new Pca(source, Rows - Held, 0, D);
-        var (components, largest) = pca.Unexplained(source, Rows - Held, Held, 0);
+        var (components, largest) = pca.Unexplained(new(source, Rows - Held, Held), 0);
         for (var j = 0; j < D; j++)
         {
             Assert.Equal((double)numpy["values"]![j]!, pca.Eigen.Values[j], 1e-8 * pca.Eigen.Values[0]);

@@ -77,7 +77,7 @@ public class ProbePythonTests
         using var sae = new Sae(new SaeModel(spec, parameters), BackendKind.Cpu);
         using var source =
             ActivationSource.Open([Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.npy")]);
-        CodePass.Run(sae, source, 0, Rows, new Into(codes));
+        CodePass.Run(sae, new(source, 0, Rows), new Into(codes));
         return codes;
     }
 

@@ -125,7 +125,7 @@ public class TrainingCurvesTests
         var measures = json[1]!["figures"]![0]!["columns"]![1]!["values"]!.AsArray().Select(v => (double)v!).ToArray();
         using var source = ActivationSource.Open([data]);
         using var sae = Sae.Load(folder["run"], Backends.BackendKind.Cpu);
-        var expected = Evaluator.Run(sae, source, 360, 30);      // the last tenth is held out
+        var expected = Evaluator.Run(sae, new(source, 360, 30));      // the last tenth is held out
         Assert.Equal(expected.Fvu!.Value, measures[0], 1e-9);
         Assert.Equal(30, measures[5]);
 

@@ -1,0 +1,34 @@
+using System.CommandLine;
+using CudaSae.Runs;
+
+namespace CudaSae.Cli;
+
+/// <summary>Options that name rows, and the rows that they name.</summary>
+static class DataOptions
+{
+    public static Option<string?> Tensor() =>
+        new("--tensor")
+        {
+            Description =
+                "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column "
+                    + "(.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too"
+        };
+
+    public static Option<string?> HeldOut() => new("--held-out")
+    {
+        Description = "rows at the end of the data that are kept for evaluation, or a file of such rows; "
+            + "a tenth, at most 8192, if not given",
+        HelpName = "rows|file",
+    };
+
+    /// <summary>Opens the rows that are named; prints one line on each file that is left out.</summary>
+    public static RunData Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null) =>
+        RunData.Open(new(paths, beside ?? [], heldOut, tensor), Console.WriteLine);
+
+    /// <summary>As <see cref="Open"/>; without any names, the shipped rows.</summary>
+    public static RunData OpenOrShipped(string[] paths, string? heldOut, string? tensor, string[]? beside = null)
+    {
+        (paths, heldOut) = ShippedData.OrGiven(paths, heldOut);
+        return Open(paths, heldOut, tensor, beside);
+    }
+}

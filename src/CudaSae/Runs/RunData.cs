@@ -1,0 +1,166 @@
+using CudaSae.Activations;
+using CudaSae.Files;
+using CudaSae.Training.Checkpoints;
+
+namespace CudaSae.Runs;
+
+/// <summary>The rows of a run: those that it trains on, which are the first ones of a source, and those that it holds
+/// out, which follow them or come from a file.</summary>
+sealed class RunData : IDisposable
+{
+    const long MostHeldOut = 8192;
+
+    /// <param name="source">Owned, like the source of <paramref name="held"/>.</param>
+    RunData(ActivationSource source, long trainRows, RowSlice held, DataNames names, int[] widths) =>
+        (Source, TrainRows, Held, Names, Widths) = (source, trainRows, held, names, widths);
+
+    public ActivationSource Source { get; }
+
+    /// <summary>The number of training rows.</summary>
+    public long TrainRows { get; }
+
+    public RowSlice Held { get; }
+
+    /// <summary>The names that the rows were opened by.</summary>
+    public DataNames Names { get; }
+
+    /// <summary>Widths of the files side by side.</summary>
+    public int[] Widths { get; }
+
+    /// <summary>Identifies the rows.</summary>
+    public RunFingerprint Fingerprint => field ??= new(
+        DataFingerprint.Of(Source, Widths, 0, TrainRows),
+        Held.Count > 0 ? DataFingerprint.Of(Held.Source, Widths, Held.First, Held.Count) : null);
+
+    /// <summary>A source in memory; the last rows are held out.</summary>
+    /// <param name="source">Owned.</param>
+    public static RunData Of(ActivationSource source, long heldRows) => new(source, source.Rows - heldRows,
+        new(source, source.Rows - heldRows, heldRows), new([], [], null, null), [source.Width]);
+
+    /// <summary>Opens the rows that are named. Without a name for held-out rows, a tenth is held out, at most
+    /// 8192.</summary>
+    /// <param name="note">Takes one line on each fact that a person should see, such as files that were left
+    /// out.</param>
+    /// <param name="cut">The fingerprint of a run that trained on these files: its rows are cut where they were cut
+    /// then. Null to cut them anew.</param>
+    /// <exception cref="SaeException">The rows cannot be opened, do not agree in width, or are too few.</exception>
+    public static RunData Open(DataNames names, Action<string> note, RunFingerprint? cut = null)
+    {
+        var source = Open(names.Data, names.Tensor, note);
+        int[] widths = [source.Width];
+        try
+        {
+            var number = names.HeldOutRows(source.Rows);
+            var file = names.HeldOut is not null && number is null;
+            if (names.Beside.Length > 0)
+            {
+                if (file)
+                    throw new SaeException($"HeldOut = {names.HeldOut}: "
+                        + "with files beside the data it must be a number of rows at the end");
+                ActivationSource[] others = [.. names.Beside.Select(path => Open([path], names.Tensor, note))];
+                (source, widths) = (ActivationSource.Join([source, .. others]),
+                    [source.Width, .. others.Select(other => other.Width)]);
+            }
+            return file ? WithFile(source, names, note, cut) : Cut(source, names, number, widths, cut);
+        }
+        catch { source.Dispose(); throw; }
+    }
+
+    static RunData Cut(ActivationSource source, DataNames names, long? heldOut, int[] widths, RunFingerprint? cut)
+    {
+        var rows = cut is not null ? cut.Held?.Rows ?? 0 : heldOut ?? Math.Min(MostHeldOut, source.Rows / 10);
+        var train = cut?.Train.Rows ?? source.Rows - rows;
+        if (cut is not null && source.Rows - rows < train)
+            throw new SaeException($"there were {train + rows} rows and there are now {source.Rows}; "
+                + "put the old files back", kind: SaeErrorKind.Files);
+        if (train < 1)
+            throw new SaeException($"HeldOut = {rows} leaves nothing to train on: the data have {source.Rows} rows");
+        return new(source, train, new(source, train, rows), names, widths);
+    }
+
+    static RunData WithFile(ActivationSource source, DataNames names, Action<string> note, RunFingerprint? cut)
+    {
+        var held = Open([names.HeldOut!], names.Tensor, note);
+        try
+        {
+            if (held.FileSharedWith(source) is { } shared)
+                note($"{TensorFile.Shown(shared)} is both held out and trained on: "
+                    + "its figures are not those of new rows");
+            if (held.Width != source.Width)
+                throw new SaeException($"{names.HeldOut} is {held.Width} wide but {names.Data[0]} is {source.Width}; "
+                    + "both must agree");
+            long train = cut?.Train.Rows ?? source.Rows, rows = cut is null ? held.Rows : cut.Held?.Rows ?? 0;
+            if (source.Rows < train) throw Fewer("training", train, source.Rows);
+            if (held.Rows < rows) throw Fewer("held-out", rows, held.Rows);
+            return new(source, train, new(held, 0, rows), names, [source.Width]);
+        }
+        catch { held.Dispose(); throw; }
+    }
+
+    static SaeException Fewer(string which, long then, long now) =>
+        new($"there were {then} {which} rows and there are now {now}; put the old files back",
+            kind: SaeErrorKind.Files);
+
+    static ActivationSource Open(IEnumerable<string> paths, string? tensor, Action<string> note)
+    {
+        var source = ActivationSource.Open(paths, tensor);
+        foreach (var remark in source.Remarks) note(remark);
+        return source;
+    }
+
+    /// <summary>Opens the rows of a run or a sweep again, cut as they were cut then. They must be the same; more rows
+    /// may follow them.</summary>
+    /// <param name="folder">The run's folder, for messages.</param>
+    /// <param name="fingerprint">The fingerprint of the rows that it began with; null where a record has none.</param>
+    /// <exception cref="SaeException">They cannot be opened, or are other rows than the run had.</exception>
+    public static RunData Reopen(string folder, DataNames names, RunFingerprint? fingerprint, Action<string> note)
+    {
+        RunData data;
+        try { data = Open(names, note, fingerprint); }
+        catch (SaeException e)
+        {
+            throw new SaeException($"the data of {folder} cannot be opened: {e.Message}", e, e.Kind);
+        }
+        try
+        {
+            return fingerprint?.Difference(data.Fingerprint) is not { } difference ? data
+                : throw new SaeException($"the data of {folder} are not those that it began with: {difference}; "
+                    + "put the old files back, or start a new run", kind: SaeErrorKind.Files);
+        }
+        catch { data.Dispose(); throw; }
+    }
+
+    /// <summary>Opens the rows of a run again.</summary>
+    /// <param name="heldOut">Held-out rows other than the run's own.</param>
+    /// <param name="tensor">Null for the run's own.</param>
+    /// <exception cref="SaeException">They cannot be opened, or are other rows than the run had.</exception>
+    public static RunData Reopen(string folder, RunRecord record, Action<string> note, string? heldOut = null,
+        string? tensor = null)
+    {
+        var own = heldOut is null && (tensor is null || tensor == record.Tensor);
+        var names = new DataNames(record.Data, record.Beside, heldOut ?? record.HeldOut, tensor ?? record.Tensor);
+        var data = Reopen(folder, names, own ? record.Fingerprint : null, note);
+        if (heldOut is not null || record.Fingerprint is not null || data.TrainRows == record.TrainRows) return data;
+        var now = data.TrainRows;
+        data.Dispose();
+        throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {now}; "
+            + "put the old files back", kind: SaeErrorKind.Files);
+    }
+
+    /// <summary>Rows that follow those of the run, which came later: one line; null where there are none.</summary>
+    public string? Behind
+    {
+        get
+        {
+            var more = ReferenceEquals(Source, Held.Source) ? Source.Rows - Held.End
+                : Source.Rows - TrainRows + Held.Source.Rows - Held.Count;
+            return more > 0 ? $"{more} rows that follow those of the run are left out" : null;
+        }
+    }
+
+    public void Dispose()
+    {
+        Source.Dispose();
+        if (!ReferenceEquals(Source, Held.Source)) Held.Source.Dispose();
+    }
+}

@@ -1,0 +1,129 @@
+using CudaSae.Backends;
+using CudaSae.Model;
+using CudaSae.Numerics;
+using CudaSae.Training;
+using CudaSae.Training.Checkpoints;
+
+namespace CudaSae.Runs;
+
+/// <summary>Origin of a new run.</summary>
+/// <param name="Preset">The recipe of its spec and config; null for none.</param>
+/// <param name="Weights">Weights of raw activations to fine-tune; null for new ones.</param>
+/// <param name="Folder">The folder of the SAE that is fine-tuned.</param>
+sealed record RunOrigin(string? Preset = null, SaeParameters? Weights = null, string? Folder = null);
+
+/// <summary>One training run: its record, its rows and its backend. The commands train, sweep and compare and the toy
+/// study make their runs here. A run is made or loaded, gets its backend by <see cref="Open"/>, and its weights by
+/// <see cref="Begin"/>; then <see cref="Runner"/> trains, evaluates and saves it.</summary>
+sealed class TrainingRun : IDisposable
+{
+    readonly SaeParameters? weights;        // to fine-tune
+    TrainingStart? start;
+    bool warns;                             // whether a warning on the rows was not yet given
+    Runner? runner;
+
+    TrainingRun(RunRecord record, RunData data, string? folder, TrainingStart? start, SaeParameters? weights) =>
+        (Record, Data, Folder, this.start, this.weights) = (record, data, folder, start, weights);
+
+    /// <summary>A run as its record describes it.</summary>
+    /// <param name="data">The caller disposes it.</param>
+    public TrainingRun(RunRecord record, RunData data, string folder) : this(record, data, folder, null, null) { }
+
+    /// <summary>The version of the program, MAJOR.MINOR.PATCH.</summary>
+    public static string Version => typeof(TrainingRun).Assembly.GetName().Version?.ToString(3) ?? "0";
+
+    public RunRecord Record { get; private set; }
+
+    public RunData Data { get; }
+
+    /// <summary>Takes the record and the checkpoints; null for a run that is not saved.</summary>
+    public string? Folder { get; }
+
+    /// <summary>Scales and starting weights of a new run, which runs of other specs over the same rows may share; null
+    /// for a run that was loaded.</summary>
+    public TrainingStart? Measured => start;
+
+    public Runner Runner => runner ?? throw new InvalidOperationException("the run has no backend yet");
+
+    /// <summary>Makes a run and measures the scales of its rows.</summary>
+    /// <param name="data">The caller disposes it.</param>
+    /// <param name="folder">Takes the record and the checkpoints; null to save nothing.</param>
+    /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are taken;
+    /// null to measure them.</param>
+    /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
+    public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
+        string? folder = null, RunOrigin? origin = null, TrainingStart? like = null)
+    {
+        var start = like is null ? new TrainingStart(data.Source, data.TrainRows, spec, config)
+            : new TrainingStart(like, spec, config);
+        var (scale, names) = (start.Scale, data.Names.Full());
+        var record = new RunRecord(spec, config, scale.InputScale, scale.Variance, names.Data, names.HeldOut,
+            names.Tensor, data.TrainRows, kind.ToString(), Version)
+        {
+            Beside = names.Beside, TargetScale = scale.TargetScale, Preset = origin?.Preset, Site = data.Source.Site,
+            From = origin?.Folder is { } from ? Path.GetFullPath(from) : null,
+            Fingerprint = folder is null ? null : data.Fingerprint,
+        };
+        return new(record, data, folder, start, origin?.Weights) { warns = like is null };
+    }
+
+    /// <summary>Makes the backend.</summary>
+    /// <param name="plan">Takes the memory plan, and where it will be taken, before anything is allocated.</param>
+    /// <param name="share">Whether the backend shares its batches with others, and so has no pool of rows.</param>
+    /// <returns>One sentence on the choice of the backend.</returns>
+    /// <exception cref="SaeException">The backend is not available, or the plan does not fit.</exception>
+    public string Open(Action<MemoryPlan, string>? plan = null, bool share = false)
+    {
+        var kind = Enum.Parse<BackendKind>(Record.Backend);
+        var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
+            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows);
+        runner = new(backend, Data.Source, Data.TrainRows,
+            new(Record.InputScale, Record.Variance, Record.TargetScale));
+        Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };
+        return why;
+    }
+
+    /// <summary>Gives the backend its weights: those of the newest checkpoint in the folder, or those of the start. The
+    /// record is saved. A run that was killed before its first checkpoint begins again.</summary>
+    /// <param name="note">Takes one line on each fact that a person should see.</param>
+    /// <param name="changes">Settings that differ from those of the run so far, one line each.</param>
+    /// <exception cref="SaeException">The checkpoints are damaged or belong to another run, or the folder cannot be
+    /// written.</exception>
+    public void Begin(Action<string> note, params ReadOnlySpan<string> changes)
+    {
+        var resumes = Folder is not null && Checkpoint.Exists(Folder);
+        if (resumes) Runner.Resume(Folder!, note);
+        else if (start is null) start = StartAgain(note);
+        foreach (var change in changes)
+        {
+            var line = $"from step {Runner.From.Step}: {change}";
+            note(line);
+            Record = Record with { Changes = [.. Record.Changes, line] };
+        }
+        if (Folder is not null) Record.Save(Folder);
+        if (resumes) return;
+        if (warns && start!.Warning is { } warning) note(warning);
+        if (weights is null) Runner.Begin(start!);
+        else
+            using (weights) Runner.Begin(weights);
+    }
+
+    TrainingStart StartAgain(Action<string> note)
+    {
+        if (Record.From is { } from)
+            throw new SaeException($"{Folder} holds no checkpoint yet; delete it and fine-tune {from} again");
+        var again = new TrainingStart(Data.Source, Data.TrainRows, Record.Spec, Record.Config);
+        if (again.Scale != Runner.Scale)
+            throw new SaeException($"{Folder} holds no checkpoint yet, and its data have changed since; delete it and "
+                + "train again");
+        warns = true;
+        note($"{Folder} holds no checkpoint yet: the run starts from the beginning");
+        return again;
+    }
+
+    /// <summary>Measures the SAE on the held-out rows.</summary>
+    public Evaluation Evaluate() => Runner.Evaluate(Data.Held);
+
+    /// <summary>Frees the backend.</summary>
+    public void Dispose() => runner?.Dispose();
+}
