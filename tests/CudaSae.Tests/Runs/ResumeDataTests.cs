@@ -114,7 +114,7 @@ public class ResumeDataTests
         Write(moved, 340, 16);
         Refused("cannot be opened: .*x.npy", "train", "--resume", folder["run"]);
         var output = Works("train", moved, "--resume", folder["run"]);
-        Assert.Contains("40 rows behind those that it began with are left out", output);
+        Assert.Contains("40 rows that follow those of the run are left out", output);
         var record = RunRecord.Load(folder["run"]);
         Assert.Equal([moved], record.Data);
         Assert.Equal(240, record.TrainRows);
