@@ -13,9 +13,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Mistakes that other trainers of sparse autoencoders made and lived with, each as a property that the
-/// mistake breaks, on every target.
-/// What VerifierTests and GradientTests would also notice is here by name.</summary>
+/// <summary>Known bugs of other trainers of sparse autoencoders. Each test states a property that the bug violates, on
+/// every target. Bugs that VerifierTests and GradientTests would also detect have a named test here.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class BugClassTests
@@ -23,7 +22,7 @@ public class BugClassTests
     public static TheoryData<string> TargetNames =>
         [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];
 
-    /// <summary>For problems of thousands of latents.</summary>
+    /// <summary>Targets for problems of thousands of latents.</summary>
     public static TheoryData<string> OneOfEach =>
         [.. Targets.Names.Where(t => t is "cpu" or "emulator, schedule 7" or "cuda")];
 
@@ -78,10 +77,10 @@ public class BugClassTests
         Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f, WarmupFraction = 0 },
     };
 
-    /// <summary>SAELens before 6.36.2. The auxiliary reconstruction leaves b_dec out: b_dec and the data moved alike
-    /// change nothing.</summary>
+    /// <summary>Covers a bug of SAELens before 6.36.2. The auxiliary reconstruction omits b_dec, so shifting b_dec and
+    /// the data by the same amount changes nothing.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void AuxKLeavesTheDecoderBiasOut(string target)
+    public void AuxKOmitsTheDecoderBias(string target)
     {
         using Run here = new(target, TopK(new(8, 0.5f, 16)), Sgd), moved = new(target, TopK(new(8, 0.5f, 16)), Sgd);
         double Error(Run run, float by)
@@ -99,8 +98,8 @@ public class BugClassTests
         Assert.Equal(plain, Error(moved, 2), 0.02 * plain);
     }
 
-    /// <summary>The residual is a constant for AuxK: latents that are not dead learn nothing from it, and dead ones do,
-    /// in the encoder too.</summary>
+    /// <summary>AuxK treats the residual as a constant: only dead latents learn from it, and they also learn in the
+    /// encoder.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void AuxKDoesNotReachLivingLatents(string target)
     {
@@ -109,7 +108,7 @@ public class BugClassTests
         foreach (var run in new[] { without, with })
         {
             run.Step(rate: 0);
-            run.Backend.ReadFirings(living);        // the others are dead in the second step
+            run.Backend.ReadFirings(living);        // the other latents are dead in the second step
             run.Step();
         }
         using SaeParameters a = without.Read(), b = with.Read();
@@ -117,17 +116,17 @@ public class BugClassTests
         for (var f = 0; f < 60; f++)
             if (living[f] > 0) Assert.True(Same(a, b, f), $"latent {f} is not dead and learned from AuxK");
             else if (!a.WEnc[f].SequenceEqual(b.WEnc[f])) learned++;
-        // the fused encoder must not lose that gradient
+        // the fused encoder must keep that gradient
         Assert.True(learned > 5, $"only {learned} dead encoder rows learn from AuxK");
     }
 
     static bool Same(SaeParameters a, SaeParameters b, int f) =>
         a.WEnc[f].SequenceEqual(b.WEnc[f]) && a.WDec[f].SequenceEqual(b.WDec[f]) && a.BEnc[f] == b.BEnc[f];
 
-    /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, of which two have a code,
-    /// whatever k_aux is.</summary>
+    /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, and two of them have a code for
+    /// every k_aux.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void AuxKIsScaledByTheShareOfTheDead(string target)
+    public void AuxKIsScaledByTheShareOfDeadLatents(string target)
     {
         float Moved(int k)
         {
@@ -152,17 +151,17 @@ public class BugClassTests
         Assert.NotEqual(0, whole, 1e-3);
         Assert.Equal(whole, Moved(2), Math.Abs(1e-2f * whole));
         Assert.Equal(whole / 2, Moved(8), Math.Abs(1e-2f * whole));
-        Assert.Equal(whole / 4, Moved(16), Math.Abs(1e-2f * whole));      // more than there are latents
+        Assert.Equal(whole / 4, Moved(16), Math.Abs(1e-2f * whole));      // more than the number of latents
     }
 
-    /// <summary>Explained variance is against the mean, not against zero: data far from the origin are not easy. Nor
-    /// does the sum cancel there: deviations from one of at most 64 rows are rounded to float32, which is 2⁻²⁴ · 2 √64
-    /// of the result. The encoder is silent and b_dec is 0, so that e = −y and AuxK's normaliser is the same sum; it
-    /// may differ by the 1e-4 that decision 10 allows.</summary>
+    /// <summary>Explained variance is measured about the mean, not about zero, so data far from the origin are not
+    /// easier. The sum does not cancel there: deviations from one of at most 64 rows are rounded to float32, which is
+    /// 2⁻²⁴ · 2 √64 of the result. The encoder is silent and b_dec is 0, so that e = −y and AuxK's normaliser is the
+    /// same sum; it may differ by the 1e-4 that decision 10 allows.</summary>
     [Theory, MemberData(nameof(TargetsAndOffsets))]
     public void VarianceIsAroundTheMean(string target, float offset)
     {
-        const int Rows = 130;       // blocks of 32 and of 64 rows, and a rest of two
+        const int Rows = 130;       // blocks of 32 and of 64 rows, and two more rows
         using var run = new Run(target, TopK(new(8, 0.5f, 16)), Sgd, Rows);
         var batch = Array.ConvertAll(run.Problem.Batch(), x => x + offset);
         var sums = run.Step(batch, Silence, rate: 0);
@@ -189,8 +188,8 @@ public class BugClassTests
         Array.Clear(p.BDec);
     }
 
-    /// <summary>Rows without any variance have none, whatever the number is and however it is rounded: FVU is
-    /// undefined, and AuxK learns nothing.</summary>
+    /// <summary>Equal rows have no variance for any value and any rounding: FVU is undefined, and AuxK learns
+    /// nothing.</summary>
     [Theory, MemberData(nameof(OneOfEach))]
     public void EqualRowsHaveNoVariance(string target)
     {
@@ -209,7 +208,7 @@ public class BugClassTests
         for (var f = 0; f < 60; f++) Assert.True(float.IsFinite(after.BEnc[f]));
     }
 
-    /// <summary>The loss is a mean over rows: a batch of every row twice has the same gradients.</summary>
+    /// <summary>The loss is a mean over rows: a batch that holds every row twice has the same gradients.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void LossDoesNotGrowWithTheBatch(string target)
     {
@@ -222,8 +221,8 @@ public class BugClassTests
         Assert.Equal((less.LossScale, less.Penalty), (2 * more.LossScale, 2 * more.Penalty));
     }
 
-    /// <summary>The step is taken of the pre-activation: a latent just below θ has a gradient for θ although its value
-    /// is 0.</summary>
+    /// <summary>The step function applies to the pre-activation: θ has a gradient from a latent just below it, although
+    /// that latent's value is 0.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ThresholdLearnsFromBelow(string target)
     {
@@ -235,11 +234,12 @@ public class BugClassTests
                 for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (0.9f, 1); Array.Clear(p.BDec);
             }, dense: dense);
             using var after = run.Read();
-            Assert.All(after.Threshold, theta => Assert.True(theta > 1.01f)); // λ K(−0.2)/ε pushes up: nothing fired
+            // λ K(−0.2)/ε pushes θ up, because nothing fired
+            Assert.All(after.Threshold, theta => Assert.True(theta > 1.01f));
         }
     }
 
-    /// <summary>log θ takes one factor θ, and no second.</summary>
+    /// <summary>The gradient of log θ has the factor θ exactly once.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void LogThresholdTakesTheChainFactorOnce(string target)
     {
@@ -260,8 +260,8 @@ public class BugClassTests
             1e-2 * Math.Abs(moved[0]));
     }
 
-    /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory, and so are their moments: training
-    /// one leaves the other's bits alone.</summary>
+    /// <summary>Encoder and decoder, and b_dec and its copies, use separate memory, and so do their moments: training
+    /// one leaves the other's bits unchanged.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ParametersDoNotShareMemory(string target)
     {
@@ -293,8 +293,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>Resampling writes the weights themselves, empties the moments of those latents alone, and starts their
-    /// dead counters anew.</summary>
+    /// <summary>Resampling replaces the weights, clears the moments of the resampled latents alone, and resets their
+    /// dead counters.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ResetLatentsReplacesWeightsAndMoments(string target)
     {
@@ -335,10 +335,10 @@ public class BugClassTests
         bool Fired(int f) => States.Numbers<float>(run.Backend, "adam_v_b_enc")[f] != 0;
     }
 
-    /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold where it was; one with
-    /// fewer than B·k of them keeps all.</summary>
+    /// <summary>A batch without positive pre-activations leaves BatchTopK's running threshold unchanged. A batch with
+    /// fewer than B·k positive pre-activations keeps all of them.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void BatchThresholdSurvivesEmptyAndPoorBatches(string target)
+    public void TheBatchThresholdSurvivesEmptyAndSparseBatches(string target)
     {
         var spec = TopK() with { Selection = new Selection.BatchTopK(4, 0.5f) };
         using var run = new Run(target, spec, Sgd);
@@ -358,8 +358,8 @@ public class BugClassTests
         Assert.True(double.IsFinite(second.GradientNorm));
     }
 
-    /// <summary>The part of a decoder's gradient along its row is removed before the norm is clipped: a purely radial
-    /// gradient clips nothing.</summary>
+    /// <summary>The part of a decoder's gradient along its row is removed before the norm is clipped, so a purely
+    /// radial gradient clips nothing.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ProjectionComesBeforeClipping(string target)
     {
@@ -388,12 +388,12 @@ public class BugClassTests
                 p.WDec[f][f] = 1;
             }
         });
-        Assert.True(sums.SquaredError > 1);         // reconstructions are half as long as they should be
+        Assert.True(sums.SquaredError > 1);         // reconstructions have half of their correct length
         Assert.Equal(0, sums.GradientNorm, 1e-6);
     }
 
-    /// <summary>Folding decoder norms scales everything in units of z, θ included; folding the data's scale touches
-    /// biases of the output only. Neither changes the function.</summary>
+    /// <summary>Folding decoder norms scales everything in units of z, including θ. Folding the data's scale changes
+    /// only biases of the output. Neither changes the function.</summary>
     [Fact]
     public void FoldingChangesNoReconstruction()
     {
@@ -433,7 +433,7 @@ public class BugClassTests
         }
     }
 
-    /// <summary>The rows of an epoch come in a random order, each once.</summary>
+    /// <summary>The rows of an epoch occur in a random order, each once.</summary>
     [Fact]
     public void CachedDataAreShuffled()
     {
@@ -462,9 +462,10 @@ public class BugClassTests
         Assert.True(fed.Zip(fed.Skip(1), (a, b) => Math.Abs(a - b)).Average() > 12);
     }
 
-    /// <summary>Both paths of a thresholded selection are one step: a switch in mid-run shows in nothing.</summary>
+    /// <summary>Both paths of a thresholded selection compute the same step, so a switch during a run has no
+    /// effect.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void PathsAgree(string target)
+    public void SparseAndDensePathsAgree(string target)
     {
         var relu = TopK() with
         {
@@ -487,8 +488,8 @@ public class BugClassTests
         }
     }
 
-    /// <summary>The dense path goes by chunks, but a latent learns from the prefixes that hold it: those that end
-    /// within a chunk, at a chunk's end, twice at one width, and with the last latent.</summary>
+    /// <summary>The dense path works in chunks, but a latent learns from the prefixes that contain it: prefixes that
+    /// end within a chunk, at a chunk's end, twice at one width, and at the last latent.</summary>
     [Theory, MemberData(nameof(OneOfEach))]
     public void ChunksOfTheDensePathEndWherePrefixesDo(string target)
     {
@@ -533,9 +534,10 @@ public class BugClassTests
         }
     }
 
-    /// <summary>A row without room sends the batch down the dense path: the same result, and counted.</summary>
+    /// <summary>A row that exceeds its capacity sends the batch to the dense path, which gives the same result, and is
+    /// counted.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void RowsWithoutRoomTakeTheDensePath(string target)
+    public void OverfullRowsTakeTheDensePath(string target)
     {
         var spec = TopK() with
         {
@@ -551,7 +553,7 @@ public class BugClassTests
         Assert.Equal(b.GradientNorm, a.GradientNorm, 1e-2 * b.GradientNorm);
     }
 
-    /// <summary>Of equal pre-activations the lower latents are kept.</summary>
+    /// <summary>Among equal pre-activations the lower latents are kept.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void TiesGoToTheLowerLatent(string target)
     {
@@ -569,7 +571,7 @@ public class BugClassTests
         }
     }
 
-    /// <summary>A prefix of width w holds the latents below w and not w itself.</summary>
+    /// <summary>A prefix of width w contains the latents below w and not w itself.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void PrefixesEndAtTheirWidth(string target)
     {
@@ -587,25 +589,26 @@ public class BugClassTests
         }
     }
 
-    /// <summary>The weight of a nested loss is in its gradient once: a mean of equal losses is one of them, and a
-    /// quarter of a loss has a quarter of its gradient.</summary>
+    /// <summary>The weight of a nested loss occurs once in its gradient: the mean of equal losses has the gradient of
+    /// one, and a quarter of a loss has a quarter of its gradient.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void NestedLossesAreWeightedOnce(string target)
     {
         double Norm(Nesting? nested)
         {
             using var run = new Run(target, TopK() with { Nested = nested }, Sgd);
-            return run.Step(before: p => p.BEnc[59] = -1000).GradientNorm;     // all that fire are in the first prefix
+            // all firing latents are in the first prefix
+            return run.Step(before: p => p.BEnc[59] = -1000).GradientNorm;
         }
         var plain = Norm(null);
         Assert.Equal(plain, Norm(new Nesting.Prefixes([59], Mean: true)), 1e-3 * plain);
         Assert.Equal(plain / 4, Norm(new Nesting.Budgets([4], [0.25f])), 1e-3 * plain);
     }
 
-    /// <summary>The gate's own reconstruction teaches the gate. Where no magnitude is above 0 the decoder learns
-    /// nothing, unless it is asked to.</summary>
+    /// <summary>The gate's own reconstruction trains the gate. Where no magnitude is above 0, the decoder learns
+    /// nothing unless the spec trains it.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void GateDoesNotTeachAFrozenDecoder(string target)
+    public void TheGateDoesNotTrainAFrozenDecoder(string target)
     {
         foreach (var live in new[] { false, true })
             foreach (var dense in new[] { false, true })
@@ -621,9 +624,9 @@ public class BugClassTests
             }
     }
 
-    /// <summary>The pre-activation loss of the dead is of the dead alone.</summary>
+    /// <summary>The pre-activation loss of dead latents applies to dead latents alone.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void PreActivationLossOfTheDeadSparesTheLiving(string target)
+    public void ThePreActivationLossAffectsOnlyDeadLatents(string target)
     {
         foreach (var dense in new[] { false, true })
         {
@@ -645,10 +648,10 @@ public class BugClassTests
         }
     }
 
-    /// <summary>A penalty weighted by decoder norms pulls on them, unless they are detached. Decoder rows come in
-    /// opposite pairs, so the reconstruction is perfect and pulls on nothing.</summary>
+    /// <summary>A penalty weighted by decoder norms has a gradient on them, unless they are detached. Decoder rows come
+    /// in opposite pairs, so that the reconstruction is perfect and has no gradient.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void PenaltyByDecoderNormPullsOnTheNorm(string target)
+    public void APenaltyByDecoderNormShrinksTheNorm(string target)
     {
         foreach (var weight in new[] { PenaltyWeight.DecoderNorm, PenaltyWeight.DecoderNormDetached })
             foreach (var selection in new Selection[] { new Selection.Relu(60), new Selection.Gated(Room: 60) })
@@ -682,8 +685,8 @@ public class BugClassTests
         static double Norm(SaeParameters p, int f) => Math.Sqrt(p.WDec[f].ToArray().Sum(w => (double)w * w));
     }
 
-    /// <summary>A ghost's code is e^z, so a silent latent learns; and what scales it to the residual is a constant, or
-    /// a single ghost, which has but one direction, would not learn when to fire.</summary>
+    /// <summary>A ghost's code is e^z, so a silent latent learns. The factor that scales it to the residual is a
+    /// constant; otherwise a single ghost, which has only one direction, would not learn when to fire.</summary>
     [Theory, MemberData(nameof(TargetNames))]
     public void ASingleGhostLearnsWhenToFire(string target)
     {

@@ -7,9 +7,9 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Selections other than the plain k largest, on every target, against sorting in double. Operands are small
-/// dyadic numbers, so that float32
-/// sums are exact in any order: ties are plenty, and codes must agree entry for entry.</summary>
+/// <summary>Selections other than the k largest, on every target, compared with sorting in double. Operands are small
+/// dyadic numbers, so that float32 sums are exact in any order: ties are frequent, and codes must agree entry for
+/// entry.</summary>
 [Collection("alone")]
 public class SelectTests
 {
@@ -74,7 +74,7 @@ public class SelectTests
             return backend;
         }
 
-        /// <summary>Entries with a value, and that each row is in ascending order.</summary>
+        /// <summary>Returns the entries with a value, and requires that each row is in ascending order.</summary>
         public (int Latent, double Value)[][] Code(IBackend backend)
         {
             var code = new SparseCode(Rows, Spec.Active);
@@ -118,15 +118,14 @@ public class SelectTests
     [InlineData(300, 7, true)]
     [InlineData(300, 1, true)]
     [InlineData(64, 64, false)]     // k = n
-    public void AbsTopK(int n, int k, bool distinct)
+    public void AbsTopKMatchesSorting(int n, int k, bool distinct)
     {
         using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 20, distinct: distinct);
         var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Kept(z, Best(z, k, Math.Abs))).ToArray();
         Assert.Contains(expected, row => row.Any(e => e.Item2 < 0));
         foreach (var target in Targets.Names)
         {
-            // The CPU's limit lets no later equal |z| in, whatever the sign, once a row's candidates have been cut
-            // back.
+            // The CPU's limit excludes every later equal |z| of either sign, once a row's candidates have been cut.
             if (!distinct && n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;
             using var backend = problem.Start(target, default);
             AssertCode(target, expected, problem.Code(backend));
@@ -136,7 +135,7 @@ public class SelectTests
     [Theory]
     [InlineData(300)]
     [InlineData(80)]
-    public void AbsTopKPrefersThePositiveOfEqualOnes(int n)
+    public void AbsTopKPrefersThePositiveOfEqualMagnitudes(int n)
     {
         const int k = 7;
         using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 3);
@@ -148,7 +147,8 @@ public class SelectTests
         var expected = Enumerable.Range(n - 10, k).Select(f => (f, 1.0)).ToArray();
         foreach (var target in Targets.Names)
         {
-            if (n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;     // as above
+            // for the reason in AbsTopKMatchesSorting
+            if (n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;
             using var backend = problem.Start(target, default);
             AssertCode(target, [expected, expected, expected], problem.Code(backend));
         }
@@ -159,7 +159,7 @@ public class SelectTests
     [InlineData(9)]
     [InlineData(4)]
     [InlineData(1)]
-    public void AnnealedK(int now)
+    public void AnnealedKMatchesSorting(int now)
     {
         foreach (var (n, bias) in new[] { (300, 0f), (40, -6f) })
         {
@@ -174,16 +174,16 @@ public class SelectTests
         }
     }
 
-    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row would take more
-    // room.
+    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row exceeds its
+    // capacity.
     [Theory]
     [InlineData(300, 2, 0f)]
     [InlineData(300, 2, -17f)]
     [InlineData(300, 2, 40f)]
     [InlineData(300, 1, 0f)]
-    [InlineData(24, 20, 0f)]        // room for all of a row
-    [InlineData(300, 2, -100f)]     // nothing
-    public void BatchTopK(int n, int k, float bias)
+    [InlineData(24, 20, 0f)]        // the capacity holds a whole row
+    [InlineData(300, 2, -100f)]     // no positive value
+    public void BatchTopKMatchesSorting(int n, int k, float bias)
     {
         const int B = 20;
         using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B, bias);
@@ -200,7 +200,7 @@ public class SelectTests
         {
             using var backend = problem.Start(target, default);
             AssertCode(target, [.. rows.Select((z, b) => Kept(z, kept[b]))], problem.Code(backend));
-            if (target.Contains("64 candidates")) continue;     // whose fallback counts too
+            if (target.Contains("64 candidates")) continue;     // there the fallback counts too
             backend.EndStep();
             Assert.Equal((target, full), (target, (int)backend.ReadSums().Overflows));
         }
@@ -216,7 +216,7 @@ public class SelectTests
             problem.Parameters.WEnc[f].Clear();
             problem.Parameters.BEnc[f] = 1;
         }
-        var room = problem.Spec.Active;     // 24: one row's worth of all 24 that are kept
+        var room = problem.Spec.Active;     // 24: all 24 kept entries come from one row
         foreach (var target in Targets.Names)
         {
             using var backend = problem.Start(target, default);
@@ -233,7 +233,7 @@ public class SelectTests
         const int B = 20, n = 300;
         using var problem = new Problem(Spec(new Selection.BatchTopK(4), n), B);
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
-        var threshold = rows[3].OrderDescending().ElementAt(5);     // one that occurs, and is not kept
+        var threshold = rows[3].OrderDescending().ElementAt(5);     // a value that occurs and is not kept
         problem.Parameters.BatchThreshold = (float)threshold;
         foreach (var target in Targets.Names)
         {
@@ -251,7 +251,7 @@ public class SelectTests
     [Theory]
     [InlineData(0f, 0f)]
     [InlineData(1f, 0f)]
-    [InlineData(1f, -100f)]     // nothing positive: stays
+    [InlineData(1f, -100f)]     // no positive value: the threshold stays
     public void BatchTopKMovesItsThreshold(float before, float bias)
     {
         const int B = 20, n = 100, k = 3;
@@ -281,14 +281,15 @@ public class SelectTests
     [InlineData(300, 20)]
     [InlineData(300, 150)]
     [InlineData(300, 300)]
-    public void GroupMax(int n, int k)
+    public void GroupMaxMatchesSorting(int n, int k)
     {
         foreach (var bias in new[] { 0f, -12f })        // groups without a positive number
         {
             using var problem = new Problem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row)
                 .Select(z => Positive(z,
-                    Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k).OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
+                    Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k)
+                        .OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
             foreach (var target in Targets.Names)
             {
                 using var backend = problem.Start(target, default);
@@ -298,7 +299,7 @@ public class SelectTests
     }
 
     [Fact]
-    public void GroupMaxGivesEqualOnesToTheLowerLatent()
+    public void GroupMaxBreaksTiesByLatent()
     {
         using var problem = new Problem(Spec(new Selection.GroupMax(2), 300), rows: 3);
         for (var f = 0; f < 300; f++)
@@ -314,7 +315,7 @@ public class SelectTests
     }
 
     [Fact]
-    public void BudgetsRankEntries()
+    public void BudgetLevelsFollowTheRank()
     {
         var budgets = new Nesting.Budgets([1, 4, 5, 16], [1, 1, 1, 1]);
         foreach (var bias in new[] { 0f, -14f })
@@ -326,11 +327,11 @@ public class SelectTests
     }
 
     [Fact]
-    public void PrefixesHoldLatents()
+    public void PrefixLevelsFollowTheLatent()
     {
         var prefixes = new StepScalars { PrefixCount = 4 };
         (prefixes.Prefix[0], prefixes.Prefix[1], prefixes.Prefix[2], prefixes.Prefix[3]) = (7, 31, 200, 300);
-        var nested = new Nesting.Prefixes([10, 20, 30]);        // the step's own widths count
+        var nested = new Nesting.Prefixes([10, 20, 30]);        // the step's widths count, not these
         foreach (var selection in new Selection[] { new Selection.TopK(12), new Selection.BatchTopK(3),
             new Selection.AbsTopK(12), new Selection.GroupMax(12) })
         {

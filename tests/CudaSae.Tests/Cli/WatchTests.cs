@@ -10,8 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The server of train --watch, by raw sockets: its answers, its refusals, and that no client disturbs the
-/// run.</summary>
+/// <summary>Tests the server of train --watch through raw sockets: its answers, its refusals, and that no client
+/// disturbs the run.</summary>
 [Trait("speed", "slow")]
 public class WatchTests
 {
@@ -56,7 +56,7 @@ public class WatchTests
     const string Valid = "GET /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||";
 
     [Fact]
-    public void OnlyTheFewRequestsAreAnswered()
+    public void OnlyTheSupportedRequestsAreAnswered()
     {
         using var server = Server();
         (int Status, string Request)[] cases =
@@ -130,7 +130,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void AClientThatDripsIsLetGo()
+    public void ASlowClientIsDisconnected()
     {
         using var server = Server(seconds: 0.5);
         using var socket = Connect(server.Port);
@@ -145,13 +145,14 @@ public class WatchTests
         }
         catch (SocketException) { }
         Assert.Equal(408, Status(ReadAll(socket)));
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20); // the client sends for 30 s: its bytes renew no limit
+        // the client sends for 30 s: its bytes do not extend the limit
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20);
     }
 
-    /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is refused, the
-    /// run is not disturbed, and their connections are closed.</summary>
+    /// <summary>Sixteen clients request more than their sockets hold and read nothing. The seventeenth is refused, the
+    /// run is not disturbed, and the connections of the sixteen are closed.</summary>
     [Fact]
-    public void ClientsThatReadNothingHoldNobody()
+    public void ClientsThatReadNothingBlockNothing()
     {
         Section[] large = [Shown[0] with { Title = new string('x', 16_000_000) }];
         using var server = Server(() => large, seconds: 4);
@@ -174,7 +175,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void AServerEndsAtOnceWhateverItsClientsDo()
+    public void TheServerStopsAtOnceWithOpenClients()
     {
         var server = Server();
         using Socket silent = Connect(server.Port), half = Connect(server.Port), listening = Connect(server.Port);
@@ -190,7 +191,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void EventsTellTheNewestStep()
+    public void EventsReportTheNewestStep()
     {
         using var server = Server();
         using var socket = Connect(server.Port);
@@ -219,7 +220,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void SectionsAreMadeOnceForAllAndAFailureIsAnAnswer()
+    public void SectionsAreMadeOnceForAllAndAFailureIsAnswered()
     {
         var (made, gone, clock) = (0, false, Stopwatch.StartNew());
         using var server = Server(() =>
@@ -240,7 +241,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void MalformedRequestsAreRefusedAndTheServerGoesOn()
+    public void MalformedRequestsAreRefusedAndTheServerContinues()
     {
         using var targets = new FuzzTargets();
         var target = targets.All.Single(t => t.Name == "http");
@@ -251,7 +252,7 @@ public class WatchTests
             var bytes = target.Input(3, number).Bytes;
             if (bytes.Length == 0) continue;
             int status;
-            // threads of those before are still ending
+            // threads of earlier requests are still ending
             while ((status = Status(Ask(server.Port, bytes))) == 503) Thread.Sleep(20);
             Assert.Contains(status, (int[])[400, 404, 405, 421, 431, 505]);
             sent++;
@@ -260,7 +261,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void OtherMachinesFindNobody()
+    public void OtherAddressesCannotConnect()
     {
         using var server = Server();
         var other = NetworkInterface.GetAllNetworkInterfaces().SelectMany(i => i.GetIPProperties().UnicastAddresses)
@@ -275,7 +276,7 @@ public class WatchTests
         "--vectors", "96000", "--log-every", "3", "--backend", "cpu"];
 
     [Fact]
-    public void APortThatIsTakenIsOneLineBeforeTraining()
+    public void AnOccupiedPortIsRefusedInOneLineBeforeTraining()
     {
         using var folder = new TemporaryFolder();
         using var server = Server();
@@ -292,10 +293,10 @@ public class WatchTests
         }
     }
 
-    /// <summary>A client reads as often as it can: it reads what is logged, and the weights equal those of a run
+    /// <summary>A client reads as often as it can. It receives the logged numbers, and the weights equal those of a run
     /// without clients.</summary>
     [Fact]
-    public void AWatchedRunIsTheSameRunAndShowsItsNumbers()
+    public void AWatchedRunHasTheSameWeightsAndShowsItsNumbers()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 1000, 32);
@@ -311,7 +312,7 @@ public class WatchTests
         foreach (var curve in shown.Select(f => f.Series[0]))
             Assert.Equal(logged[..curve.X.Length], curve.X.Zip(curve.Y));
     }
-    /// <summary>Runs it to its end; the curves of FVU that it showed.</summary>
+    /// <summary>Runs the process to its end, and returns the curves of FVU that it showed.</summary>
     static List<LinesFigure> Watch(ProcessStartInfo start, string log)
     {
         using var process = Process.Start(start)!;
@@ -327,7 +328,7 @@ public class WatchTests
             if (!File.Exists(log) || new FileInfo(log).Length == 0) continue;
             string answer;
             try { answer = Ask(port, Valid); }
-            catch (SocketException) { break; }      // it has ended
+            catch (SocketException) { break; }      // the process has ended
             if (Status(answer) == 200
                 && JsonSerializer.Deserialize(answer.Split("\r\n\r\n")[1],
                     ReportJson.Default.SectionArray) is [var section, ..])

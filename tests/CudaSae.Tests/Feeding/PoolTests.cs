@@ -13,7 +13,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Training rows in device memory, on the emulator: the same batches and bits as through the host.</summary>
+/// <summary>Training rows in device memory, on the emulator, give the same batches and bits as rows that pass through
+/// the host.</summary>
 [Collection("alone")]
 public class PoolTests
 {
@@ -21,8 +22,8 @@ public class PoolTests
 
     static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 32, Selection = new Selection.TopK(4) };
 
-    /// <summary>An epoch and a half, in windows of 40 rows where there are any; rows are read again by the dense check
-    /// and by resampling meanwhile.</summary>
+    /// <summary>An epoch and a half, in windows of 40 rows where windows are used. The dense check and resampling read
+    /// rows again during the run.</summary>
     static TrainConfig Config(bool windows) => new()
     {
         BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40
@@ -49,7 +50,7 @@ public class PoolTests
         return path;
     }
 
-    /// <summary>Weights, moments and counters after a run, and the rows that it left out.</summary>
+    /// <summary>Returns weights, moments and counters after a run, and the number of rows that it skipped.</summary>
     static (byte[] State, long Skipped) Train(ActivationSource source, TrainConfig config, PoolPlan pool,
         string? folder = null, RecordingObserver? watch = null, CancellationTokenSource? stop = null,
         bool resume = false)
@@ -66,8 +67,8 @@ public class PoolTests
         return (States.Bytes(runner.Backend), runner.SkippedRows);
     }
 
-    /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated
-    /// streams, several threads that read.</summary>
+    /// <summary>Covers skipped rows, a checkpoint in the middle of a window, several schedules of the emulated streams,
+    /// and several reading threads.</summary>
     [Theory]
     [InlineData(0, true)]
     [InlineData(7, true)]
@@ -84,7 +85,7 @@ public class PoolTests
         var pooled = Train(source, config, Plan(windows), watch: watch);
         Assert.All(watch.Reports, m => Assert.True(m.InputWaitMs >= 0 && m.FeederWaitMs >= 0));
         Assert.True(host.State.AsSpan().SequenceEqual(pooled.State), "a pool changed the weights");
-        // 16 of 200; those of batches that no step took were counted too
+        // 16 of 200 rows; skipped rows of batches that no step used were counted too
         Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);
         using var stop = new CancellationTokenSource();
         Train(source, config, Plan(windows), folder["run"], RecordingObserver.CancelsAfterStep(stop, 9), stop);
@@ -92,8 +93,8 @@ public class PoolTests
         Assert.True(host.State.AsSpan().SequenceEqual(resumed.State), "a resumed run with a pool has other weights");
     }
 
-    /// <summary>Sixteen uploads under way when a step on their rows begins, and sixteen more over them before it has
-    /// been waited for: it sees the first, as it does through an input slot.</summary>
+    /// <summary>Sixteen uploads are pending when a step on their rows begins, and sixteen more overwrite them before
+    /// the step is awaited. The step reads the first rows, as it does through an input slot.</summary>
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -137,13 +138,13 @@ public class PoolTests
         Assert.Equal(direct, pooled);
     }
 
-    /// <summary>The lists name, place by place, the order's finite rows, over several epochs, and from any
+    /// <summary>The lists name the finite rows in order, place by place, over several epochs, and from any
     /// cursor.</summary>
     [Theory]
     [InlineData(true, 0)]
     [InlineData(true, 123)]
     [InlineData(false, 77)]
-    public void ListsNameTheOrdersRows(bool windows, long position)
+    public void ListsNameTheRowsInOrder(bool windows, long position)
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([File(folder, bad: row => row % 5 == 2)]);
@@ -193,11 +194,12 @@ public class PoolTests
         public void Dispose() { }
     }
 
-    /// <summary>A row that is not finite stops a run when it is its turn, by its place in its file.</summary>
+    /// <summary>A row that is not finite stops a run when its turn comes, and the error gives its place in its
+    /// file.</summary>
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void ABadRowStopsWithItsPlace(bool windows)
+    public void ABadRowStopsTheRunAndIsLocated(bool windows)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
@@ -207,7 +209,8 @@ public class PoolTests
             () => Train(source, Config(windows) with { NonFinite = NonFiniteRows.Stop }, Plan(windows)));
     }
 
-    /// <summary>So many bad rows that a batch's would lie in three windows: refused, and no hang.</summary>
+    /// <summary>So many rows are bad that a batch would span three windows: the feeder refuses it and does not
+    /// hang.</summary>
     [Fact]
     public void WindowsWithoutABatchAreRefused()
     {
@@ -218,10 +221,10 @@ public class PoolTests
         AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
     }
 
-    /// <summary>A file that is cut under a run's readers is one line, and the checkpoint of the last good step
-    /// stays.</summary>
+    /// <summary>A file that is shortened during a run gives one line, and the checkpoint of the last good step is
+    /// kept.</summary>
     [Fact]
-    public void AShortenedFileIsOneLine()
+    public void AShortenedFileIsReportedInOneLine()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
@@ -244,11 +247,11 @@ public class PoolTests
         Assert.NotEmpty(Directory.GetFiles(folder["run/checkpoint"]));
     }
 
-    /// <summary>An upload that fails in a reader's thread is one line; everything is given back.</summary>
+    /// <summary>An upload that fails in a reader's thread gives one line, and everything is freed.</summary>
     [Theory]
     [InlineData("cuMemcpyHtoDAsync", 700)]
     [InlineData("cuMemAlloc", 2)]
-    public void AFailedUploadIsOneLine(string call, int code)
+    public void AFailedUploadIsReportedInOneLine(string call, int code)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
@@ -267,10 +270,10 @@ public class PoolTests
         }
     }
 
-    /// <summary>A run that ends, or shares its feeder, while its readers wait for room: it does not wait for
+    /// <summary>A run that ends, or shares its feeder, while its readers wait for space does not wait for
     /// them.</summary>
     [Fact]
-    public void ASharedRunAloneMayHaveAPool()
+    public void ASingleSharedRunMayHaveAPool()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
@@ -291,15 +294,16 @@ public class PoolTests
         Assert.True(ended);
     }
 
-    /// <summary>What is planned for how much memory.</summary>
+    /// <summary>The plans for several amounts of memory.</summary>
     [Fact]
-    public void PlansAreWholeWindowsOrNone()
+    public void PlansHoldWholeWindowsOrNothing()
     {
         var config = new TrainConfig { BatchRows = 16, Vectors = 10_000, ShuffleWindow = 1000 };
         Assert.Equal((5000, true), Of(config, 5000, 1L << 30));
-        Assert.Equal((2000, false), Of(config, 5000, 400_000)); // four fifths of what is free: 3200 rows
+        Assert.Equal((2000, false), Of(config, 5000, 400_000)); // four fifths of the free memory: 3200 rows
         Assert.Equal((0, false), Of(config, 5000, 200_000));
-        Assert.Equal((2000, false), Of(config with { Vectors = 4000 }, 5000, 1L << 30));         // not each row is seen
+        // not every row is read
+        Assert.Equal((2000, false), Of(config with { Vectors = 4000 }, 5000, 1L << 30));
         Assert.Equal((0, false), Of(config with { Vectors = 4000, ShuffleWindow = 0 }, 5000, 1L << 30));
         Assert.Equal((5000, true), Of(config with { Vectors = 4000, DevicePool = 500_000 }, 5000, 0));
         Assert.Equal((0, false), Of(config with { DevicePool = 0 }, 5000, 1L << 30));
@@ -315,9 +319,9 @@ public class PoolTests
         }
     }
 
-    /// <summary>Rows of the host's batches are those of the order, however many threads read them.</summary>
+    /// <summary>The host's batches hold the rows in order for any number of reading threads.</summary>
     [Fact]
-    public void ThreadsThatGatherChangeNoBatch()
+    public void GatheringThreadsChangeNoBatch()
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([File(folder, 3000, row => row % 7 == 3)]);
@@ -333,9 +337,9 @@ public class PoolTests
         }
     }
 
-    /// <summary>The meter counts what was read and handed out.</summary>
+    /// <summary>The meter counts the rows that were read and handed out.</summary>
     [Fact]
-    public void MeterCountsWhatIsFed()
+    public void TheMeterCountsTheRowsThatAreFed()
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([File(folder, 3000)]);

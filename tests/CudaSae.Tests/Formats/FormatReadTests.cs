@@ -7,12 +7,12 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>What other projects' files say that this one never writes.</summary>
+/// <summary>Contents of other projects' files that this project never writes.</summary>
 public class FormatReadTests
 {
     const string Weights = "sae_weights.safetensors";
 
-    /// <summary>A SAELens folder of a random SAE whose cfg.json is what the test says, without this project's
+    /// <summary>Writes a SAELens folder of a random SAE with the given cfg.json and without this project's
     /// spec.</summary>
     static SaeModel SaeLens(TemporaryFolder folder, string selection, Action<JsonObject>? edit = null,
         bool centres = true)
@@ -35,7 +35,7 @@ public class FormatReadTests
         File.WriteAllText(path, fields.ToJsonString());
     }
 
-    /// <summary>The weights again, some of them exchanged.</summary>
+    /// <summary>Writes the weights again, with some of them replaced.</summary>
     static void Rewrite(TemporaryFolder folder, SaeModel sae, string[] without, params TensorToWrite[] more)
     {
         var p = sae.Parameters;
@@ -62,7 +62,7 @@ public class FormatReadTests
         var norms = Folding.DecoderNorms(sae.Parameters.WDec);
         foreach (var row in Rows())
         {
-            // Its encode: top k of z · norm; its decode: codes over norm.
+            // SAELens encodes by the top k of z · norm and decodes codes over norm.
             var z = Enumerable.Range(0, N)
                 .Select(f => norms[f] * (sae.Parameters.BEnc[f]
                     + Enumerable.Range(0, D)
@@ -79,7 +79,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void ATrainingCheckpointOfBatchTopKIsItsJumpReluWithTheActivationScaleFolded()
+    public void ABatchTopKCheckpointIsReadAsAJumpReluWithItsScaleFolded()
     {
         using var folder = new TemporaryFolder();
         using var sae = SaeLens(folder, "topk", c =>
@@ -134,8 +134,10 @@ public class FormatReadTests
         using var folder = new TemporaryFolder();
         using var sae = SaeLens(folder, "topk");
         File.WriteAllText(Path.Combine(folder["sae"], "cfg.json"), $$$"""
-            {"d_in": {{{D}}}, "d_sae": {{{N}}}, "dtype": "torch.float32", "device": "mps", "model_name": "gpt2-small", "hook_point": "blocks.7.attn.hook_z", "hook_point_layer": 7, "activation_fn_str": "topk",
-             "activation_fn_kwargs": {"k": {{{K}}}}, "apply_b_dec_to_input": true, "normalize_activations": false, "context_size": 128, "prepend_bos": true, "l1_coefficient": 1e-3, "sae_lens_training_version": "3.1.0"}
+            {"d_in": {{{D}}}, "d_sae": {{{N}}}, "dtype": "torch.float32", "device": "mps", "model_name": "gpt2-small",
+             "hook_point": "blocks.7.attn.hook_z", "hook_point_layer": 7, "activation_fn_str": "topk",
+             "activation_fn_kwargs": {"k": {{{K}}}}, "apply_b_dec_to_input": true, "normalize_activations": false,
+             "context_size": 128, "prepend_bos": true, "l1_coefficient": 1e-3, "sae_lens_training_version": "3.1.0"}
             """);
         using var read = Load(folder);
         Assert.Equal("", Differences(sae, read));
@@ -152,7 +154,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void TheScaleOfFineTuningGoesIntoTheDecoder()
+    public void TheFineTuningScaleIsFoldedIntoTheDecoder()
     {
         using var folder = new TemporaryFolder();
         using var sae = SaeLens(folder, "relu");
@@ -198,7 +200,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void FiringFrequenciesTravelAndDoNotOutliveTheirSae()
+    public void FiringFrequenciesAreKeptOnlyForTheirSae()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("topk"), InputNormalization.LayerNorm);
@@ -217,7 +219,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void OurOwnSpecIsLeftAsideOnceTheRestSaysSomethingElse()
+    public void OurSpecIsIgnoredWhenOtherFieldsContradictIt()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("batchtopk"));
@@ -232,7 +234,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void SparsifysSignedSaesAndSkipsWithoutTranscodingAreRead()
+    public void SparsifySignedSaesAndSkipsWithoutTranscodingAreRead()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("topk"));
@@ -245,7 +247,7 @@ public class FormatReadTests
         Edit(folder, "cfg.json", c => c["transcode"] = false);
         using (var read = Load(folder))
         {
-            // Its forward: top k of W (x − b_dec) + b, decoded, plus W_skip x.
+            // sparsify's forward pass: top k of W (x − b_dec) + b, decoded, plus W_skip x.
             Assert.Contains(read.Notes, n => n.Contains("skip connection"));
             var p = skip.Parameters;
             foreach (var row in Rows())
@@ -317,8 +319,11 @@ public class FormatReadTests
             [TensorToWrite.Of("encoder.weight", p.WEnc), TensorToWrite.Transposed("decoder.weight", p.WDec),
                 TensorToWrite.Of("encoder.bias", p.BEnc), TensorToWrite.Of("decoder.bias", p.BDec)]);
         File.WriteAllText(Path.Combine(folder["sae"], "hyperparams.json"), """
-            {"d_model": 6, "d_sae": 24, "act_fn": "jumprelu", "jump_relu_threshold": 0.3, "norm_activation": "dataset-wise", "dataset_average_activation_norm": {"in": 4.0, "out": 4.0}, "use_decoder_bias": true,
-             "apply_decoder_bias_to_pre_encoder": false, "sparsity_include_decoder_norm": true, "hook_point_in": "blocks.0.hook_resid_post", "hook_point_out": "blocks.0.hook_resid_post", "top_k": 50}
+            {"d_model": 6, "d_sae": 24, "act_fn": "jumprelu", "jump_relu_threshold": 0.3,
+             "norm_activation": "dataset-wise", "dataset_average_activation_norm": {"in": 4.0, "out": 4.0},
+             "use_decoder_bias": true, "apply_decoder_bias_to_pre_encoder": false,
+             "sparsity_include_decoder_norm": true, "hook_point_in": "blocks.0.hook_resid_post",
+             "hook_point_out": "blocks.0.hook_resid_post", "top_k": 50}
             """);
         using var read = Load(folder);
         Assert.Equal(("openmoss", false), (SaeFormats.Of(folder["sae"]).Name, read.Spec.PreEncoderBias));
@@ -353,7 +358,7 @@ public class FormatReadTests
     }
 
     [Fact]
-    public void ADictionaryWithoutConfigurationIsReadWhereItsTensorsTellItsClass()
+    public void ADictionaryWithoutConfigurationIsReadWhenItsTensorsShowItsClass()
     {
         using var folder = new TemporaryFolder();
         foreach (var selection in (string[])["relu", "gated", "jumprelu", "matryoshka"])

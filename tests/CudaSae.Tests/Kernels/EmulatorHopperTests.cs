@@ -5,8 +5,7 @@ using Xunit;
 namespace CudaSae.Tests;
 
 /// <summary>The emulator's Hopper: a pipeline of TMA and wgmma over a cluster of two blocks (tests/faults/hopper.cu)
-/// gives the plain loop's bits under every
-/// schedule, and each of its rules, broken, is reported with file and line.</summary>
+/// gives the plain loop's bits under every schedule, and each broken rule is reported with file and line.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorHopperTests
@@ -19,7 +18,7 @@ public unsafe class EmulatorHopperTests
         UnwaitedLoad, Uninitialised, MapInMemory,
     }
 
-    [StructLayout(LayoutKind.Sequential, Size = 384)]      // of tests/faults/hopper.cu's
+    [StructLayout(LayoutKind.Sequential, Size = 384)]      // one of the kernels of tests/faults/hopper.cu
     struct HopperParams
     {
         public fixed byte A[128], B[128];
@@ -39,7 +38,7 @@ public unsafe class EmulatorHopperTests
     const int Rows = 100, Columns = 250, Depth = 200, Pitch = 208, SharedBytes = 2 * 40960 + 2048;
     static readonly (int, int) hopper = (9, 0);
 
-    // The map in 128 bytes that the driver writes; the report when it refuses.
+    // Returns the map in the 128 bytes that the driver writes, or the report of a refusal.
     static string Encode(byte* map, ulong matrix, ulong columns, ulong rows, ulong pitchBytes, uint boxColumns,
         uint boxRows)
     {
@@ -61,7 +60,7 @@ public unsafe class EmulatorHopperTests
         return to;
     }
 
-    // What the work answers, or the report. The device is given back as it was found.
+    // Returns the result of the work, or the report. The device is restored to its previous state.
     static string OnDevice(ulong seed, (int, int) capability, Action<CudaDevice, nint, Func<ulong, ulong>> work)
     {
         var emulator = new Emulator(PlantedFaults.Library);
@@ -99,7 +98,7 @@ public unsafe class EmulatorHopperTests
 
     static readonly ushort[] a = RandomMatrix(Rows, 1), b = RandomMatrix(Columns, 2);
 
-    // Ascending k, one fused multiply-add each: the order of the tensor cores' emulation.
+    // The sum takes ascending k with one fused multiply-add each, as the emulated tensor cores do.
     static readonly Lazy<float[]> expected = new(() =>
     {
         var product = new float[Rows * Columns];
@@ -133,7 +132,7 @@ public unsafe class EmulatorHopperTests
     });
 
     [Fact]
-    public void PipelineHasThePlainLoopsBits()
+    public void PipelineEqualsThePlainLoopBitForBit()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         for (ulong seed = 0; seed < 8; seed++)
@@ -185,7 +184,7 @@ public unsafe class EmulatorHopperTests
         OnDevice(seed, hopper, (device, stream, own) =>
     {
         ulong from = own(Upload(device, input, stream)), to = own(device.Allocate(4 * output.Length));
-        // The second launch is programmatic: the operation before it is a kernel.
+        // The second launch is programmatic, because the operation before it is a kernel.
         foreach (var breakRule in (int[])[0, rule])
             device.Launch(device.GetKernel(kernel, 32768), new(1, threads, 32768, Programmatic: true),
                 new SmallParams { In = from, Out = to, BreakRule = breakRule }, stream);
@@ -250,7 +249,7 @@ public unsafe class EmulatorHopperTests
     [InlineData(8, 416, 64, 64, "not 16-byte aligned")]
     [InlineData(0, 416, 64, 257, "box of 257")]
     [InlineData(0, 416, 128, 64, "does not fit a swizzle of 128")]
-    public void TensorMapsAreJudgedAsTheDriverDoes(ulong shift, ulong pitch, uint boxColumns, uint boxRows,
+    public void TensorMapsAreCheckedAsByTheDriver(ulong shift, ulong pitch, uint boxColumns, uint boxRows,
         string report)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
@@ -268,15 +267,15 @@ public unsafe class EmulatorHopperTests
         });
     }
 
-    /// <summary>A kernel that does not wait for the one before it is reported where its launch is
+    /// <summary>A kernel that does not wait for the kernel before it is reported where its launch is
     /// programmatic.</summary>
     [Theory]
     [InlineData("kernel", true, true)]
-    [InlineData("nothing", true, false)]        // the first launch of a capture has nothing before it
+    [InlineData("nothing", true, false)]        // the first launch of a capture has no operation before it
     [InlineData("copy", false, false)]
     [InlineData("fill", false, false)]
     [InlineData("event", false, false)]
-    public void OnlyALaunchBehindAKernelIsProgrammatic(string before, bool outside, bool captured)
+    public void OnlyALaunchAfterAKernelIsProgrammatic(string before, bool outside, bool captured)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         foreach (var (capture, programmatic) in ((bool, bool)[])[(false, outside), (true, captured)])
@@ -318,9 +317,9 @@ public unsafe class EmulatorHopperTests
         public void Dispose() => Device.DestroyGraph(Handle);
     }
 
-    /// <summary>The emulator itself refuses what <see cref="CudaDevice"/> avoids.</summary>
+    /// <summary>The emulator refuses the launch that <see cref="CudaDevice"/> avoids.</summary>
     [Fact]
-    public void AProgrammaticLaunchBehindACopyIsRefused()
+    public void AProgrammaticLaunchAfterACopyIsRefused()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         OnDevice(0, hopper, (device, stream, own) =>
@@ -349,7 +348,7 @@ public unsafe class EmulatorHopperTests
     }
 
     [Fact]
-    public void DeviceIsWhatItIsTold()
+    public void TheDeviceHasTheRequestedCapability()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         string Launched((int Major, int Minor) capability, Launch shape) =>
