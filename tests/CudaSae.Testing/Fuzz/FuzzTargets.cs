@@ -195,7 +195,8 @@ sealed partial class FuzzTargets : IDisposable
         }
         byte[] header = [.. Encoding.ASCII.GetBytes(
             """{"__metadata__":{"dense":"1","penalty_factor":"0.5","power_sum":"1e3","""
-            + """ "next_power_sum":"0","step":"12","epoch":"0","position":"4096"},"w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""")];
+            + """ "next_power_sum":"0","step":"12","epoch":"0","position":"4096"},"""
+            + """ "w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""")];
         return new("checkpoint",
             [new([.. BitConverter.GetBytes((long)header.Length), .. header, .. new byte[8]], JsonStructure.Safetensors,
                 Read)],

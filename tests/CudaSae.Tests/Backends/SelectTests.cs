@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Model;
 using CudaSae.Numerics;
@@ -13,86 +11,6 @@ namespace CudaSae.Tests;
 [Collection("alone")]
 public class SelectTests
 {
-    /// <summary>Weights, a batch, and z in double.</summary>
-    sealed class Problem : IDisposable
-    {
-        public Problem(SaeSpec spec, int rows, float bias = 0, bool distinct = false, int seed = 5)
-        {
-            (Spec, Rows) = (spec.Validate(), rows);
-            var (n, d, random) = (spec.Latents, spec.InputWidth, new Random(seed));
-            float Dyadic() => random.Next(-8, 9) * 0.25f;
-            Parameters = new(spec);
-            Batch = new float[rows * d];
-            var magnitudes = Enumerable.Range(1, n).ToArray();
-            random.Shuffle(magnitudes);
-            for (var f = 0; f < n; f++)
-            {
-                for (var i = 0; i < d; i++)
-                    (Parameters.WEnc[f][i], Parameters.WDec[f][i]) = (distinct ? 0 : Dyadic(), i == f % d ? 1 : 0);
-                if (distinct)
-                    (Parameters.WEnc[f][0], Parameters.WEnc[f][1]) =
-                        Signed(magnitudes[f] / 256 * 256, magnitudes[f] % 256, random.Next(2) == 0);
-                Parameters.BEnc[f] = bias + (distinct ? 0 : Dyadic());
-            }
-            for (var b = 0; b < rows; b++)
-            {
-                var scale = random.Next(2) == 0 ? 0.5f : -1;
-                for (var i = 0; i < d; i++) Batch[b * d + i] = distinct ? scale : Dyadic();
-            }
-        }
-
-        static (float, float) Signed(float high, float low, bool negative) => negative ? (-high, -low) : (high, low);
-
-        public SaeSpec Spec { get; }
-        public int Rows { get; }
-        public SaeParameters Parameters { get; }
-        public float[] Batch { get; }
-
-        public double[] Row(int b)
-        {
-            var z = new double[Spec.Latents];
-            for (var f = 0; f < z.Length; f++)
-            {
-                z[f] = Parameters.BEnc[f];
-                for (var i = 0; i < Spec.InputWidth; i++)
-                    z[f] += (double)Batch[b * Spec.InputWidth + i] * Parameters.WEnc[f][i];
-            }
-            return z;
-        }
-
-        public IBackend Start(string target, StepScalars scalars)
-        {
-            var config = new TrainConfig { BatchRows = Rows, Vectors = 100L * Rows };
-            var backend = Targets.Create(target)(Spec, config, InputType.Float32);
-            backend.SetParameters(Parameters);
-            MemoryMarshal.AsBytes<float>(Batch).CopyTo(backend.InputSlot(0));
-            (scalars.Step, scalars.InputScale, scalars.TargetScale, scalars.LossScale) = (1, 1, 1, 1);
-            (scalars.Correction1, scalars.Correction2, scalars.DeadAfterSteps) = (1, 1, 100);
-            backend.BeginStep(0, scalars);
-            backend.Prepare();
-            backend.EncodeSelect();
-            return backend;
-        }
-
-        /// <summary>Returns the entries with a value, and requires that each row is in ascending order.</summary>
-        public (int Latent, double Value)[][] Code(IBackend backend)
-        {
-            var code = new SparseCode(Rows, Spec.Active);
-            backend.ReadCode(code);
-            return [.. Enumerable.Range(0, Rows).Select(b =>
-            {
-                var entries = Enumerable.Range(b * Spec.Active, Spec.Active)
-                    .Select(e => (code.Index[e], (double)code.Value[e])).ToArray();
-                if (backend is KernelBackend)
-                    for (var j = 1; j < entries.Length; j++)
-                        Assert.True(entries[j].Item1 > entries[j - 1].Item1, $"row {b} is not in ascending order");
-                return entries.Where(e => e.Item2 != 0).ToArray();
-            })];
-        }
-
-        public void Dispose() => Parameters.Dispose();
-    }
-
     static void AssertCode(string target, (int, double)[][] expected, (int, double)[][] code)
     {
         for (var b = 0; b < expected.Length; b++)
@@ -120,7 +38,7 @@ public class SelectTests
     [InlineData(64, 64, false)]     // k = n
     public void AbsTopKMatchesSorting(int n, int k, bool distinct)
     {
-        using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 20, distinct: distinct);
+        using var problem = new SelectProblem(Spec(new Selection.AbsTopK(k), n), rows: 20, distinct: distinct);
         var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Kept(z, Best(z, k, Math.Abs))).ToArray();
         Assert.Contains(expected, row => row.Any(e => e.Item2 < 0));
         foreach (var target in Targets.Names)
@@ -138,7 +56,7 @@ public class SelectTests
     public void AbsTopKPrefersThePositiveOfEqualMagnitudes(int n)
     {
         const int k = 7;
-        using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 3);
+        using var problem = new SelectProblem(Spec(new Selection.AbsTopK(k), n), rows: 3);
         for (var f = 0; f < n; f++)
         {
             problem.Parameters.WEnc[f].Clear();
@@ -163,7 +81,7 @@ public class SelectTests
     {
         foreach (var (n, bias) in new[] { (300, 0f), (40, -6f) })
         {
-            using var problem = new Problem(Spec(new Selection.TopK(4, InitialK: 12), n), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.TopK(4, InitialK: 12), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Positive(z, Best(z, now, v => v)))
                 .ToArray();
             foreach (var target in Targets.Names)
@@ -186,7 +104,7 @@ public class SelectTests
     public void BatchTopKMatchesSorting(int n, int k, float bias)
     {
         const int B = 20;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B, bias);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k), n), B, bias);
         var room = problem.Spec.Active;
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
         var candidates =
@@ -210,7 +128,7 @@ public class SelectTests
     public void BatchTopKBreaksTiesByRow()
     {
         const int B = 8, n = 40, k = 3;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k), n), B);
         for (var f = 0; f < n; f++)
         {
             problem.Parameters.WEnc[f].Clear();
@@ -231,7 +149,7 @@ public class SelectTests
     public void BatchTopKInfersByItsThreshold()
     {
         const int B = 20, n = 300;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(4), n), B);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(4), n), B);
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
         var threshold = rows[3].OrderDescending().ElementAt(5);     // a value that occurs and is not kept
         problem.Parameters.BatchThreshold = (float)threshold;
@@ -255,7 +173,7 @@ public class SelectTests
     public void BatchTopKMovesItsThreshold(float before, float bias)
     {
         const int B = 20, n = 100, k = 3;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k, ThresholdDecay: 0.75f), n), B, bias);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k, ThresholdDecay: 0.75f), n), B, bias);
         problem.Parameters.BatchThreshold = before;
         var room = problem.Spec.Active;
         var smallest = Enumerable.Range(0, B).SelectMany(b => problem.Row(b).OrderDescending().Take(room))
@@ -285,7 +203,7 @@ public class SelectTests
     {
         foreach (var bias in new[] { 0f, -12f })        // groups without a positive number
         {
-            using var problem = new Problem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row)
                 .Select(z => Positive(z,
                     Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k)
@@ -301,7 +219,7 @@ public class SelectTests
     [Fact]
     public void GroupMaxBreaksTiesByLatent()
     {
-        using var problem = new Problem(Spec(new Selection.GroupMax(2), 300), rows: 3);
+        using var problem = new SelectProblem(Spec(new Selection.GroupMax(2), 300), rows: 3);
         for (var f = 0; f < 300; f++)
         {
             problem.Parameters.WEnc[f].Clear();
@@ -320,7 +238,7 @@ public class SelectTests
         var budgets = new Nesting.Budgets([1, 4, 5, 16], [1, 1, 1, 1]);
         foreach (var bias in new[] { 0f, -14f })
         {
-            using var problem = new Problem(Spec(new Selection.TopK(8), 120, budgets), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.TopK(8), 120, budgets), rows: 20, bias);
             AssertLevels(problem, default,
                 (z, f) => Array.FindIndex(budgets.Ks, k => Best(z, 16, v => v).ToList().IndexOf(f) < k));
         }
@@ -335,12 +253,12 @@ public class SelectTests
         foreach (var selection in new Selection[] { new Selection.TopK(12), new Selection.BatchTopK(3),
             new Selection.AbsTopK(12), new Selection.GroupMax(12) })
         {
-            using var problem = new Problem(Spec(selection, 300, nested), rows: 20);
+            using var problem = new SelectProblem(Spec(selection, 300, nested), rows: 20);
             AssertLevels(problem, prefixes, (z, f) => f < 7 ? 0 : f < 31 ? 1 : f < 200 ? 2 : 3);
         }
     }
 
-    static void AssertLevels(Problem problem, StepScalars scalars, Func<double[], int, int> level)
+    static void AssertLevels(SelectProblem problem, StepScalars scalars, Func<double[], int, int> level)
     {
         var rows = Enumerable.Range(0, problem.Rows).Select(problem.Row).ToArray();
         var code = new SparseCode(problem.Rows, problem.Spec.Active);

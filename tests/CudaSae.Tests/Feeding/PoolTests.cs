@@ -10,6 +10,7 @@ using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;
+using static CudaSae.Tests.PoolProblem;
 
 namespace CudaSae.Tests;
 
@@ -18,55 +19,6 @@ namespace CudaSae.Tests;
 [Collection("alone")]
 public class PoolTests
 {
-    const int Width = 16, Rows = 200, Steps = 16;
-
-    static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 32, Selection = new Selection.TopK(4) };
-
-    /// <summary>An epoch and a half, in windows of 40 rows where windows are used. The dense check and resampling read
-    /// rows again during the run.</summary>
-    static TrainConfig Config(bool windows) => new()
-    {
-        BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40
-            : 0, NonFinite = NonFiniteRows.Skip,
-        Resampling = new(5, 15, DeadAfterSteps: 2, Inputs: 32, RecoverySteps: 2),
-    };
-
-    static PoolPlan Plan(bool windows) =>
-        new(windows ? 80 : Rows, Width * sizeof(float), !windows)
-        {
-            Readers = 3, PieceBytes = 11 * Width * sizeof(float)
-        };
-
-    static string File(TemporaryFolder folder, int rows = Rows, Func<int, bool>? bad = null)
-    {
-        var path = NpyRows.Write(folder["x.npy"], rows, Width);
-        using var stream = System.IO.File.OpenWrite(path);
-        for (var row = 0; row < rows; row++)
-        {
-            if (bad is null || !bad(row)) continue;
-            stream.Position = stream.Length - ((rows - row) * Width - 5) * sizeof(float);
-            stream.Write(BitConverter.GetBytes(float.NaN));
-        }
-        return path;
-    }
-
-    /// <summary>Returns weights, moments and counters after a run, and the number of rows that it skipped.</summary>
-    static (byte[] State, long Skipped) Train(ActivationSource source, TrainConfig config, PoolPlan pool,
-        string? folder = null, RecordingObserver? watch = null, CancellationTokenSource? stop = null,
-        bool resume = false)
-    {
-        var start = new TrainingStart(source, source.Rows, spec, config);
-        using var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type,
-            ownsDevice: true, pool),
-            source, source.Rows, start.Scale);
-        Assert.Equal(pool.Rows > 0,
-            runner.Backend.Plan.Parts.Any(part => part.Name == pool.Name && part.Bytes == pool.Bytes));
-        if (resume) runner.Resume(folder!, null);
-        else runner.Begin(start);
-        runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
-        return (States.Bytes(runner.Backend), runner.SkippedRows);
-    }
-
     /// <summary>Covers skipped rows, a checkpoint in the middle of a window, several schedules of the emulated streams,
     /// and several reading threads.</summary>
     [Theory]
@@ -77,7 +29,7 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 13 == 4)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 13 == 4)]);
         Targets.Emulator.SetSeed(seed);
         var config = Config(windows);
         var host = Train(source, config, default);
@@ -147,10 +99,10 @@ public class PoolTests
     public void ListsNameTheRowsInOrder(bool windows, long position)
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 5 == 2)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 5 == 2)]);
         var config = Config(windows);
         using var pool = new MemoryPool(Plan(windows), 16);
-        using var feeder = new BatchFeeder(source, Rows, [(pool, 0)], pool, 1, config, new(2, position));
+        using var feeder = new BatchFeeder(source, RowCount, [(pool, 0)], pool, 1, config, new(2, position));
         Assert.True(feeder.IsPooled);
         var cursor = new RowCursor(2, position);
         var row = new byte[source.RowBytes];
@@ -161,8 +113,8 @@ public class PoolTests
             {
                 do
                 {
-                    source.Read(RowOrders.Of(config, cursor.Epoch, Rows, source.RowBytes)[cursor.Position], row);
-                    cursor = cursor.Position + 1 < Rows ? cursor with { Position = cursor.Position + 1 }
+                    source.Read(RowOrders.Of(config, cursor.Epoch, RowCount, source.RowBytes)[cursor.Position], row);
+                    cursor = cursor.Position + 1 < RowCount ? cursor with { Position = cursor.Position + 1 }
                         : new(cursor.Epoch + 1, 0);
                 }
                 while (!Finite.All(row, source.Type));
@@ -171,27 +123,6 @@ public class PoolTests
             Assert.Equal(cursor, after);
             feeder.Release();
         }
-    }
-
-    /// <summary>A pool in host memory.</summary>
-    sealed class MemoryPool(PoolPlan plan, int batchRows) : IRowPool, IDisposable
-    {
-        readonly byte[] rows = new byte[plan.Bytes];
-        readonly byte[][] pieces = [.. Enumerable.Range(0, 2 * plan.Readers)
-            .Select(_ => new byte[plan.PieceRows * plan.RowBytes])],
-            slots = [new byte[4 * batchRows], new byte[4 * batchRows]];
-
-        public PoolPlan Plan => plan;
-        public ReadOnlySpan<byte> Row(int place) => rows.AsSpan(place * plan.RowBytes, plan.RowBytes);
-        public Span<byte> InputSlot(int slot) => slots[slot];
-        public void WaitForSlot(int slot) { }
-        public Span<byte> Piece(int piece) => pieces[piece];
-        public void BeginFill() { }
-        public void Upload(int piece, long place, int count) =>
-            pieces[piece].AsSpan(0, count * plan.RowBytes).CopyTo(rows.AsSpan((int)place * plan.RowBytes));
-        public void EndFill() { }
-        public void Drain() { }
-        public void Dispose() { }
     }
 
     /// <summary>A row that is not finite stops a run when its turn comes, and the error gives its place in its
@@ -203,7 +134,7 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row == 137)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row == 137)]);
         Targets.Emulator.SetSeed(0);
         AssertOneLine("x.npy, row 137 holds NaN or infinity",
             () => Train(source, Config(windows) with { NonFinite = NonFiniteRows.Stop }, Plan(windows)));
@@ -215,9 +146,9 @@ public class PoolTests
     public void WindowsWithoutABatchAreRefused()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 20 != 0)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 20 != 0)]);
         using var pool = new MemoryPool(Plan(true), 16);
-        using var feeder = new BatchFeeder(source, Rows, [(pool, 0)], pool, 1, Config(true), default);
+        using var feeder = new BatchFeeder(source, RowCount, [(pool, 0)], pool, 1, Config(true), default);
         AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
     }
 
@@ -228,7 +159,7 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        var path = File(folder);
+        var path = DataFile(folder);
         using var source = ActivationSource.Open([path]);
         Targets.Emulator.SetSeed(3);
         var config = Config(true) with { CheckpointEvery = 1 };
@@ -255,7 +186,7 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder)]);
+        using var source = ActivationSource.Open([DataFile(folder)]);
         var emulator = Targets.Emulator;
         emulator.SetSeed(1);
         var (allocations, handles) = (emulator.LiveAllocations, emulator.LiveHandles);
@@ -277,10 +208,10 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder)]);
+        using var source = ActivationSource.Open([DataFile(folder)]);
         Targets.Emulator.SetSeed(2);
         var config = Config(true) with { ShuffleWindow = 32 };
-        var plan = Plan(true) with { Rows = 2 * WindowPermutation.MostRows(Rows, 32) };
+        var plan = Plan(true) with { Rows = 2 * WindowPermutation.MostRows(RowCount, 32) };
         var start = new TrainingStart(source, source.Rows, spec, config);
         var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true,
             plan),
@@ -324,7 +255,7 @@ public class PoolTests
     public void GatheringThreadsChangeNoBatch()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, 3000, row => row % 7 == 3)]);
+        using var source = ActivationSource.Open([DataFile(folder, 3000, row => row % 7 == 3)]);
         var config = Config(true) with { BatchRows = 1000, ShuffleWindow = 2000 };
         byte[][] slots = [new byte[1000 * source.RowBytes], new byte[1000 * source.RowBytes]];
         using HostBatches one = new(source, 3000, config, default, 1), four = new(source, 3000, config, default, 4);
@@ -342,7 +273,7 @@ public class PoolTests
     public void TheMeterCountsTheRowsThatAreFed()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, 3000)]);
+        using var source = ActivationSource.Open([DataFile(folder, 3000)]);
         var config = Config(true) with { BatchRows = 100, ShuffleWindow = 1000 };
         Assert.Equal(3000L * source.RowBytes, FeedMeter.Read(source, 3000, 2, check: true).Bytes);
         var gathered = FeedMeter.Gather(source, 3000, config, 2, 40);
