@@ -25,7 +25,10 @@ $commands = @{
     faults   = @("bash", "build/faults.sh")
     nvcc     = @("bash", "build/install-nvcc.sh")
 }
-if (-not $commands.ContainsKey($verb)) { Write-Error "build.ps1: unknown verb '$verb'; one of $($commands.Keys -join ', ')"; exit 2 }
+if (-not $commands.ContainsKey($verb)) {
+    Write-Error "build.ps1: unknown verb '$verb'; use one of $($commands.Keys -join ', ')"
+    exit 2
+}
 $command = $commands[$verb] + $rest
 Write-Host "+ $command"
 & $command[0] $command[1..($command.Length - 1)]

@@ -25,6 +25,6 @@ case $verb in
   hard)     say bash build/emulator-hard.sh "$@" ;;
   faults)   say bash build/faults.sh "$@" ;;
   nvcc)     say bash build/install-nvcc.sh "$@" ;;
-  *) echo "build.sh: unknown verb '$verb'; one of build, test, quick, train, verify, bench, micro, pack, tool, release," \
-       "native, border, kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
+  *) echo "build.sh: unknown verb '$verb'; use one of build, test, quick, train, verify, bench, micro, pack, tool," \
+       "release, native, border, kernels, emulator, deep, hard, faults, nvcc" >&2; exit 2 ;;
 esac

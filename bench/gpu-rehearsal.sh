@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Rehearses the two calls of bench/README.md on the emulator: in an empty folder that holds the tracked files and the
 # archive, without the SDK on PATH, at tiny shapes. The emulator is the machine's CUDA driver there, a device of
-# capability 9.0 without cuBLAS. In the first call a kernel of 8-bit screening fails and takes its context with it; in
-# the second one a rung of the ladder never ends. What comes back is checked.
+# capability 9.0 without cuBLAS. In the first call a kernel of 8-bit screening fails and ends its context; in the
+# second call a rung of the ladder never ends. The script checks the results.
 #   gpu-rehearsal.sh      needs artifacts/gpu.tar.xz (gpu.sh pack) and the emulator (dotnet build)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -23,11 +23,11 @@ IFS=: read -ra folders <<< "$PATH"
 for folder in "${folders[@]}"; do
     find "$folder" -maxdepth 1 ! -type d ! -name dotnet -exec ln -sf -t "$work/bin" {} + 2>/dev/null || true
 done
-# Where the programs run, and at which shapes.
+# The environment of the programs, and their shapes
 machine=(HOME="$work" PATH="$work/bin" LD_LIBRARY_PATH="$work/driver" OUT="$work/out" CUDASAE_EMULATOR_CAPABILITY=9.0)
 tiny=(SHAPES="8x64x256x4 8x128x256x4" LARGEST=8x64x512x4 LADDER=37,96,200 CASES="odd shapes" CLASSES=SelectTests)
 
-# call VERB FAULT: the line of bench/README.md, as it stands there
+# call VERB FAULT: runs the line of bench/README.md unchanged
 call() {
     local line; line=$(sed -n "s/^    \(bash bench\/gpu.sh $1 .*\)/\1/p" bench/README.md | head -1)
     [ -n "$line" ] || fail "bench/README.md has no line for $1"

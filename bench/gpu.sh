@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The measurements for a machine with a GPU that is at hand for minutes. It needs a driver, Python with PyTorch and
+# Measures on a machine whose GPU is available for minutes. The script needs a driver, Python with PyTorch and
 # Triton, and no .NET SDK. No GPU has run this script yet.
-#   gpu.sh pack                  where the SDK is: the programs with their runtime, into artifacts/gpu.tar.xz
+#   gpu.sh pack                  with the SDK: packs the programs with their runtime into artifacts/gpu.tar.xz
 #   gpu.sh first OUT             on the GPU: correctness, and steps at the headline shapes (510 s)
 #   gpu.sh second OUT            then: the largest shape, phases, the ladder, memcheck (220 s)
 #   gpu.sh second OUT CASE...    instead: cases that failed, under every switch and memcheck
 #   gpu.sh peers OUT             PyTorch, a Triton-sparse trainer and CudaSae in turn (200 s)
 #   gpu.sh scaling OUT           steps over n, B, d and k, files, and the pictures of them (560 s)
-#   gpu.sh rehearse              where the SDK is: the two calls of bench/README.md on the emulator, with faults
-# A call ends within its seconds; BUDGET changes them. It writes OUT/VERB.tgz, which holds all results so far and is
-# made anew after every attempt, and prints a line for each attempt. An attempt that fails or exceeds its time costs
-# that attempt alone; the exit code is then 1. SHAPES, LARGEST, LADDER, CASES and CLASSES replace the shapes, the
+#   gpu.sh rehearse              with the SDK: the two calls of bench/README.md on the emulator, with faults
+# A call ends within its seconds; BUDGET changes them. It writes OUT/VERB.tgz with all results so far again after every
+# attempt, and prints a line for each attempt. An attempt that fails or exceeds its time does not stop the others; the
+# exit code is then 1. SHAPES, LARGEST, LADDER, CASES and CLASSES replace the shapes, the
 # largest shape, the ladder's shape, the cases of verify and the test classes.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -42,13 +42,13 @@ pack() {
     [ $((mib + tracked)) -le $travels_mib ] || fail "$archive and the tracked files exceed $travels_mib MiB"
 }
 
-# Once for each archive: the folder holds the sum of the one that it came from.
+# Unpacks each archive once: the folder holds the checksum of its archive.
 unpack() {
     local sum; sum=$(sha256sum < "$archive") && [ "$sum" = "$(cat artifacts/gpu/archive.sum 2>/dev/null)" ] && return
     rm -rf artifacts/gpu
-    local by_python='import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")'     # where there is no xz
+    local by_python='import sys, tarfile; tarfile.open(sys.argv[1]).extractall("artifacts")'     # without xz
     tar -C artifacts -xJf "$archive" 2>/dev/null || "$python" -c "$by_python" "$archive" \
-        || fail "$archive is missing or damaged: run gpu.sh pack where the SDK is, and bring the file here"
+        || fail "$archive is missing or damaged: run gpu.sh pack on a machine with the SDK, and copy the file here"
     echo "$sum" > artifacts/gpu/archive.sum
 }
 
@@ -56,7 +56,7 @@ unpack() {
 
 note() { echo "$*" | tee -a "$results/summary.txt"; }
 
-# All results so far, as one file; the one before stays until this one is whole.
+# Writes all results so far into one file. The previous file is kept until the new one is complete.
 keep() { tar -C "$results/.." -czf "$results.tgz" "$verb" && mv "$results.tgz" "$out/$verb.tgz"; }
 
 # attempt NAME SECONDS COMMAND...: into NAME.txt, within the seconds and what is left of the budget. A kernel that never
@@ -161,7 +161,7 @@ scaling() {
     attempt plots 30 "$measure" plot "$results/scaling.csv" --out "$results"
 }
 
-# cuBLAS, whose product is the ceiling, comes with PyTorch where there is no toolkit.
+# cuBLAS gives the ceiling of a product. Without a toolkit it comes with PyTorch.
 find_cublas() {
     local folder
     folder=$("$python" -c 'import glob, os, sysconfig
@@ -175,7 +175,8 @@ print(os.path.dirname(sorted(found)[-1]) if found else "")' 2>/dev/null)
 versions() {
     {
         echo "date      $(date -u +%F)"
-        echo "device    $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null || echo none)"
+        echo "device    $(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null \
+            || echo none)"
         echo "system    $(uname -sr), $(nproc) processors"
         echo "cudasae   $("$cli" --version)"
         echo "python    $("$python" -c 'import sys; print(sys.version.split()[0])')"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# SIGKILL at random moments in training processes, each run resumed until it ends:
-# its weights must be those of a run that was left
-# alone, byte for byte. Checkpoints every 1 to 5 steps in turn, up to 8 kills a run. Prints one line.   kill.sh [KILLS] [SEED]
+# Kills training processes by SIGKILL at random moments, and resumes each run until it ends. The weights must equal
+# those of an uninterrupted run, byte for byte. Runs save a checkpoint every 1 to 5 steps in turn, and are killed up to
+# 8 times each. Prints one line.
+#   kill.sh [KILLS] [SEED]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kills=${1:-200}; RANDOM=${2:-1}
@@ -10,10 +11,16 @@ cli=${CUDASAE:-artifacts/bin/CudaSae.Cli/release/cudasae}
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 "$cli" synth "$work/x.npy" --features 64 --width 32 --rows 4000 >/dev/null
 settings=(--latents 256 --k 8 --aux-k 16 --batch-rows 128 --backend cpu)
-microseconds() { local start=${EPOCHREALTIME/./}; "$@" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }; echo $(( ${EPOCHREALTIME/./} - start )); }
+microseconds() {
+    local start=${EPOCHREALTIME/./}
+    "$@" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    echo $(( ${EPOCHREALTIME/./} - start ))
+}
+train_alone() { "$cli" train "$work/x.npy" --out "$1" "${settings[@]}" --vectors 128000 --checkpoint-every "$2"; }
 begin=$(microseconds "$cli" train "$work/x.npy" --out "$work/short" "${settings[@]}" --vectors 128)
-whole=$(microseconds "$cli" train "$work/x.npy" --out "$work/alone" "${settings[@]}" --vectors 128000 --checkpoint-every 3)
-span=$(( begin + (whole - begin) / 3 ))     # so that most kills meet steps and checkpoints, and a run takes several of them
+whole=$(microseconds train_alone "$work/alone" 3)
+# Most kills then occur during steps and checkpoints, and a run needs several of them.
+span=$(( begin + (whole - begin) / 3 ))
 alone=$(sha256sum < "$work/alone/sae_weights.safetensors")
 
 killed=0 runs=0 early=0 torn=0 resumed=0
@@ -23,7 +30,10 @@ while [ "$killed" -lt "$kills" ]; do
         if [ -e "$run/train.json" ]; then
             command=("$cli" train --resume "$run"); resumed=$((resumed + 1))
             [ -n "$(ls "$run"/checkpoint/*.safetensors 2>/dev/null)" ] || early=$((early + 1))
-        else command=("$cli" train "$work/x.npy" --out "$run" "${settings[@]}" --vectors 128000 --checkpoint-every "$every"); fi
+        else
+            command=("$cli" train "$work/x.npy" --out "$run" "${settings[@]}" --vectors 128000
+                --checkpoint-every "$every")
+        fi
         "${command[@]}" >"$work/log" 2>&1 & process=$!
         if [ $life != last ]; then
             pause=$(( (RANDOM * 32768 + RANDOM) % span ))
@@ -32,8 +42,17 @@ while [ "$killed" -lt "$kills" ]; do
         fi
         code=0; wait $process 2>/dev/null || code=$?
         [ -z "$(ls "$run"/checkpoint/*.tmp 2>/dev/null)" ] || torn=$((torn + 1))
-        case $code in 0) break ;; 137) killed=$((killed + 1)) ;; *) echo "run $runs, life $life: exit code $code"; cat "$work/log"; exit 1 ;; esac
+        case $code in
+            0) break ;;
+            137) killed=$((killed + 1)) ;;
+            *) echo "run $runs, life $life: exit code $code"; cat "$work/log"; exit 1 ;;
+        esac
     done
-    [ "$(sha256sum < "$run/sae_weights.safetensors")" = "$alone" ] || { echo "run $runs, a checkpoint every $every steps: other weights than the run that was left alone"; exit 1; }
+    [ "$(sha256sum < "$run/sae_weights.safetensors")" = "$alone" ] || {
+        echo "run $runs, a checkpoint every $every steps: the weights differ from those of the uninterrupted run"
+        exit 1
+    }
 done
-echo "$killed kills in $runs runs: every run's weights equal the uninterrupted one's; $torn kills left a half-written checkpoint beside the good ones, $early came before the first checkpoint, $resumed times gone on with --resume; $(date -u +%F)"
+echo "$killed kills in $runs runs: every run's weights equal those of the uninterrupted run; $torn kills left a" \
+    "half-written checkpoint beside the good ones, $early came before the first checkpoint, $resumed resumes;" \
+    "$(date -u +%F)"

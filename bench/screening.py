@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""8-bit screening (kernels/screen.cu), simulated on the CPU with the kernels' own formulas: how many columns a row has to compute exactly, and what would be missed with less margin.
+"""8-bit screening (kernels/screen.cu), simulated on the CPU with the kernels' formulas: how many columns of a row are
+computed exactly, and how many would be missed with less margin.
 
     cudasae train --latents 16384 --vectors 200000 --out runs/screening
     python3 bench/screening.py --sae runs/screening/sae_weights.safetensors data/use_lite_resid_post0_held_out.npy
     python3 bench/screening.py --synthetic 4096
 
-A simulation of the selection, not a measurement of speed. Columns go as in ScreenPhase: a sixteenth exactly, then chunks that double; a row's limit before a chunk is the k-th largest
-value of all columns before it.   true: columns above the limit;   kept: columns that the bound cannot rule out;   missed: columns above the limit that the bound ruled out.
+The program simulates the selection and does not measure speed. The columns are divided as in ScreenPhase: a sixteenth
+is exact, then chunks double. A row's limit before a chunk is the k-th largest value of all columns before it.
+    true      columns above the limit
+    kept      columns that the bound cannot rule out
+    missed    columns above the limit that the bound ruled out
 """
 import argparse, json, math, struct
 import numpy as np
@@ -19,16 +23,17 @@ def safetensors(path):
     with open(path, "rb") as f:
         size = struct.unpack("<Q", f.read(8))[0]
         header, body = json.loads(f.read(size)), f.read()
-    return {name: np.frombuffer(body[slice(*t["data_offsets"])], "<f4").reshape(t["shape"]) for name, t in header.items() if name != "__metadata__" and t["dtype"] == "F32"}
+    return {name: np.frombuffer(body[slice(*t["data_offsets"])], "<f4").reshape(t["shape"])
+            for name, t in header.items() if name != "__metadata__" and t["dtype"] == "F32"}
 
 
 def bf16(a):
-    """To nearest bfloat16, ties up."""
+    """Rounds to the nearest bfloat16, ties up."""
     return ((np.ascontiguousarray(a, np.float32).view(np.uint32) + 0x8000) & 0xffff0000).view(np.float32)
 
 
 def quantize(a, random):
-    """8-bit numbers with dither, one step a row, and the norm of the row rounded away from zero."""
+    """Returns 8-bit numbers with dither, one step for each row, and the norm of the row rounded away from zero."""
     step = np.abs(a).max(1, keepdims=True) * STEP
     t = a / np.where(step == 0, 1, step)
     down = np.floor(t)
@@ -37,7 +42,7 @@ def quantize(a, random):
 
 
 def scales(x, w):
-    """quantize.cu's screen_scales."""
+    """Computes screen_scales of quantize.cu."""
     ratio = (x.astype(np.float64) ** 2).mean(0) / (w[:: max(1, len(w) // 1024)].astype(np.float64) ** 2).mean(0)
     return np.clip(ratio ** 0.25, 2.0 ** -16, 2.0 ** 16).astype(np.float32)
 
@@ -62,7 +67,8 @@ def simulate(name, x, w, b, k, random, factors=(1, 0.5, 0.25, 0)):
         g = np.sqrt(1 + steps ** 2)
         bound = 0.5 * h * ((a * (g + 1 / g))[:, None] * nw + (r * r / a / g)[:, None] * (c * c / nw)) + rounding
         error = exact - score
-        line = dict(data=name, d=d, n=n, k=k, rows=rows, scales=scaled, error=error.std() / sigma, margin=bound.mean() / sigma, worst=(error / bound).max())
+        line = dict(data=name, d=d, n=n, k=k, rows=rows, scales=scaled, error=error.std() / sigma,
+            margin=bound.mean() / sigma, worst=(error / bound).max())
         for factor in factors:
             true = kept = missed = 0
             above = score + factor * bound
@@ -76,10 +82,12 @@ def simulate(name, x, w, b, k, random, factors=(1, 0.5, 0.25, 0)):
 
 
 def synthetic(d, rows, n, random, massive=0):
-    """Heavy-tailed features on random directions, and dimensions of a size of their own."""
+    """Makes heavy-tailed features on random directions, and dimensions of a different size."""
     w = random.standard_normal((n, d), np.float32) / math.sqrt(d)
     x = random.standard_t(5, (rows, d)).astype(np.float32)
-    for row in range(rows): x[row] += (np.abs(random.standard_t(3, 48)).astype(np.float32)[:, None] * w[random.choice(n, 48, False)] * 8).sum(0)
+    for row in range(rows):
+        strength = np.abs(random.standard_t(3, 48)).astype(np.float32)[:, None]
+        x[row] += (strength * w[random.choice(n, 48, False)] * 8).sum(0)
     x[:, :massive] *= 100
     return x, w, (0.01 * random.standard_normal(n)).astype(np.float32)
 
@@ -101,11 +109,15 @@ def main():
     if given.synthetic:
         for massive in (0, 4):
             name = f"synthetic, {massive} massive dimensions"
-            lines += simulate(name, *synthetic(given.synthetic, given.rows, given.latents, random, massive), given.k, random)
-    print("| data | d, n, k | scales | error, σ | margin, σ | largest error / margin | true | kept | kept / true | missed at margin × 1, ½, ¼, 0 |\n|---|---|---|---|---|---|---|---|---|---|")
+            lines += simulate(name, *synthetic(given.synthetic, given.rows, given.latents, random, massive), given.k,
+                random)
+    print("| data | d, n, k | scales | error, σ | margin, σ | largest error / margin | true | kept | kept / true "
+          "| missed at margin × 1, ½, ¼, 0 |\n|---|---|---|---|---|---|---|---|---|---|")
     for l in lines:
-        print(f"| {l['data']} | {l['d']}, {l['n']}, {l['k']} | {'yes' if l['scales'] else 'no'} | {l['error']:.4f} | {l['margin']:.3f} | {l['worst']:.2f} | {l['true']:.0f} | {l['kept at 1']:.0f} "
-              f"| {l['kept at 1'] / l['true']:.2f} | {', '.join(str(l[f'missed at {f}']) for f in (1, 0.5, 0.25, 0))} |")
+        print(f"| {l['data']} | {l['d']}, {l['n']}, {l['k']} | {'yes' if l['scales'] else 'no'} | {l['error']:.4f} "
+              f"| {l['margin']:.3f} | {l['worst']:.2f} | {l['true']:.0f} | {l['kept at 1']:.0f} "
+              f"| {l['kept at 1'] / l['true']:.2f} "
+              f"| {', '.join(str(l[f'missed at {f}']) for f in (1, 0.5, 0.25, 0))} |")
 
 
 main()

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# K SAEs in one sweep against the same K trained one after another, in turn, ROUNDS times: wall clock, CPU time and peak memory, as CSV.   sweep.sh DATA.npy [K] [ROUNDS] [VECTORS] [N]
+# Compares K SAEs in one sweep with the same K SAEs trained one after another, in turn, ROUNDS times. Prints wall clock,
+# CPU time and peak memory as CSV.
+#   sweep.sh DATA.npy [K] [ROUNDS] [VECTORS] [N]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?an activation file} members=${2:-4} rounds=${3:-3} vectors=${4:-49152} n=${5:-2048}
@@ -8,7 +10,7 @@ cli=${CUDASAE:-artifacts/bin/CudaSae.Cli/release/cudasae}
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 settings=(--latents "$n" --vectors "$vectors" --backend cpu --log-every 50)
 ks=(8 16 32 64 12 24 48 6); ks=("${ks[@]:0:$members}")
-measure() {     # NAME COMMAND…: adds wall, CPU and peak of this process to the totals
+measure() {     # measure COMMAND…: prints wall clock, CPU time and peak memory of this process
     local out; out=$(/usr/bin/env python3 - "$@" <<'PYTHON'
 import os, subprocess, sys, time
 start = time.monotonic()
@@ -22,9 +24,14 @@ PYTHON
 echo "round,way,members,n,vectors,wall_s,cpu_s,peak_mib"
 for round in $(seq "$rounds"); do
     rm -rf "$work"/*
-    read -r wall cpu peak <<<"$(measure "$cli" sweep "$data" --presets topk --k "$(IFS=,; echo "${ks[*]}")" --out "$work/sweep" "${settings[@]}")"
+    list=$(IFS=,; echo "${ks[*]}")
+    read -r wall cpu peak \
+        <<<"$(measure "$cli" sweep "$data" --presets topk --k "$list" --out "$work/sweep" "${settings[@]}")"
     echo "$round,sweep,$members,$n,$vectors,$wall,$cpu,$peak"
     for k in "${ks[@]}"; do measure "$cli" train "$data" --k "$k" --out "$work/alone$k" "${settings[@]}"; done |
-        awk -v head="$round,alone,$members,$n,$vectors" '{w += $1; c += $2; if ($3 > m) m = $3} END {printf "%s,%.3f,%.3f,%d\n", head, w, c, m}'
-    for k in "${ks[@]}"; do cmp "$work/alone$k/sae_weights.safetensors" "$work/sweep/topk-n$n-k$k/sae_weights.safetensors"; done
+        awk -v head="$round,alone,$members,$n,$vectors" '{w += $1; c += $2; if ($3 > m) m = $3}
+            END {printf "%s,%.3f,%.3f,%d\n", head, w, c, m}'
+    for k in "${ks[@]}"; do
+        cmp "$work/alone$k/sae_weights.safetensors" "$work/sweep/topk-n$n-k$k/sae_weights.safetensors"
+    done
 done

@@ -3,7 +3,7 @@
 # the shared memory that the kernels declare as NAME_shared_bytes (docs/internals/decisions/0012-generated-border.md).
 #   border.sh            writes src/CudaSae/Devices/Params/*.g.cs and src/CudaSae/Model/*.g.cs
 #   border.sh --check    fails where these files differ from what would be written
-#   border.sh --facts    prints sizes, offsets, codes and shared memory as g++ sees them
+#   border.sh --facts    prints sizes, offsets, codes and shared memory as g++ computes them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v g++ >/dev/null || { echo "border.sh needs g++: apt-get install g++" >&2; exit 3; }
@@ -13,7 +13,7 @@ includes=(kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh)
 sources=(kernels/*.cu kernels/sm90/*.cu kernels/ladder/*.cu)
 awk_on() { LC_ALL=C awk "$@" -f build/border.awk "${headers[@]}" "${includes[@]}" "${sources[@]}"; }
 
-# A program that includes all kernels, each in a namespace of its own, and prints the facts. The kernels are declared
+# A program that includes all kernels, each in a separate namespace, and prints the facts. The kernels are declared
 # as templates that are never instantiated, so that the program needs no emulator.
 {
     echo '#include <cstddef>'

@@ -2,7 +2,7 @@
 # Tests the kernels on an emulator that computes floats as a GPU does: a * b + c is contracted, and tensor cores
 # truncate. These settings change the bits of almost every sum, and with them which bits are equal: see
 # Targets.TensorCoresAgree.
-#   emulator-hard.sh [all]      by default what fits in 90 s on two cores; all: every case and more classes
+#   emulator-hard.sh [all]      the default takes 90 s on two cores; all runs every case and more classes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh
@@ -42,7 +42,7 @@ if [ "${1:-}" = all ]; then
     beside run_tests StepTests ScreenTests UpdateTests HotTests LadderTests
     beside run_tests GraphTests VerifierTests ProductTests
 else
-    # Of these classes, the tests that ask for equal bits between kernels, or for agreement with the dense path.
+    # The tests of these classes that require equal bits between kernels, or agreement with the dense path
     beside run_tests "StepTests.LazyAdam*" "StepTests.Sparse*" "ScreenTests.Training*" "ScreenTests.Code*" \
         "UpdateTests.Plain*" HotTests LadderTests
     beside verify 8.0 odd       # the kernels that differ from those of 9.0 encode

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the emulated CUDA driver with all kernels in it, incrementally: one object a source, all anew when a header is newer.
+# Builds the emulated CUDA driver with all kernels in it, incrementally: one object for each source. A newer header
+# recompiles all of them.
 #   emulator.sh [--asan | --races | --hard] [--kernels FOLDER] [OUT]
 # The default is kernels/*.cu, kernels/sm90/*.cu and kernels/ladder/*.cu into artifacts/emulator/libcudasae_emulator.so.
 #   --asan    address and undefined-behaviour sanitizers
@@ -9,7 +10,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh
-flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
+flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off
+    -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
 kernels=kernels variant=plain instrument=() out=artifacts/emulator/libcudasae_emulator.so
 while [ $# -gt 0 ]; do
     case $1 in
@@ -25,13 +27,14 @@ done
 out=${1:-$out}
 command -v g++ >/dev/null || { echo "the emulator needs g++: apt-get install g++" >&2; exit 1; }
 objects=artifacts/emulator/obj/$variant-$(echo "$kernels" | tr / _); mkdir -p "$objects" "$(dirname "$out")"
-exec 9> "$objects.lock"; flock 9       # two builds at once: the second finds the work done
-newest=$(ls -t kernels/*.h kernels/params/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh kernels/emulator/*.h build/emulator.sh | head -1)
+exec 9> "$objects.lock"; flock 9       # of two simultaneous builds, the second has nothing to compile
+newest=$(ls -t kernels/*.h kernels/params/*.h kernels/*.cuh kernels/sm90/*.cuh kernels/ladder/*.cuh \
+    kernels/emulator/*.h build/emulator.sh | head -1)
 made=0 all=()
-compile() {     # compile SOURCE OBJECT; the emulator itself is not watched, only the kernels
-    local watch=()
-    [[ $1 == *.cu ]] && watch=("${instrument[@]}")
-    g++ "${flags[@]}" "${watch[@]}" -x c++ -c "$1" -o "$2.tmp" && mv "$2.tmp" "$2"
+compile() {     # compile SOURCE OBJECT: instruments the kernels, not the emulator itself
+    local extra=()
+    [[ $1 == *.cu ]] && extra=("${instrument[@]}")
+    g++ "${flags[@]}" "${extra[@]}" -x c++ -c "$1" -o "$2.tmp" && mv "$2.tmp" "$2"
 }
 for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kernels"/ladder/*.cu; do
     [ -e "$source" ] || continue
@@ -42,7 +45,7 @@ for source in kernels/emulator/*.cpp "$kernels"/*.cu "$kernels"/sm90/*.cu "$kern
     made=$((made + 1))
 done
 all_done
-# Objects may be newer than this library though nothing was compiled: another library was made of them.
+# Objects may be newer than this library although nothing was compiled, if another library was linked from them.
 if [ ! -e "$out" ] || [ "$(ls -t "${all[@]}" | head -1)" -nt "$out" ]; then
     g++ "${flags[@]}" -shared -o "$out.tmp" "${all[@]}" || exit 1
     mv "$out.tmp" "$out"

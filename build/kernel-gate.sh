@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The real compiler's judgement of every kernel, for sm_80 and sm_90a (kernels/sm90 for the latter alone): no spill,
+# Checks every kernel with the real compiler, for sm_80 and sm_90a (kernels/sm90 for the latter alone): no spill,
 # no stack, no serialised wgmma (ptxas C75xx), no more registers than build/kernel-registers.csv allows. In the SASS:
 # no local memory, no floating-point atomics, no non-coherent loads, nothing before a kernel's wait for the one before
-# it; tensor cores, asynchronous copies and 16-byte accesses where they belong. Of Hopper's kernels it also judges the
-# main loop, the division of the registers (hopper-sass.awk) and the place of the tensor maps; of update's, the warps
-# that a multiprocessor holds.
-#   kernel-gate.sh            check        kernel-gate.sh --update    write the table anew
+# it; tensor cores, asynchronous copies and 16-byte accesses where they are expected. For Hopper's kernels it also
+# checks the main loop, the division of the registers (hopper-sass.awk) and the place of the tensor maps; for update's
+# kernels, the warps that a multiprocessor holds.
+#   kernel-gate.sh            checks       kernel-gate.sh --update    writes the table again
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh
 nvcc=$(bash build/find-nvcc.sh)
-[ -n "$nvcc" ] || { echo "kernel gate: no nvcc on this machine; build/install-nvcc.sh puts one in \$HOME/.cache" >&2; exit 1; }
+[ -n "$nvcc" ] || { echo "kernel gate: no nvcc on this machine; build/install-nvcc.sh installs it" >&2; exit 1; }
 cuobjdump=$(dirname "$nvcc")/cuobjdump; [ -x "$cuobjdump" ] || cuobjdump=$(dirname "$nvcc")/usr/bin/cuobjdump
 export PATH=$(dirname "$nvcc")/usr/bin:$PATH
 table=build/kernel-registers.csv update=${1:-} failures=0
@@ -50,33 +50,39 @@ judge_occupancy() {
     done < "$out.rows"
 }
 
-# judge SOURCE ARCH: into work, as NAME.ARCH.rows a line a kernel, as NAME.ARCH.faults a line a fault
+# judge SOURCE ARCH: writes into work a line for each kernel (NAME.ARCH.rows) and for each fault (NAME.ARCH.faults)
 judge() {
     local source=$1 arch=$2 name out
     name=$(basename "$source" .cu); out=$work/$name.$arch
     fault() { echo "$source, sm_$arch: $*" >> "$out.faults"; }
     needs() { grep -qE "$1" "$out.sass" || fault "$2"; }
     refuses() { ! grep -qE "$1" "$out.sass" || fault "$2"; }
-    if ! "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v -o "$out.cubin" "$source" 2> "$out.log"; then
+    if ! "$nvcc" -std=c++17 -O3 -gencode="arch=compute_$arch,code=sm_$arch" -cubin -Xptxas -v \
+        -o "$out.cubin" "$source" 2> "$out.log"; then
         cat "$out.log" >&2; fault "does not compile"; return
     fi
-    grep -E 'C75(08|10|14|15)' "$out.log" >&2 && fault "ptxas gave up on asynchronous products"
+    grep -E 'C75(08|10|14|15)' "$out.log" >&2 && fault "ptxas serialised asynchronous products"
     # ptxas prints for each kernel: its name, its stack and spills, its registers.
     awk -v arch="sm_$arch" '
         /Compiling entry function/ { split($0, q, "\047"); kernel = q[2] }
         /bytes stack frame/ { stack = $1; spill = $5 + $9 }
-        /Used [0-9]+ registers/ { for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill }' "$out.log" > "$out.rows"
+        /Used [0-9]+ registers/ {
+            for (i = 1; i < NF; i++) if ($i == "Used") print kernel "," arch "," $(i + 1) "," stack "," spill
+        }' "$out.log" > "$out.rows"
     "$cuobjdump" -sass "$out.cubin" > "$out.sass" 2>/dev/null || fault "no SASS"
     refuses '\b(LDL|STL)\b' "local memory in the SASS"
     # The kernel before may still write when this one begins; a non-coherent load may then read an old cache line.
     refuses '\bLDG\.[A-Z0-9.]*CONSTANT' "a non-coherent global load"
-    refuses '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' "a floating-point atomic, whose sum depends on the order"
-    # A kernel may stand beside the one before it (kernels/common.cuh): no access and no end before it has waited.
+    refuses '\b(ATOM|ATOMG|ATOMS|RED)\.[A-Z0-9.]*(F16|BF16|F32|F64)' \
+        "a floating-point atomic, whose sum depends on the order"
+    # A kernel may overlap the kernel before it (kernels/common.cuh): no access and no end may come before its wait.
     [ "$arch" = 80 ] || awk '
         function judge() { if (kernel != "" && !waited) print kernel " never waits for the kernel before it" }
         /Function : / { judge(); kernel = $NF; waited = 0 }
         / ACQBULK / { waited = 1 }
-        kernel != "" && !waited && / (LD|LDG|LDS|ST|STG|STS|ATOM|ATOMG|ATOMS|RED|LDGSTS|UTMALDG|SYNCS|EXIT)[. ]/ { print kernel " does not begin with its wait for the kernel before it:" $0; waited = 1 }
+        kernel != "" && !waited && / (LD|LDG|LDS|ST|STG|STS|ATOM|ATOMG|ATOMS|RED|LDGSTS|UTMALDG|SYNCS|EXIT)[. ]/ {
+            print kernel " does not begin with its wait for the kernel before it:" $0; waited = 1
+        }
         END { judge() }' "$out.sass" | while read -r line; do fault "$line"; done
     case $name in
         encode_sm90 | encode_columns_sm90) judge_hopper HGMMA.64x256x16.F32.BF16 40 232 ;;
@@ -88,7 +94,10 @@ judge() {
     case $name in encode | product | 0[6-9]_* | 10_*) needs HMMA "no tensor-core product" ;; esac
     case $name in encode | product | 0[89]_* | 10_*) needs LDGSTS "no asynchronous copy" ;; esac
     # The gathers and streams of the sparse half move 16 bytes at a time.
-    case $name in decode) needs 'LDGSTS.*\.128' "no 16-byte copy"; needs 'LDS\.128' "no 16-byte load" ;; update) needs 'LDG\.E\.128' "no 16-byte load" ;; esac
+    case $name in
+        decode) needs 'LDGSTS.*\.128' "no 16-byte copy"; needs 'LDS\.128' "no 16-byte load" ;;
+        update) needs 'LDG\.E\.128' "no 16-byte load" ;;
+    esac
     case $name in decode | update) needs 'STG\.E\.128' "no 16-byte store" ;; esac
 }
 for source in kernels/*.cu kernels/ladder/*.cu; do beside judge "$source" 80; beside judge "$source" 90a; done

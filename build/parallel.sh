@@ -1,4 +1,5 @@
-# Commands beside each other, as many as there are cores. To be sourced: beside COMMAND ARGUMENTS…, then all_done. The first that fails ends the script.
+# Runs commands in parallel, one for each core. Source this file, call beside COMMAND ARGUMENTS…, and then all_done. The
+# first failure ends the script.
 running=0
 beside() {
     "$@" & running=$((running + 1))

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Self-contained archives of the program, which need no .NET: artifacts/release/cudasae-VERSION-PLATFORM.tar.gz (.zip for
-# Windows) with LICENSE and THIRD-PARTY-NOTICES.txt inside, and SHA256SUMS beside them.
+# Makes self-contained archives of the program, which need no .NET:
+# artifacts/release/cudasae-VERSION-PLATFORM.tar.gz (.zip for Windows) with LICENSE and THIRD-PARTY-NOTICES.txt inside,
+# and SHA256SUMS beside them.
 #   release.sh [PLATFORM...]     default: linux-x64 win-x64 osx-arm64
-# A platform whose runtime package is not on the feed is left out with one line, and the exit code is then 4. The
+# A platform whose runtime package is not on the feed is skipped with one line, and the exit code is then 4. The
 # archive of this machine's platform is unpacked and run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,7 +47,7 @@ archive() {     # archive PLATFORM
     if ! dotnet publish src/CudaSae.Cli -c Release -r "$1" --self-contained -v quiet -o "$work/$1/cudasae" \
             -p:DebugType=none > "$work/log" 2>&1; then
         grep -qE 'NU1101|NU1102' "$work/log" || { cat "$work/log" >&2; fail "the program for $1 was not built"; }
-        echo "$1: left out, this feed has no runtime package for it"; missing=4
+        echo "$1: skipped, this feed has no runtime package for it"; missing=4
         return
     fi
     folder=$work/$1/cudasae

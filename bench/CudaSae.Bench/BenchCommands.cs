@@ -36,7 +36,7 @@ static class BenchCommands
         return root;
     }
 
-    /// <summary>A whole number that may be left out, in the forms of <see cref="Forms"/>.</summary>
+    /// <summary>Reads an optional whole number in the forms of <see cref="Forms"/>.</summary>
     public static Argument<int> Number(string name, string description, int standard) => new(name)
     {
         Description = description,

@@ -8,17 +8,17 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench;
 
-/// <summary>cudasae-bench sweep: n, B, d and k varied one at a time around a shape. Each point is a process of its own,
-/// cudasae bench step, so that the memory it takes can be told.</summary>
+/// <summary>Runs cudasae-bench sweep: n, B, d and k vary one at a time around a shape. Each point runs cudasae bench
+/// step in a separate process, so that its memory can be measured.</summary>
 static class BenchSweepCommand
 {
     const long MostChecked = 1L << 30;      // weights
 
-    /// <summary>The program cudasae, which a build puts beside this one under its assembly's name.</summary>
+    /// <summary>The program cudasae, which a build copies beside this one under its assembly's name.</summary>
     static string Program { get; } =
         Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "CudaSae.Cli.exe" : "CudaSae.Cli");
 
-    /// <summary>A shape and what each of its numbers becomes in turn.</summary>
+    /// <summary>A shape and the values that each of its numbers takes in turn.</summary>
     sealed record Grid(BenchShape Base, int[] Latents, int[] Rows, int[] Width, int[] Active)
     {
         public IEnumerable<(string Axis, BenchShape Shape)> Points =>
@@ -55,10 +55,11 @@ static class BenchSweepCommand
             var grid = kind switch { BackendKind.Cpu => OnCpu, BackendKind.Emulator => OnEmulator, _ => OnGpu };
             var rows = new List<(BenchMachine Machine, BenchRow Row)>();
             if (parsed.GetValue(axes)!.FirstOrDefault(axis => !"nBdk".Contains(axis)) is not '\0' and var other)
-                throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is no axis; any of n, B, d and k");
+                throw new SaeException($"--axes {parsed.GetValue(axes)}: '{other}' is not an axis; use any of "
+                    + "n, B, d and k");
             if (!File.Exists(Program))
-                throw new SaeException($"{Program}, which takes the steps, is not there", kind: SaeErrorKind.Files);
-            // The axes meet in one point. Null where a point failed.
+                throw new SaeException($"{Program} does not exist; it times the steps", kind: SaeErrorKind.Files);
+            // All axes share one point. The result is null where a point failed.
             var measured = new Dictionary<BenchShape, IReadOnlyList<(BenchMachine, BenchRow)>?>();
             var members = new Members();
             foreach (var (axis, shape) in grid.Points.Where(point =>
@@ -91,10 +92,10 @@ static class BenchSweepCommand
         {
             true => "two runs equal",
             false => "TWO RUNS DIFFER",
-            null => "unchecked, for its weights take minutes to copy"
+            null => "unchecked: its weights take minutes to copy"
         };
 
-    /// <exception cref="SaeException">The child failed; its own line says why.</exception>
+    /// <exception cref="SaeException">The child failed; its line gives the reason.</exception>
     static IReadOnlyList<(BenchMachine, BenchRow)> Child(BackendKind kind, BenchShape shape, int repeats)
     {
         var table = Path.Combine(Path.GetTempPath(), $"cudasae-bench-{Environment.ProcessId}.csv");

@@ -8,8 +8,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>cudasae-bench gradients: loss and gradients of one TopK batch, and the losses of a few whole steps, which
-/// bench/peers/check_peers.py holds against autograd.</summary>
+/// <summary>Runs cudasae-bench gradients: writes loss and gradients of one TopK batch and the losses of a few whole
+/// steps, which bench/peers/check_peers.py compares with autograd.</summary>
 static class GradientsCommand
 {
     public static Command Create()
@@ -38,7 +38,7 @@ static class GradientsCommand
         return command;
     }
 
-    /// <summary>Plain TopK: no AuxK, no clipping, b_dec subtracted, L = Σ‖x̂ − x‖² / B.</summary>
+    /// <summary>Uses plain TopK: no AuxK, no clipping, b_dec subtracted, L = Σ‖x̂ − x‖² / B.</summary>
     public static void Run(string problem, string result, int k, int steps, BackendKind kind)
     {
         using var file = TensorFile.Open(problem);
@@ -70,8 +70,8 @@ static class GradientsCommand
         ]);
     }
 
-    /// <summary>One step of plain descent at rate 1 on L · B, which keeps gradients large beside the weights' rounding:
-    /// what the weights moved by, over B, is the gradient.</summary>
+    /// <summary>Takes one step of plain descent at rate 1 on L · B, which keeps gradients large beside the rounding of
+    /// the weights. The gradient is the weights' movement divided by B.</summary>
     static TensorToWrite[] Gradients(SaeSpec spec, TrainConfig config, SaeParameters weights, byte[] rows,
         BackendKind kind)
     {
@@ -107,7 +107,7 @@ static class GradientsCommand
             .Select(t => Step(backend, rows, t, 1f / config.BatchRows, config.LearningRate))];
     }
 
-    /// <summary>One step on the batch; its loss, Σ‖x̂ − x‖² / B, before the update.</summary>
+    /// <summary>Takes one step on the batch and returns its loss, Σ‖x̂ − x‖² / B, before the update.</summary>
     static float Step(IBackend backend, byte[] rows, int t, float lossScale, float learningRate)
     {
         var scalars = Schedules.Scalars(backend.Spec, backend.Config, new(1, backend.Spec.InputWidth), t);

@@ -8,7 +8,7 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>cudasae-bench memory: the memory plan against what the process took.</summary>
+/// <summary>Runs cudasae-bench memory: compares the memory plan with the memory that the process took.</summary>
 static class PlannedMemory
 {
     public static Command Create()
@@ -17,7 +17,7 @@ static class PlannedMemory
         var width = BenchCommands.Number("d", "width of the input", 768);
         var latents = BenchCommands.Number("n", "width of the dictionary", 65_536);
         var active = BenchCommands.Number("k", "active latents a row", 64);
-        var command = new Command("memory", "Compare the memory plan with what a training process takes.")
+        var command = new Command("memory", "Compare the memory plan with the memory of a training process.")
         {
             rows, width, latents, active,
         };
@@ -28,7 +28,7 @@ static class PlannedMemory
 
     static int Run(int b, int d, int n, int k)
     {
-        // latents silent for one batch are dead, so that AuxK takes its memory too
+        // a latent is dead after one batch without firing, so that AuxK takes its memory too
         var spec = new SaeSpec
         {
             InputWidth = d, Latents = n, Selection = new Selection.TopK(k), Aux = new(Math.Min(256, n), 1 / 32f, b)
@@ -55,14 +55,14 @@ static class PlannedMemory
         using var saved = new SaeParameters(spec);        // as at the end of a run
         backend.GetParameters(saved);
         var took = PeakMemory.Resident() - before;
-        // and the weights in float32, which a run starts from and saves
+        // the weights in float32, from which a run starts and which it saves
         var planned = backend.Plan.TotalBytes + 8L * n * d;
         Console.WriteLine($"[{b}, {d}], {n} latents, k {k}: planned {MemoryPlan.Format(planned)}, taken "
             + $"{MemoryPlan.Format(took)}, {100.0 * took / planned:0.0} %");
         return Math.Abs(took - planned) <= 0.03 * planned ? 0 : 1;
     }
 
-    /// <summary>Code is compiled and threads are started outside the measurement.</summary>
+    /// <summary>Compiles the code and starts the threads before the measurement.</summary>
     static void Warm()
     {
         var spec = new SaeSpec { InputWidth = 16, Latents = 64, Selection = new Selection.TopK(4) };

@@ -11,8 +11,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Bench;
 
-/// <summary>cudasae-bench soak: a long run of small steps. Checks that memory is flat, that the step's time does not
-/// drift, and that a run that was stopped early has the same metrics.</summary>
+/// <summary>Runs cudasae-bench soak: trains for a long run of small steps. It checks that memory is flat, that the
+/// step's time does not drift, and that a run that was stopped early has the same metrics.</summary>
 static class Soak
 {
     const int B = 64, D = 32, N = 256, Tenths = 10;
@@ -25,7 +25,8 @@ static class Soak
             Description = "recipe of the run; cudasae presets lists them", Arity = ArgumentArity.ZeroOrOne,
             DefaultValueFactory = _ => "topk",
         };
-        var command = new Command("soak", "Train for long: memory, the step's time, metrics of a stopped run.")
+        var command = new Command("soak", "Train for a long time and check memory, the step's time, and the metrics of "
+            + "a stopped run.")
         {
             steps, preset,
         };
@@ -47,12 +48,12 @@ static class Soak
         var early = Train(source, spec, config, steps / 10);
         var whole = Train(source, spec, config, steps);
         var common = early.Metrics.Join(whole.Metrics, a => a.Step, b => b.Step, (a, b) => a == b).ToArray();
-        // the last one reports where it was stopped
+        // the last report belongs to the step at which the run stopped
         var same = common.Length >= early.Metrics.Count - 1 && common.All(equal => equal);
         for (var t = 0; t < Tenths; t++)
             Console.WriteLine($"tenth {t + 1}: {whole.MicrosecondsPerStep[t]:0} us a step, resident "
                 + $"{whole.Resident[t] / 1048576.0:0.0} MiB");
-        // The first tenth warms up: code is compiled, buffers grow.
+        // The first tenth is a warm-up: code is compiled and buffers grow.
         var growth = whole.Resident[^1] - whole.Resident[0];
         var drift = whole.MicrosecondsPerStep[^1] / Median(whole.MicrosecondsPerStep[1..]);
         Console.WriteLine($"{preset.Name}, {steps} steps of [{B}, {D}], {N} latents: resident memory "
@@ -102,7 +103,7 @@ static class Soak
             if (metrics.Step >= until) stop.Cancel();
         }
 
-        /// <summary>What two equal runs have in common.</summary>
+        /// <summary>The part of a report that two equal runs share.</summary>
         static StepMetrics WithoutTimes(StepMetrics metrics) => metrics with
         {
             RowsPerSecond = 0,

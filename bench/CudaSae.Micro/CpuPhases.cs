@@ -7,7 +7,7 @@ using BenchmarkDotNet.Attributes;
 
 namespace CudaSae.Micro;
 
-/// <summary>The CPU backend's phases on random data, one after the other as in a step.</summary>
+/// <summary>Runs the CPU backend's phases on random data, one after another as in a step.</summary>
 [MemoryDiagnoser]
 public class CpuPhases
 {

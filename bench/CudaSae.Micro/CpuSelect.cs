@@ -3,8 +3,8 @@ using BenchmarkDotNet.Attributes;
 
 namespace CudaSae.Micro;
 
-/// <summary>The cut of a row's candidates back to the k largest, as the encoder does it on the CPU whenever they are
-/// full, beside sorting them.</summary>
+/// <summary>Compares the encoder's cut of a row's candidates to the k largest with a sort. On the CPU the encoder cuts
+/// whenever the candidates are full.</summary>
 public unsafe class CpuSelect
 {
     ulong[] start = [];
@@ -20,7 +20,7 @@ public unsafe class CpuSelect
     public void Setup()
     {
         var random = new Random(1);
-        // Keys as the encoder makes them: the number's order above, the complement of the latent below.
+        // The encoder's keys: the number's order in the upper bits, the complement of the latent in the lower.
         start = [.. Enumerable.Range(0, Count)
             .Select(f =>
                 (ulong)(BitConverter.SingleToUInt32Bits(1 + 3 * random.NextSingle()) | 0x80000000) << 32 | (uint)~f)];

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Toy models of superposition: equal importance, falling importance, and SAEs with no more latents than features.   toy.sh [OUT]     default OUT: runs/toy
-# CUDASAE names another program than the one built from here.
+# Toy models of superposition: equal importance, falling importance, and SAEs with at most as many latents as features.
+#   toy.sh [OUT]     default OUT: runs/toy
+# CUDASAE names a program that replaces the one built from this checkout.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-runs/toy}

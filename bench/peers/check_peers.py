@@ -32,7 +32,7 @@ def copies(weights, device):
 
 
 class Agreement:
-    """The problem, and the answers that every peer has to give."""
+    """The problem, and the expected results of every peer."""
 
     def __init__(self):
         self.weights, self.x, self.active = agreement_problem()
@@ -40,7 +40,7 @@ class Agreement:
         _, self.losses = self.answer(lambda w, k: DenseTopK(w, k, "fp32"), "cpu")
 
     def answer(self, make, device):
-        """((loss, gradients), losses of five steps) of the trainer that make(weights, k) gives."""
+        """Returns ((loss, gradients), losses of five steps) of the trainer that make(weights, k) returns."""
         x = self.x.to(device)
         trainer = make(copies(self.weights, device), self.active)
         loss = trainer.gradients(x).item()
@@ -49,7 +49,7 @@ class Agreement:
         return (loss, gradients), [trainer.step(x).item() for _ in range(STEPS)]
 
     def ours(self, program, backend):
-        """The same of CudaSae, by cudasae-bench gradients; RuntimeError where it fails."""
+        """Returns the same for CudaSae, by cudasae-bench gradients; raises RuntimeError where it fails."""
         with tempfile.TemporaryDirectory() as folder:
             problem, result = (os.path.join(folder, f"{name}.safetensors") for name in ("problem", "result"))
             write_safetensors(problem, {"x": self.x, **self.weights})
@@ -62,7 +62,7 @@ class Agreement:
         return (got["loss"].item(), got), got["losses"].tolist()
 
     def judge(self, precision, answer):
-        """Relative differences by name, and what is wrong: empty when nothing is."""
+        """Returns relative differences by name, and a description of the errors, which is empty without errors."""
         off = differences(answer[0], self.expected)
         off["five steps"] = max(abs(a - b) / abs(b) for a, b in zip(answer[1], self.losses))
         bad = [name for name, share in off.items() if not share <= TOLERANCE[precision]]
@@ -83,7 +83,7 @@ def trainers(device):
 
 
 def checks(a, agreement):
-    """(name, precision, () -> answer) of everything that --device, --program and --only ask for."""
+    """Returns (name, precision, () -> answer) of everything that --device, --program and --only select."""
     found = [(name, precision, lambda make=make: agreement.answer(make, a.device))
              for name, precision, make in trainers(a.device)]
     if a.program:
@@ -126,7 +126,7 @@ def main():
     for name, precision, answer in asked:
         try:
             off, fault = agreement.judge(precision, answer())
-        except Exception as error:      # whatever a compiler or a driver answers: the others are still checked
+        except Exception as error:      # any error of a compiler or a driver; the others are still checked
             off, fault = {}, in_a_line(error)
         wrong += bool(fault)
         shares = " ".join(f"{n} {share:.1e}" for n, share in off.items())

@@ -11,20 +11,21 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-alive = set()       # children whose process groups have to end with this program
-smi_answers = True  # false after nvidia-smi has hung; each further question would cost its time limit
+alive = set()       # children whose process groups must end with this program
+smi_answers = True  # false after nvidia-smi has hung; each further query would take its whole time limit
 
 
 class Failed(Exception):
-    """A child gave no answer; the text says why."""
+    """A child returned no answer; the text gives the reason."""
 
 
 class Hung(Failed):
-    """A child gave no answer in its time."""
+    """A child returned no answer within its time limit."""
 
 
 def kill(process):
-    """Ends a child and all that it started. A process that waits for the driver may stay; the caller does not wait."""
+    """Ends a child and all processes that it started. A process that waits for the driver may stay; the caller does not
+    wait."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -54,7 +55,7 @@ def begin(arguments, **pipes):
 
 
 def reason(errors, code):
-    """Why a child failed, in one line."""
+    """Returns the reason of a child's failure in one line."""
     if "out of memory" in errors.lower():
         return "out of memory"
     lines = errors.strip().splitlines()
@@ -62,7 +63,7 @@ def reason(errors, code):
 
 
 def run(arguments, limit):
-    """Standard output of a program that has to end within `limit` seconds and with 0."""
+    """Returns standard output of a program that must end within `limit` seconds and with 0."""
     process = begin(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         output, errors = process.communicate(timeout=limit)
@@ -76,22 +77,22 @@ def run(arguments, limit):
 
 
 class Worker:
-    """worker.py of one contestant: a JSON line is a question, a JSON line is the answer."""
+    """Runs worker.py for one contestant. A request is a JSON line, and so is the answer."""
 
     def __init__(self, contestant, dry):
         self.errors = tempfile.TemporaryFile()
         self.process = begin([sys.executable, os.path.join(HERE, "worker.py"), contestant.name] + ["--dry"] * dry,
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
-        self.received, self.held = b"", 0.0     # held: MiB that it keeps on the device between turns
+        self.received, self.held = b"", 0.0     # held: MiB that the worker keeps on the device between turns
 
     def ask(self, limit, **question):
-        """The answer, or Failed, or Hung; after either the worker is of no more use."""
+        """Returns the answer, or raises Failed or Hung, after which the worker cannot be used."""
         end = time.monotonic() + limit
         try:
             self.process.stdin.write(json.dumps(question).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
-            pass        # it has ended; receive() finds the reason
+            pass        # the worker has ended; receive() finds the reason
         answer = self.receive(end, limit)
         if "fault" in answer:
             raise Failed(answer["fault"])
@@ -125,7 +126,7 @@ class Worker:
 
 
 def smi(query):
-    """One number or name of nvidia-smi; None where there is none."""
+    """Returns one number or name of nvidia-smi; None without an answer."""
     global smi_answers
     if not smi_answers:
         return None
@@ -140,7 +141,7 @@ def smi(query):
 
 
 def smi_number(query):
-    """A number of nvidia-smi; None also where it answers in words, as for a part of a divided GPU."""
+    """Returns a number of nvidia-smi; None also for an answer in words, which a part of a divided GPU gives."""
     try:
         return float(smi(query))
     except (TypeError, ValueError):
@@ -148,7 +149,7 @@ def smi_number(query):
 
 
 class PeakMemory(threading.Thread):
-    """The most that nvidia-smi shows in use inside the with statement, beyond what was in use at its start, MiB."""
+    """The maximum memory in use, as nvidia-smi shows it, inside the with statement and above its start, in MiB."""
 
     def __enter__(self):
         self.base, self.peak, self.over = smi_number("memory.used"), 0.0, threading.Event()
@@ -159,10 +160,10 @@ class PeakMemory(threading.Thread):
     def run(self):
         while self.base is not None and not self.over.is_set():
             self.beyond()
-            self.over.wait(0.2)     # allocations stay; more questions would take the driver's time from the contestant
+            self.over.wait(0.2)     # allocations stay; more queries would take the driver's time from the contestant
 
     def beyond(self):
-        """MiB in use now beyond those at the start."""
+        """Returns MiB in use now above those at the start."""
         used = smi_number("memory.used") if self.base is not None else None
         now = 0.0 if used is None else used - self.base
         self.peak = max(self.peak, now)
@@ -172,4 +173,4 @@ class PeakMemory(threading.Thread):
         self.over.set()
         self.join(timeout=15)
         if failure is None:
-            self.beyond()       # a worker keeps its memory until the question "free"
+            self.beyond()       # a worker keeps its memory until the request "free"

@@ -1,8 +1,9 @@
-"""What the peers on a GPU share: the starting weights, the problem on which they must agree, timing, and safetensors in thirty lines (no package).
+"""Code that the peers on a GPU share: the starting weights, the problem on which they must agree, timing, and
+safetensors in thirty lines (no package).
 
 Letters: B rows, d width, n latents, k active. Both matrices are [n, d], a row a latent. L = sum |xhat - x|^2 / B,
-xhat = relu(topk((x - b_dec) W_enc^T + b_enc)) W_dec + b_dec. Decoder rows are unit; their gradient's radial part is removed before Adam, and they
-are rescaled after it. No AuxK, no clipping.
+xhat = relu(topk((x - b_dec) W_enc^T + b_enc)) W_dec + b_dec. Decoder rows are unit; their
+gradient's radial part is removed before Adam, and they are rescaled after it. No AuxK, no clipping.
 """
 import json
 import statistics
@@ -13,29 +14,34 @@ import torch
 
 NAMES = ("W_enc", "W_dec", "b_enc", "b_dec")
 
-# Share of a gradient tensor's norm that may differ from the float32 reference: 16 unit roundoffs of the operands, which a wrong factor or a missing term exceeds many times.
+# Allowed difference from the float32 reference, as a share of a gradient tensor's norm: 16 unit roundoffs of the
+# operands. A wrong factor or a missing term exceeds it many times.
 TOLERANCE = {"fp32": 16 * 2.0 ** -24 * 16, "tf32": 16 * 2.0 ** -11, "bf16": 16 * 2.0 ** -9}
 
 
 def start(rows, width, latents, device, seed=0):
-    """Weights and two batches as every trainer here begins; drawn on the device, so that large shapes take no time."""
+    """Returns the initial weights of every trainer here, and two batches. They are drawn on the device, so that large
+    shapes take no time."""
     generator = torch.Generator(device=device).manual_seed(seed)
     w_dec = torch.randn(latents, width, generator=generator, device=device)
     w_dec /= w_dec.norm(dim=1, keepdim=True)
-    weights = {"W_enc": 0.3 * w_dec, "W_dec": w_dec, "b_enc": torch.zeros(latents, device=device), "b_dec": torch.zeros(width, device=device)}
+    weights = {"W_enc": 0.3 * w_dec, "W_dec": w_dec, "b_enc": torch.zeros(latents, device=device),
+        "b_dec": torch.zeros(width, device=device)}
     batches = [torch.randn(rows, width, generator=generator, device=device) for _ in range(2)]
     return weights, batches
 
 
 def agreement_problem(rows=48, width=128, latents=256, active=4, seed=1):
-    """Weights and a batch, in float32 on the CPU, whose k largest pre-activations stand clear of the rest by far more than bfloat16 rounds: all precisions then select
-    the same code, and gradients can be compared number by number."""
+    """Returns weights and a batch, in float32 on the CPU. The k largest pre-activations exceed the others by far more
+    than bfloat16's rounding, so that all precisions select the same code, and gradients can be compared number by
+    number."""
     generator = torch.Generator().manual_seed(seed)
     randn = lambda *shape: torch.randn(*shape, generator=generator)
     directions = randn(latents, width)
     directions /= directions.norm(dim=1, keepdim=True)
     w_dec = directions + 0.3 * randn(latents, width) / width ** 0.5
-    weights = {"W_enc": 0.8 * directions, "W_dec": w_dec / w_dec.norm(dim=1, keepdim=True), "b_enc": 0.02 * randn(latents), "b_dec": 0.1 * randn(width)}
+    weights = {"W_enc": 0.8 * directions, "W_dec": w_dec / w_dec.norm(dim=1, keepdim=True),
+        "b_enc": 0.02 * randn(latents), "b_dec": 0.1 * randn(width)}
     kept = []
     while len(kept) < rows:
         chosen = torch.randperm(latents, generator=generator)[:active]
@@ -47,7 +53,7 @@ def agreement_problem(rows=48, width=128, latents=256, active=4, seed=1):
 
 
 def reference(weights, x, active):
-    """Loss and gradients by autograd in double: what every peer is held against."""
+    """Returns loss and gradients by autograd in double, which every peer is compared with."""
     p = {name: value.double().cpu().requires_grad_() for name, value in weights.items()}
     x = x.double().cpu()
     values, index = torch.addmm(p["b_enc"], x - p["b_dec"], p["W_enc"].t()).topk(active, dim=1)
@@ -78,14 +84,16 @@ def read_safetensors(path):
         if entry["dtype"] != "F32":
             raise ValueError(f"{path}: {name} is {entry['dtype']}, F32 is read here")
         begin, end = entry["data_offsets"]
-        tensors[name] = torch.frombuffer(bytearray(data[8 + length + begin:8 + length + end]), dtype=torch.float32).reshape(entry["shape"])
+        tensors[name] = torch.frombuffer(bytearray(data[8 + length + begin:8 + length + end]),
+            dtype=torch.float32).reshape(entry["shape"])
     return tensors
 
 
 def write_safetensors(path, tensors):
     header, offset = {}, 0
     for name, tensor in sorted(tensors.items()):
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.numel() * 4]}
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + tensor.numel() * 4]}
         offset += tensor.numel() * 4
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -96,10 +104,11 @@ def write_safetensors(path, tensors):
 
 
 class Ahead:
-    """Batches from page-locked memory into those on the device, each on its way beside the step before, as cudasae and a careful user have it: no step waits for a copy that could have been made."""
+    """Copies batches from page-locked memory to the device, each during the step before, as cudasae and a careful user
+    do. No step waits for a copy that could have been made."""
 
     def __init__(self, batches):
-        self.room, self.host = batches, [batch.cpu().pin_memory() for batch in batches]
+        self.batches, self.host = batches, [batch.cpu().pin_memory() for batch in batches]
         self.copies = torch.cuda.Stream()
         self.here, self.free = ([torch.cuda.Event() for _ in batches] for _ in range(2))
         for slot in range(len(batches)):
@@ -107,21 +116,22 @@ class Ahead:
 
     def fetch(self, slot):
         with torch.cuda.stream(self.copies):
-            self.copies.wait_event(self.free[slot])         # one that was never recorded is no wait
-            self.room[slot].copy_(self.host[slot], non_blocking=True)
+            self.copies.wait_event(self.free[slot])         # an event that was never recorded does not wait
+            self.batches[slot].copy_(self.host[slot], non_blocking=True)
             self.here[slot].record()
 
     def run(self, step, t):
-        slot = t % len(self.room)
+        slot = t % len(self.batches)
         torch.cuda.current_stream().wait_event(self.here[slot])
-        step(self.room[slot])
+        step(self.batches[slot])
         self.free[slot].record()
         self.fetch(slot)
 
 
 def time_steps(step, batches, seconds, device, least=5, warmup=5):
-    """Milliseconds of each step, for about that many seconds after `warmup`. On a GPU as cudasae bench step has it: one step behind the other, the host ahead, from the end of one to
-    the end of the next, each batch fetched from page-locked memory beside the step before. On the CPU by the clock."""
+    """Returns milliseconds of each step, measured for about `seconds` after `warmup`. On a GPU the measurement matches
+    cudasae bench step: steps are queued, the host runs ahead, times run from the end of one step to the end of the
+    next, and each batch is copied from page-locked memory during the step before. On the CPU the clock measures."""
     cuda = torch.device(device).type == "cuda"
     ahead = Ahead(batches) if cuda else None
     wait = torch.cuda.synchronize if cuda else lambda: None
@@ -155,7 +165,7 @@ def time_steps(step, batches, seconds, device, least=5, warmup=5):
 
 
 def measured(make, shape, seconds, device):
-    """What a peer answers: milliseconds of a step, at the shape B,d,n,k, of the trainer that make(weights, k) gives."""
+    """Returns milliseconds of a step at the shape B,d,n,k, of the trainer that make(weights, k) returns."""
     rows, width, latents, active = map(int, shape.split(","))
     cuda = torch.device(device).type == "cuda"
     if cuda:

@@ -10,12 +10,12 @@ HEADLINE = "torch bf16 compiled,sparse bf16,cudasae"
 SHAPES = ["4096,768,24576,32", "8192,2304,65536,64"]
 DRY_SHAPES = ["64,64,512,8"]
 
-# The table of agreement: relative differences from autograd by name, and what is wrong.
+# The table of agreement: relative differences from autograd by name, and a description of the errors.
 CHECK_HEADER = ["peer", "precision", "loss", "W_enc", "W_dec", "b_enc", "b_dec", "five_steps", "allowed", "fault"]
 
 # family: dense (gpu_torch.py), sparse (triton_sparse.py) or ours.
 Contestant = namedtuple("Contestant", "name precision family compiled")
-# Without a shape an attempt is the agreement check.
+# An attempt without a shape is the agreement check.
 Attempt = namedtuple("Attempt", "contestant shape round")
 
 # Seconds of the check (with the import of torch for ours, whose check runs while the workers import it), of the
@@ -26,13 +26,13 @@ OURS_SECONDS_PER_GB = 2     # cudasae draws its weights on the host and copies t
 
 
 def in_a_line(error):
-    """Why a contestant gave no answer."""
+    """The reason why a contestant returned no answer."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
 
 
 def field():
-    """All contestants. Those of the headline come first, so that a short budget reaches them. In a dry run nothing is
-    compiled, and all are on the CPU."""
+    """Returns all contestants. Those of the headline come first, so that a short budget reaches them. In a dry run
+    nothing is compiled, and all are on the CPU."""
     dense = [Contestant(f"torch {p}{' compiled' if c else ''}", p, "dense", c)
              for p in ("bf16", "tf32", "fp32") for c in (True, False)]
     return [dense[0], Contestant("sparse bf16", "bf16", "sparse", False),
@@ -40,8 +40,8 @@ def field():
 
 
 def chosen(names, only):
-    """Those of `names` that --only asks for; ValueError where it asks for another. "sparse bf16" also asks for
-    "sparse bf16, Triton", and "cudasae" for "cudasae, cuda"."""
+    """Returns the members of `names` that --only selects; raises ValueError for another name. "sparse bf16" also
+    selects "sparse bf16, Triton", and "cudasae" for "cudasae, cuda"."""
     if only in (None, "all"):
         return list(names)
     asked = [name.strip() for name in only.split(",") if name.strip()]
@@ -54,7 +54,8 @@ def chosen(names, only):
 
 
 def shapes(given, dry):
-    """--shapes, or SHAPES of the environment, or the built-in ones, each as B,d,n,k; ValueError for another form."""
+    """Returns --shapes, or SHAPES of the environment, or the built-in shapes, each as B,d,n,k. Raises ValueError for
+    another form."""
     result = [text.replace("x", ",") for text in given or os.environ.get("SHAPES", "").split()]
     for shape in result:
         numbers = shape.split(",")
@@ -64,7 +65,7 @@ def shapes(given, dry):
 
 
 def plan(entrants, given_shapes, rounds, agreed):
-    """Attempts in their order: the checks, cudasae's first because the workers import torch beside it, then the
+    """Returns the attempts in order: the checks, cudasae's first because the workers import torch meanwhile, then the
     rounds. A round visits every shape, and at a shape every contestant, in an order that rotates with the round."""
     checks = [Attempt(c, None, 0) for c in sorted(entrants, key=lambda c: c.family != "ours") if c.name not in agreed]
     turns = [Attempt(entrants[(i + r) % len(entrants)], shape, r)
@@ -73,7 +74,7 @@ def plan(entrants, given_shapes, rounds, agreed):
 
 
 def expected(attempt, a):
-    """Seconds that an attempt is expected to take."""
+    """Returns the seconds that an attempt is expected to take."""
     c = attempt.contestant
     check, first, later = EXPECTED_DRY if a.dry else EXPECTED["compiled" if c.compiled else c.family]
     if attempt.shape is None:
@@ -86,21 +87,22 @@ def expected(attempt, a):
 
 
 def limit(attempt, later, left, a):
-    """Seconds that an attempt may take of the `left` ones: what remains beside the expected seconds of the other
-    contestants' later attempts, but at least its own expected seconds, and at most thrice those and 15."""
+    """Returns the seconds that an attempt may take of the remaining `left`. The expected seconds of the other
+    contestants' later attempts are subtracted. The result is at least the attempt's expected seconds, and at most three
+    times those plus 15."""
     own = expected(attempt, a)
     others = sum(expected(other, a) for other in later if other.contestant is not attempt.contestant)
     return min(left, max(own, min(3 * own + 15, left - others)))
 
 
 def needed_bytes(contestant, shape):
-    """What a contestant must hold at least: weights, gradients and Adam's two moments in float32, low-precision
-    copies, and the [B, n] arrays alive at once."""
+    """Returns the minimum memory of a contestant: weights, gradients and Adam's two moments in float32, low-precision
+    copies, and the [B, n] arrays that are alive at once."""
     rows, width, latents, _ = map(int, shape.split(","))
     half = contestant.precision == "bf16"
     weights, preacts = 2 * latents * width, rows * latents
     if contestant.family == "ours":
         return 12 * weights                     # weights as two halves, two moments; no gradients, no [B, n]
-    # Dense: pre-activations, code, both their gradients. Sparse: pre-activations alone.
+    # Dense: pre-activations, code, and the gradients of both. Sparse: pre-activations alone.
     arrays = (4 if contestant.family == "dense" else 1) * preacts * (2 if half else 4)
     return 16 * weights + (2 * weights if half else 0) + arrays

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""The same TopK step in eager PyTorch and in CudaSae, on this machine's CPU, in turn: medians, ratio pair by pair, peak memory.
+"""Measures the same TopK step in eager PyTorch and in CudaSae, on this machine's CPU, in turn: medians, ratio pair by
+pair, peak memory.
 
     apt-get install python3-torch libopenblas0-pthread
     dotnet build -c Release && python3 bench/peers/cpu_torch.py [--rounds 5] [--csv FILE]
 
-PyTorch's step is what a careful user would write: torch.topk, scatter, dense autograd, Adam (foreach off in 1.13), unit-norm decoder with the
-gradient's radial part removed. No AuxK on either side. OPENBLAS_CORETYPE names the best kernels OpenBLAS has for AVX-512.
+PyTorch's step is written as a careful user writes it: torch.topk, scatter, dense autograd, Adam (foreach off in 1.13),
+unit-norm decoder with the gradient's radial part removed. Neither side has AuxK. OPENBLAS_CORETYPE names
+OpenBLAS's best kernels for AVX-512.
 """
 import argparse, json, os, statistics, subprocess, sys, time
 
@@ -42,7 +44,7 @@ def torch_step(rows, width, latents, active, steps):
 
 
 def measure(command, env=None):
-    """Runs a command; its JSON line and its peak resident memory in MiB."""
+    """Runs a command and returns its JSON line and its peak resident memory in MiB."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **(env or {})}, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -60,20 +62,26 @@ def main():
     if arguments.torch:
         return torch_step(*arguments.torch)
     program = os.path.join(ROOT, "artifacts/bin/CudaSae.Cli/release/cudasae")
-    lines = ["rows,width,latents,active,torch_ms,cudasae_ms,ratio_median,ratio_min,ratio_max,torch_mib,cudasae_mib,memory_ratio"]
+    lines = ["rows,width,latents,active,torch_ms,cudasae_ms,ratio_median,ratio_min,ratio_max,torch_mib,cudasae_mib,"
+             "memory_ratio"]
     for shape in SHAPES:
         rows, width, latents, active = shape
         torch_ms, ours_ms, torch_mib, ours_mib = [], [], [], []
         for _ in range(arguments.rounds):
-            result, memory = measure([sys.executable, os.path.abspath(__file__), "--torch", *map(str, shape), "10"], {"OPENBLAS_CORETYPE": "SkylakeX", "OMP_NUM_THREADS": "2"})
+            result, memory = measure([sys.executable, os.path.abspath(__file__), "--torch", *map(str, shape), "10"],
+                {"OPENBLAS_CORETYPE": "SkylakeX", "OMP_NUM_THREADS": "2"})
             torch_ms.append(result["step"]); torch_mib.append(memory)
-            result, memory = measure([program, "bench", "--json", "--backend", "cpu", "--aux-k", "0", "--batch-rows", str(rows), "--input-width", str(width), "--latents", str(latents), "--k", str(active)])
+            result, memory = measure([program, "bench", "--json", "--backend", "cpu", "--aux-k", "0", "--batch-rows",
+                str(rows), "--input-width", str(width), "--latents", str(latents), "--k", str(active)])
             ours_ms.append(result["step"]); ours_mib.append(memory)
         ratios = [a / b for a, b in zip(torch_ms, ours_ms)]
         m = statistics.median
-        print(f"B {rows}, d {width}, n {latents}, k {active}: torch {m(torch_ms):.1f} ms, cudasae {m(ours_ms):.1f} ms, {m(ratios):.2f} times faster "
-              f"({min(ratios):.2f} to {max(ratios):.2f}); peak memory {m(torch_mib):.0f} and {m(ours_mib):.0f} MiB, {m(ours_mib) / m(torch_mib):.2f} of it")
-        lines.append(f"{rows},{width},{latents},{active},{m(torch_ms):.2f},{m(ours_ms):.2f},{m(ratios):.3f},{min(ratios):.3f},{max(ratios):.3f},{m(torch_mib):.0f},{m(ours_mib):.0f},{m(ours_mib) / m(torch_mib):.3f}")
+        print(f"B {rows}, d {width}, n {latents}, k {active}: torch {m(torch_ms):.1f} ms, cudasae {m(ours_ms):.1f} ms, "
+              f"{m(ratios):.2f} times faster ({min(ratios):.2f} to {max(ratios):.2f}); peak memory "
+              f"{m(torch_mib):.0f} and {m(ours_mib):.0f} MiB, {m(ours_mib) / m(torch_mib):.2f} of it")
+        lines.append(
+            f"{rows},{width},{latents},{active},{m(torch_ms):.2f},{m(ours_ms):.2f},{m(ratios):.3f},{min(ratios):.3f},"
+            f"{max(ratios):.3f},{m(torch_mib):.0f},{m(ours_mib):.0f},{m(ours_mib) / m(torch_mib):.3f}")
     if arguments.csv:
         with open(arguments.csv, "w") as file:
             file.write("\n".join(lines) + "\n")

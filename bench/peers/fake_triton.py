@@ -1,5 +1,6 @@
-"""A stand-in for the part of Triton that triton_kernels.py uses, on the CPU: a kernel is its Python source run once a program, a pointer is a flat tensor and an offset.
-It shows that the kernels' indices, masks and sums are right, and nothing about how Triton compiles them. Loads and stores outside a tensor are errors.
+"""A stand-in on the CPU for the part of Triton that triton_kernels.py uses: a kernel is its Python source run once for
+each program, and a pointer is a flat tensor and an offset. It shows that the kernels' indices, masks and sums are
+right, and nothing about how Triton compiles them. Loads and stores outside a tensor are errors.
 
     import fake_triton; fake_triton.install()       # before triton_kernels is imported
 """
@@ -40,7 +41,7 @@ def load(pointer, mask=None, other=0.0):
 def store(pointer, value, mask=None):
     offset, value = place(pointer, mask), torch.as_tensor(value)
     if value.dtype.is_floating_point and value.dtype != pointer.memory.dtype and pointer.memory.dtype == torch.bfloat16:
-        raise TypeError("a kernel stores float32 where bfloat16 lies: say .to(...)")
+        raise TypeError("a kernel stores float32 in a bfloat16 tensor: use .to(...)")
     value = value.to(pointer.memory.dtype)
     if mask is None:
         pointer.memory[offset] = value
@@ -62,7 +63,7 @@ class Kernel:
 
 
 class Range:
-    """range over scalars that kernels loaded."""
+    """A range over scalars that kernels loaded."""
 
     def __new__(cls, *bounds):
         return range(*(int(b) for b in bounds))
@@ -75,7 +76,8 @@ language.arange = torch.arange
 language.zeros = lambda shape, dtype: torch.zeros(shape, dtype=dtype)
 language.sum = torch.sum
 language.sqrt = torch.sqrt
-language.where = lambda condition, a, b: torch.where(torch.as_tensor(condition), torch.as_tensor(a, dtype=torch.float32), torch.as_tensor(b, dtype=torch.float32))
+language.where = lambda condition, a, b: torch.where(torch.as_tensor(condition),
+    torch.as_tensor(a, dtype=torch.float32), torch.as_tensor(b, dtype=torch.float32))
 language.static_range = range
 language.load, language.store = load, store
 language.constexpr = object()

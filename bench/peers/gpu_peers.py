@@ -7,19 +7,19 @@ Triton-sparse trainer (triton_sparse.py), CudaSae. No GPU has run this yet.
                                      [--agreed] [--dry]
 
 First each contestant's loss and gradients are compared with autograd (check_peers.py). One that differs, or that could
-not be compared, is left out with the reason; cudasae is also timed when its comparison could not run. Then each round
+not be compared, is skipped with the reason; cudasae is also timed when its comparison could not run. Then each round
 times every contestant once at every shape, in an order that rotates; medians are of rounds, ratios of pairs within a
-round. What does not fit into the memory is left out with the reason.
+round. A contestant that exceeds the memory is skipped with the reason.
 
 Each PyTorch contestant is one process for the whole run (worker.py), so that torch is imported once and each shape is
 compiled once; between turns it waits and frees its memory. Compile caches on disk with a process per turn would still
 pay the import, the context and Dynamo's trace in each of the turns. Cudasae is a new process in every turn.
-Peak memory is what nvidia-smi shows beyond what others held, context included, for all alike: of a worker that is
-what it kept before its turn and what was added in it.
+Peak memory is measured by nvidia-smi for all contestants, with the context and without the memory of other processes.
+For a worker it is the memory that it kept before its turn plus the memory that was added in it.
 
 The script ends within --budget seconds. An attempt (a check, or a turn) has a time limit: what is left beside the
 expected seconds of the other contestants' attempts, at least its own expected seconds and at most three times those
-and 15 (contestants.py). A contestant that hangs is killed and left out of the rest of the run.
+and 15 (contestants.py). A contestant that hangs is killed and skipped in the rest of the run.
 The plan without options, which is for the two headline shapes and the three contestants of the headline ratios; all
 seconds are estimates:
 
@@ -56,7 +56,7 @@ MARGIN = 4      # seconds between the end of the last attempt and the end of the
 
 
 def package(name):
-    """Version of a Python package, without the seconds that its import takes."""
+    """Returns the version of a Python package without an import, which would take seconds."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -79,7 +79,7 @@ def versions(a, device):
 
 
 def end(message, code):
-    """Ends this program and its children at once, also where a child waits for the driver and cannot end."""
+    """Ends this program and its children at once, even where a child waits for the driver and cannot end."""
     kill_all()
     print(message, file=sys.stderr, flush=True)
     sys.stdout.flush()

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""The dense TopK step in PyTorch as a careful user writes it: autograd, torch.topk and scatter, fused Adam, unit-norm decoder with the gradient's radial part removed.
+"""The dense TopK step in PyTorch as a careful user writes it: autograd, torch.topk and scatter, fused Adam, unit-norm
+decoder with the gradient's radial part removed.
 
-    python3 bench/peers/gpu_torch.py --precision fp32|tf32|bf16 [--compile] --shape B,d,n,k [--seconds 8] [--device cuda|cpu]
+    python3 bench/peers/gpu_torch.py --precision fp32|tf32|bf16 [--compile] --shape B,d,n,k [--seconds 8]
+        [--device cuda|cpu]
     python3 bench/peers/gpu_torch.py --precision ... --gradients PROBLEM OUT --k k
 
-bf16 is autocast: weights and Adam's state stay float32, products and the code are bfloat16, as SAELens, sparsify and dictionary_learning have it. With --compile the
-loss, its backward and the decoder's projection go through torch.compile. Written against PyTorch 2.11; its dense path has run on the CPU with 1.13. It has not run on a GPU yet.
+bf16 is autocast: weights and Adam's state stay float32, products and the code are bfloat16, as in SAELens, sparsify and
+dictionary_learning. With --compile the loss, its backward and the decoder's projection go through torch.compile. The
+program is written against PyTorch 2.11; its dense path has run on the CPU with 1.13. It has not run on a GPU yet.
 """
 import argparse
 import functools
@@ -18,7 +21,7 @@ from common import NAMES, measured, read_safetensors, write_safetensors
 
 
 def set_precision(precision):
-    # The pair that says the same in every 2.x: "highest" is float32, "high" TensorFloat32.
+    # These names have the same meaning in every 2.x: "highest" is float32, "high" TensorFloat32.
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
@@ -47,7 +50,7 @@ class DenseTopK:
         self.loss, self.project, self.renormalise = map(compiled_once, functions) if compiled else functions
 
     def gradients(self, x):
-        """Leaves the gradients in .grad; the loss."""
+        """Leaves the gradients in .grad and returns the loss."""
         self.adam.zero_grad(set_to_none=True)
         loss = self.loss(x, *(self.p[name] for name in NAMES), self.active, self.autocast)
         loss.backward()

@@ -17,7 +17,7 @@ HEADER = ["rows", "width", "latents", "active", "contestant", "rounds", "median_
 
 
 def write_table(path, header, rows):
-    """A table as a whole: a program that is killed here leaves the one before."""
+    """Writes a whole table: a program that is killed here leaves the previous one."""
     with open(path + ".new", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
     os.replace(path + ".new", path)
@@ -28,13 +28,13 @@ def summary(values, digits):
 
 
 class Race:
-    """a: the options of gpu_peers.py; until: when the last attempt has to end, by time.monotonic()."""
+    """a: the options of gpu_peers.py; until: time.monotonic() at which the last attempt must end."""
 
     def __init__(self, a, entrants, until):
         self.a, self.entrants, self.until = a, entrants, until
         self.results = {shape: {} for shape in a.shapes}    # by shape, name and round: (answer, peak MiB)
-        self.notes = {}             # by name and shape: why there are no more turns at this shape
-        self.out = {}               # by name: why there are no more attempts at all
+        self.notes = {}             # by name and shape: why no more turns follow at this shape
+        self.out = {}               # by name: why no more attempts follow
         self.unchecked = ""         # why cudasae is timed without a check
         self.workers, self.checks = {}, {}
         self.agreement = os.path.join(a.out, "peers-agreement.csv")
@@ -72,12 +72,12 @@ class Race:
         except Failed as error:
             print(f"  {what}: {error}", flush=True)
             if c.name in self.workers:
-                self.workers.pop(c.name).end()      # its memory and its context may be of no more use
+                self.workers.pop(c.name).end()      # its memory and its context may be unusable
             self.note(attempt, error)
 
     def note(self, attempt, error):
-        """A contestant that hangs is left out of all that follows, one that fails of its shape. One that could not be
-        checked is not timed; cudasae is."""
+        """Skips a contestant that hangs in everything that follows, and one that fails at its shape. A contestant that
+        could not be checked is not timed, except cudasae."""
         name = attempt.contestant.name
         if attempt.shape is None and attempt.contestant.family == "ours" and not isinstance(error, Hung):
             self.unchecked = f"not compared: {error}"
@@ -89,7 +89,7 @@ class Race:
             self.notes[name, attempt.shape] = str(error)
 
     def check(self, c, limit):
-        """Compares a contestant with autograd; "agrees", or in what it differs."""
+        """Compares a contestant with autograd; returns "agrees" or the differences."""
         if c.family == "ours":
             row = self.check_ours(limit)
         else:
@@ -100,14 +100,14 @@ class Race:
         return row[-1] or "agrees with autograd"
 
     def check_ours(self, limit):
-        """The same by check_peers.py in a process of its own, so that this program needs no torch."""
+        """Runs the same comparison by check_peers.py in a separate process, so that this program needs no torch."""
         with tempfile.TemporaryDirectory() as folder:
             table, device = os.path.join(folder, "table.csv"), "cpu" if self.a.dry else "cuda"
             failed = None
             try:
                 run([sys.executable, os.path.join(HERE, "check_peers.py"), "--only", "cudasae", "--device", device,
                      "--program", self.a.bench, "--backend", device, "--csv", table], limit)
-            except Failed as error:     # also where the table says in what it differs
+            except Failed as error:     # also where the table lists differences
                 failed = error
             if isinstance(failed, Hung) or not os.path.exists(table):
                 raise failed or Failed("check_peers.py wrote no table")
@@ -118,7 +118,7 @@ class Race:
         return ["cudasae", *(row[name] for name in CHECK_HEADER[1:])]
 
     def ask(self, c, limit, **question):
-        """A worker's answer, and its peak MiB: what it held before and what was added."""
+        """Returns a worker's answer and its peak MiB: the memory it held before plus the memory that was added."""
         worker = self.workers[c.name]
         with PeakMemory() as memory:
             answer = worker.ask(limit, **question)
@@ -128,13 +128,13 @@ class Race:
         return answer, peak
 
     def turn(self, c, shape, r, limit):
-        """Times a contestant at a shape; its milliseconds in words."""
+        """Times a contestant at a shape and returns its milliseconds as text."""
         end = time.monotonic() + limit
         if r == 0:
             need, free = contestants.needed_bytes(c, shape) / 2 ** 30, smi_number("memory.free")
             if free and need > free / 1024:
                 raise Failed(f"needs at least {need:.0f} GiB, {free / 1024:.0f} are free")
-        if c.family != "ours" and c.name not in self.workers:       # the one before failed at another shape
+        if c.family != "ours" and c.name not in self.workers:       # the previous worker failed at another shape
             self.workers[c.name] = Worker(c, self.a.dry)
         left = end - time.monotonic()
         if c.family == "ours":
@@ -179,7 +179,7 @@ class Race:
         return table
 
     def read_agreement(self):
-        """The checks of an earlier run."""
+        """Reads the checks of an earlier run."""
         if not os.path.exists(self.agreement):
             return
         with open(self.agreement, newline="") as file:

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""A sparse TopK trainer in PyTorch and Triton, as good as the published ones: dense encode and torch.topk, then sparse decode, sampled products, gradients over entries sorted by
-latent, and fused dense Adam. Kernels: triton_kernels.py. The same step as gpu_torch.py and as CudaSae.
+"""A sparse TopK trainer in PyTorch and Triton, as good as the published ones: dense encode and torch.topk, then sparse
+decode, sampled products, gradients over entries sorted by latent, and fused dense Adam. Its kernels are in
+triton_kernels.py. It computes the same step as gpu_torch.py and as CudaSae.
 
     python3 bench/peers/triton_sparse.py --precision fp32|bf16 --shape B,d,n,k [--seconds 8] [--device cuda|cpu]
     python3 bench/peers/triton_sparse.py --precision ... --gradients PROBLEM OUT --k k
 
-bf16: float32 weights and Adam state, bfloat16 copies for the product and the gathers, float32 sums, as CudaSae has it; pre-activations are bfloat16, as in the published
-trainers. --device cpu takes the plain torch twin of each kernel, under the same name. Neither the kernels nor this file have run on a GPU yet.
+bf16: float32 weights and Adam state, bfloat16 copies for the product and the gathers, float32 sums, as in CudaSae;
+pre-activations are bfloat16, as in the published trainers. --device cpu uses the plain torch twin of each kernel, under
+the same name. Neither the kernels nor this file have run on a GPU yet.
 """
 import argparse
 import json
@@ -49,7 +51,7 @@ class TorchOps:
 
 
 class TritonOps:
-    """The same by triton_kernels.py."""
+    """The same operations by triton_kernels.py."""
 
     def __init__(self):
         import triton
@@ -63,19 +65,22 @@ class TritonOps:
     def decode_rows(self, index, value, w_dec, b_dec, x, dtype):
         rows, width = x.shape
         residual, error = torch.empty(rows, width, dtype=dtype, device=x.device), torch.empty(rows, device=x.device)
-        self.kernels.decode_rows[(rows,)](index, value, w_dec, b_dec, x, residual, error, width, K=value.shape[1], **self.row_block(width))
+        self.kernels.decode_rows[(rows,)](index, value, w_dec, b_dec, x, residual, error, width, K=value.shape[1],
+            **self.row_block(width))
         return residual, error
 
     def value_gradients(self, index, value, w_dec, residual, scale):
         gradient = torch.empty_like(value)
-        self.kernels.value_gradients[(len(value),)](index, value, w_dec, residual, gradient, residual.shape[1], scale, K=value.shape[1], **self.row_block(residual.shape[1]))
+        self.kernels.value_gradients[(len(value),)](index, value, w_dec, residual, gradient, residual.shape[1], scale,
+            K=value.shape[1], **self.row_block(residual.shape[1]))
         return gradient
 
     def latent_gradients(self, offsets, order, value, gradient, residual, x_centered, scale, into):
         width = residual.shape[1]
         block = min(512, self.power(width))
         self.kernels.latent_gradients[(len(offsets) - 1, -(-width // block))](
-            offsets, order, value, gradient, residual, x_centered, into["W_enc"], into["W_dec"], into["b_enc"], width, scale, K=value.shape[1], BLOCK=block, num_warps=4 if block >= 512 else 2)
+            offsets, order, value, gradient, residual, x_centered, into["W_enc"], into["W_dec"], into["b_enc"], width,
+            scale, K=value.shape[1], BLOCK=block, num_warps=4 if block >= 512 else 2)
 
     def project_rows(self, gradient, rows):
         self.kernels.project_rows[(len(rows),)](gradient, rows, rows.shape[1], **self.row_block(rows.shape[1]))
@@ -97,22 +102,26 @@ class SparseTopK:
         cuda = self.p["W_enc"].is_cuda
         self.adam = torch.optim.Adam(self.p.values(), lr=learning_rate, **({"fused": True} if cuda else {}))
         # In float32 the operands are the weights themselves.
-        self.w_enc, self.w_dec = (self.p[name].detach() if self.dtype == torch.float32 else self.p[name].detach().to(self.dtype) for name in ("W_enc", "W_dec"))
+        self.w_enc, self.w_dec = (
+            self.p[name].detach() if self.dtype == torch.float32 else self.p[name].detach().to(self.dtype)
+            for name in ("W_enc", "W_dec"))
         self.latents = torch.arange(len(self.p["W_enc"]) + 1, device=self.p["W_enc"].device, dtype=torch.int32)
 
     @torch.no_grad()
     def gradients(self, x):
-        """Leaves the gradients in .grad; the loss."""
+        """Leaves the gradients in .grad and returns the loss."""
         p, rows = self.p, x.shape[0]
         x_centered = (x - p["b_dec"]).to(self.dtype)
-        values, index = torch.addmm(p["b_enc"].to(self.dtype), x_centered, self.w_enc.t()).topk(self.active, dim=1, sorted=False)
+        z = torch.addmm(p["b_enc"].to(self.dtype), x_centered, self.w_enc.t())
+        values, index = z.topk(self.active, dim=1, sorted=False)
         value, index = values.float().relu(), index.to(torch.int32)
         residual, error = self.ops.decode_rows(index, value, self.w_dec, p["b_dec"], x, self.dtype)
         scale = 2.0 / rows
         gradient = self.ops.value_gradients(index, value, self.w_dec, residual, scale)
         latent, order = torch.sort(index.flatten(), stable=True)
         offsets = torch.searchsorted(latent, self.latents).to(torch.int32)
-        self.ops.latent_gradients(offsets, order, value, gradient, residual, x_centered, scale, {name: p[name].grad for name in ("W_enc", "W_dec", "b_enc")})
+        self.ops.latent_gradients(offsets, order, value, gradient, residual, x_centered, scale,
+            {name: p[name].grad for name in ("W_enc", "W_dec", "b_enc")})
         # b_dec is added to the reconstruction and taken from the input.
         p["b_dec"].grad.copy_(scale * residual.sum(0, dtype=torch.float32) - p["b_enc"].grad @ p["W_enc"])
         return error.sum() / rows

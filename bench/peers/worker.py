@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One contestant of gpu_peers.py in a process that stays over rounds and shapes, so that torch is imported once and
 every shape is compiled once. It reads a JSON line, {"do": "check"}, {"do": "time", "shape": ..., "seconds": ...} or
-{"do": "free"}, and answers with one; {"fault": ...} says why there is no other answer.
+{"do": "free"}, and answers with one; {"fault": ...} gives the reason of a failure.
 
     python3 bench/peers/worker.py "torch bf16 compiled" [--dry]
 
@@ -18,7 +18,7 @@ import contestants
 
 
 def trainer_maker(contestant, device):
-    """(weights, active) -> trainer."""
+    """Returns a function (weights, active) -> trainer."""
     if contestant.family == "dense":
         from gpu_torch import DenseTopK
         compiled = contestant.compiled and device == "cuda"
@@ -47,7 +47,7 @@ def answer(question, contestant, device):
 
 def main():
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
-    # What a compiler prints or reads must not mix with questions and answers.
+    # Input and output of a compiler must not mix with requests and answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     if sys.platform == "linux":
@@ -58,7 +58,7 @@ def main():
     for line in questions:
         try:
             result = answer(json.loads(line), contestant, "cpu" if dry else "cuda")
-        except Exception as error:      # whatever a compiler or a driver answers: this contestant is left out
+        except Exception as error:      # any error of a compiler or a driver; this contestant is skipped
             out_of_memory = "out of memory" in str(error).lower()
             result = {"fault": "out of memory" if out_of_memory else contestants.in_a_line(error)}
         print(json.dumps(result), file=answers, flush=True)

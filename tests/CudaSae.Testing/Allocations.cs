@@ -5,8 +5,8 @@ static class Allocations
 {
     const int Rounds = 5;
 
-    /// <summary>Bytes that the process allocates while the action runs: the least of five rounds, because other
-    /// threads of the test program allocate too, for example to write a log.</summary>
+    /// <summary>Returns the bytes that the process allocates while the action runs. It is the minimum of five rounds,
+    /// because other threads of the test program allocate too, for example to write a log.</summary>
     public static long LeastOf(Action action)
     {
         var least = long.MaxValue;

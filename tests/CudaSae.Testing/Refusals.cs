@@ -2,10 +2,11 @@ using Xunit;
 
 namespace CudaSae.Testing;
 
-/// <summary>Errors of the library.</summary>
+/// <summary>Checks errors of the library.</summary>
 static class Refusals
 {
-    /// <summary>The action throws, and the message is one line that matches the expression.</summary>
+    /// <summary>Requires that the action throws an error whose message is one line and matches the
+    /// expression.</summary>
     public static void AssertOneLine(string expected, Action action)
     {
         var message = Assert.Throws<SaeException>(action).Message;

@@ -2,11 +2,11 @@ namespace CudaSae.Testing;
 
 static class Repository
 {
-    /// <summary>The checkout: the first folder upwards that holds the solution.</summary>
+    /// <summary>The checkout: the first folder upwards that contains the solution.</summary>
     public static string Root { get; } = Find();
 
-    /// <summary>A file of shared/data beside the checkout or above it, which not every machine has; null
-    /// without.</summary>
+    /// <summary>Path of a file in shared/data beside or above the checkout; null if this machine does not have
+    /// it.</summary>
     public static string? Shared(string name)
     {
         for (var folder = new DirectoryInfo(Root).Parent; folder is not null; folder = folder.Parent)

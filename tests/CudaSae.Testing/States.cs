@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Testing;
 
-/// <summary>What a checkpoint would hold of a backend.</summary>
+/// <summary>Reads and copies the state of a backend that a checkpoint holds.</summary>
 static class States
 {
     public static byte[][] Of(IBackend backend) => [.. backend.State.Select(array => Of(backend, array))];
@@ -16,14 +16,14 @@ static class States
         return bytes;
     }
 
-    /// <summary>All arrays, one after another.</summary>
+    /// <summary>Returns all arrays, one after another.</summary>
     public static byte[] Bytes(IBackend backend) => [.. backend.State.SelectMany(array => Of(backend, array))];
 
-    /// <summary>The numbers of the array of that name.</summary>
+    /// <summary>Returns the numbers of the array with that name.</summary>
     public static T[] Numbers<T>(IBackend backend, string name) where T : unmanaged =>
         MemoryMarshal.Cast<byte, T>(Of(backend, backend.State.Single(array => array.Name == name))).ToArray();
 
-    /// <summary>From one backend to another of the same spec, as a resumed run gets it; without
+    /// <summary>Copies the state from one backend to another of the same spec, as a resume does, without
     /// <see cref="IBackend.AfterRestore"/>.</summary>
     public static void Copy(IBackend from, IBackend to)
     {

@@ -9,9 +9,8 @@ using CudaSae.Testing.Problems;
 
 namespace CudaSae.Testing;
 
-/// <summary>Where a shared test body runs: the CPU backend, the kernels on the emulator under several schedules, the
-/// kernels on a GPU.
-/// What this machine lacks is left out, and announced once by TargetsTests.</summary>
+/// <summary>The targets of a shared test body: the CPU backend, the kernels on the emulator under several schedules,
+/// and the kernels on a GPU. Targets that this machine lacks are omitted, and TargetsTests reports them once.</summary>
 static class Targets
 {
     static readonly string? emulatorLibrary = Emulator.FindLibrary();
@@ -20,7 +19,7 @@ static class Targets
 
     static Launcher? FindManagedCuda(out string why)
     {
-        why = "it is not in this build; -p:UseManagedCuda=true adds it, from a feed that holds it";
+        why = "it is not in this build; -p:UseManagedCuda=true adds it, if the feed has it";
 #if MANAGED_CUDA
         ManagedCuda.ManagedCudaDevice.Register();
 #endif
@@ -47,8 +46,8 @@ static class Targets
         .. HasManagedCuda(out _) ? (string[])["managed-cuda, schedule 3"] : [],
     ];
 
-    /// <summary>Launchers that can be opened on the emulator. ManagedCuda is one library a process: on a machine with a
-    /// GPU, that one.</summary>
+    /// <summary>The launchers that can be opened on the emulator. A process loads ManagedCuda for one library, which is
+    /// the GPU's on a machine with a GPU.</summary>
     public static string[] EmulatorLaunchers => [.. HasEmulator ? (string[])["own imports"] : [],
         .. HasEmulator && HasManagedCuda(out _) && !HasGpu(out _) ? (string[])["managed-cuda"] : []];
 
@@ -67,10 +66,10 @@ static class Targets
         return KernelModules.Embedded;
     }
 
-    // Open until the process ends: the context of the GPU is then made once, not for every test that opens the device.
+    // The device stays open until the process ends, so that the GPU's context is made once and not for every test.
     static readonly CudaDevice? gpu = HasGpu(out _) ? CudaDevice.Open(0) : null;
 
-    /// <summary>Whether this machine's GPU takes the Hopper kernels.</summary>
+    /// <summary>Whether this machine's GPU runs the Hopper kernels.</summary>
     public static bool HasHopper => gpu is { Info.IsHopper: true };
 
     public static Emulator Emulator { get; } = emulatorLibrary is null ? null! : new(emulatorLibrary);
@@ -95,16 +94,16 @@ static class Targets
         ,
     };
 
-    /// <summary>Whether mma and wgmma promise equal bits in this place for sums that round: on the emulator, unless
-    /// its tensor cores truncate. Truncating ones and those of a GPU promise equal bits for exact sums
+    /// <summary>Whether mma and wgmma give equal bits in this place for sums that round. They do on the emulator,
+    /// unless its tensor cores truncate. Truncating tensor cores and those of a GPU give equal bits for exact sums
     /// alone.</summary>
     /// <param name="place">A schedule of the emulator, or <see cref="EncodeProblem.Gpu"/>.</param>
     public static bool TensorCoresAgree(int place) => place != EncodeProblem.Gpu && !Emulator.TensorCoresTruncate;
 
     public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
 
-    /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs
-    /// alone: the library emulates one device.</summary>
+    /// <summary>Opens the emulator as a device of that compute capability, such as (9, 0). Only the collection that
+    /// runs alone may use it, because the library emulates one device.</summary>
     public static CudaDevice OpenEmulator((int Major, int Minor) capability) =>
         CudaDevice.OpenEmulator(emulatorLibrary!, capability);
 

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Tests that take turns: those on the emulator, which is one per process, and those that measure the
-/// process.</summary>
+/// <summary>Tests that run one at a time: those on the emulator, which exists once per process, and those that measure
+/// the process.</summary>
 [CollectionDefinition("alone", DisableParallelization = true)]
 public class Alone;

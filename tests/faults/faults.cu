@@ -1,4 +1,5 @@
-// Kernels that break a rule on purpose, each beside its correct twin. EmulatorTests shows that the emulator tells them apart.
+// Kernels that break a rule on purpose, each beside its correct twin. EmulatorTests shows that the emulator
+// distinguishes them.
 #include "ptx.cuh"
 
 struct FaultParams {

@@ -1,15 +1,17 @@
-// Hopper's machinery used correctly, and with one fault at a time: EmulatorHopperTests.
+// Hopper's pipeline used correctly, and with one fault at a time, for EmulatorHopperTests.
 #include "sm90/ptx.cuh"
 
 constexpr int STAGES = 2, ROWS = 64, COLUMNS = 256, DEPTH = 64, CLUSTER = 2;
 
 enum Fault : int {      // HopperFault in EmulatorHopperTests.cs
-    None, NoFullWait, NoEmptyWait, TooFewBytes, TooManyBytes, NoWgmmaWait, NoFirstFence, NoSecondFence, NoInitFence, NoClusterSync, NoFinalSync, ArriveTwice, WrongParity,
-    Misaligned, ReadEarly, WriteEarly, ReleaseEarly, InitTwice, Overwrite, OneWarpMissing, DifferentTiles, UnwaitedLoad, Uninitialised, MapInMemory,
+    None, NoFullWait, NoEmptyWait, TooFewBytes, TooManyBytes, NoWgmmaWait, NoFirstFence, NoSecondFence, NoInitFence,
+    NoClusterSync, NoFinalSync, ArriveTwice, WrongParity, Misaligned, ReadEarly, WriteEarly, ReleaseEarly, InitTwice,
+    Overwrite, OneWarpMissing, DifferentTiles, UnwaitedLoad, Uninitialised, MapInMemory,
 };
 
 struct HopperParams {
-    TensorMap a, b;         // a [rows, depth], b [columns, depth], bf16, boxes of 64 and 128 rows of 64 elements, 128-byte swizzle
+    TensorMap a, b;         // a [rows, depth], b [columns, depth], bf16, boxes of 64 and 128 rows of 64 elements,
+                            // 128-byte swizzle
     float* out;             // [rows, columns]
     const TensorMap* map;   // a copy in global memory
     int rows, columns, depth;
@@ -23,7 +25,7 @@ struct alignas(1024) HopperShared {
     uint64_t full[STAGES], empty[STAGES];
 };
 
-// One thread brings tiles: its own rows of a, and half of b for both blocks of the cluster. All of them twice.
+// The producer thread loads tiles: the block's rows of a, and half of b for both blocks of the cluster, each twice.
 static void produce(const HopperParams& p, HopperShared& s, int steps) {
     const uint32_t rank = cluster_rank();
     uint32_t bytes = sizeof s.a[0] + sizeof s.b[0];
@@ -45,7 +47,7 @@ static void produce(const HopperParams& p, HopperShared& s, int steps) {
     }
 }
 
-// Both blocks may bring the next tile into this stage of this block.
+// Both blocks may load the next tile into this stage of this block.
 static void release_stage(HopperShared& s, int stage) {
     if (threadIdx.x == 128)
         for (int rank = 0; rank < CLUSTER; ++rank) mbarrier_arrive_at(&s.empty[stage], rank);
@@ -58,7 +60,8 @@ static void consume(const HopperParams& p, HopperShared& s, int begin, int end, 
         if (p.fault != NoFullWait) mbarrier_wait(&s.full[stage], (i / STAGES + (p.fault == WrongParity && i == 1)) & 1);
         if (p.fault == OneWarpMissing && threadIdx.x / 32 == 5) return;
         const int shift = p.fault == DifferentTiles && threadIdx.x / 32 == 5 ? 2 : 0;
-        for (int k = 0; k < DEPTH / 16; ++k) wgmma_m64n256k16(sums, wgmma_tile(s.a[stage]) + 2 * k + shift * (k == 0), wgmma_tile(s.b[stage]) + 2 * k);
+        const uint64_t a = wgmma_tile(s.a[stage]), b = wgmma_tile(s.b[stage]);
+        for (int k = 0; k < DEPTH / 16; ++k) wgmma_m64n256k16(sums, a + 2 * k + shift * (k == 0), b + 2 * k);
         if (p.fault == ReleaseEarly) release_stage(s, stage);
         wgmma_commit();
         wgmma_wait<1>();
@@ -71,8 +74,13 @@ static void consume(const HopperParams& p, HopperShared& s, int begin, int end, 
     if (p.fault != ReleaseEarly) release_stage(s, (end - 1) % STAGES);
 }
 
+// The row and column of a thread's sum i in the accumulator of a warpgroup.
+static int sum_row(int i) { return 16 * (threadIdx.x / 32 % 4) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2); }
+static int sum_column(int i) { return 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2; }
+
 // hopper_pipeline — out = a bᵀ, a tile of 64 x 256 a block, two blocks a cluster, which share b
-//   launch grid 2 * ceil(rows / 128), block 256 = a producing and a consuming warpgroup, clusters of 2, shared sizeof(HopperShared)
+//   launch grid 2 * ceil(rows / 128), block 256 = a producer and a consumer warpgroup, clusters of 2,
+//          shared sizeof(HopperShared)
 //   needs columns <= 256
 SAE_KERNEL(hopper_pipeline, HopperParams, 256) {
     auto& s = shared_memory<HopperShared>();
@@ -97,7 +105,7 @@ SAE_KERNEL(hopper_pipeline, HopperParams, 256) {
             for (auto& sum : sums) sum = 0;
             consume(p, s, again * steps, (again + 1) * steps, sums);
             for (int i = 0; i < 128; ++i) {
-                int t = threadIdx.x, row = blockIdx.x * ROWS + 16 * (t / 32 % 4) + t % 32 / 4 + 8 * (i / 2 % 2), column = 8 * (i / 4) + 2 * (t % 4) + i % 2;
+                int row = blockIdx.x * ROWS + sum_row(i), column = sum_column(i);
                 if (row < p.rows && column < p.columns) p.out[row * p.columns + column] = sums[i];
             }
         }
@@ -113,7 +121,8 @@ struct SmallParams {
 
 struct alignas(1024) ProxyShared { bf16_bits a[64 * 64], b[128 * 64]; };
 
-// A tile that threads store themselves must pass the proxy fence before wgmma reads it. out [64, 128] = in [64, 16] in [., 16]ᵀ, row r of b being row r % 64.
+// A tile that threads store must pass the proxy fence before wgmma reads it. out [64, 128] = in [64, 16] in [., 16]ᵀ,
+// where row r of b is row r % 64.
 SAE_KERNEL(fault_proxy, SmallParams, 128) {
     auto& s = shared_memory<ProxyShared>();
     for (int i = threadIdx.x; i < 128 * 16; i += 128) {
@@ -130,34 +139,38 @@ SAE_KERNEL(fault_proxy, SmallParams, 128) {
     wgmma_m64n128k16(sums, wgmma_tile(s.a), wgmma_tile(s.b));
     wgmma_commit();
     wgmma_wait<0>();
-    for (int i = 0; i < 64; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 128 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = sums[i];
+    for (int i = 0; i < 64; ++i) p.out[sum_row(i) * 128 + sum_column(i)] = sums[i];
 }
 
-// The four layouts of tiles with K contiguous, at a width that no other kernel uses. break_rule: bytes of the swizzled line, 0 for none.
-// in [64 + 24, 16], out [64, 24] = the first 64 rows times the last 24 transposed.
+// The four layouts of tiles with K contiguous, at a width that no other kernel uses. break_rule: bytes of the swizzled
+// line, 0 for none. in [64 + 24, 16], out [64, 24] = the first 64 rows times the last 24 transposed.
 SAE_KERNEL(hopper_layouts, SmallParams, 128) {
     auto& s = shared_memory<ProxyShared>();
     const int line = p.break_rule, pieces = line / 16, rows_a_bank_line = line ? 128 / line : 0;
     for (int i = threadIdx.x; i < 88 * 16; i += 128) {
         int row = i / 16 < 64 ? i / 16 : i / 16 - 64, k = i % 16, piece = k / 8;
-        int at = line ? row * line / 2 + (piece ^ (row / rows_a_bank_line % pieces)) * 8 : row / 8 * 128 + piece * 64 + row % 8 * 8;
+        int at = line ? row * line / 2 + (piece ^ (row / rows_a_bank_line % pieces)) * 8
+            : row / 8 * 128 + piece * 64 + row % 8 * 8;
         (i / 16 < 64 ? s.a : s.b)[at + k % 8] = float_to_bf16(p.in[i]);
     }
     proxy_fence();
     __syncthreads();
-    const uint64_t layout = line == 128 ? 1 : line == 64 ? 2 : line == 32 ? 3 : 0, stride = line ? 8 * line : 256, leading = line ? 16 : 128;
-    auto tile = [&](const void* t) { return uint64_t(shared_address(t) >> 4) | leading / 16 << 16 | stride / 16 << 32 | layout << 62; };
+    const uint64_t layout = line == 128 ? 1 : line == 64 ? 2 : line == 32 ? 3 : 0;
+    const uint64_t stride = line ? 8 * line : 256, leading = line ? 16 : 128;
+    auto tile = [&](const void* t) {
+        return uint64_t(shared_address(t) >> 4) | leading / 16 << 16 | stride / 16 << 32 | layout << 62;
+    };
     float sums[12] = {};
     wgmma_fence();
     wgmma_k16<24>(sums, tile(s.a), tile(s.b));
     wgmma_commit();
     wgmma_wait<0>();
-    for (int i = 0; i < 12; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 24 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = sums[i];
+    for (int i = 0; i < 12; ++i) p.out[sum_row(i) * 24 + sum_column(i)] = sums[i];
 }
 
 struct WholeShared { int8_t a[64 * 128], b[24 * 128]; };
 
-// The same of 8-bit numbers, twice over K: 64 of them. break_rule: the sums are read before they are waited for.
+// The same with 8-bit numbers, twice over K, which is 64. break_rule: the sums are read before the wait.
 // in [64 + 24, 64] whole numbers, out [64, 24] = the first 64 rows times the last 24 transposed.
 SAE_KERNEL(fault_whole, SmallParams, 128) {
     auto& s = shared_memory<WholeShared>();
@@ -172,7 +185,7 @@ SAE_KERNEL(fault_whole, SmallParams, 128) {
     for (int k = 0; k < 2; ++k) wgmma_k32<24>(sums, wgmma_tile(s.a) + 2 * k, wgmma_tile(s.b) + 2 * k);
     wgmma_commit();
     if (!p.break_rule) wgmma_wait<0>();
-    for (int i = 0; i < 12; ++i) p.out[(16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * (i / 2 % 2)) * 24 + 8 * (i / 4) + 2 * (threadIdx.x % 4) + i % 2] = float(sums[i]);
+    for (int i = 0; i < 12; ++i) p.out[sum_row(i) * 24 + sum_column(i)] = float(sums[i]);
 }
 
 // The register file holds 168 for each of 384 threads: two warpgroups can have 240 when the third goes down to 24.

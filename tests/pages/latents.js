@@ -1,4 +1,5 @@
-/* What a reader does with the latents of a page, and what is then seen: run by LatentPageTests.cs behind the page's own script. */
+/* Performs a reader's actions on the latents of a page and records the result. LatentPageTests.cs runs it after the
+   page's own script. */
 (async () => {
     const seen = [], root = document.documentElement;
     const pause = () => new Promise(done => setTimeout(done, 200));
@@ -29,7 +30,8 @@
         say(`linked ${title()}`);
         say(`contexts ${document.querySelectorAll(".latents .contexts li").length}`);
         say(`scripts ${document.querySelectorAll(".latents script, .latents b").length}`);
-        say(`moves escaped ${find(".page").textContent.includes("\\u{202e}") && !panel().textContent.includes("\u202e")}`);
+        const escaped = find(".page").textContent.includes("\\u{202e}") && !panel().textContent.includes("\u202e");
+        say(`moves escaped ${escaped}`);
         const search = find("input[type=search]");
         await type(search, "CATs");
         say(`found ${panel().dataset.shown}`);

@@ -1,4 +1,6 @@
-"""events.py FILE: TensorBoard's event file as TensorFlow's formats say, with nothing but struct: a line "step tag value" a scalar, "restart step" where a session begins."""
+"""Reads TensorBoard's event file by TensorFlow's formats, with struct alone.   events.py FILE
+
+It prints a line "step tag value" for each scalar, and "restart step" where a session begins."""
 import struct, sys
 
 TABLE = []

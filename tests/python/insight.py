@@ -1,6 +1,8 @@
-"""The numbers of CudaSae's diagnostics from saved weights, rows and codes. Called by InsightTests.cs:
+"""Computes the numbers of CudaSae's diagnostics from saved weights, rows and codes. InsightTests.cs calls it:
 
-    insight.py SAE_FOLDER ROWS.npy CODES.bin LATENT,LATENT,…    codes float64 [rows, n]; the latents are the cluster; prints JSON
+    insight.py SAE_FOLDER ROWS.npy CODES.bin LATENT,LATENT,…
+
+The codes are float64 [rows, n], and the latents are the cluster. It prints JSON.
 """
 import json
 import sys
@@ -13,7 +15,8 @@ def weights(path):
     data = Path(path).read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8:8 + size])
-    return {name: np.frombuffer(data[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]], np.float32).reshape(t["shape"]).astype(np.float64)
+    return {name: np.frombuffer(data[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]],
+        np.float32).reshape(t["shape"]).astype(np.float64)
             for name, t in header.items() if name != "__metadata__"}
 
 
@@ -30,10 +33,12 @@ with np.errstate(all="ignore"):
     out["mean"] = f.sum(0) / fired.sum(0)
     out["mean_square"] = (f ** 2).sum(0) / fired.sum(0)
     own = (f ** 2).sum(0) * (decoder ** 2).sum(1)
-    left = np.array([sum(f[r, i] * decoder[i] @ (x[r] - (y[r] - f[r, i] * decoder[i])) for r in np.flatnonzero(fired[:, i])) for i in range(f.shape[1])], float)
+    left = np.array([sum(f[r, i] * decoder[i] @ (x[r] - (y[r] - f[r, i] * decoder[i]))
+        for r in np.flatnonzero(fired[:, i])) for i in range(f.shape[1])], float)
     out["gamma"] = np.where((own > 0) & (left > 0), own / left, np.nan)
     out["total"] = [(y ** 2).sum() / (y * x).sum(), fired.sum(1).mean()]
-    out["high_fvu"] = [(((np.where(f > level * f.max(0), f, 0) @ decoder + w["b_dec"]) - x) ** 2).sum() / ((x - x.mean(0)) ** 2).sum() for level in np.arange(1, 10) / 10]
+    out["high_fvu"] = [(((np.where(f > level * f.max(0), f, 0) @ decoder + w["b_dec"]) - x) ** 2).sum()
+        / ((x - x.mean(0)) ** 2).sum() for level in np.arange(1, 10) / 10]
 unit = lambda m: m / np.linalg.norm(m, axis=1, keepdims=True)
 u, v = unit(encoder), unit(decoder)
 out["projection"] = (u * v).sum(1)

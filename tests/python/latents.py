@@ -1,4 +1,6 @@
-"""Numbers of latents by numpy, for LatentPageTests.cs: latents.py CODES ENCODER DECODER, .npy files [rows, n], [n, d], [n, d]; prints JSON."""
+"""Computes the numbers of latents by numpy, for LatentPageTests.cs.   latents.py CODES ENCODER DECODER
+
+The arguments are .npy files [rows, n], [n, d], [n, d]. It prints JSON."""
 import json
 import sys
 

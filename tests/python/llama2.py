@@ -1,7 +1,8 @@
-"""A language model in llama2.c's legacy layout, in float64 numpy: what the engine's forward pass and its numbers are compared with.
+"""A language model in llama2.c's legacy layout, in float64 numpy, as a reference for the engine's forward pass.
 
-llama2.py logits MODEL IDS.npy OUT.npz          logits of every sequence, and every site's activations of the first, flat
-llama2.py encode TOKENIZER TEXT                 ids of a text as JSON
+llama2.py logits MODEL IDS.npy OUT.npz          writes the logits of every sequence, and every site's activations of the
+                                                first sequence, flat
+llama2.py encode TOKENIZER TEXT                 prints the ids of a text as JSON
 """
 import json
 import struct
@@ -13,7 +14,8 @@ BOS = 1
 
 
 class Model:
-    """Header: dim, hidden, layers, heads, kv heads, vocab (negative: a classifier of its own), context. Then float32 tensors."""
+    """The header holds dim, hidden, layers, heads, kv heads, vocab (negative: a separate classifier) and context.
+    Float32 tensors follow."""
 
     def __init__(self, path):
         data = open(path, "rb").read()
@@ -28,14 +30,17 @@ class Model:
             return numbers[self.at - size:self.at].reshape(shape)
 
         self.embedding = take(abs(vocab), self.dim)
-        self.attention_norm, self.wq, self.wk, self.wv, self.wo = take(L, self.dim), take(L, self.dim, self.dim), take(L, kv, self.dim), take(L, kv, self.dim), take(L, self.dim, self.dim)
-        self.mlp_norm, self.w1, self.w2, self.w3 = take(L, self.dim), take(L, hidden, self.dim), take(L, self.dim, hidden), take(L, hidden, self.dim)
-        self.final_norm, self.cosine, self.sine = take(self.dim), take(self.context, self.head // 2), take(self.context, self.head // 2)
+        self.attention_norm, self.wq = take(L, self.dim), take(L, self.dim, self.dim)
+        self.wk, self.wv, self.wo = take(L, kv, self.dim), take(L, kv, self.dim), take(L, self.dim, self.dim)
+        self.mlp_norm, self.w1 = take(L, self.dim), take(L, hidden, self.dim)
+        self.w2, self.w3 = take(L, self.dim, hidden), take(L, hidden, self.dim)
+        self.final_norm = take(self.dim)
+        self.cosine, self.sine = take(self.context, self.head // 2), take(self.context, self.head // 2)
         self.classifier = self.embedding if vocab > 0 else take(-vocab, self.dim)
         assert self.at == len(numbers), (self.at, len(numbers))
 
     def run(self, ids, hook=lambda site, x: x):
-        """Logits [tokens, vocab]. hook(site, activations) returns what the network continues with."""
+        """Logits [tokens, vocab]. hook(site, activations) returns the activations that the network continues with."""
         def norm(x, weight):
             return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-5) * weight
 
@@ -67,7 +72,7 @@ def log_softmax(logits):
 
 
 def losses(logits, ids):
-    """-log p of each next token, [tokens - 1]."""
+    """Returns -log p of each next token, [tokens - 1]."""
     return -log_softmax(logits)[np.arange(len(ids) - 1), ids[1:]]
 
 
@@ -81,7 +86,7 @@ def pieces(path):
 
 
 def encode(path, text):
-    """BOS, a space, then characters merged by the best score."""
+    """Returns BOS, a space, then characters merged by the best score."""
     vocabulary = pieces(path)
     index = {}
     for i, (piece, _) in enumerate(vocabulary):

@@ -1,4 +1,6 @@
-"""cudasae.py against what the managed engine made of the same rows.   native.py FOLDER: see NativeTests.cs for what the folder holds."""
+"""Compares cudasae.py with the managed engine's results for the same rows.   native.py FOLDER
+
+NativeTests.cs describes the contents of the folder."""
 import ctypes
 import os
 import sys
@@ -74,12 +76,14 @@ def encoding():
         starts, indices, values = sae.encode(x)
         assert (starts.dtype, indices.dtype, values.dtype) == (np.int64, np.int32, np.float32)
         for name, found in (("starts", starts), ("indices", indices), ("values", values)):
-            assert np.array_equal(found, np.load(at(name + ".npy")).ravel().astype(found.dtype)), name + " differ from the managed engine"
+            expected = np.load(at(name + ".npy")).ravel().astype(found.dtype)
+            assert np.array_equal(found, expected), name + " differ from the managed engine"
         reconstruction = sae.reconstruct(x)
         assert np.array_equal(reconstruction, np.load(at("reconstruction.npy")))
         assert np.abs(sae.decode(starts, indices, values) - reconstruction).max() < 1e-4
         dense = sae.encode_dense(x)
-        assert dense.shape == (300, sae.latents) and np.count_nonzero(dense) == len(values) and dense.sum(dtype=np.float64) - values.sum(dtype=np.float64) < 1e-3
+        assert dense.shape == (300, sae.latents) and np.count_nonzero(dense) == len(values)
+        assert dense.sum(dtype=np.float64) - values.sum(dtype=np.float64) < 1e-3
         assert len(sae.encode(x[:0])[1]) == 0
         if torch is None:
             return
@@ -112,7 +116,8 @@ def refusals():
     refused("no preset 'nonsense'", 1, lambda: cudasae.Trainer(preset="nonsense", input_width=8, latents=16, k=4))
     refused("latents", 1, lambda: cudasae.Trainer(input_width=8))
     refused("config.nonsense=1", 1, lambda: cudasae.Trainer(input_width=8, latents=16, k=4, config={"nonsense": 1}))
-    refused("NVIDIA driver", 3, lambda: cudasae.Trainer(settings, backend="cuda")) if not os.path.exists("/dev/nvidia0") else None
+    if not os.path.exists("/dev/nvidia0"):
+        refused("NVIDIA driver", 3, lambda: cudasae.Trainer(settings, backend="cuda"))
     trainer = cudasae.Trainer(settings)
     refused("no step was done" if trainer.steps else "started", 1, trainer.metrics)
     bad = rows[:B].copy()
@@ -128,22 +133,26 @@ def refusals():
     refused("cannot write", 2, lambda: trainer.save("/proc/nowhere"))
     sae = trainer.sae()
     refused("row 1", 5, lambda: sae.encode(np.stack([rows[0], rows[1] * np.float32(np.inf)])))
-    refused("names latent", 1, lambda: sae.decode(np.array([0, 1]), np.array([sae.latents], np.int32), np.ones(1, np.float32)))
-    refused("has -1 entries", 1, lambda: sae.decode(np.array([0, 2, 1]), np.array([0], np.int32), np.ones(1, np.float32)))
+    refused("names latent", 1, lambda: sae.decode(np.array([0, 1]), np.array([sae.latents], np.int32),
+        np.ones(1, np.float32)))
+    refused("has -1 entries", 1, lambda: sae.decode(np.array([0, 2, 1]), np.array([0], np.int32),
+        np.ones(1, np.float32)))
 
     library, stale = cudasae._library(), sae.handle
     sae.close()
     refused("closed", 1, lambda: sae.encode(rows[:1]))
-    for handle, expected in ((stale, "freed"), (None, "null"), (12345, "stands for nothing"), (trainer.handle, "stands for a trainer"), (2 ** 64 - 1, "stands for nothing")):
+    for handle, expected in ((stale, "freed"), (None, "null"), (12345, "stands for nothing"),
+            (trainer.handle, "stands for a trainer"), (2 ** 64 - 1, "stands for nothing")):
         refused(expected, 1, lambda: cudasae._call("sae_encode", handle, rows.ctypes.data, 1, d, None))
         refused(expected, 1, lambda: cudasae._call("sae_free", handle))
     for name, arguments in cudasae._FUNCTIONS.items():
-        code = getattr(library, "cudasae_" + name)(*[0 if argument in (ctypes.c_int32, ctypes.c_int64, ctypes.c_size_t) else None for argument in arguments])
+        integers = (ctypes.c_int32, ctypes.c_int64, ctypes.c_size_t)
+        code = getattr(library, "cudasae_" + name)(*[0 if argument in integers else None for argument in arguments])
         assert code == 1 and library.cudasae_last_error(), name
 
 
 def threads():
-    """Two trainers at once, each equal to one alone; and each thread has its own last error."""
+    """Two trainers run at once, and each equals one that runs alone. Each thread has its own last error."""
     failures = []
 
     def work(name):
@@ -182,7 +191,8 @@ def leaks():
 
 
 def device():
-    """Rows in the emulated device's memory, named by pointer and stream, give the bits of rows in host memory; from two threads, as they come."""
+    """Rows in the emulated device's memory, given by pointer and stream, have the same results as rows in host memory,
+    bit for bit, also from two threads at once."""
     emulator = os.environ.get("CUDASAE_EMULATOR")
     if not emulator:
         print("no emulator here")
@@ -196,7 +206,8 @@ def device():
         for step in range(steps):
             x = rows[step * B:(step + 1) * B]
             host.step(x)
-            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes), stream) == 0
+            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes),
+                stream) == 0
             failures = []
 
             def work():
@@ -208,14 +219,16 @@ def device():
             thread.start()
             thread.join()
             assert not failures, failures
-            assert driver.cuMemsetD32Async(pointer, 0x7fc00000, ctypes.c_size_t(B * d), stream) == 0      # NaN, as soon as the step has its copy
+            # NaN, written after the step has copied its rows
+            assert driver.cuMemsetD32Async(pointer, 0x7fc00000, ctypes.c_size_t(B * d), stream) == 0
         assert host.metrics() == lent.metrics()
         host.save(at("host"))
         lent.save(at("lent"))
         assert weights(at("host")) == weights(at("lent"))
         with lent.sae(batch_rows=B) as sae:
             x, total = rows[:B], ctypes.c_int64()
-            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes), stream) == 0
+            assert driver.cuMemcpyHtoDAsync_v2(pointer, ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.nbytes),
+                stream) == 0
             expected = sae.encode(x)
             cudasae._call("sae_encode_device", sae.handle, pointer.value, B, d, stream, ctypes.byref(total))
             assert all(np.array_equal(a, b) for a, b in zip(expected, sae._codes("numpy", B, total.value)))

@@ -1,8 +1,9 @@
-"""Principal components by numpy, for SweepTests.cs:
+"""Computes principal components by numpy, for ParetoTests.cs:
 
     pca.py TRAIN.npy HELD.npy OUT.json
 
-OUT.json: eigenvalues and eigenvectors (rows) of TRAIN's covariance, descending, and HELD's fraction of variance unexplained by the first k components, and by each row's k largest coordinates, k from 0.
+OUT.json holds the eigenvalues and eigenvectors (rows) of TRAIN's covariance, descending, and HELD's fraction of
+variance unexplained by the first k components, and by each row's k largest coordinates, for k from 0.
 """
 import json
 import sys
@@ -23,4 +24,5 @@ def unexplained(kept):
     return [float((norm - kept[:, :k].sum()) / total) for k in range(kept.shape[1] + 1)]
 
 
-json.dump({"values": values.tolist(), "vectors": vectors.tolist(), "components": unexplained(squares), "largest": unexplained(-np.sort(-squares, axis=1))}, open(sys.argv[3], "w"))
+json.dump({"values": values.tolist(), "vectors": vectors.tolist(), "components": unexplained(squares),
+    "largest": unexplained(-np.sort(-squares, axis=1))}, open(sys.argv[3], "w"))

@@ -1,6 +1,7 @@
-"""Computes with numpy what probes find, from its definition. Called by ProbePythonTests.cs:
+"""Computes the results of probes with numpy from their definitions. ProbePythonTests.cs calls it:
 
-    probes.py ranks FOLDER       codes.npy [rows, n], answers.npy [rows, questions] (-1: unlabelled), properties.npy [p, 2] of question and class -> auroc.npy, f1.npy, difference.npy [n, p]
+    probes.py ranks FOLDER       codes.npy [rows, n], answers.npy [rows, questions] (-1: unlabelled), properties.npy
+                                 [p, 2] of question and class -> auroc.npy, f1.npy, difference.npy [n, p]
     probes.py logistic FOLDER    x.npy [rows, k], y.npy [rows], l2.npy -> weights.npy [k + 1], the bias last
 """
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 
 
 def ranks(values):
-    """1 for the smallest; equal ones share their mean rank."""
+    """Returns ranks from 1 for the smallest; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[inverse]
@@ -37,7 +38,8 @@ def rank_folder(folder):
                 truth = answers[labelled, question] == properties[p, 1]
                 positives = truth.sum()
                 if 0 < positives < len(truth):
-                    auroc[latent, p] = (rank[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(truth) - positives))
+                    pairs = positives * (len(truth) - positives)
+                    auroc[latent, p] = (rank[truth].sum() - positives * (positives + 1) / 2) / pairs
                     difference[latent, p] = (values[truth].mean() - values[~truth].mean()) / spread if spread > 0 else 0
                 f1[latent, p] = best_f1(values, truth)
     for name, values in (("auroc", auroc), ("f1", f1), ("difference", difference)):
@@ -45,7 +47,8 @@ def rank_folder(folder):
 
 
 def logistic_folder(folder):
-    x, y, l2 = np.load(folder / "x.npy").astype(np.float64), np.load(folder / "y.npy").astype(np.float64), float(np.load(folder / "l2.npy")[0])
+    x, y = (np.load(folder / name).astype(np.float64) for name in ("x.npy", "y.npy"))
+    l2 = float(np.load(folder / "l2.npy")[0])
     x = np.hstack([(x - x.mean(0)) / x.std(0), np.ones((len(x), 1))])
     penalty = np.diag([l2] * (x.shape[1] - 1) + [0])
     w = np.zeros(x.shape[1])

@@ -11,17 +11,17 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Feed;
 
-/// <summary>cudasae-bench data: how fast rows come from files, in the files' order, as the feeder shuffles them, and by
-/// blocks for a pool on a device, when no other work needs time.</summary>
+/// <summary>Runs cudasae-bench data: measures how fast rows come from files in file order, shuffled by the feeder, and
+/// by blocks for a pool on a device, when no other work takes time.</summary>
 static class BenchDataCommand
 {
-    const int LeastRepeats = 20, Group = 8;      // batches that are timed together: one may lie ready already
+    const int LeastRepeats = 20, Group = 8;      // batches that are timed together; one may already be waiting
 
     public static Command Create()
     {
         var files = new Argument<string[]>("files")
         {
-            Description = "activation files or folders; none for random numbers in a file of this call",
+            Description = "activation files or folders; by default a temporary file of random numbers",
             Arity = ArgumentArity.ZeroOrMore
         };
         var width = Options.New("--input-width", "d of the random numbers", 512, 1, 1 << 20);
@@ -29,7 +29,8 @@ static class BenchDataCommand
         var batchRows = Options.New("--batch-rows", "B", 1024, 1, 1 << 20);
         var repeats = Options.New("--repeats", "timed groups of 8 batches, at least 20", 20, 1, 1 << 20);
         var readers = Options.New("--readers", "threads that read blocks", Environment.ProcessorCount, 1, 1 << 10);
-        var window = Options.New("--shuffle-window", "rows of a window; 0 for an eighth of all", 0L, 0L, long.MaxValue);
+        var window = Options.New("--shuffle-window", "rows of a window; 0 for one eighth of all rows", 0L, 0L,
+            long.MaxValue);
         var csv = Options.New("--csv", "also write the rows into this file", "");
         var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count,
             batchRows, repeats, readers, window, csv };
@@ -46,7 +47,7 @@ static class BenchDataCommand
                     Run("feeder, shuffled", source, b, times, Shuffled),
                     .. FeedBench.Run(source, b, times, Math.Max(1, parsed.GetValue(readers)), parsed.GetValue(window))];
                 var machine = BenchMachines.Host();
-                // A batch is read once and written once: what a copy of as many bytes does.
+                // A batch is read once and written once, which moves the same bytes as a copy.
                 rows = [.. rows.Select(row =>
                     row with { FloorMs = row.Bytes / machine.Ceilings!.Value.CopyGigabytes / 1e6 })];
                 BenchTable.Print(machine, rows);
@@ -89,8 +90,8 @@ static class BenchDataCommand
         return (times, hash.Value);
     }
 
-    /// <summary>Batches are taken as fast as they come: the feeder's own speed. The hash is of a second pass over the
-    /// same batches, so that it takes no time from the first.</summary>
+    /// <summary>Takes batches as soon as they are ready, which measures the feeder alone. The hash comes from a second
+    /// pass over the same batches, so that it does not slow the first.</summary>
     static (List<double>, ulong) Shuffled(ActivationSource source, int batchRows, int repeats)
     {
         var spec = new SaeSpec { InputWidth = source.Width, Latents = 64, Selection = new Selection.TopK(1) };
@@ -100,7 +101,7 @@ static class BenchDataCommand
         {
             using var backend = new CpuBackend(spec, config, source.Type);
             using var feeder = new BatchFeeder(source, source.Rows, backend, config);
-            feeder.Next(out _);     // the first waits for the thread
+            feeder.Next(out _);     // the first batch waits until the thread has started
             for (var repeat = 0; repeat < repeats; repeat++)
             {
                 var start = Stopwatch.GetTimestamp();

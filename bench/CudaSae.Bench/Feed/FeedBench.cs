@@ -4,11 +4,11 @@ using CudaSae.Model;
 
 namespace CudaSae.Bench.Feed;
 
-/// <summary>Rows as a GPU gets them: large reads by several threads, looked through for NaN and infinity, into a pool.
-/// Uploads are not made: what a bus adds a GPU has to say.</summary>
+/// <summary>Measures the input path of a GPU: several threads read large blocks, check them for NaN and infinity, and
+/// fill a pool. It makes no uploads, so the cost of a bus is not included.</summary>
 static class FeedBench
 {
-    /// <param name="window">Rows of a window; 0 for an eighth of all.</param>
+    /// <param name="window">Rows of a window; 0 for one eighth of all rows.</param>
     public static IEnumerable<BenchRow> Run(ActivationSource source, int batchRows, int repeats, int readers,
         long window)
     {
@@ -24,7 +24,7 @@ static class FeedBench
 
         BenchRow Row(string name, Func<FeedRate> run, double perRun)
         {
-            run();      // the first pass brings the files into memory
+            run();      // the first pass brings the files into the page cache
             return new()
             {
                 Bench = "data", Name = name, Shape = new(batchRows, source.Width, 0, 0),

@@ -8,25 +8,26 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Feed;
 
-/// <summary>What a <see cref="FeedMeter"/> saw.</summary>
-/// <param name="Bytes">Of the rows that were read.</param>
-/// <param name="Rows">That were handed out; 0 where rows are only read.</param>
-/// <param name="InputWait">Time that the taker waited for batches.</param>
+/// <summary>The result of a measurement by <see cref="FeedMeter"/>.</summary>
+/// <param name="Bytes">Bytes of the rows that were read.</param>
+/// <param name="Rows">Rows that were handed out; 0 where rows are only read.</param>
+/// <param name="InputWait">Time that the consumer waited for batches.</param>
 /// <param name="FeederWait">Time that the feeder waited for a free slot.</param>
 /// <param name="ReaderWait">Time that a pool's readers waited for a free half, summed over them.</param>
 readonly record struct FeedRate(
     long Bytes, long Rows, TimeSpan Time, TimeSpan InputWait, TimeSpan FeederWait, TimeSpan ReaderWait)
 {
-    /// <summary>10⁹ bytes a second.</summary>
+    /// <summary>Gigabytes (10⁹ bytes) a second.</summary>
     public double GigabytesPerSecond => Bytes / Time.TotalSeconds / 1e9;
 }
 
-/// <summary>How fast rows come to a step that takes no time: <see cref="BatchFeeder"/> before a backend that computes
-/// nothing. What a GPU needs besides is its bus: uploads are not made.</summary>
+/// <summary>Measures how fast rows reach a step that takes no time: <see cref="BatchFeeder"/> in front of a backend
+/// that computes nothing. It makes no uploads, so the cost of a GPU's bus is not included.</summary>
 static class FeedMeter
 {
-    /// <summary>The files read from front to back by blocks, by threads in turn: what is there to be had.</summary>
-    /// <param name="check">Look for NaN and infinity too, as training does.</param>
+    /// <summary>Reads the files from front to back by blocks, by threads in turn: the upper bound of every other
+    /// way.</summary>
+    /// <param name="check">Also checks for NaN and infinity, as training does.</param>
     public static FeedRate Read(ActivationSource source, long rows, int readers, bool check)
     {
         long blockRows = Math.Max(1, WindowPermutation.BlockBytes / source.RowBytes), next = -1;
@@ -50,7 +51,7 @@ static class FeedMeter
         }
     }
 
-    /// <summary>Batches gathered in host memory, each row by a read of its own.</summary>
+    /// <summary>Gathers batches in host memory, with one read for each row.</summary>
     public static FeedRate Gather(ActivationSource source, long rows, TrainConfig config, int readers, long batches)
     {
         using var slots = new Slots(config.BatchRows * source.RowBytes);
@@ -59,8 +60,8 @@ static class FeedMeter
         return Take(clock, feeder, batches, config.BatchRows, (long)config.BatchRows * source.RowBytes * batches);
     }
 
-    /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches
-    /// as lists of places.</summary>
+    /// <summary>Reads windows, or all rows where the config has no windows, into a pool without memory. Batches are
+    /// lists of places.</summary>
     public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches,
         int pieceBytes = PoolPlan.DefaultPieceBytes)
     {
@@ -74,7 +75,7 @@ static class FeedMeter
         return Take(clock, feeder, batches, config.BatchRows, null);
     }
 
-    /// <param name="clock">From before the feeder's threads began.</param>
+    /// <param name="clock">Started before the feeder's threads.</param>
     static FeedRate Take(Stopwatch clock, BatchFeeder feeder, long batches, int batchRows, long? bytes)
     {
         for (long batch = 0; batch < batches; batch++)

@@ -4,18 +4,19 @@ using CudaSae.Testing.Fuzz;
 
 namespace CudaSae.Bench.Fuzz;
 
-/// <summary>cudasae-bench fuzz: hostile inputs for the parsers; a line for each parser and for each finding.</summary>
+/// <summary>Runs cudasae-bench fuzz: hostile inputs for the parsers. It prints a line for each parser and for each
+/// finding.</summary>
 static class FuzzCommand
 {
     public static Command Create()
     {
         var parser = new Argument<string>("PARSER")
         {
-            Description = "parsers by name, with commas between, or all", Arity = ArgumentArity.ZeroOrOne,
+            Description = "names of parsers, separated by commas, or all", Arity = ArgumentArity.ZeroOrOne,
             DefaultValueFactory = _ => "all",
         };
-        var inputs = Options.New("--inputs", "inputs of each parser", 1_000_000L, 1L, long.MaxValue);
-        var seed = Options.New("--seed", "of the inputs", 1L, 0L, long.MaxValue);
+        var inputs = Options.New("--inputs", "inputs for each parser", 1_000_000L, 1L, long.MaxValue);
+        var seed = Options.New("--seed", "seed of the inputs", 1L, 0L, long.MaxValue);
         var from = Options.New("--from", "number of the first input", 0L, 0L, long.MaxValue);
         var save = Options.New("--save", "folder for the inputs that are findings",
             Path.Combine(Path.GetTempPath(), "cudasae-fuzz"));
@@ -39,7 +40,7 @@ static class FuzzCommand
         var names = parser.Split(',');
         var chosen = targets.All.Where(t => names.Contains("all") || names.Contains(t.Name)).ToArray();
         if (chosen.Length == 0)
-            throw new SaeException($"no parser {parser}; one of all, "
+            throw new SaeException($"there is no parser {parser}; use one of all, "
                 + string.Join(", ", targets.All.Select(t => t.Name)));
         var found = 0;
         foreach (var target in chosen)

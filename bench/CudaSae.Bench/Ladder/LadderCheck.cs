@@ -2,19 +2,22 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>What a rung left, held against the double reference of some rows.</summary>
-/// <param name="MaxError">Largest difference, in shares of what rounding allows; 1 and more is wrong.</param>
-/// <param name="Checksum">Of all bits of the result, whatever order they were written in.</param>
-/// <param name="Fault">Empty, or what is wrong beyond rounding.</param>
+/// <summary>Compares the result of a rung with the double reference of some rows.</summary>
+/// <param name="MaxError">Largest difference, in units of the allowed rounding; a value of 1 or more is wrong.</param>
+/// <param name="Checksum">Checksum of all bits of the result, independent of the order in which they were
+/// written.</param>
+/// <param name="Fault">Description of an error beyond rounding; empty without one.</param>
 readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault)
 {
     public bool Passed => MaxError <= 1 && Fault.Length == 0;
 
-    /// <summary>The part of a checksum that an element adds; sums of these do not depend on the order.</summary>
+    /// <summary>Returns an element's part of the checksum. The sum of the parts does not depend on their
+    /// order.</summary>
     public static ulong Part(long place, ulong bits) =>
         SplitMix.Mix(SplitMix.Mix((ulong)place + 0x9e3779b97f4a7c15) ^ bits);
 
-    /// <summary>One row of C [n] against the reference: the largest difference in shares of what is allowed.</summary>
+    /// <summary>Compares one row of C [n] with the reference and returns the largest difference in units of the allowed
+    /// rounding.</summary>
     public static double Compare(ReadOnlySpan<float> c, double[] value, double[] allowed)
     {
         double largest = 0;
@@ -26,8 +29,8 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
         return largest;
     }
 
-    /// <summary>One row's candidates (kernels/select.cuh: order_key(value) « 32 | ~column) against the reference: each
-    /// column once, none below the limit, none missing.</summary>
+    /// <summary>Compares one row's candidates (kernels/select.cuh: order_key(value) « 32 | ~column) with the reference.
+    /// Each column occurs once, none is below the limit, and none is missing.</summary>
     public static double CompareCandidates(int row, ReadOnlySpan<ulong> candidates, double[] value, double[] allowed,
         ref string fault)
     {
@@ -51,7 +54,8 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
         return largest;
     }
 
-    /// <summary>kernels/common.cuh's order_key of a positive number is its bits with the highest set.</summary>
+    /// <summary>The order_key of kernels/common.cuh gives a positive number its bits with the highest bit
+    /// set.</summary>
     public static uint KeyAbove(float limit) => (BitConverter.SingleToUInt32Bits(limit) | 0x80000000) + 1;
 
     static float ValueOf(uint key) =>

@@ -5,16 +5,16 @@ using CudaSae.Devices;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>cudasae-bench ladder: the encoder's product one technique after another (kernels/ladder), checked, and
-/// timed where time exists.</summary>
+/// <summary>Runs cudasae-bench ladder: checks the encoder's product one technique after another (kernels/ladder), and
+/// times it where the device measures time.</summary>
 static class LadderCommand
 {
     public static Command Create()
     {
-        var backend = Settings.NewBackend("cuda, or emulator, which checks and gives no times");
+        var backend = Settings.NewBackend("cuda, or emulator, which checks without times");
         var shape = Options.New("--shape", "B,d,n; 4096,768,24576 on a GPU, 37,96,200 on the emulator", "");
         var repeats = Options.New("--repeats", "timed runs of each rung, at least 20", 20, 1, 1 << 20);
-        var csv = Options.New("--csv", "also writes the rows here", "");
+        var csv = Options.New("--csv", "also write the rows into this file", "");
         var command = new Command("ladder",
             "Climb from a naive product to the engine's encoder, a technique a rung.") { backend, shape, repeats, csv };
         command.SetAction(parsed =>
@@ -30,7 +30,7 @@ static class LadderCommand
                     : row with { Note = "" })]);
             foreach (var rung in Rung.All)
                 Console.WriteLine($"{rung.Name,-21} "
-                    + $"{(rung.RunsOn(device.Info) ? "" : "(not run: it needs compute capability 9.0) ")}{rung.Sentence}");
+                    + (rung.RunsOn(device.Info) ? "" : "(not run: it needs compute capability 9.0) ") + rung.Sentence);
             if (parsed.GetValue(csv) is { Length: > 0 } path)
                 BenchCsv.Write(path, measured.Select(row => (machine, row)));
             return measured.Any(row => row.Repeatable == false || row.Note.StartsWith(Wrong, StringComparison.Ordinal))
@@ -45,7 +45,7 @@ static class LadderCommand
         BackendKind.Auto when BackendFactory.Chosen(kind) == BackendKind.Cuda => CudaDevice.Open(0),
         BackendKind.Auto or BackendKind.Emulator => CudaDevice.OpenEmulator(BackendFactory.RequireEmulator(), (9, 0)),
         _ =>
-            throw new SaeException("the ladder is made of kernels: --backend cuda or emulator, not "
+            throw new SaeException("the ladder runs kernels: use --backend cuda or emulator, not "
                 + $"{BackendFactory.Name(kind)}"),
     };
 

@@ -5,13 +5,13 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>The ladder's operands and results on a device: launches a rung, checks what it left.</summary>
+/// <summary>Holds the ladder's operands and results on a device, launches a rung, and checks its result.</summary>
 sealed unsafe class LadderDevice : IDisposable
 {
-    /// <summary>Candidates a row, many more than the limit leaves.</summary>
+    /// <summary>Candidates a row, many more than the limit admits.</summary>
     const int Capacity = 2048;
 
-    const int Chunk = 16 << 20;     // floats of C that come to the host at once
+    const int Chunk = 16 << 20;     // floats of C in one copy to the host
 
     readonly IDevice device;
     readonly LadderProblem problem;
@@ -87,7 +87,7 @@ sealed unsafe class LadderDevice : IDisposable
         else LaunchHopper(kernel, shape, rung.Hopper, encode);
     }
 
-    // Without buckets limits stay where they are.
+    // Without buckets the limits do not change.
     void LaunchHopper(KernelFunction kernel, Launch shape, HopperForm form, EncodeParams encode)
     {
         var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors,
@@ -103,19 +103,18 @@ sealed unsafe class LadderDevice : IDisposable
 
     TensorMap Map(ulong matrix, int rows) =>
         device.MapMatrix(matrix, TensorNumber.BFloat16, rows, problem.Depth, HopperOperands.TileRows)
-            ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's "
-                + "last rungs",
+            ?? throw new SaeException("this driver cannot make tensor maps: the last rungs need CUDA 12.0 or newer",
                 kind: SaeErrorKind.Device);
 
-    /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
+    /// <summary>Computes the same product by cuBLAS without the bias: the machine's ceiling at this shape.</summary>
     public void LaunchGemm() =>
         device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c,
             problem.Columns, stream);
 
-    /// <summary>What the rungs run on.</summary>
+    /// <summary>The device that the rungs run on.</summary>
     public nint Stream => stream;
 
-    /// <summary>Runs a rung over poisoned memory and checks all it left.</summary>
+    /// <summary>Runs a rung over poisoned memory and checks its whole result.</summary>
     public LadderCheck Check(Rung rung)
     {
         device.Fill32(c, 0xffffffff, (long)problem.Rows * problem.Columns, stream);
@@ -154,7 +153,7 @@ sealed unsafe class LadderDevice : IDisposable
         Download(count, counts, counts.Length);
         if (counts.Max() > Capacity)
             return new(double.PositiveInfinity, 0,
-                $"a row has {counts.Max()} candidates, there is room for {Capacity}");
+                $"a row has {counts.Max()} candidates, the capacity is {Capacity}");
         var host = new ulong[Capacity];
         ulong checksum = 0;
         double largest = 0;

@@ -2,15 +2,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>Operands of the ladder, a function of the shape alone: x [B, ld] and w [n, ld] in bfloat16, bias [n].
+/// <summary>Operands of the ladder, which depend on the shape alone: x [B, ld] and w [n, ld] in bfloat16, bias [n].
 /// Pre-activations have variance 1.</summary>
-/// <param name="Depth">ld: d rounded up to 64, the rest zeros.</param>
+/// <param name="Depth">ld: d rounded up to a multiple of 64; the remaining columns are zero.</param>
 sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[] X, ushort[] W, float[] Bias)
 {
-    /// <summary>What a value must exceed on the rung that filters: about 1 in 160 does.</summary>
+    /// <summary>The limit of the rung that filters: about 1 value in 160 exceeds it.</summary>
     public const float Limit = 2.5f;
 
-    /// <summary>Rows that are computed in double, spread over all.</summary>
+    /// <summary>Rows that are computed in double, spread over all rows.</summary>
     const int SampledRows = 16;
 
     public static LadderProblem Make(int rows, int width, int columns)
@@ -21,7 +21,7 @@ sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[
                 + $"{Array.MaxLength} elements; use a smaller --shape");
         var bias = new float[columns];
         for (var f = 0; f < columns; f++) bias[f] = Uniform(3, f, 0) * 0.25f;
-        // Uniform in [−√3, √3): variance 1, and 1 / d.
+        // Uniform in [−√3, √3): x has variance 1, w has variance 1/d.
         return new(rows, width, columns, depth, Fill(rows, width, depth, 1, 1),
             Fill(columns, width, depth, 2, 1 / MathF.Sqrt(width)), bias);
     }
@@ -41,14 +41,14 @@ sealed record LadderProblem(int Rows, int Width, int Columns, int Depth, ushort[
     static float Uniform(ulong stream, long row, int column) =>
         (float)(2 * CounterRandom.Uniform(7, stream, (ulong)row, (ulong)column) - 1) * 1.7320508f;
 
-    /// <summary>What rounding may make of a sum, relative to Σ|x||w| + |b|: d + 1 roundings in any order.</summary>
+    /// <summary>Bound of a sum's rounding error relative to Σ|x||w| + |b|: d + 1 roundings in any order.</summary>
     public double AllowedError => (Depth + 1) * Math.Pow(2, -23);
 
-    /// <summary>Sampled rows, ascending.</summary>
+    /// <summary>The sampled rows, ascending.</summary>
     public int[] Sample => [.. Enumerable.Range(0, Math.Min(SampledRows, Rows))
         .Select(i => (int)((long)i * (Rows - 1) / Math.Max(1, Math.Min(SampledRows, Rows) - 1))).Distinct()];
 
-    /// <summary>One row of C in double, and what float32 sums of it may differ by.</summary>
+    /// <summary>Computes one row of C in double, and the allowed difference of float32 sums.</summary>
     public (double[] Value, double[] Allowed) Reference(int row)
     {
         double[] value = new double[Columns], allowed = new double[Columns];

@@ -4,31 +4,31 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Bench.Ladder;
 
-/// <summary>One rung of kernels/ladder: the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias in bfloat16
-/// operands, with one more technique than the rung before.</summary>
-/// <param name="Kernel">Its name on the device.</param>
-/// <param name="File">Where it is to be read.</param>
-/// <param name="Sentence">What it adds and why that is faster; the first line of its file.</param>
+/// <summary>A rung of kernels/ladder. Each rung computes the same product, C [B, n] f32 = x [B, d] · wᵀ [n, d] + bias,
+/// from bfloat16 operands, with one technique more than the rung before.</summary>
+/// <param name="Kernel">Name of the kernel on the device.</param>
+/// <param name="File">Source file of the kernel.</param>
+/// <param name="Sentence">What the rung adds and why that is faster; the first line of the file.</param>
 /// <param name="Block">Threads a block.</param>
 /// <param name="SharedBytes">Dynamic shared memory a block.</param>
 /// <param name="TileRows">Rows of C that a block computes.</param>
 /// <param name="TileColumns">Columns of C that a block computes.</param>
-/// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder
+/// <param name="Filters">The kernel writes the candidates above each row's limit instead of C, as the engine's encoder
 /// does.</param>
 sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows,
     int TileColumns, bool Filters = false)
 {
     const int Tile = 128;
 
-    /// <summary>How the Hopper kernel runs; null for the portable rungs. Needs compute capability 9.0.</summary>
+    /// <summary>Form of the Hopper kernel; null for the portable rungs. It needs compute capability 9.0.</summary>
     public HopperForm? Hopper { get; init; }
 
     public string Name => Hopper is null ? Path.GetFileNameWithoutExtension(File) : Hopper.Name;
 
     public bool RunsOn(DeviceInfo info) => Hopper is null || info.IsHopper;
 
-    /// <summary>Blocks of a launch, one a tile; of the Hopper kernel, which goes from tile to tile, no more than there
-    /// are multiprocessors.</summary>
+    /// <summary>Blocks of a launch, one for each tile. The Hopper kernel visits several tiles, so its blocks do not
+    /// exceed the number of multiprocessors.</summary>
     public Launch Shape(int rows, int columns, int multiprocessors)
     {
         int down = (rows + TileRows - 1) / TileRows, across = (columns + TileColumns - 1) / TileColumns;
@@ -45,7 +45,7 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
             Hopper = new(name, cluster, staggered),
         };
 
-    /// <summary>From the bottom. The last four are the engine's own kernels.</summary>
+    /// <summary>All rungs from the bottom. The last four are the engine's kernels.</summary>
     public static IReadOnlyList<Rung> All { get; } =
     [
         new("ladder_naive", "kernels/ladder/01_naive.cu",
@@ -107,6 +107,6 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
 
 /// <summary>A form of kernels/sm90/encode_sm90.cu.</summary>
 /// <param name="Cluster">Blocks that share a tile of weights, 1 or 2.</param>
-/// <param name="Staggered">Whether a block's second warpgroup follows the first, as far as the engine has it at this
+/// <param name="Staggered">Whether a block's second warpgroup follows the first, as far as the engine does so at this
 /// width.</param>
 sealed record HopperForm(string Name, int Cluster, bool Staggered);

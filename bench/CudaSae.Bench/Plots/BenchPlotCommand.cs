@@ -5,7 +5,7 @@ using CudaSae.Files;
 
 namespace CudaSae.Bench.Plots;
 
-/// <summary>cudasae-bench plot: the pictures of measured tables, as SVG.</summary>
+/// <summary>Runs cudasae-bench plot: draws measured tables as SVG.</summary>
 static class BenchPlotCommand
 {
     public static Command Create()

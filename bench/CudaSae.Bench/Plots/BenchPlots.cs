@@ -2,7 +2,7 @@ using CudaSae.Cli;
 
 namespace CudaSae.Bench.Plots;
 
-/// <summary>The pictures of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the
+/// <summary>Draws the charts of a table: steps over n, B, d and k beside their floors, memory beside its plan, and the
 /// roofline of the phases.</summary>
 static class BenchPlots
 {
@@ -16,8 +16,9 @@ static class BenchPlots
         ["k"] = ("A step over the code's length", "k, active latents a row", s => s.Active),
     };
 
-    /// <summary>What there is to draw, by file name without its end.</summary>
-    public static IEnumerable<(string Name, SvgChart Chart)> Of(IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
+    /// <summary>The charts, each with the name of its file without the extension.</summary>
+    public static IEnumerable<(string Name, SvgChart Chart)> Of(
+        IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var timed = rows.Where(one => one.Row.Time is not null).ToArray();
         foreach (var axis in timed.Where(one => one.Row.Bench == "sweep").GroupBy(one => one.Row.Name.Split('/')[0]))
@@ -84,7 +85,7 @@ static class BenchPlots
     static double[] Ticks((BenchMachine, BenchRow Row)[] rows) =>
         [.. rows.Select(one => (double)one.Row.Shape.Latents).Distinct().Order()];
 
-    /// <summary>Rates over intensity, under the best ceilings that were measured beside the rows.</summary>
+    /// <summary>Draws rates over intensity under the best ceilings that were measured beside the rows.</summary>
     static SvgChart Roofline((BenchMachine Machine, BenchRow Row)[] rows)
     {
         var (gemm, copy) = (rows.Max(one => one.Machine.Ceilings!.Value.GemmGflops),

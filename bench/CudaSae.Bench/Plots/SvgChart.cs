@@ -3,22 +3,22 @@ using System.Text;
 
 namespace CudaSae.Bench.Plots;
 
-/// <summary>Points in a plane, joined or not.</summary>
-/// <param name="Color">As SVG names it.</param>
-/// <param name="Dashed">A line without marks: what was predicted.</param>
+/// <summary>Points in a plane, with or without a line through them.</summary>
+/// <param name="Color">Color in SVG's notation.</param>
+/// <param name="Dashed">A line without marks, for predicted values.</param>
 /// <param name="Joined">Whether a line runs through the points.</param>
 sealed record ChartSeries(string Name, string Color, IReadOnlyList<ChartPoint> Points, bool Dashed = false,
     bool Joined = true);
 
 /// <param name="Low">Lower end of a bar through the point; NaN for none.</param>
-/// <param name="Text">Beside the point; empty for none.</param>
-/// <param name="Side">Where that stands: 0 above, -1 to the left, 1 to the right.</param>
+/// <param name="Text">Text beside the point; empty for none.</param>
+/// <param name="Side">Place of the text: 0 above, -1 to the left, 1 to the right.</param>
 sealed record ChartPoint(double X, double Y, double Low = double.NaN, double High = double.NaN, string Text = "",
     int Side = 0);
 
-/// <summary>A chart with two logarithmic axes as SVG, on white, large enough in its letters to be shrunk to a
-/// third.</summary>
-/// <param name="XTicks">Where the x axis is marked; empty for 1, 2 and 5 of each decade.</param>
+/// <summary>Draws a chart with two logarithmic axes as SVG on a white background. Its letters stay readable at a third
+/// of its size.</summary>
+/// <param name="XTicks">Marks of the x axis; empty for 1, 2 and 5 of each decade.</param>
 sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTitle, IReadOnlyList<ChartSeries> Series,
     IReadOnlyList<double> XTicks)
 {
@@ -66,7 +66,7 @@ sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTit
             if (x > Left && x + length - 24 > Width) (x, y) = (Left, y + 26);
             svg.AppendLine(Invariant($"<line x1=\"{x:0}\" y1=\"{y:0}\" x2=\"{x + 34:0}\" y2=\"{y:0}\" ")
                 + Invariant($"stroke=\"{series.Color}\" ")
-                + Invariant($"stroke-width=\"{(series.Joined ? 3.5 : 0)}\"{(series.Dashed ? " stroke-dasharray=\"8 6\"" : "")}/>"));
+                + Invariant($"stroke-width=\"{(series.Joined ? 3.5 : 0)}\"{Dashes(series)}/>"));
             if (!series.Dashed)
                 svg.AppendLine(Invariant($"<circle cx=\"{x + 17:0}\" cy=\"{y:0}\" r=\"6\" fill=\"{series.Color}\"/>"));
             Text(svg, x + 42, y + 6, series.Name, 17, "start", Ink);
@@ -96,7 +96,7 @@ sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTit
             Invariant($"transform=\"translate(30 {(Top + bottom) / 2:0}) rotate(-90)\""));
     }
 
-    /// <summary>1, 2 and 5 of each decade, or 1 alone where there are many.</summary>
+    /// <summary>Returns 1, 2 and 5 of each decade, or 1 alone over many decades.</summary>
     static IEnumerable<double> Decades((double Low, double High) range)
     {
         var many = Math.Log10(range.High / range.Low) > 3.5;
@@ -114,11 +114,17 @@ sealed record SvgChart(string Title, string Subtitle, string XTitle, string YTit
                 ? Invariant($"{x / 1e3:0.#}k") : x.ToString("0.####", CultureInfo.InvariantCulture),
     };
 
+    static string Dashes(ChartSeries series) => series.Dashed ? " stroke-dasharray=\"8 6\"" : "";
+
     void Draw(StringBuilder svg, ChartSeries series)
     {
         if (series.Joined)
-            svg.AppendLine("<path "
-                + Invariant($"d=\"{string.Join(' ', series.Points.Select((p, i) => Invariant($"{(i == 0 ? 'M' : 'L')} {X(p.X):0.0} {Y(p.Y):0.0}")))}\" fill=\"none\" stroke=\"{series.Color}\" stroke-width=\"3\"{(series.Dashed ? " stroke-dasharray=\"8 6\"" : "")}/>"));
+        {
+            var path = string.Join(' ', series.Points.Select((p, i) =>
+                Invariant($"{(i == 0 ? 'M' : 'L')} {X(p.X):0.0} {Y(p.Y):0.0}")));
+            svg.AppendLine($"<path d=\"{path}\" fill=\"none\" stroke=\"{series.Color}\" stroke-width=\"3\""
+                + $"{Dashes(series)}/>");
+        }
         foreach (var p in series.Points)
         {
             if (!double.IsNaN(p.Low))

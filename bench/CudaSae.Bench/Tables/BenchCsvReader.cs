@@ -4,10 +4,10 @@ using CsvHelper;
 
 namespace CudaSae.Bench.Tables;
 
-/// <summary>Rows that <see cref="BenchCsv"/> wrote.</summary>
+/// <summary>Reads the rows that <see cref="BenchCsv"/> wrote.</summary>
 static class BenchCsvReader
 {
-    /// <exception cref="SaeException">The file cannot be read, or is none of ours.</exception>
+    /// <exception cref="SaeException">The file cannot be read, or this project did not write it.</exception>
     public static IReadOnlyList<(BenchMachine Machine, BenchRow Row)> Read(string path)
     {
         try
@@ -32,7 +32,7 @@ static class BenchCsvReader
             {
                 if (rows.Count == 0 && BenchCsv.Names.FirstOrDefault(name => !csv.TryGetFieldIndex(name, out _)) is
                     { } missing)
-                    throw new SaeException($"{path} is no table of cudasae bench: it has no column {missing}",
+                    throw new SaeException($"{path} is not a table of cudasae bench: it lacks the column {missing}",
                         kind: SaeErrorKind.Files);
                 rows.Add((Machine(csv), Row(csv)));
             }
@@ -76,7 +76,7 @@ static class BenchCsvReader
 
     public static double? Number(CsvReader csv, string name) => csv.GetString(name) is { Length: > 0 } cell
         ? (double?)Forms.Read(typeof(double), cell)
-            ?? throw new FormatException($"{name} is '{cell}', which is no number") : null;
+            ?? throw new FormatException($"{name} is '{cell}', which is not a number") : null;
 
     static long Count(CsvReader csv, string name) => (long)(Number(csv, name) ?? 0);
 

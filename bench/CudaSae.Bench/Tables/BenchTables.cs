@@ -8,11 +8,11 @@ using CsvHelper;
 
 namespace CudaSae.Bench.Tables;
 
-/// <summary>Measured tables as Markdown, written into documents between the comments &lt;!-- bench: WHAT DEVICE --&gt;
-/// and &lt;!-- /bench --&gt;, from bench/results/DEVICE.</summary>
+/// <summary>Formats measured tables from bench/results/DEVICE as Markdown, and writes them into documents between the
+/// comments &lt;!-- bench: WHAT DEVICE --&gt; and &lt;!-- /bench --&gt;.</summary>
 static partial class BenchTables
 {
-    /// <summary>The documents that have such places.</summary>
+    /// <summary>The documents that contain such comments.</summary>
     public static readonly string[] Documents = ["README.md", "docs/internals/benchmarks.md"];
 
     [GeneratedRegex(@"(<!-- bench: (?<what>[\w-]+) (?<device>[\w-]+) -->\n).*?(<!-- /bench -->)",
@@ -20,7 +20,7 @@ static partial class BenchTables
     private static partial Regex Place();
 
     /// <summary>Rewrites the documents of a checkout; returns those that were not up to date.</summary>
-    /// <exception cref="SaeException">A place names what was not measured.</exception>
+    /// <exception cref="SaeException">A comment names a table that was not measured.</exception>
     public static IReadOnlyList<string> Update(string root)
     {
         var stale = new List<string>();
@@ -36,7 +36,7 @@ static partial class BenchTables
         return stale;
     }
 
-    /// <summary>A document with its tables as the results under bench/results say.</summary>
+    /// <summary>Returns a document with its tables taken from bench/results.</summary>
     public static string Render(string text, string root) => Place().Replace(text, match =>
     {
         var folder = Path.Combine(root, "bench", "results", match.Groups["device"].Value);
@@ -48,7 +48,7 @@ static partial class BenchTables
             "scaling" => Scaling(Rows(folder, "scaling.csv")),
             "data" => FromFiles(Rows(folder, "data.csv")),
             var other =>
-                throw new SaeException($"there is no table \"{other}\"; there are peers, step, phases, scaling and "
+                throw new SaeException($"there is no table \"{other}\"; use one of peers, step, phases, scaling and "
                     + "data"),
         } + match.Groups[2].Value;
     });
@@ -90,7 +90,7 @@ static partial class BenchTables
             + $"{Range(r.Time)} | {Number(r.GigabytesPerSecond / 2)} | {Thousands(r.TokensPerSecond)}"))
             + Under(rows);
 
-    /// <summary>Of bench/peers/cpu_torch.py.</summary>
+    /// <summary>Formats the table of bench/peers/cpu_torch.py.</summary>
     static string Peers(string path)
     {
         using var stream = File.OpenRead(Existing(path));
@@ -103,7 +103,7 @@ static partial class BenchTables
         {
             while (csv.Read())
                 lines.Add(columns.FirstOrDefault(name => !csv.TryGetFieldIndex(name, out _)) is { } missing
-                    ? throw new FormatException($"it has no column {missing}") : Line());
+                    ? throw new FormatException($"it lacks the column {missing}") : Line());
         }
         catch (Exception e) when (e is FormatException or CsvFormatException)
         {
@@ -128,7 +128,7 @@ static partial class BenchTables
     static string Table(string head, string rule, IEnumerable<string> lines) =>
         $"| {head} |\n|{rule}|\n{string.Concat(lines.Select(line => $"| {line} |\n"))}";
 
-    /// <summary>Where and when, under the table.</summary>
+    /// <summary>The line under the table: device and date.</summary>
     static string Under(IEnumerable<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var machines = rows.Select(one => one.Machine).ToArray();
@@ -157,7 +157,7 @@ static partial class BenchTables
     static string Error(double? x) =>
         x is { } value ? value == 0 ? "0" : value.ToString("0.0e+0", CultureInfo.InvariantCulture) : "";
 
-    /// <summary>Three digits.</summary>
+    /// <summary>Formats a number with three digits.</summary>
     static string Number(double? x) =>
         x?.ToString(x switch { >= 99.95 => "0", >= 9.995 => "0.0", >= 0.9995 => "0.00", _ => "0.000" },
             CultureInfo.InvariantCulture)

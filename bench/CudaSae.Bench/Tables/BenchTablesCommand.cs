@@ -3,7 +3,7 @@ using CudaSae.Cli;
 
 namespace CudaSae.Bench.Tables;
 
-/// <summary>cudasae-bench tables: writes what bench/results holds into the documents.</summary>
+/// <summary>Runs cudasae-bench tables: writes the contents of bench/results into the documents.</summary>
 static class BenchTablesCommand
 {
     public static Command Create()
@@ -15,7 +15,7 @@ static class BenchTablesCommand
         {
             var folder = parsed.GetValue(root)!;
             if (!File.Exists(Path.Combine(folder, "CudaSae.sln")))
-                throw new SaeException($"{Path.GetFullPath(folder)} is no checkout of CudaSae; name one with --root",
+                throw new SaeException($"{Path.GetFullPath(folder)} is not a checkout of CudaSae; name one with --root",
                     kind: SaeErrorKind.Files);
             var written = BenchTables.Update(folder);
             Console.WriteLine(written.Count == 0 ? "all tables are up to date"

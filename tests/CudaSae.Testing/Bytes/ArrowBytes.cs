@@ -2,13 +2,13 @@ using static CudaSae.Testing.Bytes.FlatBytes;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Writes an Arrow stream as a HuggingFace dataset of SAELens has it: a text column, the hook's Array2D
-/// (positions, width), token_ids. Row r of
-/// all holds r·width + c (over 8) at c, and token 1000 + r. What is set otherwise makes it unusual, or a lie.</summary>
+/// <summary>Writes an Arrow stream in the form of a HuggingFace dataset of SAELens: a text column, the hook's Array2D
+/// (positions, width), and token_ids. Row r holds r·width + c (over 8) in column c, and token 1000 + r. Properties that
+/// differ from their defaults make the stream unusual or invalid.</summary>
 sealed class ArrowBytes
 {
     public string Element { get; init; } = "F32";
-    public int[] Contexts { get; init; } = [2, 3];      // of each batch
+    public int[] Contexts { get; init; } = [2, 3];      // contexts of each batch
     public int Positions { get; init; } = 4;
     public int Width { get; init; } = 3;
     public bool LargeLists { get; init; }
@@ -16,9 +16,9 @@ sealed class ArrowBytes
     public bool Ended { get; init; } = true;
     public bool FixedTokenLists { get; init; } = true;
     public int TokenPositions { get; init; } = -1;      // 0 for no token column
-    public int ListTooLong { get; init; } = -1;         // a list that takes one number of the next
+    public int ListTooLong { get; init; } = -1;         // a list that takes one number of the next list
     public long Nulls { get; init; }
-    public long NodeBonus { get; init; }                // what nodes and batches claim besides what is there
+    public long NodeBonus { get; init; }                // added to the lengths that nodes and batches claim
     public bool Compressed { get; init; }
     public bool BigEndian { get; init; }
     public byte TextType { get; init; } = 5;            // utf8

@@ -6,10 +6,10 @@ using Xunit;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>What the tests of .pt and .npz files share.</summary>
+/// <summary>Helpers that the tests of .pt and .npz files share.</summary>
 static class Containers
 {
-    /// <summary>A tensor's bytes in C order, gathered through its strides.</summary>
+    /// <summary>Returns a tensor's bytes in C order, gathered through its strides.</summary>
     public static byte[] Bytes(this TensorFile file, string name)
     {
         var tensor = file.Tensors[name];
@@ -32,12 +32,12 @@ static class Containers
         var tensor = new TensorToWrite(name, type, shape, _ => { });
         var bytes = new byte[tensor.Bytes];
         new Random(seed).NextBytes(bytes);
-        // no NaNs: their comparison is not the point
+        // no NaNs, because the test compares values
         for (var i = 0; i < bytes.Length; i++) bytes[i] &= (byte)(type == "BOOL" ? 1 : 0x3F);
         return tensor with { Content = stream => stream.Write(bytes) };
     }
 
-    /// <summary>A zip archive of stored members.</summary>
+    /// <summary>Writes a zip archive of stored members.</summary>
     public static byte[] Zip(params (string Name, byte[] Content)[] members)
     {
         using var stream = new MemoryStream();
@@ -47,7 +47,7 @@ static class Containers
         return stream.ToArray();
     }
 
-    /// <summary>A zip archive of deflated members.</summary>
+    /// <summary>Writes a zip archive of deflated members.</summary>
     public static byte[] Deflated(params (string Name, byte[] Content)[] members)
     {
         using var stream = new MemoryStream();
@@ -60,13 +60,14 @@ static class Containers
         return stream.ToArray();
     }
 
-    /// <summary>A .pt file of that pickle (a protocol's two bytes are put before it) and storage 0 of six
-    /// float32.</summary>
+    /// <summary>Writes a .pt file with that pickle (a protocol's two bytes precede it) and storage 0 of six float32
+    /// numbers.</summary>
     public static byte[] Pt(string pickle, string storage = "archive/data/0") =>
         Zip(("archive/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(pickle)]), (storage, new byte[24]),
             ("archive/version", "3\n"u8.ToArray()));
 
-    /// <summary>Opens and reads everything. Whether that went well; a refusal must be one line.</summary>
+    /// <summary>Opens the file and reads everything. Returns whether that succeeded; a refusal must be one
+    /// line.</summary>
     public static bool Reads(Func<TensorFile> open)
     {
         try
@@ -82,8 +83,8 @@ static class Containers
         }
     }
 
-    /// <summary>Every prefix of a file is refused; of seeded mutations of one byte each, any outcome but a refusal in
-    /// one line or success fails.</summary>
+    /// <summary>Checks that every prefix of a file is refused, and that seeded mutations of one byte each are read or
+    /// refused in one line.</summary>
     public static void AssertSurvivesDamage(byte[] file, int mutations, string path, Func<string, TensorFile> open)
     {
         for (var length = 0; length < file.Length; length++)

@@ -3,16 +3,17 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>TensorBoard's event files read a second way: checksums bit by bit, messages by their wire format.</summary>
+/// <summary>Reads TensorBoard's event files independently of the engine: checksums bit by bit, messages by their wire
+/// format.</summary>
 static class EventFile
 {
     public sealed record Event(double WallTime, long Step, string? Version, bool Restart,
         IReadOnlyDictionary<string, float> Scalars);
 
-    /// <summary>All events of a file; whatever does not check is an exception.</summary>
+    /// <summary>Reads all events of a file; an invalid record throws.</summary>
     public static List<Event> Read(string path) => [.. Records(File.ReadAllBytes(path)).Select(Parse)];
 
-    /// <summary>Of all files of a folder, in the order of their names.</summary>
+    /// <summary>Reads all events of a folder's files, in the order of their names.</summary>
     public static List<Event> ReadFolder(string folder) =>
         [.. Directory.GetFiles(folder, "events.out.tfevents.*").Order(StringComparer.Ordinal).SelectMany(Read)];
 
@@ -81,7 +82,7 @@ static class EventFile
                 1 => 8,
                 5 => 4,
                 2 => (int)Varint(),
-                _ => throw new InvalidDataException("a wire type")
+                _ => throw new InvalidDataException("unknown wire type")
             };
             yield return ((int)(key >> 3), 0, message[at..(at + length)]);
             at += length;

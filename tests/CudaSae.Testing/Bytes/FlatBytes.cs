@@ -3,11 +3,11 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Writes FlatBuffers for the tests: a table's vtable, then its fields in 8 bytes each, then what they point
-/// to.</summary>
+/// <summary>Writes FlatBuffers for the tests: a table's vtable, then its fields in 8 bytes each, then the objects they
+/// point to.</summary>
 static class FlatBytes
 {
-    /// <summary>A field's number and value: byte, short, int, long, string, a table, a vector of tables, or one of
+    /// <summary>A field's number and value: byte, short, int, long, string, a table, a vector of tables, or a vector of
     /// pairs of 64-bit numbers.</summary>
     public sealed record Table(params (int Field, object Value)[] Fields);
 

@@ -4,10 +4,10 @@ using CudaSae.Files;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>IDX files, as MNIST has them.</summary>
+/// <summary>Writes IDX files in MNIST's format.</summary>
 static class IdxBytes
 {
-    /// <summary>A header and the content.</summary>
+    /// <summary>Returns a header followed by the content.</summary>
     public static byte[] Idx(IdxType type, int[] shape, byte[] content)
     {
         var header = new byte[4 + 4 * shape.Length];
@@ -17,7 +17,7 @@ static class IdxBytes
         return [.. header, .. content];
     }
 
-    /// <summary>The bytes as a .gz file.</summary>
+    /// <summary>Returns the bytes as a .gz file.</summary>
     public static byte[] Packed(byte[] content)
     {
         using var packed = new MemoryStream();

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Reads what LatentBlob.cs documents, byte by byte and apart from its writer.</summary>
+/// <summary>Reads the format that LatentBlob.cs documents, byte by byte and independently of its writer.</summary>
 sealed class LatentBlobReader
 {
     readonly byte[] bytes;
@@ -48,7 +48,7 @@ sealed class LatentBlobReader
     public float[] Norm { get; }
     public LatentEntry?[] Entries { get; }
 
-    /// <summary>Text of each shown row.</summary>
+    /// <summary>Text of each row that is shown.</summary>
     public Dictionary<int, string> Tokens { get; } = [];
 
     LatentEntry Entry(int length)
@@ -100,5 +100,5 @@ sealed class LatentBlobReader
 sealed record LatentEntry(long[] Histogram, (int Latent, int Joint, float Jaccard)[] Together,
     (int Latent, float Cosine)[] Similar, LatentContext[] Contexts);
 
-/// <summary>A context; levels hold 0 at its own row.</summary>
+/// <summary>A context; levels hold 0 at the context's row.</summary>
 sealed record LatentContext(int Row, int Bucket, float Value, int First, sbyte[] Levels);

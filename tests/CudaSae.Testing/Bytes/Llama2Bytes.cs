@@ -3,8 +3,8 @@ using System.Text;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>A small random model in llama2.c's first layout, as bytes: odd widths, so that no product ends with a
-/// tile.</summary>
+/// <summary>Writes a small random model in llama2.c's first layout. Its widths are odd, so that no product ends with a
+/// full tile.</summary>
 sealed class Llama2Bytes
 {
     public int Width { get; init; } = 24;
@@ -17,7 +17,7 @@ sealed class Llama2Bytes
     public bool Shared { get; init; } = true;
     public int Head => Width / Heads;
 
-    /// <summary>Tensors in the file's order, each with its numbers.</summary>
+    /// <summary>The tensors in the file's order, each with its numbers.</summary>
     public List<(string Name, float[] Values)> Tensors()
     {
         var random = new Random(5);
@@ -46,8 +46,8 @@ sealed class Llama2Bytes
         Shared ? Vocabulary : -Vocabulary, Context]),
         .. Tensors().SelectMany(t => MemoryMarshal.AsBytes<float>(t.Values).ToArray())];
 
-    /// <summary>A vocabulary of that layout: the three marks, the bytes if asked for, then pieces whose scores
-    /// fall.</summary>
+    /// <summary>Writes a vocabulary of that layout: the three marks, the bytes if requested, then pieces with
+    /// descending scores.</summary>
     public static byte[] Pieces(IEnumerable<string> pieces, bool bytes = true, int longest = 6)
     {
         string[] all = ["<unk>", "\n<s>\n", "\n</s>\n",

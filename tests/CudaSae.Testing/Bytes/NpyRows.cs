@@ -2,10 +2,10 @@ using CudaSae.Files;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>Activations in a .npy file.</summary>
+/// <summary>Writes activations into a .npy file.</summary>
 static class NpyRows
 {
-    /// <summary>Writes float32 numbers from 0 to 1, the same ones at each call; gives the path.</summary>
+    /// <summary>Writes float32 numbers from 0 to 1, the same at each call, and returns the path.</summary>
     public static string Write(string path, int rows, int width)
     {
         var random = new Random(1);

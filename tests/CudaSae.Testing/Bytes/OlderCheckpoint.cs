@@ -2,12 +2,13 @@ using CudaSae.Files;
 
 namespace CudaSae.Testing.Bytes;
 
-/// <summary>A checkpoint as the first version wrote it: without checksums, spec, config and fingerprint.</summary>
+/// <summary>Rewrites a checkpoint in the form of the first version: without checksums, spec, config and
+/// fingerprint.</summary>
 static class OlderCheckpoint
 {
     static readonly string[] First = ["step", "epoch", "position", "dense", "penalty_factor"];
 
-    /// <param name="path">Of the checkpoint that is changed.</param>
+    /// <param name="path">Path of the checkpoint to change.</param>
     public static void Write(string path) => Write(path, path);
 
     public static void Write(string from, string to)

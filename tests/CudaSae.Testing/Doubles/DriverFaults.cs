@@ -9,14 +9,15 @@ using Xunit;
 
 namespace CudaSae.Testing.Doubles;
 
-/// <summary>A training run on the emulator in which the driver call of one number fails: what came of it.</summary>
+/// <summary>Runs training on the emulator with one failing driver call, selected by its number, and checks the
+/// outcome.</summary>
 static class DriverFaults
 {
     public const int OutOfMemory = 2, EccUncorrectable = 214, LaunchFailed = 719;
 
     static readonly SmallProblem topK = new(4, width: 16, latents: 32, active: 3, aux: new AuxLoss(4, 0.1f, 2));
 
-    /// <summary>Every batch finds out in mid-step that its code has no room.</summary>
+    /// <summary>In every batch the code exceeds its capacity, which the step detects midway.</summary>
     static readonly SmallProblem crowded = new(new SaeSpec
     {
         InputWidth = 16, Latents = 32,
@@ -24,8 +25,8 @@ static class DriverFaults
     },
         rows: 4);
 
-    /// <summary>How many calls a run makes that is left alone.</summary>
-    /// <param name="late">Steps that are replayed on the sparse path and then take the dense one.</param>
+    /// <summary>Returns the number of driver calls of a run without faults.</summary>
+    /// <param name="late">Whether steps are replayed on the sparse path and then switch to the dense path.</param>
     public static ulong Count(string folder, bool late)
     {
         Targets.Emulator.FailAt(ulong.MaxValue);
@@ -33,8 +34,8 @@ static class DriverFaults
         return Targets.Emulator.Calls;
     }
 
-    /// <summary>Runs with the failure, holds what must hold, and says which call failed and which name the message gave
-    /// it; null names for a run that did not notice, because it was giving things back.</summary>
+    /// <summary>Runs with the failure, checks the invariants, and returns the failed call and the name that the message
+    /// gave it. The name is null for a run that did not report the failure because it was freeing resources.</summary>
     public static (string Call, string? Name) Inject(string folder, bool late, ulong call, int code)
     {
         var emulator = Targets.Emulator;
@@ -61,15 +62,15 @@ static class DriverFaults
             $"call {call}, {failed}, error {code}: {emulator.LiveAllocations - allocations} allocations and "
                 + $"{emulator.LiveHandles - handles} handles are left");
         Assert.Empty(Directory.Exists(folder) ? Directory.GetFiles(folder, "*.tmp", SearchOption.AllDirectories) : []);
-        // A failure to take something back in mid-run is passed over; of a lost device the next call tells, under its
-        // own name.
+        // A failure to free a resource in the middle of a run is ignored. If the device is lost, the next call reports
+        // it under the name of that call.
         var givingBack = Regex.IsMatch(failed, "Free|Destroy|Unload|Release")
             || (failed == "cuCtxSetCurrent" && name != "setContext");
         return (failed, disposing || givingBack ? null : name);
     }
 
-    /// <summary>Make, set, three steps of which the first is recorded and the others replayed, the dense check,
-    /// checkpoint, read, give back.</summary>
+    /// <summary>Creates a backend, sets parameters, runs three steps (one recorded, two replayed), the dense check and
+    /// a checkpoint, reads, and disposes.</summary>
     static void Train(string folder, bool late, Action disposing)
     {
         var problem = late ? crowded : topK;

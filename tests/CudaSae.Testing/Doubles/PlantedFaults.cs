@@ -3,13 +3,13 @@ using Xunit;
 
 namespace CudaSae.Testing.Doubles;
 
-/// <summary>The kernels of tests/faults, with planted faults and without, on the emulator with its race
+/// <summary>Runs the kernels of tests/faults, with and without planted faults, on the emulator with its race
 /// detector.</summary>
 static class PlantedFaults
 {
     static readonly Lazy<string> built = new(Build);
 
-    /// <summary>The path of the library, which is built at the first call.</summary>
+    /// <summary>Path of the library, which is built at the first call.</summary>
     public static string Library => built.Value;
 
     static string Build()

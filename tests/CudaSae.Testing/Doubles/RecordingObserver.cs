@@ -4,14 +4,14 @@ using CudaSae.Training;
 
 namespace CudaSae.Testing.Doubles;
 
-/// <summary>Records what a trainer reports. What it is given beside that runs at each report.</summary>
+/// <summary>Records what a trainer reports, and runs the given callbacks.</summary>
 sealed class RecordingObserver : ITrainingObserver
 {
     public List<StepMetrics> Reports { get; } = [];
 
     public List<string> Notes { get; } = [];
 
-    /// <summary>The files that the trainer saved.</summary>
+    /// <summary>Paths of the files that the trainer saved.</summary>
     public List<string> Paths { get; } = [];
 
     public Action<StepMetrics>? OnReport { get; init; }
@@ -20,7 +20,7 @@ sealed class RecordingObserver : ITrainingObserver
 
     public Action<long>? OnStep { get; init; }
 
-    /// <summary>Cancels at the report of that step, and at those of later ones. A report is one step late.</summary>
+    /// <summary>Cancels at the report of that step and at every later report. A report is one step late.</summary>
     public static RecordingObserver CancelsAtReport(CancellationTokenSource stop, long step) => new()
     {
         OnReport = metrics =>
@@ -29,7 +29,7 @@ sealed class RecordingObserver : ITrainingObserver
         },
     };
 
-    /// <summary>Cancels after that step, and after later ones.</summary>
+    /// <summary>Cancels after that step and after every later step.</summary>
     public static RecordingObserver CancelsAfterStep(CancellationTokenSource stop, long step) => new()
     {
         OnStep = done =>

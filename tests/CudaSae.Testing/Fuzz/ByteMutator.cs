@@ -3,8 +3,8 @@ using System.Text;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Mutations of bytes that know nothing of a format but its words and that it holds little-endian integers and
-/// decimal numbers.</summary>
+/// <summary>Mutates bytes of any format. It uses the format's words, and changes little-endian integers and decimal
+/// numbers.</summary>
 static class ByteMutator
 {
     const int MaxBytes = 64 << 10, SwollenBytes = 4 << 20;
@@ -14,8 +14,8 @@ static class ByteMutator
             "4294967295", "4294967296", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e5",
             "1e308", "1e999", "0.5", "99999999999999999999999999"];
 
-    /// <summary>One to six mutations, one after another.</summary>
-    /// <param name="others">What splices take their second half from.</param>
+    /// <summary>Applies one to six mutations, one after another.</summary>
+    /// <param name="others">Inputs from which splices take their second half.</param>
     public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
         IReadOnlyList<byte[]> others)
     {
@@ -74,8 +74,8 @@ static class ByteMutator
         return result;
     }
 
-    /// <summary>A little-endian integer of 1 to 8 bytes, mostly where one is aligned: near its value, a power of two,
-    /// all ones, the greatest, or about the file's size.</summary>
+    /// <summary>Changes a little-endian integer of 1 to 8 bytes, usually an aligned one. The new value is near the old
+    /// one, a power of two, all ones, the maximum, or near the file's size.</summary>
     static void Integer(FuzzRandom random, byte[] bytes)
     {
         var width = 1 << random.Next(4);
@@ -99,7 +99,7 @@ static class ByteMutator
         field[..width].CopyTo(bytes.AsSpan(at));
     }
 
-    /// <summary>The first decimal number from a place on becomes another.</summary>
+    /// <summary>Replaces the first decimal number after a position.</summary>
     static byte[] Decimal(FuzzRandom random, byte[] bytes, int from)
     {
         var start = bytes.AsSpan(from).IndexOfAnyInRange((byte)'0', (byte)'9');
@@ -111,8 +111,8 @@ static class ByteMutator
 
     public static byte[] Number(FuzzRandom random) => Encoding.ASCII.GetBytes(random.Of(Numbers));
 
-    /// <summary>Repeats a piece, or a word, to megabytes: what is cheap to write a million times must not be dear to
-    /// read.</summary>
+    /// <summary>Repeats a piece or a word up to megabytes: an input that is cheap to write a million times must not be
+    /// expensive to read.</summary>
     public static byte[] Swell(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words)
     {
         if (bytes.Length == 0) return bytes;

@@ -3,25 +3,25 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>What a parser may do with any input: read it, or refuse it in one line; within two seconds; with no more
-/// memory than four times the file and a floor.</summary>
+/// <summary>Judges a parser: it reads any input or refuses it in one line, within two seconds, and allocates at most
+/// four times the file's size above a floor.</summary>
 static partial class FuzzOracle
 {
-    /// <summary>Bytes a reader may allocate whatever the file's size: the floor that the readers' own budgets
-    /// have.</summary>
+    /// <summary>Bytes that a reader may allocate for a file of any size: the floor of the readers' budgets.</summary>
     public const long Floor = 16 << 20;
 
     const int MaxMessage = 4000;
     static readonly TimeSpan Hang = TimeSpan.FromSeconds(2);
 
-    /// <param name="Finding">What must not be; null where all is well.</param>
-    /// <param name="Class">Of the refusal: its message without what differs between files; empty for success.</param>
+    /// <param name="Finding">Description of the violation; null without one.</param>
+    /// <param name="Class">Class of the refusal: its message without the parts that differ between files; empty for
+    /// success.</param>
     public readonly record struct Verdict(string? Finding, string Class);
 
     public static Verdict Judge(FuzzCase of, byte[] bytes)
     {
         var verdict = Once(of, bytes);
-        // a pause of the machine or code compiled for the first time is none
+        // Judges a second time, because a pause of the machine or a first compilation is not a finding.
         return verdict.Finding is null ? verdict : Once(of, bytes);
     }
 
@@ -45,9 +45,11 @@ static partial class FuzzOracle
 
     static string Strange(Exception e) =>
         $"{e.GetType().Name} at "
-            + $"{e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.Contains("CudaSae") && !l.Contains("Fuzz"))?.Split(" in ")[0]}: {e.Message.Split('\n')[0]}";
+            + e.StackTrace?.Split('\n').Select(l => l.Trim())
+                .FirstOrDefault(l => l.Contains("CudaSae") && !l.Contains("Fuzz"))?.Split(" in ")[0]
+            + $": {e.Message.Split('\n')[0]}";
 
-    /// <summary>Numbers, quoted text, and what follows a name of a tensor.</summary>
+    /// <summary>Matches numbers, quoted text, and the text after the name of a tensor.</summary>
     [GeneratedRegex(@"[0-9]+|'[^']*'|(?<=tensor |member |named |column |array )\S+|\(.*\)|\[.*\]")]
     private static partial Regex Varying();
 }

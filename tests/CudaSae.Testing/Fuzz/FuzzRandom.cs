@@ -1,7 +1,7 @@
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>SplitMix64 (Steele, Lea and Flood 2014): the stream of one input, made from parser, seed and number alone,
-/// so that any input is made again without those before it.</summary>
+/// <summary>SplitMix64 (Steele, Lea and Flood 2014): the random stream of one input. Parser, seed and number determine
+/// it, so that any input can be made again without its predecessors.</summary>
 sealed class FuzzRandom
 {
     ulong state;
@@ -22,7 +22,7 @@ sealed class FuzzRandom
         return z ^ (z >> 31);
     }
 
-    /// <summary>0 to below <paramref name="limit"/>; 0 for a limit of 0.</summary>
+    /// <summary>Returns a number from 0 to below <paramref name="limit"/>; 0 for a limit of 0.</summary>
     public int Next(int limit) => (int)(((UInt128)Bits() * (ulong)limit) >> 64);
 
     public bool OneIn(int n) => Next(n) == 0;

@@ -2,23 +2,23 @@ using System.Diagnostics;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Inputs of one parser, one after another.</summary>
+/// <summary>Runs the inputs of one parser, one after another.</summary>
 static class FuzzRun
 {
     const int MostFindings = 20;
 
-    /// <param name="Number">Of the input: parser, seed and number make it again.</param>
+    /// <param name="Number">Number of the input: parser, seed and number reproduce it.</param>
     public sealed record Finding(long Number, string What, byte[] Bytes);
 
-    /// <param name="Inputs">That were tried: fewer than asked for after too many findings, or when the time was
-    /// over.</param>
-    /// <param name="Accepted">That were read.</param>
-    /// <param name="Refusals">Different messages, numbers and names left out.</param>
+    /// <param name="Inputs">Number of inputs that were tried. It is lower than requested after too many findings, or
+    /// when the time is over.</param>
+    /// <param name="Accepted">Number of inputs that were read.</param>
+    /// <param name="Refusals">Distinct messages, without numbers and names.</param>
     public sealed record Result(string Parser, long Inputs, long Accepted, int Refusals,
         IReadOnlyList<Finding> Findings, TimeSpan Time);
 
     /// <param name="first">Number of the first input.</param>
-    /// <param name="last">Stops here at the latest.</param>
+    /// <param name="last">Time at which the run stops at the latest.</param>
     public static Result Of(FuzzTarget target, long seed, long inputs, long first = 0, TimeSpan? last = null)
     {
         var (clock, accepted, findings) = (Stopwatch.StartNew(), 0L, new List<Finding>());
@@ -38,7 +38,7 @@ static class FuzzRun
 
     static long watched = -1;
 
-    /// <summary>Ends the program where one input takes longer than ten seconds: what hangs never comes back to be
+    /// <summary>Ends the program when one input takes longer than ten seconds, because an input that hangs cannot be
     /// judged.</summary>
     static void Watch(string parser, long seed, ref long number)
     {

@@ -7,11 +7,11 @@ using CudaSae.Model;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Command lines: parsed with the whole tree of commands, and for train made into the records of a run.
-/// Nothing runs.</summary>
+/// <summary>Command lines: they are parsed with the whole tree of commands, and those of train are turned into the
+/// records of a run. Nothing is executed.</summary>
 sealed partial class FuzzTargets
 {
-    const int MostBytes = 1 << 17;      // that a system passes
+    const int MostBytes = 1 << 17;      // the longest that a system passes
 
     static byte[] Line(IEnumerable<string> words) => Encoding.UTF8.GetBytes(string.Join('\n', words));
 
@@ -35,8 +35,8 @@ sealed partial class FuzzTargets
             [.. WordStructure.Values.Select(Encoding.UTF8.GetBytes)]);
     }
 
-    /// <summary>Every command that runs, with what it requires, and with all options that have a standard
-    /// value.</summary>
+    /// <summary>Returns every executable command with its required arguments and all options that have a
+    /// default.</summary>
     static IEnumerable<(string[] Least, string[] All)> Leaves(Command command, string[] path)
     {
         if (command.Action is not null && path.Length > 0)
@@ -51,7 +51,7 @@ sealed partial class FuzzTargets
             foreach (var leaf in Leaves(below, [.. path, below.Name])) yield return leaf;
     }
 
-    /// <summary>An option with its standard value, written as a person would.</summary>
+    /// <summary>Returns an option with its default, written as a user writes it.</summary>
     public static string[] Standard(Option option) => option switch
     {
         _ when option.ValueType == typeof(bool) => [option.Name, "false"],

@@ -7,12 +7,12 @@ using CudaSae.Testing.Problems;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Parsers of folders: an input takes the place of one file, those beside it stay valid.</summary>
+/// <summary>Parsers of folders: an input replaces one file, and the files beside it stay valid.</summary>
 sealed partial class FuzzTargets
 {
     int folders;
 
-    /// <summary>A case for each of these files of a folder of its own.</summary>
+    /// <summary>Makes a case for each of these files in a separate folder.</summary>
     /// <param name="read">Reads the folder.</param>
     IEnumerable<FuzzCase> Cases(Action<string> make, Action<string> read,
         params (string File, Structure? Structure)[] files)
@@ -34,7 +34,7 @@ sealed partial class FuzzTargets
         }
     }
 
-    /// <summary>A path that a file named must be in the folder itself.</summary>
+    /// <summary>Requires that a path named by a file is in the folder itself.</summary>
     static void RequireInside(string place, string path)
     {
         if (Path.GetDirectoryName(Path.GetFullPath(path)) != Path.GetFullPath(place))
@@ -46,12 +46,14 @@ sealed partial class FuzzTargets
         static void Make(string place)
         {
             File.WriteAllText(Path.Combine(place, "metadata.json"),
-                """{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true, "d_model": 4, "n_examples": 3, "max_tokens_per_shard": 19, "dtype": "float32", "protocol": "2.1"}""");
+                """{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true,"""
+                + """ "d_model": 4, "n_examples": 3, "max_tokens_per_shard": 19, "dtype": "float32","""
+                + """ "protocol": "2.1"}""");
             File.WriteAllText(Path.Combine(place, "shards.json"),
                 """[{"name": "acts000000.bin", "n_examples": 2}, {"name": "acts000001.bin", "n_examples": 1}]""");
             for (var s = 0; s < 2; s++)
                 File.WriteAllBytes(Path.Combine(place, $"acts00000{s}.bin"), new byte[2 * 2 * 4 * 4 * 4]);
-            File.WriteAllBytes(place + "-acts.bin", new byte[2 * 2 * 4 * 4 * 4]); // what a path that escapes would find
+            File.WriteAllBytes(place + "-acts.bin", new byte[2 * 2 * 4 * 4 * 4]); // the target of a path that escapes
         }
         static void Read(string place)
         {
@@ -74,7 +76,8 @@ sealed partial class FuzzTargets
         static void Make(string place)
         {
             File.WriteAllText(Path.Combine(place, "state.json"),
-                """{"_data_files": [{"filename": "data-00000-of-00002.arrow"}, {"filename": "data-00001-of-00002.arrow"}], "_fingerprint": "a1", "_split": null}""");
+                """{"_data_files": [{"filename": "data-00000-of-00002.arrow"}, """
+                + """{"filename": "data-00001-of-00002.arrow"}], "_fingerprint": "a1", "_split": null}""");
             for (var i = 0; i < 2; i++)
                 File.WriteAllBytes(Path.Combine(place, $"data-0000{i}-of-00002.arrow"), new ArrowBytes().Write());
             File.WriteAllBytes(place + ".arrow", new ArrowBytes().Write());
@@ -95,7 +98,10 @@ sealed partial class FuzzTargets
         static void Make(string place)
         {
             File.WriteAllText(Path.Combine(place, "model.json"),
-                """{"format":"graph-model","weightsManifest":[{"paths":["group1-shard1of2","group1-shard2of2"],"weights":[{"name":"module/Embeddings_en","shape":[3,4],"dtype":"float32"},{"name":"b","shape":[1,1,2],"dtype":"float32"},{"name":"shape","shape":[2],"dtype":"int32"}]}]}""");
+                """{"format":"graph-model","weightsManifest":[{"paths":["group1-shard1of2","group1-shard2of2"]"""
+                + ""","weights":[{"name":"module/Embeddings_en","shape":[3,4],"dtype":"float32"},"""
+                + """{"name":"b","shape":[1,1,2],"dtype":"float32"},"""
+                + """{"name":"shape","shape":[2],"dtype":"int32"}]}]}""");
             File.WriteAllBytes(Path.Combine(place, "group1-shard1of2"), new byte[40]);
             File.WriteAllBytes(Path.Combine(place, "group1-shard2of2"), new byte[24]);
         }
@@ -132,7 +138,8 @@ sealed partial class FuzzTargets
             FormatWords);
     }
 
-    /// <summary>The configuration three times, so that it gets most of the inputs, then the weights.</summary>
+    /// <summary>Lists the configuration three times, so that it gets most of the inputs, and then the
+    /// weights.</summary>
     IEnumerable<FuzzCase> Layout(string name, string selection, string weights, string? config)
     {
         var file = name == "openai";
@@ -163,8 +170,10 @@ sealed partial class FuzzTargets
             [TensorToWrite.Of("encoder.weight", p.WEnc), TensorToWrite.Transposed("decoder.weight", p.WDec),
                 TensorToWrite.Of("encoder.bias", p.BEnc), TensorToWrite.Of("decoder.bias", p.BDec)]);
         File.WriteAllText(Path.Combine(place, "hyperparams.json"), """
-            {"d_model": 6, "d_sae": 24, "act_fn": "jumprelu", "jump_relu_threshold": 0.3, "norm_activation": "dataset-wise", "dataset_average_activation_norm": {"in": 4.0, "out": 4.0}, "use_decoder_bias": true,
-             "apply_decoder_bias_to_pre_encoder": false, "sparsity_include_decoder_norm": true, "hook_point_in": "a", "hook_point_out": "a", "top_k": 50}
+            {"d_model": 6, "d_sae": 24, "act_fn": "jumprelu", "jump_relu_threshold": 0.3,
+             "norm_activation": "dataset-wise", "dataset_average_activation_norm": {"in": 4.0, "out": 4.0},
+             "use_decoder_bias": true, "apply_decoder_bias_to_pre_encoder": false,
+             "sparsity_include_decoder_norm": true, "hook_point_in": "a", "hook_point_out": "a", "top_k": 50}
             """);
     }
 

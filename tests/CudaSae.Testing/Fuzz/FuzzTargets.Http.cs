@@ -4,8 +4,8 @@ using CudaSae.Cli.Watch;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Requests to the server of train --watch. What it takes is held against the few requests there are, written
-/// down a second time.</summary>
+/// <summary>Requests to the server of train --watch. Accepted requests are compared with the list of valid ones, which
+/// is repeated here.</summary>
 sealed partial class FuzzTargets
 {
     const int Port = 6006;
@@ -52,7 +52,7 @@ sealed partial class FuzzTargets
             || request.HeadOnly != (method == "HEAD")
             || hosts is not ["127.0.0.1:6006" or "localhost:6006"]
             || lines.Any(line => line.Any(c => c is < ' ' and not '\t' or '\x7f')))
-            throw new InvalidOperationException($"a request that is none of the few was taken: {lines[0]}");
+            throw new InvalidOperationException($"a request outside the list was accepted: {lines[0]}");
     }
 
     [GeneratedRegex(@"\A(GET|HEAD) (/|/sections\.json|/events) HTTP/1\.[01]\z")]

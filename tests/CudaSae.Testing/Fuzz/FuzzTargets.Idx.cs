@@ -4,7 +4,7 @@ using CudaSae.Files;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Images and labels as MNIST has them, packed or not.</summary>
+/// <summary>Images and labels in MNIST's format, packed or not.</summary>
 sealed partial class FuzzTargets
 {
     static FuzzTarget Idx()

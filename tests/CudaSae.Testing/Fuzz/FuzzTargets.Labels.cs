@@ -5,7 +5,7 @@ using CudaSae.Lab.Insight.Probes;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Labels of probes: .csv, and .npy with their content.</summary>
+/// <summary>Labels of probes: .csv files, and .npy files with their content.</summary>
 sealed partial class FuzzTargets
 {
     const int LabelledRows = 6;

@@ -5,12 +5,13 @@ using CudaSae.Testing.Bytes;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>llama2.c's two files: weights without a name behind seven numbers, and a vocabulary.</summary>
+/// <summary>The two files of llama2.c: unnamed weights after seven numbers, and a vocabulary.</summary>
 sealed partial class FuzzTargets
 {
     static byte[][] Numbers(params int[] numbers) => [.. numbers.Select(n => BitConverter.GetBytes(n))];
 
-    /// <summary>Read, and run on as many tokens as it takes: any finite weights may overflow, none may crash.</summary>
+    /// <summary>Reads the model and runs it on as many tokens as it accepts. Finite weights may overflow, but none may
+    /// crash.</summary>
     static FuzzTarget Llama2()
     {
         static void Read(byte[] bytes)
@@ -29,7 +30,8 @@ sealed partial class FuzzTargets
                 0x7fc00000, 0x3f800000, 0x7f7fffff));
     }
 
-    /// <summary>One number of the header is another, and, half of the time, the file as long as it then says.</summary>
+    /// <summary>Changes one number of the header. Half of the inputs also get the length that the header then
+    /// claims.</summary>
     static byte[] Header(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
     {
         var changed = (byte[])bytes.Clone();
@@ -45,7 +47,7 @@ sealed partial class FuzzTargets
         if (numbers is < 0 or > 100_000 || rotations is < 0 or > 100_000) return changed;
         var longer = new byte[28 + 4 * (numbers + rotations)];
         changed.AsSpan(0, Math.Min(changed.Length, longer.Length)).CopyTo(longer);
-        // a cosine and a sine of 45°
+        // cosine and sine of 45°
         for (var at = (int)(28 + 4 * numbers); at + 4 <= longer.Length; at += 4)
             BitConverter.GetBytes(0.70710678f).CopyTo(longer, at);
         return longer;

@@ -11,7 +11,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>What commands read from a run's or a sweep's folder besides weights: records, logs, figures.</summary>
+/// <summary>Files that commands read from the folder of a run or sweep besides weights: records, logs,
+/// figures.</summary>
 sealed partial class FuzzTargets
 {
     static byte[][] RecordWords =>

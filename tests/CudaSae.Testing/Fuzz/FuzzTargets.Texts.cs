@@ -3,7 +3,7 @@ using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>What gives rows their texts.</summary>
+/// <summary>Files that give rows their texts.</summary>
 sealed partial class FuzzTargets
 {
     static FuzzTarget Vocabulary()

@@ -11,10 +11,10 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>Every parser, with valid files that the project's own writers made.</summary>
+/// <summary>Every parser, with valid files that the project's writers made.</summary>
 sealed partial class FuzzTargets : IDisposable
 {
-    const string Name = "x";            // of files in memory
+    const string Name = "x";            // path of files in memory
 
     readonly DirectoryInfo folder = Directory.Exists("/dev/shm")
         ? Directory.CreateDirectory(Path.Combine("/dev/shm",
@@ -33,7 +33,7 @@ sealed partial class FuzzTargets : IDisposable
 
     static byte[][] Words(params string[] words) => [.. words.Select(Encoding.Latin1.GetBytes)];
 
-    /// <summary>What one of the writers writes.</summary>
+    /// <summary>Returns the bytes that a writer writes.</summary>
     byte[] Written(Action<string> write)
     {
         var path = Path.Combine(folder.FullName, "written");
@@ -48,7 +48,7 @@ sealed partial class FuzzTargets : IDisposable
         new("none", "F32", [0, 4], _ => { }),
     ];
 
-    /// <summary>Every tensor's first and last byte, and what becomes numbers.</summary>
+    /// <summary>Reads every tensor's first and last byte, and the tensors that convert to numbers.</summary>
     static void Touch(TensorFile file)
     {
         foreach (var tensor in file.Tensors.Values)
@@ -157,7 +157,7 @@ sealed partial class FuzzTargets : IDisposable
         ]);
     }
 
-    /// <summary>First and last rows, and their tokens.</summary>
+    /// <summary>Reads the first and last rows, and their tokens.</summary>
     static void Touch(IShard shard)
     {
         if (shard.Rows == 0) return;
@@ -193,7 +193,10 @@ sealed partial class FuzzTargets : IDisposable
             var at = Checkpoint.Position(file);
             new TrainerState(spec, new()).Load(at.State!);
         }
-        byte[] header = [.. Encoding.ASCII.GetBytes("""{"__metadata__":{"dense":"1","penalty_factor":"0.5","power_sum":"1e3","next_power_sum":"0","step":"12","epoch":"0","position":"4096"},"w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""")];
+        byte[] header = [.. Encoding.ASCII.GetBytes(
+            """{"__metadata__":{"dense":"1","penalty_factor":"0.5","power_sum":"1e3","""
+            + """ "next_power_sum":"0","step":"12","epoch":"0","position":"4096"},"""
+            + """ "w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""")];
         return new("checkpoint",
             [new([.. BitConverter.GetBytes((long)header.Length), .. header, .. new byte[8]], JsonStructure.Safetensors,
                 Read)],
@@ -201,8 +204,7 @@ sealed partial class FuzzTargets : IDisposable
                 "\"1e999\"", "\"NaN\"", "__metadata__"));
     }
 
-    /// <summary>A whole checkpoint with its checksums: whatever is changed, it is refused, or what it holds is what was
-    /// written.</summary>
+    /// <summary>A whole checkpoint with its checksums: a changed file is refused, or holds what was written.</summary>
     FuzzTarget WholeCheckpoints()
     {
         StateArray[] arrays = [new("w_enc", "F32", [6, 4]), new("last_fired", "I32", [6]), new("moment", "U8", [3])];
@@ -227,16 +229,16 @@ sealed partial class FuzzTargets : IDisposable
             File.WriteAllBytes(path, bytes);
             using var file = CheckpointFile.OpenVerified(path);
             var at = Checkpoint.Position(file);
-            if (!CheckpointFile.HasChecksums(file)) return;     // as those of the first version
+            if (!CheckpointFile.HasChecksums(file)) return;     // in the form of the first version
             if (at.Step != 12 || at.Cursor.Position != 4096 || file.Tensors.Count != arrays.Length)
-                throw new InvalidOperationException("a changed checkpoint was taken");
+                throw new InvalidOperationException("a changed checkpoint was accepted");
             foreach (var array in arrays)
             {
                 var (expected, there) = (new byte[array.Bytes], new byte[array.Bytes]);
                 Fill(array, 0, expected);
                 file.Read(file.Require(array.Name, array.Type, array.Shape), 0, there);
                 if (!expected.AsSpan().SequenceEqual(there))
-                    throw new InvalidOperationException($"a changed checkpoint was taken: {array.Name}");
+                    throw new InvalidOperationException($"a changed checkpoint was accepted: {array.Name}");
             }
         }
     }
@@ -269,8 +271,12 @@ sealed partial class FuzzTargets : IDisposable
     {
         static void Read(byte[] bytes) => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)).Records();
         var texts =
-            Preset.All.Select(p => $$"""{"preset": "{{p.Name}}", "input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "untied"}, "config": {"batch_rows": 64, "vectors": 6400, "learning_rate": 0.001}, "backend": "cpu", "input_type": "float32"}""")
-            .Append("""{"input_width": 512, "latents": 4096, "spec": {"aux": null, "decoder_norm": "free", "tying": "untied", "selection": {"kind": "topk", "k": 3}}, "config": {"resampling": null, "seed": 3, "ema_decay": 0.5}}""");
+            Preset.All.Select(p => $$"""{"preset": "{{p.Name}}", "input_width": 6, "latents": 24, "k": 4,"""
+                + """ "spec": {"tying": "untied"}, "config": {"batch_rows": 64, "vectors": 6400,"""
+                + """ "learning_rate": 0.001}, "backend": "cpu", "input_type": "float32"}""")
+            .Append("""{"input_width": 512, "latents": 4096, "spec": {"aux": null, "decoder_norm": "free","""
+                + """ "tying": "untied", "selection": {"kind": "topk", "k": 3}},"""
+                + """ "config": {"resampling": null, "seed": 3, "ema_decay": 0.5}}""");
         return new("trainer-settings",
             [.. texts.Select(t => new FuzzCase(Encoding.UTF8.GetBytes(t), JsonStructure.Mutate, Read))],
             Words("\"preset\":", "\"selection\":", "\"selection.k\":", "\"selection.bandwidth\":",
@@ -288,7 +294,8 @@ sealed partial class FuzzTargets : IDisposable
             foreach (var id in tokenizer.Encode("a cat sat.")) _ = tokenizer.Piece(id).Length;
         }
         var text =
-            """[["<unk>",0],["<s>",0],["</s>",0],["\u2581",-3],["a",-2],["b",null],["\u2581a",-1.5],["cat",-4],["\u2581cat",-3.25],["s",-5],["at",-2],["t",-6],[".",-1]]""";
+            """[["<unk>",0],["<s>",0],["</s>",0],["\u2581",-3],["a",-2],["b",null],["\u2581a",-1.5],"""
+            + """["cat",-4],["\u2581cat",-3.25],["s",-5],["at",-2],["t",-6],[".",-1]]""";
         return new("tokenizer", [new(Encoding.UTF8.GetBytes(text), JsonStructure.Mutate, Read)],
             Words("[\"x\",-1],", "null", "\"\"", "\"\\ud800\"", "1e999", "[]", "{}", "\"\xff\"", ","));
     }

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>JSON: values become others, members are removed, doubled, exchanged or nested.</summary>
+/// <summary>Mutates JSON: replaces values, and removes, duplicates, exchanges or nests members.</summary>
 static class JsonStructure
 {
     static readonly byte[][] Values = [.. new[]
@@ -15,7 +15,7 @@ static class JsonStructure
         "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]",
     }.Select(Encoding.UTF8.GetBytes)];
 
-    /// <param name="Start">Of the value, or of the name of a member.</param>
+    /// <param name="Start">Start of the value, or of the name of a member.</param>
     readonly record struct Piece(int Start, int End, bool Member);
 
     public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
@@ -51,7 +51,7 @@ static class JsonStructure
         };
     }
 
-    /// <summary>A value becomes an array, object or text of up to a million parts.</summary>
+    /// <summary>Replaces a value by an array, object or text of up to a million parts.</summary>
     static byte[] SwellArray(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words)
     {
         var pieces = Pieces(bytes);
@@ -65,7 +65,7 @@ static class JsonStructure
             .. bytes[piece.End..]];
     }
 
-    /// <summary>All values and members, as far as it is JSON.</summary>
+    /// <summary>Returns all values and members up to the first invalid byte.</summary>
     static List<Piece> Pieces(byte[] bytes)
     {
         var (pieces, open, member) = (new List<Piece>(), new Stack<(int Start, int Member)>(), -1);
@@ -91,7 +91,7 @@ static class JsonStructure
         return pieces;
     }
 
-    /// <summary>The header of a safetensors file, its length mended.</summary>
+    /// <summary>Mutates the header of a safetensors file, and corrects its length.</summary>
     public static byte[] Safetensors(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
         IReadOnlyList<byte[]> others)
     {

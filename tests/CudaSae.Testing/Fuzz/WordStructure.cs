@@ -2,11 +2,11 @@ using System.Text;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>A command line, its words parted by line ends: words become hostile values, are removed, doubled,
-/// exchanged, joined or changed by a letter.</summary>
+/// <summary>Mutates a command line whose words are separated by line ends: replaces words by hostile values, and
+/// removes, duplicates, exchanges, joins or changes words.</summary>
 static class WordStructure
 {
-    /// <summary>What no option may take for something else.</summary>
+    /// <summary>Hostile values, which no option may misread as another value.</summary>
     public static readonly string[] Values =
     [
         "7", "1", "+1", "-1", "0", "-0", "0x1", "1e3", "1_000", "1,000", "1.5", "1,5", "1.", ".5", " 1", "1 ", "\t1",

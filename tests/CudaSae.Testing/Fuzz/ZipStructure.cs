@@ -3,8 +3,8 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Testing.Fuzz;
 
-/// <summary>The members of a zip archive: changed, renamed, removed, doubled, reordered; written again with right
-/// checksums.</summary>
+/// <summary>Mutates the members of a zip archive (changed, renamed, removed, duplicated, reordered) and writes it again
+/// with valid checksums.</summary>
 static class ZipStructure
 {
     public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
@@ -73,6 +73,6 @@ static class ZipStructure
         return stream.ToArray();
     }
 
-    /// <summary>The archive with every member deflated.</summary>
+    /// <summary>Returns the archive with every member deflated.</summary>
     public static byte[] Deflated(byte[] stored) => Deflated(Members(stored));
 }

@@ -6,35 +6,35 @@ using Xunit;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>What a row of pre-activations looks like.</summary>
+/// <summary>The distribution of a row's pre-activations.</summary>
 public enum Shape
 {
     Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow,
     SomeRowsAscending, Peak
 }
 
-/// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept
-/// again.</summary>
+/// <summary>The resulting code, the number of rows that took the exact fallback, and the number of row tiles that
+/// Hopper swept again.</summary>
 sealed record EncodeResult(int[] Index, float[] Value, int Overflows, int Repeated);
 
 /// <summary>Operands of the encode phase and the sorted answer. All of X [B, d] and W [n, d] are exact in
 /// bfloat16.</summary>
 sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[] X, float[] W, float[] Bias)
 {
-    /// <summary>Latent behind each column; null for all latents in order.</summary>
+    /// <summary>The latent of each column; null for all latents in order.</summary>
     public int[]? Columns { get; init; }
-    /// <summary>How many of <see cref="Columns"/> there are.</summary>
+    /// <summary>Number of <see cref="Columns"/>.</summary>
     public int Count { get; init; }
     public bool Relu { get; init; } = true;
-    /// <summary>Whether |z| decides.</summary>
+    /// <summary>Whether the selection compares |z|.</summary>
     public bool ByMagnitude { get; init; }
-    /// <summary>By the Hopper kernels: on the emulator as a device of capability 9.0.</summary>
+    /// <summary>Runs the Hopper kernels, on the emulator as a device of capability 9.0.</summary>
     public bool Hopper { get; init; }
-    /// <summary>What the Hopper kernels do without.</summary>
+    /// <summary>Features that the Hopper kernels leave out.</summary>
     public LeftOut Without { get; init; }
-    /// <summary>An emulator other than the default one, such as one that looks for races.</summary>
+    /// <summary>An emulator other than the default one, such as the one with the race detector.</summary>
     public string? Library { get; init; }
-    /// <summary>Through 8-bit screening.</summary>
+    /// <summary>Encodes through 8-bit screening.</summary>
     public bool Screened { get; init; }
 
     public static EncodeProblem Make(Shape shape, int rows, int width, int latents, int active)
@@ -42,7 +42,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         var random = new Random(7);
         float Dyadic(int bound) => random.Next(-bound, bound + 1) * 0.25f;
         float Gaussian() =>
-            Rounded((float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())));
+            Rounded((float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble()))
+                * Math.Cos(2 * Math.PI * random.NextDouble())));
         float[] Fill(int length, Func<float> next) => [.. Enumerable.Range(0, length).Select(_ => next())];
         Func<float> entry = shape == Shape.Gaussian ? Gaussian : () => Dyadic(8);
         var p = new EncodeProblem(rows, width, latents, active, Fill(rows * width, entry), Fill(latents * width, entry),
@@ -66,7 +67,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
                         ? (random.Next(2) == 0 ? float.PositiveInfinity : float.NegativeInfinity) : Bias[f],
                 Shape.TwoNumbers => f == Latents / 2 ? -5 : f == Latents - 1 ? float.NegativeInfinity : float.NaN,
                 Shape.SignedZeros => random.Next(2) == 0 ? -0f : 0f,
-                Shape.HugeRow => 0,                                    // what float32 would round away
+                Shape.HugeRow => 0,                                    // the part that float32 rounds away
                 Shape.SomeRowsAscending => -f,
                 Shape.Peak => -Math.Abs(f - Latents / 3),
                 _ => Bias[f],
@@ -81,11 +82,11 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         for (var b = 0; b < Rows; b++) X[b * Width] = X[b * Width + 1] = b % 5 == 0 ? 2 : 0;    // f, or −f
     }
 
-    /// <summary>In place of a schedule's seed: on the GPU.</summary>
+    /// <summary>Replaces a schedule's seed on the GPU.</summary>
     public const int Gpu = -1;
 
-    /// <summary>Where a test's body runs on this machine: under these schedules of the emulator, and on a GPU. A
-    /// machine with a GPU alone tests that.</summary>
+    /// <summary>Returns the places where a test's body runs on this machine: these schedules of the emulator, and a
+    /// GPU. On a machine that has only a GPU, the body runs there alone.</summary>
     public int[] Places(params int[] schedules)
     {
         var gpu = Hopper ? Targets.HasHopper : Targets.HasGpu(out _);
@@ -105,10 +106,10 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             Download<float>(context, phase.Target.Value), Download<int>(context, phase.Overflows)[0], repeated);
     });
 
-    /// <summary>What 8-bit screening keeps of columns [begin, end) where a row's candidates must exceed its limit: each
-    /// row's columns, ascending.</summary>
+    /// <summary>Returns the columns of [begin, end) that 8-bit screening keeps for each row, ascending, where a row's
+    /// candidates must exceed its limit.</summary>
     /// <param name="limits">[B] keys; see order_key of kernels/common.cuh.</param>
-    /// <param name="margin">Times the bound's margin.</param>
+    /// <param name="margin">Factor on the bound's margin.</param>
     public int[][] Survivors(int seed, int begin, int end, uint[] limits, float margin) =>
         On(Latents, seed, (context, phase, screen) =>
     {
@@ -180,7 +181,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return phase;
     }
 
-    /// <summary>Entry for entry what sorting by (value, lower column) gives.</summary>
+    /// <summary>Requires the result of sorting by (value, lower column), entry for entry.</summary>
     public void AssertExact(EncodeResult result)
     {
         for (var b = 0; b < Rows; b++)
@@ -199,8 +200,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         }
     }
 
-    /// <summary>Every kept value is right, and no left-out one exceeds it, within rounding relative to Σ|x||w| +
-    /// |b|.</summary>
+    /// <summary>Requires that every kept value is right and that no omitted value exceeds it, within rounding relative
+    /// to Σ|x||w| + |b|.</summary>
     public void AssertWithin(EncodeResult result, double relative)
     {
         for (var b = 0; b < Rows; b++)

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>Small random SAEs, and what they compute as plain double loops.</summary>
+/// <summary>Small random SAEs, and their codes and outputs computed by plain double loops.</summary>
 static class FormatModels
 {
     public const int D = 6, N = 24, K = 4;
@@ -67,7 +67,7 @@ static class FormatModels
             .Select(_ => Enumerable.Range(0, D).Select(_ => (double)(float)(4 * random.NextDouble() - 2)).ToArray())];
     }
 
-    /// <summary>The code of one raw row and what is decoded of it.</summary>
+    /// <summary>Returns the code of one raw row and its reconstruction.</summary>
     public static (double[] Code, double[] Output) Forward(SaeModel sae, double[] row)
     {
         var (spec, p) = (sae.Spec, sae.Parameters);
@@ -125,7 +125,7 @@ static class FormatModels
         return sum;
     }
 
-    /// <summary>Each weight's name where two SAEs differ in a bit.</summary>
+    /// <summary>Returns the name of each weight in which two SAEs differ by a bit.</summary>
     public static string Differences(SaeModel a, SaeModel b)
     {
         var (p, q) = (a.Parameters, b.Parameters);
@@ -147,7 +147,7 @@ static class FormatModels
         return true;
     }
 
-    /// <summary>The largest difference of codes and outputs over random rows.</summary>
+    /// <summary>Returns the largest difference of codes and outputs over random rows.</summary>
     public static double Distance(SaeModel a, SaeModel b, bool codes = true) => Rows().Max(row =>
     {
         var ((f, x), (g, y)) = (Forward(a, row), Forward(b, row));

@@ -8,8 +8,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>A small SAE with random weights over random rows, and everything that an independent computation needs:
-/// rows and codes in double.</summary>
+/// <summary>A small SAE with random weights over random rows, with the rows and codes in double for an independent
+/// computation.</summary>
 sealed class InsightProblem : IDisposable, ICodeVisitor
 {
     public const int D = 24, N = 60, Rows = 300;
@@ -57,8 +57,8 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
     public RunSource Source { get; }
     public SaeParameters Weights => Sae.Model.Parameters;
 
-    /// <summary>x, [Rows][D]; code [Rows][N] in the units of the decoder's output; what undoes the row's
-    /// normalization.</summary>
+    /// <summary>The rows x, [Rows][D]. Code holds [Rows][N] in the units of the decoder's output, and Undo reverses
+    /// each row's normalization.</summary>
     public List<double[]> X { get; } = [];
     public List<double[]> Code { get; } = [];
     public List<(double Scale, double Shift)> Undo { get; } = [];
@@ -76,7 +76,7 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
         }
     }
 
-    /// <summary>x̂ of a row from the values of its code that count.</summary>
+    /// <summary>Computes x̂ of a row from the selected values of its code.</summary>
     public double[] Reconstruct(int row, Func<int, bool>? counts = null)
     {
         var xhat = new double[D];

@@ -2,12 +2,12 @@ using CudaSae.Testing.Bytes;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>The forward pass of llama2.c's models as scalar loops in double.</summary>
+/// <summary>Computes the forward pass of llama2.c's models by scalar loops in double.</summary>
 sealed class Llama2Reference(Llama2Bytes shape)
 {
     readonly Dictionary<string, float[]> weights = shape.Tensors().ToDictionary(t => t.Name, t => t.Values);
 
-    /// <summary>Every site's activations of the last run, [tokens][width].</summary>
+    /// <summary>Activations of every site in the last run, [tokens][width].</summary>
     public Dictionary<string, double[][]> Sites { get; } = [];
 
     public double[][] Logits(int[] ids)

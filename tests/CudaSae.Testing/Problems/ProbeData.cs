@@ -4,10 +4,10 @@ using CudaSae.Lab.Insight.Probes;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>Codes and labels that tests make, and files of them.</summary>
+/// <summary>Codes and labels for tests, and files of them.</summary>
 static class ProbeData
 {
-    /// <summary>[rows, n] with many ties, some latents silent or negative.</summary>
+    /// <summary>Makes a code [rows, n] with many ties, in which some latents are silent or negative.</summary>
     public static float[,] Codes(int rows, int latents, int seed)
     {
         var random = new Random(seed);
@@ -20,8 +20,8 @@ static class ProbeData
         return codes;
     }
 
-    /// <summary>A question of three classes, one of yes and no, one with few answers; a latent or two predict them in
-    /// part.</summary>
+    /// <summary>Makes a question of three classes, one of two, and one with few answers. One or two latents predict
+    /// each in part.</summary>
     public static Labels Labels(float[,] codes, int seed)
     {
         var (random, rows) = (new Random(seed), codes.GetLength(0));
@@ -37,7 +37,7 @@ static class ProbeData
             columns);
     }
 
-    /// <summary>What encoding does, in batches of seven.</summary>
+    /// <summary>Visits the codes in batches of seven, as encoding does.</summary>
     public static Action<ICodeVisitor> Pass(float[,] codes) => visitor =>
     {
         int rows = codes.GetLength(0), latents = codes.GetLength(1);
@@ -56,7 +56,7 @@ static class ProbeData
     public static void WriteNpy<T>(string path, string descr, T[] values, params long[] shape) where T : unmanaged =>
         File.WriteAllBytes(path, [.. NpyFile.MakeHeader(descr, shape), .. MemoryMarshal.AsBytes<T>(values)]);
 
-    /// <summary>The float64 numbers that numpy wrote.</summary>
+    /// <summary>Reads float64 numbers that numpy wrote.</summary>
     public static double[] ReadNpy(string path)
     {
         using var file = new MappedFile(path);

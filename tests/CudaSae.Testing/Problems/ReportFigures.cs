@@ -2,7 +2,7 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>A figure of every kind, with what tends to break pages: NaN, nothing at all, and texts that are
+/// <summary>A figure of every kind, with content that tends to break pages: NaN, empty data, and texts that contain
 /// markup.</summary>
 static class ReportFigures
 {
@@ -65,7 +65,7 @@ static class ReportFigures
         ];
     }
 
-    /// <summary>RFC 4180.</summary>
+    /// <summary>Parses CSV by RFC 4180.</summary>
     public static List<string[]> ReadCsv(string text)
     {
         var (lines, line, cell, quoted) = (new List<string[]>(), new List<string>(), "", false);

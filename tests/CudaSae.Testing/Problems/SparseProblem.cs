@@ -2,7 +2,7 @@ using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Testing.Problems;
 
-/// <summary>Random codes of rows in which latent 0 never fires, 1 always, 2 once, 3 with values that differ by powers
+/// <summary>Random codes of rows. Latent 0 never fires, 1 always fires, 2 fires once, the values of 3 differ by powers
 /// of two, and many values are equal.</summary>
 sealed class SparseProblem
 {
@@ -25,12 +25,12 @@ sealed class SparseProblem
 
     public int Rows => rows.Count;
 
-    /// <summary>Rows and values of a latent.</summary>
+    /// <summary>Returns the rows and values of a latent.</summary>
     public (int Row, float Value)[] Firings(int latent) =>
         [.. rows.SelectMany((row, r) =>
             row.Index.Zip(row.Value).Where(e => e.First == latent).Select(e => (r, e.Second)))];
 
-    /// <summary>One pass, so many rows at a time.</summary>
+    /// <summary>Visits all rows once, in batches of the given size.</summary>
     public ContextCollector Collect(int batch, int contexts = 8, int samples = 2, long codeBytes = 1 << 20)
     {
         var collector = new ContextCollector(Latents, 100, contexts, samples, codeBytes);
@@ -44,7 +44,7 @@ sealed class SparseProblem
         return collector;
     }
 
-    /// <summary>[rows, n].</summary>
+    /// <summary>The dense code [rows, n].</summary>
     public float[] Dense()
     {
         var dense = new float[Rows * Latents];

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Testing.Processes;
 
-/// <summary>A Chromium on this machine that opens pages without a window. Without one such tests are skipped by
+/// <summary>Opens pages in a Chromium on this machine without a window. Without Chromium, such tests are skipped by
 /// name.</summary>
 static class Browser
 {
@@ -12,7 +12,7 @@ static class Browser
 
     public const string Missing = "no /usr/bin/chromium here";
 
-    /// <summary>The document after its scripts have run, as markup. Pages have no network.</summary>
+    /// <summary>Returns the document's markup after its scripts have run. Pages have no network.</summary>
     public static string Dom(string page, int width = 1280)
     {
         var profile = Directory.CreateTempSubdirectory("cudasae-browser");
@@ -37,7 +37,7 @@ static class Browser
         finally { profile.Delete(recursive: true); }
     }
 
-    /// <summary>What the page wrote down about itself: data-NAME of its root.</summary>
+    /// <summary>Returns the values that the page stored as data-NAME attributes of its root.</summary>
     public static string? Said(string dom, string name) =>
         Regex.Match(dom, $"<html[^>]* data-{name}=\"([^\"]*)\"") is { Success: true } match ? match.Groups[1].Value
             : null;

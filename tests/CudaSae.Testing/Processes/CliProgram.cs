@@ -2,12 +2,12 @@ using System.Diagnostics;
 
 namespace CudaSae.Testing.Processes;
 
-/// <summary>The command line programs beside the tests: their own executables, so that no SDK is needed.</summary>
+/// <summary>The command line programs beside the tests. They run as executables, so that no SDK is needed.</summary>
 static class CliProgram
 {
     public static ProcessStartInfo Start(params string[] arguments) => Beside("CudaSae.Cli", arguments);
 
-    /// <summary>The same of cudasae-bench.</summary>
+    /// <summary>Starts cudasae-bench in the same way.</summary>
     public static ProcessStartInfo StartBench(params string[] arguments) => Beside("cudasae-bench", arguments);
 
     static ProcessStartInfo Beside(string name, string[] arguments)
@@ -16,8 +16,8 @@ static class CliProgram
         return new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
     }
 
-    /// <summary>Threads do not change the bits. With one, small steps do not wait for another on a busy
-    /// machine.</summary>
+    /// <summary>Runs the program on one thread. The number of threads does not change the bits, and on a busy machine
+    /// small steps do not wait for another thread.</summary>
     public static ProcessStartInfo OnOneThread(params string[] arguments)
     {
         var start = Start(arguments);
@@ -25,7 +25,7 @@ static class CliProgram
         return start;
     }
 
-    /// <summary>Runs to the end.</summary>
+    /// <summary>Runs the process to its end.</summary>
     public static (int Code, string Output, string Error) Run(ProcessStartInfo start)
     {
         using var process = Process.Start(start)!;

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Activations that SAELens cached: HuggingFace datasets, Arrow streams.</summary>
+/// <summary>Activations that SAELens cached: HuggingFace datasets and Arrow streams.</summary>
 public class ArrowTests
 {
     static ActivationSource Open(TemporaryFolder folder, ArrowBytes arrow, string? column = null)
@@ -20,7 +20,7 @@ public class ArrowTests
     };
 
     [Theory, MemberData(nameof(Kinds))]
-    public void RowsAndTokensComeBackAsWritten(string element, bool large, bool framed, bool fixedTokens)
+    public void RowsAndTokensAreReadAsWritten(string element, bool large, bool framed, bool fixedTokens)
     {
         using var folder = new TemporaryFolder();
         using var source = Open(folder,
@@ -38,7 +38,7 @@ public class ArrowTests
     }
 
     [Fact]
-    public void FilesOfADatasetComeInTheOrderOfItsState()
+    public void DatasetFilesAreReadInTheOrderOfTheState()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["d"]);
@@ -50,20 +50,22 @@ public class ArrowTests
         using (var source = ActivationSource.Open([folder["d"]]))
             Assert.Equal((20, false), (source.Rows, source.HasTokens));
         File.WriteAllText(folder["d/state.json"],
-            """{"_data_files": [{"filename": "data-00001-of-00002.arrow"}, {"filename": "data-00000-of-00002.arrow"}], "_split": null}""");
+            """{"_data_files": [{"filename": "data-00001-of-00002.arrow"}, """
+            + """{"filename": "data-00000-of-00002.arrow"}], "_split": null}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Contains("data-00000", source.Locate(16));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "../x.arrow"}]}""");
         AssertOneLine("not beside it", () => ActivationSource.Open([folder["d"]]).Dispose());
         File.WriteAllBytes(folder["d/empty.arrow"], new ArrowBytes { Contexts = [] }.Write());
         File.WriteAllText(folder["d/state.json"],
-            """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"}, {"filename": "empty.arrow"}]}""");
+            """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"},"""
+            + """ {"filename": "empty.arrow"}]}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((16, 3), (source.Rows, source.Width));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": 5}""");
         AssertOneLine("does not name", () => ActivationSource.Open([folder["d"]]).Dispose());
     }
 
     [Fact]
-    public void WhatIsUnexpectedIsOneLine()
+    public void UnexpectedStreamsAreRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         void Refused(string expected, ArrowBytes arrow, string? column = null) =>
@@ -91,8 +93,7 @@ public class ArrowTests
         }
     }
 
-    /// <summary>Files with bytes changed at random are read or refused: nothing else happens, and no row is out of the
-    /// file.</summary>
+    /// <summary>Files with random changes of bytes are read or refused, and no row lies outside the file.</summary>
     [Fact]
     public void DamagedFilesAreReadOrRefused()
     {

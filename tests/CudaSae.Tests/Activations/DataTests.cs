@@ -45,7 +45,7 @@ public class DataTests
     [InlineData("<f4", 3, 4, "truncated")]
     [InlineData("<i4", 4, 4, "element type")]
     [InlineData("<f4", -1, 4, "header")]
-    public void BadNpyIsOneLine(string descr, int rows, int width, string expected)
+    public void BadNpyIsRefusedInOneLine(string descr, int rows, int width, string expected)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader(descr, rows, width), .. new byte[16 * 4]]);
@@ -57,17 +57,17 @@ public class DataTests
     [Theory]
     [InlineData("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}""", 15, "truncated|has")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,8]}}""", 8, "shape needs")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]}}""",
-        12, "overlap")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}"""
+        + ""","b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]}}""", 12, "overlap")]
     [InlineData("""{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}""", 16,
         "impossible|shape needs")]
     [InlineData("""{"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}}""", 8, "unknown type")]
     [InlineData("""{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}""", 8, "no size")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""",
-        16, "twice")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"""
+        + ""","a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""", 16, "twice")]
     [InlineData("""[1,2]""", 0, "not a JSON object")]
     [InlineData("""{"a":""", 0, "not JSON")]
-    public void LyingSafetensorsAreOneLine(string header, int dataBytes, string expected)
+    public void FalseSafetensorsAreRefusedInOneLine(string header, int dataBytes, string expected)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.safetensors"], Safetensors(header, dataBytes));
@@ -75,7 +75,7 @@ public class DataTests
     }
 
     [Fact]
-    public void HeaderLongerThanTheFileIsRefused()
+    public void AHeaderLongerThanTheFileIsRefused()
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.safetensors"], [255, 255, 255, 255, 255, 255, 255, 127, 1, 2]);
@@ -108,7 +108,7 @@ public class DataTests
         var order = Enumerable.Range(0, (int)count).Select(i => permutation[i]).ToArray();
         Assert.Equal(Enumerable.Range(0, (int)count).Select(i => (long)i), order.Order());
         if (count < 1000) return;
-        // Neighbours in the new order were a third of the rows apart, on average, if nothing of the old one is left.
+        // If nothing of the old order is left, neighbours in the new order are a third of the rows apart on average.
         var distance = order.Zip(order.Skip(1)).Average(p => Math.Abs(p.First - p.Second));
         Assert.InRange(distance / count, 0.28, 0.39);
         Assert.NotEqual(order, Enumerable.Range(0, (int)count).Select(i => new RowPermutation(3, 6, count)[i]));

@@ -5,12 +5,12 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Folders as data: each file is read, or left out with a reason, or the folder is refused. The rule is the
+/// <summary>Folders as data: each file is read or left out with a reason, or the folder is refused. The rule is the
 /// table in docs/reference/formats.md.</summary>
 public class FolderTests
 {
-    /// <summary>Writes a file of two rows, or of as many as the name says behind '#'; all of its numbers are <paramref
-    /// name="value"/>.</summary>
+    /// <summary>Writes a file of two rows, or of the number of rows that the name gives after '#'. Every number is
+    /// <paramref name="value"/>.</summary>
     static void Write(string path, float value)
     {
         var rows = path.Contains('#') ? path[^1] - '0' : 2;
@@ -32,7 +32,7 @@ public class FolderTests
         }
     }
 
-    /// <summary>The files that the rows come from, in their order.</summary>
+    /// <summary>Returns the numbers of the files that the rows come from, in order.</summary>
     static string Read(ActivationSource source)
     {
         var row = new float[3];
@@ -45,9 +45,9 @@ public class FolderTests
         return string.Join(' ', order);
     }
 
-    /// <param name="files">Relative to the folder; the k-th holds rows of k.</param>
+    /// <param name="files">Paths relative to the folder; every number in the k-th file is k.</param>
     /// <param name="read">Numbers of the files that are read, in order.</param>
-    /// <param name="remarks">Lines about the folder, which is d in them.</param>
+    /// <param name="remarks">Lines about the folder, which they call d.</param>
     [Theory]
     [InlineData("acts_a.pt acts_b.pt", "0 1")]
     [InlineData("x.pt", "0")]
@@ -116,7 +116,7 @@ public class FolderTests
     }
 
     [Fact]
-    public void AFileIsReadOnceByWhateverPath()
+    public void AFileIsReadOnceByAnyPath()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "links");
         using var folder = new TemporaryFolder();
@@ -134,10 +134,10 @@ public class FolderTests
         Assert.Equal((2, 6, 1), (joined.Rows, joined.Width, joined.LeftOut.Count));
     }
 
-    /// <summary>The command prints what is left out of its data, of what stands beside them and of the held-out
-    /// rows.</summary>
+    /// <summary>The command prints the files that are left out of its data, of the data beside them, and of the
+    /// held-out rows.</summary>
     [Fact]
-    public void CommandsPrintWhatIsLeftOut()
+    public void CommandsPrintTheFilesThatAreLeftOut()
     {
         using var folder = new TemporaryFolder();
         string[] names = ["d/a.pt#9", "d/b.pt#9", "d/n.txt", "h/a.npy#4", "h/b.npy#5", "h/m.txt"];

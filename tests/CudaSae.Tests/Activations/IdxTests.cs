@@ -6,7 +6,7 @@ using static CudaSae.Testing.Bytes.IdxBytes;
 
 namespace CudaSae.Tests;
 
-/// <summary>IDX files, as MNIST and its relatives are kept in.</summary>
+/// <summary>IDX files, the format of MNIST and similar data sets.</summary>
 public class IdxTests
 {
     static byte[] Images => Idx(IdxType.UInt8, [2, 2, 3], [0, 51, 102, 153, 204, 255, 1, 2, 3, 4, 5, 6]);
@@ -32,7 +32,7 @@ public class IdxTests
     }
 
     [Fact]
-    public void FloatsAreReadAsTheyAre()
+    public void FloatsAreReadUnscaled()
     {
         using var folder = new TemporaryFolder();
         byte[] content = [.. new[] { 1.5f, -2, 3, 1e-9f }
@@ -81,7 +81,7 @@ public class IdxTests
 
     [Theory]
     [MemberData(nameof(Hostile))]
-    public void WhatIsNoneIsRefusedInOneLine(byte[] content, string expected)
+    public void InvalidImagesAreRefusedInOneLine(byte[] content, string expected)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.idx"], content);
@@ -89,7 +89,7 @@ public class IdxTests
     }
 
     [Fact]
-    public void LabelsThatAreNoneAreRefusedInOneLine()
+    public void InvalidLabelsAreRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["a"], Images);

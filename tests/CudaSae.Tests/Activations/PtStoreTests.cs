@@ -6,8 +6,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Activations in torch's files: chunks of HoagyC and of OpenMOSS, as torch itself saves them and as we
-/// do.</summary>
+/// <summary>Activations in torch's files: chunks of HoagyC and of OpenMOSS, written by torch and by this
+/// project.</summary>
 [Trait("speed", "slow")]
 public class PtStoreTests
 {
@@ -23,7 +23,7 @@ public class PtStoreTests
     }
 
     [Fact]
-    public void ChunksThatTorchSaved()
+    public void ChunksSavedByTorchAreRead()
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();
@@ -42,7 +42,7 @@ public class PtStoreTests
     }
 
     [Fact]
-    public void ChunksOfOursAndDamagedOnes()
+    public void OurChunksAreReadAndDamagedOnesAreRefused()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["h"]);

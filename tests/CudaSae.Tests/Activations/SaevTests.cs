@@ -4,10 +4,10 @@ using static CudaSae.Tests.StoreTests;
 
 namespace CudaSae.Tests;
 
-/// <summary>saev's shards: a layer and kind of token chosen, sizes held against the metadata.</summary>
+/// <summary>Shards of saev: the choice of a layer and a kind of token, and sizes compared with the metadata.</summary>
 public class SaevTests
 {
-    /// <summary>2 layers, a CLS token and 3 others, width 4; row = 100·layer + 10·example + token.</summary>
+    /// <summary>Writes 2 layers, a CLS token and 3 others, width 4; row = 100·layer + 10·example + token.</summary>
     internal static void Write(TemporaryFolder folder, string name, int[] examples, int perShard, string metadata = "")
     {
         Directory.CreateDirectory(folder[name]);
@@ -24,15 +24,18 @@ public class SaevTests
             at += examples[s];
         }
         File.WriteAllText(folder[$"{name}/shards.json"],
-            $"[{string.Join(", ", examples.Select((n, s) => $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}"""))}]");
+            "[" + string.Join(", ", examples.Select((n, s) =>
+                $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}""")) + "]");
         File.WriteAllText(folder[$"{name}/metadata.json"], metadata.Length > 0 ? metadata : Metadata(at, perShard));
     }
 
     static string Metadata(int examples, int perShard) =>
-        $$"""{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true, "d_model": 4, "n_examples": {{examples}}, "max_tokens_per_shard": {{perShard * 8 + 3}}, "dtype": "float32", "protocol": "2.1"}""";
+        """{"family": "clip", "layers": [5, 13], "content_tokens_per_example": 3, "cls_token": true, "d_model": 4,"""
+        + $$""" "n_examples": {{examples}}, "max_tokens_per_shard": {{perShard * 8 + 3}}, "dtype": "float32","""
+        + """ "protocol": "2.1"}""";
 
     [Fact]
-    public void SaevShardsByLayerAndTokens()
+    public void SaevShardsAreSelectedByLayerAndTokens()
     {
         using var folder = new TemporaryFolder();
         Write(folder, "s", [2, 1], 2);
@@ -60,7 +63,7 @@ public class SaevTests
     [InlineData("example\": 3", "example\": -3", "is -3")]
     [InlineData("shard\": 19", "shard\": 8", "holds 2 examples, 1 were expected")]
     [InlineData("}", "", "not JSON")]
-    public void LyingSaevMetadataAreOneLine(string from, string to, string expected)
+    public void FalseSaevMetadataAreRefusedInOneLine(string from, string to, string expected)
     {
         using var folder = new TemporaryFolder();
         var metadata = Metadata(3, 2);
@@ -70,7 +73,7 @@ public class SaevTests
     }
 
     [Fact]
-    public void DamagedSaevShardsAreOneLine()
+    public void DamagedSaevShardsAreRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         Write(folder, "s", [2, 1], 2);
@@ -86,7 +89,7 @@ public class SaevTests
     }
 
     [Fact]
-    public void CommandLineTakesALayerAndKeepsIt()
+    public void TheCommandLineAcceptsALayerAndRecordsIt()
     {
         using var folder = new TemporaryFolder();
         Write(folder, "s", [32, 32, 9], 32);
@@ -94,7 +97,7 @@ public class SaevTests
             "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
         Assert.True(run.Code == 0, run.Error);
         Assert.Contains("198 rows to train on, 21 held out, 4 wide, float32", run.Output.ReplaceLineEndings(" "));
-        var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // of the held-out rows of that layer
+        var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // the held-out rows of that layer
         Assert.True(eval.Code == 0, eval.Error);
         var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out",
             folder["no"]));

@@ -9,11 +9,11 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Activation stores of other projects, written here as they write them: read back bit for bit, with their
-/// tokens, or refused in one line.</summary>
+/// <summary>Activation stores of other projects, written here in their formats. They are read back bit for bit with
+/// their tokens, or refused in one line.</summary>
 public class StoreTests
 {
-    /// <summary>Row r of all is r, r + 1/8, r + 2/8, ….</summary>
+    /// <summary>Makes rows; row r holds r, r + 1/8, r + 2/8, ….</summary>
     internal static float[] Rows(int first, int rows, int width) =>
         [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
 
@@ -26,7 +26,7 @@ public class StoreTests
     internal static int[] Firsts(ActivationSource source) =>
         [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
 
-    /// <summary>What row i says it is, after a look at its other columns.</summary>
+    /// <summary>Returns the number of row i from its first column, after a check of the other columns.</summary>
     static int First(ActivationSource source, long i)
     {
         var row = new float[source.Width];
@@ -57,7 +57,7 @@ public class StoreTests
     [InlineData("<i4")]
     [InlineData("<i8")]
     [InlineData("<u2")]
-    public void TokensStandBesideTheirRows(string type)
+    public void TokensBelongToTheirRows(string type)
     {
         using var folder = new TemporaryFolder();
         void Tokens(string name, params long[] ids)
@@ -70,7 +70,8 @@ public class StoreTests
         Npy(folder["a/x.npy"], "<f4", Rows(0, 2, 3), 2, 3);
         Npy(folder["a/y.npy"], "<f4", Rows(2, 3, 3), 3, 3);
         Tokens("a/x.tokens.npy", 7, 50_000);
-        using (var some = Open(folder["a"])) Assert.Equal((5, false), (some.Rows, some.HasTokens));     // y has none
+        // y has no token ids
+        using (var some = Open(folder["a"])) Assert.Equal((5, false), (some.Rows, some.HasTokens));
         Tokens("a/y.tokens.npy", 1, 2, 3);
         using (var source = Open(folder["a"]))
         {
@@ -108,7 +109,7 @@ public class StoreTests
         ]);
 
     [Fact]
-    public void OpenMossChunksInTheirOrderWithoutMaskedRows()
+    public void OpenMossChunksAreReadInOrderWithoutMaskedRows()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["c"]);
@@ -131,7 +132,7 @@ public class StoreTests
     }
 
     [Fact]
-    public void NumberedChunksInTheOrderOfTheirNumbers()
+    public void NumberedChunksAreReadInNumericalOrder()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["h"]);
@@ -175,7 +176,7 @@ public class StoreTests
     }
 
     [Theory, MemberData(nameof(Layouts))]
-    public void EachTrainsTheSaeOfTheSameRowsInNpy(string layout)
+    public void EveryStoreTrainsTheSaeOfTheSameRowsInNpy(string layout)
     {
         using var folder = new TemporaryFolder();
         using var store = Open(Write(folder, layout), layout == "saev" ? "layer=13" : null);
@@ -188,10 +189,10 @@ public class StoreTests
         Assert.True(loss.Last() < loss.First(), string.Join(" ", loss));
     }
 
-    /// <summary>Rows read several at once, across masks, batches, examples and files, alone or beside another source's:
-    /// the bytes of each read alone.</summary>
+    /// <summary>Rows read several at once equal the same rows read singly, across masks, batches, examples and files,
+    /// alone or beside another source's rows.</summary>
     [Theory, MemberData(nameof(Layouts))]
-    public void RowsReadTogetherAreThoseReadOneByOne(string layout)
+    public void RowsReadTogetherEqualRowsReadSingly(string layout)
     {
         using var folder = new TemporaryFolder();
         var path = Write(folder, layout);
@@ -232,8 +233,8 @@ public class StoreTests
             [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu!.Value))]);
     }
 
-    /// <summary>An epoch over a store of many shards is every row once, neighbours from all shards, and a row's token
-    /// goes with it.</summary>
+    /// <summary>An epoch over a store of many shards returns every row once, mixes neighbours from all shards, and
+    /// keeps each row's token with it.</summary>
     [Fact]
     public void ShufflingMixesShardsAndKeepsTokens()
     {
@@ -260,12 +261,12 @@ public class StoreTests
         foreach (var row in fed) Assert.Equal((row, 100 + row), (First(source, row), source.Token(row)));
     }
 
-    /// <summary>A store of 64 GiB takes no more memory than its rows that are read: the file has a hole, and the
-    /// process does not grow by it.</summary>
+    /// <summary>A store of 64 GiB takes memory only for the rows that are read: the file has a hole, and the process
+    /// does not grow by its size.</summary>
     [Fact]
-    public void StoresLargerThanMemoryCostWhatIsRead()
+    public void StoresLargerThanMemoryUseMemoryOnlyForTheRowsRead()
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "a file with a hole, and /proc");
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "the test needs a file with a hole, and /proc");
         using var folder = new TemporaryFolder();
         const long Count = 1L << 24;
         using (var stream = File.Create(folder["x.npy"]))

@@ -7,7 +7,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A loaded SAE against its formula, written as double loops.</summary>
+/// <summary>A loaded SAE compared with its formula as double loops.</summary>
 public class SaeTests
 {
     const int D = 24, N = 1500;
@@ -60,7 +60,7 @@ public class SaeTests
         return [.. Enumerable.Range(0, count * D).Select(_ => 3 * (random.NextSingle() - 0.4f))];
     }
 
-    /// <summary>(code [n], x̂ [d]) of one row.</summary>
+    /// <summary>Returns (code [n], x̂ [d]) of one row.</summary>
     static (double[] Code, double[] Output) Formula(SaeModel sae, ReadOnlySpan<float> raw)
     {
         var (spec, p) = (sae.Spec, sae.Parameters);
@@ -111,7 +111,7 @@ public class SaeTests
     }
 
     [Theory, MemberData(nameof(Kinds))]
-    public void EncodesAndReconstructsAsItsFormula(string kind)
+    public void EncodeAndDecodeMatchTheFormula(string kind)
     {
         const int Count = 21;       // two whole batches and a short one
         using var sae = new Sae(Model(kind), BackendKind.Cpu, batchRows: 8);
@@ -137,7 +137,7 @@ public class SaeTests
     }
 
     [Fact]
-    public void RowsGrow()
+    public void SparseRowsGrowAsNeeded()
     {
         var codes = new SparseRows();
         for (var row = 0; row < 1000; row++)
@@ -151,7 +151,7 @@ public class SaeTests
     }
 
     [Fact]
-    public void RefusesWhatIsNoBatch()
+    public void InvalidBatchesAreRefused()
     {
         using var sae = new Sae(Model("topk"), BackendKind.Cpu, batchRows: 4);
         var rows = Rows(3);
@@ -188,10 +188,10 @@ public class SaeTests
             Assert.Equal(host.AllValues.ToArray(), lent.AllValues.ToArray());
         }
 
-        /// <summary>Rows of more than 512 active latents, which the kernels' lists do not hold, are encoded on the
+        /// <summary>Rows of more than 512 active latents exceed the kernels' lists, and are encoded on the
         /// CPU.</summary>
         [Fact]
-        public void LongRowsGoToTheCpu()
+        public void LongRowsAreEncodedOnTheCpu()
         {
             Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
             using var sae = new Sae(Model("relu, more than 512 active"), BackendKind.Emulator, batchRows: 4);
@@ -214,7 +214,7 @@ public class SaeTests
         Assert.Equal(Enumerable.Range(0, 1001).Select(b => 2 * b), codes.RowStarts.ToArray());
     }
 
-    /// <summary>After the first call a loop of encodes keeps the heap as it is.</summary>
+    /// <summary>After the first call, a loop of encodes does not grow the heap.</summary>
     [Collection("alone")]
     public class Alone
     {

@@ -8,7 +8,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Training from a caller's memory.</summary>
+/// <summary>Training on rows in a caller's memory.</summary>
 [Collection("alone")]
 public class SaeTrainerTests
 {
@@ -29,7 +29,7 @@ public class SaeTrainerTests
         return [.. Enumerable.Range(0, rows * D).Select(i => (float)(2 * random.NextDouble() - 1 + 0.1 * (i % D)))];
     }
 
-    /// <summary>The batches of a run, in its order.</summary>
+    /// <summary>Returns the batches of a run, in its order.</summary>
     static IEnumerable<float[]> Batches(float[] data)
     {
         var permutation = new RowPermutation(Config.Seed, 0, data.Length / D);
@@ -50,7 +50,7 @@ public class SaeTrainerTests
     }
 
     [Theory, MemberData(nameof(Kinds))]
-    public void EqualsARunOnTheSameRowsToTheBit(BackendKind kind)
+    public void WeightsEqualThoseOfARunOnTheSameRows(BackendKind kind)
     {
         var data = Data();
         using var source = ActivationSource.Of(MemoryMarshal.AsBytes<float>(data).ToArray(), D, InputType.Float32);
@@ -84,7 +84,7 @@ public class SaeTrainerTests
     }
 
     [Theory, MemberData(nameof(Kinds))]
-    public void RestoredGoesOnToTheBit(BackendKind kind)
+    public void ARestoredTrainerContinuesBitForBit(BackendKind kind)
     {
         using var folder = new TemporaryFolder();
         var batches = Batches(Data()).ToArray();
@@ -111,7 +111,7 @@ public class SaeTrainerTests
         AssertSame(a.Parameters, b.Parameters);
     }
 
-    /// <summary>Rows in device memory, written and overwritten on a stream of the caller's, give the bits of rows in
+    /// <summary>Rows in device memory, written and overwritten on a stream of the caller, give the same bits as rows in
     /// host memory.</summary>
     [Fact]
     public unsafe void DeviceRowsGiveTheSameBits()
@@ -132,7 +132,7 @@ public class SaeTrainerTests
                 batch.CopyTo(new Span<float>(pinned, B * D));
                 device.CopyToDevice(rows, pinned, 4L * B * D, stream);
                 trainer.StepOnDevice(rows, stream);
-                device.Fill32(rows, 0x7fc00000, B * D, stream);     // NaN, as soon as the step has its copy
+                device.Fill32(rows, 0x7fc00000, B * D, stream);     // NaN, written after the step has copied its rows
                 device.Synchronize(stream);
                 device.FreePinned(pinned);
             }
@@ -145,7 +145,7 @@ public class SaeTrainerTests
     }
 
     [Fact]
-    public void HalvesAndNaNs()
+    public void HalfPrecisionIsReadAndNonFiniteRowsAreReplaced()
     {
         var data = Data();
         var halves = Array.ConvertAll(data, x => (Half)x);
@@ -158,7 +158,7 @@ public class SaeTrainerTests
         Assert.True(double.IsFinite(trainer.Metrics().Loss));
         Assert.Contains("Float16", Assert.Throws<SaeException>(() => trainer.Step(data.AsSpan(0, B * D))).Message);
 
-        // The first row has no finite row before it and takes row 1; row 3 takes row 2.
+        // The first row has no finite row before it and is replaced by row 1; row 3 is replaced by row 2.
         using var clean = new SaeTrainer(Spec, Config, BackendKind.Cpu, InputType.Float16);
         var replaced = batch.ToArray();
         replaced.AsSpan(D, D).CopyTo(replaced);

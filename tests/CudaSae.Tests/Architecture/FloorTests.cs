@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 /// <summary>The folders of the engine import downwards only (docs/internals/decisions/0011-floors.md).</summary>
 public partial class FloorTests
 {
-    /// <summary>From the lowest. Folders of one floor do not import each other. Root is the public API on
+    /// <summary>The floors from the lowest. Folders of one floor do not import each other. Root is the public API on
     /// rows.</summary>
     static readonly string[][] Floors =
     [
@@ -17,7 +17,7 @@ public partial class FloorTests
     const string Root = "";
     static readonly string Source = Path.Combine(Repository.Root, "src", "CudaSae");
 
-    /// <summary>Types of the root, which need no import.</summary>
+    /// <summary>Types of the root, which are used without an import.</summary>
     static readonly string[] RootTypes =
         [.. typeof(Sae).Assembly.GetTypes().Where(t => t is { Namespace: "CudaSae", IsNested: false })
             .Select(t => t.Name).Except([nameof(SaeException), nameof(SaeErrorKind)])];
@@ -42,7 +42,8 @@ public partial class FloorTests
 
     static int FloorOf(string folder) => Array.FindIndex(Floors, floor => floor.Contains(folder));
 
-    /// <summary>Code without comments and texts, with the first folder below the engine's.</summary>
+    /// <summary>Returns the code without comments and texts, and its folder directly below the engine's
+    /// folder.</summary>
     static IEnumerable<(string Folder, string Name, string Code)> Files() =>
         from path in Directory.EnumerateFiles(Source, "*.cs", SearchOption.AllDirectories)
         let parts = Path.GetRelativePath(Source, path).Split(Path.DirectorySeparatorChar)

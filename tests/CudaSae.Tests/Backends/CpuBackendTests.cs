@@ -12,7 +12,7 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public unsafe class CpuBackendTests
 {
-    /// <summary>Few distinct numbers among them, so that the k-th and the next are often equal and the latent
+    /// <summary>Makes keys from few distinct numbers, so that the k-th and the next are often equal and the latent
     /// decides.</summary>
     [Theory]
     [InlineData(int.MaxValue)]
@@ -35,13 +35,13 @@ public unsafe class CpuBackendTests
         }
     }
 
-    /// <summary>The whole verifier again in a process whose instruction sets are switched off; .NET reads the switches
-    /// at start.</summary>
+    /// <summary>Runs the whole verifier in a process with instruction sets switched off, because .NET reads the
+    /// switches at start.</summary>
     [Theory]
     [InlineData("DOTNET_EnableAVX512", "256-bit")]
     [InlineData("DOTNET_EnableAVX2", "128-bit|256-bit")]
     [InlineData("DOTNET_EnableHWIntrinsic", "128-bit")]
-    public void NarrowerVectorsGiveTheSame(string knob, string expected)
+    public void NarrowerVectorsGiveTheSameResult(string knob, string expected)
     {
         var (code, output, error) = CliProgram.Run(Without(knob, CliProgram.Start("verify", "--backend", "cpu")));
         Assert.True(code == 0, output + error);
@@ -51,7 +51,7 @@ public unsafe class CpuBackendTests
     static ProcessStartInfo Without(string knob, ProcessStartInfo start)
     {
         start.Environment[knob] = "0";
-        if (knob == "DOTNET_EnableAVX512") start.Environment["DOTNET_EnableAVX512F"] = "0"; // its name before .NET 10
+        if (knob == "DOTNET_EnableAVX512") start.Environment["DOTNET_EnableAVX512F"] = "0"; // the name before .NET 10
         return start;
     }
 
@@ -80,12 +80,12 @@ public unsafe class CpuBackendTests
 
     public static TheoryData<string> Rows => ["equal", "nan", "infinite", "zeros of both signs", "ascending", "huge"];
 
-    /// <summary>Selection where rounding cannot help: pre-activations are set through b_enc, with WEnc = 0.</summary>
+    /// <summary>Selects where rounding has no effect: b_enc sets the pre-activations, with WEnc = 0.</summary>
     [Theory]
     [MemberData(nameof(Rows))]
     public void SelectionIsExact(string kind)
     {
-        // of the last two the first 256 and 320 set the limits
+        // in the last two, the first 256 and 320 set the limits
         foreach (var (n, k) in new[] { (500, 1), (500, 20), (131, 131), (40, 7), (600, 1), (1030, 20) })
         {
             var spec = new SaeSpec { InputWidth = 8, Latents = n, Selection = new Selection.TopK(k) };
@@ -122,12 +122,12 @@ public unsafe class CpuBackendTests
     }
 }
 
-/// <summary>Alone, because what other tests allocate would count.</summary>
+/// <summary>These tests run alone, because allocations of other tests would count.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class CpuAllocationTests
 {
-    /// <summary>Cases that between them take every phase: AuxK, both paths, gate, nested losses, ghosts, skip
+    /// <summary>Cases that together cover every phase: AuxK, both paths, gate, nested losses, ghosts, skip
     /// connection.</summary>
     [Theory]
     [InlineData("aux, chosen of the dead")]

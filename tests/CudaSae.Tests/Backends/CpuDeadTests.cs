@@ -7,7 +7,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What the CPU chooses of dead latents, and its products over more rows than one block of their depth
+/// <summary>The CPU's choice among dead latents, and its products over more rows than one block of their depth
 /// holds.</summary>
 [Trait("speed", "slow")]
 public unsafe class CpuDeadTests
@@ -19,7 +19,7 @@ public unsafe class CpuDeadTests
     [InlineData(int.MaxValue, 6)]
     [InlineData(9, 0)]
     [InlineData(1, 0)]
-    public void BoundIsReachedByTheLargest(int distinct, int slack)
+    public void TheBoundAdmitsTheLargestValues(int distinct, int slack)
     {
         var random = new Random(5);
         for (var round = 0; round < 60; round++)
@@ -46,14 +46,14 @@ public unsafe class CpuDeadTests
         }
     }
 
-    /// <summary>Pre-activations are b_enc alone, the same on every row: which latents are chosen, and what they learn,
-    /// has a closed form.</summary>
+    /// <summary>Pre-activations equal b_enc on every row, so the choice of latents and their gradients have a closed
+    /// form.</summary>
     [Theory]
     [InlineData("distinct", true)]
     [InlineData("few", true)]
     [InlineData("few", false)]
     [InlineData("nan", true)]
-    public void AuxTeachesTheChosenAlone(string kind, bool relu)
+    public void AuxTrainsOnlyTheChosenLatents(string kind, bool relu)
     {
         const int rows = 1100, d = 24, n = 150, chosen = 20;
         var spec = new SaeSpec
@@ -94,7 +94,7 @@ public unsafe class CpuDeadTests
                 r[b, i] = (double)xhat[b * d + i] - x[b * d + i] + kept.Sum(f => z[f] * parameters.WDec[f][i]);
         var scale = 2 / backend.ReadSums().AuxVariance;
         var outputs = ((IPhases)backend).Outputs(StepPhase.Aux);
-        for (var f = 0; f < n; f++)      // all are dead, and a latent's slot is its own number
+        for (var f = 0; f < n; f++)      // all latents are dead, and a latent's slot is its number
         {
             float* enc = (float*)outputs[0].Address + f * 32, dec = (float*)outputs[1].Address + f * 32;
             double[] wanted = new double[2 * d], sizes = new double[2 * d];
@@ -110,7 +110,7 @@ public unsafe class CpuDeadTests
                     sizes[d + i] += scale * Math.Abs(z[f] * r[b, i]);
                 }
             }
-            // Rounding of a chain of 1,024, of what goes into it, and of the scale.
+            // Rounding of a chain of 1,024 terms, of its inputs, and of the scale.
             for (var i = 0; i < 2 * d; i++)
                 Assert.InRange(i < d ? enc[i] : dec[i - d], wanted[i] - 1e-4 * sizes[i], wanted[i] + 1e-4 * sizes[i]);
         }

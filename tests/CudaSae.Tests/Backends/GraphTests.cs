@@ -8,15 +8,15 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A replayed step is the step that was recorded, also where a batch finds out in the middle of it that it
-/// needs another path.</summary>
+/// <summary>A replayed step equals the recorded step, even where a batch switches to another path in the middle of
+/// it.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class GraphTests
 {
     const uint Steps = 4;
 
-    /// <summary>One of each kind of state that a step moves.</summary>
+    /// <summary>Cases that cover each kind of state that a step changes.</summary>
     public static TheoryData<string> Thresholded =>
     [
         "relu, L1, unit decoder, no pre-encoder bias", "relu, L1 by decoder norm", "relu, aux", "relu, ghosts",
@@ -27,7 +27,7 @@ public class GraphTests
 
     [Theory]
     [MemberData(nameof(Thresholded))]
-    public void ABatchWithoutRoomTakesTheDensePathInAGraphToo(string name)
+    public void AnOverfullBatchTakesTheDensePathInAGraph(string name)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == name);
@@ -49,17 +49,17 @@ public class GraphTests
     [InlineData("clip by the previous norm")]
     [InlineData("aux, chosen of the dead")]
     [InlineData("batch top-k")]
-    public void AReplayedStepIsTheOneThatWasRecorded(string name)
+    public void AReplayedStepEqualsTheRecordedOne(string name)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == name);
         AssertSame(Run(c, c.Spec, replay: false, seed: 0), Run(c, c.Spec, replay: true, seed: 7));
     }
 
-    /// <summary>Every read waits for what the last step will be; the last step of the run is one that takes the dense
+    /// <summary>Every read waits until the last step is settled. The last step of the run is one that takes the dense
     /// path late.</summary>
     [Fact]
-    public void WhoeverReadsSeesTheSettledStep()
+    public void EveryReadReturnsTheSettledStep()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == "relu, L1 by decoder norm");
@@ -79,9 +79,9 @@ public class GraphTests
         foreach (var read in reads) Assert.Equal(expected, Run(c, spec, replay: true, seed: 3, read).State);
     }
 
-    /// <summary>Recording a step launches nothing, and does not make the one before it another.</summary>
+    /// <summary>Recording a step launches nothing, and does not change the step before it.</summary>
     [Fact]
-    public void TheRecordedStepKeepsItsPath()
+    public void RecordingAStepKeepsItsPath()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == "relu, L1 by decoder norm");
@@ -124,7 +124,7 @@ public class GraphTests
                 sums[t - 1] = backend.ReadSums();
                 if (!c.Dense && sums[t - 1].Dense == 0) entries[t - 1] = Longest(backend, spec);
             }
-            if (replay && t > 1) sums[t - 2] = backend.ReadEarlierSums();       // which does not wait for this one
+            if (replay && t > 1) sums[t - 2] = backend.ReadEarlierSums();       // which does not wait for this step
         }
         if (replay) Assert.Equal(!(c.Dense && spec.Nested is Nesting.Prefixes { Random: true }), backend.IsRecorded);
         first?.Invoke(backend);
@@ -145,7 +145,7 @@ public class GraphTests
         Selection.Relu s => s with { Room = room },
         Selection.JumpRelu s => s with { Room = room },
         Selection.Gated s => s with { Room = room },
-        _ => throw new ArgumentException($"{selection} has no room"),
+        _ => throw new ArgumentException($"{selection} has no capacity"),
     };
 
     static void AssertSame(Outcome expected, Outcome actual)

@@ -10,13 +10,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Hot latents as dense columns: the same step as without them, the right list, and a state that resumes to
-/// the bit.</summary>
+/// <summary>Hot latents as dense columns: the step equals one without them, the list is right, and the state resumes
+/// bit for bit.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class HotTests
 {
-    // The list is made at step 100: runs begin shortly before it.
+    // The list is made at step 100, so runs begin shortly before it.
     const uint First = 99;
     const int Rows = 24, Latents = 100, Width = 24;
     static readonly int[] Often = [3, 64, 99];
@@ -67,11 +67,11 @@ public unsafe class HotTests
         return backend;
     }
 
-    // Share of 100 batches that a latent must fire on: a quarter of the rows of two.
+    // Share of the rows of 100 batches on which a hot latent fires: a quarter of the rows of two batches.
     const float Density = 0.005f;
 
     [Fact]
-    public void ListHoldsWhatFiredOften()
+    public void TheListHoldsFrequentLatents()
     {
         var problem = Problem(Density);
         using var backend = Open(problem);
@@ -90,14 +90,14 @@ public unsafe class HotTests
         Assert.Empty(Often.Except(List(backend)));
     }
 
-    // e differs by less than 2^-16 of Σ|f w|, which moves sums of terms e f by as little, or turns bfloat16's rounding
-    // of an e: 2^-8 of one term among B. Hence 2^-10 of the
-    // largest move; without the hot latents' gradients the difference is more than half of it.
+    // e differs by less than 2^-16 of Σ|f w|. That changes sums of terms e f by the same share, or changes bfloat16's
+    // rounding of one e, which is 2^-8 of one term among B. The bound is therefore 2^-10 of the largest movement;
+    // without the hot latents' gradients the difference exceeds half of it.
     [Theory]
     [InlineData("topk")]
     [InlineData("batch")]
     [InlineData("abs")]
-    public void StepIsThatWithoutHotLatents(string selection)
+    public void AStepMatchesOneWithoutHotLatents(string selection)
     {
         Selection chosen = selection switch
         {
@@ -126,7 +126,7 @@ public unsafe class HotTests
     }
 
     [Fact]
-    public void ResumedRunIsTheSameToTheBit()
+    public void AResumedRunIsBitwiseEqual()
     {
         var problem = Problem(Density, OptimizerKind.Adam);
         var batches = Batches(problem);
@@ -143,7 +143,8 @@ public unsafe class HotTests
         Assert.True(expected.AsSpan().SequenceEqual(Flat(second, problem)));
     }
 
-    // Straight to the kernel: hysteresis, a full list, a latent count beyond one block, and the steps in between.
+    // The test calls the kernel directly: hysteresis, a full list, a latent count beyond one block, and the steps in
+    // between.
     [Theory]
     [InlineData(100u, 2500, 2048)]
     [InlineData(200u, 2500, 16)]
@@ -188,7 +189,7 @@ public unsafe class HotTests
     }
 
     [Fact]
-    public void RefusesWhatItIsNotBuiltFor()
+    public void UnsupportedSpecsAreRefused()
     {
         var spec = new SaeSpec { InputWidth = 8, Latents = 16, Selection = new Selection.JumpRelu() };
         Assert.Contains("HotDensity",

@@ -11,7 +11,7 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>Rows of more active latents than the backends' lists hold, or than training has room for.</summary>
+/// <summary>Rows with more active latents than the backends' lists or the training capacity hold.</summary>
 [Trait("speed", "slow")]
 public class LongRowsTests
 {
@@ -56,7 +56,8 @@ public class LongRowsTests
         return sae;
     }
 
-    /// <summary>Codes and reconstructions of an SAE that was written and read, against the formula in double.</summary>
+    /// <summary>Compares codes and reconstructions of an SAE that was written and read with the formula in
+    /// double.</summary>
     [Theory, MemberData(nameof(Layouts))]
     public void EveryLayoutComputesRowsOfThousandsOfLatents(string format, string selection, bool centres)
     {
@@ -76,11 +77,12 @@ public class LongRowsTests
             Assert.True(active.Length > 900, $"{active.Length} active latents");
             Assert.Equal(active, codes.Indices(b).ToArray());
             for (var j = 0; j < active.Length; j++) Assert.Equal(code[active[j]], codes.Values(b)[j], 1e-5);
-            for (var i = 0; i < D; i++) Assert.Equal(output[i], outputs[b * D + i], 1e-3);      // of thousands of terms
+            // sums of thousands of terms
+            for (var i = 0; i < D; i++) Assert.Equal(output[i], outputs[b * D + i], 1e-3);
         }
     }
 
-    /// <summary>Beyond the widest row that training may have room for.</summary>
+    /// <summary>The rows are longer than the widest capacity of training.</summary>
     [Fact]
     public void AllOfManyLatentsMayBeActive()
     {
@@ -94,11 +96,11 @@ public class LongRowsTests
         for (var f = 0; f < Latents; f++) Assert.Equal(code[f], codes.Values(0)[f], 1e-5);
     }
 
-    /// <summary>z is a whole number: a threshold can be met exactly.</summary>
+    /// <summary>z is a whole number, so that a threshold can be met exactly.</summary>
     [Theory]
     [InlineData(2f, 2), InlineData(0f, 0), InlineData(-3f, 0), InlineData(1.5f, 1)]
     [InlineData(float.NaN, 5000), InlineData(float.PositiveInfinity, 5000)]
-    public void BatchTopKIsTheJumpReluOfItsThreshold(float threshold, int last)
+    public void BatchTopKEqualsTheJumpReluOfItsThreshold(float threshold, int last)
     {
         const int Latents = 2000;
         using var folder = new TemporaryFolder();
@@ -137,10 +139,10 @@ public class LongRowsTests
             }
         }
 
-        /// <summary>A backend of training, whose rows have room for 16 entries, evaluates as the SAE that is saved of
-        /// it.</summary>
+        /// <summary>A training backend whose rows have a capacity of 16 entries evaluates like the SAE that is saved
+        /// from it.</summary>
         [Theory, MemberData(nameof(Cases))]
-        public void EvaluationInTrainingIsThatOfTheSavedSae(string target, string selection)
+        public void EvaluationDuringTrainingMatchesTheSavedSae(string target, string selection)
         {
             using var folder = new TemporaryFolder();
             var spec = Spec(selection == "skip" ? "batchtopk" : selection) with { Latents = 96 };
@@ -165,7 +167,7 @@ public class LongRowsTests
             var training = Evaluator.Run(backend, new(source, 0, source.Rows), new(1, 1));
             var saved = Evaluator.Run(sae, new(source, 0, source.Rows));
             Assert.True(saved.L0 > 20, $"L0 {saved.L0}");
-            var rounding = target == "cpu" ? 1e-5 : 0.02;       // in bfloat16 entries at a threshold may differ
+            var rounding = target == "cpu" ? 1e-5 : 0.02;       // in bfloat16, entries at a threshold may differ
             Assert.Equal(saved.Fvu!.Value, training.Fvu!.Value, rounding * saved.Fvu.Value);
             Assert.Equal(saved.L0, training.L0, rounding * saved.L0);
             Assert.Equal(saved.SilentPercent, training.SilentPercent, 1e-9);

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Model;
 using CudaSae.Numerics;
@@ -7,92 +5,12 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Selections other than the plain k largest, on every target, against sorting in double. Operands are small
-/// dyadic numbers, so that float32
-/// sums are exact in any order: ties are plenty, and codes must agree entry for entry.</summary>
+/// <summary>Selections other than the k largest, on every target, compared with sorting in double. Operands are small
+/// dyadic numbers, so that float32 sums are exact in any order: ties are frequent, and codes must agree entry for
+/// entry.</summary>
 [Collection("alone")]
 public class SelectTests
 {
-    /// <summary>Weights, a batch, and z in double.</summary>
-    sealed class Problem : IDisposable
-    {
-        public Problem(SaeSpec spec, int rows, float bias = 0, bool distinct = false, int seed = 5)
-        {
-            (Spec, Rows) = (spec.Validate(), rows);
-            var (n, d, random) = (spec.Latents, spec.InputWidth, new Random(seed));
-            float Dyadic() => random.Next(-8, 9) * 0.25f;
-            Parameters = new(spec);
-            Batch = new float[rows * d];
-            var magnitudes = Enumerable.Range(1, n).ToArray();
-            random.Shuffle(magnitudes);
-            for (var f = 0; f < n; f++)
-            {
-                for (var i = 0; i < d; i++)
-                    (Parameters.WEnc[f][i], Parameters.WDec[f][i]) = (distinct ? 0 : Dyadic(), i == f % d ? 1 : 0);
-                if (distinct)
-                    (Parameters.WEnc[f][0], Parameters.WEnc[f][1]) =
-                        Signed(magnitudes[f] / 256 * 256, magnitudes[f] % 256, random.Next(2) == 0);
-                Parameters.BEnc[f] = bias + (distinct ? 0 : Dyadic());
-            }
-            for (var b = 0; b < rows; b++)
-            {
-                var scale = random.Next(2) == 0 ? 0.5f : -1;
-                for (var i = 0; i < d; i++) Batch[b * d + i] = distinct ? scale : Dyadic();
-            }
-        }
-
-        static (float, float) Signed(float high, float low, bool negative) => negative ? (-high, -low) : (high, low);
-
-        public SaeSpec Spec { get; }
-        public int Rows { get; }
-        public SaeParameters Parameters { get; }
-        public float[] Batch { get; }
-
-        public double[] Row(int b)
-        {
-            var z = new double[Spec.Latents];
-            for (var f = 0; f < z.Length; f++)
-            {
-                z[f] = Parameters.BEnc[f];
-                for (var i = 0; i < Spec.InputWidth; i++)
-                    z[f] += (double)Batch[b * Spec.InputWidth + i] * Parameters.WEnc[f][i];
-            }
-            return z;
-        }
-
-        public IBackend Start(string target, StepScalars scalars)
-        {
-            var config = new TrainConfig { BatchRows = Rows, Vectors = 100L * Rows };
-            var backend = Targets.Create(target)(Spec, config, InputType.Float32);
-            backend.SetParameters(Parameters);
-            MemoryMarshal.AsBytes<float>(Batch).CopyTo(backend.InputSlot(0));
-            (scalars.Step, scalars.InputScale, scalars.TargetScale, scalars.LossScale) = (1, 1, 1, 1);
-            (scalars.Correction1, scalars.Correction2, scalars.DeadAfterSteps) = (1, 1, 100);
-            backend.BeginStep(0, scalars);
-            backend.Prepare();
-            backend.EncodeSelect();
-            return backend;
-        }
-
-        /// <summary>Entries with a value, and that each row is in ascending order.</summary>
-        public (int Latent, double Value)[][] Code(IBackend backend)
-        {
-            var code = new SparseCode(Rows, Spec.Active);
-            backend.ReadCode(code);
-            return [.. Enumerable.Range(0, Rows).Select(b =>
-            {
-                var entries = Enumerable.Range(b * Spec.Active, Spec.Active)
-                    .Select(e => (code.Index[e], (double)code.Value[e])).ToArray();
-                if (backend is KernelBackend)
-                    for (var j = 1; j < entries.Length; j++)
-                        Assert.True(entries[j].Item1 > entries[j - 1].Item1, $"row {b} is not in ascending order");
-                return entries.Where(e => e.Item2 != 0).ToArray();
-            })];
-        }
-
-        public void Dispose() => Parameters.Dispose();
-    }
-
     static void AssertCode(string target, (int, double)[][] expected, (int, double)[][] code)
     {
         for (var b = 0; b < expected.Length; b++)
@@ -118,15 +36,14 @@ public class SelectTests
     [InlineData(300, 7, true)]
     [InlineData(300, 1, true)]
     [InlineData(64, 64, false)]     // k = n
-    public void AbsTopK(int n, int k, bool distinct)
+    public void AbsTopKMatchesSorting(int n, int k, bool distinct)
     {
-        using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 20, distinct: distinct);
+        using var problem = new SelectProblem(Spec(new Selection.AbsTopK(k), n), rows: 20, distinct: distinct);
         var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Kept(z, Best(z, k, Math.Abs))).ToArray();
         Assert.Contains(expected, row => row.Any(e => e.Item2 < 0));
         foreach (var target in Targets.Names)
         {
-            // The CPU's limit lets no later equal |z| in, whatever the sign, once a row's candidates have been cut
-            // back.
+            // The CPU's limit excludes every later equal |z| of either sign, once a row's candidates have been cut.
             if (!distinct && n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;
             using var backend = problem.Start(target, default);
             AssertCode(target, expected, problem.Code(backend));
@@ -136,10 +53,10 @@ public class SelectTests
     [Theory]
     [InlineData(300)]
     [InlineData(80)]
-    public void AbsTopKPrefersThePositiveOfEqualOnes(int n)
+    public void AbsTopKPrefersThePositiveOfEqualMagnitudes(int n)
     {
         const int k = 7;
-        using var problem = new Problem(Spec(new Selection.AbsTopK(k), n), rows: 3);
+        using var problem = new SelectProblem(Spec(new Selection.AbsTopK(k), n), rows: 3);
         for (var f = 0; f < n; f++)
         {
             problem.Parameters.WEnc[f].Clear();
@@ -148,7 +65,8 @@ public class SelectTests
         var expected = Enumerable.Range(n - 10, k).Select(f => (f, 1.0)).ToArray();
         foreach (var target in Targets.Names)
         {
-            if (n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;     // as above
+            // for the reason in AbsTopKMatchesSorting
+            if (n > 3 * k + 64 && target.StartsWith("cpu", StringComparison.Ordinal)) continue;
             using var backend = problem.Start(target, default);
             AssertCode(target, [expected, expected, expected], problem.Code(backend));
         }
@@ -159,11 +77,11 @@ public class SelectTests
     [InlineData(9)]
     [InlineData(4)]
     [InlineData(1)]
-    public void AnnealedK(int now)
+    public void AnnealedKMatchesSorting(int now)
     {
         foreach (var (n, bias) in new[] { (300, 0f), (40, -6f) })
         {
-            using var problem = new Problem(Spec(new Selection.TopK(4, InitialK: 12), n), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.TopK(4, InitialK: 12), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Positive(z, Best(z, now, v => v)))
                 .ToArray();
             foreach (var target in Targets.Names)
@@ -174,19 +92,19 @@ public class SelectTests
         }
     }
 
-    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row would take more
-    // room.
+    // Bias −17: fewer positive values than B k. Bias 40: every candidate is positive, and every row exceeds its
+    // capacity.
     [Theory]
     [InlineData(300, 2, 0f)]
     [InlineData(300, 2, -17f)]
     [InlineData(300, 2, 40f)]
     [InlineData(300, 1, 0f)]
-    [InlineData(24, 20, 0f)]        // room for all of a row
-    [InlineData(300, 2, -100f)]     // nothing
-    public void BatchTopK(int n, int k, float bias)
+    [InlineData(24, 20, 0f)]        // the capacity holds a whole row
+    [InlineData(300, 2, -100f)]     // no positive value
+    public void BatchTopKMatchesSorting(int n, int k, float bias)
     {
         const int B = 20;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B, bias);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k), n), B, bias);
         var room = problem.Spec.Active;
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
         var candidates =
@@ -200,7 +118,7 @@ public class SelectTests
         {
             using var backend = problem.Start(target, default);
             AssertCode(target, [.. rows.Select((z, b) => Kept(z, kept[b]))], problem.Code(backend));
-            if (target.Contains("64 candidates")) continue;     // whose fallback counts too
+            if (target.Contains("64 candidates")) continue;     // there the fallback counts too
             backend.EndStep();
             Assert.Equal((target, full), (target, (int)backend.ReadSums().Overflows));
         }
@@ -210,13 +128,13 @@ public class SelectTests
     public void BatchTopKBreaksTiesByRow()
     {
         const int B = 8, n = 40, k = 3;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k), n), B);
         for (var f = 0; f < n; f++)
         {
             problem.Parameters.WEnc[f].Clear();
             problem.Parameters.BEnc[f] = 1;
         }
-        var room = problem.Spec.Active;     // 24: one row's worth of all 24 that are kept
+        var room = problem.Spec.Active;     // 24: all 24 kept entries come from one row
         foreach (var target in Targets.Names)
         {
             using var backend = problem.Start(target, default);
@@ -231,9 +149,9 @@ public class SelectTests
     public void BatchTopKInfersByItsThreshold()
     {
         const int B = 20, n = 300;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(4), n), B);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(4), n), B);
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
-        var threshold = rows[3].OrderDescending().ElementAt(5);     // one that occurs, and is not kept
+        var threshold = rows[3].OrderDescending().ElementAt(5);     // a value that occurs and is not kept
         problem.Parameters.BatchThreshold = (float)threshold;
         foreach (var target in Targets.Names)
         {
@@ -251,11 +169,11 @@ public class SelectTests
     [Theory]
     [InlineData(0f, 0f)]
     [InlineData(1f, 0f)]
-    [InlineData(1f, -100f)]     // nothing positive: stays
+    [InlineData(1f, -100f)]     // no positive value: the threshold stays
     public void BatchTopKMovesItsThreshold(float before, float bias)
     {
         const int B = 20, n = 100, k = 3;
-        using var problem = new Problem(Spec(new Selection.BatchTopK(k, ThresholdDecay: 0.75f), n), B, bias);
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k, ThresholdDecay: 0.75f), n), B, bias);
         problem.Parameters.BatchThreshold = before;
         var room = problem.Spec.Active;
         var smallest = Enumerable.Range(0, B).SelectMany(b => problem.Row(b).OrderDescending().Take(room))
@@ -281,14 +199,15 @@ public class SelectTests
     [InlineData(300, 20)]
     [InlineData(300, 150)]
     [InlineData(300, 300)]
-    public void GroupMax(int n, int k)
+    public void GroupMaxMatchesSorting(int n, int k)
     {
         foreach (var bias in new[] { 0f, -12f })        // groups without a positive number
         {
-            using var problem = new Problem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row)
                 .Select(z => Positive(z,
-                    Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k).OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
+                    Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k)
+                        .OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
             foreach (var target in Targets.Names)
             {
                 using var backend = problem.Start(target, default);
@@ -298,9 +217,9 @@ public class SelectTests
     }
 
     [Fact]
-    public void GroupMaxGivesEqualOnesToTheLowerLatent()
+    public void GroupMaxBreaksTiesByLatent()
     {
-        using var problem = new Problem(Spec(new Selection.GroupMax(2), 300), rows: 3);
+        using var problem = new SelectProblem(Spec(new Selection.GroupMax(2), 300), rows: 3);
         for (var f = 0; f < 300; f++)
         {
             problem.Parameters.WEnc[f].Clear();
@@ -314,32 +233,32 @@ public class SelectTests
     }
 
     [Fact]
-    public void BudgetsRankEntries()
+    public void BudgetLevelsFollowTheRank()
     {
         var budgets = new Nesting.Budgets([1, 4, 5, 16], [1, 1, 1, 1]);
         foreach (var bias in new[] { 0f, -14f })
         {
-            using var problem = new Problem(Spec(new Selection.TopK(8), 120, budgets), rows: 20, bias);
+            using var problem = new SelectProblem(Spec(new Selection.TopK(8), 120, budgets), rows: 20, bias);
             AssertLevels(problem, default,
                 (z, f) => Array.FindIndex(budgets.Ks, k => Best(z, 16, v => v).ToList().IndexOf(f) < k));
         }
     }
 
     [Fact]
-    public void PrefixesHoldLatents()
+    public void PrefixLevelsFollowTheLatent()
     {
         var prefixes = new StepScalars { PrefixCount = 4 };
         (prefixes.Prefix[0], prefixes.Prefix[1], prefixes.Prefix[2], prefixes.Prefix[3]) = (7, 31, 200, 300);
-        var nested = new Nesting.Prefixes([10, 20, 30]);        // the step's own widths count
+        var nested = new Nesting.Prefixes([10, 20, 30]);        // the step's widths count, not these
         foreach (var selection in new Selection[] { new Selection.TopK(12), new Selection.BatchTopK(3),
             new Selection.AbsTopK(12), new Selection.GroupMax(12) })
         {
-            using var problem = new Problem(Spec(selection, 300, nested), rows: 20);
+            using var problem = new SelectProblem(Spec(selection, 300, nested), rows: 20);
             AssertLevels(problem, prefixes, (z, f) => f < 7 ? 0 : f < 31 ? 1 : f < 200 ? 2 : 3);
         }
     }
 
-    static void AssertLevels(Problem problem, StepScalars scalars, Func<double[], int, int> level)
+    static void AssertLevels(SelectProblem problem, StepScalars scalars, Func<double[], int, int> level)
     {
         var rows = Enumerable.Range(0, problem.Rows).Select(problem.Row).ToArray();
         var code = new SparseCode(problem.Rows, problem.Spec.Active);

@@ -8,21 +8,21 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Promises about whole steps, on every target: bits that do not depend on the schedule, lazy Adam, averages,
-/// the dense check.</summary>
+/// <summary>Promises about whole steps on every target: bits that do not depend on the schedule, lazy Adam, averages,
+/// and the dense check.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class StepTests
 {
     public static TheoryData<string> TargetNames => [.. Targets.Names];
 
-    /// <summary>The CPU's gradients are held against the reference's dense sums by VerifierTests.</summary>
+    /// <summary>VerifierTests compares the CPU's gradients with the reference's dense sums.</summary>
     public static TheoryData<string> KernelTargets =>
         [.. Targets.Names.Where(name => !name.StartsWith("cpu", StringComparison.Ordinal))];
 
     static readonly AuxLoss Aux = new(8, 0.3f, 16);
 
-    /// <summary>Trains and returns WEnc, WDec, b_enc, b_dec one after the other.</summary>
+    /// <summary>Trains and returns WEnc, WDec, b_enc, b_dec one after another.</summary>
     static float[] Train(string target, TrainConfig config, AuxLoss? aux, int steps, int rows = 16,
         Action<IBackend>? after = null)
     {
@@ -56,8 +56,8 @@ public class StepTests
         Assert.All(runs, run => Assert.True(run.AsSpan().SequenceEqual(runs[0])));
     }
 
-    /// <summary>One latent in most rows of a batch of 600: runs of more than 256 entries are summed part by
-    /// part.</summary>
+    /// <summary>One latent is in most rows of a batch of 600: runs of more than 256 entries are summed in
+    /// parts.</summary>
     [Fact]
     public void LongRunsAreTheSameUnderAnySchedule()
     {
@@ -81,11 +81,10 @@ public class StepTests
         }
     }
 
-    /// <summary>kernels.md's claim, and ours: with beta1 = 0 skipping untouched rows changes nothing, not one
-    /// bit.</summary>
+    /// <summary>With beta1 = 0, skipping untouched rows changes no bit, as kernels.md claims.</summary>
     [Theory]
     [MemberData(nameof(TargetNames))]
-    public void LazyAdamIsDenseAdamToTheBit(string target)
+    public void LazyAdamEqualsDenseAdamBitForBit(string target)
     {
         var dense = Train(target, new() { Beta1 = 0 }, aux: null, steps: 12, rows: 4);
         var lazy = Train(target, new() { Beta1 = 0, Lazy = true }, aux: null, steps: 12, rows: 4);
@@ -117,7 +116,7 @@ public class StepTests
 
     [Theory]
     [MemberData(nameof(TargetNames))]
-    public void EarlierSumsAreThoseOfTheStepBefore(string target)
+    public void EarlierSumsBelongToThePreviousStep(string target)
     {
         StepSums before = default;
         Train(target, new(), Aux, 4, after: backend =>
@@ -143,14 +142,14 @@ public class StepTests
         var check = backend.CheckAgainstDense();
         Assert.True(check.Passed, check.ToString());
 
-        // A weight changed behind the code's back must show.
+        // A weight that changes after encoding must be detected.
         problem.Parameters.BEnc[0] += 50;
         backend.SetParameters(problem.Parameters);
         Assert.False(backend.CheckAgainstDense().Passed);
     }
 
-    /// <summary>Plain descent moves the weights by −η times the gradient: by what the dense products say, within
-    /// bfloat16's rounding of the code.</summary>
+    /// <summary>Plain descent moves the weights by −η times the gradient of the dense products, within bfloat16's
+    /// rounding of the code.</summary>
     [Theory(SkipTestWithoutData = true)]
     [MemberData(nameof(KernelTargets))]
     public void SparseUpdateEqualsTheGradientsOfTheDenseCheck(string target)
@@ -188,10 +187,10 @@ public class StepTests
         }
     }
 
-    /// <summary>State copied into a fresh backend continues as the old one would have.</summary>
+    /// <summary>State copied into a fresh backend continues like the original.</summary>
     [Theory]
     [MemberData(nameof(TargetNames))]
-    public void RestoredStateContinuesToTheBit(string target)
+    public void RestoredStateContinuesBitForBit(string target)
     {
         var config = new TrainConfig { EmaDecay = 0.9f, Clip = ClipKind.PreviousNorm, ClipNorm = 0.3f };
         var whole = Train(target, config, Aux, 6);

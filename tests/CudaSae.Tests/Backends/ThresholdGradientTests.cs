@@ -4,8 +4,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>θ's gradient is an estimate by kernel density. One latent, one input: x̂ = w z 1[z > θ] with z normal, L =
-/// E[(x̂ − z)² + λ 1[z > θ]], of which everything is known.</summary>
+/// <summary>The gradient of θ is a kernel density estimate. The tests use one latent and one input, x̂ = w z 1[z > θ]
+/// with z normal and L = E[(x̂ − z)² + λ 1[z > θ]], for which everything has a closed form.</summary>
 public class ThresholdGradientTests
 {
     const double Theta = 0.7, W = 0.9, Lambda = 0.4;
@@ -14,8 +14,8 @@ public class ThresholdGradientTests
 
     static double Density(double z) => Math.Exp(-z * z / 2) / Math.Sqrt(2 * Math.PI);
 
-    /// <summary>∂L/∂θ of the smoothed loss: −∫ p(z) (g(z) θ + λ) K((z − θ)/ε)/ε dz, g the slope of the squared error by
-    /// the value, on either side of θ.</summary>
+    /// <summary>∂L/∂θ of the smoothed loss: −∫ p(z) (g(z) θ + λ) K((z − θ)/ε)/ε dz. Here g is the derivative of the
+    /// squared error with respect to the value, on either side of θ.</summary>
     static double Smoothed(SmoothingKernel kernel, double epsilon)
     {
         const int Steps = 400_000;
@@ -31,7 +31,7 @@ public class ThresholdGradientTests
 
     static double Integrand(double z) => 2 * W * ((z > Theta ? W * z : 0) - z) * Theta + Lambda;
 
-    /// <summary>The exact derivative: a latent at θ starts or stops to fire, which changes the error by (wθ − θ)² − θ²
+    /// <summary>The exact derivative: a latent at θ starts or stops firing, which changes the error by (wθ − θ)² − θ²
     /// and the penalty by λ.</summary>
     static double Exact => -Density(Theta) * ((W - 1) * (W - 1) * Theta * Theta - Theta * Theta + Lambda);
 
@@ -54,8 +54,8 @@ public class ThresholdGradientTests
         var random = new Random(seed);
         var batch = new float[rows];
         for (var b = 0; b < rows; b++)
-            batch[b] =
-                (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+            batch[b] = (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble()))
+                * Math.Cos(2 * Math.PI * random.NextDouble()));
         reference.Forward(batch, problem.Scalars(1));
         reference.Gradients();
         return reference.ThresholdGrad[0];
@@ -72,14 +72,14 @@ public class ThresholdGradientTests
                 .Average(seed => Math.Pow(Estimate(kernel, epsilon, rows, seed) - truth, 2)));
         var (few, many) = (Rms(200), Rms(20_000));
         Assert.True(many < 0.02, $"{kernel}: off by {many} of {truth}");
-        Assert.InRange(few / many, 5, 20);      // √100 = 10: nothing but sampling error is left
+        Assert.InRange(few / many, 5, 20);      // √100 = 10: only sampling error is left
     }
 
     [Theory]
     [MemberData(nameof(Kernels))]
     public void SmoothedDerivativeBecomesTheExactOneAsTheBandwidthFalls(SmoothingKernel kernel)
     {
-        // Of Cauchy's mass 2 % lie beyond the cut, and its tail falls slowly.
+        // 2 % of Cauchy's mass lie beyond the cut, and its tail decays slowly.
         var tolerance = kernel == SmoothingKernel.Cauchy ? 0.05 : 0.005;
         Assert.Equal(Exact, Smoothed(kernel, 0.003), tolerance * Math.Abs(Exact) + 1e-4);
         Assert.NotEqual(Exact, Smoothed(kernel, 1), 1e-3);
@@ -99,7 +99,7 @@ public class ThresholdGradientTests
         Assert.Equal(0, moment, 1e-3);
     }
 
-    /// <summary>The chain factor of log θ: once for Log, never for LogUnchained.</summary>
+    /// <summary>The chain factor of log θ occurs once for Log and never for LogUnchained.</summary>
     [Fact]
     public void LogFormsDifferByTheFactorTheta()
     {

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The command line of cudasae-bench, and which commands each of the two programs has.</summary>
+/// <summary>The command line of cudasae-bench, and the commands of each of the two programs.</summary>
 [Trait("speed", "slow")]
 public class BenchProgramTests
 {
@@ -40,9 +40,9 @@ public class BenchProgramTests
     [InlineData("STEPS x: it must be a whole number from 1 to 2147483647; see cudasae-bench soak --help", "soak", "x")]
     [InlineData("k 0: it must be a whole number from 1 to 2147483647; see cudasae-bench memory --help", "memory", "1",
         "2", "3", "0")]
-    [InlineData("no parser x; one of all, ", "fuzz", "x")]
-    [InlineData("--axes z: 'z' is no axis; any of n, B, d and k", "sweep", "--backend", "cpu", "--axes", "z")]
-    public void BadInputIsOneLine(string line, params string[] arguments)
+    [InlineData("there is no parser x; use one of all, ", "fuzz", "x")]
+    [InlineData("--axes z: 'z' is not an axis; use any of n, B, d and k", "sweep", "--backend", "cpu", "--axes", "z")]
+    public void BadInputIsRefusedInOneLine(string line, params string[] arguments)
     {
         var (code, output, error) = Run(arguments);
         Assert.Equal((2, ""), (code, output));

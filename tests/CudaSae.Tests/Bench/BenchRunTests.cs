@@ -11,7 +11,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>cudasae bench and cudasae-bench from end to end, where no GPU is: times on the CPU, errors and checksums on
+/// <summary>cudasae bench and cudasae-bench from end to end without a GPU: times on the CPU, errors and checksums on
 /// the emulator too.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
@@ -22,8 +22,8 @@ public class BenchRunTests
     static SaeSpec Spec(AuxLoss? aux = null) =>
         new() { InputWidth = 40, Latents = 300, Selection = new Selection.TopK(6), Aux = aux };
 
-    /// <summary>Float32 sums on the CPU; on kernels the gradients gather bfloat16 residuals, everything else reads what
-    /// it is measured against.</summary>
+    /// <summary>Sums are float32 on the CPU. On kernels the gradients gather bfloat16 residuals; every other phase
+    /// reads the values that it is compared with.</summary>
     [Theory]
     [InlineData(BackendKind.Cpu, 2e-5)]
     [InlineData(BackendKind.Emulator, 1.0 / 128)]
@@ -48,7 +48,7 @@ public class BenchRunTests
     [Theory]
     [InlineData(BackendKind.Cpu)]
     [InlineData(BackendKind.Emulator)]
-    public void DeadLatentsGiveTheAuxiliaryLossItsWork(BackendKind kind)
+    public void TheAuxiliaryLossIsTimedWithDeadLatents(BackendKind kind)
     {
         Assert.SkipUnless(kind == BackendKind.Cpu || Targets.HasEmulator, "the emulator is not built on this machine");
         var (_, rows) = StepBench.Run("kernels", kind, Spec(new(8, 0.3f, 64)), Config, dead: 40, repeats: 20);
@@ -61,13 +61,14 @@ public class BenchRunTests
         Assert.Throws<SaeException>(() => new BenchProblem(Spec(), Config, dead: 1));
     }
 
-    /// <summary>Every error is seen: against weights or input other than those that the phases read.</summary>
+    /// <summary>Every error is detected, by comparison with weights or input other than those that the phases
+    /// read.</summary>
     [Theory]
     [InlineData(nameof(StepPhase.Prepare))]
     [InlineData(nameof(StepPhase.Encode))]
     [InlineData(nameof(StepPhase.Decode))]
     [InlineData(nameof(StepPhase.Optimize))]
-    public void WrongNumbersShow(string wrongPhase)
+    public void WrongResultsAreDetected(string wrongPhase)
     {
         var wrong = Enum.Parse<StepPhase>(wrongPhase);
         using var problem = new BenchProblem(Spec(), Config);
@@ -90,7 +91,7 @@ public class BenchRunTests
     }
 
     [Fact]
-    public void ChecksumsTellBitsApart()
+    public void ChecksumsDifferForDifferentBits()
     {
         OutputHash a = new(), b = new(), c = new();
         a.Add([1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -105,7 +106,7 @@ public class BenchRunTests
     }
 
     [Fact]
-    public void SweepRunsEachPointByItself()
+    public void SweepRunsEachPointInASeparateProcess()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
@@ -121,12 +122,12 @@ public class BenchRunTests
     }
 
     [Fact]
-    public void OneLineOfJsonAndFilesAndRefusals()
+    public void CommandsPrintJsonWriteFilesAndRefuseBadInput()
     {
         using var folder = new TemporaryFolder();
         var json = JsonDocument.Parse(Run("bench", "--json", "--backend", "cpu", "--aux-k", "0", "--batch-rows", "16",
             "--input-width", "16", "--latents", "64", "--k", "4").Output).RootElement;
-        // bench/peers reads step
+        // bench/peers reads the member step
         Assert.Equal(["input", "encode", "decode", "aux", "backward", "optimize", "latents", "step"],
             json.EnumerateObject().Select(p => p.Name));
         var (code, _, error) = RunBench("data", "--rows", "500", "--input-width", "16", "--batch-rows", "32",
@@ -140,7 +141,7 @@ public class BenchRunTests
         Assert.All(data[..2], row => Assert.True(row.Repeatable));
         var jump = Preset.Named("jumprelu").Make(16, 64, 4, Config).Spec;
         var thresholded = StepBench.Run("step", BackendKind.Cpu, jump, Config, dead: 0, repeats: 20).Rows;
-        // the dense path divides its work otherwise
+        // the dense path divides its work in another way
         Assert.All(thresholded,
             row => Assert.Equal((row.Name == "step", true), (row.FloorMs is not null, row.Time is not null)));
         Assert.Contains("cannot read", RunBench("plot", folder["none.csv"]).Error);
@@ -168,8 +169,8 @@ public class BenchRunTests
         var scaling = charts["scaling-n"];
         Assert.Equal(["1k", "4k"], scaling.Descendants(svg + "text").Select(t => t.Value).Where(t => t.EndsWith('k')));
         Assert.Equal(2, scaling.Descendants(svg + "text").Count(t => t.Value == "25 %"));
-        // Four times as wide is four times as long on both axes: the floor is parallel to the measured line, log 4
-        // apart.
+        // A factor of four in width is a factor of four in time on both axes: the floor is parallel to the measured
+        // line, log 4 apart.
         var paths = scaling.Descendants(svg + "path").Select(p => p.Attribute("d")!.Value)
             .Where(d => d.Contains(" L ", StringComparison.Ordinal))
             .Select(d => d.Split([' ', 'M', 'L'], StringSplitOptions.RemoveEmptyEntries).Select(double.Parse).ToArray())
@@ -180,9 +181,8 @@ public class BenchRunTests
         Assert.Contains("<machine>", scaling.Root!.Value);
     }
 
-    /// <summary>What README.md and docs/internals/benchmarks.md show is what bench/results holds: cudasae-bench tables
-    /// writes
-    /// it.</summary>
+    /// <summary>README.md and docs/internals/benchmarks.md show the contents of bench/results, which cudasae-bench
+    /// tables writes.</summary>
     [Fact]
     public void TablesOfTheDocumentsAreUpToDate()
     {
@@ -191,7 +191,7 @@ public class BenchRunTests
             var text = File.ReadAllText(Path.Combine(Repository.Root, document));
             Assert.Contains("<!-- bench: ", text);
             Assert.True(BenchTables.Render(text, Repository.Root) == text,
-                $"{document} shows other numbers than bench/results: run cudasae-bench tables");
+                $"{document} does not match bench/results: run cudasae-bench tables");
             var emptied = System.Text.RegularExpressions.Regex.Replace(text,
                 @"(<!-- bench: [^>]*-->\n).*?(<!-- /bench -->)", "$1$2",
                 System.Text.RegularExpressions.RegexOptions.Singleline);

@@ -5,17 +5,17 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>cudasae bench: what it counts, and that its tables come back as they were written.</summary>
+/// <summary>The costs that cudasae bench counts, and its tables, which are read as written.</summary>
 public class BenchTests
 {
-    /// <summary>Milliseconds by a model worked out by hand beforehand, at 790 TFLOP/s and 4.3 TB/s: encode, the
+    /// <summary>Milliseconds of a model calculated by hand in advance, at 790 TFLOP/s and 4.3 TB/s: encode, the
     /// decoder's gather, the two gathers of the gradients, Adam at 24 bytes a weight.</summary>
     [Theory]
     [InlineData(4096, 768, 24576, 32, 0.196, 0.047, 0.094, 0.211)]
     [InlineData(8192, 2304, 65536, 64, 3.13, 0.56, 1.12, 1.69)]
     [InlineData(8192, 4096, 1 << 20, 64, 89.1, 1.00, 2.0, 47.9)]
     [InlineData(32768, 4096, 131072, 64, 44.5, 4.0, 8.0, 6.0)]
-    public void CostsAreThoseOfTheModel(int rows, int width, int latents, int active, double encode, double decode,
+    public void CostsMatchTheModel(int rows, int width, int latents, int active, double encode, double decode,
         double gathers, double adam)
     {
         var spec = new SaeSpec { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active) };
@@ -28,7 +28,7 @@ public class BenchTests
         Assert.InRange(cost.FloorMs(machine), encode + decode + gathers + adam,
             1.05 * (encode + decode + gathers + adam));
 
-        // Latents that no entry touches are not read: 1 - e^(-B k / n) of them are, when all fire alike.
+        // Latents without an entry are not read: a share of 1 - e^(-B k / n) is read when all fire alike.
         var lazy = StepCost.Of(spec, config with { Beta1 = 0, Lazy = true }, device: true)[StepPhase.Optimize].Bytes;
         Near(1 - Math.Exp(-(double)rows * active / latents), (lazy - gathers * 4.3e9) / (adam * 4.3e9 * 16 / 24), 0.04);
 
@@ -37,7 +37,7 @@ public class BenchTests
     }
 
     [Fact]
-    public void FloorsAreByTheBestCeilingsOfACall()
+    public void FloorsUseTheBestCeilingsOfACall()
     {
         BenchMachine Machine(double gemm, double copy) => new("cpu", "m", "d", "v", new(2026, 11, 21), new(gemm, copy));
         BenchRow Row(string name, int n, double flops, double bytes) =>
@@ -58,7 +58,7 @@ public class BenchTests
     }
 
     [Fact]
-    public void TablesComeBackAsWritten()
+    public void TablesAreReadAsWritten()
     {
         using var folder = new TemporaryFolder();
         var machine = new BenchMachine("cpu", "some, \"quoted\" machine", "10.0", "0.1.0", new(2026, 11, 21),

@@ -5,8 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Every rung of kernels/ladder against a double reference, at sizes that are multiples of nothing, under two
-/// schedules.</summary>
+/// <summary>Every rung of kernels/ladder against a double reference, at sizes that are not multiples of a tile, under
+/// two schedules.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class LadderTests
@@ -47,9 +47,9 @@ public class LadderTests
         Assert.Equal(first, second);
     }
 
-    /// <summary>What the other test holds results against must itself be able to fail.</summary>
+    /// <summary>The check that the other test relies on must be able to fail.</summary>
     [Fact]
-    public void CheckSeesWhatIsWrong()
+    public void TheCheckDetectsErrors()
     {
         var (value, allowed) = LadderProblem.Make(rows: 2, width: 64, columns: 300).Reference(1);
         float[] right = [.. value.Select(v => (float)v)];
@@ -79,10 +79,10 @@ public class LadderTests
         }
     }
 
-    /// <summary>A rung's sentence is the first line of its file and stands in docs/internals/ladder.md, and its shared
-    /// memory is what its file says.</summary>
+    /// <summary>A rung's sentence is the first line of its file and occurs in docs/internals/ladder.md. Its shared
+    /// memory matches its file.</summary>
     [Fact]
-    public void SentencesAreThoseOfTheFiles()
+    public void SentencesMatchTheFiles()
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "internals", "ladder.md"));
         Assert.All(Rung.All,
@@ -101,6 +101,6 @@ public class LadderTests
     [InlineData("4096,768")]
     [InlineData("4096,768,x")]
     [InlineData("0,1,1")]
-    public void RefusesWhatIsNoShape(string shape) =>
+    public void InvalidShapesAreRefused(string shape) =>
         Assert.Contains("B,d,n", Assert.Throws<SaeException>(() => LadderCommand.Shape(shape, emulated: true)).Message);
 }

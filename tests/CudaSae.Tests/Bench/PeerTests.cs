@@ -3,13 +3,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The peers of bench/peers compute the step that CudaSae computes: PyTorch's dense autograd, and the sparse
-/// trainer as plain torch and as its kernels' source.</summary>
+/// <summary>The peers of bench/peers compute the same step as CudaSae: PyTorch's dense autograd, and the sparse trainer
+/// as plain torch and as the source of its kernels.</summary>
 [Trait("speed", "slow")]
 public class PeerTests
 {
     [Fact]
-    public void PeersAndEngineHaveTheGradientsOfAutograd()
+    public void PeersAndEngineMatchTheGradientsOfAutograd()
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         var output = Python.Run("../../bench/peers/check_peers.py", "--device", "cpu",
@@ -21,7 +21,7 @@ public class PeerTests
     const string Race = "../../bench/peers/gpu_peers.py";
 
     [Fact]
-    public void AContestantThatHangsCostsOnlyItself()
+    public void AHangingContestantFailsAlone()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "the program that hangs is a shell script");
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
@@ -34,7 +34,7 @@ public class PeerTests
         var (code, output) = Python.Try(Race, "--dry", "--program", program, "--bench", program,
             "--only", "torch fp32,cudasae", "--rounds", "1", "--seconds", "0.1", "--budget", "24",
             "--out", folder["out"]);
-        // The budget is 24 s, the hang 600 s. Between them is room for a busy machine.
+        // The budget is 24 s and the hang takes 600 s, which leaves a margin for a busy machine.
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(120), $"took {clock.Elapsed}: {output}");
         Assert.Equal(1, code);
         Assert.Contains("cudasae has no time: not compared: took more than", output);
@@ -44,7 +44,7 @@ public class PeerTests
     }
 
     [Fact]
-    public void TheRaceCallsOnlyTheContestantsThatAreAskedFor()
+    public void TheRaceRunsOnlyTheRequestedContestants()
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         using var folder = new TemporaryFolder();

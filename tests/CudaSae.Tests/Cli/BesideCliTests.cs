@@ -6,8 +6,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Transcoders and crosscoders in the commands that look at an SAE: --beside names their targets and sites,
-/// and FVU is of these.</summary>
+/// <summary>Transcoders and crosscoders in the commands that evaluate an SAE: --beside names their targets and sites,
+/// and FVU refers to these.</summary>
 [Trait("speed", "slow")]
 public class BesideCliTests
 {
@@ -42,7 +42,7 @@ public class BesideCliTests
         })];
     }
 
-    /// <summary>Σ‖ŷ − y‖² / Σ‖y − ȳ‖² over some columns, about the mean in double.</summary>
+    /// <summary>Computes Σ‖ŷ − y‖² / Σ‖y − ȳ‖² over some columns, about the mean in double.</summary>
     static double Fvu(float[][] made, float[][] y, Range columns)
     {
         double error = 0, variance = 0;
@@ -58,7 +58,7 @@ public class BesideCliTests
 
     static string Text(double fvu) => fvu.ToString("0.0000", CultureInfo.CurrentCulture);
 
-    /// <summary>The value in a row of eval's table.</summary>
+    /// <summary>Returns the value in a row of eval's table.</summary>
     static string Shown(string row, string output) => Regex.Match(output, $"│ {row} +│ +([0-9.,]+) ").Groups[1].Value;
 
     [Fact]

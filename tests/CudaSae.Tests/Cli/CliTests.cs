@@ -5,7 +5,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The program as a user runs it: bad input is one line on stderr and exit code 2.</summary>
+/// <summary>The program as a user runs it: bad input gives one line on stderr and exit code 2.</summary>
 [Trait("speed", "slow")]
 public partial class CliTests
 {
@@ -43,10 +43,10 @@ public partial class CliTests
         AssertRefused("truncated|tail|claims", "eval", folder["run"]);
     }
 
-    /// <summary>A signal in the middle of a run: a checkpoint is saved, it can be looked at as it is, and --resume ends
-    /// at the weights of a run that was left alone, byte for byte.</summary>
+    /// <summary>A signal in the middle of a run saves a checkpoint. The checkpoint is readable, and --resume ends with
+    /// the weights of an uninterrupted run, byte for byte.</summary>
     [Fact]
-    public void ARunThatASignalStopsIsReadAndResumesToTheSameWeights()
+    public void AnInterruptedRunIsReadableAndResumesToTheSameWeights()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "signals are sent with kill");
         using var folder = new TemporaryFolder();
@@ -78,7 +78,8 @@ public partial class CliTests
             File.ReadAllBytes(Path.Combine(stopped, "sae_weights.safetensors")));
     }
 
-    /// <summary>The reader of standard output leaves: the run saves a checkpoint and ends without a message.</summary>
+    /// <summary>The reader of standard output closes it: the run saves a checkpoint and ends without a
+    /// message.</summary>
     [Fact]
     public void ARunWhoseOutputIsClosedSavesAndEnds()
     {
@@ -98,7 +99,7 @@ public partial class CliTests
     [Theory, InlineData("0.1", "0.1 of these 300 rows is --held-out 30"), InlineData("10%", "--held-out 30"),
      InlineData("-5", "neither a number"), InlineData("", "is empty"), InlineData("1e3", "neither a number"),
      InlineData("300", "leaves nothing"), InlineData("99999999999999999999", "neither a number")]
-    public void HeldOutTakesRowsOrAFile(string text, string expected)
+    public void HeldOutAcceptsRowsOrAFile(string text, string expected)
     {
         using var folder = new TemporaryFolder();
         AssertRefused(expected, "train", Data(folder), "--latents", "64", "--k", "4", "--out", folder["run"],
@@ -106,9 +107,9 @@ public partial class CliTests
         Assert.False(Directory.Exists(folder["run"]));
     }
 
-    /// <summary>No escape codes where output is no terminal, or NO_COLOR is set.</summary>
+    /// <summary>Output has no escape codes outside a terminal, or with NO_COLOR set.</summary>
     [Fact]
-    public void OutputThatIsNoTerminalHasNoEscapeCodes()
+    public void OutputOutsideATerminalHasNoEscapeCodes()
     {
         foreach (var arguments in (string[][])[["presets"], ["devices"], ["train", "--help"], ["eval", "nosuch"]])
         {
@@ -132,8 +133,7 @@ public partial class CliTests
         while (process.StandardOutput.ReadLine() is { } line && !line.StartsWith("step", StringComparison.Ordinal)) { }
     }
 
-    /// <summary>A shell's background job inherits interrupts that are ignored, and so would all that it
-    /// starts.</summary>
+    /// <summary>A shell's background job inherits ignored interrupts, and passes them to its child processes.</summary>
     static ProcessStartInfo Interruptible(ProcessStartInfo start)
     {
         if (!OperatingSystem.IsLinux()) return start;
@@ -147,7 +147,7 @@ public partial class CliTests
     private static partial int Kill(int process, int signal);
 
     [Fact]
-    public void WhatCannotWorkIsRefused()
+    public void ImpossibleRequestsAreRefused()
     {
         using var folder = new TemporaryFolder();
         var data = Data(folder);
@@ -174,7 +174,7 @@ public partial class CliTests
     }
 
     [Fact]
-    public void VerifyAndDevicesAnswer()
+    public void VerifyAndDevicesPrintTheirResults()
     {
         Assert.Contains("cpu", Run("devices").Output);
         var (code, output, error) = Run("verify", "--backend", "cpu");

@@ -29,7 +29,7 @@ public class HelpTests
     }
 
     [Fact]
-    public void AdvancedOptionsAreShownByHelpAllAlone()
+    public void OnlyHelpAllShowsAdvancedOptions()
     {
         var (some, all) = (Page(Named("train")), Page(Named("train"), all: true));
         foreach (var name in HelpGroups.Options.Single(group => group.Heading == HelpGroups.Advanced).Names)
@@ -77,7 +77,7 @@ public class HelpTests
     [InlineData("train", "--help-all")]
     [InlineData("-h")]
     [InlineData("-?")]
-    public void HelpIsAskedFor(params string[] arguments)
+    public void HelpIsRecognised(params string[] arguments)
     {
         var parsed = Commands.Parse(Commands.Root(), arguments);
         Assert.True(HelpOptions.AreAsked(parsed));

@@ -4,8 +4,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Commands over several members: one that is refused is a row with its name and the reason, the others are
-/// done, and the exit code is 1.</summary>
+/// <summary>Commands over several members: a refused member is a row with its name and the reason, the others are
+/// processed, and the exit code is 1.</summary>
 [Trait("speed", "slow")]
 public class MembersCliTests
 {
@@ -18,7 +18,8 @@ public class MembersCliTests
         Assert.True(code == 0, output + error);
     }
 
-    /// <summary>Exit code 1, and each member in a line of stderr with its reason; the output.</summary>
+    /// <summary>Requires exit code 1 and a line on stderr for each member with its reason; returns the
+    /// output.</summary>
     static string Partly((string Name, string Reason)[] refused, params string[] arguments)
     {
         var (code, output, error) = Run(arguments);
@@ -63,7 +64,7 @@ public class MembersCliTests
     public void SweepHasARowForEachCombination()
     {
         using var folder = new TemporaryFolder();
-        // So wide that 60 million latents need a terabyte.
+        // The width is so large that 60 million latents need a terabyte.
         var (x, sweep) = (NpyRows.Write(folder["x.npy"], 60, 4096), folder["sweep"]);
         (string, string)[] refused =
         [
@@ -89,7 +90,7 @@ public class MembersCliTests
     }
 
     [Fact]
-    public void FolderOfSaesIsConvertedOneByOne()
+    public void AFolderOfSaesIsConvertedOneByOne()
     {
         using var folder = new TemporaryFolder();
         var x = NpyRows.Write(folder["x.npy"], 200, 16);
@@ -121,7 +122,7 @@ public class MembersCliTests
     }
 
     [Fact]
-    public void ReportAndInspectLeaveOutWhatFails()
+    public void ReportAndInspectSkipFailedMembers()
     {
         using var folder = new TemporaryFolder();
         var (x, run) = (NpyRows.Write(folder["x.npy"], 200, 16), folder["run"]);

@@ -89,7 +89,7 @@ public class MethodCliTests
     }
 
     [Fact]
-    public void ComparisonBringsPresetsToOneL0()
+    public void ComparisonTunesPresetsToOneL0()
     {
         using var folder = new TemporaryFolder();
         var x = folder["x.npy"];

@@ -7,11 +7,11 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A preset becomes the same spec and configuration on every way: train, compare, the settings of the library
+/// <summary>A preset gives the same spec and configuration everywhere: in train, compare, the settings of the library
 /// and the sample of docs/guide/embedding.md.</summary>
 public class PresetRecordsTests
 {
-    // Below, at and above the default length, and beyond the largest number of the rule for dead latents.
+    // Lengths below, at and above the default, and beyond the largest number of the rule for dead latents.
     public static TheoryData<string, long> Runs => new MatrixTheoryData<string, long>(
         ["topk", "jumprelu", "ghost-grads", "monosemanticity", "jan-2025", "matryoshka"],
         [6_000, 491_520, 5_000_000, 1_200_000_000]);
@@ -49,8 +49,8 @@ public class PresetRecordsTests
         Assert.Equal(SaeRecords.Write(expected.Config).ToJsonString(), SaeRecords.Write(actual.Config).ToJsonString());
     }
 
-    /// <summary>60 steps of the default 1024 rows: latents are dead after one step by the rule, and after eight by
-    /// the number that follows from the default length.</summary>
+    /// <summary>The run has 60 steps of the default 1024 rows. Latents are dead after one step by the rule, and after
+    /// eight steps by the number that follows from the default length.</summary>
     [Theory, InlineData("topk"), InlineData("batch-topk")]
     public void CompareTrainsTheSaeOfTrain(string name)
     {
@@ -65,7 +65,7 @@ public class PresetRecordsTests
         var table = Works([.. train, "--out", folder["run"]]);
         Assert.Equal((Measure(table, "FVU"), Measure(table, "silent")), (row[3], row[4]));
 
-        // The same run with the number of the default length differs, so the comparison above can fail.
+        // The same run with the number of the default length differs, which shows that the comparison above can fail.
         var other = Works([.. train, "--out", folder["other"], "--dead-after", "8192"]);
         Assert.NotEqual(Measure(table, "silent"), Measure(other, "silent"));
     }

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>labels and probe as a user runs them.</summary>
+/// <summary>The commands labels and probe as a user runs them.</summary>
 [Trait("speed", "slow")]
 public class ProbeCliTests
 {

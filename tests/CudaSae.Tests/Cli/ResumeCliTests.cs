@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Settings beside train --resume: applied and written down, or refused by name.</summary>
+/// <summary>Settings beside train --resume are applied and recorded, or refused by name.</summary>
 [Trait("speed", "slow")]
 public class ResumeCliTests
 {
@@ -58,7 +58,7 @@ public class ResumeCliTests
     }
 
     [Fact]
-    public void DamagedCheckpointIsToldAndTheOlderOneTaken()
+    public void ADamagedCheckpointIsReportedAndTheOlderOneIsUsed()
     {
         using var folder = new TemporaryFolder();
         Assert.Equal(0, Run("synth", folder["x.npy"], "--features", "40", "--width", "16", "--rows", "600").Code);

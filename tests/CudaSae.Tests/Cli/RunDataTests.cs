@@ -7,8 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Rows that belong to an SAE, as every command that takes one finds them, and what is said where they are not
-/// there.</summary>
+/// <summary>Rows that belong to an SAE, as every command that takes an SAE finds them, and the refusal where they do
+/// not exist.</summary>
 [Trait("speed", "slow")]
 public class RunDataTests
 {
@@ -24,7 +24,7 @@ public class RunDataTests
         Assert.True(code == 0, output + error);
     }
 
-    /// <summary>One line and exit code 2 of each command, the same of all.</summary>
+    /// <summary>Requires one line and exit code 2 of each command, and the same line from all.</summary>
     static void Refused(string line, params string[][] commands)
     {
         foreach (var arguments in commands)
@@ -36,7 +36,7 @@ public class RunDataTests
     }
 
     [Fact]
-    public void CommandsFindARunsRowsAndRefuseAlike()
+    public void CommandsFindARunsRowsAndRefuseInTheSameWay()
     {
         using var folder = new TemporaryFolder();
         var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
@@ -50,13 +50,14 @@ public class RunDataTests
             "--backend", "cpu"];
         Assert.Contains(" 60 ", Run(eval).Output);
 
-        // Rows that come later stay out: the cut is where it was. An older record does not say where.
+        // Rows that are appended later are not used: the cut stays in its place. An older record does not contain the
+        // cut.
         NpyRows.Write(data, 320, 16);
         Assert.Contains(" 60 ", Run(eval).Output);
         Forget(run);
         Refused($"the data of {run} had 240 training rows and now have 260; put the old files back", eval, inspect,
             resume, finetune);
-        Works([.. finetune, "--held-out", "60"]);       // the cut is the caller's
+        Works([.. finetune, "--held-out", "60"]);       // the caller chooses the cut
         var (code, output, error) = Run("report", run, "--backend", "cpu");
         Assert.True(code == 0, error);
         Assert.Contains("now have 260", output.ReplaceLineEndings(" "));
@@ -74,7 +75,7 @@ public class RunDataTests
         Works([.. inspect, data]);
     }
 
-    /// <summary>Takes the fingerprint out of a record, as older versions wrote it.</summary>
+    /// <summary>Removes the fingerprint from a record, as older versions wrote it.</summary>
     static void Forget(string run)
     {
         var path = Path.Combine(run, RunRecord.FileName);
@@ -84,7 +85,7 @@ public class RunDataTests
     }
 
     [Fact]
-    public void ARunWithoutHeldOutRowsIsLookedAtWithNamedOnes()
+    public void ARunWithoutHeldOutRowsIsEvaluatedOnNamedRows()
     {
         using var folder = new TemporaryFolder();
         var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
@@ -110,13 +111,13 @@ public class RunDataTests
         string Finding(RunRecord of) => TrainingCurves.Of(folder["nowhere"], of)!.Figures.Single().Finding;
         Assert.Contains("nearest published recipe is", Finding(old));
         Assert.Contains("began with the published recipe topk", Finding(read));
-        // although others are nearer
+        // although other recipes are nearer
         Assert.Contains("began with the published recipe jumprelu", Finding(read with { Preset = "jumprelu" }));
         Assert.Contains("nearest published recipe is", Finding(read with { Preset = "one that was renamed" }));
     }
 
     [Fact]
-    public void SitesAreThoseThatAllFilesAgreeOn()
+    public void ASiteIsRecordedWhenAllFilesAgreeOnIt()
     {
         using var folder = new TemporaryFolder();
         foreach (var name in new[] { "a", "b" })

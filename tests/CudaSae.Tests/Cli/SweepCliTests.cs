@@ -9,7 +9,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>cudasae sweep as a user runs it.</summary>
+/// <summary>The command cudasae sweep as a user runs it.</summary>
 [Trait("speed", "slow")]
 public class SweepCliTests
 {
@@ -22,10 +22,10 @@ public class SweepCliTests
 
     static byte[] Weights(string folder) => File.ReadAllBytes(Path.Combine(folder, "sae_weights.safetensors"));
 
-    /// <summary>Killed in its first group, resumed to the end, and resumed again: the weights equal those of train
-    /// alone, byte for byte. Impossible combinations are listed and left out.</summary>
+    /// <summary>A sweep is killed in its first group, resumed to the end, and resumed again: the weights equal those of
+    /// separate runs of train, byte for byte. Impossible combinations are listed and skipped.</summary>
     [Fact]
-    public void KilledSweepGoesOnAndItsMembersEqualTrainAlone()
+    public void AKilledSweepResumesAndItsMembersEqualSeparateRuns()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
@@ -34,7 +34,7 @@ public class SweepCliTests
         KillAtACheckpoint(CliProgram.Start(["sweep", data, "--out", sweep, "--together", "2", .. Grid]),
             Path.Combine(sweep, "jumprelu-n64-l0.55"));
         var (code, output, error) = Run("sweep", "--resume", sweep);
-        Assert.True(code == 1, output + error);     // for the combination that is left out
+        Assert.True(code == 1, output + error);     // for the combination that is skipped
         Assert.Contains("left out: topk-n64-k99: ", output);
         Assert.StartsWith("cudasae: topk-n64-k99: K = 99", Assert.Single(error.TrimEnd().Split('\n')));
         var record = SweepRecord.Load(sweep);
@@ -95,11 +95,11 @@ public class SweepCliTests
         process.Kill();
         process.WaitForExit();
         Assert.True(process.ExitCode == 137, $"exit code {process.ExitCode}: {error.Result}{output.Result}");
-        Assert.False(File.Exists(Path.Combine(run, "outcome.json")), "it was over before it was killed");
+        Assert.False(File.Exists(Path.Combine(run, "outcome.json")), "the run ended before it was killed");
     }
 
     [Fact]
-    public void OtherGridsAndTakenFoldersAreRefused()
+    public void OtherGridsAndOccupiedFoldersAreRefused()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 300, 16);

@@ -1,10 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.Globalization;
-using System.Text;
-using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
 using CudaSae.Bench;
 using CudaSae.Cli;
@@ -17,8 +14,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Options and records take exactly the forms that are documented, in every culture; anything else is one line
-/// with the field, the value and the forms.</summary>
+/// <summary>Options accept exactly the documented forms in every culture; anything else is refused in one line with the
+/// field, the value and the forms.</summary>
 public class ValueFormTests
 {
     static readonly RootCommand Root = Commands.Root(), BenchRoot = BenchCommands.Root();
@@ -28,7 +25,7 @@ public class ValueFormTests
     static string? FaultOf(RootCommand root, params string[] words) =>
         CommandFaults.Of(Commands.Parse(root, words), words);
 
-    /// <summary>Every command that runs, of both programs.</summary>
+    /// <summary>Every executable command of both programs.</summary>
     static IEnumerable<(RootCommand Root, string[] Path, Command Command)> Running() =>
         from root in (RootCommand[])[Root, BenchRoot]
         from one in All(root, [])
@@ -41,7 +38,7 @@ public class ValueFormTests
 
     static void OneLine(string expected, Action read) => AssertOneLine(Regex.Escape(expected), read);
 
-    /// <summary>Texts that no number, name or truth value has as its form.</summary>
+    /// <summary>Texts that are not a valid form of a number, name or truth value.</summary>
     static readonly string[] Never =
     [
         "", " ", " 1", "1 ", "+1", "0x1", "1_0", "1,0", "1.0.0", "1e", "١", "１", "−1", "1\u00a0000", "NaN", "nan",
@@ -51,17 +48,17 @@ public class ValueFormTests
     ];
 
     [Fact]
-    public void EveryOptionRefusesWhatIsNoFormOfItsType()
+    public void EveryOptionRefusesValuesOfAnotherForm()
     {
         var (tried, seen) = (0, new HashSet<(string, Type, string?)>());
         foreach (var (root, path, command) in Running())
-            // those of train come again elsewhere
+            // the options of train occur again in other commands
             foreach (var option in command.Options.Where(o => o is not (HelpOption or VersionOption)
                 && seen.Add((o.Name, o.ValueType, o.Description))))
                 foreach (var value in Never.Concat(Wrong(option)).Where(_ => !IsText(option)))
                 {
                     if (option.Name == "--device-pool" && value is "1e999") continue;
-                    // a word behind a flag may be data
+                    // a word after a flag may be data
                     string[] written = option.ValueType == typeof(bool) ? [$"{option.Name}={value}"]
                         : [option.Name, value];
                     var fault = FaultOf(root, [.. path, .. Required(command).Where(_ => !option.Required), .. written]);
@@ -84,14 +81,14 @@ public class ValueFormTests
             };
     }
 
-    /// <summary>What a command requires.</summary>
+    /// <summary>The required arguments of a command.</summary>
     static string[] Required(Command command) =>
         [.. command.Arguments.SelectMany(a => Enumerable.Repeat("x", a.Arity.MinimumNumberOfValues)),
         .. command.Options.Where(o => o.Required).SelectMany(o => (string[])[o.Name, "x"])];
 
-    /// <summary>Whatever an option has for standard value can also be written.</summary>
+    /// <summary>The default of every option can also be written.</summary>
     [Fact]
-    public void EveryOptionTakesItsOwnStandardValue()
+    public void EveryOptionAcceptsItsDefault()
     {
         foreach (var (root, path, command) in Running())
             foreach (var option in command.Options.Where(o => !o.Required && o is not (HelpOption or VersionOption)))
@@ -110,7 +107,7 @@ public class ValueFormTests
     [InlineData("--learning_rate", "--learning-rate", "finetune"), InlineData("--sede", "--seed", "train"),
         InlineData("--Latents", "--latents", "train"), InlineData("--batchrows=5", "--batch-rows", "train"),
         InlineData("-seed", "--seed", "train")]
-    public void AMistypedOptionIsAnsweredWithTheNearest(string written, string meant, string command)
+    public void AMistypedOptionIsRefusedWithTheNearestName(string written, string meant, string command)
     {
         var fault = Fault(command, "data.npy", written, "1e-3");
         Assert.Contains($"there is no option {written.Split('=')[0]} (did you mean {meant}?)", fault);
@@ -142,9 +139,10 @@ public class ValueFormTests
         InlineData("--rows 0", "inspect", "x", "--rows", "0"),
         InlineData("--checkpoint-every -1", "train", "--checkpoint-every", "-1"),
         InlineData("--non-finite replace: it must be one of stop, skip", "train", "--non-finite", "replace")]
-    public void WhatIsMeantIsSaid(string expected, params string[] words) => Assert.Contains(expected, Fault(words));
+    public void RefusalsNameTheValidForms(string expected, params string[] words) =>
+        Assert.Contains(expected, Fault(words));
 
-    /// <summary>Words behind -- are data, and @ begins a file's name like any other letter.</summary>
+    /// <summary>Words after -- are data, and @ begins a file's name like any other letter.</summary>
     [Fact]
     public void DataMayHaveAnyName()
     {
@@ -154,20 +152,20 @@ public class ValueFormTests
     }
 
     [Fact]
-    public void NamesAreTakenInAnyCase()
+    public void NamesAreAcceptedInAnyCase()
     {
         Assert.Equal("topk", Preset.Named("TopK").Name);
         Assert.Equal("saelens", SaeFormats.Named("SAELens").Name);
         Assert.Null(Fault("train", "--optimizer", "LAZYROWADAM", "--backend", "Cpu", "--lazy", "True"));
         OneLine("there is no preset 'jumprel' (did you mean jumprelu?)", () => Preset.Named("jumprel"));
-        // a dotless i is another letter
+        // a dotless i is a different letter
         OneLine("there is no preset 'relu-unıt' (did you mean relu-unit?)", () => Preset.Named("relu-unıt"));
         OneLine("format 'sae_lens' is unknown (did you mean saelens?)", () => SaeFormats.Named("sae_lens"));
     }
 
-    /// <summary>A culture whose numbers look otherwise changes neither what is read nor what is said.</summary>
+    /// <summary>A culture with other number formats changes neither input nor output.</summary>
     [Fact]
-    public void AnyCultureReadsAndSaysTheSame()
+    public void AnyCultureReadsAndPrintsTheSame()
     {
         var before = CultureInfo.CurrentCulture;
         var odd = (CultureInfo)CultureInfo.InvariantCulture.Clone();
@@ -179,120 +177,15 @@ public class ValueFormTests
             Assert.Contains("--learning-rate 0,5", Fault("train", "--learning-rate", "0,5"));
             Assert.Null(Fault("train", "--learning-rate", "0.5"));
             OneLine("Beta1 = -0.5 is out of range", () => new TrainConfig { Beta1 = -0.5f }.Validate());
-            OneLine("input_scale = -1.5: it must be", () => RunRecord.Parse("x", Edited("input_scale", "-1.5")));
+            OneLine("input_scale = -1.5: it must be",
+                () => RunRecord.Parse("x", RecordFormTests.Edited("input_scale", "-1.5")));
             Assert.Equal(0.25f, FieldEdits.Apply(new TrainConfig(), [new("learning_rate", JsonNode.Parse("0.25"))])
                 .LearningRate);
         }
         finally { CultureInfo.CurrentCulture = before; }
     }
 
-    static byte[] Valid => JsonSerializer.SerializeToUtf8Bytes(new RunRecord(Preset.Named("jumprelu")
-        .Make(6, 24, 4).Spec, new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0")
-    { Preset = "jumprelu" },
-        CheckpointJson.Compact.RunRecord);
-
-    /// <summary>A run's record with one field's text exchanged.</summary>
-    static byte[] Edited(string path, string json)
-    {
-        var node = JsonNode.Parse(Valid)!;
-        var (at, parts) = (node, path.Split('.'));
-        foreach (var part in parts[..^1]) at = at![part];
-        at![parts[^1]] = "EDIT";
-        return Encoding.UTF8.GetBytes(node.ToJsonString().Replace("\"EDIT\"", json));
-    }
-
-    [Theory]
-    [InlineData("backend", "\"nosuch\"", "backend = \"nosuch\": it must be one of Auto, Cuda, Cpu"),
-        InlineData("backend", "7", "backend = 7: it must be a text"),
-        InlineData("backend", "\"7\"", "backend = \"7\": it must be one of"),
-        InlineData("backend", "\"cpuu\"", "(did you mean Cpu?)")]
-    [InlineData("backend", "null", "backend = null"),
-        InlineData("preset", "\"nosuch\"", "there is no preset 'nosuch'"),
-        InlineData("config.optimizer", "2", "config.optimizer = 2: it must be one of Adam, LazyRowAdam"),
-        InlineData("config.optimizer", "\"2\"", "config.optimizer = \"2\": it must be one of")]
-    [InlineData("config.optimizer", "\"Adam, Sgd\"", "it must be one of Adam"),
-        InlineData("config.optimizer", "\" Adam\"", "it must be one of Adam"),
-        InlineData("spec.selection.kind", "\"topkk\"", "(did you mean topk?)"),
-        InlineData("spec.selection.kind", "3", "spec.selection.kind = 3"),
-        InlineData("spec.selection.kernel", "1", "spec.selection.kernel = 1: it must be one of Rectangle")]
-    [InlineData("spec.selection", "{}", "spec.selection.kind is missing"),
-        InlineData("spec.selection", "null", "spec.selection = null"),
-        InlineData("config.batch_rows", "\"64\"", "config.batch_rows = \"64\": it must be a whole number"),
-        InlineData("config.batch_rows", "64.5", "config.batch_rows = 64.5: it must be a whole number"),
-        InlineData("config.batch_rows", "1e9999", "config.batch_rows")]
-    [InlineData("config.learning_rate", "\"0,5\"", "config.learning_rate = \"0,5\": it must be a number"),
-        InlineData("config.learning_rate", "\"NaN\"", "learning_rate = NaN is out of range"),
-        InlineData("config.learning_rate", "1e99", "config.learning_rate = 1e99"),
-        InlineData("config.clip_norm", "\"Infinity\"", "clip_norm"),
-        InlineData("config.lazy", "\"true\"", "config.lazy = \"true\": it must be true or false")]
-    [InlineData("config.lr", "1", "config.lr: there is no such field (did you mean learning_rate?)"),
-        InlineData("config", "{}}", "line 1"), InlineData("spec.input_width", "-1", "InputWidth = -1 is out of range"),
-        InlineData("config.log_every", "0", "log_every = 0"), InlineData("train_rows", "-5", "train_rows = -5"),
-        InlineData("input_scale", "0", "input_scale = 0"), InlineData("variance", "\"NaN\"", "variance = NaN")]
-    [InlineData("data", "[]", "data = []"), InlineData("data", "[null]", "data[0] = null"),
-        InlineData("data", "\"a\"", "data = \"a\": it must be a list"), InlineData("data", "[\"\"]", "data or beside"),
-        InlineData("config.trainable", "\"All, Nosuch\"", "config.trainable"),
-        InlineData("config.trainable", "512", "config.trainable = 512"),
-        InlineData("version", "1", "version = 1: it must be a text")]
-    [InlineData("config.beta1", "0.5,\"beta1\":0.5", "config.beta1 is there twice"),
-        InlineData("config.beta1", "0.5,", "line 1"), InlineData("config.beta1", "0.5 // x", "line 1"),
-        InlineData("spec", "[]", "spec = […]: it must be an object"),
-        InlineData("spec.penalty.kind", "\"L0\"", "(did you mean l0?)")]
-    public void ARecordsFieldTakesItsFormsAlone(string field, string json, string expected)
-    {
-        OneLine(expected, () => RunRecord.Parse("x", Edited(field, json)));
-        Assert.Equal("jumprelu", RunRecord.Parse("x", Valid).Preset);
-    }
-
-    [Fact]
-    public void EncodingsOfARecordAreReadOrNamed()
-    {
-        Assert.Equal(100, RunRecord.Parse("x", [0xEF, 0xBB, 0xBF, .. Valid]).TrainRows);
-        Assert.Equal("Cpu", RunRecord.Parse("x", Edited("backend", "\"cpu\"")).Backend);
-        OneLine("UTF-16", () => RunRecord.Parse("x", [.. Encoding.Unicode.Preamble,
-            .. Encoding.Unicode.GetBytes(Encoding.UTF8.GetString(Valid))]));
-        OneLine("it is empty", () => RunRecord.Parse("x", []));
-        OneLine("it is empty", () => RunRecord.Parse("x", "\n \n"u8.ToArray()));
-        OneLine("depth", () => RunRecord.Parse("x", Encoding.UTF8.GetBytes(new string('[', 100_000))));
-    }
-
-    /// <summary>No enum of any record is read from a number: each has a converter that knows names alone.</summary>
-    [Fact]
-    public void EveryEnumOfTheRecordsIsReadByName()
-    {
-        var (seen, enums) = (new HashSet<Type>(), new List<JsonTypeInfo>());
-        foreach (var root in (JsonTypeInfo[])[CheckpointJson.Compact.RunRecord, SweepJson.Compact.SweepRecord,
-            SweepJson.Compact.SweepOutcome, SettingsJson.Compact.TrainerSettings, MetricsJson.Compact.StepMetrics]) Walk(root);
-        Assert.True(enums.Count >= 17, $"{enums.Count}");
-        foreach (var type in enums)
-        {
-            foreach (var number in (string[])["0", "1", "\"0\"", "\"1\"", "\"+1\"", "\"\"", "\"nosuch\"", "null",
-                "true"]) Assert.ThrowsAny<JsonException>(() =>
-                JsonSerializer.Deserialize(number, type));
-            foreach (var name in Enum.GetNames(type.Type)) Assert.Equal(Enum.Parse(type.Type, name),
-                JsonSerializer.Deserialize($"\"{name.ToUpperInvariant()}\"", type));
-        }
-
-        void Walk(JsonTypeInfo type)
-        {
-            if (!seen.Add(type.Type)) return;
-            if (type.Type.IsEnum) enums.Add(type);
-            foreach (var property in type.Properties) Walk(type.Options.GetTypeInfo(property.PropertyType));
-            foreach (var derived in type.PolymorphismOptions?.DerivedTypes
-                ?? []) Walk(type.Options.GetTypeInfo(derived.DerivedType));
-            if (type.ElementType is { } element) Walk(type.Options.GetTypeInfo(element));
-        }
-    }
-
-    [Fact]
-    public void ACastMakesNoEnumValue()
-    {
-        OneLine("Optimizer = 7 is out of range: it must be one of Adam", () =>
-            new TrainConfig { Optimizer = (OptimizerKind)7 }.Validate());
-        OneLine("Tying = 9", () => (Preset.Named("topk").Make(8, 16, 2).Spec with { Tying = (Tying)9 }).Validate());
-    }
-
-    /// <summary>As a user runs it: an exit code of 2, one line, no stack.</summary>
+    /// <summary>The program ends with exit code 2 and one line, without a stack trace.</summary>
     [Fact]
     public void TheProgramRefusesInOneLine()
     {

@@ -3,8 +3,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>cudasae verify with kernels that fail: an error costs its case alone, and one that ends the context costs
-/// the process alone.</summary>
+/// <summary>The command cudasae verify with failing kernels: an error fails its case alone, and an error that ends the
+/// context ends the process alone.</summary>
 [Trait("speed", "slow")]
 public class VerifyCommandTests
 {
@@ -21,11 +21,11 @@ public class VerifyCommandTests
 
     static int Count(string[] lines, string pattern) => lines.Count(line => Regex.IsMatch(line, pattern));
 
-    // Cases with "ing" in their names: "8-bit screening" on three targets, the last of which does not screen,
-    // and "gated, no rescaling, clip by row" in two forms on the first.
+    // The cases have "ing" in their names: "8-bit screening" on three targets, the last of which does not screen, and
+    // "gated, no rescaling, clip by row" in two forms on the first target.
 
     [Fact]
-    public void AFailedCaseCostsThatCaseAlone()
+    public void AFailedCaseFailsAlone()
     {
         var (code, lines) = Verify("ing", "quantize=1");
         Assert.Equal(1, code);
@@ -36,7 +36,7 @@ public class VerifyCommandTests
     }
 
     [Fact]
-    public void ALostContextCostsTheProcessAlone()
+    public void ALostContextEndsOnlyTheProcess()
     {
         var (code, lines) = Verify("ing", "quantize=719");
         Assert.Equal(1, code);
@@ -46,10 +46,10 @@ public class VerifyCommandTests
         Assert.Equal("2 cases failed; the others are equal within rounding", lines[^1]);
     }
 
-    /// <summary>The first case ends the context. In the next process the encoder of the second one ends the
+    /// <summary>The first case ends the context. In the next process the encoder of the second case ends the
     /// process.</summary>
     [Fact]
-    public void AProcessThatDiesCostsTheCaseThatItWasAt()
+    public void ADeadProcessFailsOnlyItsCurrentCase()
     {
         var (code, lines) = Verify("ing", "quantize=719,encode_columns=abort");
         Assert.Equal(1, code);

@@ -10,15 +10,15 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The server of train --watch, by raw sockets: its answers, its refusals, and that no client disturbs the
-/// run.</summary>
+/// <summary>Tests the server of train --watch through raw sockets: its answers, its refusals, and that no client
+/// disturbs the run.</summary>
 [Trait("speed", "slow")]
 public class WatchTests
 {
     static readonly Section[] Shown = [new("training", "Training", 0,
         [new TableFigure("latest", "Latest", [new("number", Texts: ["<b>"]), new("value", Numbers: [1.5])])])];
 
-    static WatchServer Server(Func<Section[]>? sections = null, double seconds = 5) =>
+    internal static WatchServer Server(Func<Section[]>? sections = null, double seconds = 5) =>
         new(0, () => "<p>page</p>"u8.ToArray(), sections ?? (() => Shown), TimeSpan.FromSeconds(seconds));
 
     static Socket Connect(int port)
@@ -47,16 +47,16 @@ public class WatchTests
         return ReadAll(socket);
     }
 
-    static string Ask(int port, string request) =>
+    internal static string Ask(int port, string request) =>
         Ask(port, Encoding.Latin1.GetBytes(request.Replace("PORT", $"{port}").Replace("|", "\r\n")));
 
-    static int Status(string answer) =>
+    internal static int Status(string answer) =>
         answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) ? int.Parse(answer.AsSpan(9, 3)) : 0;
 
-    const string Valid = "GET /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||";
+    internal const string Valid = "GET /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||";
 
     [Fact]
-    public void OnlyTheFewRequestsAreAnswered()
+    public void OnlyTheSupportedRequestsAreAnswered()
     {
         using var server = Server();
         (int Status, string Request)[] cases =
@@ -130,7 +130,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void AClientThatDripsIsLetGo()
+    public void ASlowClientIsDisconnected()
     {
         using var server = Server(seconds: 0.5);
         using var socket = Connect(server.Port);
@@ -145,13 +145,14 @@ public class WatchTests
         }
         catch (SocketException) { }
         Assert.Equal(408, Status(ReadAll(socket)));
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20); // the client sends for 30 s: its bytes renew no limit
+        // the client sends for 30 s: its bytes do not extend the limit
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20);
     }
 
-    /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is refused, the
-    /// run is not disturbed, and their connections are closed.</summary>
+    /// <summary>Sixteen clients request more than their sockets hold and read nothing. The seventeenth is refused, the
+    /// run is not disturbed, and the connections of the sixteen are closed.</summary>
     [Fact]
-    public void ClientsThatReadNothingHoldNobody()
+    public void ClientsThatReadNothingBlockNothing()
     {
         Section[] large = [Shown[0] with { Title = new string('x', 16_000_000) }];
         using var server = Server(() => large, seconds: 4);
@@ -174,7 +175,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void AServerEndsAtOnceWhateverItsClientsDo()
+    public void TheServerStopsAtOnceWithOpenClients()
     {
         var server = Server();
         using Socket silent = Connect(server.Port), half = Connect(server.Port), listening = Connect(server.Port);
@@ -190,7 +191,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void EventsTellTheNewestStep()
+    public void EventsReportTheNewestStep()
     {
         using var server = Server();
         using var socket = Connect(server.Port);
@@ -219,7 +220,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void SectionsAreMadeOnceForAllAndAFailureIsAnAnswer()
+    public void SectionsAreMadeOnceForAllAndAFailureIsAnswered()
     {
         var (made, gone, clock) = (0, false, Stopwatch.StartNew());
         using var server = Server(() =>
@@ -240,7 +241,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void MalformedRequestsAreRefusedAndTheServerGoesOn()
+    public void MalformedRequestsAreRefusedAndTheServerContinues()
     {
         using var targets = new FuzzTargets();
         var target = targets.All.Single(t => t.Name == "http");
@@ -251,7 +252,7 @@ public class WatchTests
             var bytes = target.Input(3, number).Bytes;
             if (bytes.Length == 0) continue;
             int status;
-            // threads of those before are still ending
+            // threads of earlier requests are still ending
             while ((status = Status(Ask(server.Port, bytes))) == 503) Thread.Sleep(20);
             Assert.Contains(status, (int[])[400, 404, 405, 421, 431, 505]);
             sent++;
@@ -260,7 +261,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void OtherMachinesFindNobody()
+    public void OtherAddressesCannotConnect()
     {
         using var server = Server();
         var other = NetworkInterface.GetAllNetworkInterfaces().SelectMany(i => i.GetIPProperties().UnicastAddresses)
@@ -269,73 +270,5 @@ public class WatchTests
         Assert.SkipWhen(other is null, "this machine has no other address");
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         Assert.Throws<SocketException>(() => socket.Connect(other!, server.Port));
-    }
-
-    static readonly string[] Settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
-        "--vectors", "96000", "--log-every", "3", "--backend", "cpu"];
-
-    [Fact]
-    public void APortThatIsTakenIsOneLineBeforeTraining()
-    {
-        using var folder = new TemporaryFolder();
-        using var server = Server();
-        AssertOneLine("another program listens on this port", () => new WatchServer(server.Port, () => [], () => []));
-        var data = NpyRows.Write(folder["x.npy"], 200, 32);
-        foreach (var (port, expected) in new[] { ($"{server.Port}", "another program listens"), ("70000", "a port is"),
-            ("x", "x") })
-        {
-            var (code, _, error) =
-                CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["run"], .. Settings, "--watch", port]));
-            Assert.Equal((2, 1), (code, error.Trim().Split('\n').Length));
-            Assert.Contains(expected, error);
-            Assert.False(Directory.Exists(folder["run"]));
-        }
-    }
-
-    /// <summary>A client reads as often as it can: it reads what is logged, and the weights equal those of a run
-    /// without clients.</summary>
-    [Fact]
-    public void AWatchedRunIsTheSameRunAndShowsItsNumbers()
-    {
-        using var folder = new TemporaryFolder();
-        var data = NpyRows.Write(folder["x.npy"], 1000, 32);
-        var alone = CliProgram.OnOneThread(["train", data, "--out", folder["alone"], .. Settings]);
-        Assert.Equal(0, CliProgram.Run(alone).Code);
-        var watched = CliProgram.OnOneThread(["train", data, "--out", folder["run"], .. Settings, "--watch"]);
-        var shown = Watch(watched, folder["run/metrics.jsonl"]);
-        Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]),
-            File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
-        var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement)
-            .Select(l => ((float)l.GetProperty("step").GetInt64(), (float)l.GetProperty("fvu").GetDouble())).ToArray();
-        Assert.Contains(shown, figure => figure.Series[0].X.Length > 0);
-        foreach (var curve in shown.Select(f => f.Series[0]))
-            Assert.Equal(logged[..curve.X.Length], curve.X.Zip(curve.Y));
-    }
-    /// <summary>Runs it to its end; the curves of FVU that it showed.</summary>
-    static List<LinesFigure> Watch(ProcessStartInfo start, string log)
-    {
-        using var process = Process.Start(start)!;
-        var problem = process.StandardError.ReadToEndAsync();
-        const string told = "watch this run at http://127.0.0.1:";
-        var line = process.StandardOutput.ReadLine();
-        while (line?.StartsWith(told, StringComparison.Ordinal) == false) line = process.StandardOutput.ReadLine();
-        var rest = process.StandardOutput.ReadToEndAsync();
-        var port = line is null ? 0 : int.Parse(line[told.Length..].TrimEnd('/'));
-        var shown = new List<LinesFigure>();
-        while (port > 0 && !process.HasExited)
-        {
-            if (!File.Exists(log) || new FileInfo(log).Length == 0) continue;
-            string answer;
-            try { answer = Ask(port, Valid); }
-            catch (SocketException) { break; }      // it has ended
-            if (Status(answer) == 200
-                && JsonSerializer.Deserialize(answer.Split("\r\n\r\n")[1],
-                    ReportJson.Default.SectionArray) is [var section, ..])
-                shown.Add(section.Figures.OfType<LinesFigure>().Single(f => f.Id == "fvu"));
-            Thread.Sleep(20);
-        }
-        process.WaitForExit();
-        Assert.True(process.ExitCode == 0 && port > 0, problem.Result + line + rest.Result);
-        return shown;
     }
 }

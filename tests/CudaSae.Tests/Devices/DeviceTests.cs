@@ -9,8 +9,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What every launcher promises of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage, no
-/// leak. On the emulator, which can be told to fail.</summary>
+/// <summary>The promises of every launcher of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage,
+/// no leak. The tests run on the emulator, where failures can be injected.</summary>
 [Collection("alone")]
 public unsafe class DeviceTests
 {
@@ -24,7 +24,8 @@ public unsafe class DeviceTests
         return Targets.OpenEmulator(launcher);
     }
 
-    /// <summary>Exclusive sums, two kernels, of numbers that change between replays of one recording.</summary>
+    /// <summary>Captures exclusive sums in two kernels, over numbers that change between replays of one
+    /// recording.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void GraphsReplayWhatWasCaptured(string launcher)
@@ -63,11 +64,11 @@ public unsafe class DeviceTests
         device.DestroyStream(stream);
     }
 
-    /// <summary>bfloat16 in, float32 out, rows further apart than they are long; small whole numbers, so that every sum
-    /// is exact.</summary>
+    /// <summary>The product reads bfloat16 and writes float32, with a row pitch above the row length. Small whole
+    /// numbers make every sum exact.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
-    public void GemmIsTheProduct(string launcher)
+    public void GemmComputesTheProduct(string launcher)
     {
         const int M = 5, N = 7, K = 9, Lda = 11, Ldb = 10, Ldc = 8;
         using var device = Open(launcher);
@@ -98,7 +99,7 @@ public unsafe class DeviceTests
 
     [Theory]
     [MemberData(nameof(Launchers))]
-    public void FailuresSayWhatFailedAndWhatToDo(string launcher)
+    public void FailuresNameTheCallAndTheRemedy(string launcher)
     {
         using var device = Open(launcher);
         var stream = device.CreateStream();
@@ -145,11 +146,11 @@ public unsafe class DeviceTests
         }
     }
 
-    /// <summary>A broken kernel's report comes with the message, and the failure of a whole backend leaves nothing
-    /// behind.</summary>
+    /// <summary>The message contains a broken kernel's report, and the failure of a whole backend leaks
+    /// nothing.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
-    public void NothingIsLeft(string launcher)
+    public void NothingIsLeaked(string launcher)
     {
         using (var device = Open(launcher))
         {
@@ -180,11 +181,11 @@ public unsafe class DeviceTests
         Assert.Equal(before, Targets.Emulator.LiveAllocations);
     }
 
-    /// <summary>A kernel is one function for all who ask for it: who needs less shared memory takes none from who needs
-    /// more.</summary>
+    /// <summary>A kernel is one function for all callers: a request for less shared memory does not reduce the limit of
+    /// an earlier request.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
-    public void AskingForLessSharedMemoryTakesNoneAway(string launcher)
+    public void ASmallerSharedMemoryRequestKeepsTheLargerLimit(string launcher)
     {
         using var device = Open(launcher);
         var (stream, overflows) = (device.CreateStream(), device.Allocate(256));
@@ -197,7 +198,7 @@ public unsafe class DeviceTests
         device.DestroyStream(stream);
     }
 
-    /// <summary>A launch makes no garbage: its parameters are the caller's struct, by pointer.</summary>
+    /// <summary>A launch allocates nothing: its parameters are the caller's struct, passed by pointer.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void LaunchesAllocateNothing(string launcher)
@@ -209,7 +210,7 @@ public unsafe class DeviceTests
         var kernel = device.GetKernel("scan_tiles", 72);
         var parameters = new ScanParams { TileSums = sums, Ticket = sums + 16, Output = sums + 32, Tiles = 1 };
         var (before, after) = (0L, 0L);
-        for (var repeat = 0; repeat < 3; repeat++)      // the first compiles
+        for (var repeat = 0; repeat < 3; repeat++)      // the first call compiles
         {
             before = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < 10; i++) device.Launch(kernel, new(1, 256, 72), parameters, stream);
@@ -221,8 +222,8 @@ public unsafe class DeviceTests
         device.DestroyStream(stream);
     }
 
-    /// <summary>A training run, recorded after its first step: the same calls as the engine's own imports make, so the
-    /// same bits.</summary>
+    /// <summary>A training run that is recorded after its first step makes the same calls as the engine's imports, so
+    /// it gives the same bits.</summary>
     [Theory]
     [MemberData(nameof(Launchers))]
     public void LaunchersGiveTheSameBits(string launcher)

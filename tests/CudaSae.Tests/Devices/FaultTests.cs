@@ -2,13 +2,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A driver whose calls fail, on the emulator.</summary>
+/// <summary>Failing driver calls on the emulator.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class FaultTests
 {
-    /// <summary>Some calls of a run fail in turn, of memory that ran out, of a lost device, of memory that broke: one
-    /// sentence that names the call, no hang, nothing left.</summary>
+    /// <summary>Some calls of a run fail in turn, from exhausted memory, a lost device or a memory error. Each failure
+    /// gives one sentence that names the call, and neither hangs nor leaks.</summary>
     [Theory]
     [InlineData(DriverFaults.OutOfMemory, 0, false)]
     [InlineData(DriverFaults.LaunchFailed, 1, false)]
@@ -18,7 +18,7 @@ public class FaultTests
     [InlineData(DriverFaults.EccUncorrectable, 3, true)]
     public void DriverCallsMayFail(int code, ulong first, bool late) => Inject(code, first, every: 11, late);
 
-    /// <summary>All of them: bash build.sh faults.</summary>
+    /// <summary>Every call fails in turn. Run it by bash build.sh faults.</summary>
     [Theory(Explicit = true)]
     [InlineData(DriverFaults.OutOfMemory, false)]
     [InlineData(DriverFaults.LaunchFailed, false)]
@@ -41,7 +41,7 @@ public class FaultTests
             var (failed, name) = DriverFaults.Inject(folder["run"], late, call, code);
             if (name is not null && !names.TryAdd(failed, name)) Assert.Equal(names[failed], name);
         }
-        Assert.Equal(names.Count, names.Values.Distinct().Count());      // a name is one call's
+        Assert.Equal(names.Count, names.Values.Distinct().Count());      // a name belongs to one call
         TestContext.Current.TestOutputHelper!.WriteLine($"{injected} of {calls} calls failed with {code}: "
             + $"{names.Count} kinds of call named");
     }

@@ -4,9 +4,9 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A GPU that cannot be used, by drivers that stand in for NVIDIA's: tests/faults/driver.c, and the emulator.
-/// Auto takes the CPU and prints the reason,
-/// cuda is refused with it, devices lists it, and nothing of the device stays allocated.</summary>
+/// <summary>A GPU that cannot be used, simulated by stand-ins for NVIDIA's driver: tests/faults/driver.c, and the
+/// emulator. Auto uses the CPU and prints the reason, cuda is refused with the reason, devices lists it, and the device
+/// frees everything.</summary>
 [Trait("speed", "slow")]
 public class GpuRefusalTests
 {
@@ -16,7 +16,7 @@ public class GpuRefusalTests
         .Select(folder => Path.Combine(folder, "gcc"))
         .FirstOrDefault(path => OperatingSystem.IsLinux() && File.Exists(path));
 
-    /// <param name="driver">What the folder's libcuda.so.1 is: fake, init-only, text or emulator.</param>
+    /// <param name="driver">Kind of the folder's libcuda.so.1: fake, init-only, text or emulator.</param>
     static void MakeDriver(TemporaryFolder folder, string driver)
     {
         Directory.CreateDirectory(folder["driver"]);
@@ -52,8 +52,8 @@ public class GpuRefusalTests
         "--vectors", "48", "--checkpoint-every", "2", "--backend", backend, "--out", folder[backend],
     ];
 
-    /// <param name="when">open: the device does not open, so that devices lists the reason too. run: it opens, but not
-    /// for this run.</param>
+    /// <param name="when">open: the device does not open, so that devices lists the reason too. run: the device opens,
+    /// but not for this run.</param>
     [Theory]
     [InlineData("text", "", "open",
         "the NVIDIA driver cannot be loaded: .*libcuda.so.1: (file too short|invalid ELF header)")]
@@ -70,7 +70,7 @@ public class GpuRefusalTests
         "CUDA error 222 in loadModule .*; the driver cannot take this build's kernels")]
     [InlineData("fake", "free=1000", "run", @"this run needs .* on Fake\?GPU, 1000 B are free")]
     [InlineData("fake", "cuMemAlloc_v2=2", "run", "CUDA error 2 in allocate for ")]
-    public void AutoTakesTheCpuWithTheReasonAndCudaIsRefusedWithIt(
+    public void AutoUsesTheCpuAndCudaIsRefusedWithTheReason(
         string driver, string fault, string when, string reason)
     {
         Assert.SkipWhen(compiler is null, NoCompiler);
@@ -106,11 +106,11 @@ public class GpuRefusalTests
         if (driver == "fake") Assert.Equal(Nothing, File.ReadAllText(folder["left"]));
     }
 
-    /// <summary>A device that fails in the middle of a run is no reason to take another backend: the run ends in one
-    /// line and goes on from its checkpoint,
-    /// on the device that the record names, to the weights of a run that was left alone.</summary>
+    /// <summary>A device that fails during a run does not cause a switch of the backend. The run ends with one line and
+    /// resumes from its checkpoint, on the device that the record names, with the weights of an uninterrupted
+    /// run.</summary>
     [Fact]
-    public void AFailureInMidRunEndsTheRunWithItsCheckpoint()
+    public void AFailureDuringARunEndsItWithACheckpoint()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux() && Targets.HasEmulator, "the emulator is not built");
         using var folder = new TemporaryFolder();

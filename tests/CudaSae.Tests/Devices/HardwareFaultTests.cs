@@ -6,8 +6,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What a real driver may do and the emulator's plain course does not show: errors that end a context, images
-/// that are missing, copies that are late.</summary>
+/// <summary>Behaviour of a real driver that the emulator does not show by default: errors that end a context, missing
+/// images, late copies.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class HardwareFaultTests
@@ -32,7 +32,7 @@ public unsafe class HardwareFaultTests
         var error = CudaException.OfDriver(code, "NAME", "sentence", "call", "", "");
         Assert.Equal(lost, error.EndsContext);
         var advised = error.Message.Contains("unusable until the process restarts", StringComparison.Ordinal);
-        Assert.Equal(lost && code != 214, advised);     // 214 has advice of its own
+        Assert.Equal(lost && code != 214, advised);     // 214 has a different remedy
     }
 
     sealed class Images(params string[] names) : Assembly
@@ -63,10 +63,10 @@ public unsafe class HardwareFaultTests
     [InlineData(8, 0, Ptx, Ptx)]
     [InlineData(9, 0, Hopper, Ampere, Ptx, Hopper)]
     [InlineData(12, 0, Ptx, Ampere, Ptx, Hopper)]
-    [InlineData(9, 0, null, Ampere, Ptx)]           // PTX of compute_80 has no wait for the kernel before it
+    [InlineData(9, 0, null, Ampere, Ptx)]           // PTX of compute_80 cannot wait for the kernel before it
     [InlineData(8, 0, null, Hopper)]
     [InlineData(7, 5, null, Ampere, Ptx, Hopper)]
-    public void ADeviceTakesTheImageOfItsArchitecture(int major, int minor, string? expected, params string[] held)
+    public void ADeviceLoadsTheImageOfItsArchitecture(int major, int minor, string? expected, params string[] held)
     {
         KernelModules.Include(new Images(held));
         var loader = new Loader();
@@ -84,7 +84,7 @@ public unsafe class HardwareFaultTests
         Assert.Equal(expected + "\0", loader.Image);
     }
 
-    /// <summary>The emulator reads and writes host memory when a copy is done. Upload and Download return behind
+    /// <summary>The emulator reads and writes host memory when a copy is done. Upload and Download return after
     /// that.</summary>
     [Fact]
     public void HostMemoryIsReadWhenACopyIsDone()
@@ -106,9 +106,9 @@ public unsafe class HardwareFaultTests
         Assert.Equal([5, 6, 3, 4], back);
     }
 
-    /// <summary>The error of the work is reported, not the one of the clock that is given back behind it.</summary>
+    /// <summary>The error of the work is reported, not the error of freeing the clock afterwards.</summary>
     [Fact]
-    public void AClockOfALostDeviceIsGivenBackSilently()
+    public void AClockOfALostDeviceIsFreedSilently()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         using var device = Targets.OpenEmulator();

@@ -12,7 +12,7 @@ namespace CudaSae.Tests;
 public class LayoutTests
 {
     [Fact]
-    public void GeneratedFilesAreThoseOfTheKernels() => Border("--check");
+    public void GeneratedFilesMatchTheKernels() => Border("--check");
 
     [Fact]
     public void StructsHaveTheCompilersOffsets()
@@ -47,7 +47,7 @@ public class LayoutTests
 
     // A constant's value is in the generated file. A formula is compared at the shapes that border.sh takes.
     [Fact]
-    public void SharedMemoryIsWhatTheKernelsDeclare()
+    public void SharedMemoryMatchesTheKernels()
     {
         var declared = Facts().Where(f => f.Kind == "shared").ToArray();
         Assert.True(declared.Count(f => f.Name.Contains('(')) >= 15, "too few shapes of formulas were found");

@@ -12,7 +12,7 @@ public class TargetsTests
     public void KernelsAreLaunchedByManagedCuda() =>
         Assert.SkipUnless(Targets.HasManagedCuda(out var why), $"the kernels were not launched by ManagedCuda: {why}");
 
-    /// <summary>The other tests ask the library. This one compares its answers with its folder.</summary>
+    /// <summary>The other tests query the library. This test compares its results with its folder.</summary>
     [Fact]
     public void OnlyTheHardEmulatorContractsAndTruncates()
     {

@@ -2,7 +2,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Code that documents show is code that runs, and what they list is all there is.</summary>
+/// <summary>Code in documents is code that runs, and lists in documents are complete.</summary>
 public class DocumentTests
 {
     [Theory, InlineData("src/CudaSae/package.md"), InlineData("docs/guide/embedding.md")]
@@ -17,7 +17,7 @@ public class DocumentTests
         Assert.Contains(example, program);
     }
 
-    /// <summary>A machine with a GPU takes commands of that length.</summary>
+    /// <summary>The machine with the GPU accepts commands up to this length.</summary>
     [Theory, InlineData("first"), InlineData("second"), InlineData("second", "8-bit")]
     public void ACallForAGpuFitsIntoACommand(string verb, string arguments = "")
     {
@@ -30,7 +30,7 @@ public class DocumentTests
         Assert.InRange(line.Trim().Length, 20, 2000);
     }
 
-    /// <summary>kernels/README.md lists every kernel.</summary>
+    /// <summary>The list in kernels/README.md contains every kernel.</summary>
     [Fact]
     public void EveryKernelFileIsListed()
     {

@@ -5,8 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The exactness promises of docs/internals/reliability.md: each names tests, and those tests are
-/// there.</summary>
+/// <summary>The exactness promises of docs/internals/reliability.md. Each promise names tests, and those tests
+/// exist.</summary>
 public partial class PromiseTests
 {
     [GeneratedRegex(@"`(?<class>[A-Za-z.]+Tests[A-Za-z.]*)\.(?<method>[A-Za-z0-9]+)`")]
@@ -29,17 +29,17 @@ public partial class PromiseTests
             Assert.True(tests.Count > 0, $"no test is named for: {promise}");
             foreach (Match test in tests)
             {
-                var type =
-                    typeof(PromiseTests).Assembly.GetType($"CudaSae.Tests.{test.Groups["class"].Value.Replace('.', '+')}");
+                var type = typeof(PromiseTests).Assembly.GetType(
+                    $"CudaSae.Tests.{test.Groups["class"].Value.Replace('.', '+')}");
                 var method = type?.GetMethod(test.Groups["method"].Value, BindingFlags.Public | BindingFlags.Instance);
                 Assert.True(method?.GetCustomAttribute<FactAttribute>() is { Explicit: false },
-                    $"{test.Value} is no test that always runs, but is named for: {promise}");
+                    $"{test.Value} is not a test that always runs, but is named for: {promise}");
             }
         }
     }
 
-    /// <summary>Random numbers are a function of seed, step, row and column: each of the four matters, and neither
-    /// order nor threads do.</summary>
+    /// <summary>Random numbers are a function of seed, step, row and column. Each of the four has an effect; order and
+    /// threads have none.</summary>
     [Fact]
     public void RandomNumbersAreAFunctionOfTheirKey()
     {
@@ -56,7 +56,7 @@ public partial class PromiseTests
     }
 
     /// <summary>Atomics of the kernels count and mark; no sum of floats depends on their order. build/kernel-gate.sh
-    /// looks for floating-point ones in the compiled code.</summary>
+    /// searches the compiled code for floating-point atomics.</summary>
     [Fact]
     public void KernelsAddNoFloatsAtomically()
     {
@@ -67,10 +67,10 @@ public partial class PromiseTests
                 .Where(line => line.Contains("atomic") && !line.TrimStart().StartsWith("//", StringComparison.Ordinal))
                 .Select(line => $"{Path.GetFileName(f)}: {line.Trim()}")).ToArray();
         Assert.InRange(uses.Length, 5, 60);
-        Assert.All(uses,
-            use =>
-                Assert.Matches(@"atomic(Add|Or|Min|Max)\((reinterpret_cast<unsigned long long\*>\(p\.count\) \+ [^,]+, 1ull|.+, (1u? ?(<<[^)]*)?|0xffffffffu|added|bucket_limit\(.+\)|__popc\(\w+\)|s\.bins\[i\]|smallest|__float_as_uint\(excess\)))\)",
-                    use));
+        const string counter = @"reinterpret_cast<unsigned long long\*>\(p\.count\) \+ [^,]+, 1ull",
+            integer = @"1u? ?(<<[^)]*)?|0xffffffffu|added|bucket_limit\(.+\)|__popc\(\w+\)|s\.bins\[i\]|smallest|"
+                + @"__float_as_uint\(excess\)";
+        Assert.All(uses, use => Assert.Matches($@"atomic(Add|Or|Min|Max)\(({counter}|.+, ({integer}))\)", use));
         Assert.Contains("floating-point atomic",
             File.ReadAllText(Path.Combine(Repository.Root, "build", "kernel-gate.sh")));
     }

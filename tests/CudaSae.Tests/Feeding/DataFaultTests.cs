@@ -8,14 +8,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Data that change under a run: deleted, shortened, with rows that are not finite.</summary>
+/// <summary>Data that change during a run: deleted, shortened, or with rows that are not finite.</summary>
 public class DataFaultTests
 {
     const int Width = 16, Rows = 20_000;
     static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 64, Selection = new Selection.TopK(4) };
     static readonly TrainConfig config = new() { BatchRows = 16, Vectors = 16 * 60, LogEvery = 1, CheckpointEvery = 1 };
 
-    /// <summary>Something happens to the data at a step's report, while the feeder has filled both slots and
+    /// <summary>Runs an action on the data at a step's report, while the feeder has filled both slots and
     /// waits.</summary>
     sealed class At(long step, Action happens) : ITrainingObserver
     {
@@ -42,7 +42,7 @@ public class DataFaultTests
     }
 
     [Fact]
-    public void AShortenedFileIsOneLine()
+    public void AShortenedFileIsReportedInOneLine()
     {
         using var folder = new TemporaryFolder();
         var path = NpyRows.Write(folder["x.npy"], Rows, Width);
@@ -64,9 +64,10 @@ public class DataFaultTests
         Assert.NotEmpty(Directory.GetFiles(folder["run/checkpoint"]));
     }
 
-    /// <summary>Cut while a thread copies rows as fast as it can: never a signal, always the line.</summary>
+    /// <summary>A file is shortened while a thread copies rows as fast as it can. The result is always the error line,
+    /// and never a signal.</summary>
     [Fact]
-    public async Task AFileCutWhileItsRowsAreCopiedIsOneLine()
+    public async Task AFileShortenedDuringACopyIsReportedInOneLine()
     {
         using var folder = new TemporaryFolder();
         for (var round = 0; round < 40; round++)
@@ -92,12 +93,12 @@ public class DataFaultTests
         }
     }
 
-    /// <summary>A run that stops at a row of NaN or infinity has not touched its weights with it: they are those of the
-    /// last good step, in memory and in its checkpoint.</summary>
+    /// <summary>A run that stops at a row with NaN or infinity has not changed its weights by it: they are those of the
+    /// last good step, in memory and in the checkpoint.</summary>
     [Theory]
     [InlineData(float.NaN)]
     [InlineData(float.PositiveInfinity)]
-    public void ABadRowTouchesNoWeight(float value)
+    public void ABadRowChangesNoWeight(float value)
     {
         using var folder = new TemporaryFolder();
         var path = NpyRows.Write(folder["x.npy"], Rows, Width);

@@ -10,64 +10,17 @@ using CudaSae.Numerics;
 using CudaSae.Runs;
 using CudaSae.Training;
 using Xunit;
+using static CudaSae.Tests.PoolProblem;
 
 namespace CudaSae.Tests;
 
-/// <summary>Training rows in device memory, on the emulator: the same batches and bits as through the host.</summary>
+/// <summary>Training rows in device memory, on the emulator, give the same batches and bits as rows that pass through
+/// the host.</summary>
 [Collection("alone")]
 public class PoolTests
 {
-    const int Width = 16, Rows = 200, Steps = 16;
-
-    static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 32, Selection = new Selection.TopK(4) };
-
-    /// <summary>An epoch and a half, in windows of 40 rows where there are any; rows are read again by the dense check
-    /// and by resampling meanwhile.</summary>
-    static TrainConfig Config(bool windows) => new()
-    {
-        BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40
-            : 0, NonFinite = NonFiniteRows.Skip,
-        Resampling = new(5, 15, DeadAfterSteps: 2, Inputs: 32, RecoverySteps: 2),
-    };
-
-    static PoolPlan Plan(bool windows) =>
-        new(windows ? 80 : Rows, Width * sizeof(float), !windows)
-        {
-            Readers = 3, PieceBytes = 11 * Width * sizeof(float)
-        };
-
-    static string File(TemporaryFolder folder, int rows = Rows, Func<int, bool>? bad = null)
-    {
-        var path = NpyRows.Write(folder["x.npy"], rows, Width);
-        using var stream = System.IO.File.OpenWrite(path);
-        for (var row = 0; row < rows; row++)
-        {
-            if (bad is null || !bad(row)) continue;
-            stream.Position = stream.Length - ((rows - row) * Width - 5) * sizeof(float);
-            stream.Write(BitConverter.GetBytes(float.NaN));
-        }
-        return path;
-    }
-
-    /// <summary>Weights, moments and counters after a run, and the rows that it left out.</summary>
-    static (byte[] State, long Skipped) Train(ActivationSource source, TrainConfig config, PoolPlan pool,
-        string? folder = null, RecordingObserver? watch = null, CancellationTokenSource? stop = null,
-        bool resume = false)
-    {
-        var start = new TrainingStart(source, source.Rows, spec, config);
-        using var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type,
-            ownsDevice: true, pool),
-            source, source.Rows, start.Scale);
-        Assert.Equal(pool.Rows > 0,
-            runner.Backend.Plan.Parts.Any(part => part.Name == pool.Name && part.Bytes == pool.Bytes));
-        if (resume) runner.Resume(folder!, null);
-        else runner.Begin(start);
-        runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
-        return (States.Bytes(runner.Backend), runner.SkippedRows);
-    }
-
-    /// <summary>With rows that are left out, and through a checkpoint in mid-window: several schedules of the emulated
-    /// streams, several threads that read.</summary>
+    /// <summary>Covers skipped rows, a checkpoint in the middle of a window, several schedules of the emulated streams,
+    /// and several reading threads.</summary>
     [Theory]
     [InlineData(0, true)]
     [InlineData(7, true)]
@@ -76,7 +29,7 @@ public class PoolTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 13 == 4)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 13 == 4)]);
         Targets.Emulator.SetSeed(seed);
         var config = Config(windows);
         var host = Train(source, config, default);
@@ -84,7 +37,7 @@ public class PoolTests
         var pooled = Train(source, config, Plan(windows), watch: watch);
         Assert.All(watch.Reports, m => Assert.True(m.InputWaitMs >= 0 && m.FeederWaitMs >= 0));
         Assert.True(host.State.AsSpan().SequenceEqual(pooled.State), "a pool changed the weights");
-        // 16 of 200; those of batches that no step took were counted too
+        // 16 of 200 rows; skipped rows of batches that no step used were counted too
         Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);
         using var stop = new CancellationTokenSource();
         Train(source, config, Plan(windows), folder["run"], RecordingObserver.CancelsAfterStep(stop, 9), stop);
@@ -92,8 +45,8 @@ public class PoolTests
         Assert.True(host.State.AsSpan().SequenceEqual(resumed.State), "a resumed run with a pool has other weights");
     }
 
-    /// <summary>Sixteen uploads under way when a step on their rows begins, and sixteen more over them before it has
-    /// been waited for: it sees the first, as it does through an input slot.</summary>
+    /// <summary>Sixteen uploads are pending when a step on their rows begins, and sixteen more overwrite them before
+    /// the step is awaited. The step reads the first rows, as it does through an input slot.</summary>
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -137,19 +90,19 @@ public class PoolTests
         Assert.Equal(direct, pooled);
     }
 
-    /// <summary>The lists name, place by place, the order's finite rows, over several epochs, and from any
+    /// <summary>The lists name the finite rows in order, place by place, over several epochs, and from any
     /// cursor.</summary>
     [Theory]
     [InlineData(true, 0)]
     [InlineData(true, 123)]
     [InlineData(false, 77)]
-    public void ListsNameTheOrdersRows(bool windows, long position)
+    public void ListsNameTheRowsInOrder(bool windows, long position)
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 5 == 2)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 5 == 2)]);
         var config = Config(windows);
         using var pool = new MemoryPool(Plan(windows), 16);
-        using var feeder = new BatchFeeder(source, Rows, [(pool, 0)], pool, 1, config, new(2, position));
+        using var feeder = new BatchFeeder(source, RowCount, [(pool, 0)], pool, 1, config, new(2, position));
         Assert.True(feeder.IsPooled);
         var cursor = new RowCursor(2, position);
         var row = new byte[source.RowBytes];
@@ -160,8 +113,8 @@ public class PoolTests
             {
                 do
                 {
-                    source.Read(RowOrders.Of(config, cursor.Epoch, Rows, source.RowBytes)[cursor.Position], row);
-                    cursor = cursor.Position + 1 < Rows ? cursor with { Position = cursor.Position + 1 }
+                    source.Read(RowOrders.Of(config, cursor.Epoch, RowCount, source.RowBytes)[cursor.Position], row);
+                    cursor = cursor.Position + 1 < RowCount ? cursor with { Position = cursor.Position + 1 }
                         : new(cursor.Epoch + 1, 0);
                 }
                 while (!Finite.All(row, source.Type));
@@ -172,60 +125,41 @@ public class PoolTests
         }
     }
 
-    /// <summary>A pool in host memory.</summary>
-    sealed class MemoryPool(PoolPlan plan, int batchRows) : IRowPool, IDisposable
-    {
-        readonly byte[] rows = new byte[plan.Bytes];
-        readonly byte[][] pieces = [.. Enumerable.Range(0, 2 * plan.Readers)
-            .Select(_ => new byte[plan.PieceRows * plan.RowBytes])],
-            slots = [new byte[4 * batchRows], new byte[4 * batchRows]];
-
-        public PoolPlan Plan => plan;
-        public ReadOnlySpan<byte> Row(int place) => rows.AsSpan(place * plan.RowBytes, plan.RowBytes);
-        public Span<byte> InputSlot(int slot) => slots[slot];
-        public void WaitForSlot(int slot) { }
-        public Span<byte> Piece(int piece) => pieces[piece];
-        public void BeginFill() { }
-        public void Upload(int piece, long place, int count) =>
-            pieces[piece].AsSpan(0, count * plan.RowBytes).CopyTo(rows.AsSpan((int)place * plan.RowBytes));
-        public void EndFill() { }
-        public void Drain() { }
-        public void Dispose() { }
-    }
-
-    /// <summary>A row that is not finite stops a run when it is its turn, by its place in its file.</summary>
+    /// <summary>A row that is not finite stops a run when its turn comes, and the error gives its place in its
+    /// file.</summary>
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void ABadRowStopsWithItsPlace(bool windows)
+    public void ABadRowStopsTheRunAndIsLocated(bool windows)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row == 137)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row == 137)]);
         Targets.Emulator.SetSeed(0);
         AssertOneLine("x.npy, row 137 holds NaN or infinity",
             () => Train(source, Config(windows) with { NonFinite = NonFiniteRows.Stop }, Plan(windows)));
     }
 
-    /// <summary>So many bad rows that a batch's would lie in three windows: refused, and no hang.</summary>
+    /// <summary>So many rows are bad that a batch would span three windows: the feeder refuses it and does not
+    /// hang.</summary>
     [Fact]
     public void WindowsWithoutABatchAreRefused()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, bad: row => row % 20 != 0)]);
+        using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 20 != 0)]);
         using var pool = new MemoryPool(Plan(true), 16);
-        using var feeder = new BatchFeeder(source, Rows, [(pool, 0)], pool, 1, Config(true), default);
+        using var feeder = new BatchFeeder(source, RowCount, [(pool, 0)], pool, 1, Config(true), default);
         AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
     }
 
-    /// <summary>A file that is cut under a run's readers is one line, and the checkpoint of the last good step
-    /// stays.</summary>
+    /// <summary>A file that is shortened during a run gives one line, and the checkpoint of the last good step is
+    /// kept.</summary>
     [Fact]
-    public void AShortenedFileIsOneLine()
+    public void AShortenedFileIsReportedInOneLine()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        var path = File(folder);
+        var path = DataFile(folder);
         using var source = ActivationSource.Open([path]);
         Targets.Emulator.SetSeed(3);
         var config = Config(true) with { CheckpointEvery = 1 };
@@ -244,15 +178,15 @@ public class PoolTests
         Assert.NotEmpty(Directory.GetFiles(folder["run/checkpoint"]));
     }
 
-    /// <summary>An upload that fails in a reader's thread is one line; everything is given back.</summary>
+    /// <summary>An upload that fails in a reader's thread gives one line, and everything is freed.</summary>
     [Theory]
     [InlineData("cuMemcpyHtoDAsync", 700)]
     [InlineData("cuMemAlloc", 2)]
-    public void AFailedUploadIsOneLine(string call, int code)
+    public void AFailedUploadIsReportedInOneLine(string call, int code)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder)]);
+        using var source = ActivationSource.Open([DataFile(folder)]);
         var emulator = Targets.Emulator;
         emulator.SetSeed(1);
         var (allocations, handles) = (emulator.LiveAllocations, emulator.LiveHandles);
@@ -267,17 +201,17 @@ public class PoolTests
         }
     }
 
-    /// <summary>A run that ends, or shares its feeder, while its readers wait for room: it does not wait for
+    /// <summary>A run that ends, or shares its feeder, while its readers wait for space does not wait for
     /// them.</summary>
     [Fact]
-    public void ASharedRunAloneMayHaveAPool()
+    public void ASingleSharedRunMayHaveAPool()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder)]);
+        using var source = ActivationSource.Open([DataFile(folder)]);
         Targets.Emulator.SetSeed(2);
         var config = Config(true) with { ShuffleWindow = 32 };
-        var plan = Plan(true) with { Rows = 2 * WindowPermutation.MostRows(Rows, 32) };
+        var plan = Plan(true) with { Rows = 2 * WindowPermutation.MostRows(RowCount, 32) };
         var start = new TrainingStart(source, source.Rows, spec, config);
         var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true,
             plan),
@@ -291,15 +225,16 @@ public class PoolTests
         Assert.True(ended);
     }
 
-    /// <summary>What is planned for how much memory.</summary>
+    /// <summary>The plans for several amounts of memory.</summary>
     [Fact]
-    public void PlansAreWholeWindowsOrNone()
+    public void PlansHoldWholeWindowsOrNothing()
     {
         var config = new TrainConfig { BatchRows = 16, Vectors = 10_000, ShuffleWindow = 1000 };
         Assert.Equal((5000, true), Of(config, 5000, 1L << 30));
-        Assert.Equal((2000, false), Of(config, 5000, 400_000)); // four fifths of what is free: 3200 rows
+        Assert.Equal((2000, false), Of(config, 5000, 400_000)); // four fifths of the free memory: 3200 rows
         Assert.Equal((0, false), Of(config, 5000, 200_000));
-        Assert.Equal((2000, false), Of(config with { Vectors = 4000 }, 5000, 1L << 30));         // not each row is seen
+        // not every row is read
+        Assert.Equal((2000, false), Of(config with { Vectors = 4000 }, 5000, 1L << 30));
         Assert.Equal((0, false), Of(config with { Vectors = 4000, ShuffleWindow = 0 }, 5000, 1L << 30));
         Assert.Equal((5000, true), Of(config with { Vectors = 4000, DevicePool = 500_000 }, 5000, 0));
         Assert.Equal((0, false), Of(config with { DevicePool = 0 }, 5000, 1L << 30));
@@ -315,12 +250,12 @@ public class PoolTests
         }
     }
 
-    /// <summary>Rows of the host's batches are those of the order, however many threads read them.</summary>
+    /// <summary>The host's batches hold the rows in order for any number of reading threads.</summary>
     [Fact]
-    public void ThreadsThatGatherChangeNoBatch()
+    public void GatheringThreadsChangeNoBatch()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, 3000, row => row % 7 == 3)]);
+        using var source = ActivationSource.Open([DataFile(folder, 3000, row => row % 7 == 3)]);
         var config = Config(true) with { BatchRows = 1000, ShuffleWindow = 2000 };
         byte[][] slots = [new byte[1000 * source.RowBytes], new byte[1000 * source.RowBytes]];
         using HostBatches one = new(source, 3000, config, default, 1), four = new(source, 3000, config, default, 4);
@@ -333,12 +268,12 @@ public class PoolTests
         }
     }
 
-    /// <summary>The meter counts what was read and handed out.</summary>
+    /// <summary>The meter counts the rows that were read and handed out.</summary>
     [Fact]
-    public void MeterCountsWhatIsFed()
+    public void TheMeterCountsTheRowsThatAreFed()
     {
         using var folder = new TemporaryFolder();
-        using var source = ActivationSource.Open([File(folder, 3000)]);
+        using var source = ActivationSource.Open([DataFile(folder, 3000)]);
         var config = Config(true) with { BatchRows = 100, ShuffleWindow = 1000 };
         Assert.Equal(3000L * source.RowBytes, FeedMeter.Read(source, 3000, 2, check: true).Bytes);
         var gathered = FeedMeter.Gather(source, 3000, config, 2, 40);

@@ -18,14 +18,14 @@ public class WindowTests
         return all;
     }
 
-    /// <summary>Every row once an epoch, whatever does not divide by what; another epoch and another seed are other
-    /// orders, and a position's row is the same when it is asked for alone.</summary>
+    /// <summary>Every row occurs once in an epoch, for sizes that do not divide each other. Another epoch and another
+    /// seed give other orders, and a position's row is the same when it is requested alone.</summary>
     [Theory]
     [InlineData(10, 4)]
     [InlineData(4097, 4096)]
     [InlineData(20_000, 8_192)]
     [InlineData(65_537, 9_000)]
-    public void EveryRowComesOnceAnEpoch(long rows, long window)
+    public void EveryRowOccursOnceInAnEpoch(long rows, long window)
     {
         var order = new WindowPermutation(3, 5, rows, window, RowBytes);
         var all = Epoch(order, rows);
@@ -37,7 +37,7 @@ public class WindowTests
         Assert.NotEqual(all, Epoch(new(4, 5, rows, window, RowBytes), rows));
     }
 
-    /// <summary>A window's rows are runs of neighbours, read in order: together they are the rows that come in it, at
+    /// <summary>A window's rows are runs of neighbours that are read in order. Together they are the window's rows, at
     /// the places that it names.</summary>
     [Theory]
     [InlineData(20_000, 8_192)]
@@ -64,12 +64,12 @@ public class WindowTests
             Assert.Equal(all.Skip((int)start).Take(places.Length), places.Select(place => read[place - 100]));
         }
         var blockRows = Math.Min(WindowPermutation.BlockBytes / RowBytes, rows / order.Windows / 64);
-        // a window's edge cuts a block in two
+        // a window's edge splits a block
         Assert.InRange(runs, rows / blockRows, rows / blockRows + 1 + order.Windows);
     }
 
     /// <summary>Neighbours in a file are a third of a window apart in the order, as if the window were shuffled row by
-    /// row, and its rows come from all over the files.</summary>
+    /// row, and its rows come from all parts of the files.</summary>
     [Fact]
     public void NeighboursAreMixed()
     {
@@ -80,16 +80,16 @@ public class WindowTests
         for (long p = 0; p < Rows; p++) position[all[p]] = p;
         var sameWindow = Enumerable.Range(0, (int)Rows - 1)
             .Where(row => order.WindowOf(position[row]) == order.WindowOf(position[row + 1])).ToArray();
-        // Neighbours are torn apart at ends of blocks of 64 only. |p − q| of two uniform positions of a window has mean
+        // Neighbours are separated only at ends of blocks of 64. |p − q| of two uniform positions of a window has mean
         // W/3 and deviation W/√18.
         Assert.InRange(sameWindow.Length, Rows * 63 / 64, Rows);
         var apart = sameWindow.Average(row => Math.Abs(position[row] - position[row + 1]) / (double)Window);
         Assert.InRange(apart, 1 / 3.0 - 5 / Math.Sqrt(18.0 * sameWindow.Length / 64),
             1 / 3.0 + 5 / Math.Sqrt(18.0 * sameWindow.Length / 64));
-        // Rows that come one after another are of one block with probability 63 / 16383.
+        // Consecutive rows belong to one block with probability 63 / 16383.
         var sameBlock = all.Zip(all.Skip(1)).Count(pair => pair.First / 64 == pair.Second / 64) / (double)Rows;
         Assert.InRange(sameBlock, 0.5 * 63 / 16_383, 2 * 63.0 / 16_383);
-        // A window's mean row is that of the whole within 5 deviations of a mean of 256 blocks.
+        // A window's mean row equals the mean of all rows within 5 deviations of a mean of 256 blocks.
         for (var w = 0; w < order.Windows; w++)
             Assert.InRange(all.Skip((int)order.Start(w)).Take((int)Window).Average() / Rows,
                 0.5 - 5 / Math.Sqrt(12 * 256), 0.5 + 5 / Math.Sqrt(12 * 256));
@@ -105,10 +105,10 @@ public class WindowTests
         }
     }
 
-    /// <summary>No window, and one that holds all rows, are the permutation of everything that there was before; two
-    /// batches are the least.</summary>
+    /// <summary>No window, or a window that holds all rows, gives the permutation of all rows that earlier versions
+    /// used. A window has at least two batches.</summary>
     [Fact]
-    public void WindowsAreOnlyForMoreRowsThanOneHolds()
+    public void WindowsAreUsedOnlyBeyondOneWindowOfRows()
     {
         var config = new TrainConfig { BatchRows = 16, Vectors = 16 };
         foreach (var window in (long[])[0, 200, 1000])

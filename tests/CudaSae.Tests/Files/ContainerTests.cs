@@ -5,7 +5,8 @@ using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;
 
-/// <summary>Files of tensors by their content, and held against the libraries whose formats they are.</summary>
+/// <summary>Files of tensors, recognised by their content and compared with the libraries that define their
+/// formats.</summary>
 public class ContainerTests
 {
     [Fact]
@@ -78,7 +79,7 @@ public class ContainerTests
     };
 
     [Fact]
-    public void TorchAndNumpyReadWhatIsWritten()
+    public void TorchAndNumpyReadTheWrittenFiles()
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         using var folder = new TemporaryFolder();

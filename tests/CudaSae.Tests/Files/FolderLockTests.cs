@@ -5,7 +5,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>One process writes a folder at a time.</summary>
+/// <summary>A folder is written by one process at a time.</summary>
 [Trait("speed", "slow")]
 public class FolderLockTests
 {
@@ -16,7 +16,7 @@ public class FolderLockTests
         CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
-    public void TheSecondIsRefusedUntilTheFirstIsDone()
+    public void ASecondLockIsRefusedUntilTheFirstIsReleased()
     {
         using var folder = new TemporaryFolder();
         var own = $"{folder["run"]} is in use by process {Environment.ProcessId} on {Environment.MachineName}, "
@@ -28,18 +28,18 @@ public class FolderLockTests
             Assert.Null(FolderLock.Try(folder["run"]));
             using var other = FolderLock.Take(folder["other"], "wait");
         }
-        Assert.False(Directory.Exists(folder["run"]));      // it was made for the lock, and nothing was written
+        Assert.False(Directory.Exists(folder["run"]));      // the folder was made for the lock, and nothing was written
         Directory.CreateDirectory(folder["run"]);
         using (var again = FolderLock.Take(folder["run"], "wait")) Assert.Null(again.TakenOver);
         Assert.Empty(Directory.GetFileSystemEntries(folder["run"]));
         FolderLock.RequireFree(folder["run"], "wait");
     }
 
-    /// <summary>A process that ended without deleting its lock does not hold it: neither one of this host nor one of
+    /// <summary>A process that ended without deleting its lock does not hold it, whether it ran on this host or on
     /// another.</summary>
     [Theory, InlineData("{dead} {host} 1700000000 1"), InlineData("{self} {host} 1700000000 1"),
      InlineData("1 another-host 1700000000 1"), InlineData("garbage"), InlineData("{self} {host} ")]
-    public void ALockThatWasLeftBehindIsTakenOver(string line)
+    public void AnAbandonedLockIsTakenOver(string line)
     {
         using var folder = new TemporaryFolder();
         int dead;
@@ -56,7 +56,7 @@ public class FolderLockTests
         Assert.Contains("left its lock", taken.TakenOver);
     }
 
-    /// <summary>A link in the lock's place is not followed: its target would be written.</summary>
+    /// <summary>A link in place of the lock is not followed, because its target would be overwritten.</summary>
     [Fact]
     public void ALinkIsNotFollowed()
     {
@@ -68,10 +68,10 @@ public class FolderLockTests
         Assert.Equal("rows", File.ReadAllText(folder["x.npy"]));
     }
 
-    /// <summary>Threads that take and free one lock as fast as they can: never do two have it, although the file is
+    /// <summary>Threads take and free one lock as fast as they can. Two never hold it together, although the file is
     /// deleted each time.</summary>
     [Fact]
-    public void OnlyOneHasItAtATime()
+    public void OnlyOneThreadHoldsTheLock()
     {
         using var folder = new TemporaryFolder();
         int inside = 0, taken = 0;
@@ -90,9 +90,10 @@ public class FolderLockTests
         Assert.False(File.Exists(folder[FolderLock.FileName]));
     }
 
-    /// <summary>Runs that begin at the same moment without --out: a folder each, with its own record.</summary>
+    /// <summary>Runs that begin at the same moment without --out get separate folders, each with its own
+    /// record.</summary>
     [Fact]
-    public void RunsAtOnceHaveFoldersOfTheirOwn()
+    public void SimultaneousRunsUseSeparateFolders()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 300, 16);
@@ -114,8 +115,8 @@ public class FolderLockTests
         Assert.All(runs, run => Assert.True(File.Exists(Path.Combine(run, "sae_weights.safetensors"))));
     }
 
-    /// <summary>Every command that writes into a folder refuses one that a live process has, in one line that names the
-    /// process. Those that only read do not.</summary>
+    /// <summary>Every command that writes into a folder refuses one that a live process holds, in one line that names
+    /// the process. Commands that only read do not refuse it.</summary>
     [Fact]
     public void CommandsRefuseAFolderInUse()
     {
@@ -147,7 +148,7 @@ public class FolderLockTests
     }
 
     [Fact]
-    public void ASweepAndARunShareNoFolder()
+    public void ASweepAndARunCannotShareAFolder()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 300, 16);

@@ -11,8 +11,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Hostile files: a short run of the fuzzer (tests/CudaSae.Testing/Fuzz) over every parser, and what the long
-/// runs found, each by itself.</summary>
+/// <summary>Hostile files: a short run of the fuzzer (tests/CudaSae.Testing/Fuzz) over every parser, and a test for
+/// each finding of the long runs.</summary>
 [Trait("speed", "slow")]
 public sealed class FuzzTests : IDisposable
 {
@@ -49,9 +49,9 @@ public sealed class FuzzTests : IDisposable
             .GetMethod(nameof(AnyInputIsReadOrRefusedInOneLine))!.GetCustomAttributes<InlineDataAttribute>()
             .SelectMany(a => a.Data).Cast<string>().Order());
 
-    /// <summary>The oracle finds what it is there for.</summary>
+    /// <summary>The oracle reports each kind of violation.</summary>
     [Fact]
-    public void TheOracleSeesEachKindOfFinding()
+    public void TheOracleDetectsEachKindOfFinding()
     {
         static string? Finding(Action<byte[]> read) => FuzzOracle.Judge(new([], null, read), [1]).Finding;
         Assert.Null(Finding(_ => throw new SaeException("refused")));
@@ -64,7 +64,7 @@ public sealed class FuzzTests : IDisposable
     }
 
     [Fact]
-    public void AMessageIsOneLineWhateverAFileNames()
+    public void AMessageIsOneLineForAnyNameInAFile()
     {
         Assert.Equal("a; b; c?d", new SaeException("a\nb\u2028c\u001bd").Message);
         var message = new SaeException(new string('x', 1_000_000) + "; do this").Message;
@@ -82,7 +82,7 @@ public sealed class FuzzTests : IDisposable
     }
 
     [Fact]
-    public void JsonThatUnfoldsIsRefusedBeforeItDoes()
+    public void JsonThatExpandsIsRefusedBeforeExpansion()
     {
         using var folder = new TemporaryFolder();
         var arrays = Repeated("{\"a\":[", "[],", 300_000, "0]}");
@@ -104,9 +104,9 @@ public sealed class FuzzTests : IDisposable
             bytes => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)));
     }
 
-    /// <summary>A few packed bytes that claim as much as a reader may take at all.</summary>
+    /// <summary>A few packed bytes claim the largest size that a reader accepts.</summary>
     [Fact]
-    public void APackedImageThatClaimsMoreThanItCanHoldIsRefused()
+    public void APackedImageWithAnImpossibleSizeIsRefused()
     {
         var packed = IdxBytes.Packed([0, 0, 8, 2, 0, 0, 0x10, 0, 0, 0, 0x10, 0]);
         RefusedCheaply("too many to hold", packed, bytes => new IdxFile(new MappedFile("x", bytes)).Dispose());
@@ -120,18 +120,18 @@ public sealed class FuzzTests : IDisposable
             bytes => new NpyShard(new MappedFile("x", bytes)).Dispose());
     }
 
-    /// <summary>A name of two megabytes is a text of four, made anew whenever it is asked for.</summary>
+    /// <summary>A name of two megabytes becomes a text of four at each access.</summary>
     [Fact]
-    public void ATensorsLongNameIsRefused()
+    public void ATensorWithALongNameIsRefused()
     {
         var header = Repeated("{\"", "enco", 500_000, "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
         RefusedCheaply("2000000 characters", [.. BitConverter.GetBytes((long)header.Length), .. header],
             bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
     }
 
-    /// <summary>Many columns may point at one long name: each would be a copy of it.</summary>
+    /// <summary>Many columns may refer to one long name, and each would copy it.</summary>
     [Fact]
-    public void AColumnsLongNameIsRefused()
+    public void AColumnWithALongNameIsRefused()
     {
         var bytes = new ArrowBytes().Write();
         var at = bytes.AsSpan().IndexOf("token_ids"u8) - 4;
@@ -146,13 +146,13 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"spec": {"input_width": 6, "latents": 24, "selection": null}}""")]
     [InlineData("""{"spec": {"input_width": 6, "latents": 24, "selection": {}}}""")]
     [InlineData("""{"data": ["\ud800"]}""")]
-    public void ARunsRecordWithHolesIsRefused(string json) =>
+    public void ARunRecordWithNullsIsRefused(string json) =>
         AssertOneLine("not a run's record", () => RunRecord.Parse("x", Encoding.UTF8.GetBytes(json)));
 
-    /// <summary>A step whose dense is neither 0 nor 1, texts that are no Unicode, and a step that is no
+    /// <summary>The log has a step whose dense is neither 0 nor 1, texts with invalid Unicode, and a step that is not a
     /// number.</summary>
     [Fact]
-    public void OddLinesOfALogAreCurvesOrDamage()
+    public void OddLogLinesBecomeCurvesOrDamage()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["run"]);
@@ -189,7 +189,7 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"tying": "\ud800"}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"selection": null}}""")]
     [InlineData("""{"input_width": 6, "latents": 24, "k": 4, "spec": {"nested": {"kind": "prefixes"}}}""")]
-    public void SettingsWithHolesAreRefused(string json) =>
+    public void SettingsWithNullsAreRefused(string json) =>
         AssertOneLine(".", () => TrainerSettings.Parse(json).Records());
 
     [Theory]
@@ -200,7 +200,7 @@ public sealed class FuzzTests : IDisposable
     [InlineData("[[]]")]
     [InlineData("[[null, 1]]")]
     [InlineData("""[["\ud800", 1]]""")]
-    public void AVocabularyThatIsNoneIsRefused(string json) =>
+    public void AnInvalidVocabularyIsRefused(string json) =>
         AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
 
     [Theory]
@@ -213,11 +213,11 @@ public sealed class FuzzTests : IDisposable
     [InlineData("""[{"paths": ["s", "s"], "weights": []}]""", "names a shard twice")]
     [InlineData("""[{"paths": ["s"], "weights": [{"name": null, "shape": [2], "dtype": "float32"}]}]""",
         "without a name")]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [1], "dtype": "float32"}, {"name": "a", "shape": [1], "dtype": "float32"}]}]""",
-        "twice")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [1], "dtype": "float32"},"""
+        + """ {"name": "a", "shape": [1], "dtype": "float32"}]}]""", "twice")]
     [InlineData("[]", "does not hold the encoder")]
     [InlineData("3", "does not hold the encoder")]
-    public void WeightsThatClaimWhatIsNotThereAreRefused(string manifest, string expected)
+    public void WeightsWithFalseExtentsAreRefused(string manifest, string expected)
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["w"]);
@@ -229,7 +229,7 @@ public sealed class FuzzTests : IDisposable
     [Theory]
     [InlineData("""[{"name": "\ud800", "n_examples": 1}]""")]
     [InlineData("""[{"name": "a", "n_examples": "\ud800"}]""")]
-    public void SaevMetadataThatAreNoUnicodeAreRefused(string shards)
+    public void SaevMetadataWithInvalidUnicodeAreRefused(string shards)
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["s"]);

@@ -14,7 +14,7 @@ public class NpzTests
         Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(npy).Replace("False,", "True, "));
 
     [Fact]
-    public void WhatIsWrittenIsRead()
+    public void WrittenArraysAreReadBack()
     {
         using var folder = new TemporaryFolder();
         TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("h", "F16", [5], 2),
@@ -62,7 +62,7 @@ public class NpzTests
     };
 
     [Theory, MemberData(nameof(HostileArrays))]
-    public void HostileArrayIsOneLine(string damage, string expected)
+    public void AHostileArrayIsRefusedInOneLine(string damage, string expected)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.npz"], Damaged(damage));
@@ -100,7 +100,7 @@ public class NpzTests
     }
 
     [Fact]
-    public void DamageAnywhereIsOneLineOrSuccess()
+    public void DamagedFilesAreReadOrRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         NpzWriter.Write(folder["x.npz"], [Tensor("w", "F32", [2, 3], 1), Tensor("one", "I32", [], 2)]);

@@ -12,17 +12,19 @@ public class PtTests
 {
     const string Ordered = "ccollections\nOrderedDict\n)R";
 
-    /// <summary>Pickle of {'x': tensor}: offset, shape and strides as opcodes.</summary>
+    /// <summary>Makes a pickle of {'x': tensor} with offset, shape and strides as opcodes.</summary>
     static string View(string offset, string shape, string strides, string storage = "FloatStorage", string key = "0",
         int elements = 6) =>
-        $"}}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n{storage}\nX{(char)key.Length}\0\0\0{key}X\x03\0\0\0cpuK{(char)elements}tQ{offset}({shape}t({strides}t\x89{Ordered}tRs.";
+        $"}}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X"
+        + $"\x07\0\0\0storagectorch\n{storage}\nX{(char)key.Length}\0\0\0{key}"
+        + $"X\x03\0\0\0cpuK{(char)elements}tQ{offset}({shape}t({strides}t\x89{Ordered}tRs.";
 
     static readonly string BigInteger = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
         Memoised = string.Concat(Enumerable.Range(0, 60)
             .Select(i => $"]q{(char)i}(h{(char)(i == 0 ? 60 : i - 1)}h{(char)(i == 0 ? 60 : i - 1)}e"));
 
     [Fact]
-    public void WhatIsWrittenIsRead()
+    public void WrittenTensorsAreReadBack()
     {
         using var folder = new TemporaryFolder();
         TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("half", "F16", [5], 2),
@@ -58,7 +60,7 @@ public class PtTests
     }
 
     [Fact]
-    public void ALargeTensorIsNotHeldWhileItIsWritten()
+    public void ALargeTensorIsNotBufferedWhileItIsWritten()
     {
         using var folder = new TemporaryFolder();
         var row = new byte[1 << 16];
@@ -71,7 +73,7 @@ public class PtTests
     }
 
     [Fact]
-    public void WriterRefusesWhatTorchHasNot()
+    public void TheWriterRefusesTypesThatTorchLacks()
     {
         using var folder = new TemporaryFolder();
         AssertOneLine("U16", () => PtWriter.Write(folder["x.pt"], [Tensor("x", "U16", [2], 1)]));
@@ -83,7 +85,7 @@ public class PtTests
     }
 
     [Fact]
-    public void CrcIsThatOfZip()
+    public void TheCrcMatchesZip()
     {
         Assert.Equal(0xCBF43926u, Crc32.Append(0, "123456789"u8));
         Assert.Equal(Crc32.Append(0, "123456789abcdefghij"u8),
@@ -186,7 +188,7 @@ public class PtTests
     };
 
     [Theory, MemberData(nameof(HostilePickles), DisableDiscoveryEnumeration = true)]
-    public void HostilePickleIsOneLineAndCostsLittle(string pickle, string expected)
+    public void AHostilePickleIsRefusedCheaplyInOneLine(string pickle, string expected)
     {
         using var folder = new TemporaryFolder();
         var file = Pt(pickle);
@@ -209,7 +211,7 @@ public class PtTests
     };
 
     [Theory, MemberData(nameof(HostileZips))]
-    public void HostileZipIsOneLine(string damage, string expected)
+    public void AHostileZipIsRefusedInOneLine(string damage, string expected)
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.pt"], Damaged(damage));
@@ -265,7 +267,7 @@ public class PtTests
     }
 
     [Fact]
-    public void DamageAnywhereIsOneLineOrSuccess()
+    public void DamagedFilesAreReadOrRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         PtWriter.Write(folder["x.pt"], [Tensor("w", "F32", [2, 3], 1), Tensor("b", "BF16", [3], 2)],
@@ -275,10 +277,10 @@ public class PtTests
         AssertSurvivesDamage(File.ReadAllBytes(folder["x.pt"]), 1000, folder["y.pt"], path => new PtFile(path));
     }
 
-    /// <summary>The checksum would refuse most damage to a pickle; behind a right one the reader itself must
-    /// hold.</summary>
+    /// <summary>The checksum would refuse most damage to a pickle. With a valid checksum the reader itself must detect
+    /// it.</summary>
     [Fact]
-    public void DamagedPicklesBehindARightChecksumAreOneLineOrSuccess()
+    public void DamagedPicklesWithValidChecksumsAreReadOrRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         var good = Encoding.Latin1.GetBytes(View("K\0", "K\x02K\x03", "K\x03K\x01"));

@@ -8,7 +8,8 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>Damaged and lying files: one line each, and nothing allocated on a file's word.</summary>
+/// <summary>Damaged and false files are refused in one line each, and no size from a file is allocated before it is
+/// checked.</summary>
 [Trait("speed", "slow")]
 public class FormatHostileTests
 {
@@ -44,7 +45,7 @@ public class FormatHostileTests
     }
 
     [Theory, MemberData(nameof(Formats))]
-    public void TruncatedWeightsAreOneLine(string format)
+    public void TruncatedWeightsAreRefusedInOneLine(string format)
     {
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, format);
@@ -57,9 +58,10 @@ public class FormatHostileTests
         }
     }
 
-    /// <summary>A file that no format knows because it is damaged says so, instead of naming all formats.</summary>
+    /// <summary>A file that no format recognises because it is damaged is refused with the damage, and not with a list
+    /// of formats.</summary>
     [Fact]
-    public void ADamagedFileSaysWhatIsWrongWithIt()
+    public void ADamagedFileIsRefusedWithTheReason()
     {
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "openai");
@@ -69,9 +71,9 @@ public class FormatHostileTests
         AssertOneLine("no SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
     }
 
-    /// <summary>Any damage reads as another SAE or is refused in one line; nothing else happens.</summary>
+    /// <summary>A damaged file reads as another SAE or is refused in one line; nothing else happens.</summary>
     [Theory, MemberData(nameof(Formats))]
-    public void FlippedBytesNeverEscape(string format)
+    public void FlippedBytesAreReadOrRefused(string format)
     {
         using var folder = new TemporaryFolder();
         var (place, weights, config) = Save(folder, format);
@@ -93,7 +95,7 @@ public class FormatHostileTests
     }
 
     [Theory, MemberData(nameof(Formats))]
-    public void AbsurdJsonIsOneLine(string format)
+    public void AbsurdJsonIsRefusedInOneLine(string format)
     {
         using var folder = new TemporaryFolder();
         var (place, _, config) = Save(folder, format);
@@ -111,7 +113,7 @@ public class FormatHostileTests
         }
         File.Delete(config);
         Directory.CreateDirectory(config);
-        // which reads an ae.pt alone where it can
+        // this format reads an ae.pt alone where it can
         AssertRefused(format == "dictionary_learning" ? "saelens" : format, place);
     }
 
@@ -143,7 +145,7 @@ public class FormatHostileTests
         "norm_activation 'batch-wise' is not read")]
     [InlineData("openmoss", "config.json", "use_glu_encoder", "true", "GLU")]
     [InlineData("openmoss", "config.json", "sae_type", "\"lorsa\"", "a 'lorsa' is not read")]
-    public void AFieldThatLiesIsNamed(string format, string file, string field, string value, string expected)
+    public void AnInvalidFieldIsNamed(string format, string file, string field, string value, string expected)
     {
         using var folder = new TemporaryFolder();
         var (place, _, config) = Save(folder, format);
@@ -195,8 +197,8 @@ public class FormatHostileTests
     {
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "saelens");
-        var header =
-            Encoding.UTF8.GetBytes("""{"W_enc":{"dtype":"F32","shape":[6,24],"data_offsets":[0,576]},"W_dec":{"dtype":"F32","shape":[24,6],"data_offsets":[0,576]}}""");
+        var header = Encoding.UTF8.GetBytes("""{"W_enc":{"dtype":"F32","shape":[6,24],"data_offsets":[0,576]}"""
+            + ""","W_dec":{"dtype":"F32","shape":[24,6],"data_offsets":[0,576]}}""");
         var bytes = new byte[8 + header.Length + 576];
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, (ulong)header.Length);
         header.CopyTo(bytes, 8);
@@ -229,7 +231,7 @@ public class FormatHostileTests
     }
 
     [Fact]
-    public void ConvertSaysWhatAnSaeIsConvertsItAndRefusesInOneLine()
+    public void ConvertDescribesConvertsAndRefusesInOneLine()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("topk"));
@@ -240,8 +242,8 @@ public class FormatHostileTests
         (code, output, error) =
             CliProgram.Run(CliProgram.Start("convert", folder["in"], folder["out"], "--to", "openmoss"));
         Assert.Equal((0, ""), (code, error));
-        Assert.Matches(@"^[^\n]+: saelens, [^\n]+\n  b_enc − W_enc b_dec is written as b_enc[^\n]+\n[^\n]+/out: openmoss\n$",
-            output);
+        Assert.Matches(@"^[^\n]+: saelens, [^\n]+\n  b_enc − W_enc b_dec is written as b_enc[^\n]+\n"
+            + @"[^\n]+/out: openmoss\n$", output);
         foreach (var arguments in (string[][])[[folder["in"], folder["x"], "--to", "gemma-scope"],
             [folder["in"], folder["x"], "--to", "nobodys"], [folder["none"]],
             [folder["in"], folder["out"], "--to", "sparsify"], ["."]])

@@ -8,12 +8,13 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>Exports and imports against readers and writers that share nothing with this project:
+/// <summary>Exports and imports compared with readers and writers that share no code with this project:
 /// tests/python/formats.py.</summary>
 [Trait("speed", "slow")]
 public class FormatPythonTests
 {
-    /// <summary>One SAE of each kind that a layout has, b_dec subtracted or not as the layout has it.</summary>
+    /// <summary>One SAE of each kind that a layout supports, with b_dec subtracted or not, as the layout
+    /// defines.</summary>
     static IEnumerable<(string Name, string Format, SaeModel Model)> Exports()
     {
         foreach (var (format, selections, centres) in ((string, string[], bool)[])

@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 public class FormatTests
 {
-    /// <summary>What each layout holds as it is: format, selection, whether b_dec is subtracted, d_out (0: no
+    /// <summary>SAEs that each layout stores unchanged: format, selection, whether b_dec is subtracted, d_out (0: not a
     /// transcoder), skip, normalization.</summary>
     public static TheoryData<string, string, bool, int, bool, InputNormalization> Direct
     {
@@ -53,7 +53,7 @@ public class FormatTests
     }
 
     [Theory, MemberData(nameof(Direct))]
-    public void WhatIsWrittenIsRead(string format, string selection, bool centres, int output, bool skip,
+    public void WrittenSaesAreReadBack(string format, string selection, bool centres, int output, bool skip,
         InputNormalization normalization)
     {
         using var folder = new TemporaryFolder();
@@ -82,8 +82,8 @@ public class FormatTests
             Assert.Equal((batch.K, a.Nested), (((Selection.BatchTopK)b.Selection).K, b.Nested));
     }
 
-    /// <summary>What a layout holds as an equal SAE: format, selection, whether b_dec is subtracted before, what a note
-    /// says.</summary>
+    /// <summary>SAEs that a layout stores as an equivalent SAE: format, selection, whether b_dec is subtracted before,
+    /// text of the note.</summary>
     [Theory]
     [InlineData("sparsify", "topk", false, "W_enc b_dec")]
     [InlineData("sparsify", "groupmax", false, "W_enc b_dec")]
@@ -102,7 +102,7 @@ public class FormatTests
     [InlineData("dictionary_learning", "gated", false, "W_enc b_dec")]
     [InlineData("dictionary_learning", "matryoshka", false, "W_enc b_dec")]
     [InlineData("openai", "relu", false, "W_enc b_dec")]
-    public void AnEqualSaeIsTheSameFunction(string format, string selection, bool centres, string note)
+    public void AnEquivalentSaeComputesTheSameFunction(string format, string selection, bool centres, string note)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection, centres: centres));
@@ -136,7 +136,7 @@ public class FormatTests
     [InlineData("dictionary_learning", "relu", "it is a transcoder", InputNormalization.None, D)]
     [InlineData("openai", "relu", "it is a transcoder", InputNormalization.None, D)]
     [InlineData("saelens", "relu", "its transcoders do not undo a normalization", InputNormalization.LayerNorm, D)]
-    public void WhatALayoutCannotExpressIsRefusedUnwritten(string format, string selection, string expected,
+    public void InexpressibleSaesAreRefusedBeforeWriting(string format, string selection, string expected,
         InputNormalization normalization = InputNormalization.None, int output = 0, bool skip = false)
     {
         using var folder = new TemporaryFolder();
@@ -162,7 +162,7 @@ public class FormatTests
     }
 
     [Fact]
-    public void AJumpReluThroughAllLayoutsIsItselfAgain()
+    public void AJumpReluSurvivesARoundTripThroughAllLayouts()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("jumprelu", centres: false));
@@ -173,7 +173,7 @@ public class FormatTests
     }
 
     [Fact]
-    public void ATopKThroughAllLayoutsIsItselfAgain()
+    public void ATopKSurvivesARoundTripThroughAllLayouts()
     {
         using var folder = new TemporaryFolder();
         using var plain = FormatModels.Model(Spec("topk"), zeroBias: true);
@@ -184,22 +184,24 @@ public class FormatTests
         using var other = Chain(folder, normalized, "saelens", "openai", "saelens", "openai");
         Assert.Equal("", Differences(normalized, other));
 
-        // With a bias, sparsify subtracts and openmoss does not: b_enc goes there and back, everything else is
-        // untouched.
+        // With a bias, sparsify subtracts and openmoss does not: b_enc is converted and converted back, and everything
+        // else is unchanged.
         using var biased = FormatModels.Model(Spec("topk"));
         using var back = Chain(folder, biased, "sparsify", "openmoss", "dictionary_learning", "saelens");
         Assert.Equal("BEnc", Differences(biased, back));
         Assert.InRange(Distance(biased, back), 0, 2e-6);
     }
 
-    /// <summary>What is read is what the engine computes; small rows, so that the ε of layer norm counts.</summary>
+    /// <summary>The engine computes the function that was read. Rows are small, so that the ε of layer norm
+    /// matters.</summary>
     [Theory]
     [InlineData("openai", "topk", InputNormalization.LayerNorm)]
     [InlineData("openmoss", "topk", InputNormalization.ConstantNorm)]
     [InlineData("gemma-scope", "jumprelu", InputNormalization.None)]
     [InlineData("dictionary_learning", "batchtopk", InputNormalization.None)]
     [InlineData("sparsify", "groupmax", InputNormalization.None)]
-    public void TheEngineComputesWhatIsRead(string format, string selection, InputNormalization normalization)
+    public void TheEngineComputesTheFunctionThatIsRead(string format, string selection,
+        InputNormalization normalization)
     {
         using var folder = new TemporaryFolder();
         using var saved = FormatModels.Model(Spec(selection), normalization);

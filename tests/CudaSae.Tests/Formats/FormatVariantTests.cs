@@ -7,7 +7,8 @@ using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;
 
-/// <summary>What a file is comes from its contents, and older or wrapped contents mean the same.</summary>
+/// <summary>The kind of a file follows from its contents, and older or wrapped contents have the same
+/// meaning.</summary>
 public class FormatVariantTests
 {
     static readonly Dictionary<string, (string Weights, string Selection, bool Centres)> Layouts = new()
@@ -29,7 +30,7 @@ public class FormatVariantTests
     static SaeModel Sample(string format) =>
         FormatModels.Model(Spec(Layouts[format].Selection, centres: Layouts[format].Centres));
 
-    /// <summary>A file's tensors again, changed.</summary>
+    /// <summary>Writes a file's tensors again with changes.</summary>
     static void Rewrite(
         string path, Func<TensorToWrite, TensorToWrite?> change, Dictionary<string, object>? scalars = null)
     {
@@ -68,7 +69,7 @@ public class FormatVariantTests
     }
 
     [Theory, MemberData(nameof(Prefixed))]
-    public void PrefixesOfWrappersAreLeftAside(string format, string prefix)
+    public void WrapperPrefixesAreIgnored(string format, string prefix)
     {
         using var folder = new TemporaryFolder();
         using var sae = Sample(format);
@@ -78,11 +79,12 @@ public class FormatVariantTests
         Assert.Equal("", Differences(sae, read));
     }
 
-    /// <summary>k and threshold as tensors of one element, as Python numbers, and in the configuration alone.</summary>
+    /// <summary>k and threshold occur as tensors of one element, as Python numbers, and in the configuration
+    /// alone.</summary>
     [Theory]
     [InlineData("topk", "element"), InlineData("topk", "number"), InlineData("topk", "configuration")]
     [InlineData("batchtopk", "element"), InlineData("batchtopk", "number"), InlineData("batchtopk", "configuration")]
-    public void ScalarsOfADictionaryStandWhereTheyMay(string selection, string where)
+    public void DictionaryScalarsAreReadFromEveryPlace(string selection, string where)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection));
@@ -108,7 +110,7 @@ public class FormatVariantTests
     [Theory]
     [InlineData("<class 'learning.dictionary.AutoEncoder'>", null), InlineData("dictionary.AutoEncoder", null)]
     [InlineData(null, "StandardTrainer"), InlineData(null, null)]
-    public void ADictionarysClassIsReadHoweverItIsNamed(string? dictionary, string? trainer)
+    public void ADictionaryClassIsReadUnderEveryName(string? dictionary, string? trainer)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("relu"));
@@ -119,7 +121,7 @@ public class FormatVariantTests
         Assert.Equal("", Differences(sae, read));
     }
 
-    /// <summary>The flat configurations before SAELens 6 keep k among the arguments of the activation. The widths may
+    /// <summary>The flat configurations before SAELens 6 store k among the arguments of the activation. The widths may
     /// be missing.</summary>
     [Fact]
     public void OlderConfigurationsOfSaeLensAreRead()
@@ -134,7 +136,7 @@ public class FormatVariantTests
     }
 
     [Fact]
-    public void OneThresholdMayStandInOpenMossConfiguration()
+    public void OpenMossConfigurationMayHoldOneThreshold()
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("jumprelu", centres: false));
@@ -165,11 +167,12 @@ public class FormatVariantTests
         File.WriteAllText(Path.Combine(place, "hyperparams.json"), config.ToJsonString());
     }
 
-    /// <summary>Names of folders mean nothing; what is not said is an SAE, or what the caller says.</summary>
+    /// <summary>Names of folders have no meaning. Without a statement in the files, the kind is an SAE, or the kind
+    /// that the caller gives.</summary>
     [Theory]
     [InlineData("gemma-scope", "jumprelu"), InlineData("gemma-scope-2", "jumprelu"), InlineData("openmoss", "relu")]
     [InlineData("llama-scope", "relu"), InlineData("dictionary_learning", "gated")]
-    public void WhatTheFilesDoNotSayIsAnSaeUnlessTheCallerSaysOtherwise(string format, string selection)
+    public void AmbiguousFilesAreSaesUnlessTheCallerNamesAnotherKind(string format, string selection)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection, centres: format == "dictionary_learning"));
@@ -198,7 +201,7 @@ public class FormatVariantTests
     [InlineData("saelens", SaeKind.Transcoder), InlineData("sparsify", SaeKind.Transcoder)]
     [InlineData("gemma-scope-2", SaeKind.Transcoder), InlineData("openmoss", SaeKind.Transcoder)]
     [InlineData("openai", SaeKind.Transcoder), InlineData("gemma-scope", SaeKind.Sae)]
-    public void WhatTheFilesSayIsNotOverruled(string format, SaeKind asked)
+    public void TheCallerCannotOverrideTheFiles(string format, SaeKind asked)
     {
         using var folder = new TemporaryFolder();
         using var sae = format == "gemma-scope" ? FormatModels.Model(Spec("jumprelu", 5)) : Sample(format);

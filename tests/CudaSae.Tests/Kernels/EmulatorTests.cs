@@ -7,8 +7,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The emulator catches planted faults (tests/faults/faults.cu) and says where; their correct twins pass under
-/// every schedule.</summary>
+/// <summary>The emulator detects planted faults (tests/faults/faults.cu) and reports their place; their correct twins
+/// pass under every schedule.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorTests
@@ -20,8 +20,8 @@ public unsafe class EmulatorTests
         public int BreakRule;
     }
 
-    /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is
-    /// right.</summary>
+    /// <summary>Runs a kernel once on [threads] numbers. Returns the report, or "" when no rule was broken and the
+    /// result is right.</summary>
     static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed,
         Func<float[], int, float> expected)
     {
@@ -97,7 +97,7 @@ public unsafe class EmulatorTests
         Assert.Contains("1.0 MiB", message);
     }
 
-    /// <summary>The engine's own kernels under the race detector: whole training runs of the verifier's, and 8-bit
+    /// <summary>The engine's kernels under the race detector: whole training runs of the verifier, and 8-bit
     /// screening.</summary>
     [Fact]
     public void OwnKernelsDoNotRace()
@@ -120,7 +120,7 @@ public unsafe class EmulatorTests
             "gated, matryoshka, live decoder, dense", "group max", "moments in eight bits", "transcoder, skip, gated",
             "relu, scaled tie");
         Run((9, 0), "adam", "odd shapes", "jumprelu, tanh and pre-activation loss");
-        // Clusters, a skew, three tiles a block: places of their constants are used again.
+        // Clusters, a skew, three tiles a block: the places of their constants are reused.
         HopperScreenTests.AssertSame(EncodeProblem.Make(Shape.Gaussian, rows: 131, width: 640, latents: 1500,
             active: 4),
             begin: 128, limit: 60, seed: 11, path);

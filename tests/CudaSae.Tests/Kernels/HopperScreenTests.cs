@@ -3,32 +3,34 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>8-bit screening by Hopper's kernel. Its sums are exact and its bound is the portable kernel's, so that
-/// the same columns survive. With screening all float products are by mma, on Hopper too. Therefore the code has the
-/// portable kernels' bits in every place: on the emulator, on truncating tensor cores and on a GPU. ScreenTests has
+/// <summary>8-bit screening by Hopper's kernel. Its sums are exact and its bound equals the portable kernel's, so that
+/// the same columns survive. With screening all float products use mma, on Hopper too. Therefore the code has the
+/// portable kernels' bits in every place: on the emulator, on truncating tensor cores and on a GPU. ScreenTests covers
 /// whole steps.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class HopperScreenTests
 {
-    // TMA brings 128 numbers of a row at a time. One limit for all rows that some columns exceed, most of them ruled
-    // out 16 at a time.
+    // TMA loads 128 numbers of a row at a time. All rows have one limit, which some columns exceed; most columns are
+    // ruled out 16 at a time.
     [Theory]
-    [InlineData(Shape.Gaussian, 37, 100, 333, 64, 333, 15, 1)]      // nothing a multiple of anything
+    [InlineData(Shape.Gaussian, 37, 100, 333, 64, 333, 15, 1)]      // no size is a multiple of a tile
     [InlineData(Shape.Gaussian, 9, 64, 512, 0, 512, 12, 1)]         // half a line
-    [InlineData(Shape.Gaussian, 131, 192, 300, 100, 300, 20, 1)]    // one and a half; two blocks share the weights
+    // one and a half lines; two blocks share the weights
+    [InlineData(Shape.Gaussian, 131, 192, 300, 100, 300, 20, 1)]
     [InlineData(Shape.Gaussian, 131, 64, 1300, 20, 1300, 12, 1)]    // more tiles than blocks
-    // more lines than stages: the ring turns, warpgroups go one behind the other
+    // more lines than stages: the ring wraps, and warpgroups follow each other
     [InlineData(Shape.Gaussian, 9, 640, 600, 128, 600, 40, 1)]
-    [InlineData(Shape.Gaussian, 9, 64, 256, 0, 129, 9, 1)]          // the tile's end within 64 columns
-    // a margin below zero, in which the bound falls where constants rise
+    [InlineData(Shape.Gaussian, 9, 64, 256, 0, 129, 9, 1)]          // the tile ends within 64 columns
+    // a margin below zero, with which the bound falls where constants rise
     [InlineData(Shape.Gaussian, 9, 128, 256, 0, 256, -12, -20)]
-    [InlineData(Shape.Random, 9, 64, 512, 0, 512, 6, 1)]            // many columns; and a row whose products overflow
+    [InlineData(Shape.Random, 9, 64, 512, 0, 512, 6, 1)]            // many columns, and a row whose products overflow
     [InlineData(Shape.HugeRow, 9, 64, 512, 0, 512, 12, 1)]          // and a row of NaN
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 0, 512, 12, 1)]
     [InlineData(Shape.Ascending, 9, 64, 700, 0, 700, 240, 1)]       // columns of zeros: the bound is the bias alone
-    [InlineData(Shape.Ascending, 9, 64, 400, 0, 400, 90, 1)]        // and below zero, where only its size can reach
-    public void SameColumnsSurvive(Shape shape, int rows, int width, int latents, int begin, int end, float limit,
+    // and below zero, where only the bias's size can reach the limit
+    [InlineData(Shape.Ascending, 9, 64, 400, 0, 400, 90, 1)]
+    public void TheSameColumnsSurvive(Shape shape, int rows, int width, int latents, int begin, int end, float limit,
         float margin)
     {
         foreach (var byMagnitude in new[] { false, true })
@@ -40,9 +42,11 @@ public class HopperScreenTests
         }
     }
 
-    /// <summary>Survivors of columns [begin, end) by both kernels, and that some survive and some do not.</summary>
-    /// <param name="limit">Of most rows; some have none and some let nothing through.</param>
-    /// <param name="library">The emulator that Hopper's kernel runs on, where it is not the default.</param>
+    /// <summary>Compares the survivors of columns [begin, end) from both kernels, and requires that some columns
+    /// survive and some do not.</summary>
+    /// <param name="limit">Limit of most rows; some rows have no limit, and the limit of others excludes every
+    /// column.</param>
+    /// <param name="library">The emulator for Hopper's kernel, where it is not the default one.</param>
     internal static void AssertSame(EncodeProblem problem, int begin, float limit, int seed, string? library = null,
         int? end = null, float margin = 1)
     {
@@ -63,11 +67,11 @@ public class HopperScreenTests
         for (var f = 0; f < p.Latents; f++)
         {
             var w = p.W.AsSpan(f * d, d);
-            // every third 64 columns' largest norm says little about each
+            // in every third group of 64 columns, the largest norm is far above the others
             var factor = shape == Shape.Random && f % 5 == 0 ? 4096 : f % 7 == 0 && f / 64 % 3 == 0 ? 8 : 1;
             for (var i = 0; i < d; i++) w[i] *= factor;
             if (margin >= 0) continue;
-            w[0] = 4;       // the same step for all, and norms of two kinds
+            w[0] = 4;       // the same step for all columns, and two kinds of norms
             if (f % 2 == 0) w[4..].Clear();
         }
         if (shape == Shape.Random) Array.Fill(p.X, MathF.ScaleB(1, 127), 5 * d, d); // infinities of both signs meet
@@ -91,7 +95,7 @@ public class HopperScreenTests
     [InlineData(Shape.TwoNumbers, 9, 64, 512, 8)]
     [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
     [InlineData(Shape.HugeRow, 9, 64, 512, 8)]
-    public void CodeIsThatOfThePortableKernelsBitForBit(Shape shape, int rows, int width, int latents, int active)
+    public void CodeEqualsThatOfThePortableKernelsBitForBit(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
         var hopper = problem with { Screened = true, Hopper = true };
@@ -106,7 +110,7 @@ public class HopperScreenTests
     [Theory]
     [InlineData("clusters")]
     [InlineData("skew, clusters")]
-    public void TheCodeIsTheSameWithout(string left)
+    public void TheCodeIsTheSameWithoutEachFeature(string left)
     {
         var problem = EncodeProblem.Make(Shape.Gaussian, rows: 131, width: 600, latents: 333, active: 3);
         var without = problem with { Screened = true, Hopper = true, Without = LeftOut.Parse(left) };

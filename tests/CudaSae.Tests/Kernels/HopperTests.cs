@@ -7,24 +7,24 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The encoder's Hopper kernels against sorting and against the portable ones. Exact sums, those of dyadic
-/// operands, have the portable kernels' bits in every place. Sums that round have them where <see
-/// cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding of
-/// the exact sums.</summary>
+/// <summary>The encoder's Hopper kernels compared with sorting and with the portable kernels. Exact sums, those of
+/// dyadic operands, have the portable kernels' bits in every place. Sums that round have them where
+/// <see cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding
+/// of the exact sums.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class HopperTests
 {
-    // A capacity of 64 gives several chunks of columns, and rows without room, at sizes that the emulator runs quickly.
+    // A capacity of 64 gives several chunks of columns, and overfull rows, at sizes that the emulator runs quickly.
     [Theory]
     [InlineData(Shape.Random, 5, 40, 200, 7, 2048)]             // one chunk, which is kept whole
-    [InlineData(Shape.Random, 37, 100, 333, 5, 64)]             // nothing a multiple of anything
+    [InlineData(Shape.Random, 37, 100, 333, 5, 64)]             // no size is a multiple of a tile
     [InlineData(Shape.Random, 131, 330, 333, 3, 64)]            // two blocks share the weights
-    // more steps than stages: the ring turns, warpgroups go one behind the other
+    // more steps than stages: the ring wraps, and warpgroups follow each other
     [InlineData(Shape.Random, 9, 384, 600, 4, 64)]
     [InlineData(Shape.Random, 9, 64, 512, 1, 64)]
     [InlineData(Shape.Random, 4, 64, 600, 32, 64)]              // k is half of the capacity: many sweeps
-    [InlineData(Shape.Peak, 3, 64, 1200, 32, 64)] // rows that an early one gives up, and whose best lie there
+    [InlineData(Shape.Peak, 3, 64, 1200, 32, 64)] // rows that an early sweep drops, and whose best latents are there
     [InlineData(Shape.AllEqual, 9, 64, 512, 8, 64)]
     [InlineData(Shape.Ascending, 9, 64, 700, 8, 64)]            // every column is a candidate
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8, 64)]
@@ -34,7 +34,7 @@ public class HopperTests
     [InlineData(Shape.SomeRowsAscending, 131, 64, 512, 8, 64)]
     [InlineData(Shape.Gaussian, 12, 128, 512, 16, 64)]
     [InlineData(Shape.Gaussian, 130, 64, 800, 4, 128)]
-    public void SelectsWhatThePortableKernelsSelect(Shape shape, int rows, int width, int latents, int active,
+    public void SelectionMatchesThePortableKernels(Shape shape, int rows, int width, int latents, int active,
         int capacity)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
@@ -51,7 +51,7 @@ public class HopperTests
     }
 
     [Fact]
-    public void OneSweepUnlessKIsLarge()
+    public void OneSweepSufficesUnlessKIsLarge()
     {
         Assert.Equal([24576], EncodePhase.SweepEnds(24576, 32, 1024, 2048));
         Assert.Equal([1 << 24], EncodePhase.SweepEnds(1 << 24, 64, 1024, 2048));
@@ -64,13 +64,13 @@ public class HopperTests
                 var before = i == 0 ? 1024 : ends[i - 1];
                 Assert.True(ends[i] > before && (i == ends.Length - 1 || (ends[i] - 1024) % 256 == 0));
                 Assert.True(active * (1 + 1.35 * Math.Log(ends[i] / (double)before)) < 0.8 * 2048,
-                    "expected candidates leave room");
+                    "the expected candidates fit the capacity");
             }
         }
     }
 
     /// <summary>With the first chunk's limit alone, rows would have k times 4096 / 64 candidates, which is twice their
-    /// room.</summary>
+    /// capacity.</summary>
     [Fact]
     public void LimitsRiseDuringTheSweep()
     {
@@ -81,10 +81,10 @@ public class HopperTests
         AssertWithinRounding(problem, result);
     }
 
-    /// <summary>The first sweep finds far more than the room, and its counts say where the second one's limits
-    /// are.</summary>
+    /// <summary>The first sweep finds far more candidates than the capacity, and its counts determine the limits of the
+    /// second sweep.</summary>
     [Fact]
-    public void RowsWithoutRoomAreSweptAgain()
+    public void OverfullRowsAreSweptAgain()
     {
         var problem = EncodeProblem.Make(Shape.Gaussian, rows: 130, width: 64, latents: 1024, active: 12);
         var hopper = problem with { Hopper = true };
@@ -101,7 +101,7 @@ public class HopperTests
     [Theory]
     [InlineData("clusters")]
     [InlineData("skew, clusters")]
-    public void TheCodeIsTheSameWithout(string left)
+    public void TheCodeIsTheSameWithoutEachFeature(string left)
     {
         var problem = EncodeProblem.Make(Shape.Random, rows: 131, width: 330, latents: 333, active: 3);
         var without = problem with { Hopper = true, Without = LeftOut.Parse(left) };
@@ -109,7 +109,7 @@ public class HopperTests
     }
 
     [Fact]
-    public void WhatCanBeLeftOutHasAName()
+    public void EveryOptionalFeatureHasAName()
     {
         Assert.Equal(new(Programmatic: true, Hopper: true, Clusters: false, Skew: false, Graphs: false),
             LeftOut.Parse("hopper,programmatic"));
@@ -123,20 +123,20 @@ public class HopperTests
     [InlineData(Shape.Random, 9, 64, 512, 8)]
     [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8)]
-    [InlineData(Shape.Ascending, 9, 64, 700, 8)]                // from −100 up: large ones of both signs
-    public void SelectsTheSameByMagnitude(Shape shape, int rows, int width, int latents, int active)
+    [InlineData(Shape.Ascending, 9, 64, 700, 8)]                // from −100 up: large values of both signs
+    public void SelectionByMagnitudeMatchesThePortableKernels(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active) with { ByMagnitude = true, Relu = false };
         var hopper = problem with { Hopper = true };
         foreach (var place in hopper.Places(3)) AssertSame(Portable(problem, 64), hopper.Run(64, place));
     }
 
-    /// <summary>Whole steps: selections with limits of their own, and those whose candidates other kernels read. The
-    /// steps are within rounding of the reference. Where the tensor cores agree, two steps leave the portable
-    /// kernels' bits in every weight. Where they do not, no useful bound between the two kernels' weights exists: a
-    /// latent within rounding of its threshold fires in one of them alone, and Adam scales a gradient of any size to
-    /// the learning rate. There the reference is the measure, and the weights' bits are those of the same kernels
-    /// under another schedule.</summary>
+    /// <summary>Whole steps: selections with separate limits, and selections whose candidates other kernels read. The
+    /// steps are within rounding of the reference. Where the tensor cores agree, two steps leave the portable kernels'
+    /// bits in every weight. Where they do not, no useful bound between the two kernels' weights exists: a latent
+    /// within rounding of its threshold fires in one of them alone, and Adam scales a gradient of any size to the
+    /// learning rate. There the test compares with the reference, and requires that the weights' bits equal those of
+    /// the same kernels under another schedule.</summary>
     [Theory]
     [InlineData("adam", 64)]
     [InlineData("batch top-k", 64)]
@@ -144,7 +144,7 @@ public class HopperTests
     [InlineData("relu, odd shapes", 2048)]
     [InlineData("jumprelu, target L0, θ itself", 2048)]
     [InlineData("gated, live decoder, L1 by norm", 2048)]
-    public void StepsAreThoseOfThePortableKernels(string name, int capacity)
+    public void StepsMatchThePortableKernels(string name, int capacity)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         var c = VerifyCase.All.Single(c => c.Name == name);
@@ -165,7 +165,7 @@ public class HopperTests
             new KernelVariant { EncodeCapacity = capacity, Portable = portable });
     }
 
-    /// <summary>Weights and biases after two steps.</summary>
+    /// <summary>Returns weights and biases after two steps.</summary>
     static float[] Train(VerifyCase c, int capacity, bool portable, int seed)
     {
         var problem = c.Problem();
@@ -188,10 +188,10 @@ public class HopperTests
     static EncodeResult Portable(EncodeProblem problem, int capacity) =>
         problem.Run(capacity, Targets.HasEmulator ? 0 : EncodeProblem.Gpu);
 
-    /// <summary>For sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2 for
-    /// each of d + 1 terms. A truncating instruction cuts each of its terms, 16 products and the sum before, to 24
-    /// bits behind the leading one of the largest: by at most 1/2. It cuts its result by at most 1. That is d/2 + 3/2
-    /// ⌈d/16⌉ + 1 in all with the bias, which is at most d + 1 from d = 3 on.</summary>
+    /// <summary>Compares sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2
+    /// for each of d + 1 terms. A truncating instruction truncates each of its terms, 16 products and the previous sum,
+    /// to 24 bits below the leading bit of the largest: by at most 1/2. It truncates its result by at most 1. The total
+    /// with the bias is d/2 + 3/2 ⌈d/16⌉ + 1, which is at most d + 1 from d = 3 on.</summary>
     static void AssertWithinRounding(EncodeProblem problem, EncodeResult result) =>
         problem.AssertWithin(result, (problem.Width + 1) * Math.Pow(2, -23));
 

@@ -7,15 +7,16 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The code turned round by the kernels, against sorting it: runs, their parts, and the latents in the order
-/// of their visits.</summary>
+/// <summary>The kernels' index of the code by latent, compared with sorting: runs, their parts, and the latents in the
+/// order of their visits.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class IndexTests
 {
     const int Active = 6, Idle = 8;
 
-    /// <summary>Latents by thirds: some in no row, some in few, and a few in nearly all.</summary>
+    /// <summary>Makes a code whose entries come from three latents, thirty latents, and the upper half of all latents,
+    /// in equal parts.</summary>
     static (int[] Index, float[] Value) Code(int rows, int latents)
     {
         var random = new Random(3);
@@ -54,7 +55,7 @@ public class IndexTests
         Upload(device, context.Buffers.Index, index);
         Upload(device, context.Buffers.Value, value);
         phase.Run();
-        phase.Run();        // what one run leaves behind must not show in the next
+        phase.Run();        // values that one run leaves must not affect the next
 
         var runs = Enumerable.Range(0, index.Length).Where(e => value[e] != 0).ToLookup(e => index[e]);
         var entries = Enumerable.Range(0, latents).SelectMany(f => runs[f]).Select(e => (uint)e).ToArray();

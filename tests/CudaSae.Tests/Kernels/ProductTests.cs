@@ -7,13 +7,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>kernels/product.cu against sums in double. 16-bit integers are two bfloat16 numbers exactly, so with them
-/// every layout must agree bit for bit.</summary>
+/// <summary>Compares kernels/product.cu with sums in double. A 16-bit integer is the exact sum of two bfloat16 numbers,
+/// so every layout must agree bit for bit.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class ProductTests
 {
-    /// <summary>How a matrix lies: its rows contiguous, turned, or no two elements side by side.</summary>
+    /// <summary>Layout of a matrix: contiguous rows, transposed, or no two elements adjacent.</summary>
     public enum Lie { Rows, Turned, Apart }
 
     /// <summary>A matrix [rows, columns] in memory with its strides in elements.</summary>
@@ -59,7 +59,7 @@ public unsafe class ProductTests
             new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1) },
             new TrainConfig { BatchRows = 8 }, InputType.Float32);
 
-    /// <summary>C [m, pitch] after one product, −7 where nothing was written.</summary>
+    /// <summary>Returns C [m, pitch] after one product; −7 marks elements that were not written.</summary>
     static float[] Run(int seed, int m, int n, int k, Operand a, Operand b, int pitch,
         Func<IDevice, Owned, ProductParams, ProductParams>? more = null)
     {
@@ -80,8 +80,8 @@ public unsafe class ProductTests
         return c;
     }
 
-    // Extents beyond a tile, steps of k beyond 32, tails of everything; pitches that allow 16-byte loads and those that
-    // do not.
+    // Extents exceed a tile, steps of k exceed 32, and every size has a remainder; some pitches allow 16-byte loads and
+    // some do not.
     [Theory]
     [InlineData(130, 131, 70, Lie.Rows, false, Lie.Rows, true)]
     [InlineData(130, 131, 70, Lie.Rows, false, Lie.Turned, true)]
@@ -130,8 +130,8 @@ public unsafe class ProductTests
         return sum;
     }
 
-    // What a product may miss is in product.cu's header: 2^-17 of |a b| for one float32 operand, 2^-15 for two; and k
-    // sums of parts·k terms round to 2^-24 each.
+    // The header of product.cu states what a product may omit: 2^-17 of |a b| for one float32 operand, 2^-15 for two.
+    // In addition, k sums of parts·k terms round to 2^-24 each.
     [Theory]
     [InlineData(true, 17)]
     [InlineData(false, 15)]
@@ -140,7 +140,8 @@ public unsafe class ProductTests
         const int m = 24, n = 24, k = 200;
         var random = new Random(5);
         float Gaussian() =>
-            (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()) * Math.Pow(10, random.Next(-3, 4)));
+            (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())
+                * Math.Pow(10, random.Next(-3, 4)));
         float Cut(float v) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xffff0000u);
         float[,] x = Fill(m, k, Gaussian), y = Fill(k, n, () => bf16 ? Cut(Gaussian()) : Gaussian());
         var c = Run(3, m, n, k, new(x, Lie.Turned, m, false), new(y, Lie.Rows, n, bf16), n);
@@ -162,12 +163,12 @@ public unsafe class ProductTests
         Assert.True(without > 1, "the upper parts alone would pass too");
     }
 
-    // Extents that only the device knows, a list of rows or of columns, and a mask, which may be a factor.
+    // Extents that only the device has, a list of rows or of columns, and a mask, which may be a factor.
     [Theory]
     [InlineData(1, false)]
     [InlineData(2, false)]
     [InlineData(2, true)]
-    public void ListsCountsAndMasks(int gather, bool straight)
+    public void ListsCountsAndMasksAreApplied(int gather, bool straight)
     {
         const int m = 20, n = 24, k = 64, listed = 150;
         int mCount = 17, nCount = 21, kCount = straight ? k : 41;
@@ -208,7 +209,7 @@ public unsafe class ProductTests
     }
 
     [Fact]
-    public void RefusesAListOfFloat32Rows() =>
+    public void AListOfFloat32RowsIsRefused() =>
         Assert.Contains("no list",
             Assert.Throws<SaeException>(() =>
                 Context(null).Product(1, 1, 1, new() { BGather = GatherCode.K })).Message);

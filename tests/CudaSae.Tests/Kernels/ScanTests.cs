@@ -3,9 +3,9 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>scan.cu on the emulator against a loop: lengths about a tile of 2048 and about the 256 tiles that the last
-/// block sums at a time, twice each,
-/// so that the second run stands on what the first left.</summary>
+/// <summary>Runs scan.cu on the emulator against a loop. Lengths are near a tile of 2048 and near the 256 tiles that
+/// the last block sums at a time. Each runs twice, so that the second run starts from the values that the first one
+/// left.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public sealed unsafe class ScanTests
@@ -32,7 +32,7 @@ public sealed unsafe class ScanTests
         {
             var numbers = new ulong[length];
             var result = new ulong[length + 1];
-            // sums wrap: all 64 bits are held
+            // sums wrap: all 64 bits are compared
             foreach (ref var number in numbers.AsSpan()) number = (ulong)random.NextInt64();
             fixed (ulong* from = numbers, to = result)
             {

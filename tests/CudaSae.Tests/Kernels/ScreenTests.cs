@@ -7,12 +7,13 @@ using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Training;
 using Xunit;
+using static CudaSae.Tests.ScreenProblem;
 
 namespace CudaSae.Tests;
 
-/// <summary>8-bit screening: the code, and everything after it, is what it is without. With the bound's margin taken
-/// away entries do get lost, by the dither: that shows in the audit, and whether the
-/// 8-bit shadow is the same when it was made at another time.</summary>
+/// <summary>8-bit screening: the code and everything after it equal those without screening. Without the bound's
+/// margin, the dither loses entries. The audit counts them, and they show whether the 8-bit shadow is the same when it
+/// was made at another time.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class ScreenTests
@@ -20,7 +21,7 @@ public class ScreenTests
     // A capacity of 64 leaves 128 columns to encode and screens the rest.
     [Theory]
     [InlineData(Shape.Random, 5, 64, 512, 4)]
-    [InlineData(Shape.Random, 37, 100, 333, 5)]                 // nothing a multiple of anything
+    [InlineData(Shape.Random, 37, 100, 333, 5)]                 // no size is a multiple of a tile
     [InlineData(Shape.Random, 130, 64, 140, 3)]                 // two tiles of rows
     [InlineData(Shape.Random, 9, 64, 512, 1)]                   // k = 1
     [InlineData(Shape.Random, 4, 64, 512, 32)]                  // k is half of the capacity
@@ -31,7 +32,7 @@ public class ScreenTests
     [InlineData(Shape.TwoNumbers, 9, 64, 512, 8)]
     [InlineData(Shape.SignedZeros, 9, 64, 512, 8)]
     [InlineData(Shape.HugeRow, 9, 64, 512, 8)]                  // and a row of NaN
-    public void CodeIsThatOfEncodeBitForBit(Shape shape, int rows, int width, int latents, int active)
+    public void CodeEqualsThatOfEncodeBitForBit(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
         foreach (var place in problem.Places(2))
@@ -39,7 +40,8 @@ public class ScreenTests
                 (problem with { Screened = true }).Run(64, place));
     }
 
-    // One dimension a thousand times the others, which scales share between the two operands; and a row of zeros.
+    // One dimension is a thousand times the others, and the scales distribute it over the two operands. One row is
+    // zero.
     [Fact]
     public void MassiveDimensionsAndZeroRowsChangeNothing()
     {
@@ -58,101 +60,6 @@ public class ScreenTests
             screened.Value.Select(BitConverter.SingleToInt32Bits));
     }
 
-    sealed record Trained(float[] Weights, StepSums Sums, SparseCode Code, sbyte[] Shadow);
-
-    static readonly SaeSpec TopK = new()
-    {
-        InputWidth = 40, Latents = 300, Selection = new Selection.TopK(5), Aux = new(8, 0.3f, 16)
-    };
-
-    /// <summary>Steps with 64 candidates a row.</summary>
-    /// <param name="margin">Times the bound's margin.</param>
-    /// <param name="moveAfter">The step after which the state goes into a fresh backend, with an evaluation
-    /// there.</param>
-    /// <param name="backTo">The step whose state comes back after two steps on other rows.</param>
-    /// <param name="hopper">On an emulated device of capability 9.0.</param>
-    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1,
-        int moveAfter = 0, int backTo = 0, int rows = 8, bool hopper = false)
-    {
-        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        Targets.Emulator.SetSeed(seed);
-        var problem = new SmallProblem(spec, rows, config);
-        var backend = Open();
-        var order = new SaeStep(backend);
-        try
-        {
-            backend.SetParameters(problem.Parameters);
-            for (uint t = 1; t <= steps; t++)
-            {
-                Step(problem.Batch(), t);
-                if (t == moveAfter)
-                {
-                    var old = backend;
-                    backend = Open();
-                    Restore(States.Of(old), t);
-                    old.Dispose();
-                    order = new(backend);
-                    Evaluate();
-                }
-                if (t != backTo) continue;
-                var saved = States.Of(backend);
-                var garbage = Enumerable.Range(0, rows * spec.RowWidth).Select(i => (i * 7 % 11 - 5f) / 4).ToArray();
-                for (var i = 1u; i <= 2; i++) Step(garbage, t + i);
-                Restore(saved, t);
-            }
-            backend.GetParameters(problem.Parameters);
-            var code = new SparseCode(rows, spec.Active);
-            backend.ReadCode(code);
-            return new([.. Enumerable.Range(0, spec.Latents)
-                .SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())),
-                .. problem.Parameters.BEnc, .. problem.Parameters.BDec],
-                backend.ReadSums(), code, backend.Screen is { } screen ? Download(screen.Shadow) : []);
-        }
-        finally { backend.Dispose(); }
-
-        KernelBackend Open()
-        {
-            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(),
-                problem.Spec, problem.Config, InputType.Float32, ownsDevice: true,
-                new KernelVariant { EncodeCapacity = 64 });
-            if (backend.Screen is { } screen) screen.MarginFactor = margin;
-            return backend;
-        }
-
-        void Step(float[] batch, uint t)
-        {
-            SmallProblem.Feed(backend, (int)(t & 1), batch);
-            order.Run((int)(t & 1), problem.Scalars(t));
-        }
-
-        void Restore(byte[][] saved, uint t)
-        {
-            foreach (var (array, bytes) in backend.State.Zip(saved)) backend.WriteState(array, 0, bytes);
-            backend.AfterRestore(t, problem.Scalars(t).DeadAfterSteps);
-        }
-
-        // With another step's number, at which training would change the scales.
-        void Evaluate()
-        {
-            var scalars = problem.Scalars(1025);
-            scalars.Inference = 1;
-            SmallProblem.Feed(backend, 0, new float[rows * spec.RowWidth]);
-            new SaeStep(backend).Evaluate(0, scalars);
-            backend.ReadSums();
-        }
-    }
-
-    // On the null stream, which waits for the others here as on a GPU.
-    static unsafe T[] Download<T>(DeviceArray<T> array) where T : unmanaged
-    {
-        using var device = Targets.OpenEmulator();
-        var to = new T[array.Length];
-        device.Download<T>(to, array.Pointer, 0);
-        return to;
-    }
-
-    static readonly TrainConfig Screened = new() { Screening = ScreeningKind.Int8, ScreeningAudit = 2 };
-
     public static TheoryData<string> Methods => ["topk", "abs", "batch", "annealed", "matryoshka", "lazy"];
 
     static (SaeSpec Spec, TrainConfig Config) Method(string name) => name switch
@@ -165,11 +72,11 @@ public class ScreenTests
         _ => (TopK, Screened),
     };
 
-    /// <summary>Training without screening is by the portable kernels, and with screening Hopper's float products are
-    /// by mma too: the bits are equal on truncating tensor cores as well.</summary>
+    /// <summary>Training without screening uses the portable kernels, and with screening Hopper's float products use
+    /// mma too. The bits are therefore equal on truncating tensor cores as well.</summary>
     [Theory]
     [MemberData(nameof(Methods))]
-    public void TrainingIsThatWithoutScreeningBitForBit(string method)
+    public void TrainingEqualsThatWithoutScreeningBitForBit(string method)
     {
         var (spec, config) = Method(method);
         var exact = Train(spec, config with { Screening = ScreeningKind.None }, 2);
@@ -185,10 +92,10 @@ public class ScreenTests
         }
     }
 
-    // Without its margin the screened code lacks entries: the audit counts exactly those that the exact code has and it
-    // has not.
+    // Without its margin the screened code lacks entries. The audit counts exactly the entries that the exact code has
+    // and the screened code lacks.
     [Fact]
-    public void AuditCountsWhatIsMissing()
+    public void AuditCountsTheMissingEntries()
     {
         var every = Screened with { ScreeningAudit = 1 };
         var (exact, screened) = (Train(TopK, every with { Screening = ScreeningKind.None }, 1, rows: 32),
@@ -205,22 +112,22 @@ public class ScreenTests
                 largest = Math.Max(largest,
                     lost.Max(e => e.Value) - kept.ExceptBy(whole.Select(e => e.Index), e => e.Index).Min(e => e.Value));
         }
-        Assert.True(missing > 0, "nothing was missed: the test shows nothing");
+        Assert.True(missing > 0, "no entry was missed, so the test proves nothing");
         Assert.Equal((1, missing, largest),
             (screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
     }
 
-    // With entries lost by the dither's chance, the bits of the shadow count: a run that went on elsewhere, one that
-    // was rolled back, and one that makes the whole shadow anew in every step
-    // (without momentum lazy Adam is Adam), and one on Hopper all lose the same.
+    // With entries lost by the dither, the bits of the shadow matter. All of these lose the same entries: a run that
+    // continued on another backend, one that was rolled back, one that makes the whole shadow again in every step
+    // (without momentum lazy Adam equals Adam), and one on Hopper.
     [Theory]
     [InlineData("topk")]
     [InlineData("lazy")]
-    public void ResumedRunLosesWhatTheUninterruptedOneLost(string method)
+    public void AResumedRunLosesTheEntriesOfTheUninterruptedOne(string method)
     {
         var (spec, config) = Method(method);
         var whole = Train(spec, config, 4, margin: -2);
-        Assert.True(whole.Sums.ScreeningMisses > 0, "nothing was missed: the test shows nothing");
+        Assert.True(whole.Sums.ScreeningMisses > 0, "no entry was missed, so the test proves nothing");
         foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, seed: 3, moveAfter: 2),
             Train(spec, config, 4, margin: -2, backTo: 2), Train(spec, config with { Lazy = false }, 4, margin: -2),
             Train(spec, config, 4, margin: -2, hopper: true)])
@@ -232,8 +139,8 @@ public class ScreenTests
         }
     }
 
-    // What the bound asks for: errors below a step that are 0 on average wherever between two steps a number lies, and
-    // norms that cover the row and its 8-bit form.
+    // The bound requires errors below one step, whose mean is 0 for any number between two steps, and norms that cover
+    // the row and its 8-bit form.
     [Fact]
     public void DitheredRowsAreUnbiasedAndTheirNormsCoverThem()
     {
@@ -251,7 +158,7 @@ public class ScreenTests
             (Download(backend.Screen!.Shadow), Download(backend.Screen.ShadowRows), Download(backend.Screen.Scale));
 
         Assert.Equal((0f, 0f), (rows[5].Step, rows[5].Norm));
-        // 8 but for the spread of a batch of 16 and 300 latents, to the power of a quarter
+        // 8, except for the spread of a batch of 16 and 300 latents, to the power of a quarter
         Assert.InRange(scale[0] / scale[7], 6, 11);
         var (sum, count) = (new double[4], new int[4]);
         for (var f = 0; f < 300; f++)
@@ -285,7 +192,7 @@ public class ScreenTests
     }
 
     [Fact]
-    public void WhatScreeningCannotDoIsRefusedAndTheCpuSaysThatItDoesWithout()
+    public void UnsupportedSpecsAreRefusedAndTheCpuIgnoresScreening()
     {
         var config = new TrainConfig { Screening = ScreeningKind.Int8, BatchRows = 4, Vectors = 40 };
         foreach (Selection selection in (Selection[])[new Selection.Relu(), new Selection.JumpRelu(),
@@ -298,8 +205,8 @@ public class ScreenTests
                 Penalty = selection is Selection.GroupMax ? null : new SparsityPenalty.L1 { Coefficient = 1 }
             };
             Assert.Contains("8-bit screening",
-                Assert.Throws<SaeException>(() =>
-                    BackendFactory.Create(BackendKind.Cpu, spec, config, InputType.Float32, static (_, _) => { }, out _)).Message);
+                Assert.Throws<SaeException>(() => BackendFactory.Create(BackendKind.Cpu, spec, config,
+                    InputType.Float32, static (_, _) => { }, out _)).Message);
         }
         Assert.Contains("ScreeningAudit",
             Assert.Throws<SaeException>(() => (config with { ScreeningAudit = -1 }).Validate()).Message);

@@ -4,9 +4,9 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>How the emulator's tensor cores add, in order and truncating (kernels/emulator/tensor_cores.cpp), by the
-/// kernels of tests/faults/tensor_cores.cu: pairs of rows of 32 numbers, so that an instruction of 16 products
-/// follows another.</summary>
+/// <summary>Tests how the emulator's tensor cores add, in order and truncating (kernels/emulator/tensor_cores.cpp), by
+/// the kernels of tests/faults/tensor_cores.cu. The operands are pairs of rows of 32 numbers, so that one instruction
+/// of 16 products follows another.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public unsafe class TensorCoreTests
@@ -21,7 +21,7 @@ public unsafe class TensorCoreTests
         public int Unused;
     }
 
-    /// <summary>The product of the first pair of rows.</summary>
+    /// <summary>Returns the product of the first pair of rows.</summary>
     static float Product(bool wgmma, bool truncate, float[] left, float[] right)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
@@ -61,34 +61,35 @@ public unsafe class TensorCoreTests
         return output;
     }
 
-    /// <summary>2²⁴ and then the same small product 15 times, in one instruction.</summary>
+    /// <summary>Adds 2²⁴ and then the same small product 15 times, in one instruction.</summary>
     static float OneInstruction(bool wgmma, bool truncate, float small) =>
         Product(wgmma, truncate, [4096, .. Enumerable.Repeat(1f, 15)], [4096, .. Enumerable.Repeat(small, 15)]);
 
-    /// <summary>2²⁴ from the first instruction and then the same small product 16 times in the second.</summary>
+    /// <summary>Adds 2²⁴ in the first instruction and then the same small product 16 times in the second.</summary>
     static float TwoInstructions(bool wgmma, bool truncate, float small) =>
         Product(wgmma, truncate,
             [4096, .. new float[15], .. Enumerable.Repeat(1f, 16)],
             [4096, .. new float[15], .. Enumerable.Repeat(small, 16)]);
 
-    // The exact sum is 2²⁴ + 26.25. In order, each 1.75 is rounded up to a step of 2. mma cuts at multiples of 2²⁴⁻²⁵
-    // = 1/2, so that 1.5 remains of each, 22.5 of all, and 22 in the result; wgmma cuts at multiples of 1: 1, 15, 14.
+    // The exact sum is 2²⁴ + 26.25. In order, each 1.75 is rounded up to a step of 2. mma truncates to multiples of
+    // 2²⁴⁻²⁵ = 1/2, so that each term contributes 1.5, all contribute 22.5, and the result 22; wgmma truncates to
+    // multiples of 1: 1, 15, 14.
     [Theory]
     [InlineData(false, false, Big + 30)]
     [InlineData(true, false, Big + 30)]
     [InlineData(false, true, Big + 22)]
     [InlineData(true, true, Big + 14)]
-    public void ProductsAreCutAtTheLargest(bool wgmma, bool truncate, float expected) =>
+    public void ProductsAreTruncatedRelativeToTheLargest(bool wgmma, bool truncate, float expected) =>
         Assert.Equal(expected, OneInstruction(wgmma, truncate, 1.75f));
 
-    // Of 2²⁴ − 26.25. Below 2²⁴ float's step is 1: in order, each −1.75 becomes −2. A cut toward zero leaves −1.5 and
-    // −1, as of positive numbers: 2²⁴ − 22.5, whose cut toward zero is 2²⁴ − 23, and 2²⁴ − 15.
+    // The exact sum is 2²⁴ − 26.25. Below 2²⁴ float's step is 1: in order, each −1.75 becomes −2. Truncation toward
+    // zero leaves −1.5 and −1, as for positive numbers: 2²⁴ − 22.5, which truncates to 2²⁴ − 23, and 2²⁴ − 15.
     [Theory]
     [InlineData(false, false, Big - 30)]
     [InlineData(true, false, Big - 30)]
     [InlineData(false, true, Big - 23)]
     [InlineData(true, true, Big - 15)]
-    public void NegativeTermsAndResultsAreCutTowardZero(bool wgmma, bool truncate, float expected) =>
+    public void NegativeTermsAndResultsAreTruncatedTowardZero(bool wgmma, bool truncate, float expected) =>
         Assert.Equal(expected, OneInstruction(wgmma, truncate, -1.75f));
 
     // The sum so far is one more term: 16 times 2, 1.5 or 1.
@@ -97,13 +98,13 @@ public unsafe class TensorCoreTests
     [InlineData(true, false, Big + 32)]
     [InlineData(false, true, Big + 24)]
     [InlineData(true, true, Big + 16)]
-    public void TheSumBeforeIsATermToo(bool wgmma, bool truncate, float expected) =>
+    public void ThePreviousSumIsATerm(bool wgmma, bool truncate, float expected) =>
         Assert.Equal(expected, TwoInstructions(wgmma, truncate, 1.75f));
 
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void ExactSumsHaveTheSameBitsInAnyWay(bool wgmma)
+    public void ExactSumsHaveTheSameBitsInEveryMode(bool wgmma)
     {
         var random = new Random(3);
         float[] Row() => [.. Enumerable.Range(0, Depth).Select(_ => random.Next(-8, 9) * 0.25f)];
@@ -115,7 +116,7 @@ public unsafe class TensorCoreTests
         }
     }
 
-    // Subnormal products and results: 3 · 2⁻¹⁵⁰ is cut to 2⁻¹⁴⁹ where rounding to even gives 2 · 2⁻¹⁴⁹.
+    // Products and results are subnormal: 3 · 2⁻¹⁵⁰ is truncated to 2⁻¹⁴⁹, where rounding to even gives 2 · 2⁻¹⁴⁹.
     [Theory]
     [InlineData(false)]
     [InlineData(true)]

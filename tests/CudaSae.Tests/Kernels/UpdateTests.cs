@@ -8,8 +8,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>decode and update in every shape that they have: rows of one to three vectors a lane, a block a latent,
-/// slices of 256, 128 and 64 columns, long runs; against the reference.</summary>
+/// <summary>Compares decode and update with the reference in every shape: rows of one to three vectors a lane, a block
+/// a latent, slices of 256, 128 and 64 columns, long runs.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class UpdateTests
@@ -30,8 +30,8 @@ public class UpdateTests
     [InlineData("update_general_12288", 4161, 6, 2, 3)]
     [InlineData("update_512", 264, 4, 3, 600)]          // runs of more than 256 entries, in two slices
     [InlineData("update_512", 320, 150, 70, 2)]         // slices of 128 columns
-    [InlineData("update_256", 100, 300, 130, 2)]        // and of 64
-    public void EveryWidthEqualsTheReference(string kernel, int width, int latents, int active, int rows)
+    [InlineData("update_256", 100, 300, 130, 2)]        // slices of 64 columns
+    public void EveryWidthMatchesTheReference(string kernel, int width, int latents, int active, int rows)
     {
         var check = new VerifyCase("width", Spec(width, latents, active), Adam, Steps: 2, Rows: rows);
         Assert.Equal(kernel,
@@ -46,8 +46,8 @@ public class UpdateTests
         }
     }
 
-    /// <summary>The kernel for all methods gives what the plain one does: both sum in fixed orders, but not in the same
-    /// one.</summary>
+    /// <summary>The kernel for all methods gives the same result as the plain kernel. Both sum in fixed orders, but the
+    /// orders differ.</summary>
     [Theory]
     [InlineData(MomentStorage.Float32, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
     [InlineData(MomentStorage.BFloat16, WeightStorage.SplitFloat32, OptimizerKind.Adam)]
@@ -64,8 +64,8 @@ public class UpdateTests
             ClipNorm = 0.5f
         };
         var (plain, general) = (Train(false), Train(true));
-        // A step moves a weight by at most the learning rate; where a gradient is all rounding, Signum moves it either
-        // way, and bfloat16 moments fall on either side.
+        // A step moves a weight by at most the learning rate. Where a gradient consists of rounding errors, Signum
+        // moves it in either direction, and bfloat16 moments round to either side.
         var loose = plain.Zip(general).Count(pair => Math.Abs(pair.First - pair.Second) > 1e-5);
         Assert.True(loose <= plain.Length / 500, $"{loose} of {plain.Length} weights differ");
         Assert.All(plain.Zip(general), pair => Assert.InRange(pair.First - pair.Second, -0.061, 0.061));
@@ -90,7 +90,7 @@ public class UpdateTests
         }
     }
 
-    /// <summary>Width, blocks that a multiprocessor holds, latents, multiprocessors, blocks of a launch.</summary>
+    /// <summary>Width, blocks that fit a multiprocessor, latents, multiprocessors, blocks of a launch.</summary>
     [Theory]
     [InlineData(512, 3, 1 << 20, 132, 1980)]        // H100, H200: 5 waves of 396
     [InlineData(512, 3, 1 << 20, 108, 1944)]        // A100: 6 waves of 324
@@ -102,7 +102,7 @@ public class UpdateTests
     [InlineData(512, 3, 40, 4, 10)]
     [InlineData(512, 3, 1 << 20, 4, 2040)]
     [InlineData(512, 3, 1 << 20, 700, 2048)]        // a wave larger than the buffers
-    public void BlocksAreWholeWaves(int width, int resident, int latents, int multiprocessors, int blocks)
+    public void BlocksFillWholeWaves(int width, int resident, int latents, int multiprocessors, int blocks)
     {
         var kernel = UpdateKernel.For(Spec(width, latents, 8), Adam, width, width, general: false);
         Assert.Equal((resident, blocks), (kernel.Resident, kernel.Blocks(latents, multiprocessors)));
@@ -110,9 +110,9 @@ public class UpdateTests
         Assert.InRange(kernel.Blocks(latents), 1, Math.Min(latents, 2048));
     }
 
-    // kernel-gate.sh shows that the registers allow these warps, and no more.
+    // kernel-gate.sh checks that the registers allow these warps and no more.
     [Fact]
-    public void WarpsAreThoseOfTheLaunchBounds()
+    public void WarpsMatchTheLaunchBounds()
     {
         var source = File.ReadAllText(Path.Combine(Repository.Root, "kernels", "update.cu"));
         (int, bool)[] all =
@@ -132,7 +132,7 @@ public class UpdateTests
     }
 
     [Fact]
-    public void RowsThatNoKernelHoldsAreRefused() =>
+    public void RowsWiderThanTheKernelsAreRefused() =>
         Assert.Contains("wider than the update kernels hold",
             Assert.Throws<SaeException>(() =>
                 UpdateKernel.For(Spec(13000, 8, 2), Adam, 13056, 13056, general: false)).Message);

@@ -2,19 +2,15 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
-using CudaSae.Backends;
-using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Training;
 using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>metrics.jsonl, metrics.csv and TensorBoard's events: what is written, what a kill leaves, and what a
-/// resumed run makes of it; and the phases' times.</summary>
+/// <summary>metrics.jsonl, metrics.csv and TensorBoard's events: their contents, their state after a kill, and their
+/// state in a resumed run.</summary>
 [Trait("speed", "slow")]
 public class MetricsFileTests
 {
@@ -91,19 +87,19 @@ public class MetricsFileTests
                 .Select(l => (long.Parse(l[0]), l[1], double.Parse(l[2], CultureInfo.InvariantCulture))));
     }
 
-    /// <summary>Checksums of 32 zeros and 32 ones as RFC 3720 (B.4) lists them, masked.</summary>
+    /// <summary>Checksums of 32 zeros and 32 ones from RFC 3720 (B.4), masked.</summary>
     [Theory, InlineData(0, 0x8A9136AAu), InlineData(255, 0x62A8AB43u)]
-    public void ChecksumsAreThoseOfTheStandard(byte filled, uint crc)
+    public void ChecksumsMatchTheStandard(byte filled, uint crc)
     {
         var record = Enumerable.Repeat(filled, 32).ToArray();
         Assert.Equal(unchecked((crc >> 15 | crc << 17) + 0xA282EAD8),
             BitConverter.ToUInt32(TfRecords.Frame(record).AsSpan(^4)));
     }
 
-    /// <summary>Cut anywhere, an event file keeps its whole records, and going on leaves those up to the
-    /// step.</summary>
+    /// <summary>An event file that is truncated anywhere keeps its whole records, and a resume keeps the records up to
+    /// the step.</summary>
     [Fact]
-    public void ACutEventFileIsItsWholeRecords()
+    public void ATruncatedEventFileKeepsItsWholeRecords()
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["run"]);
@@ -128,7 +124,7 @@ public class MetricsFileTests
     }
 
     [Fact]
-    public void LinesAfterTheStepAndACutOneAreTakenBack()
+    public void LinesAfterTheStepAndATruncatedLineAreRemoved()
     {
         using var folder = new TemporaryFolder();
         string lines = folder["m.jsonl"], table = folder["m.csv"];
@@ -180,7 +176,7 @@ public class MetricsFileTests
         "encode_ms", "decode_ms", "aux_ms", "backward_ms", "optimize_ms", "latents_ms", "input_wait_ms",
         "feeder_wait_ms"];
 
-    /// <summary>A line without what a clock measured; it must have been there.</summary>
+    /// <summary>Removes the values that a clock measured from a line, and requires that they existed.</summary>
     static string WithoutTimes(string line)
     {
         var json = JsonNode.Parse(line)!.AsObject();
@@ -188,10 +184,10 @@ public class MetricsFileTests
         return json.ToJsonString();
     }
 
-    /// <summary>Killed where the log is ahead of the last checkpoint, several times: in the end every file holds what
-    /// an uninterrupted run's does, each step once.</summary>
+    /// <summary>The run is killed several times where the log is ahead of the last checkpoint. In the end every file
+    /// equals that of an uninterrupted run, with each step once.</summary>
     [Fact]
-    public void AKilledRunsLogsAreThoseOfARunThatWasLeftAlone()
+    public void LogsOfAKilledRunEqualThoseOfAnUninterruptedRun()
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
@@ -236,7 +232,7 @@ public class MetricsFileTests
                     e.Scalars.Where(s => !Timing.Contains(s.Key.Split('/')[1])).Select(s => $"{s.Key}={s.Value:R}")));
     }
 
-    /// <summary>One process; false when it was killed.</summary>
+    /// <summary>Runs one process; returns false when it was killed.</summary>
     static bool Life(ProcessStartInfo start, Func<bool> kill)
     {
         using var process = Process.Start(start)!;
@@ -254,7 +250,7 @@ public class MetricsFileTests
             .Select(p => long.Parse(Path.GetFileNameWithoutExtension(p)[5..])).DefaultIfEmpty(0).Max()
         : 0;
 
-    /// <summary>Of the last whole line of metrics.csv, whose lines are the shortest.</summary>
+    /// <summary>Returns the step of the last whole line of metrics.csv, whose lines are the shortest.</summary>
     static long LastStep(string run)
     {
         if (!File.Exists(Path.Combine(run, "metrics.csv"))) return 0;
@@ -263,90 +259,5 @@ public class MetricsFileTests
         stream.Position = Math.Max(0, stream.Length - 2000);
         var lines = new StreamReader(stream).ReadToEnd().Split("\r\n");
         return lines.Length > 2 && long.TryParse(lines[^2].Split(',')[0], out var step) ? step : 0;
-    }
-
-    static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config,
-        BackendKind kind = BackendKind.Cpu)
-    {
-        var spec = new SaeSpec
-        {
-            InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320)
-        };
-        var path = folder["x.npy"];
-        using var source = ActivationSource.Open([File.Exists(path) ? path : NpyRows.Write(path, 500, 32)]);
-        using var backend = kind == BackendKind.Cpu ? new CpuBackend(spec, config, source.Type, threads: 1)
-            : BackendFactory.Create(kind, spec, config, source.Type, static (_, _) => { }, out _);
-        var start = new TrainingStart(source, source.Rows, spec, config);
-        using var weights = start.Weights(spec, config);
-        backend.SetParameters(weights);
-        var (observer, clock) = (new RecordingObserver(), Stopwatch.StartNew());
-        new Trainer(backend, source, source.Rows, start.Scale, null, observer).Run(default, CancellationToken.None);
-        return (observer.Reports, States.Of(backend, backend.State[0]), clock.Elapsed.TotalMilliseconds);
-    }
-
-    [Fact]
-    public void LoggedStepsTellTheirPhasesTimesAndNoBitChanges()
-    {
-        using var folder = new TemporaryFolder();
-        var config = new TrainConfig { BatchRows = 64, Vectors = 64 * 95, LogEvery = 1 };
-        var (every, bits, ms) = Train(folder, config);
-        var (tenth, same, _) = Train(folder, config with { LogEvery = 10 });
-        Assert.Equal(bits, same);
-        Assert.Equal((95, 10), (every.Count, tenth.Count));     // 10, 20 … 90 and the last
-        foreach (var m in every.Concat(tenth))
-        {
-            double?[] phases = [m.PrepareMs, m.EncodeMs, m.DecodeMs, m.AuxMs, m.BackwardMs, m.OptimizeMs, m.LatentsMs];
-            Assert.All(phases, p => Assert.True(p >= 0));
-            Assert.True(m.EncodeMs > 0 && m.OptimizeMs > 0);
-        }
-        Assert.InRange(every.Sum(m =>
-            (m.PrepareMs + m.EncodeMs + m.DecodeMs + m.AuxMs + m.BackwardMs + m.OptimizeMs + m.LatentsMs)!.Value),
-            1e-3, ms);
-        // each step's own, as finely as the clock tells
-        Assert.InRange(every.Select(m => (m.EncodeMs, m.DecodeMs, m.BackwardMs, m.OptimizeMs)).Distinct().Count(),
-            every.Count / 2, every.Count);
-    }
-
-    /// <summary>Kernels are queued, so a clock beside the calls would time the calls.</summary>
-    [Fact]
-    public void KernelsTellNoTimes()
-    {
-        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
-        using var folder = new TemporaryFolder();
-        var reports = Train(folder, new() { BatchRows = 64, Vectors = 64 * 3, LogEvery = 1 },
-            BackendKind.Emulator).Reports;
-        Assert.Equal([1, 2, 3], reports.Select(m => m.Step));
-        foreach (var field in MetricField.All.Where(f => f.Tag.StartsWith("time/", StringComparison.Ordinal)))
-            Assert.All(reports, m => Assert.Null(field.Of(m)));
-    }
-
-    /// <summary>Resampling encodes other rows between two steps: the line of the step before it is that step's
-    /// own.</summary>
-    [Fact]
-    public void AStepThatResamplingFollowsIsReportedAsItWas()
-    {
-        using var folder = new TemporaryFolder();
-        var config = new TrainConfig { BatchRows = 64, Vectors = 64 * 40, LogEvery = 10 };
-        var alone = Train(folder, config).Reports;
-        var resampled = Train(folder,
-            config with { Resampling = new(Every: 20, Times: 1, DeadAfterSteps: 1, Inputs: 128) }).Reports;
-        Assert.Equal([10, 20, 30, 40], resampled.Select(m => m.Step));
-        static StepMetrics Untimed(StepMetrics m) =>
-            m with
-            {
-                RowsPerSecond = 0,
-                EncodeGflops = 0,
-                PrepareMs = 0,
-                EncodeMs = 0,
-                DecodeMs = 0,
-                AuxMs = 0,
-                BackwardMs = 0,
-                OptimizeMs = 0,
-                LatentsMs = 0,
-                InputWaitMs = 0,
-                FeederWaitMs = 0
-            };
-        Assert.Equal(alone[..2].Select(Untimed), resampled[..2].Select(Untimed));
-        Assert.NotEqual(Untimed(alone[2]), Untimed(resampled[2]));
     }
 }

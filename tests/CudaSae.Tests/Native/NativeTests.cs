@@ -8,7 +8,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>libcudasae.so as C and Python see it. Its sources are the engine's, so results must have the same
+/// <summary>libcudasae.so from C and Python. It is compiled from the engine's sources, so results must have the same
 /// bits.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
@@ -17,7 +17,8 @@ public class NativeTests
     const int D = 24, B = 64, Steps = 20;
 
     const string Settings =
-        """{"preset": "topk", "input_width": 24, "latents": 128, "k": 4, "backend": "cpu", "config": {"batch_rows": 64, "vectors": 1280}}""";
+        """{"preset": "topk", "input_width": 24, "latents": 128, "k": 4, "backend": "cpu","""
+        + """ "config": {"batch_rows": 64, "vectors": 1280}}""";
 
     static readonly string folder = Path.Combine(Repository.Root, "artifacts", "native");
 
@@ -33,7 +34,7 @@ public class NativeTests
         };
         start.Environment["PYTHONPATH"] = folder;
         start.Environment["CUDASAE_EMULATOR"] = Emulator.FindLibrary() ?? "";
-        start.Environment["OPENBLAS_CORETYPE"] = "SkylakeX";       // an old OpenBLAS does not know new CPUs
+        start.Environment["OPENBLAS_CORETYPE"] = "SkylakeX";       // an old OpenBLAS does not recognise new CPUs
         return CliProgram.Run(start);
     }
 
@@ -43,7 +44,7 @@ public class NativeTests
         Assert.True(code == 0, $"{Path.GetFileName(program)} {string.Join(' ', arguments)}: {code}\n{output}\n{error}");
     }
 
-    /// <summary>The first Python that has a module.</summary>
+    /// <summary>Returns the first Python that has a module.</summary>
     static string PythonWith(string module)
     {
         foreach (var python in new[] { "python3", "/usr/bin/python3" })
@@ -51,7 +52,7 @@ public class NativeTests
             {
                 if (Run(python, "-c", $"import {module}").Code == 0) return python;
             }
-            catch (System.ComponentModel.Win32Exception) { }        // not here
+            catch (System.ComponentModel.Win32Exception) { }        // this Python does not exist
         Assert.Skip($"no Python with {module}: apt-get install python3-{module}");
         return "";
     }
@@ -76,7 +77,7 @@ public class NativeTests
         stream.Write(MemoryMarshal.AsBytes(numbers));
     }
 
-    /// <summary>Rows, and what the managed engine makes of them.</summary>
+    /// <summary>Writes rows, and the managed engine's results for them.</summary>
     static void WriteExpected(TemporaryFolder into)
     {
         var random = new Random(5);
@@ -107,7 +108,7 @@ public class NativeTests
     }
 
     [Fact]
-    public void PythonGetsTheManagedEnginesResultsAndRefusals()
+    public void PythonReturnsTheManagedEnginesResultsAndRefusals()
     {
         RequireLibrary();
         var python = PythonWith("numpy");
@@ -126,16 +127,18 @@ public class NativeTests
     }
 
     [Fact]
-    public void SettingsAreThoseOfTheCommandLine()
+    public void SettingsMatchTheCommandLine()
     {
         var (spec, config) =
-            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "k": 4, "preset": "jumprelu", "spec": {"selection.bandwidth": 0.25, "pre_act": null}, "config": {"vectors": 60000, "seed": 3}}""")
-            .Records();
+            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "k": 4, "preset": "jumprelu","""
+                + """ "spec": {"selection.bandwidth": 0.25, "pre_act": null},"""
+                + """ "config": {"vectors": 60000, "seed": 3}}""").Records();
         var (_, expected) = Preset.Named("jumprelu").Make(16, 64, 4, new() { Vectors = 60000, Seed = 3 });
         Assert.Equal(expected, config);
         Assert.Equal(0.25f, ((Selection.JumpRelu)spec.Selection).Bandwidth);
         Assert.Equal(1000,
-            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records().Spec.Aux!.DeadAfterTokens);
+            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records()
+                .Spec.Aux!.DeadAfterTokens);
         foreach (var (json, reason) in new[] { ("""{"latents": 64}""", "input_width"), ("[1]", "settings"),
             ("{", "settings"), ("""{"input_width": 16, "latents": 64, "wrong": 1}""", "wrong"), ("null", "null") })
             Assert.Contains(reason, Assert.Throws<SaeException>(() => TrainerSettings.Parse(json)).Message);

@@ -17,15 +17,15 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Sums of squares about a mean where the mean is up to a million times the deviation, against decimals of 28
-/// digits; and what is said where there is no variance.</summary>
+/// <summary>Sums of squares about a mean that is up to a million times the deviation, compared with decimals of 28
+/// digits; and the output where the variance is zero.</summary>
 public class SpreadTests
 {
     const int Rows = 300, D = 12;
-    // double: 2⁻⁵³ times the 300 rows that the first one's deviation may exceed the others'
+    // double: 2⁻⁵³ times the 300 rows that the first row's deviation may exceed the others'
     const double Near = 1e-9;
 
-    /// <summary>Σ‖v − v̄‖² over rows of <paramref name="width"/>.</summary>
+    /// <summary>Computes Σ‖v − v̄‖² over rows of <paramref name="width"/>.</summary>
     public static decimal Spread(float[] values, int width)
     {
         decimal total = 0;
@@ -75,7 +75,8 @@ public class SpreadTests
         coordinates.Visit(new(0, codes, x, x, x));
         Assert.Equal(expected / Rows, Enumerable.Range(0, D).Sum(coordinates.Variance), Near * expected);
 
-        // A latent that fires on every row: the difference of its class means in standard deviations.
+        // The latent fires on every row, and the test compares the difference of its class means in standard
+        // deviations.
         float[] column = [.. x.Where((_, i) => i % D == 0)];
         short[] answers = [.. Enumerable.Range(0, Rows).Select(r => (short)(r % 3 == 0 ? 1 : 0))];
         var scores = new LatentScore[2];
@@ -91,9 +92,9 @@ public class SpreadTests
         Assert.Equal(Math.Sqrt((double)Spread(column, 1) / Rows), deviation, Near);
     }
 
-    /// <summary>One row 1000 deviations away, in front: the others' deviations are taken from it.</summary>
+    /// <summary>The first row is 1000 deviations away, and the others' deviations are measured from it.</summary>
     [Fact]
-    public void AnOutlierInFrontCostsNothing()
+    public void ALeadingOutlierCostsNoPrecision()
     {
         var x = Values(0);
         for (var c = 0; c < D; c++) x[c] = 1000;
@@ -103,7 +104,7 @@ public class SpreadTests
     }
 
     [Fact]
-    public void WithoutVarianceFvuIsUndefinedInWordsAndNullInFiles()
+    public void FvuIsUndefinedWithoutVarianceAndNullInFiles()
     {
         var row = Values(3, 1);
         var totals = new EvaluationTotals(D, 4);
@@ -140,8 +141,8 @@ public class SpreadTests
 
     static readonly SaeSpec Spec = new() { InputWidth = D, Latents = 32, Selection = new Selection.TopK(4) };
 
-    /// <summary>A checkpoint is the best by a number that is defined: neither one without FVU nor a negative one, which
-    /// a cancelled difference left, keeps its place.</summary>
+    /// <summary>The best checkpoint is chosen by a defined number: a checkpoint without FVU, or with a negative FVU
+    /// from a cancelled difference, is replaced.</summary>
     [Fact]
     public void TheBestCheckpointHasADefinedFvu()
     {
@@ -167,8 +168,8 @@ public class SpreadTests
         Assert.Equal("6", Best());
     }
 
-    /// <summary>Checkpoints of earlier versions hold the running mean square of pre-activations, whose variance is
-    /// taken when they are read.</summary>
+    /// <summary>Checkpoints of earlier versions hold the running mean square of pre-activations, from which the reader
+    /// computes the variance.</summary>
     [Fact]
     public void AMeanSquareOfAnOlderCheckpointBecomesAVariance()
     {
@@ -221,15 +222,15 @@ public class SpreadTests
         return new(source, Rows, spec, config);
     }
 
-    /// <summary>E‖x‖ = √d, or where the mean makes up all but a thousandth of that and the run subtracts it, E‖x − x̄‖²
-    /// = d. One line names the dimension.</summary>
+    /// <summary>The scale gives E‖x‖ = √d. Where the mean makes up all but a thousandth of that and the run subtracts
+    /// it, the scale gives E‖x − x̄‖² = d. One line names the dimension.</summary>
     [Theory]
     [InlineData(0, 1, true, null), InlineData(1, 1, true, null)]
     [InlineData(2, 1, true, null), InlineData(10, 1, true, "--scale-inputs false"),
         InlineData(1e5f, 1, true, "spread about the mean"),
         InlineData(1e5f, 1, false, "not subtracted before the encoder")]
     [InlineData(0, 1e4f, true, "varies")]
-    public void TheScaleIsAboutTheMeanWhereItDominates(float offset, float factor, bool centred, string? warning)
+    public void TheScaleUsesTheSpreadWhereTheMeanDominates(float offset, float factor, bool centred, string? warning)
     {
         var (spec, config) = (Spec with { PreEncoderBias = centred }, new TrainConfig { BatchRows = 4, Vectors = 400 });
         var start = Start(row => row[7] = row[7] * factor + offset, spec, config);

@@ -3,14 +3,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A training process that is ended by SIGKILL, again and again. bench/kill.sh does it 200 times.</summary>
+/// <summary>A training process that SIGKILL ends repeatedly. bench/kill.sh kills it 200 times.</summary>
 [Trait("speed", "slow")]
 public class KillTests
 {
     const int Kills = 8;
 
-    /// <summary>Killed at random moments and resumed until it ends: the weights equal those of an undisturbed run, byte
-    /// for byte.</summary>
+    /// <summary>A run that is killed at random moments and resumed until it ends has the weights of an undisturbed run,
+    /// byte for byte.</summary>
     [Fact]
     public void KilledRunsResumeToTheSameWeights()
     {
@@ -43,7 +43,7 @@ public class KillTests
             finished++;
             Assert.Equal(alone, File.ReadAllBytes(Path.Combine(here, "sae_weights.safetensors")));
         }
-        TestContext.Current.TestOutputHelper!.WriteLine($"{killed} kills, {resumed} times gone on with, {finished} "
+        TestContext.Current.TestOutputHelper!.WriteLine($"{killed} kills, {resumed} resumes,  {finished} "
             + "runs");
         Assert.True(resumed > 0, "no kill came after a checkpoint");
     }
@@ -53,10 +53,10 @@ public class KillTests
             ? Directory.GetFiles(Path.Combine(run, "checkpoint"), "step-*.safetensors").Max(StringComparer.Ordinal)
             : null;
 
-    /// <summary>One process; false when it was killed.</summary>
-    /// <param name="killAfterMs">Null to let it live.</param>
-    /// <param name="saved">Kill it as soon as this changes instead: at steps and checkpoints, however slow the machine
-    /// begins.</param>
+    /// <summary>Runs one process; returns false when it was killed.</summary>
+    /// <param name="killAfterMs">Null to let the process finish.</param>
+    /// <param name="saved">Kills the process as soon as this file changes instead: at steps and checkpoints, on a
+    /// machine of any speed.</param>
     static bool Life(ProcessStartInfo start, int? killAfterMs, Func<string?>? saved)
     {
         var before = saved?.Invoke();

@@ -8,13 +8,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Each family finds a known dictionary: 32 features in 20 dimensions, two active a row.</summary>
+/// <summary>Each family finds a known dictionary: 32 features in 20 dimensions, with two active features a
+/// row.</summary>
 [Trait("speed", "slow")]
 public class RecoveryTests
 {
     const int Features = 32, Width = 20, Latents = 64, K = 2;
 
-    /// <summary>Preset, and λ where the method does not set L0 itself.</summary>
+    /// <summary>Preset, and λ where the method does not determine L0.</summary>
     public static TheoryData<string, float> Families => new()
     {
         { "monosemanticity", 2 }, { "april-2024", 1.5f }, { "ghost-grads", 1.5f }, { "p-anneal", 2.5f }, { "gated", 4 },
@@ -37,7 +38,7 @@ public class RecoveryTests
         var run = new TrainConfig { BatchRows = 256, Vectors = 256 * 2000 };
         var (spec, config) = Preset.Named(name).Make(Width, Latents, K, run);
         if (spec.Penalty is { } penalty) spec = spec with { Penalty = penalty with { Coefficient = coefficient } };
-        // A prefix shorter than the world has features must mix them: Matryoshka's first width holds them all.
+        // A prefix shorter than the number of features must mix them, so Matryoshka's first width holds them all.
         if (spec.Nested is Nesting.Prefixes prefixes)
             spec = spec with { Nested = prefixes with { Widths = [Features + 8] } };
         var start = new TrainingStart(source, source.Rows, spec, config);

@@ -11,8 +11,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A run is resumed on the rows that it began with, or not at all; a finished SAE outlives a resume that is
-/// refused.</summary>
+/// <summary>A run is resumed on the rows that it began with, or not at all. A finished SAE survives a refused
+/// resume.</summary>
 [Trait("speed", "slow")]
 public class ResumeDataTests
 {
@@ -37,7 +37,7 @@ public class ResumeDataTests
         Assert.Matches(expected, Assert.Single(error.TrimEnd().Split('\n')));
     }
 
-    /// <summary>Rows of numbers that depend on row, column and seed alone.</summary>
+    /// <summary>Makes rows of numbers that depend on row, column and seed alone.</summary>
     static void Write(string path, int rows, int width, int seed = 1, string type = "<f4")
     {
         using var stream = File.Create(path);
@@ -52,7 +52,7 @@ public class ResumeDataTests
     }
 
     [Fact]
-    public void OtherRowsAreRefusedAndTheFinishedSaeStays()
+    public void OtherRowsAreRefusedAndTheFinishedSaeIsKept()
     {
         using var folder = new TemporaryFolder();
         var data = folder["x.npy"];
@@ -80,7 +80,7 @@ public class ResumeDataTests
             Write(data, 300, 16);
             change();
             Refused($"the data of .*run .*{expected}.*; ", "train", "--resume", folder["run"], "--vectors", "1920");
-            if (!expected.Contains("wide")) continue;       // all commands compare alike
+            if (!expected.Contains("wide")) continue;       // all commands make the same comparison
             Refused($"the data of .*sweep .*{expected}.*; ", "sweep", "--resume", folder["sweep"]);
             Refused($"the data of .*run .*{expected}.*; ", "eval", folder["run"]);
             Refused($"the data of .*run .*{expected}.*; ", "train", data, "--resume", folder["run"]);
@@ -98,7 +98,7 @@ public class ResumeDataTests
         File.WriteAllBytes(path, bytes);
     }
 
-    /// <summary>Another path and rows behind the end are written down and allowed, and change no bit.</summary>
+    /// <summary>Another path and rows after the end are allowed and recorded, and change no bit.</summary>
     [Fact]
     public void MovedAndGrownDataAreListedAndChangeNoBit()
     {
@@ -127,9 +127,9 @@ public class ResumeDataTests
             "--beside", moved);
     }
 
-    /// <summary>A transcoder's target counts as the input does.</summary>
+    /// <summary>A transcoder's target is compared like its input.</summary>
     [Fact]
-    public void RowsBesideAreCompared()
+    public void TargetRowsAreCompared()
     {
         using var folder = new TemporaryFolder();
         Write(folder["x.npy"], 300, 16);
@@ -144,7 +144,7 @@ public class ResumeDataTests
         Works("train", "--resume", folder["run"], "--beside", folder["z.npy"]);
     }
 
-    /// <summary>A member without a checkpoint is trained again, but never over a finished SAE.</summary>
+    /// <summary>A member without a checkpoint is trained again, but never replaces a finished SAE.</summary>
     [Fact]
     public void ASweepDeletesNoFinishedSae()
     {
@@ -167,7 +167,7 @@ public class ResumeDataTests
         new(new CpuBackend(spec, config, source.Type, 1), source, source.Rows,
             new TrainingStart(source, source.Rows, spec, config).Scale);
 
-    /// <summary>The library compares rows, spec and config with those that the checkpoint was written with.</summary>
+    /// <summary>The library compares rows, spec and config with those of the checkpoint.</summary>
     [Fact]
     public void TheLibraryRefusesAnotherRun()
     {

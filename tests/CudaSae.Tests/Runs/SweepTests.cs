@@ -9,7 +9,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Several SAEs on the same batches: each one is, bit for bit, the same SAE alone.</summary>
+/// <summary>Several SAEs trained on the same batches equal the same SAEs trained separately, bit for bit.</summary>
 [Trait("speed", "slow")]
 public class SweepTests
 {
@@ -24,8 +24,8 @@ public class SweepTests
             Width, InputType.Float32);
     }
 
-    /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK one whose latents that did not fire in the last step are
-    /// resampled, again and again.</summary>
+    /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK SAE whose latents are resampled repeatedly when they did
+    /// not fire in the last step.</summary>
     static (SaeSpec Spec, TrainConfig Config)[] Members()
     {
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
@@ -52,7 +52,8 @@ public class SweepTests
         return States.Bytes(runner.Backend);
     }
 
-    /// <summary>Trains together what is begun or resumed; states by run, null of those that failed.</summary>
+    /// <summary>Trains the given new or resumed runs together; returns states by run, null for runs that
+    /// failed.</summary>
     static (byte[]?[] States, bool Finished) Together(ActivationSource source, SharedRun[] runs,
         CancellationTokenSource? stop = null, List<string>? failures = null)
     {
@@ -66,7 +67,7 @@ public class SweepTests
     }
 
     [Fact]
-    public void RunsThatShareBatchesEqualRunsAlone()
+    public void RunsThatShareBatchesEqualSeparateRuns()
     {
         using var source = Source();
         var members = Members();
@@ -85,8 +86,8 @@ public class SweepTests
         Assert.All(runs, run => Assert.Equal(Steps, run.Steps));
     }
 
-    /// <summary>Cancelled, they stop at one step; and from checkpoints of different steps they come to the same
-    /// ends.</summary>
+    /// <summary>Cancelled runs stop at one step, and runs from checkpoints of different steps reach the same
+    /// end.</summary>
     [Fact]
     public void SharedRunsResumeBitForBit()
     {
@@ -121,7 +122,7 @@ public class SweepTests
     }
 
     [Fact]
-    public void OneFailsTheOthersGoOn()
+    public void AFailedMemberDoesNotStopTheOthers()
     {
         using var source = Source();
         var (spec, config) = Members()[0];
@@ -141,9 +142,9 @@ public class SweepTests
         Assert.True(Alone(source, Members()[1]).AsSpan().SequenceEqual(states[2]));
     }
 
-    /// <summary>Rows that are not finite are the data's fault: all stop.</summary>
+    /// <summary>Rows that are not finite are an error of the data, so all members stop.</summary>
     [Fact]
-    public void BadRowsStopAll()
+    public void BadRowsStopAllMembers()
     {
         var values = new float[Rows * Width];
         for (var i = 0; i < values.Length; i++) values[i] = i % 7;

@@ -12,7 +12,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What a run saves on its way: whole or refused, in the background or not, and never the last good one
+/// <summary>Checkpoints during a run: whole or refused, saved in the background or not, and the last good one is never
 /// deleted.</summary>
 public class CheckpointTests
 {
@@ -75,10 +75,10 @@ public class CheckpointTests
         States.AssertSame(whole, Train(source, config, folder["cut"], new(), resume: true));
     }
 
-    /// <summary>A checkpoint in the background holds its own step's state, to the byte, though training went on
-    /// meanwhile.</summary>
+    /// <summary>A checkpoint in the background holds the state of its own step, byte for byte, although training
+    /// continued meanwhile.</summary>
     [Fact]
-    public void BackgroundWritesTheSameFiles()
+    public void BackgroundSavingWritesTheSameFiles()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -94,7 +94,7 @@ public class CheckpointTests
     }
 
     [Fact]
-    public void AnyDamagedByteIsSeenBeforeStateIsWritten()
+    public void AnyDamagedByteIsDetectedBeforeStateIsWritten()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -129,10 +129,10 @@ public class CheckpointTests
         Assert.Equal(2, Names(folder["run"]).Length);
     }
 
-    /// <summary>Resuming falls back by itself, says so, sets the damaged one aside and still ends as the whole run
-    /// does.</summary>
+    /// <summary>A resume falls back to the older checkpoint with a note, renames the damaged one, and ends like the
+    /// whole run.</summary>
     [Fact]
-    public void FallsBackToTheOlderOneAndSaysSo()
+    public void ResumeFallsBackToTheOlderCheckpointWithANote()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -144,7 +144,7 @@ public class CheckpointTests
             var bytes = File.ReadAllBytes(Step(folder["run"], 40));
             using (var file = new SafetensorsFile(Step(folder["run"], 40)))
                 bytes[file.Tensors[name].Offset + file.Tensors[name].Bytes / 2] ^= 0x40;
-            File.Delete(Step(folder["run"], 40));       // it may be the best one too, under a second name
+            File.Delete(Step(folder["run"], 40));       // it may also be the best one, under a second name
             File.WriteAllBytes(Step(folder["run"], 40), bytes);
             var watch = new RecordingObserver();
             States.AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
@@ -157,7 +157,7 @@ public class CheckpointTests
     }
 
     [Fact]
-    public void TheLastResortIsTheBestOne()
+    public void TheLastFallbackIsTheBestCheckpoint()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -171,7 +171,7 @@ public class CheckpointTests
     }
 
     [Fact]
-    public void KeepsTheLastFewAndTheBest()
+    public void TheLastCheckpointsAndTheBestAreKept()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -189,10 +189,10 @@ public class CheckpointTests
         Assert.Equal(["step-000000040.safetensors"], Names(folder["other"]));
     }
 
-    /// <summary>The disk is full at step 10: one line, and step 5 is still there, though one checkpoint alone is
+    /// <summary>The disk is full at step 10: one line is printed, and step 5 remains, although only one checkpoint is
     /// kept.</summary>
     [Theory, InlineData(true), InlineData(false)]
-    public void FailingWriteLosesNothing(bool background)
+    public void AFailedWriteLosesNothing(bool background)
     {
         Assert.SkipUnless(File.Exists("/dev/full"), "no /dev/full here");
         using var folder = new TemporaryFolder();
@@ -208,10 +208,10 @@ public class CheckpointTests
         States.AssertSame(whole, Train(source, config, folder["run"], new(), resume: true));
     }
 
-    /// <summary>The record's absent fields, as runs before them have it, keep their defaults; and their checkpoints,
-    /// without checksums, are read.</summary>
+    /// <summary>Absent fields of older records keep their defaults, and older checkpoints without checksums are
+    /// read.</summary>
     [Fact]
-    public void RunsOfTheFirstVersionGoOn()
+    public void RunsOfTheFirstVersionResume()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);

@@ -10,7 +10,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Dead latents are counted for every recipe, after the rows that --dead-after names, and counting moves no
+/// <summary>Dead latents are counted for every recipe, after the rows that --dead-after sets, and counting changes no
 /// weight.</summary>
 [Trait("speed", "slow")]
 public class DeadAfterTests
@@ -20,13 +20,13 @@ public class DeadAfterTests
     public static TheoryData<string> Presets => [.. Preset.All.Where(p => !p.NeedsTarget).Select(p => p.Name)];
 
     [Theory, MemberData(nameof(Presets))]
-    public void EveryRecipeCountsAfterItsRows(string name)
+    public void EveryRecipeCountsDeadLatentsAfterItsRows(string name)
     {
         var preset = Preset.Named(name);
         var (spec, config) = preset.Make(24, 64, 4, Basis);
         var revives = spec.Aux is not null || spec.Ghost is not null || spec.PreAct is not null;
-        // A sixtieth of 600 steps, in the spec or without one; a resampling's own window; an explicit number before
-        // either.
+        // The value is a sixtieth of 600 steps, set in the spec or not; the resampling's own window comes before it,
+        // and an explicit number before both.
         var window = !revives && config.Resampling is { } resampling ? (uint)resampling.Window : 10;
         Assert.Equal(window, Schedules.DeadAfterSteps(spec, config));
         Assert.Equal(2u, Schedules.DeadAfterSteps(DeadAfter.Set(spec, config, 32), config));
@@ -40,8 +40,8 @@ public class DeadAfterTests
         Assert.Equal(never, weights);
     }
 
-    /// <summary>The dead after six steps, which are those whose last firing lies two steps back or more, and the whole
-    /// state.</summary>
+    /// <summary>Returns the latents that are dead after six steps, those that last fired two or more steps ago, and the
+    /// whole state.</summary>
     static (int Dead, byte[][] State) Train(SaeSpec spec, TrainConfig config)
     {
         var problem = new SmallProblem(spec, 16, config);
@@ -65,7 +65,7 @@ public class DeadAfterTests
         CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
-    public void TheOptionIsRecordedAndARunOfAnOlderRecordGoesOn()
+    public void TheOptionIsRecordedAndAnOlderRecordResumes()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 400, 16);

@@ -3,19 +3,19 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Disks that are full and folders that cannot be written, while a real process trains: one line, exit code 2,
-/// and the last good checkpoint stays.</summary>
+/// <summary>Full disks and read-only folders while a real process trains: one line, exit code 2, and the last good
+/// checkpoint remains.</summary>
 [Trait("speed", "slow")]
 public class DiskFaultTests
 {
     static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
         "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "1"];
 
-    /// <summary>ulimit -f: the write that exceeds it fails, and SIGXFSZ does not end the process.</summary>
+    /// <summary>ulimit -f: the write that exceeds the limit fails, and SIGXFSZ does not end the process.</summary>
     [Theory]
     [InlineData(20)]        // KiB: the first checkpoint does not fit
-    [InlineData(1)]         // nor does the record of the run
-    public void AFileThatMayNotGrowIsOneLine(int kibibytes)
+    [InlineData(1)]         // the record of the run does not fit either
+    public void AFileSizeLimitIsReportedInOneLine(int kibibytes)
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "ulimit -f is set by bash");
         using var folder = new TemporaryFolder();
@@ -25,9 +25,9 @@ public class DiskFaultTests
         Assert.Empty(Directory.GetFiles(folder[""], "*.tmp", SearchOption.AllDirectories));
     }
 
-    /// <summary>A disk with room for some checkpoints; with more room, the run goes on.</summary>
+    /// <summary>The disk has space for some checkpoints; with more space, the run resumes.</summary>
     [Fact]
-    public void AFullDiskIsOneLineAndTheRunGoesOnLater()
+    public void AFullDiskIsReportedInOneLineAndTheRunResumesLater()
     {
         using var folder = new TemporaryFolder();
         var disk = Mount(folder, "-t", "tmpfs", "-o", "size=460k", "none");
@@ -52,7 +52,7 @@ public class DiskFaultTests
     }
 
     [Fact]
-    public void AReadOnlyDiskIsOneLine()
+    public void AReadOnlyDiskIsReportedInOneLine()
     {
         using var folder = new TemporaryFolder();
         var disk = Mount(folder, "-t", "tmpfs", "-o", "ro", "none");
@@ -77,8 +77,8 @@ public class DiskFaultTests
     static int Shell(string program, params string[] arguments) =>
         CliProgram.Run(new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true }).Code;
 
-    /// <summary>Runs bash with these; the one line on stderr. .NET maps its compiled code from a file of its own by
-    /// default, and a limit on files would end it before the program begins.</summary>
+    /// <summary>Runs bash with these arguments and returns the one line on stderr. By default .NET maps its compiled
+    /// code from a file, and a limit on file sizes would end it before the program begins.</summary>
     static string Refused(string[] arguments)
     {
         var (code, output, error) =

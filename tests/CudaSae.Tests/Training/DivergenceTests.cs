@@ -7,7 +7,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A loss that is no number any more, or far above what it was: the run stops, or goes back and past the
+/// <summary>The loss is not finite, or far above its earlier values: the run stops, or rolls back and skips the
 /// batches.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
@@ -28,7 +28,7 @@ public class DivergenceTests
     public static TheoryData<string> TargetNames =>
         [.. Targets.Names.Where(name => name is "cpu" or "cuda" or "emulator, schedule 7")];
 
-    /// <summary>Rows of small numbers, one of them multiplied.</summary>
+    /// <summary>Writes rows of small numbers, one of which is multiplied.</summary>
     static ActivationSource Data(float factor)
     {
         var random = new Random(5);
@@ -39,8 +39,8 @@ public class DivergenceTests
             Width, InputType.Float32);
     }
 
-    static (byte[][] State, RecordingObserver Heard) Train(string target, float factor, TrainConfig config, string? run,
-        long stopAt = long.MaxValue, bool resume = false)
+    static (byte[][] State, RecordingObserver Observer) Train(string target, float factor, TrainConfig config,
+        string? run, long stopAt = long.MaxValue, bool resume = false)
     {
         using var source = Data(factor);
         using var clean = Data(1);
@@ -56,32 +56,31 @@ public class DivergenceTests
             backend.SetParameters(parameters);
         }
         using var stop = new CancellationTokenSource();
-        var heard = RecordingObserver.CancelsAfterStep(stop, stopAt);
-        new Trainer(backend, source, Rows, scale, run, heard).Run(from, stop.Token);
-        return (States.Of(backend), heard);
+        var observer = RecordingObserver.CancelsAfterStep(stop, stopAt);
+        new Trainer(backend, source, Rows, scale, run, observer).Run(from, stop.Token);
+        return (States.Of(backend), observer);
     }
 
-    /// <summary>Each pass over the data meets the row once: 1e25 makes the loss infinite, 3000 a spike.</summary>
+    /// <summary>Each pass over the data reaches the row once: 1e25 makes the loss infinite, 3000 makes a
+    /// spike.</summary>
     [Theory, MemberData(nameof(TargetNames))]
-    public void ARunGoesBackAndPastTheBatches(string target)
+    public void ADivergedRunRollsBackAndSkipsTheBatches(string target)
     {
-        var emulated = target.StartsWith("emulator", StringComparison.Ordinal); // which is slow: one epoch, one kind
+        var emulated = target.StartsWith("emulator", StringComparison.Ordinal); // slow: one epoch, one kind
         var run = config with { Vectors = emulated ? 16 * 28 : config.Vectors };
         foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }
             .Take(emulated ? 1 : 2))
         {
             using var folder = new TemporaryFolder();
-            var (state, heard) = Train(target, factor, run, folder["run"]);
-            var returns = heard.Notes.Where(n => n.Contains("passed over")).ToArray();
+            var (state, observer) = Train(target, factor, run, folder["run"]);
+            var returns = observer.Notes.Where(n => n.Contains("passed over")).ToArray();
             Assert.InRange(returns.Length, 1, 3);
-            Assert.All(returns,
-                n =>
-                    Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$",
-                        n));
-            Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
-            Assert.Equal(run.Steps, heard.Reports[^1].Step);
+            Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and "
+                + @"the \d+ batches since are passed over$", n));
+            Assert.All(observer.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
+            Assert.Equal(run.Steps, observer.Reports[^1].Step);
 
-            // Stopped in between and resumed, it reaches the same bits.
+            // A run that stops in between and resumes reaches the same bits.
             Train(target, factor, run, folder["again"], stopAt: 24);
             var (resumed, _) = Train(target, factor, run, folder["again"], resume: true);
             States.AssertSame(state, resumed);
@@ -89,22 +88,22 @@ public class DivergenceTests
     }
 
     [Fact]
-    public void WithoutRollbackItStopsAndKeepsTheCheckpoint()
+    public void WithoutRollbackARunStopsAndKeepsTheCheckpoint()
     {
         using var folder = new TemporaryFolder();
         var stop = config with { OnDivergence = DivergenceAction.Stop };
         var failure = Assert.Throws<SaeException>(() => Train("cpu", 3000, stop, folder["run"]));
-        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; resume .*OnDivergence = Rollback",
-            failure.Message);
+        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; resume .*"
+            + "OnDivergence = Rollback", failure.Message);
         Assert.Equal(SaeErrorKind.Numbers, failure.Kind);
         Assert.Contains("the loss became",
             Assert.Throws<SaeException>(() =>
                 Train("cpu", 1e25f, stop with { SpikeAbove = 0 }, folder["other"])).Message);
     }
 
-    /// <summary>A learning rate that no batch survives: three returns, then the error.</summary>
+    /// <summary>No batch survives this learning rate: three rollbacks, then the error.</summary>
     [Fact]
-    public void ItDoesNotGoBackForEver()
+    public void RollbacksAreLimited()
     {
         using var folder = new TemporaryFolder();
         var failure = Assert.Throws<SaeException>(() =>

@@ -11,8 +11,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Every published recipe as a whole run: it learns, it resumes to the bit, and what is saved is the function
-/// that was trained.</summary>
+/// <summary>Every published recipe as a whole run: it learns, it resumes bit for bit, and the saved SAE computes the
+/// function that was trained.</summary>
 [Trait("speed", "slow")]
 public class PresetTests
 {
@@ -20,7 +20,7 @@ public class PresetTests
 
     public static TheoryData<string> Names => [.. Preset.All.Select(p => p.Name)];
 
-    /// <summary>Rows of toy superposition; twice as wide where a target stands beside the input.</summary>
+    /// <summary>Rows of toy superposition, twice as wide where a target accompanies the input.</summary>
     static ActivationSource Data(TemporaryFolder folder, int width)
     {
         new Superposition(new()
@@ -107,14 +107,14 @@ public class PresetTests
         Assert.Equal(trained.L0, saved.L0, 0.02 * trained.L0 + 0.01);
     }
 
-    /// <summary>The kernels resume alike where a method has state of its own.</summary>
+    /// <summary>The kernels resume bit for bit where a method has additional state.</summary>
     [Collection("alone")]
     public class OnKernels
     {
         public static TheoryData<string> Names => ["jumprelu", "batch-topk", "gated", "skip-transcoder"];
 
         [Theory, MemberData(nameof(Names))]
-        public void RestoredStateContinuesToTheBit(string name)
+        public void RestoredStateContinuesBitForBit(string name)
         {
             Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
             using var folder = new TemporaryFolder();
@@ -136,7 +136,7 @@ public class PresetTests
     }
 
     [Fact]
-    public void DenseTurnsSparseWithHysteresisAndSaysSo()
+    public void TheDensePathTurnsSparseWithHysteresisAndANote()
     {
         using var folder = new TemporaryFolder();
         var spec = new SaeSpec
@@ -157,7 +157,7 @@ public class PresetTests
         Assert.Contains("sparse path from here on", note);
         Assert.True(watch.Reports[0].Dense);
         Assert.False(watch.Reports[^1].Dense);
-        // No step in the loss: the first sparse batches lie among the last dense ones.
+        // The loss does not jump: the first sparse batches have losses in the range of the last dense ones.
         var at = watch.Reports.FindIndex(r => !r.Dense);
         var (before, after) = (watch.Reports[(at - 5)..at].Select(r => r.Loss).ToArray(),
             watch.Reports[at..(at + 5)].Average(r => r.Loss));

@@ -8,7 +8,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What changes during a run: λ, p, k, prefixes, resampling, and losses that train some parameters
+/// <summary>Values that change during a run: λ, p, k, prefixes, resampling, and losses that train some parameters
 /// only.</summary>
 public class ScheduleTests
 {
@@ -76,8 +76,8 @@ public class ScheduleTests
         Assert.Equal([20L, 40L], Enumerable.Range(1, 100).Select(t => (long)t).Where(resampling.IsDue));
     }
 
-    /// <summary>Latents that can never fire are given the directions of inputs, at a fifth of the living ones' norm;
-    /// protected ones stay.</summary>
+    /// <summary>Latents that can never fire get the directions of inputs, at a fifth of the living latents' norm.
+    /// Protected latents stay.</summary>
     [Fact]
     public void ResamplingPointsDeadLatentsAtInputs()
     {
@@ -140,13 +140,13 @@ public class ScheduleTests
         return Math.Sqrt(sum);
     }
 
-    /// <summary>A ReLU SAE as a gated one is the same function; fine-tuning touches what it names and nothing
-    /// else.</summary>
+    /// <summary>A ReLU SAE converted to a gated SAE computes the same function. Fine-tuning changes the named
+    /// parameters and nothing else.</summary>
     [Theory]
     [InlineData(nameof(FinetuneKind.Decoder))]
     [InlineData(nameof(FinetuneKind.DecoderAndScales))]
     [InlineData(nameof(FinetuneKind.RescaleShift))]
-    public void FinetuningMovesOnlyWhatItNames(string kindName)
+    public void FinetuningMovesOnlyTheNamedParameters(string kindName)
     {
         var kind = Enum.Parse<FinetuneKind>(kindName);
         var relu = new SaeSpec

@@ -89,7 +89,7 @@ public class TrainerTests
     }
 
     [Fact]
-    public void NaNRowStopsWithItsPlaceOrIsLeftOut()
+    public void ANaNRowStopsTheRunWithItsPlaceOrIsSkipped()
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([Data(folder, change: values => values[24 * 7 + 3] = float.NaN)]);
@@ -115,7 +115,7 @@ public class TrainerTests
     }
 
     [Fact]
-    public void FloorIsProductPlusTraffic()
+    public void TheFloorIsTheProductPlusTraffic()
     {
         var spec = new SaeSpec { InputWidth = 512, Latents = 4096, Selection = new Selection.TopK(32) };
         // 2·1024·512·4096 operations at 10¹² a second; 2·4096·512 weights of 4 bytes with two moments, read and
@@ -130,7 +130,7 @@ public class TrainerTests
     }
 
     [Fact]
-    public void FoldedSaeTakesRawInput()
+    public void AFoldedSaeAcceptsRawInput()
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([Data(folder)]);

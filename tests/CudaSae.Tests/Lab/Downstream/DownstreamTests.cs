@@ -10,8 +10,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>SAEs spliced into networks: every metric against numpy, and the controls that a right splice must pass to
-/// the bit.</summary>
+/// <summary>SAEs spliced into networks: every metric compared with numpy, and the controls that a correct splice must
+/// pass bit for bit.</summary>
 [Trait("speed", "slow")]
 public class DownstreamTests
 {
@@ -25,8 +25,8 @@ public class DownstreamTests
 
     static Llama2 Model() => new(new Llama2Weights(new MappedFile("x", new Llama2Bytes().Write())), null, "");
 
-    /// <summary>Random latents that read what they write, so that the reconstruction is of the activations' order of
-    /// size.</summary>
+    /// <summary>Makes random latents with equal encoder and decoder directions, so that the reconstruction has the
+    /// activations' order of magnitude.</summary>
     static SaeModel RandomSae(Selection selection, int width)
     {
         var spec = new SaeSpec
@@ -54,7 +54,7 @@ public class DownstreamTests
     [InlineData("topk", "resid_post0", false)]
     [InlineData("topk", "mlp_hidden1", true)]
     [InlineData("jumprelu", "resid_mid1", true)]
-    public void EveryMetricEqualsNumpys(string kind, string site, bool excludeBos)
+    public void EveryMetricMatchesNumpy(string kind, string site, bool excludeBos)
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();
@@ -71,7 +71,7 @@ public class DownstreamTests
         AssertControls(result);
     }
 
-    /// <summary>Every number that Python computed, within 1e-5 of it, and every metric but the controls among
+    /// <summary>Requires every number that Python computed within 1e-5, and every metric except the controls among
     /// them.</summary>
     static void AssertEqual(string python, DownstreamResult result)
     {
@@ -92,7 +92,7 @@ public class DownstreamTests
         Assert.Equal(0, result["ablation_ce_loss_score"]);
     }
 
-    /// <summary>Latents for x and −x give x back to the bit: nothing is lost anywhere.</summary>
+    /// <summary>Latents for x and −x reconstruct x bit for bit, so no metric loses anything.</summary>
     [Fact]
     public void APerfectSaeLosesNothing()
     {
@@ -119,7 +119,7 @@ public class DownstreamTests
     }
 
     [Fact]
-    public void TheChapterSaysWhatWasMeasured()
+    public void TheSectionDescribesTheMeasurements()
     {
         using var folder = new TemporaryFolder();
         using var host = Model();
@@ -138,7 +138,7 @@ public class DownstreamTests
         var table = Assert.IsType<TableFigure>(one.Figures[0]);
         Assert.Equal(results[1].Metrics.Select(m => (double?)m.Value), table.Columns[1].Numbers!);
         var places = Assert.IsType<LinesFigure>(one.Figures[1]).Series;
-        // 39 predictions, two places together
+        // 39 predictions at two positions together
         Assert.All(places, s => Assert.Equal((20, 0.5f, 38f), (s.Y.Length, s.X[0], s.X[^1])));
         Assert.Equal(results[1]["ce_loss_with_sae"], (2 * places[1].Y[..^1].Sum() + places[1].Y[^1]) / 39, 1e-5);
         Assert.Equal(6 * (Tokens - 1), Assert.IsType<HistogramFigure>(one.Figures[2]).Series[0].Counts.Sum());
@@ -157,7 +157,7 @@ public class DownstreamTests
     }
 
     [Fact]
-    public void WhatDoesNotFitIsRefused()
+    public void MismatchedInputIsRefused()
     {
         using var host = Model();
         using var sae = new Sae(RandomSae(new Selection.TopK(4), 24), BackendKind.Cpu);
@@ -247,8 +247,8 @@ public class DownstreamTests
         Assert.Equal("embedding_cosine_score", result.Score.Name);
     }
 
-    /// <summary>The real model, an SAE that its user has trained or not: what is put back changes no bit at any
-    /// site.</summary>
+    /// <summary>On the real model, with an SAE that its user may or may not have trained, the spliced activations
+    /// change no bit at any site.</summary>
     [Fact]
     public void TheRealModelPassesTheControlsAtEverySite()
     {

@@ -8,7 +8,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The small classifier against scalar loops in double, and what is lost when its layers are
+/// <summary>The small classifier compared with scalar loops in double, and the loss when its layers are
 /// replaced.</summary>
 public sealed class ClassifierTests
 {
@@ -31,7 +31,7 @@ public sealed class ClassifierTests
             [.. Enumerable.Range(0, rows).Select(_ => random.Next(Classes))]);
     }
 
-    /// <summary>Activations after a layer, from those after an earlier one.</summary>
+    /// <summary>Computes activations after a layer from those after an earlier layer.</summary>
     static double[] Forward(SmallClassifier c, int from, int to, double[] x)
     {
         for (var l = from; l < to; l++)
@@ -59,10 +59,10 @@ public sealed class ClassifierTests
     [InlineData(1, 3)]
     [InlineData(2, 3)]
     [InlineData(1, 2)]
-    public void LayersAreTheReference(int from, int to)
+    public void LayersMatchTheReference(int from, int to)
     {
         using var classifier = Small();
-        const int Rows = 201;       // more than a block, and no whole one
+        const int Rows = 201;       // more than one block, and not a multiple of blocks
         var random = new Random(1);
         float[] x = [.. Enumerable.Range(0, Rows * classifier.Widths[from]).Select(_ => (float)random.NextDouble())],
         y = new float[Rows * classifier.Widths[to]];
@@ -75,7 +75,7 @@ public sealed class ClassifierTests
     }
 
     [Fact]
-    public void GradientsAreFiniteDifferencesOfTheReference()
+    public void GradientsMatchFiniteDifferencesOfTheReference()
     {
         using var classifier = Small();
         using var training = new ClassifierTraining(classifier, Batch);
@@ -97,7 +97,7 @@ public sealed class ClassifierTests
         void Near(Weight weight, double gradient)
         {
             ref var w = ref weight();
-            var (at, up, down) = (w, w + 2e-5f, w - 2e-5f);     // small, so that no ReLU turns on between
+            var (at, up, down) = (w, w + 2e-5f, w - 2e-5f);     // small, so that no ReLU changes its sign in between
             w = up;
             var above = Loss();
             w = down;
@@ -124,7 +124,7 @@ public sealed class ClassifierTests
     }
 
     [Fact]
-    public void ItLearnsTheSameEachTimeAndComesBackFromItsFile()
+    public void TrainingIsRepeatableAndTheModelIsReadBack()
     {
         using var folder = new TemporaryFolder();
         var (images, labels) = Separable(1000);
@@ -165,7 +165,7 @@ public sealed class ClassifierTests
     }
 
     [Fact]
-    public void SplicedLossesAreTheReference()
+    public void SplicedLossesMatchTheReference()
     {
         using var classifier = Small();
         const int Rows = 60;
@@ -208,7 +208,7 @@ public sealed class ClassifierTests
     }
 
     [Fact]
-    public void WhatCannotBeIsOneLine()
+    public void InvalidInputIsRefusedInOneLine()
     {
         using var folder = new TemporaryFolder();
         using var classifier = Small();

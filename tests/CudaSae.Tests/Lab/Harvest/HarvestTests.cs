@@ -5,8 +5,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Our forward pass against the published graph, recorded by tests/golden/make_use_lite.mjs. The weights come
-/// by build/fetch-use-lite.sh.</summary>
+/// <summary>Compares our forward pass with the published graph, recorded by tests/golden/make_use_lite.mjs.
+/// build/fetch-use-lite.sh fetches the weights.</summary>
 public class HarvestTests
 {
     static readonly string Weights = Path.Combine(Repository.Root, "artifacts", "use-lite");
@@ -15,7 +15,7 @@ public class HarvestTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void EqualsThePublishedGraph(int number)
+    public void TheForwardPassMatchesThePublishedGraph(int number)
     {
         Assert.SkipUnless(File.Exists(Path.Combine(Weights, "vocab.json")),
             "the encoder's weights are not here; build/fetch-use-lite.sh fetches them");
@@ -47,7 +47,7 @@ public class HarvestTests
     }
 
     [Fact]
-    public void ShippedSplitSharesNoSentence()
+    public void TheShippedSplitsShareNoSentence()
     {
         var train = Sentences("use_lite_resid_post0_train.jsonl");
         var held = Sentences("use_lite_resid_post0_held_out.jsonl");

@@ -1,21 +1,20 @@
 using System.Text;
-using CudaSae.Activations;
 using CudaSae.Files;
-using CudaSae.Lab.Downstream;
 using CudaSae.Lab.Harvest;
 using CudaSae.Numerics;
 using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>llama2.c's models: the forward pass against scalar doubles and numpy, the tokenizer against its plain
-/// algorithm, and files that lie.</summary>
+/// <summary>llama2.c's models: the forward pass compared with scalar doubles and numpy, the tokenizer compared with its
+/// plain algorithm, and false files.</summary>
 public class Llama2Tests
 {
     // more than one panel of 48
-    static readonly int[] Ids = [1, .. Enumerable.Range(0, 59).Select(i => (7 * i * i + 3 * i + 2) % 40)];
+    internal static readonly int[] Ids = [1, .. Enumerable.Range(0, 59).Select(i => (7 * i * i + 3 * i + 2) % 40)];
 
-    static Llama2 Open(Llama2Bytes bytes) => new(new Llama2Weights(new MappedFile("x", bytes.Write())), null, "");
+    internal static Llama2 Open(Llama2Bytes bytes) =>
+        new(new Llama2Weights(new MappedFile("x", bytes.Write())), null, "");
 
     static float[][] Copy(Matrix matrix, int rows) => [.. Enumerable.Range(0, rows).Select(t => matrix[t].ToArray())];
 
@@ -31,7 +30,7 @@ public class Llama2Tests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void EqualsScalarDoubles(bool shared)
+    public void TheForwardPassMatchesScalarDoubles(bool shared)
     {
         var bytes = new Llama2Bytes { Shared = shared };
         var reference = new Llama2Reference(bytes);
@@ -49,7 +48,7 @@ public class Llama2Tests
     }
 
     [Fact]
-    public void EqualsNumpy()
+    public void TheForwardPassMatchesNumpy()
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();
@@ -74,9 +73,9 @@ public class Llama2Tests
         foreach (var id in sequences.SelectMany(s => s)) stream.Write(BitConverter.GetBytes((ushort)id));
     }
 
-    /// <summary>To the bit: what follows changes nothing, and neither does the size of the buffers.</summary>
+    /// <summary>Later tokens and the size of the buffers change no bit.</summary>
     [Fact]
-    public void ATokenSeesNothingThatFollows()
+    public void LaterTokensDoNotAffectEarlierOnes()
     {
         using var model = Open(new());
         var some = Copy(model.Logits(Ids.AsSpan(0, 13), static (_, _) => { }), 13);
@@ -86,7 +85,7 @@ public class Llama2Tests
     }
 
     [Fact]
-    public void WhatAHookLeavesIsWhatTheNetworkGoesOnWith()
+    public void TheNetworkContinuesWithTheHooksOutput()
     {
         using var model = Open(new());
         var untouched = Copy(model.Logits(Ids, static (_, _) => { }), Ids.Length);
@@ -111,7 +110,7 @@ public class Llama2Tests
 
     static Llama2Tokenizer Tokenizer() => new(new MappedFile("x", Llama2Bytes.Pieces(Pieces)));
 
-    /// <summary>llama2.c's loop: every time all neighbours are looked at.</summary>
+    /// <summary>The loop of llama2.c: each round examines all neighbours.</summary>
     static List<int> Plainly(string text)
     {
         var at = Enumerable.Range(0, Pieces.Length).ToDictionary(i => Pieces[i], i => 259 + i);
@@ -132,7 +131,7 @@ public class Llama2Tests
     }
 
     [Fact]
-    public void PiecesAreThoseOfThePlainAlgorithm()
+    public void PiecesMatchThePlainAlgorithm()
     {
         var tokenizer = Tokenizer();
         var random = new Random(3);
@@ -164,7 +163,7 @@ public class Llama2Tests
     [InlineData(5, int.MinValue, "vocabulary")]
     [InlineData(5, -40, "truncated or has a tail")]
     [InlineData(6, 1 << 24, "truncated or has a tail")]
-    public void HeadersThatLieAreRefused(int field, int value, string expected)
+    public void FalseHeadersAreRefused(int field, int value, string expected)
     {
         var bytes = new Llama2Bytes().Write();
         BitConverter.GetBytes(value).CopyTo(bytes, 4 * field);
@@ -184,7 +183,7 @@ public class Llama2Tests
             BitConverter.GetBytes(value).CopyTo(bytes, at);
             AssertOneLine("NaN or infinity", () => new Llama2Weights(new MappedFile("x", bytes)).Dispose());
         }
-        // of one size with another header
+        // the same size with another header
         var swapped = new Llama2Bytes { Width = 20, Hidden = 24, Heads = 5, KeyHeads = 5 }.Write();
         foreach (var (field, value) in new[] { (0, 20), (1, 24) })
             BitConverter.GetBytes(value).CopyTo(swapped, 4 * field);
@@ -215,7 +214,7 @@ public class Llama2Tests
     }
 
     [Fact]
-    public void IdsThatTheModelCannotTakeAreRefused()
+    public void InvalidTokenIdsAreRefused()
     {
         using var model = Open(new());
         AssertOneLine("token id 40 at place 1", () => model.Run([1, 40], static (_, _) => { }));
@@ -228,77 +227,5 @@ public class Llama2Tests
         WriteIds(folder["long.npy"], [new int[65]]);
         AssertOneLine("the model takes 64",
             () => TokenSequence.Read(folder["long.npy"], model, model.Vocabulary).Count());
-    }
-
-    [Theory]
-    [InlineData(InputType.Float32, false)]
-    [InlineData(InputType.Float16, true)]
-    public void HarvestedRowsAreTheActivations(InputType type, bool excludeBos)
-    {
-        using var folder = new TemporaryFolder();
-        using var model = Open(new());
-        int[][] sequences = [Ids[..5], [1, 2, 1, 3], Ids[..7], [1, 5]];
-        using var queue = new SequenceQueue(sequences.Select(ids => new TokenSequence(ids, "t")));
-        var harvester = new Harvester(model, "mlp_hidden1", type, excludeBos);
-        int[] kept = [.. sequences[..2].SelectMany(s => s).Where(id => !excludeBos || id != 1)];
-        Assert.Equal(kept.Length, harvester.Write(queue, kept.Length + 3, folder["a.npy"])); // the third does not fit
-        Assert.Equal(7, harvester.Write(queue, 7, folder["b.npy"]));         // without BOS the last one fits, too
-        using var source = ActivationSource.Open([folder["a.npy"]]);
-        Assert.Equal((20, type, $"mlp_hidden1 of {model.Name}"), (source.Width, source.Type, source.Site));
-        Assert.Equal(kept, Enumerable.Range(0, kept.Length).Select(i => source.Token(i)));
-        long row = 0;
-        var actual = new float[20];
-        foreach (var ids in sequences[..2])
-            model.Run(ids, (site, x) =>
-            {
-                for (var t = 0; t < ids.Length && site == "mlp_hidden1"; t++)
-                {
-                    if (excludeBos && ids[t] == 1) continue;
-                    source.ReadRow(row++, actual);
-                    Assert.Equal(x[t].ToArray().Select(v => type == InputType.Float16 ? (float)(Half)v : v), actual);
-                }
-            });
-        Assert.Equal($$"""{"row":0,"text":"t","tokens":[{{string.Join(',', sequences[0].Where(id => !excludeBos || id != 1).Select(id => $"\"<{id}>\""))}}]}""",
-            File.ReadLines(folder["a.jsonl"]).First());
-        AssertOneLine("there is no site x3; one of resid_pre0", () => _ = new Harvester(model, "x3"));
-        AssertOneLine("more than float16 can",
-            () => new Harvester(new Huge(), "x").Write(new([new([1], "t")]), 9, folder["c.npy"]));
-    }
-
-    /// <summary>A network of one site, one wide, that holds 1e6.</summary>
-    sealed class Huge : IHostModel
-    {
-        public string Name => "huge";
-        public IReadOnlyList<Site> Sites => [new("x", 1)];
-        public int MaxTokens => 4;
-        public int? Bos => null;
-        public IReadOnlyList<string> Pieces => [];
-        public IEnumerable<TokenSequence> Sequences(string text) => [];
-        public string Decode(ReadOnlySpan<int> ids) => "";
-
-        public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> hook)
-        {
-            using var matrix = new Matrix(ids.Length, 1);
-            matrix[0][0] = 1e6f;
-            hook("x", matrix);
-        }
-
-        public void Dispose() { }
-    }
-
-    /// <summary>The real model on real text. The 1,804 predicted tokens do not count the five BOS, and stories are read
-    /// each by itself.</summary>
-    [Fact]
-    public void TheRealModelsLossIsTheKnownOne()
-    {
-        Assert.SkipWhen(Repository.Shared("stories260K.bin") is null, "stories260K.bin is not beside the repository");
-        using var model = new Llama2(Repository.Shared("stories260K.bin")!, Repository.Shared("tok512.bin"));
-        var sequences = model.Sequences(File.ReadAllText(Repository.Shared("tinystories_sample.txt")!)).ToArray();
-        Assert.Equal((5, 1809), (sequences.Length, sequences.Sum(s => s.Ids.Length)));
-        Assert.Equal([" Once", " upon", " a", " time"], sequences[0].Ids[1..5].Select(id => model.Pieces[id]));
-        var losses = new LossTotals();
-        foreach (var (ids, _) in sequences) losses.Add(model.Logits(ids, static (_, _) => { }), ids, _ => true, []);
-        Assert.Equal(1804, losses.Each.Count);
-        Assert.Equal(1.26644, losses.CrossEntropy, 1e-4);
     }
 }

@@ -19,9 +19,9 @@ public class OthelloTests
         return leaves;
     }
 
-    /// <summary>The published numbers of move sequences: the rules leave nothing else.</summary>
+    /// <summary>The published numbers of move sequences, which the rules determine.</summary>
     [Fact]
-    public void ThereAreAsManyGamesAsThereAre() =>
+    public void TheNumberOfGamesMatchesThePublishedOne() =>
         Assert.Equal([4, 12, 56, 244, 1396, 8200, 55092],
             Enumerable.Range(1, 7).Select(depth => Leaves(Othello.Start, depth)));
 

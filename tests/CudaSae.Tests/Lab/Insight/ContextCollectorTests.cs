@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What is collected of each latent, against the same by looking at everything at once.</summary>
+/// <summary>Statistics that are collected for each latent, compared with a computation over all data at once.</summary>
 public class ContextCollectorTests
 {
     const int N = SparseProblem.Latents;
@@ -12,7 +12,7 @@ public class ContextCollectorTests
     public static TheoryData<int, bool> Batches => new() { { 1, false }, { 7, false }, { 256, true }, { 600, true } };
 
     [Theory, MemberData(nameof(Batches))]
-    public void StrongestRowsAndNumbersAreThoseOfAllRows(int batch, bool negative)
+    public void StrongestRowsAndNumbersMatchAllRows(int batch, bool negative)
     {
         var problem = new SparseProblem(600, negative);
         var collector = problem.Collect(batch);
@@ -54,8 +54,8 @@ public class ContextCollectorTests
         }
     }
 
-    /// <summary>Over many latents every row of a fifth is drawn about equally often, also where bins were merged on the
-    /// way.</summary>
+    /// <summary>Over many latents, every row of a fifth is drawn about equally often, even where bins were
+    /// merged.</summary>
     [Fact]
     public void RandomRowsAreUniform()
     {
@@ -72,7 +72,7 @@ public class ContextCollectorTests
     }
 
     [Theory, MemberData(nameof(Batches))]
-    public void PartnersAreThoseOfAllPairs(int batch, bool negative)
+    public void PartnersMatchAllPairs(int batch, bool negative)
     {
         var problem = new SparseProblem(600, negative);
         var partners = Coactivation.Of(problem.Collect(batch).Codes, N, 4);
@@ -91,7 +91,7 @@ public class ContextCollectorTests
     }
 
     [Fact]
-    public void CodesWithoutRoomAreARandomShareOfTheRowsWhateverTheBatches()
+    public void CodesBeyondTheBudgetAreARandomSampleForAnyBatches()
     {
         var problem = new SparseProblem(600);
         var entries = problem.Collect(600).Codes.Entries;
@@ -116,13 +116,13 @@ public class ContextCollectorTests
     [InlineData(1)]
     [InlineData(47)]
     [InlineData(203)]
-    public void SimilarLatentsAreThoseOfAllPairs(int n)
+    public void SimilarLatentsMatchAllPairs(int n)
     {
         const int d = 21;
         using var decoder = new Matrix(n, d);
         var random = new Random(n);
         for (var i = 0; i < n; i++)
-            // twins, and one without a direction
+            // twins, and one latent without a direction
             for (var c = 0; c < d; c++)
                 decoder[i][c] = i % 10 == 9 ? decoder[i - 1][c] * 3 : i == 4 ? 0 : random.NextSingle() - 0.5f;
         bool Included(int i) => i % 7 != 6;

@@ -12,7 +12,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Densities over training: equal to counting codes, without effect on training, and resumable.</summary>
+/// <summary>Densities over training: they equal counted codes, do not affect training, and are resumable.</summary>
 [Trait("speed", "slow")]
 public class DensityTests
 {
@@ -24,7 +24,7 @@ public class DensityTests
         Resampling = new(10, 2, DeadAfterSteps: 7, Inputs: 64, Protected: 0.3f)
     };
 
-    /// <summary>What a log must say: counted from the codes of every step.</summary>
+    /// <summary>Computes the expected log from the codes of every step.</summary>
     sealed class Counter(ITrainingObserver? also, CancellationTokenSource? stop = null, int stopAfter = int.MaxValue)
         : ITrainingObserver
     {
@@ -79,7 +79,7 @@ public class DensityTests
     }
 
     [Fact]
-    public void LogEqualsCountedCodesAndChangesNoBit()
+    public void TheLogEqualsCountedCodesAndChangesNoBit()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -116,12 +116,12 @@ public class DensityTests
     }
 
     [Fact]
-    public void ResumedLogGoesOnWhereTheCheckpointIsAndACutEndDoesNotCount()
+    public void AResumedLogContinuesAtTheCheckpointAndIgnoresATruncatedEnd()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
         Train(source, null, folder["whole.bin"]);
-        Train(source, folder["run"], folder["density.bin"], stopAfter: 15); // its last window is of 3 steps
+        Train(source, folder["run"], folder["density.bin"], stopAfter: 15); // the last window has 3 steps
         using (var later = new FileStream(folder["density.bin"], FileMode.Append)) later.Write(new byte[777]);
         Train(source, folder["run"], folder["density.bin"], resume: true);
         var (whole, resumed) = (new DensityFile(folder["whole.bin"]), new DensityFile(folder["density.bin"]));
@@ -134,7 +134,7 @@ public class DensityTests
     }
 
     [Fact]
-    public void ARunThatGoesBackIsLoggedFromThere()
+    public void ARolledBackRunIsLoggedFromItsCheckpoint()
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
@@ -175,7 +175,7 @@ public class DensityTests
     }
 
     [Fact]
-    public void WideRunsKeepASampleAndFilesOfOthersAreRefused()
+    public void WideRunsKeepASampleAndFilesOfOtherRunsAreRefused()
     {
         using var folder = new TemporaryFolder();
         var config = Config with { Vectors = 16 * 100_000 };
@@ -220,6 +220,7 @@ public class DensityTests
             (refused.Code, refused.Error.Trim()));
         var report = Run("report", folder["run"], "--backend", "cpu", "--rows", "20");
         Assert.True(report.Code == 0, report.Error);
-        Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" ")); // as inspect left it
+        // the file that inspect wrote
+        Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" "));
     }
 }

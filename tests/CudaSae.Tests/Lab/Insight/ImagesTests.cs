@@ -9,14 +9,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>What is counted of SAEs over images, against scalar loops in double, and the command that shows
-/// it.</summary>
+/// <summary>Statistics of SAEs over images, compared with scalar loops in double, and the command that shows
+/// them.</summary>
 [Trait("speed", "slow")]
 public sealed class ImagesTests
 {
     const int Side = 8, Pixels = Side * Side, Images = 240, Classes = 3;
 
-    /// <summary>A bright bar, a block or a frame, a class each, at changing places.</summary>
+    /// <summary>Makes a bright bar, a block or a frame, one shape for each class, at varying places.</summary>
     static (byte[] Pixels, byte[] Labels) Drawn()
     {
         var random = new Random(4);
@@ -62,7 +62,7 @@ public sealed class ImagesTests
             codes.Clear();
             for (var r = first; r < first + count; r++)
             {
-                // the last never fires
+                // the last latent never fires
                 int[] on = [.. Enumerable.Range(0, Latents - 1).Where(_ => random.Next(3) == 0)];
                 float[] values = [.. on.Select(_ => (float)random.Next(1, 9))];     // with ties
                 for (var e = 0; e < on.Length; e++) dense[r, on[e]] = values[e];
@@ -146,7 +146,7 @@ public sealed class ImagesTests
         a.Zip(b).Sum(p => p.First * p.Second) / Math.Sqrt(a.Sum(v => v * v) * b.Sum(v => v * v));
 
     [Fact]
-    public void PicturesAreScaledEachByItself()
+    public void EachPictureIsScaledSeparately()
     {
         var signed = Pictures.Signed("a", "A", 2, [[1, -2, 0, 0.5f], [0, 0, 0, 0]], ["x", "y"]);
         Assert.Equal((2, 2, true), (signed.Width, signed.Height, signed.Signed));
@@ -155,7 +155,7 @@ public sealed class ImagesTests
     }
 
     [Fact]
-    public void ImageDataThatDoNotFitAreOneLine()
+    public void MismatchedImageDataAreRefusedInOneLine()
     {
         static ActivationSource Source() => ActivationSource.Of(new byte[4 * Pixels * 3], Pixels, InputType.Float32);
         AssertOneLine("--width 7", () => _ = new ImageData(Source(), 0, 3, 7));
@@ -170,7 +170,7 @@ public sealed class ImagesTests
     }
 
     [Fact]
-    public void FromFilesToFigures()
+    public void FilesBecomeFigures()
     {
         using var folder = new TemporaryFolder();
         var (pixels, labels) = Drawn();

@@ -7,7 +7,7 @@ using static CudaSae.Testing.Problems.InsightProblem;
 
 namespace CudaSae.Tests;
 
-/// <summary>Diagnostics against scalar double loops, and against numpy on saved weights and codes.</summary>
+/// <summary>Diagnostics compared with scalar double loops, and with numpy on saved weights and codes.</summary>
 public class InsightTests
 {
     static void AssertNear(double expected, double actual, double tolerance = 1e-5) =>
@@ -103,7 +103,7 @@ public class InsightTests
     {
         using var folder = new TemporaryFolder();
         using InsightProblem p = new(folder, "topk"), other = new(folder, "topk", latents: 131, seed: 4);
-        p.Weights.WEnc[9].Clear(); // as pruning leaves it
+        p.Weights.WEnc[9].Clear(); // the state after pruning
         for (var c = 0; c < D; c++) other.Weights.WDec[100][c] = p.Weights.WDec[3][c] * 2 + 0.01f * c;
         var g = new Geometry(p.Sae.Model);
         for (var f = 0; f < N; f++)
@@ -161,7 +161,7 @@ public class InsightTests
     }
 
     [Fact]
-    public void KindsOfDensityAreFoundWhereThereAreTwoAndRefusedWhereNot()
+    public void TwoKindsOfDensityAreFoundOnlyWhereTheyExist()
     {
         const int rows = 100_000;
         long[] Around(double log, double spread, int count, int seed)
@@ -176,7 +176,7 @@ public class InsightTests
         broad = Around(-3, 2.2, 900, 3);
         Assert.Null(Objection(two));
         Assert.Equal(40, DensityModes.Find(two, rows).Rare);
-        // where Otsu's criterion alone halves the large kind
+        // here Otsu's criterion alone splits the large kind
         long[] few = [.. Around(-4.6, 0.5, 40, 1), .. Around(-2.5, 0.5, 9000, 2)];
         Assert.Null(Objection(few));
         Assert.Equal(40, DensityModes.Find(few, rows).Rare);
@@ -185,11 +185,12 @@ public class InsightTests
         long[] dead = [.. new long[200], .. one];
         Assert.Equal(200, DensityModes.Find(dead, rows).Rare);
         Assert.Null(Objection(dead));
-        Assert.NotNull(Objection(new long[50]));                                                     // all silent
+        // all latents are silent
+        Assert.NotNull(Objection(new long[50]));
     }
 
     [Fact]
-    public void SectionsAreSavedWithAFindingAFigure()
+    public void SectionsAreSavedWithAFindingForEachFigure()
     {
         using var folder = new TemporaryFolder();
         using InsightProblem p = new(folder, "relu"), other = new(folder, "topk", latents: 40, seed: 9);
@@ -208,7 +209,7 @@ public class InsightTests
     }
 
     [Fact]
-    public void NumpyFindsTheSameNumbers()
+    public void NumpyComputesTheSameNumbers()
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();

@@ -38,7 +38,7 @@ public class LabelTests
     }
 
     [Fact]
-    public void NpyThatAreNoLabelsAreRefused()
+    public void InvalidNpyLabelsAreRefused()
     {
         AssertOneLine("labels 3 rows, the data have 4", () => Npy<int>("<i4", [0, 1, 2], 3));
         AssertOneLine("row 2 answers NaN to question 0", () => Npy<float>("<f4", [0, 1, float.NaN, 1], 4));
@@ -63,7 +63,7 @@ public class LabelTests
     }
 
     [Fact]
-    public void CsvClassesComeInTheirOrder()
+    public void CsvClassesKeepTheirOrder()
     {
         var labels =
             Csv("\ufeffanimal,\"a, b\",n,flag,bit\r\ncat,x,10,TRUE,1\r\n,\"y\"\"\nz\",-1,false,0\r\ndog,x,2,,1\r\n");
@@ -88,7 +88,7 @@ public class LabelTests
     [InlineData("a\n1\nNaN\n2\n", "row 1 answers 'NaN' to a: that is no class")]
     [InlineData("a\n1\n\"x\n2\n", "is no CSV")]
     [InlineData("a\n1\n\"x\"y\n2\n", "is no CSV")]
-    public void CsvThatAreNoLabelsAreRefused(string text, string expected) => AssertOneLine(expected, () => Csv(text));
+    public void InvalidCsvLabelsAreRefused(string text, string expected) => AssertOneLine(expected, () => Csv(text));
 
     [Fact]
     public void TooManyClassesAreRefused()
@@ -100,7 +100,7 @@ public class LabelTests
     }
 
     [Fact]
-    public void ClassesAreNamedAndRowsTaken()
+    public void ClassesAreNamedAndRowsSelected()
     {
         var labels = Npy<int>("<i4", [0, 1, 2, 1], 4).Named(["empty", "mine", "theirs"]);
         Assert.Equal("l = theirs", labels.Name(labels.Properties[2]));
@@ -110,7 +110,7 @@ public class LabelTests
     }
 
     [Fact]
-    public void TokensAnswerForThemselvesAndTheirNeighbours()
+    public void TokensLabelThemselvesAndTheirNeighbours()
     {
         var labels = TokenLabels.Of([["▁a", "▁st", "out", "▁of", ")"], ["▁10", "s"]]);
         string[] Of(string name) => labels.Answers[Array.IndexOf(labels.Names, name)];

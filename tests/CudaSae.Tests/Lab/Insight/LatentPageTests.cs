@@ -15,8 +15,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Pages of a small SAE over rows with texts: what stands in the blob, against the SAE asked row by row, and
-/// against numpy.</summary>
+/// <summary>Pages of a small SAE over rows with texts: the blob's contents compared with the SAE row by row, and with
+/// numpy.</summary>
 public sealed class LatentPageTests : IDisposable
 {
     const int D = 12, N = 40, Rows = 900, Sentence = 9;
@@ -41,7 +41,10 @@ public sealed class LatentPageTests : IDisposable
             [.. NpyFile.MakeHeader("<f4", Rows, D), .. MemoryMarshal.AsBytes<float>(rows)]);
         using var lines = new StreamWriter(folder["x.jsonl"]);
         for (var row = 0; row < Rows; row += Sentence)
-            lines.WriteLine($$"""{"row":{{row}},"tokens":[{{string.Join(",", Enumerable.Range(row, Sentence).Select(r => JsonSerializer.Serialize(Word(r))))}}]}""");
+        {
+            var words = Enumerable.Range(row, Sentence).Select(r => JsonSerializer.Serialize(Word(r)));
+            lines.WriteLine($$"""{"row":{{row}},"tokens":[{{string.Join(",", words)}}]}""");
+        }
     }
 
     static string Word(int row) => Words[row * row % 31 % Words.Length];
@@ -58,7 +61,7 @@ public sealed class LatentPageTests : IDisposable
     byte[] Collect(LatentPageOptions options, int first = 0, int rows = Rows) =>
         LatentPages.Collect(sae, Source(first, rows), options);
 
-    /// <summary>[rows, n] by the SAE itself.</summary>
+    /// <summary>Returns the code [rows, n] from the SAE.</summary>
     float[,] Codes(int first, int rows)
     {
         using var data = ActivationSource.Open([folder["x.npy"]]);
@@ -114,9 +117,9 @@ public sealed class LatentPageTests : IDisposable
         }
     }
 
-    /// <summary>Windows encoded a second time are those of codes that were kept.</summary>
+    /// <summary>Windows that are encoded a second time equal the codes that were kept.</summary>
     [Fact]
-    public void TooLittleRoomForCodesChangesOnlyWhatPairsAreCountedOn()
+    public void ASmallCodeBudgetChangesOnlyTheSampleForPairs()
     {
         var (all, few) =
             (new LatentBlobReader(Collect(new())), new LatentBlobReader(Collect(new() { CodeBytes = 8 * 4 * 100 })));
@@ -127,7 +130,7 @@ public sealed class LatentPageTests : IDisposable
     }
 
     [Fact]
-    public void NumbersAreThoseOfNumpy()
+    public void NumbersMatchNumpy()
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         var blob = new LatentBlobReader(Collect(new() { Partners = 6 }));
@@ -170,8 +173,8 @@ public sealed class LatentPageTests : IDisposable
         AssertOneLine("-1 tokens on either side", () => Collect(new() { Window = -1 }));
     }
 
-    /// <summary>What a reader does on the page, by a script that stands behind the page's own: lists, sorts, searches,
-    /// follows links.</summary>
+    /// <summary>A script after the page's scripts performs a reader's actions: lists, sorts, searches, follows
+    /// links.</summary>
     [Fact]
     public void ABrowserSortsSearchesAndOpensLatents()
     {
@@ -182,12 +185,13 @@ public sealed class LatentPageTests : IDisposable
             [new ScatterFigure("s", "s", [new("curl", [.. Enumerable.Range(0, N).Select(i => (float)(i * 17 % N))])],
                 "curl", "curl")]);
         ReportPage.Write(folder["page.html"], "t", [geometry], new Dictionary<string, byte[]> { ["latents"] = bytes });
-        // The page's policy allows its own script only.
+        // The page's policy allows only the page's script.
         var html = Regex.Replace(File.ReadAllText(folder["page.html"]),
             "<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "");
         File.WriteAllText(folder["page.html"],
             html.Replace("</body>",
-                $"<script>{File.ReadAllText(Path.Combine(Repository.Root, "tests", "pages", "latents.js"))}</script>\n</body>"));
+                "<script>" + File.ReadAllText(Path.Combine(Repository.Root, "tests", "pages", "latents.js"))
+                    + "</script>\n</body>"));
         var dom = Browser.Dom(folder["page.html"]);
         Assert.Null(Browser.Said(dom, "errors"));
         bool Has(LatentContext c, string text) =>

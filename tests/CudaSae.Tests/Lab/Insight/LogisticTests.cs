@@ -7,7 +7,7 @@ public class LogisticTests
 {
     const int Rows = 200, Columns = 5;
 
-    /// <summary>Columns of very different size, the answer from two of them and chance.</summary>
+    /// <summary>Makes columns of very different size; the answer depends on two of them and on chance.</summary>
     internal static (float[] X, bool[] Positive) Problem(int rows, int columns, int seed)
     {
         var random = new Random(seed);
@@ -23,7 +23,7 @@ public class LogisticTests
     }
 
     [Fact]
-    public void TheGradientIsThatOfFiniteDifferences()
+    public void TheGradientMatchesFiniteDifferences()
     {
         var (x, positive) = Problem(Rows, Columns, 1);
         var fit = LogisticRegression.Fit(x, positive, Columns, 0.1);
@@ -42,7 +42,7 @@ public class LogisticTests
 
     [Theory]
     [InlineData(1, 1e-3), InlineData(5, 1e-3), InlineData(40, 1e-2), InlineData(5, 1e-8)]
-    public void ItEndsWhereTheGradientIsNothing(int columns, double l2)
+    public void FittingEndsWhereTheGradientVanishes(int columns, double l2)
     {
         var (x, positive) = Problem(Rows, columns, 2);
         var fit = LogisticRegression.Fit(x, positive, columns, l2);
@@ -54,7 +54,7 @@ public class LogisticTests
     }
 
     [Fact]
-    public void WhatIsTiedOrSeparableHasOneSolutionToo()
+    public void TiedOrSeparableDataHaveOneSolution()
     {
         // the second column is constant
         float[] x = [.. Enumerable.Range(0, 100).SelectMany(r => (float[])[r < 50 ? 0 : 1, 7])];
@@ -69,10 +69,10 @@ public class LogisticTests
         Assert.Throws<ArgumentException>(() => LogisticRegression.Fit(x, new bool[100], 2));
     }
 
-    /// <summary>A column that is active on one row is 90 standard deviations there: a full step leaps over the minimum,
-    /// and the next one back.</summary>
+    /// <summary>A column that is active on one row is 90 standard deviations there: a full step jumps over the minimum,
+    /// and the next step jumps back.</summary>
     [Fact]
-    public void AColumnOfOneRowDoesNotMakeItSwing()
+    public void AColumnActiveOnOneRowCausesNoOscillation()
     {
         var (x, positive, random) = (new float[8000 * 3], new bool[8000], new Random(4));
         for (var r = 0; r < 8000; r++)
@@ -88,7 +88,7 @@ public class LogisticTests
     }
 
     [Fact]
-    public void ScoresOfAProbeAreThoseOfTheirDefinition()
+    public void ScoresOfAProbeMatchTheirDefinition()
     {
         double[] z = [2, 1, 1, -1, -3, 0.5], fitted = [5, 1, 0, -2];
         bool[] truth = [true, false, true, false, true, false], fittedTruth = [true, true, false, false];

@@ -12,8 +12,8 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Rows with NaN or infinity that an SAE is looked at with: left out and counted, as if the others were all
-/// there are.</summary>
+/// <summary>Rows with NaN or infinity in the data that an SAE is evaluated on are skipped and counted. The results
+/// equal those without these rows.</summary>
 [Trait("speed", "slow")]
 public class NonFiniteRowsTests
 {
@@ -37,7 +37,7 @@ public class NonFiniteRowsTests
     static ActivationSource WithoutThem() => Source(b => !Bad.Contains(b), _ => false);
 
     [Fact]
-    public void MeasuresAreThoseOfTheOtherRows()
+    public void MeasuresSkipNonFiniteRows()
     {
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, "topk");
@@ -60,9 +60,9 @@ public class NonFiniteRowsTests
                 new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
     }
 
-    /// <summary>The yardstick of sweeps; double sums in another order.</summary>
+    /// <summary>The baseline of sweeps, with double sums in another order.</summary>
     [Fact]
-    public void PrincipalComponentsAreThoseOfTheOtherRows()
+    public void PrincipalComponentsSkipNonFiniteRows()
     {
         using ActivationSource bad = WithBadRows(), good = WithoutThem();
         Pca expected = new(good, good.Rows, 0, D), actual = new(bad, Rows, 0, D);
@@ -78,19 +78,19 @@ public class NonFiniteRowsTests
     {
         Assert.Equal((expected.Rows, 0, Bad.Length), (actual.Rows, expected.LeftOut, actual.LeftOut));
         Assert.Equal((expected.L0, expected.SilentPercent), (actual.L0, actual.SilentPercent));
-        // float32 sums of 24 products, in tiles that lie otherwise
+        // float32 sums of 24 products, in tiles with other borders
         foreach (var (a, b) in new[] { (expected.Fvu!.Value, actual.Fvu!.Value), (expected.Cosine, actual.Cosine),
             (expected.Shrinkage!.Value, actual.Shrinkage!.Value) }) Assert.Equal(a, b, 1e-6);
     }
 
-    /// <summary>Rows keep their numbers, whether codes were kept or windows are encoded again.</summary>
+    /// <summary>Rows keep their numbers, whether codes are kept or windows are encoded again.</summary>
     [Theory, InlineData(1 << 20), InlineData(8 * 7 * 40)]
-    public void PagesOfLatentsNameTheRowsOfTheData(long codeBytes)
+    public void LatentPagesKeepTheRowNumbersOfTheData(long codeBytes)
     {
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, "topk");
         using ActivationSource bad = WithBadRows(), good = WithoutThem();
-        // In a file with token ids, so that windows show neighbours, also those that are not finite.
+        // The file has token ids, so that windows show neighbours, including neighbours that are not finite.
         var file = new byte[Rows * D * sizeof(float)];
         bad.ReadRows(0, file);
         File.WriteAllBytes(folder["bad.npy"], [.. NpyFile.MakeHeader("<f4", Rows, D), .. file]);
@@ -120,7 +120,7 @@ public class NonFiniteRowsTests
     }
 
     [Fact]
-    public void WhoNeedsEveryRowIsToldWhich()
+    public void OperationsThatNeedEveryRowNameTheBadOnes()
     {
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, "topk");
@@ -132,7 +132,7 @@ public class NonFiniteRowsTests
     }
 
     [Fact]
-    public void TrainEvalAndReportLeaveARowOutAndSaySo()
+    public void TrainEvalAndReportSkipARowAndReportIt()
     {
         using var folder = new TemporaryFolder();
         var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);

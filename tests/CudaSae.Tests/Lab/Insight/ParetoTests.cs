@@ -9,14 +9,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Fronts, and the yardstick of principal components against numpy.</summary>
+/// <summary>Fronts, and the baseline of principal components compared with numpy.</summary>
 public class ParetoTests
 {
     static SweepPoint Point(string line, double l0, double fvu) =>
         new($"{line}-{l0}", line, 64, l0, new(null, new Evaluation(100, fvu, l0, 1, 0.9, 1), 1));
 
     [Fact]
-    public void FrontLeavesOutWhatIsBeaten()
+    public void TheFrontOmitsDominatedMembers()
     {
         SweepPoint[] points = [Point("a", 8, 0.4), Point("a", 32, 0.2), Point("b", 10, 0.42), Point("b", 30, 0.19),
             Point("c", 64, 0.19), Point("b", 64, 0.1)];
@@ -43,10 +43,10 @@ public class ParetoTests
         return a;
     }
 
-    /// <summary>A v = λ v and vectors of unit length at right angles, to rounding: also where eigenvalues coincide, or
-    /// there is nothing to do.</summary>
+    /// <summary>A v = λ v, and the vectors are orthonormal up to rounding, including equal eigenvalues and matrices
+    /// that are already diagonal.</summary>
     [Theory, InlineData(1), InlineData(2), InlineData(5), InlineData(37), InlineData(300)]
-    public void EigenvectorsAreThose(int d)
+    public void EigenvectorsSatisfyTheirDefinition(int d)
     {
         var a = Symmetric(d, d);
         if (d == 5)
@@ -67,7 +67,7 @@ public class ParetoTests
     }
 
     [Fact]
-    public void ComponentsEqualNumpys()
+    public void ComponentsMatchNumpy()
     {
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();

@@ -8,14 +8,14 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Probes against numpy, on codes of real activations.</summary>
+/// <summary>Probes compared with numpy, on codes of real activations.</summary>
 [Trait("speed", "slow")]
 public class ProbePythonTests
 {
     const int Latents = 300, Rows = 1000;
 
     [Fact]
-    public void EveryScoreOfRealCodesIsNumpys()
+    public void EveryScoreOfRealCodesMatchesNumpy()
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         using var folder = new TemporaryFolder();
@@ -52,7 +52,7 @@ public class ProbePythonTests
 
     [Theory]
     [InlineData(1, 1e-3), InlineData(7, 1e-3), InlineData(30, 1e-4)]
-    public void TheLogisticProbeIsNumpysNewton(int columns, double l2)
+    public void TheLogisticProbeMatchesNewtonInNumpy(int columns, double l2)
     {
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         using var folder = new TemporaryFolder();
@@ -66,7 +66,7 @@ public class ProbePythonTests
             Assert.InRange(Math.Abs(expected - got), 0, 1e-5 * Math.Max(Math.Abs(expected), 1e-2));
     }
 
-    /// <summary>Of the shipped held-out rows by an encoder of random directions: [rows, n].</summary>
+    /// <summary>Returns codes [rows, n] of the shipped held-out rows by an encoder of random directions.</summary>
     static float[,] Codes()
     {
         var spec = new SaeSpec { InputWidth = 512, Latents = Latents, Selection = new Selection.TopK(32) };
@@ -100,6 +100,7 @@ public class ProbePythonTests
                 Answers: answers))
             .ToArray();
         return new Labels([.. questions.Select(q => q.Question)],
-            [.. questions.Select(q => q.Answers.Select(a => (short)Array.IndexOf(q.Question.Classes, a)).ToArray())]).Take(Rows);
+            [.. questions.Select(q => q.Answers.Select(a => (short)Array.IndexOf(q.Question.Classes, a)).ToArray())])
+            .Take(Rows);
     }
 }

@@ -4,12 +4,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Probes against their definitions, written as loops over all pairs of rows and all thresholds.</summary>
+/// <summary>Probes compared with their definitions, written as loops over all pairs of rows and all
+/// thresholds.</summary>
 public class ProbeTests
 {
     const int Rows = 300, Latents = 40;
 
-    /// <summary>AUROC and best F1 of one latent for one property, pair by pair.</summary>
+    /// <summary>Computes AUROC and best F1 of one latent for one property, pair by pair.</summary>
     static (double Auroc, double F1) Formula(float[,] codes, int latent, Labels labels, Property property)
     {
         var (won, positives, negatives, best) = (0.0, 0L, 0L, 0.0);
@@ -50,7 +51,7 @@ public class ProbeTests
     }
 
     [Fact]
-    public void EveryScoreIsThatOfItsDefinition()
+    public void EveryScoreMatchesItsDefinition()
     {
         var codes = ProbeData.Codes(Rows, Latents, 1);
         var labels = ProbeData.Labels(codes, 2);
@@ -83,7 +84,7 @@ public class ProbeTests
     }
 
     [Fact]
-    public void AnyBudgetFindsTheSame()
+    public void AnyBudgetGivesTheSameResult()
     {
         var codes = ProbeData.Codes(Rows, Latents, 3);
         var labels = ProbeData.Labels(codes, 4);
@@ -111,7 +112,7 @@ public class ProbeTests
     }
 
     [Fact]
-    public void TheBestLatentsAreThoseOfTheFormula()
+    public void TheBestLatentsMatchTheFormula()
     {
         var codes = ProbeData.Codes(Rows, Latents, 5);
         var labels = ProbeData.Labels(codes, 6);
@@ -183,7 +184,7 @@ public class ProbeTests
     }
 
     [Fact]
-    public void FiguresShowWhatWasFound()
+    public void FiguresShowTheFindings()
     {
         using var folder = new TemporaryFolder();
         var codes = ProbeData.Codes(Rows, Latents, 8);

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Texts and borders of rows from everything that may stand beside activations.</summary>
+/// <summary>Texts and borders of rows from every file that may accompany activations.</summary>
 public class TokenTextTests
 {
     static ActivationSource Activations(TemporaryFolder folder, int rows, int[]? tokens = null, string name = "x")
@@ -44,7 +44,7 @@ public class TokenTextTests
     [InlineData("""{"row":0.5,"tokens":[]}""", "line 1 is not")]
     [InlineData("""{"tokens":[]}""", "line 1 is not")]
     [InlineData("""5""", "line 1 is not")]
-    public void DamagedSentencesAreOneLine(string lines, string expected)
+    public void DamagedSentencesAreRefusedInOneLine(string lines, string expected)
     {
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 2);
@@ -53,7 +53,7 @@ public class TokenTextTests
     }
 
     [Fact]
-    public void TokenIdsTakeBordersFromBosOrLengthAndTextsFromAVocabulary()
+    public void TokenIdsGetBordersFromBosOrLengthAndTextsFromAVocabulary()
     {
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 6, [1, 5, 6, 1, 7, 5]);
@@ -82,12 +82,13 @@ public class TokenTextTests
     }
 
     [Fact]
-    public void AnEndlessPieceIsCut()
+    public void AVeryLongPieceIsTruncated()
     {
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 2);
         File.WriteAllText(folder["x.jsonl"],
-            $$"""{"row":0,"tokens":["{{new string('y', 100_000)}}","{{string.Concat(Enumerable.Repeat("𝕏", 50_000))}}"]}""");
+            $$"""{"row":0,"tokens":["{{new string('y', 100_000)}}","""
+                + $$""" "{{string.Concat(Enumerable.Repeat("𝕏", 50_000))}}"]}""");
         Assert.All(TokenTexts.Open(source, 0, 2, new()).Pieces,
             piece => Assert.InRange(Encoding.UTF8.GetByteCount(piece), 64, 255));
     }
@@ -114,6 +115,6 @@ public class TokenTextTests
     [InlineData("""{"a":4000000000}""")]
     [InlineData("""{"model":{}}""")]
     [InlineData("""["\ud800"]""")]
-    public void WhatIsNoVocabularyIsOneLine(string json) =>
+    public void AnInvalidVocabularyIsRefusedInOneLine(string json) =>
         AssertOneLine("v.json is no vocabulary", () => _ = new VocabularyFile("v.json", Encoding.UTF8.GetBytes(json)));
 }

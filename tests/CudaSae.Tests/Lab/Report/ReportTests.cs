@@ -9,7 +9,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Figures on their way to files, to numbers for other programs, and onto the page.</summary>
+/// <summary>Figures in files, in numbers for other programs, and on the page.</summary>
 [Trait("speed", "slow")]
 public class ReportTests
 {
@@ -19,7 +19,7 @@ public class ReportTests
         CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
-    public void EveryKindOfFigureComesBackFromItsFile()
+    public void EveryKindOfFigureIsReadBack()
     {
         using var folder = new TemporaryFolder();
         var sections = ReportFigures.All();
@@ -34,11 +34,12 @@ public class ReportTests
     }
 
     [Fact]
-    public void FileWithoutNewerFieldsHasTheirDefaults()
+    public void AFileWithoutNewerFieldsUsesTheirDefaults()
     {
         using var folder = new TemporaryFolder();
         AtomicFile.WriteText(folder["figures/old.json"], """
-            {"id":"old","title":"Old","order":1,"figures":[{"kind":"lines","id":"a","title":"A","x":{"name":"x"},"y":{"name":"y"},"series":[{"name":"s","x":"AACAPw==","y":"AACAPw=="}]},
+            {"id":"old","title":"Old","order":1,"figures":[{"kind":"lines","id":"a","title":"A",
+            "x":{"name":"x"},"y":{"name":"y"},"series":[{"name":"s","x":"AACAPw==","y":"AACAPw=="}]},
             {"kind":"scatter","id":"b","title":"B","columns":[{"name":"c","values":"AACAPw=="}],"x":"c","y":"c"}]}
             """);
         var section = Assert.Single(Section.Load(folder["."]));
@@ -50,12 +51,14 @@ public class ReportTests
 
     [Theory]
     [InlineData("""{"id":"x","title":"X","order":1,"figures":[{"kind":"pie","id":"a","title":"A"}]}""")]
-    [InlineData("""{"id":"x","title":"X","order":1,"figures":[{"kind":"heat","id":"a","title":"A","rows":[],"columns":[],"values":"AAA="}]}""")]
-    [InlineData("""{"id":"x","title":"X","order":1,"figures":[{"kind":"heat","id":"a","title":"A","rows":[],"columns":[],"values":"?"}]}""")]
+    [InlineData("""{"id":"x","title":"X","order":1,"figures":[{"kind":"heat","id":"a","title":"A","rows":[],"""
+        + """ "columns":[],"values":"AAA="}]}""")]
+    [InlineData("""{"id":"x","title":"X","order":1,"figures":[{"kind":"heat","id":"a","title":"A","rows":[],"""
+        + """ "columns":[],"values":"?"}]}""")]
     [InlineData("""{"id":"x","title":null,"order":1,"figures":[]}""")]
     [InlineData("""{"id":"x","title":"X","ord""")]
     [InlineData("null")]
-    public void DamagedSectionIsOneLine(string json)
+    public void ADamagedSectionIsRefusedInOneLine(string json)
     {
         using var folder = new TemporaryFolder();
         AtomicFile.WriteText(folder["figures/x.json"], json);
@@ -63,7 +66,7 @@ public class ReportTests
     }
 
     [Fact]
-    public void ColumnsThatDoNotFitAreOneLine()
+    public void MismatchedColumnsAreRefusedInOneLine()
     {
         Figure[] figures =
         [
@@ -91,8 +94,8 @@ public class ReportTests
         for (var s = 0; s < sections.Length; s++)
             for (var f = 0; f < sections[s].Figures.Length; f++)
             {
-                var csv =
-                    ReportFigures.ReadCsv(File.ReadAllText(folder[$"csv/{sections[s].Id}-{sections[s].Figures[f].Id}.csv"]));
+                var csv = ReportFigures.ReadCsv(
+                    File.ReadAllText(folder[$"csv/{sections[s].Id}-{sections[s].Figures[f].Id}.csv"]));
                 AssertEqual(FigureColumns.Of(sections[s].Figures[f]), csv);
                 AssertEqual(FigureColumns.Of(sections[s].Figures[f]), json[s]!["figures"]![f]!["columns"]!.AsArray());
             }
@@ -133,7 +136,7 @@ public class ReportTests
     }
 
     [Fact]
-    public void PageNamesNoOtherPlaceAndRunsNoOtherScript()
+    public void ThePageNamesNoOtherPlaceAndRunsNoOtherScript()
     {
         var html = ReportPage.Html("run", [ReportFigures.All()[0]]);
         Assert.DoesNotContain("http", html.Replace("http-equiv", "").ToLowerInvariant());
@@ -152,20 +155,22 @@ public class ReportTests
     }
 
     [Fact]
-    public void TextsOfDataBecomeNoMarkup()
+    public void TextsInDataAreEscaped()
     {
         var html = ReportPage.Html(ReportFigures.Hostile, ReportFigures.All(),
             new Dictionary<string, byte[]> { ["probe"] = [1, 2, 3] });
-        Assert.Equal(3, Regex.Matches(html, "<script").Count);      // sections, the blob, the page's own
+        Assert.Equal(3, Regex.Matches(html, "<script").Count);      // scripts of the sections, the blob, and the page
         Assert.Equal(3, Regex.Matches(html, "</script").Count);
         Assert.DoesNotContain("<img", html);
         AssertOneLine("is no name of a blob",
             () => ReportPage.Html("", [], new Dictionary<string, byte[]> { ["a\"><b>"] = [] }));
     }
 
-    /// <summary>Runs in the page: uses what a reader uses, and writes down what came of it.</summary>
+    /// <summary>Runs in the page: uses the controls as a reader does, and records the results.</summary>
     const string Probe = """
-        Report.panel("probe", async element => { element.textContent = [...new Uint8Array(await Report.blob("probe"))].join(","); }, {title: "Probe", order: 150});
+        Report.panel("probe", async element => {
+            element.textContent = [...new Uint8Array(await Report.blob("probe"))].join(",");
+        }, {title: "Probe", order: 150});
         const opened = [];
         Report.openLatent = latent => opened.push(latent);
         const text = (id, inner) => document.querySelector(`#${id} ${inner}`)?.textContent;
@@ -175,7 +180,8 @@ public class ReportTests
             document.getElementById("theme").click();
             document.querySelector("#good-lines .legend button").click();
             const plot = document.querySelector("#good-histogram svg"), box = plot.getBoundingClientRect();
-            plot.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true}));
+            plot.dispatchEvent(new PointerEvent("pointermove",
+                {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true}));
             const said = document.getElementById("tip").textContent;
             document.querySelectorAll("#good-table th button")[0].click();
             document.querySelectorAll("#good-table th button")[0].click();
@@ -186,7 +192,9 @@ public class ReportTests
             newer[0].figures[0].finding = "It fell further.";
             const other = document.getElementById("good-histogram");
             Report.refresh(newer);
-            const found = {csv, said, opened, nothing, blob: text("panel-probe", ".panel"), finding: text("good-lines", ".finding"), kept: other.isConnected, theme: document.documentElement.dataset.theme};
+            const found = {csv, said, opened, nothing, blob: text("panel-probe", ".panel"),
+                finding: text("good-lines", ".finding"), kept: other.isConnected,
+                theme: document.documentElement.dataset.theme};
             const bytes = new TextEncoder().encode(JSON.stringify(found));
             document.documentElement.dataset.found = btoa(Array.from(bytes, b => String.fromCharCode(b)).join(""));
         };
@@ -203,7 +211,7 @@ public class ReportTests
         var html = ReportPage.Html(ReportFigures.Hostile, sections,
             new Dictionary<string, byte[]> { ["probe"] = blob });
         File.WriteAllText(folder["page.html"], html);
-        var dom = Browser.Dom(folder["page.html"], width);      // as it is, under its own policy
+        var dom = Browser.Dom(folder["page.html"], width);      // the page with its own policy
         Assert.Null(Browser.Said(dom, "errors"));
         Assert.Equal($"{sections.Sum(s => s.Figures.Length)}", Browser.Said(dom, "figures"));
         Assert.Equal(3, Regex.Matches(dom, "<script").Count);
@@ -218,11 +226,12 @@ public class ReportTests
         var found = JsonNode.Parse(Convert.FromBase64String(Browser.Said(dom, "found")!))!;
         Assert.Equal(string.Join(',', blob), (string?)found["blob"]);
         Assert.Equal("It fell further.", (string?)found["finding"]);
-        Assert.True((bool)found["kept"]!);      // what did not change was not drawn again
+        Assert.True((bool)found["kept"]!);      // unchanged figures were not drawn again
         Assert.Equal("dark", (string?)found["theme"]);
-        Assert.Equal([1], found["opened"]!.AsArray().Select(n => (int)n!));      // sorted falling, then rising
+        // sorted in descending order, then ascending
+        Assert.Equal([1], found["opened"]!.AsArray().Select(n => (int)n!));
         Assert.Contains("10 to 100all 7some 3", (string?)found["said"]);
-        Assert.Equal(7, (int)found["nothing"]!);        // all of them but the table
+        Assert.Equal(7, (int)found["nothing"]!);        // all figures except the table
         for (var s = 0; s < sections.Length; s++)
             for (var f = 0; f < sections[s].Figures.Length; f++)
                 AssertEqual(FigureColumns.Of(sections[s].Figures[f]),

@@ -8,12 +8,13 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>A run's log and record as curves, and the report command on what a run leaves behind.</summary>
+/// <summary>A run's log and record as curves, and the report command on the files of a run.</summary>
 [Trait("speed", "slow")]
 public class TrainingCurvesTests
 {
     static string Line(int step, double loss, string more = "") =>
-        $$"""{"step":{{step}},"vectors":{{32 * step}},"loss":{{loss}},"fvu":{{loss / 2}},"dense":false,"dense_difference":null{{more}}}""";
+        $$"""{"step":{{step}},"vectors":{{32 * step}},"loss":{{loss}},"fvu":{{loss / 2}},"dense":false"""
+        + $$""","dense_difference":null{{more}}}""";
 
     static MetricsHistory Read(TemporaryFolder folder, string text)
     {
@@ -22,10 +23,11 @@ public class TrainingCurvesTests
     }
 
     [Fact]
-    public void LaterLinesWinAndCutOnesAreLeftOut()
+    public void LaterLinesWinAndTruncatedLinesAreIgnored()
     {
         using var folder = new TemporaryFolder();
-        // Killed in the middle of step 40's line; resumed after step 20, with its first line behind the cut one.
+        // The run was killed in the middle of step 40's line. It resumed after step 20, and its first line follows the
+        // truncated one.
         var history = Read(folder,
             string.Join('\n', Line(10, 5), Line(20, 4), Line(30, 3), Line(40, 2)[..25] + Line(25, 3.5), Line(35, 2.5),
                 Line(45, 2)[..30]));
@@ -39,12 +41,13 @@ public class TrainingCurvesTests
     }
 
     [Fact]
-    public void CurvesAreTheLogsNumbers()
+    public void CurvesMatchTheLog()
     {
         using var folder = new TemporaryFolder();
         File.WriteAllLines(folder["metrics.jsonl"],
             Enumerable.Range(1, 30).Select(i => Line(10 * i, 3.0 / i,
-                $",\"aux_loss\":{1.0 / i},\"encode_ms\":{i},\"aux_ms\":{2 * i},\"input_wait_ms\":0.5,\"feeder_wait_ms\":{3 * i},\"rows_per_second\":{100 + i}")));
+                $",\"aux_loss\":{1.0 / i},\"encode_ms\":{i},\"aux_ms\":{2 * i},\"input_wait_ms\":0.5,"
+                    + $"\"feeder_wait_ms\":{3 * i},\"rows_per_second\":{100 + i}")));
         var section = TrainingCurves.Of(folder["."], heldOutFvu: 0.75)!;
         var loss = (LinesFigure)section.Figures.Single(f => f.Id == "loss");
         Assert.Equal(["loss", "reconstruction", "auxiliary"], loss.Series.Select(s => s.Name));
@@ -74,7 +77,7 @@ public class TrainingCurvesTests
             && Math.Abs(a.Item3 - b.Item3) < 1e-6 * a.Item3;
 
     [Fact]
-    public void LongLogsAreThinnedAndSaySo()
+    public void LongLogsAreThinnedWithANote()
     {
         using var folder = new TemporaryFolder();
         File.WriteAllLines(folder["metrics.jsonl"],
@@ -106,7 +109,7 @@ public class TrainingCurvesTests
         CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
-    public void ReportOfARunOfAnSaeAndOfNothing()
+    public void ReportHandlesARunAnSaeAndAnEmptyFolder()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 400, 16);
@@ -137,7 +140,7 @@ public class TrainingCurvesTests
         File.Delete(folder["run/sae_weights.safetensors"]);
         (code, output, error) = Run("report", folder["run"], "--backend", "cpu");
         Assert.True(code == 0, error);
-        Assert.Contains("Held-out", output);        // of the newest checkpoint
+        Assert.Contains("Held-out", output);        // from the newest checkpoint
         Directory.Delete(folder["run/checkpoint"], recursive: true);
         (code, output, error) = Run("report", folder["run"]);
         Assert.True(code == 0, error);

@@ -31,7 +31,7 @@ public class SyntheticTests
         using var other = new Superposition(options with { Seed = 8 });
         using var source = ActivationSource.Open([folder["x.npy"]]);
         Assert.Equal((3000, 1000), (source.Rows, source.Width));
-        // out of order, and about the blocks' edges
+        // out of order, and near the blocks' edges
         foreach (var (i, row) in new long[] { 2999, 0, 1047, 1048, 1049, 2096 }.Select(i => (i, new float[1000])))
         {
             source.ReadRow(i, row);
@@ -82,7 +82,7 @@ public class SyntheticTests
     [InlineData(0.5, 1, 12)]    // the first features are active in every row
     [InlineData(0, 16, 15)]
     [InlineData(1, 2, 20)]
-    public void ActiveFeaturesAreAsManyAsAskedFor(double correlation, double zipf, double active)
+    public void ActiveFeaturesMatchTheRequestedCount(double correlation, double zipf, double active)
     {
         const int Rows = 20_000;
         using var data = new Superposition(Small with
@@ -105,7 +105,8 @@ public class SyntheticTests
         for (var f = 0; f < counts.Length; f++) Assert.Equal(data.Frequency[f], counts[f] / (double)Rows, 0.018);
     }
 
-    /// <summary>Both of a pair are active with probability ρ p + (1 − ρ) p², of strangers with p².</summary>
+    /// <summary>Both features of a pair are active with probability ρ p + (1 − ρ) p²; features of different pairs with
+    /// p².</summary>
     [Theory]
     [InlineData(0)]
     [InlineData(0.5)]
@@ -126,7 +127,7 @@ public class SyntheticTests
     }
 
     [Fact]
-    public void BadOptionsAreOneLine()
+    public void BadOptionsAreRefusedInOneLine()
     {
         SuperpositionOptions[] bad = [new() { Features = 0 }, new() { Width = 20_000 }, new() { Rows = 0 },
             new() { Active = 65 }, new() { Active = double.NaN },
@@ -139,7 +140,7 @@ public class SyntheticTests
     }
 
     [Fact]
-    public void AttentionalFeaturesAreAPentagonAcrossTwoHeads()
+    public void AttentionalFeaturesFormAPentagonAcrossTwoHeads()
     {
         using var data = AttentionSuperposition.Create(new() { Features = 5, Width = 16, Active = 0.5 });
         for (var a = 0; a < 5; a++)
@@ -161,7 +162,7 @@ public class SyntheticTests
     [InlineData(6, 6)]
     [InlineData(4, 6)]
     [InlineData(6, 4)]
-    public void AssignmentIsTheBestOfAll(int rows, int columns)
+    public void TheAssignmentIsOptimal(int rows, int columns)
     {
         for (var seed = 0; seed < 20; seed++)
         {
@@ -183,7 +184,7 @@ public class SyntheticTests
     }
 
     [Fact]
-    public void PermutedFlippedAndScaledCopyIsFoundWhole()
+    public void APermutedFlippedAndScaledCopyMatchesCompletely()
     {
         using var truth = Random(50, 37, 1);
         using var learned = Random(80, 37, 2);
@@ -196,7 +197,7 @@ public class SyntheticTests
         Assert.Equal(0, Recovery.Of(truth, strangers).Recovered);
     }
 
-    /// <summary>One learned row between two true ones counts for both in MMCS, for one in the matching.</summary>
+    /// <summary>One learned row between two true ones counts for both in MMCS, and for one in the matching.</summary>
     [Fact]
     public void MatchingUsesNoRowTwice()
     {

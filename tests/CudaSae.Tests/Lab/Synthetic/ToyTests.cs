@@ -6,7 +6,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The toy model of superposition, and what an SAE finds of it.</summary>
+/// <summary>The toy model of superposition, and the features that an SAE finds in it.</summary>
 [Trait("speed", "slow")]
 public class ToyTests
 {
@@ -15,7 +15,7 @@ public class ToyTests
         Features = 7, Hidden = 3, Sparsity = 0.6, Importance = 0.8, Steps = 20, BatchRows = 32, Seed = 3
     };
 
-    /// <summary>Written out again, W as [m, n] as in the paper.</summary>
+    /// <summary>The model written out again, with W as [m, n] as in the paper.</summary>
     static double Loss(ToyModel model, double[] rows)
     {
         int n = model.Options.Features, m = model.Options.Hidden, count = rows.Length / n;
@@ -36,7 +36,7 @@ public class ToyTests
     }
 
     [Fact]
-    public void GradientsAreFiniteDifferences()
+    public void GradientsMatchFiniteDifferences()
     {
         var model = new ToyModel(Small);
         model.Train();
@@ -58,7 +58,7 @@ public class ToyTests
     }
 
     [Fact]
-    public void FeaturesAreAsSparseAsAskedForAndHarvestedRowsAreWx()
+    public void FeaturesHaveTheRequestedSparsityAndHarvestedRowsAreWx()
     {
         var model = new ToyModel(Small);
         var (x, zeros, sum) = (new double[7], 0, 0.0);
@@ -85,7 +85,7 @@ public class ToyTests
     }
 
     [Fact]
-    public void FiveFeaturesInAPlaneAreAPentagonThatAnSaeFinds()
+    public void FiveFeaturesInAPlaneFormAPentagonThatAnSaeFinds()
     {
         var options = new ToyOptions { Features = 5, Hidden = 2, Sparsity = 0.95, Steps = 1500 };
         using var study = ToyStudy.Run(options, new("topk", 10, 10_000));
@@ -113,7 +113,8 @@ public class ToyTests
         for (var i = 0; i < 5; i++) Assert.Equal(study.Cosines[i], heat.Values[i * 5 + i], 1e-6);
     }
 
-    /// <summary>A model without sparsity represents as many features as it has dimensions, each alone.</summary>
+    /// <summary>A model without sparsity represents as many features as it has dimensions, each in its own
+    /// direction.</summary>
     [Fact]
     public void DenseFeaturesAreNotSuperposed()
     {
@@ -124,7 +125,7 @@ public class ToyTests
     }
 
     [Fact]
-    public void WhatCannotBeIsOneLine()
+    public void ImpossibleModelsAreRefusedInOneLine()
     {
         ToyOptions[] bad = [Small with { Features = 1 }, Small with { Hidden = 8 }, Small with { Sparsity = 1 },
             Small with { Importance = 0 }, Small with { Steps = 0 }, Small with { BatchRows = 0 },
@@ -133,7 +134,7 @@ public class ToyTests
     }
 
     [Fact]
-    public void ItsFileHoldsTheModel()
+    public void TheFileHoldsTheModel()
     {
         using var folder = new TemporaryFolder();
         var model = new ToyModel(Small);

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>The reference's gradients against central differences of its own loss: every method, every term, every
+/// <summary>The reference's gradients compared with central differences of its own loss, for every method, term and
 /// parameter.</summary>
 public class GradientTests
 {
@@ -12,8 +12,8 @@ public class GradientTests
 
     public static TheoryData<string> Cases => [.. VerifyCase.All.Where(c => !c.Dense).Select(c => c.Name)];
 
-    /// <summary>θ moves steps, whose derivative is 0 almost everywhere: its estimates are the subject of
-    /// ThresholdGradientTests.</summary>
+    /// <summary>θ moves step functions, whose derivative is 0 almost everywhere. ThresholdGradientTests covers its
+    /// estimates.</summary>
     [Theory]
     [MemberData(nameof(Cases))]
     public void GradientsAreDerivativesOfTheLoss(string name)
@@ -75,8 +75,7 @@ public class GradientTests
         }
     }
 
-    /// <summary>The whole loss as the gradient sees it: where a part is behind a stop-gradient, it is held
-    /// still.</summary>
+    /// <summary>Computes the whole loss as the gradient treats it: parts behind a stop-gradient are constant.</summary>
     static double TotalLoss(SaeSpec spec, in StepScalars s, Reference r, SmallProblem frozenGate)
     {
         var sums = r.Sums;
@@ -91,7 +90,7 @@ public class GradientTests
         return loss;
     }
 
-    /// <summary>With a detached norm, ω keeps the value that the weights had at the start.</summary>
+    /// <summary>With a detached norm, ω keeps the value of the weights at the start.</summary>
     static double DetachedPenalty(SaeSpec spec, in StepScalars s, Reference r, SmallProblem start)
     {
         if (spec.Penalty is not { Weight: PenaltyWeight.DecoderNormDetached }) return r.Sums.Penalty;
@@ -105,7 +104,7 @@ public class GradientTests
         return sum;
     }
 
-    /// <summary>‖relu(π) sg[WDec] + sg[b_dec + WSkip x] − x‖² with the decoder that the problem began with.</summary>
+    /// <summary>‖relu(π) sg[WDec] + sg[b_dec + WSkip x] − x‖² with the decoder that the problem started with.</summary>
     static double FrozenGateError(SaeSpec spec, Reference r, SmallProblem start)
     {
         int n = spec.Latents, D = spec.OutputWidth;
@@ -156,7 +155,7 @@ public class GradientTests
     }
 
     [Fact]
-    public void WindowTurnsThroughTheDeadWhenTheyOutnumberIt()
+    public void TheWindowRotatesThroughDeadLatentsThatOutnumberIt()
     {
         var lastFired = new int[10];
         Assert.Equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], Reference.WindowOf(lastFired, 3, 2, 10));

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace CudaSae.Tests;
 
-/// <summary>Every target against the reference, by the body that <c>cudasae verify</c> runs.</summary>
+/// <summary>Compares every target with the reference, by the code that <c>cudasae verify</c> runs.</summary>
 [Collection("alone")]
 [Trait("speed", "slow")]
 public class VerifierTests
