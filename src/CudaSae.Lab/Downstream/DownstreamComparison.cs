@@ -9,11 +9,11 @@ static class DownstreamComparison
     const int Order = 300;
 
     /// <summary>One SAE's chapter: its metrics and figures.</summary>
-    public static Section Of(DownstreamResult result) =>
+    public static Chapter Of(DownstreamResult result) =>
         new("downstream", $"Downstream: spliced in at {result.Site}", Order, [.. result.Figures]);
 
     /// <summary>Several: a table, and the score against L0 and against the block.</summary>
-    public static Section Of(IReadOnlyList<DownstreamResult> results) =>
+    public static Chapter Of(IReadOnlyList<DownstreamResult> results) =>
         new("downstream-comparison", "Downstream: SAEs side by side", Order,
             [Table(results), .. AgainstL0(results), .. AgainstBlock(results)]);
 

@@ -11,7 +11,7 @@ static class ComparisonFigures
     const string Own = "this SAE";
 
     /// <param name="name">Of the other one.</param>
-    public static Section Section(SaeModel own, SaeModel other, string name)
+    public static Chapter Chapter(SaeModel own, SaeModel other, string name)
     {
         var isSmaller = own.Spec.Latents <= other.Spec.Latents;
         var (small, large) = isSmaller ? (Own, name) : (name, Own);

@@ -16,7 +16,7 @@ static class Diagnostics
     {
         var isFile = File.Exists(source.Folder);
         var folder = isFile ? Path.GetDirectoryName(Path.GetFullPath(source.Folder))! : source.Folder;
-        var saved = new FileInfo(Path.Combine(folder, Section.FolderName, $"{LatentFigures.Id}.json"));
+        var saved = new FileInfo(Path.Combine(folder, Chapter.FolderName, $"{LatentFigures.Id}.json"));
         var written = isFile ? File.GetLastWriteTimeUtc(source.Folder)
             : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty()
                 .Max();
@@ -29,33 +29,33 @@ static class Diagnostics
     /// is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
     /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source,
+    public static IEnumerable<Chapter> Chapters(Sae sae, RunSource source,
         params IReadOnlyList<(string Name, SaeModel Model)> against)
     {
         var first = new DiagnosticPass(sae);
-        return Sections(sae, source, first,
+        return Chapters(sae, source, first,
             CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
     }
 
     /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs
     /// what the first found.</summary>
     /// <param name="leftOut">What that pass returned.</param>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
+    public static IEnumerable<Chapter> Chapters(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
         params IReadOnlyList<(string Name, SaeModel Model)> against) =>
-        Chapters(sae, source, first, leftOut).Select(chapter => chapter.Make())
-            .Concat(against.Select(other => Against(sae, source, other.Name, other.Model))).OfType<Section>();
+        LazyChapters(sae, source, first, leftOut).Select(chapter => chapter.Make())
+            .Concat(against.Select(other => Against(sae, source, other.Name, other.Model))).OfType<Chapter>();
 
     /// <summary>The chapter about another SAE of the same activations.</summary>
     /// <exception cref="SaeException">Widths differ, or weights are not finite.</exception>
-    public static Section Against(Sae sae, RunSource source, string name, SaeModel other) =>
-        ComparisonFigures.Section(sae.Model, other, name) with
+    public static Chapter Against(Sae sae, RunSource source, string name, SaeModel other) =>
+        ComparisonFigures.Chapter(sae.Model, other, name) with
         {
             Command = $"cudasae inspect {source.Folder} --against {name}",
         };
 
     /// <summary>The same without other SAEs, each chapter to be made by itself, so that one that fails leaves the
     /// others. Null is made where there is nothing to show.</summary>
-    public static IEnumerable<(string Title, Func<Section?> Make)> Chapters(
+    public static IEnumerable<(string Title, Func<Chapter?> Make)> LazyChapters(
         Sae sae, RunSource source, DiagnosticPass first, long leftOut)
     {
         var command = $"cudasae inspect {source.Folder}";
@@ -71,13 +71,13 @@ static class Diagnostics
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
         yield return ("Latents",
-            () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
-        yield return ("Geometry", () => By(command, GeometryFigures.Section(sae.Model, new(sae.Model), statistics)));
+            () => By(command, LatentFigures.Chapter(statistics, histogram, chosen, high, leftOut)));
+        yield return ("Geometry", () => By(command, GeometryFigures.Chapter(sae.Model, new(sae.Model), statistics)));
         yield return ("Ultralow density",
-            () => By(command, RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance)));
+            () => By(command, RareFigures.Chapter(sae.Model, statistics, modes, cluster, input, along, covariance)));
         yield return ("Densities over training",
-            () => By("cudasae train --density-every N", DensityFigures.Section(source.Folder)));
+            () => By("cudasae train --density-every N", DensityFigures.Chapter(source.Folder)));
 
-        static Section? By(string command, Section? made) => made is null ? null : made with { Command = command };
+        static Chapter? By(string command, Chapter? made) => made is null ? null : made with { Command = command };
     }
 }

@@ -10,7 +10,7 @@ static class GeometryFigures
 {
     const int Closest = 20;
 
-    public static Section Section(SaeModel model, Geometry g, LatentStatistics s)
+    public static Chapter Chapter(SaeModel model, Geometry g, LatentStatistics s)
     {
         var figures = new List<Figure> { Scatter(model, g, s), Norms(g), Nearest(g, s), Pairs(g, s) };
         if (model.Spec.Transcoder is null) figures.Insert(1, Projection(g));

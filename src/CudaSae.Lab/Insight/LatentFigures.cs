@@ -23,7 +23,7 @@ static class LatentFigures
             .SelectMany((start, kind) => fired.Skip(start).Take(EachKind).Select(f => (f, Kinds[kind])))];
     }
 
-    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen,
+    public static Chapter Chapter(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen,
         HighActivations high, long leftOut) =>
         new(Id, "Latents", 100,
         [Density(s, leftOut), L0(s), All(s), Activations(histogram, s), ChosenActivations(histogram, s, chosen),

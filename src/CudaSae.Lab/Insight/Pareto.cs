@@ -14,7 +14,7 @@ sealed record SweepPoint(string Name, string Line, int Latents, double Sparsity,
     public double Fvu => Outcome.Evaluation!.Fvu ?? double.NaN;
 }
 
-/// <summary>Reconstruction against sparsity over the members of a sweep, as a section of its report.</summary>
+/// <summary>Reconstruction against sparsity over the members of a sweep, as a chapter of its report.</summary>
 static class Pareto
 {
     /// <summary>Points that no other one beats in both L0 and FVU, by L0 ascending.</summary>
@@ -44,7 +44,7 @@ static class Pareto
     /// <param name="points">Those that were evaluated.</param>
     /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without
     /// yardsticks.</param>
-    public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear,
+    public static Chapter Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear,
         string command)
     {
         SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];

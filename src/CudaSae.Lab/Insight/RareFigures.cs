@@ -21,7 +21,7 @@ static class RareFigures
         return inside.Any(i => Matrix.Norm(model.Parameters.WEnc[i]) > 0) ? new(model.Parameters, inside) : null;
     }
 
-    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster,
+    public static Chapter Chapter(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster,
         InputCoordinates input, InputProjection? along,
         InputCovariance? covariance) => new("ultralow", "Ultralow density", 120,
         cluster is null ? [Densities(s, modes, null)]

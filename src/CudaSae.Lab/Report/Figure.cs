@@ -4,7 +4,7 @@ namespace CudaSae.Lab.Report;
 
 /// <summary>Something to look at, as data: the page draws it, --csv and --json write the same numbers. A kind is one
 /// record here, one drawing function of the page.</summary>
-/// <param name="Id">Unique within its section, in kebab-case: a file's name and an anchor.</param>
+/// <param name="Id">Unique within its chapter, in kebab-case: a file's name and an anchor.</param>
 /// <param name="Title">One line above it.</param>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(LinesFigure), "lines")]

@@ -7,7 +7,7 @@ static class HeldOut
 {
     /// <param name="about">One line on the SAE, such as <see cref="Formats.SaeModel.Summary"/>.</param>
     /// <param name="ofTarget">Whether it is a transcoder, whose measures are of its target.</param>
-    public static Section Section(Evaluation e, string about, bool ofTarget = false) =>
+    public static Chapter Chapter(Evaluation e, string about, bool ofTarget = false) =>
         new("held-out", "Held-out evaluation", 10, [Table(e, about, ofTarget)]);
 
     static TableFigure Table(Evaluation e, string about, bool ofTarget)

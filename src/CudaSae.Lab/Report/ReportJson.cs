@@ -4,12 +4,12 @@ using System.Text.Json.Serialization;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>JSON of sections by generated code, in the form that the page reads.</summary>
+/// <summary>JSON of chapters by generated code, in the form that the page reads.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
     RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
-[JsonSerializable(typeof(Section))]
-[JsonSerializable(typeof(Section[]))]
+[JsonSerializable(typeof(Chapter))]
+[JsonSerializable(typeof(Chapter[]))]
 sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>float32 numbers as base64 of their little-endian bytes: a quarter of the digits' length, and not a bit

@@ -8,7 +8,7 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Sections as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it
+/// <summary>Chapters as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it
 /// asks no network for anything. The files of Page/ are its parts.</summary>
 static class ReportPage
 {
@@ -20,26 +20,26 @@ static class ReportPage
 
     /// <param name="path">Of the HTML file; written whole or not at all.</param>
     /// <param name="title">Its heading.</param>
-    /// <param name="sections">Shown in order of <see cref="Section.Order"/>.</param>
+    /// <param name="chapters">Shown in order of <see cref="Chapter.Order"/>.</param>
     /// <param name="blobs">Bytes for the page's panels by their names in lower-case letters, digits and dashes; a panel
     /// is shown when its blob is there.</param>
     /// <exception cref="SaeException">The file cannot be written.</exception>
-    public static void Write(string path, string title, IReadOnlyList<Section> sections,
+    public static void Write(string path, string title, IReadOnlyList<Chapter> chapters,
         IReadOnlyDictionary<string, byte[]>? blobs = null) =>
-        AtomicFile.Write(path, stream => Write(stream, title, sections, blobs));
+        AtomicFile.Write(path, stream => Write(stream, title, chapters, blobs));
 
     /// <summary>The page as text.</summary>
-    /// <param name="live">Whether a server stands behind it that <c>live.js</c> asks for newer sections; such a page
+    /// <param name="live">Whether a server stands behind it that <c>live.js</c> asks for newer chapters; such a page
     /// may connect to where it came from, and only there.</param>
-    public static string Html(string title, IReadOnlyList<Section> sections,
+    public static string Html(string title, IReadOnlyList<Chapter> chapters,
         IReadOnlyDictionary<string, byte[]>? blobs = null, bool live = false)
     {
         using var stream = new MemoryStream();
-        Write(stream, title, sections, blobs, live);
+        Write(stream, title, chapters, blobs, live);
         return Encoding.UTF8.GetString(stream.GetBuffer(), 0, (int)stream.Length);
     }
 
-    static void Write(Stream stream, string title, IReadOnlyList<Section> sections,
+    static void Write(Stream stream, string title, IReadOnlyList<Chapter> chapters,
         IReadOnlyDictionary<string, byte[]>? blobs, bool live = false)
     {
         using var text = new StreamWriter(stream, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
@@ -53,7 +53,7 @@ static class ReportPage
             + $"id=\"top\"><h1>{WebUtility.HtmlEncode(title)}</h1></header>");
         text.WriteLine("<noscript>This report draws its figures with the script that it contains; allow scripts to see "
             + "them.</noscript>\n<nav id=\"contents\"></nav>\n<main id=\"report\"></main>");
-        WriteSections(text, [.. sections.OrderBy(s => s.Order)]);
+        WriteChapters(text, [.. chapters.OrderBy(s => s.Order)]);
         foreach (var (name, bytes) in blobs ?? new Dictionary<string, byte[]>()) WriteBlob(text, name, bytes);
         text.WriteLine($"<script>{script}</script>\n</body>\n</html>");
     }
@@ -67,13 +67,13 @@ static class ReportPage
         + $"connect-src {(live ? "'self'" : "'none'")}; base-uri 'none'; form-action 'none'";
 
     /// <summary>The serializer escapes &lt;, &gt; and &amp;, so that no text ends the element it stands in.</summary>
-    static void WriteSections(TextWriter text, Section[] sections)
+    static void WriteChapters(TextWriter text, Chapter[] chapters)
     {
-        var json = JsonSerializer.SerializeToUtf8Bytes(sections, ReportJson.Default.SectionArray);
-        if (json.Length > PlainBytes) WriteCompressed(text, "sections", json);
+        var json = JsonSerializer.SerializeToUtf8Bytes(chapters, ReportJson.Default.ChapterArray);
+        if (json.Length > PlainBytes) WriteCompressed(text, "chapters", json);
         else
             text.WriteLine("<script type=\"application/json\" "
-                + $"id=\"sections\">{Encoding.UTF8.GetString(json)}</script>");
+                + $"id=\"chapters\">{Encoding.UTF8.GetString(json)}</script>");
     }
 
     static void WriteBlob(TextWriter text, string name, byte[] bytes)

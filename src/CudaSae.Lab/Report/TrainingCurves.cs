@@ -32,7 +32,7 @@ sealed class TrainingCurves
     /// batches' own.</param>
     /// <returns>Null when the folder holds neither a log nor a record.</returns>
     /// <exception cref="SaeException">The log cannot be read.</exception>
-    public static Section? Of(string folder, RunRecord? record = null, double? heldOutFvu = null)
+    public static Chapter? Of(string folder, RunRecord? record = null, double? heldOutFvu = null)
     {
         var path = Path.Combine(folder, MetricsHistory.FileName);
         if (!File.Exists(path))

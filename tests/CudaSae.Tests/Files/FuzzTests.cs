@@ -178,7 +178,7 @@ public sealed class FuzzTests : IDisposable
             [new("s", "S", 1, [new TableFigure("t", "T", [])])]);
         Assert.Equal(0, new FileInfo(folder["csv/s-t.csv"]).Length);
         AssertOneLine("differ in length", () =>
-            Section.Parse("x", """
+            Chapter.Parse("x", """
                 {"id":"s","title":"S","order":1,"figures":[{"kind":"images","id":"i","title":"I","width":65536,
                 "height":65536,"pixels":"","captions":[]}]}
                 """u8.ToArray()));

@@ -11,7 +11,7 @@ static class DensityFigures
     const string Again = "resampled";
 
     /// <summary>Null where a run has no density.bin, or no whole window in it.</summary>
-    public static Section? Section(string run)
+    public static Chapter? Chapter(string run)
     {
         var path = Path.Combine(run, DensityFile.Name);
         if (!File.Exists(path)) return null;

@@ -31,7 +31,7 @@ static class AtomFigures
         };
         yield return Pictures.Signed("encoders", "Encoder rows of the same latents: what each looks for", data.Width,
             [.. shown.Select(f => main.Sae.Model.Parameters.WEnc[f].ToArray())],
-            [.. shown.Select(f => ImageSection.Caption(main, f))]) with
+            [.. shown.Select(f => ImageChapter.Caption(main, f))]) with
         {
             Finding =
                 "The median cosine of an encoder row with its decoder row is "
@@ -47,7 +47,7 @@ static class AtomFigures
     }
 
     static string Described(ImageStudy run, in Atom atom, int latent) =>
-        Invariant($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
+        Invariant($"{ImageChapter.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
 
     static double Middle(ImageStudy run, Atom[] atoms, Func<Atom, double> of) =>
         AtomMeasures.Median(run.Alive.Select(f => of(atoms[f])));

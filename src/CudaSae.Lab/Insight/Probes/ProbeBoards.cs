@@ -1,5 +1,5 @@
 using CudaSae.Lab.Report;
-using static CudaSae.Lab.Insight.Probes.ProbeSection;
+using static CudaSae.Lab.Insight.Probes.ProbeChapter;
 
 namespace CudaSae.Lab.Insight.Probes;
 

@@ -121,7 +121,7 @@ Report.panel("latents", async element => {
         if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
         if (norm.some(length => Math.abs(length - 1) > 1e-3)) own.push(numeric("‖d‖", i => norm[i], "norm of its decoder row"));
         const names = new Set(own.map(c => c.name.toLowerCase()));
-        for (const figure of Report.sections.flatMap(section => section.figures).filter(f => f.kind === "scatter" && f.latents && f.columns))
+        for (const figure of Report.chapters.flatMap(chapter => chapter.figures).filter(f => f.kind === "scatter" && f.latents && f.columns))
             for (const column of figure.columns) {
                 const values = perLatent(figure.latents, column.values, n);
                 if (!values || names.has(column.name.toLowerCase()) || names.size > 24) continue;

@@ -9,7 +9,7 @@
     if (document.hidden || asking) return;
     asking = true;
     try {
-      const answer = await fetch("/sections.json");
+      const answer = await fetch("/chapters.json");
       if (!answer.ok) throw new Error(answer.status);
       const text = await answer.text();
       if (text !== shown) Report.refresh?.(JSON.parse(text));

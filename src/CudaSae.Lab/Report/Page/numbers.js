@@ -19,7 +19,7 @@
         images: f => ({pixels: bytes(f.pixels)}),
     };
 
-    const unpack = section => ({...section, figures: section.figures.map(raw => ({...raw, ...unpackers[raw.kind]?.(raw), raw}))});
+    const unpack = chapter => ({...chapter, figures: chapter.figures.map(raw => ({...raw, ...unpackers[raw.kind]?.(raw), raw}))});
 
     /* Smallest and largest finite numbers (positive ones on a logarithmic axis), and how many were left out; null if none is left. */
     function extent(arrays, log) {

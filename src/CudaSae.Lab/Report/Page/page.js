@@ -4,7 +4,7 @@
    Report.figure(kind, draw)        draw(body, figure) fills the element once and returns what lays it out anew when its width or the theme changes, or nothing.
    Report.panel(name, draw, about)  await draw(body); shown as a chapter of its own {title, order} when the page has a blob of that name.
    Report.blob(name)                its bytes as an ArrayBuffer, inflated at the first call.
-   Report.sections                  the chapters, numbers unpacked.  Report.refresh(json) takes newer ones.
+   Report.chapters                  the chapters, numbers unpacked.  Report.refresh(json) takes newer ones.
    Report.openLatent                set by the script that shows latents: i => …; may be absent. */
 const Report = (() => {
     const kinds = {}, panels = {}, blobs = {}, errors = [], layouts = new Map();
@@ -52,22 +52,22 @@ const Report = (() => {
         return blobs[name] ??= inflate(source.textContent);
     }
 
-    async function readSections() {
-        const source = document.getElementById("sections");
+    async function readChapters() {
+        const source = document.getElementById("chapters");
         const text = source.type === "application/json" ? source.textContent : new TextDecoder().decode(await inflate(source.textContent));
         return JSON.parse(text);
     }
 
-    const anchor = (section, figure) => figure ? `${section.id}-${figure.id}` : section.id;
+    const anchor = (chapter, figure) => figure ? `${chapter.id}-${figure.id}` : chapter.id;
 
     /* A figure: title, finding, picture, formula, download. */
-    function show(section, figure) {
+    function show(chapter, figure) {
         const body = element("div", {className: "body"});
         const download = element("button", {className: "link", type: "button", textContent: "CSV", title: "download the numbers of this figure",
-            onclick: () => Report.download(`${anchor(section, figure)}.csv`, Report.csv(figure))});
+            onclick: () => Report.download(`${anchor(chapter, figure)}.csv`, Report.csv(figure))});
         const formula = figure.formula ? element("details", {className: "formula"}, element("summary", {textContent: "Formula"}), element("p", {textContent: figure.formula})) : null;
-        const box = element("figure", {id: anchor(section, figure), className: `figure ${figure.kind}${isWide(figure) ? " wide" : ""}`},
-            element("h3", {}, element("a", {href: `#${anchor(section, figure)}`, textContent: figure.title})),
+        const box = element("figure", {id: anchor(chapter, figure), className: `figure ${figure.kind}${isWide(figure) ? " wide" : ""}`},
+            element("h3", {}, element("a", {href: `#${anchor(chapter, figure)}`, textContent: figure.title})),
             figure.finding ? element("p", {className: "finding", textContent: figure.finding}) : null,
             body, element("div", {className: "below"}, formula ?? element("span"), download));
         box.drawn = () => draw(body, figure);
@@ -99,11 +99,11 @@ const Report = (() => {
         entry.layout();
     }
 
-    function build(sections) {
+    function build(given) {
         layouts.clear();
         const shown = Object.entries(panels).filter(([name]) => document.getElementById(`blob-${name}`))
             .map(([name, panel]) => ({id: `panel-${name}`, title: panel.title, order: panel.order, figures: [], panel}));
-        const chapters = [...sections, ...shown].sort((a, b) => a.order - b.order);
+        const chapters = [...given, ...shown].sort((a, b) => a.order - b.order);
         const boxes = chapters.map(chapter => {
             const box = element("section", {id: anchor(chapter)}, element("h2", {textContent: chapter.title}),
                 chapter.command ? element("p", {className: "command"}, element("code", {textContent: chapter.command})) : null);
@@ -125,16 +125,16 @@ const Report = (() => {
         document.getElementById("contents").replaceChildren(box);
     }
 
-    /* Newer numbers, as /sections.json has them: figures that changed are drawn again where they stand. */
+    /* Newer numbers, as /chapters.json has them: figures that changed are drawn again where they stand. */
     function refresh(json) {
-        const old = Report.sections;
-        const shape = sections => JSON.stringify(sections.map(s => [s.id, s.figures.map(f => [f.id, f.kind])]));
+        const old = Report.chapters;
+        const shape = chapters => JSON.stringify(chapters.map(s => [s.id, s.figures.map(f => [f.id, f.kind])]));
         const newer = json.map(Report.unpack);
-        Report.sections = newer;
+        Report.chapters = newer;
         if (shape(old) !== shape(newer)) return build(newer);
-        newer.forEach((section, s) => section.figures.forEach((figure, f) => {
+        newer.forEach((chapter, s) => chapter.figures.forEach((figure, f) => {
             if (JSON.stringify(figure.raw) === JSON.stringify(old[s].figures[f].raw)) return;
-            const place = document.getElementById(anchor(section, figure)), box = show(section, figure);
+            const place = document.getElementById(anchor(chapter, figure)), box = show(chapter, figure);
             place.replaceWith(box);
             box.drawn();
         }));
@@ -160,8 +160,8 @@ const Report = (() => {
             cancelAnimationFrame(due);
             due = requestAnimationFrame(() => { for (const body of layouts.keys()) lay(body); });
         }).observe(root);
-        Report.sections = (await readSections()).map(Report.unpack);
-        build(Report.sections);
+        Report.chapters = (await readChapters()).map(Report.unpack);
+        build(Report.chapters);
         root.dataset.drawn = Math.round(performance.now());
         if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
     }
@@ -169,7 +169,7 @@ const Report = (() => {
 
     const capital = name => name[0].toUpperCase() + name.slice(1);
     return {
-        element, svg, blob, refresh, failed, sections: [], openLatent: undefined,
+        element, svg, blob, refresh, failed, chapters: [], openLatent: undefined,
         figure: (kind, draw) => { kinds[kind] = draw; },
         panel: (name, draw, about) => { panels[name] = {draw, title: about?.title ?? capital(name), order: about?.order ?? 50}; },
     };

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>What labels tell, as figures of a report.</summary>
-static class ProbeSection
+static class ProbeChapter
 {
     public const int Order = 200;
     public const double GoodAuroc = 0.9;
@@ -14,7 +14,7 @@ static class ProbeSection
 
     /// <param name="grid">Height and width of the board whose squares the questions are; null for none.</param>
     /// <param name="command">That makes it again.</param>
-    public static Section Of(ProbeFindings findings, (int Height, int Width)? grid, string command) =>
+    public static Chapter Of(ProbeFindings findings, (int Height, int Width)? grid, string command) =>
         new("probes", "Probes: what latents know", Order,
             [Summary(findings), BestLatents(findings), Histogram(findings), .. Sparse(findings),
                 .. grid is { } g ? ProbeBoards.Of(findings, g.Height, g.Width) : []])

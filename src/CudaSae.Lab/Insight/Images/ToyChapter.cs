@@ -8,7 +8,7 @@ using static System.FormattableString;
 namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>The figures of toy studies.</summary>
-static class ToySection
+static class ToyChapter
 {
     const string Model =
         "x' = relu(Wᵀ W x + b), L = mean Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with chance S, else uniform in [0, 1) (Elhage et "
@@ -20,7 +20,7 @@ static class ToySection
     /// <param name="main">The study that is shown feature by feature.</param>
     /// <param name="plane">One with two hidden dimensions, to be drawn; null where it failed.</param>
     /// <param name="sweep">Studies that differ in sparsity, ascending.</param>
-    public static Section Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
+    public static Chapter Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
         new("toy", "Toy models of superposition", 600,
         [
             .. plane is null ? Array.Empty<Figure>() : [Plane(plane)],

@@ -8,14 +8,14 @@ namespace CudaSae.Lab.Insight.Images;
 
 /// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost
 /// downstream.</summary>
-static class ImageSection
+static class ImageChapter
 {
     const int Shown = 144, Examples = 10, Gallery = 8;
 
     /// <param name="runs">The first is shown latent by latent, all are compared. They have looked at
     /// <paramref name="data"/>.</param>
     /// <param name="measures">Of a dictionary of pixels; null for one of a hidden layer.</param>
-    public static Section Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures? measures, string command)
+    public static Chapter Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures? measures, string command)
     {
         var (main, figures) = (runs[0], new List<Figure>());
         if (measures is not null)

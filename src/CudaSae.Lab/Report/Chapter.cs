@@ -10,7 +10,7 @@ namespace CudaSae.Lab.Report;
 /// <param name="Title">Its heading.</param>
 /// <param name="Order">Its place in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400
 /// sweeps, 500 pictures.</param>
-sealed record Section(string Id, string Title, int Order, Figure[] Figures)
+sealed record Chapter(string Id, string Title, int Order, Figure[] Figures)
 {
     public const string FolderName = "figures";
 
@@ -20,14 +20,14 @@ sealed record Section(string Id, string Title, int Order, Figure[] Figures)
     /// <summary>Writes figures/ID.json below a run's folder.</summary>
     public void Save(string folder) =>
         AtomicFile.Write(Path.Combine(folder, FolderName, $"{Id}.json"),
-            stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Section));
+            stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Chapter));
 
-    /// <summary>All sections that a folder holds, in order.</summary>
+    /// <summary>All chapters that a folder holds, in order.</summary>
     /// <exception cref="SaeException">One of them cannot be read.</exception>
-    public static IReadOnlyList<Section> Load(string folder) =>
+    public static IReadOnlyList<Chapter> Load(string folder) =>
         [.. Files(folder).Select(f => Read(f.Path)).OrderBy(s => s.Order).ThenBy(s => s.Id, StringComparer.Ordinal)];
 
-    /// <summary>The files of sections that a folder holds, with the ids that their names give, in order of
+    /// <summary>The files of chapters that a folder holds, with the ids that their names give, in order of
     /// these.</summary>
     public static IReadOnlyList<(string Id, string Path)> Files(string folder)
     {
@@ -38,9 +38,9 @@ sealed record Section(string Id, string Title, int Order, Figure[] Figures)
             .OrderBy(file => file.Id, StringComparer.Ordinal)];
     }
 
-    /// <summary>One section's file.</summary>
-    /// <exception cref="SaeException">It cannot be read, or is no section.</exception>
-    public static Section Read(string path)
+    /// <summary>One chapter's file.</summary>
+    /// <exception cref="SaeException">It cannot be read, or is no chapter.</exception>
+    public static Chapter Read(string path)
     {
         try { return Parse(path, File.ReadAllBytes(path)); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -49,15 +49,15 @@ sealed record Section(string Id, string Title, int Order, Figure[] Figures)
         }
     }
 
-    internal static Section Parse(string path, byte[] json)
+    internal static Chapter Parse(string path, byte[] json)
     {
         SaeException Bad(string why, Exception? e) =>
-            new($"{path} is no section of a report: {why}; delete it, or run the command that made it again", e);
-        var section = JsonRecord.Read(json, ReportJson.Default.Section, Bad);
-        if (section is not { Id: not null, Title: not null, Figures: { } all } || all.Contains(null))
+            new($"{path} is no chapter of a report: {why}; delete it, or run the command that made it again", e);
+        var chapter = JsonRecord.Read(json, ReportJson.Default.Chapter, Bad);
+        if (chapter is not { Id: not null, Title: not null, Figures: { } all } || all.Contains(null))
             throw Bad("it lacks an id, a title or figures", null);
-        foreach (var figure in section.Figures)
+        foreach (var figure in chapter.Figures)
             if (!FigureColumns.Fits(figure)) throw Bad($"the columns of figure {figure.Id} differ in length", null);
-        return section;
+        return chapter;
     }
 }
