@@ -4,31 +4,30 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>A chapter of a report. Commands that find something out about a run leave one in its folder,
-/// figures/ID.json; <c>cudasae report</c> shows all that are there.</summary>
-/// <param name="Id">kebab-case; also its file's name.</param>
-/// <param name="Title">Its heading.</param>
-/// <param name="Order">Its place in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400
+/// <summary>A chapter of a report. Commands that measure a run save one as figures/ID.json in its folder, and
+/// <c>cudasae report</c> shows all of them.</summary>
+/// <param name="Id">The name of its file, in kebab-case.</param>
+/// <param name="Title">The heading.</param>
+/// <param name="Order">The position in the page, ascending: 0 training, 100 latents, 200 probes, 300 downstream, 400
 /// sweeps, 500 pictures.</param>
 sealed record Chapter(string Id, string Title, int Order, Figure[] Figures)
 {
     public const string FolderName = "figures";
 
-    /// <summary>The command that made it, so that a reader can do it again.</summary>
-    public string Command { get; set; } = "";      // a setter for the same reason as in Figure
+    /// <summary>The command that made the chapter, so that a reader can repeat it.</summary>
+    public string Command { get; set; } = "";      // a setter for the reason that Figure states
 
     /// <summary>Writes figures/ID.json below a run's folder.</summary>
     public void Save(string folder) =>
         AtomicFile.Write(Path.Combine(folder, FolderName, $"{Id}.json"),
             stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Chapter));
 
-    /// <summary>All chapters that a folder holds, in order.</summary>
+    /// <summary>Reads all chapters of a folder, in order.</summary>
     /// <exception cref="SaeException">One of them cannot be read.</exception>
     public static IReadOnlyList<Chapter> Load(string folder) =>
         [.. Files(folder).Select(f => Read(f.Path)).OrderBy(s => s.Order).ThenBy(s => s.Id, StringComparer.Ordinal)];
 
-    /// <summary>The files of chapters that a folder holds, with the ids that their names give, in order of
-    /// these.</summary>
+    /// <summary>The chapter files of a folder with the ids that their names give, in the order of the ids.</summary>
     public static IReadOnlyList<(string Id, string Path)> Files(string folder)
     {
         var figures = Path.Combine(folder, FolderName);
@@ -38,8 +37,8 @@ sealed record Chapter(string Id, string Title, int Order, Figure[] Figures)
             .OrderBy(file => file.Id, StringComparer.Ordinal)];
     }
 
-    /// <summary>One chapter's file.</summary>
-    /// <exception cref="SaeException">It cannot be read, or is no chapter.</exception>
+    /// <summary>Reads the file of one chapter.</summary>
+    /// <exception cref="SaeException">The file cannot be read, or is not a chapter.</exception>
     public static Chapter Read(string path)
     {
         try { return Parse(path, File.ReadAllBytes(path)); }
@@ -52,7 +51,7 @@ sealed record Chapter(string Id, string Title, int Order, Figure[] Figures)
     internal static Chapter Parse(string path, byte[] json)
     {
         SaeException Bad(string why, Exception? e) =>
-            new($"{path} is no chapter of a report: {why}; delete it, or run the command that made it again", e);
+            new($"{path} is not a chapter of a report: {why}; delete it, or run the command that made it again", e);
         var chapter = JsonRecord.Read(json, ReportJson.Default.Chapter, Bad);
         if (chapter is not { Id: not null, Title: not null, Figures: { } all } || all.Contains(null))
             throw Bad("it lacks an id, a title or figures", null);

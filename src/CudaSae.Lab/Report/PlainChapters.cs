@@ -4,8 +4,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Chapters as plain JSON for other programs: every figure as columns of numbers in full precision, NaN,
-/// infinities and what is missing as null.</summary>
+/// <summary>Writes chapters as plain JSON for other programs. Every figure has columns of numbers in full precision;
+/// NaN, infinities and missing values are null.</summary>
 static class PlainChapters
 {
     /// <exception cref="SaeException">The file cannot be written.</exception>

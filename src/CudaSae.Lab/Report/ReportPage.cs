@@ -8,29 +8,29 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Chapters as one HTML file that needs nothing else: styles, drawing code and numbers stand in it, and it
-/// asks no network for anything. The files of Page/ are its parts.</summary>
+/// <summary>Writes chapters as one HTML file that holds its styles, drawing code and numbers, and makes no network
+/// requests. The files in Page/ are its parts.</summary>
 static class ReportPage
 {
-    /// <summary>What other parts of the page are built on: these files come first, in this order.</summary>
+    /// <summary>Files that the other parts of the page depend on. They come first, in this order.</summary>
     static readonly string[] First = ["page.js", "numbers.js", "colours.js", "axes.js"];
 
     /// <summary>JSON longer than this is written compressed.</summary>
     const int PlainBytes = 200_000;
 
-    /// <param name="path">Of the HTML file; written whole or not at all.</param>
-    /// <param name="title">Its heading.</param>
-    /// <param name="chapters">Shown in order of <see cref="Chapter.Order"/>.</param>
-    /// <param name="blobs">Bytes for the page's panels by their names in lower-case letters, digits and dashes; a panel
-    /// is shown when its blob is there.</param>
+    /// <param name="path">The HTML file, which is written whole or not at all.</param>
+    /// <param name="title">The heading.</param>
+    /// <param name="chapters">The chapters, shown in the order of <see cref="Chapter.Order"/>.</param>
+    /// <param name="blobs">The bytes of each panel, by its name in lower-case letters, digits and dashes. The page
+    /// shows a panel if its blob is present.</param>
     /// <exception cref="SaeException">The file cannot be written.</exception>
     public static void Write(string path, string title, IReadOnlyList<Chapter> chapters,
         IReadOnlyDictionary<string, byte[]>? blobs = null) =>
         AtomicFile.Write(path, stream => Write(stream, title, chapters, blobs));
 
     /// <summary>The page as text.</summary>
-    /// <param name="live">Whether a server stands behind it that <c>live.js</c> asks for newer chapters; such a page
-    /// may connect to where it came from, and only there.</param>
+    /// <param name="live">Whether <c>live.js</c> fetches newer chapters from a server. Such a page may connect to its
+    /// own origin only.</param>
     public static string Html(string title, IReadOnlyList<Chapter> chapters,
         IReadOnlyDictionary<string, byte[]>? blobs = null, bool live = false)
     {
@@ -58,15 +58,16 @@ static class ReportPage
         text.WriteLine($"<script>{script}</script>\n</body>\n</html>");
     }
 
-    /// <summary>Only the page's own script runs, known by its hash, so that a text of the data cannot become one;
-    /// nothing is fetched from anywhere.</summary>
+    /// <summary>The content security policy. Only the page's own script may run, which its hash identifies, so that
+    /// text in the data cannot run as a script. A page that is not live fetches nothing.</summary>
     static string Policy(string script, bool live) =>
         "default-src 'none'; script-src "
             + $"'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}'; style-src "
             + "'unsafe-inline'; img-src data: blob:; "
         + $"connect-src {(live ? "'self'" : "'none'")}; base-uri 'none'; form-action 'none'";
 
-    /// <summary>The serializer escapes &lt;, &gt; and &amp;, so that no text ends the element it stands in.</summary>
+    /// <summary>Writes the chapters. The serializer escapes &lt;, &gt; and &amp;, so that no text can end its
+    /// element.</summary>
     static void WriteChapters(TextWriter text, Chapter[] chapters)
     {
         var json = JsonSerializer.SerializeToUtf8Bytes(chapters, ReportJson.Default.ChapterArray);
@@ -79,24 +80,24 @@ static class ReportPage
     static void WriteBlob(TextWriter text, string name, byte[] bytes)
     {
         if (name.Length == 0 || name.Any(c => !char.IsAsciiLetterLower(c) && !char.IsAsciiDigit(c) && c != '-'))
-            throw new SaeException($"'{name}' is no name of a blob: it must consist of lower-case letters, digits and "
-                + "dashes");
+            throw new SaeException($"'{name}' is not the name of a blob: it must consist of lower-case letters, digits "
+                + "and dashes");
         WriteCompressed(text, $"blob-{name}", bytes);
     }
 
-    /// <summary>gzip, then base64: the page inflates it when it is needed.</summary>
+    /// <summary>Writes bytes as gzip in base64. The page inflates them when it needs them.</summary>
     static void WriteCompressed(TextWriter text, string id, byte[] bytes)
     {
         using var memory = new MemoryStream();
         using (var gzip = new GZipStream(memory, CompressionLevel.Optimal, leaveOpen: true)) gzip.Write(bytes);
         text.Write($"<script type=\"text/plain\" id=\"{id}\">");
-        const int chunk = 3 << 16;      // whole groups of three bytes, so that the pieces join
+        const int chunk = 3 << 16;      // a multiple of three bytes, so that the base64 pieces join
         for (var at = 0; at < memory.Length; at += chunk)
             text.Write(Convert.ToBase64String(memory.GetBuffer(), at, (int)Math.Min(chunk, memory.Length - at)));
         text.WriteLine("</script>");
     }
 
-    /// <summary>All embedded files of a kind, one after the other.</summary>
+    /// <summary>All embedded files with an extension, one after the other.</summary>
     static string Part(string extension)
     {
         const string prefix = "page/";
@@ -112,7 +113,7 @@ static class ReportPage
             text.Append(reader.ReadToEnd().ReplaceLineEndings("\n"));
         }
         return text.Length > 0 ? text.ToString()
-            : throw new SaeException("this build of the engine carries no page; make the report with the cudasae "
+            : throw new SaeException("this build does not contain the page; make the report with the cudasae "
                 + "program");
     }
 }

@@ -138,9 +138,9 @@ public class MembersCliTests
         Assert.Contains("FVU 0.", output);
 
         string[] report = ["report", run, "--csv", folder["csv"], "--json", folder["all.json"], "--backend", "cpu"];
-        Partly([("bad", "is no chapter of a report"), ("uneven", "differ in length")], report);
+        Partly([("bad", "is not a chapter of a report"), ("uneven", "differ in length")], report);
         var page = File.ReadAllText(folder["run/report.html"]);
-        string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is no chapter of a report"];
+        string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is not a chapter of a report"];
         Assert.All(shown, text => Assert.Contains(text, page));
         File.Delete(folder["run/figures/bad.json"]);
         File.Delete(folder["run/figures/uneven.json"]);

@@ -1,4 +1,4 @@
-// A run in progress: asks the server that the page came from for newer figures while the page is visible.
+// Fetches newer figures of a run in progress from the page's server while the page is visible.
 (() => {
   const pause = 2000; // ms
   const body = document.body;
@@ -16,7 +16,7 @@
       shown = text;
       body.dataset.live = "running";
     } catch {
-      body.dataset.live = "ended"; // or not there for the moment: what was drawn stays
+      body.dataset.live = "ended"; // or the server cannot be reached for now; the drawn figures stay
     } finally {
       asking = false;
     }
@@ -24,5 +24,5 @@
 
   setInterval(ask, pause);
   document.addEventListener("visibilitychange", ask);
-  addEventListener("load", ask); // when what the page itself holds has been drawn
+  addEventListener("load", ask); // after the page has drawn its own figures
 })();

@@ -159,7 +159,7 @@ public class ReportTests
         Assert.Equal(3, Regex.Matches(html, "<script").Count);      // chapters, the blob, the page's own
         Assert.Equal(3, Regex.Matches(html, "</script").Count);
         Assert.DoesNotContain("<img", html);
-        AssertOneLine("is no name of a blob",
+        AssertOneLine("is not the name of a blob",
             () => ReportPage.Html("", [], new Dictionary<string, byte[]> { ["a\"><b>"] = [] }));
     }
 

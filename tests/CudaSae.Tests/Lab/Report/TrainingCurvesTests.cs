@@ -53,15 +53,15 @@ public class TrainingCurvesTests
                 (loss.Series[0].X[i], loss.Series[0].Y[i], loss.Series[1].Y[i]), Near);
         var end = (3.0 / 28 + 3.0 / 29 + 3.0 / 30) / 3;
         Assert.Contains($"from 3 at step 10 to {Words.Number(end)} (mean of the last tenth); its lowest, 0.1, was at "
-            + "step 300; auxiliary 33.3 % of it",
+            + "step 300; auxiliary 33.3 % of the loss",
             loss.Finding);
         var phases = (LinesFigure)chapter.Figures.Single(f => f.Id == "phases");
         Assert.Equal(["encode", "aux"], phases.Series.Select(s => s.Name));
         var waits = (LinesFigure)chapter.Figures.Single(f => f.Id == "waits");
-        Assert.Contains("waited 0.5 ms for its rows in the median, and the feeder 46.5 ms for a step: training is what "
-            + "takes the time",
+        Assert.Contains("In the median a step waited 0.5 ms for its rows, and the feeder 46.5 ms for a step: training limits the "
+            + "speed.",
             waits.Finding);
-        Assert.Contains("aux takes longest: 31 ms in the median, of 46.5 ms", phases.Finding);
+        Assert.Contains("aux takes longest: a median of 31 ms, of 46.5 ms", phases.Finding);
         Assert.Contains("0.75", chapter.Figures.Single(f => f.Id == "fvu").Finding);
         Assert.Contains("The median is 115.5 rows a second", chapter.Figures.Single(f => f.Id == "throughput").Finding);
         // nothing was measured
