@@ -9,7 +9,7 @@ namespace CudaSae.Lab.Report;
 /// <summary>The chapter on training: what each logged step measured, and the settings of the run.</summary>
 sealed class TrainingCurves
 {
-    const int MostPoints = 20_000;     // of a curve; longer logs are thinned, because a screen has fewer columns
+    const int MostPoints = 20_000;     // on a curve; longer logs are thinned, because a screen has fewer columns
 
     readonly MetricsHistory history;
     readonly float[] steps;

@@ -7,7 +7,7 @@ namespace CudaSae.Lab.Report;
 readonly record struct Trend(double First, long FirstStep, double Last, double End, double Min, long MinStep,
     double Max, long MaxStep, double Median)
 {
-    /// <summary>Null when no point is finite.</summary>
+    /// <summary>The trend of a curve; null if no point is finite.</summary>
     public static Trend? Of(float[] x, float[] y)
     {
         var points = x.Zip(y).Where(p => float.IsFinite(p.Second)).ToArray();

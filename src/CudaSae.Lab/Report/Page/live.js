@@ -3,11 +3,11 @@
   const pause = 2000; // ms
   const body = document.body;
   if (!body.dataset.live) return;
-  let asking = false, shown = "";
+  let polling = false, shown = "";
 
-  async function ask() {
-    if (document.hidden || asking) return;
-    asking = true;
+  async function poll() {
+    if (document.hidden || polling) return;
+    polling = true;
     try {
       const answer = await fetch("/chapters.json");
       if (!answer.ok) throw new Error(answer.status);
@@ -18,11 +18,11 @@
     } catch {
       body.dataset.live = "ended"; // or the server cannot be reached for now; the drawn figures stay
     } finally {
-      asking = false;
+      polling = false;
     }
   }
 
-  setInterval(ask, pause);
-  document.addEventListener("visibilitychange", ask);
-  addEventListener("load", ask); // after the page has drawn its own figures
+  setInterval(poll, pause);
+  document.addEventListener("visibilitychange", poll);
+  addEventListener("load", poll); // after the page has drawn its own figures
 })();

@@ -183,14 +183,14 @@ public class DensityTests
         var file = new DensityFile(folder["density.bin"]);
         Assert.Equal((65_536, DensityLog.Sample, 0), (file.Latents, file.Kept.Length, file.Count));
         Assert.Equal(4096, file.Kept.Distinct().Count());
-        AssertOneLine("of 65536 latents, this run has 200",
+        AssertOneLine("has 65536 latents, this run has 200",
             () => new DensityLog(folder["density.bin"], 200, config, 10, 5).Dispose());
         AssertOneLine("--density-every 0", () => new DensityLog(folder["other.bin"], 200, config, 0, 0).Dispose());
         var bytes = File.ReadAllBytes(folder["density.bin"]);
         for (var cut = 0; cut < 40; cut++)
         {
             File.WriteAllBytes(folder["cut.bin"], bytes[..cut]);
-            AssertOneLine("no log of densities|damaged", () => _ = new DensityFile(folder["cut.bin"]));
+            AssertOneLine("not a log of densities|damaged", () => _ = new DensityFile(folder["cut.bin"]));
         }
         bytes[13] = 0xff;
         File.WriteAllBytes(folder["cut.bin"], bytes);
