@@ -201,7 +201,7 @@ public sealed class FuzzTests : IDisposable
     [InlineData("[[null, 1]]")]
     [InlineData("""[["\ud800", 1]]""")]
     public void AVocabularyThatIsNoneIsRefused(string json) =>
-        AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
+        AssertOneLine("not a vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
 
     [Theory]
     [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [65536, 65536], "dtype": "float32"}]}]""",

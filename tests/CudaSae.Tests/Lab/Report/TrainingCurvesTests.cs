@@ -58,8 +58,8 @@ public class TrainingCurvesTests
         var phases = (LinesFigure)chapter.Figures.Single(f => f.Id == "phases");
         Assert.Equal(["encode", "aux"], phases.Series.Select(s => s.Name));
         var waits = (LinesFigure)chapter.Figures.Single(f => f.Id == "waits");
-        Assert.Contains("In the median a step waited 0.5 ms for its rows, and the feeder 46.5 ms for a step: training limits the "
-            + "speed.",
+        Assert.Contains("In the median a step waited 0.5 ms for its rows, and the feeder 46.5 ms for a step: "
+            + "training limits the speed.",
             waits.Finding);
         Assert.Contains("aux takes longest: a median of 31 ms, of 46.5 ms", phases.Finding);
         Assert.Contains("0.75", chapter.Figures.Single(f => f.Id == "fvu").Finding);
