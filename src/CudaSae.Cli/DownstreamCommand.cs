@@ -108,11 +108,11 @@ sealed class DownstreamCommand
     static void Save(List<DownstreamResult> results, string? folder)
     {
         if (folder is null) return;
-        var section = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
+        var chapter = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
         var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
-        RunFolder.Add(folder, section with { Command = command });
+        RunFolder.Add(folder, chapter with { Command = command });
         StyledText.Line($"A chapter of the report is in ",
-            $"[bold]{Path.Combine(folder, Lab.Report.Section.FolderName)}[/]");
+            $"[bold]{Path.Combine(folder, Lab.Report.Chapter.FolderName)}[/]");
     }
 
     static string Text(double value, string format = "0.#####") =>

@@ -4,18 +4,18 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>The numbers of figures as CSV in full precision, a file a figure: SECTION-FIGURE.csv.</summary>
+/// <summary>The numbers of figures as CSV in full precision, a file a figure: CHAPTER-FIGURE.csv.</summary>
 static class FigureCsv
 {
-    public static void Write(string folder, IReadOnlyList<Section> sections)
+    public static void Write(string folder, IReadOnlyList<Chapter> chapters)
     {
-        foreach (var section in sections)
-            foreach (var figure in section.Figures) Write(Path.Combine(folder, FileName(section, figure)), figure);
+        foreach (var chapter in chapters)
+            foreach (var figure in chapter.Figures) Write(Path.Combine(folder, FileName(chapter, figure)), figure);
     }
 
     /// <summary>Ids that a foreign file brought may name no other folder.</summary>
-    static string FileName(Section section, Figure figure) =>
-        string.Concat($"{section.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c
+    static string FileName(Chapter chapter, Figure figure) =>
+        string.Concat($"{chapter.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c
             : '_'))
             + ".csv";
 

@@ -59,10 +59,10 @@ static class ImagesCommand
             if (images.Rows < 1)
                 throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
             var members = new Members();
-            var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
-            RunFolder.Add(folder, section);
-            foreach (var figure in section.Figures) StyledText.Line($"[bold]{figure.Title}[/]: {figure.Finding}");
-            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look ",
+            var chapter = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
+            RunFolder.Add(folder, chapter);
+            foreach (var figure in chapter.Figures) StyledText.Line($"[bold]{figure.Title}[/]: {figure.Finding}");
+            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Chapter.FolderName, chapter.Id + ".json")}[/]; look ",
                 $"at it with: cudasae report {folder}");
             return members.ExitCode;
         });
@@ -98,7 +98,7 @@ static class ImagesCommand
     }
 
     /// <param name="members">Takes an SAE after the first one that cannot be compared.</param>
-    static Section Look(
+    static Chapter Look(
         string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
     {
         List<ImageStudy> studies = [];
@@ -108,10 +108,10 @@ static class ImagesCommand
             foreach (var path in paths.Skip(1))
                 if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other)
                     studies.Add(other);
-            if (images.Classifier is not null) return ImageSection.Of(studies, images, null, command);
+            if (images.Classifier is not null) return ImageChapter.Of(studies, images, null, command);
             using var measures = new AtomMeasures(given.Train.Source, (int)Math.Min(Compared, given.Train.Count),
                 images);
-            return ImageSection.Of(studies, images, measures, command);
+            return ImageChapter.Of(studies, images, measures, command);
         }
         finally
         {

@@ -50,20 +50,20 @@ static class InspectCommand
             var leftOut =
                 CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
-            var chapters = Diagnostics.Chapters(sae, source, first, leftOut);
+            var chapters = Diagnostics.LazyChapters(sae, source, first, leftOut);
             var given = Given(paths, next, source.Rows, kind.Text(parsed));
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
-                if (members.Get(title, make, Members.IsOfFile) is { } section)
+                if (members.Get(title, make, Members.IsOfFile) is { } chapter)
                 {
-                    var suffix = section.Command.Contains(" inspect ") ? given : "";
-                    Show(section with { Command = section.Command + suffix }, subject.Folder);
+                    var suffix = chapter.Command.Contains(" inspect ") ? given : "";
+                    Show(chapter with { Command = chapter.Command + suffix }, subject.Folder);
                 }
             return members.ExitCode;
         });
         return command;
     }
 
-    static Func<Section?> Against(Sae sae, RunSource source, string path) => () =>
+    static Func<Chapter?> Against(Sae sae, RunSource source, string path) => () =>
     {
         using var other = SaeModel.Load(path);
         return Diagnostics.Against(sae, source, SaePath.Name(path), other);
@@ -73,11 +73,11 @@ static class InspectCommand
         string.Concat(
             [.. paths.Select(p => $" {p}"), .. beside.Select(p => $" --beside {p}"), $" --rows {rows}", kind]);
 
-    static void Show(Section section, string folder)
+    static void Show(Chapter chapter, string folder)
     {
-        RunFolder.Add(folder, section);
+        RunFolder.Add(folder, chapter);
         Console.WriteLine();
-        StyledText.Line($"[bold]{section.Title}[/]");
-        foreach (var figure in section.Figures) Console.WriteLine($"  {figure.Title}: {figure.Finding}");
+        StyledText.Line($"[bold]{chapter.Title}[/]");
+        foreach (var figure in chapter.Figures) Console.WriteLine($"  {figure.Title}: {figure.Finding}");
     }
 }

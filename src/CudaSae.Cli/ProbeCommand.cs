@@ -74,10 +74,10 @@ static class ProbeCommand
                 $"{answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
             var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
-            RunFolder.Add(folder, ProbeSection.Of(findings, board, command));
+            RunFolder.Add(folder, ProbeChapter.Of(findings, board, command));
             EvaluationTable.PrintLine(findings.Evaluation!, sae.Spec);
             ProbeTable.Print(findings);
-            StyledText.Line($"Figures in [bold]{Path.Combine(folder, Section.FolderName, "probes.json")}[/]");
+            StyledText.Line($"Figures in [bold]{Path.Combine(folder, Chapter.FolderName, "probes.json")}[/]");
             return 0;
         });
         return command;

@@ -56,23 +56,23 @@ static class ReportCommand
             if (subject.Without is { } why)
                 StyledText.Line($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed, members);
-            Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
-            if (sections.Length == 0 && parts.Blobs.Count == 0)
+            Chapter[] chapters = [.. parts.Chapters.OrderBy(s => s.Order)];
+            if (chapters.Length == 0 && parts.Blobs.Count == 0)
                 throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name "
                     + "a run, or an SAE and activation files");
-            if (members.Refused.Count > 0) sections = [.. sections, LeftOut(members)];
-            foreach (var section in sections) Print(section);
-            ReportPage.Write(page, subject.Title, sections, parts.Blobs);
-            if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
-            if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);
-            StyledText.Line($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ",
+            if (members.Refused.Count > 0) chapters = [.. chapters, LeftOut(members)];
+            foreach (var chapter in chapters) Print(chapter);
+            ReportPage.Write(page, subject.Title, chapters, parts.Blobs);
+            if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, chapters);
+            if (parsed.GetValue(json) is { } file) PlainChapters.Write(file, chapters);
+            StyledText.Line($"{chapters.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ",
                 $"({new FileInfo(page).Length / 1e6:0.0} MB)");
             return members.ExitCode;
         });
         return command;
     }
 
-    /// <summary>Training, what is found out now, and what other commands left in the folder; of two sections of one
+    /// <summary>Training, what is found out now, and what other commands left in the folder; of two chapters of one
     /// name the one that is made now.</summary>
     static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed, Members members)
     {
@@ -89,26 +89,26 @@ static class ReportCommand
                 foreach (var piece in pieces)
                     members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);
         }
-        Section? Training() => TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu);
-        if (members.Get("Training", Training, Members.IsOfFile) is { } training) parts.Sections.Add(training);
-        foreach (var (id, path) in Section.Files(subject.Folder))
+        Chapter? Training() => TrainingCurves.Of(subject.Folder, subject.Record, parts.HeldOutFvu);
+        if (members.Get("Training", Training, Members.IsOfFile) is { } training) parts.Chapters.Add(training);
+        foreach (var (id, path) in Chapter.Files(subject.Folder))
             if (IsNew(id) && members.Get(id, () => Saved(path), Members.IsOfFile) is { } saved && IsNew(saved.Id))
-                parts.Sections.Add(saved);
+                parts.Chapters.Add(saved);
         return parts;
 
-        bool IsNew(string id) => parts.Sections.All(made => made.Id != id);
+        bool IsNew(string id) => parts.Chapters.All(made => made.Id != id);
     }
 
     /// <summary>A chapter from its file, whose figures' columns fit together.</summary>
-    static Section Saved(string path)
+    static Chapter Saved(string path)
     {
-        var section = Section.Read(path);
-        foreach (var figure in section.Figures) FigureColumns.Of(figure);
-        return section;
+        var chapter = Chapter.Read(path);
+        foreach (var figure in chapter.Figures) FigureColumns.Of(figure);
+        return chapter;
     }
 
     /// <summary>The chapters that are missing, with the reasons.</summary>
-    static Section LeftOut(Members members) => new("left-out", "Left out", 900,
+    static Chapter LeftOut(Members members) => new("left-out", "Left out", 900,
     [
         new TableFigure("left-out", "Chapters that could not be made",
         [
@@ -121,9 +121,9 @@ static class ReportCommand
         },
     ]);
 
-    static void Print(Section section)
+    static void Print(Chapter chapter)
     {
-        StyledText.Line($"[bold]{section.Title}[/]");
-        foreach (var figure in section.Figures) if (figure.Finding != "") StyledText.Line($"  {figure.Finding}");
+        StyledText.Line($"[bold]{chapter.Title}[/]");
+        foreach (var figure in chapter.Figures) if (figure.Finding != "") StyledText.Line($"  {figure.Finding}");
     }
 }

@@ -7,7 +7,7 @@ namespace CudaSae.Cli;
 /// <summary>What a report's page is made of.</summary>
 sealed class ReportParts
 {
-    public List<Section> Sections { get; } = [];
+    public List<Chapter> Chapters { get; } = [];
 
     /// <summary>What panels of these names read.</summary>
     public Dictionary<string, byte[]> Blobs { get; } = [];
@@ -30,7 +30,7 @@ sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportPar
         {
             var evaluation = totals.Finish(leftOut);
             if (!subject.OtherData) parts.HeldOutFvu = evaluation.Fvu;
-            parts.Sections.Add(HeldOut.Section(evaluation, sae.Model.Summary, sae.Spec.Transcoder is not null));
+            parts.Chapters.Add(HeldOut.Chapter(evaluation, sae.Model.Summary, sae.Spec.Transcoder is not null));
         });
     }
 
@@ -43,8 +43,8 @@ sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportPar
         var first = new DiagnosticPass(sae);
         return new("Diagnostics", first.Visitors, (parts, leftOut) =>
         {
-            foreach (var (title, make) in Lab.Insight.Diagnostics.Chapters(sae, rows, first, leftOut))
-                if (members.Get(title, make, Members.IsOfFile) is { } section) parts.Sections.Add(section);
+            foreach (var (title, make) in Lab.Insight.Diagnostics.LazyChapters(sae, rows, first, leftOut))
+                if (members.Get(title, make, Members.IsOfFile) is { } chapter) parts.Chapters.Add(chapter);
         });
     }
 }

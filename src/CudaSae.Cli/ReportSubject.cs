@@ -59,7 +59,7 @@ sealed class ReportSubject : IDisposable
         if (!SaeFormats.IsSae(path))
         {
             // says what is missing
-            if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Section.FolderName)))
+            if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Chapter.FolderName)))
                 SaeFormats.Of(path);
             subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";
             return subject;

@@ -80,11 +80,11 @@ static class RunFolder
         FolderLock.RequireFree(folder, "name another folder");
     }
 
-    /// <summary>Writes the sections of a report into the folder of a run or an SAE.</summary>
+    /// <summary>Writes the chapters of a report into the folder of a run or an SAE.</summary>
     /// <exception cref="SaeException">Another process trains in this folder, or it cannot be written.</exception>
-    public static void Add(string folder, params ReadOnlySpan<Section> sections)
+    public static void Add(string folder, params ReadOnlySpan<Chapter> chapters)
     {
         using var taken = FolderLock.Take(folder, AfterIt, BesideOthers);
-        foreach (var section in sections) section.Save(folder);
+        foreach (var chapter in chapters) chapter.Save(folder);
     }
 }

@@ -162,9 +162,9 @@ sealed class SweepSession : IDisposable
         var points = SweepTable.Points(record.Members, outcomes);
         if (points.Count > 0)
         {
-            var section = Pareto.Report(points, Yardsticks(), $"cudasae sweep --resume {folder}");
-            section.Save(folder);
-            Console.WriteLine(section.Figures[0].Finding);
+            var chapter = Pareto.Report(points, Yardsticks(), $"cudasae sweep --resume {folder}");
+            chapter.Save(folder);
+            Console.WriteLine(chapter.Figures[0].Finding);
         }
         var failed = record.Members.Where(m => outcomes[m].Error is not null).ToArray();
         foreach (var member in failed) Console.Error.WriteLine(

@@ -93,7 +93,7 @@ static class ToyCommand
                 Members.IsOfRun);
             var main = sweep.First(s => s.Model.Options.Sparsity == options.Sparsity);
             Save(main, folder);
-            ToySection.Of(main, plane, sweep, command).Save(folder);
+            ToyChapter.Of(main, plane, sweep, command).Save(folder);
             AnsiConsole.Write(table);
             StyledText.Line($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
             return members;

@@ -8,8 +8,8 @@ namespace CudaSae.ManagedCuda;
 
 public sealed unsafe partial class ManagedCudaDevice
 {
-    // What the driver reads is an array of pointers to parameters: here one, to the caller's struct. Kept, so that a
-    // launch allocates nothing.
+    // The driver reads an array of pointers to parameters, which has one element, for the caller's struct. It is kept,
+    // so that a launch allocates nothing.
     [ThreadStatic]
     static nint[]? arguments;
 

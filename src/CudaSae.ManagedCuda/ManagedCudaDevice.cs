@@ -7,10 +7,9 @@ using Driver = ManagedCuda.DriverAPINativeMethods;
 
 namespace CudaSae.ManagedCuda;
 
-/// <summary>A device through ManagedCuda's imports of the CUDA driver API: the same calls as <see cref="CudaDevice"/>,
-/// with the same messages.
-/// The package's imports are used, not its classes, which box a kernel's parameters, have no way to capture a graph and
-/// throw exceptions of their own.</summary>
+/// <summary>A device through ManagedCuda's imports of the CUDA driver API. It makes the same calls as
+/// <see cref="CudaDevice"/>, with the same messages. It uses the package's imports but not its classes, which box a
+/// kernel's parameters, cannot capture a graph and throw other exceptions.</summary>
 public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
 {
     readonly KernelModules modules;
@@ -31,8 +30,8 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
 
     public DeviceInfo Info { get; }
 
-    /// <summary>The GPU of that number.</summary>
-    /// <exception cref="SaeException">There is no driver or no such device, or the process is on an
+    /// <summary>Opens the GPU with a number.</summary>
+    /// <exception cref="SaeException">The driver or the device does not exist, or the process uses an
     /// emulator.</exception>
     public static ManagedCudaDevice Open(int ordinal)
     {
@@ -41,17 +40,17 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         return new(ordinal);
     }
 
-    /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
-    /// <exception cref="SaeException">It cannot be loaded, or the process is on another library, or this machine's own
-    /// libraries stand before it.</exception>
+    /// <summary>Opens the emulated device of a library that build/emulator.sh made.</summary>
+    /// <exception cref="SaeException">The library cannot be loaded, the process uses another library, or the libraries
+    /// of this machine take precedence.</exception>
     public static ManagedCudaDevice OpenEmulator(string libraryPath)
     {
-        _ = CudaDriver.Open(libraryPath);       // says what it lacks
+        _ = CudaDriver.Open(libraryPath);       // refuses a library that lacks a function
         NativeLibraries.Bind(libraryPath);
         return new(0);
     }
 
-    /// <summary>Makes <c>--backend managed-cuda</c> mean this device.</summary>
+    /// <summary>Registers this device for <c>--backend managed-cuda</c>.</summary>
     public static void Register() => BackendFactory.ManagedCuda = new(Open, OpenEmulator);
 
     DeviceInfo ReadInfo()
@@ -76,13 +75,13 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         return value;
     }
 
-    // The context is current per thread; the feeder's thread calls too.
+    // The current context is per thread, and the feeder's thread makes calls too.
     void Enter() => Check(Driver.ContextManagement.cuCtxSetCurrent(context), "setContext");
 
-    // What is given back is given back even if this fails.
+    // Resources are released even if this fails.
     void Leave() => _ = Driver.ContextManagement.cuCtxSetCurrent(context);
 
-    /// <param name="call">As <see cref="CudaDevice"/> names it.</param>
+    /// <param name="call">The name of the call in <see cref="CudaDevice"/>.</param>
     static void Check(CUResult result, string call, string about = "")
     {
         if (result == CUResult.Success) return;
@@ -93,7 +92,7 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
             call, about, NativeLibraries.Emulator?.Report ?? "");
     }
 
-    /// <summary>Also of a lost device: it throws nothing.</summary>
+    /// <summary>Releases the device. It does not throw, even for a lost device.</summary>
     public void Dispose()
     {
         if (disposed) return;

@@ -8,11 +8,10 @@ using Driver = ManagedCuda.DriverAPINativeMethods;
 
 namespace CudaSae.ManagedCuda;
 
-/// <summary>Which libraries ManagedCuda's imports find. They are static, so the first device decides for the process:
-/// NVIDIA's, or one emulator.
-/// On Linux the package asks for libcuda.so and libcublas.so alone, which only development installations have, and its
-/// assemblies take no second
-/// import resolver; but what the loader does not find, it asks the load context for.</summary>
+/// <summary>Selects the libraries of ManagedCuda's imports. The imports are static, so that the first device determines
+/// the libraries of the process: NVIDIA's, or one emulator. On Linux the package imports libcuda.so and libcublas.so,
+/// which only development installations have, and its assemblies do not accept a second import resolver. If the loader
+/// does not find a library, it calls the load context, which this class handles.</summary>
 static class NativeLibraries
 {
     const string DriverOnLinux = "libcuda", CublasOnLinux = "cublas", CublasOnWindows = "cublas64_12";
@@ -20,12 +19,12 @@ static class NativeLibraries
     static readonly Lock gate = new();
     static bool bound;
 
-    /// <summary>The emulator that the process is bound to; null on NVIDIA's driver.</summary>
+    /// <summary>The emulator of the process; null with NVIDIA's driver.</summary>
     public static Emulator? Emulator { get; private set; }
 
-    /// <summary>Binds the process to an emulator's library, or with null to NVIDIA's.</summary>
-    /// <exception cref="SaeException">It is bound to another already, or the machine's own libraries stand before the
-    /// emulator's.</exception>
+    /// <summary>Binds the process to an emulator's library, or to NVIDIA's libraries if the path is null.</summary>
+    /// <exception cref="SaeException">The process is already bound to another library, or the libraries of the machine
+    /// take precedence.</exception>
     public static void Bind(string? emulatorPath)
     {
         lock (gate)
@@ -45,7 +44,8 @@ static class NativeLibraries
     static string Name(string? emulatorPath) =>
         emulatorPath is null ? "NVIDIA's driver" : $"the emulator {emulatorPath}";
 
-    /// <summary>The load context is asked last: a library that the loader finds by itself cannot be replaced.</summary>
+    /// <summary>Refuses an emulator if the machine has the libraries: the load context is called last, so that a
+    /// library that the loader finds cannot be replaced.</summary>
     static void RequireFree(params ReadOnlySpan<string> names)
     {
         foreach (var name in names)

@@ -5,7 +5,8 @@ using CudaSae.Formats;
 
 namespace CudaSae.Native;
 
-/// <summary>From C's arguments to the engine's, refusing what would read or write astray.</summary>
+/// <summary>Converts the arguments of C to those of the engine, and refuses arguments that would read or write outside
+/// their memory.</summary>
 static unsafe class Arguments
 {
     public static string Text(byte* text, string name) =>
@@ -14,9 +15,9 @@ static unsafe class Arguments
     public static T* Pointer<T>(T* pointer, string name) where T : unmanaged =>
         pointer is null ? throw new SaeException($"{name} is null") : pointer;
 
-    /// <summary>A matrix of the caller's.</summary>
-    /// <param name="needed">What <paramref name="width"/> must be.</param>
-    /// <param name="size">Bytes of a number.</param>
+    /// <summary>A matrix of the caller.</summary>
+    /// <param name="needed">The required value of <paramref name="width"/>.</param>
+    /// <param name="size">Bytes of an element.</param>
     public static Span<byte> Matrix(void* data, long rows, long width, int needed, int size, string name)
     {
         if (rows < 0) throw new SaeException($"{name} has {rows} rows");
@@ -34,7 +35,7 @@ static unsafe class Arguments
         number is >= 0 and <= (int)BackendKind.Emulator ? (BackendKind)number
             : throw new SaeException($"backend {number} is unknown; one of 0 (auto), 1 (cuda), 2 (cpu), 3 (emulator)");
 
-    /// <summary>What a file is read as where its contents do not tell.</summary>
+    /// <summary>The kind that a file is read as if its contents do not determine it.</summary>
     public static SaeKind? ReadAs(int number) => number switch
     {
         0 => null,
@@ -43,13 +44,13 @@ static unsafe class Arguments
         _ => throw new SaeException($"read_as {number} is unknown; one of 0 (unsaid), 1 (SAE), 2 (transcoder)"),
     };
 
-    /// <summary>Rows that an SAE computes together; 0 for the usual number.</summary>
+    /// <summary>The number of rows that an SAE computes together; 0 for the default.</summary>
     public static int BatchRows(long rows) =>
         rows == 0 ? 256 : rows is >= 1 and <= 1 << 20 ? (int)rows
             : throw new SaeException($"batch_rows = {rows} is out of range: it must be 1 to 1048576, or 0 for 256");
 
-    /// <summary>Copies a record to a caller who may know fewer or more of its fields; those it does not have are
-    /// 0.</summary>
+    /// <summary>Copies a record to a caller that may have fewer or more fields; fields that the record does not have
+    /// are 0.</summary>
     public static void Fill<T>(T record, void* into, nuint size) where T : unmanaged
     {
         Pointer((byte*)into, "the record");
@@ -57,7 +58,7 @@ static unsafe class Arguments
         new Span<byte>(&record, (int)Math.Min(size, (nuint)sizeof(T))).CopyTo(new(into, (int)size));
     }
 
-    /// <summary>Zero-terminated UTF-8, cut to its room.</summary>
+    /// <summary>Writes zero-terminated UTF-8, cut to the size of the span.</summary>
     public static void Copy(string text, Span<byte> into)
     {
         into.Clear();

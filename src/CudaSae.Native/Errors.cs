@@ -4,15 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Native;
 
-/// <summary>What an export returns; cudasae.h names them.</summary>
+/// <summary>The codes that exports return, which cudasae.h names.</summary>
 enum ErrorCode { Ok, InvalidArgument, Io, Device, OutOfMemory, Numerical, Internal }
 
-/// <summary>Exceptions end here: a code for the caller, and a line that its thread can ask for.</summary>
+/// <summary>Converts exceptions to a code for the caller and a line that its thread can read.</summary>
 static unsafe class Errors
 {
     [ThreadStatic] static byte[]? line;     // pinned, zero-terminated UTF-8
 
-    /// <summary>Notes the thread's last error.</summary>
+    /// <summary>Stores the last error of the thread and returns its code.</summary>
     public static int Report(Exception e)
     {
         while (e is AggregateException { InnerException: { } inner }) e = inner;
@@ -42,12 +42,12 @@ static unsafe class Errors
         _ => ErrorCode.InvalidArgument,
     };
 
-    /// <summary>The calling thread's last error, valid until its next one; empty when there was none.</summary>
+    /// <summary>The last error of the calling thread, valid until its next error; empty if there was none.</summary>
     public static byte* Last() => line is null ? Empty : (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(line, 0);
 
     static readonly byte* Empty = (byte*)NativeMemory.AllocZeroed(1);
 
-    /// <summary>Work on files: what their content or place is to blame for says so by its code.</summary>
+    /// <summary>Runs work on files, and converts errors of the input to errors of files.</summary>
     public static T OfFiles<T>(Func<T> work)
     {
         try { return work(); }

@@ -3,7 +3,7 @@ using CudaSae.Formats;
 
 namespace CudaSae.Native;
 
-/// <summary>Finished SAEs.</summary>
+/// <summary>The exports for finished SAEs.</summary>
 static unsafe class SaeExports
 {
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_load")]
@@ -63,7 +63,7 @@ static unsafe class SaeExports
             using var use = Handles.Use<OpenSae>(sae);
             var (engine, codes) = (use.Target.Sae, use.Target.Codes);
             codes.Clear();
-            _ = Arguments.Floats(x, rows, width, engine.InputWidth, "x");       // never looked into from here
+            _ = Arguments.Floats(x, rows, width, engine.InputWidth, "x");       // checks the shape alone
             engine.EncodeOnDevice((ulong)x, (int)rows, stream, codes);
             if (total is not null) *total = codes.Count;
             return 0;
@@ -135,7 +135,7 @@ static unsafe class SaeExports
         catch (Exception e) { return Errors.Report(e); }
     }
 
-    /// <summary>Saves a model; null for SAELens' format.</summary>
+    /// <summary>Saves a model; a null format is that of SAELens.</summary>
     internal static void Write(SaeModel model, byte* path, byte* format)
     {
         var to = Arguments.Text(path, "path");

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Native;
 
-/// <summary>Trainers.</summary>
+/// <summary>The exports for trainers.</summary>
 static unsafe class TrainerExports
 {
     [UnmanagedCallersOnly(EntryPoint = "cudasae_trainer_create")]
@@ -59,7 +59,7 @@ static unsafe class TrainerExports
         try
         {
             using var use = Handles.Use<OpenTrainer>(trainer);
-            _ = use.Target.Batch(rows, count, width);       // never looked into from here
+            _ = use.Target.Batch(rows, count, width);       // checks the shape alone
             use.Target.Trainer.StepOnDevice((ulong)rows, stream);
             return 0;
         }

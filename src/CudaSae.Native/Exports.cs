@@ -2,10 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Native;
 
-/// <summary>The library itself. cudasae.h documents every export.</summary>
+/// <summary>The exports for the library. cudasae.h documents every export.</summary>
 static unsafe class Exports
 {
-    /// <summary>Grows when a function or a record changes its meaning.</summary>
+    /// <summary>The version, which increases when the meaning of a function or a record changes.</summary>
     const int AbiVersion = 1;
 
     static readonly byte* version =

@@ -2,8 +2,8 @@ using System.Collections.Concurrent;
 
 namespace CudaSae.Native;
 
-/// <summary>What callers hold instead of objects: numbers from a table. A number is never given twice, so one that is
-/// stale, made up or of another kind is noticed.</summary>
+/// <summary>Maps the handles of callers to objects. A handle is a number that is never used twice, so that a stale or
+/// invalid handle, or one of another kind, is detected.</summary>
 static class Handles
 {
     sealed class Entry(IDisposable target)
@@ -13,7 +13,7 @@ static class Handles
     }
 
     static readonly ConcurrentDictionary<nint, Entry> open = new();
-    static long last = 0x5ae0000;       // far from the small numbers that a caller may hold by mistake
+    static long last = 0x5ae0000;       // far from the small numbers that a caller may pass by mistake
 
     public static nint Add(IDisposable target)
     {
@@ -22,17 +22,17 @@ static class Handles
         return handle;
     }
 
-    /// <summary>The object for the length of one call, in which no other thread may use it.</summary>
+    /// <summary>Leases the object for one call, during which other threads must not use it.</summary>
     public static Lease<T> Use<T>(nint handle) where T : class, IDisposable, INamed
     {
         var entry = Find<T>(handle);
         return new((T)entry.Target, entry);
     }
 
-    /// <summary>Disposes of the object; its handle is stale from now on.</summary>
+    /// <summary>Disposes of the object; its handle becomes stale.</summary>
     public static void Free<T>(nint handle) where T : class, IDisposable, INamed
     {
-        var entry = Find<T>(handle);        // stays busy for a caller that found it just before
+        var entry = Find<T>(handle);        // it stays busy for a caller that found it just before
         open.TryRemove(handle, out _);
         entry.Target.Dispose();
     }
@@ -41,10 +41,10 @@ static class Handles
     {
         if (handle == 0) throw new SaeException($"the handle is null; {T.Name} is needed");
         if (!open.TryGetValue(handle, out var entry))
-            throw new SaeException($"the handle stands for nothing; {T.Name} is needed, and this one was freed or "
+            throw new SaeException($"the handle is not valid; {T.Name} is needed, and this one was freed or "
                 + "never made");
         if (entry.Target is not T)
-            throw new SaeException("the handle stands for "
+            throw new SaeException("the handle belongs to "
                 + $"{(entry.Target is OpenSae ? OpenSae.Name : OpenTrainer.Name)}; {T.Name} is needed");
         if (Interlocked.CompareExchange(ref entry.Busy, 1, 0) != 0)
             throw new SaeException($"another thread is using this handle; {T.Name} is for one thread at a time");
@@ -59,7 +59,7 @@ static class Handles
     }
 }
 
-/// <summary>What error messages call a kind of object.</summary>
+/// <summary>Gives the name of a kind of object for error messages.</summary>
 interface INamed
 {
     static abstract string Name { get; }

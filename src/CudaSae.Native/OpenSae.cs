@@ -4,7 +4,7 @@ using CudaSae.Formats;
 
 namespace CudaSae.Native;
 
-/// <summary>A loaded SAE with the codes that its last call left.</summary>
+/// <summary>A loaded SAE with the codes of its last call.</summary>
 sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
 {
     readonly SparseRows given = new();
@@ -14,7 +14,7 @@ sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
     public Sae Sae { get; } = sae;
     public SparseRows Codes { get; } = new();
 
-    /// <summary>Takes the model: it is disposed of when the backend cannot have it.</summary>
+    /// <summary>Takes ownership of the model, and disposes of it if the backend cannot load it.</summary>
     public static OpenSae Of(SaeModel model, BackendKind backend, int batchRows)
     {
         try { return new(new Sae(model, backend, batchRows)); }
@@ -25,7 +25,7 @@ sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
         }
     }
 
-    /// <summary>Codes of the caller's, in CSR, as the engine takes them.</summary>
+    /// <summary>Converts the caller's codes in CSR to those of the engine.</summary>
     public SparseRows Read(long* rowStarts, int* indices, float* values, long rows)
     {
         given.Clear();
@@ -48,7 +48,7 @@ sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
     public void Dispose() => Sae.Dispose();
 }
 
-/// <summary>cudasae_sae_info of cudasae.h.</summary>
+/// <summary>The record cudasae_sae_info of cudasae.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct SaeInfo
 {

@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Native;
 
-/// <summary>A trainer, and what it was made with.</summary>
+/// <summary>A trainer and its settings.</summary>
 sealed unsafe class OpenTrainer(TrainerSettings settings) : IDisposable, INamed
 {
     public static string Name => "a trainer";
@@ -17,7 +17,7 @@ sealed unsafe class OpenTrainer(TrainerSettings settings) : IDisposable, INamed
     public Span<byte> Rows(void* rows, long count, long width) =>
         Arguments.Matrix(rows, count, width, Trainer.Spec.RowWidth, InputType.Bytes(), "the batch");
 
-    /// <summary>As <see cref="Rows"/>, of a step's number.</summary>
+    /// <summary>The rows of a step, whose number must be the batch size.</summary>
     public Span<byte> Batch(void* rows, long count, long width) =>
         count == Trainer.Config.BatchRows ? Rows(rows, count, width)
         : throw new SaeException($"the batch has {count} rows; this trainer steps on batch_rows = "
@@ -26,7 +26,7 @@ sealed unsafe class OpenTrainer(TrainerSettings settings) : IDisposable, INamed
     public void Dispose() => Trainer.Dispose();
 }
 
-/// <summary>cudasae_trainer_info of cudasae.h.</summary>
+/// <summary>The record cudasae_trainer_info of cudasae.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct TrainerInfo
 {
@@ -48,7 +48,7 @@ unsafe struct TrainerInfo
     }
 }
 
-/// <summary>cudasae_metrics of cudasae.h.</summary>
+/// <summary>The record cudasae_metrics of cudasae.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct MetricsRecord
 {

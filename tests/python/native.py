@@ -141,8 +141,8 @@ def refusals():
     library, stale = cudasae._library(), sae.handle
     sae.close()
     refused("closed", 1, lambda: sae.encode(rows[:1]))
-    for handle, expected in ((stale, "freed"), (None, "null"), (12345, "stands for nothing"),
-            (trainer.handle, "stands for a trainer"), (2 ** 64 - 1, "stands for nothing")):
+    for handle, expected in ((stale, "freed"), (None, "null"), (12345, "is not valid"),
+            (trainer.handle, "belongs to a trainer"), (2 ** 64 - 1, "is not valid")):
         refused(expected, 1, lambda: cudasae._call("sae_encode", handle, rows.ctypes.data, 1, d, None))
         refused(expected, 1, lambda: cudasae._call("sae_free", handle))
     for name, arguments in cudasae._FUNCTIONS.items():

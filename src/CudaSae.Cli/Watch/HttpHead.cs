@@ -14,7 +14,7 @@ static class HttpHead
     /// <summary>Of the request line and all fields, with the empty line at their end.</summary>
     public const int MostBytes = 8192;
 
-    public const string Page = "/", Sections = "/sections.json", Events = "/events";
+    public const string Page = "/", Chapters = "/chapters.json", Events = "/events";
 
     static readonly SearchValues<byte> Token =
         SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
@@ -48,7 +48,7 @@ static class HttpHead
         if (status != 200) return new(status);
         var headOnly = method.SequenceEqual("HEAD"u8);
         if (!headOnly && !method.SequenceEqual("GET"u8)) return new(405);
-        foreach (var path in (ReadOnlySpan<string>)[Page, Sections, Events])
+        foreach (var path in (ReadOnlySpan<string>)[Page, Chapters, Events])
             if (Ascii.Equals(target, path)) return new(200, path, headOnly);
         return new(404);
     }

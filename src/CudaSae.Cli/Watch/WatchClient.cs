@@ -6,9 +6,9 @@ namespace CudaSae.Cli.Watch;
 
 /// <summary>What the server shows.</summary>
 /// <param name="Page">The HTML of /.</param>
-/// <param name="Sections">The JSON of /sections.json.</param>
-/// <param name="Version">Grows when there are newer sections.</param>
-sealed record Watched(Func<byte[]> Page, Func<byte[]> Sections, Func<long> Version);
+/// <param name="Chapters">The JSON of /chapters.json.</param>
+/// <param name="Version">Grows when there are newer chapters.</param>
+sealed record Watched(Func<byte[]> Page, Func<byte[]> Chapters, Func<long> Version);
 
 /// <summary>One connection, one request, one answer, on a thread of its own. Every wait has an end: the request, the
 /// answer, and each piece of an event stream have <paramref name="patience"/>.</summary>
@@ -27,7 +27,7 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
             switch (request.Path)
             {
                 case HttpHead.Page: Answer("text/html; charset=utf-8", watched.Page, request.HeadOnly); break;
-                case HttpHead.Sections: Answer("application/json", watched.Sections, request.HeadOnly); break;
+                case HttpHead.Chapters: Answer("application/json", watched.Chapters, request.HeadOnly); break;
                 default: Events(request.HeadOnly); break;
             }
         else if (request.Status != 0) Send(HttpAnswer.Refusal(request.Status));

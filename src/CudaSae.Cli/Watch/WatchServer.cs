@@ -5,7 +5,7 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Shows a run in progress to browsers on this machine: GET / is a page, GET /sections.json the figures it
+/// <summary>Shows a run in progress to browsers on this machine: GET / is a page, GET /chapters.json the figures it
 /// draws, GET /events tells that there are new ones; nothing else. Listens on
 /// 127.0.0.1 only. Works on threads of its own, never on the training's, which tells it a number and goes on.
 /// docs/SECURITY.md says what it holds back.</summary>
@@ -27,13 +27,13 @@ sealed class WatchServer : IDisposable
 
     /// <param name="port">0 for a free one.</param>
     /// <param name="page">HTML; made once, when it is first asked for.</param>
-    /// <param name="sections">Called on a client's thread while the run goes on.</param>
+    /// <param name="chapters">Called on a client's thread while the run goes on.</param>
     /// <exception cref="SaeException">The port is taken, or not allowed.</exception>
-    public WatchServer(int port, Func<byte[]> page, Func<Section[]> sections, TimeSpan? patience = null)
+    public WatchServer(int port, Func<byte[]> page, Func<Chapter[]> chapters, TimeSpan? patience = null)
     {
         this.patience = patience ?? Patience;
         var html = new Rendered(page, () => 0);
-        var json = new Rendered(() => JsonSerializer.SerializeToUtf8Bytes(sections(), ReportJson.Default.SectionArray),
+        var json = new Rendered(() => JsonSerializer.SerializeToUtf8Bytes(chapters(), ReportJson.Default.ChapterArray),
             () => Volatile.Read(ref version));
         watched = new(html.Now, json.Now, () => Volatile.Read(ref version));
         listener = new(IPAddress.Loopback, port);

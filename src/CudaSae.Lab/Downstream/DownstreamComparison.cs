@@ -3,17 +3,17 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>Results of several SAEs, or of one, as a chapter of a report.</summary>
+/// <summary>Makes the chapter of a report about the results of one or several SAEs.</summary>
 static class DownstreamComparison
 {
     const int Order = 300;
 
-    /// <summary>One SAE's chapter: its metrics and figures.</summary>
-    public static Section Of(DownstreamResult result) =>
+    /// <summary>The chapter of one SAE, with its metrics and figures.</summary>
+    public static Chapter Of(DownstreamResult result) =>
         new("downstream", $"Downstream: spliced in at {result.Site}", Order, [.. result.Figures]);
 
-    /// <summary>Several: a table, and the score against L0 and against the block.</summary>
-    public static Section Of(IReadOnlyList<DownstreamResult> results) =>
+    /// <summary>The chapter of several SAEs, with a table, and the score over L0 and over the block.</summary>
+    public static Chapter Of(IReadOnlyList<DownstreamResult> results) =>
         new("downstream-comparison", "Downstream: SAEs side by side", Order,
             [Table(results), .. AgainstL0(results), .. AgainstBlock(results)]);
 
@@ -28,16 +28,19 @@ static class DownstreamComparison
         [
             new("SAE", [.. results.Select(Name)]), new("site", [.. results.Select(r => r.Site)]),
             new("kind", [.. results.Select(r => r.Kind)]),
-            .. results[0].Metrics.Where(m => m.Group is not ("controls" or "token_stats")).Select(m =>
-                new TableColumn(m.Name,
-                    Numbers: [.. results.Select(r => r.Metrics.FirstOrDefault(other => other.Name == m.Name)?.Value)]) { Digits = 4,
-                        Formula = m.Formula }),
+            .. results[0].Metrics.Where(m => m.Group is not ("controls" or "token_stats")).Select(Column),
         ])
         {
             Finding =
-                $"Of {results.Count} SAEs {Name(best)} at {best.Site} keeps most: {best.Score.Name} "
+                $"{Name(best)} at {best.Site} has the highest score of {results.Count} SAEs: {best.Score.Name} "
                     + $"{Text(best.Score.Value)} at L0 {Text(best["l0"])}.",
             Formula = best.Score.Formula,
+        };
+
+        TableColumn Column(Metric metric) => new(metric.Name,
+            Numbers: [.. results.Select(r => r.Metrics.FirstOrDefault(m => m.Name == metric.Name)?.Value)])
+        {
+            Digits = 4, Formula = metric.Formula
         };
     }
 
@@ -50,14 +53,14 @@ static class DownstreamComparison
         };
     }
 
-    /// <summary>A curve for each site and kind of which there are several.</summary>
+    /// <summary>A curve for each site and kind with several SAEs.</summary>
     static IEnumerable<Figure> AgainstL0(IReadOnlyList<DownstreamResult> results)
     {
         var groups = results.GroupBy(r => (r.Site, r.Kind)).Where(g => g.Count() > 1).ToArray();
         if (groups.Length == 0) yield break;
         var most = groups.MaxBy(g => g.Count())!;
         DownstreamResult few = most.MinBy(r => r["l0"])!, many = most.MaxBy(r => r["l0"])!;
-        yield return new LinesFigure("score-against-l0", "What an SAE keeps, by its L0",
+        yield return new LinesFigure("score-against-l0", "Score by L0",
             new("L0", "latents a token", Log: true), new(results[0].Score.Name),
             [.. groups.Select(g => Curve($"{g.Key.Site}, {g.Key.Kind}", g, r => r["l0"]))])
         {
@@ -68,7 +71,7 @@ static class DownstreamComparison
         };
     }
 
-    /// <summary>A curve for each kind of site and selection at about one L0, over the blocks.</summary>
+    /// <summary>A curve over the blocks for each site, selection and rounded L0 with several blocks.</summary>
     static IEnumerable<Figure> AgainstBlock(IReadOnlyList<DownstreamResult> results)
     {
         var groups = results.GroupBy(r => (Stem: Stem(r), r.Kind, L0: Math.Round(r["l0"])))
@@ -76,13 +79,13 @@ static class DownstreamComparison
         if (groups.Length == 0) yield break;
         var most = groups.MaxBy(g => g.Count())!;
         DownstreamResult worst = most.MinBy(r => r.Score.Value)!, best = most.MaxBy(r => r.Score.Value)!;
-        yield return new LinesFigure("score-against-block", "What an SAE keeps, by the block that it sits in",
+        yield return new LinesFigure("score-against-block", "Score by block",
             new("block"), new(results[0].Score.Name),
             [.. groups.Select(g => Curve($"{g.Key.Stem}, {g.Key.Kind}, L0 {g.Key.L0}", g, r => Block(r)))])
         {
             Finding =
-                $"At L0 {most.Key.L0} it is least at {worst.Site} ({Text(worst.Score.Value)}) and most at {best.Site} "
-                    + $"({Text(best.Score.Value)}).",
+                $"At L0 {most.Key.L0} the score is lowest at {worst.Site} ({Text(worst.Score.Value)}) and highest at "
+                    + $"{best.Site} ({Text(best.Score.Value)}).",
             Formula = results[0].Score.Formula,
         };
     }

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>What a splice did, as figures of a report.</summary>
+/// <summary>Makes the figures of a splice.</summary>
 static class DownstreamFigures
 {
     const int Cells = 60, PlaceGroups = 32;
@@ -25,11 +25,11 @@ static class DownstreamFigures
     {
         Finding = finding,
         Formula =
-            "Names and formulas of SAEBench's core evaluation where it has the number. x: a site's activations; x̂: "
-                + "the SAE's reconstruction; x̄: their mean over these tokens; f: the code.",
+            "Names and formulas are those of SAEBench's core evaluation if it has the metric. x: activations of a "
+                + "site; x̂: their reconstruction; x̄: their mean over these tokens; f: the code.",
     };
 
-    /// <summary>Of a language model.</summary>
+    /// <summary>The figures of a language model.</summary>
     public static Figure[] Of(Metric[] metrics, LossTotals without, LossTotals with, LossTotals zero, LossTotals mean)
     {
         double ce = Value(metrics, "ce_loss_without_sae"), spliced = Value(metrics, "ce_loss_with_sae"),
@@ -37,7 +37,7 @@ static class DownstreamFigures
         var table = Table(metrics,
             $"The SAE (L0 {Text(Value(metrics, "l0"))}) raises the loss from {Text(ce)} to {Text(spliced)} nats a "
                 + $"token: it keeps {Percent(score)} of what zero ablation destroys.");
-        (string Name, LossTotals Losses)[] states = [("as it is", without), ("with the SAE", with),
+        (string Name, LossTotals Losses)[] states = [("without the SAE", without), ("with the SAE", with),
             ("mean ablation", mean), ("zero ablation", zero)];
         var byPlace =
             states.Select(s => Curve(s.Name, s.Losses.ByPlace(PlaceGroups)) with { Yardstick = s.Losses != with })
@@ -47,44 +47,45 @@ static class DownstreamFigures
         return
         [
             table,
-            new LinesFigure("loss-by-place", "Loss by place in the sequence", new("place of the token"),
+            new LinesFigure("loss-by-place", "Loss by position in the sequence", new("position of the token"),
                 new("loss", "nats"), byPlace)
             {
                 Finding =
-                    $"The SAE costs {Text(Rise(without, with, first: true))} nats in the first half of the places and "
-                        + $"{Text(Rise(without, with, first: false))} in the second.",
-                Formula = "mean of −log p of the tokens that follow, over sequences and neighbouring places",
+                    $"The SAE costs {Text(Rise(without, with, first: true))} nats in the first half of the positions "
+                        + $"and {Text(Rise(without, with, first: false))} in the second.",
+                Formula = "mean of −log p of the next tokens, over sequences and neighbouring positions",
             },
-            Histogram("loss-rise", "What the SAE adds to each token's loss", "rise of the loss", "nats",
+            Histogram("loss-rise", "Rise of each token's loss with the SAE", "rise of the loss", "nats",
                 [("with the SAE", more)]) with
             {
                 Finding =
                     $"The loss rises at {Percent((double)worse / more.Length)} of {more.Length} tokens; half of the "
                         + $"tokens change by less than {Text(Doubles.Median(more.Select(Math.Abs)))} nats.",
-                Formula = "−log p(next token) with x̂ for x, less the same without",
+                Formula = "−log p(next token) with x̂ for x, minus −log p(next token) without the SAE",
             },
         ];
     }
 
-    /// <summary>Of a sentence encoder.</summary>
+    /// <summary>The figures of a sentence encoder.</summary>
     public static Figure[] OfCosines(Metric[] metrics, List<double> with, List<double> zero, List<double> mean) =>
     [
         Table(metrics,
-            $"With the SAE (L0 {Text(Value(metrics, "l0"))}) embeddings keep a cosine of {Text(with.Average())} with "
-                + $"what they were, {Text(mean.Average())} with every token's activations at their mean."),
-        Histogram("embedding-cosine", "Cosine of each sentence's embedding with what it was", "cosine", "",
+            $"With the SAE (L0 {Text(Value(metrics, "l0"))}) the mean cosine of embeddings with the original ones is "
+                + $"{Text(with.Average())}. With the activations of every token at their mean it is "
+                + $"{Text(mean.Average())}."),
+        Histogram("embedding-cosine", "Cosine of each sentence's embedding with the original", "cosine", "",
             [("with the SAE", [.. with]), ("mean ablation", [.. mean]), ("zero ablation", [.. zero])]) with
         {
             Finding =
-                $"The worst of {with.Count} sentences keeps a cosine of {Text(with.Min())} with the SAE; with the mean "
-                    + $"for every token the best keeps {Text(mean.Max())}.",
-            Formula = "⟨e, e′⟩ / ‖e‖‖e′‖: e as it was, e′ with x̂, x̄ or 0 for x",
+                $"The lowest cosine of {with.Count} sentences with the SAE is {Text(with.Min())}; the highest with the "
+                    + $"mean for every token is {Text(mean.Max())}.",
+            Formula = "⟨e, e′⟩ / ‖e‖‖e′‖: e is the original embedding, e′ the one with x̂, x̄ or 0 for x",
         },
     ];
 
     static Series Curve(string name, (float[] Places, float[] Losses) curve) => new(name, curve.Places, curve.Losses);
 
-    /// <summary>Of the loss, in the first or the second half of the places.</summary>
+    /// <summary>The rise of the loss in the first or the second half of the positions.</summary>
     static double Rise(LossTotals without, LossTotals with, bool first)
     {
         float[] a = without.ByPlace(2).Losses, b = with.ByPlace(2).Losses;

@@ -4,21 +4,22 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>What a language model loses when an SAE's reconstruction stands in for a site's activations: SAEBench's
-/// core metrics.</summary>
+/// <summary>Measures the loss of a language model when an SAE's reconstruction replaces a site's activations, with
+/// SAEBench's core metrics.</summary>
 static class LanguageModelEval
 {
-    /// <param name="name">Of the SAE.</param>
-    /// <param name="sequences">Each of two tokens at least.</param>
-    /// <param name="excludeBos">Tokens that begin a sequence keep their activations, unless all are ablated, and are
-    /// left out of every mean.</param>
-    /// <exception cref="SaeException">There is nothing to predict, or the SAE does not fit the site.</exception>
+    /// <param name="name">The name of the SAE.</param>
+    /// <param name="sequences">Sequences of at least two tokens.</param>
+    /// <param name="excludeBos">Whether tokens that begin a sequence keep their activations, except in ablations, and
+    /// are left out of every mean.</param>
+    /// <exception cref="SaeException">No token has a next token to predict, or the SAE does not fit the
+    /// site.</exception>
     public static DownstreamResult Run(ILanguageModel model, Sae sae, string name, string site,
         IReadOnlyList<TokenSequence> sequences, bool excludeBos = false)
     {
         var place = new SpliceSite(model, sae, site, excludeBos);
         if (!sequences.Any(s => s.Ids.Length > 1 && s.Ids.SkipLast(1).Any(place.Keeps)))
-            throw new SaeException("there is no token to predict; give sequences of two tokens at least");
+            throw new SaeException("no token has a next token to predict; give sequences of at least two tokens");
         LossTotals without = new(), with = new(), identity = new(), zero = new(), mean = new();
         long changed = 0;
         float[] untouched = [];
@@ -58,7 +59,7 @@ static class LanguageModelEval
         return copy;
     }
 
-    /// <summary>Numbers that differ in a bit.</summary>
+    /// <summary>The count of numbers that differ in a bit.</summary>
     static long Different(float[] a, float[] b)
     {
         ReadOnlySpan<int> x = MemoryMarshal.Cast<float, int>(a), y = MemoryMarshal.Cast<float, int>(b);
@@ -84,7 +85,7 @@ static class LanguageModelEval
             new(performance, "ce_loss_with_mean_ablation", mean.CrossEntropy,
                 "the same with x̄ for x; not in SAEBench"),
             new(performance, "ce_loss_score_mean_ablation", Score(with.CrossEntropy, mean.CrossEntropy),
-                "the score against that"),
+                "the score with mean ablation in place of zero ablation"),
             new(behavior, "kl_div_with_sae", with.Divergence, "mean of KL(p ‖ p with x̂ for x), nats"),
             new(behavior, "kl_div_with_ablation", zero.Divergence, "the same with 0 for x"),
             new(behavior, "kl_div_score", (zero.Divergence - with.Divergence) / zero.Divergence,
@@ -93,7 +94,7 @@ static class LanguageModelEval
             new(tokens, "total_tokens_eval_reconstruction", without.Each.Count, "tokens predicted"),
             new(tokens, "total_tokens_eval_sparsity_variance", totals.Rows, "tokens whose activations were replaced"),
             new(controls, "identity_changed_logits", changed,
-                "logits that differ in a bit when x is put back for x; 0 if the splice is right"),
+                "logits that differ in a bit when x replaces x; 0 if the splice is correct"),
             new(controls, "identity_ce_loss_score", Score(identity.CrossEntropy, ablated), "the score with x for x: 1"),
             new(controls, "ablation_ce_loss_score", Score(zero.CrossEntropy, ablated), "the score with 0 for x: 0"),
         ];

@@ -2,26 +2,26 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>Next-token losses of one state of a network, in nats, and how far its predictions are from the untouched
-/// ones.</summary>
+/// <summary>Accumulates the next-token losses of one state of a network, in nats, and the divergence from the
+/// predictions of the unchanged network.</summary>
 sealed class LossTotals
 {
-    readonly List<double> sumAt = [];       // by place
+    readonly List<double> sumAt = [];       // sum of losses at each position
     readonly List<int> countAt = [];
     double divergence;
     long compared;
 
-    /// <summary>−log p of the next token, of every kept token that has one.</summary>
+    /// <summary>−log p of the next token, for every kept token that has one.</summary>
     public List<double> Each { get; } = [];
 
     /// <summary>Mean of <see cref="Each"/>, its sum in order.</summary>
     public double CrossEntropy => Each.Sum() / Each.Count;
 
-    /// <summary>Mean over kept tokens of KL(untouched ‖ this).</summary>
+    /// <summary>Mean of KL(unchanged ‖ this) over kept tokens.</summary>
     public double Divergence => divergence / compared;
 
-    /// <summary>Mean loss of the predictions made at each place, in at most <paramref name="groups"/> groups of
-    /// neighbours; a group's place is its middle.</summary>
+    /// <summary>The mean loss of predictions at each position, in at most <paramref name="groups"/> groups of
+    /// neighbours. The position of a group is its middle.</summary>
     public (float[] Places, float[] Losses) ByPlace(int groups)
     {
         int[] places = [.. Enumerable.Range(0, sumAt.Count).Where(t => countAt[t] > 0)];
@@ -30,9 +30,9 @@ sealed class LossTotals
             [.. parts.Select(part => (float)(part.Sum(t => sumAt[t]) / part.Sum(t => countAt[t])))]);
     }
 
-    /// <param name="logits">First rows: the tokens'.</param>
-    /// <param name="keeps">Which ids count.</param>
-    /// <param name="untouched">Logits [tokens, vocabulary] of the network as it is; empty where nothing is
+    /// <param name="logits">A matrix whose first rows are the logits of the tokens.</param>
+    /// <param name="keeps">Whether an id counts.</param>
+    /// <param name="untouched">Logits [tokens, vocabulary] of the unchanged network; empty if they are not
     /// compared.</param>
     public void Add(Matrix logits, ReadOnlySpan<int> ids, Func<int, bool> keeps, ReadOnlySpan<float> untouched)
     {
@@ -47,7 +47,8 @@ sealed class LossTotals
             ReadOnlySpan<float> row = logits[t];
             var whole = LogSumExp(row);
             if (!double.IsFinite(whole))
-                throw new SaeException($"the model's logits at place {t} are not finite; are these its weights?",
+                throw new SaeException($"the model's logits at position {t} are not finite; check that the weights "
+                    + "belong to the model",
                     kind: SaeErrorKind.Numbers);
             if (t + 1 < ids.Length)
             {

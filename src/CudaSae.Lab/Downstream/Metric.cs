@@ -4,31 +4,31 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>One number about an SAE in its network.</summary>
-/// <param name="Group">SAEBench's group of metrics, or one beside them.</param>
-/// <param name="Name">SAEBench's name where it has the number.</param>
-/// <param name="Formula">How it is computed; N kept tokens, x their activations, x̂ what the SAE makes of them, f its
-/// code.</param>
-/// <param name="Value">NaN where it is undefined, as a share of the variance of rows that are all equal; null in
-/// JSON.</param>
+/// <summary>A metric of an SAE in its network.</summary>
+/// <param name="Group">SAEBench's group of metrics, or an additional group.</param>
+/// <param name="Name">SAEBench's name if it has the metric.</param>
+/// <param name="Formula">How it is computed: N is the number of kept tokens, x their activations, x̂ the SAE's
+/// reconstruction, f its code.</param>
+/// <param name="Value">NaN if it is undefined, for example a share of the variance of rows that are all equal. NaN is
+/// null in JSON.</param>
 sealed record Metric(string Group, string Name, double Value, string Formula);
 
-/// <summary>What an SAE does to the network that it is spliced into.</summary>
-/// <param name="Sae">Its file or folder.</param>
-/// <param name="Kind">Its selection, as topk.</param>
-/// <param name="Figures">What there is to look at beside the metrics.</param>
+/// <summary>The result for an SAE that is spliced into a network.</summary>
+/// <param name="Sae">The file or folder of the SAE.</param>
+/// <param name="Kind">The selection, for example topk.</param>
+/// <param name="Figures">The figures, which include the metrics.</param>
 sealed record DownstreamResult(string Model, string Site, string Sae, string Kind, IReadOnlyList<Metric> Metrics,
     IReadOnlyList<Figure> Figures)
 {
-    /// <summary>The metric of that name.</summary>
+    /// <summary>The value of a metric by its name.</summary>
     public double this[string name] => Metrics.First(m => m.Name == name).Value;
 
-    /// <summary>The share of what ablation destroys that the SAE keeps: ce_loss_score, or of a sentence encoder the
-    /// cosine's.</summary>
+    /// <summary>The share of the ablation's loss that the SAE recovers: ce_loss_score, or for a sentence encoder
+    /// embedding_cosine_score.</summary>
     public Metric Score => Metrics.First(m => m.Name is "ce_loss_score" or "embedding_cosine_score");
 
-    /// <summary>Writes results as JSON: of each its groups, and in them the metrics by name; what is not finite is
-    /// null.</summary>
+    /// <summary>Writes results as JSON. Each result has its groups, and each group its metrics by name. Numbers that
+    /// are not finite are null.</summary>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full.</exception>
     public static void Write(string path, IEnumerable<DownstreamResult> results) => AtomicFile.Write(path, stream =>
     {

@@ -2,17 +2,17 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>Sums over rows and what an SAE makes of them, all in double. The spread about the mean needs the mean, so
-/// each row comes a second time.</summary>
+/// <summary>Accumulates sums over rows and their reconstructions, all in double. The spread needs the mean, so that
+/// each row is added a second time.</summary>
 sealed class ReconstructionTotals(int width, int latents)
 {
-    const double ShortestNorm = 1e-4;       // below it SAEBench divides by 1
+    const double ShortestNorm = 1e-4;       // SAEBench divides by 1 for shorter rows
 
     readonly double[] sum = new double[width];
     readonly long[] firings = new long[latents];
-    readonly List<double> errors = [];      // ‖x̂ − x‖² a row
+    readonly List<double> errors = [];      // ‖x̂ − x‖² of each row
     double squares, reconstructed, product, error, cosine, normIn, normOut, ratio, active, absolute;
-    double spread, perRow;                  // of the second visit
+    double spread, perRow;                  // from the second pass
     int second;
 
     public long Rows => errors.Count;
@@ -39,10 +39,10 @@ sealed class ReconstructionTotals(int width, int latents)
         foreach (var v in values) absolute += Math.Abs((double)v);
     }
 
-    /// <summary>x̄ of the rows so far.</summary>
+    /// <summary>The mean x̄ of the rows so far.</summary>
     public double[] Mean() => [.. sum.Select(s => s / Rows)];
 
-    /// <summary>The rows again, in the same order.</summary>
+    /// <summary>Adds a row a second time, in the same order.</summary>
     public void AddAgain(ReadOnlySpan<float> x, ReadOnlySpan<double> mean)
     {
         double about = 0;

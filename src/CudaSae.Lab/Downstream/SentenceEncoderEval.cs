@@ -2,17 +2,18 @@ using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>What a sentence's embedding loses when an SAE's reconstruction stands in for a site's activations: its
-/// cosine with the embedding as it was, against ablation.</summary>
+/// <summary>Measures the change of sentence embeddings when an SAE's reconstruction replaces a site's activations: the
+/// cosine with the original embedding, compared with ablation.</summary>
 static class SentenceEncoderEval
 {
-    /// <param name="name">Of the SAE.</param>
-    /// <exception cref="SaeException">There is no sequence, or the SAE does not fit the site.</exception>
+    /// <param name="name">The name of the SAE.</param>
+    /// <exception cref="SaeException">The text has no sequence, or the SAE does not fit the site.</exception>
     public static DownstreamResult Run(ISentenceEncoder model, Sae sae, string name, string site,
         IReadOnlyList<TokenSequence> sequences)
     {
         var place = new SpliceSite(model, sae, site, excludeBos: false);
-        if (sequences.Count == 0) throw new SaeException("there is no sentence; give a text with one a line");
+        if (sequences.Count == 0) throw new SaeException("the text has no sentence; give a text with one sentence a "
+            + "line");
         List<float[]> untouched = [];
         List<double> with = [], zero = [], mean = [];
         long changed = 0;
@@ -62,12 +63,12 @@ static class SentenceEncoderEval
                 "(cos_sae − cos_ablation) / (1 − cos_ablation): cosine recovered"),
             new(group, "embedding_cosine_with_mean_ablation", mean.Average(), "the same with x̄ for x"),
             new(group, "embedding_cosine_score_mean_ablation", Score(with.Average(), mean.Average()),
-                "the score against that"),
+                "the score with mean ablation in place of zero ablation"),
             .. totals.Metrics(),
             new(tokens, "total_sentences", with.Count, "sentences embedded"),
             new(tokens, "total_tokens_eval_sparsity_variance", totals.Rows, "tokens whose activations were replaced"),
             new(controls, "identity_changed_numbers", changed,
-                "numbers of embeddings that differ in a bit when x is put back for x; 0 if the splice is right"),
+                "numbers of embeddings that differ in a bit when x replaces x; 0 if the splice is correct"),
         ];
     }
 }

@@ -3,10 +3,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Downstream;
 
-/// <summary>One site of a network while sequences pass: what is there, what an SAE makes of it, and hooks that put
-/// something in its place.
-/// Where BOS is excluded, tokens that begin a sequence are not reconstructed, and count nowhere; ablations take them
-/// all the same, as SAEBench's do.</summary>
+/// <summary>Captures the activations of one site of a network for each sequence, reconstructs them with an SAE, and
+/// makes hooks that replace them. If BOS is excluded, tokens that begin a sequence are not reconstructed and not
+/// counted. Ablations replace them too, as in SAEBench.</summary>
 sealed class SpliceSite
 {
     readonly string name;
@@ -14,10 +13,10 @@ sealed class SpliceSite
     readonly int? excluded;
     readonly Sae sae;
     readonly SparseRows codes = new();
-    readonly List<int> places = [];         // of kept tokens
-    int tokens;                             // with those that are not kept
+    readonly List<int> places = [];         // positions of kept tokens
+    int tokens;                             // tokens of the sequence, kept or not
 
-    /// <exception cref="SaeException">There is no such site, or the SAE does not take what is there.</exception>
+    /// <exception cref="SaeException">The site does not exist, or the SAE does not fit it.</exception>
     public SpliceSite(IHostModel model, Sae sae, string site, bool excludeBos)
     {
         (name, width) = model.Site(site);
@@ -33,13 +32,13 @@ sealed class SpliceSite
 
     public ReconstructionTotals Totals { get; }
 
-    /// <summary>[kept tokens, width] of the sequence.</summary>
+    /// <summary>The activations of the sequence, [kept tokens, width].</summary>
     public float[] Original { get; private set; } = [];
     public float[] Reconstruction { get; private set; } = [];
 
     public bool Keeps(int id) => id != excluded;
 
-    /// <summary>The next sequence.</summary>
+    /// <summary>Starts a sequence.</summary>
     public void Begin(ReadOnlySpan<int> ids)
     {
         places.Clear();
@@ -50,21 +49,21 @@ sealed class SpliceSite
             (Original, Reconstruction) = (new float[places.Count * width], new float[places.Count * width]);
     }
 
-    /// <summary>Copies what is there.</summary>
+    /// <summary>Copies the activations of the site.</summary>
     public void Capture(string site, Matrix activations)
     {
         if (site != name) return;
         for (var i = 0; i < places.Count; i++) activations[places[i]].CopyTo(Original.AsSpan(i * width));
     }
 
-    /// <summary>Puts rows [kept tokens, width] there; the others stay.</summary>
+    /// <summary>Makes a hook that replaces the rows of kept tokens by [kept tokens, width].</summary>
     public Action<string, Matrix> Put(float[] rows) => (site, activations) =>
     {
         if (site != name) return;
         for (var i = 0; i < places.Count; i++) rows.AsSpan(i * width, width).CopyTo(activations[places[i]]);
     };
 
-    /// <summary>Ablates: puts one row in every token's place.</summary>
+    /// <summary>Makes a hook that replaces the row of every token by one row, for ablation.</summary>
     public Action<string, Matrix> PutEverywhere(float[] row) => (site, activations) =>
     {
         if (site != name) return;
@@ -73,7 +72,7 @@ sealed class SpliceSite
 
     public Action<string, Matrix> PutZero() => PutEverywhere(new float[width]);
 
-    /// <summary>The SAE on what was captured.</summary>
+    /// <summary>Reconstructs the captured rows with the SAE.</summary>
     public void Reconstruct()
     {
         sae.Reconstruct(Original, Reconstruction, codes);
@@ -82,7 +81,7 @@ sealed class SpliceSite
                 codes.Values(i));
     }
 
-    /// <summary>The captured rows a second time, when the mean of all is known.</summary>
+    /// <summary>Adds the captured rows a second time, when the mean of all rows is known.</summary>
     public void Again(ReadOnlySpan<double> mean)
     {
         for (var i = 0; i < places.Count; i++) Totals.AddAgain(Original.AsSpan(i * width, width), mean);

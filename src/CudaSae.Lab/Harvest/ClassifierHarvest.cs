@@ -6,15 +6,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>A classifier's activations on images, one row an image.</summary>
+/// <summary>Collects the activations of a classifier on images, one row for each image.</summary>
 static class ClassifierHarvest
 {
     const int BlockRows = 1920;
 
     /// <summary>Calls <paramref name="block"/>(first row, activations [count, width], logits [count, classes]) for all
-    /// rows, a block at a time; the memory is used again.</summary>
+    /// rows, in blocks.</summary>
     /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
-    /// <exception cref="SaeException">The images have other sizes than the classifier takes.</exception>
+    /// <exception cref="SaeException">The images and the classifier have different sizes.</exception>
     public static void Run(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer,
         Action<long, float[], float[]> block)
     {
@@ -34,7 +34,7 @@ static class ClassifierHarvest
         }
     }
 
-    /// <summary>Activations of all images, in memory.</summary>
+    /// <summary>The activations of all images, in memory.</summary>
     public static ActivationSource InMemory(SmallClassifier classifier, ActivationSource images, long firstRow,
         long rows, int layer)
     {
@@ -47,7 +47,7 @@ static class ClassifierHarvest
         return ActivationSource.Of(all, wide, InputType.Float32);
     }
 
-    /// <summary>Writes a site's activations as float32 .npy [images, width], and a note of the site beside
+    /// <summary>Writes the activations of a site as float32 .npy [images, width], and a note with the site beside
     /// it.</summary>
     public static void Write(SmallClassifier classifier, ActivationSource images, string site, string path)
     {
@@ -80,7 +80,7 @@ static class ClassifierHarvest
             for (var b = 0; b < logits.Length / classifier.Classes; b++)
             {
                 if (labels[first + b] >= classifier.Classes)
-                    throw new SaeException($"label {first + b} is {labels[first + b]}; the classifier knows "
+                    throw new SaeException($"label {first + b} is {labels[first + b]}; the classifier has "
                         + $"{classifier.Classes} classes");
                 var (ce, right) =
                     SmallClassifier.Judge(logits.AsSpan(b * classifier.Classes, classifier.Classes), labels[first + b]);

@@ -5,20 +5,20 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>How a classifier is trained.</summary>
+/// <summary>Options of the training of a classifier.</summary>
 sealed record ClassifierOptions
 {
     public int Hidden1 { get; init; } = 256;
     public int Hidden2 { get; init; } = 128;
     public int Epochs { get; init; } = 10;
 
-    /// <summary>Rows of a mini-batch: whole panels of 48.</summary>
+    /// <summary>Rows of a mini-batch, a multiple of 48.</summary>
     public int BatchRows { get; init; } = 192;
 
-    /// <summary>Adam's step size at the start; it falls linearly to 0.</summary>
+    /// <summary>Adam's learning rate at the start, which decreases linearly to 0.</summary>
     public float LearningRate { get; init; } = 2e-3f;
 
-    /// <summary>Of weights and order.</summary>
+    /// <summary>The seed of weights and of the order of rows.</summary>
     public ulong Seed { get; init; } = 1;
 
     /// <exception cref="SaeException">A value is out of range.</exception>
@@ -39,9 +39,9 @@ sealed record ClassifierOptions
     }
 }
 
-/// <summary>Mean cross-entropy of softmax by Adam (Kingma and Ba 2014: β 0.9, 0.999, ε 1e-8) on mini-batches in a
-/// seeded order. The bits depend on the options and the data alone,
-/// not on threads or vector widths.</summary>
+/// <summary>Minimises the mean cross-entropy of softmax by Adam (Kingma and Ba 2014: β 0.9, 0.999, ε 1e-8) on
+/// mini-batches in a seeded order. The bits depend on the options and the data alone, not on threads or vector
+/// widths.</summary>
 sealed class ClassifierTraining : IDisposable
 {
     readonly SmallClassifier classifier;
@@ -51,7 +51,7 @@ sealed class ClassifierTraining : IDisposable
     readonly float[][] first, second, biasGradients;
     long steps;
 
-    /// <param name="classifier">Trained in place; stays its caller's.</param>
+    /// <param name="classifier">Trained in place. Not owned.</param>
     public ClassifierTraining(SmallClassifier classifier, int batchRows)
     {
         (this.classifier, batch) = (classifier, batchRows);
@@ -66,11 +66,11 @@ sealed class ClassifierTraining : IDisposable
         (first, second) = ([.. sizes.Select(s => new float[s])], [.. sizes.Select(s => new float[s])]);
     }
 
-    /// <summary>A new classifier, trained.</summary>
+    /// <summary>Trains a new classifier.</summary>
     /// <param name="images">[rows, pixels].</param>
-    /// <param name="labels">One an image, from 0.</param>
-    /// <param name="report">Told the mean loss of each epoch.</param>
-    /// <exception cref="SaeException">Labels and images differ in number, or the loss is no number.</exception>
+    /// <param name="labels">One label for each image, from 0.</param>
+    /// <param name="report">Receives the mean loss of each epoch.</param>
+    /// <exception cref="SaeException">Labels and images differ in number, or the loss is not finite.</exception>
     public static SmallClassifier Train(ActivationSource images, int[] labels, ClassifierOptions options,
         Action<int, double>? report = null)
     {
@@ -93,7 +93,7 @@ sealed class ClassifierTraining : IDisposable
         catch { classifier.Dispose(); throw; }
     }
 
-    /// <summary>Weights of variance 2 / in (He et al. 2015), biases 0.</summary>
+    /// <summary>Draws weights with variance 2 / in (He et al. 2015); biases are 0.</summary>
     internal static void Initialize(SmallClassifier classifier, ulong seed)
     {
         for (var l = 0; l < 3; l++)
@@ -132,10 +132,11 @@ sealed class ClassifierTraining : IDisposable
         }
     }
 
-    /// <summary>Image b of the batch, to be filled in before <see cref="Gradient"/>.</summary>
+    /// <summary>Image b of the batch, which the caller fills before <see cref="Gradient"/>.</summary>
     internal Span<float> Image(int b) => rows[0][b][..classifier.Widths[0]];
 
-    /// <summary>∂L/∂W and ∂L/∂b of the batch, for <see cref="WeightGradient"/> and <see cref="Move"/>.</summary>
+    /// <summary>Computes ∂L/∂W and ∂L/∂b of the batch for <see cref="WeightGradient"/> and
+    /// <see cref="Move"/>.</summary>
     /// <returns>L, the mean cross-entropy.</returns>
     internal double Gradient(ReadOnlySpan<int> labels)
     {
@@ -165,7 +166,7 @@ sealed class ClassifierTraining : IDisposable
         return loss;
     }
 
-    /// <summary>∂L/∂logit = (softmax − 1[label]) / B.</summary>
+    /// <summary>Computes ∂L/∂logit = (softmax − 1[label]) / B.</summary>
     double LogitSlopes(ReadOnlySpan<int> labels)
     {
         var logits = new float[classifier.Classes];
@@ -175,14 +176,14 @@ sealed class ClassifierTraining : IDisposable
             for (var c = 0; c < logits.Length; c++) logits[c] = turned[3][c][b];
             var own = SmallClassifier.Judge(logits, labels[b]).CrossEntropy;
             loss += own;
-            var log = own + logits[labels[b]];      // of Σ e^logit
+            var log = own + logits[labels[b]];      // log of Σ e^logit
             for (var c = 0; c < logits.Length; c++)
                 slopes[3][c][b] = (float)((Math.Exp(logits[c] - log) - (c == labels[b] ? 1 : 0)) / batch);
         }
         return loss / batch;
     }
 
-    /// <summary>∂L/∂W of a layer's output: [in].</summary>
+    /// <summary>∂L/∂W of one output of a layer, [in].</summary>
     internal ReadOnlySpan<float> WeightGradient(int layer, int output) =>
         gradients[layer][output][..classifier.Widths[layer]];
 

@@ -3,14 +3,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Whole products of matrices by <see cref="Gemm.Tile"/>, for what is small beside an SAE: a classifier's
-/// layers, cosines of a dictionary with images.</summary>
+/// <summary>Computes products of matrices by <see cref="Gemm.Tile"/> where they are small compared with an SAE: the
+/// layers of a classifier, the cosines of a dictionary with images.</summary>
 static unsafe class DenseProduct
 {
-    /// <summary>A length as whole panels of columns.</summary>
+    /// <summary>A length rounded up to whole panels of columns.</summary>
     public static int Padded(int length) => (length + Gemm.TileColumns - 1) / Gemm.TileColumns * Gemm.TileColumns;
 
-    /// <summary>c = init + a · b, each number one sum in ascending order: the same on every thread.</summary>
+    /// <summary>c = init + a · b. Each number is one sum in ascending order, so that the result does not depend on
+    /// threads.</summary>
     /// <param name="a">[R, K].</param>
     /// <param name="b">[K, C], C whole panels.</param>
     /// <param name="init">[R], or null for zeros.</param>
@@ -43,8 +44,8 @@ static unsafe class DenseProduct
             new ReadOnlySpan<float>(tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(c[row + r][column..]);
     }
 
-    /// <summary>The transpose of the first rows and columns that both have; the rest of <paramref name="to"/>
-    /// stays.</summary>
+    /// <summary>Transposes the rows and columns that fit into both; the rest of <paramref name="to"/> does not
+    /// change.</summary>
     public static void Turn(Matrix from, Matrix to)
     {
         var (rows, columns) = (Math.Min(from.Rows, to.Columns), (int)Math.Min(from.Columns, to.Rows));

@@ -6,21 +6,20 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Activations of a network on sequences: one row a token, [rows, width] .npy, and beside it a .jsonl with one
-/// line a sequence:
-/// its first row, its text and its pieces, a .tokens.npy with the pieces' ids, int32 [rows], and a .site.json with the
-/// names of network and site.</summary>
+/// <summary>Writes the activations of a network on sequences as .npy [rows, width] with one row for each token. Beside
+/// it are a .jsonl with one line for each sequence (its first row, its text and its pieces), a .tokens.npy with the ids
+/// of the pieces, int32 [rows], and a .site.json with the names of the network and the site.</summary>
 /// <param name="site">One of the network's sites.</param>
 /// <param name="type">Float16 or Float32.</param>
-/// <param name="excludeBos">Leaves out the rows of tokens that begin a sequence.</param>
-/// <exception cref="SaeException">There is no such site.</exception>
+/// <param name="excludeBos">Whether to leave out the rows of tokens that begin a sequence.</param>
+/// <exception cref="SaeException">The network does not have the site.</exception>
 sealed class Harvester(IHostModel model, string site, InputType type = InputType.Float16, bool excludeBos = false)
 {
     readonly Site place = model.Site(site);
 
     /// <summary>Writes up to <paramref name="rows"/> rows of whole sequences, taking sequences from the
     /// queue.</summary>
-    /// <returns>Rows written.</returns>
+    /// <returns>The number of rows.</returns>
     public long Write(SequenceQueue sequences, long rows, string path)
     {
         var taken = new List<TokenSequence>();
@@ -28,14 +27,14 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
         while (sequences.TryPeek(out var sequence))
         {
             var count = sequence.Ids.Count(Kept);
-            if (written + count > rows) break;      // whole sequences only: no token of one may be split off
+            if (written + count > rows) break;      // only whole sequences are written
             sequences.Advance();
             taken.Add(sequence);
             written += count;
         }
         if (written == 0)
-            throw new SaeException("there is no sequence that fits; check that the text has one sentence a line, or "
-                + "give --rows more");
+            throw new SaeException("no sequence fits; check that the text has one sentence a line, or "
+                + "give a larger --rows");
         Write(path, NpyFile.MakeHeader(type == InputType.Float16 ? "<f2" : "<f4", written, place.Width),
             stream => Activations(taken, stream));
         Write(Path.ChangeExtension(path, FileFormat.Tokens), NpyFile.MakeHeader("<i4", written), stream =>
@@ -69,7 +68,7 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
     void Append(Stream to, ReadOnlySpan<float> row)
     {
         if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32))
-            throw new SaeException($"{site} holds NaN or infinity; are these the model's weights?",
+            throw new SaeException($"{site} holds NaN or infinity; check that the weights belong to the model",
                 kind: SaeErrorKind.Numbers);
         if (type != InputType.Float16)
         {
@@ -81,7 +80,7 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
         {
             halves[i % 64] = (Half)row[i];
             if (Half.IsInfinity(halves[i % 64]))
-                throw new SaeException($"{site} holds {row[i]}, more than float16 can; harvest as float32",
+                throw new SaeException($"{site} holds {row[i]}, which is too large for float16; harvest as float32",
                     kind: SaeErrorKind.Numbers);
             if (i % 64 == 63 || i == row.Length - 1) to.Write(MemoryMarshal.AsBytes(halves[..(i % 64 + 1)]));
         }

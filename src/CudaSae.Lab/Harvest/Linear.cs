@@ -3,8 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Dense layers of a host network through <see cref="Gemm"/>: weights are read where they lie, 48 tokens at a
-/// time are turned round.</summary>
+/// <summary>Computes dense layers of a host network by <see cref="Gemm"/>. Weights are read in place; tokens are
+/// transposed in groups of 48.</summary>
 sealed unsafe class Linear : IDisposable
 {
     Matrix panel = new(0, Gemm.TileColumns);        // [inputs, 48]
@@ -22,7 +22,7 @@ sealed unsafe class Linear : IDisposable
         });
     }
 
-    /// <summary>yᵀ [outputs, pitch]: tokens along the rows, and zeros behind them up to a multiple of 48.</summary>
+    /// <summary>yᵀ [outputs, pitch], with tokens along the rows, followed by zeros up to a multiple of 48.</summary>
     public void MultiplyTransposed(Matrix x, int tokens, float* w, Matrix y) =>
         Each(x, tokens, w, (int)y.Rows, (first, output, rows, _, tile) =>
     {

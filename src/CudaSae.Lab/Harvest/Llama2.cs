@@ -3,9 +3,9 @@ using CudaSae.Numerics;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>A causal language model in llama2.c's layout (Karpathy 2023; the architecture of Touvron et al. 2023, arXiv
-/// 2307.09288): RMSNorm before each half of a block, rotary
-/// positions, heads that share keys (Ainslie et al. 2023, arXiv 2305.13245), SwiGLU. Products run through the CPU
-/// backend's dense kernel, so every machine gets the same bits of them.</summary>
+/// 2307.09288): RMSNorm before each half of a block, rotary positions, heads that share keys (Ainslie et al. 2023,
+/// arXiv 2305.13245), SwiGLU. Products run through the CPU backend's dense kernel, so that they have the same bits on
+/// every machine.</summary>
 sealed unsafe class Llama2 : ILanguageModel
 {
     const float Epsilon = 1e-5f;
@@ -13,12 +13,12 @@ sealed unsafe class Llama2 : ILanguageModel
     readonly Llama2Weights weights;
     readonly Llama2Tokenizer? tokenizer;
     readonly Linear linear = new();
-    readonly string[][] names;          // of each block's sites, in order
+    readonly string[][] names;          // names of the sites of each block, in order
     Buffers? buffers;
 
-    /// <param name="model">File of weights.</param>
-    /// <param name="tokenizer">File of the vocabulary; null where only ids are read.</param>
-    /// <exception cref="SaeException">A file is missing, damaged, or of another vocabulary than the other.</exception>
+    /// <param name="model">The file of weights.</param>
+    /// <param name="tokenizer">The file of the vocabulary; null if only ids are read.</param>
+    /// <exception cref="SaeException">A file is missing or damaged, or the two have different vocabularies.</exception>
     public Llama2(string model, string? tokenizer = null)
         : this(new Llama2Weights(model), tokenizer is null ? null : new Llama2Tokenizer(tokenizer), tokenizer ?? "") { }
 
@@ -47,11 +47,11 @@ sealed unsafe class Llama2 : ILanguageModel
     public int? Bos => Llama2Tokenizer.Bos;
     public IReadOnlyList<string> Pieces => tokenizer?.Pieces ?? [];
 
-    /// <summary>Stories apart, as TinyStories' files separate them.</summary>
+    /// <summary>The separator of stories in TinyStories' files.</summary>
     public const string Separator = "<|endoftext|>";
 
-    /// <summary>Each text between separators, trimmed, begins with BOS; what is longer than the context goes on behind
-    /// a BOS of its own.</summary>
+    /// <summary>Each trimmed text between separators is a sequence that begins with BOS. A text longer than the context
+    /// continues in further sequences, which begin with BOS too.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
         var vocabulary = tokenizer
@@ -80,7 +80,7 @@ sealed unsafe class Llama2 : ILanguageModel
         for (var t = 0; t < ids.Length; t++)
         {
             if ((uint)ids[t] >= (uint)Vocabulary)
-                throw new SaeException($"token id {ids[t]} at place {t}; the model knows {Vocabulary}");
+                throw new SaeException($"token id {ids[t]} at position {t}; the model has {Vocabulary}");
             weights.Embedding[ids[t]].CopyTo(buffers.Residual[t]);
         }
         for (var layer = 0; layer < weights.Layers; layer++) Block(layer, ids.Length, hook);
@@ -138,8 +138,8 @@ sealed unsafe class Llama2 : ILanguageModel
         }
     }
 
-    /// <summary>Each token looks at those up to itself. Keys and values lie transposed, so that lanes run along tokens
-    /// whatever a head's width.</summary>
+    /// <summary>Each token attends to those up to itself. Keys and values are transposed, so that lanes run along
+    /// tokens for any width of a head.</summary>
     void Attend(int layer, int tokens)
     {
         var b = buffers!;
@@ -168,8 +168,9 @@ sealed unsafe class Llama2 : ILanguageModel
         }
     }
 
-    /// <summary>Exponentials of the first <paramref name="count"/> scores, zeros behind them.</summary>
-    /// <returns>Their sum.</returns>
+    /// <summary>Replaces the first <paramref name="count"/> scores by their exponentials and the rest by
+    /// zeros.</summary>
+    /// <returns>The sum of the exponentials.</returns>
     static float Softmax(Span<float> scores, int count)
     {
         var (largest, sum) = (float.NegativeInfinity, 0.0);
@@ -179,8 +180,8 @@ sealed unsafe class Llama2 : ILanguageModel
         return (float)sum;
     }
 
-    /// <summary>Turns each pair of neighbouring numbers of queries and keys by its token's angle, as the file's tables
-    /// have it.</summary>
+    /// <summary>Rotates each pair of neighbouring numbers of queries and keys by the angle of its token, from the
+    /// tables of the file.</summary>
     void Rotate(int tokens)
     {
         var b = buffers!;
@@ -210,7 +211,7 @@ sealed unsafe class Llama2 : ILanguageModel
         buffers?.Dispose();
     }
 
-    /// <summary>What a run of up to so many tokens writes.</summary>
+    /// <summary>The buffers of a run of up to <c>tokens</c> tokens.</summary>
     sealed class Buffers(Llama2Weights w, int tokens) : IDisposable
     {
         public int Tokens { get; } = tokens;

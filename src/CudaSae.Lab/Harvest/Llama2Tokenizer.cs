@@ -5,27 +5,27 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Byte-pair segmentation over a vocabulary in llama2.c's layout: int32 length of the longest piece, then of
-/// each piece float32 score, int32 length, bytes.
-/// Characters first, UTF-8 bytes where one is unknown; then again and again the neighbours whose union scores best, the
-/// leftmost of equals, as SentencePiece's BPE does.</summary>
+/// <summary>Byte-pair segmentation over a vocabulary in llama2.c's layout: int32 length of the longest piece, then
+/// float32 score, int32 length and bytes of each piece. It starts with characters, or with UTF-8 bytes for unknown
+/// characters. Then it repeatedly merges the neighbours whose union has the best score, the leftmost if scores are
+/// equal, as SentencePiece's BPE does.</summary>
 sealed class Llama2Tokenizer
 {
-    /// <summary>Begins every sequence.</summary>
+    /// <summary>The id that begins every sequence.</summary>
     public const int Bos = 1;
 
     const int Unknown = 0, Eos = 2, FirstByte = 3;      // ids 3 to 258 are the 256 bytes
-    const int BytesAPiece = 150;                        // in memory, beside its text three times
+    const int BytesAPiece = 150;                        // in memory, in addition to three times its text
     const int Floor = 16 << 20;
-    readonly Dictionary<string, int> ids = [];          // of a piece's bytes, one char a byte
+    readonly Dictionary<string, int> ids = [];          // ids by the bytes of a piece, one char for each byte
     readonly List<string> bytes = [];
     readonly List<float> scores = [];
     string[]? pieces;
 
-    /// <exception cref="SaeException">The file is missing, or no such vocabulary.</exception>
+    /// <exception cref="SaeException">The file is missing, or is not such a vocabulary.</exception>
     public Llama2Tokenizer(string path) : this(new MappedFile(path)) { }
 
-    /// <param name="file">Disposed when it is read.</param>
+    /// <param name="file">Owned; disposed after it is read.</param>
     internal Llama2Tokenizer(MappedFile file)
     {
         using (file) Read(file);
@@ -34,7 +34,7 @@ sealed class Llama2Tokenizer
     void Read(MappedFile file)
     {
         SaeException Bad(string why) =>
-            new($"{file.Path} is no vocabulary in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
+            new($"{file.Path} is not a vocabulary in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
         if (file.Length < 4) throw Bad($"it has {file.Length} bytes");
         var longest = MemoryMarshal.Read<int>(file.Slice(0, 4));
         for (long at = 4; at < file.Length;)
@@ -60,33 +60,33 @@ sealed class Llama2Tokenizer
         if (scores.Count <= Eos) throw Bad($"it holds {scores.Count} pieces; unknown, begin and end come first");
     }
 
-    /// <summary>The pieces as people read them, by id: bytes of ASCII as their character; other bytes alone as
+    /// <summary>The pieces by id, as readable text. An ASCII byte is its character; another single byte stays
     /// &lt;0xE2&gt;.</summary>
     public IReadOnlyList<string> Pieces =>
         pieces ??= [.. bytes.Select(piece =>
             Encoding.UTF8.GetString(Bytes(piece) is [> 0x7f] ? Encoding.Latin1.GetBytes(piece) : Bytes(piece)))];
 
-    /// <summary>What a piece stands for: of &lt;0x0A&gt; the one byte.</summary>
+    /// <summary>The bytes of a piece; one byte for &lt;0x0A&gt;.</summary>
     static byte[] Bytes(string piece) =>
         piece is ['<', '0', 'x', _, _, '>']
             && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture,
                 out var only)
             ? [only] : Encoding.Latin1.GetBytes(piece);
 
-    /// <summary>Ids of a text: <see cref="Bos"/>, then its pieces; a text that is not empty is read with a space before
-    /// it.</summary>
+    /// <summary>The ids of a text: <see cref="Bos"/>, then its pieces. A text that is not empty is read with a space
+    /// before it.</summary>
     public int[] Encode(string text)
     {
         var chain = new MergeChain(text.Length + 2);
         if (text.Length > 0) Add(chain, " ");
         foreach (var rune in text.EnumerateRunes())
             Add(chain, Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(rune.ToString())));
-        var merges =
-            new PriorityQueue<(int Left, int Right, int LeftId, int RightId, int Joined), (float Score, int Left)>(Order);
+        PriorityQueue<(int Left, int Right, int LeftId, int RightId, int Joined), (float Score, int Left)> merges =
+            new(Order);
         for (var i = 1; i < chain.Count; i++) Offer(i - 1);
         while (merges.TryDequeue(out var merge, out _))
         {
-            // one of the two is in another piece by now
+            // one of the two has become part of another piece
             if (!chain.Holds(merge.Left, merge.LeftId, merge.Right, merge.RightId)) continue;
             chain.Join(merge.Left, merge.Joined);
             Offer(merge.Left);
@@ -112,7 +112,7 @@ sealed class Llama2Tokenizer
         else foreach (var b in character) chain.Add(FirstByte + b < scores.Count ? FirstByte + b : Unknown);
     }
 
-    /// <summary>The text of ids. Begin and end are left out, and the space that <see cref="Encode"/> puts before a
+    /// <summary>The text of ids, without begin, end and the space that <see cref="Encode"/> adds before a
     /// text.</summary>
     public string Decode(ReadOnlySpan<int> ids)
     {

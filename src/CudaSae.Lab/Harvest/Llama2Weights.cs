@@ -5,10 +5,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Weights in llama2.c's first layout (its export.py calls it version 0): seven int32, then float32 tensors
-/// without a name, every layer's of a kind together.
-/// Matrices are [outputs, inputs]. A negative vocabulary says that the classifier is a tensor of its own, not the
-/// embedding again.</summary>
+/// <summary>Weights in llama2.c's first layout (version 0 of its export.py): seven int32, then float32 tensors without
+/// names, with those of all layers of one kind together. Matrices are [outputs, inputs]. If the vocabulary is negative,
+/// the classifier is a separate tensor and not the embedding.</summary>
 sealed class Llama2Weights : IDisposable
 {
     const int HeaderBytes = 28, MagicOfLaterLayouts = 0x616b3432, MaxExtent = 1 << 24, MaxLayers = 4096;
@@ -20,7 +19,7 @@ sealed class Llama2Weights : IDisposable
     public int Hidden { get; }
     public int Layers { get; }
     public int Heads { get; }
-    public int KeyHeads { get; }        // each serves Heads / KeyHeads heads of queries
+    public int KeyHeads { get; }        // each serves Heads / KeyHeads query heads
     public int Vocabulary { get; }
     public int Context { get; }
     public int HeadWidth => Width / Heads;
@@ -41,10 +40,10 @@ sealed class Llama2Weights : IDisposable
     public Matrix Sine { get; }
     public Matrix Classifier { get; }           // [vocabulary, d]
 
-    /// <exception cref="SaeException">The file is missing, or not what its header says.</exception>
+    /// <exception cref="SaeException">The file is missing, or does not match its header.</exception>
     public Llama2Weights(string path) : this(new MappedFile(path)) { }
 
-    /// <param name="file">Disposed when its numbers are copied.</param>
+    /// <param name="file">Owned; disposed after its numbers are copied.</param>
     internal Llama2Weights(MappedFile file)
     {
         this.file = file;
@@ -77,7 +76,7 @@ sealed class Llama2Weights : IDisposable
     }
 
     SaeException Bad(string why) =>
-        new($"{file.Path} is no model in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
+        new($"{file.Path} is not a model in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
 
     int[] Header()
     {
@@ -94,7 +93,7 @@ sealed class Llama2Weights : IDisposable
         return header;
     }
 
-    /// <summary>Before anything is made of the size that the header claims.</summary>
+    /// <summary>Checks the size before anything of the size that the header claims is allocated.</summary>
     void Check(bool shared)
     {
         if (Width % Heads != 0 || HeadWidth % 2 != 0)
@@ -121,15 +120,16 @@ sealed class Llama2Weights : IDisposable
         return matrix;
     }
 
-    /// <summary>What should be cosines and sines shows whether everything before them has the size that the header
-    /// says.</summary>
+    /// <summary>Checks that the cosines and sines are rotations, which shows whether all tensors before them have the
+    /// sizes of the header.</summary>
     void CheckRotations()
     {
         for (var t = 0; t < Context; t++)
             for (var i = 0; i < HeadWidth / 2; i++)
                 if (!(Math.Abs(1 - Math.Sqrt((double)Cosine[t][i] * Cosine[t][i]
                     + (double)Sine[t][i] * Sine[t][i])) < 1e-3))
-                    throw Bad($"its rotation of place {t}, pair {i} is none; the header does not fit the tensors");
+                    throw Bad($"the numbers at position {t}, pair {i} are not a rotation; the header does not fit the "
+                        + "tensors");
     }
 
     public void Dispose()

@@ -1,6 +1,6 @@
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Pieces in a row, of which neighbours become one: the left one's place stays.</summary>
+/// <summary>A chain of pieces whose neighbours can be merged. A merged piece has the place of the left one.</summary>
 sealed class MergeChain(int capacity)
 {
     readonly List<int> id = new(capacity), before = new(capacity), after = new(capacity);
@@ -17,17 +17,17 @@ sealed class MergeChain(int capacity)
 
     public int Id(int place) => id[place];
 
-    /// <summary>The place before it; negative at the start.</summary>
+    /// <summary>The previous place; negative at the start.</summary>
     public int Before(int place) => before[place];
 
-    /// <summary>The place after it; negative at the end.</summary>
+    /// <summary>The next place; negative at the end.</summary>
     public int After(int place) => after[place];
 
-    /// <summary>Whether these two are neighbours with these ids still.</summary>
+    /// <summary>Whether two places are still neighbours with these ids.</summary>
     public bool Holds(int left, int leftId, int right, int rightId) =>
         id[left] == leftId && after[left] == right && id[right] == rightId;
 
-    /// <summary>The piece at a place and the next become one.</summary>
+    /// <summary>Merges the piece at a place with the next one.</summary>
     public void Join(int left, int joined)
     {
         var gone = after[left];
@@ -37,7 +37,7 @@ sealed class MergeChain(int capacity)
         after[gone] = -1;
     }
 
-    /// <summary>What is left, behind a first id.</summary>
+    /// <summary>The ids of the chain after a first id.</summary>
     public int[] Ids(int first)
     {
         var ids = new List<int> { first };

@@ -4,20 +4,20 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>A classifier of images to harvest from: logits = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃, float32.
-/// <see cref="ClassifierTraining"/> trains it. One thread at a time.</summary>
+/// <summary>A classifier of images whose activations can be harvested: logits = W₃ relu(W₂ relu(W₁ x + b₁) + b₂) + b₃,
+/// float32. <see cref="ClassifierTraining"/> trains it. It is for one thread at a time.</summary>
 sealed class SmallClassifier : IDisposable
 {
-    const int BlockRows = 192;      // rows that are computed together: whole panels
+    const int BlockRows = 192;      // rows that are computed together, whole panels
     const string Purpose = "cudasae classifier";
 
-    /// <summary>Where activations are taken, after the ReLU: site i is the output of layer i + 1.</summary>
+    /// <summary>The sites, after the ReLU. Site i is the output of layer i + 1.</summary>
     public static IReadOnlyList<string> Sites { get; } = ["hidden1", "hidden2"];
 
     readonly Workers workers = new(Environment.ProcessorCount);
-    readonly Matrix[] turned;       // [width, BlockRows] of each layer's output, and of the image
+    readonly Matrix[] turned;       // [width, BlockRows], the image and the output of each layer
 
-    /// <param name="widths">Of the image, both hidden layers and the logits.</param>
+    /// <param name="widths">Widths of the image, both hidden layers and the logits.</param>
     public SmallClassifier(params int[] widths)
     {
         if (widths.Length != 4 || widths.Any(w => w is < 1 or > 16384))
@@ -29,7 +29,7 @@ sealed class SmallClassifier : IDisposable
         turned = [.. widths.Select(w => new Matrix(w, BlockRows))];
     }
 
-    /// <summary>Pixels, hidden1, hidden2, classes.</summary>
+    /// <summary>Numbers of pixels, hidden1, hidden2 and classes.</summary>
     public int[] Widths { get; }
     public int Classes => Widths[^1];
 
@@ -37,11 +37,11 @@ sealed class SmallClassifier : IDisposable
     internal float[][] Biases { get; }
     internal Workers Workers => workers;
 
-    /// <summary>W₁ [hidden1, pixels]: what a direction of hidden1 looks like is direction · W₁.</summary>
+    /// <summary>W₁ [hidden1, pixels]. The picture of a direction of hidden1 is direction · W₁.</summary>
     public Matrix FirstWeights => Weights[0];
 
-    /// <summary>The number of a site, counted like layers: 0 is the image, 1 hidden1, 2 hidden2.</summary>
-    /// <exception cref="SaeException">There is no such site.</exception>
+    /// <summary>The number of a site's layer: 1 for hidden1, 2 for hidden2.</summary>
+    /// <exception cref="SaeException">The site does not exist.</exception>
     public static int LayerOf(string site)
     {
         for (var i = 0; i < Sites.Count; i++)
@@ -49,7 +49,7 @@ sealed class SmallClassifier : IDisposable
         throw new SaeException($"there is no site {site}{Names.Hint(site, Sites)}; one of {string.Join(", ", Sites)}");
     }
 
-    /// <summary>From the activations after one layer to those after a later one.</summary>
+    /// <summary>Computes the activations after a layer from those after an earlier one.</summary>
     /// <param name="from">0 for images, 1 and 2 for the sites.</param>
     /// <param name="to">1 and 2 for the sites, 3 for logits.</param>
     /// <param name="x">[rows, Widths[from]].</param>
@@ -72,8 +72,8 @@ sealed class SmallClassifier : IDisposable
         }
     }
 
-    /// <summary>Activations after a layer, turned [out, rows], from those before it; with the ReLU but for
-    /// logits.</summary>
+    /// <summary>Computes the activations after a layer, transposed [out, rows], from those before it. All layers but
+    /// the last have a ReLU.</summary>
     internal void Layer(Workers by, int layer, Matrix before, Matrix after)
     {
         DenseProduct.Run(by, Weights[layer], before, Biases[layer], after);
@@ -82,8 +82,8 @@ sealed class SmallClassifier : IDisposable
             foreach (ref var z in after[i]) z = Math.Max(z, 0);
     }
 
-    /// <summary>Cross-entropy −log softmax(logits)_label in nats, and whether the largest logit is the
-    /// label's.</summary>
+    /// <summary>The cross-entropy −log softmax(logits)_label in nats, and whether the largest logit is that of the
+    /// label.</summary>
     public static (double CrossEntropy, bool Correct) Judge(ReadOnlySpan<float> logits, int label)
     {
         double most = float.NegativeInfinity, sum = 0;
@@ -101,14 +101,14 @@ sealed class SmallClassifier : IDisposable
             TensorToWrite.Of($"{2 * l}.bias", Biases[l])]),
         new Dictionary<string, string> { ["format"] = Purpose });
 
-    /// <exception cref="SaeException">It is missing, damaged, or no such classifier.</exception>
+    /// <exception cref="SaeException">The file is missing, damaged, or not such a classifier.</exception>
     public static SmallClassifier Load(string path)
     {
         using var file = new SafetensorsFile(path);
         var shapes = Enumerable.Range(0, 3).Select(l => file.Require($"{2 * l}.weight", "F32", -1, -1).Shape).ToArray();
         if (shapes[0][0] != shapes[1][1] || shapes[1][0] != shapes[2][1])
-            throw file.Bad("its layers do not follow each other: of n.weight [out, in], each in must be the out "
-                + "before");
+            throw file.Bad("its layers do not fit together: the in of each n.weight [out, in] must be the out "
+                + "of the one before");
         if (shapes.Any(s => s[0] > 16384 || s[1] > 16384)) throw file.Bad("a layer is wider than 16384");
         var classifier = new SmallClassifier([(int)shapes[0][1], .. shapes.Select(s => (int)s[0])]);
         try

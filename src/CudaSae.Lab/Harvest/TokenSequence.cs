@@ -3,14 +3,14 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Tokens that a network sees together.</summary>
-/// <param name="Text">What they read.</param>
+/// <summary>Tokens that a network reads together.</summary>
+/// <param name="Text">The text of the tokens.</param>
 sealed record TokenSequence(int[] Ids, string Text)
 {
-    /// <summary>Sequences of a .npy of token ids: its rows, or one of one axis cut into pieces of the longest length
-    /// that the model takes.</summary>
-    /// <exception cref="SaeException">It holds no whole numbers, rows too long for the model, or ids that it does not
-    /// know.</exception>
+    /// <summary>Reads sequences from a .npy of token ids: its rows, or one axis cut into sequences of the model's
+    /// maximum length.</summary>
+    /// <exception cref="SaeException">The file does not hold whole numbers, its rows are too long for the model, or an
+    /// id is not in the vocabulary.</exception>
     public static IEnumerable<TokenSequence> Read(string path, IHostModel model, int vocabulary)
     {
         using var file = new MappedFile(path);
@@ -41,30 +41,30 @@ sealed record TokenSequence(int[] Ids, string Text)
             var ids = new int[Math.Min(length, count - first)];
             for (var t = 0; t < ids.Length; t++)
                 if ((uint)(ids[t] = tokens[first + t]) >= (uint)vocabulary)
-                    throw new SaeException($"{path} holds token id {ids[t]} at sequence {first / length}, place {t}; "
-                        + $"the model knows {vocabulary}");
+                    throw new SaeException($"{path} holds token id {ids[t]} at sequence {first / length}, position "
+                        + $"{t}; the model has {vocabulary}");
             yield return new(ids, model.Decode(ids));
         }
     }
 }
 
-/// <summary>Sequences one after another, each made when it is asked for.</summary>
+/// <summary>A queue of sequences, each made when it is requested.</summary>
 sealed class SequenceQueue(IEnumerable<TokenSequence> sequences) : IDisposable
 {
     readonly IEnumerator<TokenSequence> rest = sequences.GetEnumerator();
     TokenSequence? next;
 
-    /// <summary>The next one, which stays.</summary>
+    /// <summary>The next sequence, which stays in the queue.</summary>
     public bool TryPeek([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out TokenSequence? sequence)
     {
         if (next is null && rest.MoveNext()) next = rest.Current;
         return (sequence = next) is not null;
     }
 
-    /// <summary>Takes the one that was peeked at.</summary>
+    /// <summary>Removes the sequence that TryPeek returned.</summary>
     public void Advance() => next = null;
 
-    /// <summary>Takes up to that many.</summary>
+    /// <summary>Takes up to <paramref name="count"/> sequences.</summary>
     public List<TokenSequence> Take(long count)
     {
         var taken = new List<TokenSequence>();

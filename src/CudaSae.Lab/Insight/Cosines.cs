@@ -2,18 +2,18 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Cosines of some rows with all rows of a dictionary, tiles of 48 queries and eight candidates at a time: n²
-/// of them are never held. Float32 finds the candidates, double says the numbers.</summary>
+/// <summary>Computes cosines of some rows with all rows of a dictionary, in tiles of 48 queries and eight candidates,
+/// so that n² cosines are never stored. Float32 finds the candidates; the results are in double.</summary>
 static unsafe class Cosines
 {
-    /// <summary>Dictionaries up to this many rows are compared whole: n² d multiply-adds are seconds there.</summary>
+    /// <summary>The largest dictionary that is compared whole; its n² d multiply-adds take seconds.</summary>
     public const int Whole = 16_384;
     const int Sampled = 4096;
-    const double Slack = 1e-4;      // of float32 cosines
-    const int Panels = 4;           // of 48 queries that stay in the second-level cache while all candidates pass by
+    const double Slack = 1e-4;      // error bound of a float32 cosine
+    const int Panels = 4;           // each of 48 queries; they stay in the second-level cache while candidates are read
 
-    /// <summary>Rows to ask about: all, or where there are more than <see cref="Whole"/>, 4096 at equal
-    /// distances.</summary>
+    /// <summary>The rows to compare: all, or 4096 at equal distances if there are more than
+    /// <see cref="Whole"/>.</summary>
     public static int[] Queries(int count) => [.. count <= Whole ? Enumerable.Range(0, count)
         : Enumerable.Range(0, Sampled).Select(i => (int)((long)i * count / Sampled))];
 
@@ -34,7 +34,7 @@ static unsafe class Cosines
             : (b.Row, queries.Cosine(which[q], candidates, b.Row)))];
     }
 
-    /// <summary>All candidates whose cosine to a query is above a bar, the largest first.</summary>
+    /// <summary>All candidates whose cosine to a query is above a bar, in descending order.</summary>
     public static (int Row, double Cosine)[][] Above(UnitRows queries, int[] which, UnitRows candidates, double bar)
     {
         var found = new List<(int Row, double Cosine)>?[which.Length];
@@ -47,8 +47,8 @@ static unsafe class Cosines
         return [.. found.Select(list => list is null ? [] : list.OrderByDescending(f => f.Cosine).ToArray())];
     }
 
-    /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for cosines above <paramref name="bar"/> of
-    /// the query, candidates ascending; one thread a query.</summary>
+    /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for every cosine above <paramref name="bar"/>
+    /// of the query, with candidates in ascending order. One thread processes a query.</summary>
     public static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit,
         Func<int, float> bar)
     {
@@ -71,7 +71,7 @@ static unsafe class Cosines
         });
     }
 
-    /// <param name="columns">[panel, d, 48]: the queries <paramref name="first"/> to first + count, turned.</param>
+    /// <param name="columns">[panel, d, 48]: the queries <paramref name="first"/> to first + count, transposed.</param>
     static void ScanBlock(Matrix columns, int first, int count, UnitRows candidates, float* tile,
         Action<int, int, float> visit, Func<int, float> bar)
     {

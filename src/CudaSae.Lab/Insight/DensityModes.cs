@@ -2,19 +2,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Whether latents fall into a rare and a usual kind by their density, on a logarithmic scale.</summary>
-/// <param name="Firings">Latents with fewer are of the rare kind: a power of two.</param>
+/// <summary>A split of latents into a rare and a usual kind by their density, on a logarithmic scale.</summary>
+/// <param name="Firings">The limit, a power of two: latents with fewer firings are of the rare kind.</param>
 /// <param name="Rare">Latents of the rare kind.</param>
 /// <param name="Separation">Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log₁₀ density (Ashman, Bird and Zepf 1994):
-/// above 2 where the two kinds are apart.</param>
-/// <param name="Peak">Latents in the rare kind's fullest octave, or in the usual kind's where that is lower.</param>
-/// <param name="Valley">Latents in the emptiest octave between the two.</param>
+/// above 2 the two kinds are separate.</param>
+/// <param name="Peak">Latents in the fullest octave of the rare kind, or of the usual kind if it has fewer.</param>
+/// <param name="Valley">Latents in the emptiest octave between the two peaks.</param>
 sealed record DensityModes(long Firings, int Rare, double Separation, double Peak, double Valley)
 {
     public const double MinSeparation = 2, MaxValley = 0.5, MinDeviations = 2, MaxDensity = 1e-2;
     const int MinLatents = 8, Octaves = 65;
 
-    /// <summary>Why there are not two kinds, or null where there are.</summary>
+    /// <summary>The reason why the latents are not of two kinds; null if they are.</summary>
     public string? Objection(int latents, long rows) => this switch
     {
         { Rare: < MinLatents } => $"only {Rare} latents would belong to it",
@@ -22,19 +22,18 @@ sealed record DensityModes(long Firings, int Rare, double Separation, double Pea
         _ when (double)Firings / rows > MaxDensity =>
             $"the best split is at a density of {Histograms.Share((double)Firings / rows)}, which is not low",
         { Separation: < MinSeparation } =>
-            $"at the best split the two kinds overlap, Ashman's D is {Separation:0.00} and would be above "
+            $"at the best split the two kinds overlap: Ashman's D is {Separation:0.00} and must be above "
                 + $"{MinSeparation:0}",
         _ when Valley > MaxValley * Peak || Peak - Valley < MinDeviations * Math.Sqrt(Peak + Valley) =>
-            $"at the best split there is no valley, its emptiest octave has {Valley:0} latents and the lower peak "
+            $"at the best split there is no valley: the emptiest octave has {Valley:0} latents and the lower peak "
                 + $"{Peak:0}",
         _ => null,
     };
 
-    /// <summary>The best split of octaves of firings (silent, 1, 2 to 3, 4 to 7, …) in two, by the variance between its
-    /// sides (Otsu 1979): among splits that nothing speaks against, or among all where there is
-    /// none such. Otsu's criterion alone prefers to halve a large kind rather than to cut off a small one. Octaves,
-    /// because densities of few firings are whole multiples of 1 / rows, and narrower bins would have
-    /// gaps that mean nothing.</summary>
+    /// <summary>Finds the best split of the octaves of firings (silent, 1, 2 to 3, 4 to 7, …) by the variance between
+    /// its sides (Otsu 1979). It considers the splits without an objection, or all splits if every split has one,
+    /// because Otsu's criterion alone halves a large kind rather than separating a small one. Bins are octaves, because
+    /// densities of few firings are multiples of 1 / rows, and narrower bins would have gaps without meaning.</summary>
     public static DensityModes Find(long[] firings, long rows)
     {
         var counts = new double[Octaves];

@@ -4,58 +4,58 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>What can be said of an SAE without knowing what its latents mean: who fires how often and how strongly,
-/// where rows point, whether rare latents are a kind of their own.</summary>
+/// <summary>Diagnoses an SAE without labels for its latents: how often and how strongly they fire, in which directions
+/// their rows point, and whether rare latents are a separate kind.</summary>
 static class Diagnostics
 {
     const int WidestCovariance = 2048;      // d² numbers, and d³ operations on them
 
-    /// <summary>Whether <c>cudasae inspect</c> left its chapters in the folder after the SAE was saved, mostly from
-    /// more rows than a report looks at.</summary>
+    /// <summary>Whether <c>cudasae inspect</c> saved its chapters in the folder after the SAE was saved. They usually
+    /// cover more rows than a report does.</summary>
     public static bool AreSaved(RunSource source)
     {
         var isFile = File.Exists(source.Folder);
         var folder = isFile ? Path.GetDirectoryName(Path.GetFullPath(source.Folder))! : source.Folder;
-        var saved = new FileInfo(Path.Combine(folder, Section.FolderName, $"{LatentFigures.Id}.json"));
+        var saved = new FileInfo(Path.Combine(folder, Chapter.FolderName, $"{LatentFigures.Id}.json"));
         var written = isFile ? File.GetLastWriteTimeUtc(source.Folder)
             : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty()
                 .Max();
         return saved.Exists && saved.LastWriteTimeUtc >= written;
     }
 
-    /// <summary>Chapters about a loaded SAE over a source's rows. docs/guide/diagnostics.md has the
+    /// <summary>Makes the chapters about a loaded SAE over the rows of a source. docs/guide/diagnostics.md has the
     /// definitions.</summary>
-    /// <param name="source">Its model is <paramref name="sae"/>'s. A run's density.bin gives a chapter too where there
-    /// is one.</param>
+    /// <param name="source">The source, whose model is that of <paramref name="sae"/>. If the run has a density.bin, it
+    /// gives a chapter too.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
     /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source,
+    public static IEnumerable<Chapter> Chapters(Sae sae, RunSource source,
         params IReadOnlyList<(string Name, SaeModel Model)> against)
     {
         var first = new DiagnosticPass(sae);
-        return Sections(sae, source, first,
+        return Chapters(sae, source, first,
             CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), first.Visitors), against);
     }
 
-    /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs
-    /// what the first found.</summary>
-    /// <param name="leftOut">What that pass returned.</param>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
+    /// <summary>Makes the chapters after a shared pass over the source's rows. A second pass follows, because it needs
+    /// the results of the first.</summary>
+    /// <param name="leftOut">The number of left-out rows, which the pass returned.</param>
+    public static IEnumerable<Chapter> Chapters(Sae sae, RunSource source, DiagnosticPass first, long leftOut,
         params IReadOnlyList<(string Name, SaeModel Model)> against) =>
-        Chapters(sae, source, first, leftOut).Select(chapter => chapter.Make())
-            .Concat(against.Select(other => Against(sae, source, other.Name, other.Model))).OfType<Section>();
+        LazyChapters(sae, source, first, leftOut).Select(chapter => chapter.Make())
+            .Concat(against.Select(other => Against(sae, source, other.Name, other.Model))).OfType<Chapter>();
 
-    /// <summary>The chapter about another SAE of the same activations.</summary>
+    /// <summary>Makes the chapter about another SAE of the same activations.</summary>
     /// <exception cref="SaeException">Widths differ, or weights are not finite.</exception>
-    public static Section Against(Sae sae, RunSource source, string name, SaeModel other) =>
-        ComparisonFigures.Section(sae.Model, other, name) with
+    public static Chapter Against(Sae sae, RunSource source, string name, SaeModel other) =>
+        ComparisonFigures.Chapter(sae.Model, other, name) with
         {
             Command = $"cudasae inspect {source.Folder} --against {name}",
         };
 
-    /// <summary>The same without other SAEs, each chapter to be made by itself, so that one that fails leaves the
-    /// others. Null is made where there is nothing to show.</summary>
-    public static IEnumerable<(string Title, Func<Section?> Make)> Chapters(
+    /// <summary>Runs the second pass and returns functions that make the chapters without other SAEs, so that a chapter
+    /// that fails does not prevent the others. A function returns null if it has nothing to show.</summary>
+    public static IEnumerable<(string Title, Func<Chapter?> Make)> LazyChapters(
         Sae sae, RunSource source, DiagnosticPass first, long leftOut)
     {
         var command = $"cudasae inspect {source.Folder}";
@@ -71,13 +71,13 @@ static class Diagnostics
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), second);
         yield return ("Latents",
-            () => By(command, LatentFigures.Section(statistics, histogram, chosen, high, leftOut)));
-        yield return ("Geometry", () => By(command, GeometryFigures.Section(sae.Model, new(sae.Model), statistics)));
+            () => By(command, LatentFigures.Chapter(statistics, histogram, chosen, high, leftOut)));
+        yield return ("Geometry", () => By(command, GeometryFigures.Chapter(sae.Model, new(sae.Model), statistics)));
         yield return ("Ultralow density",
-            () => By(command, RareFigures.Section(sae.Model, statistics, modes, cluster, input, along, covariance)));
+            () => By(command, RareFigures.Chapter(sae.Model, statistics, modes, cluster, input, along, covariance)));
         yield return ("Densities over training",
-            () => By("cudasae train --density-every N", DensityFigures.Section(source.Folder)));
+            () => By("cudasae train --density-every N", DensityFigures.Chapter(source.Folder)));
 
-        static Section? By(string command, Section? made) => made is null ? null : made with { Command = command };
+        static Chapter? By(string command, Chapter? made) => made is null ? null : made with { Command = command };
     }
 }

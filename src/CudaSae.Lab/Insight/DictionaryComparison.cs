@@ -3,14 +3,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Decoder rows of two SAEs of the same activations. Cosines have signs: an opposite direction is another
-/// latent (recover takes |cosine|).</summary>
+/// <summary>Compares the decoder rows of two SAEs of the same activations. Cosines are signed, because an opposite
+/// direction is another latent (<c>recover</c> takes |cosine|).</summary>
 sealed class DictionaryComparison
 {
-    /// <summary>Cosine above which a latent of the larger SAE counts as a child of one of the smaller.</summary>
+    /// <summary>The cosine above which a latent of the larger SAE counts as a child of a latent of the smaller
+    /// one.</summary>
     public const double ChildBar = 0.5;
 
-    /// <param name="small">The one with fewer latents, or either.</param>
+    /// <param name="small">The SAE with fewer latents; either one if the numbers are equal.</param>
     /// <exception cref="SaeException">Their outputs differ in width, or a row is not finite.</exception>
     public DictionaryComparison(SaeModel small, SaeModel large)
     {
@@ -25,20 +26,21 @@ sealed class DictionaryComparison
         Children = Cosines.Above(a, FromSmall, b, ChildBar);
     }
 
-    /// <summary>Latents of the smaller SAE that are asked about: all, or a sample as in <see cref="Geometry.Sampled"/>;
-    /// and of the larger one.</summary>
+    /// <summary>The compared latents of the smaller SAE: all, or a sample as in
+    /// <see cref="Geometry.Sampled"/>.</summary>
     public int[] FromSmall { get; }
+    /// <summary>The compared latents of the larger SAE.</summary>
     public int[] FromLarge { get; }
 
     public (int Row, double Cosine)[] NearestInLarge { get; }
     public (int Row, double Cosine)[] NearestInSmall { get; }
 
-    /// <summary>Of each latent of <see cref="FromSmall"/> those of the larger SAE above <see cref="ChildBar"/>, the
-    /// nearest first.</summary>
+    /// <summary>The children of each latent of <see cref="FromSmall"/>: latents of the larger SAE above
+    /// <see cref="ChildBar"/>, the nearest first.</summary>
     public (int Row, double Cosine)[][] Children { get; }
 
-    /// <summary>MMCS (Sharkey et al. 2022): mean over one side's latents of their largest cosine with the other side's.
-    /// Rows of norm 0 are left out.</summary>
+    /// <summary>MMCS (Sharkey et al. 2022): the mean over the latents of one side of their largest cosine with a latent
+    /// of the other side. Rows of norm 0 are left out.</summary>
     public double MmcsToLarge => Mean(NearestInLarge);
     public double MmcsToSmall => Mean(NearestInSmall);
 

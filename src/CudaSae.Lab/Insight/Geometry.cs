@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Where encoder and decoder rows point, from the weights alone.</summary>
+/// <summary>The directions of encoder and decoder rows, computed from the weights alone.</summary>
 sealed class Geometry
 {
     /// <exception cref="SaeException">A row is not finite.</exception>
@@ -22,15 +22,15 @@ sealed class Geometry
     public double[] EncoderNorms { get; }
     public double[] DecoderNorms { get; }
 
-    /// <summary>Latents that the following lists are about, ascending: all, or 4096 at equal distances where there are
-    /// more than 16,384.</summary>
+    /// <summary>The latents of the following lists, ascending: all, or 4096 at equal distances if there are more than
+    /// 16,384.</summary>
     public int[] Sampled { get; }
 
-    /// <summary>Cosine of a latent's encoder row and decoder row: the D/E projection. NaN of a transcoder, whose rows
-    /// live in different spaces, and where a row is 0.</summary>
+    /// <summary>Cosine of each latent's encoder row with its decoder row: the D/E projection. It is NaN for a
+    /// transcoder, whose rows lie in different spaces, and where a row is 0.</summary>
     public double[] Projection { get; }
 
-    /// <summary>The other latent whose decoder row is nearest, among all n, and the cosine.</summary>
+    /// <summary>The nearest other decoder row, among all n, of each latent, and the cosine.</summary>
     public (int Row, double Cosine)[] NearestDecoder { get; }
     public (int Row, double Cosine)[] NearestEncoder { get; }
 }

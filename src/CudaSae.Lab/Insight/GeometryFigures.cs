@@ -5,12 +5,12 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>The chapter about directions.</summary>
+/// <summary>Makes the chapter about directions.</summary>
 static class GeometryFigures
 {
     const int Closest = 20;
 
-    public static Section Section(SaeModel model, Geometry g, LatentStatistics s)
+    public static Chapter Chapter(SaeModel model, Geometry g, LatentStatistics s)
     {
         var figures = new List<Figure> { Scatter(model, g, s), Norms(g), Nearest(g, s), Pairs(g, s) };
         if (model.Spec.Transcoder is null) figures.Insert(1, Projection(g));
@@ -19,7 +19,8 @@ static class GeometryFigures
 
     static string Asked(Geometry g) =>
         g.Sampled.Length == g.EncoderNorms.Length ? ""
-            : $" Of {g.EncoderNorms.Length} latents {g.Sampled.Length} at equal distances, each compared with all.";
+            : $" The figure has {g.Sampled.Length} of {g.EncoderNorms.Length} latents, at equal distances, each "
+                + "compared with all.";
 
     static ScatterFigure Scatter(SaeModel model, Geometry g, LatentStatistics s)
     {
@@ -30,10 +31,11 @@ static class GeometryFigures
             Of("D/E projection", g.Projection, "⟨e_i, d_i⟩ / ‖e_i‖‖d_i‖"),
             Of("bias", g.Sampled.Select(i => (double)model.Parameters.BEnc[i]), "b_enc"),
             Of("log density", g.Sampled.Select(s.LogDensity),
-                "log₁₀ of the share of rows on which it fires; of silent latents, that of half a firing"),
+                "log₁₀ of the share of rows on which it fires; half a firing for silent latents"),
             Of("nearest decoder row", g.NearestDecoder.Select(n => n.Cosine),
                 "largest cosine with another latent's decoder row"),
-            Of("nearest encoder row", g.NearestEncoder.Select(n => n.Cosine), "the same of encoder rows"),
+            Of("nearest encoder row", g.NearestEncoder.Select(n => n.Cosine),
+                "largest cosine with another latent's encoder row"),
             Of("encoder norm", g.Sampled.Select(i => g.EncoderNorms[i]), "‖e_i‖"),
             Of("decoder norm", g.Sampled.Select(i => g.DecoderNorms[i]), "‖d_i‖"),
         ];
@@ -46,14 +48,14 @@ static class GeometryFigures
             transcoder ? "encoder norm" : "D/E projection", "bias")
         {
             Z = "log density", Colour = "nearest decoder row", Latents = g.Sampled,
-            Finding = (transcoder ? "A transcoder's encoder and decoder rows live in different spaces"
+            Finding = (transcoder ? "A transcoder's encoder and decoder rows lie in different spaces"
                     : $"D/E projection and log density correlate with {correlation}; "
                         + $"the median projection is {Median(g.Projection)}")
                 + ", the median bias "
                 + $"{Number(Doubles.Median(g.Sampled.Select(i => (double)model.Parameters.BEnc[i])))}.{Asked(g)}",
             Formula =
-                "e and d are rows of W_enc and W_dec. Turn it: clusters that lie over each other in one pair of axes "
-                    + "are apart in another.",
+                "e and d are rows of W_enc and W_dec. Clusters that overlap in one view separate when the plot is "
+                    + "turned.",
         };
     }
 
@@ -85,10 +87,11 @@ static class GeometryFigures
             Finding =
                 $"Encoder rows have a median norm of {Number(Doubles.Median(g.EncoderNorms))} "
                     + $"({Number(g.EncoderNorms.Min())} to {Number(g.EncoderNorms.Max())}), "
-                + $"decoder rows of {Number(Doubles.Median(g.DecoderNorms))} "
+                + $"decoder rows one of {Number(Doubles.Median(g.DecoderNorms))} "
                 + $"({Number(g.DecoderNorms.Min())} to "
                 + $"{Number(g.DecoderNorms.Max())}){(zero > 0 ? $"; {zero} decoder rows are zero" : "")}.",
-            Formula = "‖row‖ of the saved weights, which take raw activations: training's scale is folded into them.",
+            Formula = "‖row‖ of the saved weights. They take raw activations: the scale of training is folded into "
+                + "them.",
         };
     }
 
@@ -101,11 +104,11 @@ static class GeometryFigures
             [Count("decoder rows", decoder, edges), Count("encoder rows", encoder, edges)])
         {
             Finding =
-                $"The median latent's nearest other decoder row is at a cosine of {Median(decoder)}, its nearest "
+                $"The nearest other decoder row of the median latent is at a cosine of {Median(decoder)}, its nearest "
                     + $"encoder row at {Median(encoder)}; "
-                + $"{decoder.Count(v => v > 0.9)} decoder and {encoder.Count(v => v > 0.9)} encoder rows have one "
-                + $"above 0.9.{Asked(g)}",
-            Formula = "max over j ≠ i of the cosine of rows i and j. Many above 0.9 are duplicates.",
+                + $"{decoder.Count(v => v > 0.9)} decoder and {encoder.Count(v => v > 0.9)} encoder rows have a "
+                + $"neighbour above 0.9.{Asked(g)}",
+            Formula = "max over j ≠ i of the cosine of rows i and j. Many rows above 0.9 are duplicates.",
         };
     }
 
@@ -120,7 +123,7 @@ static class GeometryFigures
             [Of("latent", p => p.Latent, 0), Of("nearest latent", p => p.Row, 0), Of("cosine", p => p.Cosine, 4),
                 Of("density", p => s.Density(p.Latent), 6), Of("density of the nearest", p => s.Density(p.Row), 6)])
         {
-            Finding = pairs.Length == 0 ? "There are no two rows to compare."
+            Finding = pairs.Length == 0 ? "Fewer than two rows are not zero."
                 : $"The closest two are latents {pairs[0].Latent} and {pairs[0].Row} at a cosine of "
                     + $"{pairs[0].Cosine:0.0000}.",
         };

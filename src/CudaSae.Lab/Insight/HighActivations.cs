@@ -3,12 +3,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>What is left of codes when only values above a share of their latent's own maximum count. A second pass,
-/// because the maxima are those of the same rows.</summary>
-/// <param name="max">[n], of <see cref="LatentStatistics.Max"/>.</param>
+/// <summary>Measures codes of which only values above a share of their latent's maximum count. It needs a second pass,
+/// because the maxima are over the same rows.</summary>
+/// <param name="max">[n], <see cref="LatentStatistics.Max"/>.</param>
 sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
 {
-    /// <summary>10 % to 90 %.</summary>
+    /// <summary>The levels, 10 % to 90 %.</summary>
     public static double[] Levels { get; } = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
     readonly double[] squaredError = new double[Levels.Length];
@@ -21,11 +21,11 @@ sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
     /// <summary>Share of the rows with a latent above a level.</summary>
     public double RowShare(int level) => (double)rowsAbove[level] / rows;
 
-    /// <summary>Latents above a level, mean a row.</summary>
+    /// <summary>Mean number of latents above a level in a row.</summary>
     public double PerRow(int level) => (double)above[level] / rows;
 
-    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², x̂_level without the values at or below the level; NaN where all rows are
-    /// equal.</summary>
+    /// <summary>Σ‖x̂_level − y‖² / Σ‖y − ȳ‖², where x̂_level omits the values at or below the level; NaN if all rows
+    /// are equal.</summary>
     public double Fvu(int level) => Ratio.Of(squaredError[level], spread.Total) ?? double.NaN;
 
     public void Visit(in CodeBatch batch)
@@ -42,7 +42,7 @@ sealed class HighActivations(SaeModel model, float[] max) : ICodeVisitor
         rows += batch.Rows;
     }
 
-    /// <summary>Levels from below: each takes further values away from x̂.</summary>
+    /// <summary>Visits the levels in ascending order; each removes more values from x̂.</summary>
     void Row(ReadOnlySpan<int> index, ReadOnlySpan<float> value, float scale)
     {
         sorted.Clear();

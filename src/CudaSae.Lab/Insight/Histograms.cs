@@ -2,15 +2,15 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Bins of figures, and numbers as their sentences say them.</summary>
+/// <summary>Makes the bins of figures and formats numbers for findings.</summary>
 static class Histograms
 {
     /// <summary>Edges at equal distances.</summary>
     public static float[] Linear(double from, double to, int bins) =>
         [.. Enumerable.Range(0, bins + 1).Select(i => (float)(from + (to - from) * i / bins))];
 
-    /// <summary>Edges at powers of 10^(1 / perDecade) that enclose all values above 0; of none, one decade around
-    /// 1.</summary>
+    /// <summary>Edges at powers of 10^(1 / perDecade) that enclose all values above 0; one decade around 1 if there are
+    /// none.</summary>
     public static float[] Logarithmic(IEnumerable<double> values, int perDecade)
     {
         double[] positive = [.. values.Where(v => v > 0 && double.IsFinite(v))];
@@ -20,8 +20,8 @@ static class Histograms
         return [.. Enumerable.Range(first, last - first + 1).Select(i => (float)Math.Pow(10, (double)i / perDecade))];
     }
 
-    /// <summary>Edges of densities: 1, 2, 4, … firings, so that every bin has room for a count however few there
-    /// are.</summary>
+    /// <summary>Edges of densities at 1, 2, 4, … firings, so that every bin contains at least one whole number of
+    /// firings.</summary>
     public static float[] Octaves(long rows)
     {
         var edges = new List<float> { 1f / rows };
@@ -29,14 +29,14 @@ static class Histograms
         return [.. edges];
     }
 
-    /// <summary>The bin of a value; those outside belong to the first or the last.</summary>
+    /// <summary>The bin of a value; values outside belong to the first or the last bin.</summary>
     public static int BinOf(float value, float[] edges)
     {
         var found = Array.BinarySearch(edges, value);
         return Math.Clamp(found >= 0 ? found : ~found - 1, 0, edges.Length - 2);
     }
 
-    /// <summary>NaN is left out.</summary>
+    /// <summary>Counts values by bins; NaN is left out.</summary>
     public static Bins Count(string name, IEnumerable<double> values, float[] edges)
     {
         var counts = new float[edges.Length - 1];
@@ -47,10 +47,11 @@ static class Histograms
 
     public static float[] Floats(IEnumerable<double> values) => [.. values.Select(v => (float)v)];
 
-    /// <summary>Percent where that can be read, else a power of ten.</summary>
+    /// <summary>A share in percent, or as a power of ten if it is small.</summary>
     public static string Share(double share) => share is 0 or >= 1e-4 ? $"{100 * share:0.##} %" : $"{share:0.0e+0}";
 
-    /// <summary>Three digits or so; a word for what is not finite, such as a quotient by a deviation of 0.</summary>
+    /// <summary>About three digits; "undefined" for a number that is not finite, such as a quotient by a deviation of
+    /// 0.</summary>
     public static string Number(double value) => Math.Abs(value) switch
     {
         double.NaN or double.PositiveInfinity => "undefined",

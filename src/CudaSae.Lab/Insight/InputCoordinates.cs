@@ -2,8 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Mean and variance of each input coordinate over rows of raw activations, by Welford's recurrence in
-/// double.</summary>
+/// <summary>Computes mean and variance of each input coordinate over rows of raw activations, by Welford's recurrence
+/// in double.</summary>
 sealed class InputCoordinates(int width) : ICodeVisitor
 {
     readonly double[] squares = new double[width];
@@ -15,7 +15,7 @@ sealed class InputCoordinates(int width) : ICodeVisitor
     /// <summary>E(x_c − mean_c)² of coordinate c.</summary>
     public double Variance(int c) => squares[c] / rows;
 
-    /// <summary>Place of each coordinate by ascending variance, from 1: the one that varies least has rank 1.</summary>
+    /// <summary>Rank of each coordinate by ascending variance, from 1.</summary>
     public int[] VarianceRanks()
     {
         var rank = new int[width];
@@ -40,8 +40,8 @@ sealed class InputCoordinates(int width) : ICodeVisitor
     }
 }
 
-/// <summary>Mean and variance of ⟨x, direction⟩ over rows of raw activations.</summary>
-/// <param name="direction">[d], of norm 1.</param>
+/// <summary>Computes mean and variance of ⟨x, direction⟩ over rows of raw activations.</summary>
+/// <param name="direction">[d], with norm 1.</param>
 sealed class InputProjection(double[] direction) : ICodeVisitor
 {
     double squares;

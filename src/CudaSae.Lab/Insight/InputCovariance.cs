@@ -2,9 +2,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Covariance of raw inputs, from at most <see cref="MaxRows"/> rows at equal distances.</summary>
-/// <param name="mean">[d], of the same rows and others: <see cref="InputCoordinates.Mean"/>.</param>
-/// <param name="rows">Rows that will be seen.</param>
+/// <summary>Computes the covariance of raw inputs from at most <see cref="MaxRows"/> rows at equal distances.</summary>
+/// <param name="mean">[d], <see cref="InputCoordinates.Mean"/> over all rows.</param>
+/// <param name="rows">Number of rows that the pass visits.</param>
 sealed class InputCovariance(double[] mean, long rows) : ICodeVisitor
 {
     const long MaxRows = 16_384;
@@ -25,7 +25,7 @@ sealed class InputCovariance(double[] mean, long rows) : ICodeVisitor
         }
     }
 
-    /// <summary>[d, d] row-major, symmetric, the caller's own.</summary>
+    /// <summary>A new matrix, [d, d] row-major, symmetric.</summary>
     public double[] Matrix()
     {
         var (d, matrix) = (mean.Length, new double[sums.Length]);

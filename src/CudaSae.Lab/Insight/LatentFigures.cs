@@ -4,15 +4,15 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>The chapter about single latents' activations.</summary>
+/// <summary>Makes the chapter about the activations of single latents.</summary>
 static class LatentFigures
 {
     public const string Id = "latents";
     const int EachKind = 3;
     static readonly string[] Kinds = ["most frequent", "median", "rarest"];
 
-    /// <summary>Latents to look at closely: the most frequent, those around the median density, and the rarest that
-    /// fired; nine, or as many as fired.</summary>
+    /// <summary>Chooses latents to show in detail: the most frequent, those around the median density, and the rarest
+    /// that fired. They are nine, or all that fired if those are fewer.</summary>
     public static (int Latent, string Kind)[] Chosen(LatentStatistics s)
     {
         int[] fired = [.. Enumerable.Range(0, s.Firings.Length).Where(i => s.Firings[i] > 0)
@@ -23,7 +23,7 @@ static class LatentFigures
             .SelectMany((start, kind) => fired.Skip(start).Take(EachKind).Select(f => (f, Kinds[kind])))];
     }
 
-    public static Section Section(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen,
+    public static Chapter Chapter(LatentStatistics s, ActivationHistogram histogram, (int Latent, string Kind)[] chosen,
         HighActivations high, long leftOut) =>
         new(Id, "Latents", 100,
         [Density(s, leftOut), L0(s), All(s), Activations(histogram, s), ChosenActivations(histogram, s, chosen),
@@ -42,11 +42,11 @@ static class LatentFigures
             Finding =
                 $"Of {s.Firings.Length} latents {s.Silent} ({Share((double)s.Silent / s.Firings.Length)}) fire on none "
                     + $"of the {s.Rows} rows; "
-                + $"of the others half fire on less than {Share(Doubles.Median(densities))} of them, "
+                + $"half of the others fire on less than {Share(Doubles.Median(densities))} of the rows, "
                 + $"and {densities.Count(v => v > 0.1)} on more than 10 %.{Words.LeftOut(leftOut)}",
             Formula =
-                "Rows on which a latent's value is not 0 / rows. Bins are octaves of the number of firings, from one "
-                    + "firing on; silent latents are in no bin.",
+                "Density: share of the rows on which a latent's value is not 0. Bins are octaves of the number of "
+                    + "firings, starting at one firing; silent latents are in no bin.",
         };
     }
 
@@ -61,9 +61,9 @@ static class LatentFigures
         return new("l0", "Active latents of a row", new("L0", "latents a row"), new("rows"), edges,
             [new("rows", counts)])
         {
-            Finding = first == last ? $"Every one of {s.Rows} rows has {last} active latents."
+            Finding = first == last ? $"Each of {s.Rows} rows has {last} active latents."
                 : $"Rows have {first} to {last} active latents, {s.L0:0.00} on average over {s.Rows} rows.",
-            Formula = "L0 of a row: its values that are not 0.",
+            Formula = "L0 of a row: the number of its values that are not 0.",
         };
     }
 
@@ -87,7 +87,7 @@ static class LatentFigures
         };
     }
 
-    /// <summary>In two digits, or "undefined" where one side does not vary.</summary>
+    /// <summary>The correlation with two digits, or "undefined" if one side does not vary.</summary>
     internal static string Correlation(double[] x, double[] y)
     {
         var (a, b) = (Doubles.Moments(x), Doubles.Moments(y));
@@ -103,11 +103,11 @@ static class LatentFigures
             ActivationHistogram.Edges, [new("all latents", Floats(counts.Select(c => (double)c)))])
         {
             Finding = total == 0 ? "No latent fired."
-                : $"Half of {total} activations are below {Number(Quantile(0.5))}, a hundredth above "
+                : $"Half of {total} activations are below {Number(Quantile(0.5))}, a hundredth are above "
                     + $"{Number(Quantile(0.99))}.",
             Formula =
-                $"All values of the codes of {s.Rows} rows, ten bins a decade; the first and the last take what lies "
-                    + "outside. Quantiles are upper ends of bins.",
+                $"All values of the codes of {s.Rows} rows in ten bins a decade. The first and the last bin include "
+                    + "values outside the range. Quantiles are upper edges of bins.",
         };
 
         double Quantile(double share)
@@ -128,7 +128,8 @@ static class LatentFigures
         {
             Finding = chosen.Length == 0 ? "No latent fired."
             : "Median of mean activations: "
-                + $"{string.Join(", ", chosen.GroupBy(c => c.Kind).Select(g => $"{g.Key} {Number(Doubles.Median(g.Select(c => s.Mean(c.Latent))))}"))}.",
+                + string.Join(", ", chosen.GroupBy(c => c.Kind)
+                    .Select(g => $"{g.Key} {Number(Doubles.Median(g.Select(c => s.Mean(c.Latent))))}")) + ".",
             Formula =
             "The most frequent latents, those around the median density, and the rarest that fired; each latent's bins "
                 + "add up to 1.",
@@ -144,21 +145,22 @@ static class LatentFigures
             Finding = !double.IsFinite(s.TotalGamma) ? "γ is undefined: the reconstructions or their targets are 0."
                 : $"Overall γ is {s.TotalGamma:0.0000}, so reconstructions are "
                 + $"{Math.Abs(100 * (1 - s.TotalGamma)):0.00} % too {(s.TotalGamma < 1 ? "short" : "long")}; "
-                + $"of single latents the median is {Doubles.Median(gammas):0.000}, "
+                + $"the median of single latents is {Doubles.Median(gammas):0.000}, "
                 + $"{Share((double)gammas.Count(g => g < 1) / gammas.Length)} are below 1, and "
-                + $"{Fired(s).Count() - gammas.Length} have none, because what they add points away from what is left.",
+                + $"{Fired(s).Count() - gammas.Length} have none, because their contribution points away from what the "
+                + "other latents leave.",
             Formula =
-                "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over all rows (Rajamanoharan et al. 2024, arXiv 2404.16014). Of latent i the "
-                    + "same over the rows on which it fires, "
-                + "with its contribution c = value · d_i in the place of x̂ and "
-                + "r = y − x̂ + c, what the others leave to it, in that of y: 1/γ_i is the factor on its values with "
-                + "the least squared error. The last bin takes all above.",
+                "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over all rows (Rajamanoharan et al. 2024, arXiv 2404.16014). For latent i the "
+                    + "sums are over the rows on which it fires, "
+                + "with its contribution c = value · d_i in place of x̂, and with "
+                + "r = y − x̂ + c, what the other latents leave, in place of y: 1/γ_i is the factor on its values with "
+                + "the least squared error. The last bin includes all larger numbers.",
         };
     }
 
     static LinesFigure Lines(string id, string title, string y, string unit, Func<int, double> value, string finding,
         string formula) =>
-        new(id, title, new("level", "% of the latent's own maximum"), new(y, unit),
+        new(id, title, new("level", "% of the latent's maximum"), new(y, unit),
         [new(y, Floats(HighActivations.Levels.Select(l => 100 * l)),
             Floats(Enumerable.Range(0, HighActivations.Levels.Length).Select(value)))])
         {
@@ -168,20 +170,21 @@ static class LatentFigures
 
     static LinesFigure HighShare(HighActivations h) =>
         Lines("high-rows", "Rows with a high activation", "rows", "share", h.RowShare,
-        $"{Share(h.RowShare(4))} of the rows have a latent above half of its own maximum, {Share(h.RowShare(8))} one "
+        $"{Share(h.RowShare(4))} of the rows have a latent above half of its maximum, {Share(h.RowShare(8))} have one "
             + "above 90 %.",
-        "Rows on which some latent's activation exceeds the level times its maximum over the same rows.");
+        "Share of the rows on which the activation of a latent exceeds the level times its maximum over the same "
+            + "rows.");
 
     static LinesFigure HighCount(HighActivations h) =>
         Lines("high-latents", "High activations of a row", "latents", "mean a row", h.PerRow,
         $"A row has {Number(h.PerRow(0))} latents above a tenth of their maxima and {Number(h.PerRow(4))} above half.",
-        "Entries of the code above the level, a row.");
+        "Entries of the code above the level, mean over rows.");
 
     static LinesFigure HighFvu(HighActivations h) =>
         Lines("high-fvu", "Reconstruction from high activations alone", "FVU", "", h.Fvu,
-        $"With only the values above a tenth of their latents' maxima FVU is {Fvu(h, 0)}, "
-            + $"with those above half {Fvu(h, 4)}.",
-        "Σ‖x̂ − y‖² / Σ‖y − ȳ‖², x̂ without the values at or below the level.");
+        $"FVU is {Fvu(h, 0)} with only the values above a tenth of their latents' maxima, "
+            + $"and {Fvu(h, 4)} with those above half.",
+        "Σ‖x̂ − y‖² / Σ‖y − ȳ‖², where x̂ omits the values at or below the level.");
 
     static string Fvu(HighActivations h, int level) => Ratio.Text(Ratio.Of(h.Fvu(level), 1), "0.0000");
 

@@ -3,8 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Sums a latent, and over all rows, of one pass over codes; in double. An activation is |value|: only AbsTopK
-/// has negative ones.</summary>
+/// <summary>Accumulates sums for each latent and over all rows in one pass over codes, in double. An activation is
+/// |value|; only AbsTopK has negative values.</summary>
 sealed class LatentStatistics(SaeModel model) : ICodeVisitor
 {
     readonly int n = model.Spec.Latents;
@@ -22,10 +22,10 @@ sealed class LatentStatistics(SaeModel model) : ICodeVisitor
     /// <summary>Rows on which each latent fired, [n].</summary>
     public long[] Firings { get; } = new long[model.Spec.Latents];
 
-    /// <summary>Largest activation of each latent, [n]; 0 of one that never fired.</summary>
+    /// <summary>Largest activation of each latent, [n]; 0 if it never fired.</summary>
     public float[] Max { get; } = new float[model.Spec.Latents];
 
-    /// <summary>Rows with i active latents, at place i.</summary>
+    /// <summary>Number of rows with i active latents, at index i.</summary>
     public long[] RowsByL0 { get; private set; } = new long[64];
 
     /// <summary>Latents that fired on none of the rows.</summary>
@@ -35,7 +35,7 @@ sealed class LatentStatistics(SaeModel model) : ICodeVisitor
     /// <summary>Share of the rows on which latent i fired.</summary>
     public double Density(int i) => (double)Firings[i] / Rows;
 
-    /// <summary>log₁₀ of the density; of a silent latent that of half a firing, so that it has a place.</summary>
+    /// <summary>log₁₀ of the density. A silent latent counts as half a firing, so that it can be drawn.</summary>
     public double LogDensity(int i) => Math.Log10(Math.Max(Firings[i], 0.5) / Rows);
 
     /// <summary>Mean activation over the rows on which latent i fired; NaN where it never did.</summary>
@@ -44,14 +44,14 @@ sealed class LatentStatistics(SaeModel model) : ICodeVisitor
     /// <summary>Mean squared activation over the same rows.</summary>
     public double MeanSquare(int i) => squares[i] / Firings[i];
 
-    /// <summary>γ_i = Σ‖c‖² / Σ⟨c, r⟩ over the rows on which latent i fired, c = value · d_i its contribution and r = y
-    /// − x̂ + c what the others leave to it: 1 / γ_i is the factor on its values that
-    /// minimizes the squared error with the others as they are. Below 1 they are too small. The overall γ of
-    /// Rajamanoharan et al. 2024 (arXiv 2404.16014 §3.1), one latent at a time.
-    /// NaN where it never fired, or where its contribution points away from what is left.</summary>
+    /// <summary>γ_i = Σ‖c‖² / Σ⟨c, r⟩ over the rows on which latent i fired, where c = value · d_i is its contribution
+    /// and r = y − x̂ + c is what the other latents leave. 1 / γ_i is the factor on its values that minimizes the
+    /// squared error while the other latents stay as they are. Below 1 the values are too small. This is the overall γ
+    /// of Rajamanoharan et al. 2024 (arXiv 2404.16014 §3.1) for one latent. It is NaN if the latent never fired or its
+    /// contribution points away from r.</summary>
     public double Gamma(int i) => own[i] > 0 && explained[i] > 0 ? own[i] / explained[i] : double.NaN;
 
-    /// <summary>γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ (the same source): below 1, reconstructions are too short.</summary>
+    /// <summary>γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ (the same source). Below 1 the reconstructions are too short.</summary>
     public double TotalGamma => reconstructed / product;
 
     public void Visit(in CodeBatch batch)

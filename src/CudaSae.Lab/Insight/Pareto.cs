@@ -5,19 +5,19 @@ using static System.FormattableString;
 namespace CudaSae.Lab.Insight;
 
 /// <summary>A finished member of a sweep.</summary>
-/// <param name="Line">Points of one line differ in their sparsity alone: preset and width.</param>
+/// <param name="Line">The preset and the width. Points of one line differ in their sparsity alone.</param>
 sealed record SweepPoint(string Name, string Line, int Latents, double Sparsity, SweepOutcome Outcome)
 {
     public double L0 => Outcome.Evaluation!.L0;
 
-    /// <summary>NaN where it is undefined.</summary>
+    /// <summary>FVU, or NaN where it is undefined.</summary>
     public double Fvu => Outcome.Evaluation!.Fvu ?? double.NaN;
 }
 
-/// <summary>Reconstruction against sparsity over the members of a sweep, as a section of its report.</summary>
+/// <summary>Compares reconstruction with sparsity over the members of a sweep, as a chapter of its report.</summary>
 static class Pareto
 {
-    /// <summary>Points that no other one beats in both L0 and FVU, by L0 ascending.</summary>
+    /// <summary>The points that no other point beats in both L0 and FVU, by ascending L0.</summary>
     public static SweepPoint[] Front(IEnumerable<SweepPoint> points)
     {
         var front = new List<SweepPoint>();
@@ -26,8 +26,8 @@ static class Pareto
         return [.. front];
     }
 
-    /// <summary>FVU of a line at an L0 between its points: linear in log FVU over log L0.</summary>
-    /// <returns>Null outside of them.</returns>
+    /// <summary>FVU of a line at an L0 between its points, interpolated linearly in log FVU over log L0.</summary>
+    /// <returns>The FVU; null outside the range of the points.</returns>
     public static double? At(IEnumerable<SweepPoint> line, double l0)
     {
         var points = line.OrderBy(p => p.L0).ToArray();
@@ -41,10 +41,10 @@ static class Pareto
         return null;
     }
 
-    /// <param name="points">Those that were evaluated.</param>
-    /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without
+    /// <param name="points">The members that were evaluated.</param>
+    /// <param name="linear">FVU of PCA on the same rows by the number k of kept coordinates of a row; null without
     /// yardsticks.</param>
-    public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear,
+    public static Chapter Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear,
         string command)
     {
         SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];
@@ -70,10 +70,10 @@ static class Pareto
         {
             Finding = Finding(points, lines, front, linear?.Components),
             Formula =
-                "FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖², L0 = mean count of values ≠ 0 a row, both on the held-out rows; on the "
-                    + "front are members that none other beats in both. "
+                "FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖², L0 = mean count of values ≠ 0 in a row, both on the held-out rows. The "
+                    + "front has the members that no other member beats in both. "
                 + "PCA: eigenvectors of the training rows' covariance; x̂ = training mean + the first L0 coordinates, "
-                + "or each row's L0 largest in magnitude",
+                + "or each row's L0 coordinates largest in magnitude",
         };
     }
 
@@ -84,8 +84,8 @@ static class Pareto
             + Invariant($"{p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
         };
 
-    /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the
-    /// plot.</summary>
+    /// <summary>A yardstick from half of the smallest to twice the largest L0 of the members. A wider range would
+    /// compress the members into a corner of the plot.</summary>
     static Series Yardstick(string name, double[] unexplained, IReadOnlyList<SweepPoint> points)
     {
         var (least, most) = (0.5 * points.Min(p => p.L0), 2 * points.Max(p => p.L0));
@@ -94,8 +94,8 @@ static class Pareto
         return new(name, [.. k.Select(k => (float)k)], [.. k.Select(k => (float)unexplained[k])]) { Yardstick = true };
     }
 
-    /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the
-    /// most lines reach.</summary>
+    /// <summary>A sentence that names the best line at one L0 and its lead. The L0 is 32 if two lines reach it, and
+    /// otherwise the one nearest to 32 that most lines reach.</summary>
     public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines,
         SweepPoint[] front, double[]? components = null)
     {
@@ -144,7 +144,7 @@ static class Pareto
                 Formula = "Σ‖x̂‖² / Σ⟨x̂, x⟩; 1 is unbiased (arXiv 2404.16014)"
             },
             Numbers("cosine", 4, p => p.Outcome.Evaluation!.Cosine),
-            Numbers("seconds", 1, p => p.Outcome.Seconds) with { Formula = "of training, the member's own turns" },
+            Numbers("seconds", 1, p => p.Outcome.Seconds) with { Formula = "of the member's own training" },
             new("front", [.. points.Select(p => front.Contains(p) ? "on it" : "")]),
         ];
         var best = points.MinBy(p => p.Outcome.Evaluation!.SilentPercent);

@@ -3,26 +3,26 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Principal components of training rows as a yardstick for SAEs: what a linear code of so many numbers a row
-/// leaves unexplained on held-out rows. In double.</summary>
+/// <summary>Computes principal components of training rows in double. They are a yardstick for SAEs: the variance of
+/// held-out rows that a linear code with k numbers a row leaves unexplained.</summary>
 sealed class Pca
 {
-    /// <summary>Widest rows that it takes: the eigenvectors cost O(d³).</summary>
+    /// <summary>The maximum width of a row; the eigenvectors cost O(d³).</summary>
     public const int MaxWidth = 2048;
 
-    const int MaxRows = 65_536;         // that the covariance is taken of, drawn at random where there are more
-    const int Panel = 64;               // rows that are multiplied at once
+    const int MaxRows = 65_536;         // in the covariance, drawn at random if there are more
+    const int Panel = 64;               // rows in one product
 
     readonly int d;
 
-    /// <param name="rows">Training rows: the first ones of the source.</param>
-    /// <param name="first">First column of the target, which is what is to be reconstructed.</param>
-    /// <param name="columns">Its width, at most <see cref="MaxWidth"/>.</param>
+    /// <param name="rows">Number of training rows, which are the first of the source.</param>
+    /// <param name="first">First column of the target, which SAEs reconstruct.</param>
+    /// <param name="columns">Width of the target, at most <see cref="MaxWidth"/>.</param>
     /// <exception cref="SaeException">The rows are too wide, or none is finite.</exception>
     public Pca(ActivationSource source, long rows, int first, int columns)
     {
         if (columns > MaxWidth)
-            throw new SaeException($"rows of {columns} numbers are too wide for principal components here, which take "
+            throw new SaeException($"rows of {columns} numbers are too wide for principal components, which take "
                 + $"up to {MaxWidth}");
         d = columns;
         Mean = new double[d];
@@ -42,7 +42,7 @@ sealed class Pca
             for (var b = 0; b < count; b++)
             {
                 source.ReadRow(order[start + b], row);
-                // turned, so that two coordinates' rows lie side by side
+                // transposed, so that the values of a coordinate are contiguous
                 for (var c = 0; c < d; c++) panel[c * Panel + b] = row[first + c] - Mean[c];
             }
             for (var c = 0; count < Panel && c < d; c++) panel.AsSpan(c * Panel + count, Panel - count).Clear();
@@ -59,7 +59,7 @@ sealed class Pca
         Eigen = new(covariance, d);
     }
 
-    /// <summary>Rows in random order, but for those that are not finite.</summary>
+    /// <summary>The finite rows, in random order.</summary>
     static List<long> Drawn(ActivationSource source, long rows)
     {
         var (order, drawn, row) = (new RowPermutation(1, 0, rows), new List<long>(), new float[source.Width]);
@@ -71,19 +71,19 @@ sealed class Pca
         return drawn.Count > 0 ? drawn : throw Finite.NoneOf(rows, source.Paths.FirstOrDefault("the data"));
     }
 
-    /// <summary>Rows that were looked at.</summary>
+    /// <summary>Number of rows in the covariance.</summary>
     public int Rows { get; }
 
-    /// <summary>[d] of the training rows.</summary>
+    /// <summary>Mean of the training rows, [d].</summary>
     public double[] Mean { get; }
 
-    /// <summary>Of the covariance.</summary>
+    /// <summary>Eigenvalues and eigenvectors of the covariance.</summary>
     public SymmetricEigen Eigen { get; }
 
-    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ their own mean as
-    /// everywhere. x̂ = mean of training + the kept coordinates in the components' basis. NaN where all rows are
-    /// equal.</summary>
-    /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in
+    /// <summary>Fractions of variance unexplained on other rows, Σ‖x − x̂‖² / Σ‖x − x̄‖², where x̄ is the mean of these
+    /// rows. x̂ is the mean of the training rows plus the kept coordinates in the basis of the components. NaN if all
+    /// rows are equal.</summary>
+    /// <returns>[d + 1] with the first k components, and [d + 1] with the k coordinates of each row that are largest in
     /// magnitude.</returns>
     public (double[] Components, double[] Largest) Unexplained(RowSlice held, int first)
     {
@@ -115,8 +115,8 @@ sealed class Pca
         double Share(double squaredError) => Ratio.Of(squaredError, spread.Total) ?? double.NaN;
     }
 
-    /// <summary>What is left of a row behind each square: their sums from the last one on, which subtract
-    /// nothing.</summary>
+    /// <summary>Adds what a row leaves unexplained after each coordinate. The sums start at the last square, so that
+    /// they need no subtraction.</summary>
     static void Add(double[] unexplained, double[] squares)
     {
         double rest = 0;

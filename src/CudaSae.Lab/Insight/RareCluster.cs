@@ -3,8 +3,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>Latents of one kind against the rest: do their encoder rows point one way? u is a row scaled to norm 1;
-/// rows of norm 0 are left out.</summary>
+/// <summary>Measures whether the encoder rows of some latents point in one direction, compared with the rest. u is a
+/// row scaled to norm 1; rows of norm 0 are left out.</summary>
 sealed class RareCluster
 {
     const int Pairs = 20_000;
@@ -21,7 +21,7 @@ sealed class RareCluster
         Inside = [.. inside.Where(HasDirection)];
         Outside = [.. Enumerable.Range(0, (int)weights.WEnc.Rows).Where(i => !members.Contains(i) && HasDirection(i))];
         if (Inside.Length == 0)
-            throw new SaeException("no latent of the cluster has an encoder row: all are zero, as pruning leaves them");
+            throw new SaeException("no latent of the cluster has an encoder row: all rows are zero, as after pruning");
         (meanInside, meanOutside) = (Sum(Inside), Sum(Outside));
         var length = Math.Sqrt(Doubles.Squares(meanInside));
         Direction = [.. meanInside.Select(v => v / Math.Max(length, 1e-300))];
@@ -31,19 +31,20 @@ sealed class RareCluster
     public int[] Inside { get; }
     public int[] Outside { get; }
 
-    /// <summary>Direction of the mean of the cluster's u, [d], of norm 1.</summary>
+    /// <summary>Direction of the mean of u over the cluster, [d], with norm 1.</summary>
     public double[] Direction { get; }
 
-    /// <summary>The direction that holds most of Σ u uᵀ over the cluster, [d], of norm 1, its sign that of
-    /// <see cref="Direction"/>; and its share of the trace.</summary>
+    /// <summary>The direction with the largest part of Σ u uᵀ over the cluster, [d], with norm 1 and the sign of
+    /// <see cref="Direction"/>.</summary>
     public double[] Principal { get; }
+    /// <summary>Share of <see cref="Principal"/> in the trace.</summary>
     public double PrincipalShare { get; }
 
     /// <summary>Mean cosine over all pairs of different latents of the cluster: (‖Σu‖² − m) / (m (m − 1)).</summary>
     public double CosineInside => Within(meanInside, Inside.Length);
     public double CosineOutside => Within(meanOutside, Outside.Length);
 
-    /// <summary>Mean cosine over all pairs of one in it and one of the rest.</summary>
+    /// <summary>Mean cosine over all pairs of a latent inside and a latent outside.</summary>
     public double CosineBetween =>
         meanInside.Zip(meanOutside, (a, b) => a * b).Sum() / ((double)Inside.Length * Outside.Length);
 
@@ -54,7 +55,7 @@ sealed class RareCluster
     public double ShareAlong(int latent) =>
         Math.Pow(Doubles.Dot(weights.WEnc[latent], Direction) / Matrix.Norm(weights.WEnc[latent]), 2);
 
-    /// <summary>Cosines of at most 20,000 pairs: all where there are no more, else pairs drawn by a counter.</summary>
+    /// <summary>Cosines of all pairs, or of 20,000 pairs drawn by a counter if there are more.</summary>
     public double[] PairCosines(int[] a, int[] b)
     {
         var same = ReferenceEquals(a, b);
@@ -81,13 +82,12 @@ sealed class RareCluster
         return sum;
     }
 
-    /// <summary>Power iteration on Σ u uᵀ from the mean's direction, until the direction stands still, or as long as a
-    /// few billion multiply-adds take:
-    /// where two directions hold nearly as much, neither is the top one.</summary>
+    /// <summary>Power iteration on Σ u uᵀ from the direction of the mean. It ends when the direction no longer changes,
+    /// or after a few billion multiply-adds: if two directions are nearly equal, neither is the top one.</summary>
     (double[] Direction, double Share) TopDirection()
     {
         double[] norms = [.. Inside.Select(i => Matrix.Norm(weights.WEnc[i]))];
-        // not orthogonal to anything by construction
+        // a start that is not exactly orthogonal to any direction
         double[] v = [.. Direction.Select((x, c) => x + 1e-3 * Math.Cos(c))];
         var eigenvalue = 0.0;
         Rescale();

@@ -5,15 +5,15 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>The chapter about a cluster of latents of ultralow density (Anthropic, Circuits Updates, January and
-/// February 2024): is there one, and does one direction of the encoder explain it?</summary>
+/// <summary>Makes the chapter about a cluster of latents of ultralow density (Anthropic, Circuits Updates, January and
+/// February 2024): whether there is one, and whether one direction of the encoder explains it.</summary>
 static class RareFigures
 {
     const int Coordinates = 20;
     const double Parallel = 0.8, MoreAlike = 0.1;
 
-    /// <summary>The cluster that a report is about; null where densities do not fall into two kinds, or the rare kind's
-    /// encoder rows are all zero.</summary>
+    /// <summary>The cluster of rare latents; null if densities are not of two kinds, or if all encoder rows of the rare
+    /// kind are zero.</summary>
     public static RareCluster? Cluster(SaeModel model, LatentStatistics s, DensityModes modes)
     {
         if (modes.Objection(s.Firings.Length, s.Rows) is not null) return null;
@@ -21,7 +21,7 @@ static class RareFigures
         return inside.Any(i => Matrix.Norm(model.Parameters.WEnc[i]) > 0) ? new(model.Parameters, inside) : null;
     }
 
-    public static Section Section(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster,
+    public static Chapter Chapter(SaeModel model, LatentStatistics s, DensityModes modes, RareCluster? cluster,
         InputCoordinates input, InputProjection? along,
         InputCovariance? covariance) => new("ultralow", "Ultralow density", 120,
         cluster is null ? [Densities(s, modes, null)]
@@ -37,30 +37,30 @@ static class RareFigures
             : [Count("rare kind", Of(f => f < modes.Firings), edges),
                 Count("the rest", Of(f => f >= modes.Firings), edges)];
         var objection = modes.Objection(n, s.Rows)
-            ?? (cluster is null ? "the encoder rows of the rare kind are all zero, as pruning leaves them" : null);
+            ?? (cluster is null ? "the encoder rows of the rare kind are all zero, as after pruning" : null);
         return new("modes", "Two kinds of density?", new("density", "share of rows", Log: true), new("latents"), edges,
             bins)
         {
             Finding = objection is not null ? $"There is no separate cluster of rare latents: {objection}."
                 : $"{modes.Rare} of {n} latents ({Share((double)modes.Rare / n)}) fire on fewer than {modes.Firings} "
-                    + $"of {s.Rows} rows and form a kind of their own "
-                    + $"(Ashman's D {modes.Separation:0.0}; {modes.Valley:0} latents in the emptiest octave between, "
-                    + $"{modes.Peak:0} in the lower peak); "
-                    + $"{s.Silent} of them never fire here. {Verdict(cluster!)}",
+                    + $"of {s.Rows} rows and form a separate kind "
+                    + $"(Ashman's D {modes.Separation:0.0}; {modes.Valley:0} latents in the emptiest octave between "
+                    + $"the peaks, {modes.Peak:0} in the lower peak); "
+                    + $"{s.Silent} of them fire on none of these rows. {Verdict(cluster!)}",
             Formula =
-                "Octaves of firings, silent latents in one of their own below one firing, split by Otsu's criterion "
-                    + "(1979) among the splits that hold: "
-                + $"Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is at least "
+                "Octaves of firings, with a separate octave below one firing for silent latents, are split by Otsu's "
+                    + "criterion (1979). A split is valid if "
+                + "Ashman's D = √2 |μ₁ − μ₂| / √(σ₁² + σ₂²) of log density is at least "
                 + $"{DensityModes.MinSeparation}, the emptiest octave between the two peaks has at most half of the "
-                + $"lower one and is {DensityModes.MinDeviations} "
-                + $"standard deviations of its count below it, the split lies below a density of "
+                + $"latents of the lower peak and lies {DensityModes.MinDeviations} "
+                + "standard deviations of its count below it, and the split lies below a density of "
                 + $"{100 * DensityModes.MaxDensity:0} %.",
         };
     }
 
     static string Verdict(RareCluster c)
     {
-        var cosines = $"mean pairwise cosine {c.CosineInside:0.000}, of the rest {c.CosineOutside:0.000}";
+        var cosines = $"mean pairwise cosine {c.CosineInside:0.000}, and {c.CosineOutside:0.000} for the rest";
         return c.CosineInside >= Parallel
             ? $"Their encoder rows are nearly parallel ({cosines}), as in the January 2024 update."
             : c.CosineInside >= c.CosineOutside + MoreAlike
@@ -77,18 +77,19 @@ static class RareFigures
         Column Of(string name, Func<int, double> value, string formula) =>
             new(name, Floats(latents.Select(value))) { Formula = formula };
         return new("scatter", "The cluster among all latents",
-            [Of("log density", s.LogDensity, "log₁₀ density; of silent latents, that of half a firing"),
+            [Of("log density", s.LogDensity, "log₁₀ density; half a firing for silent latents"),
                 Of("share along the direction",
                     i => Matrix.Norm(model.Parameters.WEnc[i]) > 0 ? cluster.ShareAlong(i) : double.NaN, "⟨u_i, m⟩²"),
-                Of("bias", i => model.Parameters.BEnc[i], "b_enc"), Of("in the cluster", i => inside.Contains(i) ? 1 : 0, "1 for a latent of the cluster")], "log density", "share along the direction")
+                Of("bias", i => model.Parameters.BEnc[i], "b_enc"),
+                Of("in the cluster", i => inside.Contains(i) ? 1 : 0, "1 for a latent of the cluster")],
+            "log density", "share along the direction")
         {
             Z = "bias", Colour = "in the cluster", Latents = latents,
             Finding =
-                "Along the cluster's direction lies a median share of "
-                    + $"{Share(Doubles.Median(cluster.Inside.Select(cluster.ShareAlong)))} of its latents' squared "
-                    + "encoder norm, "
-                + $"of the rest's {Share(Doubles.Median(cluster.Outside.Select(cluster.ShareAlong)))}.",
-            Formula = "u is an encoder row of norm 1, m the direction of the cluster's mean u.",
+                "The median share of squared encoder norm along the cluster's direction is "
+                    + $"{Share(Doubles.Median(cluster.Inside.Select(cluster.ShareAlong)))} for its latents and "
+                + $"{Share(Doubles.Median(cluster.Outside.Select(cluster.ShareAlong)))} for the rest.",
+            Formula = "u is an encoder row scaled to norm 1, and m is the direction of the mean u of the cluster.",
         };
     }
 
@@ -105,12 +106,12 @@ static class RareFigures
                 Of("between", c.Inside, c.Outside)])
         {
             Finding =
-                $"Mean pairwise cosine {c.CosineInside:0.0000} inside, {c.CosineOutside:0.0000} among the rest, "
-                    + $"{c.CosineBetween:0.0000} between; "
-                + $"one direction holds {Share(c.PrincipalShare)} of the inside's squared length.",
+                $"The mean pairwise cosine is {c.CosineInside:0.0000} inside, {c.CosineOutside:0.0000} among the rest "
+                    + $"and {c.CosineBetween:0.0000} between the two; "
+                + $"one direction has {Share(c.PrincipalShare)} of the squared length inside.",
             Formula =
-                "Means are over all pairs: (‖Σu‖² − m) / (m (m − 1)) and ⟨Σu, Σu'⟩ / (m m'). Histograms are of at most "
-                    + "20,000 pairs each. The direction is the top eigenvector of Σ u uᵀ.",
+                "Means are over all pairs: (‖Σu‖² − m) / (m (m − 1)) and ⟨Σu, Σu'⟩ / (m m'). A histogram has at most "
+                    + "20,000 pairs. The direction is the top eigenvector of Σ u uᵀ.",
         };
     }
 
@@ -124,8 +125,8 @@ static class RareFigures
             Finding =
                 $"{c.Inside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Inside.Length} latents inside have more than half "
                     + "of their squared encoder norm along it, "
-                + $"of the rest {c.Outside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Outside.Length}; "
-                + "mean direction and top principal direction agree to a cosine of "
+                + $"and {c.Outside.Count(i => c.ShareAlong(i) > 0.5)} of {c.Outside.Length} of the rest have; "
+                + "the mean direction and the top principal direction have a cosine of "
                 + $"{c.Direction.Zip(c.Principal, (a, b) => a * b).Sum():0.0000}.",
             Formula = "⟨u_i, m⟩².",
         };
@@ -146,10 +147,10 @@ static class RareFigures
             Finding =
                 $"{Share(below[d / 4])} of the direction lies in the quarter of the inputs' principal components along "
                     + $"which they vary least, {Share(below[d / 2])} in the half, "
-                + $"{Share(1 - below[d - d / 10])} in the tenth along which they vary most.",
+                + $"and {Share(1 - below[d - d / 10])} in the tenth along which they vary most.",
             Formula =
                 "Running sum of ⟨component, m⟩² over the eigenvectors of the covariance of raw inputs (of at most "
-                    + "16,384 rows), in the order of their variance.",
+                    + "16,384 rows), in ascending order of variance.",
         };
     }
 
@@ -171,21 +172,21 @@ static class RareFigures
                 Of("variance rank", i => rank[i], 0, $"1 varies least, {d} most"),
                 Of("mean", i => input.Mean[i], 4, ""),
                 Of("|mean| / deviation", i => Math.Abs(input.Mean[i]) / Math.Sqrt(input.Variance(i)), 3,
-                    "large: weakly varying")])
+                    "large: the coordinate varies little")])
         {
             Finding =
                 $"The {top.Length} largest of {d} coordinates carry "
                     + $"{Share(top.Sum(i => c.Direction[i] * c.Direction[i]))} of the direction; "
                 + $"their median variance rank is {Doubles.Median(top.Select(i => (double)rank[i])):0} of {d} "
                 + $"(1 varies least). Along the direction inputs vary {Number(along.Variance / meanVariance)} times as "
-                + "much as along a mean coordinate; "
-                + $"the mean of {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads," : "x")} "
-                + $"lies at {Number(offset)} there, {Number(Math.Abs(offset) / Math.Sqrt(along.Variance))} standard "
+                + "much as along a mean coordinate. "
+                + $"The mean of {(model.Spec.PreEncoderBias ? "x − b_dec, which the encoder reads," : "x")} "
+                + $"lies at {Number(offset)} along it, {Number(Math.Abs(offset) / Math.Sqrt(along.Variance))} standard "
                 + "deviations from 0, "
-                + $"and has a cosine of {offset / Math.Sqrt(Doubles.Squares(read)):0.000} with it.",
+                + $"and has a cosine of {offset / Math.Sqrt(Doubles.Squares(read)):0.000} with the direction.",
             Formula =
-                "m is the direction of the mean unit encoder row of the cluster; variance and mean are of raw inputs "
-                    + "over the rows that were looked at.",
+                "m is the direction of the mean unit encoder row of the cluster. Variance and mean are those of raw "
+                    + "inputs over the evaluated rows.",
         };
     }
 

@@ -4,9 +4,9 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>What there is to look at: an SAE, and rows that it did not see in training where there are any.</summary>
-/// <param name="folder">Of the run, or the file or folder of an SAE.</param>
-/// <param name="record">How it was trained; null if there is no record.</param>
+/// <summary>An SAE to examine and rows to run it on, which are held-out rows if there are any.</summary>
+/// <param name="folder">The folder of the run, or the file or folder of an SAE.</param>
+/// <param name="record">The record of the run; null if there is none.</param>
 /// <param name="model">Owned, like <paramref name="data"/>.</param>
 /// <param name="firstRow">First of <paramref name="rows"/> rows of the data.</param>
 sealed class RunSource(string folder, RunRecord? record, SaeModel model, ActivationSource data, long firstRow,

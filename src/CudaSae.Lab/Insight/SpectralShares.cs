@@ -2,12 +2,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight;
 
-/// <summary>How a direction is spread over the principal components of a covariance.</summary>
+/// <summary>Computes how a direction is spread over the principal components of a covariance.</summary>
 static class SpectralShares
 {
-    /// <summary>Eigenvalues, ascending, and ⟨eigenvector, direction⟩² of each; they add up to 1.</summary>
+    /// <summary>The eigenvalues, ascending, and ⟨eigenvector, direction⟩² of each. The shares add up to 1.</summary>
     /// <param name="matrix">[d, d] symmetric.</param>
-    /// <param name="direction">[d], of norm 1.</param>
+    /// <param name="direction">[d], with norm 1.</param>
     public static (double[] Variances, double[] Shares) Of(double[] matrix, double[] direction)
     {
         var d = direction.Length;

@@ -14,11 +14,11 @@ sealed class SymmetricEigen
     public SymmetricEigen(ReadOnlySpan<double> matrix, int d)
     {
         if (matrix.Length != (long)d * d)
-            throw new ArgumentException($"{matrix.Length} numbers are no {d} × {d} matrix");
+            throw new ArgumentException($"{matrix.Length} numbers are not a {d} × {d} matrix");
         foreach (var v in matrix)
             if (!double.IsFinite(v))
                 throw new SaeException("the covariance of the data is not finite; "
-                    + "mend the rows that hold NaN or infinity");
+                    + "repair the rows that hold NaN or infinity");
         // Math.NET stores columns; a symmetric matrix is its own transpose.
         var solved = Matrix<double>.Build.Dense(d, d, matrix.ToArray()).Evd(Symmetricity.Symmetric);
         // Math.NET sorts eigenvalues in ascending order.

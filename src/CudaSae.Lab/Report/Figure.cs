@@ -2,10 +2,10 @@ using System.Text.Json.Serialization;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Something to look at, as data: the page draws it, --csv and --json write the same numbers. A kind is one
-/// record here, one drawing function of the page.</summary>
-/// <param name="Id">Unique within its section, in kebab-case: a file's name and an anchor.</param>
-/// <param name="Title">One line above it.</param>
+/// <summary>A figure of a report, as data: the page draws it, and --csv and --json write the same numbers. Each kind of
+/// figure has one record here and one drawing function in the page.</summary>
+/// <param name="Id">Unique within its chapter, in kebab-case. It is part of a file's name and an anchor.</param>
+/// <param name="Title">The heading, one line.</param>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(LinesFigure), "lines")]
 [JsonDerivedType(typeof(HistogramFigure), "histogram")]
@@ -15,35 +15,35 @@ namespace CudaSae.Lab.Report;
 [JsonDerivedType(typeof(ImagesFigure), "images")]
 abstract record Figure(string Id, string Title)
 {
-    // Setters: generated JSON code gives init-only fields that a file lacks their type's default, not their
-    // initializer.
+    // These are setters, because generated JSON code gives an init-only property that a file lacks the default of its
+    // type, not its initializer.
 
-    /// <summary>What is seen in it, one sentence with its numbers; made from the data, never written
-    /// beforehand.</summary>
+    /// <summary>What the figure shows, in one sentence with its numbers. It is made from the data, never written in
+    /// advance.</summary>
     public string Finding { get; set; } = "";
 
-    /// <summary>What is shown and how it is computed: symbols of docs/internals/math.md, units, the source of the
-    /// definition.</summary>
+    /// <summary>What is drawn and how it is computed: the symbols of docs/internals/math.md, units, and the source of
+    /// the definition.</summary>
     public string Formula { get; set; } = "";
 }
 
 /// <summary>An axis. On a logarithmic one, values that are not positive are left out and counted.</summary>
 sealed record Axis(string Name, string Unit = "", bool Log = false);
 
-/// <summary>Curves, or points where <see cref="Series.Points"/> says so.</summary>
+/// <summary>Curves, or points where <see cref="Series.Points"/> is set.</summary>
 sealed record LinesFigure(string Id, string Title, Axis X, Axis Y, Series[] Series) : Figure(Id, Title);
 
 /// <summary>One curve: y over x, of equal length; NaN is a gap.</summary>
 sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] X,
     [property: JsonConverter(typeof(PackedFloats))] float[] Y)
 {
-    /// <summary>Points without a line between them.</summary>
+    /// <summary>Whether the points are drawn without a line between them.</summary>
     public bool Points { get; init; }
 
-    /// <summary>A yardstick: drawn dashed and pale.</summary>
+    /// <summary>Whether the series is a yardstick, which is drawn dashed and pale.</summary>
     public bool Yardstick { get; init; }
 
-    /// <summary>A text a point, shown when it is pointed at; none, or as many as points.</summary>
+    /// <summary>One text for each point, shown when the pointer is near it; empty for none.</summary>
     public string[] Labels { get; set; } = [];
 }
 
@@ -52,12 +52,12 @@ sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y,
     [property: JsonConverter(typeof(PackedFloats))] float[] Edges, Bins[] Series)
     : Figure(Id, Title);
 
-/// <summary>One histogram's counts, one fewer than edges.</summary>
+/// <summary>The counts of one histogram, one fewer than the edges.</summary>
 sealed record Bins(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Counts);
 
-/// <summary>A point an item (a latent, mostly), in up to as many dimensions as there are columns: rotatable where
-/// <see cref="Z"/> is set, beside it the pairs.</summary>
-/// <param name="Columns">Of equal length.</param>
+/// <summary>One point for each item, which usually is a latent. The columns are its coordinates. With <see cref="Z"/>
+/// the page draws a rotatable view beside the plane of two columns.</summary>
+/// <param name="Columns">Columns of equal length.</param>
 /// <param name="X">Name of the column along x.</param>
 sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X, string Y) : Figure(Id, Title)
 {
@@ -66,8 +66,8 @@ sealed record ScatterFigure(string Id, string Title, Column[] Columns, string X,
     /// <summary>Name of the column that colours the points.</summary>
     public string? Colour { get; init; }
 
-    /// <summary>The latent of each point, so that pointing at it names its page; empty when point i is latent i; null
-    /// when points are no latents.</summary>
+    /// <summary>The latent of each point, which a click opens. Empty when point i is latent i; null when the points are
+    /// not latents.</summary>
     public int[]? Latents { get; set; } = [];
 }
 
@@ -79,7 +79,7 @@ sealed record Column(string Name, [property: JsonConverter(typeof(PackedFloats))
     public string Formula { get; set; } = "";
 }
 
-/// <summary>A matrix as coloured cells; NaN stays empty.</summary>
+/// <summary>A matrix as coloured cells; a cell of NaN stays empty.</summary>
 /// <param name="Values">[rows, columns] row-major.</param>
 sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns,
     [property: JsonConverter(typeof(PackedFloats))] float[] Values)
@@ -88,13 +88,14 @@ sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Column
     public Axis X { get; set; } = new("");
     public Axis Y { get; set; } = new("");
 
-    /// <summary>What the colour means; its ends are those of the values unless set.</summary>
+    /// <summary>What the colour means. Its scale runs from <see cref="From"/> to <see cref="To"/>, which default to the
+    /// smallest and the largest value.</summary>
     public Axis Colour { get; set; } = new("");
     public float? From { get; init; }
     public float? To { get; init; }
 }
 
-/// <summary>A table: texts and numbers, a formula a column.</summary>
+/// <summary>A table of texts and numbers. Each column has a formula.</summary>
 sealed record TableFigure(string Id, string Title, TableColumn[] Columns) : Figure(Id, Title);
 
 /// <summary>A column of a table: either texts or numbers, the other null.</summary>
@@ -105,8 +106,8 @@ sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Number
     public string Formula { get; set; } = "";
 }
 
-/// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0
-/// is.</summary>
+/// <summary>Grey pictures of one size, such as the atoms of a dictionary. Zero is 128 where <see cref="Signed"/> is
+/// set, and 0 otherwise.</summary>
 /// <param name="Pixels">[images, height, width] row-major.</param>
 sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions)
     : Figure(Id, Title)

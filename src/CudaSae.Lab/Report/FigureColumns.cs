@@ -2,17 +2,17 @@ using System.Globalization;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>A column of a figure's numbers as others read them: texts, or numbers of full precision.</summary>
-/// <param name="Length">Of the column.</param>
+/// <summary>A column of a figure as other programs read it: texts, or numbers in full precision.</summary>
+/// <param name="Length">Number of cells.</param>
 sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Func<int, double>? Number)
 {
     public string Unit { get; init; } = "";
     public string Formula { get; init; } = "";
 
-    /// <summary>Whether numbers come from float32, whose shortest digits are fewer.</summary>
+    /// <summary>Whether the numbers come from float32, which needs fewer digits.</summary>
     public bool Single { get; init; }
 
-    /// <summary>A cell in the shortest digits that read back to the same bits; NaN and what is missing are
+    /// <summary>A cell in the fewest digits that read back to the same bits. NaN and missing values are
     /// empty.</summary>
     public string Cell(int row)
     {
@@ -24,11 +24,11 @@ sealed record FigureColumn(string Name, int Length, Func<int, string>? Text, Fun
     }
 }
 
-/// <summary>Every kind of figure as a table of equally long columns: what --csv and --json write, and a data frame
-/// reads.</summary>
+/// <summary>Writes every kind of figure as a table of equally long columns, for --csv, --json and data
+/// frames.</summary>
 static class FigureColumns
 {
-    /// <exception cref="SaeException">Its arrays do not fit together.</exception>
+    /// <exception cref="SaeException">The arrays of the figure do not fit together.</exception>
     public static IReadOnlyList<FigureColumn> Of(Figure figure)
     {
         if (!Fits(figure))
@@ -37,7 +37,7 @@ static class FigureColumns
         return Columns(figure);
     }
 
-    /// <summary>Whether its arrays are of lengths that belong together.</summary>
+    /// <summary>Whether the lengths of the arrays fit together.</summary>
     internal static bool Fits(Figure figure) => figure switch
     {
         LinesFigure f =>
@@ -55,7 +55,7 @@ static class FigureColumns
         _ => true,
     };
 
-    const int EmptyPixels = 1 << 16;        // of a picture where there is none: each is a column
+    const int EmptyPixels = 1 << 16;        // limit for a figure without pictures: each pixel is a column
 
     static IReadOnlyList<FigureColumn> Columns(Figure figure) => figure switch
     {
@@ -86,7 +86,7 @@ static class FigureColumns
 
     static int Bins(HistogramFigure figure) => Math.Max(0, figure.Edges.Length - 1);
 
-    /// <summary>One line a point, series below each other.</summary>
+    /// <summary>One row for each point, one series after the other.</summary>
     static FigureColumn[] Lines(LinesFigure figure)
     {
         var points = figure.Series.SelectMany(s => s.X.Zip(s.Y, (x, y) => (s.Name, X: x, Y: y))
@@ -110,7 +110,7 @@ static class FigureColumns
             .. columns];
     }
 
-    /// <summary>One line a picture; pixel y x, row by row.</summary>
+    /// <summary>One row for each picture, with its pixels in row-major order.</summary>
     static FigureColumn[] Images(ImagesFigure figure)
     {
         var size = figure.Width * figure.Height;

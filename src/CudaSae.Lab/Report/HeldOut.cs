@@ -2,12 +2,13 @@ using CudaSae.Runs;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>The chapter on rows that were not trained on.</summary>
+/// <summary>The chapter on held-out rows.</summary>
 static class HeldOut
 {
-    /// <param name="about">One line on the SAE, such as <see cref="Formats.SaeModel.Summary"/>.</param>
-    /// <param name="ofTarget">Whether it is a transcoder, whose measures are of its target.</param>
-    public static Section Section(Evaluation e, string about, bool ofTarget = false) =>
+    /// <param name="about">A description of the SAE in one line, such as
+    /// <see cref="Formats.SaeModel.Summary"/>.</param>
+    /// <param name="ofTarget">Whether it is a transcoder, which is measured against its target.</param>
+    public static Chapter Chapter(Evaluation e, string about, bool ofTarget = false) =>
         new("held-out", "Held-out evaluation", 10, [Table(e, about, ofTarget)]);
 
     static TableFigure Table(Evaluation e, string about, bool ofTarget)
@@ -19,7 +20,7 @@ static class HeldOut
             ("L0", e.L0, "latents that fire, a row"),
             ("silent %", e.SilentPercent, "latents that fire on none of these rows"),
             ("cosine", e.Cosine, "mean of ⟨x̂,y⟩ / ‖x̂‖‖y‖"), ("γ", e.Shrinkage, "Σ‖x̂‖² / Σ⟨x̂,y⟩; 1 is unbiased"),
-            ("rows", e.Rows, "that were looked at"), .. e.LeftOut > 0
+            ("rows", e.Rows, "evaluated"), .. e.LeftOut > 0
                 ? [("left out", e.LeftOut, "rows with NaN or infinity")] : Array.Empty<(string, double?, string)>(),
         ];
         return new("measures", "Measures",

@@ -4,8 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>train.json of a run as a table, beside the published recipe that it began with, or is nearest to: what
-/// differs comes first.</summary>
+/// <summary>Makes a table of the train.json of a run beside the published recipe that the run began with, or the
+/// nearest one. Fields that differ come first.</summary>
 static class RunSettings
 {
     public static TableFigure Table(RunRecord record)
@@ -15,7 +15,7 @@ static class RunSettings
         var (preset, recipe) = named ?? Nearest(record, own);
         var rows = own.Keys.Union(recipe.Keys).Select(field =>
             (Field: field, Own: own.GetValueOrDefault(field, ""), Recipe: recipe.GetValueOrDefault(field, "")))
-            .OrderByDescending(r => r.Own != r.Recipe).ToArray(); // a stable sort: the records' own order otherwise
+            .OrderByDescending(r => r.Own != r.Recipe).ToArray(); // a stable sort keeps the order of the records
         string[] changed = [.. rows.Where(r => r.Own != r.Recipe).Select(r => r.Field)];
         (string, string)[] about =
         [
@@ -50,19 +50,19 @@ static class RunSettings
         };
     }
 
-    /// <summary>The recipe that the run began with; null where its record does not say, or it is none any
-    /// more.</summary>
+    /// <summary>The recipe that the run began with; null if the record does not name one or the recipe no longer
+    /// exists.</summary>
     static (Preset, Dictionary<string, string>)? Named(RunRecord record) =>
         Preset.All.FirstOrDefault(p => p.Name == record.Preset) is { } preset && Recipe(preset, record) is { } recipe
             ? (preset, recipe) : null;
 
-    /// <summary>Of a run whose record does not say: the one that fewest fields differ from.</summary>
+    /// <summary>The recipe that differs from the run in the fewest fields.</summary>
     static (Preset, Dictionary<string, string>) Nearest(RunRecord record, Dictionary<string, string> own) =>
         Preset.All.Select(p => (Preset: p, Fields: Recipe(p, record))).Where(p => p.Fields is not null)
             .Select(p => (p.Preset, p.Fields!)).MinBy(p =>
                 own.Keys.Union(p.Item2.Keys).Count(f => own.GetValueOrDefault(f) != p.Item2.GetValueOrDefault(f)));
 
-    /// <summary>Null where the recipe cannot be made at these sizes.</summary>
+    /// <summary>The fields of a recipe; null if it cannot be made at these sizes.</summary>
     static Dictionary<string, string>? Recipe(Preset preset, RunRecord record)
     {
         var (spec, basis) = (record.Spec,
@@ -83,7 +83,7 @@ static class RunSettings
         catch (SaeException) { return null; }
     }
 
-    /// <summary>k where the method sets it; otherwise the default of --k.</summary>
+    /// <summary>k if the method has one; otherwise the default of --k.</summary>
     static int ActiveOf(SaeSpec spec) => spec.Selection switch
     {
         Selection.BatchTopK batch => batch.K,

@@ -9,7 +9,7 @@ namespace CudaSae.Lab.Report;
 /// <summary>The chapter on training: what each logged step measured, and the settings of the run.</summary>
 sealed class TrainingCurves
 {
-    const int MostPoints = 20_000;     // a curve; longer logs are thinned, because a screen is narrower
+    const int MostPoints = 20_000;     // on a curve; longer logs are thinned, because a screen has fewer columns
 
     readonly MetricsHistory history;
     readonly float[] steps;
@@ -26,13 +26,13 @@ sealed class TrainingCurves
         steps = Column("step");
     }
 
-    /// <summary>The chapter of a run's folder, or of a folder that holds metrics.jsonl alone.</summary>
-    /// <param name="record">How it was trained; null if there is no record.</param>
-    /// <param name="heldOutFvu">FVU on rows that were not trained on, where it was measured: drawn beside the training
-    /// batches' own.</param>
-    /// <returns>Null when the folder holds neither a log nor a record.</returns>
+    /// <summary>Makes the chapter of a run's folder, or of a folder that holds only metrics.jsonl.</summary>
+    /// <param name="record">The record of the run; null if there is none.</param>
+    /// <param name="heldOutFvu">FVU on held-out rows, if it was measured. It is drawn beside the FVU of the training
+    /// batches.</param>
+    /// <returns>The chapter; null if the folder holds neither a log nor a record.</returns>
     /// <exception cref="SaeException">The log cannot be read.</exception>
-    public static Section? Of(string folder, RunRecord? record = null, double? heldOutFvu = null)
+    public static Chapter? Of(string folder, RunRecord? record = null, double? heldOutFvu = null)
     {
         var path = Path.Combine(folder, MetricsHistory.FileName);
         if (!File.Exists(path))
@@ -53,7 +53,7 @@ sealed class TrainingCurves
         return kept.Length == all.Length ? all : [.. kept.Select(i => all[i])];
     }
 
-    /// <summary>A field as a curve; null if it was never measured, or was always 0.</summary>
+    /// <summary>A field as a curve; null if it was never measured or was always 0.</summary>
     Series? Curve(string field, string name) =>
         Column(field) is var y && y.Any(v => float.IsFinite(v) && v != 0) ? new(name, steps, y) : null;
 
@@ -68,9 +68,11 @@ sealed class TrainingCurves
 
     string Thinned => kept.Length == history.Count ? "" : $" (Drawn: {kept.Length} of {history.Count} logged steps.)";
 
-    string Log =>
-        $"{Counted(history.Count, "logged step")}{(history.Restarts > 0 ? $"; went back {Times(history.Restarts)} before a step that had been logged, where the later line counts" : "")}"
+    string Log => $"{Counted(history.Count, "logged step")}{WentBack}"
         + $"{(history.Damaged > 0 ? $"; {Counted(history.Damaged, "line")} cut by a crash" : "")}";
+
+    string WentBack => history.Restarts == 0 ? ""
+        : $"; training went back {Times(history.Restarts)} before a logged step, where the later line counts";
 
     LinesFigure Fvu()
     {
@@ -79,7 +81,7 @@ sealed class TrainingCurves
             : $"FVU on the training batches went from {Number(f.First)} at step {f.FirstStep} to {Number(f.End)}, the "
                 + $"mean of the last tenth ({Log})"
             + (heldOutFvu is { } held
-                ? $"; on rows that were not trained on it is {Number(held)}, {Ratio(held / f.End)} times that." : ".");
+                ? $"; on held-out rows it is {Number(held)}, {Ratio(held / f.End)} times as much." : ".");
         return Lines("fvu", "Fraction of variance unexplained", new("FVU", Log: true), finding,
             "FVU = Σ‖x̂−y‖² / Σ‖y−ȳ‖², sums over one batch before its update; held out: over all held-out rows.",
             Curve("fvu", "training batches"), heldOutFvu is { } level ? Level("held-out rows", level) : null);
@@ -97,7 +99,7 @@ sealed class TrainingCurves
             : $"The loss went from {Number(l.First)} at step {l.FirstStep} to {Number(l.End)} (mean of the last "
                 + $"tenth); its lowest, {Number(l.Min)}, was at step {l.MinStep}"
             + string.Concat(parts.OfType<Series>()
-                .Select(p => $"; {p.Name} {Percent(Trend.Of(steps, p.Y)!.Value.End / l.End)} of it at the end"))
+                .Select(p => $"; {p.Name} {Percent(Trend.Of(steps, p.Y)!.Value.End / l.End)} of the loss at the end"))
             + ".";
         return Lines("loss", "Loss and its terms", new("loss", Log: true), finding,
             "loss = reconstruction + auxiliary (AuxK or ghosts) + sparsity (λ times the penalty, and the "
@@ -110,25 +112,25 @@ sealed class TrainingCurves
         var k = record?.Spec is { IsThresholded: false } spec
             ? (spec.Selection is Selection.BatchTopK batch ? batch.K : spec.ActiveAtInference) : (int?)null;
         var finding = Trend.Of(steps, Column("l0")) is { } l
-            ? $"{Number(l.End)} latents fire a row at the end (mean of the last tenth); between {Number(l.Min)} and "
-                + $"{Number(l.Max)} over the run."
+            ? $"{Number(l.End)} latents fire per row at the end (mean of the last tenth), and between {Number(l.Min)} "
+                + $"and {Number(l.Max)} over the run."
             : "No L0 was logged.";
         return Lines("l0", "Active latents a row", new("L0", Log: true), finding,
-            "L0: values ≠ 0 of the code, a row, mean of the batch.", Curve("l0", "L0"),
+            "L0: number of values ≠ 0 in the code of a row, mean over the batch.", Curve("l0", "L0"),
             k is { } level ? Level($"k = {level}", level) : null);
     }
 
     LinesFigure? Dead()
     {
-        // Older versions did not count them for recipes without revival.
+        // Older versions did not count dead latents for recipes without revival.
         if (record is { Spec: { Aux: null, Ghost: null, PreAct: null, DeadAfterTokens: 0 } }
             && Curve("dead_percent", "") is null) return null;
         var finding = Trend.Of(steps, Column("dead_percent")) is { } d
             ? $"At most {Number(d.Max)} % of the latents were dead, at step {d.MaxStep}; {Number(d.Last)} % at the "
                 + "last logged step."
-            : "No dead share was logged.";
+            : "No share of dead latents was logged.";
         return Lines("dead", "Dead latents", new("dead", "%"), finding,
-            "Latents that fired on none of the last DeadAfterTokens rows, of all n.",
+            "Share of the n latents that fired on none of the last DeadAfterTokens rows.",
             new Series("dead", steps, Column("dead_percent")));
     }
 
@@ -136,7 +138,7 @@ sealed class TrainingCurves
         Curve("coefficient", "λ") is not { } curve ? null : Lines("lambda", "Sparsity coefficient", new("λ"),
         Trend.Of(steps, curve.Y) is { } c
             ? $"λ reached {Number(c.Max)} at step {c.MaxStep} and was {Number(c.Last)} at the last logged step."
-            : "", "λ of this step, after its warm-up.", curve);
+            : "", "λ of the step, including its warm-up.", curve);
 
     LinesFigure Gradient()
     {
@@ -145,7 +147,7 @@ sealed class TrainingCurves
                 + $"{Ratio(g.Max / g.Median)} times that."
             : "No gradient norm was logged.";
         return Lines("gradient-norm", "Gradient norm", new("‖g‖", Log: true), finding,
-            "‖g‖ over all parameters, after projection, before clipping.", Curve("gradient_norm", "‖g‖"),
+            "‖g‖ over all parameters, after projection and before clipping.", Curve("gradient_norm", "‖g‖"),
             record?.Config is { Clip: not ClipKind.None } c ? Level("clipped at", c.ClipNorm) : null);
     }
 
@@ -155,17 +157,17 @@ sealed class TrainingCurves
             ? $"The highest logged learning rate is {Number(r.Max)}, at step {r.MaxStep}; the last is {Number(r.Last)}."
             : "No learning rate was logged.";
         return Lines("learning-rate", "Learning rate", new("learning rate", Log: true), finding,
-            "η of the step: warm-up, plateau, decay; after a resampling lower where the recipe says so.",
+            "η of the step: warm-up, plateau and decay. It is lower after a resampling if the recipe sets that.",
             Curve("learning_rate", "η"));
     }
 
     LinesFigure Shrinkage()
     {
         var finding = Trend.Of(steps, Column("shrinkage")) is not { } s ? "No γ was logged."
-            : $"γ is {Number(s.End)} at the end (mean of the last tenth): reconstructions are "
+            : $"γ is {Number(s.End)} at the end (mean of the last tenth): the reconstructions are "
                 + $"{(s.End < 1 ? "too short" : "too long")} by {Percent(Math.Abs(1 - s.End))}.";
         return Lines("gamma", "Shrinkage", new("γ"), finding,
-            "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over the batch; 1 is unbiased, below it reconstructions are too short "
+            "γ = Σ‖x̂‖² / Σ⟨x̂, y⟩ over the batch; 1 is unbiased; below 1 the reconstructions are too short "
                 + "(Rajamanoharan et al. 2024, arXiv 2404.16014).",
             Curve("shrinkage", "γ"), Level("unbiased", 1));
     }
@@ -173,18 +175,19 @@ sealed class TrainingCurves
     LinesFigure Throughput()
     {
         var limit = Trend.Of(steps, Column("percent_of_limit")) is { } l
-            ? $", {Number(l.Median)} % of what this machine's measured ceilings allow" : "";
+            ? $", {Number(l.Median)} % of what the measured ceilings of this machine allow" : "";
         var finding = Trend.Of(steps, Column("rows_per_second")) is { } r
-            ? $"The median is {Number(r.Median)} rows a second{limit}; the slowest stretch had {Number(r.Min)}, at "
+            ? $"The median is {Number(r.Median)} rows a second{limit}; the slowest interval had {Number(r.Min)}, at "
                 + $"step {r.MinStep}."
             : "No speed was logged.";
         return Lines("throughput", "Throughput", new("speed", "rows/s", Log: true), finding,
-            "Rows since the line before, over the time since then: checkpoints and everything else included.",
+            "Rows since the previous line, divided by the time since then, which includes checkpoints and all other "
+                + "work.",
             Curve("rows_per_second", "rows/s"), Trend.Of(steps, Column("rows_per_second")) is { } t
                 ? Level("median", t.Median) : null);
     }
 
-    /// <summary>Fields that end in _ms, of versions that log them.</summary>
+    /// <summary>The fields that end in _ms, which newer versions log.</summary>
     LinesFigure? Phases()
     {
         var curves = history.Names.Where(n => n.EndsWith("_ms", StringComparison.Ordinal)
@@ -194,25 +197,25 @@ sealed class TrainingCurves
         var medians = curves.Select(c => (c.Name, Trend.Of(steps, c.Y)!.Value.Median)).OrderByDescending(m => m.Median)
             .ToArray();
         var finding =
-            $"Of the logged steps, {medians[0].Name} takes longest: {Number(medians[0].Median)} ms in the median, of "
-                + $"{Number(medians.Sum(m => m.Median))} ms for all phases.";
+            $"In the logged steps, {medians[0].Name} takes longest: a median of {Number(medians[0].Median)} ms, of "
+                + $"{Number(medians.Sum(m => m.Median))} ms for all phases together.";
         return Lines("phases", "Time of each phase", new("time of a step", "ms", Log: true), finding,
             "Milliseconds that each phase of a logged step took.", curves);
     }
 
-    /// <summary>Who waited for whom.</summary>
+    /// <summary>How long the step and the feeder waited for each other.</summary>
     LinesFigure? Waits()
     {
         if (Trend.Of(steps, Column("input_wait_ms")) is not { } input
             || Trend.Of(steps, Column("feeder_wait_ms")) is not { } feeder)
             return null;
         var finding =
-            $"A step waited {Number(input.Median)} ms for its rows in the median, and the feeder "
+            $"In the median a step waited {Number(input.Median)} ms for its rows, and the feeder "
                 + $"{Number(feeder.Median)} ms for a step: "
-                + $"{(input.Median > feeder.Median ? "the data are" : "training is")} what takes the time.";
+                + $"{(input.Median > feeder.Median ? "reading the data" : "training")} limits the speed.";
         return Lines("waits", "Waiting for data", new("wait a step", "ms"), finding,
-            "Milliseconds a step since the line before: that it waited for its batch, and that the feeder, a batch "
-                + "ahead, waited for a free slot.",
+            "Milliseconds per step since the previous line: the time a step waited for its batch, and the time the "
+                + "feeder, which is one batch ahead, waited for a free slot.",
             Curve("input_wait_ms", "step for data"), Curve("feeder_wait_ms", "data for a step"));
     }
 
@@ -225,11 +228,11 @@ sealed class TrainingCurves
             : $"{Percent(dense.Y.Count(IsTrue) / (double)dense.Y.Length)} of the logged steps took the dense path, "
             + $"the last one at step {steps[Array.FindLastIndex(dense.Y, IsTrue)]}")
             + (overflows is null ? "; no row took the exact fallback."
-                : $"; {Percent(overflows.Y.Count(y => y > 0) / (double)overflows.Y.Length)} of them had rows on the "
-                    + $"exact fallback, at most {overflows.Y.Max()} in a step.");
+                : $"; {Percent(overflows.Y.Count(y => y > 0) / (double)overflows.Y.Length)} of the steps had rows on "
+                    + $"the exact fallback, at most {overflows.Y.Max()} in a step.");
         return Lines("path", "Dense path and fallback", new("rows; 1 where dense"), finding,
-            "Dense: codes were too long for the sparse path. Fallback: rows whose candidates overflowed were selected "
-                + "again, exactly.",
+            "Dense path: the codes were too long for the sparse path. Fallback: rows whose candidates overflowed were "
+                + "selected again, exactly.",
             overflows, dense);
 
         static bool IsTrue(float y) => float.IsFinite(y) && y != 0;
@@ -238,7 +241,7 @@ sealed class TrainingCurves
     LinesFigure? DenseDifference() => Curve("dense_difference", "worst difference") is not { } curve ? null
         : Lines("dense-difference", "Dense checks", new("difference", Log: true),
             $"The worst relative difference of all checks is {Number(Trend.Of(steps, curve.Y)!.Value.Max)}.",
-            "Every --validate-every steps the batch is computed again by dense products; the worst of values, "
-                + "selection and reconstruction.",
+            "Every --validate-every steps the batch is computed again with dense products. The curve is the largest "
+                + "difference of values, selection and reconstruction.",
             curve with { Points = true });
 }

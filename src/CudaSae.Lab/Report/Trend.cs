@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>What sentences say of a curve. NaN and infinities are left out.</summary>
+/// <summary>The numbers of a curve that findings state. NaN and infinities are left out.</summary>
 /// <param name="End">Mean of the last tenth of the points, at least one.</param>
 readonly record struct Trend(double First, long FirstStep, double Last, double End, double Min, long MinStep,
     double Max, long MaxStep, double Median)
 {
-    /// <summary>Null when no point is finite.</summary>
+    /// <summary>The trend of a curve; null if no point is finite.</summary>
     public static Trend? Of(float[] x, float[] y)
     {
         var points = x.Zip(y).Where(p => float.IsFinite(p.Second)).ToArray();
@@ -21,10 +21,10 @@ readonly record struct Trend(double First, long FirstStep, double Last, double E
     }
 }
 
-/// <summary>Numbers as the sentences of a report have them.</summary>
+/// <summary>Formats numbers for the sentences of a report.</summary>
 static class Words
 {
-    /// <summary>Four significant digits; powers of ten where zeros would be many.</summary>
+    /// <summary>Four significant digits, with a power of ten for very small and very large numbers.</summary>
     public static string Number(double value) => !double.IsFinite(value) ? "no finite number" : value == 0 ? "0"
         : Math.Abs(value) is < 1e-3 or >= 1e7
         ? value.ToString("0.###e+0", CultureInfo.InvariantCulture).Replace("e+", "e")
@@ -36,7 +36,8 @@ static class Words
         (100 * share).ToString(Math.Abs(share) < 0.1 ? "0.##" : "0.#", CultureInfo.InvariantCulture) + " %";
     public static string Times(int count) => count == 1 ? "once" : $"{count} times";
 
-    /// <summary>A sentence on rows that were not looked at, behind others; nothing where there were none.</summary>
+    /// <summary>A sentence about rows that were left out, to follow another sentence; empty if there are
+    /// none.</summary>
     public static string LeftOut(long rows) =>
         rows == 0 ? ""
             : $" {rows} {(rows == 1 ? "row with NaN or infinity was" : "rows with NaN or infinity were")} left out.";

@@ -2,12 +2,11 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>One-to-one matching of rows to columns with the largest sum of gains: the Hungarian method with shortest
-/// augmenting paths
-/// (Jonker and Volgenant 1987), O(short side² · long side).</summary>
+/// <summary>Finds the one-to-one matching of rows to columns with the largest sum of gains, by the Hungarian method
+/// with shortest augmenting paths (Jonker and Volgenant 1987), in O(short side² · long side).</summary>
 static class Assignment
 {
-    /// <returns>The column of each row; −1 for a row without one, where there are fewer columns than rows.</returns>
+    /// <returns>The column of each row. If there are fewer columns than rows, a row without a column has −1.</returns>
     public static int[] Maximize(Matrix gain)
     {
         if (gain.Rows <= gain.Columns) return Solve(gain);
@@ -21,7 +20,7 @@ static class Assignment
         return columnOf;
     }
 
-    /// <summary>Rows join one at a time. Column <c>free</c>, one past the last, stands for the row that has none
+    /// <summary>Adds rows one at a time. Column <c>free</c>, one past the last, belongs to the row that has no column
     /// yet.</summary>
     static int[] Solve(Matrix gain)
     {

@@ -2,21 +2,18 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>Five sparse attentional features in the outputs of two heads, after the toy model in Anthropic's Circuits
-/// Updates of
-/// January 2024. A row is (h₀, h₁), the heads' outputs side by side. Each head writes along one direction u_h of its
-/// own, and feature i
-/// uses head 0 with weight cos θᵢ and head 1 with weight sin θᵢ: a regular pentagon in two dimensions, so that no head
-/// is a feature
-/// and no feature a head. The mixing is built so, not trained; feature activity is that of
-/// <see cref="Superposition"/>.</summary>
+/// <summary>Makes five sparse attentional features in the outputs of two heads, after the toy model in Anthropic's
+/// Circuits Updates of January 2024. A row is (h₀, h₁), the outputs of the two heads. Head h writes along one direction
+/// u_h, and feature i uses head 0 with weight cos θᵢ and head 1 with weight sin θᵢ. The features form a regular
+/// pentagon in two dimensions, so that a feature is never one head. The mixing is constructed, not trained; feature
+/// activity is that of <see cref="Superposition"/>.</summary>
 static class AttentionSuperposition
 {
     public const int Features = 5, Heads = 2;
 
     const double Turn = Math.PI / 20;   // keeps every feature at least 9° away from both heads' axes
 
-    /// <summary>The data, with the mixing matrix [5, 2 · d_head] as their dictionary; d_head is half of the
+    /// <summary>Makes the data, whose dictionary is the mixing matrix [5, 2 · d_head]. d_head is half of the
     /// width.</summary>
     public static Superposition Create(SuperpositionOptions options)
     {
@@ -29,7 +26,7 @@ static class AttentionSuperposition
         return new(options, Mixing(options.Width / Heads, options.Seed));
     }
 
-    /// <summary>Rows (cos θᵢ u₀, sin θᵢ u₁) of norm 1, with neighbours 72° apart.</summary>
+    /// <summary>The rows (cos θᵢ u₀, sin θᵢ u₁), with norm 1 and neighbours 72° apart.</summary>
     static Matrix Mixing(int headWidth, ulong seed)
     {
         var mixing = new Matrix(Features, Heads * headWidth);
@@ -47,6 +44,6 @@ static class AttentionSuperposition
         return mixing;
     }
 
-    /// <summary>The mixing matrix as a picture, heads parted by a line.</summary>
+    /// <summary>The mixing matrix as a picture, with a line between the heads.</summary>
     public static string Picture(Matrix mixing) => HeatMap.Svg(mixing, "feature", "head", Heads);
 }

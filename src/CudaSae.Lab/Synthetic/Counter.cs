@@ -2,8 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>Random numbers that are functions of (seed, stream, row, column): any one can be had alone, in any
-/// order.</summary>
+/// <summary>Random numbers that are functions of (seed, stream, row, column), so that each can be computed alone and in
+/// any order.</summary>
 readonly struct Counter(ulong seed, ulong stream)
 {
     const ulong Golden = 0x9e3779b97f4a7c15;
@@ -13,10 +13,10 @@ readonly struct Counter(ulong seed, ulong stream)
     ulong Bits(long row, long column) =>
         SplitMix.Mix(SplitMix.Mix(key ^ SplitMix.Mix((ulong)row + Golden)) + ((ulong)column + 1) * Golden);
 
-    /// <summary>In [0, 1), on a grid of 2⁻⁵³.</summary>
+    /// <summary>A number in [0, 1), a multiple of 2⁻⁵³.</summary>
     public double Uniform(long row, long column) => (Bits(row, column) >> 11) * Unit;
 
-    /// <summary>Mean 0, variance 1 (Box and Muller).</summary>
+    /// <summary>A normal number with mean 0 and variance 1 (Box and Muller).</summary>
     public double Normal(long row, long column)
     {
         var bits = Bits(row, column);

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>A small matrix as an SVG heat map: red above 0, blue below, white at 0.</summary>
+/// <summary>Draws a small matrix as an SVG heat map: red above 0, blue below, white at 0.</summary>
 static class HeatMap
 {
     const double Margin = 80, Header = 28, CellHeight = 20, MaxWidth = 960;

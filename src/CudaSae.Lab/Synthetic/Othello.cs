@@ -1,9 +1,9 @@
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>A position of Othello: 64 squares, row by row, as bits. The player to move is "mine", so that labels are
-/// those of Nanda et al. (2023) and Karvonen et al. (2024, arXiv 2408.00113): empty, mine, theirs.</summary>
+/// <summary>A position of Othello: 64 squares, row by row, as bits. The discs of the player to move are "mine". The
+/// labels are those of Nanda et al. (2023) and Karvonen et al. (2024, arXiv 2408.00113): empty, mine, theirs.</summary>
 /// <param name="Mine">Discs of the player to move.</param>
-/// <param name="Theirs">Discs of the other.</param>
+/// <param name="Theirs">Discs of the other player.</param>
 readonly record struct Othello(ulong Mine, ulong Theirs)
 {
     public const int Side = 8, Squares = 64;
@@ -11,10 +11,10 @@ readonly record struct Othello(ulong Mine, ulong Theirs)
     static readonly (int Row, int Column)[] Directions = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0),
         (1, 1)];
 
-    /// <summary>Black is to move; white has d4 and e5.</summary>
+    /// <summary>The start position. Black is to move; white has d4 and e5.</summary>
     public static Othello Start { get; } = new(Bit(3, 4) | Bit(4, 3), Bit(3, 3) | Bit(4, 4));
 
-    /// <summary>Squares that the player to move may play, as bits: those that turn a disc.</summary>
+    /// <summary>The legal squares of the player to move, as bits: those that turn a disc.</summary>
     public ulong Legal
     {
         get
@@ -26,21 +26,21 @@ readonly record struct Othello(ulong Mine, ulong Theirs)
         }
     }
 
-    /// <summary>The position after a legal move, seen by the other player.</summary>
+    /// <summary>The position after a legal move, from the view of the other player.</summary>
     public Othello Play(int square)
     {
         var turned = Turned(square);
-        if (turned == 0) throw new ArgumentException($"square {square} turns no disc");
+        if (turned == 0) throw new ArgumentException($"a disc on square {square} turns no other disc");
         return new(Theirs & ~turned, Mine | turned | 1UL << square);
     }
 
-    /// <summary>The other player's turn without a move, which the rules allow only to whom has none.</summary>
+    /// <summary>The position after a pass, which the rules allow only to a player without a legal move.</summary>
     public Othello Pass() => new(Theirs, Mine);
 
-    /// <summary>0 empty, 1 mine, 2 theirs.</summary>
+    /// <summary>The label of a square: 0 empty, 1 mine, 2 theirs.</summary>
     public sbyte this[int square] => (sbyte)((Mine >> square & 1) + 2 * (Theirs >> square & 1));
 
-    /// <summary>Discs that a move would turn; 0 where it is not legal.</summary>
+    /// <summary>The discs that a move turns; 0 if it is not legal.</summary>
     ulong Turned(int square)
     {
         if (((Mine | Theirs) >> square & 1) != 0) return 0;

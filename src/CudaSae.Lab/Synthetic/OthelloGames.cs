@@ -4,13 +4,13 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>Random legal games of Othello as rows: what a player to move has seen (every move so far, nothing of the
-/// board), what may be played now, and the board itself as labels. A network that maps the first to the second has to
-/// work the board out; whether its latents hold it is what the third is for.</summary>
+/// <summary>Makes rows from random legal games of Othello: the history (every move so far, but not the board), the
+/// legal moves, and the board as labels. A network that maps the history to the legal moves has to infer the board; the
+/// labels show whether its latents represent it.</summary>
 static class OthelloGames
 {
-    /// <summary>Numbers of a history: of each square whether the player to move played there, whether the other did,
-    /// and when, as the share of 60 moves that had been made by then (0 for never).</summary>
+    /// <summary>The width of a history. It has for each square whether the player to move played there, whether the
+    /// other player did, and when, as the share of the 60 moves made by then (0 for never).</summary>
     public const int HistoryWidth = 3 * Othello.Squares;
 
     public const int MostGames = 1 << 20;
@@ -18,10 +18,10 @@ static class OthelloGames
     const int Moves = Othello.Squares - 4;
     const ulong Stream = 0x07;
 
-    /// <summary>Visits every position of a game in which there is a move to make, in order.</summary>
-    /// <param name="game">Its number; with the seed it makes all moves.</param>
-    /// <param name="visit">Takes the position and the moves so far: square and whether the player to move made
-    /// it.</param>
+    /// <summary>Visits every position of a game with a legal move, in order.</summary>
+    /// <param name="game">The number of the game, which with the seed determines all moves.</param>
+    /// <param name="visit">Receives the position and the moves so far: the square, and whether the player to move made
+    /// the move.</param>
     public static void Play(ulong seed, long game, Action<Othello, IReadOnlyList<(int Square, bool Mine)>> visit)
     {
         var (random, board, moves, passed) =
@@ -47,7 +47,7 @@ static class OthelloGames
 
     /// <summary>Writes history.npy [rows, 192] float32, legal.npy [rows, 64] float32 of 0 and 1, and board.npy [rows,
     /// 8, 8] int8 (0 empty, 1 mine, 2 theirs).</summary>
-    /// <returns>Rows.</returns>
+    /// <returns>The number of rows.</returns>
     public static long Write(string folder, int games, ulong seed)
     {
         if (games is < 1 or > MostGames)

@@ -3,16 +3,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>How much of a known dictionary an SAE found. Cosines are absolute: the sign of a row is not
-/// counted.</summary>
-/// <param name="Features">m: rows of the true dictionary.</param>
-/// <param name="Latents">n: rows of the learned one.</param>
+/// <summary>The recovery of a known dictionary by an SAE. Cosines are absolute: the sign of a row does not
+/// count.</summary>
+/// <param name="Features">Number m of rows of the true dictionary.</param>
+/// <param name="Latents">Number n of rows of the learned dictionary.</param>
 /// <param name="Recovered">Share of true features whose best cosine with a learned row is above
 /// <see cref="Threshold"/>.</param>
 /// <param name="MeanMaxCosine">Mean over true features of their best cosine (MMCS, Sharkey et al. 2022).</param>
-/// <param name="MatchedCosine">The same where no learned row may serve twice, under the best such matching; a feature
-/// without a partner
-/// counts 0. Null where both sides exceed <see cref="MaxMatched"/>.</param>
+/// <param name="MatchedCosine">Mean cosine under the best one-to-one matching. A feature without a partner counts as 0.
+/// Null if both dictionaries have more than <see cref="MaxMatched"/> rows.</param>
 sealed record Recovery(long Features, long Latents, double Recovered, double MeanMaxCosine, double? MatchedCosine)
 {
     public const double Threshold = 0.9;

@@ -4,15 +4,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>What toy data are made of.</summary>
+/// <summary>Options of synthetic data.</summary>
 sealed record SuperpositionOptions
 {
     public int Features { get; init; } = 64;        // m
     public int Width { get; init; } = 32;           // d
     public long Rows { get; init; } = 100_000;
-    public double Active { get; init; } = 3;        // mean active features a row
-    public double Correlation { get; init; } // 0 … 1: share of the draws that features 2j and 2j + 1 have in common
-    public double Noise { get; init; }              // standard deviation, each coordinate
+    public double Active { get; init; } = 3;        // mean number of active features of a row
+    public double Correlation { get; init; } // 0 to 1, share of the draws that features 2j and 2j + 1 share
+    public double Noise { get; init; }              // standard deviation of each coordinate
     public double ZipfExponent { get; init; }       // frequency of feature i ∝ (i + 1)^−exponent
     public ulong Seed { get; init; } = 1;
 
@@ -35,9 +35,9 @@ sealed record SuperpositionOptions
     }
 }
 
-/// <summary>Rows x = Σᵢ sᵢ magnitudeᵢ Dᵢ + noise with a known dictionary D (Elhage et al. 2022; Sharkey et al. 2022).
-/// sᵢ is 0 or 1,
-/// magnitudes are uniform in [0.5, 1.5]. A row is a function of (options, dictionary, its number).</summary>
+/// <summary>Makes rows x = Σᵢ sᵢ magnitudeᵢ Dᵢ + noise with a known dictionary D (Elhage et al. 2022; Sharkey et al.
+/// 2022). sᵢ is 0 or 1, and magnitudes are uniform in [0.5, 1.5]. A row is a function of the options, the dictionary
+/// and its number.</summary>
 sealed class Superposition : IDisposable
 {
     const ulong DictionaryStream = 0, DrawStream = 1, PairStream = 2, MagnitudeStream = 3, NoiseStream = 4;
@@ -46,10 +46,10 @@ sealed class Superposition : IDisposable
     readonly Counter draws, pairs, magnitudes, noise;
     readonly double[] frequency;    // [m]
 
-    /// <summary>A dictionary of random unit rows.</summary>
+    /// <summary>Makes data with a dictionary of random unit rows.</summary>
     public Superposition(SuperpositionOptions options) : this(options.Validate(), RandomDictionary(options)) { }
 
-    /// <param name="dictionary">D [m, d]; owned from here on.</param>
+    /// <param name="dictionary">D [m, d]. Owned.</param>
     internal Superposition(SuperpositionOptions options, Matrix dictionary)
     {
         if (dictionary.Rows != options.Features || dictionary.Columns != options.Width)
@@ -70,7 +70,7 @@ sealed class Superposition : IDisposable
         return dictionary;
     }
 
-    /// <summary>A random direction, a function of (seed, f).</summary>
+    /// <summary>Fills a row with a random direction, which is a function of (seed, f).</summary>
     internal static void RandomUnit(Span<float> row, ulong seed, long f)
     {
         var normal = new Counter(seed, DictionaryStream);
@@ -79,12 +79,12 @@ sealed class Superposition : IDisposable
         for (var i = 0; i < row.Length; i++) row[i] = (float)(normal.Normal(f, i) / Math.Sqrt(squares));
     }
 
-    /// <summary>min(1, c (i + 1)^−exponent), with c such that the sum is
+    /// <summary>The frequencies min(1, c (i + 1)^−exponent), with c such that their sum is
     /// <see cref="SuperpositionOptions.Active"/>.</summary>
     static double[] Frequencies(SuperpositionOptions options)
     {
         var p = new double[options.Features];
-        var rest = new double[options.Features + 1];    // of this weight and all after it, added from the smallest
+        var rest = new double[options.Features + 1];    // sum of this weight and all after it, added from the smallest
         for (var i = p.Length - 1; i >= 0; i--) rest[i] = rest[i + 1] + (p[i] = Math.Pow(i + 1, -options.ZipfExponent));
         var full = 0;       // leading features that are active in every row
         while (full < p.Length && p[full] * (options.Active - full) >= rest[full]) p[full++] = 1;
@@ -92,9 +92,9 @@ sealed class Superposition : IDisposable
         return p;
     }
 
-    /// <summary>sᵢ magnitudeᵢ of one row: 0 where the feature is not active. A share of
-    /// <see cref="SuperpositionOptions.Correlation"/> of the
-    /// rows gives an odd feature the draw of the even one before it; frequencies do not change.</summary>
+    /// <summary>sᵢ magnitudeᵢ of one row; 0 if the feature is not active. In a share
+    /// <see cref="SuperpositionOptions.Correlation"/> of the rows an odd feature takes the draw of the even feature
+    /// before it; frequencies do not change.</summary>
     public double Coefficient(long row, int feature)
     {
         var paired = (feature & 1) == 1 && pairs.Uniform(row, feature) < options.Correlation;
@@ -102,7 +102,7 @@ sealed class Superposition : IDisposable
         return 0.5 + magnitudes.Uniform(row, feature);
     }
 
-    /// <summary>Row <paramref name="i"/> as it stands in the file.</summary>
+    /// <summary>Row <paramref name="i"/> of the file.</summary>
     public float[] Row(long i)
     {
         var row = new float[options.Width];
@@ -124,7 +124,7 @@ sealed class Superposition : IDisposable
             row[c] = (float)(options.Noise == 0 ? sum[c] : sum[c] + options.Noise * noise.Normal(i, c));
     }
 
-    /// <summary>Writes the rows as float32 .npy, a block at a time.</summary>
+    /// <summary>Writes the rows as float32 .npy, in blocks.</summary>
     public void WriteRows(string path) => AtomicFile.Write(path, stream =>
     {
         var d = options.Width;

@@ -3,21 +3,21 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Synthetic;
 
-/// <summary>What a toy model is made of.</summary>
+/// <summary>Options of a toy model.</summary>
 sealed record ToyOptions
 {
     public int Features { get; init; } = 20;            // n
     public int Hidden { get; init; } = 5;               // m
 
-    /// <summary>S: the chance that a feature is 0 in a row.</summary>
+    /// <summary>S, the probability that a feature is 0 in a row.</summary>
     public double Sparsity { get; init; } = 0.95;
 
-    /// <summary>Feature i weighs Importanceⁱ in the loss.</summary>
+    /// <summary>The base of importances: the weight of feature i in the loss is Importanceⁱ.</summary>
     public double Importance { get; init; } = 1;
     public int Steps { get; init; } = 4000;
     public int BatchRows { get; init; } = 256;
 
-    /// <summary>Adam's step size at the start; it falls linearly to 0.</summary>
+    /// <summary>Adam's learning rate at the start, which decreases linearly to 0.</summary>
     public double LearningRate { get; init; } = 0.01;
     public ulong Seed { get; init; } = 1;
 
@@ -41,12 +41,12 @@ sealed record ToyOptions
 }
 
 /// <summary>The toy model of superposition (Elhage et al. 2022, Toy Models of Superposition): x' = relu(Wᵀ W x + b),
-/// trained on L = mean over rows of Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with
-/// chance S, else uniform in [0, 1). In double; a function of its options.</summary>
+/// trained on L = mean over rows of Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with probability S, and otherwise uniform in [0, 1). It
+/// computes in double and is a function of its options.</summary>
 sealed class ToyModel
 {
     const ulong WeightStream = 10, ActiveStream = 11, ValueStream = 12;
-    const long HarvestRows = 1L << 40;      // rows that no training step drew from here on
+    const long HarvestRows = 1L << 40;      // first row after all rows of training steps
 
     readonly Counter active, values;
     readonly double[] hidden, importance;   // h = W x [m]; I [n]
@@ -66,18 +66,18 @@ sealed class ToyModel
 
     public ToyOptions Options { get; }
 
-    /// <summary>Columns of W, one behind the other: [n, m], row i is where feature i points in the hidden
+    /// <summary>The columns of W, one after the other: [n, m]. Row i is the direction of feature i in the hidden
     /// layer.</summary>
     public double[] W { get; }
     public double[] B { get; }      // [n]
 
-    /// <summary>Loss of the last step.</summary>
+    /// <summary>The loss of the last step.</summary>
     public double Loss { get; private set; }
 
-    /// <summary>Direction of a feature, not of norm 1.</summary>
+    /// <summary>The direction of a feature, which is not normalized.</summary>
     public ReadOnlySpan<double> Column(int feature) => W.AsSpan(feature * Options.Hidden, Options.Hidden);
 
-    /// <summary>‖Wᵢ‖: about 1 for a feature that the model represents, 0 for one it gave up.</summary>
+    /// <summary>‖Wᵢ‖: about 1 for a feature that the model represents, 0 for one that it does not represent.</summary>
     public double Norm(int feature)
     {
         double squares = 0;
@@ -85,7 +85,7 @@ sealed class ToyModel
         return Math.Sqrt(squares);
     }
 
-    /// <summary>Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)²: the share of a dimension that a feature has for itself (Elhage et al.
+    /// <summary>Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)²: the share of a dimension that belongs to a feature (Elhage et al.
     /// 2022).</summary>
     public double Dimensionality(int feature)
     {
@@ -127,14 +127,14 @@ sealed class ToyModel
                 kind: SaeErrorKind.Numbers);
     }
 
-    /// <summary>x of a row, a function of (seed, row).</summary>
+    /// <summary>Fills x of a row, which is a function of (seed, row).</summary>
     internal void Draw(long row, Span<double> x)
     {
         for (var i = 0; i < x.Length; i++)
             x[i] = active.Uniform(row, i) < Options.Sparsity ? 0 : values.Uniform(row, i);
     }
 
-    /// <summary>L of rows [rows, n], and ∂L/∂W, ∂L/∂b one behind the other.</summary>
+    /// <summary>L of rows [rows, n], and its gradient: ∂L/∂W followed by ∂L/∂b.</summary>
     internal double Gradient(ReadOnlySpan<double> rows, Span<double> gradient)
     {
         int n = Options.Features, m = Options.Hidden, count = rows.Length / n;
@@ -173,9 +173,9 @@ sealed class ToyModel
             for (var j = 0; j < h.Length && x[i] != 0; j++) h[j] += x[i] * W[i * Options.Hidden + j];
     }
 
-    /// <summary>h = W x of rows that training did not see and that have an active feature: the others are 0, whatever
-    /// the model learned.</summary>
-    /// <returns>[rows, m], and how many features are active in the mean.</returns>
+    /// <summary>Computes h = W x of rows that training did not use and that have an active feature. Rows without one
+    /// have h = 0 for any W.</summary>
+    /// <returns>[rows, m], and the mean number of active features.</returns>
     public (float[] Rows, double Active) Harvest(int rows)
     {
         var (all, x, h) = (new float[rows * Options.Hidden], new double[Options.Features], new double[Options.Hidden]);

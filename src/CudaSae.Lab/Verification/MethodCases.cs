@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>The methods of the field, each term of each loss at least once; thresholded ones on both paths.</summary>
+/// <summary>Cases of all methods, with each term of each loss at least once. Thresholded methods run on both
+/// paths.</summary>
 sealed partial record VerifyCase
 {
     static SaeSpec With(Selection selection, SparsityPenalty? penalty = null) =>
@@ -27,8 +28,8 @@ sealed partial record VerifyCase
     static IEnumerable<VerifyCase> MethodCases() =>
         [.. Thresholded().SelectMany(BothPaths), .. Bounded(), .. Shapes(), .. Optimizers()];
 
-    /// <summary>Every published recipe at a small size, with the optimizer's ε raised; its own clipping, constraints
-    /// and losses.</summary>
+    /// <summary>Every published recipe at a small size and with a larger ε of the optimizer. Clipping, constraints and
+    /// losses are those of the recipe.</summary>
     static IEnumerable<VerifyCase> PresetCases() => Preset.All.Select(preset =>
     {
         var (spec, config) = preset.Make(24, 64, 8, Adam);
@@ -36,7 +37,8 @@ sealed partial record VerifyCase
         return new VerifyCase($"preset {preset.Name}", Smaller(spec), config, Steps: 2, Dense: spec.IsThresholded);
     });
 
-    /// <summary>Widths that a preset leaves to the data, and an AuxK that the small problem's dead can fill.</summary>
+    /// <summary>Sets the widths that a preset takes from the data, and an AuxK that the few dead latents of the small
+    /// problem can fill.</summary>
     static SaeSpec Smaller(SaeSpec spec) => spec with
     {
         Transcoder = spec.Transcoder is { } transcoder ? transcoder with { OutputWidth = 20 } : null,
@@ -118,7 +120,7 @@ sealed partial record VerifyCase
         new("relu, scaled tie", With(Relu, L1()) with { Tying = Tying.Scaled }, Adam),
     ];
 
-    /// <summary>Small inputs, so that e to the power of a pre-activation stays small too.</summary>
+    /// <summary>Makes inputs small, so that the exponential of a pre-activation stays small.</summary>
     static void Muffle(ref StepScalars scalars) => scalars.InputScale = 0.125f;
 
     static IEnumerable<VerifyCase> Bounded() =>

@@ -2,20 +2,21 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>What dead latents are taught: AuxK or ghost gradients.</summary>
+/// <summary>The losses of dead latents: AuxK and ghost gradients.</summary>
 sealed partial class Reference
 {
-    /// <summary>Dead latents that the auxiliary loss of this step looks at, by slot.</summary>
+    /// <summary>The dead latents in the auxiliary loss of this step, by slot.</summary>
     public int[] Window { get; private set; } = [];
 
-    /// <summary>x̂ − y as the auxiliary loss sees it: a constant. Finite differences hold it still; null takes this
-    /// step's.</summary>
+    /// <summary>x̂ − y in the auxiliary loss, which is a constant there. Finite differences keep it fixed; null takes
+    /// that of this step.</summary>
     public double[]? Detached { get; set; }
 
-    /// <summary>Each row's two scales of the ghost loss, constants too: [B, 2]. Null takes this step's.</summary>
+    /// <summary>The two scales of the ghost loss for each row, which are constants too, [B, 2]. Null takes those of
+    /// this step.</summary>
     public double[]? DetachedScales { get; set; }
 
-    /// <summary>[B, 2] the scales that the last step took.</summary>
+    /// <summary>The scales of the last step, [B, 2].</summary>
     public double[] GhostScales { get; } = new double[2 * config.BatchRows];
 
     readonly double[] deadEncGrad = new double[(long)spec.Latents * spec.InputWidth];
@@ -24,8 +25,8 @@ sealed partial class Reference
 
     double DetachedError(int b, int i) => (Detached ?? Residual)[b * D + i];
 
-    /// <summary>Latents silent for DeadAfterSteps as step t begins; when they outnumber the window, the part that t
-    /// turns to.</summary>
+    /// <summary>The latents that did not fire for DeadAfterSteps at the start of step t. If they outnumber the window,
+    /// t selects a part in rotation.</summary>
     public static int[] WindowOf(ReadOnlySpan<int> lastFired, uint step, uint deadAfterSteps, int capacity)
     {
         var dead = new List<int>();
@@ -36,7 +37,7 @@ sealed partial class Reference
         return [.. Enumerable.Range(0, capacity).Select(s => dead[(start + s) % dead.Count])];
     }
 
-    /// <summary>The loss of dead latents against the detached residual; gradients are kept for
+    /// <summary>Computes the loss of dead latents on the detached residual, and their gradients for
     /// <see cref="Gradients"/>.</summary>
     public void DeadLoss()
     {
@@ -61,7 +62,8 @@ sealed partial class Reference
         deadBiasGrad.CopyTo(inputGrad, 0);
     }
 
-    /// <summary>ê from the dead latents' largest pre-activations against y − x̂ (arXiv 2406.04093 §A.2).</summary>
+    /// <summary>AuxK: ê from the largest pre-activations of the dead latents, compared with y − x̂ (arXiv 2406.04093
+    /// §A.2).</summary>
     void AuxK(AuxLoss aux)
     {
         Sums.AuxVariance = ResidualVariance();
@@ -92,8 +94,8 @@ sealed partial class Reference
         double Code(double a) => double.IsNaN(a) || (relu && a < 0) ? 0 : a;
     }
 
-    /// <summary>For L = ½ scale ‖r‖² with r = … + code · WDec_f: gradients of the row, and through code′ of the
-    /// encoder.</summary>
+    /// <summary>Adds the gradients of L = ½ scale ‖r‖² with r = … + code · WDec_f: of the decoder row and, through
+    /// code′, of the encoder.</summary>
     void AddDead(int b, int f, double[] r, double scale, double code, double codeSlope)
     {
         double dot = 0;
@@ -119,8 +121,8 @@ sealed partial class Reference
         return variance;
     }
 
-    /// <summary>g = Σ exp(z) WDec over the dead, scaled to half the residual's norm, against the residual; the row's
-    /// term scaled to its main error.</summary>
+    /// <summary>The ghost loss of a row: g = Σ exp(z) WDec over the dead latents, scaled to half of the residual's
+    /// norm, is compared with the residual. The term of the row is scaled to its reconstruction error.</summary>
     void GhostRow(int b)
     {
         var g = new double[D];

@@ -2,10 +2,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Gradients of the whole loss, before projection and clipping.</summary>
+/// <summary>The gradients of the whole loss, before projection and clipping.</summary>
 sealed partial class Reference
 {
-    // [n, d] raw, then projected and clipped
+    // [n, d] raw, then projected
     public double[] WEncGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];
     public double[] WDecGrad { get; } = new double[(long)spec.Latents * spec.OutputWidth];
     public double[] BEncGrad { get; } = new double[spec.Latents];
@@ -70,7 +70,7 @@ sealed partial class Reference
         if (spec.Selection is Selection.JumpRelu jump) JumpGradient(b, f, z, g, jump);
     }
 
-    /// <summary>The kernel's estimate of how the loss moves with θ (arXiv 2407.14435), and the pre-activation
+    /// <summary>The smoothing kernel's estimate of the gradient of θ (arXiv 2407.14435), and the pre-activation
     /// loss.</summary>
     void JumpGradient(int b, int f, double z, double g, Selection.JumpRelu jump)
     {
@@ -108,7 +108,7 @@ sealed partial class Reference
         AddInput(b, f, gate + Math.Exp(RMag[f]) * magnitude, toBias: false);
     }
 
-    /// <summary>∂L/∂⟨w_f, x_b − b_dec⟩.</summary>
+    /// <summary>Adds ∂L/∂⟨w_f, x_b − b_dec⟩ to the gradients.</summary>
     void AddInput(int b, int f, double delta, bool toBias)
     {
         if (toBias) BEncGrad[f] += delta;
@@ -116,7 +116,7 @@ sealed partial class Reference
         for (var i = 0; i < d; i++) WEncGrad[f * d + i] += delta * CenteredRow(b, i);
     }
 
-    /// <summary>∂L/∂ω_f to the decoder row.</summary>
+    /// <summary>Adds ∂L/∂ω_f to the gradient of the decoder row.</summary>
     void AddNorm(int f, double slope)
     {
         if (slope == 0) return;
@@ -128,7 +128,7 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>Tied weights, WEnc = s WDec: adds s ∂L/∂WEnc to ∂L/∂WDec; ∂L/∂s = Σ ∂L/∂WEnc · WDec.</summary>
+    /// <summary>For tied weights WEnc = s WDec, adds s ∂L/∂WEnc to ∂L/∂WDec. ∂L/∂s = Σ ∂L/∂WEnc · WDec.</summary>
     void JoinTied()
     {
         if (spec.Tying == Tying.Untied) return;

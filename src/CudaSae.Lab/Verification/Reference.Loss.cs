@@ -2,14 +2,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>decode, the reconstructions' losses, and the penalties on the code.</summary>
+/// <summary>The decoder, the losses of the reconstructions, and the penalties on the code.</summary>
 sealed partial class Reference
 {
     // [B, M, D] Σ_{m ≥ l} w_m e_m
     readonly double[] weighted = new double[(long)config.BatchRows * spec.Levels * spec.OutputWidth];
     readonly double[] gateResidual = new double[(long)config.BatchRows * spec.OutputWidth];             // [B, D]
 
-    /// <summary>w_m.</summary>
+    /// <summary>The weight w_m of level m.</summary>
     double LevelWeight(int m) => spec.Nested switch
     {
         Nesting.Budgets budgets => budgets.Weights[m],
@@ -17,7 +17,7 @@ sealed partial class Reference
         _ => 1,
     };
 
-    /// <summary>The reconstruction that is evaluated: the whole one, or the budget that the spec names.</summary>
+    /// <summary>The level that is evaluated: the whole reconstruction, or the budget that the spec names.</summary>
     int ReportLevel =>
         spec.Nested is Nesting.Budgets { Report: > 0 } budgets ? Array.IndexOf(budgets.Ks, budgets.Report) : M - 1;
 
@@ -49,7 +49,7 @@ sealed partial class Reference
         for (var at = 0; at < B * D; at++) Sums.Spread += Math.Pow(Y[at] - mean[at % D], 2);
     }
 
-    /// <summary>What x̂ is before any latent fires: b_dec, and the skip connection.</summary>
+    /// <summary>x̂ without latents: b_dec plus the skip connection.</summary>
     double Base(int b, int i)
     {
         var sum = BDec[i];
@@ -66,7 +66,7 @@ sealed partial class Reference
         Sums.GateError += e * e;
     }
 
-    /// <summary>The penalized number of an entry: relu(π) of Gated, else its value.</summary>
+    /// <summary>The penalized number of an entry: relu(π) for Gated, otherwise its value.</summary>
     double Penalized(int at) => spec.Selection is Selection.Gated ? Gate[at] : Value[at];
 
     void Penalties()
@@ -93,7 +93,7 @@ sealed partial class Reference
     };
 
     /// <summary>∂/∂f and ∂/∂ω of the penalty of one entry. A JumpReLU latent below its threshold has f = 0, where tanh
-    /// and L1 have their slope.</summary>
+    /// and L1 have a slope.</summary>
     (double ByValue, double ByWeight) PenaltySlope(double value, double omega)
     {
         switch (spec.Penalty)
@@ -109,7 +109,7 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>What multiplies ∂Σ1[z > θ]: λ, or the slope of λ (L0 / target − 1)².</summary>
+    /// <summary>The factor of ∂Σ1[z > θ]: λ, or the slope of λ (L0 / target − 1)².</summary>
     double StepPenalty => spec.Penalty switch
     {
         SparsityPenalty.L0 => scalars.Penalty,
@@ -121,8 +121,8 @@ sealed partial class Reference
     bool PreActApplies(int f) =>
         spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - LastFired[f] >= scalars.DeadAfterSteps);
 
-    /// <summary>K(u) of the smoothing kernels: each integrates to 1, but for tails that are cut where they matter no
-    /// more.</summary>
+    /// <summary>K(u) of the smoothing kernels. Each integrates to 1, except for tails that are cut where they are
+    /// negligible.</summary>
     public static double Kernel(SmoothingKernel kernel, double u)
     {
         var a = Math.Abs(u);

@@ -2,14 +2,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Project, clip, move, constrain: in this order.</summary>
+/// <summary>The optimizer projects, clips, updates and constrains, in this order.</summary>
 sealed partial class Reference
 {
     sealed class Parameter(double[] weights, double[] gradient, int width, Trainable part, bool decays = false)
     {
         public double[] Weights { get; } = weights;
         public double[] Gradient { get; } = gradient;
-        public int Width { get; } = width;      // numbers of one latent
+        public int Width { get; } = width;      // number of weights of a latent
         public Trainable Part { get; } = part;
         public bool Decays { get; } = decays;
         public double[] M { get; } = new double[weights.Length];
@@ -65,7 +65,7 @@ sealed partial class Reference
             ClipKind.GlobalNorm => Sums.GradientNorm,
             _ => 0,
         };
-        // NaN, before any norm was measured, clips nothing
+        // before the first norm is measured it is NaN, which clips nothing
         return norm > scalars.ClipNorm ? scalars.ClipNorm / norm : 1;
     }
 

@@ -2,13 +2,13 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>encode and select: z, and which of them become the code.</summary>
+/// <summary>The encoder and the selection: z, and the entries of the code.</summary>
 sealed partial class Reference
 {
-    /// <summary>[B, n] relu(π) of Gated.</summary>
+    /// <summary>relu(π) of Gated, [B, n].</summary>
     public double[] Gate { get; } = new double[(long)config.BatchRows * spec.Latents];
 
-    readonly int[] level = new int[(long)config.BatchRows * spec.Latents]; // first reconstruction that holds the entry
+    readonly int[] level = new int[(long)config.BatchRows * spec.Latents]; // first level that includes the entry
     readonly double[] spreadMean = new double[spec.Latents], spreadVariance = new double[spec.Latents];
     double smallestKept;
 
@@ -90,7 +90,7 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>By |z|, then the positive, then the lower index.</summary>
+    /// <summary>The k largest |z|. Ties go to the positive number, then to the lower index.</summary>
     int[] LargestMagnitudes(int b, int k) =>
         Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])]
         : [.. Enumerable.Range(0, n)
@@ -100,8 +100,8 @@ sealed partial class Reference
     int[] Choose(int b, ReadOnlySpan<double> keys, int k) =>
         Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])] : Largest(keys, k);
 
-    /// <summary>Each row's largest positive pre-activations, of those the B·k largest; of equal ones the earlier row,
-    /// then the lower index.</summary>
+    /// <summary>Takes the largest positive pre-activations of each row, and of these the B·k largest. Ties go to the
+    /// earlier row, then to the lower index.</summary>
     void SelectBatch(Selection.BatchTopK batch)
     {
         var room = batch.Capacity(n);
@@ -124,7 +124,8 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>The running mean of the smallest value kept; a batch without positive values leaves it alone.</summary>
+    /// <summary>Updates the running mean of the smallest kept value. A batch without positive values does not change
+    /// it.</summary>
     void MoveBatchThreshold(Selection.BatchTopK batch)
     {
         if (scalars.Inference == 0 && !double.IsInfinity(smallestKept))
@@ -136,7 +137,7 @@ sealed partial class Reference
     public const int SpreadRows = 48;
     public const double SpreadDecay = 0.99;
 
-    /// <summary>Running mean and variance of each latent's z over the first rows of the batches.</summary>
+    /// <summary>Updates the running mean and variance of each latent's z over the first rows of a batch.</summary>
     void MeasureSpread()
     {
         if (spec.Selection is not Selection.JumpRelu { AdaptiveBandwidth: true } || scalars.Inference == 1) return;
@@ -153,12 +154,12 @@ sealed partial class Reference
         }
     }
 
-    /// <summary>ε_f.</summary>
+    /// <summary>The bandwidth ε_f.</summary>
     public double Bandwidth(int f) => spec.Selection is not Selection.JumpRelu jump ? 0
         : jump.AdaptiveBandwidth ? jump.Bandwidth * Math.Sqrt(Math.Max(1e-12, spreadVariance[f])) : jump.Bandwidth;
 
-    /// <summary>Positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, of equal ones the lower
-    /// position wins.</summary>
+    /// <summary>The positions of the k largest numbers, ascending. NaN is lowest, −0 equals 0, and ties go to the lower
+    /// position.</summary>
     public static int[] Largest(ReadOnlySpan<double> numbers, int k)
     {
         var order = new int[numbers.Length];

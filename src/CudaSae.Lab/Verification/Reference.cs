@@ -2,25 +2,23 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>One training step as scalar double-precision loops over every latent of every row: the definition that
-/// every target is held against, for every
-/// spec. <paramref name="rounding"/> imitates the number formats that a target's operands pass through, so that what is
-/// left is accumulation error.
-/// docs/internals/math.md numbers the equations.</summary>
+/// <summary>One training step as scalar double-precision loops over every latent of every row. It is the definition
+/// with which every target is compared, for every spec. <paramref name="rounding"/> imitates the number formats of a
+/// target's operands, so that only accumulation errors remain. docs/internals/math.md numbers the equations.</summary>
 sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding rounding)
 {
     readonly int B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, M = spec.Levels;
 
     public double[] WEnc { get; } = new double[(long)spec.Latents * spec.InputWidth];       // [n, d]
     public double[] WDec { get; } = new double[(long)spec.Latents * spec.OutputWidth];      // [n, D]
-    public double[] BEnc { get; } = new double[spec.Latents];                               // [n] b_gate of Gated
+    public double[] BEnc { get; } = new double[spec.Latents];                               // [n], b_gate of Gated
     public double[] BDec { get; } = new double[spec.OutputWidth];
-    public double[] Threshold { get; } = new double[spec.Latents]; // [n] θ, or log θ: what the optimizer moves
+    public double[] Threshold { get; } = new double[spec.Latents]; // [n] θ or log θ, whichever the optimizer updates
     public double[] BMag { get; } = new double[spec.Latents];
     public double[] RMag { get; } = new double[spec.Latents];
     public double[] TieScale { get; } = new double[spec.Latents];
     public double[] WSkip { get; } = new double[(long)spec.OutputWidth * spec.InputWidth];  // [D, d]
-    public double BatchThreshold { get; set; }                                              // of BatchTopK
+    public double BatchThreshold { get; set; }                                              // running threshold
     public int[] LastFired { get; } = new int[spec.Latents];
 
     public double[] X { get; } = new double[(long)config.BatchRows * spec.InputWidth];      // [B, d] scaled input
@@ -30,9 +28,8 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
     public double[] Residual { get; } = new double[(long)config.BatchRows * spec.OutputWidth];  // [B, D] x̂ − y
     public StepSums Sums;
 
-    /// <summary>[B, n] which latents are in the code instead of the selection's own choice: another target's choice, so
-    /// that a tie broken by rounding does
-    /// not hide what else differs. Null selects.</summary>
+    /// <summary>The latents in the code, [B, n], if the choice of a target replaces that of the selection, so that a
+    /// tie broken by rounding does not hide other differences. Null selects.</summary>
     public bool[]? Chosen { get; set; }
 
     StepScalars scalars;
@@ -56,15 +53,15 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
         ApplyTying();
     }
 
-    /// <summary>WEnc follows WDec where the two are tied.</summary>
+    /// <summary>Sets WEnc from WDec if the two are tied.</summary>
     public void ApplyTying()
     {
         if (spec.Tying == Tying.Untied) return;
         for (var i = 0; i < n * d; i++) WEnc[i] = TieScale[i / d] * WDec[i];
     }
 
-    /// <summary>The step of SaeStep, phase by phase.</summary>
-    /// <param name="raw">[B, row width] unscaled input, and behind it a transcoder's target.</param>
+    /// <summary>Runs the step of SaeStep, phase by phase.</summary>
+    /// <param name="raw">[B, row width], unscaled input followed by a transcoder's target.</param>
     public void Step(ReadOnlySpan<float> raw, in StepScalars stepScalars)
     {
         Forward(raw, stepScalars);
@@ -77,7 +74,8 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
         if (spec.Selection is Selection.BatchTopK batch) MoveBatchThreshold(batch);
     }
 
-    /// <summary>encode and decode: code, residuals and the sums of a step, weights unchanged.</summary>
+    /// <summary>Encodes and decodes: computes the code, the residuals and the sums of a step without changing
+    /// weights.</summary>
     public void Forward(ReadOnlySpan<float> raw, in StepScalars stepScalars)
     {
         scalars = stepScalars;
@@ -96,14 +94,14 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
 
     double Centered(int b, int i) => rounding.Operand(X[b * d + i] - (spec.PreEncoderBias ? BDec[i] : 0));
 
-    /// <summary>x − b_dec as the backward gathers it.</summary>
+    /// <summary>x − b_dec as the backward pass reads it.</summary>
     double CenteredRow(int b, int i) => rounding.Gathered(X[b * d + i] - (spec.PreEncoderBias ? BDec[i] : 0));
 
-    /// <summary>θ_f in units of z.</summary>
+    /// <summary>The threshold θ_f in units of z.</summary>
     public double Theta(int f) =>
         spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? Threshold[f] : Math.Exp(Threshold[f]);
 
-    /// <summary>ω_f: the decoder norm, over sites their sum.</summary>
+    /// <summary>The decoder norm ω_f, summed over sites.</summary>
     public double DecoderNormOf(int f)
     {
         double omega = 0;
@@ -131,19 +129,20 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
     double PenaltyWeightOf(int f) => spec.Penalty is null or { Weight: PenaltyWeight.One } ? 1 : DecoderNormOf(f);
 }
 
-/// <summary>Number formats that operands pass through on a target.</summary>
+/// <summary>The number formats of a target's operands.</summary>
 sealed record Rounding(Func<double, double> Operand, Func<double, double> Gathered)
 {
     /// <summary>The CPU backend: float32 throughout.</summary>
     public static readonly Rounding None = new(x => x, x => x);
 
-    /// <summary>The kernels: bfloat16 encoder operands, decoder rows, and gathered residual and input rows.</summary>
+    /// <summary>The kernels: bfloat16 for encoder operands, decoder rows, and gathered residual and input
+    /// rows.</summary>
     public static readonly Rounding BFloat16 = new(ToBFloat16, ToBFloat16);
 
     /// <summary>The kernels with the float32 encoder.</summary>
     public static readonly Rounding Float32Encoder = new(x => x, ToBFloat16);
 
-    /// <summary>Nearest bfloat16, ties to even.</summary>
+    /// <summary>Rounds to the nearest bfloat16, ties to even.</summary>
     public static double ToBFloat16(double x)
     {
         var bits = BitConverter.SingleToUInt32Bits((float)x);

@@ -5,9 +5,8 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Small seeded SAEs and inputs. Weights and inputs lie on the bfloat16 grid, so that targets which round
-/// their
-/// operands start from the same numbers as those which do not. Gradients are of order 1 (loss scale 1/B).</summary>
+/// <summary>Makes small seeded SAEs and inputs. Weights and inputs are bfloat16 numbers, so that targets that round
+/// their operands start from the same numbers as the others. Gradients are of order 1 (loss scale 1/B).</summary>
 sealed class SmallProblem
 {
     public SmallProblem(int rows = 16, int width = 48, int latents = 96, int active = 6, AuxLoss? aux = null,
@@ -38,12 +37,12 @@ sealed class SmallProblem
                 Parameters.WDec[f][i] = (float)Normal();
                 norm2 += Parameters.WDec[f][i] * Parameters.WDec[f][i];
             }
-            // Rows of norm 1 for the constraint, of other norms where there is none.
+            // Rows have norm 1 if the spec requires it, and other norms otherwise.
             var scale = spec.DecoderNorm == DecoderNorm.Unit ? 1 : 0.7 + 0.5 * random.NextDouble();
             for (var i = 0; i < spec.OutputWidth; i++)
                 Parameters.WDec[f][i] = Grid(scale * Parameters.WDec[f][i] / Math.Sqrt(norm2));
             Parameters.BEnc[f] = Grid(0.1 * Normal());
-            // silent
+            // every fifth latent is silent
             if (f % 5 == 0 && spec.IsThresholded
                 && (spec.Aux is not null || spec.Ghost is not null || spec.PreAct is { DeadOnly: true }))
                 Parameters.BEnc[f] = spec.Ghost is null ? -40 : -6;
@@ -63,7 +62,7 @@ sealed class SmallProblem
     public TrainConfig Config { get; }
     public SaeParameters Parameters { get; }
 
-    /// <summary>A batch [B, row width] of bfloat16-exact numbers.</summary>
+    /// <summary>Makes a batch of bfloat16 numbers, [B, row width].</summary>
     public float[] Batch()
     {
         var batch = new float[Config.BatchRows * Spec.RowWidth];
@@ -71,14 +70,14 @@ sealed class SmallProblem
         return batch;
     }
 
-    /// <summary>A batch into a slot, as soon as that may be written.</summary>
+    /// <summary>Writes a batch into a slot when the slot is free.</summary>
     public static void Feed(IBackend backend, int slot, ReadOnlySpan<float> batch)
     {
         backend.WaitForSlot(slot);
         MemoryMarshal.AsBytes(batch).CopyTo(backend.InputSlot(slot));
     }
 
-    /// <summary>Scalars of step t, as the trainer would fill them, but for a schedule.</summary>
+    /// <summary>The scalars of step t as the trainer sets them, without schedules.</summary>
     public StepScalars Scalars(uint step, float learningRate = 0.01f, uint deadAfterSteps = 2)
     {
         var scalars = Schedules.Scalars(Spec, Config, new(1, 1), step);

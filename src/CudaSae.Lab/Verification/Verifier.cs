@@ -5,27 +5,26 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>Holds a target against <see cref="Reference"/>, step by step. The same body serves the tests and <c>cudasae
+/// <summary>Compares a target with <see cref="Reference"/>, step by step, for the tests and <c>cudasae
 /// verify</c>.</summary>
-/// <param name="create">Makes the target's backend; its input is float32.</param>
-/// <param name="rounding">The formats that the target's operands pass through.</param>
+/// <param name="create">Makes the target's backend, whose input is float32.</param>
+/// <param name="rounding">The number formats of the target's operands.</param>
 sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
 {
-    /// <summary>What rounding explains: float32 sums on the CPU, one bfloat16 operand rounded the other way on kernels;
-    /// after a step
-    /// from weights that bfloat16 storage rounded, several.</summary>
+    /// <summary>The difference that rounding explains: float32 sums on the CPU; one bfloat16 operand that is rounded
+    /// the other way on the kernels; several such operands after a step from weights in bfloat16 storage.</summary>
     double Tolerance(VerifyCase c) => rounding == Rounding.None ? 2e-5 : StoresBFloat16(c) ? 1.0 / 32 : 1.0 / 256;
 
-    /// <summary>Rounding of a stored weight, relative: half a unit of float32, or a whole one of bfloat16's, whose
-    /// rounding is stochastic.</summary>
+    /// <summary>The relative rounding error of a stored weight: half a unit of float32, or a whole unit of bfloat16,
+    /// which rounds stochastically.</summary>
     double StoredError(VerifyCase c) => StoresBFloat16(c) ? Math.Pow(2, -7) : Math.Pow(2, -24);
 
     bool StoresBFloat16(VerifyCase c) => c.Config.Storage == WeightStorage.BFloat16 && rounding != Rounding.None;
 
     public IEnumerable<VerifyResult> Run() => VerifyCase.All.SelectMany(Run);
 
-    /// <summary>Runs one case and compares after every step: code, sums, and how far each parameter has
-    /// moved.</summary>
+    /// <summary>Runs one case. It compares code and sums after every step, and the movement of each parameter at the
+    /// end.</summary>
     public IReadOnlyList<VerifyResult> Run(VerifyCase c)
     {
         var problem = c.Problem();
@@ -72,7 +71,7 @@ sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Ro
     }
 }
 
-/// <summary>One comparison: the largest relative difference seen and what was allowed.</summary>
+/// <summary>One comparison: the largest relative difference and the tolerance.</summary>
 readonly record struct VerifyResult(string Case, string Quantity, double Difference, double Tolerance)
 {
     public bool Passed => Difference <= Tolerance;     // false for NaN
@@ -115,7 +114,7 @@ sealed class Differences
             Note("selection", BatchExchange(reference, spec, batch));
     }
 
-    /// <summary>By how much a left-out number exceeds a kept one.</summary>
+    /// <summary>The largest amount by which a left-out number exceeds a kept one.</summary>
     static double Exchange(ReadOnlySpan<double> preActs, ReadOnlySpan<int> kept)
     {
         double smallestKept = double.PositiveInfinity, largestLeft = double.NegativeInfinity;
@@ -127,8 +126,8 @@ sealed class Differences
         return Math.Max(0, largestLeft - smallestKept);
     }
 
-    /// <summary>The target's choice, which the reference took, against the choice by the reference's own numbers: how
-    /// far the numbers on which they differ lie apart.</summary>
+    /// <summary>Compares the target's choice, which the reference took, with the choice by the reference's numbers.
+    /// Returns the distance between the numbers on which the two differ.</summary>
     static double BatchExchange(Reference reference, SaeSpec spec, Selection.BatchTopK batch)
     {
         var n = spec.Latents;
@@ -182,9 +181,8 @@ sealed class Differences
         Note("firings", 0);
     }
 
-    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array, less what storing the
-    /// weights
-    /// after each step explains, relative to them.</summary>
+    /// <summary>‖movement − reference movement‖ / ‖reference movement‖ of each parameter array, minus the relative
+    /// error from storing the weights after each step.</summary>
     public void Parameters(SaeParameters start, SaeParameters end, Reference reference, SaeSpec spec, double stored)
     {
         int n = spec.Latents, d = spec.InputWidth, D = spec.OutputWidth;

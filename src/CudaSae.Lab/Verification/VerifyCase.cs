@@ -2,9 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
 
-/// <summary>A small training run to compare. ε is large beside gradients of order 1: with Adam's usual 1e-8 the sign of
-/// a
-/// gradient that is zero but for rounding would decide a whole step.</summary>
+/// <summary>A small training run to compare. ε is large, because with Adam's usual 1e-8 the sign of a gradient that is
+/// zero except for rounding would determine a whole step. Gradients are of order 1.</summary>
 sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16,
     float LearningRate = 0.02f, uint DeadAfterSteps = 1,
     bool Dense = false)
@@ -14,7 +13,7 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
 
     public Adjustment? Adjust { get; init; }
 
-    /// <summary>Factor of the tolerance: formats of moments that round by chance.</summary>
+    /// <summary>The factor of the tolerance, for formats of moments that round stochastically.</summary>
     public double Slack { get; init; } = 1;
 
     static readonly TrainConfig Adam = new() { Epsilon = 0.1f };
@@ -52,8 +51,8 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
         new("aux without relu", Unit with { Aux = new(8, 0.5f, 16, Relu: false) }, Adam),
     ];
 
-    /// <summary>Whether a target that differs from another in its top-k encoder alone has anything new to
-    /// show.</summary>
+    /// <summary>Whether the case uses the top-k encoder. Other cases need not run on a target that differs only in that
+    /// encoder.</summary>
     public bool UsesTopKEncoder => !Spec.IsThresholded;
 
     internal SmallProblem Problem() => new(Spec, Rows, Config);

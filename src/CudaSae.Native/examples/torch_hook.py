@@ -1,8 +1,9 @@
-"""Activations of a torch model go from a forward hook straight into a trainer: nothing is stored, and no tensor is copied on the way.
+"""Trains on the activations of a torch model in a forward hook, without storing or copying them.
 
-    CUDASAE_LIBRARY=artifacts/native/libcudasae.so PYTHONPATH=artifacts/native python3 src/CudaSae.Native/examples/torch_hook.py
+    export CUDASAE_LIBRARY=artifacts/native/libcudasae.so PYTHONPATH=artifacts/native
+    python3 src/CudaSae.Native/examples/torch_hook.py
 
-On a GPU the model's tensors are read where they lie, in the order of torch's current stream.
+On a GPU the trainer reads the model's tensors in place, in the order of torch's current stream.
 """
 import os
 import sys
@@ -17,13 +18,14 @@ BATCH = TOKENS * SEQUENCES
 
 
 class Block(torch.nn.Module):
-    """A transformer's block: what the hook listens to is its MLP."""
+    """A transformer block. The hook is on its MLP."""
 
     def __init__(self):
         super().__init__()
         self.norm1, self.norm2 = torch.nn.LayerNorm(WIDTH), torch.nn.LayerNorm(WIDTH)
         self.attention = torch.nn.MultiheadAttention(WIDTH, 4, batch_first=True)
-        self.mlp = torch.nn.Sequential(torch.nn.Linear(WIDTH, 4 * WIDTH), torch.nn.GELU(), torch.nn.Linear(4 * WIDTH, WIDTH))
+        self.mlp = torch.nn.Sequential(torch.nn.Linear(WIDTH, 4 * WIDTH), torch.nn.GELU(),
+                                       torch.nn.Linear(4 * WIDTH, WIDTH))
 
     def forward(self, x):
         normed = self.norm1(x)
@@ -35,9 +37,10 @@ def main():
     torch.manual_seed(0)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     model = torch.nn.Sequential(torch.nn.Embedding(100, WIDTH), Block(), Block()).to(device).eval()
-    words = 1 / torch.arange(1, 101, dtype=torch.float32)           # a few words are frequent, most are not
+    words = 1 / torch.arange(1, 101, dtype=torch.float32)           # a few words are frequent, most are rare
 
-    trainer = cudasae.Trainer(preset="topk", input_width=WIDTH, latents=512, k=8, config={"batch_rows": BATCH, "vectors": BATCH * STEPS},
+    trainer = cudasae.Trainer(preset="topk", input_width=WIDTH, latents=512, k=8,
+                              config={"batch_rows": BATCH, "vectors": BATCH * STEPS},
                               backend="cuda" if device != "cpu" else "cpu")
     print("training on", trainer.description)
 
@@ -57,7 +60,8 @@ def main():
     assert fvu < 0.5 * first, "the SAE did not learn: FVU %.4f, at first %.4f" % (fvu, first)
 
     kept = {}
-    handle = model[1].mlp.register_forward_hook(lambda module, inputs, output: kept.update(x=output.reshape(-1, WIDTH).cpu()))
+    handle = model[1].mlp.register_forward_hook(
+        lambda module, inputs, output: kept.update(x=output.reshape(-1, WIDTH).cpu()))
     with torch.no_grad():
         model(torch.multinomial(words, BATCH, replacement=True).reshape(SEQUENCES, TOKENS).to(device))
     handle.remove()

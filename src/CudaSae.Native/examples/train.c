@@ -1,6 +1,7 @@
-/* Trains a small SAE on rows from memory, saves it, loads it and encodes with it.
+/* Trains a small SAE on rows from memory, saves it, loads it and encodes rows with it.
  *
- *     gcc train.c -I artifacts/native -L artifacts/native -lcudasae -Wl,-rpath,$PWD/artifacts/native -lm -o train && ./train sae
+ *     gcc train.c -I artifacts/native -L artifacts/native -lcudasae -Wl,-rpath,$PWD/artifacts/native -lm -o train
+ *     ./train sae
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ static void check(int32_t code)
 
 static uint64_t state = 1;
 
-static double uniform(void)             /* 0 to 1: splitmix64 */
+static double uniform(void)             /* a number in [0, 1), by splitmix64 */
 {
     uint64_t z = state += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
@@ -28,7 +29,7 @@ static double uniform(void)             /* 0 to 1: splitmix64 */
 
 static float features[FEATURES][WIDTH];
 
-/* Rows that are sums of a few unit features. */
+/* Draws rows that are sums of a few unit features. */
 static void draw(float *rows, int count)
 {
     for (int b = 0; b < count; b++) {
@@ -54,7 +55,8 @@ int main(int argc, char **argv)
     }
 
     cudasae_trainer *trainer;
-    check(cudasae_trainer_create("{\"preset\": \"topk\", \"input_width\": 32, \"latents\": 128, \"k\": 3, \"backend\": \"cpu\","
+    check(cudasae_trainer_create("{\"preset\": \"topk\", \"input_width\": 32, \"latents\": 128, \"k\": 3,"
+                                 " \"backend\": \"cpu\","
                                  " \"config\": {\"batch_rows\": 256, \"vectors\": 102400}}", &trainer));
     static float rows[ROWS * WIDTH];
     cudasae_metrics metrics;
@@ -63,7 +65,8 @@ int main(int argc, char **argv)
         check(cudasae_trainer_step(trainer, rows, ROWS, WIDTH));
         if (step % 100 != 99) continue;
         check(cudasae_trainer_get_metrics(trainer, &metrics, sizeof metrics));
-        printf("step %.0f: FVU %.4f, L0 %.2f, dead %.1f %%\n", metrics.step, metrics.fvu, metrics.l0, metrics.dead_percent);
+        printf("step %.0f: FVU %.4f, L0 %.2f, dead %.1f %%\n", metrics.step, metrics.fvu, metrics.l0,
+               metrics.dead_percent);
     }
     check(cudasae_trainer_save(trainer, path, NULL));
     check(cudasae_trainer_free(trainer));
@@ -79,7 +82,7 @@ int main(int argc, char **argv)
     check(cudasae_sae_encode(sae, rows, 4, WIDTH, &total));
     int32_t *indices = malloc((size_t)total * sizeof *indices);
     float *values = malloc((size_t)total * sizeof *values);
-    if (!indices || !values) return fprintf(stderr, "train: no memory\n"), 1;
+    if (!indices || !values) return fprintf(stderr, "train: out of memory\n"), 1;
     check(cudasae_sae_codes(sae, row_starts, 4, indices, values, total));
     for (int b = 0; b < 4; b++) {
         printf("row %d:", b);
@@ -90,7 +93,10 @@ int main(int argc, char **argv)
     free(values);
 
     check(cudasae_sae_free(sae));
-    if (cudasae_sae_free(sae) != CUDASAE_INVALID_ARGUMENT) return fprintf(stderr, "train: a freed handle was taken\n"), 1;
+    if (cudasae_sae_free(sae) != CUDASAE_INVALID_ARGUMENT) {
+        fprintf(stderr, "train: a freed handle was accepted\n");
+        return 1;
+    }
     printf("again: %s\n", cudasae_last_error());
     return metrics.fvu < 0.2 ? 0 : 1;
 }

@@ -19,13 +19,13 @@ sealed partial class FuzzTargets
             new(Request("GET / HTTP/1.1", "Host: 127.0.0.1:6006", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)",
                 "Accept: text/html,*/*;q=0.8", "Accept-Encoding: gzip, deflate", "Connection: keep-alive"),
                 null, ReadRequest),
-            new(Request("GET /sections.json HTTP/1.1", "Host: localhost:6006", "Accept: */*",
+            new(Request("GET /chapters.json HTTP/1.1", "Host: localhost:6006", "Accept: */*",
                 "Referer: http://localhost:6006/", "Content-Length: 0"),
                 null, ReadRequest),
             new(Request("HEAD /events HTTP/1.0", "host:\t127.0.0.1:6006 "), null, ReadRequest),
         ],
         Words("\r\n", "\r\n\r\n", "\n", "\r", "GET ", "HEAD ", "POST ", " HTTP/1.1", "HTTP/2.0", "/", "/../",
-            "/sections.json", "/events", "%2e%2e", "?a=1", "#", "http://127.0.0.1:6006/", "*",
+            "/chapters.json", "/events", "%2e%2e", "?a=1", "#", "http://127.0.0.1:6006/", "*",
             "Host: 127.0.0.1:6006\r\n", "Host: evil.example:6006\r\n", "host:",
             "127.0.0.1", "localhost", "LOCALHOST:6006", ":6006", ":6007", "127.0.0.1:6006.evil.example",
             "Content-Length: 1\r\n", "Content-Length: -0\r\n", "Transfer-Encoding: chunked\r\n", " folded\r\n", ": ",
@@ -55,6 +55,6 @@ sealed partial class FuzzTargets
             throw new InvalidOperationException($"a request outside the list was accepted: {lines[0]}");
     }
 
-    [GeneratedRegex(@"\A(GET|HEAD) (/|/sections\.json|/events) HTTP/1\.[01]\z")]
+    [GeneratedRegex(@"\A(GET|HEAD) (/|/chapters\.json|/events) HTTP/1\.[01]\z")]
     private static partial Regex RequestLine();
 }

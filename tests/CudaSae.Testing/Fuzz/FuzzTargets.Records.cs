@@ -72,7 +72,7 @@ sealed partial class FuzzTargets
             "null", "true", "\xff", "\0"));
     }
 
-    FuzzTarget Sections()
+    FuzzTarget Chapters()
     {
         Figure[] figures =
         [
@@ -86,13 +86,13 @@ sealed partial class FuzzTargets
         ];
         void Read(byte[] bytes)
         {
-            Section[] sections = [Section.Parse(Name, bytes)];
-            PlainSections.Write(Path.Combine(folder.FullName, "sections.json"), sections);
-            FigureCsv.Write(Path.Combine(folder.FullName, "csv"), sections);
-            _ = ReportPage.Html("x", sections).Length;
+            Chapter[] chapters = [Chapter.Parse(Name, bytes)];
+            PlainChapters.Write(Path.Combine(folder.FullName, "chapters.json"), chapters);
+            FigureCsv.Write(Path.Combine(folder.FullName, "csv"), chapters);
+            _ = ReportPage.Html("x", chapters).Length;
         }
-        return new("figures", [.. figures.Select(f => new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(new Section("s",
-            "S", 1, [f]), ReportJson.Default.Section), JsonStructure.Mutate, Read))],
+        return new("figures", [.. figures.Select(f => new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(new Chapter("s",
+            "S", 1, [f]), ReportJson.Default.Chapter), JsonStructure.Mutate, Read))],
             Words("\"kind\":", "\"lines\"", "\"heat\"", "\"images\"", "\"series\":", "\"columns\":",
                 "\"x\":\"AACAPw==\"", "\"AACA\"", "\"width\":", "2147483647", "\"NaN\"", "1e999", "null", "\"../x\"",
                 "\"\\ud800\"", "</script>"));
@@ -104,7 +104,7 @@ sealed partial class FuzzTargets
         void Read(byte[] bytes)
         {
             File.WriteAllBytes(Path.Combine(run, DensityFile.Name), bytes);
-            _ = DensityFigures.Section(run)?.Figures.Length;
+            _ = DensityFigures.Chapter(run)?.Figures.Length;
         }
         byte[] Valid(int latents, params int[] kept) =>
         [

@@ -10,7 +10,7 @@ static class ReportFigures
 
     static readonly Axis Step = new("step"), Loss = new("loss", "nats", Log: true);
 
-    public static Section[] All()
+    public static Chapter[] All()
     {
         var random = new Random(7);
         float[] Noise(int count, double scale = 1) =>

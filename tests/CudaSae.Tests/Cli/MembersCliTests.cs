@@ -128,10 +128,10 @@ public class MembersCliTests
         var (x, run) = (NpyRows.Write(folder["x.npy"], 200, 16), folder["run"]);
         Works("train", x, "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors", "64", "--held-out", "100",
             "--backend", "cpu", "--out", run);
-        new Section("good", "A good chapter", 300, []).Save(run);
+        new Chapter("good", "A good chapter", 300, []).Save(run);
         File.WriteAllText(folder["run/figures/bad.json"], "{ no chapter");
         var uneven = new TableFigure("f", "", [new("a", ["x"]), new("b", [])]);
-        new Section("uneven", "Uneven columns", 310, [uneven]).Save(run);
+        new Chapter("uneven", "Uneven columns", 310, [uneven]).Save(run);
         var missing = folder["missing"];
         var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against",
             missing, "--against", x, "--against", run, "--backend", "cpu");
@@ -139,9 +139,9 @@ public class MembersCliTests
         Assert.Contains("FVU 0.", output);
 
         string[] report = ["report", run, "--csv", folder["csv"], "--json", folder["all.json"], "--backend", "cpu"];
-        Partly([("bad", "is no section of a report"), ("uneven", "differ in length")], report);
+        Partly([("bad", "is not a chapter of a report"), ("uneven", "differ in length")], report);
         var page = File.ReadAllText(folder["run/report.html"]);
-        string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is no section of a report"];
+        string[] shown = ["Left out", "A good chapter", "Held-out evaluation", "is not a chapter of a report"];
         Assert.All(shown, text => Assert.Contains(text, page));
         File.Delete(folder["run/figures/bad.json"]);
         File.Delete(folder["run/figures/uneven.json"]);

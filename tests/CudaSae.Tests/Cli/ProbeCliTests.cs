@@ -33,10 +33,10 @@ public class ProbeCliTests
             "--rows", "1800", "--backend", "cpu");
         Assert.True(code == 0, output + error);
         Assert.Contains("coverage", output);
-        var section = Assert.Single(Section.Load(folder["run"]));
+        var chapter = Assert.Single(Chapter.Load(folder["run"]));
         Assert.Equal(["summary", "best-latents", "latent-auroc", "sparse-curves", "sparse-probes"],
-            section.Figures.Select(f => f.Id));
-        Assert.Contains("probe", section.Command);
+            chapter.Figures.Select(f => f.Id));
+        Assert.Contains("probe", chapter.Command);
         File.Copy(HeldOut, folder["again.npy"]);
         Refused("labels 2047 rows, the data have", "probe", folder["run"], HeldOut, folder["again.npy"],
             "--labels", folder["l.csv"]);

@@ -77,8 +77,8 @@ public class SweepCliTests
         Assert.StartsWith("name,preset,latents,k,coefficient", lines[0]);
         Assert.StartsWith("topk-n64-k4,topk,64,4,,1,64,4,", lines[1]);
         Assert.StartsWith("jumprelu-n64-l0.55,jumprelu,64,,0.55,1,64,", lines[2]);
-        var section = Assert.Single(Section.Load(sweep));
-        var plot = Assert.IsType<LinesFigure>(section.Figures[0]);
+        var chapter = Assert.Single(Chapter.Load(sweep));
+        var plot = Assert.IsType<LinesFigure>(chapter.Figures[0]);
         Assert.Equal(["topk", "jumprelu", "Pareto front", "PCA, L0 components", "PCA basis, each row's L0 largest"],
             plot.Series.Select(s => s.Name));
         Assert.Equal((float)SweepOutcome.Load(Path.Combine(sweep, "topk-n64-k4"))!.Evaluation!.Fvu!.Value,

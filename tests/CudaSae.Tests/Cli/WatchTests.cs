@@ -15,11 +15,11 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class WatchTests
 {
-    static readonly Section[] Shown = [new("training", "Training", 0,
+    static readonly Chapter[] Shown = [new("training", "Training", 0,
         [new TableFigure("latest", "Latest", [new("number", Texts: ["<b>"]), new("value", Numbers: [1.5])])])];
 
-    internal static WatchServer Server(Func<Section[]>? sections = null, double seconds = 5) =>
-        new(0, () => "<p>page</p>"u8.ToArray(), sections ?? (() => Shown), TimeSpan.FromSeconds(seconds));
+    internal static WatchServer Server(Func<Chapter[]>? chapters = null, double seconds = 5) =>
+        new(0, () => "<p>page</p>"u8.ToArray(), chapters ?? (() => Shown), TimeSpan.FromSeconds(seconds));
 
     static Socket Connect(int port)
     {
@@ -53,7 +53,7 @@ public class WatchTests
     internal static int Status(string answer) =>
         answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) ? int.Parse(answer.AsSpan(9, 3)) : 0;
 
-    internal const string Valid = "GET /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||";
+    internal const string Valid = "GET /chapters.json HTTP/1.1|Host: 127.0.0.1:PORT||";
 
     [Fact]
     public void OnlyTheSupportedRequestsAreAnswered()
@@ -69,14 +69,14 @@ public class WatchTests
             (421, "GET / HTTP/1.1|Host:||"),
             (400, "GET / HTTP/1.1||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Host: 127.0.0.1:PORT||"),
             (405, "POST / HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (405, "OPTIONS /sections.json HTTP/1.1|Host: 127.0.0.1:PORT|Origin: http://evil.example||"),
+            (405, "OPTIONS /chapters.json HTTP/1.1|Host: 127.0.0.1:PORT|Origin: http://evil.example||"),
             (405, "get / HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (404, "GET /index.html HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (404, "GET /../../etc/passwd HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (404, "GET /%2e%2e/train.json HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (404, "GET /sections.json?x HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /chapters.json?x HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (404, "GET /events/ HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (404, "GET //sections.json HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET //chapters.json HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (404, "GET http://127.0.0.1:PORT/ HTTP/1.1|Host: 127.0.0.1:PORT||"),
             (505, "GET / HTTP/2.0|Host: 127.0.0.1:PORT||"), (400, "GET / FTP/1.1|Host: 127.0.0.1:PORT||"),
             (400, "GET /|Host: 127.0.0.1:PORT||"), (400, "|Host: 127.0.0.1:PORT||"),
@@ -91,12 +91,12 @@ public class WatchTests
     }
 
     [Fact]
-    public void AnswersCarryTheirHeadersAndTheSections()
+    public void AnswersCarryTheirHeadersAndTheChapters()
     {
         using var server = Server();
         string[] page = Ask(server.Port, "GET / HTTP/1.1|Host: localhost:PORT||").Split("\r\n\r\n"),
         json = Ask(server.Port, Valid).Split("\r\n\r\n"),
-        head = Ask(server.Port, "HEAD /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||").Split("\r\n\r\n");
+        head = Ask(server.Port, "HEAD /chapters.json HTTP/1.1|Host: 127.0.0.1:PORT||").Split("\r\n\r\n");
         foreach (var answer in (string[])[page[0], json[0], head[0],
             Ask(server.Port, "GET /x HTTP/1.1|Host: localhost:PORT||")])
         {
@@ -108,7 +108,7 @@ public class WatchTests
         Assert.Equal("<p>page</p>", page[1]);
         Assert.Contains("Content-Type: application/json", json[0]);
         Assert.Equal(1.5,
-            ((TableFigure)JsonSerializer.Deserialize(json[1], ReportJson.Default.SectionArray)![0]
+            ((TableFigure)JsonSerializer.Deserialize(json[1], ReportJson.Default.ChapterArray)![0]
                 .Figures[0]).Columns[1].Numbers![0]);
         Assert.DoesNotContain('<', json[1]);
         Assert.Equal((json[0], ""), (head[0], head[1]));
@@ -154,7 +154,7 @@ public class WatchTests
     [Fact]
     public void ClientsThatReadNothingBlockNothing()
     {
-        Section[] large = [Shown[0] with { Title = new string('x', 16_000_000) }];
+        Chapter[] large = [Shown[0] with { Title = new string('x', 16_000_000) }];
         using var server = Server(() => large, seconds: 4);
         var hanging = Enumerable.Range(0, WatchServer.MostClients).Select(_ => Connect(server.Port)).ToArray();
         foreach (var socket in hanging)
@@ -220,7 +220,7 @@ public class WatchTests
     }
 
     [Fact]
-    public void SectionsAreMadeOnceForAllAndAFailureIsAnswered()
+    public void ChaptersAreMadeOnceForAllAndAFailureIsAnswered()
     {
         var (made, gone, clock) = (0, false, Stopwatch.StartNew());
         using var server = Server(() =>
@@ -233,7 +233,7 @@ public class WatchTests
             server.Changed(i);
             Assert.Equal(200, Status(Ask(server.Port, Valid)));
         }
-        Assert.InRange(made, 1, 1 + (int)clock.Elapsed.TotalSeconds);       // sections are valid for one second
+        Assert.InRange(made, 1, 1 + (int)clock.Elapsed.TotalSeconds);       // chapters are valid for one second
         gone = true;
         Thread.Sleep(1100);
         Assert.Equal(500, Status(Ask(server.Port, Valid)));

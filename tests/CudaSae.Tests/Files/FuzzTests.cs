@@ -178,7 +178,7 @@ public sealed class FuzzTests : IDisposable
             [new("s", "S", 1, [new TableFigure("t", "T", [])])]);
         Assert.Equal(0, new FileInfo(folder["csv/s-t.csv"]).Length);
         AssertOneLine("differ in length", () =>
-            Section.Parse("x", """
+            Chapter.Parse("x", """
                 {"id":"s","title":"S","order":1,"figures":[{"kind":"images","id":"i","title":"I","width":65536,
                 "height":65536,"pixels":"","captions":[]}]}
                 """u8.ToArray()));
@@ -201,7 +201,7 @@ public sealed class FuzzTests : IDisposable
     [InlineData("[[null, 1]]")]
     [InlineData("""[["\ud800", 1]]""")]
     public void AnInvalidVocabularyIsRefused(string json) =>
-        AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
+        AssertOneLine("not a vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
 
     [Theory]
     [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [65536, 65536], "dtype": "float32"}]}]""",

@@ -112,8 +112,8 @@ public class SpreadTests
         var evaluation = totals.Finish(0);
         Assert.Equal((257, null, null), (evaluation.Rows, evaluation.Fvu, evaluation.Shrinkage));
         Assert.Contains("undefined",
-            ((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Finding);
-        Assert.Null(((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Columns[1].Numbers![0]);
+            ((TableFigure)Lab.Report.HeldOut.Chapter(evaluation, "an SAE").Figures[0]).Finding);
+        Assert.Null(((TableFigure)Lab.Report.HeldOut.Chapter(evaluation, "an SAE").Figures[0]).Columns[1].Numbers![0]);
 
         using var folder = new TemporaryFolder();
         new SweepOutcome(null, evaluation, 1).Save(folder[""]);
@@ -134,9 +134,9 @@ public class SpreadTests
 
         SweepPoint[] points = [.. new[] { "a", "b" }
             .Select(name => new SweepPoint(name, "topk", 4, 1, new(null, evaluation, 1)))];
-        var section = Pareto.Report(points, (new double[D + 1], new double[D + 1]), "");
-        Assert.Contains("undefined", section.Figures[0].Finding);
-        Assert.All(((TableFigure)section.Figures[1]).Columns.Single(c => c.Name == "FVU").Numbers!, Assert.Null);
+        var chapter = Pareto.Report(points, (new double[D + 1], new double[D + 1]), "");
+        Assert.Contains("undefined", chapter.Figures[0].Finding);
+        Assert.All(((TableFigure)chapter.Figures[1]).Columns.Single(c => c.Name == "FVU").Numbers!, Assert.Null);
     }
 
     static readonly SaeSpec Spec = new() { InputWidth = D, Latents = 32, Selection = new Selection.TopK(4) };

@@ -2,13 +2,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Per latent a histogram of |value| and, from each bin, the rows with the smallest random numbers: a uniform
-/// sample. In one pass although the range is known
-/// only at its end: bins are 2^e wide with 8 · 2^e ≤ max &lt; 16 · 2^e, so that a larger maximum merges neighbours
-/// exactly, and what remains depends on no order.
-/// n · 16 · (4 + 16 · samples) bytes: 38 MB for n = 65,536 and 2 samples.</summary>
+/// <summary>Keeps for each latent a histogram of |value| and, for each bin, the rows with the smallest random numbers,
+/// which are a uniform sample. One pass suffices although the range is known only at its end: bins are 2^e wide with 8
+/// · 2^e ≤ max &lt; 16 · 2^e, so that a larger maximum merges whole neighbouring bins, and the result does not depend
+/// on the order of rows. It takes n · 16 · (4 + 16 · samples) bytes: 38 MB for n = 65,536 and 2 samples.</summary>
 /// <param name="latents">n.</param>
-/// <param name="samples">Rows kept a bin.</param>
+/// <param name="samples">Rows kept in each bin.</param>
 sealed class ActivationBins(int latents, int samples)
 {
     public const int Bins = 16, Buckets = 5;
@@ -17,7 +16,7 @@ sealed class ActivationBins(int latents, int samples)
 
     readonly int[] counts = new int[latents * Bins], row = new int[latents * Bins * samples];
     readonly float[] value = new float[latents * Bins * samples];
-    readonly ulong[] key = Filled(new ulong[latents * Bins * samples], ulong.MaxValue); // MaxValue is an empty place
+    readonly ulong[] key = Filled(new ulong[latents * Bins * samples], ulong.MaxValue); // MaxValue marks an empty slot
     readonly int[] exponent = Filled(new int[latents], None);
 
     static T[] Filled<T>(T[] array, T with)
@@ -26,7 +25,7 @@ sealed class ActivationBins(int latents, int samples)
         return array;
     }
 
-    /// <summary>Counts of bins [b · width, (b + 1) · width).</summary>
+    /// <summary>The counts of the bins [b · width, (b + 1) · width).</summary>
     public ReadOnlySpan<int> Counts(int latent) => counts.AsSpan(latent * Bins, Bins);
 
     /// <summary>Width of a bin; 0 for a latent that never fired.</summary>
@@ -43,7 +42,7 @@ sealed class ActivationBins(int latents, int samples)
         Keep(latent * Bins + bin, Random(at, latent), at, number);
     }
 
-    /// <summary>What decides between rows: the smaller one stays.</summary>
+    /// <summary>The random number of a row; rows with smaller numbers are kept.</summary>
     public static ulong Random(int row, int latent) => CounterRandom.Of(Seed, 0, (ulong)row, (ulong)latent);
 
     void Keep(int bin, ulong random, int at, float number)
@@ -81,8 +80,8 @@ sealed class ActivationBins(int latents, int samples)
         }
     }
 
-    /// <summary>The sampled rows of fifth q of the range: of the bins b with ⌊5 b / used⌋ = q, where used bins reach up
-    /// to the maximum, those with the smallest random numbers.</summary>
+    /// <summary>The sampled rows of fifth q of the range: those with the smallest random numbers in the bins b with ⌊5
+    /// b / used⌋ = q, where used is the number of bins up to the maximum.</summary>
     /// <param name="bucket">q, 0 to 4.</param>
     public IEnumerable<(int Row, float Value)> Sample(int latent, int bucket)
     {

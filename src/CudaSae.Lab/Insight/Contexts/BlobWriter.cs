@@ -4,8 +4,8 @@ using System.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Little-endian numbers, varints (LEB128: 7 bits a byte, the lowest first, the highest bit where more follow)
-/// and texts into memory.</summary>
+/// <summary>Writes little-endian numbers, varints (LEB128: 7 bits a byte, lowest first, with the high bit set if more
+/// follow) and texts into memory.</summary>
 sealed class BlobWriter
 {
     readonly MemoryStream stream = new();
@@ -38,7 +38,7 @@ sealed class BlobWriter
 
     public void Bytes(ReadOnlySpan<byte> bytes) => stream.Write(bytes);
 
-    /// <summary>UTF-8, its length before it in one byte; a lone surrogate becomes U+FFFD.</summary>
+    /// <summary>Writes the length in one byte and then UTF-8; a lone surrogate becomes U+FFFD.</summary>
     public void ShortText(string text)
     {
         var bytes = Encoding.UTF8.GetBytes(text);

@@ -2,9 +2,8 @@ using System.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>GPT-2's way to write any bytes as visible characters (Radford et al. 2019, encoder.py): printable Latin-1
-/// stands for itself,
-/// the other 68 bytes in their order for U+0100 onwards.</summary>
+/// <summary>Decodes GPT-2's encoding of bytes as visible characters (Radford et al. 2019, encoder.py): printable
+/// Latin-1 characters stand for themselves, and U+0100 onwards for the other 68 bytes in their order.</summary>
 static class ByteAlphabet
 {
     const int SpaceLetter = 0x120;      // 'Ġ'
@@ -22,8 +21,8 @@ static class ByteAlphabet
     /// <summary>Whether a piece begins with the letter that stands for a space.</summary>
     public static bool IsUsed(string piece) => piece.Length > 1 && piece[0] == SpaceLetter;
 
-    /// <summary>The text; a piece with another character is taken as it is, a cut UTF-8 character becomes
-    /// U+FFFD.</summary>
+    /// <summary>The text of a piece. A piece with another character is returned unchanged, and an incomplete UTF-8
+    /// character becomes U+FFFD.</summary>
     public static string Decode(string piece)
     {
         var bytes = new byte[piece.Length];

@@ -1,15 +1,14 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Which latents fire on the same rows: J = joint / (count_i + count_j − joint), the share of the rows of
-/// either on which both fire (Jaccard 1901). Counted exactly on the
-/// codes that are kept, from a latent's rows to their latents: Σ L0² increments, n counters a thread, and never
-/// n².</summary>
+/// <summary>Finds latents that fire on the same rows. J = joint / (count_i + count_j − joint) is the share of the rows
+/// of either latent on which both fire (Jaccard 1901). It counts exactly over the kept codes, from the rows of a latent
+/// to their latents, with Σ L0² increments and n counters a thread instead of n² counters.</summary>
 static class Coactivation
 {
-    const long PairBudget = 2_000_000_000;      // a few seconds; a denser code is thinned to it
+    const long PairBudget = 2_000_000_000;      // takes a few seconds; denser codes are thinned to it
 
-    /// <param name="codes">Thinned until its pairs can be counted.</param>
-    /// <param name="m">Partners kept a latent.</param>
+    /// <param name="codes">The codes, which are thinned until their pairs can be counted.</param>
+    /// <param name="m">Partners kept for each latent.</param>
     public static Partners Of(RowCodes codes, int latents, int m)
     {
         for (var pairs = codes.Pairs; pairs > PairBudget && codes.Level < 63; pairs = codes.Pairs)
@@ -46,7 +45,7 @@ static class Coactivation
         touched.Clear();
     }
 
-    /// <summary>The codes turned round: of each latent the places of its rows.</summary>
+    /// <summary>The codes transposed: for each latent the places of its rows.</summary>
     static (int[] Start, int[] Place) ByLatent(RowCodes codes, int latents)
     {
         var (start, place) = (new int[latents + 1], new int[codes.Entries]);

@@ -1,16 +1,15 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>A row on which a latent fires. Rows are counted from the first one looked at.</summary>
-/// <param name="Bucket">0 for one of the strongest; 1 to 5 for a random one from that fifth of the latent's
+/// <summary>A row on which a latent fires. Rows are counted from the first row of the pass.</summary>
+/// <param name="Bucket">0 for one of the strongest rows; 1 to 5 for a random row from that fifth of the latent's
 /// range.</param>
 readonly record struct Context(int Latent, int Row, float Value, byte Bucket);
 
-/// <summary>The contexts of all latents with the tokens around them, and how strongly the latent fires on each of
-/// these: 16 + 2 window + 1 bytes a context
-/// (24 MB for 65,536 latents with ten contexts of 21 tokens).</summary>
+/// <summary>The contexts of all latents with the tokens around them, and the latent's value on each of these tokens. A
+/// context takes 16 + 2 window + 1 bytes (24 MB for 65,536 latents with ten contexts of 21 tokens).</summary>
 sealed class ContextWindows
 {
-    public const int Levels = 127;      // of a latent's largest value
+    public const int Levels = 127;      // steps up to a latent's largest value
 
     readonly TokenTexts texts;
     readonly int window;
@@ -40,13 +39,13 @@ sealed class ContextWindows
                 if (!rows.Contains(row)) items.Add(new(latent, row, value, (byte)bucket));
     }
 
-    /// <summary>Contexts of a latent: the strongest, then random ones from the highest fifth down.</summary>
+    /// <summary>The contexts of a latent: the strongest, then random ones in descending order of the fifths.</summary>
     public IEnumerable<int> Of(int latent) => Enumerable.Range(start[latent], start[latent + 1] - start[latent]);
 
     public Context this[int item] => items[item];
     public int Count => items.Count;
 
-    /// <summary>Rows [first, end) that are shown.</summary>
+    /// <summary>The shown rows, [first, end).</summary>
     public (int First, int End) Window(int item)
     {
         var row = items[item].Row;
@@ -54,7 +53,7 @@ sealed class ContextWindows
         return (Math.Max(first, row - window), Math.Min(end, row + window + 1));
     }
 
-    /// <summary>Of each shown row the latent's value, in 127ths of its largest; 0 only where it does not
+    /// <summary>The latent's value on each shown row, in 127ths of its largest value; 0 only where it does not
     /// fire.</summary>
     public ReadOnlySpan<sbyte> LevelsOf(int item)
     {
@@ -62,8 +61,8 @@ sealed class ContextWindows
         return level.AsSpan(item * (2 * window + 1), end - first);
     }
 
-    /// <summary>Looks the values up.</summary>
-    /// <param name="codes">Of all rows that these contexts show.</param>
+    /// <summary>Fills in the values of contexts.</summary>
+    /// <param name="codes">The codes of all rows that these contexts show.</param>
     public void Fill(ReadOnlySpan<int> contexts, RowCodes codes, ContextCollector collector)
     {
         foreach (var item in contexts)
@@ -76,7 +75,7 @@ sealed class ContextWindows
         }
     }
 
-    /// <summary>At least ±1, so that a weak firing differs from none.</summary>
+    /// <summary>At least ±1, so that a weak activation differs from 0.</summary>
     static sbyte LevelOf(float value, float max)
     {
         var magnitude = Math.Clamp((int)Math.Round(Levels * Math.Abs((double)value) / max), 1, Levels);

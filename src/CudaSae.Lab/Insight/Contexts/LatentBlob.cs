@@ -4,14 +4,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The pages of all latents in one compact array, which latents.js reads; little-endian throughout, varints
-/// are LEB128.
+/// <summary>Writes the pages of all latents into one compact array, which latents.js reads. All numbers are
+/// little-endian, and varints are LEB128.
 /// <code>
 /// header   u32 magic "CSLP", version 1, n, rows R, first row (low, high half), window W,
 ///          rows on which pairs were counted, pieces P, segments S, shown tokens T
-/// origin   u8 length, UTF-8: where the tokens' texts come from
-/// columns  u32 count [n] · f32 largest |value| [n] · f32 mean value of firings [n] · 
-///          f32 cos(W_enc_i, W_dec_i) [n], NaN where the two differ in width · f32 ‖W_dec_i‖ [n] ·
+/// origin   u8 length, UTF-8: the source of the tokens' texts
+/// columns  u32 count [n] · f32 largest |value| [n] · f32 mean value of firings [n] ·
+///          f32 cos(W_enc_i, W_dec_i) [n], NaN if the two differ in width · f32 ‖W_dec_i‖ [n] ·
 ///          u32 bytes of its entry [n]
 /// entries  n of them, empty where count is 0:
 ///          varint [16]: histogram of |value|, bins 2^e wide with 8 · 2^e ≤ max &lt; 16 · 2^e
@@ -23,16 +23,16 @@ namespace CudaSae.Lab.Insight.Contexts;
 /// texts    P × (u8 length, UTF-8); u32 first row [S]; u32 tokens [S]; index of each shown token's piece [T],
 ///          u16 where P ≤ 65536, else u32
 /// </code>
-/// Rows are counted from the first row. Texts are those of rows that some window shows, each row once, in segments of
+/// Rows are counted from the first row. The texts are those of the rows in any window, each row once, in segments of
 /// consecutive rows.</summary>
 static class LatentBlob
 {
     public const uint Magic = 0x504c5343, Version = 1;
 
-    /// <param name="together">Of <see cref="Coactivation"/>.</param>
-    /// <param name="similar">Of <see cref="SimilarLatents"/>.</param>
-    /// <param name="leftOut">Rows on which nothing fires because they are not finite; the origin of the texts says
-    /// so.</param>
+    /// <param name="together">The result of <see cref="Coactivation"/>.</param>
+    /// <param name="similar">The result of <see cref="SimilarLatents"/>.</param>
+    /// <param name="leftOut">Rows that were left out because they are not finite. The origin of the texts states their
+    /// number.</param>
     public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows,
         TokenTexts texts, Partners together, Partners similar, int window, long leftOut)
     {

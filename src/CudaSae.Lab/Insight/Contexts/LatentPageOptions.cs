@@ -1,28 +1,28 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>How much is shown of each latent. What is null depends on how many latents there are, so that a page of
-/// 65,536 stays below 25 MB.</summary>
+/// <summary>Options of the latent pages. The defaults for null depend on the number of latents, so that a page of
+/// 65,536 latents stays below 25 MB.</summary>
 sealed record LatentPageOptions
 {
-    /// <summary>Strongest rows a latent.</summary>
+    /// <summary>Number of strongest rows of a latent.</summary>
     public int? Contexts { get; init; }
 
-    /// <summary>Random rows from each fifth of a latent's range.</summary>
+    /// <summary>Number of random rows from each fifth of a latent's range.</summary>
     public int? Samples { get; init; }
 
-    /// <summary>Latents named as firing together and as similar, each.</summary>
+    /// <summary>Number of latents listed as firing together, and as similar.</summary>
     public int? Partners { get; init; }
 
-    /// <summary>Tokens shown on either side of a row.</summary>
+    /// <summary>Number of tokens shown on either side of a row.</summary>
     public int Window { get; init; } = 10;
 
-    /// <summary>Room for codes, in bytes; where it is too small, windows are encoded a second time and pairs counted on
-    /// a random share of the rows.</summary>
+    /// <summary>Memory for codes, in bytes. If it is too small, windows are encoded a second time, and pairs are
+    /// counted on a random share of the rows.</summary>
     public long CodeBytes { get; init; } = 256 << 20;
 
     public TextOptions Texts { get; init; } = new();
 
-    /// <summary>Fills in what is null.</summary>
+    /// <summary>Replaces null by the defaults.</summary>
     /// <exception cref="SaeException">A number is out of its range.</exception>
     public LatentPageOptions For(int latents)
     {

@@ -1,17 +1,16 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>A page a latent: what it fires on, how often and how strongly, and which others fire with it or point the
-/// same way.
-/// The result is what the report's latents.js reads.</summary>
+/// <summary>Makes a page for each latent: what it fires on, how often and how strongly, and which other latents fire
+/// with it or point in the same direction. The script latents.js of the report reads the result.</summary>
 static class LatentPages
 {
-    /// <summary>More would make a page that no browser opens.</summary>
+    /// <summary>The maximum number of latents. Browsers cannot open a page with more.</summary>
     public const int MaxLatents = 1 << 18;
 
-    /// <summary>One pass over the source's rows, and the pages.</summary>
-    /// <returns>The blob "latents" of a report; its layout stands in LatentBlob.cs.</returns>
+    /// <summary>Makes one pass over the source's rows, and the pages.</summary>
+    /// <returns>The blob "latents" of a report; LatentBlob.cs documents its layout.</returns>
     /// <exception cref="SaeException">There are more than <see cref="MaxLatents"/> latents, an option is out of range,
-    /// or texts beside the data are damaged.</exception>
+    /// or the texts beside the data are damaged.</exception>
     public static byte[] Collect(Sae sae, RunSource source, LatentPageOptions options)
     {
         var collector = Collector(sae, source, options);
@@ -19,7 +18,8 @@ static class LatentPages
             CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), collector));
     }
 
-    /// <summary>The visitor, for a pass that is shared with others; afterwards <see cref="Finish"/>.</summary>
+    /// <summary>Makes the visitor for a pass that other visitors share. <see cref="Finish"/> follows the
+    /// pass.</summary>
     public static ContextCollector Collector(Sae sae, RunSource source, LatentPageOptions options)
     {
         if (sae.Latents > MaxLatents)
@@ -29,8 +29,8 @@ static class LatentPages
         return new(sae.Latents, source.FirstRow, filled.Contexts!.Value, filled.Samples!.Value, filled.CodeBytes);
     }
 
-    /// <summary>The pages, after a pass over exactly the source's rows.</summary>
-    /// <param name="leftOut">What the pass returned.</param>
+    /// <summary>Makes the pages after a pass over exactly the source's rows.</summary>
+    /// <param name="leftOut">The number of left-out rows, which the pass returned.</param>
     public static byte[] Finish(Sae sae, RunSource source, ContextCollector collector, LatentPageOptions options,
         long leftOut = 0)
     {
@@ -39,7 +39,7 @@ static class LatentPages
         var texts = TokenTexts.Open(source.Data, source.FirstRow, collector.Rows, filled.Texts);
         var windows = new ContextWindows(collector, texts, filled.Window);
         WindowCodes.Fill(windows, collector, sae, source);
-        // may thin the codes: after the windows
+        // this may thin the codes, so it follows the windows
         var together = Coactivation.Of(collector.Codes, sae.Latents, filled.Partners!.Value);
         var similar = SimilarLatents.Of(sae.Model.Parameters.WDec, i => collector.Count(i) > 0, filled.Partners.Value);
         return LatentBlob.Write(sae.Model.Parameters, collector, windows, texts, together, similar, filled.Window,

@@ -1,9 +1,9 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Per latent up to m others with a score each, best first, equal ones by number. 8 to 12 bytes · n ·
-/// m.</summary>
+/// <summary>Keeps for each latent up to m others with a score, best first, and equal ones by number. It takes 12 bytes
+/// · n · m.</summary>
 /// <param name="latents">n.</param>
-/// <param name="m">Others kept a latent.</param>
+/// <param name="m">Others kept for each latent.</param>
 sealed class Partners(int latents, int m)
 {
     readonly int[] latent = new int[latents * m], count = new int[latents], joint = new int[latents * m];
@@ -12,10 +12,10 @@ sealed class Partners(int latents, int m)
     public ReadOnlySpan<int> Latents(int of) => latent.AsSpan(of * m, count[of]);
     public ReadOnlySpan<float> Scores(int of) => score.AsSpan(of * m, count[of]);
 
-    /// <summary>Rows on which both fire, where partners are those of firings.</summary>
+    /// <summary>Number of rows on which both latents fire, if the score counts firings.</summary>
     public ReadOnlySpan<int> Joint(int of) => joint.AsSpan(of * m, count[of]);
 
-    /// <summary>Score that a further one must exceed.</summary>
+    /// <summary>The score that a further latent must exceed.</summary>
     public float Floor(int of) =>
         m == 0 ? float.PositiveInfinity : count[of] < m ? float.NegativeInfinity : score[of * m + m - 1];
 

@@ -1,6 +1,6 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Texts by id.</summary>
+/// <summary>A list of texts by id.</summary>
 sealed class PieceList(IReadOnlyList<string> pieces) : ITokenPieces
 {
     public string? Piece(int id) => (uint)id < (uint)pieces.Count ? pieces[id] : null;

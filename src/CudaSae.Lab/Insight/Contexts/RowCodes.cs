@@ -2,10 +2,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Codes of rows, as CSR, within a budget. When it is exceeded, half of the rows are dropped by a random
-/// number of their own, again and again: what is left is a uniform
-/// sample that depends on nothing but the rows.</summary>
-/// <param name="budget">Entries there is room for.</param>
+/// <summary>Keeps the codes of rows as CSR within a budget. Each time it is exceeded, about half of the rows are
+/// dropped by their random numbers. The remaining rows are a uniform sample that depends on the rows alone.</summary>
+/// <param name="budget">Maximum number of entries.</param>
 sealed class RowCodes(long budget)
 {
     public const int BytesAnEntry = sizeof(int) + sizeof(float);
@@ -21,12 +20,12 @@ sealed class RowCodes(long budget)
     public int Count { get; private set; }
     public int Entries => start[Count];
 
-    /// <summary>Which row stands at a place; ascending.</summary>
+    /// <summary>The row at a place; ascending.</summary>
     public int Row(int place) => rows[place];
     public ReadOnlySpan<int> Indices(int place) => index.AsSpan(start[place], start[place + 1] - start[place]);
     public ReadOnlySpan<float> Values(int place) => value.AsSpan(start[place], start[place + 1] - start[place]);
 
-    /// <param name="row">Higher than every one before.</param>
+    /// <param name="row">A row higher than all before.</param>
     public void Add(int row, ReadOnlySpan<int> indices, ReadOnlySpan<float> values)
     {
         if (!IsKept(row, Level)) return;
@@ -72,7 +71,7 @@ sealed class RowCodes(long budget)
         (Count, Level) = (kept, level);
     }
 
-    /// <summary>A latent's value on a row that is kept; 0 where it does not fire, or the row is not here.</summary>
+    /// <summary>A latent's value on a row; 0 if it does not fire or the row is not kept.</summary>
     public float Value(int row, int latent)
     {
         var place = Count > row && rows[row] == row ? row : Array.BinarySearch(rows, 0, Count, row);
@@ -81,7 +80,7 @@ sealed class RowCodes(long budget)
         return at < 0 ? 0 : value[start[place] + at];
     }
 
-    /// <summary>Σ over rows of L0²: what counting pairs costs.</summary>
+    /// <summary>Σ over rows of L0², the cost of counting pairs.</summary>
     public long Pairs
     {
         get

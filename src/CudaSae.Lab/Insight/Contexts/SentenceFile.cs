@@ -4,14 +4,15 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The .jsonl that harvest writes beside activations: a line a sentence, {"row": its first row, "tokens": [a
-/// text a row]}. Lines follow each other without a gap.</summary>
+/// <summary>Reads the .jsonl that harvest writes beside activations. It has a line for each sentence, {"row": its first
+/// row, "tokens": [a text for each row]}. The sentences follow each other without a gap.</summary>
 static class SentenceFile
 {
-    const int BytesAPart = 100;     // of JSON, in memory
+    const int BytesAPart = 100;     // memory for each part of the JSON
 
-    /// <summary>Gives the tokens of rows [from, end) in order, and whether each begins a sentence.</summary>
-    /// <exception cref="SaeException">It cannot be read, or does not describe every row up to
+    /// <summary>Visits the tokens of rows [from, end) in order, with a flag that marks the first token of a
+    /// sentence.</summary>
+    /// <exception cref="SaeException">The file cannot be read, or does not describe every row up to
     /// <paramref name="end"/>.</exception>
     public static void Read(string path, long from, long end, Action<string, bool> visit)
     {
@@ -26,7 +27,7 @@ static class SentenceFile
         }
     }
 
-    /// <param name="path">Its name, for messages.</param>
+    /// <param name="path">The name of the file, for messages.</param>
     internal static void Read(string path, TextReader text, long from, long end, Action<string, bool> visit)
     {
         long row = 0, number = 0;
@@ -37,22 +38,22 @@ static class SentenceFile
                 number++;
                 if (line.Length > 0)
                     row = ReadLine(line, row, from, end, visit,
-                        why => new($"{path}, line {number}: {why}; make it again with the data, or take it away"));
+                        why => new($"{path}, line {number}: {why}; make it again with the data, or remove it"));
             }
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException
             or FormatException)
         {
             throw new SaeException($"{path}, line {number} is not {{\"row\", \"tokens\"}} of a sentence; make it again "
-                + "with the data, or take it away",
+                + "with the data, or remove it",
                 e);
         }
         if (row < end)
             throw new SaeException($"{path} describes {row} rows but the data beside it have at least {end}; make it "
-                + "again with the data, or take it away");
+                + "again with the data, or remove it");
     }
 
-    /// <returns>The row behind the sentence.</returns>
+    /// <returns>The row after the sentence.</returns>
     static long ReadLine(string line, long row, long from, long end, Action<string, bool> visit,
         Func<string, SaeException> bad)
     {

@@ -1,6 +1,6 @@
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The rows that windows show, each once, as segments of consecutive ones.</summary>
+/// <summary>The rows in any window, each once, as segments of consecutive rows.</summary>
 sealed class ShownTokens
 {
     readonly List<(int First, int Length)> segments = [];

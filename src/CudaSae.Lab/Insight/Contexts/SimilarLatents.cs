@@ -2,16 +2,15 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Of each latent those whose decoder rows point most nearly the same way: cos = w_i · w_j / (‖w_i‖ ‖w_j‖),
-/// over all pairs, 2 n² d operations. The choice is made on
-/// products in float32, the cosines that are given are summed in double. Memory: a copy of the rows, 4 n d bytes (134
-/// MB for n = 65,536, d = 512).</summary>
+/// <summary>Finds for each latent those with the most similar decoder rows: cos = w_i · w_j / (‖w_i‖ ‖w_j‖) over all
+/// pairs, which takes 2 n² d operations. Products in float32 select the partners; the returned cosines are summed in
+/// double. A copy of the rows takes 4 n d bytes (134 MB for n = 65,536, d = 512).</summary>
 static class SimilarLatents
 {
     /// <param name="decoder">[n, d].</param>
-    /// <param name="included">Latents that are compared; the others, and those whose row is 0 or not finite, have no
-    /// partners and are none.</param>
-    /// <param name="m">Partners kept a latent.</param>
+    /// <param name="included">Whether a latent is compared. Other latents, and those whose row is 0 or not finite, have
+    /// no partners and are not partners.</param>
+    /// <param name="m">Partners kept for each latent.</param>
     public static Partners Of(Matrix decoder, Func<int, bool> included, int m)
     {
         var latents = (int)decoder.Rows;

@@ -2,31 +2,30 @@ using CudaSae.Activations;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>The text of each row that is looked at, and the sequence it stands in: from a .jsonl beside the data as
-/// harvest writes it, else from the store's
-/// token ids, else none. 4 bytes a row.</summary>
+/// <summary>The text of each row of a pass and its sequence. They come from a .jsonl beside the data, as harvest writes
+/// it, or from the store's token ids; otherwise rows have no texts. It takes 4 bytes a row.</summary>
 sealed class TokenTexts
 {
-    readonly int[] piece;       // of each row an index into Pieces
+    readonly int[] piece;       // an index into Pieces for each row
     readonly List<int> sequences;
 
     TokenTexts(string origin, int rows, int[] piece, string[] pieces, List<int> sequences) =>
         (Origin, Rows, this.piece, Pieces, this.sequences) = (origin, rows, piece, pieces, sequences);
 
-    /// <summary>Where they come from, for people.</summary>
+    /// <summary>The source of the texts, for readers.</summary>
     public string Origin { get; }
 
-    /// <summary>Rows looked at; they are counted from the first of them.</summary>
+    /// <summary>The number of rows of the pass, which are counted from its first row.</summary>
     public int Rows { get; }
 
-    /// <summary>Texts that occur, each once; empty where rows have no tokens. '▁' is a space.</summary>
+    /// <summary>The texts that occur, each once; empty if rows have no tokens. A space replaces '▁'.</summary>
     public IReadOnlyList<string> Pieces { get; }
     public bool HasTokens => Pieces.Count > 0;
 
-    /// <summary>Index of a row's text in <see cref="Pieces"/>, where <see cref="HasTokens"/>.</summary>
+    /// <summary>Index of a row's text in <see cref="Pieces"/>, if <see cref="HasTokens"/>.</summary>
     public int PieceOf(int row) => piece[row];
 
-    /// <summary>Rows [first, end) of the sequence that a row stands in; of rows without tokens the row alone.</summary>
+    /// <summary>The rows [first, end) of a row's sequence; the row alone if rows have no tokens.</summary>
     public (int First, int End) Sequence(int row)
     {
         if (!HasTokens) return (row, row + 1);
@@ -44,7 +43,7 @@ sealed class TokenTexts
         if (!source.HasTokens)
             return options is { Pieces: null, BosId: null, ContextLength: 0 } ? new("row numbers", rows, [], [], [])
                 : throw new SaeException($"{source.Paths.First()} has neither token ids nor a .jsonl beside it, so "
-                    + "that a vocabulary or borders of sequences say nothing; leave them out");
+                    + "that a vocabulary or sequence lengths have no effect; leave them out");
         FromIds(source, firstRow, rows, options, builder);
         return builder.Finish(options.Pieces is null ? "token ids" : "token ids and a vocabulary");
     }
@@ -82,7 +81,7 @@ sealed class TokenTexts
     /// <summary>Collects rows' texts, each distinct one once.</summary>
     sealed class PieceTable(int rows)
     {
-        const int LongestPiece = 64;        // characters: what is longer is no token that a page could show
+        const int LongestPiece = 64;        // in characters; longer texts are cut
         readonly Dictionary<string, int> index = new(StringComparer.Ordinal);
         readonly List<string> pieces = [];
         readonly List<int> sequences = [];

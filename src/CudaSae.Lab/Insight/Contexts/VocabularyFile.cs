@@ -3,22 +3,21 @@ using CudaSae.Text;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Texts of token ids from JSON: an array of pieces or of [piece, score] (SentencePiece ports), an object
-/// piece → id (GPT-2's vocab.json), or Hugging Face's tokenizer.json,
-/// which holds either as model.vocab, and added_tokens. Pieces in GPT-2's byte alphabet are turned back into
-/// text.</summary>
+/// <summary>Reads the texts of token ids from JSON: an array of pieces or of [piece, score] (SentencePiece ports), an
+/// object piece → id (GPT-2's vocab.json), or Hugging Face's tokenizer.json, which has either as model.vocab, and
+/// added_tokens. Pieces in GPT-2's byte alphabet are decoded to text.</summary>
 sealed class VocabularyFile : ITokenPieces
 {
-    const int BytesAPart = 100;         // of JSON, in memory, with the piece made of it
+    const int BytesAPart = 100;         // memory of the JSON and of the piece made from it
     const int MaxId = 1 << 24;
     readonly Dictionary<int, string> pieces = [];
 
-    /// <exception cref="SaeException">It is missing, or no vocabulary.</exception>
+    /// <exception cref="SaeException">The file is missing, or is not a vocabulary.</exception>
     public VocabularyFile(string path) : this(path, Content(path)) { }
 
     internal VocabularyFile(string path, byte[] content)
     {
-        SaeException Bad(string why) => new($"{path} is no vocabulary: {why}; name a vocab.json or tokenizer.json");
+        SaeException Bad(string why) => new($"{path} is not a vocabulary: {why}; name a vocab.json or tokenizer.json");
         try
         {
             JsonBudget.Check(content, BytesAPart, content.Length, Bad);

@@ -2,8 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Contexts;
 
-/// <summary>Gets the values that windows show: from codes that were all kept, else by encoding the shown rows a second
-/// time, in their order, a chunk at a time.</summary>
+/// <summary>Gets the values that windows show. If not all codes were kept, it encodes the shown rows a second time, in
+/// order and in chunks.</summary>
 static class WindowCodes
 {
     const int ChunkRows = 16384;
@@ -31,7 +31,7 @@ static class WindowCodes
         }
     }
 
-    /// <param name="rows">Ascending, counted from the source's first.</param>
+    /// <param name="rows">Rows in ascending order, counted from the source's first row.</param>
     static RowCodes Encode(List<int> rows, Sae sae, RunSource source)
     {
         var store = new RowCodes(long.MaxValue);
@@ -44,7 +44,7 @@ static class WindowCodes
             foreach (var row in rows[at..Math.Min(at + batch, rows.Count)])
             {
                 source.Data.ReadRow(source.FirstRow + row, raw);
-                if (!Finite.All(raw)) continue;      // the pass left it out too
+                if (!Finite.All(raw)) continue;      // the pass left this row out too
                 raw.AsSpan(0, d).CopyTo(x.AsSpan(kept.Count * d));
                 kept.Add(row);
             }

@@ -4,14 +4,14 @@ using static CudaSae.Lab.Insight.Histograms;
 
 namespace CudaSae.Lab.Insight.Density;
 
-/// <summary>The chapter about densities while the SAE trained, from density.bin.</summary>
+/// <summary>Makes the chapter about densities during training, from density.bin.</summary>
 static class DensityFigures
 {
     const int MaxColumns = 200, Followed = 12;
     const string Again = "resampled";
 
-    /// <summary>Null where a run has no density.bin, or no whole window in it.</summary>
-    public static Section? Section(string run)
+    /// <summary>The chapter; null if a run has no density.bin, or it has no whole window.</summary>
+    public static Chapter? Chapter(string run)
     {
         var path = Path.Combine(run, DensityFile.Name);
         if (!File.Exists(path)) return null;
@@ -52,11 +52,12 @@ static class DensityFigures
             X = new("step"), Y = new("density"), Colour = new("latents", "share"),
             Finding =
                 $"The median latent's density goes from {Share(MedianOf(windows[0]))} in the first window to "
-                    + $"{Share(MedianOf(windows[^1]))} in the last; "
-                + $"latents silent for a whole window from {First(0)} to {windows[^1].Octaves[0]} of {file.Latents}.",
+                    + $"{Share(MedianOf(windows[^1]))} in the last. "
+                + $"The number of latents that are silent for a whole window goes from {First(0)} to "
+                + $"{windows[^1].Octaves[0]} of {file.Latents}.",
             Formula =
-                $"Firings / rows of each window; the last window has {windows[^1].Rows} rows. A row holds densities "
-                    + "down to half of its number."
+                $"Firings / rows of each window; the last window has {windows[^1].Rows} rows. A row has the densities "
+                    + "from half of its number up to its number."
                 + (group > 1 ? $" A column is the mean of up to {group} windows." : ""),
         };
     }
@@ -64,7 +65,8 @@ static class DensityFigures
     static double MedianOf(DensityWindow w) =>
         Doubles.Median(Enumerable.Range(0, w.Firings.Length).Select(i => Density(w, i)));
 
-    /// <summary>Places of latents by what became of them: by density over the last tenth of the windows.</summary>
+    /// <summary>Groups latents by their history and sorts each group by density over the last tenth of the
+    /// windows.</summary>
     static (string Name, int[] Places)[] Kinds(DensityFile file, DensityWindow[] windows)
     {
         var ending = Ending(windows);
@@ -101,36 +103,37 @@ static class DensityFigures
                     + "window and "
                     + $"{Share(Doubles.Median(rare.Take(Followed).Select(i => Over(Ending(windows), i))))} in the last "
                     + "tenth of the windows" : "No latent that was never found dead fires at the end")
-                + $"; {silent.Length} fired before and fell silent"
-                + (again.Length > 0 ? $"; of {again.Length} resampled ones {alive} fire in the last window"
+                + $"; {silent.Length} fired earlier and became silent"
+                + (again.Length > 0 ? $"; {alive} of {again.Length} resampled latents fire in the last window"
                     : "; none was resampled")
-                + (kept.Length > 0 ? $"; {kept.Length} dead ones were protected" : "") + ".",
+                + (kept.Length > 0 ? $"; {kept.Length} dead latents were protected" : "") + ".",
             Formula =
                 $"Firings / rows of each window, for at most {Followed} latents of a kind, the rarest over the last "
                     + "tenth of the windows (resampled ones from "
-                + "the rarest to the most frequent); one line a latent, gaps between them. A window without a firing "
+                + "the rarest to the most frequent). Each latent has one line. A window without a firing "
                 + "is drawn at half a firing."
                 + (file.Kept.Length < file.Latents
-                    ? $" Of {file.Latents} latents {file.Kept.Length} at equal distances were kept." : ""),
+                    ? $" {file.Kept.Length} of {file.Latents} latents, at equal distances, were kept." : ""),
         };
     }
 
     static int[] Spread(int[] places) => [.. Enumerable.Range(0, Math.Min(Followed, places.Length))
         .Select(i => places[(long)i * places.Length / Math.Min(Followed, places.Length)])];
 
-    /// <summary>Several latents' lines as one series, so that a kind has one colour.</summary>
+    /// <summary>The lines of several latents as one series, so that a kind has one colour.</summary>
     static Series Chain(DensityFile file, DensityWindow[] windows, string name, int[] places)
     {
         var (x, y, labels) = (new List<float>(), new List<float>(), new List<string>());
         foreach (var place in places)
         {
             foreach (var w in windows)
-                Add(w.Step, Math.Max(Density(w, place), 0.5 / w.Rows),
-                    "latent "
-                        + $"{file.Kept[place]}{(w.Resampled[place] ? ", resampled here" : w.Protected[place] ? ", protected here" : "")}");
+                Add(w.Step, Math.Max(Density(w, place), 0.5 / w.Rows), $"latent {file.Kept[place]}{Event(w, place)}");
             Add(windows[^1].Step, double.NaN, "");
         }
         return new(name, [.. x], [.. y]) { Labels = [.. labels] };
+
+        static string Event(DensityWindow w, int place) =>
+            w.Resampled[place] ? ", resampled here" : w.Protected[place] ? ", protected here" : "";
 
         void Add(double step, double density, string label)
         {
@@ -153,8 +156,8 @@ static class DensityFigures
             Finding = $"{again.Count(v => v > 0)} windows saw a resampling, of {again.Sum():0} latents in all"
                 + (file.Kept.Length < file.Latents ? " among those kept." : "."),
             Formula =
-                "Latents that had not fired for the resampling's window of steps; protected ones are left as they are "
-                    + "(Resampling.Protected).",
+                "Latents that had not fired during the resampling's window of steps. Protected latents stay as they "
+                    + "are (Resampling.Protected).",
         };
     }
 }

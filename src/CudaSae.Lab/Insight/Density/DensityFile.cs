@@ -4,20 +4,20 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Lab.Insight.Density;
 
-/// <summary>A window of training steps: how often each latent fired in it.</summary>
+/// <summary>The firings of each latent in a window of training steps.</summary>
 /// <param name="Step">The window's last step.</param>
 /// <param name="Rows">Rows of the window.</param>
-/// <param name="Firings">Of the latents that are kept, [kept].</param>
+/// <param name="Firings">Firings of the kept latents, [kept].</param>
 /// <param name="Resampled">Whether each kept latent was resampled in the window.</param>
-/// <param name="Protected">Whether each kept latent was dead when others were resampled, and left alone.</param>
-/// <param name="Octaves">Of all n latents: silent ones at place 0; at place 1 + j those of density in (2^−(j+1),
-/// 2^−j].</param>
+/// <param name="Protected">Whether each kept latent was dead when others were resampled, but was protected.</param>
+/// <param name="Octaves">Counts over all n latents: index 0 has the silent ones; index 1 + j has those with a density
+/// in (2^−(j+1), 2^−j].</param>
 sealed record DensityWindow(long Step, long Rows, uint[] Firings, bool[] Resampled, bool[] Protected, int[] Octaves);
 
-/// <summary>density.bin of a run: a header, then records of one length, appended; what a crash cut off at the end does
-/// not count. Little-endian:
-/// "CSDENS01", n, kept, batch rows (int32), the kept latents (int32 each); a record is step, rows (int64), firings
-/// (uint32 a kept latent), two sets of bits (a bit a kept latent, to whole bytes), octaves (int32).</summary>
+/// <summary>The file density.bin of a run: a header, then appended records of equal length. An incomplete record at the
+/// end is ignored. All numbers are little-endian. The header is "CSDENS01", n, kept, batch rows (int32) and the kept
+/// latents (int32 each). A record is step, rows (int64), firings (uint32 for each kept latent), two sets of bits (a bit
+/// for each kept latent, padded to whole bytes) and octaves (int32).</summary>
 sealed class DensityFile
 {
     public const string Name = "density.bin";
@@ -27,7 +27,7 @@ sealed class DensityFile
     readonly byte[] bytes;
 
     /// <param name="path">The file.</param>
-    /// <exception cref="SaeException">It is no such file.</exception>
+    /// <exception cref="SaeException">The file is not a log of densities, or is damaged.</exception>
     public DensityFile(string path)
     {
         try { bytes = File.ReadAllBytes(path); }
@@ -36,7 +36,7 @@ sealed class DensityFile
             throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
         }
         if (bytes.Length < Fixed || !bytes.AsSpan(0, 8).SequenceEqual(Magic))
-            throw new SaeException($"{path} is no log of densities; delete it, or train with --density-every again",
+            throw new SaeException($"{path} is not a log of densities; delete it, or train with --density-every again",
                 kind: SaeErrorKind.Files);
         (Latents, var kept, BatchRows) = (Int(8), Int(12), Int(16));
         if (Latents is < 1 or > MaxLatents || kept < 1 || kept > Latents || BatchRows < 1
@@ -47,7 +47,7 @@ sealed class DensityFile
         Kept = new int[kept];
         Buffer.BlockCopy(bytes, Fixed, Kept, 0, kept * sizeof(int));
         if (Kept.Any(f => f < 0 || f >= Latents))
-            throw new SaeException($"{path} is damaged: it keeps a latent that there is not; delete it",
+            throw new SaeException($"{path} is damaged: it keeps a latent that does not exist; delete it",
                 kind: SaeErrorKind.Files);
         Count = (bytes.Length - HeaderBytes(kept)) / RecordBytes(kept);
     }
@@ -59,7 +59,7 @@ sealed class DensityFile
     public int[] Kept { get; }
     public int BatchRows { get; }
 
-    /// <summary>Whole windows.</summary>
+    /// <summary>Number of whole windows.</summary>
     public int Count { get; }
 
     static int Bits(int kept) => (kept + 7) / 8;

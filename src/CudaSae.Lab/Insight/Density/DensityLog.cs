@@ -6,13 +6,13 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Insight.Density;
 
-/// <summary>Counts every latent's firings while an SAE trains and appends them to density.bin, a record a window of
-/// steps. Only reads, so training's bits are the same with and without; on kernels
-/// each read waits for the step.</summary>
+/// <summary>Counts the firings of every latent during training and appends them to density.bin, with one record for
+/// each window of steps. It only reads, so that the bits of a run are the same with and without it. On the kernels each
+/// read waits for the step.</summary>
 sealed class DensityLog : ITrainingObserver, IDisposable
 {
-    /// <summary>All latents are kept while their counts over the run fit in so many bytes; else <see cref="Sample"/> of
-    /// them at equal distances.</summary>
+    /// <summary>The bytes that the counts of a run may take if all latents are kept. If they do not fit,
+    /// <see cref="Sample"/> latents at equal distances are kept.</summary>
     public const long Budget = 64L << 20;
     public const int Sample = 4096;
 
@@ -29,9 +29,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     /// <param name="path">density.bin of the run's folder.</param>
     /// <param name="latents">n.</param>
     /// <param name="every">Steps of a window.</param>
-    /// <param name="step">The step that training goes on from: windows behind it are cut off; 0 begins the file
-    /// anew.</param>
-    /// <exception cref="SaeException">The file cannot be written, or is another run's.</exception>
+    /// <param name="step">The step from which training resumes; later windows are removed. 0 starts a new file.</param>
+    /// <exception cref="SaeException">The file cannot be written, or belongs to another run.</exception>
     public DensityLog(string path, int latents, TrainConfig config, int every, long step)
     {
         if (every < 1)
@@ -41,7 +40,7 @@ sealed class DensityLog : ITrainingObserver, IDisposable
             (new long[latents], new int[latents], new bool[latents], new bool[latents]);
         var old = step > 0 && File.Exists(path) ? new DensityFile(path) : null;
         if (old is not null && old.Latents != latents)
-            throw new SaeException($"{path} is of {old.Latents} latents, this run has {latents}; move it away");
+            throw new SaeException($"{path} has {old.Latents} latents, this run has {latents}; move the file");
         kept = old?.Kept ?? KeptOf(latents, (config.Steps + every - 1) / every);
         try
         {
@@ -69,7 +68,7 @@ sealed class DensityLog : ITrainingObserver, IDisposable
         new($"cannot write {path}: {AtomicFile.Reason(e)}; free some space, or train without --density-every", e,
             SaeErrorKind.Files);
 
-    /// <summary>Behind the last window that ends no later than the step, and nothing counted since.</summary>
+    /// <summary>Removes the windows that end after the step, and the counts of the current window.</summary>
     void CutBack(long step)
     {
         var keep = 0;
@@ -90,13 +89,13 @@ sealed class DensityLog : ITrainingObserver, IDisposable
 
     public void Stepped(long step, IBackend backend)
     {
-        if (step <= last) CutBack(step - 1);        // the run went back from a divergence
+        if (step <= last) CutBack(step - 1);        // the run went back after a divergence
         backend.ReadFirings(ofStep);
         for (var f = 0; f < latents; f++) firings[f] += ofStep[f];
         rows += config.BatchRows;
         last = step;
         if (config.Resampling?.IsDue(step) == true)
-            foreach (var f in Resampler.DeadLatents(backend, step))     // those that the trainer is about to resample
+            foreach (var f in Resampler.DeadLatents(backend, step))     // the trainer resamples these next
                 (config.Resampling.IsProtected(config.Seed, f) ? spared : resampled)[f] = true;
         if (step % every == 0) Write();
     }
@@ -120,8 +119,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     public void Report(StepMetrics metrics) { }
     public void Saved(string path) { }
 
-    /// <summary>Writes the window that is not full yet, as when a run is interrupted: a record says itself how many
-    /// rows it is of.</summary>
+    /// <summary>Writes the incomplete last window, for example of an interrupted run. Each record has its number of
+    /// rows.</summary>
     public void Dispose()
     {
         using (stream) Write();

@@ -3,35 +3,36 @@ using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Template or part: atoms of pixels, and their measures.</summary>
+/// <summary>Makes the figures about atoms of pixels: whether they are templates or parts.</summary>
 static class AtomFigures
 {
     const string Measures =
         "support = (Σ|aₚ|)² / (P Σaₚ²) of a decoder row a (participation ratio, 1/P to 1); nearest = max over training "
             + "images of ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖; "
-        + "template: nearest² ≥ 1/2, half of the atom's energy along one image; part: no template, and a support below "
-        + "half of the median image's less the mean image";
+        + "template: nearest² ≥ 1/2, half of the atom's energy along one image; part: not a template, and support "
+        + "below half of that of the median image minus the mean image";
 
     public static IEnumerable<Figure> Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures measures,
         int[] shown)
     {
         var (main, all) = (runs[0], runs.Select(r => measures.Of(r.Sae.Model.Parameters)).ToArray());
         var atoms = all[0];
-        yield return Pictures.Signed("atoms", "Decoder rows: what each latent writes", data.Width,
+        yield return Pictures.Signed("atoms", "Decoder rows of latents", data.Width,
             [.. shown.Select(f => main.Sae.Model.Parameters.WDec[f].ToArray())],
             [.. shown.Select(f => Described(main, atoms[f], f))]) with
         {
             Finding =
-                Invariant($"{main.Alive.Length} of {main.Sae.Latents} latents fire; {shown.Length} are shown, from ")
-                    + Invariant($"{100 * main.Top.Density(main.Alive[0]):0.#} % of the images to ")
-                    + Invariant($"{100 * main.Top.Density(main.Alive[^1]):0.##} %."),
+                Invariant($"{main.Alive.Length} of {main.Sae.Latents} latents fire, on ")
+                    + Invariant($"{100 * main.Top.Density(main.Alive[0]):0.#} % to ")
+                    + Invariant($"{100 * main.Top.Density(main.Alive[^1]):0.##} % of the images; {shown.Length} are ")
+                    + "shown.",
             Formula =
-                "rows of W_dec, sorted by density, evenly spaced in rank; grey is 0, each scaled by its largest "
+                "rows of W_dec, sorted by density, evenly spaced in rank; grey is 0; each row is scaled by its largest "
                     + "magnitude",
         };
-        yield return Pictures.Signed("encoders", "Encoder rows of the same latents: what each looks for", data.Width,
+        yield return Pictures.Signed("encoders", "Encoder rows of the same latents", data.Width,
             [.. shown.Select(f => main.Sae.Model.Parameters.WEnc[f].ToArray())],
-            [.. shown.Select(f => ImageSection.Caption(main, f))]) with
+            [.. shown.Select(f => ImageChapter.Caption(main, f))]) with
         {
             Finding =
                 "The median cosine of an encoder row with its decoder row is "
@@ -47,7 +48,7 @@ static class AtomFigures
     }
 
     static string Described(ImageStudy run, in Atom atom, int latent) =>
-        Invariant($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
+        Invariant($"{ImageChapter.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
 
     static double Middle(ImageStudy run, Atom[] atoms, Func<Atom, double> of) =>
         AtomMeasures.Median(run.Alive.Select(f => of(atoms[f])));
@@ -55,7 +56,7 @@ static class AtomFigures
     static double Share(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) =>
         100.0 * run.Alive.Count(f => of(atoms[f])) / Math.Max(1, run.Alive.Length);
 
-    /// <summary>The same, each latent as often as it fires.</summary>
+    /// <summary>Share in percent in which each latent counts as often as it fires.</summary>
     static double Firings(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) =>
         100.0 * run.Alive.Where(f => of(atoms[f]))
             .Sum(run.Top.Density) / Math.Max(1e-30, run.Alive.Sum(run.Top.Density));
@@ -95,13 +96,13 @@ static class AtomFigures
         {
             Colour = "density", Latents = run.Alive, Formula = Measures,
             Finding =
-                Invariant($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the ")
-                    + Invariant($"firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are ")
+                Invariant($"{templates:0} % of the atoms that fire are templates, with {firings:0} % of the ")
+                    + Invariant($"firings; {parts:0} % are parts, with {partFirings:0} % of the firings; the rest are ")
                     + "neither. The "
                     + Invariant($"median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the ")
                     + "pixels (an "
-                    + Invariant($"image: {100 * measures.ImageSupport:0} %) and lies at ")
-                    + Invariant($"{Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: ")
+                    + Invariant($"image: {100 * measures.ImageSupport:0} %), and its cosine with its nearest image is ")
+                    + Invariant($"{Middle(run, atoms, a => a.Nearest):0.00} (an image: ")
                     + Invariant($"{measures.ImageNearest:0.00})."),
         };
     }
@@ -131,12 +132,12 @@ static class AtomFigures
         {
             Formula = $"medians over latents that fire; {Measures}",
             Finding = runs.Count == 1
-                ? Invariant($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a ")
-                    + Invariant($"nearest other image at {measures.ImageNearest:0.000}.")
-                : Invariant($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go ")
-                    + Invariant($"from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to ")
-                    + Invariant($"{Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, ")
-                    + "parts from "
+                ? Invariant($"An image minus the mean image has a support of {measures.ImageSupport:0.000} and a ")
+                    + Invariant($"cosine of {measures.ImageNearest:0.000} with its nearest other image.")
+                : Invariant($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} the share of ")
+                    + Invariant($"templates goes from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} ")
+                    + Invariant($"to {Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms")
+                    + ", and the share of parts from "
                     + Invariant($"{Share(runs[low], all[low], a => measures.IsPart(a)):0} to ")
                     + Invariant($"{Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
         };

@@ -5,18 +5,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Where an atom lies between a part of an image and a template of one.</summary>
-/// <param name="Support">Participation ratio (Σ|aₚ|)² / (P Σaₚ²): the share of the pixels that it spreads over, 1/P to
-/// 1.</param>
+/// <summary>Measures that show whether an atom is a part of images or a template of an image.</summary>
+/// <param name="Support">Participation ratio (Σ|aₚ|)² / (P Σaₚ²): the share of the pixels that the atom spreads over,
+/// 1/P to 1.</param>
 /// <param name="Area">Share of pixels with |aₚ| above a tenth of the largest.</param>
-/// <param name="Nearest">Largest cosine with an image less the mean image: max ⟨a, xᵢ − x̄⟩ / ‖a‖‖xᵢ − x̄‖.</param>
-/// <param name="ClassMean">Largest cosine with a class' mean image less the mean image; NaN without labels.</param>
-/// <param name="EncoderSupport">Support of its encoder row.</param>
+/// <param name="Nearest">Largest cosine with an image minus the mean image: max ⟨a, xᵢ − x̄⟩ / ‖a‖‖xᵢ − x̄‖.</param>
+/// <param name="ClassMean">Largest cosine with the mean image of a class minus the mean image; NaN without
+/// labels.</param>
+/// <param name="EncoderSupport">Support of the encoder row.</param>
 /// <param name="EncoderCosine">⟨encoder row, decoder row⟩ / norms.</param>
 readonly record struct Atom(double Support, double Area, double Nearest, double ClassMean, double EncoderSupport,
     double EncoderCosine);
 
-/// <summary>Atoms of a dictionary of pixels against the images themselves.</summary>
+/// <summary>Compares the atoms of a dictionary of pixels with images.</summary>
 sealed class AtomMeasures : IDisposable
 {
     const int Sampled = 240, Block = 480;
@@ -25,9 +26,9 @@ sealed class AtomMeasures : IDisposable
     readonly Matrix classes;        // [C, P], of norm 1
     readonly Workers workers = new(Environment.ProcessorCount);
 
-    /// <param name="images">Images to compare with, mostly those that were trained on: the first
-    /// <paramref name="rows"/> of them.</param>
-    /// <param name="labelled">Images whose class means are compared with, where it has labels.</param>
+    /// <param name="images">Images to compare with, usually the training images. The first <paramref name="rows"/> are
+    /// used.</param>
+    /// <param name="labelled">Images for the class means, if they have labels.</param>
     public AtomMeasures(ActivationSource images, int rows, ImageData labelled)
     {
         centred = new(rows, images.Width);
@@ -70,19 +71,19 @@ sealed class AtomMeasures : IDisposable
         return classes;
     }
 
-    /// <summary>Median support of an image less the mean image.</summary>
+    /// <summary>Median support of an image minus the mean image.</summary>
     public double ImageSupport { get; }
 
-    /// <summary>Median over images of the largest cosine with another image: as alike as two images are.</summary>
+    /// <summary>Median over images of the largest cosine with another image.</summary>
     public double ImageNearest { get; }
 
-    /// <summary>At least half of the atom's energy lies along one image: cosine² ≥ 1/2.</summary>
+    /// <summary>Whether at least half of the atom's energy lies along one image: cosine² ≥ 1/2.</summary>
     public static bool IsTemplate(in Atom atom) => atom.Nearest * atom.Nearest >= 0.5 && atom.Nearest > 0;
 
-    /// <summary>No template, and spread over less than half of what an image is.</summary>
+    /// <summary>Whether the atom is not a template and has less than half of the support of an image.</summary>
     public bool IsPart(in Atom atom) => !IsTemplate(atom) && atom.Support < ImageSupport / 2;
 
-    /// <param name="parameters">Of an SAE of pixels.</param>
+    /// <param name="parameters">The parameters of an SAE of pixels.</param>
     public Atom[] Of(SaeParameters parameters)
     {
         using var atoms = new Matrix(parameters.WDec.Rows, parameters.WDec.Columns);
@@ -102,8 +103,8 @@ sealed class AtomMeasures : IDisposable
             norm > 0 ? Doubles.Dot(unit, encoder) / norm : 0);
     }
 
-    /// <summary>Of each unit row the largest cosine with an image; with <paramref name="own"/> row i is image i, which
-    /// does not count.</summary>
+    /// <summary>The largest cosine of each unit row with an image. With <paramref name="own"/>, row i is image i, which
+    /// is not compared with itself.</summary>
     double[] Nearest(Matrix unit, bool own)
     {
         var best = new double[unit.Rows];
@@ -123,7 +124,7 @@ sealed class AtomMeasures : IDisposable
         return best;
     }
 
-    /// <summary>(Σ|v|)² / (P Σv²); 0 for zeros.</summary>
+    /// <summary>The participation ratio (Σ|v|)² / (P Σv²); 0 if all numbers are 0.</summary>
     public static double Support(ReadOnlySpan<float> v)
     {
         double sum = 0, squares = 0;

@@ -3,7 +3,7 @@ using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>What a classifier loses when SAEs stand in for a hidden layer.</summary>
+/// <summary>Makes the figures about a classifier's loss when SAEs replace a hidden layer.</summary>
 static class ClassifierFigures
 {
     const string Definition =
@@ -24,12 +24,12 @@ static class ClassifierFigures
         var finding =
             Invariant($"Accuracy is {100 * own.Accuracy:0.00} % with the layer itself, ")
                 + Invariant($"{100 * first.Splice!.Spliced.Accuracy:0.00} % at L0 {first.Evaluation.L0:0.0} and ")
-                + Invariant($"{100 * last.Splice!.Spliced.Accuracy:0.00} % at L0 {last.Evaluation.L0:0.0}; with its ")
-                + "mean "
-                + Invariant($"{100 * mean.Accuracy:0.00} %, with zeros {100 * zero.Accuracy:0.00} %.");
-        yield return new TableFigure("downstream", "The classifier with reconstructions in the layer's place",
+                + Invariant($"{100 * last.Splice!.Spliced.Accuracy:0.00} % at L0 {last.Evaluation.L0:0.0}. It is ")
+                + Invariant($"{100 * mean.Accuracy:0.00} % with the layer's mean and ")
+                + Invariant($"{100 * zero.Accuracy:0.00} % with zeros.");
+        yield return new TableFigure("downstream", "The classifier with reconstructions of the layer",
         [
-            new("in its place", Texts: [.. rows.Select(r => r.Name)]), Numbers("L0", 1, (r, _) => r?.Evaluation.L0),
+            new("replaced by", Texts: [.. rows.Select(r => r.Name)]), Numbers("L0", 1, (r, _) => r?.Evaluation.L0),
             Numbers("FVU", 4, (r, _) => r?.Evaluation.Fvu), Numbers("CE", 4, (_, d) => d.CrossEntropy),
             Numbers("accuracy %", 2, (_, d) => 100 * d.Accuracy),
             Numbers("recovered of zeros %", 2, (r, _) => 100 * r?.Splice!.Recovered(zero)),
@@ -37,7 +37,8 @@ static class ClassifierFigures
         ])
         { Finding = finding, Formula = Definition };
         float[] l0 = [.. ordered.Select(r => (float)r.Evaluation.L0)], ends = [l0[0], l0[^1]];
-        yield return new LinesFigure("downstream-l0", "What is kept, by L0", new("L0", "latents a row", Log: true),
+        yield return new LinesFigure("downstream-l0", "Accuracy and recovered loss by L0",
+            new("L0", "latents a row", Log: true),
             new("share"),
         [
             new("accuracy", l0, [.. ordered.Select(r => (float)r.Splice!.Spliced.Accuracy)]),

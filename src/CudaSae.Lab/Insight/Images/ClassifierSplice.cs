@@ -2,15 +2,15 @@ using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>What a classifier still knows when a hidden layer is replaced.</summary>
+/// <summary>The scores of a classifier with a replaced hidden layer.</summary>
 /// <param name="CrossEntropy">Mean −log softmax(logits)_label in nats.</param>
 /// <param name="Accuracy">Share of rows whose largest logit is their label's.</param>
 readonly record struct ClassifierScore(double CrossEntropy, double Accuracy);
 
-/// <summary>Reconstructions in the place of a classifier's hidden layer, against the layer itself, zeros, and the
-/// layer's mean over the same rows.</summary>
+/// <summary>Replaces a classifier's hidden layer by reconstructions, and compares them with the layer itself, zeros,
+/// and the layer's mean over the same rows.</summary>
 /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
-/// <param name="labelOf">Class of a row.</param>
+/// <param name="labelOf">Gives the class of a row.</param>
 sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, int> labelOf) : ICodeVisitor
 {
     readonly double[] sum = new double[classifier.Widths[layer]];
@@ -31,7 +31,7 @@ sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, 
         {
             var label = labelOf(batch.FirstRow + b);
             if (label >= labels.Length)
-                throw new SaeException($"image {batch.FirstRow + b} has label {label}; the classifier knows "
+                throw new SaeException($"image {batch.FirstRow + b} has label {label}; the classifier has "
                     + $"{labels.Length} classes");
             labels[label]++;
             for (var i = 0; i < wide; i++) sum[i] += batch.Target[b * wide + i];
@@ -54,24 +54,24 @@ sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, 
         }
     }
 
-    /// <summary>The layer as it is.</summary>
+    /// <summary>The score with the original layer.</summary>
     public ClassifierScore Own => new(own.CrossEntropy / rows, (double)own.Correct / rows);
 
-    /// <summary>x̂ in its place.</summary>
+    /// <summary>The score with x̂ in place of the layer.</summary>
     public ClassifierScore Spliced => new(spliced.CrossEntropy / rows, (double)spliced.Correct / rows);
 
-    /// <summary>Zeros in its place.</summary>
+    /// <summary>The score with zeros in place of the layer.</summary>
     public ClassifierScore Zero => Constant(new float[sum.Length]);
 
-    /// <summary>Its mean over these rows in its place.</summary>
+    /// <summary>The score with the layer's mean over these rows.</summary>
     public ClassifierScore Mean => Constant([.. sum.Select(s => (float)(s / rows))]);
 
-    /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 where nothing is lost, 0 where no more is left
-    /// than after the ablation.</summary>
+    /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 if nothing is lost, 0 if the loss is that of the
+    /// ablation.</summary>
     public double Recovered(ClassifierScore ablated) =>
         (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
 
-    /// <summary>One vector for all rows gives one vector of logits.</summary>
+    /// <summary>The score with one vector for all rows, which gives one vector of logits.</summary>
     ClassifierScore Constant(float[] activation)
     {
         var logits = new float[classifier.Classes];

@@ -4,26 +4,24 @@ using CudaSae.Runs;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Images that SAEs are looked at with, and what the SAEs read of them: pixels, or a classifier's hidden
-/// layer.</summary>
+/// <summary>Images, and the activations that SAEs read: pixels, or a classifier's hidden layer.</summary>
 sealed class ImageData : IDisposable
 {
     readonly long offset;       // image of activation row 0
 
-    /// <param name="images">[rows, pixels]; owned from here on.</param>
-    /// <param name="firstRow">First of <paramref name="rows"/> images to look at.</param>
-    /// <param name="width">Pixels in a line of an image; must divide the pixels.</param>
+    /// <param name="images">[rows, pixels]. Owned.</param>
+    /// <param name="firstRow">First of <paramref name="rows"/> images to use.</param>
+    /// <param name="width">Pixels in a line of an image, which must divide the number of pixels.</param>
     /// <param name="labels">Class of each row of <paramref name="images"/>, or null.</param>
-    /// <param name="classNames">Names of the classes; numbers where there are none.</param>
-    /// <param name="classifier">What is between the images and the SAEs, with the layer that these read, 1 or 2; null
-    /// for pixels. Stays its caller's.</param>
+    /// <param name="classNames">Names of the classes; null for numbers.</param>
+    /// <param name="classifier">The classifier whose layer 1 or 2 the SAEs read; null for pixels. Not owned.</param>
     /// <exception cref="SaeException">Sizes do not fit.</exception>
     public ImageData(ActivationSource images, long firstRow, long rows, int width, int[]? labels = null,
         string[]? classNames = null, (SmallClassifier Model, int Layer)? classifier = null)
     {
         if (width < 1 || images.Width % width != 0)
-            throw new SaeException($"--width {width}: images of {images.Width} pixels are no whole lines of that; give "
-                + "the width of an image");
+            throw new SaeException($"--width {width}: images of {images.Width} pixels do not have whole lines of that "
+                + "width; give the width of an image");
         if (labels is not null && labels.Length != images.Rows)
             throw new SaeException($"{labels.Length} labels for the {images.Rows} images of {images.Paths.First()}; "
                 + "there must be one each");
@@ -40,7 +38,8 @@ sealed class ImageData : IDisposable
 
     public ActivationSource Images { get; }
 
-    /// <summary>What SAEs read: rows <see cref="FirstRow"/> to FirstRow + <see cref="Rows"/>.</summary>
+    /// <summary>The activations that SAEs read, in rows <see cref="FirstRow"/> to FirstRow +
+    /// <see cref="Rows"/>.</summary>
     public ActivationSource Activations { get; }
     public long FirstRow { get; }
     public long Rows { get; }
@@ -69,9 +68,9 @@ sealed class ImageData : IDisposable
     }
 }
 
-/// <summary>One SAE over such images: one pass for all that is counted.</summary>
-/// <param name="name">For captions.</param>
-/// <param name="sae">Owned from here on.</param>
+/// <summary>Runs one SAE over images and counts everything in one pass.</summary>
+/// <param name="name">The name in captions.</param>
+/// <param name="sae">Owned.</param>
 sealed class ImageStudy(string name, Sae sae) : IDisposable
 {
     public string Name { get; } = name;
@@ -79,7 +78,7 @@ sealed class ImageStudy(string name, Sae sae) : IDisposable
     public Evaluation Evaluation { get; private set; } = null!;
     public ImageLatents Top { get; private set; } = null!;
 
-    /// <summary>Null where the SAE reads pixels.</summary>
+    /// <summary>The splice into the classifier; null if the SAE reads pixels.</summary>
     public ClassifierSplice? Splice { get; private set; }
 
     /// <summary>Latents that fired, the most frequent first.</summary>

@@ -2,14 +2,14 @@ using CudaSae.Lab.Insight.Contexts;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Of each latent how often it fires, the rows on which it is largest, and its activation mass a
-/// class.</summary>
+/// <summary>Counts for each latent how often it fires, the rows on which it is largest, and its activation mass for
+/// each class.</summary>
 /// <param name="latents">n.</param>
-/// <param name="classes">C; 0 where there are no labels.</param>
-/// <param name="labelOf">Class of a row; not asked without classes.</param>
+/// <param name="classes">Number C of classes; 0 without labels.</param>
+/// <param name="labelOf">Gives the class of a row; it is not called without classes.</param>
 sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : ICodeVisitor
 {
-    /// <summary>Rows that are kept of each latent.</summary>
+    /// <summary>Number of rows kept for each latent.</summary>
     public const int Kept = 16;
 
     readonly TopRows top = new(latents, Kept);
@@ -17,18 +17,19 @@ sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : I
     readonly long[] fired = new long[latents];
     readonly double[] mass = new double[latents * classes];
 
-    /// <summary>Rows seen.</summary>
+    /// <summary>Number of visited rows.</summary>
     public long Rows { get; private set; }
     public int Latents => latents;
     public int Classes => classes;
 
-    /// <summary>Rows seen, by class.</summary>
+    /// <summary>Number of visited rows by class.</summary>
     public long[] ClassRows { get; } = new long[classes];
 
     /// <summary>Share of the rows on which a latent is not 0.</summary>
     public double Density(int latent) => (double)fired[latent] / Math.Max(1, Rows);
 
-    /// <summary>Rows on which it is largest, descending; of equal ones the earlier first.</summary>
+    /// <summary>The rows on which a latent is largest, in descending order; the earlier row first if values are
+    /// equal.</summary>
     public (float Value, long Row)[] Of(int latent)
     {
         var rows = top.Rows(latent);
@@ -38,7 +39,8 @@ sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : I
         return all;
     }
 
-    /// <summary>Σ of a latent's activations on rows of a class over Σ on all rows; 0 for a silent one.</summary>
+    /// <summary>Σ of a latent's activations on rows of a class divided by Σ on all rows; 0 for a silent
+    /// latent.</summary>
     public double Share(int latent, int category)
     {
         double all = 0;
@@ -46,8 +48,8 @@ sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : I
         return all > 0 ? mass[latent * classes + category] / all : 0;
     }
 
-    /// <summary>The class with the largest share, and that share: 1 for a latent of one class, 1 / C for one that tells
-    /// none apart.</summary>
+    /// <summary>The class with the largest share, and that share: 1 for a latent of one class, 1 / C for a latent with
+    /// equal shares.</summary>
     public (int Class, double Share) Purity(int latent) =>
         Enumerable.Range(0, classes).Select(c => (c, Share(latent, c))).DefaultIfEmpty().MaxBy(p => p.Item2);
 

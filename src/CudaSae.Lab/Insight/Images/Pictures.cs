@@ -2,17 +2,17 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>Vectors as grey pictures, each scaled by itself.</summary>
+/// <summary>Draws vectors as grey pictures, each with its own scale.</summary>
 static class Pictures
 {
-    /// <summary>Zero as 128, the largest magnitude as 1 or 255: what is signed.</summary>
+    /// <summary>Draws signed vectors: zero is 128, and the largest magnitude is 1 or 255.</summary>
     public static ImagesFigure Signed(string id, string title, int width, IReadOnlyList<float[]> vectors,
         string[] captions) =>
         Make(id, title, width, vectors, captions, v => Enumerable.Max(v, Math.Abs),
             (x, most) => 128 + 127 * x / most) with
         { Signed = true };
 
-    /// <summary>Zero as black, the largest as white; what is below zero is black.</summary>
+    /// <summary>Draws vectors with zero and below as black and the largest number as white.</summary>
     public static ImagesFigure Unsigned(string id, string title, int width, IReadOnlyList<float[]> vectors,
         string[] captions) =>
         Make(id, title, width, vectors, captions, Enumerable.Max, (x, most) => 255 * x / most);

@@ -11,17 +11,17 @@ using CudaSae.Training;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>How the SAE of a toy study is trained.</summary>
-/// <param name="Preset">Its recipe.</param>
-/// <param name="Latents">n of the SAE.</param>
-/// <param name="Rows">Rows of the hidden layer that it is trained on.</param>
-/// <param name="Vectors">Rows that it sees in all.</param>
+/// <summary>Options of the SAE of a toy study.</summary>
+/// <param name="Preset">The recipe.</param>
+/// <param name="Latents">Number of latents.</param>
+/// <param name="Rows">Number of rows of the hidden layer.</param>
+/// <param name="Vectors">Number of rows that training takes in total.</param>
 sealed record ToySaeOptions(string Preset, int Latents, int Rows = 65_536, long Vectors = 524_288);
 
-/// <summary>A toy model, an SAE of its hidden layer, and how the two dictionaries match.</summary>
+/// <summary>A toy model, an SAE of its hidden layer, and the matching of the two dictionaries.</summary>
 sealed class ToyStudy : IDisposable
 {
-    /// <summary>A feature of a longer Wᵢ is one that the model represents.</summary>
+    /// <summary>The norm of Wᵢ above which the model represents feature i.</summary>
     public const double Represented = 0.5;
 
     ToyStudy(ToyModel model, ActivationSource data, double active, SaeModel sae)
@@ -34,31 +34,31 @@ sealed class ToyStudy : IDisposable
     public ToyModel Model { get; }
     public SaeModel Sae { get; }
 
-    /// <summary>Rows of the hidden layer, [rows, m]; the SAE is trained on the first nine tenths.</summary>
+    /// <summary>Rows of the hidden layer, [rows, m]. The SAE is trained on the first nine tenths.</summary>
     public ActivationSource Data { get; }
 
-    /// <summary>Mean active features of a row, of the rows that have any.</summary>
+    /// <summary>Mean number of active features of a row, over the rows with active features.</summary>
     public double ActiveFeatures { get; }
 
-    /// <summary>Features that the model represents.</summary>
+    /// <summary>The features that the model represents.</summary>
     public int[] Features { get; }
 
-    /// <summary>The latent of each of <see cref="Features"/> under the best one-to-one matching of cosines; −1 where
-    /// there are too few latents.</summary>
+    /// <summary>The latent of each of <see cref="Features"/> in the best one-to-one matching by cosines; −1 for
+    /// features without a latent.</summary>
     public int[] Latents { get; }
 
-    /// <summary>⟨Ŵᵢ, d̂⟩ of each of <see cref="Features"/> with its latent's decoder row, signed: in superposition −Wᵢ
-    /// may be another feature.</summary>
+    /// <summary>⟨Ŵᵢ, d̂⟩ of each of <see cref="Features"/> with the decoder row of its latent. It is signed, because in
+    /// superposition −Wᵢ may be another feature.</summary>
     public double[] Cosines { get; }
 
-    /// <summary>On the rows that the SAE was not trained on.</summary>
+    /// <summary>The evaluation on the held-out rows.</summary>
     public Evaluation Evaluation { get; private init; } = null!;
 
     /// <summary>Share of the represented features whose cosine is above <see cref="Recovery.Threshold"/>.</summary>
     public double Recovered =>
         Features.Length == 0 ? 0 : (double)Cosines.Count(c => c > Recovery.Threshold) / Features.Length;
 
-    /// <summary>Trains both.</summary>
+    /// <summary>Trains the toy model and the SAE.</summary>
     public static ToyStudy Run(ToyOptions options, ToySaeOptions sae)
     {
         var model = new ToyModel(options);

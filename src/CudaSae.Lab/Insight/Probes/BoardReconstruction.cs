@@ -1,10 +1,10 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>A board as precise latents predict it (Karvonen et al. 2024, arXiv 2408.00113): latent i at threshold t
-/// stands for a property if over the rows that choose its precision exceeds 0.95, at <see cref="LeastHits"/> hits or
-/// more; a row has the property if one of these latents is at or above its t. Of a latent the smallest such t is taken,
-/// so each has one. Measured on the rows that do not choose: F1 of the predicted properties of a row against
-/// its true ones, mean over rows.</summary>
+/// <summary>Predicts boards from precise latents (Karvonen et al. 2024, arXiv 2408.00113). Latent i at threshold t
+/// represents a property if its precision exceeds 0.95 with at least <see cref="LeastHits"/> hits on the selection
+/// rows. Each latent takes the smallest such t. A row is predicted to have the property if one of these latents is at
+/// or above its t. The score is the F1 of the predicted properties of a row against its true ones, as the mean over the
+/// test rows.</summary>
 sealed class BoardReconstruction
 {
     public const double Precision = 0.95;
@@ -13,13 +13,13 @@ sealed class BoardReconstruction
     const int Bits = 32;
 
     readonly Labels measuring;
-    readonly uint[] predicted;      // [rows, words], a bit a property
+    readonly uint[] predicted;      // [rows, words], one bit for each property
     readonly int words;
-    readonly int[] latents;         // precise ones, a property
+    readonly int[] latents;         // number of precise latents of each property
 
-    /// <param name="measuring">Labels of the rows that do not choose.</param>
-    /// <param name="budget">Bytes that predictions may take.</param>
-    /// <exception cref="SaeException">They would take more.</exception>
+    /// <param name="measuring">Labels of the test rows.</param>
+    /// <param name="budget">Maximum bytes for predictions.</param>
+    /// <exception cref="SaeException">The predictions would take more.</exception>
     public BoardReconstruction(Labels measuring, long budget)
     {
         (this.measuring, words) = (measuring, (measuring.Properties.Count + Bits - 1) / Bits);
@@ -31,11 +31,11 @@ sealed class BoardReconstruction
         (predicted, latents) = (new uint[size], new int[measuring.Properties.Count]);
     }
 
-    /// <summary>Precise latents of each property.</summary>
+    /// <summary>Number of precise latents of each property.</summary>
     public IReadOnlyList<int> Latents => latents;
 
-    /// <summary>A latent that is precise for a property at or above a threshold. Any thread, any order: the result is
-    /// the same.</summary>
+    /// <summary>Marks the rows on which a precise latent of a property is at or above its threshold. It may be called
+    /// from any thread; the result does not depend on the order of calls.</summary>
     public void Mark(int property, float threshold, ReadOnlySpan<int> rows, ReadOnlySpan<float> values)
     {
         Interlocked.Increment(ref latents[property]);
@@ -45,10 +45,10 @@ sealed class BoardReconstruction
                 Interlocked.Or(ref predicted[(long)rows[i] * words + property / Bits], 1u << property % Bits);
     }
 
-    /// <summary>Mean over rows of the F1 of a row's predicted properties. Rows that have none and are predicted none
-    /// are left out.</summary>
-    /// <param name="Rows">Rows that are counted.</param>
-    /// <param name="Properties">Properties with a precise latent.</param>
+    /// <summary>The mean over rows of the F1 of a row's predicted properties. Rows without true and predicted
+    /// properties are left out.</summary>
+    /// <param name="Rows">Number of rows in the mean.</param>
+    /// <param name="Properties">Number of properties with a precise latent.</param>
     public readonly record struct Result(double F1, double Precision, double Recall, int Rows, int Properties);
 
     public Result Measure()

@@ -1,6 +1,6 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Codes turned round: of each of some latents the rows on which it is active, ascending, and its values
+/// <summary>Transposed codes: for each of some latents the rows on which it is active, ascending, and its values
 /// there.</summary>
 sealed class CodeColumns
 {
@@ -21,14 +21,14 @@ sealed class CodeColumns
         values.AsSpan((int)start[column], (int)(start[column + 1] - start[column]));
 }
 
-/// <summary>Fills columns whose lengths are known: 8 bytes an entry and nothing else.</summary>
+/// <summary>Fills columns whose lengths are known. It takes 8 bytes an entry.</summary>
 sealed class ColumnFiller : ICodeVisitor
 {
-    readonly int[] latents, column, rows;       // column of each latent, −1 for those that are not stored
+    readonly int[] latents, column, rows;       // column of each latent, −1 if it is not stored
     readonly long[] start, next;
     readonly float[] values;
 
-    /// <param name="counts">Entries of every latent.</param>
+    /// <param name="counts">Number of entries of every latent.</param>
     public ColumnFiller(int[] latents, long[] counts)
     {
         (this.latents, column, start) = (latents, new int[counts.Length], new long[latents.Length + 1]);
@@ -41,7 +41,7 @@ sealed class ColumnFiller : ICodeVisitor
         (next, rows, values) = (start[..^1], new int[start[^1]], new float[start[^1]]);
     }
 
-    /// <summary>As where they were counted.</summary>
+    /// <summary>True, as in the pass that counted the entries.</summary>
     public bool NeedsEveryRow => true;
 
     public void Visit(in CodeBatch batch)

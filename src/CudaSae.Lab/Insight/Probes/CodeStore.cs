@@ -1,20 +1,21 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>All codes by latent, as far as a budget of memory goes: 16 bytes an entry at most while they are turned
-/// round, 8 afterwards. Where all do not fit, they come in ranges of latents, each with a pass of its own; what
-/// is computed of a latent does not depend on it.</summary>
+/// <summary>Stores all codes by latent within a memory budget. They take up to 16 bytes an entry while they are
+/// transposed and 8 bytes afterwards. If they do not fit, they are read in ranges of latents, with one pass for each
+/// range. The results for a latent are the same in both cases.</summary>
 sealed class CodeStore
 {
     const int BytesAnEntry = sizeof(int) + sizeof(float);
 
     readonly long[] counts;             // entries of each latent
     readonly Action<ICodeVisitor> pass;
-    readonly CodeColumns? whole;        // null where they did not fit
+    readonly CodeColumns? whole;        // null if they did not fit
     readonly long budget;
 
     /// <param name="latents">n.</param>
-    /// <param name="budget">Bytes that codes may take.</param>
-    /// <param name="pass">Encodes all rows, from 0; called once, or once more for each range.</param>
+    /// <param name="budget">Maximum bytes for codes.</param>
+    /// <param name="pass">Encodes all rows, from 0. It is called once, and once more for each range if codes do not
+    /// fit.</param>
     public CodeStore(int latents, long budget, Action<ICodeVisitor> pass)
     {
         (this.budget, this.pass) = (budget, pass);
@@ -27,13 +28,13 @@ sealed class CodeStore
         whole = filler.Done();
     }
 
-    /// <summary>How often the rows were encoded so far.</summary>
+    /// <summary>How many times the rows have been encoded.</summary>
     public int Passes { get; private set; }
 
-    /// <summary>Entries of each latent, [n]: the rows on which it is active.</summary>
+    /// <summary>Number of rows on which each latent is active, [n].</summary>
     public IReadOnlyList<long> Counts => counts;
 
-    /// <summary>All latents, ascending, in as many ranges as the budget asks for.</summary>
+    /// <summary>All latents, ascending, in as many ranges as the budget requires.</summary>
     public IEnumerable<CodeColumns> Ranges()
     {
         if (whole is not null) yield return whole;
@@ -48,7 +49,7 @@ sealed class CodeStore
             }
     }
 
-    /// <summary>Some latents' columns, in this order.</summary>
+    /// <summary>The columns of some latents, in this order.</summary>
     public CodeColumns Columns(int[] latents)
     {
         if (whole is null) return Fill(latents);
@@ -68,17 +69,17 @@ sealed class CodeStore
     }
 }
 
-/// <summary>Codes as they come, while there is room, and always their number a latent.</summary>
+/// <summary>Keeps codes while they fit, and counts the entries of each latent in any case.</summary>
 sealed class CodeLog(int latents, long room) : ICodeVisitor
 {
     long entries;
 
     public long[] Counts { get; } = new long[latents];
 
-    /// <summary>All that came; null when it was more than there was room for.</summary>
+    /// <summary>The codes of all batches; null if they did not fit.</summary>
     public List<Part>? Parts { get; private set; } = [];
 
-    /// <summary>A batch's codes, as CSR has them.</summary>
+    /// <summary>The codes of a batch, as CSR.</summary>
     public sealed record Part(int FirstRow, int[] Start, int[] Index, float[] Value)
     {
         public void CopyTo(ColumnFiller filler)
@@ -88,7 +89,7 @@ sealed class CodeLog(int latents, long room) : ICodeVisitor
         }
     }
 
-    /// <summary>Labels are of all rows.</summary>
+    /// <summary>True, because labels are for all rows.</summary>
     public bool NeedsEveryRow => true;
 
     public void Visit(in CodeBatch batch)

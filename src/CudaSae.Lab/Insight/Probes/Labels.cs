@@ -1,21 +1,21 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>A question that is asked of every row, with its possible answers.</summary>
+/// <summary>A question about every row, with its possible answers.</summary>
 /// <param name="Classes">Names of the answers; a label is an index into them.</param>
 sealed record Question(string Name, string[] Classes)
 {
-    /// <summary>Its answers are no (class 0) and yes (class 1), so that only yes is looked for: a latent for the one
-    /// is, turned round, a latent for the other.</summary>
+    /// <summary>Whether the answers are no (class 0) and yes (class 1). Then only yes is a property, because a latent
+    /// for one answer is, with the opposite sign, a latent for the other.</summary>
     public bool Binary { get; init; }
 }
 
-/// <summary>One answer to one question: what a latent may stand for, one against the rest. Karvonen et al. (2024, arXiv
+/// <summary>One answer to one question, against the rest, which a latent may represent. Karvonen et al. (2024, arXiv
 /// 2408.00113) call it a board state property.</summary>
-/// <param name="Positives">Rows with that answer.</param>
-/// <param name="Labelled">Rows with any answer to the question.</param>
+/// <param name="Positives">Number of rows with that answer.</param>
+/// <param name="Labelled">Number of rows with any answer to the question.</param>
 readonly record struct Property(int Question, int Class, long Positives, long Labelled);
 
-/// <summary>Answers of every row: [questions][rows], the class, or −1 where it is unknown.</summary>
+/// <summary>The answers for every row: [questions][rows], the class, or −1 if it is unknown.</summary>
 sealed class Labels
 {
     public const int MaxClasses = 256, MaxQuestions = 4096, MaxProperties = 1 << 16;
@@ -25,7 +25,7 @@ sealed class Labels
 
     /// <param name="columns">[questions][rows], owned from here on; every label below its question's number of
     /// classes.</param>
-    /// <exception cref="SaeException">There are more answers than can be looked for.</exception>
+    /// <exception cref="SaeException">The labels have too many answers.</exception>
     public Labels(IReadOnlyList<Question> questions, short[][] columns)
     {
         if (questions.Count == 0 || questions.Count != columns.Length)
@@ -33,7 +33,7 @@ sealed class Labels
         var answers = questions.Sum(q => q.Classes.Length);
         if (answers > MaxProperties)
             throw new SaeException($"the labels have {answers} answers to {questions.Count} questions; at most "
-                + $"{MaxProperties} are looked for: label fewer questions or merge classes");
+                + $"{MaxProperties} are possible: label fewer questions or merge classes");
         (Questions, this.columns, Rows) = (questions, columns, columns[0].Length);
         Totals = [.. questions.Select((question, q) => Count(columns[q], question.Classes.Length))];
         Properties = [.. questions.SelectMany((question, q) =>
@@ -44,24 +44,24 @@ sealed class Labels
     public int Rows { get; }
     public IReadOnlyList<Question> Questions { get; }
 
-    /// <summary>Rows of each class, [questions][classes].</summary>
+    /// <summary>Number of rows of each class, [questions][classes].</summary>
     public IReadOnlyList<long[]> Totals { get; }
 
-    /// <summary>All that is looked for, question by question; of a binary one only yes.</summary>
+    /// <summary>All properties, question by question. A binary question has one property, yes.</summary>
     public IReadOnlyList<Property> Properties { get; }
 
-    /// <summary>Height and width, where the file gave questions in two axes.</summary>
+    /// <summary>Height and width, if the file has questions in two axes.</summary>
     public (int Height, int Width)? Grid { get; init; }
 
-    /// <summary>Answers to a question, [rows].</summary>
+    /// <summary>The answers to a question, [rows].</summary>
     public ReadOnlySpan<short> this[int question] => columns[question];
 
-    /// <summary>"question = class", or the question alone where it is binary.</summary>
+    /// <summary>"question = class", or only the question if it is binary.</summary>
     public string Name(Property property) =>
         Questions[property.Question] is { Binary: true } question ? question.Name
             : $"{Questions[property.Question].Name} = {Questions[property.Question].Classes[property.Class]}";
 
-    /// <summary>The same with all other rows unlabelled.</summary>
+    /// <summary>A copy in which all other rows are unlabelled.</summary>
     /// <param name="keep">[rows].</param>
     public Labels Where(ReadOnlySpan<bool> keep)
     {
@@ -75,12 +75,12 @@ sealed class Labels
         return new(Questions, kept) { Grid = Grid };
     }
 
-    /// <summary>The first rows alone.</summary>
+    /// <summary>The labels of the first rows.</summary>
     public Labels Take(int rows) =>
         rows == Rows ? this : new(Questions, [.. columns.Select(c => c[..rows])]) { Grid = Grid };
 
-    /// <summary>The same with other names for the classes of every question that is not binary.</summary>
-    /// <exception cref="SaeException">There are too few.</exception>
+    /// <summary>A copy with other names for the classes of every question that is not binary.</summary>
+    /// <exception cref="SaeException">There are too few names.</exception>
     public Labels Named(string[] classes)
     {
         if (Questions.FirstOrDefault(q => !q.Binary && q.Classes.Length > classes.Length) is { } question)

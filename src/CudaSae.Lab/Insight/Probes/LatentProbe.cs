@@ -1,19 +1,19 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>A latent and how it scores for a property.</summary>
+/// <summary>A latent and its score for a property.</summary>
 readonly record struct Candidate(int Latent, LatentScore Score);
 
-/// <summary>The best of all latents for one property.</summary>
-/// <param name="ByAuroc">Greatest max(AUROC, 1 − AUROC) over all rows; of equal ones the lowest latent, as everywhere
-/// here.</param>
-/// <param name="ByF1">Greatest best F1 over all rows.</param>
-/// <param name="ChosenByAuroc">As <paramref name="ByAuroc"/>, over the rows that choose.</param>
-/// <param name="ChosenByF1">As <paramref name="ByF1"/>, over the rows that choose.</param>
-/// <param name="ByDifference">Greatest |difference| over the rows that choose, descending.</param>
+/// <summary>The best latents for one property.</summary>
+/// <param name="ByAuroc">The latent with the greatest max(AUROC, 1 − AUROC) over all rows. Here and below, the lowest
+/// latent wins a tie.</param>
+/// <param name="ByF1">The latent with the greatest F1 at its best threshold over all rows.</param>
+/// <param name="ChosenByAuroc">The latent with the greatest max(AUROC, 1 − AUROC) over the selection rows.</param>
+/// <param name="ChosenByF1">The latent with the greatest F1 over the selection rows.</param>
+/// <param name="ByDifference">The latents with the greatest |difference| over the selection rows, descending.</param>
 sealed record PropertyResult(Candidate ByAuroc, Candidate ByF1, Candidate ChosenByAuroc, Candidate ChosenByF1,
     Candidate[] ByDifference);
 
-/// <summary>Every latent against every property, a latent at a time: no dense code is ever stored.</summary>
+/// <summary>Scores every latent for every property, one latent at a time, so that no dense code is stored.</summary>
 sealed class LatentProbe
 {
     const int LatentsAPart = 64;
@@ -22,7 +22,7 @@ sealed class LatentProbe
     readonly BoardReconstruction? board;
     readonly int most;
     readonly Lock merging = new();
-    readonly Best[] best;           // a property
+    readonly Best[] best;           // one for each property
 
     LatentProbe(Labels all, Labels choosing, int latents, int most, BoardReconstruction? board)
     {
@@ -31,19 +31,19 @@ sealed class LatentProbe
         (BestSeparation, BestProperty) = (new double[latents], new int[latents]);
     }
 
-    /// <summary>Of each property, in the order of <see cref="Labels.Properties"/>.</summary>
+    /// <summary>The result for each property, in the order of <see cref="Labels.Properties"/>.</summary>
     public PropertyResult[] Results { get; private set; } = [];
 
-    /// <summary>Of each latent its greatest max(AUROC, 1 − AUROC) over all rows and properties; ½ for one that never
+    /// <summary>The greatest max(AUROC, 1 − AUROC) of each latent over all rows and properties; ½ if it never
     /// fires.</summary>
     public double[] BestSeparation { get; }
 
-    /// <summary>The property that it is of.</summary>
+    /// <summary>The property with that separation.</summary>
     public int[] BestProperty { get; }
 
-    /// <param name="choosing">The labels, but for rows that do not choose.</param>
-    /// <param name="most">Candidates by difference that are kept a property.</param>
-    /// <param name="board">Takes every latent's precise thresholds, where given.</param>
+    /// <param name="choosing">The labels, in which the test rows are unlabelled.</param>
+    /// <param name="most">Candidates by difference that are kept for each property.</param>
+    /// <param name="board">Receives the precise thresholds of every latent; may be null.</param>
     public static LatentProbe Run(CodeStore store, Labels all, Labels choosing, int most,
         BoardReconstruction? board = null)
     {
@@ -63,8 +63,8 @@ sealed class LatentProbe
 
     Best[] NewBest() => [.. all.Properties.Select(_ => new Best(most))];
 
-    /// <summary>The best that was seen of one property. Which of two is better never depends on who came
-    /// first.</summary>
+    /// <summary>The best latents found for one property. The result does not depend on the order in which latents are
+    /// added.</summary>
     sealed class Best(int most)
     {
         public Candidate ByAuroc = new(-1, default), ByF1 = ByNothing, ChosenByAuroc = ByNothing,
@@ -113,7 +113,7 @@ sealed class LatentProbe
                 : a.Latent.CompareTo(b.Latent);
     }
 
-    /// <summary>One thread's: scores latents, remembers the best.</summary>
+    /// <summary>The state of one thread, which scores latents and keeps the best.</summary>
     sealed class Worker(LatentProbe probe)
     {
         readonly LatentRanks ranks = new(BoardReconstruction.Precision);

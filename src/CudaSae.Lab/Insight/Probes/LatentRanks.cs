@@ -1,31 +1,32 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>How well one latent's value tells rows with an answer from the other labelled rows.</summary>
-/// <param name="Auroc">P(value with the answer > value without) + ½ P(equal); below ½ the latent is off for the answer.
-/// NaN where no row, or every row, has the answer.</param>
-/// <param name="F1">Best over thresholds t > 0 of 2 hits / (predicted + positives), predicting the answer where value ≥
-/// t.</param>
-/// <param name="Threshold">The t of that F1, one of the latent's own values; of equal F1 the greatest.</param>
-/// <param name="Hits">Rows of <paramref name="Predicted"/> that do have the answer.</param>
-/// <param name="Predicted">Labelled rows with value ≥ t.</param>
-/// <param name="PreciseThreshold">The smallest t > 0 whose precision, hits / predicted, is above the one asked for and
-/// ends on a row with the answer; NaN if there is none.</param>
-/// <param name="PreciseHits">Its hits.</param>
-/// <param name="Difference">Mean value with the answer less that without, over the standard deviation of all labelled
-/// rows; 0 for a constant latent.</param>
+/// <summary>How well the value of one latent separates rows with an answer from the other labelled rows.</summary>
+/// <param name="Auroc">P(value with the answer > value without) + ½ P(equal). Below ½ the latent is smaller with the
+/// answer. NaN if no row or every row has the answer.</param>
+/// <param name="F1">The largest 2 hits / (predicted + positives) over thresholds t > 0, where value ≥ t predicts the
+/// answer.</param>
+/// <param name="Threshold">The t of that F1, which is a value of the latent; the greatest t if several have that
+/// F1.</param>
+/// <param name="Hits">Number of predicted rows that have the answer.</param>
+/// <param name="Predicted">Number of labelled rows with value ≥ t.</param>
+/// <param name="PreciseThreshold">The smallest t > 0 that is the value of a row with the answer and whose precision,
+/// hits / predicted, is above the required one; NaN if there is none.</param>
+/// <param name="PreciseHits">The hits at that threshold.</param>
+/// <param name="Difference">Mean value with the answer minus mean value without it, divided by the standard deviation
+/// over all labelled rows; 0 for a constant latent.</param>
 readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted,
     float PreciseThreshold, long PreciseHits, double Difference)
 {
-    /// <summary>As a classifier of either sign: max(AUROC, 1 − AUROC).</summary>
+    /// <summary>The AUROC with the better sign: max(AUROC, 1 − AUROC).</summary>
     public double Separation => Math.Max(Auroc, 1 - Auroc);
 
     public double Precision => Predicted == 0 ? 0 : (double)Hits / Predicted;
 }
 
-/// <summary>One latent's entries, sorted once, against any number of questions: of each question all classes in one
-/// sweep, at a cost of entries and classes, not of their product. Rows that are not listed are one group of ties
-/// at 0. Counts are whole numbers, so that AUROC is exact. One thread at a time; used again for the next
-/// latent.</summary>
+/// <summary>Scores the entries of one latent, sorted once, for any number of questions. A question's classes take one
+/// sweep, whose cost is the sum of entries and classes, not their product. Unlisted rows are a group of ties at 0.
+/// Counts are whole numbers, so that AUROC is exact. An instance is for one thread at a time and is used again for the
+/// next latent.</summary>
 sealed class LatentRanks
 {
     readonly double precision;
@@ -35,10 +36,10 @@ sealed class LatentRanks
     double reference;
     Tally[] tallies = [];
 
-    /// <param name="precision">What a precise threshold must exceed.</param>
+    /// <param name="precision">The precision that a precise threshold must exceed.</param>
     public LatentRanks(double precision = 0.95) => this.precision = precision;
 
-    /// <summary>Of one class, while values descend.</summary>
+    /// <summary>The counts of one class while values descend.</summary>
     struct Tally
     {
         public long Above, Group, Twice, Hits, Predicted, PreciseHits;      // Twice: 2 · (pairs won + ½ pairs tied)
@@ -46,7 +47,7 @@ sealed class LatentRanks
         public float Threshold, PreciseThreshold;
     }
 
-    /// <summary>Takes a latent's entries; they are copied.</summary>
+    /// <summary>Copies and sorts a latent's entries.</summary>
     public void Load(ReadOnlySpan<int> rows, ReadOnlySpan<float> values)
     {
         if (this.rows.Length < rows.Length)
@@ -58,8 +59,8 @@ sealed class LatentRanks
     }
 
     /// <summary>Scores every class of a question.</summary>
-    /// <param name="answers">[rows], −1 where unlabelled.</param>
-    /// <param name="totals">Rows of each class.</param>
+    /// <param name="answers">[rows], −1 for unlabelled rows.</param>
+    /// <param name="totals">Number of rows of each class.</param>
     /// <param name="into">[classes].</param>
     public void Score(ReadOnlySpan<short> answers, ReadOnlySpan<long> totals, Span<LatentScore> into)
     {
@@ -68,9 +69,9 @@ sealed class LatentRanks
         foreach (ref var t in tally) t = new() { PreciseThreshold = float.NaN, Threshold = float.NaN };
         long labelled = 0, above = 0;
         foreach (var total in totals) labelled += total;
-        double sum = 0, squares = 0;            // of deviations from the reference
+        double sum = 0, squares = 0;            // sums of deviations from the reference
         reference = Reference(answers, labelled);
-        var zeros = false;          // whether the group at 0 is behind us
+        var zeros = false;          // whether the group at 0 has been visited
         for (var last = entries; last > 0;)
         {
             var first = last - 1;
@@ -90,7 +91,8 @@ sealed class LatentRanks
         for (var c = 0; c < into.Length; c++) into[c] = Finish(tally[c], totals[c], labelled, sum, squares);
     }
 
-    /// <summary>A value that some labelled row has: 0 where one is not listed. Sums about it do not cancel.</summary>
+    /// <summary>A value of some labelled row; 0 if a labelled row is not listed. Sums of deviations from it do not
+    /// cancel.</summary>
     double Reference(ReadOnlySpan<short> answers, long labelled)
     {
         var (listed, value) = (0L, 0.0);
@@ -99,8 +101,8 @@ sealed class LatentRanks
         return listed < labelled ? 0 : value;
     }
 
-    /// <summary>Rows of one value. Each class among them wins against the other labelled rows below and ties with those
-    /// in the group.</summary>
+    /// <summary>Visits the rows of one value. The rows of a class win against the rows of other classes below and tie
+    /// with those in the group.</summary>
     long Group(ReadOnlySpan<short> answers, ReadOnlySpan<int> group, Span<Tally> tally, ReadOnlySpan<long> totals,
         long labelled, long above, float value)
     {
@@ -128,7 +130,7 @@ sealed class LatentRanks
         return size;
     }
 
-    /// <summary>The rows at 0: those that no entry names.</summary>
+    /// <summary>Visits the rows at 0, which have no entry.</summary>
     long Zeros(ReadOnlySpan<short> answers, Span<Tally> tally, ReadOnlySpan<long> totals, long labelled, long above)
     {
         Span<long> below = stackalloc long[Labels.MaxClasses];

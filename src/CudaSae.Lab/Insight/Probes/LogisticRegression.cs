@@ -3,10 +3,9 @@ using static CudaSae.Numerics.Doubles;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>L2-regularised logistic regression in double precision, by Newton's method. Columns are standardised with
-/// the mean and standard deviation of the rows it is fitted to; a constant column gets weight 0.
-/// Minimises L(w, b) = (1/R) Σ log(1 + exp(−s_r z_r)) + (λ/2) ‖w‖², z_r = b + Σ_j w_j (x_rj − μ_j) / σ_j, s_r = ±1,
-/// which is scikit-learn's LogisticRegression with C = 1/(λ R). Strictly convex in w, so there is one
-/// solution.</summary>
+/// the mean and the standard deviation of the fitted rows; a constant column gets weight 0. It minimises L(w, b) =
+/// (1/R) Σ log(1 + exp(−s_r z_r)) + (λ/2) ‖w‖², z_r = b + Σ_j w_j (x_rj − μ_j) / σ_j, s_r = ±1, which is scikit-learn's
+/// LogisticRegression with C = 1/(λ R). The loss is strictly convex in w, so that the solution is unique.</summary>
 sealed class LogisticRegression
 {
     /// <summary>The default λ.</summary>
@@ -15,7 +14,7 @@ sealed class LogisticRegression
     /// <summary>Largest |∂L| that counts as converged.</summary>
     public const double Tolerance = 1e-9;
 
-    const double Rounding = 1e-13;      // of the loss: near the minimum its fall is less
+    const double Rounding = 1e-13;      // rounding error of the loss, which decreases by less near the minimum
     const int MostSteps = 100, MostHalvings = 40;
 
     readonly double[] mean, scale;      // 1/σ; 0 for a constant column
@@ -23,10 +22,10 @@ sealed class LogisticRegression
     LogisticRegression(double[] mean, double[] scale) =>
         (this.mean, this.scale, Weights) = (mean, scale, new double[mean.Length]);
 
-    /// <summary>w, of standardised columns.</summary>
+    /// <summary>The weights w of standardised columns.</summary>
     public double[] Weights { get; private set; }
 
-    /// <summary>b.</summary>
+    /// <summary>The bias b.</summary>
     public double Bias { get; private set; }
 
     /// <summary>Largest |∂L| at the end.</summary>
@@ -39,7 +38,7 @@ sealed class LogisticRegression
 
     /// <summary>Fits rows to answers.</summary>
     /// <param name="x">[rows, columns] row-major.</param>
-    /// <param name="positive">[rows]; both answers must occur.</param>
+    /// <param name="positive">The answers, [rows]; both must occur.</param>
     /// <param name="l2">λ, above 0.</param>
     public static LogisticRegression Fit(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, int columns,
         double l2 = DefaultL2)
@@ -55,7 +54,7 @@ sealed class LogisticRegression
         return fit;
     }
 
-    /// <summary>z of each row: its log odds.</summary>
+    /// <summary>Computes z, the log odds, of each row.</summary>
     /// <param name="into">[rows].</param>
     public void Predict(ReadOnlySpan<float> x, Span<double> into)
     {
@@ -63,7 +62,7 @@ sealed class LogisticRegression
         for (var r = 0; r < into.Length; r++) into[r] = offset + Dot(x.Slice(r * u.Length, u.Length), u);
     }
 
-    /// <summary>L and its gradient at a point; the bias is the last of <paramref name="at"/> and of
+    /// <summary>L and its gradient at a point. The bias is the last element of <paramref name="at"/> and of
     /// <paramref name="gradient"/>.</summary>
     internal double Loss(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, double l2, ReadOnlySpan<double> at,
         Span<double> gradient, Span<double> curvature)
@@ -117,7 +116,7 @@ sealed class LogisticRegression
                     loss = tried;
                     break;
                 }
-                if (halvings == MostHalvings) return;       // as low as rounding lets it go
+                if (halvings == MostHalvings) return;       // rounding prevents a lower loss
             }
             (at, trial, gradient, trialGradient, curvature, trialCurvature) =
                 (trial, at, trialGradient, gradient, trialCurvature, curvature);
@@ -126,8 +125,8 @@ sealed class LogisticRegression
         }
     }
 
-    /// <summary>−H⁻¹ g by conjugate gradients with H's diagonal as preconditioner, as exactly as quadratic convergence
-    /// needs: residual below min(0.1, ‖g‖) ‖g‖. With few columns that is the exact Newton step.</summary>
+    /// <summary>−H⁻¹ g by conjugate gradients with the diagonal of H as preconditioner, to the accuracy that quadratic
+    /// convergence needs: a residual below min(0.1, ‖g‖) ‖g‖. With few columns it is the exact Newton step.</summary>
     double[] Direction(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> gradient)
     {
         var size = gradient.Length;
@@ -155,7 +154,7 @@ sealed class LogisticRegression
         return step;
     }
 
-    /// <summary>H v, H = Σ_r p (1 − p) / R · x̃ x̃ᵀ + λ on the weights.</summary>
+    /// <summary>H v, where H = Σ_r p (1 − p) / R · x̃ x̃ᵀ + λ on the weights.</summary>
     void Hessian(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> v,
         Span<double> into)
     {
@@ -218,7 +217,7 @@ sealed class LogisticRegression
         return (u, bias);
     }
 
-    /// <summary>Σ weight_r x_r of raw columns becomes that of standardised ones; the bias' entry is Σ
+    /// <summary>Converts Σ weight_r x_r of raw columns to that of standardised columns; the entry of the bias is Σ
     /// weight_r.</summary>
     void Fold(Span<double> sums, double all)
     {

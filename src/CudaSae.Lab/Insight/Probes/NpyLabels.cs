@@ -3,12 +3,13 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Labels in numpy's .npy, [rows] or [rows, questions] or [rows, height, width]: integers are classes (−1:
-/// unlabelled), bool and floats of 0 and 1 are no and yes.</summary>
+/// <summary>Reads labels from numpy's .npy, [rows], [rows, questions] or [rows, height, width]. Integers are classes
+/// (−1 is unlabelled); bool and floats of 0 and 1 are no and yes.</summary>
 static class NpyLabels
 {
-    /// <param name="rows">Of the activations.</param>
-    /// <exception cref="SaeException">It is damaged, has another number of rows, or holds what is no label.</exception>
+    /// <param name="rows">Number of rows of the activations.</param>
+    /// <exception cref="SaeException">The file is damaged, has another number of rows, or has a value that is not a
+    /// label.</exception>
     public static Labels Read(string path, long rows)
     {
         using var file = new MappedFile(path);
@@ -26,12 +27,11 @@ static class NpyLabels
             throw NpyFile.Bad(file,
                 $"its elements are {TensorFile.Shown(header.Descr)}; labels are integers, bool, or floats of 0 and 1");
         if (shape[0] != rows)
-            throw new SaeException($"{file.Path} labels {shape[0]} rows, the data have {rows}; there must be one label "
-                + "a row");
+            throw new SaeException($"{file.Path} labels {shape[0]} rows, the data have {rows}; each row needs a label");
         var width = TensorFile.WidthOf(type);
         Int128 questions = shape.Skip(1).Aggregate((Int128)1, (a, b) => a * b);
         if (questions < 1 || questions > Labels.MaxQuestions)
-            throw NpyFile.Bad(file, $"it asks {questions} questions of a row; 1 to {Labels.MaxQuestions} are possible");
+            throw NpyFile.Bad(file, $"it has {questions} questions for a row; 1 to {Labels.MaxQuestions} are possible");
         if (file.Length - header.DataOffset != rows * questions * width)
             throw NpyFile.Bad(file,
                 $"{rows} × {questions} elements need {rows * questions * width} bytes, it has "
@@ -58,7 +58,8 @@ static class NpyLabels
                 if (flag ? value is not (0 or 1) : value is < -1 or >= Labels.MaxClasses)
                     throw NpyFile.Bad(file,
                         FormattableString.Invariant($"row {row} answers {value} to question {q}; ")
-                            + FormattableString.Invariant($"{(flag ? "0 and 1 are labels of this type" : $"−1 (unlabelled) to {Labels.MaxClasses - 1} are labels")}"));
+                            + (flag ? "0 and 1 are labels of this type"
+                                : $"−1 (unlabelled) to {Labels.MaxClasses - 1} are labels"));
                 columns[q][row] = (short)value;
             }
         }
@@ -82,8 +83,8 @@ static class NpyLabels
         _ => MemoryMarshal.Read<double>(at),
     };
 
-    /// <summary>All questions have the classes of the one with the most, as a board's squares do; their names are their
-    /// numbers. One alone is named as its file.</summary>
+    /// <summary>All questions have the classes of the question with the most, like the squares of a board. They are
+    /// named by their numbers; a single question has the name of its file.</summary>
     static Question[] Questions(string path, string type, short[][] columns)
     {
         string[] classes = IsFlag(type) ? ["no", "yes"]

@@ -1,9 +1,9 @@
 using CudaSae.Lab.Report;
-using static CudaSae.Lab.Insight.Probes.ProbeSection;
+using static CudaSae.Lab.Insight.Probes.ProbeChapter;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Findings on a board: question r · width + c is the square in row r and column c.</summary>
+/// <summary>Shows findings on a board, where question r · width + c is the square in row r and column c.</summary>
 static class ProbeBoards
 {
     const int MostMaps = 12;
@@ -12,7 +12,7 @@ static class ProbeBoards
     {
         var labels = findings.Labels;
         if (labels.Questions.Count != height * width)
-            throw new SaeException($"a grid of {height} × {width} has {height * width} squares, the labels ask "
+            throw new SaeException($"a grid of {height} × {width} has {height * width} squares, but the labels have "
                 + $"{labels.Questions.Count} questions; give the grid whose squares they are");
         var best = new Dictionary<(int Square, int Class), double>();
         foreach (var p in findings.Decidable)
@@ -24,17 +24,17 @@ static class ProbeBoards
             known[square] = best.Keys.Any(k => k.Square == square)
                 ? best.Count(b => b.Key.Square == square && b.Value > GoodAuroc) : float.NaN;
         var most = labels.Questions.Max(q => q.Binary ? 1 : q.Classes.Length);
-        yield return Map("board-known", "Classes of each square that a latent tells", height, width, known) with
+        yield return Map("board-known", "Classes of each square that a latent identifies", height, width, known) with
         {
             From = 0,
             To = most,
             Colour = new($"classes with AUROC > {Show(GoodAuroc)}"),
             Finding =
-                $"{known.Count(k => k == most)} of {known.Length} squares have a latent for every class, "
-                    + $"{known.Count(k => k == 0)} for none; {known.Where(k => !float.IsNaN(k)).Sum()} of {best.Count} "
-                    + "square classes in all.",
+                $"{known.Count(k => k == most)} of {known.Length} squares have a latent for every class, and "
+                    + $"{known.Count(k => k == 0)} for no class. In total, {known.Where(k => !float.IsNaN(k)).Sum()} "
+                    + $"of {best.Count} classes of squares have a latent.",
             Formula =
-                $"a class is told if max over latents of max(AUROC, 1 − AUROC) > {Show(GoodAuroc)}; squares whose rows "
+                $"a latent identifies a class if its max(AUROC, 1 − AUROC) > {Show(GoodAuroc)}; squares whose rows "
                     + "all have one class are empty",
         };
         foreach (var (c, name) in labels.Questions.MaxBy(q => q.Classes.Length)!.Classes.Index()
@@ -54,10 +54,10 @@ static class ProbeBoards
             To = 1,
             Colour = new("best AUROC"),
             Finding =
-                $"{name}: mean {Show(here.Average(b => b.Value))}, from {Show(lowest.Value)} at row "
+                $"{name}: the mean is {Show(here.Average(b => b.Value))}, the range {Show(lowest.Value)} at row "
                     + $"{lowest.Key.Square / width}, column {lowest.Key.Square % width} to {Show(highest.Value)} at "
                     + $"row {highest.Key.Square / width}, column {highest.Key.Square % width}; "
-                    + $"{here.Count(b => b.Value > GoodAuroc)} of {here.Length} squares above {Show(GoodAuroc)}.",
+                    + $"{here.Count(b => b.Value > GoodAuroc)} of {here.Length} squares are above {Show(GoodAuroc)}.",
             Formula = "max over latents of max(AUROC, 1 − AUROC), one class against the others of its square",
         };
     }

@@ -3,47 +3,47 @@ using CudaSae.Runs;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>What to probe, and how much memory it may take.</summary>
+/// <summary>Options of a probe run.</summary>
 sealed record ProbeOptions
 {
-    /// <summary>Numbers of latents of the sparse probes, ascending; none for no such probe.</summary>
+    /// <summary>Numbers of latents of the sparse probes, ascending; empty for no sparse probes.</summary>
     public int[] K { get; init; } = [1, 2, 5, 10];
 
-    /// <summary>Whether to fit a logistic probe on the raw activations too.</summary>
+    /// <summary>Whether to fit a logistic probe to the raw activations too.</summary>
     public bool Logistic { get; init; }
 
     /// <summary>λ of the regressions.</summary>
     public double L2 { get; init; } = LogisticRegression.DefaultL2;
 
-    /// <summary>Rows that the split keeps together.</summary>
+    /// <summary>Rows of a block, which the split keeps together.</summary>
     public int BlockRows { get; init; } = 256;
 
     public ulong Seed { get; init; } = 1;
 
-    /// <summary>Bytes: for codes, for predictions of boards, and for raw activations, each.</summary>
+    /// <summary>Maximum bytes for codes, for predictions of boards, and for raw activations, each.</summary>
     public long Memory { get; init; } = 4L << 30;
 }
 
-/// <summary>Scores of a latent on the half of the rows that did not choose it.</summary>
-/// <param name="F1">F1 at the threshold that was best on the half that chose it.</param>
+/// <summary>Scores of a latent on the test rows.</summary>
+/// <param name="F1">F1 at the threshold that was best on the selection rows.</param>
 readonly record struct HeldOutScore(double Auroc, double F1);
 
-/// <summary>Everything that labels tell about an SAE's latents.</summary>
-/// <param name="Probe">Every latent against every property.</param>
-/// <param name="Held">Of each property: the latent with the best AUROC, and the one with the best F1, on the rows that
-/// did not choose them.</param>
-/// <param name="Sparse">Of the properties with enough rows.</param>
-/// <param name="BoardLatents">Precise latents of each property.</param>
-/// <param name="Counts">Rows on which each latent is active, [n].</param>
-/// <param name="Passes">How often the rows were encoded.</param>
+/// <summary>The results of a probe run.</summary>
+/// <param name="Probe">The scores of every latent for every property.</param>
+/// <param name="Held">For each property, the scores on the test rows of the latents that the selection rows chose by
+/// AUROC and by F1.</param>
+/// <param name="Sparse">Sparse probes of the properties with enough rows.</param>
+/// <param name="BoardLatents">Number of precise latents of each property.</param>
+/// <param name="Counts">Number of rows on which each latent is active, [n].</param>
+/// <param name="Passes">How many times the rows were encoded.</param>
 sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Probe, HeldOutScore[] Held,
     BoardReconstruction.Result Board, IReadOnlyList<int> BoardLatents, SparseProbeResult[] Sparse,
     IReadOnlyList<long> Counts, int Passes)
 {
-    /// <summary>The SAE on the rows that were probed; null where codes came without it.</summary>
+    /// <summary>The evaluation of the SAE on the probed rows; null if only codes were given.</summary>
     public Evaluation? Evaluation { get; init; }
 
-    /// <summary>Properties that some labelled rows have and some have not, by their places.</summary>
+    /// <summary>Indices of the properties that some labelled rows have and others do not have.</summary>
     public int[] Decidable =>
         field ??= [.. Enumerable.Range(0, Labels.Properties.Count)
             .Where(p => Labels.Properties[p] is { Positives: > 0 } property && property.Positives < property.Labelled)];
@@ -51,22 +51,23 @@ sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Pro
     /// <summary>Mean over properties of the best F1 of any latent (Karvonen et al. 2024).</summary>
     public double Coverage => Decidable.Average(p => Probe.Results[p].ByF1.Score.F1);
 
-    /// <summary>The same of latents and thresholds that the other half of the rows chose.</summary>
+    /// <summary>The mean over properties of the F1 on the test rows, with latents and thresholds from the selection
+    /// rows.</summary>
     public double CoverageHeldOut =>
         Decidable.Select(p => Held[p].F1).Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average();
 }
 
-/// <summary>Labels against an SAE, from codes to findings.</summary>
+/// <summary>Runs probes of an SAE's latents with labels.</summary>
 static class ProbeRun
 {
-    /// <param name="sae">Whose latents.</param>
-    /// <param name="labels">Of the data's first rows.</param>
-    /// <exception cref="SaeException">Widths differ, no property can be decided, or the memory does not
-    /// suffice.</exception>
+    /// <param name="sae">The SAE to probe.</param>
+    /// <param name="labels">Labels of the first rows of the data.</param>
+    /// <exception cref="SaeException">Widths differ, no property distinguishes rows, or the memory is not
+    /// sufficient.</exception>
     public static ProbeFindings Run(Sae sae, ActivationSource data, Labels labels, ProbeOptions options)
     {
         var raw = options.Logistic ? SparseProbe.Read(data, labels.Rows, sae.InputWidth, options.Memory) : null;
-        EvaluationTotals? totals = null;        // of the first pass
+        EvaluationTotals? totals = null;        // from the first pass
         var store = new CodeStore(sae.Latents, options.Memory, visitor =>
         {
             ICodeVisitor[] visitors = totals is null ? [visitor, totals = EvaluationTotals.For(sae)] : [visitor];

@@ -1,12 +1,12 @@
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>A probe on rows that it was not fitted to.</summary>
-/// <param name="F1">At the threshold whose F1 was greatest on the rows that it was fitted to.</param>
-/// <param name="Accuracy">Of "more likely than not": z > 0.</param>
-/// <param name="Auroc">Of z.</param>
+/// <summary>Scores of a probe on rows that it was not fitted to.</summary>
+/// <param name="F1">F1 at the threshold with the greatest F1 on the fitted rows.</param>
+/// <param name="Accuracy">Accuracy of the prediction z > 0.</param>
+/// <param name="Auroc">AUROC of z.</param>
 readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
 {
-    /// <param name="fitted">z of the rows that it was fitted to, <paramref name="fittedTruth"/> their answers.</param>
+    /// <param name="fitted">z of the fitted rows, whose answers are <paramref name="fittedTruth"/>.</param>
     public static ProbeScore Of(ReadOnlySpan<double> fitted, ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<double> z,
         ReadOnlySpan<bool> truth)
     {
@@ -24,15 +24,15 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
             AurocOf(z, truth));
     }
 
-    /// <summary>Without a look at the row: always the commoner answer for accuracy, always yes for F1, 2 p / (1 + p)
-    /// with p the share of rows with the answer.</summary>
+    /// <summary>The scores of a constant prediction: the more common answer for accuracy, and yes for F1, which gives 2
+    /// p / (1 + p) where p is the share of rows with the answer.</summary>
     public static ProbeScore Blind(ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<bool> truth)
     {
         var share = (double)truth.Count(true) / truth.Length;
         return new(2 * share / (1 + share), 2 * fittedTruth.Count(true) > fittedTruth.Length ? share : 1 - share, 0.5);
     }
 
-    /// <summary>(Σ over positives of the number of negatives below + ½ of those that tie) / (positives ·
+    /// <summary>AUROC = (Σ over positives of the number of negatives below + ½ of those that tie) / (positives ·
     /// negatives).</summary>
     public static double AurocOf(ReadOnlySpan<double> z, ReadOnlySpan<bool> truth)
     {
@@ -49,7 +49,7 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
         return twice / (2.0 * positives * negatives);
     }
 
-    /// <summary>The greatest t among these whose F1 is greatest, predicting yes where z ≥ t.</summary>
+    /// <summary>The t with the greatest F1, where z ≥ t predicts yes; the greatest t if several have that F1.</summary>
     static double BestThreshold(ReadOnlySpan<double> z, ReadOnlySpan<bool> truth)
     {
         var (order, sorted) = Sorted(z);

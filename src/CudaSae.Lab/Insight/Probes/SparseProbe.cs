@@ -3,34 +3,35 @@ using CudaSae.Activations;
 namespace CudaSae.Lab.Insight.Probes;
 
 /// <summary>Logistic probes of one property.</summary>
-/// <param name="Property">Its place among the labels' properties.</param>
-/// <param name="Latents">Chosen ones, the best first; the probe of k reads the first k.</param>
-/// <param name="Sparse">For each k that was asked for.</param>
-/// <param name="Dense">On the raw activations; null if it was not requested.</param>
-/// <param name="Blind">Without any input.</param>
-/// <param name="Unconverged">Fits that stopped above the gradient's tolerance.</param>
+/// <param name="Property">The index of the property.</param>
+/// <param name="Latents">The chosen latents, best first; the probe of k reads the first k.</param>
+/// <param name="Sparse">The scores for each requested k.</param>
+/// <param name="Dense">The scores on raw activations; null if they were not requested.</param>
+/// <param name="Blind">The scores without input.</param>
+/// <param name="Unconverged">Number of fits that stopped above the tolerance of the gradient.</param>
 sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind,
     int Unconverged);
 
-/// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): over the rows that choose, latents are ranked by
-/// the absolute difference of their mean with and without the answer in standard deviations, and a logistic regression
-/// is fitted to the first k; the other rows measure it. Beside it one on all d raw activations.</summary>
+/// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): the selection rows rank latents by the absolute
+/// difference of their means with and without the answer, in standard deviations, and a logistic regression is fitted
+/// to the first k. The test rows measure it. Another regression reads all d raw activations.</summary>
 sealed class SparseProbe
 {
-    /// <summary>Properties with fewer rows of either kind, on either side of the split, are not probed.</summary>
+    /// <summary>The minimum number of rows with and without a property, on either side of the split, to probe
+    /// it.</summary>
     public const int LeastRows = 10;
 
     readonly Labels labels;
     readonly bool[] chooses;
     readonly CodeColumns columns;
-    readonly Dictionary<int, int> place;        // of a latent among the columns
+    readonly Dictionary<int, int> place;        // column of each latent
     readonly int[] ks;
     readonly double l2;
     readonly float[]? raw;                      // [rows, d]
     readonly int width;
 
-    /// <param name="chooses">[rows]: the split.</param>
-    /// <param name="columns">Of all latents that are going to be chosen.</param>
+    /// <param name="chooses">The split, [rows]: whether a row is a selection row.</param>
+    /// <param name="columns">Columns of all latents that may be chosen.</param>
     /// <param name="ks">Numbers of latents, ascending.</param>
     /// <param name="raw">[rows, d] for the dense probe, or null.</param>
     public SparseProbe(Labels labels, bool[] chooses, CodeColumns columns, int[] ks, double l2, float[]? raw)
@@ -40,9 +41,9 @@ sealed class SparseProbe
             raw is null ? 0 : raw.Length / labels.Rows);
     }
 
-    /// <summary>Raw activations of the first rows, for the dense probe.</summary>
-    /// <param name="width">Numbers of a row that are wanted, from its start: the input's.</param>
-    /// <exception cref="SaeException">They take more than the budget.</exception>
+    /// <summary>Reads the raw activations of the first rows for the dense probe.</summary>
+    /// <param name="width">Number of values to read from the start of a row: the input width.</param>
+    /// <exception cref="SaeException">The activations take more than the budget.</exception>
     public static float[] Read(ActivationSource source, int rows, int width, long budget)
     {
         var size = (long)rows * width;
@@ -59,8 +60,8 @@ sealed class SparseProbe
         return raw;
     }
 
-    /// <summary>Probes those properties that have the rows for it, in order.</summary>
-    /// <param name="results">Of the search over all latents.</param>
+    /// <summary>Probes the properties that have enough rows, in order.</summary>
+    /// <param name="results">The results of the search over all latents.</param>
     public SparseProbeResult[] Run(IReadOnlyList<PropertyResult> results)
     {
         var probed = new SparseProbeResult?[results.Count];

@@ -2,19 +2,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Rows that choose and rows that measure: whole blocks of neighbours, so that tokens of one sentence, or
-/// positions of one game, are rarely on both sides.</summary>
+/// <summary>Splits rows into selection rows and test rows, in whole blocks of neighbours, so that tokens of one
+/// sentence, or positions of one game, are rarely on both sides.</summary>
 static class Split
 {
     const ulong Stream = 0x5b;
 
-    /// <summary>Which rows choose (true): half of the blocks, the larger half where their number is odd; drawn by
-    /// seed.</summary>
+    /// <summary>Draws the selection rows (true) by the seed: half of the blocks, or the larger half if their number is
+    /// odd.</summary>
     /// <param name="blockRows">Rows of a block; the last may be shorter.</param>
     /// <exception cref="SaeException">There are fewer than two blocks.</exception>
     public static bool[] Half(int rows, int blockRows, ulong seed)
     {
-        if (blockRows < 1) throw new SaeException($"blocks of {blockRows} rows cannot be; choose 1 or more");
+        if (blockRows < 1) throw new SaeException($"blocks of {blockRows} rows are not possible; choose 1 or more");
         var blocks = (rows + blockRows - 1) / blockRows;
         if (blocks < 2)
             throw new SaeException($"{rows} rows are {blocks} block of {blockRows}, which cannot be halved; give more "

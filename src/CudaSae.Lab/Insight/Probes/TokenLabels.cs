@@ -2,26 +2,30 @@ using System.Text.Json;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>Questions about tokens that their text alone answers: of the token itself (its form, its place) and of its
-/// neighbours, which a row can only know by attention.</summary>
-/// <param name="Names">Of the questions.</param>
-/// <param name="Answers">[questions][rows]; empty where there is none.</param>
+/// <summary>Labels tokens by questions that their text answers: about the token itself (its form, its position) and
+/// about its neighbours, which reach a row only through attention.</summary>
+/// <param name="Names">The names of the questions.</param>
+/// <param name="Answers">[questions][rows]; an empty text is no answer.</param>
 sealed record TokenLabels(string[] Names, string[][] Answers)
 {
-    /// <summary>Tokens that have a class of their own.</summary>
+    /// <summary>Number of tokens with a separate class.</summary>
     public const int Frequent = 20;
 
     const char Space = '▁';         // SentencePiece's mark of a word's start
     const string Other = "other";
 
-    static readonly HashSet<string> FunctionWords = [.. "a an the of in on at to for from by with without as and or nor but that which who whom whose this these those is are was were be been being has have had it its he she his her their they them not no than into over under about through between among against during after before up down out off such some any all each every one other than so if when where while can may will would".Split(' ')];
+    static readonly HashSet<string> FunctionWords = [.. ("a an the of in on at to for from by with without as and or "
+        + "nor but that which who whom whose this these those is are was were be been being has have had it its he she "
+        + "his her their they them not no than into over under about through between among against during after before "
+        + "up down out off such some any all each every one other than so if when where while can may will would")
+        .Split(' ')];
 
     static readonly string[] Endings = ["ing", "ed", "tion", "ly", "s"];
 
-    /// <summary>Reads what harvest writes beside a .npy: {"row": first row, "tokens": [...]} a line, one a
-    /// sentence.</summary>
-    /// <param name="rows">Of the .npy.</param>
-    /// <exception cref="SaeException">A line is no such object, or the sentences are not those of the rows.</exception>
+    /// <summary>Reads the file that harvest writes beside a .npy. It has a line {"row": first row, "tokens": [...]} for
+    /// each sentence.</summary>
+    /// <param name="rows">Number of rows of the .npy.</param>
+    /// <exception cref="SaeException">A line is not such an object, or the sentences do not match the rows.</exception>
     public static TokenLabels Read(string path, long rows)
     {
         var sentences = new List<string[]>();
@@ -32,7 +36,7 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
             {
                 using var json = JsonDocument.Parse(line);
                 if (json.RootElement.GetProperty("row").GetInt64() != row)
-                    throw Bad($"sentence {sentences.Count} starts at another row than {row}");
+                    throw Bad($"sentence {sentences.Count} does not start at row {row}");
                 sentences.Add([.. json.RootElement.GetProperty("tokens").EnumerateArray()
                     .Select(t => t.GetString() is { Length: > 0 } token ? token
                         : throw Bad($"sentence {sentences.Count} has an empty token"))]);
@@ -42,7 +46,7 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException
             or FormatException)
         {
-            throw Bad($"line {sentences.Count + 1} is no sentence with row and tokens");
+            throw Bad($"line {sentences.Count + 1} is not a sentence with row and tokens");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -55,10 +59,10 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
                 + "written with");
 
         SaeException Bad(string why) =>
-            new($"{path} does not tell the tokens of the rows: {why}; harvest writes it beside the .npy");
+            new($"{path} does not match the rows: {why}; harvest writes it beside the .npy");
     }
 
-    /// <param name="sentences">Tokens, '▁' where a word starts.</param>
+    /// <param name="sentences">Tokens; '▁' marks the start of a word.</param>
     public static TokenLabels Of(IReadOnlyList<string[]> sentences)
     {
         string[] frequent = [.. sentences.SelectMany(s => s).CountBy(t => t).OrderByDescending(t => t.Value)

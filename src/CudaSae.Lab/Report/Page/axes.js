@@ -1,8 +1,8 @@
-/* What plots share: scales, the frame with its ticks, the read-out beside the pointer. */
+/* Draws what all plots use: scales, the frame with its ticks, and the read-out beside the pointer. */
 (() => {
     const {svg, element} = Report;
 
-    /* Round numbers between two ends, about `count` of them. */
+    /* Returns about `count` round numbers between two ends. */
     function rounds(low, high, count) {
         const raw = (high - low) / Math.max(1, count), unit = 10 ** Math.floor(Math.log10(raw));
         const step = [1, 2, 5, 10].map(m => m * unit).find(s => s >= raw * 0.999);
@@ -20,15 +20,20 @@
         const from = Math.log10(low), to = Math.log10(high);
         if (to - from < 0.6) return linearTicks(low, high, count).filter(t => t.v > 0);
         const between = to - from < 1 ? [2, 3, 5, 7] : to - from < (count > 3 ? 2.2 : 1.5) ? [2, 5] : [];
-        const first = Math.ceil(from - 1e-6), last = Math.floor(to + 1e-6), every = Math.max(1, Math.ceil((last - first + 1) / count)), ticks = [];
+        const first = Math.ceil(from - 1e-6), last = Math.floor(to + 1e-6);
+        const every = Math.max(1, Math.ceil((last - first + 1) / count)), ticks = [];
         for (let e = first - 1; e <= last; e++) {
-            if (e >= first && (between.length > 0 || (e - first) % every === 0)) ticks.push({v: 10 ** e, text: Report.decade(e)});
-            for (const m of between) if (m * 10 ** e >= low * 0.999 && m * 10 ** e <= high * 1.001) ticks.push({v: m * 10 ** e, text: Report.tick(m * 10 ** e, 10 ** e, m * 10 ** e)});
+            if (e >= first && (between.length > 0 || (e - first) % every === 0))
+                ticks.push({v: 10 ** e, text: Report.decade(e)});
+            for (const m of between)
+                if (m * 10 ** e >= low * 0.999 && m * 10 ** e <= high * 1.001)
+                    ticks.push({v: m * 10 ** e, text: Report.tick(m * 10 ** e, 10 ** e, m * 10 ** e)});
         }
-        return ticks.sort((a, b) => (Math.log10(b.v) % 1 === 0) - (Math.log10(a.v) % 1 === 0));       // where there is too little room, powers of ten stay
+        // powers of ten come first, so that they stay where labels overlap
+        return ticks.sort((a, b) => (Math.log10(b.v) % 1 === 0) - (Math.log10(a.v) % 1 === 0));
     }
 
-    /* From numbers to pixels. extent is [low, high] of what is shown; a little room is left around it. */
+    /* Maps numbers to pixels. extent holds the lowest and the highest shown value; the scale adds a small margin. */
     function scale(extent, log, from, to, tight) {
         let {low, high} = extent;
         if (log) {
@@ -49,23 +54,31 @@
 
     const named = axis => axis.unit && axis.unit !== axis.name ? `${axis.name} [${axis.unit}]` : axis.name;
 
-    /* A frame of this size in `body`: an svg with both axes. x and y are {axis, extent, tight}. */
+    /* Adds an svg with both axes to `body`. x and y are {axis, extent, tight}. */
     function frame(body, width, height, x, y) {
         const top = 24, bottom = height - 40, textWidth = text => 7 * text.length;
-        const yScale = scale(y.extent, y.axis.log, bottom, top, y.tight), yTicks = apart(yScale.ticks(Math.max(2, Math.round((bottom - top) / 45))), yScale, () => 12);
+        const yScale = scale(y.extent, y.axis.log, bottom, top, y.tight);
+        const yTicks = apart(yScale.ticks(Math.max(2, Math.round((bottom - top) / 45))), yScale, () => 12);
         const left = 12 + Math.max(18, ...yTicks.map(t => textWidth(t.text))), right = width - 14;
         const xScale = scale(x.extent, x.axis.log, left, right, x.tight);
-        const all = xScale.ticks(Math.max(2, Math.floor((right - left) / 75))), xTicks = apart(all, xScale, t => textWidth(t.text));
+        const all = xScale.ticks(Math.max(2, Math.floor((right - left) / 75)));
+        const xTicks = apart(all, xScale, t => textWidth(t.text));
         const picture = svg("svg", {width, height, viewBox: `0 0 ${width} ${height}`, role: "img"});
-        for (const t of yTicks) picture.append(svg("line", {class: "grid", x1: left, x2: right, y1: yScale.map(t.v), y2: yScale.map(t.v)}), text(left - 6, yScale.map(t.v) + 4, t.text, "end"));
-        for (const t of xTicks) picture.append(svg("line", {class: "grid", x1: xScale.map(t.v), x2: xScale.map(t.v), y1: top, y2: bottom}), text(xScale.map(t.v), bottom + 16, t.text, "middle"));
-        picture.append(svg("line", {class: "axis", x1: left, x2: right, y1: bottom, y2: bottom}), svg("line", {class: "axis", x1: left, x2: left, y1: top, y2: bottom}));
-        picture.append(text(4, 13, named(y.axis), "start", "name"), text(right, height - 6, named(x.axis), "end", "name"));
+        for (const t of yTicks)
+            picture.append(svg("line", {class: "grid", x1: left, x2: right, y1: yScale.map(t.v), y2: yScale.map(t.v)}),
+                text(left - 6, yScale.map(t.v) + 4, t.text, "end"));
+        for (const t of xTicks)
+            picture.append(svg("line", {class: "grid", x1: xScale.map(t.v), x2: xScale.map(t.v), y1: top, y2: bottom}),
+                text(xScale.map(t.v), bottom + 16, t.text, "middle"));
+        picture.append(svg("line", {class: "axis", x1: left, x2: right, y1: bottom, y2: bottom}),
+            svg("line", {class: "axis", x1: left, x2: left, y1: top, y2: bottom}));
+        picture.append(text(4, 13, named(y.axis), "start", "name"),
+            text(right, height - 6, named(x.axis), "end", "name"));
         body.append(picture);
         return {picture, x: xScale, y: yScale, left, right, top, bottom, width, height};
     }
 
-    /* Ticks whose texts do not touch; size(tick) is what a text takes along the axis. */
+    /* Keeps the ticks whose labels do not overlap; size(tick) is the length of a label along the axis. */
     function apart(ticks, scale, size) {
         const kept = [];
         for (const t of ticks) {
@@ -81,7 +94,7 @@
         return made;
     }
 
-    /* The read-out: one for the page, lines of text. */
+    /* The page has one read-out, which shows lines of text. */
     const tip = element("div", {id: "tip", hidden: true});
     function say(event, lines) {
         if (!lines || lines.length === 0) return void (tip.hidden = true);
@@ -101,7 +114,7 @@
         return made;
     }
 
-    /* Tells handler where the pointer is, in pixels of the element; handler returns lines to say, or nothing. */
+    /* Calls handler with the pointer's position in the element; handler returns the lines to show, or null. */
     function hover(target, handler) {
         target.addEventListener("pointermove", event => {
             const box = target.getBoundingClientRect();
@@ -110,12 +123,13 @@
         target.addEventListener("pointerleave", event => { say(event, null); handler(NaN, NaN, event); });
     }
 
-    /* Series that can be switched off. changed() is called after each switch. */
+    /* Makes a legend whose buttons hide and show series. It calls changed() after each click. */
     function legend(names, hidden, changed, dashed) {
         return element("div", {className: "legend"}, ...names.map((name, i) => {
             const mark = swatch(Report.colours.series(i));
             if (dashed?.(i)) mark.className += " dashed";
-            const button = element("button", {type: "button", "aria-pressed": "true"}, mark, element("span", {textContent: name}));
+            const button = element("button", {type: "button", "aria-pressed": "true"}, mark,
+                element("span", {textContent: name}));
             button.onclick = () => {
                 if (!hidden.delete(i)) hidden.add(i);
                 button.setAttribute("aria-pressed", String(!hidden.has(i)));
@@ -125,8 +139,10 @@
         }));
     }
 
-    const nothing = words => element("p", {className: "nothing", textContent: words ?? "There are no finite values to show."});
-    const leftOut = count => element("p", {className: "note", textContent: count === 0 ? "" : `${Report.show(count)} value${count === 1 ? " is" : "s are"} not shown: not finite, or not positive on a logarithmic axis.`});
+    const nothing = words => element("p", {className: "nothing", textContent: words ?? "No value is finite."});
+    const leftOut = count => element("p", {className: "note", textContent: count === 0 ? ""
+        : `${Report.show(count)} value${count === 1 ? " is" : "s are"} not shown: not finite, or not positive on a `
+            + "logarithmic axis."});
     const height = width => Math.round(Math.min(340, Math.max(230, width * 0.55)));
 
     Object.assign(Report, {axes: {scale, frame, hover, legend, nothing, leftOut, height, text, named, swatch}});

@@ -1,9 +1,11 @@
-/* Small grey pictures in a grid; signed ones red above zero, blue below. */
+/* Draws small grey pictures in a grid. Signed pictures are red above zero and blue below. */
 Report.figure("images", (body, figure) => {
     const {element, axes, colours} = Report, page = 120;
-    const {width, height, pixels, captions} = figure, size = width * height, count = size > 0 ? Math.floor(pixels.length / size) : 0;
-    if (count === 0) return void body.append(axes.nothing("There are no pictures."));
-    const grid = element("div", {className: "pictures"}), more = element("button", {type: "button", className: "link more", onclick: () => add(page * 5)});
+    const {width, height, pixels, captions} = figure, size = width * height;
+    const count = size > 0 ? Math.floor(pixels.length / size) : 0;
+    if (count === 0) return void body.append(axes.nothing("This figure has no pictures."));
+    const grid = element("div", {className: "pictures"});
+    const more = element("button", {type: "button", className: "link more", onclick: () => add(page * 5)});
     const side = Math.max(56, Math.min(140, 4 * Math.max(width, height)));
     grid.style.setProperty("--side", `${side}px`);
     body.append(grid, more);
@@ -14,7 +16,8 @@ Report.figure("images", (body, figure) => {
         for (const until = Math.min(count, shown + some); shown < until; shown++) {
             const canvas = element("canvas", {width, height, role: "img", "aria-label": captions[shown] ?? ""});
             canvas.style.aspectRatio = `${width} / ${height}`;
-            grid.append(element("div", {}, canvas, element("span", {textContent: captions[shown] ?? "", title: captions[shown] ?? ""})));
+            const caption = element("span", {textContent: captions[shown] ?? "", title: captions[shown] ?? ""});
+            grid.append(element("div", {}, canvas, caption));
         }
         more.hidden = shown === count;
         more.textContent = `${shown} of ${count} pictures are shown; more`;
@@ -22,7 +25,8 @@ Report.figure("images", (body, figure) => {
     }
 
     function layout() {
-        const paper = colours.variable("--plot"), ends = [colours.variable("--negative"), colours.variable("--positive")];
+        const paper = colours.variable("--plot");
+        const ends = [colours.variable("--negative"), colours.variable("--positive")];
         [...grid.querySelectorAll("canvas")].forEach((canvas, i) => paint(canvas, i, paper, ends));
     }
 

@@ -1,9 +1,10 @@
-/* Which latents' strongest contexts contain a text: the text is looked for once in all shown tokens, then in each window. */
+/* Finds the latents whose strongest contexts contain a text: first in all shown tokens, then in each window. */
 (() => {
     function index(blob) {
         const lower = blob.pieces.map(piece => piece.toLowerCase());
         const texts = Array.from(blob.segments.first, (first, s) => {
-            const from = blob.segments.offset[s], length = blob.segments.length[s], starts = new Uint32Array(length + 1), parts = new Array(length);
+            const from = blob.segments.offset[s], length = blob.segments.length[s];
+            const starts = new Uint32Array(length + 1), parts = new Array(length);
             for (let t = 0; t < length; t++) {
                 parts[t] = lower[blob.tokenIds[from + t]];
                 starts[t + 1] = starts[t] + parts[t].length;
@@ -12,11 +13,12 @@
         });
         const windows = [];
         for (let i = 0; i < blob.n; i++)
-            for (const context of blob.entry(i).contexts) if (context.bucket === 0) windows.push(i, context.first, context.row, context.end);
+            for (const context of blob.entry(i).contexts)
+                if (context.bucket === 0) windows.push(i, context.first, context.row, context.end);
         return {texts, windows: Int32Array.from(windows)};
     }
 
-    /* The last of these ascending that is not above x. */
+    /* Returns the index of the last number of an ascending list that is not above x. */
     function last(ascending, x, length = ascending.length) {
         let low = 0, high = length - 1;
         while (low < high) {
@@ -27,7 +29,7 @@
         return low;
     }
 
-    /* Rows [first, end) of every place where it stands, ascending. */
+    /* Returns the rows [first, end) of every occurrence, ascending. */
     function places(texts, wanted) {
         const first = [], end = [];
         for (const {first: row, starts, text} of texts)
@@ -38,7 +40,7 @@
         return {first, end};
     }
 
-    /* Of each latent, contexts whose own token is part of the text, and contexts that contain it; null for latents without. */
+    /* Counts for each latent that has any: contexts whose own token is part of the text, contexts that contain it. */
     function find({texts, windows}, wanted) {
         const found = new Map(), {first, end} = places(texts, wanted.toLowerCase());
         for (let w = 0; w < windows.length; w += 4) {

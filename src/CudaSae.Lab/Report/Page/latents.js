@@ -1,12 +1,13 @@
-/* Latents: a list that sorts and searches, and beside it the page of the one that is chosen. #latent=123 names one. */
+/* Shows a list of latents, which sorts and searches, and the page of the chosen one. #latent=123 opens a latent. */
 Report.panel("latents", async element => {
     const {element: make, latents, show} = Report;
     const blob = latents.read(await Report.blob("latents"));
     const columns = allColumns(blob);
     let found = null, sorted = columns[0], descending = false, chosen = -1;
 
-    const search = make("input", {type: "search", placeholder: blob.hasTokens ? "number or text" : "number", "aria-label": "latent's number or text in its contexts"});
-    const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "least density"});
+    const search = make("input", {type: "search", placeholder: blob.hasTokens ? "number or text" : "number",
+        "aria-label": "latent's number or text in its contexts"});
+    const least = make("input", {inputMode: "decimal", placeholder: "0", "aria-label": "smallest density"});
     const most = make("input", {inputMode: "decimal", placeholder: "1", "aria-label": "largest density"});
     const silent = make("input", {type: "checkbox"}), counted = make("output", {});
     const foundColumn = {name: "found", width: 4.5, kind: "number",
@@ -17,10 +18,12 @@ Report.panel("latents", async element => {
     let list = latents.list(columns, open, sort), searching = false, before = null;
     const holder = make("div", {className: "holder"}, list.box);
     element.classList.add("latents");
-    element.replaceChildren(make("div", {className: "search"}, search, make("label", {}, "density ", least, " to ", most), make("label", {}, silent, " silent ones too"), counted),
+    element.replaceChildren(make("div", {className: "search"}, search,
+        make("label", {}, "density ", least, " to ", most), make("label", {}, silent, " include silent latents"),
+        counted),
         make("div", {className: "both"}, holder, page), about(blob));
 
-    /* A search has a column of its own, and its best come first; afterwards the order is as it was. */
+    /* A search adds a column and sorts by it. Without a search the previous order returns. */
     function layOut() {
         const shown = found ? [columns[0], foundColumn, ...columns.slice(1)] : columns;
         if (searching !== Boolean(found)) {
@@ -34,11 +37,13 @@ Report.panel("latents", async element => {
     }
 
     function sort(column) {
-        [sorted, descending] = [column, column === sorted ? !descending : column !== columns[0] && column.kind === "number"];
+        const falls = column === sorted ? !descending : column !== columns[0] && column.kind === "number";
+        [sorted, descending] = [column, falls];
         fill();
     }
 
-    const limit = (input, otherwise) => input.value.trim() === "" || !Number.isFinite(Number(input.value)) ? otherwise : Number(input.value);
+    const limit = (input, otherwise) =>
+        input.value.trim() === "" || !Number.isFinite(Number(input.value)) ? otherwise : Number(input.value);
 
     function fill() {
         const wanted = search.value, number = /^\s*#?\d+\s*$/.test(wanted) ? Number(wanted.replace("#", "")) : -1;
@@ -48,7 +53,8 @@ Report.panel("latents", async element => {
         const [low, high] = [limit(least, 0), limit(most, 1)], order = [];
         for (let i = 0; i < blob.n; i++) {
             const density = blob.count[i] / blob.rows;
-            if (i === number || (silent.checked || blob.count[i] > 0) && density >= low && density <= high && matches(i)) order.push(i);
+            if (i === number || (silent.checked || blob.count[i] > 0) && density >= low && density <= high
+                && matches(i)) order.push(i);
         }
         layOut();
         const values = [], sign = descending ? -1 : 1;
@@ -58,7 +64,7 @@ Report.panel("latents", async element => {
             const x = values[a], y = values[b];
             if (x === y || x !== x && y !== y) return a - b;
             if (typeof x === "string") return sign * (x < y ? -1 : 1);
-            return Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : sign * (x - y);      // what is not known comes last
+            return Number.isNaN(x) ? 1 : Number.isNaN(y) ? -1 : sign * (x - y);      // missing values come last
         });
         list.set(order, chosen);
         counted.textContent = `${order.length.toLocaleString("en")} of ${blob.n.toLocaleString("en")} latents`;
@@ -110,23 +116,32 @@ Report.panel("latents", async element => {
         list.mark(chosen);
     }
 
-    /* The blob's own numbers, then what other chapters found of each latent. */
+    /* Returns the columns of the blob, then those of other chapters' scatter plots. */
     function allColumns({count, rows, max, mean, cosine, norm, n}) {
-        const numeric = (name, values, aboutIt) => ({name, width: 4.9, kind: "number", about: aboutIt, value: i => values(i), text: i => show(values(i)), fact: i => show(values(i))});
+        const numeric = (name, values, aboutIt) => ({name, width: 4.9, kind: "number", about: aboutIt, value: values,
+            text: i => show(values(i)), fact: i => show(values(i))});
         const own = [{name: "latent", width: 4.6, kind: "number", value: i => i, text: i => String(i)}];
-        if (blob.hasTokens) own.push({name: "strongest on", width: 8.6, value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(), text: i => latents.strongest(blob, i),
-            about: "the token on which it fires strongest, in ⟨⟩ where it is part of a word"});
-        own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"), fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`},
-            numeric("max", i => max[i], "largest |activation|"), numeric("mean", i => mean[i], "mean activation where it fires"));
-        if (cosine.some(Number.isFinite)) own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
-        if (norm.some(length => Math.abs(length - 1) > 1e-3)) own.push(numeric("‖d‖", i => norm[i], "norm of its decoder row"));
+        if (blob.hasTokens)
+            own.push({name: "strongest on", width: 8.6, text: i => latents.strongest(blob, i),
+                value: i => latents.strongest(blob, i).replace(/[⟨⟩]/g, "").toLowerCase(),
+                about: "the token on which it fires most strongly, in ⟨⟩ if it is part of a word"});
+        own.push({...numeric("density", i => count[i] / rows, "share of rows on which it fires"),
+            fact: i => `${show(count[i] / rows)} (${show(count[i])} of ${show(rows)} rows)`});
+        own.push(numeric("max", i => max[i], "largest |activation|"));
+        own.push(numeric("mean", i => mean[i], "mean activation where it fires"));
+        if (cosine.some(Number.isFinite))
+            own.push(numeric("cos(e, d)", i => cosine[i], "cosine of its encoder row with its decoder row"));
+        if (norm.some(length => Math.abs(length - 1) > 1e-3))
+            own.push(numeric("‖d‖", i => norm[i], "norm of its decoder row"));
         const names = new Set(own.map(c => c.name.toLowerCase()));
-        for (const figure of Report.sections.flatMap(section => section.figures).filter(f => f.kind === "scatter" && f.latents && f.columns))
+        const figures = Report.chapters.flatMap(chapter => chapter.figures);
+        for (const figure of figures.filter(f => f.kind === "scatter" && f.latents && f.columns))
             for (const column of figure.columns) {
                 const values = perLatent(figure.latents, column.values, n);
                 if (!values || names.has(column.name.toLowerCase()) || names.size > 24) continue;
                 names.add(column.name.toLowerCase());
-                own.push(numeric(column.name, i => values[i], [column.formula, column.unit].filter(Boolean).join(", ")));
+                own.push(numeric(column.name, i => values[i],
+                    [column.formula, column.unit].filter(Boolean).join(", ")));
             }
         return own;
     }
@@ -139,10 +154,15 @@ Report.panel("latents", async element => {
     }
 
     function about({rows, firstRow, origin, counted: pairs}) {
-        return make("details", {className: "formula"}, make("summary", {textContent: "What is shown"}), make("p", {textContent:
-            `Rows ${firstRow} to ${firstRow + rows - 1} of the data; texts from ${origin}. Density is the share of these rows on which a latent fires, mean its mean value there. `
-            + `A token's colour is the latent's value on it, as a share of its largest. `
-            + "The histogram's bins are a power of two wide, 9 to 16 of them; random rows are drawn evenly from those of each fifth. "
-            + `Jaccard is the share of the rows of either latent on which both fire${pairs < rows ? `, counted on ${pairs} random rows` : ""}; cosine is that of decoder rows, among latents that fire.`}));
+        const sampled = pairs < rows ? `, counted on ${pairs} random rows` : "";
+        const text = `The pages show rows ${firstRow} to ${firstRow + rows - 1} of the data; texts are from ${origin}. `
+            + "Density is the share of these rows on which a latent fires, and mean is its mean value on them. "
+            + "The colour of a token is the latent's value on it as a share of its largest value. "
+            + "The histogram has 9 to 16 bins, whose width is a power of two. "
+            + "Random rows are drawn uniformly from each fifth of the range. "
+            + `Jaccard is the share of the rows of either latent on which both fire${sampled}. `
+            + "Cosine is that of the decoder rows of latents that fire.";
+        return make("details", {className: "formula"}, make("summary", {textContent: "What is shown"}),
+            make("p", {textContent: text}));
     }
 }, {title: "Single latents", order: 90});

@@ -1,19 +1,22 @@
-/* Curves, points and yardsticks. */
+/* Draws curves, points and yardsticks. */
 Report.figure("lines", (body, figure) => {
     const {svg, element, axes, colours} = Report;
     const hidden = new Set(), plot = element("div", {className: "plot"}), note = element("div");
     const count = figure.series.length;
-    if (count > 1) body.append(axes.legend(figure.series.map(s => s.name), hidden, layout, i => figure.series[i].yardstick));
+    if (count > 1)
+        body.append(axes.legend(figure.series.map(s => s.name), hidden, layout, i => figure.series[i].yardstick));
     body.append(plot, note);
 
     function layout() {
         const shown = figure.series.map((series, i) => ({...series, i})).filter(s => !hidden.has(s.i));
-        const given = values => values.filter(v => !Number.isNaN(v));       // NaN is a gap, not something left out
-        const x = Report.extent(shown.map(s => given(s.x)), figure.x.log), y = Report.extent(shown.map(s => given(s.y)), figure.y.log);
+        const given = values => values.filter(v => !Number.isNaN(v));       // NaN is a gap and not counted as left out
+        const x = Report.extent(shown.map(s => given(s.x)), figure.x.log);
+        const y = Report.extent(shown.map(s => given(s.y)), figure.y.log);
         plot.replaceChildren();
         note.replaceChildren(axes.leftOut((x?.out ?? 0) + (y?.out ?? 0)));
         if (!x || !y) return plot.replaceChildren(axes.nothing());
-        const frame = axes.frame(plot, body.clientWidth, axes.height(body.clientWidth), {axis: figure.x, extent: x}, {axis: figure.y, extent: y});
+        const frame = axes.frame(plot, body.clientWidth, axes.height(body.clientWidth), {axis: figure.x, extent: x},
+            {axis: figure.y, extent: y});
         for (const series of shown) drawSeries(frame, series);
         readOut(frame, shown);
     }
@@ -24,14 +27,20 @@ Report.figure("lines", (body, figure) => {
         if (!series.points && !series.labels?.length && (series.yardstick || series.x.length > 12)) return;
         for (let j = 0; j < series.x.length; j++)
             if (frame.x.shows(series.x[j]) && frame.y.shows(series.y[j]))
-                frame.picture.append(svg("circle", {cx: frame.x.map(series.x[j]).toFixed(1), cy: frame.y.map(series.y[j]).toFixed(1), r: 3.2, fill: style.stroke, class: series.yardstick ? "pale" : ""}));
+                frame.picture.append(svg("circle", {r: 3.2, fill: style.stroke, class: series.yardstick ? "pale" : "",
+                    cx: frame.x.map(series.x[j]).toFixed(1), cy: frame.y.map(series.y[j]).toFixed(1)}));
     }
 
-    /* A step for each point; where many fall on one pixel, its lowest and highest. A gap where a number is missing. */
+    /* Connects the points. Where many fall on one pixel column, it draws the lowest and the highest. A missing number
+       is a gap. */
     function path(frame, {x, y}) {
         const parts = [], dense = x.length > 4 * (frame.right - frame.left);
         let pen = false, column = NaN, low, high;
-        const flush = () => { if (dense && !Number.isNaN(column)) parts.push(`${pen ? "L" : "M"}${column} ${low.toFixed(1)}V${high.toFixed(1)}`), pen = true, column = NaN; };
+        function flush() {
+            if (!dense || Number.isNaN(column)) return;
+            parts.push(`${pen ? "L" : "M"}${column} ${low.toFixed(1)}V${high.toFixed(1)}`);
+            [pen, column] = [true, NaN];
+        }
         for (let i = 0; i < x.length; i++) {
             if (!frame.x.shows(x[i]) || !frame.y.shows(y[i])) { flush(); pen = false; continue; }
             const px = frame.x.map(x[i]), py = frame.y.map(y[i]);
@@ -43,9 +52,10 @@ Report.figure("lines", (body, figure) => {
         return parts.join("");
     }
 
-    /* Points say themselves; curves say what all of them are at one x. */
+    /* The read-out shows the point nearest to the pointer or, if there are only curves, all curves at one x. */
     function readOut(frame, shown) {
-        const cursor = svg("line", {class: "cursor", y1: frame.top, y2: frame.bottom, visibility: "hidden"}), mark = svg("circle", {class: "mark", r: 6, visibility: "hidden"});
+        const cursor = svg("line", {class: "cursor", y1: frame.top, y2: frame.bottom, visibility: "hidden"});
+        const mark = svg("circle", {class: "mark", r: 6, visibility: "hidden"});
         frame.picture.append(cursor, mark);
         const single = shown.some(s => s.points || s.labels?.length);
         axes.hover(frame.picture, (px, py) => {
@@ -88,7 +98,8 @@ Report.figure("lines", (body, figure) => {
         cursor.setAttribute("visibility", "visible");
         return [`${axes.named(figure.x)} ${Report.show(at)}`, ...shown.map(s => {
             const j = s.yardstick ? 0 : s.x.indexOf(at);
-            return j < 0 || s.x.length === 0 ? null : {colour: colours.series(s.i), text: `${s.name} ${Report.show(s.y[j])}`};
+            if (j < 0 || s.x.length === 0) return null;
+            return {colour: colours.series(s.i), text: `${s.name} ${Report.show(s.y[j])}`};
         }).filter(Boolean)];
     }
 

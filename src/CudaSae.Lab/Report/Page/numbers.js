@@ -1,4 +1,4 @@
-/* Numbers: unpacking, extents, writing them for people and for files. */
+/* Unpacks numbers, finds their extents, and formats them for readers and for files. */
 (() => {
     function bytes(text) {
         if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
@@ -8,7 +8,8 @@
     }
 
     const floats = text => new Float32Array(bytes(text).buffer);
-    const number = value => value === null || value === undefined ? NaN : Number(value);      // JSON has NaN and infinities as texts
+    // JSON stores NaN and infinities as strings
+    const number = value => value === null || value === undefined ? NaN : Number(value);
 
     const unpackers = {
         lines: f => ({series: f.series.map(s => ({...s, x: floats(s.x), y: floats(s.y)}))}),
@@ -19,9 +20,11 @@
         images: f => ({pixels: bytes(f.pixels)}),
     };
 
-    const unpack = section => ({...section, figures: section.figures.map(raw => ({...raw, ...unpackers[raw.kind]?.(raw), raw}))});
+    const unpackFigure = raw => ({...raw, ...unpackers[raw.kind]?.(raw), raw});
+    const unpack = chapter => ({...chapter, figures: chapter.figures.map(unpackFigure)});
 
-    /* Smallest and largest finite numbers (positive ones on a logarithmic axis), and how many were left out; null if none is left. */
+    /* Returns the smallest and the largest finite number (on a logarithmic axis also positive) and how many are left
+       out; null if none is left. */
     function extent(arrays, log) {
         let low = Infinity, high = -Infinity, out = 0;
         for (const values of arrays)
@@ -37,7 +40,7 @@
     const trim = text => text.includes(".") ? text.replace(/\.?0+$/, "") : text;
     const power = (v, digits) => v.toExponential(digits).replace(/\.?0*e\+?/, "e");
 
-    /* Four significant digits, or as many as are asked for. */
+    /* Formats a number with `digits` significant digits. */
     function show(v, digits = 4) {
         if (!Number.isFinite(v)) return Number.isNaN(v) ? "–" : v > 0 ? "∞" : "−∞";
         const size = Math.abs(v);
@@ -47,7 +50,7 @@
         return size >= 1000 ? trim(v.toFixed(1)) : String(Number(v.toPrecision(digits)));
     }
 
-    /* A tick's text, where neighbours are `step` apart and none is larger than `largest`. */
+    /* Returns the label of a tick, where neighbours are `step` apart and none is larger than `largest`. */
     function tick(v, step, largest) {
         if (Math.abs(v) < step * 1e-6) return "0";
         if (largest < 1e-3) return power(v, Math.max(0, Math.ceil(Math.log10(Math.abs(v) / step) - 1e-6)));
@@ -58,10 +61,11 @@
 
     const decade = e => e < -3 ? `1e${e}` : tick(10 ** e, 10 ** e, 10 ** e);
 
-    /* float32 in the fewest digits that read back to the same bits. */
+    /* Writes a float32 number in the fewest digits that read back to the same bits. */
     function digits(v) {
         if (!Number.isFinite(v)) return Number.isNaN(v) ? "" : v > 0 ? "Infinity" : "-Infinity";
-        for (let precision = 1; precision < 10; precision++) if (Math.fround(Number(v.toPrecision(precision))) === v) return String(Number(v.toPrecision(precision)));
+        for (let precision = 1; precision < 10; precision++)
+            if (Math.fround(Number(v.toPrecision(precision))) === v) return String(Number(v.toPrecision(precision)));
         return String(v);
     }
 

@@ -1,21 +1,27 @@
-/* Many points on a canvas, pixel by pixel: tens of thousands are painted in a few milliseconds. */
+/* Paints points on a canvas pixel by pixel, which takes a few milliseconds for tens of thousands. */
 (() => {
-    const {element} = Report, few = 2000, shades = 256, missing = shades;       // the palette's last entry is for points without a colour
+    // the palette's last entry is for points without a colour
+    const {element} = Report, few = 2000, shades = 256, missing = shades;
 
-    /* Colours of a column as places in a palette, and the palette. */
+    /* Returns the colours of a column as indices into a palette, and the palette. */
     function colouring(column, plain) {
         const extent = column && Report.extent([column.values], column.log);
         if (!extent) return {of: null, scale: null, table: new Array(shades + 1).fill(plain)};
-        const scale = Report.colours.scale(extent.low, extent.high, column.log), of = new Uint16Array(column.values.length);
-        column.values.forEach((v, i) => { of[i] = Number.isFinite(v) && (!column.log || v > 0) ? Math.round(scale.share(v) * (shades - 1)) : missing; });
-        return {of, scale, table: [...Array.from({length: shades}, (_, i) => scale.map(i / (shades - 1))), Report.colours.variable("--faint")]};
+        const scale = Report.colours.scale(extent.low, extent.high, column.log);
+        const of = new Uint16Array(column.values.length);
+        column.values.forEach((v, i) => {
+            of[i] = Number.isFinite(v) && (!column.log || v > 0) ? Math.round(scale.share(v) * (shades - 1)) : missing;
+        });
+        return {of, scale, table: [...Array.from({length: shades}, (_, i) => scale.map(i / (shades - 1))),
+            Report.colours.variable("--faint")]};
     }
 
     const radius = count => count > 20000 ? 1 : count > 5000 ? 1.4 : count > 500 ? 2.2 : 3.6;
 
     function stamp(radius) {
         const offsets = [], reach = Math.floor(radius);
-        for (let y = -reach; y <= reach; y++) for (let x = -reach; x <= reach; x++) if (x * x + y * y <= radius * radius + 0.3) offsets.push(x, y);
+        for (let y = -reach; y <= reach; y++)
+            for (let x = -reach; x <= reach; x++) if (x * x + y * y <= radius * radius + 0.3) offsets.push(x, y);
         return offsets;
     }
 
@@ -32,15 +38,20 @@
             dots = stamp(radius(count) * ratio);
         }
 
-        /* x, y in pixels of the page, NaN for points that are not shown; depth grows towards the eye; layers of the table fade into the paper with depth. */
+        /* Paints points. x and y are in pixels of the page, NaN for points that are not shown. depth grows towards the
+           viewer, and points further away fade into the background. */
         function paint({x, y, depth, of, table, paper}) {
             if (x.length <= few) return circles(x, y, depth, i => table[of ? of[i] : 0]);
             const {data, width, height} = image, layers = depth ? 6 : 1, palette = [];
             data.fill(0);
             if (depth) (depths ??= new Float32Array(width * height)).fill(-Infinity);
             for (let layer = 0; layer < layers; layer++)
-                for (const rgb of table) palette.push(layers === 1 ? rgb : rgb.map((c, i) => c + (paper[i] - c) * 0.45 * (1 - layer / (layers - 1))));
-            const pixels = new Uint32Array(data.buffer), colours = Uint32Array.from(palette, ([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0);
+                for (const rgb of table) {
+                    const fading = 0.45 * (1 - layer / (layers - 1));
+                    palette.push(layers === 1 ? rgb : rgb.map((c, i) => c + (paper[i] - c) * fading));
+                }
+            const pixels = new Uint32Array(data.buffer);
+            const colours = Uint32Array.from(palette, ([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0);
             for (let i = 0; i < x.length; i++) {
                 if (!(x[i] === x[i])) continue;
                 const px = Math.round(x[i] * ratio), py = Math.round(y[i] * ratio), d = depth ? depth[i] : 0;
@@ -60,7 +71,7 @@
             context.putImageData(image, 0, 0);
         }
 
-        /* A few points can be round. */
+        /* Paints a few points as circles. */
         function circles(x, y, depth, colour) {
             const order = Array.from(x, (_, i) => i).filter(i => x[i] === x[i]), reach = radius(x.length) * ratio;
             if (depth) order.sort((a, b) => depth[a] - depth[b]);
@@ -75,7 +86,7 @@
         return {surface, size, paint};
     }
 
-    /* The point nearest to a place, within a finger's width; −1 if there is none. */
+    /* Returns the point nearest to a position, within 12 pixels; −1 if there is none. */
     function nearest(x, y, px, py) {
         let best = 12 * 12, found = -1;
         for (let i = 0; i < x.length; i++) {

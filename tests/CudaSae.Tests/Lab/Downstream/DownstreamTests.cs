@@ -132,7 +132,7 @@ public class DownstreamTests
         DownstreamComparison.Of(results[1]).Save(folder["one"]);
         DownstreamComparison.Of(results).Save(folder["all"]);
 
-        var one = Assert.Single(Section.Load(folder["one"]));
+        var one = Assert.Single(Chapter.Load(folder["one"]));
         Assert.Equal(("downstream", 300), (one.Id, one.Order));
         Assert.All(one.Figures, f => Assert.NotEmpty(f.Finding));
         var table = Assert.IsType<TableFigure>(one.Figures[0]);
@@ -143,7 +143,7 @@ public class DownstreamTests
         Assert.Equal(results[1]["ce_loss_with_sae"], (2 * places[1].Y[..^1].Sum() + places[1].Y[^1]) / 39, 1e-5);
         Assert.Equal(6 * (Tokens - 1), Assert.IsType<HistogramFigure>(one.Figures[2]).Series[0].Counts.Sum());
 
-        var all = Assert.Single(Section.Load(folder["all"]));
+        var all = Assert.Single(Chapter.Load(folder["all"]));
         Assert.Equal(["scores", "score-against-l0", "score-against-block"], all.Figures.Select(f => f.Id));
         var byL0 = Assert.Single(Assert.IsType<LinesFigure>(all.Figures[1]).Series);
         Assert.Equal(results[..2].Select(r => (float)r["l0"]), byL0.X);
@@ -165,8 +165,8 @@ public class DownstreamTests
             () => LanguageModelEval.Run(host, sae, "", "mlp_hidden0", Sequences));
         AssertOneLine("there is no site resid_post2",
             () => LanguageModelEval.Run(host, sae, "", "resid_post2", Sequences));
-        AssertOneLine("no token to predict", () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1], "")]));
-        AssertOneLine("no token to predict",
+        AssertOneLine("next token to predict", () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1], "")]));
+        AssertOneLine("next token to predict",
             () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1, 2], "")], excludeBos: true));
     }
 
@@ -199,7 +199,7 @@ public class DownstreamTests
             "cpu", "--json", folder["r.json"]));
         Assert.True(code == 0, error);
         Assert.Contains("ce_loss_score", output);
-        Assert.StartsWith("cudasae eval --model", Assert.Single(Section.Load(folder["sae"])).Command);
+        Assert.StartsWith("cudasae eval --model", Assert.Single(Chapter.Load(folder["sae"])).Command);
         Assert.Contains("\"kl_div_score\"", File.ReadAllText(folder["r.json"]));
         (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer",
             folder["t.bin"], "--text", folder["x.jsonl"], "--site", "resid_post1", "--sae", folder["sae"],
@@ -209,7 +209,7 @@ public class DownstreamTests
             again = JsonDocument.Parse(File.ReadAllText(folder["again.json"])))
             Assert.All(again.RootElement.EnumerateArray(),
                 result => Assert.Equal(once.RootElement[0].ToString(), result.ToString()));
-        Assert.Equal("downstream-comparison", Assert.Single(Section.Load(folder["both"])).Id);
+        Assert.Equal("downstream-comparison", Assert.Single(Chapter.Load(folder["both"])).Id);
         Assert.Contains("belongs to --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
         Assert.Contains("one of the two",
             Refusal("eval", folder["sae"], "--site", "resid_post1", "--model", folder["m.bin"]));

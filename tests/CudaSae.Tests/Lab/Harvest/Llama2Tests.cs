@@ -188,7 +188,7 @@ public class Llama2Tests
         foreach (var (field, value) in new[] { (0, 20), (1, 24) })
             BitConverter.GetBytes(value).CopyTo(swapped, 4 * field);
         BitConverter.GetBytes(2f).CopyTo(swapped, swapped.Length - 4);
-        AssertOneLine("its rotation of place 63", () => new Llama2Weights(new MappedFile("x", swapped)).Dispose());
+        AssertOneLine("the numbers at position 63", () => new Llama2Weights(new MappedFile("x", swapped)).Dispose());
     }
 
     [Fact]
@@ -217,12 +217,12 @@ public class Llama2Tests
     public void InvalidTokenIdsAreRefused()
     {
         using var model = Open(new());
-        AssertOneLine("token id 40 at place 1", () => model.Run([1, 40], static (_, _) => { }));
+        AssertOneLine("token id 40 at position 1", () => model.Run([1, 40], static (_, _) => { }));
         AssertOneLine("65 tokens", () => model.Run(new int[65], static (_, _) => { }));
         AssertOneLine("--tokenizer", () => model.Sequences("a").Count());
         using var folder = new TemporaryFolder();
         WriteIds(folder["ids.npy"], [[1, 39], [1, 40]]);
-        AssertOneLine("token id 40 at sequence 1, place 1",
+        AssertOneLine("token id 40 at sequence 1, position 1",
             () => TokenSequence.Read(folder["ids.npy"], model, model.Vocabulary).Count());
         WriteIds(folder["long.npy"], [new int[65]]);
         AssertOneLine("the model takes 64",

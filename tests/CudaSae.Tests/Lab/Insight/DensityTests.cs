@@ -161,7 +161,7 @@ public class DensityTests
             File.WriteAllBytes(folder[DensityFile.Name], bytes);
             try
             {
-                foreach (var figure in DensityFigures.Section(Path.GetDirectoryName(folder[DensityFile.Name])!)?.Figures
+                foreach (var figure in DensityFigures.Chapter(Path.GetDirectoryName(folder[DensityFile.Name])!)?.Figures
                     ?? [])
                     Assert.NotEmpty(figure.Finding);
             }
@@ -183,14 +183,14 @@ public class DensityTests
         var file = new DensityFile(folder["density.bin"]);
         Assert.Equal((65_536, DensityLog.Sample, 0), (file.Latents, file.Kept.Length, file.Count));
         Assert.Equal(4096, file.Kept.Distinct().Count());
-        AssertOneLine("of 65536 latents, this run has 200",
+        AssertOneLine("has 65536 latents, this run has 200",
             () => new DensityLog(folder["density.bin"], 200, config, 10, 5).Dispose());
         AssertOneLine("--density-every 0", () => new DensityLog(folder["other.bin"], 200, config, 0, 0).Dispose());
         var bytes = File.ReadAllBytes(folder["density.bin"]);
         for (var cut = 0; cut < 40; cut++)
         {
             File.WriteAllBytes(folder["cut.bin"], bytes[..cut]);
-            AssertOneLine("no log of densities|damaged", () => _ = new DensityFile(folder["cut.bin"]));
+            AssertOneLine("not a log of densities|damaged", () => _ = new DensityFile(folder["cut.bin"]));
         }
         bytes[13] = 0xff;
         File.WriteAllBytes(folder["cut.bin"], bytes);
@@ -211,9 +211,9 @@ public class DensityTests
         var (code, output, error) = Run("inspect", folder["run"], "--backend", "cpu", "--against", folder["run"]);
         Assert.True(code == 0, error);
         Assert.Contains("MMCS is 1.0000", output);
-        var sections = Section.Load(folder["run"]);
-        Assert.Equal(["density", "latents", "geometry", "ultralow", "against-run"], sections.Select(s => s.Id));
-        Assert.All(sections.SelectMany(s => s.Figures),
+        var chapters = Chapter.Load(folder["run"]);
+        Assert.Equal(["density", "latents", "geometry", "ultralow", "against-run"], chapters.Select(s => s.Id));
+        Assert.All(chapters.SelectMany(s => s.Figures),
             f => Assert.Contains(f.Finding, output.ReplaceLineEndings("\n")));
         var refused = Run("inspect", folder["run"], "--rows", "0");
         Assert.Equal((2, "cudasae: --rows 0: it must be a whole number, 1 or more; see cudasae inspect --help"),

@@ -181,16 +181,16 @@ public sealed class ImagesTests
             "--backend", "cpu"];
         Cli(["train", images, "--held-out", "120", "--out", folder["run"], .. small]);
         Cli("images", folder["run"], "--labels", classes, "--classes", "bar,block,frame", "--width", "8");
-        var section = Assert.Single(Section.Load(folder["run"]));
-        Assert.Equal(("images", 500), (section.Id, section.Order));
+        var chapter = Assert.Single(Chapter.Load(folder["run"]));
+        Assert.Equal(("images", 500), (chapter.Id, chapter.Order));
         Assert.Equal(["atoms", "encoders", "template-or-part", "templates", "reconstructions", "cumulative", "means",
             "purity", "classes", "gallery"],
-            section.Figures.Select(f => f.Id));
-        Assert.All(section.Figures,
+            chapter.Figures.Select(f => f.Id));
+        Assert.All(chapter.Figures,
             f =>
                 Assert.True(f.Finding.Length > 0 && f.Formula.Length > 0 && !f.Finding.Contains("NaN"),
                     $"{f.Id}: {f.Finding}"));
-        Assert.All(section.Figures.OfType<ImagesFigure>(),
+        Assert.All(chapter.Figures.OfType<ImagesFigure>(),
             f => Assert.Equal((f.Captions.Length * Pixels, Side, Side), (f.Pixels.Length, f.Width, f.Height)));
 
         Cli("harvest", "classifier", "--images", images, "--labels", classes, "--model", folder["c.safetensors"],
@@ -199,11 +199,11 @@ public sealed class ImagesTests
         Cli(["train", folder["h.hidden1.npy"], "--held-out", "120", "--out", folder["hidden"], .. small]);
         Cli("images", folder["hidden"], "--data", images, "--labels", classes, "--width", "8", "--classifier",
             folder["c.safetensors"]);
-        section = Assert.Single(Section.Load(folder["hidden"]));
+        chapter = Assert.Single(Chapter.Load(folder["hidden"]));
         Assert.Equal(["back-projections", "neurons", "means", "purity", "classes", "gallery", "downstream",
             "downstream-l0"],
-            section.Figures.Select(f => f.Id));
-        var table = section.Figures.OfType<TableFigure>().Single();
+            chapter.Figures.Select(f => f.Id));
+        var table = chapter.Figures.OfType<TableFigure>().Single();
         var accuracy = table.Columns.Single(c => c.Name == "accuracy %").Numbers!;
         Assert.True(accuracy[0] > 85 && accuracy[1] > accuracy[3], string.Join(", ", accuracy));
         using var written = ActivationSource.Open([folder["h.hidden1.npy"]]);

@@ -190,21 +190,21 @@ public class InsightTests
     }
 
     [Fact]
-    public void SectionsAreSavedWithAFindingForEachFigure()
+    public void ChaptersAreSavedWithAFindingForEachFigure()
     {
         using var folder = new TemporaryFolder();
         using InsightProblem p = new(folder, "relu"), other = new(folder, "topk", latents: 40, seed: 9);
-        foreach (var section in Diagnostics.Sections(p.Sae, p.Source, ("Other run", other.Sae.Model)))
-            section.Save(folder["run"]);
-        var sections = Section.Load(folder["run"]);
-        Assert.Equal(["latents", "geometry", "ultralow", "against-other-run"], sections.Select(s => s.Id));
-        foreach (var figure in sections.SelectMany(s => s.Figures))
+        foreach (var chapter in Diagnostics.Chapters(p.Sae, p.Source, ("Other run", other.Sae.Model)))
+            chapter.Save(folder["run"]);
+        var chapters = Chapter.Load(folder["run"]);
+        Assert.Equal(["latents", "geometry", "ultralow", "against-other-run"], chapters.Select(s => s.Id));
+        foreach (var figure in chapters.SelectMany(s => s.Figures))
         {
             Assert.Matches(@"^.{20,}\.$", figure.Finding);
             Assert.DoesNotContain("NaN", figure.Finding);
         }
-        Assert.Contains($"Of {N} latents ", sections[0].Figures[0].Finding);
-        var counted = Assert.IsType<HistogramFigure>(sections[0].Figures[0]).Series[0].Counts.Sum();
+        Assert.Contains($"Of {N} latents ", chapters[0].Figures[0].Finding);
+        var counted = Assert.IsType<HistogramFigure>(chapters[0].Figures[0]).Series[0].Counts.Sum();
         Assert.Equal(Enumerable.Range(0, N).Count(f => p.Code.Any(code => code[f] != 0)), counted);
     }
 

@@ -122,10 +122,10 @@ public class LabelTests
         Assert.Equal(["no", "no", "no", "no", "yes", "no", "yes"], Of("last"));
         using var folder = new TemporaryFolder();
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":[\"▁a\"]}\n{\"row\":2,\"tokens\":[\"b\"]}\n");
-        AssertOneLine("another row than 1", () => TokenLabels.Read(folder["x.jsonl"], 2));
+        AssertOneLine("does not start at row 1", () => TokenLabels.Read(folder["x.jsonl"], 2));
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":[\"▁a\"]}\n");
         AssertOneLine("1 tokens, the data have 2 rows", () => TokenLabels.Read(folder["x.jsonl"], 2));
         File.WriteAllText(folder["x.jsonl"], "{\"row\":0,\"tokens\":3}\n");
-        AssertOneLine("line 1 is no sentence", () => TokenLabels.Read(folder["x.jsonl"], 1));
+        AssertOneLine("line 1 is not a sentence", () => TokenLabels.Read(folder["x.jsonl"], 1));
     }
 }

@@ -181,7 +181,7 @@ public sealed class LatentPageTests : IDisposable
         Assert.SkipUnless(Browser.IsHere, Browser.Missing);
         var bytes = Collect(new());
         var blob = new LatentBlobReader(bytes);
-        Section geometry = new("geometry", "Geometry", 100,
+        Chapter geometry = new("geometry", "Geometry", 100,
             [new ScatterFigure("s", "s", [new("curl", [.. Enumerable.Range(0, N).Select(i => (float)(i * 17 % N))])],
                 "curl", "curl")]);
         ReportPage.Write(folder["page.html"], "t", [geometry], new Dictionary<string, byte[]> { ["latents"] = bytes });

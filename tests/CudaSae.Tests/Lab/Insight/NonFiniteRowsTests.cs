@@ -56,7 +56,7 @@ public class NonFiniteRowsTests
         Assert.Equal((others.Rows, others.L0), (seen.Rows, seen.L0));
         Assert.Equal(others.Firings, seen.Firings);
         Assert.Contains($"of the {good.Rows} rows",
-            Diagnostics.Sections(p.Sae,
+            Diagnostics.Chapters(p.Sae,
                 new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
     }
 

@@ -21,8 +21,8 @@ public class ParetoTests
         SweepPoint[] points = [Point("a", 8, 0.4), Point("a", 32, 0.2), Point("b", 10, 0.42), Point("b", 30, 0.19),
             Point("c", 64, 0.19), Point("b", 64, 0.1)];
         Assert.Equal(["a-8", "b-30", "b-64"], Pareto.Front(points).Select(p => p.Name));
-        var section = Pareto.Report(points, null, "");
-        var front = ((LinesFigure)section.Figures[0]).Series.Single(s => s.Name == "Pareto front");
+        var chapter = Pareto.Report(points, null, "");
+        var front = ((LinesFigure)chapter.Figures[0]).Series.Single(s => s.Name == "Pareto front");
         Assert.Equal([8f, 30f, 64f], front.X);
         // a at 32 is 0.2; b between (30, 0.19) and (64, 0.1): 0.19 (0.1/0.19)^(ln(32/30)/ln(64/30)) = 0.1799, so a
         // leaves 11.2 % more.
@@ -30,7 +30,7 @@ public class ParetoTests
             Pareto.At(points.Where(p => p.Line == "b"), 32)!.Value, 1e-12);
         Assert.Equal("3 of 6 members lie on the Pareto front: b (2), a (1). At L0 32 b leaves the least unexplained, "
             + "FVU 0.1799; a leaves 11.2 % more.",
-            section.Figures[0].Finding);
+            chapter.Figures[0].Finding);
         Assert.Null(Pareto.At(points.Where(p => p.Line == "a"), 33));
     }
 

@@ -196,8 +196,8 @@ public class ProbeTests
             columns);
         var findings = ProbeRun.Run(new CodeStore(Latents, 1 << 30, ProbeData.Pass(codes)), labels,
             new() { K = [1, 2], BlockRows = 10 });
-        ProbeSection.Of(findings, (2, 3), "probe").Save(folder["run"]);
-        var figures = Assert.Single(Section.Load(folder["run"])).Figures.ToDictionary(f => f.Id);
+        ProbeChapter.Of(findings, (2, 3), "probe").Save(folder["run"]);
+        var figures = Assert.Single(Chapter.Load(folder["run"])).Figures.ToDictionary(f => f.Id);
         var known = Assert.IsType<HeatFigure>(figures["board-known"]);
         Assert.Equal((2, 3, float.NaN), (known.Rows.Length, known.Columns.Length, known.Values[5]));
         for (var q = 0; q < 5; q++)
@@ -210,6 +210,6 @@ public class ProbeTests
             Assert.IsType<TableFigure>(figures["best-latents"]).Columns[0].Texts!.Length);
         foreach (var figure in figures.Values)
             Assert.False(figure.Finding.Length == 0 || figure.Formula.Length == 0 && figure.Id != "summary", figure.Id);
-        AssertOneLine("8 squares", () => ProbeSection.Of(findings, (2, 4), ""));
+        AssertOneLine("8 squares", () => ProbeChapter.Of(findings, (2, 4), ""));
     }
 }

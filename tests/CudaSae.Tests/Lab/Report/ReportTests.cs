@@ -13,7 +13,7 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class ReportTests
 {
-    static string Json(Section section) => JsonSerializer.Serialize(section, ReportJson.Default.Section);
+    static string Json(Chapter chapter) => JsonSerializer.Serialize(chapter, ReportJson.Default.Chapter);
 
     static (int Code, string Output, string Error) Run(params string[] arguments) =>
         CliProgram.Run(CliProgram.Start(arguments));
@@ -22,13 +22,13 @@ public class ReportTests
     public void EveryKindOfFigureIsReadBack()
     {
         using var folder = new TemporaryFolder();
-        var sections = ReportFigures.All();
-        foreach (var section in sections) section.Save(folder["run"]);
-        var read = Section.Load(folder["run"]);
-        Assert.Equal(sections.Select(Json), read.Select(Json));
+        var chapters = ReportFigures.All();
+        foreach (var chapter in chapters) chapter.Save(folder["run"]);
+        var read = Chapter.Load(folder["run"]);
+        Assert.Equal(chapters.Select(Json), read.Select(Json));
         Assert.Equal(typeof(Figure).Assembly.GetTypes().Count(t => t.BaseType == typeof(Figure)),
             read[0].Figures.Select(f => f.GetType()).Distinct().Count());
-        var (wrote, got) = ((LinesFigure)sections[0].Figures[0], (LinesFigure)read[0].Figures[0]);
+        var (wrote, got) = ((LinesFigure)chapters[0].Figures[0], (LinesFigure)read[0].Figures[0]);
         Assert.Equal(wrote.Series[0].Y.Select(BitConverter.SingleToUInt32Bits),
             got.Series[0].Y.Select(BitConverter.SingleToUInt32Bits));
     }
@@ -42,11 +42,11 @@ public class ReportTests
             "x":{"name":"x"},"y":{"name":"y"},"series":[{"name":"s","x":"AACAPw==","y":"AACAPw=="}]},
             {"kind":"scatter","id":"b","title":"B","columns":[{"name":"c","values":"AACAPw=="}],"x":"c","y":"c"}]}
             """);
-        var section = Assert.Single(Section.Load(folder["."]));
-        Assert.Empty(((LinesFigure)section.Figures[0]).Series[0].Labels);
-        Assert.Equal("", section.Figures[0].Finding);
-        Assert.Empty(((ScatterFigure)section.Figures[1]).Latents!);
-        Assert.Contains("\"old\"", ReportPage.Html("old", [section]));
+        var chapter = Assert.Single(Chapter.Load(folder["."]));
+        Assert.Empty(((LinesFigure)chapter.Figures[0]).Series[0].Labels);
+        Assert.Equal("", chapter.Figures[0].Finding);
+        Assert.Empty(((ScatterFigure)chapter.Figures[1]).Latents!);
+        Assert.Contains("\"old\"", ReportPage.Html("old", [chapter]));
     }
 
     [Theory]
@@ -58,11 +58,11 @@ public class ReportTests
     [InlineData("""{"id":"x","title":null,"order":1,"figures":[]}""")]
     [InlineData("""{"id":"x","title":"X","ord""")]
     [InlineData("null")]
-    public void ADamagedSectionIsRefusedInOneLine(string json)
+    public void ADamagedChapterIsRefusedInOneLine(string json)
     {
         using var folder = new TemporaryFolder();
         AtomicFile.WriteText(folder["figures/x.json"], json);
-        AssertOneLine("x.json is", () => Section.Load(folder["."]));
+        AssertOneLine("x.json is", () => Chapter.Load(folder["."]));
     }
 
     [Fact]
@@ -85,19 +85,19 @@ public class ReportTests
     public void CsvAndJsonHoldTheFiguresNumbersToTheBit()
     {
         using var folder = new TemporaryFolder();
-        var sections = ReportFigures.All();
-        foreach (var section in sections) section.Save(folder["run"]);
+        var chapters = ReportFigures.All();
+        foreach (var chapter in chapters) chapter.Save(folder["run"]);
         var (code, _, error) = Run("report", folder["run"], "--csv", folder["csv"], "--json", folder["all.json"]);
         Assert.True(code == 0, error);
         Assert.True(File.Exists(folder["run/report.html"]));
         var json = JsonNode.Parse(File.ReadAllText(folder["all.json"]))!.AsArray();
-        for (var s = 0; s < sections.Length; s++)
-            for (var f = 0; f < sections[s].Figures.Length; f++)
+        for (var s = 0; s < chapters.Length; s++)
+            for (var f = 0; f < chapters[s].Figures.Length; f++)
             {
                 var csv = ReportFigures.ReadCsv(
-                    File.ReadAllText(folder[$"csv/{sections[s].Id}-{sections[s].Figures[f].Id}.csv"]));
-                AssertEqual(FigureColumns.Of(sections[s].Figures[f]), csv);
-                AssertEqual(FigureColumns.Of(sections[s].Figures[f]), json[s]!["figures"]![f]!["columns"]!.AsArray());
+                    File.ReadAllText(folder[$"csv/{chapters[s].Id}-{chapters[s].Figures[f].Id}.csv"]));
+                AssertEqual(FigureColumns.Of(chapters[s].Figures[f]), csv);
+                AssertEqual(FigureColumns.Of(chapters[s].Figures[f]), json[s]!["figures"]![f]!["columns"]!.AsArray());
             }
         var lines = ReportFigures.ReadCsv(File.ReadAllText(folder["csv/good-lines.csv"]));
         Assert.Equal(["series", "step", "loss", "label"], lines[0]);
@@ -159,10 +159,10 @@ public class ReportTests
     {
         var html = ReportPage.Html(ReportFigures.Hostile, ReportFigures.All(),
             new Dictionary<string, byte[]> { ["probe"] = [1, 2, 3] });
-        Assert.Equal(3, Regex.Matches(html, "<script").Count);      // scripts of the sections, the blob, and the page
+        Assert.Equal(3, Regex.Matches(html, "<script").Count);      // scripts of the chapters, the blob, and the page
         Assert.Equal(3, Regex.Matches(html, "</script").Count);
         Assert.DoesNotContain("<img", html);
-        AssertOneLine("is no name of a blob",
+        AssertOneLine("is not the name of a blob",
             () => ReportPage.Html("", [], new Dictionary<string, byte[]> { ["a\"><b>"] = [] }));
     }
 
@@ -176,7 +176,7 @@ public class ReportTests
         const text = (id, inner) => document.querySelector(`#${id} ${inner}`)?.textContent;
         const probe = async () => {
             if (!document.documentElement.dataset.drawn || !text("panel-probe", ".panel")) return setTimeout(probe, 5);
-            const csv = Report.sections.map(section => section.figures.map(Report.csv));
+            const csv = Report.chapters.map(chapter => chapter.figures.map(Report.csv));
             document.getElementById("theme").click();
             document.querySelector("#good-lines .legend button").click();
             const plot = document.querySelector("#good-histogram svg"), box = plot.getBoundingClientRect();
@@ -188,7 +188,7 @@ public class ReportTests
             document.querySelector("#good-table td button").click();
             document.querySelector("#good-scatter .body").solid.turn(1, 0.2);
             const nothing = [...document.querySelectorAll("#bad .nothing")].length;
-            const newer = JSON.parse(document.getElementById("sections").textContent);
+            const newer = JSON.parse(document.getElementById("chapters").textContent);
             newer[0].figures[0].finding = "It fell further.";
             const other = document.getElementById("good-histogram");
             Report.refresh(newer);
@@ -206,14 +206,14 @@ public class ReportTests
     {
         Assert.SkipUnless(Browser.IsHere, Browser.Missing);
         using var folder = new TemporaryFolder();
-        var sections = ReportFigures.All();
+        var chapters = ReportFigures.All();
         byte[] blob = [.. Enumerable.Range(0, 256).Select(i => (byte)i)];
-        var html = ReportPage.Html(ReportFigures.Hostile, sections,
+        var html = ReportPage.Html(ReportFigures.Hostile, chapters,
             new Dictionary<string, byte[]> { ["probe"] = blob });
         File.WriteAllText(folder["page.html"], html);
         var dom = Browser.Dom(folder["page.html"], width);      // the page with its own policy
         Assert.Null(Browser.Said(dom, "errors"));
-        Assert.Equal($"{sections.Sum(s => s.Figures.Length)}", Browser.Said(dom, "figures"));
+        Assert.Equal($"{chapters.Sum(s => s.Figures.Length)}", Browser.Said(dom, "figures"));
         Assert.Equal(3, Regex.Matches(dom, "<script").Count);
         Assert.DoesNotContain("<img", dom);
         if (width != 1280) return;
@@ -232,24 +232,24 @@ public class ReportTests
         Assert.Equal([1], found["opened"]!.AsArray().Select(n => (int)n!));
         Assert.Contains("10 to 100all 7some 3", (string?)found["said"]);
         Assert.Equal(7, (int)found["nothing"]!);        // all figures except the table
-        for (var s = 0; s < sections.Length; s++)
-            for (var f = 0; f < sections[s].Figures.Length; f++)
-                AssertEqual(FigureColumns.Of(sections[s].Figures[f]),
+        for (var s = 0; s < chapters.Length; s++)
+            for (var f = 0; f < chapters[s].Figures.Length; f++)
+                AssertEqual(FigureColumns.Of(chapters[s].Figures[f]),
                     ReportFigures.ReadCsv((string)found["csv"]![s]![f]!));
     }
 
     [Fact]
-    public void LargeSectionsAreCompressedAndDrawn()
+    public void LargeChaptersAreCompressedAndDrawn()
     {
         Assert.SkipUnless(Browser.IsHere, Browser.Missing);
         using var folder = new TemporaryFolder();
         var random = new Random(1);
         float[] Column() => [.. Enumerable.Range(0, 65_536).Select(_ => random.NextSingle())];
-        Section section = new("latents", "Latents", 100,
+        Chapter chapter = new("latents", "Latents", 100,
             [new ScatterFigure("all", "65,536 latents", [new("a", Column()), new("b", Column()), new("c", Column())],
                 "a", "b") { Z = "c", Colour = "c" }]);
-        ReportPage.Write(folder["page.html"], "large", [section]);
-        Assert.Contains("<script type=\"text/plain\" id=\"sections\">", File.ReadAllText(folder["page.html"]));
+        ReportPage.Write(folder["page.html"], "large", [chapter]);
+        Assert.Contains("<script type=\"text/plain\" id=\"chapters\">", File.ReadAllText(folder["page.html"]));
         // base64 twice, and the page
         Assert.InRange(new FileInfo(folder["page.html"]).Length, 1, 65_536 * 3 * 4 * 16 / 9 + 100_000);
         var dom = Browser.Dom(folder["page.html"]);

@@ -48,27 +48,27 @@ public class TrainingCurvesTests
             Enumerable.Range(1, 30).Select(i => Line(10 * i, 3.0 / i,
                 $",\"aux_loss\":{1.0 / i},\"encode_ms\":{i},\"aux_ms\":{2 * i},\"input_wait_ms\":0.5,"
                     + $"\"feeder_wait_ms\":{3 * i},\"rows_per_second\":{100 + i}")));
-        var section = TrainingCurves.Of(folder["."], heldOutFvu: 0.75)!;
-        var loss = (LinesFigure)section.Figures.Single(f => f.Id == "loss");
+        var chapter = TrainingCurves.Of(folder["."], heldOutFvu: 0.75)!;
+        var loss = (LinesFigure)chapter.Figures.Single(f => f.Id == "loss");
         Assert.Equal(["loss", "reconstruction", "auxiliary"], loss.Series.Select(s => s.Name));
         for (var i = 0; i < 30; i++)
             Assert.Equal((10f * (i + 1), 3.0 / (i + 1), 2.0 / (i + 1)),
                 (loss.Series[0].X[i], loss.Series[0].Y[i], loss.Series[1].Y[i]), Near);
         var end = (3.0 / 28 + 3.0 / 29 + 3.0 / 30) / 3;
         Assert.Contains($"from 3 at step 10 to {Words.Number(end)} (mean of the last tenth); its lowest, 0.1, was at "
-            + "step 300; auxiliary 33.3 % of it",
+            + "step 300; auxiliary 33.3 % of the loss",
             loss.Finding);
-        var phases = (LinesFigure)section.Figures.Single(f => f.Id == "phases");
+        var phases = (LinesFigure)chapter.Figures.Single(f => f.Id == "phases");
         Assert.Equal(["encode", "aux"], phases.Series.Select(s => s.Name));
-        var waits = (LinesFigure)section.Figures.Single(f => f.Id == "waits");
-        Assert.Contains("waited 0.5 ms for its rows in the median, and the feeder 46.5 ms for a step: training is what "
-            + "takes the time",
+        var waits = (LinesFigure)chapter.Figures.Single(f => f.Id == "waits");
+        Assert.Contains("In the median a step waited 0.5 ms for its rows, and the feeder 46.5 ms for a step: "
+            + "training limits the speed.",
             waits.Finding);
-        Assert.Contains("aux takes longest: 31 ms in the median, of 46.5 ms", phases.Finding);
-        Assert.Contains("0.75", section.Figures.Single(f => f.Id == "fvu").Finding);
-        Assert.Contains("The median is 115.5 rows a second", section.Figures.Single(f => f.Id == "throughput").Finding);
+        Assert.Contains("aux takes longest: a median of 31 ms, of 46.5 ms", phases.Finding);
+        Assert.Contains("0.75", chapter.Figures.Single(f => f.Id == "fvu").Finding);
+        Assert.Contains("The median is 115.5 rows a second", chapter.Figures.Single(f => f.Id == "throughput").Finding);
         // nothing was measured
-        Assert.DoesNotContain(section.Figures, f => f.Id is "lambda" or "path" or "dense-difference");
+        Assert.DoesNotContain(chapter.Figures, f => f.Id is "lambda" or "path" or "dense-difference");
         Assert.Null(TrainingCurves.Of(folder["elsewhere"]));
     }
 

@@ -106,10 +106,10 @@ public class ToyTests
             Assert.Equal(cosine, study.Cosines[i], 1e-5);
         }
         using var folder = new TemporaryFolder();
-        ToySection.Of(study, study, [study], "cudasae toy").Save(folder["run"]);
-        var section = Assert.Single(Section.Load(folder["run"]));
-        Assert.All(section.Figures, f => Assert.NotEmpty(f.Finding));
-        var heat = Assert.Single(section.Figures.OfType<HeatFigure>(), f => f.Id == "matched");
+        ToyChapter.Of(study, study, [study], "cudasae toy").Save(folder["run"]);
+        var chapter = Assert.Single(Chapter.Load(folder["run"]));
+        Assert.All(chapter.Figures, f => Assert.NotEmpty(f.Finding));
+        var heat = Assert.Single(chapter.Figures.OfType<HeatFigure>(), f => f.Id == "matched");
         for (var i = 0; i < 5; i++) Assert.Equal(study.Cosines[i], heat.Values[i * 5 + i], 1e-6);
     }
 

@@ -4,21 +4,21 @@ using CudaSae.Files;
 
 namespace CudaSae.Lab.Report;
 
-/// <summary>Sections as plain JSON for other programs: every figure as columns of numbers in full precision, NaN,
-/// infinities and what is missing as null.</summary>
-static class PlainSections
+/// <summary>Writes chapters as plain JSON for other programs. Every figure has columns of numbers in full precision;
+/// NaN, infinities and missing values are null.</summary>
+static class PlainChapters
 {
     /// <exception cref="SaeException">The file cannot be written.</exception>
-    public static void Write(string path, IReadOnlyList<Section> sections) => AtomicFile.Write(path, stream =>
+    public static void Write(string path, IReadOnlyList<Chapter> chapters) => AtomicFile.Write(path, stream =>
     {
         using var json = new Utf8JsonWriter(stream, new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartArray();
-        foreach (var section in sections)
+        foreach (var chapter in chapters)
         {
             json.WriteStartObject();
-            Texts(json, ("id", section.Id), ("title", section.Title), ("command", section.Command));
+            Texts(json, ("id", chapter.Id), ("title", chapter.Title), ("command", chapter.Command));
             json.WriteStartArray("figures");
-            foreach (var figure in section.Figures) Write(json, figure);
+            foreach (var figure in chapter.Figures) Write(json, figure);
             json.WriteEndArray();
             json.WriteEndObject();
         }

@@ -7,8 +7,8 @@ using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>The figures of toy studies.</summary>
-static class ToySection
+/// <summary>Makes the chapter about toy studies.</summary>
+static class ToyChapter
 {
     const string Model =
         "x' = relu(Wᵀ W x + b), L = mean Σᵢ Iᵢ (xᵢ − x'ᵢ)²; xᵢ is 0 with chance S, else uniform in [0, 1) (Elhage et "
@@ -17,10 +17,10 @@ static class ToySection
         "one-to-one matching of represented features (‖Wᵢ‖ > 0.5) to decoder rows d with the largest sum of cosines "
             + "⟨Wᵢ, d⟩ / ‖Wᵢ‖‖d‖ (Hungarian method)";
 
-    /// <param name="main">The study that is shown feature by feature.</param>
-    /// <param name="plane">One with two hidden dimensions, to be drawn; null where it failed.</param>
+    /// <param name="main">The study shown feature by feature.</param>
+    /// <param name="plane">A study with two hidden dimensions, which is drawn; null if it failed.</param>
     /// <param name="sweep">Studies that differ in sparsity, ascending.</param>
-    public static Section Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
+    public static Chapter Of(ToyStudy main, ToyStudy? plane, IReadOnlyList<ToyStudy> sweep, string command) =>
         new("toy", "Toy models of superposition", 600,
         [
             .. plane is null ? Array.Empty<Figure>() : [Plane(plane)],
@@ -41,14 +41,16 @@ static class ToySection
             Points = true, Labels = [.. study.Latents.Select((f, i) => $"latent {f}, feature {study.Features[i]}")],
         });
         var angles = Angles(study);
-        return new LinesFigure("plane", $"{model.Options.Features} features in two dimensions, and what an SAE finds",
+        var widest = study.Cosines.Select(c => Math.Acos(Math.Clamp(c, -1, 1)) * 180 / Math.PI).DefaultIfEmpty(180)
+            .Max();
+        return new LinesFigure("plane", $"{model.Options.Features} features in two dimensions, and an SAE's latents",
             new("first hidden dimension"), new("second hidden dimension"), [.. series])
         {
             Finding =
                 Invariant($"{study.Features.Length} of {model.Options.Features} features are represented, neighbours ")
                     + Invariant($"{angles.Min():0.0}° to {angles.Max():0.0}° apart (a regular polygon: ")
                     + Invariant($"{360.0 / Math.Max(1, angles.Length):0.0}°); decoder rows lie within ")
-                    + Invariant($"{study.Cosines.Select(c => Math.Acos(Math.Clamp(c, -1, 1)) * 180 / Math.PI).DefaultIfEmpty(180).Max():0.00}° of them."),
+                    + Invariant($"{widest:0.00}° of them."),
             Formula =
                 $"{Model}; S = {Invariant($"{model.Options.Sparsity:0.###}")}, m = 2. Rays: columns of W. Points: "
                     + $"decoder rows d of an SAE of h = W x, {Matching}, drawn at length ‖Wᵢ‖",
@@ -58,7 +60,7 @@ static class ToySection
     static float[] Scaled(float[] row, double norm) =>
         [.. row.Select(v => (float)(v * norm / Math.Max(Matrix.Norm(row), 1e-30)))];
 
-    /// <summary>Between neighbours, of the represented features of two dimensions, in degrees.</summary>
+    /// <summary>Angles between neighbours among the represented features of two dimensions, in degrees.</summary>
     static double[] Angles(ToyStudy study)
     {
         double[] at = [.. study.Features.Select(i =>
@@ -80,13 +82,13 @@ static class ToySection
                 values[i * n + j] = (float)dot;
                 if (i != j) largest = Math.Max(largest, Math.Abs(dot));
             }
-        return new HeatFigure("gram", "WᵀW: what each feature says of the others", Names("feature", n),
+        return new HeatFigure("gram", "WᵀW: interference between features", Names("feature", n),
             Names("feature", n), values)
         {
             From = -1, To = 1, Colour = new("⟨Wᵢ, Wⱼ⟩"),
             Finding =
-                Invariant($"{study.Features.Length} of {n} features share {m} dimensions; the largest interference of ")
-                    + Invariant($"two is {largest:0.000}."),
+                Invariant($"{study.Features.Length} of {n} features share {m} dimensions; the largest interference ")
+                    + Invariant($"between two features is {largest:0.000}."),
             Formula = Model,
         };
     }
@@ -109,8 +111,8 @@ static class ToySection
             From = -1, To = 1, Colour = new("cosine"),
             Finding =
                 Invariant($"The mean cosine on the diagonal is {study.Cosines.DefaultIfEmpty(0).Average():0.000}, the ")
-                    + Invariant($"lowest {study.Cosines.DefaultIfEmpty(0).Min():0.000}; beside it the largest is ")
-                    + Invariant($"{beside:0.000}."),
+                    + Invariant($"lowest {study.Cosines.DefaultIfEmpty(0).Min():0.000}. The largest cosine off the ")
+                    + Invariant($"diagonal is {beside:0.000}."),
             Formula = Matching,
         };
     }
@@ -137,7 +139,7 @@ static class ToySection
     {
         float[] x = [.. sweep.Select(s => (float)(1 / (1 - s.Model.Options.Sparsity)))];
         var (best, worst) = (sweep.MaxBy(s => s.Recovered)!, sweep.MinBy(s => s.Recovered)!);
-        return new LinesFigure("recovered", "How many of the model's features an SAE finds, as they grow sparse",
+        return new LinesFigure("recovered", "Share of the model's features that an SAE finds, by sparsity",
             new("1 / (1 − S)", "", Log: true), new("share"),
         [
             new("recovered", x, [.. sweep.Select(s => (float)s.Recovered)]),
@@ -148,8 +150,9 @@ static class ToySection
         ])
         {
             Finding =
-                Invariant($"Most are recovered at S = {best.Model.Options.Sparsity:0.###} ({100 * best.Recovered:0} % ")
-                    + Invariant($"of {best.Features.Length}), fewest at S = {worst.Model.Options.Sparsity:0.###} ")
+                Invariant($"Most features are recovered at S = {best.Model.Options.Sparsity:0.###} ")
+                    + Invariant($"({100 * best.Recovered:0} % of {best.Features.Length}), fewest at S = ")
+                    + Invariant($"{worst.Model.Options.Sparsity:0.###} ")
                     + Invariant($"({100 * worst.Recovered:0} % of {worst.Features.Length})."),
             Formula =
                 "recovered = share of represented features with a matched cosine above "
@@ -161,24 +164,23 @@ static class ToySection
     {
         float[] x = [.. sweep.SelectMany(s => s.Features.Select(_ => (float)(1 / (1 - s.Model.Options.Sparsity))))],
         y = [.. sweep.SelectMany(s => s.Features.Select(i => (float)s.Model.Dimensionality(i)))];
-        return new LinesFigure("dimensionality", "Share of a dimension that each represented feature has for itself",
+        double Mean(ToyStudy s) => s.Features.Select(s.Model.Dimensionality).DefaultIfEmpty(0).Average();
+        return new LinesFigure("dimensionality", "Share of a dimension of each represented feature",
             new("1 / (1 − S)", "", Log: true), new("Dᵢ"), [new("features", x, y) { Points = true }])
         {
             Finding =
-                "From "
-                    + Invariant($"{sweep[0].Features.Select(sweep[0].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} of ")
-                    + Invariant($"a dimension at S = {sweep[0].Model.Options.Sparsity:0.###} to ")
-                    + Invariant($"{sweep[^1].Features.Select(sweep[^1].Model.Dimensionality).DefaultIfEmpty(0).Average():0.00} ")
-                    + Invariant($"at S = {sweep[^1].Model.Options.Sparsity:0.###}, in the mean."),
+                Invariant($"The mean share goes from {Mean(sweep[0]):0.00} of a dimension at S = ")
+                    + Invariant($"{sweep[0].Model.Options.Sparsity:0.###} to {Mean(sweep[^1]):0.00} ")
+                    + Invariant($"at S = {sweep[^1].Model.Options.Sparsity:0.###}."),
             Formula =
-                "Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)² (Elhage et al. 2022): 1 for a dimension of its own, 1/2 for an antipodal "
-                    + "pair, 2/5 for a pentagon",
+                "Dᵢ = ‖Wᵢ‖² / Σⱼ (Ŵᵢ · Wⱼ)² (Elhage et al. 2022): 1 for a feature alone in a dimension, 1/2 for an "
+                    + "antipodal pair, 2/5 for a pentagon",
         };
     }
 
     static Figure Table(IReadOnlyList<ToyStudy> sweep)
     {
-        return new TableFigure("sweep", "The same, in numbers",
+        return new TableFigure("sweep", "The toy models in numbers",
         [
             Numbers("S", 3, s => s.Model.Options.Sparsity), Numbers("loss of the model", 5, s => s.Model.Loss),
             Numbers("represented", 0, s => s.Features.Length), Numbers("active a row", 2, s => s.ActiveFeatures),
@@ -187,8 +189,8 @@ static class ToySection
             Numbers("mean cosine", 4, s => s.Cosines.DefaultIfEmpty(0).Average()),
         ])
         {
-            Finding = Invariant($"{sweep.Count} models of {sweep[0].Model.Options.Features} features in ")
-            + Invariant($"{sweep[0].Model.Options.Hidden} dimensions."),
+            Finding = Invariant($"The sweep has {sweep.Count} models of {sweep[0].Model.Options.Features} features in ")
+                + Invariant($"{sweep[0].Model.Options.Hidden} dimensions."),
             Formula = Matching
         };
 

@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Lab.Insight.Probes;
 
-/// <summary>What labels tell, as figures of a report.</summary>
-static class ProbeSection
+/// <summary>Makes the chapter about probes.</summary>
+static class ProbeChapter
 {
     public const int Order = 200;
     public const double GoodAuroc = 0.9;
@@ -13,9 +13,9 @@ static class ProbeSection
     const int HistogramBins = 50, MostCurves = 8;
 
     /// <param name="grid">Height and width of the board whose squares the questions are; null for none.</param>
-    /// <param name="command">That makes it again.</param>
-    public static Section Of(ProbeFindings findings, (int Height, int Width)? grid, string command) =>
-        new("probes", "Probes: what latents know", Order,
+    /// <param name="command">The command that made the chapter.</param>
+    public static Chapter Of(ProbeFindings findings, (int Height, int Width)? grid, string command) =>
+        new("probes", "Probes of latents", Order,
             [Summary(findings), BestLatents(findings), Histogram(findings), .. Sparse(findings),
                 .. grid is { } g ? ProbeBoards.Of(findings, g.Height, g.Width) : []])
         { Command = command };
@@ -26,20 +26,20 @@ static class ProbeSection
         (string Name, double Value, string Formula)[] lines =
         [
             ("properties", f.Decidable.Length,
-                $"answers that some labelled rows have and some have not, of {f.Labels.Questions.Count} questions; "
+                $"answers to {f.Labels.Questions.Count} questions that some labelled rows have and others do not; "
                     + $"{f.Labels.Properties.Count - f.Decidable.Length} others are left out"),
             ("mean best AUROC", best.Average(), "over properties: the greatest max(AUROC, 1 − AUROC) of any latent"),
             ($"AUROC > {Show(GoodAuroc)}", best.Count(a => a > GoodAuroc), "properties with such a latent"),
             ("coverage", f.Coverage,
                 "mean over properties of the greatest F1 of any latent at any threshold (Karvonen et al. 2024)"),
             ("coverage, held out", f.CoverageHeldOut,
-                "the same with latent and threshold chosen on half of the blocks, F1 measured on the other half"),
+                "the same, with latent and threshold chosen on half of the blocks and F1 measured on the other half"),
             ("board reconstruction", f.Board.F1,
                 "F1 of a row's properties as precise latents predict them (precision > "
                     + $"{Show(BoardReconstruction.Precision)} at {BoardReconstruction.LeastHits} hits or more on one "
                     + $"half), mean over {f.Board.Rows} rows of the other half"),
             ("properties with a precise latent", f.Board.Properties,
-                "those that such a reconstruction can predict at all"),
+                "the properties that the reconstruction can predict"),
         ];
         return new("summary", "Coverage and board reconstruction",
             [new("measure", [.. lines.Select(l => l.Name)]),
@@ -47,12 +47,13 @@ static class ProbeSection
                 new("what", [.. lines.Select(l => l.Formula)])])
         {
             Finding =
-                $"A single latent tells {best.Count(a => a > GoodAuroc)} of {best.Length} properties with AUROC above "
-                    + $"{Show(GoodAuroc)}; coverage is {Show(f.Coverage)}, {Show(f.CoverageHeldOut)} held out, and "
-                    + $"precise latents rebuild a row's answers with F1 {Show(f.Board.F1)}.",
+                $"A single latent identifies {best.Count(a => a > GoodAuroc)} of {best.Length} properties with AUROC "
+                    + $"above {Show(GoodAuroc)}; coverage is {Show(f.Coverage)} ({Show(f.CoverageHeldOut)} held out), "
+                    + $"and precise latents predict the answers of a row with F1 {Show(f.Board.F1)}.",
             Formula =
-                "AUROC = (Σ over rows with the answer of the labelled rows without it that have a smaller value + ½ of "
-                    + "those with an equal one) / (positives · negatives); F1 = 2 hits / (predicted + positives)",
+                "AUROC = (Σ over rows with the answer of the number of labelled rows without it that have a smaller "
+                    + "value + ½ of those with an equal one) / (positives · negatives); F1 = 2 hits / (predicted + "
+                    + "positives)",
         };
     }
 
@@ -88,15 +89,15 @@ static class ProbeSection
                 "latent and t chosen on half of the blocks, measured on the other half"),
             Numbers("precise latents", r => f.BoardLatents[r.Place], 0,
                 $"latents of precision > {Show(BoardReconstruction.Precision)} at {BoardReconstruction.LeastHits} hits "
-                    + "or more, on the half that chooses"),
+                    + "or more, on the selection half"),
         ])
         {
             Finding = top.Length == 0 ? "No latent fires."
-                : $"{f.Labels.Name(top[0].Property)} is told best (latent {top[0].Result.ByAuroc.Latent}, AUROC "
+                : $"{f.Labels.Name(top[0].Property)} is identified best (latent {top[0].Result.ByAuroc.Latent}, AUROC "
                     + $"{Show(top[0].Result.ByAuroc.Score.Separation)}), {f.Labels.Name(top[^1].Property)} worst "
                     + $"({Show(top[^1].Result.ByAuroc.Score.Separation)}).",
             Formula =
-                "every latent against every property, one against the rest, on the rows that are labelled; unlisted "
+                "every latent for every property, one against the rest, on the labelled rows; unlisted "
                     + "values are 0 and tie",
         };
     }
@@ -112,7 +113,7 @@ static class ProbeSection
             edges, [new("latents", counts)])
         {
             Finding =
-                $"{firing.Count(a => a > GoodAuroc)} of {firing.Length} latents that fire tell some property with "
+                $"{firing.Count(a => a > GoodAuroc)} of {firing.Length} firing latents identify a property with "
                     + $"AUROC above {Show(GoodAuroc)}; the median latent's best is {Show(Doubles.Median(firing))}.",
             Formula =
                 "max over properties of max(AUROC, 1 − AUROC), all rows; "
@@ -133,7 +134,7 @@ static class ProbeSection
             new("property", [.. f.Sparse.Select(s => f.Labels.Name(f.Labels.Properties[s.Property]))]),
             new("latents", [.. f.Sparse.Select(s => string.Join(" ", s.Latents))])
             {
-                Formula = "in the order in which they are taken"
+                Formula = "in order of selection"
             },
             .. ks.Select((k, i) =>
                 Numbers($"F1, k = {k}", s => s.Sparse[i].F1, "held out; threshold from the other half")),
@@ -142,7 +143,7 @@ static class ProbeSection
             Numbers("F1, blind", s => s.Blind.F1, "always yes: 2p / (1 + p)"),
             .. ks.Select((k, i) => Numbers($"accuracy, k = {k}", s => s.Sparse[i].Accuracy, "held out; z > 0")),
             .. dense ? [Numbers("accuracy, raw", s => s.Dense!.Value.Accuracy, "")] : Array.Empty<TableColumn>(),
-            Numbers("accuracy, blind", s => s.Blind.Accuracy, "the commoner answer"),
+            Numbers("accuracy, blind", s => s.Blind.Accuracy, "the more common answer"),
             .. ks.Select((k, i) => Numbers($"AUROC, k = {k}", s => s.Sparse[i].Auroc, "held out; of z")),
             .. dense ? [Numbers("AUROC, raw", s => s.Dense!.Value.Auroc, "")] : Array.Empty<TableColumn>(),
         ])

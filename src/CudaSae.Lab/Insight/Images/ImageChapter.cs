@@ -6,16 +6,16 @@ using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;
 
-/// <summary>The figures of SAEs over images: atoms, reconstructions, what latents answer to, and what is lost
-/// downstream.</summary>
-static class ImageSection
+/// <summary>Makes the chapter about SAEs of images: atoms, reconstructions, the images on which latents fire, and the
+/// loss of a classifier.</summary>
+static class ImageChapter
 {
     const int Shown = 144, Examples = 10, Gallery = 8;
 
-    /// <param name="runs">The first is shown latent by latent, all are compared. They have looked at
-    /// <paramref name="data"/>.</param>
-    /// <param name="measures">Of a dictionary of pixels; null for one of a hidden layer.</param>
-    public static Section Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures? measures, string command)
+    /// <param name="runs">Studies of <paramref name="data"/>. The first is shown latent by latent; all are
+    /// compared.</param>
+    /// <param name="measures">Measures of the atoms of pixels; null for SAEs of a hidden layer.</param>
+    public static Chapter Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures? measures, string command)
     {
         var (main, figures) = (runs[0], new List<Figure>());
         if (measures is not null)
@@ -34,7 +34,8 @@ static class ImageSection
         { Command = command };
     }
 
-    /// <summary>At most so many of a list, evenly spaced, first and last among them.</summary>
+    /// <summary>At most <paramref name="most"/> elements of a list, evenly spaced, including the first and the
+    /// last.</summary>
     internal static int[] Spread(int[] all, int most) =>
         all.Length <= most ? all
             : [.. Enumerable.Range(0, most).Select(i => all[(int)((long)i * (all.Length - 1) / (most - 1))])];
@@ -42,7 +43,7 @@ static class ImageSection
     internal static string Caption(ImageStudy run, int latent) =>
         Invariant($"latent {latent}, fires on {100 * run.Top.Density(latent):0.##} %");
 
-    /// <summary>One image of each class, or the first ones.</summary>
+    /// <summary>One image of each class, or the first images without labels.</summary>
     static long[] Chosen(ImageData data)
     {
         var rows = Enumerable.Range(0, (int)Math.Min(data.Rows, 5000)).Select(i => data.FirstRow + i);
@@ -64,7 +65,7 @@ static class ImageSection
                 captions.Add(Invariant($"{run.Name}: L0 {run.Evaluation.L0:0.0}, {Named(data, row)}"));
             }
         yield return Pictures.Unsigned("reconstructions",
-            $"Images, and below them what {(runs.Count == 1 ? "the SAE makes" : "each SAE makes")} of them", data.Width,
+            $"Images, and below them the reconstructions of {(runs.Count == 1 ? "the" : "each")} SAE", data.Width,
             vectors, [.. captions]) with
         {
             Finding = string.Join("; ", ordered.Select(r =>
@@ -72,7 +73,7 @@ static class ImageSection
                 + Invariant($" at L0 {r.Evaluation.L0:0.0}"))) + ".",
             Formula =
                 "x̂ = b_dec + Σ f d, each picture scaled by its largest value; FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖² and L0 = "
-                    + "latents that fire, over all rows looked at",
+                    + "latents that fire, over all evaluated rows",
         };
         yield return Cumulative(runs[0], data, rows, images);
     }
@@ -80,7 +81,7 @@ static class ImageSection
     static string Named(ImageData data, long row) =>
         data.Labels is null ? $"image {row}" : $"image {row}, {data.ClassNames[data.LabelOf(row)]}";
 
-    /// <summary>Reconstructions from the largest entries of the code alone.</summary>
+    /// <summary>Reconstructions from only the largest entries of the code.</summary>
     static Figure Cumulative(ImageStudy run, ImageData data, long[] rows, float[][] images)
     {
         int[] lengths = [.. new[] { 0, 1, 2, 4, 8, 16, 32 }.TakeWhile(j => j == 0 || j < 2 * run.Evaluation.L0)];
@@ -99,12 +100,12 @@ static class ImageSection
                 if (length == 0) all += Squared(image, made);
                 if (length == 1) first += Squared(image, made);
             }
-        return Pictures.Unsigned("cumulative", $"The same images from the largest entries of {run.Name}'s code alone",
+        return Pictures.Unsigned("cumulative", $"The same images from only the largest entries of {run.Name}'s code",
             data.Width, vectors, [.. captions]) with
         {
             Finding =
-                Invariant($"The largest entry alone explains {100 * (1 - first / all):0} % of what b_dec leaves of ")
-                    + "these images.",
+                Invariant($"The largest entry alone explains {100 * (1 - first / all):0} % of the difference ")
+                    + "between these images and b_dec.",
             Formula = "rows: b_dec + the j entries of largest f‖d‖, j = " + string.Join(", ", lengths)
                 + "; explained = 1 − Σ‖x − x̂₁‖² / Σ‖x − b_dec‖² over the images shown",
         };
@@ -127,29 +128,30 @@ static class ImageSection
         into.Add([.. kept.Select(e => indices[e])], [.. kept.Select(e => values[e])]);
     }
 
-    /// <summary>Directions of the first hidden layer have a picture: what raises them.</summary>
+    /// <summary>Pictures of directions in the first hidden layer.</summary>
     static IEnumerable<Figure> Hidden(ImageStudy run, ImageData data)
     {
         var (classifier, layer) = data.Classifier!.Value;
         if (layer != 1) yield break;
         var shown = Spread(run.Alive, Shown);
-        yield return Pictures.Signed("back-projections", "Decoder rows seen through the first layer's weights",
+        yield return Pictures.Signed("back-projections", "Decoder rows projected through the first layer's weights",
             data.Width, [.. shown.Select(f => Back(run, classifier, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
             Finding =
-                Invariant($"{run.Alive.Length} of {run.Sae.Latents} latents fire; {shown.Length} of them are shown, ")
-                    + Invariant($"from {100 * run.Top.Density(run.Alive[0]):0.#} % of the images to ")
-                    + Invariant($"{100 * run.Top.Density(run.Alive[^1]):0.##} %."),
+                Invariant($"{run.Alive.Length} of {run.Sae.Latents} latents fire, on ")
+                    + Invariant($"{100 * run.Top.Density(run.Alive[0]):0.#} % to ")
+                    + Invariant($"{100 * run.Top.Density(run.Alive[^1]):0.##} % of the images; ")
+                    + Invariant($"{shown.Length} are shown."),
             Formula =
                 "picture of latent f = d_f W₁, which is linear: the layer's ReLU and bias are left out; grey is 0, "
                     + "sorted by density",
         };
         int[] neurons = [.. Enumerable.Range(0, Math.Min(48, classifier.Widths[1]))];
-        yield return Pictures.Signed("neurons", "The layer's own neurons, to compare", data.Width,
+        yield return Pictures.Signed("neurons", "Neurons of the layer, for comparison", data.Width,
             [.. neurons.Select(h => classifier.FirstWeights[h].ToArray())],
             [.. neurons.Select(h => $"neuron {h}")]) with
         {
-            Finding = Invariant($"The first {neurons.Length} of {classifier.Widths[1]} neurons."),
+            Finding = Invariant($"The figure shows the first {neurons.Length} of {classifier.Widths[1]} neurons."),
             Formula = "rows of W₁; grey is 0",
         };
     }
@@ -170,9 +172,9 @@ static class ImageSection
             [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
             Finding =
-                Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted ")
-                    + "by density.",
-            Formula = Invariant($"mean of the up to {ImageLatents.Kept} images of largest activation"),
+                Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images are ")
+                    + "shown, sorted by density.",
+            Formula = Invariant($"mean of up to {ImageLatents.Kept} images with the largest activations"),
         };
     }
 
@@ -185,7 +187,7 @@ static class ImageSection
         return sum;
     }
 
-    /// <summary>What classes latents belong to.</summary>
+    /// <summary>Figures about the classes of latents.</summary>
     static Figure[] Classes(ImageStudy run, ImageData data)
     {
         var count = data.ClassNames.Length;
@@ -193,10 +195,12 @@ static class ImageSection
         var bins = new float[20];
         foreach (var p in purity) bins[Math.Clamp((int)(p * 20), 0, 19)]++;
         var largest = run.Top.ClassRows.Max() / (double)run.Top.Rows;
-        // The purest of those that fire on enough images to tell, for each class.
+        // For each class, the purest latents among those that fire on enough images.
         int[] chosen = [.. Enumerable.Range(0, count)
             .SelectMany(c => run.Alive.Where(f => run.Top.Density(f) > 0.002 && run.Top.Purity(f).Class == c)
                 .OrderByDescending(f => run.Top.Purity(f).Share).Take(3))];
+        var pure = Enumerable.Range(0, count).Count(c =>
+            chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9));
         const string Formula =
             "share of class c = Σ activations on its images / Σ activations on all; purity = the largest share";
         return
@@ -208,7 +212,7 @@ static class ImageSection
                     "Half of the latents have a purity above "
                         + Invariant($"{AtomMeasures.Median(purity.Select(p => (double)p)):0.00}; ")
                         + Invariant($"{100.0 * purity.Count(p => p > 0.9) / Math.Max(1, purity.Length):0} % lie above ")
-                        + "0.9, where "
+                        + "0.9; "
                         + Invariant($"the largest class is {100 * largest:0} % of the images."),
                 Formula = Formula,
             },
@@ -218,8 +222,7 @@ static class ImageSection
             {
                 From = 0, To = 1, Colour = new("share"), Formula = Formula
                     + "; up to three a class, of those that fire on more than 0.2 % of the images",
-                Finding =
-                    Invariant($"{Enumerable.Range(0, count).Count(c => chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9))} of {count} classes have a latent of purity above 0.9."),
+                Finding = Invariant($"{pure} of {count} classes have a latent of purity above 0.9."),
             },
             GalleryOf(run, data, chosen),
         ];
@@ -236,7 +239,7 @@ static class ImageSection
             Finding =
                 Invariant($"{top.Count(t => data.LabelOf(t.Row) == run.Top.Purity(t.Latent).Class)} of these ")
                     + Invariant($"{top.Length} images are of their latent's class."),
-            Formula = "images of largest activation, descending, a latent after the other",
+            Formula = "images with the largest activations, descending, one latent after the other",
         };
     }
 }
