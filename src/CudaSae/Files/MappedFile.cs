@@ -15,7 +15,7 @@ sealed unsafe class MappedFile : IDisposable
     readonly MemoryMappedFile? file;
     readonly MemoryMappedViewAccessor? view;
     readonly byte* start;
-    long asked = long.MinValue;     // time of the last check of the length, in ticks of the clock
+    long checkedAt = long.MinValue;     // time of the last check of the length, in ticks of the clock
     GCHandle pinned;
     bool disposed;
 
@@ -58,13 +58,13 @@ sealed unsafe class MappedFile : IDisposable
     {
         if (offset < 0 || length < 0 || offset > Length - length)
             throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
-        if (Environment.TickCount64 != asked) RequireLength();
+        if (Environment.TickCount64 != checkedAt) RequireLength();
         return new(start + offset, length);
     }
 
     void RequireLength()
     {
-        asked = Environment.TickCount64;
+        checkedAt = Environment.TickCount64;
         if (handle is not null && RandomAccess.GetLength(handle) < Length) throw Shortened();
     }
 

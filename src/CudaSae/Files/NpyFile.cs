@@ -29,8 +29,8 @@ static partial class NpyFile
             : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
     }
 
-    /// <summary>Reads the header at the start of these bytes, which are either the whole file or at least <see
-    /// cref="MaxHeaderBytes"/>.</summary>
+    /// <summary>Reads the header at the start of these bytes, which are either the whole file or at least
+    /// <see cref="MaxHeaderBytes"/>.</summary>
     /// <param name="bad">Makes the error that names the file.</param>
     public static Header ReadHeader(ReadOnlySpan<byte> file, Func<string, SaeException> bad)
     {

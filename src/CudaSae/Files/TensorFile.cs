@@ -89,8 +89,8 @@ abstract partial class TensorFile : IDisposable
         };
     }
 
-    /// <summary>Reads a tensor [rows, columns] as float32 into a matrix of that shape. With <paramref
-    /// name="transposed"/> the tensor is [columns, rows].</summary>
+    /// <summary>Reads a tensor [rows, columns] as float32 into a matrix of that shape. With
+    /// <paramref name="transposed"/> the tensor is [columns, rows].</summary>
     public void Matrix(string name, Matrix into, bool transposed = false)
     {
         var tensor = transposed ? Numbers(name, into.Columns, into.Rows) : Numbers(name, into.Rows, into.Columns);

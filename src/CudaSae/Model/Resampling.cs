@@ -7,8 +7,8 @@ namespace CudaSae.Model;
 /// is 0 and its moments are empty.</summary>
 /// <param name="Every">Steps between two resamplings.</param>
 /// <param name="Times">Total number of resamplings.</param>
-/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 selects <paramref
-/// name="Every"/>.</param>
+/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 selects
+/// <paramref name="Every"/>.</param>
 /// <param name="Inputs">Rows whose loss is measured and from which inputs are drawn; 819,200 in the
 /// publication.</param>
 /// <param name="EncoderNorm">Norm of a new encoder row, in units of the mean norm of the latents that are not

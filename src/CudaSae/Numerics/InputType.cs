@@ -5,7 +5,15 @@ namespace CudaSae.Numerics;
 
 /// <summary>Element type of an activation file. kernels/prepare.cu uses the same values.</summary>
 [JsonConverter(typeof(NamedEnum<InputType>))]
-public enum InputType { Float32 = 0, Float16 = 1, BFloat16 = 2 }
+public enum InputType
+{
+    /// <summary>32-bit IEEE floating point.</summary>
+    Float32 = 0,
+    /// <summary>16-bit IEEE floating point.</summary>
+    Float16 = 1,
+    /// <summary>bfloat16: the upper half of a float32.</summary>
+    BFloat16 = 2,
+}
 
 static class InputTypes
 {

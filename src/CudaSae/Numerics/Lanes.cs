@@ -12,8 +12,8 @@ static unsafe class Lanes
     const int EvenHalvings = 16;
 
     /// <summary>Returns for each lane a bound that k to k + slack numbers reach. If equal numbers make that impossible,
-    /// the bound is the k-th largest. If no more than k numbers reach <paramref name="low"/>, the bound is <paramref
-    /// name="low"/>.</summary>
+    /// the bound is the k-th largest. If no more than k numbers reach <paramref name="low"/>, the bound is
+    /// <paramref name="low"/>.</summary>
     /// <param name="low">The smallest number that counts.</param>
     /// <param name="reached">The number of values in each lane that reach the bound.</param>
     public static Vector512<float> Bound(float* values, int count, int k, int slack, float low,

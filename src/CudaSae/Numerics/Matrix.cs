@@ -71,5 +71,6 @@ public sealed unsafe class Matrix : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Frees the memory of a matrix that was not disposed.</summary>
     ~Matrix() => NativeMemory.AlignedFree(Data);
 }

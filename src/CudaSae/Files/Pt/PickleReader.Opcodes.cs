@@ -120,7 +120,7 @@ ref partial struct PickleReader
 
     bool Get(uint index) =>
         memo.TryGetValue(index, out var value) ? Push(value)
-            : throw bad($"its pickle asks for object {index}, which it never kept");
+            : throw bad($"its pickle refers to object {index}, which it did not store");
 
     bool Call(byte op)
     {

@@ -59,7 +59,7 @@ ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, 
         return true;
     }
 
-    SaeException Underflow => bad("its pickle takes more from the stack than lies on it");
+    SaeException Underflow => bad("its pickle removes more objects than its stack holds");
 
     object? Pop()
     {

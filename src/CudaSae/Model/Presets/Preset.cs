@@ -32,7 +32,7 @@ public sealed class Preset
     /// <summary>Code and loss in one line.</summary>
     public string Formula { get; }
 
-    /// <summary>The publication's own numbers where they differ, because its runs had another length.</summary>
+    /// <summary>Numbers of the publication that differ because its runs had another length.</summary>
     public string Published { get; }
 
     /// <summary>Whether the recipe needs two files: an input and a target, or several sites.</summary>
