@@ -146,8 +146,8 @@ public class FolderTests
             "train", folder["d"], "--held-out", folder["h"], "--latents", "8", "--k", "2",
             "--batch-rows", "2", "--vectors", "4", "--backend", "cpu", "--out", folder["run"]));
         Assert.True(code == 0, error);
-        Assert.Contains($"left out of {folder["d"]}: n.txt (of no", output);
-        Assert.Contains($"left out of {folder["h"]}: m.txt (of no", output);
+        Assert.Contains($"left out of {folder["d"]}: n.txt (of a format", output);
+        Assert.Contains($"left out of {folder["h"]}: m.txt (of a format", output);
         Assert.Contains("18 rows to train on, 9 held out", output);
     }
 }
