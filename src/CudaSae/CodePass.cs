@@ -3,23 +3,24 @@ using CudaSae.Numerics;
 
 namespace CudaSae;
 
-/// <summary>Looks at every row's code. Visitors share one pass, because encoding is what costs.</summary>
+/// <summary>Receives the code of every row. Visitors share one pass, because encoding dominates the cost.</summary>
 interface ICodeVisitor
 {
-    /// <summary>The next rows, in ascending order. Rows between two batches, before the first or after the last are
-    /// missing only where they held NaN or infinity.</summary>
+    /// <summary>Receives the next rows, in ascending order. Rows are missing between batches, before the first or after
+    /// the last only because they hold NaN or infinity.</summary>
     void Visit(in CodeBatch batch);
 
-    /// <summary>Whether it would be wrong without some row: then a row that is not finite ends the pass.</summary>
+    /// <summary>Whether the visitor needs every row. If so, a row that is not finite ends the pass with an
+    /// error.</summary>
     bool NeedsEveryRow => false;
 }
 
-/// <summary>Some rows and what an SAE makes of them. The spans are used again for the next batch.</summary>
-/// <param name="firstRow">Row of the source that the first one is.</param>
-/// <param name="codes">Their codes.</param>
+/// <summary>Consecutive rows with their codes and reconstructions. The spans are valid until the next batch.</summary>
+/// <param name="firstRow">Index of the first row in the source.</param>
+/// <param name="codes">The codes of the rows.</param>
 /// <param name="input">[rows, d] raw activations.</param>
-/// <param name="target">[rows, d_out]: the input again, or a transcoder's target.</param>
-/// <param name="reconstruction">[rows, d_out].</param>
+/// <param name="target">[rows, d_out] target: the input, or a transcoder's target.</param>
+/// <param name="reconstruction">[rows, d_out] reconstruction.</param>
 readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<float> input, ReadOnlySpan<float> target,
     ReadOnlySpan<float> reconstruction)
 {
@@ -31,10 +32,10 @@ readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<floa
     public int Rows => Codes.Rows;
 }
 
-/// <summary>A loaded SAE over rows of activations, once, for all who want to look.</summary>
+/// <summary>Runs a loaded SAE once over rows of activations for several visitors.</summary>
 sealed class CodePass
 {
-    const long MostEntries = 1 << 24;       // of codes, about, that are held at once
+    const long MostEntries = 1 << 24;       // approximate number of code entries that are held at once
 
     readonly Sae sae;
     readonly ActivationSource source;
@@ -42,8 +43,8 @@ sealed class CodePass
     readonly int batch, d, D;
     readonly float[] raw, x, y, reconstruction;
     readonly SparseRows codes = new();
-    int held;           // rows in x and y that no visitor has seen yet
-    int step;           // rows that are encoded at once: fewer where codes are long
+    int held;           // rows in x and y that are not yet visited
+    int step;           // rows that are encoded at once; fewer if codes are long
     long leftOut;
 
     CodePass(Sae sae, ActivationSource source, int batch, ICodeVisitor[] visitors)
@@ -55,16 +56,20 @@ sealed class CodePass
             (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
     }
 
-    /// <returns>Rows that were left out for NaN or infinity.</returns>
-    /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs
-    /// it.</exception>
+    /// <summary>Runs a pass.</summary>
+    /// <param name="sae">The SAE.</param>
+    /// <param name="slice">The rows.</param>
+    /// <param name="visitors">Receive the codes.</param>
+    /// <returns>The number of rows that were skipped because of NaN or infinity.</returns>
+    /// <exception cref="SaeException">The widths differ, no row is finite, or a visitor needs a row that is not
+    /// finite.</exception>
     public static long Run(Sae sae, RowSlice slice, params ReadOnlySpan<ICodeVisitor> visitors)
     {
         var (source, firstRow, rows) = slice;
         if (source.Width != sae.Spec.RowWidth)
-            throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
+            throw new SaeException($"the data is {source.Width} wide, but the SAE takes {sae.Spec.RowWidth}");
         if (rows < 1 || firstRow < 0 || firstRow + rows > source.Rows)
-            throw new SaeException($"rows {firstRow} to {firstRow + rows} were asked for; the data have {source.Rows}");
+            throw new SaeException($"rows {firstRow} to {firstRow + rows} were requested; the data has {source.Rows}");
         var pass = new CodePass(sae, source, (int)Math.Min(rows, Math.Max(sae.BatchRows, 256)), [.. visitors]);
         for (var (row, end) = (firstRow, firstRow + rows); row < end; row++)
         {
@@ -81,19 +86,19 @@ sealed class CodePass
         if (Finite.All(raw))
         {
             raw.AsSpan(0, d).CopyTo(x.AsSpan(held * d));
-            raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(held * D));      // behind the input where it is another
+            raw.AsSpan(source.Width - D).CopyTo(y.AsSpan(held * D));      // follows the input if it differs
             held++;
             return;
         }
         if (visitors.Any(visitor => visitor.NeedsEveryRow))
-            throw new SaeException($"{source.Locate(row)} holds NaN or infinity; mend it, or take it out of the data",
+            throw new SaeException($"{source.Locate(row)} holds NaN or infinity; repair it, or remove it from the data",
                 kind: SaeErrorKind.Numbers);
         Show(row);
         leftOut++;
     }
 
-    /// <summary>What is held, in batches without a gap.</summary>
-    /// <param name="end">Row behind the last.</param>
+    /// <summary>Encodes the held rows in batches without gaps and passes them to the visitors.</summary>
+    /// <param name="end">Index after the last row.</param>
     void Show(long end)
     {
         for (var (at, count) = (0, 0); at < held; at += count)

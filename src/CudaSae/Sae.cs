@@ -7,35 +7,35 @@ using CudaSae.Training;
 
 namespace CudaSae;
 
-/// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are held twice: by the
-/// backend, and as float32 in host memory.
-/// A row may have any number of active latents: a batch with a longer row than the backend's lists hold is computed on
-/// the CPU from the host's copy.
-/// One thread at a time; several instances may run side by side. Dispose frees both copies.</summary>
+/// <summary>A finished SAE, loaded to encode and decode batches on the CPU or a GPU. Weights are stored twice: by the
+/// backend, and as float32 in host memory. A row may have any number of active latents: a batch with a row that exceeds
+/// the capacity of the backend's lists is computed on the CPU from the host's copy. One thread at a time may use an
+/// instance; several instances may run concurrently. Dispose frees both copies.</summary>
 public sealed class Sae : IDisposable
 {
     readonly TrainConfig config;
     readonly StepScalars scalars;
     readonly (float Scale, float Shift)[] undo;
     readonly SaeSpec inference;
-    readonly IBackend? backend;         // null where a row's k is more than its lists hold
+    readonly IBackend? backend;         // null if k exceeds the capacity of its lists
     readonly SaeStep? step;
     readonly SparseCode? code;
     SparseRows? own;
     float[] xhat = [], input = [];
     WholeRows? whole;
-    bool isLong;                        // whether the last batch had a row that the backend does not hold
-    readonly string why = "";           // of the backend that auto took
+    bool isLong;                        // whether a row of the last batch exceeded the backend's capacity
+    readonly string why = "";           // reason for the choice of Auto
 
-    /// <param name="model">Owned from here on.</param>
-    /// <param name="kind">Where to compute.</param>
-    /// <param name="batchRows">Rows that are computed together: larger batches are cut, and a smaller one costs as much
-    /// as a whole one.</param>
-    /// <exception cref="SaeException">The backend is not here, or has too little memory.</exception>
+    /// <summary>Loads an SAE into a backend.</summary>
+    /// <param name="model">The SAE, which this object owns from now on.</param>
+    /// <param name="kind">The backend.</param>
+    /// <param name="batchRows">Number of rows that are computed together. Larger batches are divided, and a smaller
+    /// batch takes as long as a full one.</param>
+    /// <exception cref="SaeException">The backend is not available or has too little memory.</exception>
     public Sae(SaeModel model, BackendKind kind = BackendKind.Auto, int batchRows = 256)
     {
         (Model, undo) = (model, new (float, float)[batchRows]);
-        // which keeps no moments
+        // SGD stores no moments.
         config = new() { BatchRows = batchRows, Vectors = batchRows, Optimizer = OptimizerKind.Sgd };
         scalars = Schedules.Inference(model.Spec, config, new(1, 1));
         inference = AtInference(model.Spec);
@@ -51,33 +51,41 @@ public sealed class Sae : IDisposable
 
     /// <summary>Loads an SAE of any known format; docs/reference/formats.md lists them.</summary>
     /// <param name="path">A file or a folder.</param>
-    /// <param name="readAs">As <see cref="SaeModel.Load"/> takes it.</param>
-    /// <exception cref="SaeException">No format knows it, it is damaged, or the backend is not here.</exception>
+    /// <param name="kind">The backend.</param>
+    /// <param name="batchRows">Number of rows that are computed together.</param>
+    /// <param name="readAs">The kind as which it is read if its contents do not determine it
+    /// (<see cref="SaeModel.Load"/>).</param>
+    /// <exception cref="SaeException">The format is unknown, the files are damaged, or the backend is not
+    /// available.</exception>
     public static Sae Load(
         string path, BackendKind kind = BackendKind.Auto, int batchRows = 256, SaeKind? readAs = null) =>
         new(SaeModel.Load(path, readAs), kind, batchRows);
 
+    /// <summary>The loaded SAE.</summary>
     public SaeModel Model { get; }
+
+    /// <summary>The architecture.</summary>
     public SaeSpec Spec => Model.Spec;
 
-    /// <summary>d: numbers of an input row.</summary>
+    /// <summary>d: width of an input row.</summary>
     public int InputWidth => Spec.InputWidth;
 
-    /// <summary>d_out: numbers of a reconstructed row.</summary>
+    /// <summary>d_out: width of a reconstructed row.</summary>
     public int OutputWidth => Spec.OutputWidth;
 
-    /// <summary>n.</summary>
+    /// <summary>n: number of latents.</summary>
     public int Latents => Spec.Latents;
 
-    /// <summary>Rows that are computed together.</summary>
+    /// <summary>Number of rows that are computed together.</summary>
     public int BatchRows => config.BatchRows;
 
-    /// <summary>One line for people: where it computes, and of <see cref="BackendKind.Auto"/> why there.</summary>
+    /// <summary>One line that describes the backend, and the reason if <see cref="BackendKind.Auto"/> chose
+    /// it.</summary>
     public string Description => backend is null ? Whole.Description : $"{backend.Description}{why}";
 
     WholeRows Whole => whole ??= new(Model.Spec, Model.Parameters);
 
-    /// <summary>The forward half alone: nothing is kept for gradients, θ is taken as it is, and BatchTopK is the
+    /// <summary>Returns the spec of the forward half: without losses, with θ taken directly, and with BatchTopK as the
     /// JumpReLU of its running threshold.</summary>
     static SaeSpec AtInference(SaeSpec spec)
     {
@@ -103,9 +111,9 @@ public sealed class Sae : IDisposable
     static SaeParameters WithOneThreshold(SaeParameters p) =>
         new(p, [.. Enumerable.Repeat(MathF.Max(0, p.BatchThreshold), p.BEnc.Length)]);
 
-    /// <summary>Codes of rows of raw activations.</summary>
-    /// <param name="x">[rows, d] contiguous; of a transcoder its inputs.</param>
-    /// <param name="into">Cleared first.</param>
+    /// <summary>Encodes rows of raw activations.</summary>
+    /// <param name="x">[rows, d], contiguous; for a transcoder, its inputs.</param>
+    /// <param name="into">Receives the codes; it is cleared first.</param>
     /// <exception cref="SaeException">x is not whole rows, or holds NaN or infinity.</exception>
     public void Encode(ReadOnlySpan<float> x, SparseRows into)
     {
@@ -113,28 +121,31 @@ public sealed class Sae : IDisposable
         for (var first = 0; first < RowsOf(x); first += config.BatchRows) Forward(x, first, into, []);
     }
 
-    /// <summary>x̂ of rows of raw activations.</summary>
-    /// <param name="x">[rows, d].</param>
+    /// <summary>Computes x̂ of rows of raw activations.</summary>
+    /// <param name="x">[rows, d], contiguous.</param>
     /// <param name="into">[rows, d_out].</param>
-    /// <param name="codes">Takes the codes too, when given.</param>
-    /// <exception cref="SaeException">As <see cref="Encode"/>.</exception>
+    /// <param name="codes">Receives the codes too, if given.</param>
+    /// <exception cref="SaeException">x is not whole rows, or holds NaN or infinity, or <paramref name="into"/> has
+    /// another size.</exception>
     public void Reconstruct(ReadOnlySpan<float> x, Span<float> into, SparseRows? codes = null)
     {
         var rows = RowsOf(x);
         if (into.Length != (long)rows * OutputWidth)
-            throw new SaeException($"room for {into.Length} numbers; {rows} rows of {OutputWidth} are reconstructed");
+            throw new SaeException($"the output has {into.Length} numbers; it must have {rows} rows of {OutputWidth}");
         codes ??= own ??= new();
         codes.Clear();
         for (var first = 0; first < rows; first += config.BatchRows) Forward(x, first, codes, into);
     }
 
-    /// <summary>x̂ of codes: b_dec + Σ value · WDec[index]. A transcoder's skip connection needs the input: see
-    /// <see cref="Reconstruct"/>.</summary>
+    /// <summary>Computes x̂ of codes: b_dec + Σ value · WDec[index]. A transcoder with a skip connection needs the
+    /// input; use <see cref="Reconstruct"/> for it.</summary>
+    /// <param name="codes">The codes, on the CPU.</param>
     /// <param name="into">[rows, d_out].</param>
     public void Decode(SparseRows codes, Span<float> into)
     {
         if (into.Length != (long)codes.Rows * OutputWidth)
-            throw new SaeException($"room for {into.Length} numbers; {codes.Rows} rows of {OutputWidth} are decoded");
+            throw new SaeException($"the output has {into.Length} numbers; it must have {codes.Rows} rows of "
+                + $"{OutputWidth}");
         if (Model.Parameters.WSkip.Rows > 0)
             throw new SaeException("this transcoder has a skip connection, so its output needs the input too: call "
                 + "Reconstruct");
@@ -147,7 +158,7 @@ public sealed class Sae : IDisposable
             for (var j = 0; j < index.Length; j++)
             {
                 if ((uint)index[j] >= (uint)Latents)
-                    throw new SaeException($"row {b} names latent {index[j]}; there are {Latents}");
+                    throw new SaeException($"row {b} names latent {index[j]}, but the SAE has {Latents}");
                 var row = Model.Parameters.WDec[index[j]];
                 for (var i = 0; i < to.Length; i++) to[i] += value[j] * row[i];
             }
@@ -155,19 +166,21 @@ public sealed class Sae : IDisposable
         }
     }
 
-    /// <summary>Codes of float32 rows in device memory: read after the work that <paramref name="stream"/> holds now
-    /// and before what it is given later. NaN is not looked for.</summary>
-    /// <param name="x">Device pointer of [rows, d] contiguous, in the device's primary context.</param>
-    /// <param name="stream">CUstream that produced them; 0 for the default stream.</param>
+    /// <summary>Encodes float32 rows in device memory. The read is ordered after work that is already queued on
+    /// <paramref name="stream"/>, and work that is queued later waits for it. Rows are not checked for NaN.</summary>
+    /// <param name="x">Device pointer of [rows, d], contiguous, in the device's primary context.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="stream">The CUstream that produced them; 0 for the default stream.</param>
+    /// <param name="into">Receives the codes; it is cleared first.</param>
     /// <exception cref="SaeException">The backend is the CPU, the SAE normalizes its rows or is a transcoder, or its k
-    /// is above 512: encode these rows from host memory.</exception>
+    /// is above 512. Encode such rows from host memory.</exception>
     public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
     {
         if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth)
             throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
         if (backend is null)
             throw new SaeException($"{Describe.Selection(Spec)} keeps more than {SaeSpec.MaxActive} latents of a row, "
-                + "which no kernel does: copy the rows to the host and call Encode");
+                + "which exceeds the limit of the kernels: copy the rows to the host and call Encode");
         into.Clear();
         for (var first = 0; first < rows; first += config.BatchRows)
         {
@@ -189,7 +202,7 @@ public sealed class Sae : IDisposable
         x.Length % InputWidth == 0 ? x.Length / InputWidth
             : throw new SaeException($"{x.Length} numbers are not whole rows of {InputWidth}");
 
-    /// <summary>One batch: through the backend, unless it has a row that is longer than the backend holds.</summary>
+    /// <summary>Computes one batch with the backend, or on the CPU if a row exceeds the backend's capacity.</summary>
     void Forward(ReadOnlySpan<float> x, int first, SparseRows codes, Span<float> reconstruction)
     {
         var count = Math.Min(config.BatchRows, x.Length / InputWidth - first);
@@ -212,7 +225,7 @@ public sealed class Sae : IDisposable
         EncodeWhole(prepared[..x.Length], codes, reconstruction);
     }
 
-    /// <summary>Prepared rows of a batch with all their latents, however many are active.</summary>
+    /// <summary>Encodes prepared rows with all their active latents on the CPU.</summary>
     void EncodeWhole(ReadOnlySpan<float> x, SparseRows codes, Span<float> reconstruction)
     {
         var rows = x.Length / InputWidth;
@@ -241,6 +254,7 @@ public sealed class Sae : IDisposable
         }
     }
 
+    /// <summary>Copies out the reconstruction of the last batch.</summary>
     /// <param name="into">[rows of the batch, d_out].</param>
     void CollectReconstruction(Span<float> into)
     {
@@ -249,12 +263,13 @@ public sealed class Sae : IDisposable
         for (var b = 0; b < into.Length / OutputWidth; b++) Undo(into.Slice(b * OutputWidth, OutputWidth), undo[b]);
     }
 
-    /// <summary>Rows into the backend's slot, normalized; a short batch is filled up with its first row.</summary>
+    /// <summary>Copies rows to the backend's slot and normalizes them. A short batch is padded with its first
+    /// row.</summary>
     void Fill(ReadOnlySpan<float> x, int first)
     {
         backend!.WaitForSlot(0);
         var slot = MemoryMarshal.Cast<byte, float>(backend.InputSlot(0));
-        var pitch = Spec.RowWidth;      // behind a transcoder's input lies its target, which is not known here
+        var pitch = Spec.RowWidth;      // a transcoder's target follows its input and is not available here
         for (var b = 0; b < config.BatchRows; b++)
         {
             var at = b * InputWidth < x.Length ? b : 0;
@@ -263,11 +278,11 @@ public sealed class Sae : IDisposable
         }
     }
 
-    /// <summary>Row <paramref name="b"/> of the batch that begins with row <paramref name="first"/>.</summary>
+    /// <summary>Prepares row <paramref name="b"/> of the batch that begins with row <paramref name="first"/>.</summary>
     void Prepare(ReadOnlySpan<float> row, Span<float> into, int b, int first)
     {
         if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32))
-            throw new SaeException($"row {first + b} holds NaN or infinity; leave it out", kind: SaeErrorKind.Numbers);
+            throw new SaeException($"row {first + b} holds NaN or infinity; remove it", kind: SaeErrorKind.Numbers);
         row.CopyTo(into);
         undo[b] = RowNormalization.Apply(Model.Normalization, into);
     }
@@ -280,6 +295,7 @@ public sealed class Sae : IDisposable
         if (by != (1, 0)) foreach (ref var x in row) x = x * by.Scale + by.Shift;
     }
 
+    /// <summary>Frees the backend and the weights.</summary>
     public void Dispose()
     {
         backend?.Dispose();

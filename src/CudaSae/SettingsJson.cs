@@ -4,7 +4,7 @@ using CudaSae.Text;
 
 namespace CudaSae;
 
-/// <summary>JSON of the settings that other languages pass.</summary>
+/// <summary>The JSON context of the settings that other languages pass.</summary>
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(TrainerSettings))]
 sealed partial class SettingsJson : JsonSerializerContext, IRecordDefaults

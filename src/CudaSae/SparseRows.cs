@@ -1,41 +1,49 @@
 namespace CudaSae;
 
-/// <summary>A batch of sparse codes: of each row its active latents, ascending, with their values. Grows as needed and
-/// is used again, so that a loop allocates nothing.
-/// Not thread-safe; the caller owns it.</summary>
+/// <summary>A batch of sparse codes: the active latents of each row, ascending, with their values. It grows as needed
+/// and can be reused, so that a loop allocates nothing. It is not thread-safe.</summary>
 public sealed class SparseRows
 {
     int[] start = new int[65], index = new int[1024];
     float[] value = new float[1024];
     (float Scale, float Shift)[] undo = new (float, float)[64];
 
+    /// <summary>Number of rows.</summary>
     public int Rows { get; private set; }
 
-    /// <summary>Entries of all rows together.</summary>
+    /// <summary>Number of entries of all rows.</summary>
     public int Count => start[Rows];
 
-    /// <summary>Latents of a row, ascending.</summary>
+    /// <summary>Returns the latents of a row, ascending. The span is valid until the next change.</summary>
+    /// <param name="row">0 to <see cref="Rows"/> − 1.</param>
     public ReadOnlySpan<int> Indices(int row) => index.AsSpan(First(row), start[row + 1] - start[row]);
 
-    /// <summary>Values of a row, none of them 0, in the order of <see cref="Indices"/>.</summary>
+    /// <summary>Returns the nonzero values of a row, in the order of <see cref="Indices"/>. The span is valid until the
+    /// next change.</summary>
+    /// <param name="row">0 to <see cref="Rows"/> − 1.</param>
     public ReadOnlySpan<float> Values(int row) => value.AsSpan(First(row), start[row + 1] - start[row]);
 
-    /// <summary>Where each row starts in <see cref="AllIndices"/>, and behind the last one their number: [Rows + 1], as
-    /// CSR has it.</summary>
+    /// <summary>Start of each row in <see cref="AllIndices"/>, followed by the number of entries: [Rows + 1], as in
+    /// CSR.</summary>
     public ReadOnlySpan<int> RowStarts => start.AsSpan(0, Rows + 1);
+
+    /// <summary>Latents of all rows, [Count].</summary>
     public ReadOnlySpan<int> AllIndices => index.AsSpan(0, Count);
+
+    /// <summary>Values of all rows, [Count].</summary>
     public ReadOnlySpan<float> AllValues => value.AsSpan(0, Count);
 
-    /// <summary>What a normalized row is multiplied by, and what is then added, to be in the units of the input again;
-    /// 1 and 0 without normalization.</summary>
+    /// <summary>Returns the scale and the shift that convert a normalized row to the units of the input; 1 and 0
+    /// without normalization.</summary>
     internal (float Scale, float Shift) Undo(int row) => undo[row];
 
+    /// <summary>Removes all rows; the memory is kept.</summary>
     public void Clear() => Rows = 0;
 
     /// <summary>Appends a row.</summary>
     /// <param name="indices">Latents, ascending.</param>
-    /// <param name="values">One each.</param>
-    /// <exception cref="ArgumentException">The two differ in length, or indices do not ascend.</exception>
+    /// <param name="values">One value for each latent.</param>
+    /// <exception cref="ArgumentException">The spans differ in length, or the indices do not ascend.</exception>
     public void Add(ReadOnlySpan<int> indices, ReadOnlySpan<float> values)
     {
         if (indices.Length != values.Length)

@@ -5,12 +5,12 @@ using CudaSae.Numerics;
 
 namespace CudaSae;
 
-/// <summary>Codes of rows with any number of active latents: all n pre-activations of a few rows at a time, then the
-/// selection of inference. Pre-activations have the bits that <see cref="CpuBackend"/> gives them. Weights are read
-/// where they lie. One thread at a time.</summary>
+/// <summary>Encodes rows with any number of active latents on the CPU. It computes all n pre-activations of a few rows
+/// at a time, then applies the selection of inference. Pre-activations have the same bits as those of
+/// <see cref="CpuBackend"/>. Weights are read in place. One thread at a time may use it.</summary>
 sealed unsafe class WholeRows : IDisposable
 {
-    const long MostBytes = 256 << 20;       // of pre-activations
+    const long MostBytes = 256 << 20;       // limit of the pre-activations' memory
     const int LatentPart = 512;
 
     readonly SaeSpec spec;
@@ -20,10 +20,12 @@ sealed unsafe class WholeRows : IDisposable
     readonly Matrix packed;                 // [d, 48] x − b_dec, rows as lanes
     readonly Matrix code;                   // [Rows, n] z, then the code
     readonly float[] expR;                  // [n] of Gated
-    readonly ulong[][] keys;                // [workers][n] of selections by rank
+    readonly ulong[][] keys;                // [workers][n] for selections by rank
     int count;
 
-    /// <param name="p">Not copied; has to outlive this.</param>
+    /// <summary>Prepares encoding with the given weights.</summary>
+    /// <param name="spec">The architecture.</param>
+    /// <param name="p">The weights. They are not copied and must be kept until this object is disposed.</param>
     public WholeRows(SaeSpec spec, SaeParameters p)
     {
         (this.spec, this.p, d, n) = (spec, p, spec.InputWidth, spec.Latents);
@@ -34,17 +36,17 @@ sealed unsafe class WholeRows : IDisposable
         keys = [.. Enumerable.Range(0, workers.Count).Select(_ => new ulong[byRank ? n : 0])];
     }
 
-    /// <summary>Rows that are encoded at once, at most.</summary>
+    /// <summary>The most rows that are encoded at once.</summary>
     public int Rows { get; }
 
     public string Description =>
         $"cpu, {workers.Count} threads, {CpuBackend.VectorBits}-bit vectors, float32, all latents of a row";
 
-    /// <summary>[n] the code of a row of the last <see cref="Encode"/>, zeros included.</summary>
+    /// <summary>Returns the code of a row of the last <see cref="Encode"/>, [n], including zeros.</summary>
     public ReadOnlySpan<float> Code(int row) => code[row];
 
-    /// <summary>Appends the entries ≠ 0 of a row of the last <see cref="Encode"/>.</summary>
-    /// <returns>How many.</returns>
+    /// <summary>Appends the nonzero entries of a row of the last <see cref="Encode"/>.</summary>
+    /// <returns>The number of entries.</returns>
     public int AddTo(SparseRows codes, int row, (float Scale, float Shift) undo)
     {
         codes.BeginRow(undo.Scale, undo.Shift);
@@ -55,7 +57,8 @@ sealed unsafe class WholeRows : IDisposable
         return codes.Count - before;
     }
 
-    /// <param name="x">[rows, d], at most <see cref="Rows"/> of them, scaled or normalized for the weights.</param>
+    /// <summary>Encodes rows.</summary>
+    /// <param name="x">[rows, d], at most <see cref="Rows"/> rows, scaled or normalized for the weights.</param>
     public void Encode(ReadOnlySpan<float> x)
     {
         count = x.Length / d;
@@ -93,7 +96,7 @@ sealed unsafe class WholeRows : IDisposable
         }
     }
 
-    /// <summary>z becomes the code.</summary>
+    /// <summary>Replaces z by the code.</summary>
     void Select(Span<float> z, int worker)
     {
         switch (spec.Selection)
@@ -127,7 +130,7 @@ sealed unsafe class WholeRows : IDisposable
         ulong KeyOf(float a, int f) => byMagnitude ? CpuBackend.MagnitudeKey(a, f) : CpuBackend.Key(a, f);
     }
 
-    /// <summary>Of equal ones the lower latent stays.</summary>
+    /// <summary>Keeps the largest value of each group; among equal values the lower latent wins.</summary>
     static void KeepGroups(Span<float> z, int size)
     {
         for (var first = 0; first < z.Length; first += size)
@@ -141,8 +144,9 @@ sealed unsafe class WholeRows : IDisposable
         }
     }
 
-    /// <summary>x̂ of the rows of the last <see cref="Encode"/>: b_dec + Σ value · WDec[index], and WSkip x.</summary>
-    /// <param name="x">As it was encoded.</param>
+    /// <summary>Computes x̂ of the rows of the last <see cref="Encode"/>: b_dec + Σ value · WDec[index] + WSkip
+    /// x.</summary>
+    /// <param name="x">The rows that were encoded.</param>
     /// <param name="into">[rows, d_out].</param>
     public void Decode(ReadOnlySpan<float> x, Span<float> into)
     {

@@ -111,7 +111,7 @@ def refusals():
     cudasae.Sae.load(at("tiny"), backend="cpu", read_as="sae").close()
     refused("by its contents", 2, lambda: cudasae.Sae.load(at("tiny"), read_as="transcoder"))
     refused("read_as 'both' is unknown", 1, lambda: cudasae.Sae.load(at("tiny"), read_as="both"))
-    refused("is no SAE of a known format", 2, lambda: cudasae.Sae.load(at("rows.npy")))
+    refused("is not an SAE of a known format", 2, lambda: cudasae.Sae.load(at("rows.npy")))
     refused("K = 40", 1, lambda: cudasae.Trainer(input_width=8, latents=16, k=40))
     refused("no preset 'nonsense'", 1, lambda: cudasae.Trainer(preset="nonsense", input_width=8, latents=16, k=4))
     refused("latents", 1, lambda: cudasae.Trainer(input_width=8))

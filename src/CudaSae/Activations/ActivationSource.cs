@@ -5,49 +5,51 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>Activation vectors in files, memory-mapped: row i of the whole, in the files' order. They may be our own
-/// (.npy, .safetensors) or another
-/// project's store (<see cref="Store"/> knows which). All shards have one width and one element type (f32, f16 or
-/// bf16).</summary>
+/// <summary>Activation vectors in memory-mapped files; rows are numbered through all files in their order. The files
+/// may have the formats of this project (.npy, .safetensors) or be another project's store, which <see cref="Store"/>
+/// recognizes. All shards have the same width and element type (f32, f16 or bf16).</summary>
 sealed class ActivationSource : IDisposable
 {
     readonly List<IShard> shards = [];
-    readonly List<long> firstRows = [];         // of each shard
+    readonly List<long> firstRows = [];         // index of each shard's first row
 
     readonly FolderNotes notes = new();
 
-    ActivationSource[] joined = [];             // sources side by side, instead of shards
+    ActivationSource[] joined = [];             // sources side by side, in place of shards
     [ThreadStatic] static byte[]? oneRow;
 
     ActivationSource() { }
 
+    /// <summary>Number of rows.</summary>
     public long Rows { get; private set; }
-    public int Width { get; private set; }              // d
+    public int Width { get; private set; }              // d, columns of a row
     public InputType Type { get; private set; }
+    /// <summary>Bytes of a row.</summary>
     public int RowBytes => Width * Type.Bytes();
+    /// <summary>Paths of the files, in their order.</summary>
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
 
-    /// <summary>Files and folders inside the folders that were opened, which are not read: docs/reference/formats.md
-    /// lists the
+    /// <summary>Files and folders inside the opened folders that are not read; docs/reference/formats.md lists the
     /// reasons.</summary>
     public IReadOnlyList<LeftOutFile> LeftOut =>
         joined.Length > 0 ? [.. joined.SelectMany(j => j.LeftOut)] : notes.LeftOut;
 
-    /// <summary>Lines for people: what is left out of which folder and why, numbers that file names lack, token ids
-    /// that only some of the files have.</summary>
+    /// <summary>Remarks for the user, one per line: files of a folder that are not read and the reason, numbers that
+    /// are missing in file names, and token ids that only some of the files have.</summary>
     public IEnumerable<string> Remarks => [.. joined.SelectMany(j => j.Remarks), .. notes.Lines, .. PartialTokens];
 
     IEnumerable<string> PartialTokens => HasTokens || !shards.Any(s => s.HasTokens) ? []
         : [$"token ids are left out: {TensorFile.Shown(shards.First(s => !s.HasTokens && s.Rows > 0).Path)} has none"];
 
-    /// <summary>Files with the row that each begins at; of joined sources those of the first, then those of the second,
-    /// and so on.</summary>
+    /// <summary>The files with the row at which each begins; for joined sources, those of the first source, then those
+    /// of the second, and so on.</summary>
     internal IEnumerable<(string Path, long FirstRow, long Rows)> Files =>
         shards.Select((shard, i) => (shard.Path, firstRows[i], shard.Rows)).Concat(joined.SelectMany(j => j.Files));
 
-    /// <summary>Sources side by side: row i is row i of each, one behind the other. A transcoder's input and target, or
-    /// a crosscoder's sites. The result owns them.</summary>
-    /// <exception cref="SaeException">They differ in rows, element type or, on some of the rows, token ids.</exception>
+    /// <summary>Joins sources side by side: row i consists of row i of each source. The sources are a transcoder's
+    /// input and target, or a crosscoder's sites. The result owns them.</summary>
+    /// <exception cref="SaeException">The sources differ in the number of rows, in element type or, for some of the
+    /// rows, in token ids.</exception>
     public static ActivationSource Join(params ActivationSource[] sources)
     {
         foreach (var other in sources)
@@ -66,7 +68,7 @@ sealed class ActivationSource : IDisposable
         };
     }
 
-    /// <summary>Compares up to 4096 rows spread over the whole.</summary>
+    /// <summary>Compares the token ids of up to 4096 rows at equal distances.</summary>
     static void RequireSameTokens(ActivationSource[] sources)
     {
         foreach (var other in sources.Skip(1))
@@ -76,12 +78,13 @@ sealed class ActivationSource : IDisposable
                         + $"token {sources[0].Token(i)}; rows of both must be those of the same tokens");
     }
 
-    /// <summary>Opens files, or the stores that folders hold.</summary>
-    /// <param name="tensor">What to read where a file or store holds several: the name of a tensor (.safetensors) or
-    /// column (.arrow), or "layer=13" of saev's shards;
-    /// null takes the only one, or the tensor "activations" or "activation".</param>
-    /// <exception cref="SaeException">A file is missing, malformed, or unlike the first, or named twice; or a folder
-    /// does not say which of its files to read.</exception>
+    /// <summary>Opens files, or the stores in folders.</summary>
+    /// <param name="paths">Files and folders.</param>
+    /// <param name="tensor">Selects one of several matrices in a file or store: the name of a tensor (.safetensors) or
+    /// column (.arrow), or "layer=13" for the shards of saev. Null selects the only one, or the tensor "activations" or
+    /// "activation".</param>
+    /// <exception cref="SaeException">A file is missing, malformed, unlike the first, or named twice; or the files of a
+    /// folder are ambiguous.</exception>
     public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null)
     {
         var (source, seen) = (new ActivationSource(), new Dictionary<string, string>());
@@ -106,7 +109,7 @@ sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>A file of this source that is one of the other's too; null where there is none.</summary>
+    /// <summary>Returns the path of a file that both sources contain, or null if there is none.</summary>
     internal string? FileSharedWith(ActivationSource other)
     {
         var others = other.Paths.Select(RealPath.Identity).ToHashSet();
@@ -117,8 +120,8 @@ sealed class ActivationSource : IDisposable
         new(path == before ? $"{path} is named twice, so its rows would be read twice; name it once"
             : $"{path} and {before} are the same file, whose rows would be read twice; keep or name one of them");
 
-    /// <summary>Rows that lie in memory; they are not copied.</summary>
-    /// <param name="rows">[rows, width] contiguous, in the machine's byte order.</param>
+    /// <summary>Wraps rows in memory; they are not copied.</summary>
+    /// <param name="rows">[rows, width], contiguous, in the machine's byte order.</param>
     public static ActivationSource Of(ReadOnlyMemory<byte> rows, int width, InputType type)
     {
         var count = rows.Length / (width * type.Bytes());
@@ -133,7 +136,7 @@ sealed class ActivationSource : IDisposable
     {
         shards.Add(shard);
         firstRows.Add(Rows);
-        if (shard.Rows == 0)        // then it may know no width
+        if (shard.Rows == 0)        // an empty shard may have no width
         {
             notes.LeaveOut([shard.Path], "0 rows");
             return;
@@ -151,12 +154,12 @@ sealed class ActivationSource : IDisposable
     string FirstPath => shards.First(s => s.Rows > 0).Path;
 
     /// <summary>Copies the raw bytes of row <paramref name="i"/>.</summary>
-    /// <param name="into"><see cref="RowBytes"/> long.</param>
-    /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
+    /// <param name="into">Receives <see cref="RowBytes"/> bytes.</param>
+    /// <exception cref="SaeException">A file was shortened since it was opened.</exception>
     public void Read(long i, Span<byte> into)
     {
         if (into.Length != RowBytes)
-            throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+            throw new ArgumentException($"the span has {into.Length} bytes; a row has {RowBytes}", nameof(into));
         if (joined.Length == 0)
         {
             var (shard, row) = Find(i);
@@ -170,14 +173,14 @@ sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>Copies the raw bytes of row <paramref name="first"/> and of those after it, in as few reads as the
-    /// files allow.</summary>
-    /// <param name="into">[any, <see cref="RowBytes"/>].</param>
-    /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
+    /// <summary>Copies the raw bytes of consecutive rows, starting at row <paramref name="first"/>, in as few reads as
+    /// the files allow.</summary>
+    /// <param name="into">Receives whole rows, [any, <see cref="RowBytes"/>].</param>
+    /// <exception cref="SaeException">A file was shortened since it was opened.</exception>
     public void ReadRows(long first, Span<byte> into)
     {
         if (into.Length % RowBytes != 0)
-            throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+            throw new ArgumentException($"the span has {into.Length} bytes; a row has {RowBytes}", nameof(into));
         if (joined.Length > 0)
         {
             var at = 0;
@@ -194,7 +197,7 @@ sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>Rows as columns of wider ones, from byte <paramref name="at"/> of each.</summary>
+    /// <summary>Copies rows into columns of wider rows, from byte <paramref name="at"/> of each.</summary>
     void ReadRowsInto(long first, Span<byte> into, int pitch, ref int at)
     {
         var rows = into.Length / pitch;
@@ -208,7 +211,8 @@ sealed class ActivationSource : IDisposable
         at += RowBytes;
     }
 
-    /// <summary>Says that row <paramref name="first"/>, and <paramref name="count"/> in all, are read soon.</summary>
+    /// <summary>Announces that <paramref name="count"/> rows from row <paramref name="first"/> on will be read
+    /// soon.</summary>
     internal void Expect(long first, long count = 1)
     {
         foreach (var source in joined) source.Expect(first, count);
@@ -223,19 +227,19 @@ sealed class ActivationSource : IDisposable
         }
     }
 
-    /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
+    /// <summary>Whether every shard has token ids; for joined sources, whether one of the sources has them.</summary>
     public bool HasTokens =>
         joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
 
-    /// <summary>Where in which network the rows were taken, for people: what harvest noted beside its files, a
-    /// dataset's column, a store's layer. Null where that is not known of all files, or not the same.</summary>
+    /// <summary>The network and the site from which the rows were taken, as text: the note of a harvest, a dataset's
+    /// column, or a store's layer. Null if a file has none or the files differ.</summary>
     /// <exception cref="SaeException">A note is damaged.</exception>
     public string? Site =>
         joined.Length > 0 ? joined.All(j => j.Site is not null) ? string.Join(" beside ", joined.Select(j => j.Site))
             : null
         : shards.Select(s => s.Site).Distinct().ToArray() is [{ Length: > 0 } one] ? one : null;
 
-    /// <summary>The id of the token at row <paramref name="i"/>, where <see cref="HasTokens"/>.</summary>
+    /// <summary>Returns the token id of row <paramref name="i"/>; requires <see cref="HasTokens"/>.</summary>
     public int Token(long i)
     {
         if (joined.Length > 0) return joined.First(j => j.HasTokens).Token(i);
@@ -243,7 +247,7 @@ sealed class ActivationSource : IDisposable
         return shard.Token(row);
     }
 
-    /// <summary>File and row within it, for messages.</summary>
+    /// <summary>Returns the file of a row and its row within the file, for messages.</summary>
     public string Locate(long i)
     {
         if (joined.Length > 0) return string.Join(" or ", joined.Select(s => s.Locate(i)));
@@ -258,7 +262,7 @@ sealed class ActivationSource : IDisposable
         return (shards[shard], i - firstRows[shard]);
     }
 
-    /// <summary>Row <paramref name="i"/> as float32.</summary>
+    /// <summary>Reads row <paramref name="i"/> as float32.</summary>
     public void ReadRow(long i, Span<float> into)
     {
         if (oneRow is null || oneRow.Length < RowBytes) oneRow = new byte[RowBytes];

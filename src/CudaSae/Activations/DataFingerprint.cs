@@ -4,21 +4,25 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>What a run's rows are, for a record: a run is resumed on the rows that it began with. Paths and rows behind
-/// the last one may differ.</summary>
-/// <param name="Widths">Of the files side by side: the input, then a transcoder's target or a crosscoder's further
+/// <summary>Identifies the rows of a run in its record, because a run must be resumed on the rows with which it began.
+/// Paths may differ, and so may rows after the last one.</summary>
+/// <param name="Widths">Widths of the files side by side: the input, then a transcoder's target or a crosscoder's other
 /// sites.</param>
 /// <param name="Type">Element type.</param>
 /// <param name="Rows">Rows that the fingerprint covers.</param>
-/// <param name="Contents">SHA-256 of the rows, or of a sample of them, first 32 hexadecimal digits.</param>
-/// <param name="Tokens">The same of the rows' token ids; null where they have none.</param>
+/// <param name="Contents">The first 32 hexadecimal digits of the SHA-256 of the rows, or of a sample of them.</param>
+/// <param name="Tokens">The same digits for the rows' token ids; null if they have none.</param>
 sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, string Contents, string? Tokens)
 {
-    const long WholeBytes = 16 << 20;       // up to here every row counts
-    const int Sample = 256;                 // rows at equal distances beyond, the first and the last among them
+    const long WholeBytes = 16 << 20;       // up to this size every row is hashed
+    const int Sample = 256;                 // beyond it, rows at equal distances, including the first and the last
     const int Digits = 32;
 
-    /// <param name="first">First of the <paramref name="rows"/> rows.</param>
+    /// <summary>Computes the fingerprint of a range of rows.</summary>
+    /// <param name="source">The data.</param>
+    /// <param name="widths">Widths of the files side by side.</param>
+    /// <param name="first">Index of the first row.</param>
+    /// <param name="rows">Number of rows.</param>
     /// <exception cref="SaeException">A row cannot be read.</exception>
     public static DataFingerprint Of(ActivationSource source, int[] widths, long first, long rows)
     {
@@ -41,18 +45,18 @@ sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, string Co
         static string Text(IncrementalHash hash) => Convert.ToHexStringLower(hash.GetHashAndReset())[..Digits];
     }
 
-    /// <summary>How other rows differ from these, in one clause; null where they are the same.</summary>
-    /// <param name="now">Of the rows as they are now, as many as they are at most.</param>
+    /// <summary>Describes in one clause how other rows differ from these; null if they are the same.</summary>
+    /// <param name="now">Fingerprint of the current rows, at most as many as this one covers.</param>
     public string? Difference(DataFingerprint now)
     {
         if (!Widths.AsSpan().SequenceEqual(now.Widths))
             return $"they were {Wide(Widths)} wide and are now {Wide(now.Widths)}";
         if (Type != now.Type) return $"they were {Type} and are now {now.Type}";
         if (Rows != now.Rows) return $"there were {Rows} and there are now {now.Rows}";
-        if (Contents != now.Contents) return "their numbers are others";
+        if (Contents != now.Contents) return "their values differ";
         if (Tokens == now.Tokens) return null;
         if (Tokens is null) return "they had no token ids and now have some";
-        return now.Tokens is null ? "they had token ids and now have none" : "their token ids are others";
+        return now.Tokens is null ? "they had token ids and now have none" : "their token ids differ";
     }
 
     static string Wide(int[] widths) => string.Join(" beside ", widths);

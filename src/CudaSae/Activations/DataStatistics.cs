@@ -2,16 +2,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>What the start of a run needs to know of its data, from a seeded sample, in double.</summary>
+/// <summary>Statistics of the data that the start of a run needs, from a seeded sample, in double.</summary>
 sealed class DataStatistics
 {
-    const int MaxRows = 32_768;             // as OpenAI's trainer takes for its geometric median
+    const int MaxRows = 32_768;             // as for the geometric median of OpenAI's trainer
     const int MaxIterations = 100;
     const double Tolerance = 1e-5;
 
-    /// <param name="rows">Training rows: the first ones of the source.</param>
-    /// <param name="first">First column that is looked at: a transcoder's input and target are told apart so.</param>
-    /// <param name="columns">Columns from there; 0 for all.</param>
+    /// <summary>Draws the sample and computes its sums.</summary>
+    /// <param name="source">The data.</param>
+    /// <param name="rows">Number of training rows, which are the first rows of the source.</param>
+    /// <param name="seed">Seed of the sample.</param>
+    /// <param name="first">First column of the statistics; it separates a transcoder's input from its target.</param>
+    /// <param name="columns">Number of columns from there; 0 for all.</param>
     public DataStatistics(ActivationSource source, long rows, ulong seed, int first = 0, int columns = 0)
     {
         var width = columns > 0 ? columns : source.Width - first;
@@ -41,9 +44,9 @@ sealed class DataStatistics
     public int Width { get; }
     public double[] Mean { get; }                       // [d]
     public double MeanNorm { get; private set; }        // E‖x‖
-    public double Variance { get; private set; }        // E‖x − mean‖², over all coordinates together
+    public double Variance { get; private set; }        // E‖x − mean‖², summed over coordinates
 
-    /// <summary>A row of the sample.</summary>
+    /// <summary>Returns a row of the sample.</summary>
     public ReadOnlySpan<float> Row(int i) => sample.AsSpan(i * Width, Width);
 
     void Sum()
@@ -63,7 +66,7 @@ sealed class DataStatistics
         for (var i = 0; i < SampleRows; i++) Variance += SquaredDistance(Row(i), Mean) / SampleRows;
     }
 
-    /// <summary>Σ x_c² over the sample, of each column c: [d].</summary>
+    /// <summary>Returns Σ x_c² over the sample for each column c, [d].</summary>
     public double[] SquaresByColumn()
     {
         var squares = new double[Width];
@@ -82,7 +85,7 @@ sealed class DataStatistics
         return sum;
     }
 
-    /// <summary>The point with the least sum of distances to the sample, by Weiszfeld's iteration from the
+    /// <summary>Returns the point with the smallest sum of distances to the sample, by Weiszfeld's iteration from the
     /// mean.</summary>
     public double[] GeometricMedian() => geometricMedian ??= FindMedian();
 

@@ -3,9 +3,8 @@ using CudaSae.Numerics;
 namespace CudaSae.Activations;
 
 /// <summary>A seeded permutation of 0 … count − 1 that needs no memory: a four-round Feistel network on the next power
-/// of four,
-/// walked until it lands inside (Black and Rogaway 2002). Every row of every shard can stand next to any
-/// other.</summary>
+/// of four, applied repeatedly until the result is below count (Black and Rogaway 2002). Any row of any shard can
+/// follow any other.</summary>
 readonly struct RowPermutation : IRowOrder
 {
     readonly ulong count, key0, key1, key2, key3;
@@ -25,7 +24,7 @@ readonly struct RowPermutation : IRowOrder
 
     static ulong Next(ref ulong state) => SplitMix.Mix(state += 0x9e3779b97f4a7c15);
 
-    /// <summary>The row that stands at <paramref name="position"/>.</summary>
+    /// <summary>The row at <paramref name="position"/>.</summary>
     public long this[long position]
     {
         get
@@ -42,7 +41,7 @@ readonly struct RowPermutation : IRowOrder
         for (var i = 0; i < rows.Length; i++) rows[i] = this[position + i];
     }
 
-    /// <summary>Where <paramref name="row"/> stands.</summary>
+    /// <summary>Returns the position of <paramref name="row"/>.</summary>
     public long PositionOf(long row)
     {
         var at = (ulong)row;

@@ -2,17 +2,16 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations;
 
-/// <summary>An order for data that do not fit into memory. The epoch's rows are cut into blocks of neighbours, which
-/// lie one after another on the disk; the blocks are permuted, cut into windows in
-/// that order, and each window's rows are permuted among themselves. So a window is read by blocks, and any row of an
-/// epoch may come into any window.
-/// All windows of an epoch have the same length but for one row.</summary>
+/// <summary>A row order for data that does not fit into memory. The epoch's rows are divided into blocks of neighbours,
+/// which are contiguous on the disk. The blocks are permuted and divided into windows in that order, and the rows of
+/// each window are permuted among themselves. A window is therefore read by blocks, and any row of an epoch may be in
+/// any window. The lengths of an epoch's windows differ by at most one row.</summary>
 sealed class WindowPermutation : IRowOrder
 {
-    /// <summary>Bytes of a block: large enough that a disk reads it as fast as a file in sequence.</summary>
+    /// <summary>Bytes of a block: large enough that a disk reads it at the speed of a sequential read.</summary>
     public const int BlockBytes = 1 << 20;
 
-    const int BlocksPerWindow = 64;     // at least: neighbours in a file are one 64th of a window at most
+    const int BlocksPerWindow = 64;     // at least, so that neighbours in a file make up at most 1/64 of a window
 
     const ulong BlockDraw = 0x626c6f636b, WindowDraw = 0x77696e646f77;      // streams of random numbers
 
@@ -21,8 +20,12 @@ sealed class WindowPermutation : IRowOrder
     readonly RowPermutation blocks;
     (long Window, RowPermutation Rows) last = (-1, default);
 
-    /// <param name="window">Rows of a window at most.</param>
-    /// <param name="rowBytes">Of a raw row.</param>
+    /// <summary>Defines the order of one epoch.</summary>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="epoch">The epoch.</param>
+    /// <param name="rows">Rows of the epoch.</param>
+    /// <param name="window">The most rows of a window.</param>
+    /// <param name="rowBytes">Bytes of a raw row.</param>
     public WindowPermutation(ulong seed, long epoch, long rows, long window, int rowBytes)
     {
         (this.seed, this.epoch, this.rows) = (seed, epoch, rows);
@@ -35,25 +38,25 @@ sealed class WindowPermutation : IRowOrder
         shortRows = rows - (count - 1) * blockRows;
     }
 
-    /// <summary>Windows of an epoch.</summary>
+    /// <summary>Number of windows of the epoch.</summary>
     public long Windows { get; }
 
     static long Count(long rows, long window) => (rows + window - 1) / window;
 
-    /// <summary>Rows of the longest window.</summary>
+    /// <summary>Returns the number of rows of the longest window.</summary>
     public static long MostRows(long rows, long window) => (rows + Count(rows, window) - 1) / Count(rows, window);
 
-    /// <summary>The window that holds a position.</summary>
+    /// <summary>Returns the window that contains a position.</summary>
     public long WindowOf(long position)
     {
-        var inLonger = longer * (shorter + 1);      // the first windows have a row more
+        var inLonger = longer * (shorter + 1);      // the first windows have one more row
         return position < inLonger ? position / (shorter + 1) : longer + (position - inLonger) / shorter;
     }
 
-    /// <summary>The position at which a window begins.</summary>
+    /// <summary>Returns the position at which a window begins.</summary>
     public long Start(long window) => window * shorter + Math.Min(window, longer);
 
-    /// <summary>Rows of a window.</summary>
+    /// <summary>Returns the number of rows of a window.</summary>
     public long Length(long window) => window < longer ? shorter + 1 : shorter;
 
     public long this[long position]
@@ -71,10 +74,12 @@ sealed class WindowPermutation : IRowOrder
         for (var i = 0; i < into.Length; i++) into[i] = this[position + i];
     }
 
-    /// <summary>Where the rows at a window's positions stand when the window is read block by block: counted from its
-    /// first row.</summary>
-    /// <param name="from">Position, counted from the window's first.</param>
-    /// <param name="first">Added to each.</param>
+    /// <summary>Returns the places of the rows at a window's positions within the window as it is read, block by
+    /// block.</summary>
+    /// <param name="window">The window.</param>
+    /// <param name="from">First position, counted from the window's start.</param>
+    /// <param name="first">Offset that is added to each place.</param>
+    /// <param name="into">Receives the places.</param>
     public void Places(long window, long from, int first, Span<int> into)
     {
         var order = RowsOf(window);
@@ -88,8 +93,8 @@ sealed class WindowPermutation : IRowOrder
         return last.Rows;
     }
 
-    /// <summary>The row at a place of the epoch's blocks, taken in their order, and how many rows of its block follow
-    /// from there on, itself included.</summary>
+    /// <summary>Returns the row at a place in the permuted sequence of blocks, and the number of rows of its block from
+    /// there on, including that row.</summary>
     public (long Row, long Count) Run(long at)
     {
         var shortStart = shortBlock * blockRows;

@@ -9,39 +9,43 @@ using CudaSae.Text;
 
 namespace CudaSae.Backends;
 
-/// <summary>Which backend a run uses.</summary>
+/// <summary>The backend of a run.</summary>
 [JsonConverter(typeof(NamedEnum<BackendKind>))]
 public enum BackendKind
 {
-    /// <summary>The GPU if its driver, a device, embedded kernels and enough memory are here, else the CPU.</summary>
+    /// <summary>The GPU if its driver, a device, embedded kernels and enough memory are available; otherwise the
+    /// CPU.</summary>
     Auto,
+    /// <summary>The GPU.</summary>
     Cuda,
+    /// <summary>The CPU.</summary>
     Cpu,
-    /// <summary>The kernels on the emulated driver: for testing them, thousands of times slower than a GPU.</summary>
+    /// <summary>The kernels on the emulated driver, for tests; thousands of times slower than a GPU.</summary>
     Emulator,
-    /// <summary>The GPU, launched through the package ManagedCuda: only in builds that were made with it.</summary>
+    /// <summary>The GPU, launched through the package ManagedCuda; available only in builds with that
+    /// package.</summary>
     ManagedCuda,
 }
 
 static class BackendFactory
 {
-    /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it, before anything
+    /// <summary>The launcher on ManagedCuda; null in a build without it. CudaSae.ManagedCuda sets it before any backend
     /// is made.</summary>
     public static Launcher? ManagedCuda { get; set; }
 
-    /// <summary>As --backend calls it.</summary>
+    /// <summary>Returns the name of a kind, as --backend spells it.</summary>
     public static string Name(BackendKind kind) =>
         kind == BackendKind.ManagedCuda ? "managed-cuda" : kind.ToString().ToLowerInvariant();
 
-    /// <summary>Prints and checks the memory plan, then makes the backend. <see cref="BackendKind.Auto"/> takes the CPU
-    /// where the GPU does not come up: no driver, no device, kernels that cannot be loaded, memory that does not
-    /// suffice. Nothing of the device stays allocated then.</summary>
-    /// <param name="plan">Called with the plan and with where it will be taken, before anything is allocated; for Auto
-    /// again where the GPU refused.</param>
-    /// <param name="why">One sentence on the choice.</param>
-    /// <param name="trainRows">Rows of the data that the run has for itself, for a pool of them on the device as
-    /// <see cref="TrainConfig.DevicePool"/> says; 0 for none.</param>
-    /// <exception cref="SaeException">What was asked for is not here, or the plan does not fit.</exception>
+    /// <summary>Reports and checks the memory plan, then makes the backend. <see cref="BackendKind.Auto"/> selects the
+    /// CPU if the GPU cannot be used: there is no driver or no device, the kernels cannot be loaded, or the memory does
+    /// not suffice. In that case nothing stays allocated on the device.</summary>
+    /// <param name="plan">Receives the plan and the name of the memory before anything is allocated. With Auto it is
+    /// called again if the GPU cannot be used.</param>
+    /// <param name="why">Receives one sentence about the choice.</param>
+    /// <param name="trainRows">Number of training rows, for a pool of rows on the device
+    /// (<see cref="TrainConfig.DevicePool"/>); 0 for none.</param>
+    /// <exception cref="SaeException">The requested device is not available, or the plan does not fit.</exception>
     public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType,
         Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
     {
@@ -59,7 +63,7 @@ static class BackendFactory
         try
         {
             var backend = CreateOnKernels(device, spec, config, inputType, plan, trainRows);
-            why = "a GPU is here";
+            why = "a GPU is available";
             return backend;
         }
         catch (SaeException e) when (e.Kind is SaeErrorKind.Device or SaeErrorKind.Memory)
@@ -75,7 +79,7 @@ static class BackendFactory
         long trainRows)
     {
         if (config.Screening != ScreeningKind.None)
-            why += "; 8-bit screening is for kernels, the CPU encodes exactly without";
+            why += "; 8-bit screening is for kernels; the CPU encodes exactly without it";
         if (config.DevicePool > 0 && trainRows > 0)
             throw new SaeException($"DevicePool = {config.DevicePool}: the CPU has no memory apart from the host's; "
                 + "leave it out, or train on a GPU");
@@ -86,7 +90,8 @@ static class BackendFactory
         return new(spec, config, inputType);
     }
 
-    /// <param name="device">Owned by the backend, or disposed.</param>
+    /// <summary>Makes a backend on the kernels.</summary>
+    /// <param name="device">The backend owns it; it is disposed on failure.</param>
     static KernelBackend CreateOnKernels(
         IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan,
         long trainRows)
@@ -110,16 +115,17 @@ static class BackendFactory
         return new(device, spec, config, inputType, ownsDevice: true, pool);
     }
 
-    /// <summary>The kind of a backend that was made for <paramref name="kind"/>: the one that Auto took, otherwise the
-    /// kind itself.</summary>
+    /// <summary>Returns the kind of a backend that was made for <paramref name="kind"/>: the choice of Auto, otherwise
+    /// the kind itself.</summary>
     public static BackendKind Taken(BackendKind kind, IBackend backend) =>
         kind != BackendKind.Auto ? kind : backend.Kind == BackendKind.Cpu ? BackendKind.Cpu : BackendKind.Cuda;
 
-    /// <summary>What <see cref="Create"/> would choose for a run that fits.</summary>
+    /// <summary>Returns the choice of <see cref="Create"/> for a run that fits.</summary>
     public static BackendKind Chosen(BackendKind kind) => Chosen(kind, out _);
 
-    /// <summary>As the other; opens the GPU to find out, once a process.</summary>
-    /// <param name="why">Why Auto does not take the GPU; nothing where it does.</param>
+    /// <summary>Returns the choice of <see cref="Create"/> for a run that fits. It opens the GPU once per process to
+    /// find out.</summary>
+    /// <param name="why">The reason for which Auto does not use the GPU; empty if it does.</param>
     public static BackendKind Chosen(BackendKind kind, out string why)
     {
         why = kind == BackendKind.Auto ? cudaProblem.Value : "";
@@ -132,15 +138,14 @@ static class BackendFactory
         return why.Length > 0 ? NoGpu + why : "";
     });
 
-    /// <summary>The memory that <see cref="Create"/> would plan for, of the device or of this machine, found without
-    /// taking any.</summary>
+    /// <summary>Returns the memory plan of <see cref="Create"/>, for the device or for this machine, without allocating
+    /// any.</summary>
     public static MemoryPlan PlanFor(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType) =>
         Chosen(kind) == BackendKind.Cpu ? CpuBackend.PlanFor(spec, config, inputType)
             : KernelBackend.PlanFor(spec, config, inputType);
 
-    /// <summary>Bytes that are free now where the backends of this kind take their memory, and what that place is
-    /// called.</summary>
-    /// <exception cref="SaeException">What was asked for is not here.</exception>
+    /// <summary>Returns the free bytes of the memory that backends of this kind use, and its name.</summary>
+    /// <exception cref="SaeException">The requested device is not available.</exception>
     public static (long Bytes, string Where) Free(BackendKind kind)
     {
         kind = Chosen(kind);
@@ -156,17 +161,20 @@ static class BackendFactory
         _ => CudaDevice.OpenEmulator(RequireEmulator()),
     };
 
+    /// <summary>Returns the emulator's library.</summary>
     /// <exception cref="SaeException">The emulator is not built.</exception>
     public static string RequireEmulator() =>
         Emulator.FindLibrary()
             ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++",
                 kind: SaeErrorKind.Device);
 
-    /// <exception cref="SaeException">This build is without it; says how to make one that has it.</exception>
+    /// <summary>Returns the launcher on ManagedCuda.</summary>
+    /// <exception cref="SaeException">This build does not contain it; the message states how to make one that
+    /// does.</exception>
     public static Launcher RequireManagedCuda() =>
         ManagedCuda
-            ?? throw new SaeException("this build is without ManagedCuda; dotnet build -c Release "
-                + "-p:UseManagedCuda=true makes one that has it, from a feed that holds the package");
+            ?? throw new SaeException("this build does not contain ManagedCuda; dotnet build -c Release "
+                + "-p:UseManagedCuda=true makes one that does, from a feed with the package");
 
     const string NoGpu = "no GPU: ", Host = "this machine's memory";
     const string HostCopy = "weights in float32, to start from and to save";

@@ -2,7 +2,7 @@ namespace CudaSae.Backends;
 
 static class HostMemory
 {
-    /// <summary>Memory that can be taken without swapping.</summary>
+    /// <summary>Returns the memory that can be allocated without swapping.</summary>
     public static long AvailableBytes()
     {
         try

@@ -3,30 +3,29 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends;
 
-/// <summary>The mathematics seam: the phases of one training step. A backend owns the weights, the optimizer's state
-/// and
-/// all scratch, allocated once; no phase allocates. Phases are called in the order of <c>SaeStep</c> and may run
-/// asynchronously until <see cref="ReadSums"/> or another read. Pre-activations [B, n] never cross this seam, nor do
-/// gradients: only the sparse code leaves the encoder. One thread at a time.</summary>
+/// <summary>The phases of one training step. A backend owns the weights, the optimizer's state and all scratch memory,
+/// which are allocated once; no phase allocates. Phases are called in the order of <c>SaeStep</c> and may run
+/// asynchronously until <see cref="ReadSums"/> or another read. The interface exposes neither pre-activations [B, n]
+/// nor gradients: only the sparse code leaves the encoder. One thread at a time may use a backend.</summary>
 interface IBackend : IInputSlots, IDisposable
 {
-    /// <summary>One line for people: target, device, instruction set or compute capability.</summary>
+    /// <summary>One line of description: target, device, instruction set or compute capability.</summary>
     string Description { get; }
 
-    /// <summary>Cpu, Emulator, or Cuda for kernels on a GPU, whatever launches them.</summary>
+    /// <summary>Cpu, Emulator, or Cuda for kernels on a GPU with any launcher.</summary>
     BackendKind Kind { get; }
 
-    /// <summary>Names the arrays and layouts of <see cref="State"/> in a checkpoint, which only a backend of the same
-    /// format restores.</summary>
+    /// <summary>Name of the arrays and layouts of <see cref="State"/> in a checkpoint. Only a backend of the same
+    /// format can restore it.</summary>
     string StateFormat { get; }
 
-    /// <summary>Whether the state lies in host memory, so that <see cref="Plan"/> counts host memory.</summary>
+    /// <summary>Whether the state is in host memory, so that <see cref="Plan"/> counts host memory.</summary>
     bool StateIsOnHost => false;
 
     SaeSpec Spec { get; }
     TrainConfig Config { get; }
 
-    /// <summary>What is allocated, by name.</summary>
+    /// <summary>The allocated memory, by name.</summary>
     MemoryPlan Plan { get; }
 
     /// <summary>Sets the weights; clears moments, counters and averages.</summary>
@@ -35,11 +34,11 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies the weights out; waits for the step in progress.</summary>
     void GetParameters(SaeParameters into);
 
-    /// <summary>Copies the moving average of the weights out. Refused when <see cref="TrainConfig.EmaDecay"/> is
+    /// <summary>Copies the moving average of the weights out. It is refused if <see cref="TrainConfig.EmaDecay"/> is
     /// 0.</summary>
     void GetAverage(SaeParameters into);
 
-    /// <summary>Everything that a resumed run needs besides configuration, in a fixed order.</summary>
+    /// <summary>The arrays that a resumed run needs besides the configuration, in a fixed order.</summary>
     IReadOnlyList<StateArray> State { get; }
 
     /// <summary>Copies bytes [offset, offset + length) of a state array out.</summary>
@@ -48,20 +47,21 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Copies bytes into a state array.</summary>
     void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from);
 
-    /// <summary>After the last <see cref="WriteState"/>: rebuilds what is derived from the state, such as the list of
-    /// dead latents.</summary>
-    /// <param name="step">The last step that was finished.</param>
+    /// <summary>Rebuilds the data that is derived from the state, such as the list of dead latents. Call it after the
+    /// last <see cref="WriteState"/>.</summary>
+    /// <param name="step">The last completed step.</param>
+    /// <param name="deadAfterSteps">Steps without firing after which a latent is dead.</param>
     void AfterRestore(uint step, uint deadAfterSteps);
 
-    // Of IInputSlots: a slot holds one batch of raw input, [B, d] contiguous in the input's own type.
+    // An input slot (IInputSlots) holds one batch of raw input, [B, d], contiguous, in the input's element type.
 
-    /// <summary>Rows of the data on the device; null where batches come through the input slots alone.</summary>
+    /// <summary>Rows of the data on the device; null if all batches come through the input slots.</summary>
     IRowPool? Pool => null;
 
-    /// <summary>The next step on <paramref name="slot"/> reads its first <paramref name="count"/> rows, in the input's
-    /// own type, from device memory instead of the input slot. The read is ordered after the work that
-    /// <paramref name="stream"/> holds now and before work that is queued on it later, so the owner of the memory may
-    /// use it again on that stream without waiting.</summary>
+    /// <summary>Makes the next step on <paramref name="slot"/> read its first <paramref name="count"/> rows, in the
+    /// input's element type, from device memory instead of the input slot. The read is ordered after work that is
+    /// already queued on <paramref name="stream"/>, and work that is queued later waits for the read. The owner of the
+    /// memory may therefore use it again on that stream without waiting.</summary>
     /// <exception cref="SaeException">The backend has no device memory.</exception>
     void LendInput(int slot, ulong rows, int count, nint stream) => throw NoDeviceMemory();
 
@@ -72,76 +72,78 @@ interface IBackend : IInputSlots, IDisposable
     private SaeException NoDeviceMemory() =>
         new($"rows in device memory need the cuda backend; this one is {Description}");
 
-    /// <summary>Whether a phase is over when its method returns, so that a clock beside the calls tells how long it
-    /// took. Elsewhere phases are queued, or replayed as one.</summary>
+    /// <summary>Whether a phase is complete when its method returns, so that a clock around the calls measures its
+    /// time. Otherwise phases are queued, or replayed together.</summary>
     bool IsSynchronous => false;
 
-    /// <summary>Starts a step on a slot: takes the scalars, and lets the input come.</summary>
+    /// <summary>Starts a step on a slot: takes the scalars and starts the transfer of the input.</summary>
     void BeginStep(int slot, in StepScalars scalars);
 
-    /// <summary>prepare: x = <see cref="StepScalars.InputScale"/> · input, and x − b_dec; after it the slot has been
-    /// read.</summary>
+    /// <summary>Runs the phase prepare: x = <see cref="StepScalars.InputScale"/> · input, and x − b_dec. Afterwards the
+    /// slot has been read.</summary>
     void Prepare();
 
-    /// <summary>encode: code = select((x − b_dec) WEncᵀ + b_enc).</summary>
+    /// <summary>Runs the phase encode: code = select((x − b_dec) WEncᵀ + b_enc).</summary>
     void EncodeSelect();
 
-    /// <summary>decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖², and ∂L/∂value, from one gather of
-    /// WDec.</summary>
+    /// <summary>Runs the phase decode: x̂ = Σ value · WDec[index] + b_dec, e = x̂ − x, ‖e‖² and ∂L/∂value, from one
+    /// gather of WDec.</summary>
     void DecodeLoss();
 
-    /// <summary>aux: dead latents predict the residual, by AuxK or as ghosts; leaves their gradients for
-    /// <see cref="Optimize"/>. Nothing without Spec.Aux and Spec.Ghost.</summary>
+    /// <summary>Runs the phase aux: dead latents predict the residual, by AuxK or as ghosts, and their gradients are
+    /// stored for <see cref="Optimize"/>. Without Spec.Aux and Spec.Ghost it does nothing.</summary>
     void AuxLoss();
 
-    /// <summary>backward: turns the code round, rows to latents; measures the gradient norm where clipping asks for
-    /// it.</summary>
+    /// <summary>Runs the phase backward: transposes the code from rows to latents, and measures the gradient norm if
+    /// clipping needs it.</summary>
     void Backward();
 
-    /// <summary>optimize: per latent, gradients of both rows and the bias, projection, clip, Adam, renormalisation, and
-    /// b_dec's step.</summary>
+    /// <summary>Runs the phase optimize: for each latent the gradients of both rows and the bias, projection, clipping,
+    /// Adam and renormalization, and the step of b_dec.</summary>
     void Optimize();
 
-    /// <summary>latents: who fired, who is dead.</summary>
+    /// <summary>Runs the phase latents: records which latents fired and which are dead.</summary>
     void TrackLatents();
 
-    /// <summary>Ends a step: its sums are on their way to <see cref="ReadSums"/>.</summary>
+    /// <summary>Ends a step and starts the transfer of its sums to <see cref="ReadSums"/>.</summary>
     void EndStep();
 
     /// <summary>Waits for the last ended step and returns its sums.</summary>
     StepSums ReadSums();
 
-    /// <summary>The sums of the step before the last one, without waiting for the last: a loop that reads these keeps
-    /// the device busy.</summary>
+    /// <summary>Returns the sums of the step before the last one without waiting for the last, so that a loop keeps the
+    /// device busy.</summary>
     StepSums ReadEarlierSums();
 
-    /// <summary>Copies out the code of the last step; waits for it.</summary>
+    /// <summary>Copies out the code of the last step; waits for the step.</summary>
     void ReadCode(SparseCode into);
 
-    /// <summary>Copies out x̂ of the last step, [B, output width] float32 in the scaled target's units; waits for
-    /// it.</summary>
+    /// <summary>Copies out x̂ of the last step, [B, output width] float32 in units of the scaled target; waits for the
+    /// step.</summary>
     void ReadReconstruction(Span<float> into);
 
-    /// <summary>Copies out the target y of the last step, [B, output width] float32, scaled; waits for it.</summary>
+    /// <summary>Copies out the scaled target y of the last step, [B, output width] float32; waits for the
+    /// step.</summary>
     void ReadTarget(Span<float> into);
 
-    /// <summary>Copies out ‖x̂ − y‖² of the last step's rows, [B]; waits for it.</summary>
+    /// <summary>Copies out ‖x̂ − y‖² of the last step's rows, [B]; waits for the step.</summary>
     void ReadRowErrors(Span<float> into);
 
-    /// <summary>Copies out on how many rows of the last step each latent fired, [n]; waits for it.</summary>
+    /// <summary>Copies out the number of rows of the last step on which each latent fired, [n]; waits for the
+    /// step.</summary>
     void ReadFirings(Span<int> into);
 
-    /// <summary>Whether thresholded selections (ReLU, JumpReLU, Gated) take the dense training path: all latents as
-    /// matrix products, for codes that are not sparse. Other selections have no such path. Setting it takes effect
-    /// with the next step; the gradients are the same.</summary>
+    /// <summary>Whether thresholded selections (ReLU, JumpReLU, Gated) take the dense training path, which computes all
+    /// latents as matrix products and suits codes that are not sparse. Other selections do not have this path. A change
+    /// takes effect with the next step; the gradients are the same.</summary>
     bool Dense { get; set; }
 
-    /// <summary>Share of active latents at which the two paths cost the same here.</summary>
+    /// <summary>Share of active latents at which both paths take the same time on this backend.</summary>
     double DenseCrossover { get; }
 
-    /// <summary>Gives latents new weights and empty moments, as if they had fired in <paramref name="step"/>, the last
-    /// one finished.</summary>
-    /// <param name="rows">Their weights, row i for latent which[i].</param>
+    /// <summary>Gives latents new weights and empty moments, and records <paramref name="step"/>, the last completed
+    /// step, as the step in which they last fired.</summary>
+    /// <param name="rows">The new weights; row i belongs to latent which[i].</param>
     void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step);
 
     /// <summary>The dense check: compares the last encode and decode with all pre-activations, computed by a dense
@@ -149,22 +151,22 @@ interface IBackend : IInputSlots, IDisposable
     /// training path (<see cref="Dense"/>).</summary>
     DenseCheck CheckAgainstDense();
 
-    /// <summary>Records the phases between here and <see cref="EndCapture"/>, for steps on the path that
-    /// <see cref="Dense"/> says; false where a backend cannot or has done so.</summary>
+    /// <summary>Starts to record the phases up to <see cref="EndCapture"/>, for steps on the path that
+    /// <see cref="Dense"/> selects. Returns false if the backend cannot record, or already has.</summary>
     bool BeginCapture();
     void EndCapture();
 
-    /// <summary>A step as it was recorded, on a new slot with new scalars; false, and nothing done, where this step has
-    /// no recording.</summary>
-    /// <param name="rest">The phases after encoding. A backend calls it when the recorded sparse path had no room for
-    /// the code, so that the step ends on the dense path.</param>
+    /// <summary>Replays the recorded step on a new slot with new scalars. Returns false, without any effect, if there
+    /// is no recording for this step.</summary>
+    /// <param name="rest">The phases after encoding. A backend calls it if the code exceeded the capacity of the
+    /// recorded sparse path, so that the step ends on the dense path.</param>
     bool Replay(int slot, in StepScalars scalars, Action rest);
 }
 
-/// <summary>A named piece of a backend's state.</summary>
+/// <summary>A named array of a backend's state.</summary>
 /// <param name="Name">Stable name, such as <c>w_enc</c> or <c>adam_v_dec</c>.</param>
-/// <param name="Type">Element type in safetensors' words: F32, BF16, I16, I32, I64, U8.</param>
-/// <param name="Shape">Row-major shape, padding included.</param>
+/// <param name="Type">Element type, by its safetensors name: F32, BF16, I16, I32, I64, U8.</param>
+/// <param name="Shape">Row-major shape, including padding.</param>
 sealed record StateArray(string Name, string Type, long[] Shape)
 {
     public long Bytes
@@ -189,14 +191,15 @@ sealed record StateArray(string Name, string Type, long[] Shape)
 /// batch.</summary>
 /// <param name="WorstValue">Largest |value − dense value| over the code, relative to the row's largest
 /// pre-activation.</param>
-/// <param name="WorstSelection">Largest amount by which a left-out pre-activation exceeds a kept one, relative
-/// alike.</param>
+/// <param name="WorstSelection">Largest amount by which a discarded pre-activation exceeds a kept one, relative to the
+/// row's largest pre-activation.</param>
 /// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
-/// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
+/// <param name="Tolerance">The difference that rounding explains, from the operands' type and d.</param>
 readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction,
     double Tolerance)
 {
-    /// <exception cref="SaeException">The check knows plain TopK only.</exception>
+    /// <summary>Refuses specs that the dense check does not support.</summary>
+    /// <exception cref="SaeException">The spec is not plain TopK.</exception>
     internal static void RequirePlainTopK(SaeSpec spec)
     {
         if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null

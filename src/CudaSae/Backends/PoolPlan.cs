@@ -4,46 +4,49 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends;
 
-/// <summary>How much of the training data lies in device memory.</summary>
-/// <param name="Rows">Places for rows; 0 for no pool.</param>
-/// <param name="RowBytes">Of a raw row.</param>
-/// <param name="Whole">All training rows stay there; otherwise two windows of them take turns.</param>
+/// <summary>The part of the training data that is kept in device memory.</summary>
+/// <param name="Rows">Capacity in rows; 0 for no pool.</param>
+/// <param name="RowBytes">Bytes of a raw row.</param>
+/// <param name="Whole">Whether the pool holds all training rows; otherwise it holds two windows of them, which
+/// alternate.</param>
 readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
 {
-    const double Share = 0.8;       // of what is free, by itself: modules, cuBLAS and other programs take some too
+    // Part of the free memory that an automatic pool uses; modules, cuBLAS and other programs need the rest.
+    const double Share = 0.8;
 
-    /// <summary>Threads that read rows from files.</summary>
+    /// <summary>Number of threads that read rows from files.</summary>
     public int Readers { get; init; } = ReadersBeside;
 
-    /// <summary>Threads that read rows beside a device's steps: half of the cores, eight at most.</summary>
+    /// <summary>Number of threads that read rows during a device's steps: half of the cores, at most eight.</summary>
     internal static int ReadersBeside => Math.Clamp(Environment.ProcessorCount / 2, 1, 8);
 
-    /// <summary>Of a piece that is read and uploaded at once; each reader has two, in page-locked memory.</summary>
+    /// <summary>Bytes of a piece that is read and uploaded at once. Each reader has two, in page-locked
+    /// memory.</summary>
     public int PieceBytes { get; init; } = DefaultPieceBytes;
 
     public const int DefaultPieceBytes = 2 << 20;
 
     public long Bytes => Rows * RowBytes;
 
-    /// <summary>Rows that a piece has room for.</summary>
+    /// <summary>Capacity of a piece in rows.</summary>
     public int PieceRows => (int)Math.Clamp(PieceBytes / RowBytes, 1, Rows);
 
-    /// <summary>Its name in a memory plan.</summary>
+    /// <summary>Name of the pool in a memory plan.</summary>
     public string Name =>
         Whole ? $"pool of all {Rows} training rows" : $"pool of two windows of {Rows / 2} training rows";
 
-    /// <summary>Whether it serves these rows in their order.</summary>
+    /// <summary>Returns whether the pool suits these rows and their order.</summary>
     public bool Serves(TrainConfig config, long rows, int rowBytes) =>
         Rows > 0 && RowBytes == rowBytes
             && Rows >= (Whole ? rows : RowOrders.HasWindows(config, rows)
                 ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : long.MaxValue);
 
-    /// <summary>All rows where they fit, else two windows of them, else none. By itself it takes all of them only for a
-    /// run that sees each of them.</summary>
-    /// <param name="rows">Training rows; 0 for a backend that trains on none, or shares its batches with
+    /// <summary>Returns a pool of all rows if they fit, otherwise of two windows, otherwise none. In automatic mode the
+    /// pool holds all rows only for a run that uses each of them.</summary>
+    /// <param name="rows">Training rows; 0 for a backend that does not train, or that shares its batches with
     /// others.</param>
-    /// <param name="freeBytes">On the device, beside what the run takes.</param>
-    /// <exception cref="SaeException">The bytes that were asked for do not suffice.</exception>
+    /// <param name="freeBytes">Memory of the device that the run leaves free.</param>
+    /// <exception cref="SaeException">The requested bytes do not suffice.</exception>
     public static PoolPlan For(TrainConfig config, long rows, int rowBytes, long freeBytes)
     {
         if (config.DevicePool == 0 || rows == 0) return default;

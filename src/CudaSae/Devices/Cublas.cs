@@ -2,20 +2,21 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>One dense product of cuBLAS, for the path that validates the sparse one. On the emulator its own library
-/// answers.</summary>
+/// <summary>One dense product of cuBLAS, for the dense check of the sparse path. On the emulator the emulator's library
+/// provides it.</summary>
 sealed unsafe class Cublas : IDisposable
 {
     const int Transposed = 1, Plain = 0, Bf16 = 14, Float32 = 0, ComputeFloat32 = 68, DefaultAlgorithm = -1;
 
-    /// <summary>What cuBLAS is called here, the newest first.</summary>
+    /// <summary>Names of the cuBLAS library on this system, the newest first.</summary>
     public static readonly string[] Names = OperatingSystem.IsWindows() ? ["cublas64_13.dll", "cublas64_12.dll"]
         : ["libcublas.so.13", "libcublas.so.12", "libcublas.so"];
 
     readonly nint handle;
     readonly delegate* unmanaged<nint, int> destroy;
     readonly delegate* unmanaged<nint, nint, int> setStream;
-    readonly delegate* unmanaged<nint, int, int, int, int, int, float*, ulong, int, int, ulong, int, int, float*, ulong, int, int, int, int, int> gemm;
+    readonly delegate* unmanaged<nint, int, int, int, int, int, float*, ulong, int, int, ulong, int, int, float*, ulong,
+        int, int, int, int, int> gemm;
 
     public Cublas(CudaDriver driver)
     {
@@ -25,14 +26,15 @@ sealed unsafe class Cublas : IDisposable
         if (Get("cublasCreate_v2") == 0) throw NotFound();
         destroy = (delegate* unmanaged<nint, int>)Get("cublasDestroy_v2");
         setStream = (delegate* unmanaged<nint, nint, int>)Get("cublasSetStream_v2");
-        gemm = (delegate* unmanaged<nint, int, int, int, int, int, float*, ulong, int, int, ulong, int, int, float*, ulong, int, int, int, int, int>)Get("cublasGemmEx");
+        gemm = (delegate* unmanaged<nint, int, int, int, int, int, float*, ulong, int, int, ulong, int, int, float*,
+            ulong, int, int, int, int, int>)Get("cublasGemmEx");
         nint made;
         Check(((delegate* unmanaged<nint*, int>)Get("cublasCreate_v2"))(&made), "cublasCreate");
         handle = made;
     }
 
-    /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B ·
-    /// Aᵀ.</summary>
+    /// <summary>Computes C [m, n] = A [m, k] · B [n, k]ᵀ, row-major. For cuBLAS, whose matrices are column-major, this
+    /// is Cᵀ = B · Aᵀ.</summary>
     public void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream)
     {
         float one = 1, zero = 0;

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace CudaSae.Devices;
 
-/// <summary>Modules, launches, tensor maps and the product of cuBLAS.</summary>
+/// <summary>Modules, launches, tensor maps and the matrix product of cuBLAS.</summary>
 sealed unsafe partial class CudaDevice
 {
     public KernelFunction GetKernel(string name, int sharedBytes)
@@ -29,13 +29,13 @@ sealed unsafe partial class CudaDevice
 
     void IModuleLoader.AllowShared(nint function, int bytes, string kernel) =>
         driver.Check(driver.setFunctionAttribute(function, 8, bytes), about: $" for kernel {kernel}");
-    void IModuleLoader.UnloadModule(nint module) => _ = driver.unloadModule(module);        // a lost device has none
+    void IModuleLoader.UnloadModule(nint module) => _ = driver.unloadModule(module);        // may fail on a lost device
 
     public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream)
         where TParams : unmanaged
     {
         Enter();
-        // The driver defines programmatic edges between kernels alone.
+        // The driver defines programmatic edges between kernels only.
         if (!afterKernel.GetValueOrDefault(stream)) shape = shape with { Programmatic = false };
         fixed (TParams* pointer = &parameters)
         {
@@ -70,7 +70,7 @@ sealed unsafe partial class CudaDevice
     public TensorMap? MapMatrix(ulong matrix, TensorNumber number, long rows, int pitch, int boxRows)
     {
         const int Line = 128, NoInterleave = 0, Swizzle128 = 3, FetchLines256 = 3, Zeros = 0;
-        const int Alignment = 128;      // the driver's reference asks for 64, CUDA 13's header declares 128
+        const int Alignment = 128;      // the driver's reference requires 64, CUDA 13's header declares 128
         if (driver.encodeTiled is null) return null;
         Enter();
         var bytes = number == TensorNumber.BFloat16 ? 2 : 1;

@@ -5,10 +5,10 @@ namespace CudaSae.Devices;
 /// <summary>Streams, events and graphs.</summary>
 sealed unsafe partial class CudaDevice
 {
-    // Streams whose last operation is the launch of a kernel.
+    // True for streams whose last operation is a kernel launch.
     readonly ConcurrentDictionary<nint, bool> afterKernel = [];
 
-    /// <summary>Before any operation on a stream that is not the launch of a kernel.</summary>
+    /// <summary>Prepares an operation on a stream other than a kernel launch.</summary>
     void Enter(nint stream)
     {
         Enter();
@@ -19,7 +19,7 @@ sealed unsafe partial class CudaDevice
     {
         Enter();
         nint stream;
-        driver.Check(driver.createStream(&stream, 1));      // does not wait for the default stream
+        driver.Check(driver.createStream(&stream, 1));      // does not synchronize with the default stream
         return stream;
     }
 

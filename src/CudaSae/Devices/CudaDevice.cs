@@ -4,11 +4,11 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Devices;
 
-/// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which is the same calls on another
-/// library.</summary>
+/// <summary>A device behind the CUDA driver API: an NVIDIA GPU, or the emulator, which provides the same functions in
+/// another library.</summary>
 sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 {
-    const int MostDevices = 1024;       // more are no answer
+    const int MostDevices = 1024;       // a larger number is not credible
 
     readonly CudaDriver driver;
     readonly KernelModules modules;
@@ -45,13 +45,14 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     public DeviceInfo Info { get; }
 
-    /// <summary>The GPU of that number.</summary>
-    /// <exception cref="SaeException">There is no driver or no such device, or it refuses.</exception>
+    /// <summary>Opens a GPU by its number.</summary>
+    /// <exception cref="SaeException">The driver or the device is missing, or the driver reports an error.</exception>
     public static CudaDevice Open(int ordinal) =>
         TryOpen(ordinal, out var why, loadKernels: false) ?? throw Refused(why);
 
-    /// <summary>The GPU of that number, or null and the reason: whatever it was, nothing stays allocated.</summary>
-    /// <param name="loadKernels">Loads this build's kernels too, so that a driver that cannot take them is found out
+    /// <summary>Opens a GPU by its number; returns null and the reason on failure. Nothing stays allocated after a
+    /// failure.</summary>
+    /// <param name="loadKernels">Loads this build's kernels too, so that a driver that cannot load them is detected
     /// before a run begins.</param>
     internal static CudaDevice? TryOpen(int ordinal, out string why, bool loadKernels = true)
     {
@@ -72,7 +73,7 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         }
     }
 
-    /// <summary>The error for a device that is not available: the reason, and what to do.</summary>
+    /// <summary>Makes the error for a requested device that is not available: the reason, and what to do.</summary>
     internal static SaeException Refused(string why) => new($"{why}; use Backend = Cpu", kind: SaeErrorKind.Device);
 
     static SaeException Unusable(string why) => new(why, kind: SaeErrorKind.Device);
@@ -83,18 +84,18 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         modules.LoadAll();
     }
 
-    /// <summary>The emulated device of a library that build/emulator.sh made.</summary>
+    /// <summary>Opens the emulated device of a library that build/emulator.sh made.</summary>
     public static CudaDevice OpenEmulator(string libraryPath) => OpenEmulator(libraryPath, default);
 
-    /// <summary>The same as a device of that compute capability, which decides the kernels that the engine takes. One
-    /// at a time: the library emulates one device.</summary>
+    /// <summary>Opens the emulated device with a compute capability, which determines the kernels that the engine uses.
+    /// The library emulates one device, so only one may be open at a time.</summary>
     internal static CudaDevice OpenEmulator(string libraryPath, (int Major, int Minor) capability)
     {
         new Emulator(libraryPath).SetCapability(capability.Major, capability.Minor);
         return new(CudaDriver.Open(libraryPath), 0);
     }
 
-    /// <summary>How many GPUs there are; 0 and the reason when none can be used.</summary>
+    /// <summary>Returns the number of GPUs; 0 and the reason if none can be used.</summary>
     public static int Count(out string why)
     {
         if (CudaDriver.TryNvidia(out why) is not { } driver) return 0;
@@ -110,7 +111,7 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
             return 0;
         }
         if (count is > 0 and <= MostDevices) return count;
-        why = count == 0 ? "the NVIDIA driver sees no device"
+        why = count == 0 ? "the NVIDIA driver finds no device"
             : $"the NVIDIA driver counts {count} devices, which cannot be";
         return 0;
     }
@@ -139,11 +140,11 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         return value;
     }
 
-    // The context is current per thread; the feeder's thread calls too, and an embedding program's threads as they
-    // like.
+    // The context is current per thread, and several threads make calls: the feeder's, and those of an embedding
+    // program.
     void Enter() => driver.Check(driver.setContext(context));
 
-    // What is given back is given back even if this fails.
+    // Resources are released even if the context cannot be made current.
     CudaDriver Leaving
     {
         get
@@ -205,7 +206,7 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
         driver.Check(driver.fill32(to, value, (nuint)count, stream));
     }
 
-    /// <summary>Also of a lost device: it throws nothing.</summary>
+    /// <summary>Releases the device, even a lost one; it does not throw.</summary>
     public void Dispose()
     {
         if (disposed) return;

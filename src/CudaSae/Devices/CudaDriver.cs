@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>The CUDA driver's functions that the engine uses, resolved from one library into this instance, so that
-/// NVIDIA's driver and
-/// the emulator can be open in one process. Names and meanings: NVIDIA's driver API reference, cuda.h.</summary>
+/// <summary>The functions of the CUDA driver that the engine uses. Each instance resolves them from one library, so
+/// that NVIDIA's driver and the emulator can be open in one process. NVIDIA's driver API reference and cuda.h define
+/// names and meanings.</summary>
 sealed unsafe class CudaDriver
 {
     readonly nint library;
@@ -36,7 +36,8 @@ sealed unsafe class CudaDriver
         unloadModule = (delegate* unmanaged<nint, int>)Get("cuModuleUnload");
         getFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Get("cuModuleGetFunction");
         setFunctionAttribute = (delegate* unmanaged<nint, int, int, int>)Get("cuFuncSetAttribute");
-        launch = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Get("cuLaunchKernel");
+        launch = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)
+            Get("cuLaunchKernel");
         launchWith = (delegate* unmanaged<LaunchConfig*, nint, void**, void**, int>)Get("cuLaunchKernelEx");
         createStream = (delegate* unmanaged<nint*, uint, int>)Get("cuStreamCreate");
         destroyStream = (delegate* unmanaged<nint, int>)Get("cuStreamDestroy_v2");
@@ -56,9 +57,10 @@ sealed unsafe class CudaDriver
         destroyGraph = (delegate* unmanaged<nint, int>)Get("cuGraphDestroy");
         errorName = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorName");
         errorSentence = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorString");
-        // from 12.0 on
+        // The function exists from CUDA 12.0 on.
         encodeTiled =
-            (delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int>)TryGet("cuTensorMapEncodeTiled");
+            (delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int>)
+            TryGet("cuTensorMapEncodeTiled");
         emulatorReport = NativeLibrary.TryGetExport(library, "emuReport", out var report)
             ? (delegate* unmanaged<byte*>)report : null;
     }
@@ -85,7 +87,8 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint, int> unloadModule;
     public readonly delegate* unmanaged<nint*, nint, byte*, int> getFunction;
     public readonly delegate* unmanaged<nint, int, int, int> setFunctionAttribute;
-    public readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> launch;
+    public readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>
+        launch;
     public readonly delegate* unmanaged<LaunchConfig*, nint, void**, void**, int> launchWith;
     public readonly delegate* unmanaged<nint*, uint, int> createStream;
     public readonly delegate* unmanaged<nint, int> destroyStream, synchronize;
@@ -101,17 +104,18 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint, nint, int> launchGraph;
     public readonly delegate* unmanaged<nint, int> destroyGraphExec, destroyGraph;
     readonly delegate* unmanaged<int, byte**, int> errorName, errorSentence;
-    public readonly delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int> encodeTiled;
+    public readonly delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int,
+        int> encodeTiled;
     readonly delegate* unmanaged<byte*> emulatorReport;
 
     public string Path { get; }
     public bool Emulated => emulatorReport is not null;
 
-    /// <summary>What NVIDIA's driver is called here, the likeliest first.</summary>
+    /// <summary>Names of NVIDIA's driver on this system, the most probable first.</summary>
     public static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"]
         : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
 
-    /// <summary>NVIDIA's driver, or null and the reason: there is no library of that name, it cannot be loaded, or it
+    /// <summary>Loads NVIDIA's driver; returns null and the reason if the library is missing, cannot be loaded, or
     /// lacks a function.</summary>
     public static CudaDriver? TryNvidia(out string why)
     {
@@ -132,7 +136,7 @@ sealed unsafe class CudaDriver
         return null;
     }
 
-    /// <summary>The loader's line on a library that is there; null where it found none of that name.</summary>
+    /// <summary>Returns the loader's message about a library that exists; null if the library was not found.</summary>
     static string? Damage(string message, string name)
     {
         var line = message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)[^1];
@@ -150,13 +154,13 @@ sealed unsafe class CudaDriver
     nint Get(string name) => TryGet(name) is not 0 and var address ? address
         : throw new SaeException($"{Path} lacks {name}{Supports}: {OldestAdvice}", kind: SaeErrorKind.Device);
 
-    /// <summary>The oldest CUDA version that a driver may support, as cuDriverGetVersion has it.</summary>
+    /// <summary>The oldest CUDA version that a driver must support, as cuDriverGetVersion encodes it.</summary>
     public const int Oldest = 12000;
 
     public const string OldestAdvice =
         "the driver is too old; one that supports CUDA 12.0 or newer is needed, update it";
 
-    /// <summary>The CUDA version of a driver that lacks a function, where it tells one.</summary>
+    /// <summary>The CUDA version of a driver that lacks a function, as a clause; empty if unknown.</summary>
     string Supports
     {
         get
@@ -170,7 +174,8 @@ sealed unsafe class CudaDriver
 
     public nint TryGet(string name) => NativeLibrary.TryGetExport(library, name, out var address) ? address : 0;
 
-    /// <summary>Throws when a call failed: number, name, sentence, the call, and advice where there is some.</summary>
+    /// <summary>Throws if a call failed. The message has the number, the name and the sentence of the error, the call,
+    /// and advice if available.</summary>
     public void Check(int result, [CallerArgumentExpression(nameof(result))] string call = "", string about = "")
     {
         if (result != 0) Throw(result, call, about);

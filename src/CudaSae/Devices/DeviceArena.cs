@@ -2,24 +2,23 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Devices;
 
-/// <summary>A typed piece of device memory inside an arena.</summary>
+/// <summary>A typed part of device memory in an arena.</summary>
 readonly record struct DeviceArray<T>(ulong Pointer, long Length) where T : unmanaged
 {
     public unsafe long Bytes => Length * sizeof(T);
 }
 
-/// <summary>One allocation that is cut into named, 256-byte aligned pieces. With no device it only counts: the same
-/// code that
-/// will take the memory first says how much it takes.</summary>
+/// <summary>One allocation that is divided into named, 256-byte aligned parts. Without a device the arena only counts,
+/// so the code that takes the memory also computes its size beforehand.</summary>
 sealed class DeviceArena : IDisposable
 {
     readonly IDevice? device;
     long used;
 
-    /// <summary>Counts only.</summary>
+    /// <summary>Makes an arena that only counts.</summary>
     public DeviceArena() { }
 
-    /// <summary>Allocates what a counting arena found.</summary>
+    /// <summary>Allocates the memory that a counting arena planned.</summary>
     public DeviceArena(IDevice device, MemoryPlan plan)
     {
         this.device = device;
@@ -30,10 +29,10 @@ sealed class DeviceArena : IDisposable
     public MemoryPlan Plan { get; } = new();
     public long Capacity { get; }
 
-    /// <summary>First byte of the allocation.</summary>
+    /// <summary>Address of the first byte.</summary>
     public ulong Start { get; }
 
-    /// <summary>A piece of the arena; the null pointer for none.</summary>
+    /// <summary>Takes a part of the arena; length 0 gives the null pointer.</summary>
     public unsafe DeviceArray<T> Take<T>(string name, long length) where T : unmanaged
     {
         if (length == 0) return default;

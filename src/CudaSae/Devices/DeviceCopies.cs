@@ -1,10 +1,10 @@
 namespace CudaSae.Devices;
 
-/// <summary>Copies between the device and ordinary host memory. Each holds the host memory in place until the copy is
-/// done: the driver may read or write memory that is not page-locked after the call returns.</summary>
+/// <summary>Copies between the device and ordinary host memory. Each copy pins the host memory until it is complete,
+/// because the driver may access memory that is not page-locked after the call returns.</summary>
 static unsafe class DeviceCopies
 {
-    /// <summary>Copies to the device behind the work of the stream, and waits.</summary>
+    /// <summary>Copies to the device, ordered after the work of the stream, and waits.</summary>
     public static void Upload<T>(this IDevice device, ulong to, ReadOnlySpan<T> from, nint stream) where T : unmanaged
     {
         if (from.IsEmpty) return;
@@ -15,7 +15,7 @@ static unsafe class DeviceCopies
         }
     }
 
-    /// <summary>Copies to the host behind the work of the stream, and waits.</summary>
+    /// <summary>Copies to the host, ordered after the work of the stream, and waits.</summary>
     public static void Download<T>(this IDevice device, Span<T> to, ulong from, nint stream) where T : unmanaged
     {
         if (to.IsEmpty) return;

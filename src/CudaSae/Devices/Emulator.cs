@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>Where the emulator's library is, and its own controls.</summary>
+/// <summary>Finds the emulator's library and controls the emulator.</summary>
 sealed unsafe class Emulator
 {
     const string FileName = "libcudasae_emulator.so";
@@ -18,16 +18,16 @@ sealed unsafe class Emulator
         try { library = NativeLibrary.Load(path); }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
-            throw new SaeException($"{path} is no library of the emulator that can be loaded; build/emulator.sh makes "
+            throw new SaeException($"{path} is not a loadable library of the emulator; build/emulator.sh makes "
                 + $"one", e, SaeErrorKind.Device);
         }
     }
 
     public string Path { get; }
 
-    /// <summary>The library that the variable CUDASAE_EMULATOR names, the one beside the program, or in
-    /// artifacts/emulator of a folder above; null when it was not built.</summary>
-    /// <exception cref="SaeException">The variable names no file.</exception>
+    /// <summary>Returns the library that the variable CUDASAE_EMULATOR names, the one beside the program, or the one in
+    /// artifacts/emulator of a parent folder; null if there is none.</summary>
+    /// <exception cref="SaeException">The variable names a file that does not exist.</exception>
     public static string? FindLibrary()
     {
         if (Environment.GetEnvironmentVariable("CUDASAE_EMULATOR") is { Length: > 0 } named)
@@ -44,19 +44,19 @@ sealed unsafe class Emulator
         return null;
     }
 
-    /// <summary>Order of blocks, threads and streams from now on; 0 is the plain one.</summary>
+    /// <summary>Sets the order of blocks, threads and streams from now on; 0 selects the plain order.</summary>
     public void SetSeed(ulong seed) =>
         ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
 
-    /// <summary>What the emulated device is from now on, such as 9.0; 0.0 for what the variable
-    /// CUDASAE_EMULATOR_CAPABILITY says, or else 8.0.
-    /// Below 9.0 it refuses TMA, clusters and launches beside the kernel before.</summary>
+    /// <summary>Sets the compute capability of the emulated device from now on, such as 9.0. 0.0 selects the value of
+    /// the variable CUDASAE_EMULATOR_CAPABILITY, or 8.0 without it. Below 9.0 the emulator refuses TMA, clusters and
+    /// programmatic launches.</summary>
     internal void SetCapability(int major, int minor) =>
         ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
 
-    /// <summary>Whether an instruction of the tensor cores cuts its terms and adds them at once, as on a GPU.
-    /// Otherwise it adds them in ascending k, and mma and wgmma have the same bits. The library's variant states the
-    /// value at the start.</summary>
+    /// <summary>Whether a tensor core instruction truncates its terms and adds them at once, as on a GPU. Otherwise it
+    /// adds them in ascending k, and mma and wgmma give the same bits. The library's variant determines the initial
+    /// value.</summary>
     internal bool TensorCoresTruncate
     {
         get => ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "emuTensorCoresTruncate"))() != 0;
@@ -70,40 +70,43 @@ sealed unsafe class Emulator
     /// <summary>Whether the kernels' a · b + c is one fused operation, as on a GPU.</summary>
     internal bool Contracts => ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "emuContracts"))() != 0;
 
-    /// <summary>Device allocations and page-locked ones that were not freed.</summary>
+    /// <summary>Number of device and page-locked allocations that were not freed.</summary>
     public ulong LiveAllocations =>
         ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
-    /// <summary>Streams, events, graphs, modules, contexts and cuBLAS handles that were not given back.</summary>
+    /// <summary>Number of streams, events, graphs, modules, contexts and cuBLAS handles that were not
+    /// released.</summary>
     public ulong LiveHandles => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveHandles"))();
 
-    /// <summary>Counts calls from 0 on, of whatever name, and makes one of them fail.</summary>
-    /// <param name="call">Number of that call; <see cref="ulong.MaxValue"/> for none.</param>
-    /// <param name="sticky">The context is unusable from then on, as after a failed kernel: whatever works in it
-    /// answers with this code.</param>
+    /// <summary>Counts calls of all functions from 0 on, and makes one of them fail.</summary>
+    /// <param name="call">Number of the call that fails; <see cref="ulong.MaxValue"/> for none.</param>
+    /// <param name="sticky">The context is unusable from then on, as after a failed kernel: all calls that use it
+    /// return this code.</param>
     public void FailAt(ulong call, int code = 0, bool sticky = false) =>
-        ((delegate* unmanaged<ulong, int, int, void>)NativeLibrary.GetExport(library, "emuFailAt"))(call, code, sticky ? 1 : 0);
+        ((delegate* unmanaged<ulong, int, int, void>)NativeLibrary.GetExport(library, "emuFailAt"))(call, code,
+            sticky ? 1 : 0);
 
-    /// <summary>Calls since <see cref="FailAt"/>.</summary>
+    /// <summary>Number of calls since <see cref="FailAt"/>.</summary>
     public ulong Calls => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuCalls"))();
 
-    /// <summary>What <see cref="FailAt"/>'s call was; empty while it has not come.</summary>
+    /// <summary>Name of the call that <see cref="FailAt"/> made fail; empty until it occurs.</summary>
     public string Failed =>
         Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuFailed"))())
             ?? "";
 
-    /// <summary>Makes a call fail once, after <paramref name="after"/> good ones.</summary>
+    /// <summary>Makes a call fail once, after <paramref name="after"/> successful ones.</summary>
     public void FailNext(string call, int code, int after = 0)
     {
         fixed (byte* name = System.Text.Encoding.UTF8.GetBytes(call + "\0"))
-            ((delegate* unmanaged<byte*, int, int, void>)NativeLibrary.GetExport(library, "emuFailNext"))(name, code, after);
+            ((delegate* unmanaged<byte*, int, int, void>)NativeLibrary.GetExport(library, "emuFailNext"))(name, code,
+                after);
     }
 
-    /// <summary>What it found wrong last; empty when nothing was.</summary>
+    /// <summary>The last fault that the emulator found; empty if there was none.</summary>
     public string Report =>
         Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuReport"))())
             ?? "";
 
-    /// <summary>Forgets a broken kernel, which leaves a real context unusable.</summary>
+    /// <summary>Clears the error of a failed kernel, which would make a real context unusable.</summary>
     public void Forgive() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(library, "emuForgive"))();
 }

@@ -2,40 +2,39 @@ using System.Reflection;
 
 namespace CudaSae.Devices;
 
-/// <summary>What a launcher does with a module's image.</summary>
+/// <summary>The functions of a launcher that load modules.</summary>
 interface IModuleLoader
 {
-    /// <param name="image">Machine code, or PTX, which ends with a zero.</param>
-    /// <param name="file">Of kernels/, without .cu, for messages.</param>
+    /// <summary>Loads a module.</summary>
+    /// <param name="image">Machine code, or PTX, which ends with a zero byte.</param>
+    /// <param name="file">Name of the file in kernels/, without .cu, for messages.</param>
     nint LoadModule(byte[] image, string file);
     nint FindFunction(nint module, string kernel);
 
-    /// <summary>More dynamic shared memory than a function has without asking.</summary>
+    /// <summary>Allows a function more dynamic shared memory than the default.</summary>
     void AllowShared(nint function, int bytes, string kernel);
     void UnloadModule(nint module);
 }
 
-/// <summary>The kernels that the build embedded: one module a .cu file and architecture, loaded when a kernel of it is
-/// first asked for.
-/// Resource names: kernels/ARCH/FILE, ARCH one of sm_80, sm_90a, compute_80 (PTX); kernels/index says which file holds
-/// a kernel. Another
-/// assembly's kernels are found after <see cref="Include"/>.</summary>
+/// <summary>The embedded kernels: one module for each .cu file and architecture, loaded when one of its kernels is
+/// first requested. Resources are named kernels/ARCH/FILE, where ARCH is sm_80, sm_90a or compute_80 (PTX);
+/// kernels/index lists the file of each kernel. <see cref="Include"/> adds the kernels of another assembly.</summary>
 sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 {
     const int SharedWithoutAsking = 48 << 10;
 
     readonly Dictionary<string, nint> modules = [];
-    readonly Dictionary<nint, int> allowed = [];        // bytes by function: all who ask for a kernel get the same one
+    readonly Dictionary<nint, int> allowed = [];        // bytes by function; all users of a kernel share the function
     static readonly Dictionary<string, (Assembly Holder, string File)> files =
         ReadIndex(Assembly.GetExecutingAssembly());
 
-    /// <summary>Whether this build holds kernels for a GPU.</summary>
+    /// <summary>Whether this build contains kernels for a GPU.</summary>
     public static bool Embedded => files.Count > 0;
 
     public const string HowToEmbed =
         "this build holds no CUDA kernels: install the compiler with build/install-nvcc.sh and build again";
 
-    /// <summary>Adds the kernels that another assembly embeds, under the same resource names. Before a device is
+    /// <summary>Adds the kernels that another assembly embeds under the same resource names. Call it before a device is
     /// opened.</summary>
     public static void Include(Assembly holder)
     {
@@ -51,7 +50,8 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
             .Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => (holder, pair[1]));
     }
 
-    /// <summary>A kernel, prepared for that much dynamic shared memory, and for what was asked for before.</summary>
+    /// <summary>Returns a kernel that is prepared for the given dynamic shared memory, and for any larger amount
+    /// requested before.</summary>
     public KernelFunction Get(string kernel, int sharedBytes)
     {
         if (sharedBytes > info.SharedBytesPerBlock)
@@ -73,13 +73,12 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         return new(kernel, function, sharedBytes);
     }
 
-    /// <summary>Loads the engine's modules that this build holds for the device. Of PTX, which the driver translates
-    /// when it is loaded,
-    /// only the first.</summary>
-    /// <exception cref="SaeException">The build has none for this device, or the driver refuses one.</exception>
+    /// <summary>Loads the engine's modules for the device. If they are PTX, which the driver translates when it is
+    /// loaded, only the first module is loaded.</summary>
+    /// <exception cref="SaeException">The build has no module for this device, or the driver refuses one.</exception>
     public void LoadAll()
     {
-        if (info.Emulated)      // it has all kernels in it
+        if (info.Emulated)      // its library contains all kernels
         {
             modules[Any] = loader.LoadModule([0], Any);
             return;
@@ -97,18 +96,16 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 
     byte[] Image(Assembly holder, string file) => Find(holder, file)?.Bytes ?? throw Missing($"kernels/{file}.cu");
 
-    /// <summary>The machine code for this architecture, or PTX that the driver translates; null where the build holds
-    /// neither. Compute
-    /// capability 9.0 takes no PTX: that of compute_80 has no wait for the kernel before it, which a programmatic
-    /// launch relies
-    /// on.</summary>
+    /// <summary>Returns the machine code for this architecture, or PTX that the driver translates; null if the build
+    /// has neither. Compute capability 9.0 does not use PTX: the PTX of compute_80 lacks the wait for the preceding
+    /// kernel, which programmatic launches require.</summary>
     (byte[] Bytes, bool Translated)? Find(Assembly holder, string file)
     {
         foreach (var choice in Choices)
         {
             using var stream = holder.GetManifestResourceStream($"kernels/{choice}/{file}");
             if (stream is null) continue;
-            var image = new byte[stream.Length + 1];        // PTX is text and ends with a zero
+            var image = new byte[stream.Length + 1];        // PTX is text that ends with a zero byte
             stream.ReadExactly(image, 0, (int)stream.Length);
             return (image, choice == Ptx);
         }
@@ -117,7 +114,8 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 
     const string Ptx = "compute_80", Any = "prepare";
 
-    /// <exception cref="SaeException">No kernel of this engine runs on a device as old as this one.</exception>
+    /// <summary>Refuses a device that is too old for all kernels.</summary>
+    /// <exception cref="SaeException">The compute capability is below 8.0.</exception>
     public void RequireArchitecture()
     {
         if (!info.Emulated) _ = Choices;

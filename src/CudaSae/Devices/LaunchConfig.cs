@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices;
 
-/// <summary>CUlaunchConfig of cuda.h: a launch with attributes.</summary>
+/// <summary>CUlaunchConfig of cuda.h: the configuration of a launch with attributes.</summary>
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct LaunchConfig
 {
@@ -12,7 +12,7 @@ unsafe struct LaunchConfig
     public uint Count;
 }
 
-/// <summary>CUlaunchAttribute: a number that says which, and 64 bytes of value.</summary>
+/// <summary>CUlaunchAttribute of cuda.h: the number of an attribute and its value of 64 bytes.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 72)]
 struct LaunchAttribute
 {

@@ -1,7 +1,7 @@
 namespace CudaSae.Devices;
 
-/// <summary>What was made on a device, given back in the opposite order, all of it: a lost device answers every call
-/// with its error, and taking things back from it is no second failure to report.</summary>
+/// <summary>Resources that were made on a device. Dispose releases all of them in the opposite order. A lost device
+/// returns its error from every call, and an error during the release is not reported again.</summary>
 sealed unsafe class Owned(IDevice device) : IDisposable
 {
     readonly Stack<Action> back = new();
@@ -45,7 +45,7 @@ sealed unsafe class Owned(IDevice device) : IDisposable
         while (back.TryPop(out var giveBack)) Try(giveBack);
     }
 
-    /// <summary>Does it, and goes on where the device refuses.</summary>
+    /// <summary>Runs a release and ignores an error of the device.</summary>
     public static void Try(Action giveBack)
     {
         try { giveBack(); }

@@ -4,30 +4,35 @@ using CudaSae.Model;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Where the next unread row stands: a pure function of it and the seed says what comes.</summary>
+/// <summary>The position of the next unread row. The following rows are a pure function of it and the seed.</summary>
 readonly record struct RowCursor(long Epoch, long Position);
 
-/// <summary>Fills backends' two input slots in the background with rows in shuffled order (<see cref="IRowOrder"/>),
-/// one batch ahead of the step. What several backends get is read once, through host
-/// memory. A single backend with a pool that holds the rows, or two windows of them, gets lists of places in it
-/// instead: the same rows, in the same order.</summary>
+/// <summary>Fills the two input slots of backends in the background with rows in shuffled order
+/// (<see cref="IRowOrder"/>), one batch ahead of the step. Batches for several backends are read once, through host
+/// memory. A single backend with a pool of the rows, or of two windows, receives lists of places in the pool instead;
+/// the rows and their order are the same.</summary>
 sealed class BatchFeeder : IDisposable
 {
     readonly Thread thread;
     readonly BatchMaker maker;
-    readonly byte[] shared; // the batch that several backends get; empty where one does, whose slot is filled itself
+    readonly byte[] shared; // the batch for several backends; empty for one, whose slot is filled directly
     volatile Exception? failure;
     volatile bool stopping;
 
-    /// <param name="rows">Training rows: the first ones of the source; those after them are held out.</param>
-    /// <param name="start">Where to go on.</param>
+    /// <summary>Starts a feeder for one backend.</summary>
+    /// <param name="source">The data.</param>
+    /// <param name="rows">Number of training rows, the first of the source; later rows are held out.</param>
+    /// <param name="backend">Receives the batches.</param>
+    /// <param name="config">Seed, row order, batch rows and the treatment of rows that are not finite.</param>
+    /// <param name="start">Position of the first row.</param>
     public BatchFeeder(ActivationSource source, long rows, IBackend backend, TrainConfig config,
         RowCursor start = default)
         : this(source, rows, [(backend, 0)], config, start) { }
 
-    /// <param name="backends">Those that get the same batches, and how many of them, counted from
-    /// <paramref name="start"/>, each one leaves out: it has been trained on them.</param>
-    /// <param name="config">Seed, order, batch rows and what is done with rows that are not finite: the same for
+    /// <summary>Starts a feeder for several backends.</summary>
+    /// <param name="backends">The backends that receive the same batches. Each skips a number of batches, counted from
+    /// <paramref name="start"/>, on which it has already been trained.</param>
+    /// <param name="config">Seed, row order, batch rows and the treatment of rows that are not finite, the same for
     /// all.</param>
     public BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IBackend Backend, long LeaveOut)> backends,
         TrainConfig config, RowCursor start = default)
@@ -36,8 +41,9 @@ sealed class BatchFeeder : IDisposable
             backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start)
     { }
 
-    /// <param name="pool">Instead of the slots, where it serves these rows.</param>
-    /// <param name="readers">Threads that gather a batch's rows without a pool.</param>
+    /// <summary>Starts a feeder for slots or a pool.</summary>
+    /// <param name="pool">Used in place of the slots if it suits these rows.</param>
+    /// <param name="readers">Number of threads that gather a batch's rows without a pool.</param>
     internal BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IInputSlots Slots, long LeaveOut)> backends,
         IRowPool? pool, int readers, TrainConfig config, RowCursor start)
     {
@@ -52,24 +58,24 @@ sealed class BatchFeeder : IDisposable
         thread.Start();
     }
 
-    /// <summary>Rows left out for NaN or infinity.</summary>
+    /// <summary>Number of rows skipped because of NaN or infinity.</summary>
     public long SkippedRows => maker.Skipped;
 
-    /// <summary>Whether batches are gathered on the device, from its pool.</summary>
+    /// <summary>Whether batches are gathered on the device from its pool.</summary>
     public bool IsPooled { get; }
 
-    /// <summary>What each of the backends takes its batches from.</summary>
+    /// <summary>One tap for each backend, from which it takes its batches.</summary>
     public BatchTap[] Taps { get; }
 
     internal BatchMaker Maker => maker;
 
-    /// <summary>Why no more batches come; null while they do.</summary>
+    /// <summary>The error that ended the feeding; null while it continues.</summary>
     internal Exception? Failure => failure;
 
-    /// <summary><see cref="BatchTap.Next"/> of the only backend.</summary>
+    /// <summary>Calls <see cref="BatchTap.Next"/> of the only backend.</summary>
     public int Next(out RowCursor cursor) => Taps[0].Next(out cursor);
 
-    /// <summary><see cref="BatchTap.Release"/> of the only backend.</summary>
+    /// <summary>Calls <see cref="BatchTap.Release"/> of the only backend.</summary>
     public void Release() => Taps[0].Release();
 
     internal void Begun(long batches)
@@ -93,7 +99,7 @@ sealed class BatchFeeder : IDisposable
                     if (tap.LeavesOut <= batch) tap.Take(FillOrCopy);
             }
         }
-        catch (OperationCanceledException) { }      // stopped: no thread waits
+        catch (OperationCanceledException) { }      // the feeder was stopped; no thread waits
         catch (Exception e)
         {
             failure = e;

@@ -3,8 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Fills one batch after another with an epoch's rows in order, then with the next epoch's, leaving out those
-/// that are not finite. One thread at a time.</summary>
+/// <summary>Fills successive batches with the rows of each epoch in order and skips rows that are not finite. One
+/// thread at a time may use it.</summary>
 abstract class BatchMaker : IDisposable
 {
     readonly TrainConfig config;
@@ -14,37 +14,37 @@ abstract class BatchMaker : IDisposable
     {
         if (config.NonFinite == NonFiniteRows.Replace)
             throw new SaeException("NonFinite = Replace is for SaeTrainer, whose batches have a fixed size; a run that "
-                + "reads data leaves rows out with Skip");
+                + "reads data skips rows with Skip");
         (Source, Rows, this.config, Cursor) = (source, rows, config, start);
         Order = RowOrders.Of(config, start.Epoch, rows, source.RowBytes);
     }
 
     protected ActivationSource Source { get; }
 
-    /// <summary>Training rows: the first ones of the source.</summary>
+    /// <summary>Number of training rows, the first of the source.</summary>
     protected long Rows { get; }
 
-    /// <summary>Of the cursor's epoch.</summary>
+    /// <summary>The row order of the cursor's epoch.</summary>
     protected IRowOrder Order { get; private set; }
 
-    /// <summary>Where the next batch begins.</summary>
+    /// <summary>The position at which the next batch begins.</summary>
     public RowCursor Cursor { get; private set; }
 
-    /// <summary>Rows left out; any thread may ask.</summary>
+    /// <summary>Number of skipped rows; any thread may read it.</summary>
     public long Skipped => Interlocked.Read(ref skipped);
 
     /// <summary>Fills a slot with the next batch.</summary>
     /// <exception cref="SaeException">A row is not finite, or cannot be read.</exception>
     public abstract void Make(Span<byte> slot);
 
-    /// <summary>Told, on the thread that trains, how many batches' steps have begun: what only they read may be written
-    /// over.</summary>
+    /// <summary>Receives the number of batches whose steps have started, on the training thread. Rows that only those
+    /// batches use may be overwritten.</summary>
     public virtual void Begun(long batches) { }
 
-    /// <summary>Ends a wait inside <see cref="Make"/>, by an exception; from any thread.</summary>
+    /// <summary>Ends a wait in <see cref="Make"/> by an exception; any thread may call it.</summary>
     public virtual void Stop() { }
 
-    /// <summary>Moves the cursor by rows of one epoch.</summary>
+    /// <summary>Advances the cursor by rows of one epoch.</summary>
     protected void Advance(long rows)
     {
         var position = Cursor.Position + rows;
@@ -59,7 +59,7 @@ abstract class BatchMaker : IDisposable
 
     protected void Keep() => inARow = 0;
 
-    /// <summary>Leaves a row out that is not finite.</summary>
+    /// <summary>Skips a row that is not finite.</summary>
     protected void Refuse(long row)
     {
         if (config.NonFinite == NonFiniteRows.Stop)

@@ -3,42 +3,44 @@ using CudaSae.Backends;
 
 namespace CudaSae.Feeding;
 
-/// <summary>One backend's side of a <see cref="BatchFeeder"/>: two slots that are filled in turn, its own or its
-/// pool's.</summary>
+/// <summary>The side of a <see cref="BatchFeeder"/> that belongs to one backend: two slots, of the backend or its pool,
+/// that are filled in turn.</summary>
 sealed class BatchTap : IDisposable
 {
     internal delegate RowCursor Filling(Span<byte> slot);
 
     readonly BatchFeeder feeder;
     readonly IInputSlots slots;
-    readonly int firstSlot;             // what a step calls slot 0 of them
+    readonly int firstSlot;             // number of slot 0 for steps
     readonly SemaphoreSlim free = new(2), filled = new(0);
     readonly RowCursor[] after = new RowCursor[2];
     readonly Lock writing = new();      // held while a slot is written
     int toFill, next;
-    long released, inputWait, feederWait;       // waits in the stopwatch's ticks
+    long released, inputWait, feederWait;       // waiting times in ticks of the stopwatch
     volatile bool left;
 
     internal BatchTap(BatchFeeder feeder, IInputSlots slots, int firstSlot, long leavesOut) =>
         (this.feeder, this.slots, this.firstSlot, LeavesOut) = (feeder, slots, firstSlot, leavesOut);
 
-    /// <summary>The feeder's first batches, which this backend does not get.</summary>
+    /// <summary>Number of the feeder's first batches that this backend skips.</summary>
     internal long LeavesOut { get; }
 
     internal bool HasLeft => left;
 
     bool IsPooled => firstSlot > 0;
 
-    /// <summary>Time that <see cref="Next"/> has waited for batches: the data are slower than the steps.</summary>
+    /// <summary>Time for which <see cref="Next"/> has waited for batches, because the data is slower than the
+    /// steps.</summary>
     public TimeSpan InputWait => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref inputWait));
 
-    /// <summary>Time that the feeder has waited for a free slot: the steps are slower than the data.</summary>
+    /// <summary>Time for which the feeder has waited for a free slot, because the steps are slower than the
+    /// data.</summary>
     public TimeSpan FeederWait => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref feederWait));
 
-    /// <summary>Waits for the next batch; its slot may be used until <see cref="Release"/>.</summary>
-    /// <param name="cursor">Where the batch after this one starts: what a checkpoint taken after this step
-    /// keeps.</param>
-    /// <returns>The slot to run a step on.</returns>
+    /// <summary>Waits for the next batch. Its slot is valid until <see cref="Release"/>.</summary>
+    /// <param name="cursor">Position at which the batch after this one starts, which a checkpoint after this step
+    /// stores.</param>
+    /// <returns>The slot for the step.</returns>
     public int Next(out RowCursor cursor)
     {
         Wait(filled, ref inputWait);
@@ -50,15 +52,16 @@ sealed class BatchTap : IDisposable
         return firstSlot + slot;
     }
 
-    /// <summary>The step on this slot has begun: it may be filled again once the backend has taken it.</summary>
+    /// <summary>Reports that the step on this slot has started. The slot may be filled again once the backend has read
+    /// it.</summary>
     public void Release()
     {
         feeder.Begun(++released);
         free.Release();
     }
 
-    /// <summary>Does something that writes into the backend's own slots, and puts back what lay in them: batches that
-    /// are yet to come.</summary>
+    /// <summary>Runs work that writes to the backend's slots, then restores the batches in them that are not yet
+    /// used.</summary>
     public void Aside(Action work)
     {
         if (IsPooled)
@@ -78,11 +81,11 @@ sealed class BatchTap : IDisposable
         }
     }
 
-    /// <summary>Takes no more batches: from here on the slots are not written, and the other backends go on without
-    /// this one.</summary>
+    /// <summary>Ends the use of this tap. The slots are not written from now on, and the other backends
+    /// continue.</summary>
     public void Leave()
     {
-        if (IsPooled) feeder.Stop();        // it may wait for rows for which only a further step would make room
+        if (IsPooled) feeder.Stop();        // it may wait for space that only another step would free
         lock (writing) left = true;
         free.Release();
     }
@@ -114,7 +117,7 @@ sealed class BatchTap : IDisposable
         Interlocked.Add(ref ticks, Stopwatch.GetTimestamp() - start);
     }
 
-    /// <summary>Lets <see cref="Next"/> look at what happened.</summary>
+    /// <summary>Wakes <see cref="Next"/> so that it reports the failure.</summary>
     internal void Announce() => filled.Release();
 
     /// <summary>Ends the feeder's wait for a slot.</summary>

@@ -5,17 +5,18 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Batches whose rows are gathered from the files into host memory, each by a read of its own.</summary>
+/// <summary>Batches whose rows are gathered from the files into host memory, with one read per row.</summary>
 sealed class HostBatches : BatchMaker
 {
-    const int RowsPerPart = 64;     // that a reader takes at a time
+    const int RowsPerPart = 64;     // rows that a reader takes at a time
 
     readonly int rowBytes, readers;
     readonly bool fromDisk;         // the rows may not all stay in memory
     readonly long[] numbers;        // [B] rows of a batch
     readonly bool[] finite;         // [B]
 
-    /// <param name="readers">Threads that read a batch's rows.</param>
+    /// <summary>Prepares the first batch.</summary>
+    /// <param name="readers">Number of threads that read a batch's rows.</param>
     public HostBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, int readers)
         : base(source, rows, config, start)
     {
@@ -39,8 +40,8 @@ sealed class HostBatches : BatchMaker
         }
     }
 
-    /// <summary>Takes out rows that are not finite.</summary>
-    /// <returns>Rows that the batch has now.</returns>
+    /// <summary>Removes rows that are not finite.</summary>
+    /// <returns>The number of rows in the batch afterwards.</returns>
     int Close(Span<byte> slot, int at, int count)
     {
         var end = at;

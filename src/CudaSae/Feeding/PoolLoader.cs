@@ -5,19 +5,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Threads that read rows into a pool, one fill after another as each is allowed: pieces of a fill are handed
-/// out in turn, read, looked through for rows that are not finite, and uploaded.
-/// Each thread has two pieces of page-locked memory, so that one is read into while the other is uploaded.</summary>
+/// <summary>Threads that read rows into a pool, one fill after another as each is allowed. The pieces of a fill are
+/// distributed in turn, read, checked for rows that are not finite, and uploaded. Each thread has two pieces of
+/// page-locked memory, so that it fills one while the other is uploaded.</summary>
 sealed class PoolLoader : IDisposable
 {
-    const int CheckedBytes = 1 << 18;       // read, then looked through while they are in the second-level cache
+    const int CheckedBytes = 1 << 18;       // bytes that are read and then checked while they are in the L2 cache
 
     readonly ActivationSource source;
     readonly IRowPool pool;
     readonly bool fromDisk;
     readonly IEnumerator<PoolFill> fills;
-    readonly Queue<PoolFill> begun = [];    // not yet asked for
-    readonly ulong[] refused;               // a bit a place
+    readonly Queue<PoolFill> begun = [];    // fills that started and were not yet returned by Next
+    readonly ulong[] refused;               // one bit for each place
     readonly Thread[] readers;
     readonly object gate = new();
     PoolFill? current;
@@ -25,7 +25,8 @@ sealed class PoolLoader : IDisposable
     Exception? failure;
     bool stopping;
 
-    /// <param name="allowed">Fills that may begin at once; more are by <see cref="Allow"/>.</param>
+    /// <summary>Starts the threads.</summary>
+    /// <param name="allowed">Number of fills that may start immediately; <see cref="Allow"/> permits more.</param>
     public PoolLoader(ActivationSource source, long rows, IRowPool pool, IEnumerable<PoolFill> fills, int allowed)
     {
         (this.source, this.pool, this.allowed) = (source, pool, allowed);
@@ -37,17 +38,17 @@ sealed class PoolLoader : IDisposable
         foreach (var reader in readers) reader.Start();
     }
 
-    /// <summary>Bytes read so far.</summary>
+    /// <summary>Number of bytes read so far.</summary>
     public long Bytes => Interlocked.Read(ref bytes);
 
-    /// <summary>Time that threads have waited to be allowed a fill, summed over them.</summary>
+    /// <summary>Time for which threads have waited for permission to start a fill, summed over the threads.</summary>
     public TimeSpan Waited => Stopwatch.GetElapsedTime(0, Interlocked.Read(ref waited));
 
-    /// <summary>Whether the row at a place of a complete fill holds NaN or infinity.</summary>
+    /// <summary>Returns whether the row at a place of a complete fill holds NaN or infinity.</summary>
     public bool IsRefused(int place) => (refused[place >> 6] >> place & 1) != 0;
 
-    /// <summary>The next fill, complete.</summary>
-    /// <exception cref="SaeException">Its rows cannot be read.</exception>
+    /// <summary>Waits for the next fill to be complete and returns it.</summary>
+    /// <exception cref="SaeException">The rows cannot be read.</exception>
     public PoolFill Next()
     {
         lock (gate)
@@ -61,7 +62,7 @@ sealed class PoolLoader : IDisposable
         }
     }
 
-    /// <summary>One more fill may begin: a part of the pool is free.</summary>
+    /// <summary>Permits one more fill, because a part of the pool is free.</summary>
     public void Allow()
     {
         lock (gate)
@@ -102,7 +103,7 @@ sealed class PoolLoader : IDisposable
         }
     }
 
-    /// <summary>What to read next; null at the end.</summary>
+    /// <summary>Returns the next piece to read; null at the end.</summary>
     (PoolFill Fill, long At, int Count)? Take()
     {
         lock (gate)
@@ -136,7 +137,7 @@ sealed class PoolLoader : IDisposable
         lock (gate)
         {
             var last = fill.Read + count == fill.Rows;
-            if (last) pool.EndFill();       // before anybody takes it for complete
+            if (last) pool.EndFill();       // before the fill counts as complete
             fill.Read += count;
             if (last) Monitor.PulseAll(gate);
         }
@@ -158,7 +159,7 @@ sealed class PoolLoader : IDisposable
         }
     }
 
-    /// <summary>Of these rows and of as many behind those that other threads have taken meanwhile.</summary>
+    /// <summary>Announces these rows, and the rows after those that other threads take meanwhile.</summary>
     void Expect(PoolFill fill, long at, int count)
     {
         for (long here = at, end = Math.Min(fill.Rows, at + (1L + readers.Length) * count); here < end;)
@@ -169,7 +170,7 @@ sealed class PoolLoader : IDisposable
         }
     }
 
-    /// <summary>Notes which of these rows are not finite; a place's mark of an earlier fill goes.</summary>
+    /// <summary>Marks the rows that are not finite, and clears marks of an earlier fill.</summary>
     void Mark(long place, ReadOnlySpan<byte> rows)
     {
         var all = Finite.All(rows, source.Type);

@@ -5,17 +5,17 @@ using CudaSae.Model;
 
 namespace CudaSae.Feeding;
 
-/// <summary>Batches as lists of places in a device's pool of rows. A pool of all rows is filled once; of a pool of two
-/// windows one half is read into while rows of the other are trained on.</summary>
+/// <summary>Batches as lists of places in a device's pool of rows. A pool of all rows is filled once. In a pool of two
+/// windows, one half is filled while the steps use rows of the other.</summary>
 sealed class PooledBatches : BatchMaker
 {
     readonly PoolLoader loader;
     readonly bool whole;
-    readonly long[] rows;                   // of a batch, where all lie in the pool
-    readonly Queue<long> leaving = []; // a window that was left may be written over when this many batches have begun
+    readonly long[] rows;                   // rows of a batch, if the pool holds all rows
+    readonly Queue<long> leaving = []; // counts of started batches at which a finished window may be overwritten
     (long Epoch, long Window) inside = (-1, -1);
     int first;                              // place of the window's first row
-    int windowsLeft;                        // by the batch that is made, behind rows of it
+    int windowsLeft;                        // windows exhausted while filling the current batch
     long made, begun;
 
     public PooledBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, IRowPool pool)
@@ -27,7 +27,7 @@ sealed class PooledBatches : BatchMaker
             whole ? 1 : 2);
     }
 
-    /// <summary>The windows from the cursor's on, in turn in both halves.</summary>
+    /// <summary>Lists the windows from the cursor's on, alternately in both halves of the pool.</summary>
     IEnumerable<PoolFill> Windows(TrainConfig config, RowCursor start, long half)
     {
         var order = (WindowPermutation)RowOrders.Of(config, start.Epoch, Rows, Source.RowBytes);
@@ -40,10 +40,11 @@ sealed class PooledBatches : BatchMaker
         }
     }
 
-    /// <summary>What the loader has read, and how long it waited for a half of the pool.</summary>
+    /// <summary>The loader, which reports the bytes read and its waiting time.</summary>
     public PoolLoader Loader => loader;
 
-    /// <param name="slot">int32 [B].</param>
+    /// <summary>Fills a slot with the places of the next batch.</summary>
+    /// <param name="slot">[B] int32.</param>
     public override void Make(Span<byte> slot)
     {
         var list = MemoryMarshal.Cast<byte, int>(slot);
@@ -62,7 +63,7 @@ sealed class PooledBatches : BatchMaker
         made++;
     }
 
-    /// <summary>Rows that come before the epoch ends.</summary>
+    /// <summary>Returns the number of rows before the end of the epoch.</summary>
     long FromAll()
     {
         if (inside.Epoch < 0) loader.Next();
@@ -77,8 +78,8 @@ sealed class PooledBatches : BatchMaker
         for (var b = 0; b < list.Length; b++) list[b] = (int)numbers[b];
     }
 
-    /// <summary>Rows that come before the window ends; goes on to the cursor's window first.</summary>
-    /// <param name="taken">Rows that the batch has.</param>
+    /// <summary>Moves to the cursor's window and returns the number of rows before its end.</summary>
+    /// <param name="taken">Number of rows that the batch already has.</param>
     long FromWindow(int taken)
     {
         var order = (WindowPermutation)Order;
@@ -92,8 +93,8 @@ sealed class PooledBatches : BatchMaker
         return order.Start(window) + order.Length(window) - Cursor.Position;
     }
 
-    /// <exception cref="SaeException">The batch would have rows of three windows, for which there is no
-    /// room.</exception>
+    /// <summary>Releases the half of a window that is exhausted.</summary>
+    /// <exception cref="SaeException">The batch would need rows of three windows, but the pool holds two.</exception>
     void Leave(int taken)
     {
         if (taken > 0 && ++windowsLeft == 2)
@@ -119,7 +120,7 @@ sealed class PooledBatches : BatchMaker
             }
     }
 
-    /// <summary>Takes out places of rows that are not finite; returns how many are left.</summary>
+    /// <summary>Removes places of rows that are not finite; returns the number that remain.</summary>
     int Close(Span<int> list)
     {
         var end = 0;

@@ -2,18 +2,20 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Files;
 
-/// <summary>Writes a file so that a crash leaves the old one or the new one, never half of either: a temporary file
-/// beside it,
-/// fsync, rename, fsync of the folder.</summary>
+/// <summary>Writes a file so that a crash leaves either the old or the new one complete. It writes a temporary file
+/// beside it, calls fsync, renames it, and calls fsync on the folder.</summary>
 static partial class AtomicFile
 {
+    /// <summary>Replaces a file.</summary>
+    /// <param name="path">The file; its folder is created if necessary.</param>
+    /// <param name="content">Writes the content to a stream.</param>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; the old file is
-    /// untouched.</exception>
+    /// unchanged.</exception>
     public static void Write(string path, Action<Stream> content)
     {
         var full = Path.GetFullPath(path);
         var temporary = full + ".tmp";
-        var opened = false;     // otherwise it is another process's
+        var opened = false;     // otherwise the temporary file belongs to another process
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(full)!);
@@ -38,21 +40,22 @@ static partial class AtomicFile
         }
     }
 
-    /// <summary>Whether the system refused: no space, no permission, or, which .NET calls an argument out of its range,
-    /// more than the limit on a file's size.</summary>
+    /// <summary>Returns whether the system refused the write: there is no space, no permission, or the file would
+    /// exceed the limit on its size, which .NET reports as an argument out of its range.</summary>
     public static bool IsRefusal(Exception e) =>
         e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
 
-    /// <summary>Why the system refused, without a full stop.</summary>
+    /// <summary>Returns the reason of a refusal, without a full stop.</summary>
     public static string Reason(Exception e) =>
         e is ArgumentOutOfRangeException ? "the file may not grow that large (ulimit -f)" : e.Message.TrimEnd('.');
 
+    /// <summary>Replaces a file by a text in UTF-8.</summary>
     public static void WriteText(string path, string text) =>
         Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
-    /// <summary>Gives a finished file a second name, replacing what has it: a hard link, or a copy where the file
-    /// system has none. A crash leaves the old one or the new one.</summary>
-    /// <exception cref="SaeException">The disk is full; what had the name is untouched.</exception>
+    /// <summary>Gives a finished file a second name and replaces any file of that name. The second name is a hard link,
+    /// or a copy if the file system has no links. A crash leaves either the old or the new one.</summary>
+    /// <exception cref="SaeException">The disk is full; the file that had the name is unchanged.</exception>
     public static void LinkOrCopy(string path, string second)
     {
         var temporary = second + ".tmp";
@@ -61,7 +64,7 @@ static partial class AtomicFile
             && Link(Path.GetFullPath(path), Path.GetFullPath(temporary)) == 0)
         {
             File.Move(temporary, second, overwrite: true);
-            File.Delete(temporary);     // rename leaves it when both names are of one file already
+            File.Delete(temporary);     // rename leaves it if both names already belong to one file
             SyncFolder(Path.GetDirectoryName(Path.GetFullPath(second))!);
             return;
         }

@@ -4,12 +4,12 @@ using CudaSae.Text;
 
 namespace CudaSae.Files;
 
-/// <summary>A JSON object on disk, or a section of one, whose fields are asked for by name and kind. Null stands for an
-/// absent field.</summary>
+/// <summary>A JSON object on disk, or a section of one, with accessors by name and kind. They return null for an absent
+/// field.</summary>
 sealed class ConfigFile(string path, JsonObject fields)
 {
     const long MaxBytes = 1 << 20;
-    const int BytesAPart = 800;     // of JSON, as nodes and their copies
+    const int BytesAPart = 800;     // in memory, for one part of the JSON: nodes and their copies
 
     static readonly JsonDocumentOptions Strict = new()
     {
@@ -21,13 +21,16 @@ sealed class ConfigFile(string path, JsonObject fields)
     public string Path { get; } = path;
     public JsonObject Fields { get; } = fields;
 
-    /// <exception cref="SaeException">It cannot be read, is no JSON object, or names a field twice.</exception>
+    /// <summary>Reads a file.</summary>
+    /// <exception cref="SaeException">The file cannot be read, is not a JSON object, or names a field
+    /// twice.</exception>
     public static ConfigFile Read(string path)
     {
         try
         {
             if (new FileInfo(path).Length > MaxBytes)
-                throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
+                throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is not the configuration of an "
+                    + "SAE");
             var json = File.ReadAllBytes(path);
             JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} is not a usable configuration: {why}"));
             var node = JsonNode.Parse(json, null, Strict);
@@ -39,12 +42,13 @@ sealed class ConfigFile(string path, JsonObject fields)
             throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
         }
         catch (InvalidOperationException e) { throw new SaeException($"{path} holds text that is not UTF-8", e); }
-        // .NET 9, as Decode meets it
+        // .NET 9 throws this from Decode.
         catch (ArgumentException e) { throw new SaeException($"{path} names a field twice", e); }
         catch (JsonException e) { throw new SaeException($"{path} is not JSON: {OneLine(e.Message)}", e); }
     }
 
-    /// <summary>Reads every text once: those that are no Unicode would else be found wherever they are used.</summary>
+    /// <summary>Reads every text once, so that a text that is not Unicode is found here rather than where it is
+    /// used.</summary>
     internal static void Decode(JsonNode? node)
     {
         if (node is JsonObject fields)
@@ -69,7 +73,7 @@ sealed class ConfigFile(string path, JsonObject fields)
         Fields[key] is null ? null : Value<double>(key, "a number") is var number && double.IsFinite(number) ? number
             : throw Bad($"{key} is not a finite number");
 
-    /// <summary>A whole number of 1 or more; Python writes some as 100.0.</summary>
+    /// <summary>Returns a whole number of 1 or more; Python writes some as 100.0.</summary>
     public int? Whole(string key) =>
         Number(key) is not { } number ? null : number is >= 1 and <= int.MaxValue && number == Math.Floor(number)
             ? (int)number
@@ -81,7 +85,7 @@ sealed class ConfigFile(string path, JsonObject fields)
     {
         null => null,
         JsonObject section => new(Path, section),
-        _ => throw Bad($"{key} is no object"),
+        _ => throw Bad($"{key} is not an object"),
     };
 
     public SaeException Bad(string why) => new($"{Path} is not a usable configuration: {why}");

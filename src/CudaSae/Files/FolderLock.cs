@@ -6,40 +6,43 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Files;
 
-/// <summary>The right to write a folder, or one file: one process has it at a time. The operating system's lock on the
-/// file run.lock (FILE.lock for a file) decides, so the lock of a process that was killed is free. The file names the
-/// process and the host for messages, and for file systems that have no locks: there a process of this host that still
+/// <summary>An exclusive lock on writing a folder, or one file, which one process holds at a time. It is the operating
+/// system's lock on the file run.lock (FILE.lock for a file), so the lock of a killed process is free. The file names
+/// the process and the host, for messages and for file systems without locks: there, a process of this host that still
 /// runs keeps its lock. Dispose deletes the file.</summary>
 sealed partial class FolderLock : IDisposable
 {
     public const string FileName = "run.lock";
 
-    const int Attempts = 100;       // of another process that deletes the file at the same moment
+    const int Attempts = 100;       // because another process may delete the file at the same moment
     const int MaxBytes = 1024;
 
-    static int taken;       // locks of this process so far: each has a line of its own
+    static int taken;       // locks of this process so far: each writes a different line
 
     static readonly string Self = Line(Environment.ProcessId, Environment.MachineName, StartOf(Environment.ProcessId));
 
     readonly string path;
-    readonly string? created;       // folder that this lock made, to remove if it stays empty
+    readonly string? created;       // folder that this lock created; it is removed if it stays empty
     readonly FileStream stream;
 
     FolderLock(string path, string? created, FileStream stream) =>
         (this.path, this.created, this.stream) = (path, created, stream);
 
-    /// <summary>One line on the process that left its lock behind; null where none did.</summary>
+    /// <summary>One line about the process that left its lock behind; null if there was none.</summary>
     public string? TakenOver { get; private init; }
 
-    /// <summary>Takes the lock of a folder, which is created where it does not exist.</summary>
-    /// <param name="advice">What to do where another process has it, such as "choose another folder".</param>
-    /// <param name="wait">Time to wait for a lock that another process has.</param>
-    /// <exception cref="SaeException">Another process has it, or the folder cannot be written.</exception>
+    /// <summary>Takes the lock of a folder, which is created if it does not exist.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="advice">Advice for the message if another process holds the lock, such as "choose another
+    /// folder".</param>
+    /// <param name="wait">Time to wait for a lock that another process holds.</param>
+    /// <exception cref="SaeException">Another process holds the lock, or the folder cannot be written.</exception>
     public static FolderLock Take(string folder, string advice, TimeSpan wait = default) =>
         Take(Path.Combine(folder, FileName), folder, advice, wait);
 
-    /// <summary>Takes the lock of one file that is written again and again.</summary>
-    /// <exception cref="SaeException">As <see cref="Take(string, string, TimeSpan)"/>.</exception>
+    /// <summary>Takes the lock of one file that is written repeatedly.</summary>
+    /// <exception cref="SaeException">Another process holds the lock, or the file's folder cannot be
+    /// written.</exception>
     public static FolderLock TakeFile(string file, string advice) => Take(file + ".lock", file, advice, default);
 
     static FolderLock Take(string path, string what, string advice, TimeSpan wait)
@@ -51,11 +54,12 @@ sealed partial class FolderLock : IDisposable
         }
     }
 
-    /// <summary>Takes the lock of a folder; null where another process has it.</summary>
+    /// <summary>Takes the lock of a folder; returns null if another process holds it.</summary>
     /// <exception cref="SaeException">The folder cannot be written.</exception>
     public static FolderLock? Try(string folder) => Try(Path.Combine(folder, FileName), out _);
 
-    /// <exception cref="SaeException">Another process writes this folder.</exception>
+    /// <summary>Refuses a folder that another process writes.</summary>
+    /// <exception cref="SaeException">Another process holds the lock.</exception>
     public static void RequireFree(string folder, string advice)
     {
         if (!File.Exists(Path.Combine(folder, FileName))) return;
@@ -65,7 +69,7 @@ sealed partial class FolderLock : IDisposable
     static SaeException InUse(string what, string holder, string advice) =>
         new($"{what} is in use by {holder}; wait until that process ends, or {advice}", kind: SaeErrorKind.Files);
 
-    /// <param name="holder">The process that has the lock where the result is null.</param>
+    /// <param name="holder">The process that holds the lock if the result is null.</param>
     static FolderLock? Try(string path, out string holder)
     {
         var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
@@ -102,7 +106,7 @@ sealed partial class FolderLock : IDisposable
         return null;
     }
 
-    /// <summary>Opens and locks; null where another process has the lock.</summary>
+    /// <summary>Opens and locks a file; returns null if another process holds the lock.</summary>
     static FileStream? Open(string path)
     {
         if (new FileInfo(path).LinkTarget is not null)
@@ -122,7 +126,8 @@ sealed partial class FolderLock : IDisposable
         }
     }
 
-    /// <summary>EWOULDBLOCK of flock, by its number on Linux and on macOS, or Windows' sharing violation.</summary>
+    /// <summary>Returns whether an error is EWOULDBLOCK of flock, by its number on Linux and macOS, or the sharing
+    /// violation of Windows.</summary>
     static bool IsLocked(IOException e) => e.HResult is 11 or 35 or unchecked((int)0x80070020);
 
     static void Write(FileStream stream, string line)
@@ -139,8 +144,8 @@ sealed partial class FolderLock : IDisposable
         return Encoding.UTF8.GetString(bytes, 0, stream.ReadAtLeast(bytes, MaxBytes, throwOnEndOfStream: false)).Trim();
     }
 
-    /// <summary>The text of a file that may be locked: .NET's own ways to open one ask for a lock too. "" where it
-    /// cannot be read.</summary>
+    /// <summary>Returns the text of a file that may be locked, or "" if it cannot be read. libc opens it, because .NET
+    /// requests a lock on every file that it opens.</summary>
     static string Read(string path)
     {
         try
@@ -161,7 +166,8 @@ sealed partial class FolderLock : IDisposable
     static string Line(int process, string host, long start) =>
         string.Create(CultureInfo.InvariantCulture, $"{process} {host} {start}");
 
-    /// <summary>When a process began, in Unix seconds; 0 where it has ended or cannot be looked at.</summary>
+    /// <summary>Returns the start time of a process in Unix seconds; 0 if it has ended or cannot be
+    /// inspected.</summary>
     static long StartOf(int process)
     {
         try
@@ -176,8 +182,8 @@ sealed partial class FolderLock : IDisposable
         }
     }
 
-    /// <summary>Whether a lock's line names a process of this host that still runs. Its start is compared too, because
-    /// numbers are used again.</summary>
+    /// <summary>Returns whether the line of a lock names a process of this host that still runs. The start time is
+    /// compared too, because process numbers are reused.</summary>
     static bool IsRunning(string line) => line.Split(' ') is [var number, var host, var start, _]
         && host == Environment.MachineName
         && int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var process)
@@ -195,9 +201,9 @@ sealed partial class FolderLock : IDisposable
     {
         try
         {
-            stream.SetLength(0);        // a process that has the file open already finds it free
+            stream.SetLength(0);        // a process that already has the file open finds it free
             if (!OperatingSystem.IsWindows())
-                File.Delete(path);      // while it is locked: a process that opens it from here on makes a new one
+                File.Delete(path);      // while it is locked: a process that opens it later creates a new one
             stream.Dispose();
             if (OperatingSystem.IsWindows()) File.Delete(path);
             if (created is not null && !Directory.EnumerateFileSystemEntries(created).Any()) Directory.Delete(created);

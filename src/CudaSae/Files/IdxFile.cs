@@ -6,21 +6,22 @@ namespace CudaSae.Files;
 /// <summary>Element type of an IDX file: the third byte of its header.</summary>
 enum IdxType : byte { UInt8 = 0x08, Int8 = 0x09, Int16 = 0x0B, Int32 = 0x0C, Float32 = 0x0D, Float64 = 0x0E }
 
-/// <summary>An IDX file, in which MNIST and its relatives are kept: 0, 0, type, number of axes, each extent as 32 bits,
-/// elements in C order; all numbers big-endian
-/// (yann.lecun.com/exdb/mnist). Mapped; one that gzip packed is unpacked into memory, as small as it is
-/// stored.</summary>
+/// <summary>An IDX file, the format of MNIST and related data sets: 0, 0, type, number of axes, each extent as 32 bits,
+/// elements in C order; all numbers are big-endian (yann.lecun.com/exdb/mnist). The file is mapped. A gzip-compressed
+/// file is unpacked into memory in its stored element type.</summary>
 sealed class IdxFile : IDisposable
 {
     const int MaxAxes = 8;
-    // Bytes in memory of a packed file: four times its own and a floor, which is smaller for labels because they become
-    // integers; and never more than deflate can hold.
+    // Limits on the unpacked bytes of a compressed file: four times its size plus an allowance, which is smaller for
+    // labels because they become integers; and never more than deflate can encode.
     const long MostUnpacked = 4, Floor = 12 << 20, LabelsFloor = 2 << 20, DensestDeflate = 1032;
 
     readonly MappedFile file;
     readonly int dataOffset;
 
-    /// <exception cref="SaeException">It is missing or damaged, or its header lies.</exception>
+    /// <summary>Opens a file.</summary>
+    /// <exception cref="SaeException">The file is missing or damaged, or its header does not match its
+    /// size.</exception>
     public IdxFile(string path) : this(new MappedFile(path)) { }
 
     internal IdxFile(MappedFile file)
@@ -46,10 +47,10 @@ sealed class IdxFile : IDisposable
     /// <summary>Extents: [images, height, width] or [labels].</summary>
     public int[] Shape { get; }
 
-    /// <summary>Of one element.</summary>
+    /// <summary>Size of one element in bytes.</summary>
     public int ElementBytes => Width(Type);
 
-    /// <summary>Whether a file of this name is one: …idx3-ubyte, .idx, with .gz or without.</summary>
+    /// <summary>Returns whether the name is that of an IDX file: …idx3-ubyte or .idx, with or without .gz.</summary>
     internal static bool IsNamed(string path)
     {
         var name = System.IO.Path.GetFileName(path);
@@ -59,18 +60,18 @@ sealed class IdxFile : IDisposable
                 && char.IsAsciiDigit(name[at + 3]));
     }
 
-    /// <summary>Big-endian elements, from the <paramref name="first"/>-th on.</summary>
+    /// <summary>Returns big-endian elements, starting at element <paramref name="first"/>.</summary>
     public ReadOnlySpan<byte> Slice(long first, int count) =>
         file.Slice(dataOffset + first * ElementBytes, count * ElementBytes);
 
-    /// <summary>Copies big-endian elements, from the <paramref name="first"/>-th on.</summary>
+    /// <summary>Copies big-endian elements, starting at element <paramref name="first"/>.</summary>
     internal void Read(long first, Span<byte> into) => file.Read(dataOffset + first * ElementBytes, into);
 
-    /// <summary>Says that elements are read soon.</summary>
+    /// <summary>Announces that elements will be read soon.</summary>
     internal void Expect(long first, int count) => file.Expect(dataOffset + first * ElementBytes, count * ElementBytes);
 
-    /// <summary>Classes of images: all of a file [labels] of whole numbers.</summary>
-    /// <exception cref="SaeException">It has another shape or type, or a negative label.</exception>
+    /// <summary>Reads the classes of images: all elements of a file [labels] of whole numbers.</summary>
+    /// <exception cref="SaeException">The file has another shape or type, or a negative label.</exception>
     public static int[] ReadLabels(string path)
     {
         using var file = new IdxFile(path);
@@ -129,8 +130,8 @@ sealed class IdxFile : IDisposable
         _ => 0,
     };
 
-    /// <summary>All of a packed file, which its own header says the size of: nothing is taken for bytes that are not
-    /// claimed, nor for more than a file of its size may claim.</summary>
+    /// <summary>Unpacks a compressed file. The header states the size; no memory is allocated beyond it, and a header
+    /// that claims more than a file of this size may hold is refused.</summary>
     unsafe MappedFile Unpack(MappedFile packed)
     {
         if (packed.Length > int.MaxValue) throw Bad("it is packed and has more than 2 GiB; gunzip it first");
@@ -165,7 +166,7 @@ sealed class IdxFile : IDisposable
             }
             catch (InvalidDataException e)
             {
-                throw new SaeException($"{Path} is not a usable IDX file: what gzip packed is damaged", e);
+                throw new SaeException($"{Path} is not a usable IDX file: its gzip data is damaged", e);
             }
         }
     }

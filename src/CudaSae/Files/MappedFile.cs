@@ -4,21 +4,22 @@ using Microsoft.Win32.SafeHandles;
 
 namespace CudaSae.Files;
 
-/// <summary>A whole file, read-only. One that is deleted or replaced meanwhile can still be read to its end; one that
-/// is shortened cannot. Rows of a run's data and states of checkpoints are
-/// copied out by <see cref="Read"/>, which notices that always. Headers, and weights that are loaded once, are seen in
-/// place by <see cref="Slice"/>: touching what is gone there would end the process by
-/// SIGBUS, so the file's length is asked for again before bytes are handed out, once a tick of the clock.</summary>
+/// <summary>A whole file, mapped read-only. A file that is deleted or replaced meanwhile can still be read to its end;
+/// a file that is shortened cannot. <see cref="Read"/> copies bytes and always detects a shortened file; rows of data
+/// and states of checkpoints are read that way. <see cref="Slice"/> gives access in place to headers and to weights
+/// that are loaded once. Access to a removed page there would end the process by SIGBUS, so Slice checks the file's
+/// length again, at most once per tick of the clock.</summary>
 sealed unsafe class MappedFile : IDisposable
 {
     readonly SafeFileHandle? handle;
     readonly MemoryMappedFile? file;
     readonly MemoryMappedViewAccessor? view;
     readonly byte* start;
-    long asked = long.MinValue;     // when the length was asked for, in the clock's ticks
+    long checkedAt = long.MinValue;     // time of the last check of the length, in ticks of the clock
     GCHandle pinned;
     bool disposed;
 
+    /// <summary>Maps a file.</summary>
     /// <exception cref="SaeException">The file is missing or cannot be read.</exception>
     public MappedFile(string path)
     {
@@ -40,7 +41,7 @@ sealed unsafe class MappedFile : IDisposable
         }
     }
 
-    /// <summary>Bytes that are in memory already, under a name for messages.</summary>
+    /// <summary>Wraps bytes that are already in memory; the path serves messages.</summary>
     internal MappedFile(string path, byte[] content)
     {
         (Path, Length) = (path, content.Length);
@@ -51,18 +52,19 @@ sealed unsafe class MappedFile : IDisposable
     public string Path { get; }
     public long Length { get; }
 
+    /// <summary>Returns bytes in place, valid until this object is disposed.</summary>
     /// <exception cref="SaeException">The file was shortened since it was opened.</exception>
     public ReadOnlySpan<byte> Slice(long offset, int length)
     {
         if (offset < 0 || length < 0 || offset > Length - length)
             throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
-        if (Environment.TickCount64 != asked) RequireLength();
+        if (Environment.TickCount64 != checkedAt) RequireLength();
         return new(start + offset, length);
     }
 
     void RequireLength()
     {
-        asked = Environment.TickCount64;
+        checkedAt = Environment.TickCount64;
         if (handle is not null && RandomAccess.GetLength(handle) < Length) throw Shortened();
     }
 
@@ -71,7 +73,7 @@ sealed unsafe class MappedFile : IDisposable
             + "old file back, and resume a run that was under way",
             kind: SaeErrorKind.Files);
 
-    /// <summary>Copies the bytes from <paramref name="offset"/> on, as many as there is room for.</summary>
+    /// <summary>Copies the bytes from <paramref name="offset"/> on and fills <paramref name="into"/>.</summary>
     /// <exception cref="SaeException">The file was shortened since it was opened, or the disk failed.</exception>
     public void Read(long offset, Span<byte> into)
     {
@@ -98,7 +100,7 @@ sealed unsafe class MappedFile : IDisposable
         }
     }
 
-    /// <summary>Says that these bytes are read soon; does not wait.</summary>
+    /// <summary>Announces that these bytes will be read soon; does not wait.</summary>
     public void Expect(long offset, long length)
     {
         if (handle is not null) Readahead.WillNeed(handle, offset, length);

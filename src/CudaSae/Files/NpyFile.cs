@@ -8,10 +8,10 @@ namespace CudaSae.Files;
 /// <summary>Headers of numpy's .npy format, versions 1 to 3: magic, version, length, a Python dict literal.</summary>
 static partial class NpyFile
 {
-    /// <summary>What a header says, and where the data starts.</summary>
+    /// <summary>The contents of a header, and the place where the data starts.</summary>
     public sealed record Header(string Descr, long[] Shape, long DataOffset, bool FortranOrder = false);
 
-    /// <summary>No header is longer than this many bytes.</summary>
+    /// <summary>The most bytes that a header may have.</summary>
     public const int MaxHeaderBytes = 12 + MaxDictionaryBytes;
 
     const int MaxDictionaryBytes = 1 << 16, MaxAxes = 64;
@@ -20,7 +20,8 @@ static partial class NpyFile
 
     internal static bool Begins(ReadOnlySpan<byte> file) => file.StartsWith(Magic);
 
-    /// <exception cref="SaeException">It is damaged, or in Fortran order.</exception>
+    /// <summary>Reads the header of a file.</summary>
+    /// <exception cref="SaeException">The header is damaged, or the array is in Fortran order.</exception>
     public static Header ReadHeader(MappedFile file)
     {
         var header = ReadHeader(file.Slice(0, (int)Math.Min(file.Length, MaxHeaderBytes)), why => Bad(file, why));
@@ -28,7 +29,7 @@ static partial class NpyFile
             : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
     }
 
-    /// <summary>The header at the start of these bytes, which are all that there are or at least
+    /// <summary>Reads the header at the start of these bytes, which are either the whole file or at least
     /// <see cref="MaxHeaderBytes"/>.</summary>
     /// <param name="bad">Makes the error that names the file.</param>
     public static Header ReadHeader(ReadOnlySpan<byte> file, Func<string, SaeException> bad)
@@ -54,10 +55,12 @@ static partial class NpyFile
         return new(match.Groups["descr"].Value, [.. shape], start + length, match.Groups["order"].Value == "True");
     }
 
-    [GeneratedRegex(@"^\{\s*'descr':\s*'(?<descr>[^']{1,16})',\s*'fortran_order':\s*(?<order>True|False),\s*'shape':\s*\((?<shape>[0-9, ]*)\),?\s*\}\s*$")]
+    [GeneratedRegex(@"^\{\s*'descr':\s*'(?<descr>[^']{1,16})',\s*'fortran_order':\s*(?<order>True|False),\s*"
+        + @"'shape':\s*\((?<shape>[0-9, ]*)\),?\s*\}\s*$")]
     private static partial Regex Dictionary();
 
-    /// <summary>A version 1 header for a C-order array, padded so that data starts at a multiple of 64 bytes.</summary>
+    /// <summary>Returns a version 1 header for a C-order array, padded so that data starts at a multiple of 64
+    /// bytes.</summary>
     public static byte[] MakeHeader(string descr, params long[] shape)
     {
         var dict =

@@ -3,15 +3,15 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>numpy's .npz: a zip of .npy arrays, each a tensor of its member's name without the ending. Members of
-/// np.savez stay mapped; those of np.savez_compressed are inflated into memory,
-/// together at most four times the file. Arrays in Fortran order keep their order as strides.</summary>
+/// <summary>numpy's .npz: a zip of .npy arrays. Each array is a tensor with the name of its member, without the ending.
+/// Members of np.savez stay mapped; those of np.savez_compressed are inflated into memory, together at most four times
+/// the size of the file. Arrays in Fortran order keep their order as strides.</summary>
 sealed class NpzFile : TensorFile
 {
     const string Ending = ".npy";
     readonly MappedFile file;
     readonly Dictionary<string, StoredTensor> tensors = [];
-    readonly Dictionary<string, byte[]> inflated = [];      // compressed members by their tensors' names
+    readonly Dictionary<string, byte[]> inflated = [];      // contents of compressed members, by tensor name
 
     public NpzFile(string path) : this(new MappedFile(path)) { }
 
@@ -40,10 +40,10 @@ sealed class NpzFile : TensorFile
 
     internal static bool IsArray(string member) => member.EndsWith(Ending, StringComparison.Ordinal);
 
-    /// <summary>An element type by numpy's name; null if it has no counterpart.</summary>
+    /// <summary>Returns the element type of a numpy name, or null if it has no counterpart.</summary>
     internal static string? TypeOf(string descr) => Types.FirstOrDefault(t => t.Descr == descr).Type;
 
-    /// <summary>numpy's name of an element type; null if it has none.</summary>
+    /// <summary>Returns numpy's name of an element type, or null if numpy has no such type.</summary>
     internal static string? DescrOf(string type) => Types.FirstOrDefault(t => t.Type == type).Descr;
 
     static readonly (string Descr, string Type)[] Types =
@@ -69,7 +69,7 @@ sealed class NpzFile : TensorFile
     {
         var unpacked = member.Deflated ? Inflate(member) : null;
         var content = unpacked ?? file.Slice(member.Offset, (int)Math.Min(member.Bytes, NpyFile.MaxHeaderBytes));
-        var header = NpyFile.ReadHeader(content, why => Bad($"its member {member.Name} is no array: {why}"));
+        var header = NpyFile.ReadHeader(content, why => Bad($"its member {member.Name} is not an array: {why}"));
         var type = TypeOf(header.Descr)
             ?? throw Bad($"its array {name} has elements {Shown(header.Descr)}; "
                 + $"{string.Join(", ", Types.Select(t => t.Descr))} are read");
@@ -88,7 +88,7 @@ sealed class NpzFile : TensorFile
         if (unpacked is not null) inflated.Add(name, unpacked);
     }
 
-    /// <summary>Strides of Fortran order; null where C order is the same.</summary>
+    /// <summary>Returns the strides of Fortran order, or null if C order is the same.</summary>
     static long[]? FirstAxisFastest(long[] shape)
     {
         if (shape.Count(e => e > 1) < 2 || shape.Contains(0)) return null;
@@ -98,7 +98,7 @@ sealed class NpzFile : TensorFile
         return strides;
     }
 
-    /// <summary>A compressed member's content. Stops at the claimed size.</summary>
+    /// <summary>Inflates a compressed member; stops at the claimed size.</summary>
     unsafe byte[] Inflate(ZipMember member)
     {
         if (member.Bytes > Array.MaxLength || member.StoredBytes > int.MaxValue)

@@ -2,11 +2,12 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>Writes numpy's .npz as np.savez does: a stored .npy member for each tensor, in their order.</summary>
+/// <summary>Writes numpy's .npz as np.savez does: one uncompressed .npy member for each tensor, in the given
+/// order.</summary>
 static class NpzWriter
 {
-    /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is
-    /// held.</summary>
+    /// <summary>Writes atomically. The content of each tensor is produced while it is written, so no large tensor is
+    /// copied.</summary>
     /// <exception cref="SaeException">numpy has no such element type, or the file cannot be written.</exception>
     public static void Write(string path, IEnumerable<TensorToWrite> tensors) => Write(path, tensors, zip64: false);
 

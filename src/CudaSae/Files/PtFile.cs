@@ -5,12 +5,12 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>What torch.save writes (torch 1.6 and newer), mapped: a zip of NAME/data.pkl, NAME/data/KEY for each
-/// storage, NAME/version and NAME/byteorder. The pickle is read without running any of it.
-/// Nested dicts are flattened: tensors and, as <see cref="TensorFile.Metadata"/>, numbers, strings, types and devices
-/// carry their keys joined by dots; elements of lists carry their place.
-/// Strides and offsets are kept as saved and checked against the storage; checksums of storages are not, as torch
-/// itself does not. Layout: torch/serialization.py, caffe2/serialize/inline_container.h.</summary>
+/// <summary>A file of torch.save (torch 1.6 and newer), mapped: a zip of NAME/data.pkl, NAME/data/KEY for each storage,
+/// NAME/version and NAME/byteorder. The pickle is read without running any of it. Nested dicts are flattened: tensors
+/// and, as <see cref="TensorFile.Metadata"/>, numbers, strings, types and devices are named by their keys joined by
+/// dots; elements of lists are named by their indices. Strides and offsets are kept as saved and checked against the
+/// storage. Checksums of storages are not checked; torch does not check them either. Layout: torch/serialization.py,
+/// caffe2/serialize/inline_container.h.</summary>
 sealed class PtFile : TensorFile
 {
     /// <summary>The name of a tensor that was saved by itself.</summary>
@@ -41,13 +41,14 @@ sealed class PtFile : TensorFile
     internal override void Expect(StoredTensor tensor, long offset, long length) =>
         file.Expect(tensor.Offset + Within(tensor, offset, length), length);
 
-    /// <summary>Whether it begins as files of torch before 1.6: a bare pickle, or a tar archive.</summary>
+    /// <summary>Returns whether a file begins as files of torch before 1.6: as a bare pickle or a tar
+    /// archive.</summary>
     internal static bool IsLegacy(MappedFile file) =>
         (file.Length >= 2 && file.Slice(0, 1)[0] == 0x80 && file.Slice(1, 1)[0] is >= 1 and <= 5
             && !IsHeaderLength(file))
             || (file.Length >= 262 && file.Slice(257, 5).SequenceEqual("ustar"u8));
 
-    /// <summary>Whether the first eight bytes are, rather, the length of a safetensors header.</summary>
+    /// <summary>Returns whether the first eight bytes are the length of a safetensors header instead.</summary>
     static bool IsHeaderLength(MappedFile file) =>
         file.Length > 8 && file.Slice(8, 1)[0] == (byte)'{' && file.Slice(4, 4).IndexOfAnyExcept((byte)0) < 0;
 
@@ -68,7 +69,7 @@ sealed class PtFile : TensorFile
         if (members.Values.FirstOrDefault(m => m.Deflated) is { } packed)
             throw Bad($"its member {packed.Name} is compressed, which torch.save never does; save it again");
         if (!int.TryParse(Text(root + "version", ""), NumberStyles.None, CultureInfo.InvariantCulture, out _))
-            throw Bad("its version is no number");
+            throw Bad("its version is not a number");
         if (Text(root + "byteorder", "little") is not "little" and var order)
             throw Bad($"its byte order is {Shown(order)}; only little is read");
 
@@ -84,7 +85,7 @@ sealed class PtFile : TensorFile
                 : missing.Length > 0 ? missing : throw Bad($"it lacks the member {name}");
     }
 
-    /// <summary>A small member's bytes, held against their checksum.</summary>
+    /// <summary>Returns the bytes of a small member after a check of their checksum.</summary>
     ReadOnlySpan<byte> Content(ZipMember member)
     {
         if (member.Bytes > 1 << 30)
@@ -101,14 +102,14 @@ sealed class PtFile : TensorFile
         var width = WidthOf(type);
         if (storage is null) throw Bad($"the storage {Shown(tensor.Storage.Key)} of tensor {name} is missing");
         if (storage.Bytes / width != elements)
-            throw Bad($"tensor {name} wants a storage of {elements} elements of {type}, its member {storage.Name} has "
+            throw Bad($"tensor {name} needs a storage of {elements} elements of {type}, its member {storage.Name} has "
                 + $"{storage.Bytes} bytes");
         if (tensor.Shape.Length != tensor.Strides.Length || tensor.Shape.Length > 64)
             throw Bad($"tensor {name} has {tensor.Shape.Length} axes and {tensor.Strides.Length} strides");
         if (tensor.Offset < 0 || tensor.Shape.Any(e => e < 0) || tensor.Strides.Any(e => e < 0))
             throw Bad($"tensor {name} has a negative extent, stride or offset");
         var empty = tensor.Shape.Contains(0);
-        Int128 count = empty ? 0 : 1, last = tensor.Offset - (empty ? 1 : 0); // of the elements; the place of the last
+        Int128 count = empty ? 0 : 1, last = tensor.Offset - (empty ? 1 : 0); // number of elements; place of the last
         for (var axis = 0; axis < tensor.Shape.Length && !empty && count <= elements && last < elements; axis++)
         {
             count *= tensor.Shape[axis];

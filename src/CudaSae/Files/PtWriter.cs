@@ -3,14 +3,14 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Files;
 
-/// <summary>Writes what torch.load reads, with weights_only too: an OrderedDict of contiguous tensors on the CPU, each
-/// with a storage of its own, and numbers, strings and dicts of them behind.</summary>
+/// <summary>Writes files for torch.load, with or without weights_only: an OrderedDict of contiguous tensors on the CPU,
+/// each with its own storage, followed by numbers, strings and dicts of them.</summary>
 static class PtWriter
 {
-    const string Root = "archive/";         // torch's name for a file without one
+    const string Root = "archive/";         // torch's name for a file without a name
 
-    /// <summary>Writes atomically, in the order given; the same content gives the same bytes. Each tensor's content is
-    /// produced when its turn comes, so no copy of a large one is held.</summary>
+    /// <summary>Writes atomically, in the given order; the same content gives the same bytes. The content of each
+    /// tensor is produced while it is written, so no large tensor is copied.</summary>
     /// <param name="scalars">Values of the dict beside the tensors: int, long, float, double, bool, string, null, or a
     /// dictionary of these.</param>
     /// <exception cref="SaeException">torch has no such element type, or the file cannot be written.</exception>

@@ -2,10 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Files;
 
-/// <summary>Which file a path is, whatever links lead to it.</summary>
+/// <summary>Identifies the file behind a path, whatever links lead to it.</summary>
 static partial class RealPath
 {
-    /// <summary>The full path without symbolic links, of a file that can be opened.</summary>
+    /// <summary>Returns the full path without symbolic links, for a file that can be opened.</summary>
     public static string Of(string path)
     {
         var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
@@ -15,15 +15,16 @@ static partial class RealPath
         return new FileInfo(here).LinkTarget is { } target ? Of(Path.Combine(folder, target)) : here;
     }
 
-    /// <summary>Equal for two paths of one file, hard links included where the system tells them.</summary>
+    /// <summary>Returns a text that is equal for two paths of one file. Hard links are included if the system reports
+    /// them.</summary>
     public static string Identity(string path) => Inode(path) ?? Of(path);
 
-    /// <summary>Device and number of a file, on Linux; null elsewhere.</summary>
+    /// <summary>Returns the device and inode number of a file on Linux; null elsewhere.</summary>
     static unsafe string? Inode(string path)
     {
         const int CurrentFolder = -100;                                     // AT_FDCWD
         const uint Number = 0x100;                                          // STATX_INO
-        const int Bytes = 256, NumberAt = 32, MajorAt = 136, MinorAt = 140; // struct statx, alike on all architectures
+        const int Bytes = 256, NumberAt = 32, MajorAt = 136, MinorAt = 140; // struct statx on every architecture
         if (!OperatingSystem.IsLinux()) return null;
         var into = stackalloc byte[Bytes];
         try

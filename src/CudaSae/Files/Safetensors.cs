@@ -4,13 +4,12 @@ using CudaSae.Text;
 
 namespace CudaSae.Files;
 
-/// <summary>A safetensors file, mapped. Refuses headers that lie: sizes, overlaps, gaps, shapes that do not match their
-/// bytes.
-/// Layout: u64 header length, JSON header, data (huggingface/safetensors).</summary>
+/// <summary>A safetensors file, mapped. Headers with wrong sizes, overlaps, gaps, or shapes that do not match their
+/// bytes are refused. Layout: u64 header length, JSON header, data (huggingface/safetensors).</summary>
 sealed class SafetensorsFile : TensorFile
 {
     const long MaxHeaderBytes = 100_000_000;
-    const int BytesAPart = 80;      // of JSON, in memory, with the tensors made of it
+    const int BytesAPart = 80;      // in memory, for one part of the JSON and the tensors made from it
     readonly MappedFile file;
     readonly Dictionary<string, StoredTensor> tensors;
     Dictionary<string, string> metadata = [];
@@ -42,7 +41,7 @@ sealed class SafetensorsFile : TensorFile
         if (file.Length < 8) throw Bad($"it has {file.Length} bytes, too few for a header");
         var headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, 8));
         if (headerBytes > MaxHeaderBytes || (long)headerBytes > file.Length - 8)
-            throw Bad($"its header claims {headerBytes} bytes of the file's {file.Length}; it is truncated or no "
+            throw Bad($"its header claims {headerBytes} bytes of the file's {file.Length}; it is truncated or not a "
                 + "safetensors file");
         var dataStart = 8 + (long)headerBytes;
         JsonBudget.Check(file.Slice(8, (int)headerBytes), BytesAPart, file.Length, Bad);
@@ -51,7 +50,7 @@ sealed class SafetensorsFile : TensorFile
         var tensors = new Dictionary<string, StoredTensor>();
         foreach (var entry in header.RootElement.EnumerateObject())
         {
-            var name = entry.Name;      // each asking makes a new text
+            var name = entry.Name;      // each access allocates a new text
             if (name.Length > MaxNameLength)
                 throw Bad($"a tensor's name has {name.Length} characters; {MaxNameLength} are possible");
             if (name == "__metadata__") metadata = ReadMetadata(entry.Value);
@@ -73,7 +72,7 @@ sealed class SafetensorsFile : TensorFile
 
     Dictionary<string, string> ReadMetadata(JsonElement element)
     {
-        if (element.ValueKind != JsonValueKind.Object) throw Bad("its __metadata__ is no object");
+        if (element.ValueKind != JsonValueKind.Object) throw Bad("its __metadata__ is not an object");
         var metadata = new Dictionary<string, string>();
         foreach (var pair in element.EnumerateObject()) metadata[pair.Name] = pair.Value.ToString();
         return metadata;
@@ -100,7 +99,7 @@ sealed class SafetensorsFile : TensorFile
 
     long Whole(JsonElement e, string name) =>
         e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out var whole) && whole >= 0 ? whole
-            : throw Bad($"tensor {name} has a number that is no size: {e}");
+            : throw Bad($"tensor {name} has a number that is not a size: {e}");
 
     int Width(string type, string name) =>
         WidthOf(type) is > 0 and var width ? width : throw Bad($"tensor {name} has the unknown type {type}");
@@ -110,12 +109,12 @@ sealed class SafetensorsFile : TensorFile
     public override void Dispose() => file.Dispose();
 }
 
-/// <summary>Writes safetensors: tensors of one element type in the order of their names, header padded with spaces to 8
+/// <summary>Writes safetensors: tensors in the order of their names, and a header that is padded with spaces to 8
 /// bytes.</summary>
 static class SafetensorsWriter
 {
-    /// <summary>Writes atomically. Each tensor's content is produced when its turn comes, so no copy of a large one is
-    /// held.</summary>
+    /// <summary>Writes atomically. The content of each tensor is produced while it is written, so no large tensor is
+    /// copied.</summary>
     public static void Write(string path, IEnumerable<TensorToWrite> tensors,
         IReadOnlyDictionary<string, string>? metadata = null)
     {

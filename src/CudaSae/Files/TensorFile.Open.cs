@@ -4,12 +4,11 @@ namespace CudaSae.Files;
 
 abstract partial class TensorFile
 {
-    /// <summary>No tensor's name is longer, where a format sets no limit.</summary>
+    /// <summary>The longest name of a tensor, for formats that set no limit.</summary>
     internal const int MaxNameLength = 1000;
 
-    /// <summary>Opens a file as what its content is, whatever its name: torch's .pt, numpy's .npz or
-    /// safetensors.</summary>
-    /// <exception cref="SaeException">It is missing, damaged, or none of these.</exception>
+    /// <summary>Opens a file by its content, whatever its name: torch's .pt, numpy's .npz or safetensors.</summary>
+    /// <exception cref="SaeException">The file is missing or damaged, or has another format.</exception>
     public static TensorFile Open(string path) => KindOf(path) switch
     {
         Kind.Pt => new PtFile(path),
@@ -33,12 +32,12 @@ abstract partial class TensorFile
                 + ".safetensors files are read");
     }
 
-    /// <summary>Text from a file as it may stand in a message: one line, not too long.</summary>
+    /// <summary>Returns text from a file in a form suitable for a message: one line of limited length.</summary>
     internal static string Shown(string text) =>
         string.Concat((text.Length > 80 ? text[..80] + "…" : text).Select(c => char.IsControl(c) ? '?' : c));
 
-    /// <summary>The offset, if [offset, offset + length) lies within the tensor's bytes.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">It does not.</exception>
+    /// <summary>Returns the offset if [offset, offset + length) lies within the tensor's bytes.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range does not lie within them.</exception>
     protected static long Within(StoredTensor tensor, long offset, long length) =>
         offset >= 0 && length >= 0 && offset <= tensor.Bytes - length ? offset
             : throw new ArgumentOutOfRangeException(nameof(offset),

@@ -3,49 +3,51 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Files;
 
-/// <summary>One tensor of a file. The last axis is contiguous unless <see cref="Strides"/> says otherwise.</summary>
-/// <param name="Type">In safetensors' words: F64, F32, F16, BF16, I64, I32, I16, U16, I8, U8 or BOOL.</param>
-/// <param name="Offset">Of its first element from the start of the file's data, in bytes.</param>
-/// <param name="Bytes">From the first element to the end of the last.</param>
+/// <summary>One tensor of a file. The last axis is contiguous unless <see cref="Strides"/> is set.</summary>
+/// <param name="Type">Element type, by its safetensors name: F64, F32, F16, BF16, I64, I32, I16, U16, I8, U8 or
+/// BOOL.</param>
+/// <param name="Offset">Offset of the first element from the start of the file's data, in bytes.</param>
+/// <param name="Bytes">Bytes from the first element to the end of the last.</param>
 sealed record StoredTensor(string Name, string Type, long[] Shape, long Offset, long Bytes)
 {
-    /// <summary>Elements between neighbours along each axis, as torch saves them; null for C order.</summary>
+    /// <summary>Distances between neighbours along each axis in elements, as torch saves them; null for C
+    /// order.</summary>
     public long[]? Strides { get; init; }
 
     /// <summary>Bytes of one element.</summary>
     public int ElementBytes => TensorFile.WidthOf(Type);
 }
 
-/// <summary>Named tensors in a file, whatever holds them: safetensors, .npz, .pt. Contents stay on disk until they are
-/// read.</summary>
+/// <summary>Named tensors in a file of any supported format: safetensors, .npz or .pt. Contents stay on disk until they
+/// are read.</summary>
 abstract partial class TensorFile : IDisposable
 {
     public abstract string Path { get; }
     public abstract IReadOnlyDictionary<string, StoredTensor> Tensors { get; }
 
-    /// <summary>What stands beside the tensors: safetensors' __metadata__, or numbers and strings of a pickle, as
-    /// text.</summary>
+    /// <summary>Values beside the tensors, as text: safetensors' __metadata__, or the numbers and strings of a
+    /// pickle.</summary>
     public virtual IReadOnlyDictionary<string, string> Metadata => new Dictionary<string, string>();
 
-    /// <summary>Bytes [offset, offset + length) of a tensor, counted from its first element, as they are
+    /// <summary>Returns bytes [offset, offset + length) of a tensor, counted from its first element, as they are
     /// stored.</summary>
     public abstract ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length);
 
-    /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, as many as
-    /// there is room for. Notices a file that is shortened meanwhile.</summary>
+    /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, and fills
+    /// <paramref name="into"/>. Detects a file that is shortened meanwhile.</summary>
     public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) =>
         Slice(tensor, offset, into.Length).CopyTo(into);
 
-    /// <summary>Says that these bytes are read soon.</summary>
+    /// <summary>Announces that these bytes will be read soon.</summary>
     internal virtual void Expect(StoredTensor tensor, long offset, long length) { }
 
     public abstract void Dispose();
 
-    /// <summary>An error that names this file and what it was taken for.</summary>
+    /// <summary>Makes an error that names this file and its format.</summary>
     protected internal abstract SaeException Bad(string why);
 
-    /// <summary>The tensor of that name, type and shape (−1 matches any extent).</summary>
-    /// <exception cref="SaeException">It is missing or differs.</exception>
+    /// <summary>Returns the tensor of a name, type and shape (−1 matches any extent).</summary>
+    /// <exception cref="SaeException">The tensor is missing or differs.</exception>
     public StoredTensor Require(string name, string type, params long[] shape)
     {
         var tensor = Require(name);
@@ -63,7 +65,7 @@ abstract partial class TensorFile : IDisposable
     SaeException Unlike(StoredTensor tensor, string expected) =>
         Bad($"tensor {tensor.Name} is {tensor.Type} [{string.Join(", ", tensor.Shape)}], {expected} was expected");
 
-    /// <summary>A vector of that length as float32, from any float type.</summary>
+    /// <summary>Reads a vector of a given length as float32, from any float type.</summary>
     public float[] Vector(string name, long length)
     {
         var tensor = Numbers(name, length);
@@ -72,7 +74,7 @@ abstract partial class TensorFile : IDisposable
         return into;
     }
 
-    /// <summary>The one number of a scalar, or of a tensor of one element.</summary>
+    /// <summary>Reads a scalar, or a tensor of one element.</summary>
     public double Scalar(string name)
     {
         var tensor = Require(name);
@@ -87,8 +89,8 @@ abstract partial class TensorFile : IDisposable
         };
     }
 
-    /// <summary>A matrix [rows, columns] as float32 into one of that shape; of a [columns, rows] tensor with
-    /// <paramref name="transposed"/>.</summary>
+    /// <summary>Reads a tensor [rows, columns] as float32 into a matrix of that shape. With
+    /// <paramref name="transposed"/> the tensor is [columns, rows].</summary>
     public void Matrix(string name, Matrix into, bool transposed = false)
     {
         var tensor = transposed ? Numbers(name, into.Columns, into.Rows) : Numbers(name, into.Rows, into.Columns);
@@ -99,7 +101,7 @@ abstract partial class TensorFile : IDisposable
             for (long row = 0; row < into.Rows; row++) Gather(tensor, row * down, 1, into[row]);
             return;
         }
-        const int Band = 16;        // read along the storage; a cache line of each row is written at a time
+        const int Band = 16;        // reads along the storage; writes one cache line of each row at a time
         var columns = new float[Math.Min(Band, into.Columns)][];
         for (var c = 0; c < columns.Length; c++) columns[c] = new float[into.Rows];
         for (var start = 0; start < into.Columns; start += Band)
@@ -121,7 +123,7 @@ abstract partial class TensorFile : IDisposable
         return tensor.Type is "F64" or "F32" or "F16" or "BF16" ? tensor : throw Unlike(tensor, "a float type");
     }
 
-    /// <summary>Elements first, first + stride, … as float32.</summary>
+    /// <summary>Reads the elements first, first + stride, … as float32.</summary>
     void Gather(StoredTensor tensor, long first, long stride, Span<float> into)
     {
         if (into.Length == 0) return;
@@ -146,7 +148,7 @@ abstract partial class TensorFile : IDisposable
         _ => throw Unlike(tensor, "a float type"),
     };
 
-    /// <summary>Bytes of one element of a type; 0 for an unknown one.</summary>
+    /// <summary>Returns the bytes of one element of a type, or 0 for an unknown type.</summary>
     public static int WidthOf(string type) => type switch
     {
         "F64" or "I64" or "U64" => 8,
@@ -157,10 +159,10 @@ abstract partial class TensorFile : IDisposable
     };
 }
 
-/// <summary>A tensor to be written: its content is produced when its turn comes, so that no copy of a large one is
-/// held.</summary>
-/// <param name="Type">In safetensors' words.</param>
-/// <param name="Content">Writes exactly the tensor's bytes, C order.</param>
+/// <summary>A tensor to write. Its content is produced while it is written, so that no large tensor is
+/// copied.</summary>
+/// <param name="Type">Element type, by its safetensors name.</param>
+/// <param name="Content">Writes exactly the tensor's bytes, in C order.</param>
 sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Stream> Content)
 {
     public long Bytes =>
@@ -175,7 +177,7 @@ sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Strea
         for (long row = 0; row < matrix.Rows; row++) stream.Write(MemoryMarshal.AsBytes<float>(matrix[row]));
     });
 
-    /// <summary>The transpose of a matrix.</summary>
+    /// <summary>Returns the transpose of a matrix.</summary>
     public static TensorToWrite Transposed(string name, Matrix matrix) =>
         new(name, "F32", [matrix.Columns, matrix.Rows], stream =>
     {

@@ -4,8 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Formats;
 
-/// <summary>A checkpoint as an SAE: that of a run which has not finished, or a file of its own. Weights alone are read,
-/// of either backend.</summary>
+/// <summary>Reads a checkpoint as an SAE: the newest one of a run that has not finished, or a single file. Only the
+/// weights are read, from checkpoints of either backend.</summary>
 sealed class CheckpointFormat : ISaeFormat
 {
     public string Name => "checkpoint";
@@ -51,13 +51,14 @@ sealed class CheckpointFormat : ISaeFormat
         return file;
     }
 
-    /// <summary>From the checkpoint, or of an older one from train.json of the run that its folder is in.</summary>
+    /// <summary>Returns the records of the checkpoint, or, for checkpoints of older versions, those in train.json of
+    /// the run's folder.</summary>
     static (SaeSpec, TrainConfig, DataScale) Records(SafetensorsFile file)
     {
         if (Checkpoint.RecordsOf(file) is var (spec, config) && DataScale.From(file.Metadata) is { } scale)
             return (spec, config, scale);
         if (Checkpoint.RunOf(file.Path) is not { } run || !File.Exists(Path.Combine(run, RunRecord.FileName)))
-            throw new SaeException($"{file.Path} is of an older version and does not say what SAE it is; "
+            throw new SaeException($"{file.Path} is of an older version and does not describe its SAE; "
                 + $"put it into RUN/checkpoint beside RUN/{RunRecord.FileName}", kind: SaeErrorKind.Files);
         var record = RunRecord.Load(run);
         return (record.Spec.Validate(), record.Config.Validate(),
@@ -65,5 +66,5 @@ sealed class CheckpointFormat : ISaeFormat
     }
 
     public IReadOnlyList<string> Write(string path, SaeModel model) =>
-        throw new SaeException("a checkpoint is written by training alone; choose a layout of a finished SAE");
+        throw new SaeException("only training writes checkpoints; choose a layout of a finished SAE");
 }

@@ -6,16 +6,18 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Formats;
 
-/// <summary>The weights among a checkpoint's arrays, as either backend writes them: rows padded at their ends, matrices
-/// in float32 (CPU) or in two halves of 16 bits (kernels), θ as the optimizer moves it.</summary>
+/// <summary>Reads the weights among a checkpoint's arrays, as either backend writes them. Rows are padded at their
+/// ends, matrices are in float32 (CPU) or in two halves of 16 bits (kernels), and θ has the form that the optimizer
+/// updates.</summary>
 sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
 {
     readonly bool split = file.Tensors.ContainsKey("w_enc_hi");
 
+    /// <summary>Reads the weights.</summary>
     /// <exception cref="SaeException">An array is missing or has another shape.</exception>
     public SaeParameters Read()
     {
-        // Shapes are compared before memory of their size is taken.
+        // Shapes are checked before memory of their size is allocated.
         RequireMatrix(split ? "w_enc_hi" : "w_enc", spec.Latents, spec.InputWidth);
         RequireMatrix(split ? "w_dec_hi" : "w_dec", spec.Latents, spec.OutputWidth);
         var skip = spec.Transcoder is { Skip: true }
@@ -42,7 +44,7 @@ sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
         ReadVector("b_enc", p.BEnc);
         ReadVector("b_dec", p.BDec);
         ReadVector("b_mag", p.BMag);
-        if (file.Tensors.ContainsKey("r_mag")) ReadVector("r_mag", p.RMag);      // 0 where it is not learned
+        if (file.Tensors.ContainsKey("r_mag")) ReadVector("r_mag", p.RMag);      // 0 if it is not learned
         ReadVector("tie_scale", p.Scale);
         ReadVector("threshold", p.Threshold);
         if (spec.Selection is Selection.JumpRelu { Form: not ThresholdForm.Direct })
@@ -79,7 +81,10 @@ sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
             file.Read(tensor, row * tensor.Shape[1] * sizeof(float), MemoryMarshal.AsBytes(into[row]));
     }
 
-    /// <param name="lower">Null where the weights are bfloat16.</param>
+    /// <summary>Reads a matrix in two halves.</summary>
+    /// <param name="upper">The upper halves.</param>
+    /// <param name="lower">The lower halves; null if the weights are bfloat16.</param>
+    /// <param name="into">Receives the matrix.</param>
     void ReadHalves(StoredTensor upper, StoredTensor? lower, Matrix into)
     {
         var high = new ushort[into.Columns];

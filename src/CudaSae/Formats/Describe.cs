@@ -2,10 +2,11 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Words for messages, and what all layouts share.</summary>
+/// <summary>Descriptions for messages, and functions that all layouts use.</summary>
 static class Describe
 {
-    /// <summary>Entries a row of the sparse path gets where a file does not say how many there are.</summary>
+    /// <summary>Returns the capacity of a row of the sparse path, in entries, for files that do not define
+    /// one.</summary>
     public static int Room(int latents) => Math.Min(latents, SaeSpec.MaxActive);
 
     public static Selection Relu(int latents) => new Selection.Relu(Room(latents));
@@ -34,7 +35,7 @@ static class Describe
         _ => "none",
     };
 
-    /// <summary>One line: what an SAE is.</summary>
+    /// <summary>Describes an SAE in one line.</summary>
     public static string Line(SaeModel model)
     {
         var spec = model.Spec;
@@ -47,10 +48,10 @@ static class Describe
                 ? $", rows normalized ({Normalization(model.Normalization)})" : "");
     }
 
-    /// <summary>A spec that is valid, or an error that names the file it was read from.</summary>
+    /// <summary>Validates a spec; an error names the file from which it was read.</summary>
     public static SaeSpec Checked(SaeSpec spec, string path)
     {
         try { return spec.ValidateFinished(); }
-        catch (SaeException e) { throw new SaeException($"{path} describes no usable SAE: {e.Message}", e); }
+        catch (SaeException e) { throw new SaeException($"{path} does not describe a usable SAE: {e.Message}", e); }
     }
 }

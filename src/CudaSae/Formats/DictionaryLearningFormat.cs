@@ -4,9 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class names one of
-/// seven classes. All subtract their bias from the input,
-/// except AutoEncoderNew and JumpReluAutoEncoder.</summary>
+/// <summary>The format of saprmarks/dictionary_learning: ae.pt, a state_dict, and config.json, whose trainer.dict_class
+/// names one of seven classes. All classes subtract their bias from the input, except AutoEncoderNew and
+/// JumpReluAutoEncoder.</summary>
 sealed class DictionaryLearningFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "ae.pt", AboutKey = "metadata";
@@ -14,7 +14,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         "encoder.bias", "b_dec");
     static readonly WeightNames Plain = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec");
 
-    // Without config.json the one that a file's tensors fit is meant.
+    // Without config.json the class is the one that fits the file's tensors.
     static readonly (string Class, WeightNames Names, string Trainer)[] Classes =
     [
         ("AutoEncoder", Linear with { DecoderBias = "bias" }, "StandardTrainer"),
@@ -29,7 +29,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
             "MatryoshkaBatchTopKTrainer"),
     ];
 
-    // Trainers whose tensors fit several classes, or whose configuration is older than dict_class.
+    // These trainers have tensors that fit several classes, or configurations that are older than dict_class.
     static readonly (string Trainer, string Class)[] Trained =
     [
         ("StandardTrainer", "AutoEncoder"), ("PAnnealTrainer", "AutoEncoder"),
@@ -39,7 +39,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         ("JumpReluTrainer", "JumpReluAutoEncoder"), ("MatryoshkaBatchTopKTrainer", "MatryoshkaBatchTopKSAE"),
     ];
 
-    // config.json's words in trainer and buffer, and SAELens'.
+    // Each entry has a section of config.json, its name of a field, and the name in SAELens.
     static readonly (string Section, string Theirs, string Ours)[] Words =
         [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"),
             ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
@@ -71,7 +71,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         }, file.Path);
         var p = names.Read(file, spec);
         if (spec.Selection is Selection.BatchTopK)
-            p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));     // −1 before it is measured
+            p.BatchThreshold = MathF.Max(0, (float)Number(file, trainer, "threshold"));     // −1 until it is measured
         var io = config?.Section("buffer")?.Text("io");
         var model = new SaeModel(spec, p)
         {
@@ -80,7 +80,8 @@ sealed class DictionaryLearningFormat : ISaeFormat
         return io == "in_and_out" ? SaeKinds.AsTranscoder(model) : model;
     }
 
-    /// <summary>The class by its name, full name or Python's text of it, or by its trainer; null for none.</summary>
+    /// <summary>Returns the class by its name, its full name or Python's text of it, or by its trainer; null if the
+    /// configuration names none.</summary>
     static string? ClassIn(ConfigFile? trainer)
     {
         if (trainer?.Text("dict_class") is { Length: > 0 } text) return text.Trim('<', '>', '\'', ' ').Split('.')[^1];
@@ -117,9 +118,9 @@ sealed class DictionaryLearningFormat : ISaeFormat
 
     static int K(WeightFile file, ConfigFile? trainer) =>
         Number(file, trainer, "k") is var k and >= 1 and <= int.MaxValue && k == Math.Floor(k) ? (int)k
-            : throw file.Bad("its k is no whole number above 0");
+            : throw file.Bad("its k is not a whole number above 0");
 
-    /// <summary>A scalar of the file; of older files, which lack it, of the configuration.</summary>
+    /// <summary>Returns a scalar of the file, or of the configuration for older files, which lack the scalar.</summary>
     static double Number(WeightFile file, ConfigFile? trainer, string name) =>
         file.Number(name) ?? trainer?.Number(name)
         ?? throw file.Bad($"it lacks {name}, and {ConfigName} does not name it either");
@@ -138,7 +139,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
             ? new Nesting.Prefixes([.. widths], Mean: true) : null;
     }
 
-    /// <summary>A tensor of whole numbers, or a list of them.</summary>
+    /// <summary>Reads the group sizes from a tensor of whole numbers or from a list.</summary>
     static List<long> GroupSizesIn(WeightFile file)
     {
         const string Name = "group_sizes";
@@ -156,7 +157,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         }
         else if (groups is null)
             while (sizes.Count < Most && file.Number($"{Name}.{sizes.Count}") is { } size) sizes.Add((long)size);
-        return sizes.Count > 0 ? sizes : throw file.Bad($"its {Name} are no list of whole numbers");
+        return sizes.Count > 0 ? sizes : throw file.Bad($"its {Name} are not a list of whole numbers");
     }
 
     static JsonObject About(ConfigFile? config)
@@ -188,7 +189,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         return draft.Notes;
     }
 
-    /// <summary>BatchTopK's mean, not its capacity.</summary>
+    /// <summary>Returns k; for BatchTopK it is the mean, not the capacity.</summary>
     static int K(Draft draft) => draft.Spec.Selection is Selection.BatchTopK batch ? batch.K : draft.K;
 
     static string ClassOf(Draft draft) => draft.Spec.Selection switch

@@ -3,9 +3,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Formats;
 
-/// <summary>An SAE on its way into a layout: the model's matrices, and vectors and a selection that become those of an
-/// equal SAE where the layout has no other. Each change of that kind
-/// leaves a note; what has no equal is refused, before anything is written.</summary>
+/// <summary>An SAE during its conversion to a layout. It starts with the model's matrices, vectors and selection, and
+/// replaces them by those of an equivalent SAE if the layout requires it. Each replacement adds a note. An SAE without
+/// an equivalent is refused before anything is written.</summary>
 sealed class Draft : IDisposable
 {
     readonly string format;
@@ -30,11 +30,11 @@ sealed class Draft : IDisposable
     public float[] Threshold { get; private set; } = [];
     public float[] BMag { get; private set; } = [];
     public float[] RMag { get; private set; } = [];
-    /// <summary>The running threshold of BatchTopK; −1, which dictionary_learning means by "not measured", for
-    /// others.</summary>
+    /// <summary>The running threshold of BatchTopK; −1 for other selections, which means "not measured" in
+    /// dictionary_learning.</summary>
     public float BatchThreshold { get; } = -1;
 
-    /// <summary>A line for each thing that is written otherwise than it was read.</summary>
+    /// <summary>The notes, one line for each part that is written in another form than it was read.</summary>
     public IReadOnlyList<string> Notes => notes;
 
     public int K => Spec.ActiveAtInference;
@@ -47,28 +47,28 @@ sealed class Draft : IDisposable
         (WEnc, WDec, WSkip, BEnc, BDec, Threshold, BMag, RMag) =
             (p.WEnc, p.WDec, p.WSkip, p.BEnc, p.BDec, p.Threshold, p.BMag, p.RMag);
 
-    /// <summary>Refuses a normalization of the rows other than those named, and several sites, which no published
-    /// layout but this project's own describes.</summary>
+    /// <summary>Refuses normalizations of rows other than the given ones, and several sites, which only the layout of
+    /// this project can describe.</summary>
     public void Allow(params InputNormalization[] normalizations)
     {
         if (Spec.Sites is { Length: > 1 } sites) throw Refusal($"it is a crosscoder of {sites.Length} sites");
         if (Model.Normalization == InputNormalization.None || normalizations.Contains(Model.Normalization)) return;
-        throw Refusal($"its rows are normalized first ({Describe.Normalization(Model.Normalization)}), which no "
-            + "weights can stand for");
+        throw Refusal($"its rows are normalized first ({Describe.Normalization(Model.Normalization)}), which "
+            + "weights cannot express");
     }
 
-    /// <summary>Refuses a transcoder, or one that differs from what the layout has room for.</summary>
+    /// <summary>Refuses a transcoder that the layout cannot express.</summary>
     public void AllowTranscoder(bool any, bool skip, bool otherWidth)
     {
         if (Spec.Transcoder is not { } transcoder) return;
         if (!any) throw Refusal("it is a transcoder");
         if (transcoder.Skip && !skip) throw Refusal("it has a skip connection");
         if (transcoder.OutputWidth != Spec.InputWidth && !otherWidth)
-            throw Refusal($"it reads {Spec.InputWidth} numbers and predicts {transcoder.OutputWidth}; there both have "
-                + "one width");
+            throw Refusal($"it reads {Spec.InputWidth} numbers and predicts {transcoder.OutputWidth}; in this layout "
+                + "both widths are equal");
     }
 
-    /// <summary>The JumpReLU that is the same function.</summary>
+    /// <summary>Converts the selection to the JumpReLU that computes the same function.</summary>
     public void AsJumpRelu()
     {
         switch (Spec.Selection)
@@ -89,8 +89,8 @@ sealed class Draft : IDisposable
                     + FormattableString.Invariant($"{BatchThreshold:g6}"));
                 return;
             default:
-                throw Refusal($"{Describe.Selection(Spec)} chooses by rank, which no threshold does; train with "
-                    + "BatchTopK or JumpReLU for that");
+                throw Refusal($"{Describe.Selection(Spec)} selects by rank, which a threshold cannot express; train "
+                    + "with BatchTopK or JumpReLU for that");
         }
     }
 
@@ -105,8 +105,8 @@ sealed class Draft : IDisposable
         };
     }
 
-    /// <summary>Has b_dec subtracted from the input before encoding, or not, by moving WEnc b_dec between the two: WEnc
-    /// (x − b_dec) + b = WEnc x + (b − WEnc b_dec).</summary>
+    /// <summary>Sets whether b_dec is subtracted from the input before encoding, and changes b_enc accordingly: WEnc (x
+    /// − b_dec) + b = WEnc x + (b − WEnc b_dec).</summary>
     public void SubtractBias(bool subtract)
     {
         if (Spec.PreEncoderBias == subtract || subtract && Spec.Transcoder is not null) return;

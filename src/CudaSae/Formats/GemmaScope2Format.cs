@@ -4,9 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Gemma Scope 2 (Google DeepMind): config.json and params.safetensors with w_enc [d, n], w_dec [n, d_out],
-/// b_enc, b_dec, threshold and affine_skip_connection [d, d_out], which
-/// x multiplies from the left. JumpReLU alone; b_dec is not subtracted from the input.</summary>
+/// <summary>The format of Gemma Scope 2 (Google DeepMind): config.json and params.safetensors with w_enc [d, n], w_dec
+/// [n, d_out], b_enc, b_dec, threshold and affine_skip_connection [d, d_out], which x multiplies from the left. It
+/// supports only JumpReLU; b_dec is not subtracted from the input.</summary>
 sealed class GemmaScope2Format : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "params.safetensors", SkipName = "affine_skip_connection";
@@ -15,7 +15,7 @@ sealed class GemmaScope2Format : ISaeFormat
         Skip = new(SkipName, Transposed: true)
     };
 
-    // Theirs, and SAELens' word for the same.
+    // Each entry has a name of this format and the name in SAELens.
     static readonly (string Theirs, string Ours)[] Words = [("hf_hook_point_in", "hook_name"),
         ("hf_hook_point_out", "hook_name_out"), ("model_name", "model_name")];
 
@@ -49,7 +49,8 @@ sealed class GemmaScope2Format : ISaeFormat
         return new(spec, Names.Read(file, spec)) { About = About(config), KindIsAssumed = !transcodes && said is null };
     }
 
-    /// <summary>Null where the configuration does not tell: it lacks type and one of the two hooks.</summary>
+    /// <summary>Returns whether the configuration describes a transcoder; null if it lacks type and one of the two
+    /// hooks.</summary>
     static bool? Transcodes(ConfigFile config) => config.Text("type") is { } type ? type switch
     {
         _ when Text.Names.Same(type, "sae") => false,

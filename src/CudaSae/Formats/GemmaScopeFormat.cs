@@ -3,10 +3,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Gemma Scope (Google DeepMind): params.npz with W_enc [d, n], W_dec [n, d_out], b_enc, b_dec and threshold;
-/// some releases write w_enc and w_dec. JumpReLU alone; b_dec is not
-/// subtracted from the input. The file does not say whose activations these are, nor, where d_out is d, whether it is
-/// a transcoder.</summary>
+/// <summary>The format of Gemma Scope (Google DeepMind): params.npz with W_enc [d, n], W_dec [n, d_out], b_enc, b_dec
+/// and threshold; some releases write w_enc and w_dec. It supports only JumpReLU; b_dec is not subtracted from the
+/// input. The file identifies neither the origin of the activations nor, if d_out is d, whether it is a
+/// transcoder.</summary>
 sealed class GemmaScopeFormat : ISaeFormat
 {
     const string FileName = "params.npz", Scale = "scaling_factor";
@@ -38,7 +38,7 @@ sealed class GemmaScopeFormat : ISaeFormat
             PreEncoderBias = false,
         }, file.Path);
         if (file.Tensors.ContainsKey(Scale) && file.Vector(Scale, n).Any(f => f != 1))
-            throw file.Bad($"its {Scale} is not 1 throughout, and nothing says what it scales");
+            throw file.Bad($"its {Scale} is not 1 throughout, and the format does not define what it scales");
         return new(spec, names.Read(file, spec)) { KindIsAssumed = output == d };
     }
 
@@ -57,7 +57,7 @@ sealed class GemmaScopeFormat : ISaeFormat
         draft.SubtractBias(false);
         if (model.Spec is { Transcoder: not null } spec && spec.OutputWidth == spec.InputWidth)
             draft.Note($"{FileName} does not say that it is a transcoder: name its kind, transcoder, when it is read");
-        if (model.About.Count > 0) draft.Note($"{FileName} has no room for where the activations come from");
+        if (model.About.Count > 0) draft.Note($"{FileName} cannot store the origin of the activations");
         NpzWriter.Write(FileOf(path), Names.Tensors(draft));
         return draft.Notes;
     }

@@ -4,18 +4,17 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>Llama Scope (OpenMOSS, October 2024), read only: hyperparams.json and checkpoints/final.safetensors with
-/// encoder.weight [n, d], decoder.weight [d, n] and their biases.
-/// One θ for all latents, compared with what its loader makes of the weights: b_enc / s, b_dec / s_out, W_dec · s /
-/// s_out, then decoder norms into the encoder,
-/// s = √d over the average norm.</summary>
+/// <summary>The format of Llama Scope (OpenMOSS, October 2024), for reading only: hyperparams.json and
+/// checkpoints/final.safetensors with encoder.weight [n, d], decoder.weight [d, n] and their biases. One θ holds for
+/// all latents. It is compared with the pre-activations of the weights as its loader changes them: b_enc / s, b_dec /
+/// s_out, W_dec · s / s_out, then decoder norms folded into the encoder; s is √d over the average norm.</summary>
 static class LlamaScope
 {
     public const string ConfigName = "hyperparams.json", WeightsName = "checkpoints/final.safetensors";
     static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true),
         "encoder.bias", "decoder.bias")
     {
-        MayLackDecoderBias = true, Threshold = "", Beside = [""],       // θ is in the configuration
+        MayLackDecoderBias = true, Threshold = "", Beside = [""],       // the configuration holds θ
     };
 
     public static bool Recognizes(string path) =>
@@ -60,7 +59,7 @@ static class LlamaScope
         config.Text("act_fn")?.ToLowerInvariant() switch
         {
             "jumprelu" => Describe.JumpRelu(latents),
-            "topk" when threshold > 0 => Describe.JumpRelu(latents),       // as its loader has it
+            "topk" when threshold > 0 => Describe.JumpRelu(latents),       // as its loader does
             "topk" => new Selection.TopK(config.RequiredWhole("top_k")),
             null or "relu" => Describe.Relu(latents),
             var other => throw config.Bad($"act_fn '{other}' is not read; relu, jumprelu and topk are"),
@@ -78,18 +77,18 @@ static class LlamaScope
                     + "are");
         }
         var norms = config.Section("dataset_average_activation_norm")
-            ?? throw config.Bad("it lacks dataset_average_activation_norm, which its activations were scaled by");
+            ?? throw config.Bad("it lacks dataset_average_activation_norm, by which its activations were scaled");
         var (input, output) = (Factor("in"), Factor(spec.Transcoder is null && !norms.Has("out") ? "in" : "out"));
         Folding.ReadScales(p, 1, output / input);
         for (var f = 0; f < p.BEnc.Length; f++) p.BEnc[f] = (float)(p.BEnc[f] / input);
-        for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] = (float)(p.BDec[i] / input); // the other factor of output
+        for (var i = 0; i < p.BDec.Length; i++) p.BDec[i] = (float)(p.BDec[i] / input); // b_dec / output in total
         notes.Add("the average activation norms are folded into the weights (√d / norm = "
             + FormattableString.Invariant($"{input:g6})"));
         return InputNormalization.None;
 
         double Factor(string side) =>
             norms.Number(side) is { } norm and > 0 ? Math.Sqrt(spec.InputWidth) / norm
-                : throw norms.Bad($"dataset_average_activation_norm.{side} is no norm above 0");
+                : throw norms.Bad($"dataset_average_activation_norm.{side} is not a norm above 0");
     }
 
     static JsonObject About(ConfigFile config)

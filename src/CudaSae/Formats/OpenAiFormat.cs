@@ -4,16 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d], latent_bias [n],
-/// decoder.weight [d, n] or, tied, decoder.linear.weight [n, d],
-/// and the activation by name. pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of
-/// every TopK SAE, and of no other.</summary>
+/// <summary>The format of openai/sparse_autoencoder: one .pt, a state_dict with pre_bias [d], encoder.weight [n, d],
+/// latent_bias [n], decoder.weight [d, n] or, if tied, decoder.linear.weight [n, d], and the name of the activation.
+/// pre_bias is subtracted from the input. Its loader normalizes the rows (layer norm) of TopK SAEs only.</summary>
 sealed class OpenAiFormat : ISaeFormat
 {
     const string Activation = "activation", K = "activation_state_dict.k",
         PostActivation = "activation_state_dict.postact_fn", Frequency = "latents_activation_frequency";
     const string Tied = "decoder.linear.weight", TopK = "TopK", Relu = "ReLU";
-    const float Floor = 1e-10f;      // added to a share before its logarithm, as SAELens does
+    const float Floor = 1e-10f;      // added to a share before its logarithm, as in SAELens
     static readonly WeightNames Names = new(new("encoder.weight"), new("decoder.weight", Transposed: true),
         "latent_bias", "pre_bias")
     {
@@ -66,7 +65,8 @@ sealed class OpenAiFormat : ISaeFormat
             : throw file.Bad($"it lacks a whole number {K}"));
     }
 
-    /// <summary>Null where no firing was counted: the buffer begins as 1 throughout.</summary>
+    /// <summary>Returns the logarithms of the firing shares; null if firings were not counted, because the buffer is
+    /// then 1 throughout.</summary>
     static float[]? FrequencyOf(TensorFile file, int latents) =>
         file.Tensors.ContainsKey(Frequency) && file.Vector(Frequency, latents) is var shares && shares.Any(s => s != 1)
         ? [.. shares.Select(s => MathF.Log10(s + Floor))] : null;
@@ -80,14 +80,15 @@ sealed class OpenAiFormat : ISaeFormat
         draft.AllowTranscoder(any: false, skip: false, otherWidth: false);
         var ranks = draft.Spec.Selection is Selection.TopK;
         if (!ranks && draft.Spec.Selection is not Selection.Relu)
-            throw draft.Refusal($"it knows ReLU and TopK, not {Describe.Selection(draft.Spec)}");
+            throw draft.Refusal($"it supports ReLU and TopK, not {Describe.Selection(draft.Spec)}");
         if (ranks && model.Normalization != InputNormalization.LayerNorm)
-            throw draft.Refusal("its loader normalizes the rows of every TopK SAE (layer norm), and this one's are "
+            throw draft.Refusal("its loader normalizes the rows of every TopK SAE (layer norm), but this SAE does "
                 + "not");
         if (!ranks && model.Normalization != InputNormalization.None)
-            throw draft.Refusal("its loader normalizes the rows of TopK SAEs alone, and those of this ReLU SAE are");
+            throw draft.Refusal("its loader normalizes only the rows of TopK SAEs, but those of this ReLU SAE are "
+                + "normalized");
         draft.SubtractBias(true);
-        if (model.About.Count > 0) draft.Note("the file has no room for where the activations come from");
+        if (model.About.Count > 0) draft.Note("the file cannot store the origin of the activations");
         PtWriter.Write(path, [.. Names.Tensors(draft), .. Statistics(model)], Scalars(draft, ranks));
         return draft.Notes;
     }

@@ -4,10 +4,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D [n, d], b_E,
-/// b_D, log θ, and the average norms that activations were scaled by,
-/// which reading folds in. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json,
-/// checkpoints/final.safetensors) are read too.</summary>
+/// <summary>The format of OpenMOSS/Language-Model-SAEs: config.json and sae_weights.safetensors with W_E [d, n], W_D
+/// [n, d], b_E, b_D, log θ, and the average norms by which activations were scaled. Reading folds these norms into the
+/// weights. Files of 2025 (encoder.weight, …) and of Llama Scope (hyperparams.json, checkpoints/final.safetensors) are
+/// read too.</summary>
 sealed class OpenMossFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "sae_weights.safetensors",
@@ -67,7 +67,8 @@ sealed class OpenMossFormat : ISaeFormat
         };
     }
 
-    /// <summary>Null where the configuration does not tell: it lacks one of the two hooks.</summary>
+    /// <summary>Returns whether the configuration describes a transcoder; null if it lacks one of the two
+    /// hooks.</summary>
     internal static bool? Transcodes(ConfigFile config) => config.Text("sae_type") == "transcoder" ? true
         : (config.Text("hook_point_in"), config.Text("hook_point_out")) is ({ } into, { } from) ? into != from : null;
 
@@ -81,7 +82,7 @@ sealed class OpenMossFormat : ISaeFormat
             : names with { Threshold = "", Beside = [.. beside, ""] };
     }
 
-    /// <summary>One θ for all latents, of older configurations.</summary>
+    /// <summary>Returns the θ for all latents of an older configuration; null if there is none.</summary>
     static double? ThresholdIn(ConfigFile config) => config.Number("jump_relu_threshold") is not { } threshold ? null
         : threshold >= 0 ? threshold : throw config.Bad($"jump_relu_threshold is {threshold}, 0 or more was expected");
 
@@ -91,13 +92,13 @@ sealed class OpenMossFormat : ISaeFormat
         "jumprelu" => Describe.JumpRelu(latents),
         "topk" => new Selection.TopK(config.RequiredWhole("top_k")),
         "batchtopk" =>
-            throw config.Bad("batchtopk keeps no threshold in its file; convert it to jumprelu in its own project "
-                + "first"),
+            throw config.Bad("a batchtopk file does not store its threshold; convert it to jumprelu with "
+                + "Language-Model-SAEs first"),
         var other => throw config.Bad($"act_fn '{other}' is not read; relu, jumprelu and topk are"),
     };
 
-    /// <summary>Latents are chosen by z ‖W_D‖, codes stay as they are: θ / ‖W_D‖ for JumpReLU, nothing for ReLU, and
-    /// for TopK the norms into the encoder.</summary>
+    /// <summary>Folds decoder norms. The format selects latents by z ‖W_D‖ and leaves codes unchanged. JumpReLU
+    /// therefore gets θ / ‖W_D‖, ReLU needs no change, and for TopK the norms are folded into the encoder.</summary>
     static void FoldNorms(SaeSpec spec, SaeParameters p, List<string> notes)
     {
         if (spec.Selection is Selection.TopK) Folding.ReadNorms(p);
@@ -131,9 +132,9 @@ sealed class OpenMossFormat : ISaeFormat
         {
             var name = $"{Norms}.{config.Text(hook) ?? either}";
             if (!file.Tensors.ContainsKey(name))
-                throw file.Bad($"it holds no {name}, which its activations were scaled by");
+                throw file.Bad($"it holds no {name}, by which its activations were scaled");
             return file.Scalar(name) is var norm and > 0 and < double.PositiveInfinity
-                ? Math.Sqrt(spec.InputWidth) / norm : throw file.Bad($"{name} is no norm above 0");
+                ? Math.Sqrt(spec.InputWidth) / norm : throw file.Bad($"{name} is not a norm above 0");
         }
     }
 
@@ -153,7 +154,7 @@ sealed class OpenMossFormat : ISaeFormat
         if (draft.Spec.Selection is Selection.Gated or Selection.BatchTopK) draft.AsJumpRelu();
         var spec = draft.Spec;
         if (spec.Selection is not (Selection.Relu or Selection.JumpRelu or Selection.TopK))
-            throw draft.Refusal($"it knows ReLU, JumpReLU and TopK, not {Describe.Selection(spec)}");
+            throw draft.Refusal($"it supports ReLU, JumpReLU and TopK, not {Describe.Selection(spec)}");
         draft.SubtractBias(false);
         if (spec.Selection is Selection.JumpRelu)
             draft.Note("θ is written as its logarithm: it changes in the last bits");
@@ -193,7 +194,7 @@ sealed class OpenMossFormat : ISaeFormat
         return config;
     }
 
-    /// <summary>n / d as a double that d times rounds down to n again, as the reader computes it.</summary>
+    /// <summary>Returns n / d as a double whose product with d rounds down to n, as the reader computes it.</summary>
     static double Expansion(SaeSpec spec)
     {
         var factor = (double)spec.Latents / spec.InputWidth;

@@ -1,12 +1,12 @@
 namespace CudaSae.Formats;
 
-/// <summary>The arithmetic of <see cref="InputNormalization"/> on one row, in double.</summary>
+/// <summary>Applies an <see cref="InputNormalization"/> to one row, in double.</summary>
 static class RowNormalization
 {
     const double Epsilon = 1e-5;
 
     /// <summary>Normalizes a row in place.</summary>
-    /// <returns>What undoes it: x = row · Scale + Shift.</returns>
+    /// <returns>The numbers that undo it: x = row · Scale + Shift.</returns>
     public static (float Scale, float Shift) Apply(InputNormalization kind, Span<float> row) => kind switch
     {
         InputNormalization.LayerNorm => LayerNorm(row),
@@ -22,7 +22,7 @@ static class RowNormalization
         foreach (var x in row) squares += (x - mean) * (x - mean);
         var std = Math.Sqrt(squares / Math.Max(1, row.Length - 1));
         foreach (ref var x in row) x = (float)((x - mean) / (std + Epsilon));
-        return ((float)std, (float)mean);       // without ε, as OpenAI and SAELens have it
+        return ((float)std, (float)mean);       // without ε, as in OpenAI's code and SAELens
     }
 
     static (float, float) ConstantNorm(Span<float> row)

@@ -2,12 +2,12 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>What a file is read as where its contents do not tell.</summary>
+/// <summary>The kind as which a file is read if its contents do not determine it.</summary>
 public enum SaeKind
 {
-    /// <summary>The decoder predicts the encoder's input.</summary>
+    /// <summary>An SAE, whose decoder predicts the encoder's input.</summary>
     Sae,
-    /// <summary>The decoder predicts other activations of the same width.</summary>
+    /// <summary>A transcoder, whose decoder predicts other activations of the same width.</summary>
     Transcoder,
 }
 
@@ -17,19 +17,21 @@ static class SaeKinds
 
     public static string Words(SaeKind kind) => kind == SaeKind.Sae ? "an SAE" : "a transcoder";
 
-    /// <summary>The model as that kind.</summary>
-    /// <exception cref="SaeException">Its files say that it is the other.</exception>
+    /// <summary>Returns the model as a kind.</summary>
+    /// <exception cref="SaeException">The files state another kind, or an SAE with normalized rows should become a
+    /// transcoder.</exception>
     public static SaeModel As(SaeModel model, SaeKind kind, string path)
     {
         if (Of(model.Spec) == kind) return model;
         if (!model.KindIsAssumed)
-            throw new SaeException($"{path} is {Words(Of(model.Spec))} by its contents; it cannot be the other");
+            throw new SaeException($"{path} is {Words(Of(model.Spec))} by its contents; read it as that kind");
         if (model.Normalization is not InputNormalization.None and var rows)
-            throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(rows)}); no transcoder does");
+            throw new SaeException($"{path} normalizes its rows ({Describe.Normalization(rows)}); transcoders do not");
         return AsTranscoder(model);
     }
 
-    /// <summary>The same weights. Where b_dec was subtracted from the input, b_enc takes it up.</summary>
+    /// <summary>Returns the same weights as a transcoder. If b_dec was subtracted from the input, the subtraction is
+    /// folded into b_enc.</summary>
     public static SaeModel AsTranscoder(SaeModel model)
     {
         var (spec, p) = (model.Spec, model.Parameters);

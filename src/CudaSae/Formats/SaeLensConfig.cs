@@ -5,14 +5,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>cfg.json of SAELens: the fields that define the function, and the fields that are kept as they
-/// are.</summary>
+/// <summary>The cfg.json of SAELens: the fields that define the function, and fields that are copied
+/// unchanged.</summary>
 sealed class SaeLensConfig
 {
     const string SpecKey = "cudasae_spec", ReshapeKey = "reshape_activations";
-    const string LayoutVersion = "6.18.0";      // readers treat anything below 6 as an older layout
+    const string LayoutVersion = "6.18.0";      // readers treat versions below 6 as an older layout
 
-    // What SAELens keeps of a flat configuration before 6 (LLM_METADATA_KEYS), and its older names.
+    // Fields that SAELens keeps of a flat configuration before version 6 (LLM_METADATA_KEYS), and older names.
     static readonly string[] FlatMetadata =
     [
         "model_name", "hook_name", "model_class_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos",
@@ -28,10 +28,12 @@ sealed class SaeLensConfig
 
     public required SaeSpec Spec { get; init; }
 
-    /// <summary>The spec that this project wrote into the metadata, if it still describes the same function.</summary>
+    /// <summary>The spec that this project wrote into the metadata, if it describes the same function as the other
+    /// fields.</summary>
     public SaeSpec? OwnSpec { get; init; }
 
-    /// <summary>Null where activations are scaled by a number that is not in the configuration.</summary>
+    /// <summary>The normalization of rows; null if activations are scaled by a number outside the
+    /// configuration.</summary>
     public InputNormalization? Normalization { get; init; }
     public required string NormalizationName { get; init; }
     public bool RescalesByDecoderNorm { get; init; }
@@ -45,7 +47,8 @@ sealed class SaeLensConfig
 
     public static bool IsKnown(string architecture) => Known.Contains(architecture);
 
-    /// <summary>SAELens' name of an architecture; a name of our own, made like its, where it has none.</summary>
+    /// <summary>Returns SAELens' name of an architecture, or a similar name of this project if SAELens has
+    /// none.</summary>
     public static string Architecture(SaeSpec spec)
     {
         var selection = spec.Selection switch
@@ -92,7 +95,9 @@ sealed class SaeLensConfig
         return config;
     }
 
-    /// <param name="widths">d and n of the weights, for those that the file lacks.</param>
+    /// <summary>Reads a configuration.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="widths">Returns d and n of the weights, for files that lack them.</param>
     public static SaeLensConfig Read(string path, Func<(int Input, int Latents)?> widths)
     {
         var file = ConfigFile.Read(path);
@@ -130,7 +135,7 @@ sealed class SaeLensConfig
             FineTuned = file.Has("finetuning_scaling_factor") && file.Flag("finetuning_scaling_factor") == true,
             About = about,
             Notes = own is null || agrees ? []
-                : [$"metadata.{SpecKey} describes another SAE than the rest of cfg.json and is left aside"],
+                : [$"metadata.{SpecKey} describes another SAE than the rest of cfg.json and is ignored"],
         };
     }
 
@@ -168,7 +173,8 @@ sealed class SaeLensConfig
             : throw file.Bad($"its activation function '{activation}' is not read; relu and topk are");
     }
 
-    /// <summary>Whether rows are [heads, d_head] flattened: the same function on flat rows.</summary>
+    /// <summary>Returns whether rows are flattened from [heads, d_head]; the function on flat rows is the
+    /// same.</summary>
     static bool Reshape(ConfigFile file, bool flat) =>
         (file.Text(ReshapeKey)
             ?? (flat && file.Text("hook_name") is { } hook && hook.Contains("hook_z") ? "hook_z" : "none")) switch
@@ -227,8 +233,8 @@ sealed class SaeLensConfig
         }, file.Path);
     }
 
-    /// <summary>jumprelu_skip_transcoder is jumprelu, a transcoder, with a skip connection; this project once wrote the
-    /// selection behind.</summary>
+    /// <summary>Splits an architecture: jumprelu_skip_transcoder is jumprelu, a transcoder, with a skip connection.
+    /// Older versions of this project wrote the selection at the end.</summary>
     static (string Selection, bool Transcodes, bool Skips) Parts(string architecture)
     {
         var (transcodes, skips) = (architecture.Contains("transcoder"), architecture.Contains("skip_transcoder"));

@@ -3,11 +3,10 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n], W_dec [n, d_out],
-/// b_enc [n], b_dec [d_out], and sparsity.safetensors. Reads
-/// training checkpoints and the flat configurations before version 6 too. What SAELens has no name for carries one of
-/// ours, and metadata.cudasae_spec holds the whole spec.
-/// docs/reference/formats.md.</summary>
+/// <summary>The format of SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n],
+/// W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Training checkpoints and the flat
+/// configurations before version 6 are read too. Architectures that SAELens does not name have names of this project,
+/// and metadata.cudasae_spec holds the whole spec. docs/reference/formats.md describes the details.</summary>
 sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
@@ -35,14 +34,14 @@ sealed class SaeLensFormat : ISaeFormat
             draft.Note($"SAELens has no {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which "
                 + "only this project reads");
         if (model.Spec.Sites is { Length: > 1 } sites)
-            draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are in metadata.cudasae_spec alone");
+            draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are only in metadata.cudasae_spec");
         if (model.Spec.Selection is Selection.BatchTopK) draft.AsJumpRelu();
 
         SafetensorsWriter.Write(Path.Combine(path, WeightsName), Names(draft.Spec.Selection).Tensors(draft));
         var sparsity = Path.Combine(path, SparsityName);
         if (model.LogFiringFrequency is { } frequency)
             SafetensorsWriter.Write(sparsity, [TensorToWrite.Of("sparsity", frequency)]);
-        else File.Delete(sparsity);     // another SAE's, if this one takes its place
+        else File.Delete(sparsity);     // may belong to an SAE that is replaced
         ConfigFile.Write(Path.Combine(path, ConfigName), config);
         return draft.Notes;
     }
@@ -81,7 +80,8 @@ sealed class SaeLensFormat : ISaeFormat
         }
     }
 
-    /// <summary>d and n of the weights, for a configuration that lacks them; null for one without matrices.</summary>
+    /// <summary>Returns d and n of the weights, for a configuration that lacks them; null if the file has no
+    /// matrices.</summary>
     static (int Input, int Latents)? WidthsIn(string path)
     {
         using var file = Weights(path);
@@ -91,21 +91,22 @@ sealed class SaeLensFormat : ISaeFormat
 
     static WeightFile Weights(string path) => new(new SafetensorsFile(Path.Combine(path, WeightsName)));
 
-    /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
+    /// <summary>Returns whether the thresholds allow the spec. BatchTopK is stored as JumpReLU and is read as BatchTopK
+    /// only if all thresholds are equal.</summary>
     static bool Uniform(TensorFile file, SaeSpec own) =>
         own.Selection is not Selection.BatchTopK
             || file.Vector("threshold", own.Latents) is var threshold
                 && threshold.All(t => t == threshold[0] && t >= 0);
 
-    /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the
-    /// encoder, the activation scale into all.</summary>
+    /// <summary>Folds scales as SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder
+    /// norms into the encoder, and the activation scale into all weights.</summary>
     static InputNormalization Fold(
         string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
     {
         if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name
             && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {
-            if (!config.FineTuned) throw config.Bad($"it does not mention the {name} that the weights hold");
+            if (!config.FineTuned) throw config.Bad($"it does not mention the {name} of the weights");
             Folding.DecoderRows(p, factors);
             notes.Add("scaling_factor of fine-tuning is folded into W_dec");
         }
@@ -120,7 +121,7 @@ sealed class SaeLensFormat : ISaeFormat
         return InputNormalization.None;
     }
 
-    /// <summary>The scale that a training checkpoint keeps beside its weights.</summary>
+    /// <summary>Returns the scale that a training checkpoint stores beside its weights.</summary>
     static double ActivationScale(string path, SaeLensConfig config)
     {
         var scaler = Path.Combine(path, ScalerName);
@@ -132,7 +133,7 @@ sealed class SaeLensFormat : ISaeFormat
         if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in")
             throw fields.Bad($"activations are whitened, which is not read; {Cure}");
         return fields.Number("scaling_factor") is { } scale and > 0 ? scale
-            : throw fields.Bad("its scaling_factor is no number above 0");
+            : throw fields.Bad("its scaling_factor is not a number above 0");
     }
 
     static float[]? Sparsity(string path, int latents)

@@ -4,9 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Formats;
 
-/// <summary>EleutherAI/sparsify: cfg.json and sae.safetensors with encoder.weight [n, d], encoder.bias [n], W_dec [n,
-/// d], b_dec [d] and W_skip [d, d]. An SAE subtracts b_dec from
-/// its input, a transcoder does not.</summary>
+/// <summary>The format of EleutherAI/sparsify: cfg.json and sae.safetensors with encoder.weight [n, d], encoder.bias
+/// [n], W_dec [n, d], b_dec [d] and W_skip [d, d]. An SAE subtracts b_dec from its input, a transcoder does
+/// not.</summary>
 sealed class SparsifyFormat : ISaeFormat
 {
     const string ConfigName = "cfg.json", WeightsName = "sae.safetensors", AboutKey = "metadata";
@@ -42,7 +42,7 @@ sealed class SparsifyFormat : ISaeFormat
         if (skips && !transcodes)
         {
             Folding.AddEncodedBias(p.WEnc, p.BDec, p.BEnc, -1);
-            notes.Add("an SAE with a skip connection reads as a transcoder whose target is its input; b_enc takes up "
+            notes.Add("an SAE with a skip connection is read as a transcoder whose target is its input; b_enc includes "
                 + "the b_dec that was subtracted");
         }
         return new(spec, p) { About = (JsonObject?)config.Section(AboutKey)?.Fields.DeepClone() ?? [], Notes = notes };
@@ -52,13 +52,13 @@ sealed class SparsifyFormat : ISaeFormat
         (config.Text("activation") ?? "topk", config.Flag("signed") == true) switch
         {
             ("topk", false) => new Selection.TopK(config.RequiredWhole("k")),
-            // of 2024: the largest |z|, without ReLU
+            // Files of 2024 select the largest |z|, without ReLU.
             ("topk", true) => new Selection.AbsTopK(config.RequiredWhole("k")),
             ("groupmax", false) => new Selection.GroupMax(config.RequiredWhole("k")),
             var (other, _) => throw config.Bad($"activation '{other}' is unknown; topk and groupmax are read"),
         };
 
-    /// <summary>Multi-TopK's second budget, where it fits: of importance to further training alone.</summary>
+    /// <summary>Returns Multi-TopK's second budget if it fits; it matters only for further training.</summary>
     static Nesting.Budgets? Nested(ConfigFile config, int latents)
     {
         var k = config.RequiredWhole("k");
@@ -74,12 +74,12 @@ sealed class SparsifyFormat : ISaeFormat
         draft.AllowTranscoder(any: true, skip: true, otherWidth: false);
         var spec = draft.Spec;
         if (spec.Selection is not (Selection.TopK or Selection.GroupMax))
-            throw draft.Refusal($"it knows TopK and GroupMax, not {Describe.Selection(spec)}");
+            throw draft.Refusal($"it supports TopK and GroupMax, not {Describe.Selection(spec)}");
         draft.SubtractBias(true);
         var config = new JsonObject
         {
             ["activation"] = spec.Selection is Selection.TopK ? "topk" : "groupmax",
-            ["expansion_factor"] = Math.Max(1, spec.Latents / spec.InputWidth),     // num_latents prevails
+            ["expansion_factor"] = Math.Max(1, spec.Latents / spec.InputWidth),     // num_latents takes precedence
             ["normalize_decoder"] = Folding.DecoderNorms(draft.WDec).All(norm => Math.Abs(norm - 1) < 1e-3),
             ["num_latents"] = spec.Latents,
             ["k"] = draft.K,

@@ -3,8 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Formats;
 
-/// <summary>A file of weights under the names that its project gives them: without the prefixes that wrappers leave
-/// (torch.compile, data parallelism, a dict around the state_dict).</summary>
+/// <summary>A file of weights under the names of its project, without the prefixes of wrappers (torch.compile, data
+/// parallelism, a dict around the state_dict).</summary>
 sealed class WeightFile : TensorFile
 {
     static readonly string[] Leading = ["module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module"];
@@ -13,8 +13,9 @@ sealed class WeightFile : TensorFile
     readonly Dictionary<string, StoredTensor> tensors = [];
     readonly Dictionary<string, string> metadata = [];
 
-    /// <param name="file">Owned from here on.</param>
-    /// <exception cref="SaeException">Two of its tensors have one name without their prefixes.</exception>
+    /// <summary>Wraps a file.</summary>
+    /// <param name="file">The file, which this object owns from now on.</param>
+    /// <exception cref="SaeException">Two tensors have the same name without their prefixes.</exception>
     public WeightFile(TensorFile file)
     {
         this.file = file;
@@ -36,7 +37,8 @@ sealed class WeightFile : TensorFile
     public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
     public override IReadOnlyDictionary<string, string> Metadata => metadata;
 
-    /// <summary>A number: a scalar tensor, a tensor of one element, or one beside the tensors; null for none.</summary>
+    /// <summary>Returns a number from a scalar tensor, a tensor of one element, or the metadata; null if there is
+    /// none.</summary>
     public double? Number(string name) => tensors.ContainsKey(name) ? Scalar(name)
         : metadata.TryGetValue(name, out var text)
             && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null;
@@ -47,7 +49,7 @@ sealed class WeightFile : TensorFile
         return name;
     }
 
-    /// <summary>The prefix that all names share, in whole parts with their dots.</summary>
+    /// <summary>Returns the common prefix of all names, in whole parts with their dots.</summary>
     static string Around(string[] names)
     {
         if (names.Length < 2) return "";

@@ -5,13 +5,14 @@ using CudaSae.Numerics;
 namespace CudaSae.Formats;
 
 /// <summary>A matrix in a file.</summary>
-/// <param name="Transposed">Whether it is stored the other way round than here, where both matrices hold a row a latent
-/// and W_skip a row an output.</param>
+/// <param name="Name">Name of the tensor.</param>
+/// <param name="Transposed">Whether it is the transpose of the matrix in this project, where both matrices have one row
+/// per latent and W_skip has one row per output.</param>
 sealed record StoredMatrix(string Name, bool Transposed = false);
 
-/// <summary>Under which names, and which way round, a layout keeps the weights. Reading checks every shape before
-/// anything of that size is allocated, and refuses tensors that no
-/// part of the spec accounts for: a weight that is left out would change the function.</summary>
+/// <summary>The names and orientations of weights in a layout. Reading checks every shape before memory of that size is
+/// allocated. It refuses tensors that the spec does not use, because ignoring a weight would change the
+/// function.</summary>
 sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string EncoderBias, string DecoderBias)
 {
     public StoredMatrix Skip { get; init; } = new("W_skip");
@@ -19,17 +20,16 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
     public string MagnitudeBias { get; init; } = "b_mag";
     public string MagnitudeScale { get; init; } = "r_mag";
 
-    /// <summary>Whether <see cref="Threshold"/> holds log θ.</summary>
+    /// <summary>Whether the tensor <see cref="Threshold"/> contains log θ.</summary>
     public bool LogThreshold { get; init; }
 
     /// <summary>Whether a file may lack b_dec, which is then 0.</summary>
     public bool MayLackDecoderBias { get; init; }
 
-    /// <summary>Tensors beside the weights that the format reads by itself or that say nothing about the
-    /// function.</summary>
+    /// <summary>Other tensors, which the format reads itself or which do not affect the function.</summary>
     public string[] Beside { get; init; } = [];
 
-    /// <summary>d, n and d_out, by the shapes of the matrices.</summary>
+    /// <summary>Returns d, n and d_out from the shapes of the matrices.</summary>
     public (int Input, int Latents, int Output) Widths(TensorFile file)
     {
         var (n, d) = Extents(file, Encoder);
@@ -46,8 +46,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         return matrix.Transposed ? ((int)shape[1], (int)shape[0]) : ((int)shape[0], (int)shape[1]);
     }
 
-    /// <summary>The weights of an SAE of that spec. One θ may stand for all latents. θ below 0 reads as 0, which is the
-    /// same behind the ReLU of every published JumpReLU.</summary>
+    /// <summary>Reads the weights of an SAE of a spec. One θ may serve all latents. A θ below 0 is read as 0, which is
+    /// equivalent because every published JumpReLU applies a ReLU.</summary>
     public SaeParameters Read(TensorFile file, SaeSpec spec)
     {
         Check(file, spec);
@@ -108,7 +108,7 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         }
     }
 
-    /// <summary>The tensors of a file with these weights.</summary>
+    /// <summary>Returns the tensors of a file with the weights of a draft.</summary>
     public List<TensorToWrite> Tensors(Draft draft)
     {
         List<TensorToWrite> tensors = [Of(Encoder, draft.WEnc), Of(Decoder, draft.WDec)];

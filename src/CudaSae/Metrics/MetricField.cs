@@ -1,13 +1,13 @@
 namespace CudaSae.Metrics;
 
-/// <summary>A number of <see cref="StepMetrics"/> by its names, for writers that go through all of them. Truth values
-/// are 1 and 0.</summary>
-/// <param name="Name">In snake_case: its name in metrics.jsonl and its column of metrics.csv.</param>
-/// <param name="Tag">Its chart in TensorBoard: group/name.</param>
-/// <param name="Of">Null where the step has none.</param>
+/// <summary>A number of <see cref="StepMetrics"/> with its names, for writers that list all numbers. Truth values are 1
+/// and 0.</summary>
+/// <param name="Name">Name in snake_case, as in metrics.jsonl and as a column of metrics.csv.</param>
+/// <param name="Tag">Name of its chart in TensorBoard: group/name.</param>
+/// <param name="Of">Returns the number of a step; null if the step has none.</param>
 sealed record MetricField(string Name, string Tag, Func<StepMetrics, double?> Of)
 {
-    /// <summary>All of them, in the order of the record; step and vectors first.</summary>
+    /// <summary>All fields, in the order of the record; step and vectors are first.</summary>
     public static IReadOnlyList<MetricField> All { get; } =
     [
         new("step", "data/step", m => m.Step),

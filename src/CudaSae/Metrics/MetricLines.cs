@@ -2,14 +2,14 @@ using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 
-/// <summary>Text files of one line a report, taken back to where a resumed run goes on: what a killed process wrote
-/// behind its last checkpoint comes again and must not stand twice.</summary>
+/// <summary>Truncates text files with one line per report to the step from which a run resumes. The resumed run repeats
+/// the lines that a killed process wrote after its last checkpoint.</summary>
 static class MetricLines
 {
-    /// <summary>Each whole line becomes what <paramref name="keep"/> makes of it, and is left out where that is null; a
-    /// last line that was cut is left out. Atomic; a file that stays
-    /// the same is not touched, and none is made.</summary>
-    /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
+    /// <summary>Replaces each whole line by the result of <paramref name="keep"/>; null removes the line. An incomplete
+    /// last line is removed. The replacement is atomic. A file that stays the same is not written, and a missing file
+    /// is not created.</summary>
+    /// <exception cref="SaeException">The file cannot be read or written; it is unchanged.</exception>
     public static void Rewrite(string path, string newLine, Func<string, string?> keep)
     {
         if (!File.Exists(path)) return;

@@ -3,32 +3,31 @@ using System.Text.Json;
 
 namespace CudaSae.Metrics;
 
-/// <summary>metrics.jsonl as columns over steps. Takes whatever fields its lines have: newer versions log
-/// more.</summary>
+/// <summary>metrics.jsonl as columns over steps. It accepts any fields, because newer versions log more.</summary>
 sealed class MetricsHistory
 {
     readonly List<Dictionary<string, double>> lines = [];
 
     public const string FileName = "metrics.jsonl";
 
-    /// <summary>Lines that could not be read: cut by a crash, mostly the last one.</summary>
+    /// <summary>Number of lines that could not be read. A crash usually cuts the last line.</summary>
     public int Damaged { get; private set; }
 
-    /// <summary>Times that the log goes back to an earlier step: a killed run that was resumed, or one that went back
-    /// from a divergence.</summary>
+    /// <summary>Number of times that the log returns to an earlier step, after a killed run was resumed or a divergence
+    /// was rolled back.</summary>
     public int Restarts { get; private set; }
 
-    /// <summary>Logged steps.</summary>
+    /// <summary>Number of logged steps.</summary>
     public int Count => lines.Count;
 
-    /// <summary>Fields that some line has a number in, in the order of their appearance.</summary>
+    /// <summary>The fields that have a number in some line, in the order of their appearance.</summary>
     public IReadOnlyList<string> Names => [.. lines.SelectMany(line => line.Keys).Distinct()];
 
-    /// <summary>A field of each logged step, ascending; NaN where a line has none.</summary>
+    /// <summary>Returns a field of all logged steps in ascending order; NaN for lines without it.</summary>
     public float[] Column(string name) => [.. lines.Select(line => (float)line.GetValueOrDefault(name, double.NaN))];
 
-    /// <summary>Reads a log that may still be written. A resumed run logs steps again: what stood after the step it
-    /// went on from is dropped.</summary>
+    /// <summary>Reads a log that may still be written. A resumed run logs steps again, so earlier lines of those steps
+    /// are dropped.</summary>
     /// <exception cref="SaeException">The file cannot be read.</exception>
     public static MetricsHistory Read(string path)
     {
@@ -54,7 +53,7 @@ sealed class MetricsHistory
         if (line is null)
         {
             Damaged++;
-            // A killed run's last line was cut, and the resumed run's first one stands behind it.
+            // The last line of a killed run was cut, and the first line of the resumed run follows on the same line.
             if (text.LastIndexOf('{') is > 0 and var start) line = Parse(text[start..]);
         }
         if (line is null || !line.TryGetValue("step", out var step)) return;
@@ -81,7 +80,7 @@ sealed class MetricsHistory
                 if (Number(field.Value) is { } value) line[field.Name] = value;
             return line;
         }
-        // no JSON, or text that is no Unicode
+        // The line is not JSON, or holds text that is not Unicode.
         catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }
     }
 

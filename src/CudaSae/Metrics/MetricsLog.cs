@@ -2,8 +2,7 @@ using System.Text.Json;
 
 namespace CudaSae.Metrics;
 
-/// <summary>Appends one JSON object a line; a line is written whole or, after a crash, cut at the end of the
-/// file.</summary>
+/// <summary>Appends one JSON object per line. A crash can only leave an incomplete last line.</summary>
 sealed class MetricsLog : IDisposable
 {
     readonly FileStream stream;
@@ -18,12 +17,12 @@ sealed class MetricsLog : IDisposable
         }
     }
 
-    /// <summary>Leaves the lines up to a step, atomically: before a run goes on behind it.</summary>
-    /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
+    /// <summary>Keeps the lines up to a step, atomically, before a run resumes after it.</summary>
+    /// <exception cref="SaeException">The file cannot be read or written; it is unchanged.</exception>
     public static void CutBack(string path, long step) =>
         MetricLines.Rewrite(path, "\n", line => StepOf(line) <= step ? line : null);
 
-    /// <summary>The step of a line; null where it is none.</summary>
+    /// <summary>Returns the step of a line; null if the line is not a report.</summary>
     static long? StepOf(string line)
     {
         try

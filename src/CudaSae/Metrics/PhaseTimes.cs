@@ -3,8 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Metrics;
 
-/// <summary>How long each phase of one step took on the host's clock. Room for it is taken once; a step writes it
-/// over.</summary>
+/// <summary>The duration of each phase of one step on the host's clock. The memory is allocated once, and each step
+/// overwrites it.</summary>
 sealed class PhaseTimes
 {
     readonly double[] ms = new double[(int)StepPhase.Latents + 1];
@@ -13,7 +13,7 @@ sealed class PhaseTimes
     /// <summary>The step of these times; 0 if none were recorded.</summary>
     public long Step { get; private set; }
 
-    /// <summary>Milliseconds.</summary>
+    /// <summary>Duration of a phase in milliseconds.</summary>
     public double this[StepPhase phase] => ms[(int)phase];
 
     internal void Start(long step)
@@ -22,7 +22,7 @@ sealed class PhaseTimes
         last = Stopwatch.GetTimestamp();
     }
 
-    /// <summary>A phase has ended: its time is that since the one before ended.</summary>
+    /// <summary>Ends a phase; its duration is the time since the end of the previous phase.</summary>
     internal void Mark(StepPhase phase)
     {
         var now = Stopwatch.GetTimestamp();

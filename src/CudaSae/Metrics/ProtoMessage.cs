@@ -3,8 +3,8 @@ using System.Text;
 
 namespace CudaSae.Metrics;
 
-/// <summary>The bytes of a protocol buffer, field after field, without a schema.
-/// protobuf.dev/programming-guides/encoding.</summary>
+/// <summary>The bytes of a protocol buffer, built field by field without a schema
+/// (protobuf.dev/programming-guides/encoding).</summary>
 sealed class ProtoMessage
 {
     const int VarintType = 0, Fixed64Type = 1, BytesType = 2, Fixed32Type = 5;
@@ -58,8 +58,8 @@ sealed class ProtoMessage
         bytes.Add((byte)value);
     }
 
-    /// <summary>The first integer field of that number; 0, which is not written, where there is none, and null where
-    /// the message is damaged before it.</summary>
+    /// <summary>Returns the first integer field of a number. The result is 0 if the field is absent, because zeros are
+    /// not written, and null if the message is damaged before the field.</summary>
     public static long? FindInteger(ReadOnlySpan<byte> message, int field)
     {
         while (message.Length > 0)

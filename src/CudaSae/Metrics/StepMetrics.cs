@@ -3,49 +3,108 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Metrics;
 
-/// <summary>What one step measured, on its own batch and before its update.</summary>
+/// <summary>The measurements of one step, on its batch and before its update.</summary>
 public sealed record StepMetrics
 {
+    /// <summary>Number of the step, counted from 1.</summary>
     public required long Step { get; init; }
-    public required long Vectors { get; init; }             // rows seen so far
-    public required double Loss { get; init; } // everything below, weighted, and the reconstructions' errors
-    // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null where its rows are all equal
-    public required double? Fvu { get; init; }
-    public required double L0 { get; init; }                // values ≠ 0 per row
-    public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
-    public required double AuxLoss { get; init; } // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
-    public required double Sparsity { get; init; }          // λ times the penalty, and the pre-activation loss
-    public required double GateLoss { get; init; }          // c Σ‖x̂(relu π) − y‖²
-    public required double Coefficient { get; init; }       // λ of this step
-    public required double? Shrinkage { get; init; }        // γ = Σ‖x̂‖² / Σ⟨x̂, y⟩; null where Σ⟨x̂, y⟩ is 0
-    public required double GradientNorm { get; init; }      // all parameters, after projection, before clipping
-    public required double LearningRate { get; init; }
-    public required double RowsPerSecond { get; init; }     // since the last report
-    // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
-    public required double EncodeGflops { get; init; }
-    public required double? PercentOfLimit { get; init; }   // null; older runs have a share of measured ceilings
-    public required long Overflows { get; init; }           // rows that took the exact fallback in this step
-    public required bool Dense { get; init; }               // whether the step took the dense path
-    public required double? DenseDifference { get; init; }  // worst of the last dense check, null when there was none
 
-    // Milliseconds of the step's phases (SaeStep), null where phases are queued rather than awaited: on a GPU. Not in
-    // lines of older runs.
+    /// <summary>Number of rows trained on so far.</summary>
+    public required long Vectors { get; init; }
+
+    /// <summary>Total loss: the weighted errors of all reconstructions, and all loss terms below.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null if all its rows are equal.</summary>
+    public required double? Fvu { get; init; }
+
+    /// <summary>Mean number of nonzero values per row.</summary>
+    public required double L0 { get; init; }
+
+    /// <summary>Percentage of latents that have not fired for DeadAfterTokens rows.</summary>
+    public required double DeadPercent { get; init; }
+
+    /// <summary>α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², with D dead latents, or the ghost loss.</summary>
+    public required double AuxLoss { get; init; }
+
+    /// <summary>λ times the penalty, plus the pre-activation loss.</summary>
+    public required double Sparsity { get; init; }
+
+    /// <summary>Loss of Gated's auxiliary reconstruction, c Σ‖x̂(relu π) − y‖².</summary>
+    public required double GateLoss { get; init; }
+
+    /// <summary>λ of this step.</summary>
+    public required double Coefficient { get; init; }
+
+    /// <summary>γ = Σ‖x̂‖² / Σ⟨x̂, y⟩; null if Σ⟨x̂, y⟩ is 0.</summary>
+    public required double? Shrinkage { get; init; }
+
+    /// <summary>Norm of the gradient of all parameters, after projection and before clipping.</summary>
+    public required double GradientNorm { get; init; }
+
+    /// <summary>Learning rate of this step.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>Rows per second since the last report.</summary>
+    public required double RowsPerSecond { get; init; }
+
+    /// <summary>2·d·n·rows/s / 10⁹. It uses the time of the whole step, so it is a lower bound of the encoder's
+    /// rate.</summary>
+    public required double EncodeGflops { get; init; }
+
+    /// <summary>Null. Logs of older versions hold a share of measured limits.</summary>
+    public required double? PercentOfLimit { get; init; }
+
+    /// <summary>Number of rows that took the exact fallback in this step.</summary>
+    public required long Overflows { get; init; }
+
+    /// <summary>Whether the step took the dense path.</summary>
+    public required bool Dense { get; init; }
+
+    /// <summary>Largest difference of the last dense check; null if there was none.</summary>
+    public required double? DenseDifference { get; init; }
+
+    // The times of phases (SaeStep) are null on a GPU, where phases are queued rather than awaited, and in lines of
+    // older runs.
+    /// <summary>Milliseconds of the phase prepare; null on a GPU.</summary>
     public double? PrepareMs { get; init; }
+
+    /// <summary>Milliseconds of the phase encode; null on a GPU.</summary>
     public double? EncodeMs { get; init; }
+
+    /// <summary>Milliseconds of the phase decode; null on a GPU.</summary>
     public double? DecodeMs { get; init; }
+
+    /// <summary>Milliseconds of the phase aux; null on a GPU.</summary>
     public double? AuxMs { get; init; }
+
+    /// <summary>Milliseconds of the phase backward; null on a GPU.</summary>
     public double? BackwardMs { get; init; }
+
+    /// <summary>Milliseconds of the phase optimize; null on a GPU.</summary>
     public double? OptimizeMs { get; init; }
+
+    /// <summary>Milliseconds of the phase latents; null on a GPU.</summary>
     public double? LatentsMs { get; init; }
 
-    // Of 8-bit screening since the run began, null before its first audit.
-    public long? ScreeningAudits { get; init; }             // steps whose code was computed both ways
-    public long? ScreeningMisses { get; init; }             // entries of the exact code that screening lost in them
-    public double? ScreeningShortfall { get; init; }        // the largest of them above what took its place
+    // The counts of 8-bit screening start with the run and are null before its first audit.
+    /// <summary>Number of audited steps, whose code was computed with and without screening.</summary>
+    public long? ScreeningAudits { get; init; }
 
-    // Milliseconds a step since the last report, null without a feeder. Not in lines of older runs.
-    public double? InputWaitMs { get; init; } // that it waited for its batch: the data are slower than the steps
-    public double? FeederWaitMs { get; init; } // that the feeder waited for a slot: the steps are slower than the data
+    /// <summary>Number of entries of the exact code that screening lost in audited steps.</summary>
+    public long? ScreeningMisses { get; init; }
+
+    /// <summary>Largest amount by which a lost entry exceeds the entry that replaced it.</summary>
+    public double? ScreeningShortfall { get; init; }
+
+    // The waiting times are null without a feeder and in lines of older runs.
+    /// <summary>Milliseconds per step, since the last report, of waiting for a batch: the data is slower than the
+    /// steps.</summary>
+    public double? InputWaitMs { get; init; }
+
+    /// <summary>Milliseconds per step, since the last report, for which the feeder waited for a slot: the steps are
+    /// slower than the data.</summary>
+    public double? FeederWaitMs { get; init; }
 
     internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config,
         double rowsPerSecond, double? denseDifference,

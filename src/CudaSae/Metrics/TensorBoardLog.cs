@@ -3,22 +3,24 @@ using CudaSae.Files;
 
 namespace CudaSae.Metrics;
 
-/// <summary>The metrics as TensorBoard's event file, one record a report with all its scalars
-/// (tensorflow/core/util/event.proto): a crash leaves whole records and at most one that is cut,
-/// which readers pass over. Every run and every resume begins a file; their names sort by time.</summary>
+/// <summary>The metrics as TensorBoard's event file, one record per report with all its scalars
+/// (tensorflow/core/util/event.proto). A crash leaves whole records and at most one incomplete record, which readers
+/// skip. Every run and every resume starts a new file; the names sort by time.</summary>
 sealed class TensorBoardLog : IDisposable
 {
     public const string FilePattern = Prefix + "*" + Writer + "*";
     const string Prefix = "events.out.tfevents.", Writer = ".cudasae.";
 
-    // Fields of Event, of SessionLog, of Summary and of its values.
+    // These are the fields of Event, SessionLog, Summary and its values.
     const int WallTime =
         1, Step = 2, FileVersion = 3, Summary = 5, SessionLog = 7, Status = 1, Value = 1, Tag = 1, SimpleValue = 2;
     const int SessionStart = 1;
 
     readonly FileStream stream;
 
-    /// <param name="from">The step that the run goes on behind; 0 for a new one.</param>
+    /// <summary>Starts a file.</summary>
+    /// <param name="folder">The run's folder.</param>
+    /// <param name="from">The step after which the run resumes; 0 for a new run.</param>
     /// <exception cref="SaeException">The folder cannot be written.</exception>
     public TensorBoardLog(string folder, long from)
     {
@@ -36,18 +38,18 @@ sealed class TensorBoardLog : IDisposable
                 e, SaeErrorKind.Files);
         }
         Write(Event(0).Text(FileVersion, "brain.Event:2"));
-        // a reader that is watching forgets later steps
+        // This makes a reader that follows the file discard later steps.
         if (from > 0) Write(Event(from + 1).Message(SessionLog, new ProtoMessage().Integer(Status, SessionStart)));
 
         string PathOf(int number) => Path.Combine(folder, $"{Prefix}{second}{Writer}{number}");
     }
 
-    /// <summary>Whether a run's folder holds such files.</summary>
+    /// <summary>Returns whether a run's folder has such files.</summary>
     public static bool IsIn(string folder) => Directory.EnumerateFiles(folder, FilePattern).Any();
 
-    /// <summary>Leaves the records up to a step in every file of the folder, atomically; what was cut at a file's end
-    /// is left out.</summary>
-    /// <exception cref="SaeException">A file cannot be read or written; it is untouched.</exception>
+    /// <summary>Keeps the records up to a step in every file of the folder, atomically; incomplete records are
+    /// removed.</summary>
+    /// <exception cref="SaeException">A file cannot be read or written; it is unchanged.</exception>
     public static void CutBack(string folder, long step)
     {
         foreach (var path in Directory.GetFiles(folder, FilePattern))
@@ -77,7 +79,7 @@ sealed class TensorBoardLog : IDisposable
             into.Write(buffer, 0, count);
     }
 
-    /// <summary>Every number that the step has, as float32.</summary>
+    /// <summary>Writes all numbers of a step, as float32.</summary>
     public void Write(StepMetrics metrics)
     {
         var summary = new ProtoMessage();

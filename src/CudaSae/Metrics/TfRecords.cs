@@ -3,10 +3,9 @@ using System.Numerics;
 
 namespace CudaSae.Metrics;
 
-/// <summary>TensorFlow's file of records: of each its length (uint64), the length's checksum, the bytes, their
-/// checksum; all little-endian. Checksums are CRC-32C (Castagnoli), masked so that
-/// a record may itself hold records: rotated right by 15, plus 0xa282ead8.
-/// tensorflow/core/lib/io/record_writer.cc.</summary>
+/// <summary>TensorFlow's file of records. A record has its length (uint64), the length's checksum, the bytes and their
+/// checksum; all numbers are little-endian. Checksums are CRC-32C (Castagnoli), masked so that a record may contain
+/// records: rotated right by 15, plus 0xa282ead8 (tensorflow/core/lib/io/record_writer.cc).</summary>
 static class TfRecords
 {
     const int Head = 12, Tail = 4, Longest = 1 << 20;
@@ -21,8 +20,8 @@ static class TfRecords
         return framed;
     }
 
-    /// <summary>The next record; null at the end, and where what follows is damaged, was cut or is longer than a
-    /// mebibyte: behind that there is nothing to hold on to.</summary>
+    /// <summary>Returns the next record; null at the end of the file, or if the next record is damaged, incomplete or
+    /// longer than a mebibyte, because records after it cannot be located.</summary>
     public static byte[]? Next(Stream stream)
     {
         Span<byte> head = stackalloc byte[Head], tail = stackalloc byte[Tail];

@@ -1,17 +1,17 @@
 namespace CudaSae.Model;
 
-/// <summary>The rule that says after how many rows without firing a latent is dead.</summary>
+/// <summary>The rule for the number of rows without firing after which a latent is dead.</summary>
 static class DeadAfter
 {
-    /// <summary>Stands in the losses of a recipe until <see cref="Preset.Make(int, int, int, TrainConfig)"/> sets
+    /// <summary>Placeholder in the losses of a recipe until <see cref="Preset.Make(int, int, int, TrainConfig)"/> sets
     /// the number that follows from the run's length.</summary>
     public const long Unset = 1;
 
-    /// <summary>A sixtieth of the run's rows, at most ten million.</summary>
+    /// <summary>Returns a sixtieth of the run's rows, at most ten million.</summary>
     public static long Rows(TrainConfig config) => Math.Clamp(config.Vectors / 60, 1, 10_000_000);
 
     /// <summary>Sets the number of rows in the spec and in each of its losses that revives dead latents.</summary>
-    /// <param name="rows">0 for the rule: the window of resampling where only resampling revives dead latents,
+    /// <param name="rows">0 applies the rule: the window of resampling if only resampling revives dead latents,
     /// otherwise <see cref="Rows"/>.</param>
     public static SaeSpec Set(SaeSpec spec, TrainConfig config, long rows = 0)
     {

@@ -3,13 +3,13 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>What a run does when its loss is no number any more, or rises far above what it was.</summary>
+/// <summary>The reaction of a run when its loss is not finite, or rises far above its running mean.</summary>
 [JsonConverter(typeof(NamedEnum<DivergenceAction>))]
 public enum DivergenceAction
 {
-    /// <summary>Stop with an error; the checkpoints stay.</summary>
+    /// <summary>The run stops with an error; its checkpoints remain.</summary>
     Stop,
-    /// <summary>Go back to the newest checkpoint and pass over the batches since, as Chowdhery et al. 2022 did by hand
-    /// (PaLM, arXiv 2204.02311, section 5.1). Needs CheckpointEvery.</summary>
+    /// <summary>The run returns to its newest checkpoint and skips the batches since, as Chowdhery et al. 2022 did by
+    /// hand (PaLM, arXiv 2204.02311, section 5.1). This requires CheckpointEvery.</summary>
     Rollback,
 }

@@ -2,6 +2,7 @@ namespace CudaSae.Model;
 
 partial struct EntryGradient
 {
+    /// <summary>Adds another gradient, component by component.</summary>
     public void Add(in EntryGradient other)
     {
         Input += other.Input;

@@ -2,12 +2,13 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>Turns the weights of training into those that are saved, and one kind of SAE into another that is the same
-/// function.</summary>
+/// <summary>Converts the weights of training to those that are saved, and one kind of SAE to another kind that computes
+/// the same function.</summary>
 static class Export
 {
-    /// <summary>All that a run's config asks for when its SAE is saved: pruning, norms, scales.</summary>
-    /// <returns>How many latents were pruned.</returns>
+    /// <summary>Applies the steps that a run's config requires before its SAE is saved: pruning, decoder norms and
+    /// scales.</summary>
+    /// <returns>The number of latents that were pruned.</returns>
     public static int Finish(SaeSpec spec, TrainConfig config, SaeParameters p, DataScale scale)
     {
         var pruned = config.PruneBelow > 0 ? Prune(spec, p, config.PruneBelow) : 0;
@@ -16,8 +17,8 @@ static class Export
         return pruned;
     }
 
-    /// <summary>Empties latents whose decoder norm is below a limit: they never fire again.</summary>
-    /// <returns>How many.</returns>
+    /// <summary>Sets latents whose decoder norm is below a limit to zero, so that they never fire.</summary>
+    /// <returns>The number of such latents.</returns>
     public static int Prune(SaeSpec spec, SaeParameters p, float below)
     {
         var pruned = 0;
@@ -33,8 +34,8 @@ static class Export
         return pruned;
     }
 
-    /// <summary>A Gated SAE as the JumpReLU SAE that is the same function: W = e^r WGate, b = b_mag, θ = max(0, b_mag −
-    /// e^r b_gate) (arXiv 2404.16014, appendix).</summary>
+    /// <summary>Converts a Gated SAE to the JumpReLU SAE that computes the same function: W = e^r WGate, b = b_mag, θ =
+    /// max(0, b_mag − e^r b_gate) (arXiv 2404.16014, appendix).</summary>
     public static (SaeSpec Spec, SaeParameters Parameters) AsJumpRelu(SaeSpec spec, SaeParameters p)
     {
         if (spec.Selection is not Selection.Gated gated)
@@ -57,7 +58,8 @@ static class Export
         return (jump, result);
     }
 
-    /// <summary>A ReLU SAE as the Gated one that is the same function, to fine-tune its magnitudes alone.</summary>
+    /// <summary>Converts a ReLU SAE to the Gated SAE that computes the same function, so that its magnitudes alone can
+    /// be fine-tuned.</summary>
     public static (SaeSpec Spec, SaeParameters Parameters) AsGated(SaeSpec spec, SaeParameters p)
     {
         if (spec.Selection is not Selection.Relu relu)

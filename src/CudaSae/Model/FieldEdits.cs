@@ -5,18 +5,22 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>selection.bandwidth = 0.5: edits of a record through its JSON, so that every field is within reach of a
-/// command line or of a caller in another language.</summary>
+/// <summary>Edits of a record through its JSON, such as selection.bandwidth = 0.5. They make every field accessible
+/// from a command line or another language.</summary>
 static class FieldEdits
 {
-    /// <param name="edits">Field by its path in snake_case, as train.json of a run shows it, and the JSON that takes
-    /// the place of its value.</param>
-    /// <exception cref="SaeException">There is no such field, or the value does not fit it. Ranges are not looked
-    /// at.</exception>
+    /// <summary>Applies edits to a spec.</summary>
+    /// <param name="spec">The spec to change.</param>
+    /// <param name="edits">The path of each field in snake_case, as in a run's train.json, with the JSON that replaces
+    /// its value.</param>
+    /// <returns>The changed record.</returns>
+    /// <exception cref="SaeException">A field does not exist, or a value has another form. Ranges are not
+    /// checked.</exception>
     public static SaeSpec Apply(SaeSpec spec, IEnumerable<KeyValuePair<string, JsonNode?>> edits) =>
         Apply(spec, "spec", edits, ModelJson.Compact.SaeSpec);
 
-    /// <summary>As the other.</summary>
+    /// <summary>Applies edits to a configuration.</summary>
+    /// <inheritdoc cref="Apply(SaeSpec, IEnumerable{KeyValuePair{string, JsonNode}})"/>
     public static TrainConfig Apply(TrainConfig config, IEnumerable<KeyValuePair<string, JsonNode?>> edits) =>
         Apply(config, "config", edits, ModelJson.Compact.TrainConfig);
 
@@ -51,7 +55,8 @@ static class FieldEdits
         {
             if (at is not JsonObject fields)
                 throw new ArgumentException($"{string.Join('.', path[..i])} has no fields; set it whole, as JSON");
-            // A last name that is not there is a field that older records lack, or none, which the reader names.
+            // A missing last name is either a field that older records lack, or an unknown field, which the reader
+            // refuses by name.
             if (i == path.Length - 1) fields[path[i]] = value;
             else at = fields[path[i]]
                 ?? throw new ArgumentException(fields.ContainsKey(path[i])

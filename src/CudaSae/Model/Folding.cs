@@ -8,8 +8,8 @@ namespace CudaSae.Model;
 static class Folding
 {
     /// <summary>Folds decoder norms into the encoder after training: multiplies z, biases and θ by ‖WDec_f‖, and makes
-    /// WDec's rows unit. A latent of norm 0 stays as it is. The function stays the same for thresholded selections
-    /// alone.</summary>
+    /// WDec's rows unit. A latent of norm 0 stays as it is. Only thresholded selections keep the same
+    /// function.</summary>
     public static void TrainedNorms(SaeParameters p)
     {
         for (var f = 0; f < p.WDec.Rows; f++)
@@ -23,8 +23,8 @@ static class Folding
         }
     }
 
-    /// <summary>Folds the scales of training into the weights, where training had x = inputScale · raw and
-    /// y = targetScale · raw target. z, and with it b_enc and θ, stays.</summary>
+    /// <summary>Folds the scales of training into the weights; training used x = inputScale · raw and y = targetScale ·
+    /// raw target. z is unchanged, and so are b_enc and θ.</summary>
     public static void TrainedScales(SaeParameters p, double inputScale, double targetScale)
     {
         var (up, down) = ((float)inputScale, (float)(1 / targetScale));
@@ -38,7 +38,7 @@ static class Folding
             foreach (ref var w in p.WSkip[i]) w *= up * down;
     }
 
-    /// <summary>b_f ± e^r_f WEnc_f · b_dec, e^r 1 without r.</summary>
+    /// <summary>Adds ± e^r_f WEnc_f · b_dec to b_f; e^r is 1 without r.</summary>
     public static void AddEncodedBias(Matrix wEnc, float[] bDec, float[] into, int sign, float[]? r = null)
     {
         for (var f = 0; f < into.Length; f++)
@@ -50,7 +50,7 @@ static class Folding
         }
     }
 
-    /// <summary>‖WDec_f‖, at least 1e-8 as SAELens clamps it, [n].</summary>
+    /// <summary>Returns ‖WDec_f‖, [n], at least 1e-8 as in SAELens.</summary>
     public static double[] DecoderNorms(Matrix wDec)
     {
         var norms = new double[wDec.Rows];
@@ -58,9 +58,9 @@ static class Folding
         return norms;
     }
 
-    /// <summary>Folds decoder norms into the encoder of an SAE of another format that chooses latents by z ‖WDec_f‖
-    /// and divides the code by it again: multiplies WEnc and b_enc by the norm, and makes WDec's rows unit. θ stays,
-    /// because that format compares it with the product.</summary>
+    /// <summary>Folds decoder norms into the encoder of an SAE of another format that selects latents by z ‖WDec_f‖ and
+    /// divides the code by ‖WDec_f‖ again. It multiplies WEnc and b_enc by the norm, and makes WDec's rows unit. θ
+    /// stays, because that format compares it with the product.</summary>
     public static void ReadNorms(SaeParameters p)
     {
         var norms = DecoderNorms(p.WDec);
@@ -74,8 +74,8 @@ static class Folding
     }
 
     /// <summary>Folds the scales of an SAE of another format, which encodes input · raw and divides its output by
-    /// <paramref name="output"/>, into the weights: WEnc · input, WDec / output, b_dec / output,
-    /// W_skip · input / output.</summary>
+    /// <paramref name="output"/>, into the weights: WEnc · input, WDec / output, b_dec / output, W_skip · input /
+    /// output.</summary>
     public static void ReadScales(SaeParameters p, double input, double output)
     {
         for (long f = 0; f < p.WEnc.Rows; f++)
@@ -88,7 +88,7 @@ static class Folding
             foreach (ref var w in p.WSkip[i]) w = (float)(w * input / output);
     }
 
-    /// <summary>Decoder rows times one factor each.</summary>
+    /// <summary>Multiplies each decoder row by its factor.</summary>
     public static void DecoderRows(SaeParameters p, float[] factors)
     {
         for (var f = 0; f < factors.Length; f++)

@@ -6,7 +6,7 @@ static class RecordDefaults
     static readonly TrainConfig Config = new();
     static readonly SaeSpec Spec = new() { InputWidth = 1, Latents = 1, Selection = new Selection.TopK(1) };
 
-    /// <summary>A record with standard values; null where the type has none.</summary>
+    /// <summary>Returns a record with standard values, or null if the type has none.</summary>
     public static object? Of(Type record) =>
         record == typeof(TrainConfig) ? Config : record == typeof(SaeSpec) ? Spec : null;
 }

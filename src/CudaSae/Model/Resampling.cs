@@ -2,28 +2,33 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Model;
 
-/// <summary>Neuron resampling (Bricken et al. 2023): latents silent for a window are given the direction of an input
-/// drawn with probability ∝ loss², an encoder row of a share of
-/// the living ones' mean norm, bias 0 and empty moments.</summary>
+/// <summary>Neuron resampling (Bricken et al. 2023). A latent that has not fired for a window gets the direction of an
+/// input drawn with probability ∝ loss². Its encoder row gets a share of the mean norm of the other latents, its bias
+/// is 0 and its moments are empty.</summary>
 /// <param name="Every">Steps between two resamplings.</param>
-/// <param name="Times">Resamplings in all.</param>
-/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 for
+/// <param name="Times">Total number of resamplings.</param>
+/// <param name="DeadAfterSteps">Steps without firing after which a latent is resampled; 0 selects
 /// <paramref name="Every"/>.</param>
-/// <param name="Inputs">Rows whose loss is measured to draw from; 819,200 in the publication.</param>
-/// <param name="EncoderNorm">Norm of a new encoder row, in units of the mean norm of living ones.</param>
-/// <param name="Protected">Share of the latents, chosen by the seed, that is never resampled, so that their firing can
-/// be watched.</param>
-/// <param name="RecoverySteps">After a resampling the learning rate drops to a tenth and returns over so many steps
-/// along a cosine (Rajamanoharan et al. 2024); 0 for no drop.</param>
+/// <param name="Inputs">Rows whose loss is measured and from which inputs are drawn; 819,200 in the
+/// publication.</param>
+/// <param name="EncoderNorm">Norm of a new encoder row, in units of the mean norm of the latents that are not
+/// resampled.</param>
+/// <param name="Protected">Share of the latents, chosen by the seed, that is never resampled and serves as a
+/// control.</param>
+/// <param name="RecoverySteps">Number of steps over which the learning rate returns along a cosine after it dropped to
+/// a tenth at a resampling (Rajamanoharan et al. 2024); 0 for no drop.</param>
 public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0, int Inputs = 819_200,
     float EncoderNorm = 0.2f, float Protected = 0, int RecoverySteps = 0)
 {
+    /// <summary>Steps without firing after which a latent is resampled.</summary>
     public int Window => DeadAfterSteps > 0 ? DeadAfterSteps : Every;
 
-    /// <summary>Whether step t, from 1, ends with a resampling.</summary>
+    /// <summary>Returns whether a step ends with a resampling.</summary>
+    /// <param name="step">The step, counted from 1.</param>
     public bool IsDue(long step) => step % Every == 0 && step / Every <= Times;
 
-    /// <summary>Factor of the learning rate at step t.</summary>
+    /// <summary>Returns the factor of the learning rate at a step.</summary>
+    /// <param name="step">The step, counted from 1.</param>
     public double RateFactor(long step)
     {
         var last = Math.Min((step - 1) / Every, Times) * Every;
@@ -31,7 +36,9 @@ public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0
         return 0.1 + 0.45 * (1 - Math.Cos(Math.PI * (step - 1 - last) / RecoverySteps));
     }
 
-    /// <summary>Whether a latent belongs to the protected share.</summary>
+    /// <summary>Returns whether a latent belongs to the protected share.</summary>
+    /// <param name="seed">Seed of the run.</param>
+    /// <param name="latent">Index of the latent.</param>
     public bool IsProtected(ulong seed, int latent) =>
         (SplitMix.Mix(seed ^ SplitMix.Mix((ulong)latent + 0x70726f74)) >> 11) * Math.Pow(2, -53) < Protected;
 

@@ -3,9 +3,11 @@ using CudaSae.Numerics;
 namespace CudaSae.Model;
 
 /// <summary>The weights of an SAE in host memory, float32. Both matrices hold one row per latent. Arrays that the spec
-/// has no use for are empty.</summary>
+/// does not use are empty.</summary>
 public sealed class SaeParameters : IDisposable
 {
+    /// <summary>Allocates weights of zeros for a spec; scales are 1.</summary>
+    /// <param name="spec">Defines the shapes.</param>
     public SaeParameters(SaeSpec spec)
     {
         WEnc = new(spec.Latents, spec.InputWidth);
@@ -21,26 +23,45 @@ public sealed class SaeParameters : IDisposable
         Array.Fill(Scale, 1);
     }
 
-    /// <summary>The same weights with other thresholds. The matrices are shared: dispose one of the two.</summary>
+    /// <summary>Shares the weights of another object but replaces its thresholds. The matrices are shared, so only one
+    /// of the two objects must be disposed.</summary>
     internal SaeParameters(SaeParameters other, float[] threshold)
     {
         (WEnc, WDec, WSkip, BEnc, BDec) = (other.WEnc, other.WDec, other.WSkip, other.BEnc, other.BDec);
         (BMag, RMag, Scale, Threshold) = (other.BMag, other.RMag, other.Scale, threshold);
     }
 
-    public Matrix WEnc { get; }         // [n, d_in]; Gated: WGate
-    public Matrix WDec { get; }         // [n, d_out]
-    public float[] BEnc { get; }        // [n]; Gated: b_gate
-    public float[] BDec { get; }        // [d_out]; subtracted from the input too with PreEncoderBias
-    public float[] Threshold { get; }   // [n] θ of JumpReLU
-    public float[] BMag { get; }        // [n] of Gated
-    public float[] RMag { get; }        // [n] of Gated: WMag_f = e^r WGate_f
-    public float[] Scale { get; }       // [n] of Tying.Scaled: WEnc_f = scale WDec_f
-    public Matrix WSkip { get; }        // [d_out, d_in] of a transcoder with a skip connection
+    /// <summary>Encoder weights, [n, d_in]; Gated: WGate.</summary>
+    public Matrix WEnc { get; }
 
-    /// <summary>The running threshold of BatchTopK: at inference every z above it is kept.</summary>
+    /// <summary>Decoder weights, [n, d_out].</summary>
+    public Matrix WDec { get; }
+
+    /// <summary>Encoder bias, [n]; Gated: b_gate.</summary>
+    public float[] BEnc { get; }
+
+    /// <summary>Decoder bias, [d_out]; with PreEncoderBias it is also subtracted from the input.</summary>
+    public float[] BDec { get; }
+
+    /// <summary>θ of JumpReLU, [n]; otherwise empty.</summary>
+    public float[] Threshold { get; }
+
+    /// <summary>b_mag of Gated, [n]; otherwise empty.</summary>
+    public float[] BMag { get; }
+
+    /// <summary>r of Gated, [n], with WMag_f = e^r WGate_f; otherwise empty.</summary>
+    public float[] RMag { get; }
+
+    /// <summary>Scales of Tying.Scaled, [n], with WEnc_f = scale WDec_f; otherwise empty.</summary>
+    public float[] Scale { get; }
+
+    /// <summary>Skip connection of a transcoder, [d_out, d_in]; otherwise without rows.</summary>
+    public Matrix WSkip { get; }
+
+    /// <summary>The running threshold of BatchTopK; at inference every z above it is kept.</summary>
     public float BatchThreshold { get; set; }
 
+    /// <summary>Frees the matrices.</summary>
     public void Dispose()
     {
         WEnc.Dispose();

@@ -1,8 +1,8 @@
 namespace CudaSae.Model;
 
-/// <summary>What selection keeps of a batch: k entries a row, the only thing that leaves encoding.
-/// A value of 0 marks an entry that ReLU removed: its index is a selected latent that did not fire.
-/// Entries of one row stand in ascending order of index.</summary>
+/// <summary>The code of a batch: k entries per row, the only output of encoding. A value of 0 marks an entry that ReLU
+/// removed: its index is a selected latent that did not fire. Entries of one row are in ascending order of
+/// index.</summary>
 sealed class SparseCode(int rows, int active)
 {
     public int Rows { get; } = rows;

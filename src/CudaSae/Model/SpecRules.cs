@@ -3,12 +3,15 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>What cannot be trained, and why: ranges of single fields, then combinations.</summary>
+/// <summary>Refuses specs that cannot be trained: first ranges of single fields, then combinations.</summary>
 static class SpecRules
 {
     public const int MaxPrefixes = 16, MaxBudgets = 64, MaxSites = 8;
 
-    /// <param name="trains">False for a finished SAE: its rows have no bound but n.</param>
+    /// <summary>Checks a spec.</summary>
+    /// <param name="spec">The spec.</param>
+    /// <param name="trains">False for a finished SAE, whose rows are bounded only by n.</param>
+    /// <exception cref="SaeException">A field is out of range, or fields contradict each other.</exception>
     public static void Check(SaeSpec spec, bool trains = true)
     {
         Possible(spec.Selection is not null, "Selection is missing");
@@ -24,7 +27,7 @@ static class SpecRules
         CheckShape(spec);
     }
 
-    /// <summary>What a run's numbers ask of the architecture.</summary>
+    /// <summary>Checks the configuration of a run against the architecture.</summary>
     public static void Check(SaeSpec spec, TrainConfig config)
     {
         Possible(!config.FoldDecoderNorms || spec.IsThresholded || spec.DecoderNorm == DecoderNorm.Unit,
@@ -140,7 +143,7 @@ static class SpecRules
     static void CheckDead(SaeSpec spec)
     {
         Possible(spec.Aux is null || spec.Ghost is null,
-            "AuxK and ghost gradients both claim the dead latents: choose one");
+            "AuxK and ghost gradients both train the dead latents: choose one");
         if (spec.Aux is { } aux)
         {
             Range(aux.K is >= 1 and <= SaeSpec.MaxActive, "Aux.K", aux.K, $"1 to {SaeSpec.MaxActive}");
@@ -176,7 +179,7 @@ static class SpecRules
                 FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
     }
 
-    /// <summary>A value that its enum has; a cast makes others.</summary>
+    /// <summary>Refuses a value that its enum does not define; casts can produce such values.</summary>
     static void Named<T>(T value) where T : struct, Enum =>
         Range(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
 

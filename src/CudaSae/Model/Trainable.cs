@@ -3,20 +3,31 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>Which parameters the optimizer moves.</summary>
+/// <summary>The parameters that the optimizer updates.</summary>
 [Flags]
 [JsonConverter(typeof(NamedEnum<Trainable>))]
 public enum Trainable : uint
 {
+    /// <summary>No parameter.</summary>
     None = 0,
-    Encoder = 1,            // WEnc
-    EncoderBias = 2,        // b_enc, b_gate
-    Decoder = 4,            // WDec
-    DecoderBias = 8,        // b_dec
-    Threshold = 16,         // θ
-    MagnitudeBias = 32,     // b_mag
-    MagnitudeScale = 64,    // r_mag
-    Skip = 128,             // WSkip
+    /// <summary>WEnc.</summary>
+    Encoder = 1,
+    /// <summary>b_enc, or b_gate of Gated.</summary>
+    EncoderBias = 2,
+    /// <summary>WDec.</summary>
+    Decoder = 4,
+    /// <summary>b_dec.</summary>
+    DecoderBias = 8,
+    /// <summary>θ of JumpReLU.</summary>
+    Threshold = 16,
+    /// <summary>b_mag of Gated.</summary>
+    MagnitudeBias = 32,
+    /// <summary>r_mag of Gated.</summary>
+    MagnitudeScale = 64,
+    /// <summary>W_skip of a transcoder.</summary>
+    Skip = 128,
+    /// <summary>s of Tying.Scaled.</summary>
     TieScale = 256,
+    /// <summary>Every parameter.</summary>
     All = 511,
 }

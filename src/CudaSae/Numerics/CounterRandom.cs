@@ -1,9 +1,10 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Random bits as a function of (seed, step, row, column), never of threads: kernels/common.cuh's
-/// counter_random.</summary>
+/// <summary>Random bits as a function of (seed, step, row, column), independent of threads. kernels/common.cuh has the
+/// same function as counter_random.</summary>
 static class CounterRandom
 {
+    /// <summary>Returns 64 random bits for an element of a step.</summary>
     public static ulong Of(ulong seed, ulong step, ulong row, ulong column)
     {
         var z = SplitMix.Mix(seed + 0x9e3779b97f4a7c15 * (step + 1));
@@ -11,8 +12,8 @@ static class CounterRandom
         return SplitMix.Mix(z + 0x9e3779b97f4a7c15 * (column + 1));
     }
 
-    /// <summary>32 bits for an element of a row, from a key drawn for the row: two multiplications (Wellons 2018,
-    /// lowbias32).</summary>
+    /// <summary>Returns 32 bits for an element of a row from a key drawn for the row, with two multiplications (Wellons
+    /// 2018, lowbias32).</summary>
     public static uint Of(uint key, uint column)
     {
         var x = key + column * 0x9e3779b9;
@@ -21,7 +22,7 @@ static class CounterRandom
         return x ^ x >> 16;
     }
 
-    /// <summary>Uniform in [0, 1).</summary>
+    /// <summary>Returns a number uniform in [0, 1).</summary>
     public static double Uniform(ulong seed, ulong step, ulong row, ulong column) =>
         (Of(seed, step, row, column) >> 11) * (1.0 / (1UL << 53));
 }

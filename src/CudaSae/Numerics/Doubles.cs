@@ -3,9 +3,10 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Numerics;
 
-/// <summary>Sums in double over rows of float32 and of doubles, a vector of the machine at a time.</summary>
+/// <summary>Sums in double over rows of float32 and of doubles, one vector of the machine at a time.</summary>
 static class Doubles
 {
+    /// <summary>Returns ⟨x, y⟩.</summary>
     public static double Dot(ReadOnlySpan<double> x, ReadOnlySpan<double> y)
     {
         var vx = MemoryMarshal.Cast<double, Vector<double>>(x);
@@ -42,6 +43,7 @@ static class Doubles
             (x[i], y[i]) = (c * x[i] - s * y[i], s * x[i] + c * y[i]);
     }
 
+    /// <summary>Returns ⟨a, b⟩; the products are taken in double.</summary>
     public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
     {
         Vector<double> low = default, high = default;
@@ -58,14 +60,15 @@ static class Doubles
         return sum;
     }
 
-    /// <summary>⟨a, b⟩ / ‖a‖‖b‖; NaN where a norm is 0.</summary>
+    /// <summary>Returns ⟨a, b⟩ / ‖a‖‖b‖, or NaN if a norm is 0.</summary>
     public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) =>
         Cosine(a, Matrix.Norm(a), b, Matrix.Norm(b));
 
-    /// <summary>The same of rows whose norms are known.</summary>
+    /// <summary>Returns ⟨a, b⟩ / ‖a‖‖b‖ for rows whose norms are known.</summary>
     public static double Cosine(ReadOnlySpan<float> a, double normA, ReadOnlySpan<float> b, double normB) =>
         Dot(a, b) / (normA * normB);
 
+    /// <summary>Returns ⟨a, b⟩; the products are taken in double.</summary>
     public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<double> b)
     {
         Vector<double> low = default, high = default;
@@ -95,7 +98,7 @@ static class Doubles
         for (; i < row.Length; i++) to[i] += factor * row[i];
     }
 
-    /// <summary>The largest magnitude; 0 of none.</summary>
+    /// <summary>Returns the largest magnitude, or 0 for an empty span.</summary>
     public static double Largest(ReadOnlySpan<double> a)
     {
         double largest = 0;
@@ -103,6 +106,7 @@ static class Doubles
         return largest;
     }
 
+    /// <summary>Returns Σ a².</summary>
     public static double Squares(ReadOnlySpan<double> a)
     {
         double sum = 0;
@@ -110,8 +114,8 @@ static class Doubles
         return sum;
     }
 
-    /// <summary>Mean and standard deviation (of the numbers themselves, not of a larger population); NaN of
-    /// none.</summary>
+    /// <summary>Returns the mean and the standard deviation of the numbers themselves (not an estimate for a larger
+    /// population); NaN if there are none.</summary>
     public static (double Mean, double Deviation) Moments(IReadOnlyCollection<double> values)
     {
         var first = values.FirstOrDefault(double.NaN);
@@ -120,7 +124,7 @@ static class Doubles
         return (mean, Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / values.Count));
     }
 
-    /// <summary>The middle one, or the mean of the two in the middle; NaN of none.</summary>
+    /// <summary>Returns the middle value, or the mean of the two in the middle; NaN if there are none.</summary>
     public static double Median(IEnumerable<double> values)
     {
         double[] sorted = [.. values.Order()];

@@ -3,19 +3,19 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>The one dense kernel: C [8, 48] = init + A [8, K] · B [K, 48]. A's rows are given by pointer, so weights
-/// are used
-/// where they lie, unpacked, and may be gathered; lanes run along B's 48 columns. Each element is one chain of fused
-/// multiply-adds in ascending k, so every vector width gives the same bits.</summary>
+/// <summary>The only dense kernel of the CPU: C [8, 48] = init + A [8, K] · B [K, 48]. A's rows are given by pointers,
+/// so weights are used in place, unpacked, and may be gathered. Lanes run along B's 48 columns. Each element is one
+/// chain of fused multiply-adds in ascending k, so every vector width gives the same bits.</summary>
 static unsafe class Gemm
 {
     public const int TileRows = 8, TileColumns = 48;
 
+    /// <summary>Computes one tile of C.</summary>
     /// <param name="a">8 pointers to rows of K floats.</param>
-    /// <param name="b">K rows of 48 floats, 64-byte aligned where ldb allows.</param>
+    /// <param name="b">K rows of 48 floats, 64-byte aligned if ldb allows.</param>
     /// <param name="ldb">Floats between rows of b.</param>
     /// <param name="length">K.</param>
-    /// <param name="init">8 starting values, one a row.</param>
+    /// <param name="init">8 starting values, one for each row.</param>
     /// <param name="c">[8, 48], 64-byte aligned.</param>
     public static void Tile(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
@@ -29,7 +29,7 @@ static unsafe class Gemm
                 Tile256(a + row, b + column, ldb, length, init + row, c + row * TileColumns + column);
     }
 
-    [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]     // at full speed from the first call
+    [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]     // optimized from the first call
     static void Tile512(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7];
@@ -95,7 +95,7 @@ static unsafe class Gemm
         v2.Store(c + 32);
     }
 
-    // 4 × 24: twelve accumulators, three operands and a broadcast fill sixteen registers.
+    // The tile is 4 × 24: twelve accumulators, three operands and a broadcast fill sixteen registers.
     [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]
     static void Tile256(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {

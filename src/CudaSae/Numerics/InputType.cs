@@ -3,15 +3,24 @@ using CudaSae.Text;
 
 namespace CudaSae.Numerics;
 
-/// <summary>Element type of an activation file; the values are what kernels/prepare.cu reads.</summary>
+/// <summary>Element type of an activation file. kernels/prepare.cu uses the same values.</summary>
 [JsonConverter(typeof(NamedEnum<InputType>))]
-public enum InputType { Float32 = 0, Float16 = 1, BFloat16 = 2 }
+public enum InputType
+{
+    /// <summary>32-bit IEEE floating point.</summary>
+    Float32 = 0,
+    /// <summary>16-bit IEEE floating point.</summary>
+    Float16 = 1,
+    /// <summary>bfloat16: the upper half of a float32.</summary>
+    BFloat16 = 2,
+}
 
 static class InputTypes
 {
+    /// <summary>Returns the bytes of an element.</summary>
     public static int Bytes(this InputType type) => type == InputType.Float32 ? 4 : 2;
 
-    /// <summary>The type of that name in safetensors' words; null for any that is no activation's.</summary>
+    /// <summary>Returns the type with this safetensors name, or null if activations cannot have that type.</summary>
     internal static InputType? Of(string name) => name switch
     {
         "F32" => InputType.Float32,

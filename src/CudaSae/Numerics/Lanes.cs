@@ -2,19 +2,20 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>The k largest of sixteen rows of a batch at once, a row a lane: the bound that k numbers reach is found by
-/// halving ranges of float32 numbers. Numbers lie as [count, 48], at the first of
-/// sixteen columns; NaN is less than all.</summary>
+/// <summary>Finds the k largest numbers of sixteen rows of a batch at once, one row in each lane. The bound that k
+/// numbers reach is found by halving ranges of float32 numbers. The numbers are stored as [count, 48]; a pointer
+/// designates the first of sixteen columns. NaN is less than every number.</summary>
 static unsafe class Lanes
 {
     const int Pitch = Gemm.TileColumns;
-    // by value; what is left after them, of numbers of very different size, by bits, which takes at most 32
+    // Halvings by value. If numbers of very different size remain after them, halvings by bits follow, at most 32.
     const int EvenHalvings = 16;
 
-    /// <summary>Of each lane a bound that k to k + slack numbers reach; where equal ones make that impossible, the k-th
-    /// largest; <paramref name="low"/> where no more than k reach even that.</summary>
-    /// <param name="low">The least number that counts.</param>
-    /// <param name="reached">How many numbers reach the bound.</param>
+    /// <summary>Returns for each lane a bound that k to k + slack numbers reach. If equal numbers make that impossible,
+    /// the bound is the k-th largest. If no more than k numbers reach <paramref name="low"/>, the bound is
+    /// <paramref name="low"/>.</summary>
+    /// <param name="low">The smallest number that counts.</param>
+    /// <param name="reached">The number of values in each lane that reach the bound.</param>
     public static Vector512<float> Bound(float* values, int count, int k, int slack, float low,
         out Vector512<int> reached)
     {
@@ -37,15 +38,15 @@ static unsafe class Lanes
         return Number(bottom);
     }
 
-    /// <summary>Half way between two numbers, above the lower and not above the higher. Infinities give an end of the
-    /// range.</summary>
+    /// <summary>Returns the middle between two numbers, above the lower and not above the higher. Infinities give an
+    /// end of the range.</summary>
     static Vector512<int> MiddleValue(Vector512<int> bottom, Vector512<int> top)
     {
         var half = Ordered(Number(bottom) * 0.5f + Number(top) * 0.5f);
         return Vector512.Min(top, Vector512.Max(bottom + Vector512<int>.One, half));
     }
 
-    /// <summary>Numbers of each lane that are at least its bound.</summary>
+    /// <summary>Counts the numbers of each lane that are at least its bound.</summary>
     static Vector512<int> Reaching(float* values, int count, Vector512<float> bound)
     {
         Vector512<int> even = Vector512<int>.Zero, odd = even;
@@ -59,7 +60,7 @@ static unsafe class Lanes
         return even + odd;
     }
 
-    /// <summary>Numbers of each lane that exceed its bound.</summary>
+    /// <summary>Counts the numbers of each lane that exceed its bound.</summary>
     public static Vector512<int> Exceeding(float* values, int count, Vector512<float> bound)
     {
         var sum = Vector512<int>.Zero;
@@ -79,7 +80,7 @@ static unsafe class Lanes
         return largest;
     }
 
-    /// <summary>Integers in the order of the numbers, and back.</summary>
+    /// <summary>Maps float32 numbers to integers of the same order; <see cref="Number"/> is the inverse.</summary>
     static Vector512<int> Ordered(Vector512<float> x) => Flipped(x.AsInt32());
 
     static Vector512<float> Number(Vector512<int> ordered) => Flipped(ordered).AsSingle();

@@ -1,20 +1,25 @@
 namespace CudaSae.Numerics;
 
-/// <summary>What a run will allocate, by name, known before anything is allocated.</summary>
+/// <summary>The memory that a run will allocate, by name, computed before anything is allocated.</summary>
 public sealed class MemoryPlan
 {
     readonly List<(string Name, long Bytes)> parts = [];
 
+    /// <summary>The parts in the order in which they were added.</summary>
     public IReadOnlyList<(string Name, long Bytes)> Parts => parts;
+    /// <summary>Sum of all parts, in bytes.</summary>
     public long TotalBytes { get; private set; }
 
+    /// <summary>Adds a part.</summary>
+    /// <param name="name">Name of the part in messages.</param>
+    /// <param name="bytes">Its size.</param>
     public void Add(string name, long bytes)
     {
         parts.Add((name, bytes));
         TotalBytes += bytes;
     }
 
-    /// <summary>A copy of this plan with one part more; without it where the part has no bytes.</summary>
+    /// <summary>Returns a copy of this plan with one more part; the part is omitted if it has no bytes.</summary>
     public MemoryPlan With(string name, long bytes)
     {
         var plan = new MemoryPlan();
@@ -24,7 +29,10 @@ public sealed class MemoryPlan
     }
 
     /// <summary>Refuses a plan that does not fit.</summary>
-    /// <exception cref="SaeException">Says what is needed, what is free and which parts are largest.</exception>
+    /// <param name="freeBytes">Memory that is available.</param>
+    /// <param name="where">The place of the memory, as the message names it.</param>
+    /// <exception cref="SaeException">The plan exceeds <paramref name="freeBytes"/>; the message states the need, the
+    /// free memory and the largest parts.</exception>
     public void Require(long freeBytes, string where)
     {
         if (TotalBytes <= freeBytes) return;
@@ -36,7 +44,7 @@ public sealed class MemoryPlan
                 kind: SaeErrorKind.Memory);
     }
 
-    /// <summary>Bytes in binary units, such as 1.25 GiB.</summary>
+    /// <summary>Formats a number of bytes in binary units, such as 1.25 GiB.</summary>
     public static string Format(long bytes) => bytes switch
     {
         >= 1L << 30 => $"{bytes / (double)(1L << 30):0.00} GiB",

@@ -2,8 +2,8 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Numerics;
 
-/// <summary>Sums over rows whose length is a multiple of 16 floats, zero-padded. Fixed order: results do not depend on
-/// the machine's vectors.</summary>
+/// <summary>Sums over rows whose length is a multiple of 16 floats, zero-padded. The order of additions is fixed, so
+/// results do not depend on the machine's vector width.</summary>
 static unsafe class Rows
 {
     /// <summary>y += s·x.</summary>
@@ -29,6 +29,7 @@ static unsafe class Rows
         }
     }
 
+    /// <summary>Returns ⟨x, y⟩.</summary>
     public static float Dot(float* x, float* y, int length)
     {
         var sum = Vector512<float>.Zero;
@@ -37,7 +38,7 @@ static unsafe class Rows
         return Sum(sum);
     }
 
-    /// <summary>⟨y, x0⟩ … ⟨y, x3⟩ from one pass over y.</summary>
+    /// <summary>Returns ⟨y, x0⟩ … ⟨y, x3⟩ from one pass over y.</summary>
     public static (float, float, float, float) Dot4(float* y, float* x0, float* x1, float* x2, float* x3, int length)
     {
         Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
@@ -52,6 +53,7 @@ static unsafe class Rows
         return (Sum(s0), Sum(s1), Sum(s2), Sum(s3));
     }
 
+    /// <summary>Returns ‖x‖², summed in double.</summary>
     public static double SquaredNorm(float* x, int length)
     {
         Vector512<double> low = Vector512<double>.Zero, high = low;
@@ -64,7 +66,7 @@ static unsafe class Rows
         return Sum(low + high);
     }
 
-    /// <summary>‖x + y‖².</summary>
+    /// <summary>Returns ‖x + y‖², summed in double.</summary>
     public static double SquaredNormOfSum(float* x, float* y, int length)
     {
         Vector512<double> low = Vector512<double>.Zero, high = low;
@@ -77,7 +79,7 @@ static unsafe class Rows
         return Sum(low + high);
     }
 
-    /// <summary>A column of sixteen rows.</summary>
+    /// <summary>Loads one column of sixteen rows.</summary>
     /// <param name="pitch">Floats between rows.</param>
     public static Vector512<float> Column(float* x, nint pitch)
     {
@@ -87,7 +89,7 @@ static unsafe class Rows
             x8[0], x8[pitch], x8[2 * pitch], x8[3 * pitch], x12[0], x12[pitch], x12[2 * pitch], x12[3 * pitch]);
     }
 
-    /// <summary>Σ x.</summary>
+    /// <summary>Returns Σ x.</summary>
     public static float Sum(float* x, int length)
     {
         var sum = Vector512<float>.Zero;
@@ -102,7 +104,7 @@ static unsafe class Rows
         return v2[0] + v2[1];
     }
 
-    // Halves are added pairwise: the same tree at every vector width.
+    // Halves are added pairwise, which is the same tree at every vector width.
     static float Sum(Vector512<float> v)
     {
         var v8 = v.GetLower() + v.GetUpper();

@@ -1,6 +1,6 @@
 namespace CudaSae.Numerics;
 
-/// <summary>The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the
+/// <summary>The finalizer of splitmix64 (Steele, Lea, Flood 2014): every bit of the input affects every bit of the
 /// result.</summary>
 static class SplitMix
 {

@@ -1,15 +1,17 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Rows of a matrix scaled to norm 1, to take cosines of. A row of norm 0 stays 0, and its cosines with
-/// it.</summary>
+/// <summary>Rows of a matrix scaled to norm 1, for cosines. A row of norm 0 stays 0, and so do its products with other
+/// rows.</summary>
 sealed class UnitRows : IDisposable
 {
     readonly Matrix original;
     readonly int[]? which;
 
-    /// <param name="matrix">Stays its owner's, and is needed as long as this is.</param>
-    /// <param name="name">For the refusal.</param>
-    /// <param name="which">Rows of the matrix that these are; null for all.</param>
+    /// <summary>Scales the rows of a matrix.</summary>
+    /// <param name="matrix">The rows. The caller owns the matrix and must keep it until this object is
+    /// disposed.</param>
+    /// <param name="name">Name of the matrix in the message of a refusal.</param>
+    /// <param name="which">Indices of the rows to take; null takes all.</param>
     /// <exception cref="SaeException">A row is not finite.</exception>
     public UnitRows(Matrix matrix, string name, int[]? which = null)
     {
@@ -29,14 +31,16 @@ sealed class UnitRows : IDisposable
         }
     }
 
-    /// <summary>[n, d].</summary>
+    /// <summary>The scaled rows, [n, d].</summary>
     public Matrix Rows { get; }
 
-    /// <summary>‖row‖, [n].</summary>
+    /// <summary>Norms of the original rows, [n].</summary>
     public double[] Norms { get; }
+    /// <summary>Number of rows, n.</summary>
     public int Count => Norms.Length;
 
-    /// <summary>⟨a_i, b_j⟩ / ‖a_i‖‖b_j‖ in double from the rows as they were; NaN where a norm is 0.</summary>
+    /// <summary>Returns ⟨a_i, b_j⟩ / ‖a_i‖‖b_j‖ in double, computed from the original rows; NaN if a norm is
+    /// 0.</summary>
     public double Cosine(int i, UnitRows other, int j) =>
         Doubles.Cosine(Original(i), Norms[i], other.Original(j), other.Norms[j]);
 

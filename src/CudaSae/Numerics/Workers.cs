@@ -1,8 +1,7 @@
 namespace CudaSae.Numerics;
 
-/// <summary>Threads that wait between phases. Parts are claimed from a counter; what a part computes must not depend on
-/// who runs it.
-/// Nothing is allocated per call.</summary>
+/// <summary>Threads that wait between phases. They claim parts from a counter; the result of a part must not depend on
+/// the thread that runs it. A call allocates nothing.</summary>
 sealed class Workers : IDisposable
 {
     const int SpinsBeforeSleep = 2000;      // about 50 µs: phases of a step follow each other closely
@@ -14,7 +13,9 @@ sealed class Workers : IDisposable
     Exception? failure;
     volatile bool stopping;
 
-    /// <param name="start">False only counts.</param>
+    /// <summary>Starts the threads.</summary>
+    /// <param name="count">Number of threads, the caller's included.</param>
+    /// <param name="start">False starts none and only sets <see cref="Count"/>.</param>
     public Workers(int count, bool start = true)
     {
         Count = Math.Max(1, count);
@@ -27,11 +28,11 @@ sealed class Workers : IDisposable
         }
     }
 
-    /// <summary>Threads, the caller's included.</summary>
+    /// <summary>Number of threads, the caller's included.</summary>
     public int Count { get; }
 
-    /// <summary>Calls work(part, worker) for every part below <paramref name="count"/>; returns when all are
-    /// done.</summary>
+    /// <summary>Calls <paramref name="body"/>(part, worker) for every part below <paramref name="count"/>; returns when
+    /// all are done.</summary>
     public void Run(int count, Action<int, int> body)
     {
         if (threads.Length == 0 || count <= 1)

@@ -7,12 +7,12 @@ using Bad = System.Func<string, System.Exception?, CudaSae.SaeException>;
 
 namespace CudaSae.Text;
 
-/// <summary>Reads a saved record: its fields are looked at by <see cref="JsonShape"/> first, so that what does not fit
-/// is named by its path, its value and the forms it may have.</summary>
+/// <summary>Reads a saved record. <see cref="JsonShape"/> checks its fields first, so that a refusal names the path,
+/// the value and the forms that the field accepts.</summary>
 static class JsonRecord
 {
-    /// <summary>How records are written: snake_case, enums by name, unknown fields refused. A new object for each
-    /// context.</summary>
+    /// <summary>Returns the options under which records are written: snake_case, enums by name, unknown fields refused.
+    /// Each context needs its own object.</summary>
     public static JsonSerializerOptions Options(bool indented = false) => new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -24,12 +24,15 @@ static class JsonRecord
         WriteIndented = indented,
     };
 
-    const int BytesAPart = 150;     // of JSON, in memory: the document and the record
+    const int BytesAPart = 150;     // in memory, for one part of the JSON: the document and the record
 
-    /// <param name="bad">The error for a reason.</param>
-    /// <param name="at">Path of the record, before its fields' names.</param>
-    /// <exception cref="SaeException">It is no JSON, or a field is unknown, missing, doubled, or has a value of another
-    /// form.</exception>
+    /// <summary>Reads a record from UTF-8 JSON.</summary>
+    /// <param name="json">The text; a byte order mark is skipped.</param>
+    /// <param name="type">Metadata of the record.</param>
+    /// <param name="bad">Makes the error from a reason and its cause.</param>
+    /// <param name="at">Path of the record; it precedes the names of the fields in messages.</param>
+    /// <exception cref="SaeException">The text is not JSON, or a field is unknown, missing or doubled, or its value has
+    /// another form.</exception>
     public static T Read<T>(byte[] json, JsonTypeInfo<T> type, Bad bad, string at = "")
     {
         try
@@ -51,7 +54,8 @@ static class JsonRecord
         }
     }
 
-    /// <summary>As the other, of nodes.</summary>
+    /// <summary>Reads a record from a JSON node.</summary>
+    /// <inheritdoc cref="Read{T}(byte[], JsonTypeInfo{T}, Bad, string)"/>
     public static T Read<T>(JsonNode node, JsonTypeInfo<T> type, Bad bad, string at = "") =>
         Read(Encoding.UTF8.GetBytes(node.ToJsonString(type.Options)), type, bad, at);
 

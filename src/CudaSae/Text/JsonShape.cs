@@ -6,12 +6,12 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace CudaSae.Text;
 
-/// <summary>Whether a JSON value has the form of a record, by the metadata that its generated code has: unknown,
-/// missing and doubled fields, null, and every leaf's form.</summary>
+/// <summary>Checks that a JSON value has the form of a record, using the metadata of its generated code. It finds
+/// unknown, missing and doubled fields, nulls, and leaves of another form.</summary>
 static class JsonShape
 {
-    /// <summary>What does not fit, as "path = value: it must be …"; null where all does. Ranges are not looked
-    /// at.</summary>
+    /// <summary>Returns the first fault, as "path = value: it must be …", or null if there is none. Ranges are not
+    /// checked.</summary>
     public static string? Fault(JsonElement value, JsonTypeInfo type, string at = "")
     {
         if (Nullable.GetUnderlyingType(type.Type) is { } inner) return value.ValueKind == JsonValueKind.Null ? null
@@ -61,9 +61,9 @@ static class JsonShape
             : null;
     }
 
-    /// <summary>Whether a field may not be absent. Generated code gives an absent init-only field its type's default,
-    /// not its initializer: in a spec or a config that must be the standard value. Fields with setters keep
-    /// theirs.</summary>
+    /// <summary>Returns whether a field must be present. Generated code gives an absent init-only field its type's
+    /// default instead of its initializer, so such a field may be absent only if its standard value is that default. A
+    /// field with a setter keeps its initializer.</summary>
     static bool MustBeThere(JsonPropertyInfo property, JsonTypeInfo of) => property.IsRequired
         || property.AssociatedParameter switch
         {
@@ -77,7 +77,7 @@ static class JsonShape
 
     static string? Field(JsonElement value, JsonPropertyInfo property, JsonSerializerOptions options, string at)
     {
-        if (property.CustomConverter is not null) return null;      // has a form of its own
+        if (property.CustomConverter is not null) return null;      // the converter defines the form
         var type = options.GetTypeInfo(property.PropertyType);
         if (value.ValueKind != JsonValueKind.Null) return Fault(value, type, at);
         var nullable = property.AssociatedParameter?.IsNullable ?? property.IsSetNullable;
@@ -145,7 +145,8 @@ static class JsonShape
     static string Whole(IFormattable least, IFormattable most) =>
         string.Create(CultureInfo.InvariantCulture, $"a whole number from {least} to {most}");
 
-    /// <summary>A field that an object, or one within it, has twice.</summary>
+    /// <summary>Returns the fault of a field that occurs twice in an object or in a nested one; null if there is
+    /// none.</summary>
     static string? Doubled(JsonElement value, string at)
     {
         if (value.ValueKind == JsonValueKind.Array) return value.EnumerateArray()

@@ -1,10 +1,10 @@
 namespace CudaSae.Text;
 
-/// <summary>What other programs call the same thing, for <see cref="Names.Nearest"/>. Letters and digits alone, in
-/// lower case.</summary>
+/// <summary>The names that other programs use for the same thing, for <see cref="Names.Nearest"/>. They consist of
+/// letters and digits in lower case.</summary>
 static class NameSynonyms
 {
-    /// <summary>A name of ours, then others' names for it.</summary>
+    /// <summary>Each line holds a name of this project, then the names that other programs use.</summary>
     static readonly string[] Lines =
     [
         "learningrate lr stepsize eta rate", "warmupfraction warmup warmupsteps lrwarmup lrwarmupsteps",
@@ -52,6 +52,6 @@ static class NameSynonyms
         .SelectMany(words => words.Skip(1).Select(word => (word, words[0])))
         .ToLookup(pair => pair.word, pair => pair.Item2);
 
-    /// <summary>What a word may mean, most probable first.</summary>
+    /// <summary>Returns the names that a word may stand for, the most probable first.</summary>
     public static IEnumerable<string> Of(string word) => Meant[word];
 }

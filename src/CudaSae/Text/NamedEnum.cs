@@ -3,9 +3,9 @@ using System.Text.Json.Serialization;
 
 namespace CudaSae.Text;
 
-/// <summary>An enum value in JSON: exactly one of its names, the case of letters not counted; flags as names with
-/// commas between. Numbers and unknown names are refused.
-/// One instance an enum, so that ahead-of-time compiled code has it.</summary>
+/// <summary>Reads and writes an enum value in JSON as one of its names, in any case of letters; flags are names
+/// separated by commas. Numbers and unknown names are refused. Each enum names its own instance, so that ahead-of-time
+/// compiled code contains it.</summary>
 sealed class NamedEnum<T> : JsonConverter<T> where T : struct, Enum
 {
     public override T Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options) =>
@@ -19,8 +19,8 @@ sealed class NamedEnum<T> : JsonConverter<T> where T : struct, Enum
 /// <summary>The names of an enum's values.</summary>
 static class EnumNames
 {
-    /// <summary>The value of a name, or of several with commas between where they are flags; null for anything
-    /// else.</summary>
+    /// <summary>Returns the value of a name, or of several names separated by commas if the enum has flags; null for
+    /// any other text.</summary>
     public static object? Read(Type type, string text)
     {
         var (names, values) = (Enum.GetNames(type), Enum.GetValuesAsUnderlyingType(type));
@@ -35,7 +35,7 @@ static class EnumNames
         return Enum.ToObject(type, sum);
     }
 
-    /// <summary>What a value must be, in words.</summary>
+    /// <summary>Returns the accepted forms in words, for messages.</summary>
     public static string Forms(Type type) =>
         $"one of {string.Join(", ", Enum.GetNames(type))}{(IsFlags(type) ? ", or several with \", \" between" : "")}";
 

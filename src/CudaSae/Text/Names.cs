@@ -2,20 +2,20 @@ using System.Text;
 
 namespace CudaSae.Text;
 
-/// <summary>Names that a person writes: presets, formats, backends, enum values, fields and options. One rule holds for
-/// all that are values: the case of the letters A to Z
-/// does not count, every other character does. A name that does not exist is answered with the nearest one.</summary>
+/// <summary>Names that a person writes: presets, formats, backends, enum values, fields and options. Names that are
+/// values compare without regard to the case of the letters A to Z; every other character must match. An unknown name
+/// is answered with the nearest known one.</summary>
 static class Names
 {
-    /// <summary>Whether two names are the same, in every culture.</summary>
+    /// <summary>Returns whether two names are the same; the culture does not matter.</summary>
     public static bool Same(string a, string b) => Ascii.EqualsIgnoreCase(a, b);
 
-    /// <summary>" (did you mean X?)", or nothing where no name is near.</summary>
+    /// <summary>Returns " (did you mean X?)", or an empty text if no name is near.</summary>
     public static string Hint(string written, IEnumerable<string> names) => Nearest(written, names) is { } nearest
         ? $" (did you mean {nearest}?)" : "";
 
-    /// <summary>The name that was probably meant: the same but for separators, a known synonym, a few letters away, or
-    /// one that contains what was written; null for none.</summary>
+    /// <summary>Returns the name that was probably meant: one that differs only in separators, a known synonym, one
+    /// that differs in a few letters, or one that contains what was written; null if there is none.</summary>
     public static string? Nearest(string written, IEnumerable<string> names)
     {
         if (written.Length > MaxLength || Core(written) is not { Length: > 0 } word) return null;
@@ -31,10 +31,11 @@ static class Names
 
     const int MaxLength = 64;
 
-    /// <summary>Letters and digits alone, in lower case: what separators and capitals do not change.</summary>
+    /// <summary>Returns the letters and digits in lower case, which separators and capitals do not change.</summary>
     static string Core(string name) => string.Concat(name.Where(char.IsLetterOrDigit)).ToLowerInvariant();
 
-    /// <summary>Insertions, deletions, exchanges and swaps of neighbours (optimal string alignment).</summary>
+    /// <summary>Counts the insertions, deletions, exchanges and swaps of neighbours between two words (optimal string
+    /// alignment).</summary>
     static int Distance(string a, string b)
     {
         var d = new int[a.Length + 1, b.Length + 1];

@@ -4,13 +4,13 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Holds every step's loss against the running mean of those before. What it knows is saved, so that a resumed
-/// run judges alike.</summary>
+/// <summary>Compares every step's loss with the running mean of earlier losses. Its state is saved, so that a resumed
+/// run makes the same decisions.</summary>
 sealed class DivergenceGuard(TrainConfig config)
 {
-    const int Settled = 10;             // losses before the mean is a yardstick
+    const int Settled = 10;             // losses before the mean is used
     const double Decay = 0.98;
-    const int MaxAttempts = 3;          // from one checkpoint
+    const int MaxAttempts = 3;          // returns to the same checkpoint
 
     double mean;
     int seen, attempts;
@@ -20,10 +20,11 @@ sealed class DivergenceGuard(TrainConfig config)
 
     public bool IsOn => RollsBack || config.SpikeAbove > 0;
 
-    /// <summary>The steps up to this one are behind.</summary>
+    /// <summary>Marks the steps up to this one as checked.</summary>
     public void Begin(long step) => looked = step;
 
-    /// <summary>Why this step is a divergence; null if it is none, or was looked at before.</summary>
+    /// <summary>Returns the reason for which a step is a divergence; null if it is not, or was checked
+    /// before.</summary>
     public string? Look(StepMetrics metrics)
     {
         if (metrics.Step <= looked) return null;
@@ -40,7 +41,7 @@ sealed class DivergenceGuard(TrainConfig config)
     }
 
     /// <summary>Counts a return to a checkpoint.</summary>
-    /// <exception cref="SaeException">It is one too many without a newer checkpoint in between.</exception>
+    /// <exception cref="SaeException">The run has returned too often to the same checkpoint.</exception>
     public void Returned(string why, long from, long to)
     {
         attempts = to == lastReturn ? attempts + 1 : 1;

@@ -2,21 +2,22 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>What is trained again, for reconstruction alone, after a ReLU SAE has been trained with a
+/// <summary>The parameters that are trained again, for reconstruction only, after a ReLU SAE was trained with a
 /// penalty.</summary>
 enum FinetuneKind
 {
     /// <summary>WDec and b_dec (Wright and Sharkey 2024).</summary>
     Decoder,
-    /// <summary>WDec, b_dec and one scale a latent (Wright and Sharkey 2024).</summary>
+    /// <summary>WDec, b_dec and one scale per latent (Wright and Sharkey 2024).</summary>
     DecoderAndScales,
-    /// <summary>A scale and a shift of each latent's value: the control of arXiv 2404.16014.</summary>
+    /// <summary>A scale and a shift of each latent's value, which is the control of arXiv 2404.16014.</summary>
     RescaleShift,
 }
 
 static class Finetuning
 {
-    /// <summary>The SAE as it is trained again: no penalty, no auxiliary loss, and the parameters that move.</summary>
+    /// <summary>Returns the SAE for fine-tuning, without penalty and auxiliary loss, and the parameters that are
+    /// trained.</summary>
     public static (SaeSpec Spec, SaeParameters Parameters,
         Trainable Trainable) Prepare(SaeSpec spec, SaeParameters parameters, FinetuneKind kind)
     {

@@ -3,17 +3,17 @@ using CudaSae.Metrics;
 
 namespace CudaSae.Training;
 
-/// <summary>What a trainer tells while it runs.</summary>
+/// <summary>Receives the events of a training run.</summary>
 interface ITrainingObserver
 {
-    /// <summary>Every LogEvery steps, one step late.</summary>
+    /// <summary>Receives the metrics of a step, every LogEvery steps and one step late.</summary>
     void Report(StepMetrics metrics);
     void Saved(string path);
 
-    /// <summary>An event for the log: the path changed, or latents were resampled.</summary>
+    /// <summary>Receives a line for the log, such as a change of path or a resampling.</summary>
     void Note(string line) { }
 
-    /// <summary>After every step, before the next one begins: for those who count latents. Reading from the backend
-    /// waits for the step.</summary>
+    /// <summary>Called after every step, before the next one starts. Reads from the backend wait for the
+    /// step.</summary>
     void Stepped(long step, IBackend backend) { }
 }

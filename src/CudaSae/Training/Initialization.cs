@@ -4,13 +4,13 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Starting weights: decoder rows in random directions, or uniform numbers; WEnc their multiple; b_enc 0 or
-/// set by the data; b_dec in the middle of the target.</summary>
+/// <summary>Initial weights. Decoder rows have random directions or uniform numbers, and WEnc is a multiple of them.
+/// b_enc is 0 or set from the data, and b_dec is the centre of the target.</summary>
 static class Initialization
 {
-    /// <summary>Fills <paramref name="into"/>; row f depends on (seed, f) alone.</summary>
-    /// <param name="statistics">Of the input.</param>
-    /// <param name="target">Of a transcoder's target; null for the input.</param>
+    /// <summary>Fills <paramref name="into"/>; row f depends only on (seed, f).</summary>
+    /// <param name="statistics">Statistics of the input.</param>
+    /// <param name="target">Statistics of a transcoder's target; null for the input.</param>
     public static void Fill(SaeParameters into, SaeSpec spec, TrainConfig config, DataStatistics statistics,
         DataScale scale, DataStatistics? target = null)
     {
@@ -42,7 +42,7 @@ static class Initialization
             UnitVector(dec, config.Seed, f);
             foreach (ref var w in dec) w *= config.DecoderInitNorm;
         }
-        // A transcoder's input has no direction in common with its target: its encoder begins in directions of its own.
+        // A transcoder's input has a different space from its target, so its encoder starts with separate directions.
         if (spec.Transcoder is null) dec.CopyTo(enc);
         else UnitVector(enc, config.Seed ^ 0x656e63, f);
         var norm = Matrix.Norm(enc);
@@ -55,8 +55,8 @@ static class Initialization
             foreach (ref var w in dec) w = (float)(w / length);
     }
 
-    /// <summary>b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January 2025:
-    /// 10,000 / n).</summary>
+    /// <summary>Sets b_enc so that z exceeds its threshold on this share of a sample of the data (Anthropic, January
+    /// 2025: 10,000 / n).</summary>
     static void SetFiringRate(SaeParameters into, SaeSpec spec, double rate, DataStatistics statistics, DataScale scale)
     {
         var rows = Math.Min(statistics.SampleRows, 1024);
@@ -89,7 +89,7 @@ static class Initialization
         for (var i = 0; i < row.Length; i++) row[i] = (float)(row[i] / Math.Sqrt(squares));
     }
 
-    // Box and Muller, on two hashes of (seed, row, column).
+    // This is the Box-Muller transform of two hashes of (seed, row, column).
     static double Normal(ulong seed, long row, long column)
     {
         var bits = SplitMix.Mix(SplitMix.Mix(seed + 0x9e3779b97f4a7c15) ^ SplitMix.Mix((ulong)row * 0xbf58476d1ce4e5b9

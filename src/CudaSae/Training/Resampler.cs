@@ -6,7 +6,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Carries out a <see cref="Resampling"/>: pure host work between two steps.</summary>
+/// <summary>Performs a <see cref="Resampling"/> on the host between two steps.</summary>
 sealed class Resampler(IBackend backend, ActivationSource source, long trainRows, DataScale scale)
 {
     const ulong RowDraw = 0x726f77, LatentDraw = 0x6c6174;     // streams of random numbers
@@ -15,7 +15,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
     readonly TrainConfig config = backend.Config;
 
     /// <summary>Resamples after step t, while no input slot is in use.</summary>
-    /// <returns>How many latents were resampled, and how many were dead but protected.</returns>
+    /// <returns>The number of latents that were resampled, and the number that were dead but protected.</returns>
     public (int Resampled, int Protected) Run(long step, SaeStep evaluator)
     {
         var resampling = config.Resampling!;
@@ -42,7 +42,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         return (chosen.Length, dead.Length - chosen.Length);
     }
 
-    // Only the shapes of the rows matter; any selection that is valid for so few latents has those of the spec's own.
+    // Only the shapes of the rows matter, so any selection of the same kind that is valid for a few latents suffices.
     Selection Fitting(int count) => spec.Selection switch
     {
         Selection.TopK => new Selection.TopK(1),
@@ -52,7 +52,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var own => own,
     };
 
-    /// <summary>Latents that have not fired for the resampling's window, protected ones included.</summary>
+    /// <summary>Returns the latents that have not fired for the resampling's window, including protected
+    /// ones.</summary>
     internal static int[] DeadLatents(IBackend backend, long step)
     {
         var array = backend.State.Single(a => a.Name == "last_fired");
@@ -62,7 +63,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
             .Where(f => step - lastFired[f] >= backend.Config.Resampling!.Window)];
     }
 
-    /// <summary>Rows drawn at random, and the running sums of their squared losses.</summary>
+    /// <summary>Draws rows at random and returns them with the running sums of their squared losses.</summary>
     (long[] Rows, double[] Cumulative) MeasureLosses(long step, Resampling resampling, SaeStep evaluator)
     {
         var B = config.BatchRows;
@@ -85,7 +86,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         return (rows, cumulative);
     }
 
-    /// <summary>A finite row: the one drawn, or the next after it.</summary>
+    /// <summary>Reads a finite row: the drawn one, or the next one after it.</summary>
     long DrawRow(long step, int number, Span<byte> into)
     {
         var row = (long)(CounterRandom.Uniform(config.Seed, (ulong)step, RowDraw, (ulong)number) * trainRows);
@@ -110,8 +111,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         return count > 0 ? sum / count : 1;
     }
 
-    /// <summary>Decoder: the direction of the row's target from b_dec. Encoder: the direction of its input, of the
-    /// given norm. Bias 0.</summary>
+    /// <summary>Sets the rows of a latent from a data row: the decoder row gets the direction of the target from b_dec,
+    /// the encoder row the direction of the input with the given norm. The bias is 0.</summary>
     void Direct(long row, int i, SaeParameters fresh, SaeParameters weights, float norm)
     {
         var raw = new float[spec.RowWidth];

@@ -4,15 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>The order of a training step: the one place where it is written down.</summary>
+/// <summary>Defines the order of phases in a training step.</summary>
 sealed class SaeStep(IBackend backend)
 {
     readonly Action rest = () => AfterEncoding(backend);
 
-    /// <summary>One step on the input in <paramref name="slot"/>. Where the backend can, the first step on each path is
-    /// recorded and the later ones replay it.</summary>
-    /// <param name="times">Takes the phases' times, on a backend that <see cref="IBackend.IsSynchronous"/>; null to
-    /// look at no clock.</param>
+    /// <summary>Runs one step on the input in <paramref name="slot"/>. If the backend supports it, the first step on
+    /// each path is recorded and later steps replay it.</summary>
+    /// <param name="times">Receives the times of phases on a backend that <see cref="IBackend.IsSynchronous"/>; null to
+    /// measure none.</param>
     public void Run(int slot, in StepScalars scalars, PhaseTimes? times = null)
     {
         if (backend.Replay(slot, scalars, rest)) return;
@@ -24,7 +24,7 @@ sealed class SaeStep(IBackend backend)
         backend.EndCapture();
     }
 
-    /// <summary>The forward half alone, for evaluation: no weight, counter or moment changes.</summary>
+    /// <summary>Runs only the forward half, for evaluation; weights, counters and moments do not change.</summary>
     public void Evaluate(int slot, in StepScalars scalars)
     {
         backend.BeginStep(slot, scalars);
@@ -48,13 +48,13 @@ sealed class SaeStep(IBackend backend)
     {
         backend.DecodeLoss();       // x̂, e = x̂ − x, L, ∂L/∂value
         times?.Mark(StepPhase.Decode);
-        backend.AuxLoss();          // dead latents predict the residual, by AuxK or as ghosts
+        backend.AuxLoss();          // dead latents predict the residual
         times?.Mark(StepPhase.Aux);
-        backend.Backward();         // rows to latents; gradient norm if clipping needs it
+        backend.Backward();         // transposes the code; gradient norm if clipping needs it
         times?.Mark(StepPhase.Backward);
-        backend.Optimize();         // per latent: gradient, project, clip, Adam, renormalise; then b_dec
+        backend.Optimize();         // per latent: gradient, projection, clipping, Adam, renormalization; then b_dec
         times?.Mark(StepPhase.Optimize);
-        backend.TrackLatents();     // fired, dead
+        backend.TrackLatents();     // fired and dead latents
         times?.Mark(StepPhase.Latents);
         backend.EndStep();          // sums, read one step late
     }

@@ -3,14 +3,13 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Numbers that change with the step: pure functions of it, so a resumed run continues them by
-/// itself.</summary>
+/// <summary>Numbers that change with the step. They are pure functions of the step, so a resumed run continues
+/// them.</summary>
 static class Schedules
 {
-    /// <summary>Linear rise over the first WarmupFraction of the steps, level, then linear fall to 0 over the last
-    /// DecayFraction.
-    /// Step t of T gets the value at the middle of its interval, so neither the first nor the last step is
-    /// lost.</summary>
+    /// <summary>Returns the learning rate. It rises linearly over the first WarmupFraction of the steps, stays level,
+    /// then falls linearly to 0 over the last DecayFraction. Step t of T gets the value at the middle of its interval,
+    /// so neither the first nor the last step has rate 0.</summary>
     public static float LearningRate(TrainConfig config, long step)
     {
         var at = Progress(config, step);
@@ -21,17 +20,17 @@ static class Schedules
 
     static double Progress(TrainConfig config, long step) => (step - 0.5) / config.Steps;
 
-    /// <summary>λ / B: a linear rise over WarmupFraction of the steps.</summary>
+    /// <summary>Returns λ / B, which rises linearly over WarmupFraction of the steps.</summary>
     public static float Penalty(SaeSpec spec, TrainConfig config, long step) => spec.Penalty is not { } penalty ? 0
         : (float)(penalty.Coefficient / config.BatchRows * (penalty.WarmupFraction > 0
             ? Math.Min(1, Progress(config, step) / penalty.WarmupFraction) : 1));
 
-    /// <summary>p of the Lp penalty: falls from 1 in equal steps, <see cref="SparsityPenalty.Lp.Changes"/> of
-    /// them.</summary>
+    /// <summary>Returns p of the Lp penalty, which falls from 1 in <see cref="SparsityPenalty.Lp.Changes"/> equal
+    /// steps.</summary>
     public static float Power(SparsityPenalty.Lp lp, TrainConfig config, long step) =>
         PowerAfter(lp, PowerChanges(lp, config, step));
 
-    /// <summary>Changes of p up to a step.</summary>
+    /// <summary>Returns the number of changes of p up to a step.</summary>
     public static int PowerChanges(SparsityPenalty.Lp lp, TrainConfig config, long step)
     {
         var at = Progress(config, step);
@@ -40,18 +39,20 @@ static class Schedules
             : Math.Min(lp.Changes, 1 + (int)((at - lp.AnnealFrom) / (lp.AnnealTo - lp.AnnealFrom) * lp.Changes));
     }
 
-    /// <summary>p after so many changes.</summary>
+    /// <summary>Returns p after a number of changes.</summary>
     public static float PowerAfter(SparsityPenalty.Lp lp, int changes) =>
         1 - (1 - lp.Power) * Math.Min(changes, lp.Changes) / lp.Changes;
 
-    /// <summary>k of a step: from InitialK to K over the first AnnealFraction of the steps, linearly.</summary>
+    /// <summary>Returns k of a step, which falls linearly from InitialK to K over the first AnnealFraction of the
+    /// steps; 0 without annealing.</summary>
     public static uint ActiveNow(SaeSpec spec, TrainConfig config, long step) =>
         spec.Selection is not Selection.TopK { InitialK: > 0 } top ? 0
         : (uint)Math.Max(top.K,
             Math.Round(top.InitialK + (top.K - top.InitialK) * Progress(config, step) / top.AnnealFraction));
 
-    /// <summary>Steps without firing after which a latent is dead: of the loss that revives dead latents, else the
-    /// spec's own, else the resampling's window, else of a sixtieth of the run.</summary>
+    /// <summary>Returns the number of steps without firing after which a latent is dead. It comes from the loss that
+    /// revives dead latents, otherwise from the spec, otherwise from the resampling's window, otherwise from a sixtieth
+    /// of the run.</summary>
     public static uint DeadAfterSteps(SaeSpec spec, TrainConfig config)
     {
         var tokens = spec.Aux?.DeadAfterTokens ?? spec.Ghost?.DeadAfterTokens ?? spec.PreAct?.DeadAfterTokens
@@ -61,7 +62,7 @@ static class Schedules
         return (uint)Math.Clamp((tokens + config.BatchRows - 1) / config.BatchRows, 1, int.MaxValue);
     }
 
-    /// <summary>The scalars of step t, from 1.</summary>
+    /// <summary>Returns the scalars of a step, counted from 1.</summary>
     public static StepScalars Scalars(SaeSpec spec, TrainConfig config, DataScale scale, long step)
     {
         var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
@@ -100,8 +101,8 @@ static class Schedules
         return scalars;
     }
 
-    /// <summary>The scalars of an evaluation: the end of every schedule, the budget that is reported, BatchTopK by its
-    /// running threshold.</summary>
+    /// <summary>Returns the scalars of an evaluation: the end of every schedule, the reported budget, and BatchTopK
+    /// with its running threshold.</summary>
     public static StepScalars Inference(SaeSpec spec, TrainConfig config, DataScale scale)
     {
         var scalars = Scalars(spec, config, scale, config.Steps);
@@ -118,7 +119,7 @@ static class Schedules
             _ => scale.Variance,
         }));
 
-    /// <summary>Matryoshka's widths of a step: those of the spec, or drawn log-uniformly between n / 64 and
+    /// <summary>Sets Matryoshka's widths of a step: those of the spec, or widths drawn log-uniformly between n / 64 and
     /// n.</summary>
     static void SetPrefixes(SaeSpec spec, ulong seed, long step, ref StepScalars scalars)
     {

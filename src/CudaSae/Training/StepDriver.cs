@@ -4,24 +4,25 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Step after step on inputs that already lie in a slot: the schedules' numbers, the path, and what a run
-/// decides from its own measurements. <see cref="Trainer"/> feeds it
-/// from files, <see cref="SaeTrainer"/> from its caller's memory.</summary>
+/// <summary>Runs successive steps on inputs that are already in a slot. It applies the schedules, the path, and the
+/// decisions of a run from its measurements. <see cref="Trainer"/> feeds it from files, <see cref="SaeTrainer"/> from
+/// its caller's memory.</summary>
 sealed class StepDriver(IBackend backend, DataScale scale)
 {
     public TrainerState State { get; } = new(backend.Spec, backend.Config);
 
-    /// <summary>The last step that was finished.</summary>
+    /// <summary>The last completed step.</summary>
     public long Step { get; set; }
 
     public SaeStep Order { get; } = new(backend);
 
-    // of even steps and of odd ones: a step is reported when the next one has run
+    // Times of even and odd steps. Both are kept because a step is reported after the next one has run.
     readonly PhaseTimes[]? times = backend.IsSynchronous ? [new(), new()] : null;
 
-    /// <summary>The next step.</summary>
-    /// <param name="timed">Whether its phases' times will be asked for.</param>
-    /// <returns>One line for the log when something was decided.</returns>
+    /// <summary>Runs the next step.</summary>
+    /// <param name="slot">Slot of the input.</param>
+    /// <param name="timed">Whether to measure the times of its phases.</param>
+    /// <returns>A line for the log if the run made a decision; otherwise null.</returns>
     public string? Run(int slot, bool timed = false)
     {
         backend.Dense = State.Dense;
@@ -30,7 +31,7 @@ sealed class StepDriver(IBackend backend, DataScale scale)
         return State.After(Step, backend);
     }
 
-    /// <summary>The times of the last step or of the one before; null where they were not taken.</summary>
+    /// <summary>Returns the times of the last step or the one before; null if they were not measured.</summary>
     public PhaseTimes? TimesOf(long step) => times?[step & 1] is { } found && found.Step == step ? found : null;
 
     public StepScalars Scalars(long step)

@@ -5,35 +5,36 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>Which steps have a line in the log, and what it says besides the step's own sums: the rate, the waits and
-/// the dense check since the line before.</summary>
+/// <summary>Determines the steps that are logged, and the values of a line that are not sums of the step: the rate, the
+/// waiting times and the dense check since the previous line.</summary>
 sealed class StepLog
 {
     readonly TrainConfig config;
     readonly BatchTap feeder;
     readonly Stopwatch clock = Stopwatch.StartNew();
     long reported;
-    (TimeSpan Input, TimeSpan Feeder, long Step) waits;     // at the last line
+    (TimeSpan Input, TimeSpan Feeder, long Step) waits;     // values at the last line
 
-    /// <param name="step">The last step that was finished.</param>
+    /// <summary>Starts the log.</summary>
+    /// <param name="step">The last completed step.</param>
     public StepLog(TrainConfig config, BatchTap feeder, long step) =>
         (this.config, this.feeder, reported, waits) =
             (config, feeder, step, (feeder.InputWait, feeder.FeederWait, step));
 
-    /// <summary>Worst of the last dense check that no line has told yet; null when there was none.</summary>
+    /// <summary>Largest difference of the last dense check that is not yet logged; null if there is none.</summary>
     public double? DenseDifference { get; set; }
 
     public bool IsLogged(long step) => step % config.LogEvery == 0 || step == config.Steps;
 
-    /// <summary>Whether no line has told of that step yet.</summary>
+    /// <summary>Returns whether a step is not yet logged.</summary>
     public bool IsNew(long step) => step > reported;
 
-    /// <summary>Rows a second since the last line, up to a step.</summary>
+    /// <summary>Returns the rows per second from the last line to a step.</summary>
     public double RowsPerSecond(long step) => (step - reported) * config.BatchRows / clock.Elapsed.TotalSeconds;
 
-    /// <summary>Ends a line, and begins to count for the next one.</summary>
-    /// <param name="now">The last step that was finished; the line may be of the one before.</param>
-    /// <returns>The same with the waits since the last line.</returns>
+    /// <summary>Completes a line and starts the counts of the next one.</summary>
+    /// <param name="now">The last completed step; the line may describe the one before.</param>
+    /// <returns>The line with the waiting times since the last line.</returns>
     public StepMetrics Close(StepMetrics line, long now)
     {
         line = line with
@@ -49,6 +50,6 @@ sealed class StepLog
 
     double? MsAStep(TimeSpan wait, long now) => now > waits.Step ? wait.TotalMilliseconds / (now - waits.Step) : null;
 
-    /// <summary>The run went back to a step: those after it are told of again.</summary>
+    /// <summary>Records that the run returned to a step, so that later steps are logged again.</summary>
     public void GoBack(long step) => reported = step;
 }

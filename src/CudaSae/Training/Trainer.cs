@@ -8,7 +8,7 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Training;
 
-/// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
+/// <summary>The training loop: it feeds batches, runs steps, measures one step late and saves checkpoints.</summary>
 sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder,
     ITrainingObserver observer)
 {
@@ -20,18 +20,18 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     StepLog log = null!;
     CheckpointWriter? checkpoints;
     DataFingerprint? fingerprint;
-    string? diverged;       // why, from a log line until the end of its step
+    string? diverged;       // reason of a divergence that a log line found, until the end of its step
 
-    /// <summary>The last step that was finished.</summary>
+    /// <summary>The last completed step.</summary>
     public long Step => driver.Step;
 
-    /// <summary>Rows left out for NaN or infinity.</summary>
+    /// <summary>Number of rows skipped because of NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
 
-    /// <summary>Trains from a position to the end, or until cancelled: then a checkpoint is saved first.</summary>
-    /// <returns>False when cancelled.</returns>
-    /// <exception cref="SaeException">The data hold NaN, or the loss became NaN: nothing is saved over the last good
-    /// checkpoint.</exception>
+    /// <summary>Trains from a position to the end. A cancelled run saves a checkpoint and stops.</summary>
+    /// <returns>False if the run was cancelled.</returns>
+    /// <exception cref="SaeException">The data holds NaN, or the loss became NaN. The last good checkpoint is not
+    /// overwritten.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
         using var own = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
@@ -43,11 +43,11 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         finally { SkippedRows += own.SkippedRows; }
     }
 
-    /// <summary>Whether the last step was the run's last.</summary>
+    /// <summary>Whether the run has completed its last step.</summary>
     internal bool Finished => Step >= config.Steps;
 
-    /// <summary>The same one step at a time, for several runs in turn: what is enumerated are the steps done. It ends
-    /// as <see cref="Run"/> does.</summary>
+    /// <summary>Trains one step at a time, so that several runs can alternate, and yields the completed steps. It ends
+    /// like <see cref="Run"/>.</summary>
     internal IEnumerable<long> Steps(CheckpointPosition from, BatchTap batches, CancellationToken cancellation)
     {
         if (from.State is { } saved)
@@ -68,7 +68,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         GoTo(from.Step);
         (log, diverged) = (new(config, feeder, Step), null);
         var cursor = from.Cursor;
-        StepSums? measured = null;      // of the last step, where they were read at once
+        StepSums? measured = null;      // sums of the last step if they are already read
         if (guard.RollsBack && Step == 0) Save(cursor, null);
         while (!Finished && !cancellation.IsCancellationRequested)
         {
@@ -88,14 +88,14 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         else if (Step == 0) Save(cursor, null);
     }
 
-    /// <summary>The next step, and the line of the one before: one step late, so that the device never waits for the
-    /// log.</summary>
+    /// <summary>Runs the next step and logs the previous one. The log is one step late so that the device does not wait
+    /// for it.</summary>
     void TakeStep(int slot)
     {
         var late = log.IsLogged(Step) && log.IsNew(Step);
         if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
         {
-            if (late) Report(backend.ReadSums());       // before other sums take the place of its own
+            if (late) Report(backend.ReadSums());       // before the check overwrites its sums
             late = false;
             log.DenseDifference = Validate(slot);
         }
@@ -107,12 +107,12 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         if (decided is not null) observer.Note(decided);
     }
 
-    /// <summary>What a step's number alone asks for once it is done.</summary>
+    /// <summary>Returns the actions that the number of a step requires after it.</summary>
     (bool Resample, bool Save) DueAfter(long step) => (config.Resampling?.IsDue(step) == true,
         checkpoints is not null && config.CheckpointEvery > 0 && step % config.CheckpointEvery == 0
             && step < config.Steps);
 
-    /// <summary>Its line comes before a checkpoint, which a resumed run goes on behind, and before resampling reads
+    /// <summary>Logs the step before a checkpoint, after which a resumed run continues, and before resampling reads
     /// other rows.</summary>
     void Follow((bool Resample, bool Save) due, in StepSums sums, RowCursor cursor)
     {
@@ -121,8 +121,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         if (due.Save) Save(cursor, Measure(sums).Fvu);
     }
 
-    /// <summary>The last line and the last checkpoint. A run that was stopped at a divergence does not save it:
-    /// resuming it rolls back to the last checkpoint.</summary>
+    /// <summary>Writes the last line and the last checkpoint. A run that stops at a divergence does not save it;
+    /// resuming the run rolls back to the last checkpoint.</summary>
     void End(in StepSums sums, RowCursor cursor)
     {
         if (guard.IsOn && Look(sums, Step) is { } why)
@@ -140,13 +140,13 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         var line = log.Close(Measure(sums, log.RowsPerSecond(sums.Step), log.DenseDifference,
             driver.TimesOf(sums.Step)),
             Step);
-        // the guard rolls back: Measure stops a run otherwise
+        // The guard rolls back here; otherwise Measure stops the run.
         if (!double.IsFinite(line.Loss)) diverged = $"the loss became {line.Loss}";
         else observer.Report(line);
     }
 
-    /// <summary>Why the run must go back, from the step before and, where its sums were read, from this one; null if it
-    /// need not.</summary>
+    /// <summary>Returns the reason for which the run must roll back, from the previous step and, if its sums are read,
+    /// from this one; null if there is none.</summary>
     string? Divergence(StepSums? measured)
     {
         if (!guard.IsOn) return null;
@@ -156,7 +156,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         return why;
     }
 
-    /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>
+    /// <summary>Returns the reason for which a step is a divergence. After a rollback the earlier sums belong to
+    /// another step and are ignored.</summary>
     string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums)) : null;
 
     StepMetrics Measure(in StepSums sums, double rowsPerSecond = 0, double? denseDifference = null,
@@ -173,7 +174,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
             + "clipping, or with OnDivergence = Rollback",
             kind: SaeErrorKind.Numbers);
 
-    /// <summary>Back to the newest checkpoint, and on with the rows that come now.</summary>
+    /// <summary>Returns to the newest checkpoint and continues with the next rows.</summary>
     void GoBack(string why)
     {
         var step = Step;
@@ -187,7 +188,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         GoTo(position.Step);
         log.GoBack(Step);
         observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the "
-            + $"{step - position.Step} batches since are passed over");
+            + $"{step - position.Step} batches since are skipped");
     }
 
     void GoTo(long step)
@@ -196,15 +197,15 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         guard.Begin(step);
     }
 
-    /// <summary>In the slots, which get their batches back.</summary>
+    /// <summary>Resamples with the help of the input slots, whose batches are restored afterwards.</summary>
     void Resample() => feeder.Aside(() =>
     {
         var (resampled, kept) = resampler.Run(Step, driver.Order);
         observer.Note($"step {Step}: {resampled} latents "
-            + $"resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
+            + $"resampled{(kept > 0 ? $", {kept} dead ones protected" : "")}");
     });
 
-    /// <summary>The dense check on the next batch.</summary>
+    /// <summary>Runs the dense check on the next batch.</summary>
     double Validate(int slot)
     {
         backend.Dense = driver.State.Dense;
@@ -217,7 +218,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         return worst;
     }
 
-    /// <summary>With what a resumed run must find again: the scales, and what the rows are.</summary>
+    /// <summary>Saves a checkpoint with the data that a resumed run compares: the scales and the fingerprint of the
+    /// rows.</summary>
     void Save(RowCursor cursor, double? fvu)
     {
         if (checkpoints is null) return;

@@ -4,25 +4,25 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>What a run decides from its own measurements, and a checkpoint therefore keeps: the path that thresholded
-/// selections take, and the rescaling of an annealed penalty.
-/// Both are decided at fixed steps from sums that are waited for, so a resumed run decides alike.</summary>
+/// <summary>The decisions of a run from its measurements, which a checkpoint must store: the path of thresholded
+/// selections, and the rescaling of an annealed penalty. Both are made at fixed steps from sums of completed steps, so
+/// a resumed run makes the same decisions.</summary>
 sealed class TrainerState(SaeSpec spec, TrainConfig config)
 {
     const int SwitchEvery = 10;         // steps
-    const int MeanOver = 10;            // batches whose penalty is kept through a change of p
+    const int MeanOver = 10;            // batches whose mean penalty stays the same at a change of p
 
     /// <summary>Whether thresholded selections take the dense path.</summary>
     public bool Dense { get; private set; } = spec.IsThresholded;
 
-    /// <summary>Factor of λ, so that a change of p leaves the penalty what it was (Karvonen et al. 2024, arXiv
+    /// <summary>Factor of λ that keeps the penalty unchanged at a change of p (Karvonen et al. 2024, arXiv
     /// 2408.00113).</summary>
     public double PenaltyFactor { get; private set; } = 1;
 
     double powerSum, nextPowerSum;
 
-    /// <summary>After step t: looks at its sums where a decision needs them.</summary>
-    /// <returns>One line for the log when the path changed.</returns>
+    /// <summary>Updates the decisions after a step, and reads its sums if a decision needs them.</summary>
+    /// <returns>A line for the log if the path changed; otherwise null.</returns>
     public string? After(long step, IBackend backend)
     {
         if (spec.Penalty is SparsityPenalty.Lp lp) FollowPower(lp, step, backend);
@@ -31,8 +31,8 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
             : null;
     }
 
-    /// <summary>Sparse below half of the limit and with every row well inside its room; dense above the limit, or when
-    /// a row found no room.</summary>
+    /// <summary>Selects the sparse path below half of the limit if every row is well below the capacity, and the dense
+    /// path above the limit or if a row exceeded the capacity.</summary>
     string? Switch(long step, in StepSums sums, double above)
     {
         var density = (double)sums.Active / config.BatchRows / spec.Latents;

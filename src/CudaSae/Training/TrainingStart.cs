@@ -3,17 +3,18 @@ using CudaSae.Model;
 
 namespace CudaSae.Training;
 
-/// <summary>What a run takes from its data before the first step: scales, and starting weights.</summary>
+/// <summary>Derives from the data what a run needs before the first step: scales and initial weights.</summary>
 sealed class TrainingStart
 {
     readonly DataStatistics input;
     readonly DataStatistics? target;
 
-    /// <param name="rows">Training rows: the first ones of the source.</param>
+    /// <summary>Measures the data.</summary>
+    /// <param name="rows">Number of training rows, the first of the source.</param>
     public TrainingStart(ActivationSource source, long rows, SaeSpec spec, TrainConfig config)
     {
         if (source.Width != spec.RowWidth)
-            throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
+            throw new SaeException($"the data is {source.Width} wide, but the SAE takes {spec.RowWidth}");
         input = new(source, rows, config.Seed, 0, spec.InputWidth);
         if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
         Scale = ScaleOf(spec, config);
@@ -21,7 +22,8 @@ sealed class TrainingStart
             Scaling.IsDominated(input));
     }
 
-    /// <param name="same">The start of a run over the same rows with the same seed: its statistics are taken.</param>
+    /// <summary>Uses the statistics of another start.</summary>
+    /// <param name="same">The start of a run over the same rows with the same seed.</param>
     public TrainingStart(TrainingStart same, SaeSpec spec, TrainConfig config)
     {
         (input, target, Warning) = (same.input, same.target, same.Warning);
@@ -36,7 +38,7 @@ sealed class TrainingStart
 
     public DataScale Scale { get; }
 
-    /// <summary>One line for people where a dimension of the input dominates its norm; null where none does.</summary>
+    /// <summary>A warning of one line if a dimension of the input dominates its norm; otherwise null.</summary>
     public string? Warning { get; }
 
     public SaeParameters Weights(SaeSpec spec, TrainConfig config)

@@ -80,7 +80,7 @@ public class ArrowTests
         Refused("compressed", new() { Compressed = true });
         Refused("big-endian", new() { BigEndian = true });
         Refused("type 24", new() { TextType = 24 });
-        Refused("one token id a row", new() { TokenPositions = 5 });
+        Refused("one token id for each row", new() { TokenPositions = 5 });
         Refused("0 wide", new() { Width = 0 });
         Refused("no rows", new() { Contexts = [] });
         Refused("no rows", new() { Contexts = [0] });

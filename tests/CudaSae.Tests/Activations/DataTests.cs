@@ -62,7 +62,7 @@ public class DataTests
     [InlineData("""{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}""", 16,
         "impossible|shape needs")]
     [InlineData("""{"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}}""", 8, "unknown type")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}""", 8, "no size")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}""", 8, "not a size")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"""
         + ""","a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""", 16, "twice")]
     [InlineData("""[1,2]""", 0, "not a JSON object")]

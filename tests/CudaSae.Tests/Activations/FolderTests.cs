@@ -51,16 +51,16 @@ public class FolderTests
     [Theory]
     [InlineData("acts_a.pt acts_b.pt", "0 1")]
     [InlineData("x.pt", "0")]
-    [InlineData("A.PT b.pt C.NPY.bak", "0 1", "left out of d: C.NPY.bak (of no format that is read from a folder)")]
+    [InlineData("A.PT b.pt C.NPY.bak", "0 1", "left out of d: C.NPY.bak (of a format that is not read from a folder)")]
     [InlineData("A.NPY b.npy", "0 1")]
     [InlineData("0.PT 1.pt 10.pt#0 2.pt 3.pt 4.pt 5.pt 6.pt 7.pt 8.pt 9.pt", "0 1 3 4 5 6 7 8 9 10",
         "left out of d: 10.pt (0 rows)")]
     [InlineData("a.npy ._a.npy .DS_Store .cache/x.npy", "0", "left out of d: .DS_Store, ._a.npy, .cache (hidden)")]
     [InlineData("0.pt ._0.pt", "0", "left out of d: ._0.pt (hidden)")]
     [InlineData("a.npy b.json c.txt d.md5 e.npy.tmp f.npz g.pth", "0",
-        "left out of d: b.json, c.txt, d.md5, e.npy.tmp, f.npz, g.pth (of no format that is read from a folder)")]
+        "left out of d: b.json, c.txt, d.md5, e.npy.tmp, f.npz, g.pth (of a format that is not read from a folder)")]
     [InlineData("a.npy b1 b2 b3 b4 b5 b6 b7 b8 b9", "0",
-        "left out of d: b1, b2, b3, b4, b5, b6 and 3 more (of no format that is read from a folder)")]
+        "left out of d: b1, b2, b3, b4, b5, b6 and 3 more (of a format that is not read from a folder)")]
     [InlineData("a.npy sub/b.npy x.npy/c.npy", "0",
         "left out of d: sub, x.npy (folders inside are not entered: name one to read it)")]
     [InlineData("a.pt b.pt#0", "0", "left out of d: b.pt (0 rows)")]
@@ -146,8 +146,8 @@ public class FolderTests
             "train", folder["d"], "--held-out", folder["h"], "--latents", "8", "--k", "2",
             "--batch-rows", "2", "--vectors", "4", "--backend", "cpu", "--out", folder["run"]));
         Assert.True(code == 0, error);
-        Assert.Contains($"left out of {folder["d"]}: n.txt (of no", output);
-        Assert.Contains($"left out of {folder["h"]}: m.txt (of no", output);
+        Assert.Contains($"left out of {folder["d"]}: n.txt (of a format", output);
+        Assert.Contains($"left out of {folder["h"]}: m.txt (of a format", output);
         Assert.Contains("18 rows to train on, 9 held out", output);
     }
 }

@@ -69,7 +69,7 @@ public class IdxTests
         { Idx(IdxType.UInt8, [1, 2, 3], new byte[12]), "has a tail" },
         { Idx(IdxType.UInt8, [-1, 2], []), "impossible shape" },
         { Idx(IdxType.Float64, [int.MaxValue, int.MaxValue, int.MaxValue], []), "impossible shape" },
-        { Idx(IdxType.Int32, [1, 2], new byte[8]), "of images UInt8 and Float32 are read" },
+        { Idx(IdxType.Int32, [1, 2], new byte[8]), "images of UInt8 and Float32 are read" },
         { Idx(IdxType.UInt8, [1, 200, 200], new byte[40_000]), "16384 is possible" },
         { Idx(IdxType.UInt8, [0, int.MaxValue, int.MaxValue, int.MaxValue], []), "impossible shape|16384 is possible" },
         { Packed(Idx(IdxType.UInt8, [4, 2, 3], new byte[12])), "does not unpack to the 40 bytes" },

@@ -95,7 +95,7 @@ public class StoreTests
         SafetensorsWriter.Write(folder["x.safetensors"],
             [Tensor("a", "F32", [1, 2], Rows(0, 1, 2)), Tensor("token_ids", "I64", [1], [1L << 40])]);
         using var source = Open(folder["x.safetensors"]);
-        AssertOneLine("no token id", () => source.Token(0));
+        AssertOneLine("not a token id", () => source.Token(0));
     }
 
     static void OpenMossChunk(string path, int contexts, int first, byte[]? mask = null, int tokens = -1) =>

@@ -118,7 +118,7 @@ public class MembersCliTests
         Partly([empty, cut, ("layer_10/topk", "cannot express"), ("layer_2/jump", "nothing is overwritten")], "convert",
             folder["release"], folder["out"], "--to", "gemma-scope");
         Assert.Equal("mine", File.ReadAllText(written));
-        Refused("no SAE of a known format", "convert", folder["release/empty"]);
+        Refused("not an SAE of a known format", "convert", folder["release/empty"]);
     }
 
     [Fact]
@@ -133,7 +133,7 @@ public class MembersCliTests
         var uneven = new TableFigure("f", "", [new("a", ["x"]), new("b", [])]);
         new Chapter("uneven", "Uneven columns", 310, [uneven]).Save(run);
         var missing = folder["missing"];
-        var output = Partly([(missing, "does not exist"), (x, "no SAE of a known format")], "inspect", run, "--against",
+        var output = Partly([(missing, "does not exist"), (x, "not an SAE of a known format")], "inspect", run, "--against",
             missing, "--against", x, "--against", run, "--backend", "cpu");
         Assert.Contains("Against run", output);
         Assert.Contains("FVU 0.", output);

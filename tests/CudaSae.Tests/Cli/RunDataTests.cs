@@ -141,7 +141,7 @@ public class RunDataTests
             """{"site":"\u0007","model":"m"}""", """{"site":"\ud800","model":"m"}""", new string(' ', 70_000) })
         {
             File.WriteAllText(folder["a.site.json"], damaged);
-            AssertOneLine("a.site.json does not say where activations come from", () => Site("a"));
+            AssertOneLine("a.site.json does not name the site of its activations", () => Site("a"));
         }
     }
 

@@ -67,7 +67,7 @@ public class GpuRefusalTests
         "CUDA error 2 in retainContext; other processes hold the device's memory")]
     [InlineData("fake", "null=1", "open", "made no context and reported no error")]
     [InlineData("fake", "cuModuleLoadDataEx=222", "open",
-        "CUDA error 222 in loadModule .*; the driver cannot take this build's kernels")]
+        "CUDA error 222 in loadModule .*; the driver cannot load this build's kernels")]
     [InlineData("fake", "free=1000", "run", @"this run needs .* on Fake\?GPU, 1000 B are free")]
     [InlineData("fake", "cuMemAlloc_v2=2", "run", "CUDA error 2 in allocate for ")]
     public void AutoUsesTheCpuAndCudaIsRefusedWithTheReason(

@@ -55,7 +55,7 @@ public class NpzTests
     public static TheoryData<string, string> HostileArrays => new()
     {
         { "truncated", "needs 152 bytes, its member has 151" }, { "tail", "needs 152" }, { "huge", "impossible shape" },
-        { "object", "elements \\|O" }, { "big-endian", "elements >f4" }, { "no header", "is no array" },
+        { "object", "elements \\|O" }, { "big-endian", "elements >f4" }, { "no header", "is not an array" },
         { "header claims", "header claims" }, { "no array", "holds no array" }, { "twice", "occurs twice" },
         { "bomb", "more than four times" }, { "longer", "does not inflate" }, { "shorter", "does not inflate" },
         { "deflate", "damaged|does not inflate" }, { "crc", "checksum" },

@@ -68,7 +68,7 @@ public class FormatHostileTests
         File.WriteAllBytes(weights, File.ReadAllBytes(weights)[..^100]);
         AssertOneLine("x.pt is not a usable", () => SaeModel.Load(place).Dispose());
         File.WriteAllText(folder["x.txt"], "nothing");
-        AssertOneLine("no SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
+        AssertOneLine("not an SAE of a known format", () => SaeModel.Load(folder["x.txt"]).Dispose());
     }
 
     /// <summary>A damaged file reads as another SAE or is refused in one line; nothing else happens.</summary>
@@ -138,7 +138,7 @@ public class FormatHostileTests
     [InlineData("sparsify", "cfg.json", "d_in", "5", "d_in is 5")]
     [InlineData("gemma-scope-2", "config.json", "architecture", "\"relu\"", "architecture 'relu' is not read")]
     [InlineData("gemma-scope-2", "config.json", "type", "\"clt\"", "encoder for each of several sites")]
-    [InlineData("openmoss", "config.json", "act_fn", "\"batchtopk\"", "keeps no threshold")]
+    [InlineData("openmoss", "config.json", "act_fn", "\"batchtopk\"", "does not store its threshold")]
     [InlineData("openmoss", "config.json", "act_fn", "\"jumprelu\"",
         "no tensor activation_function.log_jumprelu_threshold")]
     [InlineData("openmoss", "config.json", "norm_activation", "\"batch-wise\"",

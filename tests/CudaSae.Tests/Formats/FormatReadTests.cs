@@ -190,6 +190,6 @@ public class FormatReadTests
         using (var read = Load(folder))
             Assert.Equal((true, 0.7f), (read.Spec.Selection is Selection.JumpRelu, read.Parameters.Threshold[3]));
         Edit(folder, "cfg.json", c => c["apply_b_dec_to_input"] = false);
-        using (var read = Load(folder)) Assert.Contains(read.Notes, n => n.Contains("left aside"));
+        using (var read = Load(folder)) Assert.Contains(read.Notes, n => n.Contains("is ignored"));
     }
 }

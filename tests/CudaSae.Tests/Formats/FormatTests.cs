@@ -115,14 +115,14 @@ public class FormatTests
     }
 
     [Theory]
-    [InlineData("sparsify", "relu", "it knows TopK and GroupMax, not ReLU")]
+    [InlineData("sparsify", "relu", "it supports TopK and GroupMax, not ReLU")]
     [InlineData("sparsify", "abstopk", "not AbsTopK")]
-    [InlineData("gemma-scope", "topk", "by rank, which no threshold does")]
-    [InlineData("gemma-scope-2", "groupmax", "by rank, which no threshold does")]
+    [InlineData("gemma-scope", "topk", "by rank, which a threshold cannot express")]
+    [InlineData("gemma-scope-2", "groupmax", "by rank, which a threshold cannot express")]
     [InlineData("openmoss", "abstopk", "not AbsTopK")]
     [InlineData("dictionary_learning", "groupmax", "no dict_class for GroupMax")]
     [InlineData("dictionary_learning", "abstopk", "no dict_class for AbsTopK")]
-    [InlineData("openai", "jumprelu", "it knows ReLU and TopK, not JumpReLU")]
+    [InlineData("openai", "jumprelu", "it supports ReLU and TopK, not JumpReLU")]
     [InlineData("openai", "topk", "its loader normalizes the rows of every TopK SAE")]
     [InlineData("openai", "relu", "those of this ReLU SAE are", InputNormalization.LayerNorm)]
     [InlineData("openai", "topk", "rows are normalized first .to norm √d", InputNormalization.ConstantNorm)]

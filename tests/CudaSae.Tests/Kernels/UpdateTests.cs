@@ -133,7 +133,7 @@ public class UpdateTests
 
     [Fact]
     public void RowsWiderThanTheKernelsAreRefused() =>
-        Assert.Contains("wider than the update kernels hold",
+        Assert.Contains("wider than the limit of the update kernels",
             Assert.Throws<SaeException>(() =>
                 UpdateKernel.For(Spec(13000, 8, 2), Adam, 13056, 13056, general: false)).Message);
 }

@@ -71,10 +71,10 @@ public class ResumeDataTests
             ("they were 16 wide and are now 15", () => Write(data, 300, 15)),
             ("they were Float32 and are now Float16", () => Write(data, 300, 16, type: "<f2")),
             ("there were 300 rows and there are now 280", () => Write(data, 280, 16)),
-            ("of the training rows, their numbers are others", () => Write(data, 300, 16, seed: 2)),
-            ("of the held-out rows, their numbers are others", () => ChangeByte(data, 290)),
-            ("of the training rows, their numbers are others", () => ChangeByte(data, 0)),
-            ("of the training rows, their numbers are others", () => ChangeByte(data, 239)),
+            ("of the training rows, their values differ", () => Write(data, 300, 16, seed: 2)),
+            ("of the held-out rows, their values differ", () => ChangeByte(data, 290)),
+            ("of the training rows, their values differ", () => ChangeByte(data, 0)),
+            ("of the training rows, their values differ", () => ChangeByte(data, 239)),
         })
         {
             Write(data, 300, 16);
@@ -137,7 +137,7 @@ public class ResumeDataTests
         Works(["train", folder["x.npy"], "--beside", folder["y.npy"], "--preset", "transcoder",
             "--out", folder["run"], .. Small]);
         Write(folder["y.npy"], 300, 12, seed: 3);
-        Refused("their numbers are others", "train", "--resume", folder["run"]);
+        Refused("their values differ", "train", "--resume", folder["run"]);
         Write(folder["y.npy"], 300, 10, seed: 2);
         Refused("they were 16 beside 12 wide and are now 16 beside 10", "train", "--resume", folder["run"]);
         Write(folder["z.npy"], 300, 12, seed: 2);
@@ -186,7 +186,7 @@ public class ResumeDataTests
             using var runner = Open(rows, spec, config);
             Assert.Matches(expected, Assert.Throws<SaeException>(() => runner.Resume(folder["run"], null)).Message);
         }
-        Refused("their numbers are others", other, Spec, Config);
+        Refused("their values differ", other, Spec, Config);
         Refused("spec.selection = .*4.* cannot be restored with .*5", source,
             Spec with { Selection = new Selection.TopK(5) }, Config);
         Refused("config.seed = 1 and cannot be restored with 2", source, Spec, Config with { Seed = 2 });

@@ -73,10 +73,10 @@ public class DivergenceTests
         {
             using var folder = new TemporaryFolder();
             var (state, observer) = Train(target, factor, run, folder["run"]);
-            var returns = observer.Notes.Where(n => n.Contains("passed over")).ToArray();
+            var returns = observer.Notes.Where(n => n.Contains("are skipped")).ToArray();
             Assert.InRange(returns.Length, 1, 3);
             Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and "
-                + @"the \d+ batches since are passed over$", n));
+                + @"the \d+ batches since are skipped$", n));
             Assert.All(observer.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
             Assert.Equal(run.Steps, observer.Reports[^1].Step);
 

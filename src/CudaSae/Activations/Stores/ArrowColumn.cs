@@ -4,16 +4,17 @@ using CudaSae.Files.Arrow;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Numbers of a column in one batch: where they start in the file, and their shape [records, …]. All lists of
-/// a level must be of one length, so that they form an array.</summary>
+/// <summary>The numbers of a column in one batch: their offset in the file and their shape [records, …]. All lists of a
+/// level must have the same length, so that they form an array.</summary>
 readonly record struct ArrowColumn(long Offset, long[] Shape)
 {
-    /// <exception cref="SaeException">There are nulls, the lists differ in length, or the buffers are shorter than they
-    /// claim.</exception>
+    /// <summary>Locates a column in a batch.</summary>
+    /// <exception cref="SaeException">The column has nulls, its lists differ in length, or its buffers are too
+    /// short.</exception>
     public static ArrowColumn Of(ArrowStream stream, ArrowBatch batch, ArrowField column)
     {
         var shape = new List<long> { batch.Length };
-        long first = 0, count = batch.Length;           // of the elements of this level
+        long first = 0, count = batch.Length;           // elements of this level
         for (var field = column; ; field = field.Inner)
         {
             if (field.Node >= batch.Nodes.Length || field.Buffer + 1 >= batch.Buffers.Length)
@@ -44,7 +45,8 @@ readonly record struct ArrowColumn(long Offset, long[] Shape)
     static long Times(ArrowStream stream, long count, long extent) =>
         (Int128)count * extent <= 1L << 60 ? count * extent : throw stream.Bad($"it claims {count} lists of {extent}");
 
-    /// <summary>Lists [first, first + count): where the first one's elements start, and how many each has.</summary>
+    /// <summary>Returns, for lists [first, first + count), the index of the first element and the number of elements in
+    /// each list.</summary>
     static (long First, long Extent) Regular(ArrowStream stream, string name, (long Offset, long Length) buffer,
         int width, long first, long count)
     {
@@ -57,7 +59,7 @@ readonly record struct ArrowColumn(long Offset, long[] Shape)
         var start = At(first);
         var extent = At(first + 1) - start;
         if (start is < 0 or > 1L << 60 || extent < 0 || (Int128)extent * count > 1L << 60)
-            throw stream.Bad($"column {name} has offsets that point nowhere");
+            throw stream.Bad($"column {name} has offsets outside its elements");
         for (long i = 1; i <= count; i++)
             if (At(first + i) != start + i * extent)
                 throw stream.Bad($"column {name} has lists of {extent} and of {At(first + i) - At(first + i - 1)}; all "

@@ -5,18 +5,20 @@ using CudaSae.Text;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Which .arrow files a HuggingFace dataset's folder has, in which order: state.json says it, or names
-/// data-00000-of-00002.arrow do.</summary>
+/// <summary>Lists the .arrow files of a HuggingFace dataset's folder in their order, from state.json or from names such
+/// as data-00000-of-00002.arrow.</summary>
 static partial class ArrowDataset
 {
     const string StateName = "state.json", InfoName = "dataset_info.json";
-    const int BytesAPart = 200;     // of JSON, in memory, with the paths made of it
+    const int BytesAPart = 200;     // in memory, for one part of the JSON and the paths made from it
 
-    /// <summary>Files that describe a dataset, beside its .arrow files.</summary>
+    /// <summary>Names of the files beside the .arrow files that describe a dataset.</summary>
     public static readonly string[] Descriptions = [StateName, InfoName];
 
-    /// <param name="files">All of the folder, in the order of their names.</param>
-    /// <exception cref="SaeException">One is missing.</exception>
+    /// <summary>Returns the dataset's .arrow files; empty if there are none.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="files">All files of the folder, in the order of their names.</param>
+    /// <exception cref="SaeException">A file of the dataset is missing.</exception>
     public static string[] Files(string folder, string[] files)
     {
         string[] arrows = [.. files.Where(f => FileFormat.Of(f) == FileFormat.Arrow)];
@@ -26,7 +28,7 @@ static partial class ArrowDataset
             .GroupBy(m => (m.Groups["name"].Value, Of: m.Groups["of"].Value)))
             if (series.Count() != int.Parse(series.Key.Of, CultureInfo.InvariantCulture))
                 throw new SaeException($"folder {folder} holds {series.Count()} of {series.Key.Of} files "
-                    + $"{series.First().Value}; mend it, or name its files to read just these");
+                    + $"{series.First().Value}; restore the missing files, or name the files to read only these");
         return arrows;
     }
 

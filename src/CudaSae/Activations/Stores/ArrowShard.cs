@@ -4,17 +4,19 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>One .arrow file of a HuggingFace dataset, as SAELens caches activations: a column named after the hook,
-/// Array2D (context, d) of float16 or
-/// float32, and token_ids, int32 lists. A batch's numbers are contiguous, so that a row is one read.</summary>
+/// <summary>One .arrow file of a HuggingFace dataset in the layout in which SAELens caches activations: a column named
+/// after the hook, Array2D (context, d) of float16 or float32, and token_ids, lists of int32. The numbers of a batch
+/// are contiguous, so a row is one read.</summary>
 sealed class ArrowShard : IShard
 {
     readonly ArrowStream stream;
-    readonly List<long> firstRows = [], offsets = [], tokenOffsets = [];     // of each batch that is not empty
+    readonly List<long> firstRows = [], offsets = [], tokenOffsets = [];     // one for each batch that is not empty
     readonly TokenIds? tokens;
     readonly int tokenBytes;
 
-    /// <param name="name">Of the column; null takes the only one of lists of floats.</param>
+    /// <summary>Opens a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="name">Name of the column; null selects the only column of lists of floats.</param>
     public ArrowShard(string path, string? name) : this(new MappedFile(path), name) { }
 
     internal ArrowShard(MappedFile file, string? name)
@@ -64,7 +66,7 @@ sealed class ArrowShard : IShard
             var beside = ArrowColumn.Of(stream, batch, ids);
             if (!beside.Shape.AsSpan().SequenceEqual(values.Shape.AsSpan(..^1)))
                 throw stream.Bad($"column {ids.Name} is [{string.Join(", ", beside.Shape)}] beside "
-                    + $"[{string.Join(", ", values.Shape)}] of {column.Name}; there must be one token id a row");
+                    + $"[{string.Join(", ", values.Shape)}] of {column.Name}; there must be one token id for each row");
             tokenOffsets.Add(beside.Offset);
         }
         firstRows.Add(Rows);
@@ -85,7 +87,7 @@ sealed class ArrowShard : IShard
         return offsets[batch] + (i - firstRows[batch]) * RowBytes;
     }
 
-    /// <summary>Of one token id: <paramref name="offset"/> counts through all batches.</summary>
+    /// <summary>Reads one token id; <paramref name="offset"/> counts bytes through all batches.</summary>
     void ReadToken(long offset, Span<byte> into)
     {
         var row = offset / tokenBytes;

@@ -2,20 +2,22 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Which files of a folder are read, and in which order. The table in docs/reference/formats.md states the
-/// same
-/// rule.</summary>
+/// <summary>Selects the files of a folder that are read, and their order. The table in docs/reference/formats.md states
+/// the same rule.</summary>
 static class DataFolder
 {
     const string Hidden = "hidden", Inside = "folders inside are not entered: name one to read it";
-    const string OtherFormat = "of no format that is read from a folder", Images = "images: name the file to read it";
+    const string OtherFormat = "of a format that is not read from a folder";
+    const string Images = "images: name the file to read it";
     const string OtherThanDataset = "not among the dataset's files", OtherThanChunks = "not among the numbered chunks";
     const string StrayTokens = "token ids without a .npy of that name";
 
     static readonly string[] BesideNpy = [FileFormat.Tokens, ".site.json", ".jsonl"];
 
-    /// <param name="notes">Takes every other file and folder, with the reason.</param>
-    /// <exception cref="SaeException">There is none, the folder cannot be listed, or its files are of two
+    /// <summary>Returns the files to read, in their order.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="notes">Receives every other file and folder, with the reason.</param>
+    /// <exception cref="SaeException">The folder has no such file, cannot be listed, or has files of two
     /// kinds.</exception>
     public static string[] Files(string folder, FolderNotes notes)
     {
@@ -28,8 +30,8 @@ static class DataFolder
         return files;
     }
 
-    /// <summary>A folder's files and folders in the order of their names, without hidden ones.</summary>
-    /// <exception cref="SaeException">It cannot be listed.</exception>
+    /// <summary>Returns a folder's files and folders in the order of their names, without hidden ones.</summary>
+    /// <exception cref="SaeException">The folder cannot be listed.</exception>
     public static (string[] Files, string[] Folders) List(string folder, FolderNotes notes)
     {
         static bool IsHidden(string path) => Path.GetFileName(path).StartsWith('.');
@@ -46,7 +48,7 @@ static class DataFolder
         }
     }
 
-    /// <summary>The files to read, and why other activation files are not.</summary>
+    /// <summary>Returns the files to read, and the reason for which other activation files are not read.</summary>
     static (string[] Files, string Others) Choose(string folder, string[] all, string[] folders, FolderNotes notes)
     {
         if (ArrowDataset.Files(folder, all) is { Length: > 0 } dataset) return (dataset, OtherThanDataset);
@@ -64,23 +66,23 @@ static class DataFolder
         + (all.Any(IdxFile.IsNamed) ? "; images are read by the names of their files" : "")
         + (folders.Length > 0 ? $"; name one of its folders: {FolderNotes.Names(folders)}" : ""));
 
-    /// <summary>Files of torch beside files of numpy may hold the same rows twice.</summary>
+    /// <summary>Refuses files of torch beside files of numpy, which may hold the same rows twice.</summary>
     static void RequireOneKind(string folder, string[] files)
     {
         var torch = files.ToLookup(file => FileFormat.Of(file) == FileFormat.Pt);
         if (!torch[true].Any() || !torch[false].Any()) return;
         var (pt, others) = (FolderNotes.Names(torch[true]), FolderNotes.Names(torch[false]));
         throw new SaeException($"folder {folder} holds .pt files ({pt}) and other activation files ({others}); "
-            + "name the files to read, or move one kind into a folder of its own");
+            + "name the files to read, or move one kind into a separate folder");
     }
 
-    /// <summary>Why a file is left out; null for activations.</summary>
+    /// <summary>Returns the reason for which a file is not read; null for activations.</summary>
     static string? Why(string file) =>
         FileFormat.IsTokens(file) ? StrayTokens
         : FileFormat.Of(file) is not null ? null
         : IdxFile.IsNamed(file) ? Images : OtherFormat;
 
-    /// <summary>What belongs to a file that is read: its token ids, note and texts, and a dataset's
+    /// <summary>Returns the files that belong to a file that is read: its token ids, note and texts, and a dataset's
     /// description.</summary>
     static IEnumerable<string> Companions(string file) => FileFormat.Of(file) switch
     {

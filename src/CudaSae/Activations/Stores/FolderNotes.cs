@@ -2,10 +2,10 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>What the folders of a source hold beside the files that are read, and what their names suggest.</summary>
+/// <summary>Notes on the folders of a source: files that are not read, and remarks on file names.</summary>
 sealed class FolderNotes
 {
-    const int MostNames = 6;        // of one line
+    const int MostNames = 6;        // in one line
 
     readonly List<LeftOutFile> leftOut = [];
     readonly List<string> remarks = [];
@@ -22,10 +22,10 @@ sealed class FolderNotes
 
     public void Remark(string line) => remarks.Add(Clean(line));
 
-    /// <summary>What would drive a terminal becomes '?'.</summary>
+    /// <summary>Replaces control characters, which a terminal would interpret, by '?'.</summary>
     static string Clean(string text) => string.Concat(text.Select(c => char.IsControl(c) ? '?' : c));
 
-    /// <summary>The names of files without their folder, the first few of many.</summary>
+    /// <summary>Returns the names of files without their folder; a long list is cut.</summary>
     public static string Names(IEnumerable<string> paths)
     {
         string[] names = [.. paths.Select(path => TensorFile.Shown(Path.GetFileName(path)))];

@@ -2,8 +2,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Rows of one file of a store, read in place: all of one width and element type, each contiguous, with their
-/// token ids where the store has them.</summary>
+/// <summary>The rows of one file of a store, read in place. All rows have the same width and element type, each row is
+/// contiguous, and rows have token ids if the store has them.</summary>
 interface IShard : IDisposable
 {
     string Path { get; }
@@ -12,36 +12,37 @@ interface IShard : IDisposable
     InputType Type { get; }
     bool HasTokens { get; }
 
-    /// <summary>Where in which network the rows were taken, for people; null where the store does not say.</summary>
+    /// <summary>The site in the network from which the rows were taken, as text; null if the store does not record
+    /// it.</summary>
     string? Site => null;
 
-    /// <summary>How many rows can be read at once from row <paramref name="i"/> on: they lie one after another as they
-    /// are wanted.</summary>
+    /// <summary>Returns the number of rows from row <paramref name="i"/> on that are contiguous in the file and can be
+    /// read at once.</summary>
     long Run(long i) => 1;
 
-    /// <summary>Copies the raw bytes of row <paramref name="i"/> and of those after it.</summary>
-    /// <param name="into">As long as one row, or several of <see cref="Run"/>.</param>
+    /// <summary>Copies the raw bytes of consecutive rows, starting at row <paramref name="i"/>.</summary>
+    /// <param name="into">Receives one row, or several rows within <see cref="Run"/>.</param>
     void Read(long i, Span<byte> into);
 
-    /// <summary>Says that row <paramref name="i"/>, and <paramref name="count"/> of <see cref="Run"/> in all, are read
-    /// soon.</summary>
+    /// <summary>Announces that <paramref name="count"/> rows from row <paramref name="i"/> on, within
+    /// <see cref="Run"/>, will be read soon.</summary>
     void Expect(long i, int count) { }
 
-    /// <summary>The token id at row <paramref name="i"/>.</summary>
+    /// <summary>Returns the token id of row <paramref name="i"/>.</summary>
     int Token(long i);
 
-    /// <summary>Where row <paramref name="i"/> stands, for messages.</summary>
+    /// <summary>Returns the place of row <paramref name="i"/>, for messages.</summary>
     string Locate(long i) => $"{Path}, row {i}";
 }
 
-/// <summary>Copies bytes from an offset on, as many as there is room for.</summary>
+/// <summary>Copies bytes from an offset on and fills the span.</summary>
 delegate void ReadAt(long offset, Span<byte> into);
 
-/// <summary>What the layouts share.</summary>
+/// <summary>Functions that all layouts use.</summary>
 static class Shards
 {
-    /// <summary>[…, width] as [rows, width]: contexts and positions are flattened in their order.</summary>
-    /// <exception cref="SaeException">It is no matrix, or its width is impossible.</exception>
+    /// <summary>Flattens a shape […, width] to [rows, width]; contexts and positions keep their order.</summary>
+    /// <exception cref="SaeException">The shape is not a matrix, or its width is out of range.</exception>
     public static (long Rows, int Width) Flatten(string path, long[] shape)
     {
         if (shape.Length < 2)
@@ -51,7 +52,7 @@ static class Shards
         return (Count(shape.AsSpan(..^1)), (int)shape[^1]);
     }
 
-    /// <summary>The product of extents.</summary>
+    /// <summary>Returns the product of extents.</summary>
     public static long Count(ReadOnlySpan<long> extents)
     {
         var count = 1L;
@@ -59,8 +60,8 @@ static class Shards
         return count;
     }
 
-    /// <summary>The last of these ascending starts at or before <paramref name="i"/>: where some intervals are empty,
-    /// the one that holds it.</summary>
+    /// <summary>Returns the index of the last of these ascending starts that is at most <paramref name="i"/>. Empty
+    /// intervals are skipped, so the interval contains i.</summary>
     public static int Find(List<long> starts, long i)
     {
         int low = 0, high = starts.Count - 1;

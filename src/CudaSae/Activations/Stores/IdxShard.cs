@@ -5,8 +5,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Images of an IDX file, [images, height · width]: bytes as float32 in [0, 1] (value / 255), float32 as they
-/// are.</summary>
+/// <summary>The images of an IDX file, [images, height · width]. Bytes become float32 in [0, 1] (value / 255); float32
+/// values are unchanged.</summary>
 sealed class IdxShard : IShard
 {
     readonly IdxFile file;
@@ -21,7 +21,7 @@ sealed class IdxShard : IShard
             if (file.Shape.Length == 1)
                 throw file.Bad("it has one axis: these are labels; images are [images, height, width]");
             if (file.Type is not (IdxType.UInt8 or IdxType.Float32))
-                throw file.Bad($"its elements are {file.Type}; of images UInt8 and Float32 are read");
+                throw file.Bad($"its elements are {file.Type}; images of UInt8 and Float32 are read");
             (Rows, Width) = Shards.Flatten(Path, [file.Shape[0], Pixels(file)]);
         }
         catch { Dispose(); throw; }
@@ -30,7 +30,7 @@ sealed class IdxShard : IShard
     static long Pixels(IdxFile file)
     {
         long pixels = 1;
-        // Flatten refuses that many
+        // Flatten refuses the capped number.
         foreach (var extent in file.Shape.AsSpan(1)) pixels = Math.Min(pixels * extent, int.MaxValue);
         return pixels;
     }
@@ -46,14 +46,17 @@ sealed class IdxShard : IShard
         var floats = MemoryMarshal.Cast<byte, float>(into);
         if (file.Type == IdxType.UInt8)
         {
-            var stored = into[^Width..];        // behind every number that is written before it is read
+            var stored = into[^Width..];        // at the end, so that each byte is read before it is overwritten
             file.Read(i * Width, stored);
             for (var p = 0; p < Width; p++) floats[p] = stored[p] / 255f;
             return;
         }
         file.Read(i * Width, into);
         foreach (ref var pixel in floats)
-            pixel = BitConverter.UInt32BitsToSingle(BinaryPrimitives.ReverseEndianness(BitConverter.SingleToUInt32Bits(pixel)));
+        {
+            var bits = BinaryPrimitives.ReverseEndianness(BitConverter.SingleToUInt32Bits(pixel));
+            pixel = BitConverter.UInt32BitsToSingle(bits);
+        }
     }
 
     public void Expect(long i, int count) => file.Expect(i * Width, count * Width);

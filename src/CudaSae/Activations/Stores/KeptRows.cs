@@ -1,17 +1,17 @@
 namespace CudaSae.Activations.Stores;
 
-/// <summary>The rows a mask keeps, as runs: padding stands at the ends of contexts, so this takes two numbers a context
-/// and not one a row.</summary>
+/// <summary>The rows that a mask keeps, as runs. Padding is at the ends of contexts, so this takes two numbers per
+/// context rather than one per row.</summary>
 sealed class KeptRows
 {
-    readonly List<long> kept = [], row = [];    // each run's first row, counted among those kept and in the file
+    readonly List<long> kept = [], row = [];    // each run's first row, as a kept row and as a row of the file
 
     KeptRows() { }
 
     public long Count { get; private set; }
 
-    /// <summary>Reads a mask of <paramref name="rows"/> elements, each zero or not.</summary>
-    /// <param name="read">Reads it, from a byte on.</param>
+    /// <summary>Reads a mask of <paramref name="rows"/> elements; nonzero elements are kept.</summary>
+    /// <param name="read">Reads the mask, from a byte on.</param>
     public static KeptRows Of(long rows, int elementBytes, ReadAt read)
     {
         var all = new KeptRows();
@@ -37,7 +37,7 @@ sealed class KeptRows
         return all;
     }
 
-    /// <summary>The row in the file of the i-th that is kept.</summary>
+    /// <summary>The row in the file of the i-th kept row.</summary>
     public long this[long i]
     {
         get
@@ -47,7 +47,7 @@ sealed class KeptRows
         }
     }
 
-    /// <summary>How many from the i-th on stand one after another in the file.</summary>
+    /// <summary>Returns the number of kept rows from the i-th on that are contiguous in the file.</summary>
     public long Run(long i)
     {
         var run = Shards.Find(kept, i);

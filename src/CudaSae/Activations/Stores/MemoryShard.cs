@@ -2,7 +2,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Rows that lie in memory.</summary>
+/// <summary>Rows in memory.</summary>
 sealed class MemoryShard(ReadOnlyMemory<byte> rows, int width, InputType type) : IShard
 {
     readonly int rowBytes = width * type.Bytes();

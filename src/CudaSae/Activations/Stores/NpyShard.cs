@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>A .npy matrix; token ids in x.tokens.npy beside x.npy.</summary>
+/// <summary>A .npy matrix. Its token ids are in x.tokens.npy beside x.npy.</summary>
 sealed class NpyShard : IShard
 {
     readonly MappedFile file;

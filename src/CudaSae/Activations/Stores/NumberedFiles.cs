@@ -3,12 +3,12 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Chunks whose names are numbers, in the order of these: chunk-00000000.safetensors and
+/// <summary>Chunks with numbered names, in the order of the numbers: chunk-00000000.safetensors and
 /// shard-0-chunk-00000000.safetensors of OpenMOSS, 0.pt of HoagyC.</summary>
 static partial class NumberedFiles
 {
-    /// <summary>The chunks among a folder's files, or none.</summary>
-    /// <exception cref="SaeException">A number is missing or there twice.</exception>
+    /// <summary>Returns the chunks among a folder's files; empty if there are none.</summary>
+    /// <exception cref="SaeException">A number is missing or occurs twice.</exception>
     public static string[] In(string folder, IEnumerable<string> files)
     {
         var chunks = files.Select(path => (Path: path, Name: Pattern().Match(Path.GetFileName(path))))
@@ -22,7 +22,8 @@ static partial class NumberedFiles
             if (chunks[i].Chunk == expected) continue;
             var before = i > 0 ? $"after {Path.GetFileName(chunks[i - 1].Path)}" : "first";
             throw new SaeException($"folder {folder}: chunk {expected} should come {before}, but "
-                + $"{Path.GetFileName(chunks[i].Path)} does; mend the folder, or name its files to read just these");
+                + $"{Path.GetFileName(chunks[i].Path)} does; restore the missing file, or name the files to read only "
+                + "these");
         }
         return [.. chunks.Select(c => c.Path)];
     }

@@ -3,13 +3,15 @@ using System.Text.RegularExpressions;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Remarks on the numbers in the names of a folder's files: those that are missing, and those that are not in
-/// order. A subset of files is data too, so neither is refused.</summary>
+/// <summary>Remarks on the numbers in the names of a folder's files that are missing or not in order. A subset of files
+/// may be intended, so neither is refused.</summary>
 static partial class NumbersInNames
 {
     const int MostMissing = 6;      // in one line
 
-    /// <param name="files">In the order in which they are read.</param>
+    /// <summary>Returns the remarks on a folder.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="files">Its files in the order in which they are read.</param>
     public static IEnumerable<string> Remarks(string folder, string[] files)
     {
         folder = Path.TrimEndingDirectorySeparator(folder);
@@ -33,7 +35,7 @@ static partial class NumbersInNames
         }
     }
 
-    /// <summary>The 3 of x-0-of-3.npy.</summary>
+    /// <summary>Returns the 3 of x-0-of-3.npy; null for other names.</summary>
     static long? OfAll(Match name) => name.Groups["all"].Success ? Number(name.Groups["all"]) : null;
 
     static long Number(Group digits) => long.Parse(digits.Value, CultureInfo.InvariantCulture);

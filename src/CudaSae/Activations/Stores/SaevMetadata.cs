@@ -4,26 +4,27 @@ using CudaSae.Text;
 namespace CudaSae.Activations.Stores;
 
 /// <summary>The metadata of a folder of saev (OSU-NLP-Group/saev, docs/src/developers/protocol.md, protocols 2.0 and
-/// 2.1): metadata.json and shards.json,
-/// raw float32 [example, layer, token, d_model] in acts000000.bin and on. Token 0 is the CLS token where there is
-/// one.</summary>
-/// <param name="Layers">Layer numbers that were recorded, in their order in the file.</param>
-/// <param name="Tokens">Per example, the CLS token included.</param>
-/// <param name="ExamplesPerShard">What a whole shard has room for; the last one is as long, but filled in part.</param>
+/// 2.1): metadata.json and shards.json describe raw float32 [example, layer, token, d_model] in acts000000.bin and its
+/// successors. Token 0 is the CLS token if there is one.</summary>
+/// <param name="Layers">Recorded layer numbers, in their order in the file.</param>
+/// <param name="Tokens">Tokens per example, including the CLS token.</param>
+/// <param name="ExamplesPerShard">Capacity of a shard. The last shard may have the same length but hold fewer
+/// examples.</param>
 sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, int Width, long ExamplesPerShard,
     (string Name, long Examples)[] Shards)
 {
     const string MetadataName = "metadata.json", ShardsName = "shards.json";
-    const int BytesAPart = 80;      // of JSON, in memory
+    const int BytesAPart = 80;      // in memory, for one part of the JSON
 
     public static bool IsStore(string folder) =>
         File.Exists(Path.Combine(folder, MetadataName))
             && (File.Exists(Path.Combine(folder, ShardsName)) || Directory.EnumerateFiles(folder, "acts*.bin").Any());
 
-    /// <summary>Whether a file of this name belongs to the store.</summary>
+    /// <summary>Returns whether a file of this name belongs to the store.</summary>
     public bool Names(string file) => file is MetadataName or ShardsName || Shards.Any(shard => shard.Name == file);
 
-    /// <exception cref="SaeException">A file is missing or malformed, or the two disagree.</exception>
+    /// <summary>Reads the metadata of a folder.</summary>
+    /// <exception cref="SaeException">A file is missing or malformed, or the two files disagree.</exception>
     public static SaevMetadata Load(string folder)
     {
         try { return Read(folder); }
@@ -37,11 +38,11 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
     static SaevMetadata Read(string folder)
     {
         var path = Path.Combine(folder, MetadataName);
-        // first: older protocols lack it, and name the rest otherwise
+        // This file is read first: older protocols lack it and use other names in the metadata.
         var shards = LoadShards(Path.Combine(folder, ShardsName));
         using var file = Parse(path);
         var metadata = file.RootElement;
-        if (metadata.ValueKind != JsonValueKind.Object) throw Bad(path, "it is no object");
+        if (metadata.ValueKind != JsonValueKind.Object) throw Bad(path, "it is not an object");
         if (metadata.TryGetProperty("dtype", out var type) && type.ToString() != "float32")
             throw Bad(path, $"its dtype is {type}; float32 is read");
         if (!metadata.TryGetProperty("layers", out var layers) || layers.ValueKind != JsonValueKind.Array
@@ -49,7 +50,7 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
             throw Bad(path, "it has no layers");
         var numbers = layers.EnumerateArray()
             .Select(l => l.ValueKind == JsonValueKind.Number && l.TryGetInt32(out var n) ? n
-                : throw Bad(path, $"its layer {l} is no number"))
+                : throw Bad(path, $"its layer {l} is not a number"))
             .ToArray();
         var cls = metadata.TryGetProperty("cls_token", out var c) ? c.ValueKind switch
         {
@@ -79,7 +80,7 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
             throw new SaeException($"{path} does not exist; stores of saev's protocol 2 have it, older ones must be "
                 + "written again");
         using var file = Parse(path);
-        if (file.RootElement.ValueKind != JsonValueKind.Array) throw Bad(path, "it is no array");
+        if (file.RootElement.ValueKind != JsonValueKind.Array) throw Bad(path, "it is not an array");
         return [.. file.RootElement.EnumerateArray().Select(shard =>
         {
             if (shard.ValueKind != JsonValueKind.Object || !shard.TryGetProperty("name", out var n)
@@ -90,8 +91,8 @@ sealed record SaevMetadata(string Folder, int[] Layers, long Tokens, bool Cls, i
         })];
     }
 
-    /// <summary>A whole number from 0 to <paramref name="most"/> under the first of these names that is there: they
-    /// changed between protocols.</summary>
+    /// <summary>Returns a whole number from 0 to <paramref name="most"/> under the first of these names that exists;
+    /// the names changed between protocols.</summary>
     static long Whole(string path, JsonElement of, long most, params string[] names)
     {
         foreach (var name in names)

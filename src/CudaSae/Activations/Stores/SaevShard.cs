@@ -4,11 +4,11 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>One layer of a shard of saev's.</summary>
+/// <summary>One layer of a saev shard.</summary>
 sealed class SaevShard : IShard
 {
     readonly MappedFile file;
-    readonly long exampleBytes, layerBytes, tokens;     // tokens taken of each example
+    readonly long exampleBytes, layerBytes, tokens;     // tokens used of each example
     readonly int firstToken;
 
     SaevShard(string path, SaevMetadata of, int layer, int firstToken, long tokens, long examples)
@@ -24,12 +24,12 @@ sealed class SaevShard : IShard
         file.Dispose();
         throw new SaeException($"{path} has {file.Length} bytes; its {examples} examples of {of.Layers.Length} layers, "
             + $"{of.Tokens} tokens and width {Width} are {filled} (a whole shard {whole}): it is truncated, or its "
-            + "metadata are another store's");
+            + "metadata belong to another store");
     }
 
-    /// <summary>The shards of a store, of one layer.</summary>
-    /// <param name="choice">"layer=13", with ",tokens=all" or ",tokens=special" for the CLS token too or alone; null
-    /// where one layer was recorded.</param>
+    /// <summary>Opens the shards of a store for one layer.</summary>
+    /// <param name="choice">"layer=13", with ",tokens=all" to include the CLS token or ",tokens=special" for the CLS
+    /// token alone; null if the store has one layer.</param>
     public static IEnumerable<IShard> Open(SaevMetadata metadata, string? choice)
     {
         var (layer, first, tokens) = Choose(metadata, choice);
@@ -41,8 +41,8 @@ sealed class SaevShard : IShard
         }
     }
 
-    /// <summary>Index of the layer, first token and number of tokens. As in saev, the CLS token is left out unless it
-    /// is asked for.</summary>
+    /// <summary>Returns the index of the layer, the first token and the number of tokens. As in saev, the CLS token is
+    /// omitted by default.</summary>
     static (int Layer, int First, long Tokens) Choose(SaevMetadata of, string? choice)
     {
         var layer = of.Layers.Length == 1 ? 0 : -1;
@@ -70,7 +70,7 @@ sealed class SaevShard : IShard
     public long Rows { get; }
     public int Width { get; }
     public InputType Type => InputType.Float32;
-    public bool HasTokens => false;     // saev's are image patches
+    public bool HasTokens => false;     // rows of saev are image patches
     public string Site { get; }
 
     public long Run(long i) => tokens - i % tokens;

@@ -3,14 +3,17 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>x.site.json beside x.npy: which network's activations these are, and from where in it. For people: nothing
-/// is computed from it.</summary>
+/// <summary>x.site.json beside x.npy names the network and the site of the activations. It is information for the
+/// reader; no result depends on it.</summary>
 static class SiteNote
 {
     const string Extension = ".site.json";
-    const int MaxBytes = 65_536, MaxLength = 200;      // of the file; of a text
+    const int MaxBytes = 65_536, MaxLength = 200;      // limits of the file and of a text
 
-    /// <param name="data">The .npy.</param>
+    /// <summary>Writes the note of a .npy file.</summary>
+    /// <param name="data">Path of the .npy file.</param>
+    /// <param name="model">Name of the network.</param>
+    /// <param name="site">Site in the network.</param>
     public static void Write(string data, string model, string site) =>
         AtomicFile.Write(Path.ChangeExtension(data, Extension), stream =>
     {
@@ -24,8 +27,8 @@ static class SiteNote
         stream.WriteByte((byte)'\n');
     });
 
-    /// <summary>"SITE of MODEL"; null where there is no note.</summary>
-    /// <exception cref="SaeException">It is damaged.</exception>
+    /// <summary>Returns "SITE of MODEL", or null if there is no note.</summary>
+    /// <exception cref="SaeException">The note is damaged.</exception>
     public static string? Read(string data)
     {
         var path = Path.ChangeExtension(data, Extension);
@@ -53,6 +56,6 @@ static class SiteNote
             ? text : throw Bad(path, $"it has no {name} of at most {MaxLength} characters");
 
     static SaeException Bad(string path, string why) =>
-        new($"{path} does not say where activations come from: {why}; delete it, and nothing but this is lost",
+        new($"{path} does not name the site of its activations: {why}; delete it; only this note is lost",
             kind: SaeErrorKind.Files);
 }

@@ -2,13 +2,15 @@ using CudaSae.Files;
 
 namespace CudaSae.Activations.Stores;
 
-/// <summary>Which layout a file or folder has, and its shards in their order.</summary>
+/// <summary>Recognizes the layout of a file or folder and opens its shards in their order.</summary>
 static class Store
 {
-    /// <param name="choice">What to read of it: a tensor of a safetensors file, a column of an Arrow dataset, a layer
-    /// of saev's shards.</param>
-    /// <param name="notes">Takes what a folder holds beside its shards.</param>
-    /// <exception cref="SaeException">It is missing, malformed, or of no known layout.</exception>
+    /// <summary>Opens the shards of a file or folder.</summary>
+    /// <param name="path">The file or folder.</param>
+    /// <param name="choice">Selects a tensor of a safetensors file, a column of an Arrow dataset, or a layer of saev
+    /// shards.</param>
+    /// <param name="notes">Receives the other files of a folder.</param>
+    /// <exception cref="SaeException">The file or folder is missing or malformed, or its layout is unknown.</exception>
     public static IEnumerable<IShard> Open(string path, string? choice, FolderNotes notes)
     {
         if (!Directory.Exists(path)) return [OpenFile(path, choice)];
@@ -30,12 +32,12 @@ static class Store
             FileFormat.Arrow => new ArrowShard(path, choice),
             _ when FileFormat.IsTokens(path) => new NpyShard(path),
             _ when IdxFile.IsNamed(path) => new IdxShard(path),
-            _ => throw new SaeException($"{path} is neither .npy, .safetensors, .pt, .arrow nor of MNIST's …-idx3-ubyte"
+            _ => throw new SaeException($"{path} is not a .npy, .safetensors, .pt, .arrow or …-idx3-ubyte (MNIST) file"
                 + "; convert it to one of these"),
         };
     }
 
-    /// <summary>Why a path names no file with content; null if it does.</summary>
+    /// <summary>Returns the reason for which a path does not name a file with content; null if it does.</summary>
     static string? Problem(string path)
     {
         if (path.Contains('\uFFFD') && !File.Exists(path)) return "cannot be opened: its name is not UTF-8; rename it";
@@ -47,7 +49,7 @@ static class Store
             var target = File.ResolveLinkTarget(path, returnFinalTarget: true);
             return target is { Exists: false } ? $"is a link to {target.FullName}, which does not exist"
                 : new FileInfo(target?.FullName ?? path).Length == 0
-                    ? "is empty, or is no regular file; write it again or remove it" : null;
+                    ? "is empty or not a regular file; write it again or remove it" : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

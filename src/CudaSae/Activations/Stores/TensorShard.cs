@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 namespace CudaSae.Activations.Stores;
 
 /// <summary>A matrix in a file of named tensors: safetensors, a chunk of OpenMOSS's cache ("activation", "tokens",
-/// "mask"; Language-Model-SAEs),
-/// or one of HoagyC's numbered chunks. Token ids are the tensor "tokens" or "token_ids".</summary>
+/// "mask"; Language-Model-SAEs), or a numbered chunk of HoagyC. Token ids are the tensor "tokens" or
+/// "token_ids".</summary>
 sealed class TensorShard : IShard
 {
     const string OpenMossName = "activation";
@@ -16,7 +16,9 @@ sealed class TensorShard : IShard
     readonly KeptRows? kept;
     readonly long stride;       // bytes between rows
 
-    /// <param name="name">Of the matrix; null takes the only one, or "activations" or "activation".</param>
+    /// <summary>Opens a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="name">Name of the matrix; null selects the only one, or "activations" or "activation".</param>
     public TensorShard(string path, string? name)
     {
         file = TensorFile.Open(path);
@@ -68,7 +70,7 @@ sealed class TensorShard : IShard
     {
         if (tensor.Strides is not { } strides) return Width;
         var regular = strides[^1] == 1 || Width == 1;
-        long step = -1, rows = 1;       // of the axes before the last, which must lie as one axis of rows would
+        long step = -1, rows = 1;       // the axes before the last must be equivalent to one axis of rows
         for (var axis = strides.Length - 2; axis >= 0; axis--)
         {
             if (tensor.Shape[axis] == 1) continue;
@@ -90,13 +92,14 @@ sealed class TensorShard : IShard
             (offset, into) => file.Read(ids, offset, into));
     }
 
-    /// <summary>OpenMOSS keeps only the rows whose mask is set: the others are padding and special tokens.</summary>
+    /// <summary>Opens OpenMOSS's mask, which is set for the rows to keep; the other rows are padding and special
+    /// tokens.</summary>
     KeptRows? OpenMask(long rows)
     {
         if (tensor.Name != OpenMossName || !file.Tensors.TryGetValue("mask", out var mask)) return null;
         RequirePlain(mask);
         if (InputTypes.Of(mask.Type) is not null || Shards.Count(mask.Shape) != rows)
-            throw file.Bad($"its mask is {mask.Type} [{string.Join(", ", mask.Shape)}]; one truth value a row was "
+            throw file.Bad($"its mask is {mask.Type} [{string.Join(", ", mask.Shape)}]; one truth value per row was "
                 + $"expected, {rows} in all");
         var read = KeptRows.Of(rows, mask.ElementBytes, (offset, into) => file.Read(mask, offset, into));
         return read.Count == rows ? null : read;

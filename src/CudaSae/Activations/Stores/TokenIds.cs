@@ -4,22 +4,23 @@ using CudaSae.Files;
 namespace CudaSae.Activations.Stores;
 
 /// <summary>Token ids of a file's rows, read in place.</summary>
-/// <param name="path">Of the file that holds them, for messages.</param>
-/// <param name="type">In safetensors' words.</param>
-/// <param name="read">Reads them, from a byte on.</param>
+/// <param name="path">Path of their file, for messages.</param>
+/// <param name="type">Element type, by its safetensors name.</param>
+/// <param name="read">Reads the ids, from a byte on.</param>
 sealed class TokenIds(string path, string type, ReadAt read)
 {
     readonly int bytes = TensorFile.WidthOf(type);
 
-    /// <summary>Checks type and number.</summary>
-    /// <exception cref="SaeException">They are no whole numbers, or not one a row.</exception>
+    /// <summary>Checks the type and the number of ids.</summary>
+    /// <exception cref="SaeException">The ids are not whole numbers, or their number differs from the number of
+    /// rows.</exception>
     public static TokenIds Of(string path, string type, long count, long rows, ReadAt read)
     {
         if (type is not ("I64" or "I32" or "I16" or "U32" or "U16"))
             throw new SaeException($"{path} holds token ids of type {type}; I64, I32, I16, U32 and U16 are read");
         if (count != rows)
             throw new SaeException($"{path} holds {count} token ids for {rows} rows of activations; there must be one "
-                + "a row");
+                + "for each row");
         return new(path, type, read);
     }
 
@@ -38,7 +39,7 @@ sealed class TokenIds(string path, string type, ReadAt read)
                 _ => MemoryMarshal.Read<ushort>(at),
             };
             return id is >= int.MinValue and <= int.MaxValue ? (int)id
-                : throw new SaeException($"{path} holds {id} at row {row}, which is no token id");
+                : throw new SaeException($"{path} holds {id} at row {row}, which is not a token id");
         }
     }
 }

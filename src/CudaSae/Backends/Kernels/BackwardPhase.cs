@@ -3,8 +3,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>backward: for each latent the entries of the code that hold it, ascending, and the latents by length of
-/// their runs (kernels/index.cu).</summary>
+/// <summary>The phase backward: it lists for each latent its entries in the code, ascending, and sorts the latents by
+/// the length of their runs (kernels/index.cu).</summary>
 sealed class BackwardPhase
 {
     const int Block = 256, Tile = 2048, Classes = 9;
@@ -31,15 +31,16 @@ sealed class BackwardPhase
         Entry = arena.Take<uint>("runs", entries);
     }
 
-    /// <summary>[n + 1] starts of runs in the lower half, of their parts in the upper one.</summary>
+    /// <summary>[n + 1] starts of runs in the lower half of each word, starts of their parts in the upper
+    /// half.</summary>
     public DeviceArray<ulong> Start { get; }
 
-    /// <summary>[n] latents, longest runs first, those without a gradient last; and where each class of lengths begins
-    /// (kernels/runs.cuh).</summary>
+    /// <summary>[n] latents, those with the longest runs first and those without a gradient last.
+    /// <see cref="ClassStart"/> holds the start of each class of lengths (kernels/runs.cuh).</summary>
     public DeviceArray<int> Order { get; }
     public DeviceArray<uint> ClassStart { get; }
 
-    /// <summary>[B·k] row·k + slot, by latent.</summary>
+    /// <summary>[B·k] entries row·k + slot, ordered by latent.</summary>
     public DeviceArray<uint> Entry { get; }
 
     public void Run()

@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>BatchTopK: of what each row kept, the B·k largest of the batch, or what exceeds the running threshold
-/// (kernels/batch.cu).</summary>
+/// <summary>BatchTopK: it reduces the entries of all rows to the B·k largest of the batch, or to those above the
+/// running threshold (kernels/batch.cu).</summary>
 sealed class BatchPhase
 {
     const int Block = 256, PerBlock = 16 * Block, Bins = 2048, BitsPerPass = 11, KeyBits = 63;
@@ -27,11 +27,11 @@ sealed class BatchPhase
         Threshold = context.Arena.Take<float>("batch threshold", 1);
     }
 
-    /// <summary>[1] the running threshold.</summary>
+    /// <summary>The running threshold, [1].</summary>
     public DeviceArray<float> Threshold { get; }
 
-    /// <summary>Cuts Value down. Adds the rows whose room may have cut positive values off to the encoder's
-    /// overflows.</summary>
+    /// <summary>Clears the values of Value that are not kept. Adds to the encoder's overflows the rows whose capacity
+    /// may have excluded positive values.</summary>
     public void Run()
     {
         var parameters = Parameters();
@@ -47,7 +47,8 @@ sealed class BatchPhase
         context.Launch("batch_apply", new(blocks, Block), parameters);
     }
 
-    /// <summary>Moves the running threshold toward this step's smallest value kept. Once a training step.</summary>
+    /// <summary>Moves the running threshold toward the smallest kept value of this step. It runs once per training
+    /// step.</summary>
     public void MoveThreshold() => context.Launch("batch_threshold", new(1, 32), Parameters());
 
     BatchParams Parameters() => new()

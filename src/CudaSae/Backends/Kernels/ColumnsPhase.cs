@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode of thresholded selections on the sparse path (kernels/encode_columns.cu): z above each latent's own
-/// limit, then the code of each row.</summary>
+/// <summary>The phase encode of thresholded selections on the sparse path (kernels/encode_columns.cu): it finds each z
+/// above the limit of its latent, then makes the code of each row.</summary>
 sealed unsafe class ColumnsPhase
 {
     const int Tile = 128;
@@ -22,11 +22,11 @@ sealed unsafe class ColumnsPhase
         Overflows = context.Arena.Take<int>("encode overflows", 1);
     }
 
-    /// <summary>[1] rows of the last run that found no room.</summary>
+    /// <summary>[1] number of rows of the last run that exceeded the capacity.</summary>
     public DeviceArray<int> Overflows { get; }
 
-    /// <summary>Where a row finds no room, <see cref="StepScalars.Abandoned"/> is set on the device: the batch must
-    /// take the dense path.</summary>
+    /// <summary>Runs the phase. If a row exceeds the capacity, <see cref="StepScalars.Abandoned"/> is set on the
+    /// device, and the batch must take the dense path.</summary>
     public void Run()
     {
         var buffers = context.Buffers;

@@ -3,9 +3,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>aux: AuxK or ghost gradients as dense products on the window of dead latents (kernels/dead.cu, product.cu);
-/// AuxK's selection by the encoder's own kernels on the
-/// window's rows.</summary>
+/// <summary>The phase aux: it computes AuxK or ghost gradients as dense products on the window of dead latents
+/// (kernels/dead.cu, product.cu). AuxK's selection uses the encoder's kernels on the window's rows.</summary>
 sealed class DeadPhase
 {
     const int Block = 256, MostSumBlocks = 64;
@@ -14,14 +13,15 @@ sealed class DeadPhase
     readonly DecodePhase decode;
     readonly LatentsPhase latents;
     readonly EncodePhase? encode;
-    readonly ColumnSpread? spread;          // of e, for AuxK
+    readonly ColumnSpread? spread;          // spread of e, for AuxK
     readonly DeviceArray<int> index;
     readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
     readonly DeviceArray<double> parts;
     readonly DeviceArray<int> ticket;
     readonly int window, active;
 
-    /// <param name="main">The step's encoder, whose scratch may be borrowed.</param>
+    /// <summary>Takes the phase's memory.</summary>
+    /// <param name="main">The step's encoder, whose scratch memory may be shared.</param>
     public DeadPhase(KernelContext context, EncodePhase? main, DecodePhase decode, LatentsPhase latents)
     {
         (this.context, this.decode, this.latents) = (context, decode, latents);
@@ -48,7 +48,7 @@ sealed class DeadPhase
         }, lender: main);
     }
 
-    /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖² of AuxK; the ghost loss.</summary>
+    /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖² of AuxK, or the ghost loss.</summary>
     public DeviceArray<double> Sums { get; }
 
     bool Ghost => encode is null;
@@ -80,8 +80,8 @@ sealed class DeadPhase
         context.Launch("aux_bias", new((window + 15) / 16, 512, SharedMemory.AuxBias), parameters);
     }
 
-    /// <summary>Who is dead is found as the step begins: for its first steps all latents may count as dead. Code =
-    /// e^z.</summary>
+    /// <summary>Makes the ghosts' code, e^z. Dead latents are determined at the start of the step, because all latents
+    /// may count as dead in the first steps.</summary>
     void MakeGhosts(in AuxParams parameters)
     {
         var (buffers, ld) = (context.Buffers, context.Pitch);
@@ -96,7 +96,7 @@ sealed class DeadPhase
         context.Launch("ghost_code", new(context.Rows, Block), parameters);
     }
 
-    /// <summary>r = c WDec (+ e).</summary>
+    /// <summary>Computes r = c WDec (+ e).</summary>
     void Reconstruct(bool add)
     {
         var (buffers, lo) = (context.Buffers, context.OutPitch);
@@ -112,7 +112,7 @@ sealed class DeadPhase
     void Gradients()
     {
         var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
-        // ∂z = r WDecᵀ where c is not 0, times c for ghosts, the common scale left out
+        // ∂z = r WDecᵀ where c is not 0, times c for ghosts, without the common scale
         context.Product(B, window, lo, new()
         {
             A = residual.Pointer, AM = lo, AK = 1,

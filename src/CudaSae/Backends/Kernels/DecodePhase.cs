@@ -4,7 +4,7 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>decode: residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step
+/// <summary>The phase decode: it computes residuals, loss and ∂L/∂value (kernels/decode.cu), and the sums of a step
 /// (kernels/sums.cu).</summary>
 sealed unsafe class DecodePhase
 {
@@ -39,28 +39,30 @@ sealed unsafe class DecodePhase
         while (warps > 1 && SharedBytes > SharedLimit / 2) warps--;
         if (SharedBytes > SharedLimit)
             throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes} "
-                + $"bytes of shared memory in decode; {SharedLimit} are there");
+                + $"bytes of shared memory in decode; {SharedLimit} are available");
     }
 
     bool Gated { get; }
 
-    /// <summary>Blocks of 64 rows.</summary>
+    /// <summary>Number of blocks of 64 rows.</summary>
     public int RowBlocks { get; }
 
-    /// <summary>[RowBlocks, lo] column sums of e, and of what b_dec learns from.</summary>
+    /// <summary>[RowBlocks, lo] column sums of e. <see cref="WeightedParts"/> holds those of the weighted e, the
+    /// gradient of b_dec.</summary>
     public DeviceArray<float> ResidualParts { get; }
     public DeviceArray<float> WeightedParts { get; }
 
     public DeviceArray<float> RowNorm { get; }              // [B]
     public DeviceArray<float> RowReconstruction { get; }    // [B]
-    // [B] Σ w_m |e_m|²; the dense path leaves it alone without nested losses
+    // [B] Σ w_m |e_m|²; the dense path writes it only with nested losses
     public DeviceArray<float> RowLevelError { get; }
     public DeviceArray<float> RowGateError { get; }         // [B]
     public DeviceArray<int> RowActive { get; }              // [B]
 
     int SharedBytes => SharedMemory.Decode(warps, context.Active, levels, Gated ? 1 : 0, slice);
 
-    /// <param name="baseline">[B, lo] of a skip connection.</param>
+    /// <summary>Runs the phase on the sparse path.</summary>
+    /// <param name="baseline">[B, lo] output of a skip connection or of the hot latents; may be empty.</param>
     public void Run(DeviceArray<float> baseline)
     {
         var buffers = context.Buffers;
@@ -101,7 +103,7 @@ sealed unsafe class DecodePhase
         target.Run(buffers.Y);
     }
 
-    /// <summary>All sums of the step, from wherever they were left.</summary>
+    /// <summary>Combines the partial results of all phases into the sums of the step.</summary>
     public void FinishSums(StepSumsParams given, bool dense)
     {
         var buffers = context.Buffers;

@@ -5,9 +5,9 @@ namespace CudaSae.Backends.Kernels;
 
 sealed unsafe partial class KernelBackend
 {
-    /// <summary>The backward half of the dense check: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d] each, by
-    /// dense products in chunks of latents, before projection and clipping and without the auxiliary loss. It
-    /// allocates and waits.</summary>
+    /// <summary>Computes the backward half of the dense check: ∂L/∂WDec and ∂L/∂WEnc of the last forward pass, [n, d]
+    /// each, by dense products in chunks of latents. They are taken before projection and clipping and without the
+    /// auxiliary loss. The method allocates and waits.</summary>
     /// <param name="lossScale">c of L = c Σ‖e‖².</param>
     internal (Matrix Dec, Matrix Enc) DenseCheckGradients(float lossScale)
     {
@@ -29,8 +29,8 @@ sealed unsafe partial class KernelBackend
         }
         return (dec, enc);
 
-        // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the batch, turned,
-        // [ld, B].
+        // gradient[f] = scale Σ_b entry(b, f) rows[b]: the code as a dense matrix [latents, B] times the transposed
+        // batch, [ld, B].
         void Multiply(float[] entries, ushort[] rows, float scale, Matrix into, int first, int count)
         {
             var code = new ushort[Chunk * B];

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The dense check of ValidateEvery: computes all pre-activations of the last batch by cuBLAS, in column
+/// <summary>The dense check of ValidateEvery. It computes all pre-activations of the last batch by cuBLAS, in column
 /// chunks of bounded size, and compares them with the sparse code on the host. It allocates and waits. The dense
 /// training path is <see cref="DensePhase"/>.</summary>
 sealed unsafe partial class KernelBackend
@@ -38,9 +38,8 @@ sealed unsafe partial class KernelBackend
             ReconstructionDifference(code), Tolerance);
     }
 
-    /// <summary>Sums in another order; bfloat16's rounding of the operands too, where the encoder ran in float32 and
-    /// the product did not; what product.cu leaves out, 2⁻¹⁷ of a term,
-    /// where hot latents are products.</summary>
+    /// <summary>Accounts for sums in another order, for the rounding of operands to bfloat16 if the encoder ran in
+    /// float32, and for the 2⁻¹⁷ of a term that product.cu omits if hot latents are products.</summary>
     double Tolerance =>
         phases.Encode!.Reference ? Math.Pow(2, -8)
             : 8 * (Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24) + (phases.Hot is null ? 0 : Math.Pow(2, -17)));
@@ -68,7 +67,8 @@ sealed unsafe partial class KernelBackend
         }
     }
 
-    /// <summary>x̂ from the code in double on the host against the device's, worst row.</summary>
+    /// <summary>Returns the largest difference over the rows between x̂ computed from the code in double on the host
+    /// and the device's x̂.</summary>
     double ReconstructionDifference(SparseCode code)
     {
         int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Pitch;

@@ -5,9 +5,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The dense training path of thresholded selections (kernels/dense.cu, product.cu): multiplies latents in
-/// chunks with the whole batch; forward, then gradients and update chunk by chunk. With prefixes no chunk reaches over
-/// the end of one: x̂ as it stands there is that prefix's reconstruction.</summary>
+/// <summary>The dense training path of thresholded selections (kernels/dense.cu, product.cu). It multiplies chunks of
+/// latents with the whole batch: first the forward pass, then gradients and update chunk by chunk. With prefixes,
+/// chunks end at the end of each prefix, where the partial x̂ is that prefix's reconstruction.</summary>
 sealed unsafe class DensePhase
 {
     const int Block = 256, ChunkTarget = 2048;
@@ -34,13 +34,13 @@ sealed unsafe class DensePhase
         RowNear = arena.Take<int>("entries by row", rows);
     }
 
-    /// <summary>[B] entries of a row, those near a threshold included.</summary>
+    /// <summary>[B] number of entries of a row, including those near a threshold.</summary>
     public DeviceArray<int> RowNear { get; }
 
     /// <summary>Widths of the step's prefixes.</summary>
     public Array16<uint> Prefix { get; set; }
 
-    /// <summary>All latents in order, and the first level that holds each chunk.</summary>
+    /// <summary>Lists the chunks of latents in order, with the first level that contains each.</summary>
     IEnumerable<(int First, int Count, int Level)> Chunks()
     {
         var (prefix, level) = (Prefix, 0);
@@ -52,13 +52,14 @@ sealed unsafe class DensePhase
         }
     }
 
-    /// <summary>[B, lo] x̂ of a level, then E.</summary>
+    /// <summary>Returns the address of x̂ of a level, [B, lo], which later becomes E.</summary>
     ulong Reconstruction(int level) =>
         levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
 
     ulong Bytes => (ulong)context.Rows * (ulong)context.OutPitch * sizeof(float);
 
-    /// <param name="baseline">[B, lo] of a skip connection.</param>
+    /// <summary>Runs the forward pass.</summary>
+    /// <param name="baseline">[B, lo] output of a skip connection; may be empty.</param>
     public void Forward(DeviceArray<float> baseline)
     {
         var (buffers, B, lo, stream) = (context.Buffers, context.Rows, context.OutPitch, context.Stream);
@@ -97,7 +98,7 @@ sealed unsafe class DensePhase
         else context.Device.Fill32(xhat, 0, (long)Bytes / sizeof(float), context.Stream);
     }
 
-    /// <summary>The next level begins with what this one has.</summary>
+    /// <summary>Copies the reconstruction of a level as the start of the next level.</summary>
     void CarryOn(int level) =>
         context.Device.CopyOnDevice(Reconstruction(level + 1), Reconstruction(level), (long)Bytes, context.Stream);
 
@@ -157,8 +158,8 @@ sealed unsafe class DensePhase
         context.Launch("dense_residual", new(context.Rows, Block, SharedMemory.BlockSum), parameters);
     }
 
-    /// <summary>Gradients of each chunk in turn, handed to <paramref name="update"/> as (first, count, enc,
-    /// dec).</summary>
+    /// <summary>Computes the gradients of each chunk in turn and passes them to <paramref name="update"/> as (first,
+    /// count, enc, dec).</summary>
     public void Visit(Action<int, int, DeviceArray<float>, DeviceArray<float>> update)
     {
         var buffers = context.Buffers;
@@ -186,7 +187,7 @@ sealed unsafe class DensePhase
         }
     }
 
-    /// <summary>to [B, W] = E WDecᵀ.</summary>
+    /// <summary>Computes to [B, W] = E WDecᵀ.</summary>
     void Dots(ulong residual, DeviceArray<float> to, int first, int count) =>
         context.Product(context.Rows, count, context.OutPitch, new()
         {
@@ -194,7 +195,7 @@ sealed unsafe class DensePhase
             C = to.Pointer, CPitch = width,
         });
 
-    /// <summary>to [W, pitch] = codeᵀ rows.</summary>
+    /// <summary>Computes to [W, pitch] = codeᵀ rows, or adds to it.</summary>
     void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int pitch,
         bool add = false) =>
         context.Product(count, pitch, context.Rows, new()

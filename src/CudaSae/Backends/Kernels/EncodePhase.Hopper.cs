@@ -5,14 +5,14 @@ namespace CudaSae.Backends.Kernels;
 
 sealed partial class EncodePhase
 {
-    /// <summary>[1] tiles of 128 rows that the last run swept again, sweep by sweep, on Hopper, because rows of theirs
-    /// found no room.</summary>
+    /// <summary>[1] number of tiles of 128 rows that the last run on Hopper swept again, counted over all sweeps,
+    /// because rows exceeded the capacity.</summary>
     internal DeviceArray<int> Repeated => again with { Length = 1 };
 
-    /// <summary>Ends of the sweeps after the first chunk, the last one <paramref name="columns"/>: nearly always one.
-    /// Over columns that grow by a factor g a row is expected
-    /// to find 1.35 k ln g candidates beside its k (simulated for tails from the normal to the log-normal one: 1.05 to
-    /// 1.46), which g keeps under seven tenths of the capacity.</summary>
+    /// <summary>Returns the ends of the sweeps after the first chunk; the last is <paramref name="columns"/>. There is
+    /// usually one sweep. When the columns grow by a factor g, a row is expected to find 1.35 k ln g candidates besides
+    /// its k (simulated for tails from normal to log-normal: 1.05 to 1.46). g is chosen so that this stays below seven
+    /// tenths of the capacity.</summary>
     public static int[] SweepEnds(int columns, int active, int first, int capacity)
     {
         var most = Math.Max(0.25, (0.7 * capacity / active - 1) / 1.35);        // ln g
@@ -29,8 +29,8 @@ sealed partial class EncodePhase
         return [.. ends];
     }
 
-    // The first chunk kept whole, then sweeps on the way of which limits rise, each again where rows found no room
-    // (kernels/sm90/encode_sm90.cu).
+    // The first chunk is kept whole. Sweeps with rising limits follow; each is repeated for tiles whose rows exceeded
+    // the capacity (kernels/sm90/encode_sm90.cu).
     void RunSweeps(HopperOperands hopper)
     {
         var begin = chunkEnds[0];

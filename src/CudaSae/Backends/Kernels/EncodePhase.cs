@@ -4,48 +4,45 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What a selection looks at, and where its code goes.</summary>
+/// <summary>The columns that a selection reads, and the destination of its code.</summary>
 sealed record EncodeTarget
 {
-    /// <summary>Columns of the pre-activations, at most.</summary>
+    /// <summary>The most columns of the pre-activations.</summary>
     public required int Columns { get; init; }
 
-    /// <summary>k: entries of the code in every row.</summary>
+    /// <summary>k: the number of entries in every row of the code.</summary>
     public required int Active { get; init; }
 
     /// <summary>Whether values pass a ReLU.</summary>
     public bool Relu { get; init; } = true;
 
-    /// <summary>Whether |z| decides; values keep their signs.</summary>
+    /// <summary>Whether |z| is compared instead of z; values keep their signs.</summary>
     public bool Magnitude { get; init; }
 
-    /// <summary>[1] scalars whose k says how many of the entries keep their value; empty for all.</summary>
+    /// <summary>[1] scalars whose k is the number of entries that keep their value; empty for all.</summary>
     public DeviceArray<StepScalars> Scalars { get; init; }
 
-    /// <summary>[Columns] latent behind each column; empty when column f is latent f.</summary>
+    /// <summary>[Columns] latent of each column; empty if column f is latent f.</summary>
     public DeviceArray<int> ColumnRows { get; init; }
 
-    /// <summary>[1] how many columns there are this time, read on the device; empty for all. With fewer than k, the
-    /// row's code
-    /// ends in entries of index −1 and value 0.</summary>
+    /// <summary>[1] current number of columns, read on the device; empty for all. With fewer than k columns, the code
+    /// of a row ends in entries of index −1 and value 0.</summary>
     public DeviceArray<int> ColumnCount { get; init; }
 
     /// <summary>[B, k] column numbers, ascending in a row.</summary>
     public required DeviceArray<int> Index { get; init; }
 
-    /// <summary>[B, k].</summary>
+    /// <summary>[B, k] values.</summary>
     public required DeviceArray<float> Value { get; init; }
 }
 
-/// <summary>encode: the k largest pre-activations of each row, exactly, without storing [B, n]. Growing chunks of
-/// columns are
-/// filtered by the k-th largest value seen so far (kernels/encode.cu), and cut down to k after each chunk
-/// (kernels/select.cu).
-/// Everything is launched in a fixed order; no decision needs the host. On Hopper all columns after the first chunk go
-/// in one launch.</summary>
+/// <summary>The phase encode: it finds the k largest pre-activations of each row exactly, without storing [B, n].
+/// Growing chunks of columns are filtered by the k-th largest value so far (kernels/encode.cu), and reduced to k after
+/// each chunk (kernels/select.cu). All launches have a fixed order and no decision needs the host. On Hopper one launch
+/// processes all columns after the first chunk.</summary>
 sealed partial class EncodePhase
 {
-    /// <summary>Candidates that a selection holds in one block's registers (SELECT_KEYS).</summary>
+    /// <summary>The most candidates that a selection holds in the registers of one block (SELECT_KEYS).</summary>
     public const int MaxCapacity = 2048;
 
     const int Tile = 128, SegmentLimit = 16;
@@ -54,17 +51,17 @@ sealed partial class EncodePhase
     readonly EncodeTarget target;
     readonly DeviceArray<ulong> candidates;     // [B, pitch] order_key << 32 | ~column
     readonly DeviceArray<int> count;            // [B]
-    readonly DeviceArray<uint> limit;           // [B] lowest order_key that is still a candidate
+    readonly DeviceArray<uint> limit;           // [B] smallest order_key that is still a candidate
     readonly DeviceArray<int> redo;             // [B] rows over capacity
-    readonly DeviceArray<RowBuckets> buckets;   // [B] for Hopper, like the next
+    readonly DeviceArray<RowBuckets> buckets;   // [B], for Hopper only, like the next
     readonly DeviceArray<int> again;            // [1 + tiles of rows]
     readonly int pitch, capacity, segments;
     readonly int[] chunkEnds, sweepEnds;
 
-    /// <summary>The step's encoder: all latents, into Buffers.Index and Buffers.Value.</summary>
+    /// <summary>Makes the step's encoder, which reads all latents and writes Buffers.Index and Buffers.Value.</summary>
     public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
     {
-        // GroupMax's candidates are a chunk kept whole; this phase selects none of them.
+        // GroupMax keeps a chunk whole; this phase does not select from it.
         Columns = context.Latents, Active = context.Spec.Selection is Selection.GroupMax ? 1
             : context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
         Relu = context.Spec.Selection is not Selection.AbsTopK, Magnitude = context.Spec.Selection is Selection.AbsTopK,
@@ -72,9 +69,10 @@ sealed partial class EncodePhase
     }, capacity)
     { }
 
-    /// <param name="target">Any set of columns of the same encoder.</param>
-    /// <param name="capacity">Candidates a row before it takes the exact fallback; 64 to 2048.</param>
-    /// <param name="lender">A phase whose scratch may be used, because the two never run at once.</param>
+    /// <summary>Makes a selection of any columns of the encoder.</summary>
+    /// <param name="target">The columns and the destination.</param>
+    /// <param name="capacity">Candidates of a row beyond which it takes the exact fallback; 64 to 2048.</param>
+    /// <param name="lender">A phase whose scratch memory may be shared, because the two never run concurrently.</param>
     public EncodePhase(KernelContext context, EncodeTarget target, int capacity = MaxCapacity,
         EncodePhase? lender = null)
     {
@@ -87,7 +85,7 @@ sealed partial class EncodePhase
         chunkEnds = ChunkEnds(target.Columns, target.Active, this.capacity);
         sweepEnds = SweepEnds(target.Columns, target.Active, chunkEnds[0], this.capacity);
 
-        pitch = Math.Max(this.capacity, target.Active + Tile);      // room for the fallback, which adds a tile to k
+        pitch = Math.Max(this.capacity, target.Active + Tile);      // the fallback needs k and a tile
         if (lender is not null && lender.pitch >= pitch)
             (pitch, candidates, count, limit, redo, buckets, again) = (lender.pitch, lender.candidates, lender.count,
                 lender.limit, lender.redo, lender.buckets, lender.again);
@@ -105,35 +103,34 @@ sealed partial class EncodePhase
         Overflows = context.Arena.Take<int>("encode overflows", 1);
     }
 
-    /// <summary>[1] rows of the last run that took the exact fallback.</summary>
+    /// <summary>[1] number of rows of the last run that took the exact fallback.</summary>
     public DeviceArray<int> Overflows { get; }
 
-    /// <summary>[B, <see cref="CandidatePitch"/>] what <see cref="KeepWhole"/> leaves.</summary>
+    /// <summary>[B, <see cref="CandidatePitch"/>] output of <see cref="KeepWhole"/>.</summary>
     public DeviceArray<ulong> Candidates => candidates;
     public int CandidatePitch => pitch;
 
     public EncodeTarget Target => target;
 
-    /// <summary>k.</summary>
+    /// <summary>k: entries of a row.</summary>
     public int Active => target.Active;
 
-    /// <summary>Candidates a row before it takes the exact fallback.</summary>
+    /// <summary>Candidates of a row beyond which it takes the exact fallback.</summary>
     public int Capacity => capacity;
 
-    /// <summary>[B] candidates found in a row, also beyond <see cref="Capacity"/>.</summary>
+    /// <summary>[B] number of candidates found in a row, including those beyond <see cref="Capacity"/>.</summary>
     public DeviceArray<int> Count => count;
 
-    /// <summary>[B] lowest order_key that is still a candidate.</summary>
+    /// <summary>[B] smallest order_key that is still a candidate.</summary>
     public DeviceArray<uint> Limit => limit;
 
-    /// <summary>Compute in float32 from the full weights, without tensor cores: slow, to hold the default
-    /// against.</summary>
+    /// <summary>Whether to compute in float32 from the full weights, without tensor cores. This is slow and serves as
+    /// the reference.</summary>
     public bool Reference { get; set; }
 
-    /// <summary>Ends of the chunks of columns, the last one <paramref name="columns"/>. The first chunk is kept whole;
-    /// each later
-    /// one is expected to add k (growth − 1) candidates, which growth keeps under five eighths of the
-    /// capacity.</summary>
+    /// <summary>Returns the ends of the chunks of columns; the last is <paramref name="columns"/>. The first chunk is
+    /// kept whole. Each later chunk is expected to add k (growth − 1) candidates; growth is chosen so that this stays
+    /// below five eighths of the capacity.</summary>
     public static int[] ChunkEnds(int columns, int active, int capacity)
     {
         if (columns <= capacity) return [columns];
@@ -151,8 +148,8 @@ sealed partial class EncodePhase
         return [.. ends];
     }
 
-    /// <summary>Reads XCentered (or X and BDec), the encoder and its bias; writes the target's index and value, and
-    /// <see cref="Overflows"/>.</summary>
+    /// <summary>Runs the phase. It reads XCentered (or X and BDec), the encoder and its bias, and writes the target's
+    /// index and value and <see cref="Overflows"/>.</summary>
     public void Run()
     {
         if (Reference) RunReference();
@@ -160,8 +157,8 @@ sealed partial class EncodePhase
         else RunChunks();
     }
 
-    /// <summary>Columns [begin, end), at most <see cref="CandidatePitch"/>, kept whole: the key of column c of a row at
-    /// c − begin.</summary>
+    /// <summary>Keeps columns [begin, end) whole, at most <see cref="CandidatePitch"/> of them: the key of column c of
+    /// a row is stored at c − begin.</summary>
     public void KeepWhole(int begin, int end)
     {
         if (Reference) EncodeF32(begin, end, offset: 0);
@@ -169,7 +166,7 @@ sealed partial class EncodePhase
         else Encode(begin, end, keepAll: true);
     }
 
-    // Listed columns are no matrix that TMA could load.
+    // TMA cannot load listed columns, which do not form a matrix.
     HopperOperands? Hopper => target.ColumnRows.Length == 0 && target.ColumnCount.Length == 0 ? context.Hopper : null;
 
     void RunChunks()
@@ -182,23 +179,24 @@ sealed partial class EncodePhase
         if (chunkEnds.Length > 1) Redo();
     }
 
-    /// <summary>After a chunk: each row's candidates down to the k best, which set its limit, or after the last chunk
-    /// are its code.</summary>
-    /// <param name="whole">Columns of the first chunk, which was kept whole; 0 after others.</param>
+    /// <summary>Reduces the candidates of each row to the k best after a chunk. They set the row's limit, or become its
+    /// code after the last chunk.</summary>
+    /// <param name="whole">Number of columns of the first chunk, which was kept whole; 0 after other chunks.</param>
+    /// <param name="last">Whether it was the last chunk.</param>
     public void Cut(int whole, bool last)
     {
         if (last) SelectFinal(offset: 0, begin: 0, whole, capacity);
         else SelectThreshold(offset: 0, begin: 0, whole, capacity);
     }
 
-    /// <summary>Rows over capacity once more, exactly.</summary>
+    /// <summary>Repeats rows that exceeded the capacity, exactly.</summary>
     public void Redo()
     {
         EncodeExact();
         SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
     }
 
-    // Every chunk is kept whole beside the k best so far, so that nothing can overflow.
+    // Every chunk is kept whole beside the k best so far, so that no row can exceed the capacity.
     void RunReference()
     {
         for (int begin = 0, offset = 0; begin < target.Columns; offset = target.Active)
@@ -211,8 +209,10 @@ sealed partial class EncodePhase
         }
     }
 
-    /// <summary>Candidates of columns [begin, end), by the portable kernel.</summary>
-    /// <param name="keepAll">Keeps every column, as the first chunk does; otherwise those above the row's
+    /// <summary>Finds the candidates of columns [begin, end) with the portable kernel.</summary>
+    /// <param name="begin">First column.</param>
+    /// <param name="end">End of the columns.</param>
+    /// <param name="keepAll">Whether every column is kept, as in the first chunk; otherwise only those above the row's
     /// limit.</param>
     public void Encode(int begin, int end, bool keepAll) =>
         context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, SharedMemory.Tile),

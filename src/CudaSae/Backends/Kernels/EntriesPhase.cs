@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Penalties, and gradients of everything that a latent has besides its rows (kernels/entries.cu). Only where
-/// the code's values alone do not say it all.</summary>
+/// <summary>Computes penalties, and back-propagates ∂L/∂value to each latent's bias, norm, threshold and gate
+/// parameters (kernels/entries.cu). Only thresholded selections and specs with a penalty have this phase.</summary>
 sealed class EntriesPhase
 {
     const int Block = 256, RowBlock = 128;
@@ -27,7 +27,7 @@ sealed class EntriesPhase
     public DeviceArray<float> StepPenalty { get; }      // [1]
     public DeviceArray<double> PreActLoss { get; }      // [n]
 
-    /// <summary>After decode, on the sparse path.</summary>
+    /// <summary>Runs after decode on the sparse path.</summary>
     public void Run(DeviceArray<int> rowActive)
     {
         var parameters = Parameters();
@@ -44,12 +44,13 @@ sealed class EntriesPhase
             StepPenalty = StepPenalty.Pointer, Rows = context.Rows,
         });
 
-    /// <summary>Sums by latent, of the entries.</summary>
+    /// <summary>Sums the gradients of the entries by latent.</summary>
     public void SumLatents(BackwardPhase backward) =>
         SumLatents(0, context.Latents, backward.Start.Pointer, backward.Entry.Pointer, 0, 0);
 
-    /// <summary>The same of latents [first, first + count), whose sums the dense path left.</summary>
-    /// <param name="above">[W] rows above θ, and their gaps.</param>
+    /// <summary>Finishes the sums of latents [first, first + count) of the dense path.</summary>
+    /// <param name="above">[W] number of rows above θ.</param>
+    /// <param name="aboveGap">[W] gaps of those rows.</param>
     public void SumChunk(int first, int count, DeviceArray<int> above, DeviceArray<float> aboveGap) =>
         SumLatents(first, count, 0, 0, above.Pointer, aboveGap.Pointer);
 

@@ -3,7 +3,7 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>GroupMax: encode keeps a chunk of columns whole, then the best of each group is taken from it
+/// <summary>GroupMax: encode keeps a chunk of columns whole, then the largest value of each group in it is selected
 /// (kernels/groups.cu).</summary>
 sealed class GroupPhase
 {
@@ -37,7 +37,7 @@ sealed class GroupPhase
         }
     }
 
-    /// <summary>As many groups as there is room for; of a group that is larger, as much as there is room for.</summary>
+    /// <summary>Returns the end of a chunk of whole groups that fits; a group that does not fit is divided.</summary>
     int ChunkEnd(int begin)
     {
         var room = encode.CandidatePitch;

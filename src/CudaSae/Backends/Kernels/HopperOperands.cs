@@ -3,26 +3,26 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Both operands of a product by the Hopper kernels (kernels/sm90) as tensor maps, and the shape of their
+/// <summary>The operands of a product by the Hopper kernels (kernels/sm90) as tensor maps, and the shape of the
 /// launches.</summary>
 /// <param name="XMap">[B, ld] bfloat16 or 8-bit numbers.</param>
-/// <param name="WMap">[n, ld] of the same.</param>
-/// <param name="Steps">128-byte lines of a row: a step of a tile along d, half of the last one beyond the row where ld
-/// is an odd number of 64 bytes.</param>
+/// <param name="WMap">[n, ld] of the same type.</param>
+/// <param name="Steps">Number of 128-byte lines of a row, each a step of a tile along d. If ld is an odd multiple of 64
+/// bytes, half of the last line is beyond the row.</param>
 sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors, int Rows, int Steps)
 {
-    /// <summary>A block's tile, its threads, and bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS, HOPPER_THREADS,
-    /// HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
+    /// <summary>The tile and the threads of a block, and the bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS,
+    /// HOPPER_THREADS, HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
     public const int TileRows = 128, TileColumns = 256, Block = 384, Line = 128;
 
-    /// <summary>The one place that decides between the encoder's Hopper kernels and the portable ones; null for the
-    /// portable ones.</summary>
+    /// <summary>Chooses between the encoder's Hopper kernels and the portable ones; returns null for the portable
+    /// ones.</summary>
     public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer,
         context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedMemory.EncodeSm90);
 
-    /// <summary>The same for 8-bit screening.</summary>
+    /// <summary>Makes the choice for 8-bit screening; returns null for the portable kernels.</summary>
     /// <param name="x">[B, ld] 8-bit numbers.</param>
-    /// <param name="w">[n, ld].</param>
+    /// <param name="w">[n, ld] 8-bit numbers.</param>
     public static HopperOperands? ForScreening(KernelContext context, DeviceArray<sbyte> x, DeviceArray<sbyte> w) =>
         For(context, x.Pointer, w.Pointer, TensorNumber.Byte, SharedMemory.ScreenSm90);
 
@@ -41,19 +41,19 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
         return context.LeftOut.Skew ? operands with { Skew = 0 } : operands;
     }
 
-    /// <summary>Shared memory of a block.</summary>
+    /// <summary>Bytes of shared memory of a block.</summary>
     public int Shared { get; init; } = SharedMemory.EncodeSm90;
 
-    /// <summary>Blocks that share a tile of weights: two, unless one holds all rows.</summary>
+    /// <summary>Number of blocks that share a tile of weights: two, unless one block covers all rows.</summary>
     public int Cluster { get; init; } = Rows > TileRows ? 2 : 1;
 
-    /// <summary>Steps along d, at most 3, by which a block's second warpgroup follows its first, so that one multiplies
-    /// while the other filters
-    /// (docs/internals/decisions/0005). A step takes the tensor cores 512 cycles, of 64 bfloat16 numbers and of 128
-    /// 8-bit ones.</summary>
+    /// <summary>Number of steps along d, at most 3, by which the second warpgroup of a block follows the first, so that
+    /// one multiplies while the other filters (docs/internals/decisions/0005). A step takes 512 cycles of the tensor
+    /// cores, for 64 bfloat16 numbers or 128 8-bit numbers.</summary>
     public int Skew { get; init; } = Steps <= 16 ? 2 : 1;
 
-    /// <summary>A cluster a pair of multiprocessors, and no more than there are tiles.</summary>
+    /// <summary>Returns the shape of a launch: one cluster for each pair of multiprocessors, and at most one for each
+    /// tile.</summary>
     public Launch Shape(int columns)
     {
         var units = (Tiles(Rows, TileRows) + Cluster - 1) / Cluster * (long)Tiles(columns, TileColumns);
@@ -61,7 +61,7 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
             Cluster: Cluster);
     }
 
-    /// <summary>Tiles of rows of the batch.</summary>
+    /// <summary>Returns the number of tiles of rows.</summary>
     public static int RowTiles(int rows) => Tiles(rows, TileRows);
 
     static int Tiles(int extent, int tile) => (extent + tile - 1) / tile;

@@ -3,10 +3,9 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Latents that fire often, as dense columns (kernels/hot.cu, product.cu): what they add to x̂ is there before
-/// decode gathers the rest, and their gradients reach update by
-/// slots behind the dead window. Which ones is decided every <see cref="Every"/> steps from counts that are part of the
-/// state.</summary>
+/// <summary>Treats latents that fire often as dense columns (kernels/hot.cu, product.cu). Their contribution to x̂ is
+/// computed before decode gathers the rest, and their gradients reach update through slots after the dead window. They
+/// are chosen every <see cref="Every"/> steps from counts that are part of the state.</summary>
 sealed class HotPhase
 {
     /// <summary>Steps between two lists: HOT_EVERY of kernels/hot.cu.</summary>
@@ -43,8 +42,8 @@ sealed class HotPhase
         [(new("hot_firings", "I32", [context.Latents]), firings.Pointer),
             (new("hot_latents", "I32", [most]), hot.Pointer), (new("hot_count", "I32", [1]), count.Pointer)];
 
-    /// <summary>Takes the hot latents out of the code. Returns where x̂ starts: <paramref name="baseline"/>, [B, lo] or
-    /// empty, and what they add.</summary>
+    /// <summary>Removes the hot latents from the code. Returns the initial x̂: <paramref name="baseline"/>, [B, lo] or
+    /// empty, plus their contribution.</summary>
     public DeviceArray<float> Forward(DeviceArray<float> baseline)
     {
         var (buffers, lo) = (context.Buffers, context.OutPitch);
@@ -59,20 +58,20 @@ sealed class HotPhase
         return xhat;
     }
 
-    /// <summary>decode counted the others.</summary>
+    /// <summary>Adds the hot entries to the row counts, since decode counts only the others.</summary>
     public void CountActive() =>
         context.Launch("hot_active", new(context.Blocks(context.Rows, Block), Block), Parameters());
 
     public void Gradients()
     {
         var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
-        context.Product(B, most, lo, new()              // ∂value = e WDecᵀ where it is not 0, the common scale left out
+        context.Product(B, most, lo, new()              // ∂value = e WDecᵀ where value ≠ 0, without the common scale
         {
             A = buffers.Residual.Pointer, AM = lo, AK = 1,
             B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = GatherCode.N, BRows = hot.Pointer,
             NCount = count.Pointer, Mask = code.Pointer, C = codeGrad.Pointer, CPitch = most,
         });
-        context.Product(most, lo, B, new() // ∂WDec = scale valueᵀ e, e in bfloat16 as other latents gather it
+        context.Product(most, lo, B, new() // ∂WDec = scale valueᵀ e, with e in bfloat16 as for other latents
         {
             A = code.Pointer, AM = 1, AK = most, B = buffers.ResidualBf16.Pointer, BK = lo, BN = 1, BBf16 = 1,
             MCount = count.Pointer, Scale = scale.Pointer,
@@ -92,7 +91,7 @@ sealed class HotPhase
         });
     }
 
-    /// <summary>Counts this step's firings, and makes the next list when it is time.</summary>
+    /// <summary>Counts the firings of this step, and makes the next list when it is due.</summary>
     public void Choose()
     {
         var buffers = context.Buffers;

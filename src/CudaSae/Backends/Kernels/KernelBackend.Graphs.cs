@@ -3,25 +3,25 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Steps as graphs, one for each path. What a thresholded selection decides in mid-step, the host learns while
-/// the rest of the step runs: a batch whose code finds no room moves
-/// nothing on the sparse path (kernels/encode_columns.cu), and takes the dense one before anybody looks.</summary>
+/// <summary>Steps as graphs, one for each path. The host reads the overflow flag of a thresholded selection while the
+/// rest of the step runs. A batch whose code exceeds the capacity changes nothing on the sparse path
+/// (kernels/encode_columns.cu); it is repeated on the dense path before any result is read.</summary>
 sealed unsafe partial class KernelBackend
 {
     bool stepDense;         // the path of the last step
-    bool launchedDense;     // and while another is recorded, which launches nothing
+    bool launchedDense;     // the path of the last launched step, kept while a recording launches nothing
     bool undecided;         // a sparse-path graph was replayed; its overflow flag has not been read back yet
     Action? afterEncoding;  // the phases of that step after encoding, for a second run on the dense path
 
     bool WantsDense => Dense && phases.Dense is not null;
 
-    /// <summary>Whether steps on the path that <see cref="Dense"/> says are replayed.</summary>
+    /// <summary>Whether steps on the path that <see cref="Dense"/> selects are replayed.</summary>
     internal bool IsRecorded => Graph != 0;
 
     ref nint Graph => ref graphs[WantsDense ? 1 : 0];
 
-    /// <summary>The dense path's chunks end where prefixes do, which a graph cannot follow where they are drawn
-    /// anew.</summary>
+    /// <summary>Whether the path can be recorded. Chunks of the dense path end at the ends of prefixes, so a graph
+    /// cannot represent prefixes that are drawn in each step.</summary>
     bool CanCapture => !Context.LeftOut.Graphs && !(WantsDense && Spec.Nested is Nesting.Prefixes { Random: true });
 
     bool AuditIsDue(in StepScalars scalars) => !capturing && phases.Screen is { } screen && screen.AuditIsDue(scalars);
@@ -53,8 +53,8 @@ sealed unsafe partial class KernelBackend
         return true;
     }
 
-    /// <summary>The sparse code of a thresholded selection, and its verdict on the way to the host. Where no graph is
-    /// recorded it is waited for.</summary>
+    /// <summary>Encodes the sparse code of a thresholded selection and starts the transfer of its overflow flag to the
+    /// host. Outside a recording it waits for the flag.</summary>
     void EncodeColumns()
     {
         phases.Columns!.Run();
@@ -67,16 +67,18 @@ sealed unsafe partial class KernelBackend
         }
     }
 
-    /// <summary>Whether each row of the code found room; waits for the encoding, not for the step.</summary>
+    /// <summary>Returns whether each row of the code fits the capacity; waits for the encoding, not for the
+    /// step.</summary>
     bool FoundRoom()
     {
         device.WaitOnHost(decided);
-        // an event of a launch that has not begun counts as over
+        // An event of a launch that has not started counts as complete.
         if (Verdict.Step != Now.Step) device.Synchronize(stream);
         return Verdict.Abandoned == 0;
     }
 
-    /// <summary>Read as one word, which may be arriving.</summary>
+    /// <summary>The step and its overflow flag. They are read as one word because the transfer may be in
+    /// progress.</summary>
     (uint Step, uint Abandoned) Verdict
     {
         get
@@ -89,10 +91,11 @@ sealed unsafe partial class KernelBackend
     void TakeDense()
     {
         stepDense = true;
-        SendScalars();                                                  // nothing is abandoned any more
+        SendScalars();                                                  // resets the overflow flag
     }
 
-    /// <summary>After it the last step is what it will be: on its stream, if not yet done.</summary>
+    /// <summary>Determines the path of the last step. Afterwards all its work is queued on the stream, though it may
+    /// not be complete.</summary>
     void Settle()
     {
         if (!undecided) return;
@@ -103,7 +106,8 @@ sealed unsafe partial class KernelBackend
         afterEncoding!();
     }
 
-    /// <summary>The stream, after the last step is settled. Every reader and writer of its results uses it.</summary>
+    /// <summary>The stream, after the path of the last step is determined. All accesses to its results use this
+    /// property.</summary>
     nint Settled
     {
         get
@@ -123,7 +127,7 @@ sealed unsafe partial class KernelBackend
         }
     }
 
-    // Not in the graph, because the two places on the host take turns.
+    // These operations are not in the graph, because two host buffers alternate.
     void LeaveStep()
     {
         LeaveInput();
@@ -134,7 +138,7 @@ sealed unsafe partial class KernelBackend
 
     void LeaveGraphs()
     {
-        if (capturing) Owned.Try(EndCapture);                           // a launch failed while it was recorded
+        if (capturing) Owned.Try(EndCapture);                           // a launch failed during the recording
         capturing = undecided = false;
         for (var path = 0; path < graphs.Length; path++)
         {

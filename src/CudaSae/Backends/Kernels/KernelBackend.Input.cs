@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>How a batch comes to the device: from a slot of page-locked memory, from device memory of the caller, or
-/// out of a pool. Copies run on a stream of their own.</summary>
+/// <summary>The transfer of a batch to the device: from a slot of page-locked memory, from device memory of the caller,
+/// or from a pool. Copies run on a separate stream.</summary>
 sealed unsafe partial class KernelBackend
 {
     int SlotBytes => checked(Config.BatchRows * Spec.RowWidth * Context.InputType.Bytes());
@@ -20,7 +20,7 @@ sealed unsafe partial class KernelBackend
     {
         if (slot < IRowPool.FirstSlot) TakeInput(slot);
         else pool!.Begin(slot - IRowPool.FirstSlot, copyStream, stream);
-        Settle();                                       // the copy goes on beside it
+        Settle();                                       // the copy runs concurrently
         var at = ++steps % Ring;
         device.WaitOnHost(scalarsRead[at]);
         scalarRing[at] = scalars;
@@ -29,7 +29,7 @@ sealed unsafe partial class KernelBackend
         if (phases.Dense is { } dense) dense.Prefix = scalars.Prefix;
     }
 
-    /// <summary>The scalars of the step that has begun.</summary>
+    /// <summary>The scalars of the step in progress.</summary>
     ref StepScalars Now => ref scalarRing[steps % Ring];
 
     void SendScalars()
@@ -39,7 +39,7 @@ sealed unsafe partial class KernelBackend
         device.Record(scalarsRead[at], stream);
     }
 
-    /// <summary>The step is over when its stream comes here: its input may be overwritten.</summary>
+    /// <summary>Records that the step has read its input, so that the input may be overwritten.</summary>
     void LeaveInput()
     {
         var slot = (int)Now.Input;
@@ -56,7 +56,7 @@ sealed unsafe partial class KernelBackend
 
     void TakeInput(int slot)
     {
-        device.Wait(copyStream, taken[slot]);       // the step before last has read the device's copy
+        device.Wait(copyStream, taken[slot]);       // until the step before the last has read the device's copy
         CopyInput(slot);
         device.Wait(stream, copied[slot]);
     }

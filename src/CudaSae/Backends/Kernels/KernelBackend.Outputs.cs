@@ -3,7 +3,7 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Phases one at a time, for benchmarks.</summary>
+/// <summary>Runs single phases, for benchmarks.</summary>
 sealed unsafe partial class KernelBackend : IPhases
 {
     IDevice? IPhases.Device => device;

@@ -2,7 +2,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The phases that a spec needs, made in the order in which they take their memory.</summary>
+/// <summary>The phases that a spec needs. They are made in the order in which they take memory from the
+/// arena.</summary>
 sealed unsafe partial class KernelBackend
 {
     sealed class Phases

@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What a step left behind, copied to the host. Each waits for the step.</summary>
+/// <summary>Copies results of a step to the host. Each method waits for the step.</summary>
 sealed unsafe partial class KernelBackend
 {
     public StepSums ReadSums()
@@ -67,11 +67,11 @@ sealed unsafe partial class KernelBackend
         device.Download(into[..Spec.Latents], Buffers.Firings.Pointer, Settled);
     }
 
-    /// <summary>[B, k] the first nested reconstruction that holds each entry of the last step's code; waits for
-    /// it.</summary>
+    /// <summary>Returns the first nested reconstruction that contains each entry of the last step's code, [B, k]; waits
+    /// for the step.</summary>
     internal byte[] ReadLevels() => Download<byte>(Buffers.Level.Pointer, checked((int)Buffers.Level.Length));
 
-    /// <summary>What lies there once the last step is done.</summary>
+    /// <summary>Returns a copy of device memory; waits for the last step.</summary>
     T[] Download<T>(ulong from, int length) where T : unmanaged
     {
         var host = new T[length];

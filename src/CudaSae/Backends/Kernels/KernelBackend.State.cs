@@ -4,7 +4,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Weights in and out through host memory, and what a checkpoint holds.</summary>
+/// <summary>Copies weights and the state of a checkpoint to and from host memory.</summary>
 sealed unsafe partial class KernelBackend
 {
     List<(StateArray Array, ulong Pointer)>? state;
@@ -39,7 +39,8 @@ sealed unsafe partial class KernelBackend
         device.Synchronize(Settled);
     }
 
-    /// <summary>Numbers of latents as the optimizer moves them, with where they lie.</summary>
+    /// <summary>Lists the per-latent parameters in the form that the optimizer updates, with their arrays on the
+    /// device.</summary>
     IEnumerable<(float[] Numbers, LatentArrays Array)> Vectors(SaeParameters p)
     {
         var optimize = phases.Optimize;
@@ -96,7 +97,8 @@ sealed unsafe partial class KernelBackend
         into.BatchThreshold = threshold[0];
     }
 
-    /// <summary>Gives latents new rows and empty moments, as if they had just fired.</summary>
+    /// <summary>Gives latents new rows and empty moments, and records that they fired in
+    /// <paramref name="step"/>.</summary>
     public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step)
     {
         Settle();

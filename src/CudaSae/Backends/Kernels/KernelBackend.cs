@@ -4,25 +4,24 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The phases on kernels, behind any <see cref="IDevice"/>: a GPU or the emulator. Everything after the copies
-/// of the
-/// input and the scalars is recorded as one graph and replayed.</summary>
+/// <summary>The backend on kernels, for any <see cref="IDevice"/>: a GPU or the emulator. All work after the copies of
+/// the input and the scalars is recorded as one graph and replayed.</summary>
 sealed unsafe partial class KernelBackend : IBackend
 {
     readonly IDevice device;
     readonly Owned owned;
     readonly nint stream, copyStream;
     readonly nint[] copied, taken, lentReady;
-    // input in device memory of the caller
+    // The input in device memory of the caller.
     readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];
     readonly void*[] slots = new void*[2];
-    readonly StepScalars* scalarRing; // [Ring] page-locked: a step's scalars stay put until the device has read them
+    readonly StepScalars* scalarRing; // [Ring] page-locked; a step's scalars are kept until the device has read them
     readonly nint[] scalarsRead;
-    readonly StepSums* sums;                // [2] page-locked: of the last step and of the one before
+    readonly StepSums* sums;                // [2] page-locked, for the last two steps
     readonly nint[] sumsReady;
-    readonly StepScalars* verdict;          // page-locked: the scalars as the sparse encoding left them
+    readonly StepScalars* verdict;          // page-locked; the scalars after the sparse encoding
     readonly nint decided;
-    readonly nint[] graphs = new nint[2];   // of the sparse path and of the dense one
+    readonly nint[] graphs = new nint[2];   // sparse path, dense path
     readonly DeviceArena arena;
     readonly Phases phases;
     readonly RowPool? pool;
@@ -31,10 +30,15 @@ sealed unsafe partial class KernelBackend : IBackend
 
     const int Ring = 4;
 
-    /// <param name="ownsDevice">Whether the device is disposed with the backend, or at once when it cannot be
-    /// made.</param>
-    /// <param name="pool">Room for rows of the data; none if not given.</param>
-    /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays
+    /// <summary>Allocates the backend on a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="spec">The architecture.</param>
+    /// <param name="config">The run's configuration.</param>
+    /// <param name="inputType">Element type of the input.</param>
+    /// <param name="ownsDevice">Whether the device is disposed with the backend, or immediately if the backend cannot
+    /// be made.</param>
+    /// <param name="pool">Size of the pool of rows on the device; default is none.</param>
+    /// <exception cref="SaeException">The plan does not fit the device, or a call to the device failed. Nothing stays
     /// allocated.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false,
         PoolPlan pool = default)
@@ -82,7 +86,7 @@ sealed unsafe partial class KernelBackend : IBackend
         }
     }
 
-    /// <summary>The device memory that a run takes, found without a device.</summary>
+    /// <summary>Returns the device memory that a run needs; it does not need a device.</summary>
     public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) =>
         PlanFor(spec, config, inputType, KernelVariant.Fastest);
 
@@ -101,7 +105,8 @@ sealed unsafe partial class KernelBackend : IBackend
     public string Description =>
         $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability "
             + $"{device.Info.Major}.{device.Info.Minor}, bfloat16 "
-            + $"operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
+            + "operands" + (phases.Screen is null ? ""
+                : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})");
 
     KernelContext Context => phases.Context;
     StepBuffers Buffers => phases.Context.Buffers;
@@ -176,10 +181,10 @@ sealed unsafe partial class KernelBackend : IBackend
 
     public bool Dense { get; set; }
 
-    /// <summary>As kernels.md predicts for an H100-class device: not yet measured on one.</summary>
+    /// <summary>The value that kernels.md predicts for an H100-class device; it is not yet measured on one.</summary>
     public double DenseCrossover => 0.0073;
 
-    /// <summary>Gives everything back, also after a failed call or the loss of the device; throws nothing.</summary>
+    /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw.</summary>
     public void Dispose()
     {
         LeaveGraphs();

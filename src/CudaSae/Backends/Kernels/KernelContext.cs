@@ -6,11 +6,9 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What every phase on kernels needs: where it runs, the shared buffers, and the shapes. A phase takes its own
-/// scratch
-/// from <see cref="Arena"/> in its constructor and launches in its Run method. Without a device the same constructors
-/// only
-/// count memory; nothing is launched then.</summary>
+/// <summary>The device, the shared buffers and the shapes that every phase on kernels uses. A phase takes its scratch
+/// memory from <see cref="Arena"/> in its constructor and launches kernels in its Run method. Without a device the
+/// constructors only count memory, and nothing is launched.</summary>
 sealed class KernelContext
 {
     readonly IDevice? device;
@@ -28,7 +26,7 @@ sealed class KernelContext
         hopper = new(() => HopperOperands.For(this));
     }
 
-    /// <summary>The spec's selection and losses as kernels see them.</summary>
+    /// <summary>The spec's selection and losses in the form of kernel parameters.</summary>
     public LossParams Loss { get; }
 
     static LossParams LossOf(SaeSpec spec)
@@ -89,17 +87,17 @@ sealed class KernelContext
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
 
-    /// <summary>Keeps the portable kernels where others fit this device, to hold one against the other. To be set
-    /// before the first step.</summary>
+    /// <summary>Whether to use the portable kernels even if others fit this device, so that their results can be
+    /// compared. Set it before the first step.</summary>
     public bool Portable { get; set; }
 
-    /// <summary>To be set before the first step, like <see cref="Portable"/>.</summary>
+    /// <summary>Features that are disabled. Set it before the first step.</summary>
     public LeftOut LeftOut { get; set; }
 
-    /// <summary>The encoder's operands for the Hopper kernels; null where the portable ones are used.</summary>
+    /// <summary>The encoder's operands for the Hopper kernels; null if the portable kernels are used.</summary>
     public HopperOperands? Hopper => hopper.Value;
 
-    /// <summary>Writes the widths of the decoder's sites, eight at most; returns how many there are.</summary>
+    /// <summary>Writes the widths of the decoder's sites and returns their number, at most eight.</summary>
     public unsafe int Sites(int* widths)
     {
         var sites = Spec.Sites ?? [Spec.OutputWidth];
@@ -107,7 +105,7 @@ sealed class KernelContext
         return sites.Length;
     }
 
-    /// <summary>w_m of nested losses.</summary>
+    /// <summary>Returns the weight w_m of a nested loss.</summary>
     public float LevelWeight(int m) =>
         Spec.Nested switch
         {
@@ -116,8 +114,8 @@ sealed class KernelContext
             _ => 1
         };
 
-    /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is
-    /// work.</summary>
+    /// <summary>Returns the number of blocks for a kernel that strides over its items: enough to fill a large device,
+    /// but at most as many as the items need.</summary>
     public int Blocks(long items, int perBlock) => (int)Math.Clamp((items + perBlock - 1) / perBlock, 1, 2048);
 
     public void Launch<TParams>(string kernel, Launch shape, in TParams parameters) where TParams : unmanaged

@@ -1,20 +1,20 @@
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Which of the kernels that compute the same a backend takes: to hold one against the other.</summary>
+/// <summary>Selects among kernels that compute the same result, so that they can be compared.</summary>
 sealed record KernelVariant
 {
-    /// <summary>What training takes: the fastest that fit.</summary>
+    /// <summary>The selection for training: the fastest kernels that fit.</summary>
     public static KernelVariant Fastest { get; } = new();
 
-    /// <summary>Candidates that a row of the encoder holds: few of them force the exact fallback.</summary>
+    /// <summary>Candidates that a row of the encoder holds; a small number forces the exact fallback.</summary>
     public int EncodeCapacity { get; init; } = EncodePhase.MaxCapacity;
 
-    /// <summary>Encodes by the plain float32 kernel.</summary>
+    /// <summary>Whether to encode with the plain float32 kernel.</summary>
     public bool ReferenceEncode { get; init; }
 
-    /// <summary>Encodes by the portable kernels also where those for this device fit.</summary>
+    /// <summary>Whether to use the portable encode kernels even if faster ones fit this device.</summary>
     public bool Portable { get; init; }
 
-    /// <summary>Optimizes by the kernel for all methods also where a plain one would do.</summary>
+    /// <summary>Whether to use the update kernel for all methods even if a plain one suffices.</summary>
     public bool GeneralUpdate { get; init; }
 }

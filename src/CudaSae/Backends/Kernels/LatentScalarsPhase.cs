@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What latents bring to a step besides their rows (kernels/latent_scalars.cu), formed before
-/// encoding.</summary>
+/// <summary>Computes the scalars of latents, such as thresholds and decoder norms, before encoding
+/// (kernels/latent_scalars.cu).</summary>
 sealed unsafe class LatentScalarsPhase
 {
     const int Block = 256, SpreadRows = 48;

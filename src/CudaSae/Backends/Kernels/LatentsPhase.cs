@@ -2,7 +2,8 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>latents: last firings, the dead, and the next step's window (kernels/latents.cu).</summary>
+/// <summary>The phase latents: it records last firings, the dead latents, and the window of the next step
+/// (kernels/latents.cu).</summary>
 sealed class LatentsPhase
 {
     const int Block = 256;
@@ -16,7 +17,8 @@ sealed class LatentsPhase
         scan = new(context, "dead latents");
     }
 
-    /// <param name="dense">Whether the firings were counted by the dense path.</param>
+    /// <summary>Runs the phase.</summary>
+    /// <param name="dense">Whether the dense path counted the firings.</param>
     public void Run(bool dense)
     {
         if (dense)
@@ -28,7 +30,7 @@ sealed class LatentsPhase
         FindDead(early: false);
     }
 
-    /// <summary>Counts the firings of the last code, when they are requested.</summary>
+    /// <summary>Counts the firings of the last code, on request.</summary>
     public void CountFirings()
     {
         context.Device.Fill32(context.Buffers.Firings.Pointer, 0, context.Latents, context.Stream);
@@ -36,8 +38,10 @@ sealed class LatentsPhase
             Parameters(early: false));
     }
 
-    /// <summary>The dead and their window, from the steps of last firing and the scalars on the device.</summary>
-    /// <param name="early">As the step begins, not for the one after it.</param>
+    /// <summary>Finds the dead latents and their window from the steps of last firing and the scalars on the
+    /// device.</summary>
+    /// <param name="early">Whether this runs at the start of the step, for the step itself rather than for the next
+    /// one.</param>
     public void FindDead(bool early)
     {
         var byLatent = context.Blocks(context.Latents, Block);

@@ -2,20 +2,20 @@ using CudaSae.Text;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>What the kernels do without because the variable CUDASAE_WITHOUT names it, with commas between: to find
-/// out, on a machine where nothing can be built, which technique fails there.
-/// What is computed stays the same, but for the order of sums inside an instruction; only time is lost.</summary>
-/// <param name="Programmatic">programmatic: kernels that take their place beside the one before them.</param>
+/// <summary>Kernel features disabled through the variable CUDASAE_WITHOUT, which lists them with commas. It serves to
+/// find the feature that fails on a machine without a compiler. Results stay the same except for the order of sums
+/// within an instruction; only the speed changes.</summary>
+/// <param name="Programmatic">programmatic: kernels that start before their predecessor has ended.</param>
 /// <param name="Hopper">hopper: the kernels of kernels/sm90.</param>
 /// <param name="Clusters">clusters: two blocks that share a tile of weights.</param>
-/// <param name="Skew">skew: a block's second warpgroup a step or two behind the first.</param>
-/// <param name="Graphs">graphs: steps that are recorded, and replayed.</param>
+/// <param name="Skew">skew: the second warpgroup of a block follows one or two steps behind the first.</param>
+/// <param name="Graphs">graphs: steps that are recorded and replayed.</param>
 readonly record struct LeftOut(bool Programmatic, bool Hopper, bool Clusters, bool Skew, bool Graphs)
 {
     const string Variable = "CUDASAE_WITHOUT";
 
-    /// <summary>As the variable says now.</summary>
-    /// <exception cref="SaeException">It names something else.</exception>
+    /// <summary>Reads the variable.</summary>
+    /// <exception cref="SaeException">The variable names an unknown feature.</exception>
     public static LeftOut FromEnvironment() => Parse(Environment.GetEnvironmentVariable(Variable) ?? "");
 
     public static LeftOut Parse(string names)

@@ -3,12 +3,12 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The first nested reconstruction that holds each entry of the code (kernels/levels.cu).</summary>
+/// <summary>Finds the first nested reconstruction that contains each entry of the code (kernels/levels.cu).</summary>
 static class LevelsPhase
 {
     const int Block = 128;
 
-    /// <summary>Writes Level, where losses are nested.</summary>
+    /// <summary>Writes Level if losses are nested.</summary>
     public static unsafe void SetLevels(this KernelContext context)
     {
         if (context.Spec.Levels == 1) return;

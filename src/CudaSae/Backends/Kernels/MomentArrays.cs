@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>The two moments of a matrix [rows, width] on the device, in the format that the run asks for.</summary>
+/// <summary>The two moments of a matrix [rows, width] on the device, in the format of the run's
+/// configuration.</summary>
 sealed class MomentArrays
 {
     readonly TrainConfig config;
@@ -53,14 +54,15 @@ sealed class MomentArrays
     }
 }
 
-/// <summary>One number a latent: weights, moments, average.</summary>
+/// <summary>A per-latent parameter with its weights, moments and average, [n] each.</summary>
 sealed class LatentArrays
 {
     readonly DeviceArray<float> weights, m, v;
     readonly string name;
     readonly bool moves;
 
-    /// <param name="weights">Empty where the spec has no use for it.</param>
+    /// <summary>Takes the memory of the moments and the average.</summary>
+    /// <param name="weights">The weights; empty if the spec does not use the parameter.</param>
     public LatentArrays(KernelContext context, string name, DeviceArray<float> weights)
     {
         (this.name, this.weights) = (name, weights);

@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>optimize: one visit to each latent (kernels/update.cu), then b_dec, the skip connection and the gradient
-/// norm (kernels/bias.cu, skip.cu).</summary>
+/// <summary>The phase optimize: it updates each latent once (kernels/update.cu), then b_dec, the skip connection and
+/// the gradient norm (kernels/bias.cu, skip.cu).</summary>
 sealed unsafe class OptimizePhase
 {
     const int Block = 256, PartEntries = 256;
@@ -20,7 +20,8 @@ sealed unsafe class OptimizePhase
     readonly DeviceArray<double> normParts;
     readonly UpdateKernel kernel;
 
-    /// <param name="general">Takes the update kernel for all methods in any case.</param>
+    /// <summary>Takes the phase's memory.</summary>
+    /// <param name="general">Whether to use the update kernel for all methods in any case.</param>
     public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip,
         bool general = false)
     {
@@ -41,7 +42,7 @@ sealed unsafe class OptimizePhase
         AverageDec = arena.Take<float>("average of w_dec", average ? n * lo : 0);
         emaBDec = arena.Take<float>("average of b_dec", average ? lo : 0);
         lastTouched = arena.Take<int>("step of last update", config.Lazy ? n : 0);
-        // A run of more than 256 entries has ceil(length / 256) parts: less than two for every 257 entries.
+        // A run of more than 256 entries has ceil(length / 256) parts, which is less than two for every 257 entries.
         var entries = (long)context.Rows * context.Active;
         var most = context.Rows > PartEntries ? 2 * entries / (PartEntries + 1) + 1 : 0;
         parts = arena.Take<float>("long runs, partial sums", most * (ld + lo));
@@ -66,7 +67,8 @@ sealed unsafe class OptimizePhase
 
     LatentArrays[] Vectors => [BEnc, Threshold, BMag, RMag, TieScale];
 
-    /// <summary>[1] global norm of the last step, after projection and before clipping; NaN before the first.</summary>
+    /// <summary>[1] global gradient norm of the last step, after projection and before clipping; NaN before the first
+    /// step.</summary>
     public DeviceArray<double> GradientNorm { get; }
 
     /// <summary>[n] step of each latent's last update; empty unless lazy.</summary>
@@ -96,7 +98,8 @@ sealed unsafe class OptimizePhase
         }
     }
 
-    /// <param name="dense">The dense path's gradients, when the step took it.</param>
+    /// <summary>Runs the phase.</summary>
+    /// <param name="dense">The dense path if the step took it; it computes the gradients. Otherwise null.</param>
     public void Run(DensePhase? dense)
     {
         var clip = context.Config.Clip;

@@ -2,11 +2,12 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>prepare: raw rows to X and XCentered (kernels/prepare.cu), from the input that the step's scalars
-/// name.</summary>
+/// <summary>The phase prepare: it converts raw rows to X and XCentered (kernels/prepare.cu). The step's scalars select
+/// the input.</summary>
 sealed unsafe class PreparePhase(KernelContext context)
 {
-    /// <param name="pool">Where batches may also come from; null where there is none.</param>
+    /// <summary>Runs the phase.</summary>
+    /// <param name="pool">The pool from which batches may also come; null if there is none.</param>
     public void Run(RowPool? pool)
     {
         var buffers = context.Buffers;

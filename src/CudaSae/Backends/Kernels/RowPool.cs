@@ -2,19 +2,20 @@ using CudaSae.Devices;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Training rows in device memory. Uploads have a stream of their own; steps and uploads wait for each other
-/// by events alone.</summary>
+/// <summary>Training rows in device memory. Uploads run on a separate stream; steps and uploads synchronize only
+/// through events.</summary>
 sealed unsafe class RowPool : IRowPool
 {
     readonly IDevice device;
     readonly int batchRows;
-    readonly nint stream, filled, read;     // of uploads; after a fill's last upload; after the last step
+    readonly nint stream, filled, read;     // upload stream; events after a fill and after the last step
     readonly nint[] uploaded, copied, taken;
     readonly void*[] pieces;
     readonly int*[] lists = new int*[2];
     readonly Lock uploading = new();
 
-    /// <param name="owned">Takes what is made here.</param>
+    /// <summary>Allocates the pool.</summary>
+    /// <param name="owned">Receives the ownership of the resources.</param>
     public RowPool(IDevice device, Owned owned, PoolPlan plan, int batchRows)
     {
         (this.device, Plan, this.batchRows) = (device, plan, batchRows);
@@ -35,10 +36,10 @@ sealed unsafe class RowPool : IRowPool
 
     public PoolPlan Plan { get; }
 
-    /// <summary>[<see cref="PoolPlan.Rows"/>, row] in device memory.</summary>
+    /// <summary>Address of the rows in device memory, [<see cref="PoolPlan.Rows"/>, row].</summary>
     public ulong Rows { get; }
 
-    /// <summary>[2, B] int32 in device memory: the slots' places in the pool.</summary>
+    /// <summary>Address of the lists of both slots in device memory, [2, B] int32 places in the pool.</summary>
     public ulong Lists { get; }
 
     public Span<byte> InputSlot(int slot) => new(lists[slot], batchRows * sizeof(int));
@@ -65,7 +66,8 @@ sealed unsafe class RowPool : IRowPool
     public void EndFill() => device.Record(filled, stream);
     public void Drain() => Owned.Try(() => device.Synchronize(stream));
 
-    /// <summary>Brings a slot's list to the device, and has the step's stream wait for it and for its rows.</summary>
+    /// <summary>Copies a slot's list to the device, and makes the step's stream wait for the list and for its
+    /// rows.</summary>
     public void Begin(int slot, nint copyStream, nint step)
     {
         var list = Lists + (ulong)(slot * batchRows * sizeof(int));
@@ -76,7 +78,7 @@ sealed unsafe class RowPool : IRowPool
         device.Wait(step, filled);
     }
 
-    /// <summary>The step on this slot is over when its stream comes here.</summary>
+    /// <summary>Records on the step's stream that the step has used the slot.</summary>
     public void Taken(int slot, nint step)
     {
         device.Record(taken[slot], step);

@@ -3,7 +3,7 @@ using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Exclusive sums over one 64-bit number a latent (kernels/scan.cu).</summary>
+/// <summary>Computes exclusive prefix sums over one 64-bit number per latent (kernels/scan.cu).</summary>
 sealed class Scan
 {
     const int Block = 256, Tile = 2048;

@@ -4,15 +4,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode by 8-bit screening: most columns are ruled out by products of 8-bit numbers and a probabilistic
-/// bound (kernels/screen.cu), the rest computed exactly (kernels/rescore.cu),
-/// with the same bits as kernels/encode.cu. On Hopper the same products come from kernels/sm90/screen_sm90.cu. The
-/// 8-bit shadow of WEnc is made anew from the weights when a step begins (kernels/quantize.cu), so no checkpoint holds
+/// <summary>The phase encode with 8-bit screening. Products of 8-bit numbers and a probabilistic bound exclude most
+/// columns (kernels/screen.cu); the rest are computed exactly (kernels/rescore.cu), with the same bits as
+/// kernels/encode.cu. On Hopper kernels/sm90/screen_sm90.cu computes the same products. The 8-bit copy of WEnc, its
+/// shadow, is made from the weights at the start of each step (kernels/quantize.cu), so checkpoints do not contain
 /// it.</summary>
 sealed class ScreenPhase
 {
-    /// <summary>δ: the chance that an entry of a row's code is lost is at most this, so a step loses at most δ·B·k
-    /// entries on average.</summary>
+    /// <summary>δ: the largest probability that an entry of a row's code is lost. A step loses at most δ·B·k entries on
+    /// average.</summary>
     public const double MissProbability = 1e-9;
 
     const int Tile = 128, QuantizeRows = 8;
@@ -29,10 +29,11 @@ sealed class ScreenPhase
     readonly int exactEnd;
     readonly Lazy<HopperOperands?> hopper;
 
-    /// <param name="encode">The step's encoder: its scratch, its kernels for the first columns, and for rows over
-    /// capacity.</param>
-    /// <param name="lastTouched">[n] step of each latent's last update; empty when all are updated in every
-    /// step.</param>
+    /// <summary>Takes the phase's memory.</summary>
+    /// <param name="encode">The step's encoder, which provides scratch memory and the kernels for the first columns and
+    /// for rows over capacity.</param>
+    /// <param name="lastTouched">[n] step of each latent's last update; empty if every step updates all
+    /// latents.</param>
     public ScreenPhase(KernelContext context, EncodePhase encode, DeviceArray<int> lastTouched)
     {
         (this.context, this.encode, this.lastTouched) = (context, encode, lastTouched);
@@ -53,24 +54,25 @@ sealed class ScreenPhase
         exact = new(context, encode.Target with { Index = exactIndex, Value = exactValue }, encode.Capacity, encode);
     }
 
-    /// <summary>[n, ld] WEnc times <see cref="Scale"/> in 8 bits, as the last encoding found it.</summary>
+    /// <summary>[n, ld] WEnc times <see cref="Scale"/> in 8 bits, from the last encoding.</summary>
     public DeviceArray<sbyte> Shadow => w;
 
     /// <summary>[n] steps and norms of <see cref="Shadow"/>.</summary>
     public DeviceArray<ScreenRow> ShadowRows => wRow;
 
-    /// <summary>[ld] s of x / s and w · s.</summary>
+    /// <summary>[ld] scales s: x is divided by s, w is multiplied by s.</summary>
     public DeviceArray<float> Scale { get; }
 
-    /// <summary>[1] what audits found.</summary>
+    /// <summary>[1] counts of the audits.</summary>
     public DeviceArray<ScreenAudit> AuditCounts { get; }
 
-    /// <summary>Times the bound's margin: below 1 entries get lost, which tests of the audit want.</summary>
+    /// <summary>Factor of the bound's margin. Below 1 entries are lost, which tests of the audit use.</summary>
     public float MarginFactor { get; set; } = 1;
 
-    /// <summary>A sixteenth of the columns or more by encode, in its own chunks; the others screened, each chunk as
-    /// long as all before it, so that the limit rises before most of them are looked at.</summary>
-    /// <returns>Ends of all chunks, and where screening begins.</returns>
+    /// <summary>Divides the columns into chunks. At least a sixteenth of them is encoded exactly, in the encoder's
+    /// chunks. The others are screened; each chunk is as long as all chunks before it, so that limits rise before most
+    /// columns are screened.</summary>
+    /// <returns>The ends of all chunks, and the column at which screening begins.</returns>
     public static (int[] Ends, int Exact) ChunkEnds(int columns, int active, int capacity)
     {
         var exact = (int)Math.Min(columns,
@@ -81,7 +83,7 @@ sealed class ScreenPhase
         return ([.. ends], exact);
     }
 
-    /// <summary>In place of <see cref="EncodePhase.Run"/>: the same inputs, the same outputs.</summary>
+    /// <summary>Replaces <see cref="EncodePhase.Run"/>, with the same inputs and outputs.</summary>
     public void Run()
     {
         if (encode.Reference)
@@ -103,12 +105,12 @@ sealed class ScreenPhase
         if (chunkEnds.Length > 1) encode.Redo();
     }
 
-    /// <summary>Whether this is one of the steps that the config names.</summary>
+    /// <summary>Returns whether the config schedules an audit in this step.</summary>
     public bool AuditIsDue(in StepScalars scalars) =>
         exact is not null && scalars.Inference == 0 && scalars.Step % (uint)context.Config.ScreeningAudit == 0;
 
-    /// <summary>This step's code by both ways, before the step itself; differences are counted in
-    /// <see cref="AuditCounts"/>.</summary>
+    /// <summary>Computes this step's code with and without screening, before the step itself, and counts the
+    /// differences in <see cref="AuditCounts"/>.</summary>
     public void Audit()
     {
         Run();
@@ -123,22 +125,22 @@ sealed class ScreenPhase
         });
     }
 
-    /// <summary>After weights came from elsewhere than a step: the next step looks at all of them.</summary>
+    /// <summary>Makes the next step quantize all weights, after weights were changed outside of a step.</summary>
     public void Forget()
     {
         if (quantizedAt.Length > 0) context.Device.Fill32(quantizedAt.Pointer, 0, quantizedAt.Length, context.Stream);
     }
 
-    // What float32 sums of ld + 1 numbers, and the bound's own few operations, can be off by, relative to the norms'
-    // product.
+    // The largest error of float32 sums of ld + 1 numbers and of the bound's few operations, relative to the product of
+    // the norms.
     float Rounding => (context.Pitch + 16) * MathF.ScaleB(1, -23);
 
-    // In steps times norms. Dither in 16 bits and v / step are off by less than 2^-15 of a step.
+    // The margin in steps times norms. The errors of dither in 16 bits and of v / step are below 2^-15 of a step.
     float Margin =>
         (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18))
             + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
 
-    /// <summary>Scales, and both operands in 8 bits.</summary>
+    /// <summary>Computes the scales and both operands in 8 bits.</summary>
     internal void Quantize()
     {
         var buffers = context.Buffers;
@@ -166,7 +168,7 @@ sealed class ScreenPhase
     void Quantize(int rows, in QuantizeParams parameters) =>
         context.Launch("quantize", new((rows + QuantizeRows - 1) / QuantizeRows, 256), parameters);
 
-    /// <summary>Columns of [begin, end) that cannot be ruled out, appended to each row's candidates.</summary>
+    /// <summary>Appends the columns of [begin, end) that cannot be excluded to each row's candidates.</summary>
     internal void Screen(int begin, int end)
     {
         var parameters = new ScreenParams
@@ -192,7 +194,7 @@ sealed class ScreenPhase
         }
     }
 
-    // A row brings its k best into a screened chunk: what lies behind them is new.
+    // A row enters a screened chunk with its k best; the candidates after them are new.
     void Rescore()
     {
         var shape = new Launch(context.Rows, Tile, SharedMemory.Rescore(context.Pitch));

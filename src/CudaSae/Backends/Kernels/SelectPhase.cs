@@ -2,7 +2,7 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>encode and select: the code by whatever the selection is, then the levels of nested
+/// <summary>Runs encode and select: it computes the code of any selection, then the levels of nested
 /// reconstructions.</summary>
 sealed class SelectPhase
 {
@@ -17,10 +17,10 @@ sealed class SelectPhase
         Batch = context.Spec.Selection is Selection.BatchTopK ? new(context, encode) : null;
     }
 
-    /// <summary>Null unless the selection is BatchTopK.</summary>
+    /// <summary>The phase of BatchTopK; null for other selections.</summary>
     public BatchPhase? Batch { get; }
 
-    /// <summary>Screens columns before they are encoded; null to encode them all.</summary>
+    /// <summary>The phase that screens columns before they are encoded; null if all columns are encoded.</summary>
     public ScreenPhase? Screen { get; set; }
 
     /// <summary>Writes Index, Value and, with nested losses, Level.</summary>

@@ -4,8 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>A transcoder's skip connection: WSkip x before decoding, its gradient and step after (kernels/skip.cu,
-/// product.cu).</summary>
+/// <summary>A transcoder's skip connection: it computes WSkip x before decoding, and afterwards the gradient and the
+/// step (kernels/skip.cu, product.cu).</summary>
 sealed class SkipPhase
 {
     const int Block = 256;
@@ -39,7 +39,7 @@ sealed class SkipPhase
         BN = context.Pitch, C = Baseline.Pointer, CPitch = context.OutPitch,
     });
 
-    /// <summary>∂WSkip = 2c Σ_b E xᵀ, and its squared norm.</summary>
+    /// <summary>Computes ∂WSkip = 2c Σ_b E xᵀ and its squared norm.</summary>
     public void Gradient()
     {
         var buffers = context.Buffers;

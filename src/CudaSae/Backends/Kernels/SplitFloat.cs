@@ -1,11 +1,12 @@
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>float32 as two 16-bit halves: the upper one rounded half up, which is the bfloat16 operand, and what is
-/// missing. Exact both
-/// ways for every bit pattern (the split of Kalamkar et al. 2019, arXiv 1905.12322).</summary>
+/// <summary>A float32 number as two 16-bit halves: the upper half, rounded half up, is the bfloat16 operand; the lower
+/// half is the difference. The conversion is exact in both directions for every bit pattern (the split of Kalamkar et
+/// al. 2019, arXiv 1905.12322).</summary>
 static class SplitFloat
 {
-    /// <param name="split">False: bfloat16 alone, to nearest even.</param>
+    /// <summary>Splits a number.</summary>
+    /// <param name="split">False gives bfloat16 only, rounded to nearest even.</param>
     public static (ushort Upper, short Lower) Cut(float value, bool split)
     {
         var bits = BitConverter.SingleToUInt32Bits(value);
@@ -15,6 +16,7 @@ static class SplitFloat
         return (upper, (short)(bits - ((uint)upper << 16)));
     }
 
+    /// <summary>Joins two halves.</summary>
     public static float Join(ushort upper, short lower) =>
         BitConverter.UInt32BitsToSingle(((uint)upper << 16) + (uint)(int)lower);
 }

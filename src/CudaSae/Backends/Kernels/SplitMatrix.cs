@@ -3,16 +3,16 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 where the lower one
-/// is empty. Copied in bands of rows, which all processors cut or join:
-/// a million latents of width 4096 are 8.6 billion numbers.</summary>
+/// <summary>A float32 matrix on the device in two halves (<see cref="SplitFloat"/>), or in bfloat16 if the lower half
+/// is empty. Copies proceed in bands of rows, which all processors split or join: two matrices of a million latents of
+/// width 4096 have 8.6 billion numbers.</summary>
 readonly record struct SplitMatrix(DeviceArray<ushort> Upper, DeviceArray<short> Lower, int Pitch)
 {
     const int BandRows = 1024;
 
     bool Split => Lower.Length > 0;
 
-    /// <summary>Waits: what was copied from may change.</summary>
+    /// <summary>Copies a matrix to the device and waits, so that the source may change afterwards.</summary>
     public void Write(IDevice device, nint stream, Matrix from)
     {
         var (pitch, split) = (Pitch, Split);

@@ -3,9 +3,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Device memory that more than one phase touches. Pitches ld and lo = d and the output's width rounded up to
-/// 64 elements; padding is zero.
-/// Scratch of a single phase is taken in that phase's own file.</summary>
+/// <summary>Device memory that several phases use. The pitches ld and lo are d and the output's width, rounded up to 64
+/// elements; padding is zero. A single phase takes its scratch memory itself.</summary>
 sealed class StepBuffers
 {
     public StepBuffers(DeviceArena arena, SaeSpec spec, TrainConfig config, int inputElementBytes)
@@ -70,13 +69,13 @@ sealed class StepBuffers
         Sums = arena.Take<StepSums>("step sums", 1);
     }
 
-    /// <summary>H: most latents that are handled as dense columns; 0 where none are.</summary>
+    /// <summary>Returns H, the most latents that are handled as dense columns; 0 for none.</summary>
     public static int HotWindowOf(SaeSpec spec, TrainConfig config) =>
         config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
 
     public int Pitch { get; }                               // ld, elements
     public int OutPitch { get; }                            // lo
-    public DeviceArray<byte>[] Raw { get; }                 // [2][B, row width] input's own type, dense
+    public DeviceArray<byte>[] Raw { get; }                 // [2][B, row width] in the input's element type, contiguous
     public DeviceArray<float> X { get; }                    // [B, ld] scaled input
     public DeviceArray<float> Y { get; }                    // [B, lo] scaled target; X unless transcoding
     public DeviceArray<ushort> XCentered { get; }           // [B, ld] bf16 of x − b_dec
@@ -96,32 +95,33 @@ sealed class StepBuffers
     public DeviceArray<float> PreAct { get; }               // [B, k] z of thresholded selections
     // [B, k] first nested reconstruction that holds the entry; empty without nesting
     public DeviceArray<byte> Level { get; }
-    public DeviceArray<int> RowCount { get; }               // [B] entries of a row; empty where all have k
-    // [B, k] entries that are gathered: the code, or what of it is not hot (HotPhase)
+    public DeviceArray<int> RowCount { get; }               // [B] entries of a row; empty if all rows have k
+    // [B, k] gathered entries: the code, or the part of it that is not hot (HotPhase)
     public DeviceArray<int> GatherIndex { get; }
     public DeviceArray<float> GatherValue { get; }          // [B, k]
-    public DeviceArray<int> GatherCount { get; }            // [B]; empty where all rows have k
-    public DeviceArray<float> ValueGrad { get; } // [B, k] of the gathered entries: ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
+    public DeviceArray<int> GatherCount { get; }            // [B]; empty if all rows have k
+    public DeviceArray<float> ValueGrad { get; } // [B, k] gathered entries: ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
     public DeviceArray<float> GateGrad { get; }             // [B, k]
     public DeviceArray<float> Residual { get; }             // [B, lo] e = x̂ − y
-    public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] what the backward gathers
-    // [B, lo] what b_dec learns from; where the selection may be dense [levels, B, lo]; empty where it is e
+    public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] gathered by backward
+    // [B, lo] weighted residual, the gradient of b_dec; [levels, B, lo] if the selection may be dense; empty if it
+    // equals e
     public DeviceArray<float> Weighted { get; }
     public DeviceArray<float> GateResidual { get; }         // [B, lo]
     public DeviceArray<ushort> GateResidualBf16 { get; }
     public DeviceArray<float> RowError { get; }             // [B]
-    public DeviceArray<LatentScalars> Latents { get; }      // [n]; empty where a latent brings nothing but its rows
+    public DeviceArray<LatentScalars> Latents { get; }      // [n]; empty if latents have no scalars
     public DeviceArray<EntryGradient> LatentGrads { get; }  // [n]
     public DeviceArray<float> InputSum { get; }             // [ld] with the pre-activation loss
-    public DeviceArray<int> Firings { get; }                // [n] of the dense path, and when they are requested
+    public DeviceArray<int> Firings { get; }                // [n] on the dense path, or on request
     public DeviceArray<int> LastFired { get; }              // [n] step, 0 at start
     public DeviceArray<int> Dead { get; }                   // [DeadCount] ascending latents
     public DeviceArray<int> DeadCount { get; }              // [1]
-    // [n] position in AuxRows; behind the window, that among hot latents; −1 for neither
+    // [n] position in AuxRows; beyond the window, position among hot latents; −1 for neither
     public DeviceArray<int> AuxSlot { get; }
-    public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents that this step looks at
+    public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents of this step
     public DeviceArray<int> AuxCount { get; }               // [1]
-    // [window + H, ld] gradients by slot; rows beyond the counts undefined
+    // [window + H, ld] gradients by slot; rows beyond the counts are undefined
     public DeviceArray<float> AuxEncGrad { get; }
     public DeviceArray<float> AuxDecGrad { get; }           // [window + H, lo]
     public DeviceArray<float> AuxBiasGrad { get; }          // [window + H]

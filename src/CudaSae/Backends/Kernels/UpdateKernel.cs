@@ -4,26 +4,27 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
 
-/// <summary>Which of the update kernels (kernels/update.cu) a run takes, and how it is launched: a warp a latent where
-/// rows are narrow, a block where they are wide.</summary>
+/// <summary>The update kernel (kernels/update.cu) of a run and its launch: narrow rows take one warp per latent, wide
+/// rows take one block.</summary>
 /// <param name="Name">The kernel.</param>
-/// <param name="Threads">Of a block.</param>
-/// <param name="Latents">That a block works on at a time.</param>
-/// <param name="Warps">That a multiprocessor holds at a time: the product of the kernel's launch bounds. UpdateTests
-/// compares it with the source, and build/kernel-gate.sh compares the source with the registers.</param>
+/// <param name="Threads">Threads of a block.</param>
+/// <param name="Latents">Latents that a block processes at a time.</param>
+/// <param name="Warps">Warps that a multiprocessor holds at a time, which is the product of the kernel's launch bounds.
+/// UpdateTests compares it with the source, and build/kernel-gate.sh compares the source with the registers.</param>
 sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
 {
     const int MostBlocks = 2048, Widest = 12288;
 
-    /// <param name="general">Takes the kernel for all methods also where the plain one would do: for tests.</param>
-    /// <exception cref="SaeException">No kernel is as wide.</exception>
+    /// <summary>Selects the kernel of a run.</summary>
+    /// <param name="general">Whether to use the kernel for all methods even if a plain one suffices, for tests.</param>
+    /// <exception cref="SaeException">The rows are wider than any kernel supports.</exception>
     public static UpdateKernel For(SaeSpec spec, TrainConfig config, int pitch, int outPitch, bool general)
     {
         var width = Math.Max(pitch, outPitch);
         general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0
             || config.Moments == MomentStorage.Int8;
         if (width > Widest)
-            throw new SaeException($"rows of {width} numbers are wider than the update kernels hold, which is "
+            throw new SaeException($"rows of {width} numbers are wider than the limit of the update kernels, "
                 + $"{Widest}; use the CPU backend");
         var threads = (width / 8 + 31) & ~31;
         return width switch
@@ -38,15 +39,15 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
         };
     }
 
-    /// <summary>Blocks that run beside each other on a multiprocessor.</summary>
+    /// <summary>Number of blocks that run concurrently on a multiprocessor.</summary>
     public int Resident => Warps * 32 / Threads;
 
-    /// <summary>The most blocks that n latents take on any device, for which buffers have room.</summary>
+    /// <summary>Returns the most blocks for n latents on any device, which determines the size of buffers.</summary>
     public int Blocks(int latents) => Math.Min((latents + Latents - 1) / Latents, MostBlocks);
 
-    /// <summary>Blocks for n latents on a device: the largest number of whole waves, because in a part of a wave some
-    /// multiprocessors have no work. The sums by block, and with them the last bits of b_dec and of the gradient norm,
-    /// depend on this number.</summary>
+    /// <summary>Returns the number of blocks for n latents on a device: the largest number of whole waves, because a
+    /// partial wave leaves some multiprocessors idle. The sums by block, and therefore the last bits of b_dec and of
+    /// the gradient norm, depend on this number.</summary>
     public int Blocks(int latents, int multiprocessors)
     {
         var wave = multiprocessors * Resident;

@@ -1,14 +1,16 @@
 namespace CudaSae.Files.Arrow;
 
-/// <summary>A column of an Arrow schema, or a part of one, and where its node and its first buffer stand in every
-/// record batch: those of all
-/// fields follow each other depth first (apache/arrow, format/Schema.fbs and docs/source/format/Columnar.rst).
-/// Extension types such as
-/// HuggingFace's Array2D show as what they are stored as: lists in lists.</summary>
-/// <param name="Element">Of numbers, in safetensors' words; null for other types.</param>
-/// <param name="Offsets">Bytes of an offset of a list of any length: 4 or 8; 0 for all other types.</param>
-/// <param name="ListSize">Of a list of fixed length; 0 for all other types.</param>
-/// <param name="Inner">What a list holds; null for other types.</param>
+/// <summary>A column of an Arrow schema, or a part of one, with the indices of its node and its first buffer in every
+/// record batch. The nodes and buffers of all fields follow each other depth first (apache/arrow, format/Schema.fbs and
+/// docs/source/format/Columnar.rst). An extension type such as HuggingFace's Array2D appears as its storage type: lists
+/// in lists.</summary>
+/// <param name="Name">Name of the column or part.</param>
+/// <param name="Element">Type of numbers, by its safetensors name; null for other types.</param>
+/// <param name="Offsets">Bytes of an offset of a list of variable length: 4 or 8; 0 for all other types.</param>
+/// <param name="ListSize">Items in a list of fixed length; 0 for all other types.</param>
+/// <param name="Inner">Type of a list's items; null for other types.</param>
+/// <param name="Node">Index of its node in a batch.</param>
+/// <param name="Buffer">Index of its first buffer in a batch.</param>
 sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize, ArrowField? Inner, int Node,
     int Buffer)
 {
@@ -16,10 +18,10 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
 
     public bool IsList => Inner is not null;
 
-    /// <summary>What stands inside all lists.</summary>
+    /// <summary>The type inside all lists.</summary>
     public ArrowField Leaf => Inner is null ? this : Inner.Leaf;
 
-    /// <summary>The columns of a schema.</summary>
+    /// <summary>Reads the columns of a schema.</summary>
     /// <exception cref="InvalidDataException">A column has a type whose number of buffers is not fixed.</exception>
     public static ArrowField[] ReadSchema(FlatTable schema)
     {
@@ -37,7 +39,7 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
             throw new InvalidDataException("its schema is too deep or too large");
         var name = field.Text(0, TensorFile.MaxNameLength);
         var (type, node, buffer) = (field.Byte(2), nodes++, buffers);
-        var encoded = field.Has(4);         // by a dictionary: only the indices are in the batch
+        var encoded = field.Has(4);         // dictionary encoding: the batch holds only indices
         buffers += encoded ? 2 : Buffers(type, name);
         ArrowField? inner = null;
         var children = encoded ? 0 : field.Count(5, 4);
@@ -52,7 +54,7 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
             listSize, inner, node, buffer);
     }
 
-    const byte Int = 2, FloatingPoint = 3, List = 12, FixedSizeList = 16, LargeList = 21;       // of union Type
+    const byte Int = 2, FloatingPoint = 3, List = 12, FixedSizeList = 16, LargeList = 21;       // members of union Type
 
     static string? ElementOf(byte type, FlatTable field) => type switch
     {
@@ -70,7 +72,7 @@ sealed record ArrowField(string Name, string? Element, int Offsets, int ListSize
         _ => null,
     };
 
-    /// <summary>Buffers a type has in a batch, its children's not counted.</summary>
+    /// <summary>Returns the number of buffers of a type in a batch, without those of its children.</summary>
     static int Buffers(byte type, string name) => type switch
     {
         1 => 0,                                                     // null

@@ -2,20 +2,21 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Arrow;
 
-/// <summary>Nodes and buffers of one record batch; offsets count from the file's start.</summary>
+/// <summary>The nodes and buffers of one record batch; offsets count from the start of the file.</summary>
 sealed record ArrowBatch(long Length, (long Length, long Nulls)[] Nodes, (long Offset, long Length)[] Buffers);
 
 /// <summary>The schema and record batches of an Arrow IPC stream, which HuggingFace's datasets write, or of an IPC
-/// file, which is a stream with a frame.
-/// Only metadata are read; the batches' bodies stay on disk.</summary>
+/// file, which is a stream with a frame. Only the metadata is read; the bodies of the batches stay on disk.</summary>
 sealed class ArrowStream : IDisposable
 {
     const int MaxMetadataBytes = 1 << 26;
-    const byte SchemaMessage = 1, DictionaryMessage = 2, BatchMessage = 3;      // of union MessageHeader
+    const byte SchemaMessage = 1, DictionaryMessage = 2, BatchMessage = 3;      // members of union MessageHeader
 
     readonly MappedFile file;
     readonly List<ArrowBatch> batches = [];
 
+    /// <summary>Reads the metadata of a file, which this object owns from now on.</summary>
+    /// <exception cref="SaeException">The file is not a usable Arrow file.</exception>
     public ArrowStream(MappedFile file)
     {
         this.file = file;
@@ -34,8 +35,8 @@ sealed class ArrowStream : IDisposable
     public SaeException Bad(string why) => new($"{Path} is not a usable Arrow file: {why}");
     public void Dispose() => file.Dispose();
 
-    /// <summary>0xFFFFFFFF, i32 length of the metadata, these (a FlatBuffer of type Message), the body; length 0 ends
-    /// the stream.</summary>
+    /// <summary>Reads all messages from a byte on. A message is 0xFFFFFFFF, the length of the metadata (i32), the
+    /// metadata (a FlatBuffer of type Message) and the body. Length 0 ends the stream.</summary>
     void ReadMessages(long at)
     {
         for (var first = true; ; first = false)

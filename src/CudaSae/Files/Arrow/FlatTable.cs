@@ -3,9 +3,8 @@ using System.Text;
 
 namespace CudaSae.Files.Arrow;
 
-/// <summary>A table of a FlatBuffer, as Arrow's metadata are made of: a field's place stands in the table's vtable,
-/// tables and vectors are
-/// reached by offsets. Every read is checked against the buffer.</summary>
+/// <summary>A table of a FlatBuffer, the format of Arrow's metadata. The table's vtable holds the places of its fields;
+/// tables and vectors are reached by offsets. Every read is checked against the buffer.</summary>
 readonly ref struct FlatTable
 {
     readonly ReadOnlySpan<byte> buffer;
@@ -20,7 +19,8 @@ readonly ref struct FlatTable
         vtableBytes = BinaryPrimitives.ReadUInt16LittleEndian(Bytes(vtable, 2));
     }
 
-    /// <exception cref="InvalidDataException">An offset points out of the buffer; so do all other members.</exception>
+    /// <summary>Returns the root table of a buffer. This and all other members check offsets.</summary>
+    /// <exception cref="InvalidDataException">An offset points outside the buffer.</exception>
     public static FlatTable Root(ReadOnlySpan<byte> buffer) =>
         new(buffer, buffer.Length >= 4 ? BinaryPrimitives.ReadUInt32LittleEndian(buffer) : long.MaxValue - 4);
 
@@ -28,7 +28,7 @@ readonly ref struct FlatTable
         start >= 0 && start <= buffer.Length - length ? buffer.Slice((int)start, length)
             : throw new InvalidDataException("its metadata point out of themselves");
 
-    /// <summary>Where a field stands; 0 where it was left at its default.</summary>
+    /// <summary>Returns the place of a field, or 0 if the field was left at its default.</summary>
     long Place(int field)
     {
         var slot = 4 + 2 * field;
@@ -54,7 +54,9 @@ readonly ref struct FlatTable
 
     public FlatTable Table(int field) => new(buffer, Required(field));
 
-    /// <param name="most">Bytes of it.</param>
+    /// <summary>Returns a text field; "" if it is absent.</summary>
+    /// <param name="field">Index of the field.</param>
+    /// <param name="most">The most bytes that it may have.</param>
     public string Text(int field, int most)
     {
         if (!Has(field)) return "";
@@ -64,13 +66,13 @@ readonly ref struct FlatTable
             : throw new InvalidDataException($"a name in its metadata has {length} bytes; {most} are possible");
     }
 
-    /// <summary>Elements of a vector; 0 where there is none.</summary>
+    /// <summary>Returns the number of elements of a vector; 0 if it is absent.</summary>
     public int Count(int field, int elementBytes) => Has(field) ? Length(Required(field), elementBytes) : 0;
 
-    /// <summary>Element i of a vector of tables.</summary>
+    /// <summary>Returns element i of a vector of tables.</summary>
     public FlatTable Table(int field, int i) => new(buffer, Target(Required(field) + 4 + 4L * i));
 
-    /// <summary>Element i of a vector of structs of two 64-bit numbers.</summary>
+    /// <summary>Returns element i of a vector of structs of two 64-bit numbers.</summary>
     public (long First, long Second) Pair(int field, int i)
     {
         var bytes = Bytes(Required(field) + 4 + 16L * i, 16);

@@ -1,13 +1,14 @@
 namespace CudaSae.Files.Pt;
 
-/// <summary>What a pickle may still allocate. Charged before anything is made, so that a small file cannot unfold into
-/// a large one.</summary>
+/// <summary>The memory that a pickle may still allocate. It is charged before each allocation, so that a small file
+/// cannot unfold into a large one.</summary>
 sealed class PickleBudget(long fileBytes, Func<string, SaeException> bad)
 {
-    const long Floor = 16 << 20;        // so that small files may hold more text than tensors
+    const long Floor = 16 << 20;        // allowance for small files, which may hold more text than tensors
     long left = 4 * fileBytes + Floor;
 
-    /// <exception cref="SaeException">Contents exceed four times the file.</exception>
+    /// <summary>Charges an allocation.</summary>
+    /// <exception cref="SaeException">The contents exceed four times the file's size.</exception>
     public void Charge(long bytes)
     {
         if ((left -= bytes) < 0)

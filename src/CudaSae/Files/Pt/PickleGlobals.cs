@@ -2,8 +2,8 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>The Python names a file of tensors may use, and what calling each would have made. Everything else is
-/// refused by its name.</summary>
+/// <summary>The Python names that a file of tensors may use, and the values that calls of them produce. Every other
+/// name is refused.</summary>
 static class PickleGlobals
 {
     const string OrderedDict = "collections.OrderedDict", RebuildTensor = "torch._utils._rebuild_tensor_v2",
@@ -14,7 +14,7 @@ static class PickleGlobals
     static readonly HashSet<string> Callable = [OrderedDict, RebuildTensor, RebuildParameter, Size, Device, Dtype,
         Scalar, Scalar2, Encode];
 
-    /// <summary>Types of torch's storages, in safetensors' words.</summary>
+    /// <summary>Element types of torch's storages, by their safetensors names.</summary>
     public static IReadOnlyDictionary<string, string> Storages { get; } = new Dictionary<string, string>
     {
         ["torch.DoubleStorage"] = "F64", ["torch.FloatStorage"] = "F32", ["torch.HalfStorage"] = "F16",
@@ -27,10 +27,11 @@ static class PickleGlobals
         "int16", "int8", "uint8", "bool" }
         .Select(t => $"torch.{t}")];
 
-    /// <summary>A type of torch as a value, which is kept as its name.</summary>
+    /// <summary>Returns whether a global is a type of torch; such a value is kept as its name.</summary>
     public static bool IsType(PickleGlobal global) => Types.Contains(global.Name);
 
-    /// <exception cref="SaeException">It is not on the list.</exception>
+    /// <summary>Returns a permitted global.</summary>
+    /// <exception cref="SaeException">The name is not permitted.</exception>
     public static PickleGlobal Find(string module, string name, Func<string, SaeException> bad)
     {
         var full = $"{module}.{name}";
@@ -39,13 +40,14 @@ static class PickleGlobals
                 + "dict of tensors, numbers and strings");
     }
 
-    /// <summary>A persistent id: ('storage', type, key, device, elements).</summary>
+    /// <summary>Reads a persistent id: ('storage', type, key, device, elements).</summary>
     public static PickleStorage Storage(PickleTuple id, Func<string, SaeException> bad) =>
         id.Items is ["storage", PickleGlobal type, string key, string, long elements and >= 0]
             && Storages.TryGetValue(type.Name, out var element)
             ? new(element, key, elements)
             : throw bad("its pickle refers to a storage in an unknown way");
 
+    /// <summary>Returns the value that a call of a permitted global produces.</summary>
     public static object Call(PickleGlobal function, PickleTuple arguments, PickleBudget budget,
         Func<string, SaeException> bad)
     {
@@ -71,8 +73,8 @@ static class PickleGlobals
         }
     }
 
-    /// <summary>What BUILD sets: the byte order of numpy's types; an OrderedDict's attributes (torch's _metadata),
-    /// which are left out.</summary>
+    /// <summary>Applies BUILD. It sets the byte order of numpy's types; the attributes of an OrderedDict (torch's
+    /// _metadata) are ignored.</summary>
     public static object Build(object? target, object? state, Func<string, SaeException> bad) => (target, state) switch
     {
         (PickleDict dict, PickleDict) => dict,
@@ -84,7 +86,7 @@ static class PickleGlobals
 
     static long[] Integers(PickleTuple tuple, Func<string, SaeException> bad) =>
         Array.ConvertAll(tuple.Items,
-            i => i is long whole ? whole : throw bad("a tensor's shape or stride is no integer"));
+            i => i is long whole ? whole : throw bad("a tensor's shape or stride is not an integer"));
 
     static object Number(NumpyType type, byte[] bytes, Func<string, SaeException> bad) =>
         (type.Code, bytes.Length) switch

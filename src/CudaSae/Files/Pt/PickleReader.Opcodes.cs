@@ -4,7 +4,7 @@ using System.Text;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>The opcodes, in groups; each tells whether it knows the one given.</summary>
+/// <summary>The opcodes, in groups. Each method returns false for an opcode that is not in its group.</summary>
 ref partial struct PickleReader
 {
     const int MaxGlobalLength = 200;
@@ -22,7 +22,7 @@ ref partial struct PickleReader
         (byte)'J' => Push((long)(int)U32(), Object),
         (byte)'G' => Push(BinaryPrimitives.ReadDoubleBigEndian(Take(8)), Object),
         0x8A => Long(Take(Byte())),
-        0x95 => Take(8).Length > 0,     // a frame: how much to read at once, which is nothing to a mapped file
+        0x95 => Take(8).Length > 0,     // a frame: the amount to read at once, which a mapped file does not need
         _ => false,
     };
 
@@ -120,7 +120,7 @@ ref partial struct PickleReader
 
     bool Get(uint index) =>
         memo.TryGetValue(index, out var value) ? Push(value)
-            : throw bad($"its pickle asks for object {index}, which it never kept");
+            : throw bad($"its pickle refers to object {index}, which it did not store");
 
     bool Call(byte op)
     {

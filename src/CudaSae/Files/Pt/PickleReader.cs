@@ -3,14 +3,13 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Reads Python's pickle, protocols 2 to 5, as far as tensors, numbers, text and their tuples, lists and dicts
-/// need it. It runs no code: a global is a name, and calling
-/// one makes a record (<see cref="PickleGlobals"/>). Depth, lengths and memory are bounded. Opcodes: Lib/pickletools.py
-/// of CPython.</summary>
+/// <summary>Reads Python's pickle, protocols 2 to 5, restricted to tensors, numbers, text and their tuples, lists and
+/// dicts. It runs no code: a global is a name, and a call of one makes a record (<see cref="PickleGlobals"/>). Depth,
+/// lengths and memory are bounded. Opcodes: Lib/pickletools.py of CPython.</summary>
 ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, Func<string, SaeException> bad)
 {
     public const int MaxDepth = 100;
-    const int Slot = 16, Object = 40;           // bytes of a list's slot while the list grows; of a small object
+    const int Slot = 16, Object = 40;           // bytes of a slot in a growing list, and of a small object
 
     readonly ReadOnlySpan<byte> pickle = pickle;
     readonly List<object?> stack = [];
@@ -18,8 +17,8 @@ ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, 
     readonly Dictionary<uint, object?> memo = [];
     int at;
 
-    /// <summary>The pickled object.</summary>
-    /// <exception cref="SaeException">It is damaged, or holds what is not read.</exception>
+    /// <summary>Returns the pickled object.</summary>
+    /// <exception cref="SaeException">The pickle is damaged, or holds an object that is not supported.</exception>
     public object? Read()
     {
         if (Byte() != 0x80 || Byte() is < 2 or > 5) throw bad("its pickle is not of protocol 2 to 5");
@@ -60,7 +59,7 @@ ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, 
         return true;
     }
 
-    SaeException Underflow => bad("its pickle takes more from the stack than lies on it");
+    SaeException Underflow => bad("its pickle removes more objects than its stack holds");
 
     object? Pop()
     {

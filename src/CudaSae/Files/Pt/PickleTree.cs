@@ -3,18 +3,19 @@ using System.Numerics;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Flattens a pickled object: tensors and other leaves under their keys joined by dots
-/// ("activation_state_dict.k"), elements of lists and tuples under their places.</summary>
+/// <summary>Flattens a pickled object. Tensors and other leaves are named by their keys joined by dots
+/// ("activation_state_dict.k"); elements of lists and tuples are named by their indices.</summary>
 sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
 {
     const int Entry = 160;      // bytes of an entry of a dictionary and of its objects
 
     public Dictionary<string, PickleTensor> Tensors { get; } = [];
 
-    /// <summary>Numbers, strings, torch's types and devices as invariant text; None is left out.</summary>
+    /// <summary>Numbers, strings, torch's types and devices as culture-invariant text; None is omitted.</summary>
     public Dictionary<string, string> Texts { get; } = [];
 
-    /// <param name="name">Of the object; empty for the whole.</param>
+    /// <summary>Adds a value and everything below it.</summary>
+    /// <param name="name">Name of the object; empty for the root.</param>
     public void Add(string name, object? value, int depth = 0)
     {
         if (depth > PickleReader.MaxDepth)
@@ -70,7 +71,7 @@ sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
             bool or long or double or BigInteger => Convert.ToString(value, CultureInfo.InvariantCulture)!,
             PickleGlobal global when PickleGlobals.IsType(global) => global.Name,
             byte[] => throw bad($"its {name} is a bytes object, which has no place beside tensors"),
-            _ => throw bad($"its {name} is no tensor, number or string"),
+            _ => throw bad($"its {name} is not a tensor, number or string"),
         };
     }
 }

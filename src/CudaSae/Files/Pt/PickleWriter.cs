@@ -4,14 +4,15 @@ using System.Text;
 
 namespace CudaSae.Files.Pt;
 
-/// <summary>Writes the pickle of a dict of tensors, protocol 2, with the opcodes that torch's weights_only readers
-/// know. Opcodes: Lib/pickletools.py of CPython.</summary>
+/// <summary>Writes the pickle of a dict of tensors, protocol 2, with opcodes that torch's weights_only readers support.
+/// Opcodes: Lib/pickletools.py of CPython.</summary>
 sealed class PickleWriter
 {
     readonly MemoryStream pickle = new();
-    readonly Dictionary<string, byte> globals = [];     // name to place in the memo
+    readonly Dictionary<string, byte> globals = [];     // index in the memo, by name
 
-    /// <summary>An OrderedDict: tensor i as a view of all of storage i, then the scalars.</summary>
+    /// <summary>Returns the pickle of an OrderedDict: tensor i is a view of all of storage i; the scalars
+    /// follow.</summary>
     public static byte[] Dict(IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, object>? scalars)
     {
         var writer = new PickleWriter();
@@ -41,7 +42,7 @@ sealed class PickleWriter
         pickle.WriteByte(argument);
     }
 
-    /// <summary>_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks).</summary>
+    /// <summary>Writes a call of _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks).</summary>
     void Tensor(TensorToWrite tensor, int index)
     {
         var storage = PickleGlobals.Storages.FirstOrDefault(s => s.Value == tensor.Type).Key

@@ -2,7 +2,8 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Zip;
 
-/// <summary>CRC-32 as zip has it: reflected polynomial 0xEDB88320, eight bytes a step from eight tables.</summary>
+/// <summary>CRC-32 of the zip format: reflected polynomial 0xEDB88320, eight bytes per step from eight
+/// tables.</summary>
 static class Crc32
 {
     static readonly uint[] Table = MakeTable();     // [8, 256]
@@ -20,7 +21,8 @@ static class Crc32
         return table;
     }
 
-    /// <summary>The checksum of what gave <paramref name="crc"/> followed by these bytes; 0 begins.</summary>
+    /// <summary>Returns the checksum of earlier bytes, whose checksum is <paramref name="crc"/> (0 for none), followed
+    /// by these bytes.</summary>
     public static uint Append(uint crc, ReadOnlySpan<byte> bytes)
     {
         var table = Table.AsSpan();

@@ -2,9 +2,9 @@ using System.Buffers.Binary;
 
 namespace CudaSae.Files.Zip;
 
-/// <summary>The members of a mapped zip archive, and where their bytes lie (System.IO.Compression does not tell).
-/// Strict: the directory must end where its records say,
-/// local headers must agree with it, members must not overlap. Layout: PKWARE APPNOTE.TXT 4.3 and 4.5.</summary>
+/// <summary>The members of a mapped zip archive and the places of their bytes, which System.IO.Compression does not
+/// expose. The checks are strict: the directory must end where its records state, local headers must agree with it, and
+/// members must not overlap. Layout: PKWARE APPNOTE.TXT 4.3 and 4.5.</summary>
 sealed class ZipDirectory
 {
     const uint LocalSignature =
@@ -13,15 +13,15 @@ sealed class ZipDirectory
 
     readonly MappedFile file;
     readonly Func<string, SaeException> bad;
-    long count, size, start, end;         // of the central directory: members, bytes, from, to
+    long count, size, start, end;         // central directory: members, bytes, first byte, end
 
     ZipDirectory(MappedFile file, Func<string, SaeException> bad) => (this.file, this.bad) = (file, bad);
 
-    /// <summary>Whether a file begins as a zip archive does.</summary>
+    /// <summary>Returns whether a file begins like a zip archive.</summary>
     public static bool Begins(MappedFile file) =>
         file.Length >= 4 && BinaryPrimitives.ReadUInt32LittleEndian(file.Slice(0, 4)) is LocalSignature or EndSignature;
 
-    /// <summary>All members in the directory's order.</summary>
+    /// <summary>Reads all members in the directory's order.</summary>
     /// <param name="bad">Makes the error that names the file.</param>
     public static List<ZipMember> Read(MappedFile file, Func<string, SaeException> bad)
     {
@@ -33,7 +33,7 @@ sealed class ZipDirectory
     ushort U16(long at) => BinaryPrimitives.ReadUInt16LittleEndian(file.Slice(at, 2));
     uint U32(long at) => BinaryPrimitives.ReadUInt32LittleEndian(file.Slice(at, 4));
 
-    /// <summary>A 64-bit size or offset; one beyond the file is a lie.</summary>
+    /// <summary>Reads a 64-bit size or offset; refuses a value beyond the file.</summary>
     long U64(long at)
     {
         var claimed = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(at, 8));
@@ -53,7 +53,8 @@ sealed class ZipDirectory
             throw bad($"its zip directory claims bytes {start} to {start + size} and ends at {end}; it is damaged");
     }
 
-    /// <summary>Where the end record starts: the last that reaches, with its comment, to the file's end.</summary>
+    /// <summary>Finds the start of the end record: the last one that reaches, with its comment, to the end of the
+    /// file.</summary>
     long FindEnd()
     {
         var length = (int)Math.Min(file.Length, EndBytes + ushort.MaxValue);
@@ -65,7 +66,7 @@ sealed class ZipDirectory
         throw bad("the end of its zip archive is missing; it is truncated");
     }
 
-    /// <summary>The zip64 record. Where the 32-bit fields are not all ones they must say the same.</summary>
+    /// <summary>Reads the zip64 record. A 32-bit field that is not all ones must agree with it.</summary>
     void ReadEnd64(long locator)
     {
         var at = U64(locator + 8);

@@ -4,16 +4,20 @@ using System.Text;
 namespace CudaSae.Files.Zip;
 
 /// <summary>One member of a zip archive.</summary>
-/// <param name="Start">Of its local header in the file.</param>
-/// <param name="Offset">Of its stored bytes in the file.</param>
-/// <param name="StoredBytes">In the file.</param>
-/// <param name="Bytes">Of its content; equal to StoredBytes unless it is deflated.</param>
-/// <param name="Crc">Of its content.</param>
+/// <param name="Name">Name of the member.</param>
+/// <param name="Deflated">Whether its content is compressed.</param>
+/// <param name="Start">Offset of its local header in the file.</param>
+/// <param name="Offset">Offset of its stored bytes in the file.</param>
+/// <param name="StoredBytes">Number of stored bytes in the file.</param>
+/// <param name="Bytes">Size of its content; equal to StoredBytes unless the member is deflated.</param>
+/// <param name="Crc">CRC-32 of its content.</param>
 sealed record ZipMember(string Name, bool Deflated, long Start, long Offset, long StoredBytes, long Bytes, uint Crc);
 
-/// <summary>One entry of the central directory, held against its local header.</summary>
-/// <param name="at">Where it starts.</param>
-/// <param name="end">Of the central directory.</param>
+/// <summary>One entry of the central directory, which is checked against its local header.</summary>
+/// <param name="file">The archive.</param>
+/// <param name="bad">Makes the error that names the file.</param>
+/// <param name="at">Offset of the entry.</param>
+/// <param name="end">End of the central directory.</param>
 readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long at, long end)
 {
     const uint LocalSignature = 0x04034B50, CentralSignature = 0x02014B50;
@@ -24,8 +28,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
     ushort U16(long at) => BinaryPrimitives.ReadUInt16LittleEndian(file.Slice(at, 2));
     uint U32(long at) => BinaryPrimitives.ReadUInt32LittleEndian(file.Slice(at, 4));
 
-    /// <summary>The member, and where the next entry starts.</summary>
-    /// <param name="dataEnd">Where the central directory starts: no member's bytes lie beyond.</param>
+    /// <summary>Reads the member and returns it with the offset of the next entry.</summary>
+    /// <param name="dataEnd">Start of the central directory, which bounds the members' bytes.</param>
     public (ZipMember, long Next) Read(long dataEnd)
     {
         if (end - at < CentralBytes || U32(at) != CentralSignature) throw bad("its zip directory is damaged");
@@ -60,7 +64,7 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
             : throw bad($"a member's name of {bytes.Length} bytes is empty, too long or has control characters");
     }
 
-    /// <summary>The zip64 part of an extra field; empty where there is none.</summary>
+    /// <summary>Returns the zip64 part of an extra field; empty if there is none.</summary>
     ReadOnlySpan<byte> Zip64(ReadOnlySpan<byte> extra, string name)
     {
         while (extra.Length >= 4)
@@ -74,7 +78,7 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         return extra.Length == 0 ? extra : throw bad($"the extra field of its member {name} is damaged");
     }
 
-    /// <summary>A 32-bit field, or the next of zip64's where it is all ones.</summary>
+    /// <summary>Returns a 32-bit field, or the next zip64 field if all its bits are one.</summary>
     long Widen(uint field, ref ReadOnlySpan<byte> wide, string name)
     {
         if (field != uint.MaxValue) return field;
@@ -84,8 +88,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         return claimed <= long.MaxValue ? (long)claimed : throw bad($"its member {name} claims {claimed} bytes");
     }
 
-    /// <summary>Where the member's bytes start. Its local header must have the same name, method and, unless a
-    /// descriptor follows, sizes.</summary>
+    /// <summary>Returns the offset of the member's bytes. Its local header must have the same name, method and, unless
+    /// a descriptor follows, the same sizes.</summary>
     long CheckLocal(long start, int nameBytes, string name, long bytes, long stored)
     {
         int flags = U16(start + 6), extraBytes = U16(start + 28);

@@ -3,18 +3,18 @@ using System.Text;
 
 namespace CudaSae.Files.Zip;
 
-/// <summary>Writes stored members one after another; each content starts at a multiple of 64 bytes, behind a padding
-/// field as torch writes it. The same members give the same bytes:
-/// no time is kept. Checksums are patched into the headers, so that no data descriptor is needed.</summary>
-/// <param name="stream">Seekable, at its start.</param>
-/// <param name="zip64">Writes the 64-bit fields where 32 bits would do, too.</param>
+/// <summary>Writes uncompressed members one after another. Each content starts at a multiple of 64 bytes, after a
+/// padding field like that of torch. The same members give the same bytes, because no time is recorded. Checksums are
+/// patched into the headers, so no data descriptor is needed.</summary>
+/// <param name="stream">A seekable stream at its start.</param>
+/// <param name="zip64">Writes 64-bit fields even if 32 bits suffice.</param>
 sealed class ZipWriter(Stream stream, bool zip64 = false)
 {
     const int Alignment = 64;
     const ushort FirstOfJanuary1980 = 0x21, Utf8 = 1 << 11, PaddingId = 0x4246;
     readonly List<(byte[] Name, long Start, long Bytes, uint Crc)> members = [];
 
-    /// <summary>Adds a member of exactly that many bytes.</summary>
+    /// <summary>Adds a member of exactly <paramref name="bytes"/> bytes.</summary>
     public void Add(string name, long bytes, Action<Stream> content)
     {
         var start = stream.Position;
@@ -40,7 +40,7 @@ sealed class ZipWriter(Stream stream, bool zip64 = false)
 
     public void Add(string name, byte[] content) => Add(name, content.Length, s => s.Write(content));
 
-    /// <summary>Writes the directory. Nothing may be added after.</summary>
+    /// <summary>Writes the directory; no member may be added afterwards.</summary>
     public void Finish()
     {
         var first = stream.Position;
@@ -70,7 +70,7 @@ sealed class ZipWriter(Stream stream, bool zip64 = false)
 
     static int Version(bool wide) => wide ? 45 : 20;
 
-    /// <summary>Little-endian fields one after another; what is not written stays zero.</summary>
+    /// <summary>Little-endian fields one after another; fields that are not written stay zero.</summary>
     sealed class Record(int length)
     {
         int at;
@@ -93,7 +93,7 @@ sealed class ZipWriter(Stream stream, bool zip64 = false)
     }
 }
 
-/// <summary>Passes bytes on, counts them and sums them up.</summary>
+/// <summary>Passes bytes on, and computes their number and their CRC-32.</summary>
 sealed class MeasuredStream(Stream inner) : Stream
 {
     long position;

@@ -1,6 +1,6 @@
 namespace CudaSae.Model;
 
-/// <summary>ReLU and a penalty.</summary>
+/// <summary>The presets with ReLU and a penalty.</summary>
 static class ReluPresets
 {
     static SaeSpec Relu(int d, int n, SparsityPenalty penalty) => new()
@@ -40,12 +40,13 @@ static class ReluPresets
             PruneBelow = 0.99f
         };
 
-    /// <summary>Four times over the first half of the run, as 25k to 100k steps of 200k are.</summary>
+    /// <summary>Resamples four times over the first half of the run, which corresponds to steps 25k to 100k of
+    /// 200k.</summary>
     static Resampling Resample(TrainConfig c) =>
         new(Math.Max(1, (int)(c.Steps / 8)), 4, Inputs: (int)Math.Min(819_200, c.Vectors / 8));
 
-    /// <summary>λ rises over half of a run, because a run here is hundreds of steps, not hundreds of thousands: latents
-    /// that λ silences early stay silent.</summary>
+    /// <summary>λ rises over half of a run. A run here has hundreds of steps rather than hundreds of thousands, and
+    /// latents that λ silences early stay silent.</summary>
     const float Rise = 0.5f;
 
     static SparsityPenalty.L1 L1(float coefficient, PenaltyWeight weight = PenaltyWeight.One) =>

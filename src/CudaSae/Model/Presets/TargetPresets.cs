@@ -1,7 +1,7 @@
 namespace CudaSae.Model;
 
-/// <summary>Codes that predict something else than their input. Widths are those of the data: train sets OutputWidth
-/// and Sites from its files.</summary>
+/// <summary>The presets whose codes predict another target than their input. The train command replaces OutputWidth and
+/// Sites by the widths of its files.</summary>
 static class TargetPresets
 {
     static SaeSpec Make(int d, int n, int k) => new()

@@ -1,6 +1,6 @@
 namespace CudaSae.Model;
 
-/// <summary>Gates and thresholds.</summary>
+/// <summary>The presets with gates and thresholds.</summary>
 static class ThresholdPresets
 {
     static SaeSpec Make(int d, int n, Selection selection, SparsityPenalty penalty) => new()
@@ -63,7 +63,10 @@ static class ThresholdPresets
             "gated with λ Σ relu(π) ‖d‖, free norms, and the auxiliary reconstruction's decoder live", "",
             (d, n, k) =>
                 Make(d, n, new Selection.Gated(LiveAuxDecoder: true, Room: Preset.RoomFor(n)),
-                    new SparsityPenalty.L1 { Coefficient = 4.3f, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm }) with { DecoderNorm = DecoderNorm.Free },
+                    new SparsityPenalty.L1
+                    {
+                        Coefficient = 4.3f, WarmupFraction = 0.5f, Weight = PenaltyWeight.DecoderNorm
+                    }) with { DecoderNorm = DecoderNorm.Free },
             c => Gated(c) with { Resampling = null, FoldDecoderNorms = true }),
         new("jumprelu", "Rajamanoharan et al. 2024, arXiv 2407.14435",
             "f = z 1[z > θ]; ‖x − x̂‖² + λ Σ 1[z > θ]; ∂θ by a rectangle kernel; θ = e^t; unit decoder",
@@ -90,7 +93,10 @@ static class ThresholdPresets
                 Make(d, n,
                     new Selection.JumpRelu(SmoothingKernel.Rectangle, 2, 0.1f, ThresholdForm.LogUnchained,
                         Room: Preset.RoomFor(n)),
-                new SparsityPenalty.Tanh(4) { Coefficient = 2.8f, WarmupFraction = 1, Weight = PenaltyWeight.DecoderNorm }) with
+                new SparsityPenalty.Tanh(4)
+                {
+                    Coefficient = 2.8f, WarmupFraction = 1, Weight = PenaltyWeight.DecoderNorm
+                }) with
             { DecoderNorm = DecoderNorm.Free, PreEncoderBias = false, PreAct = new(3e-6f) }, January),
     ];
 }

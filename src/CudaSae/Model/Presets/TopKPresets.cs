@@ -1,6 +1,6 @@
 namespace CudaSae.Model;
 
-/// <summary>Codes of bounded length.</summary>
+/// <summary>The presets whose codes have a bounded length.</summary>
 static class TopKPresets
 {
     static SaeSpec Make(int d, int n, Selection selection) => new()
@@ -10,8 +10,8 @@ static class TopKPresets
 
     static TrainConfig Same(TrainConfig c) => c;
 
-    /// <summary>The running threshold follows within a hundred steps, as in SAELens; 0.999 would still remember the
-    /// start of a short run.</summary>
+    /// <summary>The running threshold adapts within a hundred steps, as in SAELens. With 0.999 it would still depend on
+    /// the start of a short run.</summary>
     static Selection.BatchTopK Batch(int k) => new(k, ThresholdDecay: 0.99f);
 
     public static IReadOnlyList<Preset> All { get; } =

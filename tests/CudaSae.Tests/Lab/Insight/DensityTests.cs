@@ -107,7 +107,7 @@ public class DensityTests
         {
             var window = file[(10 * (time + 1) - 1) / Every];
             Assert.Contains($"step {10 * (time + 1)}: {window.Resampled.Count(r => r)} latents resampled, "
-                + $"{window.Protected.Count(r => r)} silent ones protected",
+                + $"{window.Protected.Count(r => r)} dead ones protected",
                 counter.Notes[time]);
             Assert.True(window.Resampled.Contains(true) && window.Protected.Contains(true));
         }
