@@ -1,9 +1,11 @@
-// dead: AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024) around the dense products on the compacted window of dead latents.
-// The window's length is known on the device only.
+// aux: the auxiliary losses AuxK (Gao et al. 2024, arXiv 2406.04093) and ghost gradients (Anthropic, January 2024),
+// around the dense products on the compacted window of dead latents. The length of the window is known on the device
+// only.
 #include "spread.cuh"
 #include "ticket.cuh"
 
-// aux_scatter        code [B, window] = the selected pre-activations, zeros elsewhere                     grid B, block 256
+// aux_scatter: code [B, window] = the selected pre-activations, zeros elsewhere
+//   launch  grid B, block 256
 SAE_KERNEL(aux_scatter, AuxParams, 256) {
     size_t row = blockIdx.x;
     for (int s = threadIdx.x; s < p.window; s += blockDim.x) p.code[row * p.window + s] = 0;
@@ -15,7 +17,7 @@ SAE_KERNEL(aux_scatter, AuxParams, 256) {
     }
 }
 
-// aux_row_error      |r|^2 by row
+// aux_row_error: |r|^2 by row
 //   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(aux_row_error, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
@@ -28,7 +30,7 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
     if (threadIdx.x == 0) p.row_aux_error[blockIdx.x] = error;
 }
 
-// aux_scale          sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance
+// aux_scale: sums = {sum |r|^2, sum |e - mean e|^2}, scale = 2 alpha min(dead / k_aux, 1) / variance
 //   launch  grid any, block 256, shared block_sum_shared_bytes()
 //   order   rows and columns by thread, then by warp tree, then by block; float64
 //   note    the variance is a difference of sums where that agrees with the spread about the mean to 1e-4, else it is
@@ -79,7 +81,8 @@ struct AuxBiasShared { float sum[32][16]; };
 constexpr int aux_bias_shared_bytes() { return sizeof(AuxBiasShared); }
 SAE_KERNEL(aux_bias, AuxParams, 512) {
     auto& shared = shared_memory<AuxBiasShared>();
-    const int window = *p.aux_count, first = blockIdx.x * 16, slot = threadIdx.x % 16, lane = threadIdx.x / 16, s = first + slot;
+    const int window = *p.aux_count, first = blockIdx.x * 16, slot = threadIdx.x % 16, lane = threadIdx.x / 16;
+    const int s = first + slot;
     if (first >= window) return;
     float sum = 0;
     for (int row = lane; row < p.rows && s < window; row += 32) sum += p.code_grad[size_t(row) * p.window + s];
@@ -91,7 +94,8 @@ SAE_KERNEL(aux_bias, AuxParams, 512) {
     p.bias_grad[s] = *p.scale * sum;
 }
 
-// ghost_code         code [B, window] = e to the pre-activations, which come without the bias                     grid B, block 256
+// ghost_code: code [B, window] = e to the pre-activations, which come without the bias
+//   launch  grid B, block 256
 SAE_KERNEL(ghost_code, AuxParams, 256) {
     size_t row = blockIdx.x;
     int window = *p.aux_count;
@@ -101,7 +105,8 @@ SAE_KERNEL(ghost_code, AuxParams, 256) {
 
 // ghost_scale
 //   in      residual = sum of ghosts g [B, lo], error e
-//   out     r = q (s g + e), where s g has half of e's norm and q is |e|^2 over |s g + e|^2; the code takes s; row_aux_error = q |s g + e|^2
+//   out     r = q (s g + e), where s g has half of e's norm and q is |e|^2 over |s g + e|^2; the code is multiplied by
+//           s; row_aux_error = q |s g + e|^2
 //   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(ghost_scale, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
@@ -124,7 +129,7 @@ SAE_KERNEL(ghost_scale, AuxParams, 256) {
     if (threadIdx.x == 0) p.row_aux_error[row] = share * ghost;
 }
 
-// ghost_sums         sums[0] = the ghost loss, scale = 2 loss_scale
+// ghost_sums: sums[0] = the ghost loss, scale = 2 loss_scale
 //   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(ghost_sums, AuxParams, 256) {
     auto scratch = &shared_memory<double>();

@@ -1,9 +1,11 @@
-// latent_scalars: what each latent brings to a step besides its rows: its decoder norm, threshold, bandwidth, gate.
+// latent_scalars: the numbers of each latent in a step, besides its rows: decoder norm, threshold, bandwidth, gate.
 #include "activation.cuh"
 
-__device__ __forceinline__ float joined(const bf16_bits* hi, const int16_t* lo, size_t at) { return lo ? join_float(hi[at], lo[at]) : bf16_to_float(hi[at]); }
+__device__ __forceinline__ float joined(const bf16_bits* hi, const int16_t* lo, size_t at) {
+    return lo ? join_float(hi[at], lo[at]) : bf16_to_float(hi[at]);
+}
 
-// Sum over sites of the norm of row f's columns there, the same on every lane of the warp.
+// Sum over sites of the norm of row f's columns in the site, the same on every lane of the warp.
 __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f) {
     int lane = threadIdx.x % 32, first = 0;
     float sum = 0;
@@ -19,7 +21,7 @@ __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f)
     return sum;
 }
 
-// latent_spread      running mean and variance of z over a batch's first rows, spread_z [rows, n] without the bias
+// latent_spread: running mean and variance of z over the first rows of a batch, spread_z [rows, n] without the bias
 //   launch  grid any, block 256
 SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
     if (p.scalars->inference) return;
@@ -43,7 +45,7 @@ SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
 //   in      w_dec, threshold, gate and spread of each latent
 //   out     latents [n]
 //   launch  grid any, block 256: a warp a latent
-//   cost    reads w_dec once where norms are asked for
+//   cost    reads w_dec once where norms are needed
 SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
     const auto& s = *p.scalars;
     int warps = gridDim.x * (blockDim.x / 32);

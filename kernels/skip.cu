@@ -1,7 +1,7 @@
-// skip: a transcoder's skip connection WSkip [D, ld] in float32.
+// skip: the skip connection of a transcoder, WSkip [D, ld] in float32.
 #include "moments.cuh"
 
-// skip_norm          norm_parts [D] = squared norms of the gradient's rows; rows that are frozen become 0
+// skip_norm: norm_parts [D] = squared norms of the gradient's rows; frozen rows become 0
 //   launch  grid D, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(skip_norm, SkipParams, 256) {
     auto scratch = &shared_memory<double>();
@@ -16,7 +16,7 @@ SAE_KERNEL(skip_norm, SkipParams, 256) {
     if (threadIdx.x == 0) p.norm_parts[blockIdx.x] = squares;
 }
 
-// skip_sum           norm = their sum
+// skip_sum: norm = their sum
 //   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(skip_sum, SkipParams, 256) {
     auto scratch = &shared_memory<double>();
@@ -26,12 +26,14 @@ SAE_KERNEL(skip_sum, SkipParams, 256) {
     if (threadIdx.x == 0) *p.norm = squares;
 }
 
-// skip_move          one step of WSkip; float32 and bfloat16 moments                                              grid D, block 256
+// skip_move: one step of WSkip; float32 and bfloat16 moments
+//   launch  grid D, block 256
 SAE_KERNEL(skip_move, SkipParams, 256) {
     const auto& s = *p.scalars;
     if (s.abandoned || !learns(s.trainable, Trainable::Skip)) return;
     size_t row = blockIdx.x;
-    float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
+    float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm
+        ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
     for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
         size_t at = row * p.pitch + c;
         Moments x = load_moments(p.moments, row, at);

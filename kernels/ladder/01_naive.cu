@@ -1,4 +1,5 @@
-// Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 different lines for every product.
+// Naive: a thread computes one element of C from global memory. The 32 rows of a warp are 32 different cache lines for
+// every product.
 #include "../common.cuh"
 
 constexpr int NAIVE_ROWS = 32, NAIVE_COLUMNS = 8;

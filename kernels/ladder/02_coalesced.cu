@@ -1,4 +1,5 @@
-// Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead of 2 bytes of each of 32.
+// Coalesced: the 32 lanes of a warp lie along K, so a load reads 64 neighbouring bytes of one row, not 2 bytes of each
+// of 32 rows.
 #include "../common.cuh"
 
 constexpr int COALESCED_COLUMNS = 8;

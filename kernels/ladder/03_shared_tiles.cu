@@ -1,4 +1,5 @@
-// Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element that is read serves 32 products, not one.
+// Shared-memory tiles: 32 rows of both operands are staged in shared memory, so each element that is read serves 32
+// products, not one.
 #include "../common.cuh"
 
 constexpr int SHARED_TILE = 32;

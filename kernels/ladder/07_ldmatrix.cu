@@ -1,13 +1,16 @@
-// ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, and no two of the rows it reads share a bank.
+// ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order of mma's operands, and no two of
+// the rows that it reads share a bank.
 #include "ladder.cuh"
 
-// One operand's K step into a swizzled stage, 16 bytes a thread through registers.
-__device__ __forceinline__ void swizzled_stage(const bf16_bits* from, int first, int end, int depth, int k, bf16_bits* to) {
+// One step of K of an operand into a swizzled stage, 16 bytes a thread through registers.
+__device__ __forceinline__ void swizzled_stage(const bf16_bits* from, int first, int end, int depth, int k,
+                                               bf16_bits* to) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const int r = threadIdx.x / 4 + 64 * i, chunk = threadIdx.x % 4;
         *reinterpret_cast<uint4*>(to + swizzled(r, chunk)) =
-            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * depth + k + chunk * 8) : make_uint4(0, 0, 0, 0);
+            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * depth + k + chunk * 8)
+                : make_uint4(0, 0, 0, 0);
     }
 }
 

@@ -1,4 +1,5 @@
-// cp.async: global memory goes to shared memory without passing through registers, so that all of a step's loads are in flight at once.
+// cp.async: data goes from global to shared memory without passing through registers, so all loads of a step are in
+// flight at once.
 #include "ladder.cuh"
 
 // ladder_cp_async

@@ -1,4 +1,5 @@
-// A pipeline of four stages: three K steps are on their way while one is multiplied, which hides the latency of global memory behind the tensor cores.
+// A pipeline of four stages: three steps of K are being loaded while one is multiplied, which hides the latency of
+// global memory behind the tensor cores.
 #include "ladder.cuh"
 
 constexpr int PIPELINE_STAGES = 4;
@@ -29,7 +30,8 @@ SAE_KERNEL(ladder_pipeline, LadderParams, LADDER_THREADS) {
 #pragma unroll 1
     for (int step = 0; step < p.depth / LADDER_K; ++step) {
         cp_async_wait<PIPELINE_STAGES - 2>();
-        __syncthreads();    // this step has arrived for every thread, and every warp has left the stage that is filled next
+        // this step has arrived for every thread, and every warp has left the stage that is filled next
+        __syncthreads();
         pipeline_copy(p, at, step + PIPELINE_STAGES - 1, s);
 #pragma unroll
         for (int half = 0; half < 2; ++half) {

@@ -1,4 +1,4 @@
-// dead.cu: the losses of dead latents.
+// dead.cu: the auxiliary losses of dead latents.
 #pragma once
 #include "step.h"
 

@@ -1,4 +1,4 @@
-// dense.cu: a chunk of W latents against the whole batch, matrices [B, W].
+// dense.cu: a chunk of W latents for the whole batch, matrices [B, W].
 #pragma once
 #include "loss.h"
 

@@ -1,4 +1,4 @@
-// encode.cu, encode_f32.cu: pre-activations, and which of them are candidates.
+// encode.cu, encode_f32.cu: pre-activations, and the candidates among them.
 #pragma once
 #include "step.h"
 
@@ -8,8 +8,8 @@ struct EncodeParams {
     const bf16_bits* w_enc;         // [., ld]
     const float* b_enc;
     const int* column_rows;         // row of w_enc and b_enc behind a column; null: the column itself
-    const int* column_count;        // columns that exist, read on the device; null: all
-    uint32_t* limit;                // [B] lowest order_key that is a candidate
+    const int* column_count;        // number of columns, read on the device; null: all
+    uint32_t* limit;                // [B] lowest order key of a candidate
     int* count;                     // [B] candidates found, also beyond capacity
     uint64_t* candidates;           // [B, pitch]
     int* overflows;                 // [1]

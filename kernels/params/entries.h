@@ -50,7 +50,7 @@ struct LatentSumsParams {
     LossParams loss;
     const StepScalars* scalars;
     const LatentScalars* latents;
-    const uint64_t* start;          // [n + 1]; null: sums are there already (dense path)
+    const uint64_t* start;          // [n + 1]; null: sums holds the sums already (dense path)
     const uint32_t* entry;
     const EntryGradient* gradient;  // [B, k]
     const float* pre_act;           // [B, k]

@@ -1,4 +1,4 @@
-// product.cu: C [m, n] = A [m, k] B [k, n] (+ add) with float32 sums; every extent may be cut by a count on the device.
+// product.cu: C [m, n] = A [m, k] B [k, n] (+ add) with float32 sums. A count on the device may reduce every extent.
 #pragma once
 #include "step.h"
 

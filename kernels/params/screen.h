@@ -32,7 +32,7 @@ struct QuantizeParams {
     const float* scale;             // [ld] factors of the weights; the input is divided by them
     const StepScalars* scalars;
     const int* last_touched;        // [rows] step of the last change; null: all may have changed
-    int* quantized_at;              // [rows] step of the last visit, 0 for none; null with last_touched
+    int* quantized_at;              // [rows] step when last quantized, 0 for none; null with last_touched
     int8_t* to;                     // [rows, ld]
     ScreenRow* row;                 // [rows]
     int rows, pitch;
@@ -48,7 +48,7 @@ struct ScreenParams {
     const float* b_enc;             // [n]
     const uint32_t* limit;          // see EncodeParams
     int* count;
-    uint64_t* candidates;           // [B, pitch] appended: the column alone
+    uint64_t* candidates;           // [B, pitch] appended: column numbers
     int rows, depth;                // B, ld
     int begin, end;
     int pitch, capacity;

@@ -1,8 +1,8 @@
-// select.cu, batch.cu, groups.cu, levels.cu: the code out of the candidates.
+// select.cu, batch.cu, groups.cu, levels.cu: from the candidates to the code.
 #pragma once
 #include "encode.h"
 
-// Candidates of every row down to the best k; see select.cu.
+// Reduces the candidates of every row to the best k; see select.cu.
 struct SelectThresholdParams {
     uint64_t* candidates;           // [B, pitch]
     int* count;                     // [B]
@@ -11,8 +11,8 @@ struct SelectThresholdParams {
     RowBuckets* buckets;            // [B] that start with the k best; or null
     int pitch, capacity;
     int active;                     // k
-    // With end > 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all columns. Else
-    // count has their number.
+    // With end > 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all columns. Otherwise
+    // count is their number.
     int offset, begin, end;
 };
 
@@ -37,16 +37,16 @@ struct BatchParams {
     const StepScalars* scalars;
     float* value;                   // [B, C]
     int* histogram;                 // [2048]
-    uint64_t* bound;                // [1] the known digits of the lowest key that is kept
-    int* left;                      // [1] keys to keep among those with the known digits; 0: the bound is final
+    uint64_t* bound;                // [1] the known digits of the cutoff
+    int* left;                      // [1] keys to keep among those with the known digits; 0: the cutoff is final
     uint32_t* smallest;             // [1] bits of the smallest value kept
     float* threshold;               // [1] running
     int* overflows;                 // [1]
     StepSums* sums;
     int rows, active;               // B, C
     int want;                       // B k
-    int shift, bits;                // this pass's digit
-    int whole;                      // 1: C = n, so no row can lack room
+    int shift, bits;                // the digit of this pass
+    int whole;                      // 1: C = n, so no row can overflow
     float decay;
 };
 

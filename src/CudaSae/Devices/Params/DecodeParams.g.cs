@@ -79,7 +79,7 @@ unsafe struct DecodeParams
     public int Pitch;
     public int Active;
 
-    /// <summary>Columns that a warp takes at a time.</summary>
+    /// <summary>Columns of a warp at a time.</summary>
     public int Slice;
 
     /// <summary>Entries of its buffer.</summary>

@@ -20,10 +20,10 @@ struct EncodeParams
     /// <summary>Row of w_enc and b_enc behind a column; null: the column itself.</summary>
     public ulong ColumnRows;
 
-    /// <summary>Columns that exist, read on the device; null: all.</summary>
+    /// <summary>Number of columns, read on the device; null: all.</summary>
     public ulong ColumnCount;
 
-    /// <summary>[B] lowest order_key that is a candidate.</summary>
+    /// <summary>[B] lowest order key of a candidate.</summary>
     public ulong Limit;
 
     /// <summary>[B] candidates found, also beyond capacity.</summary>

@@ -110,7 +110,7 @@ struct LatentSumsParams
     public ulong Scalars;
     public ulong Latents;
 
-    /// <summary>[n + 1]; null: sums are there already (dense path).</summary>
+    /// <summary>[n + 1]; null: sums holds the sums already (dense path).</summary>
     public ulong Start;
 
     public ulong Entry;

@@ -15,7 +15,7 @@ unsafe struct PrepareParams
     /// <summary>Rows of the data in the same form.</summary>
     public ulong Pool;
 
-    /// <summary>[2, B] places in the pool: inputs 2 and 3.</summary>
+    /// <summary>[2, B] positions in the pool: inputs 2 and 3.</summary>
     public ulong Lists;
 
     public ulong Scalars;

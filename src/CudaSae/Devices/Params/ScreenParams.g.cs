@@ -72,7 +72,7 @@ struct QuantizeParams
     /// <summary>[rows] step of the last change; null: all may have changed.</summary>
     public ulong LastTouched;
 
-    /// <summary>[rows] step of the last visit, 0 for none; null with last_touched.</summary>
+    /// <summary>[rows] step when last quantized, 0 for none; null with last_touched.</summary>
     public ulong QuantizedAt;
 
     /// <summary>[rows, ld].</summary>
@@ -114,7 +114,7 @@ struct ScreenParams
 
     public ulong Count;
 
-    /// <summary>[B, pitch] appended: the column alone.</summary>
+    /// <summary>[B, pitch] appended: column numbers.</summary>
     public ulong Candidates;
 
     /// <summary>B.</summary>

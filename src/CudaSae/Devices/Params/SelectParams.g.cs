@@ -5,7 +5,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices.Params;
 
-/// <summary>Candidates of every row down to the best k; see select.cu.</summary>
+/// <summary>Reduces the candidates of every row to the best k; see select.cu.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct SelectThresholdParams
 {
@@ -31,15 +31,15 @@ struct SelectThresholdParams
     public int Active;
 
     /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
+    /// columns. Otherwise count is their number.</summary>
     public int Offset;
 
     /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
+    /// columns. Otherwise count is their number.</summary>
     public int Begin;
 
     /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
+    /// columns. Otherwise count is their number.</summary>
     public int End;
 }
 
@@ -89,10 +89,10 @@ struct BatchParams
     /// <summary>[2048].</summary>
     public ulong Histogram;
 
-    /// <summary>[1] the known digits of the lowest key that is kept.</summary>
+    /// <summary>[1] the known digits of the cutoff.</summary>
     public ulong Bound;
 
-    /// <summary>[1] keys to keep among those with the known digits; 0: the bound is final.</summary>
+    /// <summary>[1] keys to keep among those with the known digits; 0: the cutoff is final.</summary>
     public ulong Left;
 
     /// <summary>[1] bits of the smallest value kept.</summary>
@@ -115,13 +115,13 @@ struct BatchParams
     /// <summary>B k.</summary>
     public int Want;
 
-    /// <summary>This pass's digit.</summary>
+    /// <summary>The digit of this pass.</summary>
     public int Shift;
 
-    /// <summary>This pass's digit.</summary>
+    /// <summary>The digit of this pass.</summary>
     public int Bits;
 
-    /// <summary>1: C = n, so no row can lack room.</summary>
+    /// <summary>1: C = n, so no row can overflow.</summary>
     public int Whole;
 
     public float Decay;

@@ -6,7 +6,8 @@ namespace CudaSae.Devices.Params;
 /// <summary>Bytes of shared memory that a block of a kernel needs.</summary>
 static class SharedMemory
 {
-    /// <summary>For a block of 256 threads whose sums are all that it shares. Declared in kernels/common.cuh.</summary>
+    /// <summary>The shared memory of a block of 256 threads that shares nothing but its sums. Declared in
+    /// kernels/common.cuh.</summary>
     public const int BlockSum = 64;
 
     /// <summary>Declared in kernels/mma_tile.cuh.</summary>
@@ -33,8 +34,8 @@ static class SharedMemory
     /// <summary>Declared in kernels/dead.cu.</summary>
     public const int AuxBias = 2048;
 
-    /// <summary>The lists in words, 15 bytes or less of alignment, and what belongs to each warp: its own
-    /// reconstructions of all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
+    /// <summary>The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of
+    /// all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
     public static int Decode(int warps, int active, int levels, int gates, int slice) =>
         (6 * 4 + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16 + warps * ((levels > 1 ?
         levels * 1024 : 0) + active * slice * 2);
@@ -61,8 +62,8 @@ static class SharedMemory
     /// <summary>Declared in kernels/index.cu.</summary>
     public const int Index = 96;
 
-    /// <summary>Eight words of a scan, then a bitmap of the rows and the entries before each of its words. Declared in
-    /// kernels/index.cu.</summary>
+    /// <summary>Eight words of a scan, then a bitmap of the rows, and the number of entries before each of its words.
+    /// Declared in kernels/index.cu.</summary>
     public static int IndexSort(int rows) =>
         32 + (rows + 31) / 32 * 8;
 

@@ -6,8 +6,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Devices.Params;
 
-/// <summary>The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its
-/// square root).</summary>
+/// <summary>The two moments of a matrix: float32, bfloat16, or eight bits with a scale a row (v as its square
+/// root).</summary>
 [StructLayout(LayoutKind.Sequential, Size = 48)]
 struct MomentsParams
 {
@@ -50,10 +50,10 @@ unsafe struct UpdateParams
     /// <summary>[B k].</summary>
     public ulong Entry;
 
-    /// <summary>[n] latents in the order of their visits; null on the dense path: ascending.</summary>
+    /// <summary>[n] latents by run length, see runs.cuh; null on the dense path: ascending.</summary>
     public ulong Order;
 
-    /// <summary>Places in `order`, see runs.cuh.</summary>
+    /// <summary>Positions in `order`; see runs.cuh.</summary>
     public ulong ClassStart;
 
     /// <summary>[B, k].</summary>
@@ -138,7 +138,7 @@ unsafe struct UpdateParams
     /// <summary>[n]; null unless lazy.</summary>
     public ulong LastTouched;
 
-    /// <summary>[blocks, ld] sum of d&lt;w, x&gt; w_enc over the block's latents; null: not wanted.</summary>
+    /// <summary>[blocks, ld] sum of d&lt;w, x&gt; w_enc over the latents of a block; null: not needed.</summary>
     public ulong BiasParts;
 
     /// <summary>[blocks] squared norms.</summary>
