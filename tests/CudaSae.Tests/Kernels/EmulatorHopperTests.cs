@@ -137,7 +137,7 @@ public unsafe class EmulatorHopperTests
     [Theory]
     [InlineData(HopperFault.NoFullWait, "race in shared memory")]
     [InlineData(HopperFault.NoEmptyWait, "once more than the 1 arrivals")]
-    [InlineData(HopperFault.TooFewBytes, "expect_tx announced too little|bytes more than were announced|has yet to bring")]
+    [InlineData(HopperFault.TooFewBytes, "expect_tx announced too little|bytes more than were announced|has not written yet")]
     [InlineData(HopperFault.TooManyBytes, "deadlock.*for phase 0 .*lacks 0 of 1 arrivals and 16 bytes")]
     [InlineData(HopperFault.NoWgmmaWait, "a sum is read while wgmma|which wgmma at .* may still read")]
     [InlineData(HopperFault.NoFirstFence, "wgmma without a wgmma.fence before the first")]
