@@ -47,13 +47,19 @@ static class Soak
         var early = Train(source, spec, config, steps / 10);
         var whole = Train(source, spec, config, steps);
         var common = early.Metrics.Join(whole.Metrics, a => a.Step, b => b.Step, (a, b) => a == b).ToArray();
-        var same = common.Length >= early.Metrics.Count - 1 && common.All(equal => equal);      // the last one reports where it was stopped
-        for (var t = 0; t < Tenths; t++) Console.WriteLine($"tenth {t + 1}: {whole.MicrosecondsPerStep[t]:0} us a step, resident {whole.Resident[t] / 1048576.0:0.0} MiB");
+        // the last one reports where it was stopped
+        var same = common.Length >= early.Metrics.Count - 1 && common.All(equal => equal);
+        for (var t = 0; t < Tenths; t++)
+            Console.WriteLine($"tenth {t + 1}: {whole.MicrosecondsPerStep[t]:0} us a step, resident "
+                + $"{whole.Resident[t] / 1048576.0:0.0} MiB");
         // The first tenth warms up: code is compiled, buffers grow.
         var growth = whole.Resident[^1] - whole.Resident[0];
         var drift = whole.MicrosecondsPerStep[^1] / Median(whole.MicrosecondsPerStep[1..]);
-        Console.WriteLine($"{preset.Name}, {steps} steps of [{B}, {D}], {N} latents: resident memory {growth / 1048576.0:+0.0;-0.0} MiB from the first tenth to the last, the last tenth's step {drift:0.00} of the median, "
-            + $"FVU {whole.Metrics[^1].Fvu:0.0000}; {common.Length} reports of a run stopped at a tenth are {(same ? "the same" : "NOT THE SAME")}");
+        Console.WriteLine($"{preset.Name}, {steps} steps of [{B}, {D}], {N} latents: resident memory "
+            + $"{growth / 1048576.0:+0.0;-0.0} MiB from the first tenth to the last, the last tenth's step "
+            + $"{drift:0.00} of the median, "
+            + $"FVU {whole.Metrics[^1].Fvu:0.0000}; {common.Length} reports of a run stopped at a tenth are "
+            + $"{(same ? "the same" : "NOT THE SAME")}");
         return same && growth < 8 << 20 ? 0 : 1;
     }
 
@@ -62,7 +68,8 @@ static class Soak
     static Result Train(ActivationSource source, SaeSpec spec, TrainConfig config, long until)
     {
         var start = new TrainingStart(source, source.Rows, spec, config);
-        using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, source.Type, static (_, _) => { }, out _);
+        using var backend =
+            BackendFactory.Create(BackendKind.Cpu, spec, config, source.Type, static (_, _) => { }, out _);
         using (var weights = start.Weights(spec, config)) backend.SetParameters(weights);
         using var stop = new CancellationTokenSource();
         var observer = new Observer(stop, until);
@@ -98,8 +105,17 @@ static class Soak
         /// <summary>What two equal runs have in common.</summary>
         static StepMetrics WithoutTimes(StepMetrics metrics) => metrics with
         {
-            RowsPerSecond = 0, EncodeGflops = 0, PercentOfLimit = null, InputWaitMs = null, FeederWaitMs = null,
-            PrepareMs = null, EncodeMs = null, DecodeMs = null, AuxMs = null, BackwardMs = null, OptimizeMs = null,
+            RowsPerSecond = 0,
+            EncodeGflops = 0,
+            PercentOfLimit = null,
+            InputWaitMs = null,
+            FeederWaitMs = null,
+            PrepareMs = null,
+            EncodeMs = null,
+            DecodeMs = null,
+            AuxMs = null,
+            BackwardMs = null,
+            OptimizeMs = null,
             LatentsMs = null,
         };
 

@@ -24,9 +24,12 @@ public class CpuPhases
         using var parameters = new SaeParameters(spec);
         var random = new Random(1);
         for (var f = 0; f < spec.Latents; f++)
-            for (var i = 0; i < Width; i++) parameters.WEnc[f][i] = parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / Width));
+            for (var i = 0; i < Width; i++)
+                parameters.WEnc[f][i] =
+                    parameters.WDec[f][i] = (float)((random.NextDouble() - 0.5) * Math.Sqrt(12.0 / Width));
         backend.SetParameters(parameters);
-        foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(0))) x = (float)(random.NextDouble() - 0.5) * 3.4f;
+        foreach (ref var x in MemoryMarshal.Cast<byte, float>(backend.InputSlot(0)))
+            x = (float)(random.NextDouble() - 0.5) * 3.4f;
         backend.BeginStep(0, Schedules.Scalars(spec, backend.Config, new(1, Width), 1));
         backend.Prepare();
         backend.EncodeSelect();

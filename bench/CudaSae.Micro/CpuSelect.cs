@@ -21,7 +21,9 @@ public unsafe class CpuSelect
     {
         var random = new Random(1);
         // Keys as the encoder makes them: the number's order above, the complement of the latent below.
-        start = [.. Enumerable.Range(0, Count).Select(f => (ulong)(BitConverter.SingleToUInt32Bits(1 + 3 * random.NextSingle()) | 0x80000000) << 32 | (uint)~f)];
+        start = [.. Enumerable.Range(0, Count)
+            .Select(f =>
+                (ulong)(BitConverter.SingleToUInt32Bits(1 + 3 * random.NextSingle()) | 0x80000000) << 32 | (uint)~f)];
         (keys, scratch) = (new ulong[Count], new ulong[Count + 16]);
     }
 

@@ -28,7 +28,10 @@ static class CompareCommand
 
     public static Command Create()
     {
-        var data = new Argument<string[]>("data") { Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore
+        };
         var heldOut = HeldOutOption.New();
         var presets = new Option<string[]>("--presets")
         {
@@ -41,7 +44,9 @@ static class CompareCommand
         var tries = Options.New("--tries", "runs that a search for λ may take", 5, 1, 1000);
         var near = Options.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08, 0, 1e6);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
-        var command = new Command("compare", "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents, active, vectors, tries, near, output };
+        var command = new Command("compare",
+            "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents,
+                active, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
             Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given
@@ -114,7 +119,8 @@ static class CompareCommand
             if (Distance(row) < task.Near) return row;
             var here = (LogCoefficient: Math.Log(coefficient), LogL0: Math.Log(Math.Max(l0, 0.1)));
             if (last is { } before && Math.Abs(here.LogCoefficient - before.LogCoefficient) > 1e-3)
-                slope = Math.Clamp((here.LogL0 - before.LogL0) / (here.LogCoefficient - before.LogCoefficient), -5, -0.2);
+                slope = Math.Clamp((here.LogL0 - before.LogL0) / (here.LogCoefficient - before.LogCoefficient), -5,
+                    -0.2);
             last = here;
             coefficient *= Math.Exp(Math.Clamp((Math.Log(active) - here.LogL0) / slope, -2, 2));
         }
@@ -127,14 +133,17 @@ static class CompareCommand
     static Row Train(Comparison task, string name, SaeSpec spec, TrainConfig config)
     {
         var (files, start) = (task.Files, new TrainingStart(task.Start, spec, config));
-        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type, static (_, _) => { }, out _, files.TrainRows), files.Source, files.TrainRows, start.Scale);
+        using var runner = new Runner(BackendFactory.Create(BackendKind.Auto, spec, config, files.Source.Type,
+            static (_, _) => { }, out _, files.TrainRows),
+            files.Source, files.TrainRows, start.Scale);
         runner.Begin(start);
         var observer = new Counting();
         var clock = Stopwatch.StartNew();
         runner.Train(null, observer);
         var ms = clock.Elapsed.TotalMilliseconds / config.Steps;
         runner.Prune();
-        return new(name, runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), spec.Penalty?.Coefficient ?? 0, ms, observer.DenseShare);
+        return new(name, runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), spec.Penalty?.Coefficient ?? 0,
+            ms, observer.DenseShare);
     }
 
     static string Line(Row r)

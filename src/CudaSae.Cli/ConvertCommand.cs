@@ -16,7 +16,11 @@ static class ConvertCommand
         {
             Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
         };
-        var format = new Option<string>("--to") { Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)), DefaultValueFactory = _ => SaeLensFormat.FormatName };
+        var format = new Option<string>("--to")
+        {
+            Description = string.Join(", ", SaeFormats.All.Select(f => f.Name)),
+            DefaultValueFactory = _ => SaeLensFormat.FormatName
+        };
         var kind = new KindOption();
         var command = new Command("convert", "Convert an SAE into the format of another project.") { from, to, format };
         kind.AddTo(command);
@@ -63,7 +67,8 @@ static class ConvertCommand
     /// <summary>Two layouts in one folder would leave open which of them is meant.</summary>
     static void Refuse(string output, ISaeFormat target)
     {
-        if ((File.Exists(output) || Directory.Exists(output)) && SaeFormats.All.FirstOrDefault(f => f != target && f.Recognizes(output)) is { } other)
+        if ((File.Exists(output) || Directory.Exists(output))
+            && SaeFormats.All.FirstOrDefault(f => f != target && f.Recognizes(output)) is { } other)
             throw new SaeException($"{output} already holds a {other.Name} SAE; name another folder");
     }
 }

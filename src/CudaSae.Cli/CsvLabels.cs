@@ -17,7 +17,9 @@ static class CsvLabels
 
     static readonly CsvReaderOptions Options = new()
     {
-        Separator = ',', HasHeader = false, SkipEmptyLines = false, DetectSeparatorHint = false, MaxRecordSize = MaxRecord, MalformedData = CsvMalformedDataHandling.Throw, FieldCountMismatch = CsvFieldCountHandling.Allow,
+        Separator = ',', HasHeader = false, SkipEmptyLines = false, DetectSeparatorHint = false,
+        MaxRecordSize = MaxRecord, MalformedData = CsvMalformedDataHandling.Throw,
+        FieldCountMismatch = CsvFieldCountHandling.Allow,
     };
 
     /// <param name="rows">Of the activations.</param>
@@ -29,7 +31,10 @@ static class CsvLabels
             using var stream = File.OpenRead(path);
             return Read(stream, path, rows);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     internal static Labels Read(Stream stream, string path, long rows)
@@ -42,31 +47,47 @@ static class CsvLabels
             long row = 0;
             for (var classes = 0; csv.Read(); row++)
             {
-                if (row == rows) throw new SaeException($"{path} labels more than the {rows} rows of the data; there must be one line a row, and one of names");
-                if (csv.FieldCount != columns.Length) throw Bad(path, $"row {row} has {csv.FieldCount} answers to {columns.Length} questions");
+                if (row == rows)
+                    throw new SaeException($"{path} labels more than the {rows} rows of the data; there must be one "
+                        + "line a row, and one of names");
+                if (csv.FieldCount != columns.Length)
+                    throw Bad(path, $"row {row} has {csv.FieldCount} answers to {columns.Length} questions");
                 foreach (var (q, column) in columns.Index())
-                    if (column.Add((int)row, csv.GetSpan(q)) is { } why) throw Bad(path, $"row {row} answers {Shown(csv.GetSpan(q))} to {column.Name}: {why}");
-                    else if (column.IsNew && ++classes > Labels.MaxProperties) throw Bad(path, $"it has more than {Labels.MaxProperties} different answers");
+                    if (column.Add((int)row, csv.GetSpan(q)) is { } why)
+                        throw Bad(path, $"row {row} answers {Shown(csv.GetSpan(q))} to {column.Name}: {why}");
+                    else if (column.IsNew && ++classes > Labels.MaxProperties)
+                        throw Bad(path, $"it has more than {Labels.MaxProperties} different answers");
             }
-            if (row != rows) throw new SaeException($"{path} labels {row} rows, the data have {rows}; there must be one line a row, and one of names");
+            if (row != rows)
+                throw new SaeException($"{path} labels {row} rows, the data have {rows}; there must be one line a row, "
+                    + "and one of names");
             return new([.. columns.Select(c => c.Finish())], [.. columns.Select(c => c.Answers)]);
         }
-        catch (CsvFormatException e) { throw Bad(path, $"line {e.LineNumber} is no CSV: {e.Message.Split(". ")[0].TrimEnd('.')}"); }
+        catch (CsvFormatException e)
+        {
+            throw Bad(path, $"line {e.LineNumber} is no CSV: {e.Message.Split(". ")[0].TrimEnd('.')}");
+        }
     }
 
     static Column[] Header(CsvReader csv, string path, long rows, long bytes)
     {
         var questions = csv.FieldCount;
-        if (questions > Labels.MaxQuestions) throw Bad(path, $"it asks {questions} questions; at most {Labels.MaxQuestions} are possible");
-        if (rows is < 1 or > int.MaxValue || rows * questions > bytes) throw new SaeException($"{path} has {bytes} bytes, fewer than {rows} rows of {questions} answers need; there must be one line a row, and one of names");
+        if (questions > Labels.MaxQuestions)
+            throw Bad(path, $"it asks {questions} questions; at most {Labels.MaxQuestions} are possible");
+        if (rows is < 1 or > int.MaxValue || rows * questions > bytes)
+            throw new SaeException($"{path} has {bytes} bytes, fewer than {rows} rows of {questions} answers need; "
+                + "there must be one line a row, and one of names");
         var names = new string[questions];
         for (var q = 0; q < questions; q++)
         {
             var name = csv.GetSpan(q);
-            if (name.Length is 0 or > MaxName || !Utf8.IsValid(name)) throw Bad(path, $"question {q} of its first line has no name, or one of more than {MaxName} bytes or not in UTF-8");
+            if (name.Length is 0 or > MaxName || !Utf8.IsValid(name))
+                throw Bad(path,
+                    $"question {q} of its first line has no name, or one of more than {MaxName} bytes or not in UTF-8");
             names[q] = Encoding.UTF8.GetString(name);
         }
-        if (names.GroupBy(n => n).FirstOrDefault(g => g.Count() > 1) is { } twice) throw Bad(path, $"two questions are named {twice.Key}");
+        if (names.GroupBy(n => n).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw Bad(path, $"two questions are named {twice.Key}");
         return [.. names.Select(name => new Column(name, (int)rows))];
     }
 
@@ -94,8 +115,10 @@ static class CsvLabels
             if (IsNew = c == classes.Count)
             {
                 if (c == Labels.MaxClasses) return $"it is the {c + 1}th class, {Labels.MaxClasses} are possible";
-                if (answer.Length > MaxName || !Utf8.IsValid(answer)) return $"a class has at most {MaxName} bytes of UTF-8";
-                if (Ascii.EqualsIgnoreCase(answer, "nan"u8)) return "that is no class; leave the field empty where nobody knows";
+                if (answer.Length > MaxName || !Utf8.IsValid(answer))
+                    return $"a class has at most {MaxName} bytes of UTF-8";
+                if (Ascii.EqualsIgnoreCase(answer, "nan"u8))
+                    return "that is no class; leave the field empty where nobody knows";
                 classes.Add(answer.ToArray());
             }
             return null;
@@ -105,12 +128,17 @@ static class CsvLabels
         public Question Finish()
         {
             string[] names = [.. classes.Select(Encoding.UTF8.GetString)];
-            if (NoAndYes.FirstOrDefault(pair => names.Length > 0 && names.All(n => pair.Contains(n, StringComparer.OrdinalIgnoreCase)) && names.Distinct(StringComparer.OrdinalIgnoreCase).Count() == names.Length) is { } pair)
+            if (NoAndYes.FirstOrDefault(pair => names.Length > 0
+                && names.All(n => pair.Contains(n, StringComparer.OrdinalIgnoreCase))
+                && names.Distinct(StringComparer.OrdinalIgnoreCase).Count() == names.Length) is { } pair)
             {
                 Map([.. names.Select(n => (short)(n.Equals(pair[1], StringComparison.OrdinalIgnoreCase) ? 1 : 0))]);
                 return new(name, pair) { Binary = true };
             }
-            int[] numbers = [.. names.Select(n => int.TryParse(n, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= -1 ? number : -2)];
+            int[] numbers = [.. names.Select(n =>
+                int.TryParse(n, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
+                && number >= -1
+                ? number : -2)];
             if (numbers.Contains(-2) || numbers.Distinct().Count() < numbers.Length) return new(name, names);
             int[] kept = [.. numbers.Where(n => n >= 0).Order()];
             Map([.. numbers.Select(n => (short)Array.IndexOf(kept, n))]);

@@ -7,7 +7,8 @@ namespace CudaSae.Cli;
 /// <summary>Training rows and held-out rows of a run: one source cut in two, or two.</summary>
 sealed class DataFiles : IDisposable
 {
-    DataFiles(ActivationSource source, ActivationSource held, long trainRows, long firstHeld, long heldRows, string[] paths, string? heldOut, string? tensor)
+    DataFiles(ActivationSource source, ActivationSource held, long trainRows, long firstHeld, long heldRows,
+        string[] paths, string? heldOut, string? tensor)
     {
         (Source, Held, TrainRows, FirstHeld, HeldRows) = (source, held, trainRows, firstHeld, heldRows);
         (Paths, HeldOut, Tensor) = (paths, heldOut, tensor);
@@ -28,7 +29,13 @@ sealed class DataFiles : IDisposable
     public string? HeldOut { get; }
     public string? Tensor { get; }
 
-    public static Option<string?> TensorOption() => new("--tensor") { Description = "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column (.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too" };
+    public static Option<string?> TensorOption() =>
+        new("--tensor")
+        {
+            Description =
+                "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column "
+                    + "(.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too"
+        };
 
     /// <summary>What the rows are, of a run that trains on them.</summary>
     public RunFingerprint Fingerprint => field ??= new(
@@ -145,6 +152,7 @@ static class ShippedData
                 var train = Path.Combine(folder.FullName, "data", Train);
                 if (File.Exists(train)) return ([train], heldOut ?? Path.Combine(folder.FullName, "data", Held));
             }
-        throw new SaeException($"no data were given and the shipped data/{Train} was not found; run from the checkout, or name activation files");
+        throw new SaeException($"no data were given and the shipped data/{Train} was not found; run from the checkout, "
+            + "or name activation files");
     }
 }

@@ -20,7 +20,8 @@ static class DevicesCommand
             if (!KernelModules.Embedded) Console.WriteLine($"kernels   {KernelModules.HowToEmbed}");
             if (Emulator.FindLibrary() is { } library) Describe("emulator", () => CudaDevice.OpenEmulator(library));
             else Console.WriteLine("emulator  not built: build/emulator.sh makes it, with g++");
-            Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors, {MemoryPlan.Format(HostMemory.AvailableBytes())} available");
+            Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors, "
+                + $"{MemoryPlan.Format(HostMemory.AvailableBytes())} available");
             return 0;
         });
         return command;
@@ -35,8 +36,10 @@ static class DevicesCommand
         {
             using var device = open();
             var info = device.Info;
-            Console.WriteLine($"{name,-9} {info.Name}, compute capability {info.Major}.{info.Minor}, {info.Multiprocessors} multiprocessors, "
-                + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver {info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
+            Console.WriteLine($"{name,-9} {info.Name}, compute capability {info.Major}.{info.Minor}, "
+                + $"{info.Multiprocessors} multiprocessors, "
+                + $"{MemoryPlan.Format(device.FreeBytes())} of {MemoryPlan.Format(info.TotalBytes)} free, driver "
+                + $"{info.DriverVersion / 1000}.{info.DriverVersion % 1000 / 10}");
         }
         catch (SaeException e) { Console.WriteLine($"{name,-9} cannot be used: {e.Message}"); }
     }

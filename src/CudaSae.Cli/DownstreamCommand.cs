@@ -13,20 +13,35 @@ namespace CudaSae.Cli;
 sealed class DownstreamCommand
 {
     readonly HostInput input = new();
-    readonly Option<string?> model = new("--model") { Description = "splice into this network: weights in llama2.c's first layout, or the folder of the sentence encoder" };
-    readonly Option<string[]> site = new("--site") { Description = "where, with --model: one for all SAEs, or one each", AllowMultipleArgumentsPerToken = true };
-    readonly Option<string[]> saes = new("--sae") { Description = "SAEs to splice in, with --model; several are compared", AllowMultipleArgumentsPerToken = true };
+    readonly Option<string?> model = new("--model")
+    {
+        Description =
+            "splice into this network: weights in llama2.c's first layout, or the folder of the sentence encoder"
+    };
+    readonly Option<string[]> site = new("--site")
+    {
+        Description = "where, with --model: one for all SAEs, or one each", AllowMultipleArgumentsPerToken = true
+    };
+    readonly Option<string[]> saes = new("--sae")
+    {
+        Description = "SAEs to splice in, with --model; several are compared", AllowMultipleArgumentsPerToken = true
+    };
     readonly Option<long> sequences =
         Options.New("--sequences", "read that many, with --model", long.MaxValue, 1L, long.MaxValue);
     readonly Option<long> skip =
         Options.New("--skip", "sequences to pass over first, with --model", 0L, 0L, long.MaxValue);
     readonly Option<string?> json = new("--json") { Description = "write the metrics to this file, with --model" };
-    readonly Option<string?> output = new("--out") { Description = "folder whose figures/ takes the chapter of a report, with --model; the SAE's own if there is one SAE" };
+    readonly Option<string?> output = new("--out")
+    {
+        Description =
+            "folder whose figures/ takes the chapter of a report, with --model; the SAE's own if there is one SAE"
+    };
 
     public void AddTo(Command command)
     {
         input.AddTo(command);
-        foreach (var option in (Option[])[model, site, saes, sequences, skip, json, output]) command.Options.Add(option);
+        foreach (var option in (Option[])[model, site, saes, sequences, skip, json, output])
+            command.Options.Add(option);
     }
 
     /// <summary>Whether the command line asks for it.</summary>
@@ -43,17 +58,21 @@ sealed class DownstreamCommand
     /// <param name="run">An SAE named without --sae.</param>
     public int Run(ParseResult parsed, string? run, BackendKind backend, SaeKind? kind)
     {
-        var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
+        var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named
+            : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
         var folder = parsed.GetValue(output) ?? (paths.Length == 1 && Directory.Exists(paths[0]) ? paths[0] : null);
         if (folder is not null) RunFolder.RequireFree(folder);
         var sites = parsed.GetValue(site) ?? [];
-        if (sites.Length != 1 && sites.Length != paths.Length) throw new SaeException($"{sites.Length} sites for {paths.Length} SAEs; give one --site for all, or one each");
+        if (sites.Length != 1 && sites.Length != paths.Length)
+            throw new SaeException($"{sites.Length} sites for {paths.Length} SAEs; give one --site for all, or one "
+                + "each");
         using var host = input.Open(parsed, parsed.GetValue(model)!);
         foreach (var name in sites) host.Site(name);
         using var queue = new SequenceQueue(input.Sequences(parsed, host));
         for (var i = 0L; i < parsed.GetValue(skip) && queue.TryPeek(out _); i++) queue.Advance();
         var taken = queue.Take(parsed.GetValue(sequences));
-        AnsiConsole.MarkupLineInterpolated($"[bold]{host.Name}[/]; {taken.Count} sequences of {input.Path(parsed)}{(input.ExcludesBos(parsed) ? ", without BOS" : "")}");
+        StyledText.Line($"[bold]{host.Name}[/]; {taken.Count} sequences of ",
+            $"{input.Path(parsed)}{(input.ExcludesBos(parsed) ? ", without BOS" : "")}");
         var (results, members) = (new List<DownstreamResult>(), new Members());
         for (var i = 0; i < paths.Length; i++)
         {
@@ -74,12 +93,17 @@ sealed class DownstreamCommand
         return members.ExitCode;
     }
 
-    static DownstreamResult Evaluate(IHostModel host, Sae sae, string path, string site, List<TokenSequence> sequences, bool excludeBos) => host switch
-    {
-        ILanguageModel language => LanguageModelEval.Run(language, sae, path, site, sequences, excludeBos),
-        ISentenceEncoder encoder when !excludeBos => SentenceEncoderEval.Run(encoder, sae, path, site, sequences),
-        _ => throw new SaeException("--exclude-bos: the sentence encoder has no token that begins a sequence; leave it out"),
-    };
+    static DownstreamResult Evaluate(IHostModel host, Sae sae, string path, string site, List<TokenSequence> sequences,
+        bool excludeBos) =>
+        host switch
+        {
+            ILanguageModel language => LanguageModelEval.Run(language, sae, path, site, sequences, excludeBos),
+            ISentenceEncoder encoder when !excludeBos => SentenceEncoderEval.Run(encoder, sae, path, site, sequences),
+            _ =>
+                throw new SaeException("--exclude-bos: the sentence encoder has no token that begins a sequence; leave "
+                    + "it "
+                    + "out"),
+        };
 
     static void Save(List<DownstreamResult> results, string? folder)
     {
@@ -87,7 +111,8 @@ sealed class DownstreamCommand
         var section = results.Count == 1 ? DownstreamComparison.Of(results[0]) : DownstreamComparison.Of(results);
         var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
         RunFolder.Add(folder, section with { Command = command });
-        AnsiConsole.MarkupLineInterpolated($"A chapter of the report is in [bold]{Path.Combine(folder, Lab.Report.Section.FolderName)}[/]");
+        StyledText.Line($"A chapter of the report is in ",
+            $"[bold]{Path.Combine(folder, Lab.Report.Section.FolderName)}[/]");
     }
 
     static string Text(double value, string format = "0.#####") =>
@@ -95,19 +120,24 @@ sealed class DownstreamCommand
 
     static void Print(DownstreamResult result)
     {
-        var table = new Table().AddColumn(Markup.Escape($"{result.Kind} at {result.Site}")).AddColumn(new TableColumn("value").RightAligned()).AddColumn("formula");
+        var table = new Table().AddColumn(Markup.Escape($"{result.Kind} at {result.Site}"))
+            .AddColumn(new TableColumn("value").RightAligned()).AddColumn("formula");
         foreach (var group in result.Metrics.GroupBy(m => m.Group))
         {
             table.AddRow($"[dim]{Markup.Escape(group.Key)}[/]", "", "");
-            foreach (var metric in group) table.AddRow(Markup.Escape(metric.Name), Text(metric.Value), Markup.Escape(metric.Formula));
+            foreach (var metric in group)
+                table.AddRow(Markup.Escape(metric.Name), Text(metric.Value), Markup.Escape(metric.Formula));
         }
         AnsiConsole.Write(table);
     }
 
     static void Print(List<DownstreamResult> results, Members members)
     {
-        string[] shown = ["l0", "explained_variance", .. results[0].Metrics.Where(m => m.Name is "ce_loss_with_sae" or "ce_loss_score" or "ce_loss_score_mean_ablation" or "kl_div_score"
-            or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m => m.Name)];
+        string[] shown = ["l0", "explained_variance",
+            .. results[0].Metrics.Where(m => m.Name is "ce_loss_with_sae" or "ce_loss_score"
+                or "ce_loss_score_mean_ablation" or "kl_div_score"
+            or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m =>
+                m.Name)];
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());
         foreach (var r in results)

@@ -10,14 +10,22 @@ static class EvalCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string?>("run") { Description = "file or folder of an SAE, of any layout that convert reads", Arity = ArgumentArity.ZeroOrOne };
-        var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var run = new Argument<string?>("run")
+        {
+            Description = "file or folder of an SAE, of any layout that convert reads", Arity = ArgumentArity.ZeroOrOne
+        };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files; none for the held-out rows of the run, or the shipped ones",
+            Arity = ArgumentArity.ZeroOrMore
+        };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var downstream = new DownstreamCommand();
         const string about =
-            "Measure FVU, L0 and silent latents of an SAE; with --model, the loss of its network when the SAE is spliced in.";
+            "Measure FVU, L0 and silent latents of an SAE; with --model, the loss of its network when the SAE is "
+                + "spliced in.";
         var command = new Command("eval", about) { run, data, tensor, beside, backend };
         var kind = new KindOption();
         downstream.AddTo(command);
@@ -31,12 +39,13 @@ static class EvalCommand
                         + "leave the activation files out");
                 return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend), kind.Of(parsed));
             }
-            var folder = parsed.GetValue(run) ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
+            var folder = parsed.GetValue(run)
+                ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
             var model = SaeModel.Load(folder, kind.Of(parsed));
             using var rows = RunData.Open(folder, RunData.RecordOf(folder), parsed.GetValue(data) ?? [],
                 parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows, 1, 1024));
-            AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]");
+            StyledText.Line($"[bold]{sae.Description}[/]");
             foreach (var note in model.Notes) Console.WriteLine(note);
             EvaluationTable.Print(Evaluator.Run(sae, rows.Held, rows.FirstRow, rows.Rows), sae.Spec);
             return 0;

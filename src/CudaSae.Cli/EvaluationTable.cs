@@ -11,7 +11,8 @@ static class EvaluationTable
     public static void Print(Evaluation e, SaeSpec spec)
     {
         var y = spec.Transcoder is null ? 'x' : 'y';
-        var table = new Table().AddColumn("held-out").AddColumn(new TableColumn("value").RightAligned()).AddColumn("meaning");
+        var table = new Table().AddColumn("held-out").AddColumn(new TableColumn("value").RightAligned())
+            .AddColumn("meaning");
         table.AddRow("rows", $"{e.Rows}", "");
         if (e.LeftOut > 0) table.AddRow("left out", $"{e.LeftOut}", "rows with NaN or infinity");
         table.AddRow("FVU", Ratio.Text(e.Fvu, "0.0000"), $"Σ‖{y}̂−{y}‖² / Σ‖{y}−{y}̄‖²"

@@ -14,7 +14,10 @@ static class FigureCsv
     }
 
     /// <summary>Ids that a foreign file brought may name no other folder.</summary>
-    static string FileName(Section section, Figure figure) => string.Concat($"{section.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c : '_')) + ".csv";
+    static string FileName(Section section, Figure figure) =>
+        string.Concat($"{section.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c
+            : '_'))
+            + ".csv";
 
     static void Write(string path, Figure figure)
     {

@@ -8,7 +8,10 @@ static class FileSizeLimit
 {
     const int Signal = 25;      // SIGXFSZ on Linux and macOS
 
-    static PosixSignalRegistration? registration;       // to the end of the process: a signal may be handled after the write it belongs to
+    // to the end of the process: a signal may be handled after the write it belongs to
+    static PosixSignalRegistration? registration;
 
-    public static void IsAnError() => registration ??= OperatingSystem.IsWindows() ? null : PosixSignalRegistration.Create((PosixSignal)Signal, context => context.Cancel = true);
+    public static void IsAnError() =>
+        registration ??= OperatingSystem.IsWindows() ? null
+            : PosixSignalRegistration.Create((PosixSignal)Signal, context => context.Cancel = true);
 }

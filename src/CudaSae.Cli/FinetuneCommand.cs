@@ -10,7 +10,11 @@ static class FinetuneCommand
     public static Command Create()
     {
         var run = new Argument<string>("run") { Description = "folder of the SAE, as train wrote it" };
-        var data = new Argument<string[]>("data") { Description = "activation files; none for those of the run, or the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files; none for those of the run, or the shipped ones",
+            Arity = ArgumentArity.ZeroOrMore
+        };
         var kind =
             Options.New("--what",
             "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)",
@@ -19,7 +23,9 @@ static class FinetuneCommand
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
         var settings = new Settings();
-        var command = new Command("finetune", "Train the decoder or the magnitudes of a ReLU SAE again, without its penalty.") { run, data, kind, tensor, heldOut, output };
+        var command = new Command("finetune",
+            "Train the decoder or the magnitudes of a ReLU SAE again, without its penalty.") { run, data, kind, tensor,
+                heldOut, output };
         var readAs = new KindOption();
         settings.AddTo(command);
         readAs.AddTo(command);
@@ -27,12 +33,22 @@ static class FinetuneCommand
         {
             var folder = parsed.GetValue(run)!;
             var sae = SaeModel.Load(folder, readAs.Of(parsed));
-            if (sae.Normalization != InputNormalization.None) throw new SaeException($"{folder} holds an SAE of normalized rows ({sae.Summary}), which is not trained here");
+            if (sae.Normalization != InputNormalization.None)
+                throw new SaeException($"{folder} holds an SAE of normalized rows ({sae.Summary}), which is not "
+                    + "trained here");
             var (tuned, weights, trainable) = Finetuning.Prepare(sae.Spec, sae.Parameters, parsed.GetValue(kind));
-            var (record, named, held) = (RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
-            using var files = named.Length == 0 && record is not null ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
+            var (record, named, held) =
+                (RunData.RecordOf(folder), parsed.GetValue(data) ?? [], parsed.GetValue(heldOut));
+            using var files = named.Length == 0 && record is not null
+                ? RunData.Reopen(folder, record, held, parsed.GetValue(tensor))
                 : DataFiles.OpenOrShipped(named, held, parsed.GetValue(tensor) ?? record?.Tensor, record?.Beside);
-            var config = settings.Config(parsed) with { Trainable = trainable, Resampling = null, PruneBelow = 0, FoldDecoderNorms = false };
+            var config = settings.Config(parsed) with
+            {
+                Trainable = trainable,
+                Resampling = null,
+                PruneBelow = 0,
+                FoldDecoderNorms = false
+            };
             using var session = Session.Start(files, settings.WithDeadAfter(parsed, tuned, config), config,
                 parsed.GetValue(settings.Backend), parsed.GetValue(output), (weights, folder));
             return session.Run();

@@ -7,9 +7,20 @@ namespace CudaSae.Cli;
 /// <summary>What a host network reads: its tokenizer, and a text or token ids.</summary>
 sealed class HostInput
 {
-    readonly Option<string?> tokenizer = new("--tokenizer") { Description = "vocabulary in llama2.c's layout; needed for --text, and for the texts beside the activations" };
-    readonly Option<string?> ids = new("--ids") { Description = ".npy of token ids: [sequences, tokens], or one stream" };
-    readonly Option<string?> text = new("--text") { Description = $"UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with {Llama2.Separator} between them; or the .jsonl that harvest wrote" };
+    readonly Option<string?> tokenizer = new("--tokenizer")
+    {
+        Description = "vocabulary in llama2.c's layout; needed for --text, and for the texts beside the activations"
+    };
+    readonly Option<string?> ids = new("--ids")
+    {
+        Description = ".npy of token ids: [sequences, tokens], or one stream"
+    };
+    readonly Option<string?> text = new("--text")
+    {
+        Description =
+            "UTF-8 text: for the sentence encoder a sentence a line; for a language model stories with "
+                + $"{Llama2.Separator} between them; or the .jsonl that harvest wrote"
+    };
     readonly Option<bool> excludeBos = Options.Flag("--exclude-bos", "leave out tokens that begin a sequence");
 
     public Option[] All => [tokenizer, ids, text, excludeBos];
@@ -34,8 +45,11 @@ sealed class HostInput
     public IEnumerable<TokenSequence> Sequences(ParseResult parsed, IHostModel model)
     {
         var path = Path(parsed);
-        if (parsed.GetValue(ids) is null) return model.Sequences(path.EndsWith(".jsonl", StringComparison.Ordinal) ? Harvested(path, model is Llama2 ? Llama2.Separator : "\n") : Text(path));
-        return model is Llama2 llama ? TokenSequence.Read(path, model, llama.Vocabulary) : throw new SaeException("--ids is read for a language model; give --text");
+        if (parsed.GetValue(ids) is null)
+            return model.Sequences(path.EndsWith(".jsonl", StringComparison.Ordinal)
+                ? Harvested(path, model is Llama2 ? Llama2.Separator : "\n") : Text(path));
+        return model is Llama2 llama ? TokenSequence.Read(path, model, llama.Vocabulary)
+            : throw new SaeException("--ids is read for a language model; give --text");
     }
 
     /// <summary>The texts that harvest wrote beside activations.</summary>
@@ -49,12 +63,20 @@ sealed class HostInput
                 return json.RootElement.GetProperty("text").GetString();
             }));
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException) { throw new SaeException($"{path} is not what harvest writes beside activations: a JSON object with a text on each line", e); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
+        {
+            throw new SaeException($"{path} is not what harvest writes beside activations: a JSON object with a text "
+                + "on each line",
+                e);
+        }
     }
 
     public static string Text(string path)
     {
         try { return File.ReadAllText(path); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 }

@@ -16,39 +16,61 @@ static class ImagesCommand
 
     public static Command Create()
     {
-        var runs = new Argument<string[]>("runs") { Description = "files or folders of SAEs: the first is shown latent by latent and gets the figures, all are compared", Arity = ArgumentArity.OneOrMore };
-        var data = new Option<string?>("--data") { Description = "IDX file of images; the first run's held-out ones if not given" };
-        var labels = new Option<string?>("--labels") { Description = "IDX file of their labels: class purity, and what a classifier loses" };
+        var runs = new Argument<string[]>("runs")
+        {
+            Description =
+                "files or folders of SAEs: the first is shown latent by latent and gets the figures, all are compared",
+            Arity = ArgumentArity.OneOrMore
+        };
+        var data = new Option<string?>("--data")
+        {
+            Description = "IDX file of images; the first run's held-out ones if not given"
+        };
+        var labels = new Option<string?>("--labels")
+        {
+            Description = "IDX file of their labels: class purity, and what a classifier loses"
+        };
         var names = new Option<string?>("--classes") { Description = "names of the classes, parted by commas" };
-        var classifier = new Option<string?>("--classifier") { Description = ".safetensors of harvest classifier: the SAEs read one of its layers" };
+        var classifier = new Option<string?>("--classifier")
+        {
+            Description = ".safetensors of harvest classifier: the SAEs read one of its layers"
+        };
         var site = Options.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}",
             SmallClassifier.Sites[0]);
         var width = Options.New("--width", "pixels in a line of an image", 28, 1, 1 << 20);
         var rows = Options.New("--rows", "images to look at, at most", 10_000L, 1L, long.MaxValue);
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
-        var command = new Command("images", "Draw what SAEs of images learned, for the report.") { runs, data, labels, names, classifier, site, width, rows, backend };
+        var command = new Command("images", "Draw what SAEs of images learned, for the report.") { runs, data, labels,
+            names, classifier, site, width, rows, backend };
         command.SetAction(parsed =>
         {
             var paths = parsed.GetValue(runs)!;
             var folder = SaePath.Folder(paths[0]);
             RunFolder.RequireFree(folder);
             using var model = parsed.GetValue(classifier) is { } file ? SmallClassifier.Load(file) : null;
-            var read = model is null ? ((SmallClassifier, int)?)null : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
+            var read = model is null ? ((SmallClassifier, int)?)null
+                : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
-            using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow, Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width), parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','), read);
-            if (images.Rows < 1) throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
+            using var images = new ImageData(given.Looked.Held, given.Looked.FirstRow,
+                Math.Min(parsed.GetValue(rows), given.Looked.Rows), parsed.GetValue(width),
+                parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','),
+                read);
+            if (images.Rows < 1)
+                throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
             var members = new Members();
             var section = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
             RunFolder.Add(folder, section);
-            foreach (var figure in section.Figures) AnsiConsole.MarkupLineInterpolated($"[bold]{figure.Title}[/]: {figure.Finding}");
-            AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look at it with: cudasae report {folder}");
+            foreach (var figure in section.Figures) StyledText.Line($"[bold]{figure.Title}[/]: {figure.Finding}");
+            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Section.FolderName, section.Id + ".json")}[/]; look ",
+                $"at it with: cudasae report {folder}");
             return members.ExitCode;
         });
         return command;
     }
 
     /// <summary>The command line as it was given.</summary>
-    internal static string Command(ParseResult parsed) => $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
+    internal static string Command(ParseResult parsed) =>
+        $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
     /// <summary>Images to look at, and those that the run was trained on where they are others.</summary>
     sealed record Opened(RunData Looked, DataFiles? Trained) : IDisposable
@@ -67,7 +89,9 @@ static class ImagesCommand
     {
         var record = RunData.RecordOf(run);
         var own = record is not null && !hidden && record.Data.All(IdxFile.IsNamed);
-        if (data is null && !own) throw new SaeException($"{run} was not trained on images of an IDX file; name some with --data{(hidden ? "" : ", and the --classifier whose layer it reads")}");
+        if (data is null && !own)
+            throw new SaeException($"{run} was not trained on images of an IDX file; name some with "
+                + $"--data{(hidden ? "" : ", and the --classifier whose layer it reads")}");
         var looked = RunData.Open(run, record, data is null ? [] : [data], null, advice: "name some with --data");
         try { return new(looked, own && data is not null ? RunData.Reopen(run, record!) : null); }
         catch { looked.Dispose(); throw; }

@@ -13,13 +13,22 @@ static class InspectCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "folder of a run, or file or folder of an SAE of any layout that convert reads" };
-        var data = new Argument<string[]>("data") { Description = "activation files; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
+        var run = new Argument<string>("run")
+        {
+            Description = "folder of a run, or file or folder of an SAE of any layout that convert reads"
+        };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore
+        };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
         var rows = Options.New("--rows", "look at so many rows at most; a latent's density is known to 1 / rows",
             65_536L, 1L, long.MaxValue);
-        var against = new Option<string[]>("--against") { Description = "another SAE of the same activations, to compare decoder rows with; repeatable" };
+        var against = new Option<string[]>("--against")
+        {
+            Description = "another SAE of the same activations, to compare decoder rows with; repeatable"
+        };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about = "Measure latent statistics, geometry and the ultralow-density cluster of an SAE, "
             + "for the report.";
@@ -33,9 +42,10 @@ static class InspectCommand
             using var subject = ReportSubject.Open(
                 folder, paths, parsed.GetValue(tensor), next, parsed.GetValue(rows), kind: kind.Of(parsed));
             RunFolder.RequireFree(subject.Folder);
-            var source = subject.Rows ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
+            var source = subject.Rows
+                ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
             using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
-            AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/], {source.Rows} rows");
+            StyledText.Line($"[bold]{sae.Description}[/], {source.Rows} rows");
             var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));
             var leftOut = CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
@@ -66,7 +76,7 @@ static class InspectCommand
     {
         RunFolder.Add(folder, section);
         Console.WriteLine();
-        AnsiConsole.MarkupLineInterpolated($"[bold]{section.Title}[/]");
+        StyledText.Line($"[bold]{section.Title}[/]");
         foreach (var figure in section.Figures) Console.WriteLine($"  {figure.Title}: {figure.Finding}");
     }
 }

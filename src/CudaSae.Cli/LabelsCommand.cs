@@ -13,14 +13,15 @@ static class LabelsCommand
     {
         var data = new Argument<string>("data") { Description = ".npy that harvest wrote; its .jsonl lies beside it" };
         var output = new Argument<string>("out") { Description = ".csv to write, a line a row: for probe --labels" };
-        var tokens = new Command("tokens", "Of each token its form, its place in the sentence, and its neighbours.") { data, output };
+        var tokens = new Command("tokens",
+            "Of each token its form, its place in the sentence, and its neighbours.") { data, output };
         tokens.SetAction(parsed =>
         {
             string from = parsed.GetValue(data)!, to = parsed.GetValue(output)!;
             using var rows = Activations.Open([from]);
             var labels = TokenLabels.Read(Path.ChangeExtension(from, ".jsonl"), rows.Rows);
             AtomicFile.Write(to, stream => Write(stream, labels));
-            AnsiConsole.MarkupLineInterpolated($"{labels.Names.Length} questions about {rows.Rows} tokens in [bold]{to}[/]");
+            StyledText.Line($"{labels.Names.Length} questions about {rows.Rows} tokens in [bold]{to}[/]");
             return 0;
         });
         return new Command("labels", "Write labels of tokens for probe.") { tokens };

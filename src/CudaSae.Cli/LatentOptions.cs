@@ -19,7 +19,10 @@ static class LatentOptions
         Options.New("--context-rows",
             "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultRows, 0L,
             long.MaxValue);
-    static readonly Option<string?> Vocabulary = new("--vocab") { Description = "vocab.json, tokenizer.json or llama2.c's tokenizer.bin: texts of the token ids beside the data" };
+    static readonly Option<string?> Vocabulary = new("--vocab")
+    {
+        Description = "vocab.json, tokenizer.json or llama2.c's tokenizer.bin: texts of the token ids beside the data"
+    };
     static readonly Option<int?> Bos =
         Options.Optional("--bos", "token id that begins every sequence", 0, int.MaxValue);
     static readonly Option<int> Length =
@@ -37,12 +40,18 @@ static class LatentOptions
         if (parsed.GetValue(Without)) return null;
         if (sae.Latents > LatentPages.MaxLatents)
         {
-            AnsiConsole.MarkupLineInterpolated($"[yellow]{sae.Latents} latents: more than {LatentPages.MaxLatents}, too many for pages of their own[/]");
+            StyledText.Line($"[yellow]{sae.Latents} latents: more than {LatentPages.MaxLatents}, too many for pages of ",
+                $"their own[/]");
             return null;
         }
         var (rows, length) = (parsed.GetValue(ContextRows), parsed.GetValue(Length));
-        var texts = new TextOptions { Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos), ContextLength = length };
-        var (source, options) = (subject.ContextRows(rows), new LatentPageOptions { Contexts = parsed.GetValue(Contexts), Texts = texts });
+        var texts = new TextOptions
+        {
+            Pieces = parsed.GetValue(Vocabulary) is { } path ? Pieces(path) : null, BosId = parsed.GetValue(Bos),
+            ContextLength = length
+        };
+        var (source, options) =
+            (subject.ContextRows(rows), new LatentPageOptions { Contexts = parsed.GetValue(Contexts), Texts = texts });
         if (source != subject.Rows)
             return new(Title, [], (parts, _) => parts.Blobs[Panel] = LatentPages.Collect(sae, source, options));
         var collector = LatentPages.Collector(sae, source, options);
@@ -50,5 +59,6 @@ static class LatentOptions
             (parts, leftOut) => parts.Blobs[Panel] = LatentPages.Finish(sae, source, collector, options, leftOut));
     }
 
-    static ITokenPieces Pieces(string path) => Path.GetExtension(path) == ".bin" ? new PieceList(new Llama2Tokenizer(path).Pieces) : new VocabularyFile(path);
+    static ITokenPieces Pieces(string path) =>
+        Path.GetExtension(path) == ".bin" ? new PieceList(new Llama2Tokenizer(path).Pieces) : new VocabularyFile(path);
 }

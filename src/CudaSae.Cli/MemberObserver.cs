@@ -7,7 +7,8 @@ namespace CudaSae.Cli;
 
 /// <summary>A sweep's member: its metrics and notes.txt to its folder; to the console, now and then, the line of the
 /// member whose turn it is.</summary>
-sealed class MemberObserver(string folder, string name, TrainConfig config, MemberObserver.Lines lines) : ITrainingObserver, IDisposable
+sealed class MemberObserver(string folder, string name, TrainConfig config, MemberObserver.Lines lines)
+    : ITrainingObserver, IDisposable
 {
     /// <summary>What all members of a group have written to the console.</summary>
     public sealed class Lines

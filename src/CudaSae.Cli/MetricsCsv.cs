@@ -37,8 +37,10 @@ sealed class MetricsCsv : IDisposable
         {
             if (line == first) return header;
             var fields = line.Split(',');       // numbers, none of them quoted
-            if (!long.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var at) || at > step) return null;
-            return first == header ? line : string.Join(',', places.Select(place => place >= 0 && place < fields.Length ? fields[place] : ""));
+            if (!long.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var at) || at > step)
+                return null;
+            return first == header ? line
+                : string.Join(',', places.Select(place => place >= 0 && place < fields.Length ? fields[place] : ""));
         });
     }
 

@@ -29,7 +29,8 @@ sealed record MovedData(string[] Data, string[] Beside, string? HeldOut)
                 + $"{run} began with {old.Beside.Length}; name as many, in the same order");
         return old with
         {
-            Data = Full(Data, old.Data), Beside = Full(Beside, old.Beside),
+            Data = Full(Data, old.Data),
+            Beside = Full(Beside, old.Beside),
             HeldOut = HeldOut is null ? old.HeldOut : Path.GetFullPath(HeldOut),
         };
     }

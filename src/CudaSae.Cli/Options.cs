@@ -39,10 +39,10 @@ static class Options
     /// <summary>A number that may be left out.</summary>
     public static Option<T?> Optional<T>(string name, string description, T least, T most)
         where T : struct, IComparable<T> => new(name)
-    {
-        Description = description,
-        CustomParser = result => Value(result, typeof(T), least, most) is T value ? value : null,
-    };
+        {
+            Description = description,
+            CustomParser = result => Value(result, typeof(T), least, most) is T value ? value : null,
+        };
 
     /// <summary>True when it is there, or as the word behind it says.</summary>
     public static Option<bool> Flag(string name, string description) =>

@@ -9,7 +9,10 @@ static class PresetsCommand
 {
     public static Command Create()
     {
-        var name = new Argument<string?>("name") { Description = "one preset, with every number; none for the list", Arity = ArgumentArity.ZeroOrOne };
+        var name = new Argument<string?>("name")
+        {
+            Description = "one preset, with every number; none for the list", Arity = ArgumentArity.ZeroOrOne
+        };
         var command = new Command("presets", "List the published recipes that train --preset accepts.") { name };
         command.SetAction(parsed =>
         {
@@ -23,15 +26,16 @@ static class PresetsCommand
     static void List()
     {
         var table = new Table().AddColumns("preset", "source", "formula").ShowRowSeparators();
-        foreach (var preset in Preset.All) table.AddRow(Markup.Escape(preset.Name), Markup.Escape(preset.Paper), Markup.Escape(preset.Formula));
+        foreach (var preset in Preset.All)
+            table.AddRow(Markup.Escape(preset.Name), Markup.Escape(preset.Paper), Markup.Escape(preset.Formula));
         AnsiConsole.Write(table);
     }
 
     static void Show(Preset preset)
     {
-        AnsiConsole.MarkupLineInterpolated($"[bold]{preset.Name}[/]: {preset.Paper}");
-        AnsiConsole.MarkupLineInterpolated($"{preset.Formula}");
-        if (preset.Published.Length > 0) AnsiConsole.MarkupLineInterpolated($"published: {preset.Published}");
+        StyledText.Line($"[bold]{preset.Name}[/]: {preset.Paper}");
+        StyledText.Line($"{preset.Formula}");
+        if (preset.Published.Length > 0) StyledText.Line($"published: {preset.Published}");
         Console.WriteLine("for d 512, n 4096, k 32 and the default length:");
         var (spec, config) = preset.Make(512, 4096, 32);
         Console.WriteLine($"spec {SaeRecords.Write(spec).ToJsonString()}");

@@ -13,10 +13,19 @@ static class ProbeCommand
 
     public static Command Create()
     {
-        var run = new Argument<string>("sae") { Description = "file or folder of an SAE, of any layout that convert reads" };
+        var run = new Argument<string>("sae")
+        {
+            Description = "file or folder of an SAE, of any layout that convert reads"
+        };
         var data = new Argument<string[]>("data") { Description = "activation files", Arity = ArgumentArity.OneOrMore };
-        var labels = new Option<string>("--labels") { Description = ".npy or .csv: answers of every row (docs/guide/probes.md)", Required = true };
-        var classes = new Option<string?>("--classes") { Description = "names of the classes, in their order, by commas" };
+        var labels = new Option<string>("--labels")
+        {
+            Description = ".npy or .csv: answers of every row (docs/guide/probes.md)", Required = true
+        };
+        var classes = new Option<string?>("--classes")
+        {
+            Description = "names of the classes, in their order, by commas"
+        };
         var k = Options.New("--k", "latents of the sparse probes, by commas; 0 for no such probes",
             string.Join(',', Default.K));
         var logistic = Options.Flag("--logistic", "fit a logistic probe on the raw activations too");
@@ -31,9 +40,14 @@ static class ProbeCommand
             Default.Memory >> 20, 1, 1L << 40);
         var beside = Beside.Option(severalEach: true);
         var tensor = DataFiles.TensorOption();
-        var output = new Option<string?>("--out") { Description = "folder of the report's figures [default: the SAE's folder]" };
+        var output = new Option<string?>("--out")
+        {
+            Description = "folder of the report's figures [default: the SAE's folder]"
+        };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
-        var command = new Command("probe", "Probe the latents of an SAE for labels: AUROC, F1 and sparse probes.") { run, data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
+        var command = new Command("probe",
+            "Probe the latents of an SAE for labels: AUROC, F1 and sparse probes.") { run,
+            data, labels, classes, k, logistic, l2, grid, rows, block, seed, memory, beside, tensor, output, backend };
         var kind = new KindOption();
         kind.AddTo(command);
         command.SetAction(parsed =>
@@ -41,25 +55,29 @@ static class ProbeCommand
             var options = new ProbeOptions
             {
                 K = Numbers(parsed.GetValue(k)!), Logistic = parsed.GetValue(logistic), L2 = parsed.GetValue(l2),
-                    BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory =
+                BlockRows = parsed.GetValue(block), Seed = parsed.GetValue(seed), Memory =
                     parsed.GetValue(memory) << 20,
             };
-            if (!(options.L2 > 0)) throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
+            if (!(options.L2 > 0))
+                throw new SaeException($"--l2 {options.L2} has no single solution; choose a number above 0");
             var folder = parsed.GetValue(output) ?? SaePath.Folder(parsed.GetValue(run)!);
             RunFolder.RequireFree(folder);
-            using var source = DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
+            using var source =
+                DataFiles.Open(parsed.GetValue(data)!, "0", parsed.GetValue(tensor), parsed.GetValue(beside));
             var model = SaeModel.Load(parsed.GetValue(run)!, kind.Of(parsed));
             Beside.Check(parsed.GetValue(run)!, model.Spec, source.Paths, source.Beside, source.Widths);
-            var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows), parsed.GetValue(classes));
+            var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows),
+                parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
             using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
-            AnsiConsole.MarkupLineInterpolated($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, {answers.Properties.Count} properties of {answers.Questions.Count} questions");
+            StyledText.Line($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, ",
+                $"{answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);
             var command = $"cudasae {string.Join(' ', Environment.GetCommandLineArgs().Skip(1))}";
             RunFolder.Add(folder, ProbeSection.Of(findings, board, command));
             EvaluationTable.PrintLine(findings.Evaluation!, sae.Spec);
             ProbeTable.Print(findings);
-            AnsiConsole.MarkupLineInterpolated($"Figures in [bold]{Path.Combine(folder, Section.FolderName, "probes.json")}[/]");
+            StyledText.Line($"Figures in [bold]{Path.Combine(folder, Section.FolderName, "probes.json")}[/]");
             return 0;
         });
         return command;
@@ -67,7 +85,8 @@ static class ProbeCommand
 
     static Labels ReadLabels(string path, long rows, int? first, string? classes)
     {
-        if (first is < 2 || first > rows) throw new SaeException($"--rows {first} of {rows} rows cannot be; choose 2 to {rows}");
+        if (first is < 2 || first > rows)
+            throw new SaeException($"--rows {first} of {rows} rows cannot be; choose 2 to {rows}");
         var labels = Path.GetExtension(path).ToLowerInvariant() switch
         {
             ".npy" => NpyLabels.Read(path, rows),
@@ -83,7 +102,9 @@ static class ProbeCommand
         int[] ks = [.. text.Split(',').Select(t => Forms.Within(t, 0, 1024)
             ?? throw new SaeException($"--k {text} is no list of numbers up to 1024, by commas; for example 1,2,5,10"))
             .Distinct().Order()];
-        return ks is [0] ? [] : ks[0] > 0 ? ks : throw new SaeException($"--k {text} asks for a probe on no latent; leave the 0 out, or give 0 alone for no probes");
+        return ks is [0] ? [] : ks[0] > 0 ? ks
+            : throw new SaeException($"--k {text} asks for a probe on no latent; leave the 0 out, or give 0 alone for "
+                + "no probes");
     }
 
     static (int Height, int Width)? Grid(string? text, Labels labels)
@@ -93,7 +114,8 @@ static class ProbeCommand
         if (parts.Length != 2 || Forms.Within(parts[0], 1, int.MaxValue) is not { } height
             || Forms.Within(parts[1], 1, int.MaxValue) is not { } width
             || (long)height * width != labels.Questions.Count)
-            throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; for example 8x8 for 64");
+            throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; "
+                + "for example 8x8 for 64");
         return (height, width);
     }
 }

@@ -41,7 +41,10 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     public T Show<T>(Func<T> train)
     {
         if (!AnsiConsole.Profile.Capabilities.Interactive || Console.IsOutputRedirected) return train();
-        return AnsiConsole.Progress().Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn()).Start(context =>
+        return AnsiConsole.Progress()
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(),
+                new RemainingTimeColumn())
+            .Start(context =>
         {
             bar = context.AddTask("training", maxValue: config.Steps);
             bar.Increment(firstStep);
@@ -75,7 +78,7 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     public void Note(string line)
     {
         if (bar is null) Console.WriteLine(line);
-        else AnsiConsole.MarkupLineInterpolated($"{line}");
+        else StyledText.Line($"{line}");
     }
 
     public void Dispose()

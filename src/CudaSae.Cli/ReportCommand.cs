@@ -19,8 +19,17 @@ static class ReportCommand
 
     public static Command Create()
     {
-        var folder = new Argument<string>("folder") { Description = "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were left in" };
-        var data = new Argument<string[]>("data") { Description = "activation files to look at; none for the held-out rows of the run", Arity = ArgumentArity.ZeroOrMore };
+        var folder = new Argument<string>("folder")
+        {
+            Description =
+                "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were "
+                    + "left in"
+        };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files to look at; none for the held-out rows of the run",
+            Arity = ArgumentArity.ZeroOrMore
+        };
         var tensor = DataFiles.TensorOption();
         var beside = Beside.Option();
         var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
@@ -44,16 +53,20 @@ static class ReportCommand
             var page = parsed.GetValue(output) ?? Path.Combine(subject.Folder, "report.html");
             foreach (var written in new[] { page, parsed.GetValue(csv), parsed.GetValue(json) }.OfType<string>())
                 RunFolder.RequireFreeFor(written);
-            if (subject.Without is { } why) AnsiConsole.MarkupLineInterpolated($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
+            if (subject.Without is { } why)
+                StyledText.Line($"[yellow]{why}{(subject.Record is null ? "" : ": curves of the training only")}[/]");
             var parts = Collect(subject, parsed.GetValue(backend), parsed, members);
             Section[] sections = [.. parts.Sections.OrderBy(s => s.Order)];
-            if (sections.Length == 0 && parts.Blobs.Count == 0) throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name a run, or an SAE and activation files");
+            if (sections.Length == 0 && parts.Blobs.Count == 0)
+                throw new SaeException($"{subject.Folder} holds nothing to report: no log, no record, no figures; name "
+                    + "a run, or an SAE and activation files");
             if (members.Refused.Count > 0) sections = [.. sections, LeftOut(members)];
             foreach (var section in sections) Print(section);
             ReportPage.Write(page, subject.Title, sections, parts.Blobs);
             if (parsed.GetValue(csv) is { } to) FigureCsv.Write(to, sections);
             if (parsed.GetValue(json) is { } file) PlainSections.Write(file, sections);
-            AnsiConsole.MarkupLineInterpolated($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ({new FileInfo(page).Length / 1e6:0.0} MB)");
+            StyledText.Line($"{sections.Sum(s => s.Figures.Length)} figures in [bold]{page}[/] ",
+                $"({new FileInfo(page).Length / 1e6:0.0} MB)");
             return members.ExitCode;
         });
         return command;
@@ -110,7 +123,7 @@ static class ReportCommand
 
     static void Print(Section section)
     {
-        AnsiConsole.MarkupLineInterpolated($"[bold]{section.Title}[/]");
-        foreach (var figure in section.Figures) if (figure.Finding != "") AnsiConsole.MarkupLineInterpolated($"  {figure.Finding}");
+        StyledText.Line($"[bold]{section.Title}[/]");
+        foreach (var figure in section.Figures) if (figure.Finding != "") StyledText.Line($"  {figure.Finding}");
     }
 }

@@ -27,12 +27,17 @@ sealed class ReportSubject : IDisposable
     /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless
     /// others were named. Not to be disposed: SAE and data are this subject's.</summary>
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
-    public RunSource ContextRows(long limit) => OtherData || limit == 0 ? Rows! : new(Rows!.Folder, Record, Rows.Model, data!.Train, 0, Math.Min(limit, data.TrainRows));
+    public RunSource ContextRows(long limit) =>
+        OtherData || limit == 0 ? Rows!
+            : new(Rows!.Folder, Record, Rows.Model, data!.Train, 0, Math.Min(limit, data.TrainRows));
 
     public required string Name { get; init; }
 
     /// <summary>Name, SAE, the recipe, and where the rows come from, by the record.</summary>
-    public string Title => Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "") + (Record?.Preset is { } preset ? $"; preset {preset}" : "") + (Record?.Site is { } site ? $"; {site}" : "");
+    public string Title =>
+        Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "")
+            + (Record?.Preset is { } preset ? $"; preset {preset}" : "")
+            + (Record?.Site is { } site ? $"; {site}" : "");
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
@@ -47,10 +52,15 @@ sealed class ReportSubject : IDisposable
         if (limit is < 1) throw new SaeException($"--rows {limit}: it must be at least 1");
         var record = parts is null ? RunData.RecordOf(path)
             : parts.Get(RunRecord.FileName, () => RunData.RecordOf(path), Members.IsOfFile);
-        var subject = new ReportSubject { Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path) };
+        var subject = new ReportSubject
+        {
+            Folder = SaePath.Folder(path), Record = record, OtherData = named.Length > 0, Name = SaePath.Name(path)
+        };
         if (!SaeFormats.IsSae(path))
         {
-            if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Section.FolderName))) SaeFormats.Of(path);      // says what is missing
+            // says what is missing
+            if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Section.FolderName)))
+                SaeFormats.Of(path);
             subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";
             return subject;
         }

@@ -17,12 +17,17 @@ static class ResumeOptions
         var fields = new List<string>();
         foreach (var option in parsed.CommandResult.Command.Options)
         {
-            if (ofThisProcess.Contains(option) || option == settings.Backend || parsed.GetResult(option) is not { Implicit: false }) continue;
-            if (option.Name == "--set") fields.AddRange(settings.SetFields(parsed, "config").Select(field => Changeable($"--set config.{field}", field.Split('.')[0])));
+            if (ofThisProcess.Contains(option) || option == settings.Backend
+                || parsed.GetResult(option) is not { Implicit: false })
+                continue;
+            if (option.Name == "--set")
+                fields.AddRange(settings.SetFields(parsed, "config")
+                    .Select(field => Changeable($"--set config.{field}", field.Split('.')[0])));
             else fields.Add(Changeable(option.Name, option.Name[2..].Replace('-', '_')));
         }
         foreach (var field in settings.SetFields(parsed, "spec")) Changeable($"--set spec.{field}", "");
-        BackendKind? kind = parsed.GetResult(settings.Backend) is { Implicit: false } ? parsed.GetValue(settings.Backend) : null;
+        BackendKind? kind = parsed.GetResult(settings.Backend) is { Implicit: false }
+            ? parsed.GetValue(settings.Backend) : null;
         return Session.Resume(folder, kind, config => settings.Over(parsed, config).Validate(), fields, moved);
     }
 
@@ -34,9 +39,12 @@ static class ResumeOptions
             "--tensor" => "a resumed run reads the data it began with",
             "--preset" => "a run begins with it",
             _ when ResumeRules.IsConfigField(field) => ResumeRules.WhyFixed(field),
-            _ when option.StartsWith("--set config.", StringComparison.Ordinal) => null,       // no such field, which is refused where it is set
+            // no such field, which is refused where it is set
+            _ when option.StartsWith("--set config.", StringComparison.Ordinal) => null,
             _ => "it is part of the SAE",
         };
-        return why is null ? field : throw new SaeException($"{option} cannot be changed when a run is resumed: {why}; leave it out, or start a new run");
+        return why is null ? field
+            : throw new SaeException($"{option} cannot be changed when a run is resumed: {why}; leave it out, or start "
+                + "a new run");
     }
 }

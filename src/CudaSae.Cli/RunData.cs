@@ -10,7 +10,8 @@ sealed class RunData : IDisposable
 {
     readonly DataFiles files;
 
-    RunData(DataFiles files, bool named) => (this.files, FirstRow, Rows) = (files, named ? 0 : files.FirstHeld, named ? files.Held.Rows : files.HeldRows);
+    RunData(DataFiles files, bool named) =>
+        (this.files, FirstRow, Rows) = (files, named ? 0 : files.FirstHeld, named ? files.Held.Rows : files.HeldRows);
 
     /// <summary>Holds the rows to look at: <see cref="Rows"/> of them, from <see cref="FirstRow"/> on.</summary>
     public ActivationSource Held => files.Held;
@@ -52,8 +53,11 @@ sealed class RunData : IDisposable
         if (record is null && spec is not null && Beside.Missing(spec) is { } missing)
             throw new SaeException($"{path} does not say which rows it was trained on; "
                 + $"name activation files after it: {missing}");
-        if (record is null && !shipped) throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
-        var own = new RunData(record is null ? DataFiles.OpenOrShipped([], null, tensor) : Reopen(path, record, tensor: tensor), named: false);
+        if (record is null && !shipped)
+            throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
+        var own = new RunData(record is null ? DataFiles.OpenOrShipped([], null, tensor)
+            : Reopen(path, record, tensor: tensor),
+            named: false);
         if (own.Rows > 0) return Checked(own, path, spec);
         own.Dispose();
         throw new SaeException($"{path} held no rows out; {advice}");
@@ -86,7 +90,9 @@ sealed class RunData : IDisposable
         if (heldOut is not null || record.Fingerprint is not null || files.TrainRows == record.TrainRows) return files;
         var now = files.TrainRows;
         files.Dispose();
-        throw new SaeException($"the data of {run} had {record.TrainRows} training rows and now have {now}; put the old files back", kind: SaeErrorKind.Files);
+        throw new SaeException($"the data of {run} had {record.TrainRows} training rows and now have {now}; put the "
+            + "old files back",
+            kind: SaeErrorKind.Files);
     }
 
     /// <summary>As the other, of a run or a sweep.</summary>
@@ -118,8 +124,10 @@ sealed record DataNames(string[] Data, string[] Beside, string? HeldOut, string?
 static class SaePath
 {
     /// <summary>Where its figures are left.</summary>
-    public static string Folder(string path) => File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
+    public static string Folder(string path) =>
+        File.Exists(path) ? Path.GetDirectoryName(Path.GetFullPath(path))! : path;
 
     /// <summary>For captions.</summary>
-    public static string Name(string path) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+    public static string Name(string path) =>
+        Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
 }

@@ -34,7 +34,8 @@ sealed class Session : IDisposable
     /// <param name="output">Folder of the run; null for a new one that is named by date and time.</param>
     /// <param name="from">Weights to fine-tune, and the folder of their SAE.</param>
     /// <param name="preset">The recipe that spec and config began with.</param>
-    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output, (SaeParameters Weights, string Folder)? from = null, string? preset = null)
+    public static Session Start(DataFiles files, SaeSpec spec, TrainConfig config, BackendKind kind, string? output,
+        (SaeParameters Weights, string Folder)? from = null, string? preset = null)
     {
         var (folder, folderLock) = RunFolder.New(output, "runs");
         try
@@ -76,8 +77,11 @@ sealed class Session : IDisposable
             var now = moved?.Over(folder, names, old.Fingerprint) ?? names;
             var record = old with
             {
-                Config = change(old.Config), Backend = kind?.ToString() ?? old.Backend,
-                Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut,
+                Config = change(old.Config),
+                Backend = kind?.ToString() ?? old.Backend,
+                Data = now.Data,
+                Beside = now.Beside,
+                HeldOut = now.HeldOut,
             };
             string[] changes =
             [
@@ -106,7 +110,8 @@ sealed class Session : IDisposable
     /// <summary>Logs every latent's density every so many steps; 0 for never.</summary>
     public Session WithDensity(int every)
     {
-        densityEvery = every >= 0 ? every : throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
+        densityEvery = every >= 0 ? every
+            : throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
         return this;
     }
 
@@ -117,7 +122,10 @@ sealed class Session : IDisposable
     /// before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
-        using var watch = watchPort is { } port ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)), () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : []) : null;
+        using var watch = watchPort is { } port
+            ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)),
+                () => TrainingCurves.Of(folder, record) is { } curves ? [curves] : [])
+            : null;
         using var interrupt = new Interrupt();
         var summary = new RunSummary(record, files, folder, verbose);
         summary.Print();
@@ -129,12 +137,18 @@ sealed class Session : IDisposable
         if (resumed && Checkpoint.Exists(folder)) Restore(runner);
         else Begin(runner);
 
-        using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null, tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
+        using (var progress = new ProgressObserver(folder, record.Config, resumed ? runner.From.Step : null,
+            tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
-            using var density = densityEvery > 0 ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config, densityEvery, runner.From.Step) : null;
+            using var density = densityEvery > 0
+                ? new DensityLog(Path.Combine(folder, DensityFile.Name), record.Spec.Latents, record.Config,
+                    densityEvery, runner.From.Step)
+                : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
-            var step = progress.Show(() => runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token));
-            if (runner.SkippedRows > 0) AnsiConsole.MarkupLineInterpolated($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
+            var step = progress.Show(() =>
+                runner.Train(folder, density is null ? progress : new Observers(progress, density), interrupt.Token));
+            if (runner.SkippedRows > 0)
+                StyledText.Line($"[yellow]{runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < record.Config.Steps)
             {
                 Console.WriteLine($"Stopped at step {step} of {record.Config.Steps}. "
@@ -142,10 +156,10 @@ sealed class Session : IDisposable
                 return interrupt.ExitCode;
             }
         }
-        foreach (var note in runner.Save(folder)) AnsiConsole.MarkupLineInterpolated($"{note}");
+        foreach (var note in runner.Save(folder)) StyledText.Line($"{note}");
         if (files.HeldRows > 0 && interrupt.ExitCode == 0)
             EvaluationTable.Print(runner.Evaluate(files.Held, files.FirstHeld, files.HeldRows), record.Spec);
-        AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
+        StyledText.Line($"Saved in [bold]{folder}[/]");
         return interrupt.ExitCode;
     }
 
@@ -162,9 +176,12 @@ sealed class Session : IDisposable
 
     void StartAgain(DataScale scale)
     {
-        if (record.From is { } from) throw new SaeException($"{folder} holds no checkpoint yet; delete it and fine-tune {from} again");
+        if (record.From is { } from)
+            throw new SaeException($"{folder} holds no checkpoint yet; delete it and fine-tune {from} again");
         start = new TrainingStart(files.Source, files.TrainRows, record.Spec, record.Config);
-        if (start.Scale != scale) throw new SaeException($"{folder} holds no checkpoint yet, and its data have changed since; delete it and train again");
+        if (start.Scale != scale)
+            throw new SaeException($"{folder} holds no checkpoint yet, and its data have changed since; delete it and "
+                + "train again");
         Console.WriteLine($"{folder} holds no checkpoint yet: from the beginning");
         NoteChanges(0);
     }

@@ -15,12 +15,18 @@ sealed class Settings
 
     readonly Option<string> preset =
         Options.New("--preset", "published recipe to start from (cudasae presets)", "topk");
-    readonly Option<string[]> set = new("--set") { Description = "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable", AllowMultipleArgumentsPerToken = false };
+    readonly Option<string[]> set = new("--set")
+    {
+        Description =
+            "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable",
+        AllowMultipleArgumentsPerToken = false
+    };
     readonly Option<int> latents = Options.New("--latents", "n: width of the dictionary", 4096, 1, 1 << 26);
     readonly Option<int> k =
         Options.New("--k", "active latents a row", 32, 1, SaeSpec.MaxActive);
     readonly Option<float> coefficient =
-        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the value of the preset if not given", 0f, 0f, 1e6f);
+        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the value of the preset if not given", 0f,
+            0f, 1e6f);
     readonly Option<int> auxK =
         Options.New("--aux-k", "dead latents a row in the auxiliary loss; 0 for no auxiliary loss", 256, 0,
         SaeSpec.MaxActive);
@@ -34,8 +40,10 @@ sealed class Settings
     readonly Option<DecoderNorm> decoderNorm =
         Options.New("--decoder-norm", "constraint on the norm of decoder rows", DecoderNorm.Unit);
     readonly Option<int> batchRows = Options.New("--batch-rows", "B: rows in a batch", Default.BatchRows, 1, 1 << 20);
-    readonly Option<long> vectors = Options.New("--vectors", "rows to train on, over as many epochs as that takes", Default.Vectors, 1L, long.MaxValue);
-    readonly Option<ulong> seed = Options.New("--seed", "seed of the weights, the shuffle and the rounding", Default.Seed);
+    readonly Option<long> vectors = Options.New("--vectors", "rows to train on, over as many epochs as that takes",
+        Default.Vectors, 1L, long.MaxValue);
+    readonly Option<ulong> seed =
+        Options.New("--seed", "seed of the weights, the shuffle and the rounding", Default.Seed);
     readonly Option<long> shuffleWindow =
         Options.New("--shuffle-window",
         "rows of a shuffle window, for data larger than memory; 0 for a shuffle of all rows",
@@ -44,7 +52,8 @@ sealed class Settings
     readonly Option<float> learningRate =
         Options.New("--learning-rate", "learning rate at its peak", Default.LearningRate, 0f, 1e3f);
     readonly Option<float> warmup =
-        Options.New("--warmup-fraction", "share of the steps over which the learning rate rises", Default.WarmupFraction, 0f, 1f);
+        Options.New("--warmup-fraction", "share of the steps over which the learning rate rises",
+            Default.WarmupFraction, 0f, 1f);
     readonly Option<float> decay =
         Options.New("--decay-fraction", "share of the steps, at the end, over which the learning rate falls to 0",
         Default.DecayFraction, 0f, 1f);
@@ -105,8 +114,11 @@ sealed class Settings
     /// <param name="without">Names of options that the command has in a form of its own.</param>
     public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
-        Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm, batchRows, vectors, seed, shuffleWindow, devicePool, learningRate, warmup, decay, optimizer,
-            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm, scaleInputs, screening, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence, spikeAbove, Backend];
+        Option[] all = [preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm,
+            batchRows, vectors, seed, shuffleWindow, devicePool, learningRate, warmup, decay, optimizer,
+            beta1, beta2, epsilon, weightDecay, moments, lazy, clip, clipNorm, storage, ema, decoderBias, encoderNorm,
+            scaleInputs, screening, validateEvery, logEvery, checkpointEvery, keepCheckpoints, nonFinite, onDivergence,
+            spikeAbove, Backend];
         foreach (var option in all)
             if (!without.Contains(option.Name)) command.Options.Add(option);
     }
@@ -122,7 +134,14 @@ sealed class Settings
             Preset(parsed).Make(widths[0], n, parsed.GetValue(k), Basis(parsed), made => Over(parsed, made), dead);
         spec = ForData(spec, widths);
         if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
-        if (Given(parsed, coefficient)) spec = spec with { Penalty = (spec.Penalty ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with --preset")) with { Coefficient = parsed.GetValue(coefficient) } };
+        if (Given(parsed, coefficient))
+            spec = spec with
+            {
+                Penalty = (spec.Penalty
+                    ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with "
+                        + "--preset")) with
+                { Coefficient = parsed.GetValue(coefficient) }
+            };
         if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
         {
             var aux = Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n);
@@ -149,11 +168,14 @@ sealed class Settings
     {
         if (spec.Transcoder is { } transcoder)
         {
-            if (widths.Length != 2) throw new SaeException("a transcoder needs its target: name one file or folder with --beside");
+            if (widths.Length != 2)
+                throw new SaeException("a transcoder needs its target: name one file or folder with --beside");
             return spec with { Transcoder = transcoder with { OutputWidth = widths[1] } };
         }
         if (spec.Sites is not null) return spec with { InputWidth = widths.Sum(), Sites = widths };
-        if (widths.Length > 1) throw new SaeException("--beside needs a preset that has a use for it: transcoder, skip-transcoder or crosscoder");
+        if (widths.Length > 1)
+            throw new SaeException("--beside needs a preset that has a use for it: transcoder, skip-transcoder or "
+                + "crosscoder");
         return spec;
     }
 
@@ -205,20 +227,25 @@ sealed class Settings
     }
 
     /// <summary>Fields of one of the two records that --set names.</summary>
-    public IEnumerable<string> SetFields(ParseResult parsed, string record) => Edits(parsed, record).Select(edit => edit.Key);
+    public IEnumerable<string> SetFields(ParseResult parsed, string record) =>
+        Edits(parsed, record).Select(edit => edit.Key);
 
     /// <summary>What --set says about one of the two records.</summary>
     IEnumerable<KeyValuePair<string, JsonNode?>> Edits(ParseResult parsed, string record)
     {
         var edits = parsed.GetValue(set) ?? [];
         foreach (var edit in edits)
-            if (!edit.StartsWith("spec.", StringComparison.Ordinal) && !edit.StartsWith("config.", StringComparison.Ordinal) || !edit.Contains('='))
-                throw new SaeException($"--set {edit}: it must read spec.FIELD=JSON or config.FIELD=JSON, such as spec.selection.bandwidth=0.5");
+            if (!edit.StartsWith("spec.", StringComparison.Ordinal)
+                && !edit.StartsWith("config.", StringComparison.Ordinal)
+                || !edit.Contains('='))
+                throw new SaeException($"--set {edit}: it must read spec.FIELD=JSON or config.FIELD=JSON, such as "
+                    + "spec.selection.bandwidth=0.5");
         if (edits.GroupBy(edit => edit[..edit.IndexOf('=')])
             .FirstOrDefault(same => same.Count() > 1) is { } twice)
             throw new SaeException($"--set {twice.Key} is given {twice.Count()} times; give it once");
         return edits.Where(edit => edit.StartsWith(record + ".", StringComparison.Ordinal))
-            .Select(edit => KeyValuePair.Create(edit[(record.Length + 1)..edit.IndexOf('=')], Value(edit[(edit.IndexOf('=') + 1)..])));
+            .Select(edit => KeyValuePair.Create(edit[(record.Length + 1)..edit.IndexOf('=')],
+                Value(edit[(edit.IndexOf('=') + 1)..])));
     }
 
     /// <summary>JSON, or a bare word as a string.</summary>
@@ -232,7 +259,9 @@ sealed class Settings
 
     static Option<long> NewDevicePool() => new("--device-pool")
     {
-        Description = "device memory in which training rows may lie, so that batches are gathered there: auto for what is free, off, or bytes such as 16GiB. A run alone; SAEs of a sweep share batches of the host",
+        Description =
+            "device memory in which training rows may lie, so that batches are gathered there: auto for what is free, "
+                + "off, or bytes such as 16GiB. A run alone; SAEs of a sweep share batches of the host",
         HelpName = "auto|off|bytes",
         DefaultValueFactory = _ => TrainConfig.AutoPool,
         CustomParser = result =>
@@ -250,7 +279,10 @@ sealed class Settings
     static long? Bytes(string word)
     {
         var shift = word.Length > 3 ? word[^3..] switch { "KiB" => 10, "MiB" => 20, "GiB" => 30, _ => 0 } : 0;
-        return long.TryParse(shift > 0 ? word[..^3] : word, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number <= long.MaxValue >> shift ? number << shift : null;
+        return long.TryParse(shift > 0 ? word[..^3] : word, NumberStyles.None, CultureInfo.InvariantCulture,
+            out var number)
+            && number <= long.MaxValue >> shift
+            ? number << shift : null;
     }
 
     public static Option<BackendKind> NewBackend(string description) =>

@@ -8,9 +8,15 @@ static class SweepCommand
     public static Command Create()
     {
         var grid = new SweepGrid();
-        var data = new Argument<string[]>("data") { Description = "activation files, as for train; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore };
+        var data = new Argument<string[]>("data")
+        {
+            Description = "activation files, as for train; none for the shipped ones", Arity = ArgumentArity.ZeroOrMore
+        };
         var tensor = DataFiles.TensorOption();
-        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site; repeatable" };
+        var beside = new Option<string[]>("--beside")
+        {
+            Description = "file or folder with the same rows of another site; repeatable"
+        };
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out")
         {
@@ -24,7 +30,9 @@ static class SweepCommand
         };
         var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0,
             0, int.MaxValue);
-        var command = new Command("sweep", "Train a grid of SAEs that share each batch, and plot FVU against L0.") { data, tensor, beside, heldOut, output, resume, together };
+        var command = new Command("sweep",
+            "Train a grid of SAEs that share each batch, and plot FVU against L0.") { data, tensor, beside, heldOut,
+                output, resume, together };
         grid.AddTo(command);
         command.SetAction(parsed =>
         {
@@ -36,9 +44,11 @@ static class SweepCommand
                 using var old = SweepSession.Resume(folder, most, moved);
                 return old.Run();
             }
-            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
+            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
+                parsed.GetValue(tensor), parsed.GetValue(beside));
             var (members, refused) = grid.Members(parsed, files.Widths);
-            using var sweep = SweepSession.Start(files, members, refused, parsed.GetValue(grid.Backend), most ?? 0, parsed.GetValue(output));
+            using var sweep = SweepSession.Start(files, members, refused, parsed.GetValue(grid.Backend), most ?? 0,
+                parsed.GetValue(output));
             return sweep.Run();
         });
         return command;
@@ -48,6 +58,7 @@ static class SweepCommand
     {
         foreach (var option in parsed.CommandResult.Command.Options)
             if (!free.Contains(option) && Settings.Given(parsed, option))
-                throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json says what its members are; leave it out, or start a new sweep");
+                throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json says what "
+                    + "its members are; leave it out, or start a new sweep");
     }
 }

@@ -10,12 +10,16 @@ namespace CudaSae.Cli;
 /// of one train, read by train's own settings.</summary>
 sealed class SweepGrid
 {
-    readonly Option<string[]> presets = List("--presets", "recipes, such as topk,jumprelu; cudasae presets lists them", "topk");
+    readonly Option<string[]> presets =
+        List("--presets", "recipes, such as topk,jumprelu; cudasae presets lists them", "topk");
     readonly Option<string[]> latents = List("--latents", "widths n", "4096");
     readonly Option<string[]> k = List("--k", "active latents a row, for presets that set them", "8,16,32,64");
-    readonly Option<string[]> coefficient = List("--coefficient", "λ, for presets that weigh a penalty: numbers, or with an x before them multiples of the preset's own", "x0.5,x1,x2,x4");
+    readonly Option<string[]> coefficient = List("--coefficient",
+        "λ, for presets that weigh a penalty: numbers, or with an x before them multiples of the preset's own",
+        "x0.5,x1,x2,x4");
     readonly Option<string[]> seed = List("--seed", "seeds; those of different seeds share no batches", "1");
-    readonly Option<string[]> batchRows = List("--batch-rows", "rows in a batch; those of different batches share none", new TrainConfig().BatchRows.ToString(CultureInfo.InvariantCulture));
+    readonly Option<string[]> batchRows = List("--batch-rows", "rows in a batch; those of different batches share none",
+        new TrainConfig().BatchRows.ToString(CultureInfo.InvariantCulture));
     readonly Settings rest = new();
     readonly List<Option> passed = [];      // to train as they are
 
@@ -41,15 +45,19 @@ sealed class SweepGrid
                 foreach (var (s, rows) in seeds.SelectMany(s => batches.Select(rows => (s, rows))))
                     foreach (var (active, lambda) in Sparsities(parsed, preset, widths[0], n))
                     {
-                        var name = $"{preset.Name}-n{n}{(active is null ? "" : $"-k{active}")}{(lambda is null ? "" : $"-l{lambda}")}{(seeds.Length > 1 ? $"-s{s}" : "")}{(batches.Length > 1 ? $"-b{rows}" : "")}";
-                        string[] arguments = ["--preset", preset.Name, "--latents", n, "--seed", s, "--batch-rows", rows, .. active is null ? [] : (string[])["--k", active],
+                        var name =
+                            $"{preset.Name}-n{n}{(active is null ? "" : $"-k{active}")}{(lambda is null ? "" : $"-l{lambda}")}{(seeds.Length > 1 ? $"-s{s}" : "")}{(batches.Length > 1 ? $"-b{rows}" : "")}";
+                        string[] arguments = ["--preset", preset.Name, "--latents", n, "--seed", s, "--batch-rows",
+                            rows, .. active is null ? [] : (string[])["--k", active],
                             .. lambda is null ? [] : (string[])["--coefficient", lambda], .. common];
                         try { members.Add(Member(name, preset, active, arguments, widths)); }
                         catch (RefusedCombination e) { refused.Add($"{name}: {e.Message}"); }
                     }
         if (members.Any(m => m.Config.OnDivergence == DivergenceAction.Rollback))
-            throw new SaeException("--on-divergence rollback: members of a sweep share their batches, so none can pass over some; leave it out (one that diverges is recorded and the others go on), or train it alone");
-        return members.Count > 0 ? ([.. members.DistinctBy(m => m.Name)], [.. refused]) : throw new SaeException($"no combination of this sweep is an SAE; {refused[0]}");
+            throw new SaeException("--on-divergence rollback: members of a sweep share their batches, so none can pass "
+                + "over some; leave it out (one that diverges is recorded and the others go on), or train it alone");
+        return members.Count > 0 ? ([.. members.DistinctBy(m => m.Name)], [.. refused])
+            : throw new SaeException($"no combination of this sweep is an SAE; {refused[0]}");
     }
 
     sealed class RefusedCombination(string message) : Exception(message);
@@ -65,7 +73,9 @@ sealed class SweepGrid
         {
             var (spec, config) = settings.Records(parsed, widths);
             SpecRules.Check(spec, config);
-            return new(name, preset.Name, active is null ? null : int.Parse(active, CultureInfo.InvariantCulture), spec.Penalty is { } p and not SparsityPenalty.TargetL0 ? (double)(decimal)p.Coefficient : null, spec, config, arguments);
+            return new(name, preset.Name, active is null ? null : int.Parse(active, CultureInfo.InvariantCulture),
+                spec.Penalty is { } p and not SparsityPenalty.TargetL0 ? (double)(decimal)p.Coefficient : null, spec,
+                config, arguments);
         }
         catch (SaeException e) { throw new RefusedCombination(e.Message); }
     }
@@ -77,15 +87,18 @@ sealed class SweepGrid
         var (two, four) = (preset.Make(width, wide, 2).Spec, preset.Make(width, wide, 4).Spec);
         var takesK = SaeRecords.Write(two).ToJsonString() != SaeRecords.Write(four).ToJsonString();
         var own = two.Penalty is { } penalty and not SparsityPenalty.TargetL0 ? penalty.Coefficient : (float?)null;
-        var lambdas = own is { } factor ? Values(parsed, coefficient).Select(text => Lambda(text, factor)).ToArray() : [null];
-        return (takesK ? Values(parsed, k) : [null!]).SelectMany(active => lambdas.Select(lambda => ((string?)active, lambda)));
+        var lambdas = own is { } factor ? Values(parsed, coefficient).Select(text => Lambda(text, factor)).ToArray()
+            : [null];
+        return (takesK ? Values(parsed, k) : [null!]).SelectMany(active =>
+            lambdas.Select(lambda => ((string?)active, lambda)));
     }
 
     static string? Lambda(string text, float own)
     {
         var multiple = text.StartsWith('x');
         if (Forms.Within(multiple ? text[1..] : text, float.Epsilon, 1e6f) is not { } value)
-            throw new SaeException($"--coefficient {text}: it is a list of positive numbers, or of multiples of each preset's own such as x0.5,x1,x2");
+            throw new SaeException($"--coefficient {text}: it is a list of positive numbers, or of multiples of each "
+                + "preset's own such as x0.5,x1,x2");
         return ((float)(multiple ? (double)value * own : value)).ToString("G6", CultureInfo.InvariantCulture);
     }
 
@@ -105,5 +118,9 @@ sealed class SweepGrid
     }
 
     static Option<string[]> List(string name, string description, string standard) =>
-        new(name) { Description = $"{description}; {standard} if not given", DefaultValueFactory = _ => [standard], AllowMultipleArgumentsPerToken = false };
+        new(name)
+        {
+            Description = $"{description}; {standard} if not given", DefaultValueFactory = _ => [standard],
+            AllowMultipleArgumentsPerToken = false
+        };
 }

@@ -8,8 +8,12 @@ namespace CudaSae.Cli;
 /// <summary>Members that are trained at once, on the same batches.</summary>
 sealed record SweepGroup(SweepMember[] Members, long Bytes, long FreeBytes, string Where)
 {
-    public override string ToString() => Members.Length == 1 ? $"{Members[0].Name} alone: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} that are free in {Where}"
-        : $"{Members.Length} SAEs share each batch: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} that are free in {Where}";
+    public override string ToString() =>
+        Members.Length == 1
+            ? $"{Members[0].Name} alone: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} that are "
+                + $"free in {Where}"
+        : $"{Members.Length} SAEs share each batch: {MemoryPlan.Format(Bytes)} of the {MemoryPlan.Format(FreeBytes)} "
+            + $"that are free in {Where}";
 }
 
 static class SweepGroups
@@ -34,7 +38,8 @@ static class SweepGroups
                 if (most > 0 && group.Count == most) break;
                 if (group.Count > 0 && !SharedRuns.CanShare(group[0].Config, member.Config)) continue;
                 var plan = BackendFactory.PlanFor(kind, member.Spec, member.Config, type);
-                if (kind == BackendKind.Cpu && member.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 }) plan.Add("copy of the state for checkpoints, at most", plan.TotalBytes);
+                if (kind == BackendKind.Cpu && member.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 })
+                    plan.Add("copy of the state for checkpoints, at most", plan.TotalBytes);
                 if (group.Count == 0 && !Fits(plan, free, where, out var why))
                 {
                     failed(member, why);

@@ -96,7 +96,8 @@ sealed class SweepRuns : IDisposable
     {
         Empty(own);
         var scale = StartOf(member).Scale;
-        var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data, sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
+        var record = new RunRecord(member.Spec, member.Config, scale.InputScale, scale.Variance, sweep.Data,
+            sweep.HeldOut, sweep.Tensor, files.TrainRows, kind.ToString(), Session.Version)
         {
             Beside = sweep.Beside, TargetScale = scale.TargetScale, Preset = member.Preset, Site = files.Source.Site,
             Fingerprint = files.Fingerprint,
@@ -120,14 +121,20 @@ sealed class SweepRuns : IDisposable
     /// <exception cref="SaeException">The folder holds another run than the sweep says.</exception>
     RunRecord Check(SweepMember member, RunRecord record)
     {
-        var (spec, config) = (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
-        if (SaeRecords.Write(record.Spec).ToJsonString() != spec || SaeRecords.Write(record.Config).ToJsonString() != config)
-            throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} says of {member.Name}; move it away, and the member is trained again", kind: SaeErrorKind.Files);
+        var (spec, config) =
+            (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
+        if (SaeRecords.Write(record.Spec).ToJsonString() != spec
+            || SaeRecords.Write(record.Config).ToJsonString() != config)
+            throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} "
+                + $"says of {member.Name}; move it away, and the member is trained again",
+                kind: SaeErrorKind.Files);
         if (record.Fingerprint?.Difference(files.Fingerprint) is { } difference)
             throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "
                 + $"{difference}; put the old files back", kind: SaeErrorKind.Files);
         if (record.TrainRows != files.TrainRows)
-            throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {files.TrainRows}; put the old files back", kind: SaeErrorKind.Files);
+            throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have "
+                + $"{files.TrainRows}; put the old files back",
+                kind: SaeErrorKind.Files);
         return record;
     }
 
@@ -156,7 +163,8 @@ sealed class SweepRuns : IDisposable
         Console.WriteLine($"{member.Name} failed: {e.Message}");
     }
 
-    static double Seconds(SharedRun run) => run.Turns.TotalSeconds * (run.Steps > 0 ? (double)run.Runner.Backend.Config.Steps / run.Steps : 1);
+    static double Seconds(SharedRun run) =>
+        run.Turns.TotalSeconds * (run.Steps > 0 ? (double)run.Runner.Backend.Config.Steps / run.Steps : 1);
 
     void GiveBack(SharedRun run)
     {

@@ -30,7 +30,8 @@ sealed class SweepSession : IDisposable
     }
 
     /// <param name="output">Folder of the sweep; null for a new one that is named by date and time.</param>
-    public static SweepSession Start(DataFiles files, SweepMember[] members, string[] refused, BackendKind kind, int together, string? output)
+    public static SweepSession Start(DataFiles files, SweepMember[] members, string[] refused, BackendKind kind,
+        int together, string? output)
     {
         var (folder, folderLock) = RunFolder.New(output, "sweeps");
         try
@@ -41,7 +42,8 @@ sealed class SweepSession : IDisposable
                     + "choose another --out");
             var record = new SweepRecord(members, refused, [.. files.Paths.Select(Path.GetFullPath)],
                 [.. files.Beside.Select(Path.GetFullPath)], files.FullHeldOut, files.Tensor,
-                ChosenBackend.Of(kind).ToString(), together, Session.Version) { Fingerprint = files.Fingerprint };
+                ChosenBackend.Of(kind).ToString(), together, Session.Version)
+            { Fingerprint = files.Fingerprint };
             record.Save(folder);
             return new(files, record, folder, folderLock);
         }
@@ -72,7 +74,10 @@ sealed class SweepSession : IDisposable
             foreach (var line in changes) Console.WriteLine(line);
             var resumed = record with
             {
-                Together = together ?? record.Together, Data = now.Data, Beside = now.Beside, HeldOut = now.HeldOut,
+                Together = together ?? record.Together,
+                Data = now.Data,
+                Beside = now.Beside,
+                HeldOut = now.HeldOut,
                 Changes = [.. record.Changes.Union(changes)],
             };
             var sweep = new SweepSession(files, resumed, folder, folderLock);
@@ -108,7 +113,8 @@ sealed class SweepSession : IDisposable
         foreach (var line in record.Refused) Console.WriteLine($"left out: {line}");
         Console.WriteLine($"{files.TrainRows} rows to train on, {files.HeldRows} held out, {files.Source.Width} wide, "
             + Forms.NameOf(files.Source.Type));
-        Console.WriteLine($"{record.Members.Length} SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
+        Console.WriteLine($"{record.Members.Length} "
+            + $"SAEs{(outcomes.Count > 0 ? $", {outcomes.Count} of them done" : "")}");
         using (var interrupt = new Interrupt())
             foreach (var group in SweepGroups.Plan(Open(), kind, files.Source.Type, record.Together, Postponed))
             {
@@ -162,7 +168,7 @@ sealed class SweepSession : IDisposable
         var failed = record.Members.Where(m => outcomes[m].Error is not null).ToArray();
         foreach (var member in failed) Console.Error.WriteLine($"cudasae: {member.Name}: {outcomes[member].Error}");
         foreach (var line in record.Refused) Console.Error.WriteLine($"cudasae: {line}");
-        AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]");
+        StyledText.Line($"Saved in [bold]{folder}[/]");
         return failed.Length + record.Refused.Length > 0 ? 1 : 0;
     }
 
@@ -171,7 +177,8 @@ sealed class SweepSession : IDisposable
         var spec = record.Members[0].Spec;
         if (spec.OutputWidth > Pca.MaxWidth) return null;
         var first = spec.Transcoder is null ? 0 : spec.InputWidth;
-        return new Pca(files.Source, files.TrainRows, first, spec.OutputWidth).Unexplained(files.Held, files.FirstHeld, files.HeldRows, first);
+        return new Pca(files.Source, files.TrainRows, first,
+            spec.OutputWidth).Unexplained(files.Held, files.FirstHeld, files.HeldRows, first);
     }
 
     public void Dispose()

@@ -13,7 +13,8 @@ static class SweepTable
 {
     const string FileName = "sweep.csv";
 
-    static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0", "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
+    static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0",
+        "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
 
     /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a
     /// sweep has activations, not the model they are of.</summary>
@@ -55,7 +56,9 @@ static class SweepTable
         csv.WriteField(member.Config.Seed);
         csv.WriteField(member.Config.BatchRows);
         var e = outcome.Evaluation;
-        foreach (var value in (ReadOnlySpan<double?>)[e?.L0, e?.Fvu, e?.SilentPercent, e?.Shrinkage, e?.Cosine, null, outcome.Seconds]) csv.WriteField(value);
+        foreach (var value in (ReadOnlySpan<double?>)[e?.L0, e?.Fvu, e?.SilentPercent, e?.Shrinkage, e?.Cosine, null,
+            outcome.Seconds])
+            csv.WriteField(value);
         csv.WriteField(outcome.Error);
     }
 
@@ -66,7 +69,8 @@ static class SweepTable
             table.AddColumn(name == "member" ? new TableColumn(name).NoWrap() : new TableColumn(name).RightAligned());
         foreach (var member in sweep.Members)
         {
-            var (e, seconds) = (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
+            var (e, seconds) =
+                (outcomes[member].Evaluation, outcomes[member].Seconds.ToString("0.0", CultureInfo.InvariantCulture));
             string[] measures = e is null ? None(outcomes[member].Error is null ? "" : "failed")
                 :
                 [
@@ -83,13 +87,18 @@ static class SweepTable
     }
 
     /// <summary>The members that were evaluated, as points of the plot.</summary>
-    public static IReadOnlyList<SweepPoint> Points(SweepMember[] members, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
+    public static IReadOnlyList<SweepPoint> Points(SweepMember[] members,
+        IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
-        var (widths, seeds, batches) = (Several(m => m.Spec.Latents), Several(m => m.Config.Seed), Several(m => m.Config.BatchRows));
-        return [.. members.Where(m => outcomes[m].Evaluation is not null).Select(m => new SweepPoint(m.Name, Line(m), m.Spec.Latents, Sparsity(m), outcomes[m]))];
+        var (widths, seeds, batches) =
+            (Several(m => m.Spec.Latents), Several(m => m.Config.Seed), Several(m => m.Config.BatchRows));
+        return [.. members.Where(m => outcomes[m].Evaluation is not null)
+            .Select(m => new SweepPoint(m.Name, Line(m), m.Spec.Latents, Sparsity(m), outcomes[m]))];
 
         bool Several<T>(Func<SweepMember, T> of) => members.Select(of).Distinct().Count() > 1;
-        string Line(SweepMember m) => m.Preset + (widths ? $", n {m.Spec.Latents}" : "") + (seeds ? $", seed {m.Config.Seed}" : "") + (batches ? $", B {m.Config.BatchRows}" : "");
+        string Line(SweepMember m) =>
+            m.Preset + (widths ? $", n {m.Spec.Latents}" : "") + (seeds ? $", seed {m.Config.Seed}" : "")
+                + (batches ? $", B {m.Config.BatchRows}" : "");
     }
 
     /// <summary>k, or λ where the method has none.</summary>

@@ -33,12 +33,14 @@ static class SynthCommand
         var seed = Options.New("--seed", "of dictionary, activity and noise", Default.Seed);
         var attention =
             Options.Flag("--attention", "five attentional features in two heads; OUT.mixing.svg pictures the mixing");
-        var command = new Command("synth", "Write rows of superposed features with a known dictionary.") { output, features, width, rows, active, correlation, noise, zipf, seed, attention };
+        var command = new Command("synth", "Write rows of superposed features with a known dictionary.") { output,
+            features, width, rows, active, correlation, noise, zipf, seed, attention };
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(output)!;
             RunFolder.RequireFreeFor(path);
-            if (!path.EndsWith(".npy", StringComparison.Ordinal)) throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
+            if (!path.EndsWith(".npy", StringComparison.Ordinal))
+                throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
             var heads = parsed.GetValue(attention);
             var options = new SuperpositionOptions
             {
@@ -60,13 +62,18 @@ static class SynthCommand
 
     static void Write(Superposition data, SuperpositionOptions options, string path, bool heads)
     {
-        string dictionary = Path.ChangeExtension(path, ".dictionary.npy"), picture = Path.ChangeExtension(path, ".mixing.svg");
+        string dictionary =
+            Path.ChangeExtension(path, ".dictionary.npy"), picture = Path.ChangeExtension(path, ".mixing.svg");
         data.WriteRows(path);
         data.WriteDictionary(dictionary);
         if (heads) AtomicFile.WriteText(picture, AttentionSuperposition.Picture(data.Dictionary));
-        var table = new Table().AddColumn("written").AddColumn(new TableColumn("shape").RightAligned()).AddColumn("what");
-        table.AddRow(Markup.Escape(path), $"{options.Rows} × {options.Width}", $"rows; {options.Active:0.###} active features each, in the mean");
-        table.AddRow(Markup.Escape(dictionary), $"{options.Features} × {options.Width}", $"true features; active in {100 * data.Frequency[^1]:0.###} to {100 * data.Frequency[0]:0.###} % of the rows");
+        var table = new Table().AddColumn("written").AddColumn(new TableColumn("shape").RightAligned())
+            .AddColumn("what");
+        table.AddRow(Markup.Escape(path), $"{options.Rows} × {options.Width}",
+            $"rows; {options.Active:0.###} active features each, in the mean");
+        table.AddRow(Markup.Escape(dictionary), $"{options.Features} × {options.Width}",
+            $"true features; active in {100 * data.Frequency[^1]:0.###} to {100 * data.Frequency[0]:0.###} % of the "
+                + "rows");
         if (heads) table.AddRow(Markup.Escape(picture), "", "the same, as a heat map");
         AnsiConsole.Write(table);
     }

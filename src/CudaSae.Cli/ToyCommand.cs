@@ -26,18 +26,30 @@ static class ToyCommand
         var steps = Options.New("--steps", "of the toy model", Default.Steps, 1, int.MaxValue);
         var latents = Options.Optional("--latents", "n of the SAEs [default: twice --features]", 1, 1 << 26);
         var preset = Options.New("--preset", "recipe of the SAEs, as in train", "topk");
-        var sweep = new Option<string?>("--sweep") { Description = $"sparsities of the other studies, parted by commas [default: {string.Join(',', Sparsities)}]" };
+        var sweep = new Option<string?>("--sweep")
+        {
+            Description = $"sparsities of the other studies, parted by commas [default: {string.Join(',', Sparsities)}]"
+        };
         var rows = Options.New("--rows", "rows of the hidden layer", 65_536, 1000, int.MaxValue);
         var seed = Options.New("--seed", "of models, rows and SAEs", Default.Seed);
-        var output = new Option<string>("--out") { Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report", Required = true };
-        var command = new Command("toy", "Train toy models of superposition, and SAEs on their activations.") { features, hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
+        var output = new Option<string>("--out")
+        {
+            Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report",
+            Required = true
+        };
+        var command = new Command("toy",
+            "Train toy models of superposition, and SAEs on their activations.") { features,
+            hidden, sparsity, importance, steps, latents, preset, sweep, rows, seed, output };
         command.SetAction(parsed =>
         {
             var options = new ToyOptions
             {
-                Features = parsed.GetValue(features), Hidden = parsed.GetValue(hidden), Sparsity = parsed.GetValue(sparsity), Importance = parsed.GetValue(importance), Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
+                Features = parsed.GetValue(features), Hidden = parsed.GetValue(hidden),
+                Sparsity = parsed.GetValue(sparsity), Importance = parsed.GetValue(importance),
+                Steps = parsed.GetValue(steps), Seed = parsed.GetValue(seed),
             }.Validate();
-            var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features, parsed.GetValue(rows));
+            var sae = new ToySaeOptions(parsed.GetValue(preset)!, parsed.GetValue(latents) ?? 2 * options.Features,
+                parsed.GetValue(rows));
             var folder = parsed.GetValue(output)!;
             return Run(options, sae, Listed(parsed.GetValue(sweep)), folder, ImagesCommand.Command(parsed)).ExitCode;
         });
@@ -83,7 +95,7 @@ static class ToyCommand
             Save(main, folder);
             ToySection.Of(main, plane, sweep, command).Save(folder);
             AnsiConsole.Write(table);
-            AnsiConsole.MarkupLineInterpolated($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
+            StyledText.Line($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
             return members;
         }
         finally

@@ -9,9 +9,20 @@ static class TrainCommand
     public static Command Create()
     {
         var settings = new Settings();
-        var data = new Argument<string[]>("data") { Description = ".npy, .safetensors, .pt or .arrow files, or folders of them, as SAELens, OpenMOSS or saev write them; none for the shipped data", Arity = ArgumentArity.ZeroOrMore };
+        var data = new Argument<string[]>("data")
+        {
+            Description =
+                ".npy, .safetensors, .pt or .arrow files, or folders of them, as SAELens, OpenMOSS or saev write them; "
+                    + "none for the shipped data",
+            Arity = ArgumentArity.ZeroOrMore
+        };
         var tensor = DataFiles.TensorOption();
-        var beside = new Option<string[]>("--beside") { Description = "file or folder with the same rows of another site: the target of a transcoder or a site of a crosscoder; repeatable" };
+        var beside = new Option<string[]>("--beside")
+        {
+            Description =
+                "file or folder with the same rows of another site: the target of a transcoder or a site of a "
+                    + "crosscoder; repeatable"
+        };
         var heldOut = HeldOutOption.New();
         var output = new Option<string?>("--out")
         {
@@ -19,15 +30,22 @@ static class TrainCommand
         };
         var resume = new Option<string?>("--resume")
         {
-            Description = "folder of a run to resume with the settings it began with; settings that are given beside it are applied "
+            Description =
+                "folder of a run to resume with the settings it began with; settings that are given beside it are "
+                    + "applied "
                 + "or refused; data that are given beside it name the new place of the same rows",
         };
         var watch = WatchOption();
         var tensorBoard = Options.Flag("--tensorboard", "also write TensorBoard's event files");
         var verbose = Options.Flag("--verbose", "print every setting before the first step");
         var density = Options.New("--density-every",
-            "steps between two records of every latent's density, for the report; 0 for none; give it again at --resume", 0, 0, int.MaxValue);
-        var command = new Command("train", "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in about a minute.") { data, beside, tensor, heldOut, output, resume, watch,
+            "steps between two records of every latent's density, for the report; 0 for none; give it again at "
+                + "--resume",
+            0, 0, int.MaxValue);
+        var command = new Command("train",
+            "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in about a "
+                + "minute.") { data,
+                beside, tensor, heldOut, output, resume, watch,
             tensorBoard, density, verbose };
         settings.AddTo(command);
         command.SetAction(parsed =>
@@ -41,7 +59,8 @@ static class TrainCommand
                     resume, watch, tensorBoard, density, verbose, beside, heldOut);
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
-            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), parsed.GetValue(tensor), parsed.GetValue(beside));
+            using var files = DataFiles.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
+                parsed.GetValue(tensor), parsed.GetValue(beside));
             var (spec, config) = settings.Records(parsed, files.Widths);
             using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
                 parsed.GetValue(output), preset: settings.Preset(parsed).Name);
@@ -59,8 +78,10 @@ static class TrainCommand
         CustomParser = result =>
         {
             if (result.Tokens.Count == 0) return 0;
-            if (ushort.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out var port)) return port;
-            result.AddError($"--watch {result.Tokens[0].Value}: a port is 1 to {ushort.MaxValue}, or none for a free one; data stand before --watch");
+            if (ushort.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out var port))
+                return port;
+            result.AddError($"--watch {result.Tokens[0].Value}: a port is 1 to {ushort.MaxValue}, or none for a free "
+                + "one; data stand before --watch");
             return null;
         },
     };

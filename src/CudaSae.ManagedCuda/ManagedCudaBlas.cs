@@ -18,11 +18,13 @@ sealed unsafe class ManagedCudaBlas : IDisposable
 
     /// <summary>C [m, n] = A [m, k] · B [n, k]ᵀ, row-major; to cuBLAS, whose matrices are column-major, Cᵀ = B ·
     /// Aᵀ.</summary>
-    public void GemmNT(int m, int n, int k, CUdeviceptr a, int lda, CUdeviceptr b, int ldb, CUdeviceptr c, int ldc, CUstream stream)
+    public void GemmNT(int m, int n, int k, CUdeviceptr a, int lda, CUdeviceptr b, int ldb, CUdeviceptr c, int ldc,
+        CUstream stream)
     {
         float one = 1, zero = 0;
         Check(CudaBlasNativeMethods.cublasSetStream_v2(handle, stream), "cublasSetStream");
-        Check(CudaBlasNativeMethods.cublasGemmEx(handle, Operation.Transpose, Operation.NonTranspose, n, m, k, (nint)(&one),
+        Check(CudaBlasNativeMethods.cublasGemmEx(handle, Operation.Transpose, Operation.NonTranspose, n, m, k,
+            (nint)(&one),
             b, cudaDataType.CUDA_R_16BF, ldb, a, cudaDataType.CUDA_R_16BF, lda, (nint)(&zero), c, cudaDataType.CUDA_R_32F, ldc, ComputeType.Compute32F, GemmAlgo.Default), "cublasGemmEx");
     }
 

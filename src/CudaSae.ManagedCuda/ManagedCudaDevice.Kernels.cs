@@ -32,12 +32,14 @@ public sealed unsafe partial class ManagedCudaDevice
     nint IModuleLoader.FindFunction(nint module, string kernel)
     {
         CUfunction function = default;
-        Check(Modules.cuModuleGetFunction(ref function, Module(module), kernel), "getFunction", $" for kernel {kernel}");
+        Check(Modules.cuModuleGetFunction(ref function, Module(module), kernel), "getFunction",
+            $" for kernel {kernel}");
         return function.Pointer;
     }
 
     void IModuleLoader.AllowShared(nint function, int bytes, string kernel) =>
-        Check(Functions.cuFuncSetAttribute(Function(function), CUFunctionAttribute.MaxDynamicSharedSizeBytes, bytes), "setFunctionAttribute", $" for kernel {kernel}");
+        Check(Functions.cuFuncSetAttribute(Function(function), CUFunctionAttribute.MaxDynamicSharedSizeBytes, bytes),
+            "setFunctionAttribute", $" for kernel {kernel}");
 
     void IModuleLoader.UnloadModule(nint module)
     {
@@ -45,13 +47,18 @@ public sealed unsafe partial class ManagedCudaDevice
         Check(Modules.cuModuleUnload(Module(module)), "unloadModule");
     }
 
-    public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged
+    public void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream)
+        where TParams : unmanaged
     {
-        if (shape.Cluster > 1) throw new SaeException($"{kernel.Name} needs clusters of blocks, which this launcher does not offer; use --backend cuda", kind: SaeErrorKind.Device);
+        if (shape.Cluster > 1)
+            throw new SaeException($"{kernel.Name} needs clusters of blocks, which this launcher does not offer; use "
+                + "--backend cuda",
+                kind: SaeErrorKind.Device);
         fixed (TParams* pointer = &parameters)
         {
             (arguments ??= new nint[1])[0] = (nint)pointer;
-            var result = Kernels.cuLaunchKernel(Function(kernel.Handle), (uint)shape.GridX, (uint)shape.GridY, 1, (uint)shape.Block, 1, 1,
+            var result = Kernels.cuLaunchKernel(Function(kernel.Handle), (uint)shape.GridX, (uint)shape.GridY, 1,
+                (uint)shape.Block, 1, 1,
                 (uint)shape.SharedBytes, On(stream), arguments, null);
             if (result != CUResult.Success) Check(result, "cuLaunchKernel", $" of {kernel.Name}, {shape}");
         }

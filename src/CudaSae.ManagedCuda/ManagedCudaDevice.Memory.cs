@@ -36,7 +36,8 @@ public sealed unsafe partial class ManagedCudaDevice
     {
         Enter();
         nint pointer = 0;
-        Check(Memory.cuMemHostAlloc(ref pointer, bytes, CUMemHostAllocFlags.None), "allocateHost", $" for {MemoryPlan.Format(bytes)}");
+        Check(Memory.cuMemHostAlloc(ref pointer, bytes, CUMemHostAllocFlags.None), "allocateHost",
+            $" for {MemoryPlan.Format(bytes)}");
         return (void*)pointer;
     }
 
@@ -46,8 +47,12 @@ public sealed unsafe partial class ManagedCudaDevice
         Check(Memory.cuMemFreeHost((nint)pointer), "freeHost");
     }
 
-    public void CopyToDevice(ulong to, void* from, long bytes, nint stream) => Check(Copies.cuMemcpyHtoDAsync_v2(At(to), (nint)from, bytes, On(stream)), "copyToDevice");
-    public void CopyToHost(void* to, ulong from, long bytes, nint stream) => Check(Copies.cuMemcpyDtoHAsync_v2((nint)to, At(from), bytes, On(stream)), "copyToHost");
-    public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream) => Check(Copies.cuMemcpyDtoDAsync_v2(At(to), At(from), bytes, On(stream)), "copyOnDevice");
-    public void Fill32(ulong to, uint value, long count, nint stream) => Check(Fills.cuMemsetD32Async(At(to), value, count, On(stream)), "fill32");
+    public void CopyToDevice(ulong to, void* from, long bytes, nint stream) =>
+        Check(Copies.cuMemcpyHtoDAsync_v2(At(to), (nint)from, bytes, On(stream)), "copyToDevice");
+    public void CopyToHost(void* to, ulong from, long bytes, nint stream) =>
+        Check(Copies.cuMemcpyDtoHAsync_v2((nint)to, At(from), bytes, On(stream)), "copyToHost");
+    public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream) =>
+        Check(Copies.cuMemcpyDtoDAsync_v2(At(to), At(from), bytes, On(stream)), "copyOnDevice");
+    public void Fill32(ulong to, uint value, long count, nint stream) =>
+        Check(Fills.cuMemsetD32Async(At(to), value, count, On(stream)), "fill32");
 }

@@ -15,7 +15,8 @@ public sealed unsafe partial class ManagedCudaDevice
     {
         Enter();
         CUstream stream = default;
-        Check(Streams.cuStreamCreate(ref stream, CUStreamFlags.NonBlocking), "createStream");       // does not wait for the default stream
+        // does not wait for the default stream
+        Check(Streams.cuStreamCreate(ref stream, CUStreamFlags.NonBlocking), "createStream");
         return stream.Pointer;
     }
 
@@ -35,7 +36,8 @@ public sealed unsafe partial class ManagedCudaDevice
     {
         Enter();
         CUevent handle = default;
-        Check(Events.cuEventCreate(ref handle, timing ? CUEventFlags.Default : CUEventFlags.DisableTiming), "createEvent");
+        Check(Events.cuEventCreate(ref handle, timing ? CUEventFlags.Default : CUEventFlags.DisableTiming),
+            "createEvent");
         return handle.Pointer;
     }
 
@@ -45,7 +47,8 @@ public sealed unsafe partial class ManagedCudaDevice
         Check(Events.cuEventDestroy_v2(Event(handle)), "destroyEvent");
     }
 
-    public void Record(nint handle, nint stream) => Check(Events.cuEventRecord(Event(handle), On(stream)), "recordEvent");
+    public void Record(nint handle, nint stream) =>
+        Check(Events.cuEventRecord(Event(handle), On(stream)), "recordEvent");
     public void Wait(nint stream, nint handle)
     {
         Enter();
@@ -65,9 +68,13 @@ public sealed unsafe partial class ManagedCudaDevice
         return ms;
     }
 
-    public void RecordInGraph(nint handle, nint stream) => Check(Events.cuEventRecordWithFlags(Event(handle), On(stream), CUEventRecordFlags.External), "recordEventWithFlags");
+    public void RecordInGraph(nint handle, nint stream) =>
+        Check(Events.cuEventRecordWithFlags(Event(handle), On(stream), CUEventRecordFlags.External),
+            "recordEventWithFlags");
 
-    public void BeginCapture(nint stream) => Check(Streams.cuStreamBeginCapture(On(stream), CUstreamCaptureMode.Relaxed), "beginCapture");     // relaxed: other threads may allocate
+    // relaxed: other threads may allocate
+    public void BeginCapture(nint stream) =>
+        Check(Streams.cuStreamBeginCapture(On(stream), CUstreamCaptureMode.Relaxed), "beginCapture");
 
     public nint EndCapture(nint stream)
     {
@@ -79,7 +86,8 @@ public sealed unsafe partial class ManagedCudaDevice
         return executable.Pointer;
     }
 
-    public void LaunchGraph(nint graph, nint stream) => Check(Graphs.cuGraphLaunch(Executable(graph), On(stream)), "launchGraph");
+    public void LaunchGraph(nint graph, nint stream) =>
+        Check(Graphs.cuGraphLaunch(Executable(graph), On(stream)), "launchGraph");
     public void DestroyGraph(nint graph)
     {
         Leave();

@@ -63,8 +63,10 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         var version = 0;
         Check(Driver.cuDriverGetVersion(ref version), "driverVersion");
         return new(Encoding.UTF8.GetString(name.AsSpan(..name.IndexOf((byte)0))),
-            Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor), Attribute(CUDeviceAttribute.MultiProcessorCount),
-            (long)(ulong)total, Attribute(CUDeviceAttribute.MaxSharedMemoryPerBlockOptin), Attribute(CUDeviceAttribute.L2CacheSize), version, NativeLibraries.Emulator is not null);
+            Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor),
+            Attribute(CUDeviceAttribute.MultiProcessorCount),
+            (long)(ulong)total, Attribute(CUDeviceAttribute.MaxSharedMemoryPerBlockOptin),
+            Attribute(CUDeviceAttribute.L2CacheSize), version, NativeLibraries.Emulator is not null);
     }
 
     int Attribute(CUDeviceAttribute attribute)
@@ -87,7 +89,8 @@ public sealed unsafe partial class ManagedCudaDevice : IDevice, IModuleLoader
         nint name = 0, sentence = 0;
         Driver.ErrorHandling.cuGetErrorName(result, ref name);
         Driver.ErrorHandling.cuGetErrorString(result, ref sentence);
-        throw CudaException.OfDriver((int)result, Marshal.PtrToStringUTF8(name), Marshal.PtrToStringUTF8(sentence), call, about, NativeLibraries.Emulator?.Report ?? "");
+        throw CudaException.OfDriver((int)result, Marshal.PtrToStringUTF8(name), Marshal.PtrToStringUTF8(sentence),
+            call, about, NativeLibraries.Emulator?.Report ?? "");
     }
 
     /// <summary>Also of a lost device: it throws nothing.</summary>

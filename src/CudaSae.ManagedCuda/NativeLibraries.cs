@@ -31,7 +31,8 @@ static class NativeLibraries
         lock (gate)
         {
             if (bound && Emulator?.Path != emulatorPath)
-                throw new SaeException($"ManagedCuda's imports belong to the process, and this one has {Name(Emulator?.Path)}: use {Name(emulatorPath)} in another process, "
+                throw new SaeException("ManagedCuda's imports belong to the process, and this one has "
+                    + $"{Name(Emulator?.Path)}: use {Name(emulatorPath)} in another process, "
                     + $"or --backend {(emulatorPath is null ? "cuda" : "emulator")}");
             if (bound) return;
             if (emulatorPath is not null) RequireFree(DriverOnLinux, CublasOnLinux);
@@ -41,14 +42,16 @@ static class NativeLibraries
         }
     }
 
-    static string Name(string? emulatorPath) => emulatorPath is null ? "NVIDIA's driver" : $"the emulator {emulatorPath}";
+    static string Name(string? emulatorPath) =>
+        emulatorPath is null ? "NVIDIA's driver" : $"the emulator {emulatorPath}";
 
     /// <summary>The load context is asked last: a library that the loader finds by itself cannot be replaced.</summary>
     static void RequireFree(params ReadOnlySpan<string> names)
     {
         foreach (var name in names)
             if (NativeLibrary.TryLoad(name, typeof(Driver).Assembly, DllImportSearchPath.SafeDirectories, out _))
-                throw new SaeException($"this machine has its own {name}, which ManagedCuda takes first: use --backend emulator, or --backend managed-cuda on the GPU");
+                throw new SaeException($"this machine has its own {name}, which ManagedCuda takes first: use --backend "
+                    + "emulator, or --backend managed-cuda on the GPU");
     }
 
     static nint Resolve(Assembly assembly, string name)

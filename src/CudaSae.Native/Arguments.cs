@@ -8,9 +8,11 @@ namespace CudaSae.Native;
 /// <summary>From C's arguments to the engine's, refusing what would read or write astray.</summary>
 static unsafe class Arguments
 {
-    public static string Text(byte* text, string name) => text is null ? throw new SaeException($"{name} is null") : Marshal.PtrToStringUTF8((nint)text)!;
+    public static string Text(byte* text, string name) =>
+        text is null ? throw new SaeException($"{name} is null") : Marshal.PtrToStringUTF8((nint)text)!;
 
-    public static T* Pointer<T>(T* pointer, string name) where T : unmanaged => pointer is null ? throw new SaeException($"{name} is null") : pointer;
+    public static T* Pointer<T>(T* pointer, string name) where T : unmanaged =>
+        pointer is null ? throw new SaeException($"{name} is null") : pointer;
 
     /// <summary>A matrix of the caller's.</summary>
     /// <param name="needed">What <paramref name="width"/> must be.</param>
@@ -25,9 +27,12 @@ static unsafe class Arguments
         return new(data, (int)(rows * width * size));
     }
 
-    public static Span<float> Floats(float* data, long rows, long width, int needed, string name) => MemoryMarshal.Cast<byte, float>(Matrix(data, rows, width, needed, sizeof(float), name));
+    public static Span<float> Floats(float* data, long rows, long width, int needed, string name) =>
+        MemoryMarshal.Cast<byte, float>(Matrix(data, rows, width, needed, sizeof(float), name));
 
-    public static BackendKind Backend(int number) => number is >= 0 and <= (int)BackendKind.Emulator ? (BackendKind)number : throw new SaeException($"backend {number} is unknown; one of 0 (auto), 1 (cuda), 2 (cpu), 3 (emulator)");
+    public static BackendKind Backend(int number) =>
+        number is >= 0 and <= (int)BackendKind.Emulator ? (BackendKind)number
+            : throw new SaeException($"backend {number} is unknown; one of 0 (auto), 1 (cuda), 2 (cpu), 3 (emulator)");
 
     /// <summary>What a file is read as where its contents do not tell.</summary>
     public static SaeKind? ReadAs(int number) => number switch
@@ -39,7 +44,9 @@ static unsafe class Arguments
     };
 
     /// <summary>Rows that an SAE computes together; 0 for the usual number.</summary>
-    public static int BatchRows(long rows) => rows == 0 ? 256 : rows is >= 1 and <= 1 << 20 ? (int)rows : throw new SaeException($"batch_rows = {rows} is out of range: it must be 1 to 1048576, or 0 for 256");
+    public static int BatchRows(long rows) =>
+        rows == 0 ? 256 : rows is >= 1 and <= 1 << 20 ? (int)rows
+            : throw new SaeException($"batch_rows = {rows} is out of range: it must be 1 to 1048576, or 0 for 256");
 
     /// <summary>Copies a record to a caller who may know fewer or more of its fields; those it does not have are
     /// 0.</summary>

@@ -19,7 +19,8 @@ static unsafe class Errors
         {
             SaeException { InnerException: IOException or UnauthorizedAccessException } => (ErrorCode.Io, e.Message),
             SaeException known => (CodeOf(known.Kind), known.Message),
-            OutOfMemoryException => (ErrorCode.OutOfMemory, "the machine ran out of memory; use fewer latents or smaller batches"),
+            OutOfMemoryException =>
+                (ErrorCode.OutOfMemory, "the machine ran out of memory; use fewer latents or smaller batches"),
             IOException or UnauthorizedAccessException => (ErrorCode.Io, e.Message),
             ArgumentException => (ErrorCode.InvalidArgument, e.Message),
             _ => (ErrorCode.Internal, $"internal error, please report it: {e.GetType().Name}: {e.Message}"),
@@ -49,6 +50,9 @@ static unsafe class Errors
     public static T OfFiles<T>(Func<T> work)
     {
         try { return work(); }
-        catch (SaeException e) when (e.Kind == SaeErrorKind.Input) { throw new SaeException(e.Message, e, SaeErrorKind.Files); }
+        catch (SaeException e) when (e.Kind == SaeErrorKind.Input)
+        {
+            throw new SaeException(e.Message, e, SaeErrorKind.Files);
+        }
     }
 }

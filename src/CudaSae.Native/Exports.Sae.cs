@@ -79,7 +79,8 @@ static unsafe class SaeExports
             using var use = Handles.Use<OpenSae>(sae);
             var (engine, codes) = (use.Target.Sae, use.Target.Codes);
             codes.Clear();
-            engine.Reconstruct(Arguments.Floats(x, rows, width, engine.InputWidth, "x"), Arguments.Floats(into, rows, intoWidth, engine.OutputWidth, "into"), codes);
+            engine.Reconstruct(Arguments.Floats(x, rows, width, engine.InputWidth, "x"),
+                Arguments.Floats(into, rows, intoWidth, engine.OutputWidth, "into"), codes);
             if (total is not null) *total = codes.Count;
             return 0;
         }
@@ -93,10 +94,12 @@ static unsafe class SaeExports
         {
             using var use = Handles.Use<OpenSae>(sae);
             var codes = use.Target.Codes;
-            if (rows != codes.Rows) throw new SaeException($"room for {rows} rows; the last call made codes of {codes.Rows}");
+            if (rows != codes.Rows)
+                throw new SaeException($"room for {rows} rows; the last call made codes of {codes.Rows}");
             if (capacity < codes.Count) throw new SaeException($"room for {capacity} entries; there are {codes.Count}");
             Arguments.Pointer(rowStarts, "row_starts");
-            if (codes.Count > 0 && (indices is null || values is null)) throw new SaeException("indices or values is null");
+            if (codes.Count > 0 && (indices is null || values is null))
+                throw new SaeException("indices or values is null");
             for (var b = 0; b <= codes.Rows; b++) rowStarts[b] = codes.RowStarts[b];
             codes.AllIndices.CopyTo(new(indices, codes.Count));
             codes.AllValues.CopyTo(new(values, codes.Count));
@@ -106,13 +109,15 @@ static unsafe class SaeExports
     }
 
     [UnmanagedCallersOnly(EntryPoint = "cudasae_sae_decode")]
-    public static int Decode(nint sae, long* rowStarts, int* indices, float* values, long rows, float* into, long intoWidth)
+    public static int Decode(nint sae, long* rowStarts, int* indices, float* values, long rows, float* into,
+        long intoWidth)
     {
         try
         {
             using var use = Handles.Use<OpenSae>(sae);
             var engine = use.Target.Sae;
-            engine.Decode(use.Target.Read(rowStarts, indices, values, rows), Arguments.Floats(into, rows, intoWidth, engine.OutputWidth, "into"));
+            engine.Decode(use.Target.Read(rowStarts, indices, values, rows),
+                Arguments.Floats(into, rows, intoWidth, engine.OutputWidth, "into"));
             return 0;
         }
         catch (Exception e) { return Errors.Report(e); }

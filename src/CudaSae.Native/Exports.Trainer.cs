@@ -72,7 +72,8 @@ static unsafe class TrainerExports
         try
         {
             using var use = Handles.Use<OpenTrainer>(trainer);
-            Arguments.Fill(MetricsRecord.Of(use.Target.Trainer.Metrics(), use.Target.Trainer.ReplacedRows), metrics, size);
+            Arguments.Fill(MetricsRecord.Of(use.Target.Trainer.Metrics(), use.Target.Trainer.ReplacedRows), metrics,
+                size);
             return 0;
         }
         catch (Exception e) { return Errors.Report(e); }

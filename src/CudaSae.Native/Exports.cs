@@ -8,7 +8,8 @@ static unsafe class Exports
     /// <summary>Grows when a function or a record changes its meaning.</summary>
     const int AbiVersion = 1;
 
-    static readonly byte* version = (byte*)Marshal.StringToCoTaskMemUTF8(typeof(Sae).Assembly.GetName().Version?.ToString(3) ?? "0");
+    static readonly byte* version =
+        (byte*)Marshal.StringToCoTaskMemUTF8(typeof(Sae).Assembly.GetName().Version?.ToString(3) ?? "0");
 
     [UnmanagedCallersOnly(EntryPoint = "cudasae_version")]
     public static byte* Version() => version;

@@ -40,9 +40,14 @@ static class Handles
     static Entry Find<T>(nint handle) where T : class, IDisposable, INamed
     {
         if (handle == 0) throw new SaeException($"the handle is null; {T.Name} is needed");
-        if (!open.TryGetValue(handle, out var entry)) throw new SaeException($"the handle stands for nothing; {T.Name} is needed, and this one was freed or never made");
-        if (entry.Target is not T) throw new SaeException($"the handle stands for {(entry.Target is OpenSae ? OpenSae.Name : OpenTrainer.Name)}; {T.Name} is needed");
-        if (Interlocked.CompareExchange(ref entry.Busy, 1, 0) != 0) throw new SaeException($"another thread is using this handle; {T.Name} is for one thread at a time");
+        if (!open.TryGetValue(handle, out var entry))
+            throw new SaeException($"the handle stands for nothing; {T.Name} is needed, and this one was freed or "
+                + "never made");
+        if (entry.Target is not T)
+            throw new SaeException("the handle stands for "
+                + $"{(entry.Target is OpenSae ? OpenSae.Name : OpenTrainer.Name)}; {T.Name} is needed");
+        if (Interlocked.CompareExchange(ref entry.Busy, 1, 0) != 0)
+            throw new SaeException($"another thread is using this handle; {T.Name} is for one thread at a time");
         return entry;
     }
 

@@ -31,13 +31,16 @@ sealed unsafe class OpenSae(Sae sae) : IDisposable, INamed
         given.Clear();
         if (rows is < 0 or > int.MaxValue / 2) throw new SaeException($"codes of {rows} rows");
         Arguments.Pointer(rowStarts, "row_starts");
-        if (rowStarts[rows] > 0 && (indices is null || values is null)) throw new SaeException("indices or values is null");
+        if (rowStarts[rows] > 0 && (indices is null || values is null))
+            throw new SaeException("indices or values is null");
         if (rowStarts[0] != 0) throw new SaeException($"row_starts begins with {rowStarts[0]}; it must be 0");
         for (var b = 0L; b < rows; b++)
         {
             var count = rowStarts[b + 1] - rowStarts[b];
-            if (count < 0 || count > Sae.Latents) throw new SaeException($"row {b} has {count} entries; 0 to {Sae.Latents} are possible");
-            given.Add(new ReadOnlySpan<int>(indices + rowStarts[b], (int)count), new ReadOnlySpan<float>(values + rowStarts[b], (int)count));
+            if (count < 0 || count > Sae.Latents)
+                throw new SaeException($"row {b} has {count} entries; 0 to {Sae.Latents} are possible");
+            given.Add(new ReadOnlySpan<int>(indices + rowStarts[b], (int)count),
+                new ReadOnlySpan<float>(values + rowStarts[b], (int)count));
         }
         return given;
     }
@@ -55,7 +58,11 @@ unsafe struct SaeInfo
 
     public static SaeInfo Of(Sae sae)
     {
-        var info = new SaeInfo { InputWidth = sae.InputWidth, OutputWidth = sae.OutputWidth, Latents = sae.Latents, BatchRows = sae.BatchRows, Normalization = (int)sae.Model.Normalization };
+        var info = new SaeInfo
+        {
+            InputWidth = sae.InputWidth, OutputWidth = sae.OutputWidth, Latents = sae.Latents,
+            BatchRows = sae.BatchRows, Normalization = (int)sae.Model.Normalization
+        };
         Arguments.Copy(sae.Description, new(info.Description, 256));
         return info;
     }

@@ -14,11 +14,14 @@ sealed unsafe class OpenTrainer(TrainerSettings settings) : IDisposable, INamed
     public BackendKind Backend => settings.Backend;
     public InputType InputType => settings.InputType;
 
-    public Span<byte> Rows(void* rows, long count, long width) => Arguments.Matrix(rows, count, width, Trainer.Spec.RowWidth, InputType.Bytes(), "the batch");
+    public Span<byte> Rows(void* rows, long count, long width) =>
+        Arguments.Matrix(rows, count, width, Trainer.Spec.RowWidth, InputType.Bytes(), "the batch");
 
     /// <summary>As <see cref="Rows"/>, of a step's number.</summary>
-    public Span<byte> Batch(void* rows, long count, long width) => count == Trainer.Config.BatchRows ? Rows(rows, count, width)
-        : throw new SaeException($"the batch has {count} rows; this trainer steps on batch_rows = {Trainer.Config.BatchRows}");
+    public Span<byte> Batch(void* rows, long count, long width) =>
+        count == Trainer.Config.BatchRows ? Rows(rows, count, width)
+        : throw new SaeException($"the batch has {count} rows; this trainer steps on batch_rows = "
+            + $"{Trainer.Config.BatchRows}");
 
     public void Dispose() => Trainer.Dispose();
 }
@@ -36,7 +39,8 @@ unsafe struct TrainerInfo
         var (spec, trainer) = (open.Trainer.Spec, open.Trainer);
         var info = new TrainerInfo
         {
-            RowWidth = spec.RowWidth, InputWidth = spec.InputWidth, OutputWidth = spec.OutputWidth, Latents = spec.Latents, BatchRows = trainer.Config.BatchRows,
+            RowWidth = spec.RowWidth, InputWidth = spec.InputWidth, OutputWidth = spec.OutputWidth,
+            Latents = spec.Latents, BatchRows = trainer.Config.BatchRows,
             TotalSteps = trainer.Config.Steps, Steps = trainer.Steps, InputType = (int)open.InputType,
         };
         Arguments.Copy(trainer.Description, new(info.Description, 256));
@@ -48,7 +52,8 @@ unsafe struct TrainerInfo
 [StructLayout(LayoutKind.Sequential)]
 struct MetricsRecord
 {
-    public double Step, Vectors, Loss, Fvu, L0, DeadPercent, AuxLoss, Sparsity, GateLoss, Coefficient, Shrinkage, GradientNorm, LearningRate, Overflows, Dense, ReplacedRows;
+    public double Step, Vectors, Loss, Fvu, L0, DeadPercent, AuxLoss, Sparsity, GateLoss, Coefficient, Shrinkage,
+        GradientNorm, LearningRate, Overflows, Dense, ReplacedRows;
 
     public static MetricsRecord Of(StepMetrics m, long replacedRows) => new()
     {

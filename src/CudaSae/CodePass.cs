@@ -20,7 +20,8 @@ interface ICodeVisitor
 /// <param name="input">[rows, d] raw activations.</param>
 /// <param name="target">[rows, d_out]: the input again, or a transcoder's target.</param>
 /// <param name="reconstruction">[rows, d_out].</param>
-readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<float> input, ReadOnlySpan<float> target, ReadOnlySpan<float> reconstruction)
+readonly ref struct CodeBatch(long firstRow, SparseRows codes, ReadOnlySpan<float> input, ReadOnlySpan<float> target,
+    ReadOnlySpan<float> reconstruction)
 {
     public long FirstRow { get; } = firstRow;
     public SparseRows Codes { get; } = codes;
@@ -47,9 +48,11 @@ sealed class CodePass
 
     CodePass(Sae sae, ActivationSource source, int batch, ICodeVisitor[] visitors)
     {
-        (this.sae, this.source, this.batch, this.visitors, d, D) = (sae, source, batch, visitors, sae.InputWidth, sae.OutputWidth);
+        (this.sae, this.source, this.batch, this.visitors, d, D) =
+            (sae, source, batch, visitors, sae.InputWidth, sae.OutputWidth);
         step = (int)Math.Clamp(MostEntries / sae.Latents, 1, batch);
-        (raw, x, y, reconstruction) = (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
+        (raw, x, y, reconstruction) =
+            (new float[source.Width], new float[batch * d], new float[batch * D], new float[batch * D]);
     }
 
     /// <param name="firstRow">First row of the source.</param>
@@ -57,10 +60,13 @@ sealed class CodePass
     /// <returns>Rows that were left out for NaN or infinity.</returns>
     /// <exception cref="SaeException">Widths differ, no row is finite, or one is not and a visitor needs
     /// it.</exception>
-    public static long Run(Sae sae, ActivationSource source, long firstRow, long rows, params ReadOnlySpan<ICodeVisitor> visitors)
+    public static long Run(Sae sae, ActivationSource source, long firstRow, long rows,
+        params ReadOnlySpan<ICodeVisitor> visitors)
     {
-        if (source.Width != sae.Spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
-        if (rows < 1 || firstRow < 0 || firstRow + rows > source.Rows) throw new SaeException($"rows {firstRow} to {firstRow + rows} were asked for; the data have {source.Rows}");
+        if (source.Width != sae.Spec.RowWidth)
+            throw new SaeException($"the data are {source.Width} wide, the SAE takes {sae.Spec.RowWidth}");
+        if (rows < 1 || firstRow < 0 || firstRow + rows > source.Rows)
+            throw new SaeException($"rows {firstRow} to {firstRow + rows} were asked for; the data have {source.Rows}");
         var pass = new CodePass(sae, source, (int)Math.Min(rows, Math.Max(sae.BatchRows, 256)), [.. visitors]);
         for (var (row, end) = (firstRow, firstRow + rows); row < end; row++)
         {
@@ -81,7 +87,9 @@ sealed class CodePass
             held++;
             return;
         }
-        if (visitors.Any(visitor => visitor.NeedsEveryRow)) throw new SaeException($"{source.Locate(row)} holds NaN or infinity; mend it, or take it out of the data", kind: SaeErrorKind.Numbers);
+        if (visitors.Any(visitor => visitor.NeedsEveryRow))
+            throw new SaeException($"{source.Locate(row)} holds NaN or infinity; mend it, or take it out of the data",
+                kind: SaeErrorKind.Numbers);
         Show(row);
         leftOut++;
     }

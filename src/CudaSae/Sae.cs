@@ -35,7 +35,8 @@ public sealed class Sae : IDisposable
     public Sae(SaeModel model, BackendKind kind = BackendKind.Auto, int batchRows = 256)
     {
         (Model, undo) = (model, new (float, float)[batchRows]);
-        config = new() { BatchRows = batchRows, Vectors = batchRows, Optimizer = OptimizerKind.Sgd };     // which keeps no moments
+        // which keeps no moments
+        config = new() { BatchRows = batchRows, Vectors = batchRows, Optimizer = OptimizerKind.Sgd };
         scalars = Schedules.Inference(model.Spec, config, new(1, 1));
         inference = AtInference(model.Spec);
         if (inference.Active > SaeSpec.MaxActive) return;
@@ -83,7 +84,11 @@ public sealed class Sae : IDisposable
         var room = Math.Min(spec.Latents, SaeSpec.MaxActive);
         return spec with
         {
-            Aux = null, Ghost = null, Penalty = null, PreAct = null, Nested = spec.Nested as Nesting.Budgets,
+            Aux = null,
+            Ghost = null,
+            Penalty = null,
+            PreAct = null,
+            Nested = spec.Nested as Nesting.Budgets,
             Selection = spec.Selection switch
             {
                 Selection.Relu => new Selection.Relu(room),
@@ -116,7 +121,8 @@ public sealed class Sae : IDisposable
     public void Reconstruct(ReadOnlySpan<float> x, Span<float> into, SparseRows? codes = null)
     {
         var rows = RowsOf(x);
-        if (into.Length != (long)rows * OutputWidth) throw new SaeException($"room for {into.Length} numbers; {rows} rows of {OutputWidth} are reconstructed");
+        if (into.Length != (long)rows * OutputWidth)
+            throw new SaeException($"room for {into.Length} numbers; {rows} rows of {OutputWidth} are reconstructed");
         codes ??= own ??= new();
         codes.Clear();
         for (var first = 0; first < rows; first += config.BatchRows) Forward(x, first, codes, into);
@@ -127,8 +133,11 @@ public sealed class Sae : IDisposable
     /// <param name="into">[rows, d_out].</param>
     public void Decode(SparseRows codes, Span<float> into)
     {
-        if (into.Length != (long)codes.Rows * OutputWidth) throw new SaeException($"room for {into.Length} numbers; {codes.Rows} rows of {OutputWidth} are decoded");
-        if (Model.Parameters.WSkip.Rows > 0) throw new SaeException("this transcoder has a skip connection, so its output needs the input too: call Reconstruct");
+        if (into.Length != (long)codes.Rows * OutputWidth)
+            throw new SaeException($"room for {into.Length} numbers; {codes.Rows} rows of {OutputWidth} are decoded");
+        if (Model.Parameters.WSkip.Rows > 0)
+            throw new SaeException("this transcoder has a skip connection, so its output needs the input too: call "
+                + "Reconstruct");
         for (var b = 0; b < codes.Rows; b++)
         {
             var to = into.Slice(b * OutputWidth, OutputWidth);
@@ -137,7 +146,8 @@ public sealed class Sae : IDisposable
             var value = codes.Values(b);
             for (var j = 0; j < index.Length; j++)
             {
-                if ((uint)index[j] >= (uint)Latents) throw new SaeException($"row {b} names latent {index[j]}; there are {Latents}");
+                if ((uint)index[j] >= (uint)Latents)
+                    throw new SaeException($"row {b} names latent {index[j]}; there are {Latents}");
                 var row = Model.Parameters.WDec[index[j]];
                 for (var i = 0; i < to.Length; i++) to[i] += value[j] * row[i];
             }
@@ -153,7 +163,8 @@ public sealed class Sae : IDisposable
     /// is above 512: encode these rows from host memory.</exception>
     public void EncodeOnDevice(ulong x, int rows, nint stream, SparseRows into)
     {
-        if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth) throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
+        if (Model.Normalization != InputNormalization.None || Spec.RowWidth != InputWidth)
+            throw new SaeException("this SAE's rows are prepared on the host: copy them there and call Encode");
         if (backend is null)
             throw new SaeException($"{Describe.Selection(Spec)} keeps more than {SaeSpec.MaxActive} latents of a row, "
                 + "which no kernel does: copy the rows to the host and call Encode");
@@ -174,7 +185,9 @@ public sealed class Sae : IDisposable
         }
     }
 
-    int RowsOf(ReadOnlySpan<float> x) => x.Length % InputWidth == 0 ? x.Length / InputWidth : throw new SaeException($"{x.Length} numbers are not whole rows of {InputWidth}");
+    int RowsOf(ReadOnlySpan<float> x) =>
+        x.Length % InputWidth == 0 ? x.Length / InputWidth
+            : throw new SaeException($"{x.Length} numbers are not whole rows of {InputWidth}");
 
     /// <summary>One batch: through the backend, unless it has a row that is longer than the backend holds.</summary>
     void Forward(ReadOnlySpan<float> x, int first, SparseRows codes, Span<float> reconstruction)

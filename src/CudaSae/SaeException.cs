@@ -5,7 +5,8 @@ namespace CudaSae;
 /// <summary>An error that its reader can mend: bad input, a bad setting, a missing device. One line that says what,
 /// where
 /// and what to do; the command line prints it without a stack trace and exits with code 2.</summary>
-public class SaeException(string message, Exception? inner = null, SaeErrorKind kind = SaeErrorKind.Input) : Exception(OneLine(message), inner)
+public class SaeException(string message, Exception? inner = null, SaeErrorKind kind = SaeErrorKind.Input)
+    : Exception(OneLine(message), inner)
 {
     const int MaxLength = 2000, End = 400;
 
@@ -18,11 +19,13 @@ public class SaeException(string message, Exception? inner = null, SaeErrorKind 
     {
         message = message.TrimEnd().ReplaceLineEndings("; ");
         if (message.Length > MaxLength) message = $"{message[..(MaxLength - End)]} … {message[^End..]}";
-        return message.AsSpan().IndexOfAny(Breaks) < 0 ? message : string.Concat(message.Select(c => Breaks.Contains(c) ? '?' : c));
+        return message.AsSpan().IndexOfAny(Breaks) < 0 ? message
+            : string.Concat(message.Select(c => Breaks.Contains(c) ? '?' : c));
     }
 
     /// <summary>Control characters, and Unicode's own end of a paragraph.</summary>
-    static readonly SearchValues<char> Breaks = SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(i => (char)i).Where(char.IsControl), '\u2029']);
+    static readonly SearchValues<char> Breaks =
+        SearchValues.Create([.. Enumerable.Range(0, 0xA0).Select(i => (char)i).Where(char.IsControl), '\u2029']);
 }
 
 public enum SaeErrorKind

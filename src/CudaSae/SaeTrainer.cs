@@ -28,9 +28,12 @@ public sealed class SaeTrainer : IDisposable
     /// <param name="type">Element type of the rows that steps are given.</param>
     /// <exception cref="SaeException">A field is out of range, the backend is not here, or memory does not
     /// suffice.</exception>
-    public SaeTrainer(SaeSpec spec, TrainConfig config, BackendKind kind = BackendKind.Auto, InputType type = InputType.Float32)
+    public SaeTrainer(SaeSpec spec, TrainConfig config, BackendKind kind = BackendKind.Auto,
+        InputType type = InputType.Float32)
     {
-        if (config.Resampling is not null) throw new SaeException("resampling reads the data again, which only cudasae train can: use Aux or Ghost, or set Resampling to null");
+        if (config.Resampling is not null)
+            throw new SaeException("resampling reads the data again, which only cudasae train can: use Aux or Ghost, "
+                + "or set Resampling to null");
         if (config.NonFinite == NonFiniteRows.Skip)
             throw new SaeException("NonFinite = Skip leaves rows out of the data that a run reads; a batch of the "
                 + "caller has a fixed size: set NonFinite to Replace or Stop");
@@ -86,7 +89,9 @@ public sealed class SaeTrainer : IDisposable
     /// finite: nothing has changed then.</exception>
     public void Step(ReadOnlySpan<byte> rows)
     {
-        if (rows.Length != BatchBytes) throw new SaeException($"a batch of {rows.Length} bytes; BatchRows = {Config.BatchRows} rows of {RowBytes} bytes are {BatchBytes}");
+        if (rows.Length != BatchBytes)
+            throw new SaeException($"a batch of {rows.Length} bytes; BatchRows = {Config.BatchRows} rows of {RowBytes} "
+                + $"bytes are {BatchBytes}");
         backend.WaitForSlot(slot);
         Take(rows, backend.InputSlot(slot));
         if (driver is null) Start(backend.InputSlot(slot));
@@ -145,7 +150,9 @@ public sealed class SaeTrainer : IDisposable
         ReplacedRows += replaced;
     }
 
-    ReadOnlySpan<float> RequireType(ReadOnlySpan<float> rows) => type == InputType.Float32 ? rows : throw new SaeException($"this trainer takes {type}: give it the bytes of such rows");
+    ReadOnlySpan<float> RequireType(ReadOnlySpan<float> rows) =>
+        type == InputType.Float32 ? rows
+            : throw new SaeException($"this trainer takes {type}: give it the bytes of such rows");
 
     /// <summary>What the last step measured, on its batch before its update; waits for it.</summary>
     /// <exception cref="SaeException">No step was done, or the loss is no number.</exception>
@@ -155,10 +162,15 @@ public sealed class SaeTrainer : IDisposable
         var sums = backend.ReadSums();
         if (current.Step == 0) throw new SaeException("no step was done yet");
         var metrics = StepMetrics.From(sums, current.Scalars(sums.Step), Spec, Config, 0, null);
-        return double.IsFinite(metrics.Loss) ? metrics : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower the learning rate or clip gradients, then restore a checkpoint", kind: SaeErrorKind.Numbers);
+        return double.IsFinite(metrics.Loss) ? metrics
+            : throw new SaeException($"the loss became {metrics.Loss} at step {sums.Step}; lower the learning rate or "
+                + "clip gradients, then restore a checkpoint",
+                kind: SaeErrorKind.Numbers);
     }
 
-    StepDriver Started() => driver ?? throw new SaeException("training has not started: call Start with a sample of the rows, or do a step");
+    StepDriver Started() =>
+        driver
+            ?? throw new SaeException("training has not started: call Start with a sample of the rows, or do a step");
 
     /// <summary>A copy of the SAE as it is now, of raw activations: scales, and with FoldDecoderNorms norms, folded
     /// in.</summary>

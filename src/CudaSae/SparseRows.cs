@@ -38,9 +38,11 @@ public sealed class SparseRows
     /// <exception cref="ArgumentException">The two differ in length, or indices do not ascend.</exception>
     public void Add(ReadOnlySpan<int> indices, ReadOnlySpan<float> values)
     {
-        if (indices.Length != values.Length) throw new ArgumentException($"{indices.Length} indices for {values.Length} values");
+        if (indices.Length != values.Length)
+            throw new ArgumentException($"{indices.Length} indices for {values.Length} values");
         for (var i = 1; i < indices.Length; i++)
-            if (indices[i] <= indices[i - 1]) throw new ArgumentException($"index {indices[i]} follows {indices[i - 1]}; they must ascend");
+            if (indices[i] <= indices[i - 1])
+                throw new ArgumentException($"index {indices[i]} follows {indices[i - 1]}; they must ascend");
         BeginRow(1, 0);
         for (var i = 0; i < indices.Length; i++) Add(indices[i], values[i]);
     }

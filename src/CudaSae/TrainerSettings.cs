@@ -46,7 +46,8 @@ sealed record TrainerSettings
     /// <exception cref="SaeException">It is not JSON, or a field is unknown, missing or of another type.</exception>
     public static TrainerSettings Parse(string json)
     {
-        if (json.Length > MaxLength) throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
+        if (json.Length > MaxLength)
+            throw new SaeException($"the trainer's settings have {json.Length} characters; {MaxLength} are possible");
         var settings = JsonRecord.Read(Encoding.UTF8.GetBytes(json), SettingsJson.Compact.TrainerSettings,
             static (why, e) =>
                 new($"the trainer's settings: {why}; fields are preset, input_width, latents, k, spec, config, "

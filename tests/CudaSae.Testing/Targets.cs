@@ -40,14 +40,17 @@ static class Targets
     public static string[] Names { get; } =
     [
         "cpu", "cpu, one thread",
-        .. emulatorLibrary is null ? (string[])[] : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121", "emulator, float32 encoder, schedule 1", "emulator, 64 candidates, schedule 2"],
+        .. emulatorLibrary is null ? (string[])[]
+            : ["emulator, schedule 0", "emulator, schedule 7", "emulator, schedule 20261121",
+                "emulator, float32 encoder, schedule 1", "emulator, 64 candidates, schedule 2"],
         .. HasGpu(out _) ? (string[])["cuda"] : [],
         .. HasManagedCuda(out _) ? (string[])["managed-cuda, schedule 3"] : [],
     ];
 
     /// <summary>Launchers that can be opened on the emulator. ManagedCuda is one library a process: on a machine with a
     /// GPU, that one.</summary>
-    public static string[] EmulatorLaunchers => [.. HasEmulator ? (string[])["own imports"] : [], .. HasEmulator && HasManagedCuda(out _) && !HasGpu(out _) ? (string[])["managed-cuda"] : []];
+    public static string[] EmulatorLaunchers => [.. HasEmulator ? (string[])["own imports"] : [],
+        .. HasEmulator && HasManagedCuda(out _) && !HasGpu(out _) ? (string[])["managed-cuda"] : []];
 
     public static bool HasEmulator => emulatorLibrary is not null;
 
@@ -80,9 +83,16 @@ static class Targets
         _ => (spec, config, type) =>
         {
             if (HasEmulator) Emulator.SetSeed(ulong.Parse(target.Split(' ')[^1]));
-            return new KernelBackend(target.StartsWith("managed-cuda", StringComparison.Ordinal) ? OpenManagedCuda() : OpenEmulator(), spec, config, type, ownsDevice: true,
-                new KernelVariant { EncodeCapacity = target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity, ReferenceEncode = target.Contains("float32") });
-        },
+            return new KernelBackend(target.StartsWith("managed-cuda", StringComparison.Ordinal) ? OpenManagedCuda()
+                : OpenEmulator(),
+                spec, config, type, ownsDevice: true,
+                new KernelVariant
+                {
+                    EncodeCapacity = target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity,
+                    ReferenceEncode = target.Contains("float32")
+                });
+        }
+        ,
     };
 
     /// <summary>Whether mma and wgmma promise equal bits in this place for sums that round: on the emulator, unless
@@ -95,12 +105,15 @@ static class Targets
 
     /// <summary>The emulator as a device of that compute capability, such as (9, 0). For the collection that runs
     /// alone: the library emulates one device.</summary>
-    public static CudaDevice OpenEmulator((int Major, int Minor) capability) => CudaDevice.OpenEmulator(emulatorLibrary!, capability);
+    public static CudaDevice OpenEmulator((int Major, int Minor) capability) =>
+        CudaDevice.OpenEmulator(emulatorLibrary!, capability);
 
-    public static IDevice OpenEmulator(string launcher) => launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
+    public static IDevice OpenEmulator(string launcher) =>
+        launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
 
     static IDevice OpenManagedCuda() => HasGpu(out _) ? managedCuda!.Open(0) : OpenEmulator("managed-cuda");
 
-    public static Rounding Rounding(string target) => target.StartsWith("cpu", StringComparison.Ordinal) ? Lab.Verification.Rounding.None
+    public static Rounding Rounding(string target) =>
+        target.StartsWith("cpu", StringComparison.Ordinal) ? Lab.Verification.Rounding.None
         : target.Contains("float32") ? Lab.Verification.Rounding.Float32Encoder : Lab.Verification.Rounding.BFloat16;
 }

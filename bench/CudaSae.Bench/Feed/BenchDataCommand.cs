@@ -19,7 +19,11 @@ static class BenchDataCommand
 
     public static Command Create()
     {
-        var files = new Argument<string[]>("files") { Description = "activation files or folders; none for random numbers in a file of this call", Arity = ArgumentArity.ZeroOrMore };
+        var files = new Argument<string[]>("files")
+        {
+            Description = "activation files or folders; none for random numbers in a file of this call",
+            Arity = ArgumentArity.ZeroOrMore
+        };
         var width = Options.New("--input-width", "d of the random numbers", 512, 1, 1 << 20);
         var count = Options.New("--rows", "rows of the random numbers", 131_072, 1, int.MaxValue);
         var batchRows = Options.New("--batch-rows", "B", 1024, 1, 1 << 20);
@@ -27,7 +31,8 @@ static class BenchDataCommand
         var readers = Options.New("--readers", "threads that read blocks", Environment.ProcessorCount, 1, 1 << 10);
         var window = Options.New("--shuffle-window", "rows of a window; 0 for an eighth of all", 0L, 0L, long.MaxValue);
         var csv = Options.New("--csv", "also write the rows into this file", "");
-        var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count, batchRows, repeats, readers, window, csv };
+        var command = new Command("data", "Time the reading and shuffling of activation files.") { files, width, count,
+            batchRows, repeats, readers, window, csv };
         command.SetAction(parsed =>
         {
             var folder = parsed.GetValue(files)!.Length == 0 ? Directory.CreateTempSubdirectory("cudasae") : null;
@@ -35,14 +40,18 @@ static class BenchDataCommand
             {
                 using var source = Cli.Activations.Open(folder is null ? parsed.GetValue(files)!
                     : [Random(folder, parsed.GetValue(count), parsed.GetValue(width))]);
-                var (b, times) = ((int)Math.Min(source.Rows, parsed.GetValue(batchRows)), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
-                BenchRow[] rows = [Run("read in order", source, b, times, InOrder), Run("feeder, shuffled", source, b, times, Shuffled),
+                var (b, times) = ((int)Math.Min(source.Rows, parsed.GetValue(batchRows)),
+                    Math.Max(LeastRepeats, parsed.GetValue(repeats)));
+                BenchRow[] rows = [Run("read in order", source, b, times, InOrder),
+                    Run("feeder, shuffled", source, b, times, Shuffled),
                     .. FeedBench.Run(source, b, times, Math.Max(1, parsed.GetValue(readers)), parsed.GetValue(window))];
                 var machine = BenchMachines.Host();
                 // A batch is read once and written once: what a copy of as many bytes does.
-                rows = [.. rows.Select(row => row with { FloorMs = row.Bytes / machine.Ceilings!.Value.CopyGigabytes / 1e6 })];
+                rows = [.. rows.Select(row =>
+                    row with { FloorMs = row.Bytes / machine.Ceilings!.Value.CopyGigabytes / 1e6 })];
                 BenchTable.Print(machine, rows);
-                if (parsed.GetValue(csv) is { Length: > 0 } path) BenchCsv.Write(path, rows.Select(row => (machine, row)));
+                if (parsed.GetValue(csv) is { Length: > 0 } path)
+                    BenchCsv.Write(path, rows.Select(row => (machine, row)));
                 return rows.Any(row => row.Repeatable == false) ? 1 : 0;
             }
             finally
@@ -53,23 +62,27 @@ static class BenchDataCommand
         return command;
     }
 
-    static BenchRow Run(string name, ActivationSource source, int batchRows, int repeats, Func<ActivationSource, int, int, (List<double> Ms, ulong Hash)> read)
+    static BenchRow Run(string name, ActivationSource source, int batchRows, int repeats,
+        Func<ActivationSource, int, int, (List<double> Ms, ulong Hash)> read)
     {
         var (first, second) = (read(source, batchRows, repeats), read(source, batchRows, repeats));
         return new()
         {
-            Bench = "data", Name = name, Shape = new(batchRows, source.Width, 0, 0), Time = Timing.Of(second.Ms), Bytes = 2.0 * batchRows * source.RowBytes, Tokens = batchRows,
+            Bench = "data", Name = name, Shape = new(batchRows, source.Width, 0, 0), Time = Timing.Of(second.Ms),
+            Bytes = 2.0 * batchRows * source.RowBytes, Tokens = batchRows,
             Checksum = (first.Hash, second.Hash), Note = $"{source.Type}, {source.Rows} rows",
         };
     }
 
     static (List<double>, ulong) InOrder(ActivationSource source, int batchRows, int repeats)
     {
-        var (batch, row, hash, times) = (new byte[(long)batchRows * source.RowBytes], 0L, new OutputHash(), new List<double>());
+        var (batch, row, hash, times) =
+            (new byte[(long)batchRows * source.RowBytes], 0L, new OutputHash(), new List<double>());
         for (var repeat = 0; repeat < repeats * Group; repeat++)
         {
             var start = Stopwatch.GetTimestamp();
-            for (var b = 0; b < batchRows; b++, row = (row + 1) % source.Rows) source.Read(row, batch.AsSpan(b * source.RowBytes, source.RowBytes));
+            for (var b = 0; b < batchRows; b++, row = (row + 1) % source.Rows)
+                source.Read(row, batch.AsSpan(b * source.RowBytes, source.RowBytes));
             times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
             hash.Add(batch);
         }
@@ -111,7 +124,8 @@ static class BenchDataCommand
         var row = new float[width];
         for (var b = 0; b < rows; b++)
         {
-            for (var i = 0; i < width; i++) row[i] = (float)(CounterRandom.Of((uint)b, (uint)i) * (1.0 / 4294967296) - 0.5);
+            for (var i = 0; i < width; i++)
+                row[i] = (float)(CounterRandom.Of((uint)b, (uint)i) * (1.0 / 4294967296) - 0.5);
             stream.Write(MemoryMarshal.AsBytes<float>(row));
         }
         return path;

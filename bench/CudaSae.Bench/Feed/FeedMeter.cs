@@ -31,7 +31,8 @@ static class FeedMeter
     {
         long blockRows = Math.Max(1, WindowPermutation.BlockBytes / source.RowBytes), next = -1;
         var clock = Stopwatch.StartNew();
-        Task[] threads = [.. Enumerable.Range(0, readers).Select(_ => Task.Factory.StartNew(Work, TaskCreationOptions.LongRunning))];
+        Task[] threads = [.. Enumerable.Range(0, readers)
+            .Select(_ => Task.Factory.StartNew(Work, TaskCreationOptions.LongRunning))];
         Task.WaitAll(threads);
         return new(rows * source.RowBytes, 0, clock.Elapsed, default, default, default);
 
@@ -42,7 +43,9 @@ static class FeedMeter
             {
                 var part = block.AsSpan(0, (int)(Math.Min(blockRows, rows - at) * source.RowBytes));
                 source.ReadRows(at, part);
-                if (check && !Finite.All(part, source.Type)) throw new SaeException($"{source.Locate(at)} or a row of the {blockRows} after it holds NaN or infinity");
+                if (check && !Finite.All(part, source.Type))
+                    throw new SaeException($"{source.Locate(at)} or a row of the {blockRows} after it holds NaN or "
+                        + "infinity");
             }
         }
     }
@@ -58,10 +61,14 @@ static class FeedMeter
 
     /// <summary>Windows, or all rows where the config has none, read into a pool whose memory is not there, and batches
     /// as lists of places.</summary>
-    public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches, int pieceBytes = PoolPlan.DefaultPieceBytes)
+    public static FeedRate Pool(ActivationSource source, long rows, TrainConfig config, int readers, long batches,
+        int pieceBytes = PoolPlan.DefaultPieceBytes)
     {
         var windows = RowOrders.HasWindows(config, rows);
-        using var pool = new NoPool(new(windows ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : rows, source.RowBytes, !windows) { Readers = readers, PieceBytes = pieceBytes }, config.BatchRows);
+        using var pool = new NoPool(new(windows ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : rows,
+            source.RowBytes, !windows)
+        { Readers = readers, PieceBytes = pieceBytes },
+            config.BatchRows);
         var clock = Stopwatch.StartNew();
         using var feeder = new BatchFeeder(source, rows, [(pool, 0)], pool, readers, config, default);
         return Take(clock, feeder, batches, config.BatchRows, null);
@@ -76,7 +83,8 @@ static class FeedMeter
             feeder.Release();
         }
         var (time, tap, loader) = (clock.Elapsed, feeder.Taps[0], (feeder.Maker as PooledBatches)?.Loader);
-        return new(bytes ?? loader!.Bytes, batches * batchRows, time, tap.InputWait, tap.FeederWait, loader?.Waited ?? default);
+        return new(bytes ?? loader!.Bytes, batches * batchRows, time, tap.InputWait, tap.FeederWait,
+            loader?.Waited ?? default);
     }
 
     unsafe class Slots(int bytes) : IInputSlots, IDisposable
@@ -91,7 +99,8 @@ static class FeedMeter
     sealed unsafe class NoPool(PoolPlan plan, int batchRows) : Slots(batchRows * sizeof(int)), IRowPool
     {
         readonly int pieceBytes = plan.PieceRows * plan.RowBytes;
-        readonly byte* pieces = (byte*)NativeMemory.AlignedAlloc((nuint)(2L * plan.Readers * plan.PieceRows * plan.RowBytes), 4096);
+        readonly byte* pieces =
+            (byte*)NativeMemory.AlignedAlloc((nuint)(2L * plan.Readers * plan.PieceRows * plan.RowBytes), 4096);
 
         public PoolPlan Plan => plan;
         public Span<byte> Piece(int piece) => new(pieces + (long)piece * pieceBytes, pieceBytes);

@@ -46,7 +46,10 @@ static class FuzzCommand
         {
             var result = FuzzRun.Of(target, seed, inputs, from, minutes);
             found += result.Findings.Count;
-            Console.WriteLine(FormattableString.Invariant($"{target.Name,-22} {result.Inputs,9} inputs, seed {seed}: {result.Accepted} read, refused with {result.Refusals} different messages, {result.Findings.Count} findings, {result.Time.TotalSeconds:0.0} s"));
+            Console.WriteLine(FormattableString.Invariant($"{target.Name,-22} {result.Inputs,9} inputs, seed {seed}: ")
+                + FormattableString.Invariant($"{result.Accepted} read, refused with {result.Refusals} different ")
+                + FormattableString.Invariant($"messages, {result.Findings.Count} ")
+                + FormattableString.Invariant($"findings, {result.Time.TotalSeconds:0.0} s"));
             foreach (var finding in result.Findings) Report(target.Name, seed, finding, folder);
         }
         return found == 0 ? 0 : 1;
@@ -57,6 +60,7 @@ static class FuzzCommand
         Directory.CreateDirectory(folder);
         var file = Path.Combine(folder, $"{parser}-{seed}-{finding.Number}");
         File.WriteAllBytes(file, finding.Bytes);
-        Console.WriteLine($"  {finding.What}\n    {file}; again: fuzz {parser} --seed {seed} --from {finding.Number} --inputs 1");
+        Console.WriteLine($"  {finding.What}\n    {file}; again: fuzz {parser} --seed {seed} --from {finding.Number} "
+            + "--inputs 1");
     }
 }

@@ -11,7 +11,8 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
     public bool Passed => MaxError <= 1 && Fault.Length == 0;
 
     /// <summary>The part of a checksum that an element adds; sums of these do not depend on the order.</summary>
-    public static ulong Part(long place, ulong bits) => SplitMix.Mix(SplitMix.Mix((ulong)place + 0x9e3779b97f4a7c15) ^ bits);
+    public static ulong Part(long place, ulong bits) =>
+        SplitMix.Mix(SplitMix.Mix((ulong)place + 0x9e3779b97f4a7c15) ^ bits);
 
     /// <summary>One row of C [n] against the reference: the largest difference in shares of what is allowed.</summary>
     public static double Compare(ReadOnlySpan<float> c, double[] value, double[] allowed)
@@ -27,7 +28,8 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
 
     /// <summary>One row's candidates (kernels/select.cuh: order_key(value) « 32 | ~column) against the reference: each
     /// column once, none below the limit, none missing.</summary>
-    public static double CompareCandidates(int row, ReadOnlySpan<ulong> candidates, double[] value, double[] allowed, ref string fault)
+    public static double CompareCandidates(int row, ReadOnlySpan<ulong> candidates, double[] value, double[] allowed,
+        ref string fault)
     {
         double largest = 0;
         var seen = new HashSet<int>();
@@ -44,12 +46,14 @@ readonly record struct LadderCheck(double MaxError, ulong Checksum, string Fault
             largest = Math.Max(largest, Math.Abs(z - value[column]) / allowed[column]);
         }
         for (var f = 0; f < value.Length; f++)
-            if (value[f] > LadderProblem.Limit + allowed[f] && !seen.Contains(f)) fault = $"row {row} is without column {f}, whose value is {value[f]}";
+            if (value[f] > LadderProblem.Limit + allowed[f] && !seen.Contains(f))
+                fault = $"row {row} is without column {f}, whose value is {value[f]}";
         return largest;
     }
 
     /// <summary>kernels/common.cuh's order_key of a positive number is its bits with the highest set.</summary>
     public static uint KeyAbove(float limit) => (BitConverter.SingleToUInt32Bits(limit) | 0x80000000) + 1;
 
-    static float ValueOf(uint key) => BitConverter.UInt32BitsToSingle((key & 0x80000000) != 0 ? key ^ 0x80000000 : ~key);
+    static float ValueOf(uint key) =>
+        BitConverter.UInt32BitsToSingle((key & 0x80000000) != 0 ? key ^ 0x80000000 : ~key);
 }

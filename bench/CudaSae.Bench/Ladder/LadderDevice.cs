@@ -27,14 +27,17 @@ sealed unsafe class LadderDevice : IDisposable
         KernelModules.Include(typeof(LadderDevice).Assembly);
         (this.device, this.problem) = (device, problem);
         var plan = new MemoryPlan();
-        long rows = problem.Rows, columns = problem.Columns, outputs = Math.Max(rows * columns * sizeof(float), rows * Capacity * sizeof(ulong));
+        long rows = problem.Rows, columns = problem.Columns,
+            outputs = Math.Max(rows * columns * sizeof(float), rows * Capacity * sizeof(ulong));
         plan.Add("x", rows * problem.Depth * sizeof(ushort));
         plan.Add("w", columns * problem.Depth * sizeof(ushort));
         plan.Add("bias, limits and counts", (columns + 2 * rows) * sizeof(float));
         plan.Add("C, or candidates", outputs);
         var free = device.FreeBytes();
         if (plan.TotalBytes > free)
-            throw new SaeException($"the ladder needs {MemoryPlan.Format(plan.TotalBytes)} on {device.Info.Name}, {MemoryPlan.Format(free)} are free; use a smaller --shape", kind: SaeErrorKind.Memory);
+            throw new SaeException($"the ladder needs {MemoryPlan.Format(plan.TotalBytes)} on {device.Info.Name}, "
+                + $"{MemoryPlan.Format(free)} are free; use a smaller --shape",
+                kind: SaeErrorKind.Memory);
         owned = new(device);
         try
         {
@@ -65,7 +68,13 @@ sealed unsafe class LadderDevice : IDisposable
         var shape = rung.Shape(problem.Rows, problem.Columns, device.Info.Multiprocessors);
         if (!rung.Filters)
         {
-            device.Launch(kernel, shape, new LadderParams { X = x, W = w, Bias = bias, C = c, Rows = problem.Rows, Columns = problem.Columns, Depth = problem.Depth }, stream);
+            device.Launch(kernel, shape,
+                new LadderParams
+                {
+                    X = x, W = w, Bias = bias, C = c, Rows = problem.Rows, Columns = problem.Columns,
+                    Depth = problem.Depth
+                },
+                stream);
             return;
         }
         device.Fill32(count, 0, problem.Rows, stream);
@@ -81,15 +90,27 @@ sealed unsafe class LadderDevice : IDisposable
     // Without buckets limits stay where they are.
     void LaunchHopper(KernelFunction kernel, Launch shape, HopperForm form, EncodeParams encode)
     {
-        var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors, problem.Rows, problem.Depth * 2 / HopperOperands.Line);
-        device.Launch(kernel, shape, new EncodeSm90Params { XMap = operands.XMap, WMap = operands.WMap, Encode = encode, Active = 1, Cluster = form.Cluster, Skew = form.Staggered ? operands.Skew : 0 }, stream);
+        var operands = new HopperOperands(Map(x, problem.Rows), Map(w, problem.Columns), device.Info.Multiprocessors,
+            problem.Rows, problem.Depth * 2 / HopperOperands.Line);
+        device.Launch(kernel, shape,
+            new EncodeSm90Params
+            {
+                XMap = operands.XMap, WMap = operands.WMap, Encode = encode, Active = 1, Cluster = form.Cluster,
+                Skew = form.Staggered ? operands.Skew : 0
+            },
+            stream);
     }
 
     TensorMap Map(ulong matrix, int rows) =>
-        device.MapMatrix(matrix, TensorNumber.BFloat16, rows, problem.Depth, HopperOperands.TileRows) ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's last rungs", kind: SaeErrorKind.Device);
+        device.MapMatrix(matrix, TensorNumber.BFloat16, rows, problem.Depth, HopperOperands.TileRows)
+            ?? throw new SaeException("this driver makes no tensor maps: CUDA 12.0 or newer is needed for the ladder's "
+                + "last rungs",
+                kind: SaeErrorKind.Device);
 
     /// <summary>The same product by cuBLAS, without bias: the machine's ceiling at this shape.</summary>
-    public void LaunchGemm() => device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c, problem.Columns, stream);
+    public void LaunchGemm() =>
+        device.GemmNT(problem.Rows, problem.Columns, problem.Depth, x, problem.Depth, w, problem.Depth, c,
+            problem.Columns, stream);
 
     /// <summary>What the rungs run on.</summary>
     public nint Stream => stream;
@@ -117,8 +138,11 @@ sealed unsafe class LadderDevice : IDisposable
             for (var b = begin; b < begin + height; b++)
             {
                 var row = host.AsSpan((b - begin) * problem.Columns, problem.Columns);
-                for (var f = 0; f < row.Length; f++) checksum += LadderCheck.Part((long)b * problem.Columns + f, BitConverter.SingleToUInt32Bits(row[f]));
-                if (sample.Contains(b)) largest = Math.Max(largest, LadderCheck.Compare(row, Reference(b).Value, Reference(b).Allowed));
+                for (var f = 0; f < row.Length; f++)
+                    checksum += LadderCheck.Part((long)b * problem.Columns + f,
+                        BitConverter.SingleToUInt32Bits(row[f]));
+                if (sample.Contains(b))
+                    largest = Math.Max(largest, LadderCheck.Compare(row, Reference(b).Value, Reference(b).Allowed));
             }
         }
         return new(largest, checksum, "");
@@ -128,7 +152,9 @@ sealed unsafe class LadderDevice : IDisposable
     {
         var counts = new int[problem.Rows];
         Download(count, counts, counts.Length);
-        if (counts.Max() > Capacity) return new(double.PositiveInfinity, 0, $"a row has {counts.Max()} candidates, there is room for {Capacity}");
+        if (counts.Max() > Capacity)
+            return new(double.PositiveInfinity, 0,
+                $"a row has {counts.Max()} candidates, there is room for {Capacity}");
         var host = new ulong[Capacity];
         ulong checksum = 0;
         double largest = 0;
@@ -138,7 +164,10 @@ sealed unsafe class LadderDevice : IDisposable
         {
             Download(candidates + (ulong)b * Capacity * sizeof(ulong), host, counts[b]);
             foreach (var key in host.AsSpan(0, counts[b])) checksum += LadderCheck.Part(b, key);
-            if (sample.Contains(b)) largest = Math.Max(largest, LadderCheck.CompareCandidates(b, host.AsSpan(0, counts[b]), Reference(b).Value, Reference(b).Allowed, ref fault));
+            if (sample.Contains(b))
+                largest = Math.Max(largest,
+                    LadderCheck.CompareCandidates(b, host.AsSpan(0, counts[b]), Reference(b).Value,
+                        Reference(b).Allowed, ref fault));
         }
         return new(largest, checksum, fault);
     }

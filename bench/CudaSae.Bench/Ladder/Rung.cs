@@ -15,7 +15,8 @@ namespace CudaSae.Bench.Ladder;
 /// <param name="TileColumns">Columns of C that a block computes.</param>
 /// <param name="Filters">Leaves the candidates above each row's limit in place of C, as the engine's encoder
 /// does.</param>
-sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows, int TileColumns, bool Filters = false)
+sealed record Rung(string Kernel, string File, string Sentence, int Block, int SharedBytes, int TileRows,
+    int TileColumns, bool Filters = false)
 {
     const int Tile = 128;
 
@@ -33,7 +34,8 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
         int down = (rows + TileRows - 1) / TileRows, across = (columns + TileColumns - 1) / TileColumns;
         if (Hopper is null) return new(checked(down * across), Block, SharedBytes);
         var units = (down + Hopper.Cluster - 1) / Hopper.Cluster * (long)across;
-        return new((int)Math.Clamp(units, 1, Math.Max(1, multiprocessors / Hopper.Cluster)) * Hopper.Cluster, Block, SharedBytes, Cluster: Hopper.Cluster);
+        return new((int)Math.Clamp(units, 1, Math.Max(1, multiprocessors / Hopper.Cluster)) * Hopper.Cluster, Block,
+            SharedBytes, Cluster: Hopper.Cluster);
     }
 
     static Rung OnHopper(string name, int cluster, bool staggered, string sentence) =>
@@ -47,9 +49,13 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
     public static IReadOnlyList<Rung> All { get; } =
     [
         new("ladder_naive", "kernels/ladder/01_naive.cu",
-            "Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 different lines for every product.", 256, 0, 32, 8),
+            "Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 "
+                + "different lines for every product.",
+            256, 0, 32, 8),
         new("ladder_coalesced", "kernels/ladder/02_coalesced.cu",
-            "Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead of 2 bytes of each of 32.", 256, 0, 1, 8),
+            "Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead "
+                + "of 2 bytes of each of 32.",
+            256, 0, 1, 8),
         new("ladder_shared_tiles", "kernels/ladder/03_shared_tiles.cu",
             "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element "
             + "that is read serves 32 products, not one.",
@@ -63,7 +69,8 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
             + "quarter of the instructions or fewer for the same bytes.",
             256, SharedMemory.LadderVectorLoads, Tile, Tile),
         new("ladder_tensor_cores", "kernels/ladder/06_tensor_cores.cu",
-            "Tensor cores: mma.sync multiplies 16 x 8 x 16 an instruction, 2,048 products where a warp's fused multiply-adds make 32; its operands come from shared memory 4 bytes at a time.",
+            "Tensor cores: mma.sync multiplies 16 x 8 x 16 an instruction, 2,048 products where a warp's fused "
+                + "multiply-adds make 32; its operands come from shared memory 4 bytes at a time.",
             256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_ldmatrix", "kernels/ladder/07_ldmatrix.cu",
             "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, "
@@ -78,18 +85,23 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
             + "the latency of global memory behind the tensor cores.",
             256, SharedMemory.LadderPipeline, Tile, Tile),
         new("ladder_warp_tiles", "kernels/ladder/10_warp_tiles.cu",
-            "Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 products where 32 x 64 reads 3 KB for 32,768, "
+            "Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for "
+                + "65,536 products where 32 x 64 reads 3 KB for 32,768, "
             + "and a step's fragments load while the last one's multiply.", 128, SharedMemory.Tile, Tile, Tile),
         new("encode", "kernels/encode.cu",
             "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the "
             + "registers, which saves writing C and reading it again.",
             128, SharedMemory.Tile, Tile, Tile, Filters: true),
         OnHopper("encode_sm90", 1, false,
-            "TMA and wgmma: one thread has boxes of 128 rows brought into swizzled shared memory, and four warps together multiply 64 x 256 x 16 straight out of it while they go on, so that no instruction carries operands."),
+            "TMA and wgmma: one thread has boxes of 128 rows brought into swizzled shared memory, and four warps "
+                + "together multiply 64 x 256 x 16 straight out of it while they go on, so that no instruction carries "
+                + "operands."),
         OnHopper("encode_sm90_pairs", 2, false,
-            "A cluster of two blocks: each loads half of the weights' tile and gives it to both, which takes half as much of the weights from the second-level cache."),
+            "A cluster of two blocks: each loads half of the weights' tile and gives it to both, which takes half as "
+                + "much of the weights from the second-level cache."),
         OnHopper("encode_sm90_skew", 2, true,
-            "Warpgroups a step or two of K apart: one multiplies while the other filters, so that the tensor cores need not wait for the filter. So the engine runs it on Hopper."),
+            "Warpgroups a step or two of K apart: one multiplies while the other filters, so that the tensor cores "
+                + "need not wait for the filter. So the engine runs it on Hopper."),
     ];
 }
 

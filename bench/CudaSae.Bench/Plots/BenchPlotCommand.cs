@@ -29,7 +29,9 @@ static class BenchPlotCommand
                 Console.WriteLine(path);
                 drawn++;
             }
-            if (drawn == 0) throw new SaeException("there is nothing to draw: no row of these tables has a time", kind: SaeErrorKind.Files);
+            if (drawn == 0)
+                throw new SaeException("there is nothing to draw: no row of these tables has a time",
+                    kind: SaeErrorKind.Files);
             return 0;
         });
         return command;

@@ -12,7 +12,8 @@ static class BenchCommand
     {
         var command = PhaseCommand("bench", "Measure a training step on random data.");
         command.Subcommands.Add(PhaseCommand("step", "Time a training step and its phases; the same as bench alone."));
-        command.Subcommands.Add(PhaseCommand("kernels", "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
+        command.Subcommands.Add(PhaseCommand("kernels",
+            "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
         return command;
     }
 
@@ -40,7 +41,8 @@ static class BenchCommand
         {
             var (spec, config) = settings.Records(parsed, parsed.GetValue(width));
             var (kind, times) = (parsed.GetValue(settings.Backend), Math.Max(LeastRepeats, parsed.GetValue(repeats)));
-            bool Wanted(BenchRow row) => row.Name.Contains(parsed.GetValue(filter)!, StringComparison.OrdinalIgnoreCase);
+            bool Wanted(BenchRow row) =>
+                row.Name.Contains(parsed.GetValue(filter)!, StringComparison.OrdinalIgnoreCase);
             if (parsed.GetValue(json))
             {
                 Console.WriteLine(StepBench.Json(kind, spec, config, times));
@@ -51,7 +53,8 @@ static class BenchCommand
             var all = BenchShapes.Parse(parsed.GetValue(shapes)!, spec, config).ToArray();
             foreach (var shape in all)
             {
-                var deads = parsed.GetValue(dead) >= 0 ? parsed.GetValue(dead) : shape.Spec.Aux is null ? 0 : shape.Spec.Latents / 20;
+                var deads = parsed.GetValue(dead) >= 0 ? parsed.GetValue(dead) : shape.Spec.Aux is null ? 0
+                    : shape.Spec.Latents / 20;
                 members.Try($"B {shape.Config.BatchRows}, d {shape.Spec.InputWidth}, n {shape.Spec.Latents}", () =>
                 {
                     var (what, check) = (kernels ? "kernels" : "step", !parsed.GetValue(trusting));

@@ -16,11 +16,16 @@ static class BenchFloors
         return [.. rows.Select(one => (one.Machine with { Ceilings = best }, one.Row with
         {
             FloorMs = one.Row.FloorMs is null ? null : !IsStep(one.Row) ? Floor(one.Row, best)
-                : rows.Where(other => other.Row.Shape == one.Row.Shape && !IsStep(other.Row) && Axis(other.Row) == Axis(one.Row)).Sum(other => Floor(other.Row, best)) is > 0 and var sum ? sum : one.Row.FloorMs,
+                : rows.Where(other => other.Row.Shape == one.Row.Shape && !IsStep(other.Row)
+                    && Axis(other.Row) == Axis(one.Row))
+                    .Sum(other => Floor(other.Row, best)) is > 0
+                    and var sum
+                ? sum : one.Row.FloorMs,
         }))];
     }
 
-    static double Floor(BenchRow row, Ceilings best) => new PhaseCost(StepPhase.Encode, row.Flops, row.Bytes).FloorMs(best);
+    static double Floor(BenchRow row, Ceilings best) =>
+        new PhaseCost(StepPhase.Encode, row.Flops, row.Bytes).FloorMs(best);
     static bool IsStep(BenchRow row) => row.Name == "step" || row.Name.EndsWith("/step", StringComparison.Ordinal);
     static string Axis(BenchRow row) => row.Name.Contains('/') ? row.Name.Split('/')[0] : "";
 }

@@ -40,20 +40,28 @@ static class BenchMachines
     }
 
     /// <summary>Of this machine's processor, for what no backend does.</summary>
-    public static BenchMachine Host() => Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
+    public static BenchMachine Host() =>
+        Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
 
     /// <param name="ceilings">Null where none could be measured.</param>
-    public static BenchMachine Of(DeviceInfo device, Ceilings? ceilings) => Of(device.Emulated ? "emulator" : "cuda", device.Name, $"{device.DriverVersion / 1000}.{device.DriverVersion % 1000 / 10}", ceilings);
+    public static BenchMachine Of(DeviceInfo device, Ceilings? ceilings) =>
+        Of(device.Emulated ? "emulator" : "cuda", device.Name,
+            $"{device.DriverVersion / 1000}.{device.DriverVersion % 1000 / 10}", ceilings);
 
-    static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) => new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
+    static BenchMachine Of(string backend, string device, string driver, Ceilings? ceilings) =>
+        new(backend, device, driver, Session.Version, DateOnly.FromDateTime(DateTime.UtcNow), ceilings);
 
-    static string HostName => $"{ProcessorName()}, {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors";
+    static string HostName =>
+        $"{ProcessorName()}, {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors";
 
     static string ProcessorName()
     {
         try
         {
-            return File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':', 2)[1].Trim() ?? "cpu";
+            return File.ReadLines("/proc/cpuinfo")
+                .FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':', 2)[1]
+                .Trim()
+                ?? "cpu";
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -63,5 +71,6 @@ static class BenchMachines
 
     /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so
     /// far, or what is not free on the device.</summary>
-    public static long UsedBytes(IDevice? device) => device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakMemory.Resident();
+    public static long UsedBytes(IDevice? device) =>
+        device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakMemory.Resident();
 }

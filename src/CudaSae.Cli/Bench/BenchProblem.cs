@@ -24,8 +24,10 @@ sealed class BenchProblem : IDisposable
     /// latents.</exception>
     public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
     {
-        if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents)) throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
-        (Spec, Config, Dead, fired, isDead) = (spec, config, dead, new int[dead > 0 ? spec.Latents : 0], new bool[spec.Latents]);
+        if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents))
+            throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
+        (Spec, Config, Dead, fired, isDead) =
+            (spec, config, dead, new int[dead > 0 ? spec.Latents : 0], new bool[spec.Latents]);
         var places = new RowPermutation(Seed, 0, spec.Latents);
         for (var i = 0; i < dead; i++) isDead[places[i]] = true;
         Parameters = new(spec);
@@ -50,7 +52,12 @@ sealed class BenchProblem : IDisposable
 
     /// <summary>Whether <see cref="PhaseErrors"/> has formulas for it: TopK as it is by default. The others are held
     /// against the reference by <c>cudasae verify</c>.</summary>
-    public bool IsPlain => Spec is { Selection: Selection.TopK { InitialK: 0 }, Nested: null, Transcoder: null, Sites: null, Penalty: null, Tying: Tying.Untied, PreAct: null };
+    public bool IsPlain =>
+        Spec is
+        {
+            Selection: Selection.TopK { InitialK: 0 }, Nested: null, Transcoder: null, Sites: null, Penalty: null,
+            Tying: Tying.Untied, PreAct: null
+        };
 
     /// <summary>Row <paramref name="row"/> of the input, [row width].</summary>
     public void Input(int row, Span<float> into) => Fill(into, 7, row, Math.Sqrt(12));
@@ -69,7 +76,8 @@ sealed class BenchProblem : IDisposable
         var key = (uint)(CounterRandom.Of(Seed, what, (ulong)row, 0) >> 32);
         for (var i = 0; i < to.Length; i++)
         {
-            var x = (float)Rounding.ToBFloat16(((CounterRandom.Of(key, (uint)i) + 0.5) * (1.0 / 4294967296) - 0.5) * width);
+            var x = (float)Rounding.ToBFloat16(((CounterRandom.Of(key, (uint)i)
+                + 0.5) * (1.0 / 4294967296) - 0.5) * width);
             to[i] = x == 0 ? 1 / 1024f : x;
         }
     }
@@ -90,7 +98,8 @@ sealed class BenchProblem : IDisposable
         fixed (byte* p = backend.InputSlot(slot))
         {
             var floats = (float*)p;
-            ForEach(Config.BatchRows, Spec.RowWidth, b => Input(b, new(floats + (long)b * Spec.RowWidth, Spec.RowWidth)));
+            ForEach(Config.BatchRows, Spec.RowWidth,
+                b => Input(b, new(floats + (long)b * Spec.RowWidth, Spec.RowWidth)));
         }
     }
 

@@ -5,7 +5,8 @@ namespace CudaSae.Cli;
 /// <summary>B, d, n, k and how many latents are dead.</summary>
 sealed record BenchShape(int Rows, int Width, int Latents, int Active, int Dead = 0)
 {
-    public override string ToString() => $"B {Rows}, d {Width}{(Latents > 0 ? $", n {Latents}, k {Active}" : "")}{(Dead > 0 ? $", {Dead} dead" : "")}";
+    public override string ToString() =>
+        $"B {Rows}, d {Width}{(Latents > 0 ? $", n {Latents}, k {Active}" : "")}{(Dead > 0 ? $", {Dead} dead" : "")}";
 }
 
 /// <summary>Milliseconds of repeated runs.</summary>
@@ -59,4 +60,5 @@ sealed record BenchRow
 /// <param name="Backend">cpu, cuda or emulator.</param>
 /// <param name="Driver">Of a GPU; the runtime's version on a CPU.</param>
 /// <param name="Ceilings">This machine's own, measured in the same call; null where no time exists.</param>
-sealed record BenchMachine(string Backend, string Device, string Driver, string Version, DateOnly Date, Ceilings? Ceilings);
+sealed record BenchMachine(string Backend, string Device, string Driver, string Version, DateOnly Date,
+    Ceilings? Ceilings);

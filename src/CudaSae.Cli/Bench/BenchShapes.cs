@@ -15,16 +15,32 @@ static class BenchShapes
     public static IEnumerable<(SaeSpec Spec, TrainConfig Config)> Parse(string text, SaeSpec spec, TrainConfig config)
     {
         if (text.Length == 0) return [(spec, config)];
-        return [.. (text == "paper" ? Paper : text).Split(',').Select(one => With(one.Split('x').Select(number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : 0).ToArray() is [> 0, > 0, > 0, > 0] shape ? shape
-            : throw new SaeException($"--shapes {one}: it must read ROWSxWIDTHxLATENTSxK, such as 1024x512x4096x32, or paper"), spec, config))];
+        return [.. (text == "paper" ? Paper : text).Split(',')
+            .Select(one => With(one.Split('x')
+                .Select(number => int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var value)
+                    ? value : 0)
+                .ToArray() is [> 0, > 0, > 0, > 0] shape
+                ? shape
+            : throw new SaeException($"--shapes {one}: it must read ROWSxWIDTHxLATENTSxK, such as 1024x512x4096x32, or "
+                + "paper"),
+                spec, config))];
     }
 
     static (SaeSpec, TrainConfig) With(int[] shape, SaeSpec spec, TrainConfig config)
     {
-        if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Transcoder is not null || spec.Sites is not null || spec.Nested is not null)
-            throw new SaeException("--shapes changes plain TopK only; of other methods give one shape with --input-width, --latents and --k");
+        if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Transcoder is not null
+            || spec.Sites is not null || spec.Nested is not null)
+            throw new SaeException("--shapes changes plain TopK only; of other methods give one shape with "
+                + "--input-width, --latents and --k");
         var aux = spec.Aux is null ? null : spec.Aux with { K = Math.Min(spec.Aux.K, shape[2]) };
-        return ((spec with { InputWidth = shape[1], Latents = shape[2], Selection = new Selection.TopK(shape[3]), Aux = aux }).Validate(),
+        return ((spec with
+        {
+            InputWidth = shape[1],
+            Latents = shape[2],
+            Selection = new Selection.TopK(shape[3]),
+            Aux = aux
+        })
+            .Validate(),
             (config with { BatchRows = shape[0], Vectors = Math.Max(config.Vectors, 1000L * shape[0]) }).Validate());
     }
 }

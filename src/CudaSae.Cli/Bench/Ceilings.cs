@@ -26,9 +26,13 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
         {
             var start = Stopwatch.GetTimestamp();
             workers.Run(parts, (part, _) => Multiply(operands.Data + part * 64L * 1024));
-            gemm = Math.Max(gemm, 2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
+            gemm = Math.Max(gemm,
+                2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
             start = Stopwatch.GetTimestamp();
-            workers.Run(parts, (part, _) => NativeMemory.Copy((byte*)from.Data + (long)part * band, (byte*)to.Data + (long)part * band, (nuint)band));
+            workers.Run(parts,
+                (part, _) =>
+                    NativeMemory.Copy((byte*)from.Data + (long)part * band, (byte*)to.Data + (long)part * band,
+                        (nuint)band));
             copy = Math.Max(copy, 2.0 * band * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
         }
         return new(gemm, copy);
@@ -43,6 +47,7 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
             rows[r] = memory + 32 * 1024 + r * Depth;
             init[r] = 0;
         }
-        for (var tile = 0; tile < TilesPerPart; tile++) Gemm.Tile(rows, memory, Gemm.TileColumns, Depth, init, memory + 48 * 1024);
+        for (var tile = 0; tile < TilesPerPart; tile++)
+            Gemm.Tile(rows, memory, Gemm.TileColumns, Depth, init, memory + 48 * 1024);
     }
 }

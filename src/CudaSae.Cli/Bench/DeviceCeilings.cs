@@ -38,7 +38,8 @@ static class DeviceCeilings
                 FillRandom(host, (uint)operand);
                 device.Upload<ushort>(operand == 0 ? a : b, host, stream);
             }
-            var times = clock.Time(() => device.GemmNT(size, size, size, a, size, b, size, c, size, stream), Repeats, capture: false);
+            var times = clock.Time(() => device.GemmNT(size, size, size, a, size, b, size, c, size, stream), Repeats,
+                capture: false);
             return times.Count == 0 ? 0 : 2.0 * size * size * size / times.Min() / 1e6;
         }
         finally

@@ -76,7 +76,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         using var clock = new DeviceClock(device, phases.Stream);
         problem.MarkDead(backend, ++t);
         backend.BeginStep(0, problem.Scalars(t));
-        IReadOnlyList<double>[] times = [.. Phases.Select(phase => clock.Time(() => phases.Run(phase), repeats, capture: !problem.Spec.IsThresholded))];
+        IReadOnlyList<double>[] times = [.. Phases.Select(phase =>
+            clock.Time(() => phases.Run(phase), repeats, capture: !problem.Spec.IsThresholded))];
         backend.EndStep();
         backend.ReadSums();
         return times;
@@ -88,7 +89,10 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
     {
         var step = new SaeStep(backend);
         using var clock = phases.Device is { } device ? new DeviceClock(device, phases.Stream) : null;
-        var times = clock?.TimeChain(_ => { Mark(); Run(); }, Warmup + repeats) ?? [.. Enumerable.Range(0, Warmup + repeats).Select(_ => { Mark(); return OnHost(Run); })];
+        var times = clock?.TimeChain(_ =>
+        {
+            Mark(); Run();
+        }, Warmup + repeats) ?? [.. Enumerable.Range(0, Warmup + repeats).Select(_ => { Mark(); return OnHost(Run); })];
         backend.ReadSums();
         return [.. times.Skip(Warmup)];
 
@@ -105,25 +109,46 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
 
     /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise
     /// than the costs are counted: then there is a time alone.</summary>
-    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
+    public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms,
+        (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row(bench, NameOf(bench, phase), ms, check) with
         {
-            Flops = problem.Spec.IsThresholded ? 0 : cost[phase].Flops, Bytes = problem.Spec.IsThresholded ? 0 : cost[phase].Bytes,
-            FloorMs = machine is { } m && !problem.Spec.IsThresholded ? cost[phase].FloorMs(m) : null, Note = problem.Spec.IsThresholded ? "uncounted" : "",
+            Flops = problem.Spec.IsThresholded ? 0 : cost[phase].Flops,
+            Bytes = problem.Spec.IsThresholded ? 0
+                : cost[phase].Bytes,
+            FloorMs = machine is { } m && !problem.Spec.IsThresholded ? cost[phase].FloorMs(m)
+                : null,
+            Note = problem.Spec.IsThresholded ? "uncounted" : "",
         };
 
     /// <summary>The row of the whole step.</summary>
     public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
-        Row("step", "step", ms, check) with { Flops = cost.Flops, Bytes = cost.Bytes, FloorMs = machine is { } m ? cost.FloorMs(m) : null };
+        Row("step", "step", ms, check) with
+        {
+            Flops = cost.Flops,
+            Bytes = cost.Bytes,
+            FloorMs = machine is { } m ? cost.FloorMs(m) : null
+        };
 
-    BenchRow Row(string bench, string name, IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check) => new()
-    {
-        Bench = bench, Name = name, Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms) : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
-    };
+    BenchRow Row(string bench, string name, IReadOnlyList<double> ms,
+        (double? Error, (ulong, ulong) Checksum)? check) =>
+        new()
+        {
+            Bench = bench, Name = name, Shape = problem.Shape, Time = ms.Count > 0 ? Timing.Of(ms)
+            : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
+        };
 
     /// <summary>Phases by what the step calls them, kernels by their files.</summary>
-    static string NameOf(string bench, StepPhase phase) => bench != "kernels" ? phase.ToString().ToLowerInvariant() : phase switch
-    {
-        StepPhase.Encode => "encode+select", StepPhase.Aux => "aux+product", StepPhase.Backward => "index", StepPhase.Optimize => "update", _ => phase.ToString().ToLowerInvariant(),
-    };
+    static string NameOf(string bench, StepPhase phase) =>
+        bench != "kernels" ? phase.ToString().ToLowerInvariant() : phase switch
+        {
+            StepPhase.Encode =>
+                "encode+select",
+            StepPhase.Aux =>
+                    "aux+product",
+            StepPhase.Backward =>
+                        "index",
+            StepPhase.Optimize => "update",
+            _ => phase.ToString().ToLowerInvariant(),
+        };
 }

@@ -13,7 +13,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
     const double SampleWork = 4e7;
     const int MostSamples = 16;
 
-    readonly int B = problem.Config.BatchRows, d = problem.Spec.InputWidth, n = problem.Spec.Latents, k = problem.Spec.Active;
+    readonly int B =
+        problem.Config.BatchRows, d = problem.Spec.InputWidth, n = problem.Spec.Latents, k = problem.Spec.Active;
     readonly StepScalars scalars = problem.Scalars(1);
 
     int[] index = [];           // [B, k] as the encoder left it
@@ -27,7 +28,13 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         StepPhase.Encode => Encoded(),
         StepPhase.Decode => Decoded(),
         StepPhase.Backward => Turned(),
-        StepPhase.Optimize when problem.Config is { Optimizer: OptimizerKind.Adam, Beta1: > 0, Moments: MomentStorage.Float32, Clip: ClipKind.None, WeightDecay: 0 } && problem.Spec.DecoderNorm == DecoderNorm.Unit => Moved(),
+        StepPhase.Optimize when problem.Config is
+        {
+            Optimizer: OptimizerKind.Adam, Beta1: > 0,
+            Moments: MomentStorage.Float32, Clip: ClipKind.None, WeightDecay: 0
+        }
+            && problem.Spec.DecoderNorm == DecoderNorm.Unit =>
+            Moved(),
         StepPhase.Latents => Fired(),
         _ => null,
     };
@@ -81,7 +88,9 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         var worst = Worst(d, i => e[i], i => residual[i]);
         if (entries.Length == 0) return worst;
         var gradient = Row(StepPhase.Decode, "value_grad", b);
-        var exact = entries.Select(at => 2.0 * scalars.LossScale * Enumerable.Range(0, d).Sum(i => e[i] * problem.Parameters.WDec[index[at]][i])).ToArray();
+        var exact = entries.Select(at =>
+            2.0 * scalars.LossScale * Enumerable.Range(0, d).Sum(i => e[i] * problem.Parameters.WDec[index[at]][i]))
+            .ToArray();
         return Math.Max(worst, Worst(entries.Length, i => exact[i], i => gradient[entries[i] - b * k]));
     });
 
@@ -93,14 +102,16 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         var wrong = Math.Abs(value.Count(v => v != 0) - entry.Length);
         for (var f = 0; f < n; f++)
             for (var at = start[f]; at < start[f + 1]; at++)
-                if (index[entry[at]] != f || value[entry[at]] == 0 || at > start[f] && entry[at] <= entry[at - 1]) wrong++;
+                if (index[entry[at]] != f || value[entry[at]] == 0 || at > start[f] && entry[at] <= entry[at - 1])
+                    wrong++;
         return wrong;
     }
 
     int[] Starts()
     {
         var (bytes, output) = (All(StepPhase.Backward, "run_start"), Output(StepPhase.Backward, "run_start"));
-        return output.Array.Type == "I32" ? MemoryMarshal.Cast<byte, int>(bytes).ToArray() : [.. MemoryMarshal.Cast<byte, ulong>(bytes).ToArray().Select(s => (int)(uint)s)];
+        return output.Array.Type == "I32" ? MemoryMarshal.Cast<byte, int>(bytes).ToArray()
+            : [.. MemoryMarshal.Cast<byte, ulong>(bytes).ToArray().Select(s => (int)(uint)s)];
     }
 
     /// <summary>Gradients, by the first moments that one step leaves, and Adam's move from the moments.</summary>
@@ -110,15 +121,18 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         var start = Starts();
         var touched = Enumerable.Range(0, n).Where(f => start[f + 1] > start[f] && !problem.IsDead(f)).ToArray();
         var count = Math.Min(MostSamples, touched.Length);
-        return Enumerable.Range(0, count).Select(i => touched[(long)i * touched.Length / count]).Select(f => Moved(f, entry.AsSpan(start[f]..start[f + 1]).ToArray())).DefaultIfEmpty(0).Max();
+        return Enumerable.Range(0, count).Select(i => touched[(long)i * touched.Length / count])
+            .Select(f => Moved(f, entry.AsSpan(start[f]..start[f + 1]).ToArray())).DefaultIfEmpty(0).Max();
     }
 
     double Moved(int f, int[] run)
     {
-        double[] enc = new double[d], dec = new double[d], w = [.. problem.Parameters.WDec[f].ToArray().Select(v => (double)v)];
+        double[] enc = new double[d], dec = new double[d],
+        w = [.. problem.Parameters.WDec[f].ToArray().Select(v => (double)v)];
         foreach (var at in run)
         {
-            var (x, e, delta) = (Row(StepPhase.Prepare, "x_centered", at / k), Row(StepPhase.Decode, "residual", at / k), Row(StepPhase.Decode, "value_grad", at / k)[at % k]);
+            var (x, e, delta) = (Row(StepPhase.Prepare, "x_centered", at / k),
+                Row(StepPhase.Decode, "residual", at / k), Row(StepPhase.Decode, "value_grad", at / k)[at % k]);
             for (var i = 0; i < d; i++)
             {
                 enc[i] += (double)delta * x[i];
@@ -127,23 +141,31 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         }
         var along = Enumerable.Range(0, d).Sum(i => dec[i] * w[i]);
         for (var i = 0; i < d; i++) dec[i] -= along * w[i];
-        return Math.Max(Moved("enc", f, enc, problem.Parameters.WEnc[f].ToArray(), unit: false), Moved("dec", f, dec, problem.Parameters.WDec[f].ToArray(), unit: true));
+        return Math.Max(Moved("enc", f, enc, problem.Parameters.WEnc[f].ToArray(), unit: false),
+            Moved("dec", f, dec, problem.Parameters.WDec[f].ToArray(), unit: true));
     }
 
     double Moved(string matrix, int f, double[] gradient, float[] before, bool unit)
     {
-        float[] m = Row(StepPhase.Optimize, $"adam_m_{matrix}", f), v = Row(StepPhase.Optimize, $"adam_v_{matrix}", f), after = Weights(matrix, f);
+        float[] m = Row(StepPhase.Optimize, $"adam_m_{matrix}", f), v = Row(StepPhase.Optimize, $"adam_v_{matrix}", f),
+        after = Weights(matrix, f);
         var moved = new double[d];
-        for (var i = 0; i < d; i++) moved[i] = before[i] - scalars.LearningRate * (double)scalars.Correction1 * m[i] / (Math.Sqrt((double)v[i] * scalars.Correction2) + scalars.Epsilon);
+        for (var i = 0; i < d; i++)
+            moved[i] = before[i]
+                - scalars.LearningRate * (double)scalars.Correction1 * m[i] / (Math.Sqrt((double)v[i] * scalars.Correction2)
+                    + scalars.Epsilon);
         var norm = unit ? Math.Sqrt(moved.Sum(w => w * w)) : 1;
-        return Math.Max(Worst(d, i => gradient[i], i => m[i] / (1 - (double)scalars.Beta1)), Worst(d, i => moved[i] / norm, i => after[i]));
+        return Math.Max(Worst(d, i => gradient[i], i => m[i] / (1 - (double)scalars.Beta1)),
+            Worst(d, i => moved[i] / norm, i => after[i]));
     }
 
     float[] Weights(string matrix, int f)
     {
-        if (phases.Outputs(StepPhase.Optimize).Any(o => o.Array.Name == $"w_{matrix}")) return Row(StepPhase.Optimize, $"w_{matrix}", f);
+        if (phases.Outputs(StepPhase.Optimize).Any(o => o.Array.Name == $"w_{matrix}"))
+            return Row(StepPhase.Optimize, $"w_{matrix}", f);
         var upper = RowBytes(StepPhase.Optimize, $"w_{matrix}_hi", f);
-        var split = phases.Outputs(StepPhase.Optimize).Any(o => o.Array.Name == $"w_{matrix}_lo") ? RowBytes(StepPhase.Optimize, $"w_{matrix}_lo", f) : new byte[upper.Length];
+        var split = phases.Outputs(StepPhase.Optimize).Any(o => o.Array.Name == $"w_{matrix}_lo")
+            ? RowBytes(StepPhase.Optimize, $"w_{matrix}_lo", f) : new byte[upper.Length];
         var hi = MemoryMarshal.Cast<byte, ushort>(upper);
         var lo = MemoryMarshal.Cast<byte, short>(split);
         var row = new float[hi.Length];
@@ -158,7 +180,9 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         for (var e = 0; e < index.Length; e++) fires[index[e]] |= value[e] != 0;
         var wrong = 0;
         for (var f = 0; f < n; f++)
-            if (last[f] != (fires[f] ? (int)scalars.Step : problem.Dead == 0 || problem.IsDead(f) ? 0 : (int)scalars.Step - 1)) wrong++;
+            if (last[f] != (fires[f] ? (int)scalars.Step : problem.Dead == 0 || problem.IsDead(f) ? 0
+                : (int)scalars.Step - 1))
+                wrong++;
         return wrong;
     }
 
@@ -172,7 +196,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
     static double Worst(int length, Func<int, double> exact, Func<int, double> actual)
     {
         double scale = 1e-30, worst = 0;
-        for (var i = 0; i < length; i++) (scale, worst) = (Math.Max(scale, Math.Abs(exact(i))), Math.Max(worst, Math.Abs(exact(i) - actual(i))));
+        for (var i = 0; i < length; i++)
+            (scale, worst) = (Math.Max(scale, Math.Abs(exact(i))), Math.Max(worst, Math.Abs(exact(i) - actual(i))));
         return worst / scale;
     }
 
@@ -199,6 +224,7 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
     {
         var bytes = RowBytes(phase, name, row);
         return Output(phase, name).Array.Type == "F32" ? MemoryMarshal.Cast<byte, float>(bytes).ToArray()
-            : [.. MemoryMarshal.Cast<byte, ushort>(bytes).ToArray().Select(h => BitConverter.UInt32BitsToSingle((uint)h << 16))];
+            : [.. MemoryMarshal.Cast<byte, ushort>(bytes).ToArray()
+                .Select(h => BitConverter.UInt32BitsToSingle((uint)h << 16))];
     }
 }

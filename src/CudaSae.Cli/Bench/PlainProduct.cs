@@ -18,11 +18,13 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
     {
         var (x, w) = (Output(StepPhase.Prepare, "x_centered"), Output(StepPhase.Optimize, "w_enc_hi"));
         int B = problem.Config.BatchRows, pitch = (int)x.Array.Shape[1];
-        var columns = (int)Math.Min(problem.Spec.Latents, Math.Max(64, Math.Min(MostBytes, device.FreeBytes() / 4) / 4 / B));
+        var columns =
+            (int)Math.Min(problem.Spec.Latents, Math.Max(64, Math.Min(MostBytes, device.FreeBytes() / 4) / 4 / B));
         var result = device.Allocate(4L * B * columns);
         try
         {
-            void Launch() => device.GemmNT(B, columns, pitch, x.Address, pitch, w.Address, pitch, result, columns, phases.Stream);
+            void Launch() =>
+                device.GemmNT(B, columns, pitch, x.Address, pitch, w.Address, pitch, result, columns, phases.Stream);
             using var clock = new DeviceClock(device, phases.Stream);
             var times = clock.Time(Launch, repeats, capture: false);
             var first = Hash(device, result, columns);
@@ -32,8 +34,14 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
             double flops = 2.0 * B * pitch * columns, bytes = 2.0 * pitch * (B + columns) + 4.0 * B * columns;
             return new()
             {
-                Bench = "kernels", Name = "plain product", Shape = problem.Shape with { Latents = columns }, Time = times.Count > 0 ? Timing.Of(times) : null, Flops = flops, Bytes = bytes, Tokens = B,
-                FloorMs = machine is { } m ? new PhaseCost(StepPhase.Encode, flops, bytes).FloorMs(m) : null, MaxError = Error(device, result, columns), Checksum = (first, again), Note = "by the library, stored",
+                Bench = "kernels", Name = "plain product", Shape = problem.Shape with
+                {
+                    Latents = columns
+                }, Time = times.Count > 0
+                    ? Timing.Of(times) : null, Flops = flops, Bytes = bytes, Tokens = B,
+                FloorMs = machine is { } m ? new PhaseCost(StepPhase.Encode, flops, bytes).FloorMs(m)
+                    : null, MaxError =
+                        Error(device, result, columns), Checksum = (first, again), Note = "by the library, stored",
             };
         }
         finally
@@ -54,7 +62,8 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
     ulong Hash(IDevice device, ulong result, int columns)
     {
         var hash = new OutputHash();
-        for (var b = 0; b < problem.Config.BatchRows; b++) hash.Add(Read(device, result + 4UL * (ulong)b * (ulong)columns, 4 * columns));
+        for (var b = 0; b < problem.Config.BatchRows; b++)
+            hash.Add(Read(device, result + 4UL * (ulong)b * (ulong)columns, 4 * columns));
         return hash.Value;
     }
 
@@ -68,13 +77,18 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
             for (var j = 0; j < SampleColumns; j++)
             {
                 var (b, f) = ((long)i * problem.Config.BatchRows / SampleRows, (long)j * columns / SampleColumns);
-                var (row, weights) = (Floats(device, x.Address + (ulong)(2 * b * pitch), pitch), Floats(device, w.Address + (ulong)(2 * f * pitch), pitch));
+                var (row, weights) = (Floats(device, x.Address + (ulong)(2 * b * pitch), pitch),
+                    Floats(device, w.Address + (ulong)(2 * f * pitch), pitch));
                 var exact = Enumerable.Range(0, pitch).Sum(at => (double)row[at] * weights[at]);
-                (worst, scale) = (Math.Max(worst, Math.Abs(exact - MemoryMarshal.Read<float>(Read(device, result + (ulong)(4 * (b * columns + f)), 4)))), Math.Max(scale, Math.Abs(exact)));
+                (worst, scale) = (Math.Max(worst,
+                    Math.Abs(exact - MemoryMarshal.Read<float>(Read(device, result + (ulong)(4 * (b * columns + f)),
+                        4)))),
+                    Math.Max(scale, Math.Abs(exact)));
             }
         return worst / scale;
     }
 
     float[] Floats(IDevice device, ulong from, int count) =>
-        [.. MemoryMarshal.Cast<byte, ushort>(Read(device, from, 2 * count)).ToArray().Select(h => BitConverter.UInt32BitsToSingle((uint)h << 16))];
+        [.. MemoryMarshal.Cast<byte, ushort>(Read(device, from, 2 * count)).ToArray()
+            .Select(h => BitConverter.UInt32BitsToSingle((uint)h << 16))];
 }

@@ -14,7 +14,8 @@ static class StepBench
     /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come
     /// back.</param>
     /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
-    public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec, TrainConfig config, int dead, int repeats, bool check = true)
+    public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec,
+        TrainConfig config, int dead, int repeats, bool check = true)
     {
         Warm(kind);
         using var beside = Beside(kind);
@@ -29,10 +30,13 @@ static class StepBench
         var weights = problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes;
         var planned = backend.Plan.TotalBytes + (backend.StateIsOnHost ? weights : 0);
         // Of a process's first shape alone: what later ones find was kept by the allocator.
-        (long, long)? memory = Interlocked.Exchange(ref measured, true) ? null : (planned, BenchMachines.UsedBytes(beside) - before);
+        (long, long)? memory = Interlocked.Exchange(ref measured, true) ? null
+            : (planned, BenchMachines.UsedBytes(beside) - before);
         var machine = BenchMachines.Describe(backend);
         var checks = check ? run.Check() : null;
-        var rows = Enum.GetValues<StepPhase>().Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null).Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
+        var rows = Enum.GetValues<StepPhase>()
+            .Where(phase => phase != StepPhase.Aux || spec.Aux is not null || spec.Ghost is not null)
+            .Select(phase => run.Row(bench, phase, phases[(int)phase], checks?[(int)phase], machine.Ceilings)).ToList();
         if (check && bench == "kernels" && PlainProduct((IPhases)backend, problem, repeats, machine) is { } product)
             rows.Insert(2, product);
         if (bench == "step") rows.Add(run.Row(step, checks?[^1], machine.Ceilings) with { Memory = memory });
@@ -57,8 +61,11 @@ static class StepBench
         problem.Dispose();      // as a run, which keeps no copy of the weights either
         var phases = run.TimePhases();
         var medians = phases.Append(run.TimeStep()).Select(ms => ms.Count > 0 ? Doubles.Median(ms) : double.NaN);
-        return "{" + string.Join(", ", Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
-            .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}"))) + "}";
+        return "{"
+            + string.Join(", ",
+                Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
+            .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}")))
+                + "}";
     }
 
     /// <summary>A second hold on the device, whose free memory tells what the backend takes of it; null on the

@@ -11,7 +11,8 @@ readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
     public double Intensity => Flops / Bytes;
 
     /// <summary>Milliseconds at the machine's ceilings, whichever of the two binds.</summary>
-    public double FloorMs(Ceilings machine) => Math.Max(Flops / machine.GemmGflops, Bytes / machine.CopyGigabytes) / 1e6;
+    public double FloorMs(Ceilings machine) =>
+        Math.Max(Flops / machine.GemmGflops, Bytes / machine.CopyGigabytes) / 1e6;
 }
 
 /// <summary>The least work of a training step, phase by phase: what floors and rates are counted by.
@@ -37,30 +38,40 @@ sealed class StepCost
     public static StepCost Of(SaeSpec spec, TrainConfig config, bool device, int dead = 0)
     {
         // The code of thresholded selections has no fixed length: its gathers count as none.
-        double B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents, entries = spec.IsThresholded ? 0 : B * spec.Active;
+        double B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents,
+            entries = spec.IsThresholded
+            ? 0 : B * spec.Active;
         dead = Math.Min(dead, spec.DeadWindow);
         double operand = device ? 2 : 4, both = d + D;
         var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;     // touched latents, were all equally likely
         return new(
         [
-            new(StepPhase.Prepare, B * d, B * (4 * spec.RowWidth + (4 + operand) * d + (spec.Transcoder is null ? 0 : 4 * D))),
+            new(StepPhase.Prepare, B * d,
+                B * (4 * spec.RowWidth + (4 + operand) * d + (spec.Transcoder is null ? 0 : 4 * D))),
             new(StepPhase.Encode, 2 * B * d * n, operand * (B * d + n * d) + 8 * entries),
             new(StepPhase.Decode, 4 * entries * D, operand * entries * D),
             new(StepPhase.Aux, 4 * B * both * dead, (operand + 4) * dead * both),
             new(StepPhase.Backward, 0, 12 * entries + 8 * n),
-            new(StepPhase.Optimize, 2 * entries * both + 20 * Trained(spec, moved), operand * entries * both + StateBytes(config, device) * Trained(spec, moved)),
+            new(StepPhase.Optimize, 2 * entries * both + 20 * Trained(spec, moved),
+                operand * entries * both + StateBytes(config, device) * Trained(spec, moved)),
             new(StepPhase.Latents, 0, 8 * entries + 8 * n),
         ]);
     }
 
-    static double Trained(SaeSpec spec, double latents) => latents * (spec.Tying == Tying.Untied ? spec.InputWidth + spec.OutputWidth : spec.OutputWidth);
+    static double Trained(SaeSpec spec, double latents) =>
+        latents * (spec.Tying == Tying.Untied ? spec.InputWidth + spec.OutputWidth : spec.OutputWidth);
 
     /// <summary>Bytes read and written for each weight: itself, its moments, its average.</summary>
     static double StateBytes(TrainConfig config, bool device)
     {
         double weight = device && config.Storage == WeightStorage.BFloat16 ? 2 : 4;
         double moment = config.Moments switch { MomentStorage.Float32 => 4, MomentStorage.BFloat16 => 2, _ => 1 };
-        var moments = config.Optimizer switch { OptimizerKind.Sgd => 0, OptimizerKind.Signum => 1, _ => config.Beta1 > 0 ? 2 : 1 };
+        var moments = config.Optimizer switch
+        {
+            OptimizerKind.Sgd => 0,
+            OptimizerKind.Signum => 1,
+            _ => config.Beta1 > 0 ? 2 : 1
+        };
         return 2 * (weight + moments * moment + (config.EmaDecay > 0 ? 4 : 0));
     }
 }

@@ -14,7 +14,8 @@ static class VerifyCommand
             1, 1 << 16);
         var only = Options.New("--case", "only cases whose name contains this", "");
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
-        var command = new Command("verify", "Compare every backend of this machine with the double-precision reference.")
+        var command = new Command("verify",
+            "Compare every backend of this machine with the double-precision reference.")
         {
             backend, schedules, only, later,
         };

@@ -8,12 +8,16 @@ static class HttpAnswer
 {
     /// <summary>The page runs its own script and style and asks its own server. What stands in the page's own policy
     /// holds as well.</summary>
-    const string Policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    const string Policy =
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; connect-src "
+            + "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
     /// <param name="length">Of the body; null for one that ends with the connection.</param>
     public static byte[] Head(int status, string type, long? length) => Encoding.ASCII.GetBytes(
-        $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: {type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
-        + $"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: {Policy}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n\r\n");
+        $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: "
+            + $"{type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
+        + "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: "
+        + $"{Policy}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n\r\n");
 
     /// <summary>Head and body of a refusal: its status in words.</summary>
     public static byte[] Refusal(int status, bool headOnly = false)
@@ -25,7 +29,20 @@ static class HttpAnswer
 
     static string Reason(int status) => status switch
     {
-        200 => "OK", 400 => "Bad Request", 404 => "Not Found", 405 => "Method Not Allowed", 408 => "Request Timeout", 421 => "Misdirected Request",
-        431 => "Request Header Fields Too Large", 503 => "Service Unavailable", 505 => "HTTP Version Not Supported", _ => "Internal Server Error",
+        200 =>
+            "OK",
+        400 =>
+                "Bad Request",
+        404 =>
+                    "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        421 => "Misdirected Request",
+        431 =>
+            "Request Header Fields Too Large",
+        503 =>
+                "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Internal Server Error",
     };
 }

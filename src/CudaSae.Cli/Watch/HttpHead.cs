@@ -16,14 +16,18 @@ static class HttpHead
 
     public const string Page = "/", Sections = "/sections.json", Events = "/events";
 
-    static readonly SearchValues<byte> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
-    static readonly SearchValues<byte> Visible = SearchValues.Create([.. Enumerable.Range(0x21, 0x5e).Select(i => (byte)i)]);
-    static readonly SearchValues<byte> Control = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(i => i != '\t').Append(0x7f).Select(i => (byte)i)]);
+    static readonly SearchValues<byte> Token =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
+    static readonly SearchValues<byte> Visible =
+        SearchValues.Create([.. Enumerable.Range(0x21, 0x5e).Select(i => (byte)i)]);
+    static readonly SearchValues<byte> Control =
+        SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(i => i != '\t').Append(0x7f).Select(i => (byte)i)]);
 
     static ReadOnlySpan<byte> EndOfLine => "\r\n"u8;
 
     /// <summary>Bytes up to and with the empty line; −1 where it has not come yet.</summary>
-    public static int LengthOf(ReadOnlySpan<byte> received) => received.IndexOf("\r\n\r\n"u8) is >= 0 and var at ? at + 4 : -1;
+    public static int LengthOf(ReadOnlySpan<byte> received) =>
+        received.IndexOf("\r\n\r\n"u8) is >= 0 and var at ? at + 4 : -1;
 
     /// <param name="head">Up to and with the empty line.</param>
     /// <param name="port">Of the server. The Host field must name it with 127.0.0.1 or localhost, so that a page of
@@ -38,7 +42,8 @@ static class HttpHead
         if (first <= 0 || last <= first + 1) return new(400);
         ReadOnlySpan<byte> method = line[..first], target = line[(first + 1)..last], version = line[(last + 1)..];
         if (method.ContainsAnyExcept(Token) || target.ContainsAnyExcept(Visible)) return new(400);
-        if (!version.SequenceEqual("HTTP/1.1"u8) && !version.SequenceEqual("HTTP/1.0"u8)) return new(version.StartsWith("HTTP/"u8) ? 505 : 400);
+        if (!version.SequenceEqual("HTTP/1.1"u8) && !version.SequenceEqual("HTTP/1.0"u8))
+            return new(version.StartsWith("HTTP/"u8) ? 505 : 400);
         var status = Fields(head, port);
         if (status != 200) return new(status);
         var headOnly = method.SequenceEqual("HEAD"u8);
@@ -56,11 +61,14 @@ static class HttpHead
         {
             var line = NextLine(ref fields);
             var colon = line.IndexOf((byte)':');
-            if (colon <= 0 || line[..colon].ContainsAnyExcept(Token)) return 400;      // also a line that goes on, which begins with a space
+            // also a line that goes on, which begins with a space
+            if (colon <= 0 || line[..colon].ContainsAnyExcept(Token)) return 400;
             var value = line[(colon + 1)..].Trim(" \t"u8);
             if (value.ContainsAny(Control)) return 400;
             var name = line[..colon];
-            if (Ascii.EqualsIgnoreCase(name, "transfer-encoding"u8) || Ascii.EqualsIgnoreCase(name, "content-length"u8) && !value.SequenceEqual("0"u8)) return 400;
+            if (Ascii.EqualsIgnoreCase(name, "transfer-encoding"u8)
+                || Ascii.EqualsIgnoreCase(name, "content-length"u8) && !value.SequenceEqual("0"u8))
+                return 400;
             if (!Ascii.EqualsIgnoreCase(name, "host"u8)) continue;
             hosts++;
             if (IsThisHost(value, port)) rightHosts++;

@@ -13,10 +13,12 @@ sealed record Watched(Func<byte[]> Page, Func<byte[]> Sections, Func<long> Versi
 /// <summary>One connection, one request, one answer, on a thread of its own. Every wait has an end: the request, the
 /// answer, and each piece of an event stream have <paramref name="patience"/>.</summary>
 /// <param name="mayListen">Takes one of the places for event streams; false when there is none.</param>
-sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> mayListen, TimeSpan patience, CancellationToken closing)
+sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> mayListen, TimeSpan patience,
+    CancellationToken closing)
 {
     const int MostDrained = 1 << 16;
-    static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200), Heartbeat = TimeSpan.FromSeconds(2), Stream = TimeSpan.FromMinutes(1), Drain = TimeSpan.FromMilliseconds(300);
+    static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200), Heartbeat = TimeSpan.FromSeconds(2),
+        Stream = TimeSpan.FromMinutes(1), Drain = TimeSpan.FromMilliseconds(300);
 
     public void Serve()
     {
@@ -44,7 +46,9 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
                 var received = Wait(socket.ReceiveAsync(room.AsMemory(count), SocketFlags.None, deadline.Token));
                 if (received == 0) return new(count == 0 ? 0 : 400);
                 count += received;
-                if (HttpHead.LengthOf(room.AsSpan(0, count)) is > 0 and var length) return length < count ? new(400) : HttpHead.Parse(room.AsSpan(0, length), port);    // it takes no body
+                // it takes no body
+                if (HttpHead.LengthOf(room.AsSpan(0, count)) is > 0 and var length)
+                    return length < count ? new(400) : HttpHead.Parse(room.AsSpan(0, length), port);
                 if (count == room.Length) return new(431);
             }
         }
@@ -55,7 +59,7 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
     {
         byte[] body;
         try { body = make(); }
-        catch (Exception) { Send(HttpAnswer.Refusal(500, headOnly)); return; }        // of the watcher, never of the run
+        catch (Exception) { Send(HttpAnswer.Refusal(500, headOnly)); return; } // of the watcher, never of the run
         Send(HttpAnswer.Head(200, type, body.Length));
         if (!headOnly) Send(body);
     }
@@ -75,8 +79,9 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         for (var passed = TimeSpan.Zero; !headOnly && passed < Stream; passed += Tick)
         {
             var version = watched.Version();
-            if (version != told) Send(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"data: {version}\n\n")));
-            else if (silent >= Heartbeat) Send(":\n\n"u8.ToArray());      // or one would never learn that the client left
+            if (version != told)
+                Send(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"data: {version}\n\n")));
+            else if (silent >= Heartbeat) Send(":\n\n"u8.ToArray()); // or one would never learn that the client left
             silent = version != told || silent >= Heartbeat ? TimeSpan.Zero : silent + Tick;
             told = version;
             if (closing.WaitHandle.WaitOne(Tick)) return;
@@ -96,7 +101,12 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         socket.Shutdown(SocketShutdown.Send);
         using var deadline = Deadline(Drain);
         var room = new byte[4096];
-        for (int drained = 0, count; drained < MostDrained && (count = Wait(socket.ReceiveAsync(room.AsMemory(), SocketFlags.None, deadline.Token))) > 0;) drained += count;
+        for (int drained = 0,
+            count;
+            drained < MostDrained
+                && (count = Wait(socket.ReceiveAsync(room.AsMemory(), SocketFlags.None, deadline.Token))) > 0;
+            )
+            drained += count;
     }
 
     CancellationTokenSource Deadline(TimeSpan after)

@@ -33,13 +33,16 @@ sealed class WatchServer : IDisposable
     {
         this.patience = patience ?? Patience;
         var html = new Rendered(page, () => 0);
-        var json = new Rendered(() => JsonSerializer.SerializeToUtf8Bytes(sections(), ReportJson.Default.SectionArray), () => Volatile.Read(ref version));
+        var json = new Rendered(() => JsonSerializer.SerializeToUtf8Bytes(sections(), ReportJson.Default.SectionArray),
+            () => Volatile.Read(ref version));
         watched = new(html.Now, json.Now, () => Volatile.Read(ref version));
         listener = new(IPAddress.Loopback, port);
         try { listener.Start(MostClients); }
         catch (SocketException e)
         {
-            throw new SaeException($"--watch {port}: {(e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port" : e.Message.TrimEnd('.'))}; give another one, or none for a free one", e);
+            throw new SaeException($"--watch {port}: "
+                + $"{(e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port" : e.Message.TrimEnd('.'))}; give another one, or none for a free one",
+                e);
         }
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
         accepting = Begin(Accept);
@@ -65,11 +68,13 @@ sealed class WatchServer : IDisposable
             try
             {
                 Take(listener.AcceptSocket());
-                closing.Token.WaitHandle.WaitOne(Between);      // who floods the port, from a web page perhaps, does not take the training's cores
+                // who floods the port, from a web page perhaps, does not take the training's cores
+                closing.Token.WaitHandle.WaitOne(Between);
             }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException or InvalidOperationException or OutOfMemoryException)
+            catch (Exception e) when (e is SocketException or ObjectDisposedException or InvalidOperationException
+                or OutOfMemoryException)
             {
-                closing.Token.WaitHandle.WaitOne(100);      // no descriptor or thread is free, or the server is being closed
+                closing.Token.WaitHandle.WaitOne(100); // no descriptor or thread is free, or the server is being closed
             }
     }
 

@@ -26,7 +26,8 @@ sealed class LossTotals
     {
         int[] places = [.. Enumerable.Range(0, sumAt.Count).Where(t => countAt[t] > 0)];
         int[][] parts = [.. places.Chunk((places.Length + groups - 1) / groups)];
-        return ([.. parts.Select(part => (float)part.Average())], [.. parts.Select(part => (float)(part.Sum(t => sumAt[t]) / part.Sum(t => countAt[t])))]);
+        return ([.. parts.Select(part => (float)part.Average())],
+            [.. parts.Select(part => (float)(part.Sum(t => sumAt[t]) / part.Sum(t => countAt[t])))]);
     }
 
     /// <param name="logits">First rows: the tokens'.</param>
@@ -45,7 +46,9 @@ sealed class LossTotals
             if (!keeps(ids[t])) continue;
             ReadOnlySpan<float> row = logits[t];
             var whole = LogSumExp(row);
-            if (!double.IsFinite(whole)) throw new SaeException($"the model's logits at place {t} are not finite; are these its weights?", kind: SaeErrorKind.Numbers);
+            if (!double.IsFinite(whole))
+                throw new SaeException($"the model's logits at place {t} are not finite; are these its weights?",
+                    kind: SaeErrorKind.Numbers);
             if (t + 1 < ids.Length)
             {
                 var loss = whole - row[ids[t + 1]];

@@ -17,7 +17,8 @@ sealed record Metric(string Group, string Name, double Value, string Formula);
 /// <param name="Sae">Its file or folder.</param>
 /// <param name="Kind">Its selection, as topk.</param>
 /// <param name="Figures">What there is to look at beside the metrics.</param>
-sealed record DownstreamResult(string Model, string Site, string Sae, string Kind, IReadOnlyList<Metric> Metrics, IReadOnlyList<Figure> Figures)
+sealed record DownstreamResult(string Model, string Site, string Sae, string Kind, IReadOnlyList<Metric> Metrics,
+    IReadOnlyList<Figure> Figures)
 {
     /// <summary>The metric of that name.</summary>
     public double this[string name] => Metrics.First(m => m.Name == name).Value;
@@ -31,12 +32,15 @@ sealed record DownstreamResult(string Model, string Site, string Sae, string Kin
     /// <exception cref="SaeException">The folder cannot be written or the disk is full.</exception>
     public static void Write(string path, IEnumerable<DownstreamResult> results) => AtomicFile.Write(path, stream =>
     {
-        using var json = new Utf8JsonWriter(stream, new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        using var json = new Utf8JsonWriter(stream,
+            new() { Indented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartArray();
         foreach (var result in results)
         {
             json.WriteStartObject();
-            foreach (var (name, text) in (ReadOnlySpan<(string, string)>)[("model", result.Model), ("site", result.Site), ("sae", result.Sae), ("kind", result.Kind)]) json.WriteString(name, text);
+            foreach (var (name, text) in (ReadOnlySpan<(string, string)>)[("model", result.Model),
+                ("site", result.Site), ("sae", result.Sae), ("kind", result.Kind)])
+                json.WriteString(name, text);
             foreach (var group in result.Metrics.GroupBy(m => m.Group))
             {
                 json.WriteStartObject(group.Key);

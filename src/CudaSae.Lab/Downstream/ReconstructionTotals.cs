@@ -17,7 +17,8 @@ sealed class ReconstructionTotals(int width, int latents)
 
     public long Rows => errors.Count;
 
-    public void Add(ReadOnlySpan<float> x, ReadOnlySpan<float> xhat, ReadOnlySpan<int> indices, ReadOnlySpan<float> values)
+    public void Add(ReadOnlySpan<float> x, ReadOnlySpan<float> xhat, ReadOnlySpan<int> indices,
+        ReadOnlySpan<float> values)
     {
         double xx = 0, hh = 0, xh = 0, e = 0;
         for (var i = 0; i < width; i++)
@@ -56,7 +57,8 @@ sealed class ReconstructionTotals(int width, int latents)
         var density = firings.Select(f => f / n).ToArray();
         double Share(Func<double, bool> which) => density.Count(which) / (double)latents;
         double Weight(double above) => active > 0 ? density.Where(p => p > above).Sum() / density.Sum() : 0;
-        const string quality = "reconstruction_quality", shrinkage = "shrinkage", sparsity = "sparsity", misc = "misc_metrics";
+        const string quality =
+            "reconstruction_quality", shrinkage = "shrinkage", sparsity = "sparsity", misc = "misc_metrics";
         return
         [
             new(quality, "explained_variance", 1 - Ratio.Of(error, spread) ?? double.NaN,

@@ -22,8 +22,12 @@ sealed class SpliceSite
     {
         (name, width) = model.Site(site);
         (this.sae, excluded) = (sae, excludeBos ? model.Bos : null);
-        if (sae.Spec.Transcoder is not null || sae.Spec.Sites is not null) throw new SaeException("a transcoder or crosscoder reads and writes different sites; only an SAE of one site can be spliced in");
-        if (sae.InputWidth != width) throw new SaeException($"{site} is {width} wide, the SAE takes {sae.InputWidth}; name the site that it was trained on");
+        if (sae.Spec.Transcoder is not null || sae.Spec.Sites is not null)
+            throw new SaeException("a transcoder or crosscoder reads and writes different sites; only an SAE of one "
+                + "site can be spliced in");
+        if (sae.InputWidth != width)
+            throw new SaeException($"{site} is {width} wide, the SAE takes {sae.InputWidth}; name the site that it was "
+                + "trained on");
         Totals = new(width, sae.Latents);
     }
 
@@ -42,7 +46,8 @@ sealed class SpliceSite
         tokens = ids.Length;
         for (var t = 0; t < ids.Length; t++)
             if (Keeps(ids[t])) places.Add(t);
-        if (Original.Length != places.Count * width) (Original, Reconstruction) = (new float[places.Count * width], new float[places.Count * width]);
+        if (Original.Length != places.Count * width)
+            (Original, Reconstruction) = (new float[places.Count * width], new float[places.Count * width]);
     }
 
     /// <summary>Copies what is there.</summary>
@@ -72,7 +77,9 @@ sealed class SpliceSite
     public void Reconstruct()
     {
         sae.Reconstruct(Original, Reconstruction, codes);
-        for (var i = 0; i < places.Count; i++) Totals.Add(Original.AsSpan(i * width, width), Reconstruction.AsSpan(i * width, width), codes.Indices(i), codes.Values(i));
+        for (var i = 0; i < places.Count; i++)
+            Totals.Add(Original.AsSpan(i * width, width), Reconstruction.AsSpan(i * width, width), codes.Indices(i),
+                codes.Values(i));
     }
 
     /// <summary>The captured rows a second time, when the mean of all is known.</summary>

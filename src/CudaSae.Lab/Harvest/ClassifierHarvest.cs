@@ -15,14 +15,19 @@ static class ClassifierHarvest
     /// rows, a block at a time; the memory is used again.</summary>
     /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
     /// <exception cref="SaeException">The images have other sizes than the classifier takes.</exception>
-    public static void Run(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer, Action<long, float[], float[]> block)
+    public static void Run(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer,
+        Action<long, float[], float[]> block)
     {
-        if (images.Width != classifier.Widths[0]) throw new SaeException($"{images.Paths.First()} has {images.Width} pixels an image, the classifier takes {classifier.Widths[0]}");
+        if (images.Width != classifier.Widths[0])
+            throw new SaeException($"{images.Paths.First()} has {images.Width} pixels an image, the classifier takes "
+                + $"{classifier.Widths[0]}");
         for (long start = 0; start < rows; start += BlockRows)
         {
             var count = (int)Math.Min(BlockRows, rows - start);
-            var (x, z, logits) = (new float[count * images.Width], new float[count * classifier.Widths[layer]], new float[count * classifier.Classes]);
-            for (var b = 0; b < count; b++) images.ReadRow(firstRow + start + b, x.AsSpan(b * images.Width, images.Width));
+            var (x, z, logits) = (new float[count * images.Width], new float[count * classifier.Widths[layer]],
+                new float[count * classifier.Classes]);
+            for (var b = 0; b < count; b++)
+                images.ReadRow(firstRow + start + b, x.AsSpan(b * images.Width, images.Width));
             classifier.Run(0, layer, x, z);
             classifier.Run(layer, 3, z, logits);
             block(start, z, logits);
@@ -30,12 +35,15 @@ static class ClassifierHarvest
     }
 
     /// <summary>Activations of all images, in memory.</summary>
-    public static ActivationSource InMemory(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer)
+    public static ActivationSource InMemory(SmallClassifier classifier, ActivationSource images, long firstRow,
+        long rows, int layer)
     {
         var wide = classifier.Widths[layer];
-        if (rows * wide * sizeof(float) > Array.MaxLength) throw new SaeException($"activations of {rows} images do not fit into one array; take fewer with --rows");
+        if (rows * wide * sizeof(float) > Array.MaxLength)
+            throw new SaeException($"activations of {rows} images do not fit into one array; take fewer with --rows");
         var all = new byte[rows * wide * sizeof(float)];
-        Run(classifier, images, firstRow, rows, layer, (first, z, _) => MemoryMarshal.AsBytes<float>(z).CopyTo(all.AsSpan((int)first * wide * sizeof(float))));
+        Run(classifier, images, firstRow, rows, layer,
+            (first, z, _) => MemoryMarshal.AsBytes<float>(z).CopyTo(all.AsSpan((int)first * wide * sizeof(float))));
         return ActivationSource.Of(all, wide, InputType.Float32);
     }
 
@@ -60,17 +68,22 @@ static class ClassifierHarvest
     });
 
     /// <summary>Mean cross-entropy in nats, and the share of images whose largest logit is their label's.</summary>
-    public static (double CrossEntropy, double Accuracy) Test(SmallClassifier classifier, ActivationSource images, int[] labels)
+    public static (double CrossEntropy, double Accuracy) Test(SmallClassifier classifier, ActivationSource images,
+        int[] labels)
     {
-        if (labels.Length != images.Rows) throw new SaeException($"{labels.Length} labels for {images.Rows} images; there must be one each");
+        if (labels.Length != images.Rows)
+            throw new SaeException($"{labels.Length} labels for {images.Rows} images; there must be one each");
         double sum = 0;
         long correct = 0;
         Run(classifier, images, 0, images.Rows, 1, (first, _, logits) =>
         {
             for (var b = 0; b < logits.Length / classifier.Classes; b++)
             {
-                if (labels[first + b] >= classifier.Classes) throw new SaeException($"label {first + b} is {labels[first + b]}; the classifier knows {classifier.Classes} classes");
-                var (ce, right) = SmallClassifier.Judge(logits.AsSpan(b * classifier.Classes, classifier.Classes), labels[first + b]);
+                if (labels[first + b] >= classifier.Classes)
+                    throw new SaeException($"label {first + b} is {labels[first + b]}; the classifier knows "
+                        + $"{classifier.Classes} classes");
+                var (ce, right) =
+                    SmallClassifier.Judge(logits.AsSpan(b * classifier.Classes, classifier.Classes), labels[first + b]);
                 sum += ce;
                 correct += right ? 1 : 0;
             }

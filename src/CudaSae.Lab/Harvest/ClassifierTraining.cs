@@ -27,7 +27,8 @@ sealed record ClassifierOptions
         Need(Hidden1 is >= 1 and <= 16384, "hidden1", Hidden1, "1 to 16384");
         Need(Hidden2 is >= 1 and <= 16384, "hidden2", Hidden2, "1 to 16384");
         Need(Epochs is >= 1 and <= 10_000, "epochs", Epochs, "1 to 10000");
-        Need(BatchRows is >= 48 and <= 1 << 16 && BatchRows % 48 == 0, "batch rows", BatchRows, "a multiple of 48, at most 65536");
+        Need(BatchRows is >= 48 and <= 1 << 16 && BatchRows % 48 == 0, "batch rows", BatchRows,
+            "a multiple of 48, at most 65536");
         Need(LearningRate is > 0 and <= 10, "learning rate", LearningRate, "above 0, at most 10");
         return this;
     }
@@ -45,7 +46,8 @@ sealed class ClassifierTraining : IDisposable
 {
     readonly SmallClassifier classifier;
     readonly int batch;
-    readonly Matrix[] turned, rows, slopes, gradients, turnedWeights;     // activations [width, B] and [B, padded width]; ∂L/∂z [out, B]; ∂L/∂W [out, padded in]; Wᵀ
+    // activations [width, B] and [B, padded width]; ∂L/∂z [out, B]; ∂L/∂W [out, padded in]; Wᵀ
+    readonly Matrix[] turned, rows, slopes, gradients, turnedWeights;
     readonly float[][] first, second, biasGradients;
     long steps;
 
@@ -69,11 +71,15 @@ sealed class ClassifierTraining : IDisposable
     /// <param name="labels">One an image, from 0.</param>
     /// <param name="report">Told the mean loss of each epoch.</param>
     /// <exception cref="SaeException">Labels and images differ in number, or the loss is no number.</exception>
-    public static SmallClassifier Train(ActivationSource images, int[] labels, ClassifierOptions options, Action<int, double>? report = null)
+    public static SmallClassifier Train(ActivationSource images, int[] labels, ClassifierOptions options,
+        Action<int, double>? report = null)
     {
         options.Validate();
-        if (labels.Length != images.Rows) throw new SaeException($"{labels.Length} labels for {images.Rows} images of {images.Paths.First()}; there must be one each");
-        if (images.Rows < options.BatchRows) throw new SaeException($"{images.Rows} images are fewer than a batch of {options.BatchRows}");
+        if (labels.Length != images.Rows)
+            throw new SaeException($"{labels.Length} labels for {images.Rows} images of {images.Paths.First()}; there "
+                + "must be one each");
+        if (images.Rows < options.BatchRows)
+            throw new SaeException($"{images.Rows} images are fewer than a batch of {options.BatchRows}");
         var classes = labels.Max() + 1;
         if (classes > 1000) throw new SaeException($"a label is {classes - 1}; up to 1000 classes are possible");
         var classifier = new SmallClassifier(images.Width, options.Hidden1, options.Hidden2, classes);
@@ -95,7 +101,8 @@ sealed class ClassifierTraining : IDisposable
             var normal = new Counter(seed, (ulong)l);
             var scale = Math.Sqrt(2.0 / classifier.Widths[l]);
             for (var r = 0; r < classifier.Widths[l + 1]; r++)
-                for (var c = 0; c < classifier.Widths[l]; c++) classifier.Weights[l][r][c] = (float)(scale * normal.Normal(r, c));
+                for (var c = 0; c < classifier.Widths[l]; c++)
+                    classifier.Weights[l][r][c] = (float)(scale * normal.Normal(r, c));
         }
     }
 
@@ -118,7 +125,9 @@ sealed class ClassifierTraining : IDisposable
                 sum += Gradient(chosen);
                 Move(options.LearningRate * (1 - (float)steps / (options.Epochs * perEpoch)));
             }
-            if (!double.IsFinite(sum)) throw new SaeException($"the classifier's loss became {sum}; lower its learning rate", kind: SaeErrorKind.Numbers);
+            if (!double.IsFinite(sum))
+                throw new SaeException($"the classifier's loss became {sum}; lower its learning rate",
+                    kind: SaeErrorKind.Numbers);
             report?.Invoke(epoch, sum / perEpoch);
         }
     }
@@ -167,13 +176,15 @@ sealed class ClassifierTraining : IDisposable
             var own = SmallClassifier.Judge(logits, labels[b]).CrossEntropy;
             loss += own;
             var log = own + logits[labels[b]];      // of Σ e^logit
-            for (var c = 0; c < logits.Length; c++) slopes[3][c][b] = (float)((Math.Exp(logits[c] - log) - (c == labels[b] ? 1 : 0)) / batch);
+            for (var c = 0; c < logits.Length; c++)
+                slopes[3][c][b] = (float)((Math.Exp(logits[c] - log) - (c == labels[b] ? 1 : 0)) / batch);
         }
         return loss / batch;
     }
 
     /// <summary>∂L/∂W of a layer's output: [in].</summary>
-    internal ReadOnlySpan<float> WeightGradient(int layer, int output) => gradients[layer][output][..classifier.Widths[layer]];
+    internal ReadOnlySpan<float> WeightGradient(int layer, int output) =>
+        gradients[layer][output][..classifier.Widths[layer]];
 
     internal ReadOnlySpan<float> BiasGradient(int layer) => biasGradients[layer];
 
@@ -185,7 +196,8 @@ sealed class ClassifierTraining : IDisposable
         {
             var wide = classifier.Widths[l];
             for (var r = 0; r < classifier.Widths[l + 1]; r++)
-                Adam(classifier.Weights[l][r], WeightGradient(l, r), first[2 * l].AsSpan(r * wide, wide), second[2 * l].AsSpan(r * wide, wide), rate, c1, c2);
+                Adam(classifier.Weights[l][r], WeightGradient(l, r), first[2 * l].AsSpan(r * wide, wide),
+                    second[2 * l].AsSpan(r * wide, wide), rate, c1, c2);
             Adam(classifier.Biases[l], biasGradients[l], first[2 * l + 1], second[2 * l + 1], rate, c1, c2);
         }
     }
@@ -200,7 +212,8 @@ sealed class ClassifierTraining : IDisposable
             var square = 0.999f * new Vector<float>(v[i..]) + 0.001f * slope * slope;
             mean.CopyTo(m[i..]);
             square.CopyTo(v[i..]);
-            (new Vector<float>(w[i..]) - rate * (c1 * mean) / (Vector.SquareRoot(c2 * square) + new Vector<float>(1e-8f))).CopyTo(w[i..]);
+            (new Vector<float>(w[i..]) - rate * (c1 * mean) / (Vector.SquareRoot(c2 * square)
+                + new Vector<float>(1e-8f))).CopyTo(w[i..]);
         }
         for (; i < w.Length; i++)
         {
@@ -212,6 +225,7 @@ sealed class ClassifierTraining : IDisposable
 
     public void Dispose()
     {
-        foreach (var matrix in (Matrix[])[.. turned, .. rows, .. slopes, .. gradients, .. turnedWeights]) matrix.Dispose();
+        foreach (var matrix in (Matrix[])[.. turned, .. rows, .. slopes, .. gradients, .. turnedWeights])
+            matrix.Dispose();
     }
 }

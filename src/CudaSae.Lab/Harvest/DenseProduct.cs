@@ -18,9 +18,11 @@ static unsafe class DenseProduct
     public static void Run(Workers workers, Matrix a, Matrix b, float[]? init, Matrix c)
     {
         if (a.Columns != b.Rows || c.Rows != a.Rows || c.Columns != b.Columns || b.Columns % Gemm.TileColumns != 0)
-            throw new ArgumentException($"[{a.Rows}, {a.Columns}] · [{b.Rows}, {b.Columns}] is not [{c.Rows}, {c.Columns}] in whole panels");
+            throw new ArgumentException($"[{a.Rows}, {a.Columns}] · [{b.Rows}, {b.Columns}] is not [{c.Rows}, "
+                + $"{c.Columns}] in whole panels");
         var panels = b.Columns / Gemm.TileColumns;
-        workers.Run((int)((a.Rows + Gemm.TileRows - 1) / Gemm.TileRows) * panels, (part, _) => Tile(a, b, init, c, part / panels * Gemm.TileRows, part % panels * Gemm.TileColumns));
+        workers.Run((int)((a.Rows + Gemm.TileRows - 1) / Gemm.TileRows) * panels,
+            (part, _) => Tile(a, b, init, c, part / panels * Gemm.TileRows, part % panels * Gemm.TileColumns));
     }
 
     [SkipLocalsInit]
@@ -37,7 +39,8 @@ static unsafe class DenseProduct
             start[r] = init is null ? 0 : init[from];
         }
         Gemm.Tile(rows, b.Data + column, b.Columns, a.Columns, start, tile);
-        for (var r = 0; r < Math.Min(Gemm.TileRows, a.Rows - row); r++) new ReadOnlySpan<float>(tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(c[row + r][column..]);
+        for (var r = 0; r < Math.Min(Gemm.TileRows, a.Rows - row); r++)
+            new ReadOnlySpan<float>(tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(c[row + r][column..]);
     }
 
     /// <summary>The transpose of the first rows and columns that both have; the rest of <paramref name="to"/>

@@ -33,8 +33,11 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
             taken.Add(sequence);
             written += count;
         }
-        if (written == 0) throw new SaeException("there is no sequence that fits; check that the text has one sentence a line, or give --rows more");
-        Write(path, NpyFile.MakeHeader(type == InputType.Float16 ? "<f2" : "<f4", written, place.Width), stream => Activations(taken, stream));
+        if (written == 0)
+            throw new SaeException("there is no sequence that fits; check that the text has one sentence a line, or "
+                + "give --rows more");
+        Write(path, NpyFile.MakeHeader(type == InputType.Float16 ? "<f2" : "<f4", written, place.Width),
+            stream => Activations(taken, stream));
         Write(Path.ChangeExtension(path, FileFormat.Tokens), NpyFile.MakeHeader("<i4", written), stream =>
         {
             foreach (var sequence in taken) stream.Write(MemoryMarshal.AsBytes<int>([.. sequence.Ids.Where(Kept)]));
@@ -65,7 +68,9 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
 
     void Append(Stream to, ReadOnlySpan<float> row)
     {
-        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32)) throw new SaeException($"{site} holds NaN or infinity; are these the model's weights?", kind: SaeErrorKind.Numbers);
+        if (!Finite.All(MemoryMarshal.AsBytes(row), InputType.Float32))
+            throw new SaeException($"{site} holds NaN or infinity; are these the model's weights?",
+                kind: SaeErrorKind.Numbers);
         if (type != InputType.Float16)
         {
             to.Write(MemoryMarshal.AsBytes(row));
@@ -75,7 +80,9 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
         for (var i = 0; i < row.Length; i++)
         {
             halves[i % 64] = (Half)row[i];
-            if (Half.IsInfinity(halves[i % 64])) throw new SaeException($"{site} holds {row[i]}, more than float16 can; harvest as float32", kind: SaeErrorKind.Numbers);
+            if (Half.IsInfinity(halves[i % 64]))
+                throw new SaeException($"{site} holds {row[i]}, more than float16 can; harvest as float32",
+                    kind: SaeErrorKind.Numbers);
             if (i % 64 == 63 || i == row.Length - 1) to.Write(MemoryMarshal.AsBytes(halves[..(i % 64 + 1)]));
         }
     }
@@ -85,7 +92,8 @@ sealed class Harvester(IHostModel model, string site, InputType type = InputType
         long first = 0;
         foreach (var (ids, text) in taken)
         {
-            using (var json = new Utf8JsonWriter(to, new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+            using (var json = new Utf8JsonWriter(to,
+                new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
             {
                 json.WriteStartObject();
                 json.WriteNumber("row", first);

@@ -62,7 +62,8 @@ static class HostModels
     public static IHostModel Open(string path, string? tokenizer = null)
     {
         if (!Directory.Exists(path)) return new Llama2(path, tokenizer);
-        return tokenizer is null ? new UseLite(path) : throw new SaeException($"--tokenizer {tokenizer}: the encoder in {path} brings its own; leave it out");
+        return tokenizer is null ? new UseLite(path)
+            : throw new SaeException($"--tokenizer {tokenizer}: the encoder in {path} brings its own; leave it out");
     }
 
     /// <summary>The site of that name.</summary>

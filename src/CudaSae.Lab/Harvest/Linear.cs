@@ -17,14 +17,17 @@ sealed unsafe class Linear : IDisposable
         Each(x, tokens, w, outputs, (first, output, rows, lanes, tile) =>
         {
             for (var lane = 0; lane < lanes; lane++)
-                for (var r = 0; r < rows; r++) y.Data[(long)(first + lane) * to + output + r] = ((float*)tile)[r * Gemm.TileColumns + lane];
+                for (var r = 0; r < rows; r++)
+                    y.Data[(long)(first + lane) * to + output + r] = ((float*)tile)[r * Gemm.TileColumns + lane];
         });
     }
 
     /// <summary>yᵀ [outputs, pitch]: tokens along the rows, and zeros behind them up to a multiple of 48.</summary>
-    public void MultiplyTransposed(Matrix x, int tokens, float* w, Matrix y) => Each(x, tokens, w, (int)y.Rows, (first, output, rows, _, tile) =>
+    public void MultiplyTransposed(Matrix x, int tokens, float* w, Matrix y) =>
+        Each(x, tokens, w, (int)y.Rows, (first, output, rows, _, tile) =>
     {
-        for (var r = 0; r < rows; r++) new Span<float>((float*)tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(y[output + r][first..]);
+        for (var r = 0; r < rows; r++)
+            new Span<float>((float*)tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(y[output + r][first..]);
     });
 
     [SkipLocalsInit]
@@ -59,7 +62,8 @@ sealed unsafe class Linear : IDisposable
         for (var lane = 0; lane < Gemm.TileColumns; lane++)
         {
             var row = x.Data + (long)(first + lane) * x.Columns;
-            for (var i = 0; i < x.Columns; i++) panel.Data[(long)i * Gemm.TileColumns + lane] = lane < lanes ? row[i] : 0;
+            for (var i = 0; i < x.Columns; i++)
+                panel.Data[(long)i * Gemm.TileColumns + lane] = lane < lanes ? row[i] : 0;
         }
     }
 

@@ -19,22 +19,28 @@ sealed unsafe class Llama2 : ILanguageModel
     /// <param name="model">File of weights.</param>
     /// <param name="tokenizer">File of the vocabulary; null where only ids are read.</param>
     /// <exception cref="SaeException">A file is missing, damaged, or of another vocabulary than the other.</exception>
-    public Llama2(string model, string? tokenizer = null) : this(new Llama2Weights(model), tokenizer is null ? null : new Llama2Tokenizer(tokenizer), tokenizer ?? "") { }
+    public Llama2(string model, string? tokenizer = null)
+        : this(new Llama2Weights(model), tokenizer is null ? null : new Llama2Tokenizer(tokenizer), tokenizer ?? "") { }
 
     internal Llama2(Llama2Weights weights, Llama2Tokenizer? tokenizer, string path)
     {
         (this.weights, this.tokenizer) = (weights, tokenizer);
         names = [.. Enumerable.Range(0, weights.Layers).Select(i => SiteNames.Select(name => $"{name}{i}").ToArray())];
-        int[] widths = [weights.Width, weights.Width, weights.Width, weights.Width, weights.Hidden, weights.Width, weights.Width];
+        int[] widths = [weights.Width, weights.Width, weights.Width, weights.Width, weights.Hidden, weights.Width,
+            weights.Width];
         Sites = [.. names.SelectMany(block => block.Select((name, i) => new Site(name, widths[i])))];
         if (tokenizer is null || tokenizer.Pieces.Count == weights.Vocabulary) return;
         Dispose();
-        throw new SaeException($"{path} holds {tokenizer.Pieces.Count} pieces, the model's vocabulary is {weights.Vocabulary}; name the model's own tokenizer");
+        throw new SaeException($"{path} holds {tokenizer.Pieces.Count} pieces, the model's vocabulary is "
+            + $"{weights.Vocabulary}; name the model's own tokenizer");
     }
 
-    static readonly string[] SiteNames = ["resid_pre", "attn_out", "resid_mid", "mlp_in", "mlp_hidden", "mlp_out", "resid_post"];
+    static readonly string[] SiteNames = ["resid_pre", "attn_out", "resid_mid", "mlp_in", "mlp_hidden", "mlp_out",
+        "resid_post"];
 
-    public string Name => $"llama2: {weights.Layers} blocks of width {weights.Width}, {weights.Heads} heads, {weights.KeyHeads} of keys, vocabulary {weights.Vocabulary}";
+    public string Name =>
+        $"llama2: {weights.Layers} blocks of width {weights.Width}, {weights.Heads} heads, {weights.KeyHeads} of keys, "
+            + $"vocabulary {weights.Vocabulary}";
     public IReadOnlyList<Site> Sites { get; }
     public int MaxTokens => weights.Context;
     public int Vocabulary => weights.Vocabulary;
@@ -48,8 +54,10 @@ sealed unsafe class Llama2 : ILanguageModel
     /// a BOS of its own.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
-        var vocabulary = tokenizer ?? throw new SaeException("a text was given without the model's tokenizer; name it with --tokenizer");
-        foreach (var story in text.Split(Separator, StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        var vocabulary = tokenizer
+            ?? throw new SaeException("a text was given without the model's tokenizer; name it with --tokenizer");
+        foreach (var story in text.Split(Separator,
+            StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             foreach (var part in vocabulary.Encode(story).Skip(1).Chunk(Math.Max(1, MaxTokens - 1)))
             {
                 int[] ids = [Llama2Tokenizer.Bos, .. part];
@@ -62,7 +70,8 @@ sealed unsafe class Llama2 : ILanguageModel
     /// <inheritdoc/>
     public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> hook)
     {
-        if (ids.Length < 1 || ids.Length > MaxTokens) throw new SaeException($"a sequence of {ids.Length} tokens; the model takes 1 to {MaxTokens}");
+        if (ids.Length < 1 || ids.Length > MaxTokens)
+            throw new SaeException($"a sequence of {ids.Length} tokens; the model takes 1 to {MaxTokens}");
         if (buffers is null || buffers.Tokens < ids.Length)
         {
             buffers?.Dispose();
@@ -70,7 +79,8 @@ sealed unsafe class Llama2 : ILanguageModel
         }
         for (var t = 0; t < ids.Length; t++)
         {
-            if ((uint)ids[t] >= (uint)Vocabulary) throw new SaeException($"token id {ids[t]} at place {t}; the model knows {Vocabulary}");
+            if ((uint)ids[t] >= (uint)Vocabulary)
+                throw new SaeException($"token id {ids[t]} at place {t}; the model knows {Vocabulary}");
             weights.Embedding[ids[t]].CopyTo(buffers.Residual[t]);
         }
         for (var layer = 0; layer < weights.Layers; layer++) Block(layer, ids.Length, hook);
@@ -101,7 +111,8 @@ sealed unsafe class Llama2 : ILanguageModel
         hook(name[3], b.Normal);
         linear.Multiply(b.Normal, tokens, weights.Gate.Data + layer * weights.Hidden * d, b.Hidden);
         linear.Multiply(b.Normal, tokens, weights.Up.Data + layer * weights.Hidden * d, b.Up);
-        for (long i = 0, count = (long)tokens * weights.Hidden; i < count; i++) b.Hidden.Data[i] = b.Hidden.Data[i] / (1 + MathF.Exp(-b.Hidden.Data[i])) * b.Up.Data[i];
+        for (long i = 0, count = (long)tokens * weights.Hidden; i < count; i++)
+            b.Hidden.Data[i] = b.Hidden.Data[i] / (1 + MathF.Exp(-b.Hidden.Data[i])) * b.Up.Data[i];
         hook(name[4], b.Hidden);
         linear.Multiply(b.Hidden, tokens, weights.Down.Data + layer * d * weights.Hidden, b.Next);
         hook(name[5], b.Next);
@@ -132,7 +143,8 @@ sealed unsafe class Llama2 : ILanguageModel
     void Attend(int layer, int tokens)
     {
         var b = buffers!;
-        int d = weights.Width, head = weights.HeadWidth, keys = weights.KeyWidth, share = weights.Heads / weights.KeyHeads;
+        int d = weights.Width, head = weights.HeadWidth, keys = weights.KeyWidth,
+            share = weights.Heads / weights.KeyHeads;
         linear.Multiply(b.Normal, tokens, weights.Query.Data + (long)layer * d * d, b.Query);
         linear.MultiplyTransposed(b.Normal, tokens, weights.Key.Data + (long)layer * keys * d, b.Key);
         linear.MultiplyTransposed(b.Normal, tokens, weights.Value.Data + (long)layer * keys * d, b.Value);
@@ -141,7 +153,8 @@ sealed unsafe class Llama2 : ILanguageModel
         float* scores = b.Scores.Data;
         for (var h = 0; h < weights.Heads; h++)
         {
-            float* key = b.Key.Data + (long)(h / share) * head * b.Key.Columns, value = b.Value.Data + (long)(h / share) * head * b.Value.Columns;
+            float* key = b.Key.Data + (long)(h / share) * head * b.Key.Columns, value = b.Value.Data
+                + (long)(h / share) * head * b.Value.Columns;
             for (var t = 0; t < tokens; t++)
             {
                 var room = (t + 16) / 16 * 16;
@@ -149,7 +162,8 @@ sealed unsafe class Llama2 : ILanguageModel
                 new Span<float>(scores, room).Clear();
                 for (var i = 0; i < head; i++) Rows.Add(scores, scale * query[i], key + (long)i * b.Key.Columns, room);
                 var sum = Softmax(new(scores, room), t + 1);
-                for (var i = 0; i < head; i++) mixed[i] = Rows.Dot(scores, value + (long)i * b.Value.Columns, room) / sum;
+                for (var i = 0; i < head; i++)
+                    mixed[i] = Rows.Dot(scores, value + (long)i * b.Value.Columns, room) / sum;
             }
         }
     }
@@ -214,7 +228,9 @@ sealed unsafe class Llama2 : ILanguageModel
 
         public void Dispose()
         {
-            foreach (var matrix in (Matrix?[])[Residual, Normal, Next, Query, Mixed, Key, Value, Scores, Hidden, Up, Logits]) matrix?.Dispose();
+            foreach (var matrix in (Matrix?[])[Residual, Normal, Next, Query, Mixed, Key, Value, Scores, Hidden, Up,
+                Logits])
+                matrix?.Dispose();
         }
     }
 }

@@ -33,17 +33,24 @@ sealed class Llama2Tokenizer
 
     void Read(MappedFile file)
     {
-        SaeException Bad(string why) => new($"{file.Path} is no vocabulary in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
+        SaeException Bad(string why) =>
+            new($"{file.Path} is no vocabulary in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
         if (file.Length < 4) throw Bad($"it has {file.Length} bytes");
         var longest = MemoryMarshal.Read<int>(file.Slice(0, 4));
         for (long at = 4; at < file.Length;)
         {
             if (file.Length - at < 8) throw Bad($"it ends within piece {scores.Count}");
-            var (score, length) = (MemoryMarshal.Read<float>(file.Slice(at, 4)), MemoryMarshal.Read<int>(file.Slice(at + 4, 4)));
-            if (length < 1 || length > longest) throw Bad($"piece {scores.Count} has {length} bytes; the header says 1 to {longest}");
-            if (length > file.Length - at - 8) throw Bad($"piece {scores.Count} claims {length} bytes, {file.Length - at - 8} are left");
-            if (!float.IsFinite(score)) throw Bad($"the score of piece {scores.Count} is {score.ToString(CultureInfo.InvariantCulture)}");
-            if ((long)BytesAPiece * scores.Count > 3 * file.Length + Floor) throw Bad($"more than {scores.Count} pieces in {file.Length} bytes; it is damaged or made to exhaust memory");
+            var (score, length) =
+                (MemoryMarshal.Read<float>(file.Slice(at, 4)), MemoryMarshal.Read<int>(file.Slice(at + 4, 4)));
+            if (length < 1 || length > longest)
+                throw Bad($"piece {scores.Count} has {length} bytes; the header says 1 to {longest}");
+            if (length > file.Length - at - 8)
+                throw Bad($"piece {scores.Count} claims {length} bytes, {file.Length - at - 8} are left");
+            if (!float.IsFinite(score))
+                throw Bad($"the score of piece {scores.Count} is {score.ToString(CultureInfo.InvariantCulture)}");
+            if ((long)BytesAPiece * scores.Count > 3 * file.Length + Floor)
+                throw Bad($"more than {scores.Count} pieces in {file.Length} bytes; it is damaged or made to exhaust "
+                    + "memory");
             var piece = Encoding.Latin1.GetString(file.Slice(at + 8, length));
             ids.TryAdd(piece, scores.Count);
             bytes.Add(piece);
@@ -55,11 +62,16 @@ sealed class Llama2Tokenizer
 
     /// <summary>The pieces as people read them, by id: bytes of ASCII as their character; other bytes alone as
     /// &lt;0xE2&gt;.</summary>
-    public IReadOnlyList<string> Pieces => pieces ??= [.. bytes.Select(piece => Encoding.UTF8.GetString(Bytes(piece) is [> 0x7f] ? Encoding.Latin1.GetBytes(piece) : Bytes(piece)))];
+    public IReadOnlyList<string> Pieces =>
+        pieces ??= [.. bytes.Select(piece =>
+            Encoding.UTF8.GetString(Bytes(piece) is [> 0x7f] ? Encoding.Latin1.GetBytes(piece) : Bytes(piece)))];
 
     /// <summary>What a piece stands for: of &lt;0x0A&gt; the one byte.</summary>
     static byte[] Bytes(string piece) =>
-        piece is ['<', '0', 'x', _, _, '>'] && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var only) ? [only] : Encoding.Latin1.GetBytes(piece);
+        piece is ['<', '0', 'x', _, _, '>']
+            && byte.TryParse(piece.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture,
+                out var only)
+            ? [only] : Encoding.Latin1.GetBytes(piece);
 
     /// <summary>Ids of a text: <see cref="Bos"/>, then its pieces; a text that is not empty is read with a space before
     /// it.</summary>
@@ -67,12 +79,15 @@ sealed class Llama2Tokenizer
     {
         var chain = new MergeChain(text.Length + 2);
         if (text.Length > 0) Add(chain, " ");
-        foreach (var rune in text.EnumerateRunes()) Add(chain, Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(rune.ToString())));
-        var merges = new PriorityQueue<(int Left, int Right, int LeftId, int RightId, int Joined), (float Score, int Left)>(Order);
+        foreach (var rune in text.EnumerateRunes())
+            Add(chain, Encoding.Latin1.GetString(Encoding.UTF8.GetBytes(rune.ToString())));
+        var merges =
+            new PriorityQueue<(int Left, int Right, int LeftId, int RightId, int Joined), (float Score, int Left)>(Order);
         for (var i = 1; i < chain.Count; i++) Offer(i - 1);
         while (merges.TryDequeue(out var merge, out _))
         {
-            if (!chain.Holds(merge.Left, merge.LeftId, merge.Right, merge.RightId)) continue;      // one of the two is in another piece by now
+            // one of the two is in another piece by now
+            if (!chain.Holds(merge.Left, merge.LeftId, merge.Right, merge.RightId)) continue;
             chain.Join(merge.Left, merge.Joined);
             Offer(merge.Left);
             if (chain.Before(merge.Left) is >= 0 and var before) Offer(before);
@@ -82,11 +97,14 @@ sealed class Llama2Tokenizer
         void Offer(int left)
         {
             if (chain.After(left) is not (>= 0 and var right)) return;
-            if (ids.TryGetValue(bytes[chain.Id(left)] + bytes[chain.Id(right)], out var joined)) merges.Enqueue((left, right, chain.Id(left), chain.Id(right), joined), (scores[joined], left));
+            if (ids.TryGetValue(bytes[chain.Id(left)] + bytes[chain.Id(right)], out var joined))
+                merges.Enqueue((left, right, chain.Id(left), chain.Id(right), joined), (scores[joined], left));
         }
     }
 
-    static readonly Comparer<(float Score, int Left)> Order = Comparer<(float Score, int Left)>.Create((a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left));
+    static readonly Comparer<(float Score, int Left)> Order =
+        Comparer<(float Score, int Left)>.Create((a, b) => a.Score != b.Score
+        ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left));
 
     void Add(MergeChain chain, string character)
     {
@@ -102,7 +120,8 @@ sealed class Llama2Tokenizer
         var starts = true;
         foreach (var id in ids)
         {
-            if (id is not (Bos or Eos)) text.AddRange(starts && bytes[id][0] == ' ' ? Bytes(bytes[id][1..]) : Bytes(bytes[id]));
+            if (id is not (Bos or Eos))
+                text.AddRange(starts && bytes[id][0] == ' ' ? Bytes(bytes[id][1..]) : Bytes(bytes[id]));
             starts = id == Bos;
         }
         return Encoding.UTF8.GetString(CollectionsMarshal.AsSpan(text));

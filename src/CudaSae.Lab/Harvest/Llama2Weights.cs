@@ -51,15 +51,18 @@ sealed class Llama2Weights : IDisposable
         try
         {
             var header = Header();
-            (Width, Hidden, Layers, Heads, KeyHeads, Context) = (header[0], header[1], header[2], header[3], header[4], header[6]);
+            (Width, Hidden, Layers, Heads, KeyHeads, Context) =
+                (header[0], header[1], header[2], header[3], header[4], header[6]);
             var shared = header[5] > 0;
             Vocabulary = Math.Abs(header[5]);
             Check(shared);
             Embedding = Next(Vocabulary, Width);
             AttentionNorm = Next(Layers, Width);
-            (Query, Key, Value, Output) = (Next((long)Layers * Width, Width), Next((long)Layers * KeyWidth, Width), Next((long)Layers * KeyWidth, Width), Next((long)Layers * Width, Width));
+            (Query, Key, Value, Output) = (Next((long)Layers * Width, Width), Next((long)Layers * KeyWidth, Width),
+                Next((long)Layers * KeyWidth, Width), Next((long)Layers * Width, Width));
             MlpNorm = Next(Layers, Width);
-            (Gate, Down, Up) = (Next((long)Layers * Hidden, Width), Next((long)Layers * Width, Hidden), Next((long)Layers * Hidden, Width));
+            (Gate, Down, Up) = (Next((long)Layers * Hidden, Width), Next((long)Layers * Width, Hidden),
+                Next((long)Layers * Hidden, Width));
             FinalNorm = Next(1, Width);
             (Cosine, Sine) = (Next(Context, HeadWidth / 2), Next(Context, HeadWidth / 2));
             Classifier = shared ? Embedding : Next(Vocabulary, Width);
@@ -73,28 +76,35 @@ sealed class Llama2Weights : IDisposable
         finally { file.Dispose(); }
     }
 
-    SaeException Bad(string why) => new($"{file.Path} is no model in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
+    SaeException Bad(string why) =>
+        new($"{file.Path} is no model in llama2.c's layout: {why}", kind: SaeErrorKind.Files);
 
     int[] Header()
     {
         if (file.Length < HeaderBytes) throw Bad($"it has {file.Length} bytes, the header alone {HeaderBytes}");
         var header = MemoryMarshal.Cast<byte, int>(file.Slice(0, HeaderBytes)).ToArray();
         if (!BitConverter.IsLittleEndian) BinaryPrimitives.ReverseEndianness(header, header);
-        if (header[0] == MagicOfLaterLayouts) throw Bad($"it is of version {header[1]}; write it again with llama2.c's export.py --version 0");
+        if (header[0] == MagicOfLaterLayouts)
+            throw Bad($"it is of version {header[1]}; write it again with llama2.c's export.py --version 0");
         string[] names = ["width", "hidden width", "layers", "heads", "key heads", "vocabulary", "context"];
         for (var i = 0; i < header.Length; i++)
-            if (Math.Abs((long)header[i]) is < 1 or > MaxExtent || (header[i] < 0 && i != 5) || (i == 2 && header[i] > MaxLayers)) throw Bad($"its header claims {header[i]} for its {names[i]}");
+            if (Math.Abs((long)header[i]) is < 1 or > MaxExtent || (header[i] < 0 && i != 5)
+                || (i == 2 && header[i] > MaxLayers))
+                throw Bad($"its header claims {header[i]} for its {names[i]}");
         return header;
     }
 
     /// <summary>Before anything is made of the size that the header claims.</summary>
     void Check(bool shared)
     {
-        if (Width % Heads != 0 || HeadWidth % 2 != 0) throw Bad($"its width of {Width} does not divide into {Heads} heads of an even width");
+        if (Width % Heads != 0 || HeadWidth % 2 != 0)
+            throw Bad($"its width of {Width} does not divide into {Heads} heads of an even width");
         if (Heads % KeyHeads != 0) throw Bad($"{KeyHeads} key heads cannot serve {Heads} heads");
         Int128 d = Width, layers = Layers, matrices = 2 * d * d + 2 * d * KeyWidth + 3 * d * Hidden;
         var numbers = Vocabulary * d * (shared ? 1 : 2) + layers * (2 * d + matrices) + d + (Int128)Context * HeadWidth;
-        if (4 * numbers + HeaderBytes != file.Length) throw Bad($"its header claims {4 * numbers + HeaderBytes} bytes, it has {file.Length}; it is truncated or has a tail");
+        if (4 * numbers + HeaderBytes != file.Length)
+            throw Bad($"its header claims {4 * numbers + HeaderBytes} bytes, it has {file.Length}; it is truncated or "
+                + "has a tail");
     }
 
     Matrix Next(long rows, int columns)
@@ -105,7 +115,8 @@ sealed class Llama2Weights : IDisposable
         {
             var bytes = MemoryMarshal.AsBytes(matrix[r]);
             file.Read(at, bytes);
-            if (!Finite.All(bytes, InputType.Float32)) throw Bad($"NaN or infinity among its weights, in the row at byte {at}");
+            if (!Finite.All(bytes, InputType.Float32))
+                throw Bad($"NaN or infinity among its weights, in the row at byte {at}");
         }
         return matrix;
     }
@@ -116,7 +127,9 @@ sealed class Llama2Weights : IDisposable
     {
         for (var t = 0; t < Context; t++)
             for (var i = 0; i < HeadWidth / 2; i++)
-                if (!(Math.Abs(1 - Math.Sqrt((double)Cosine[t][i] * Cosine[t][i] + (double)Sine[t][i] * Sine[t][i])) < 1e-3)) throw Bad($"its rotation of place {t}, pair {i} is none; the header does not fit the tensors");
+                if (!(Math.Abs(1 - Math.Sqrt((double)Cosine[t][i] * Cosine[t][i]
+                    + (double)Sine[t][i] * Sine[t][i])) < 1e-3))
+                    throw Bad($"its rotation of place {t}, pair {i} is none; the header does not fit the tensors");
     }
 
     public void Dispose()

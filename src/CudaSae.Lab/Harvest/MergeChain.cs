@@ -24,7 +24,8 @@ sealed class MergeChain(int capacity)
     public int After(int place) => after[place];
 
     /// <summary>Whether these two are neighbours with these ids still.</summary>
-    public bool Holds(int left, int leftId, int right, int rightId) => id[left] == leftId && after[left] == right && id[right] == rightId;
+    public bool Holds(int left, int leftId, int right, int rightId) =>
+        id[left] == leftId && after[left] == right && id[right] == rightId;
 
     /// <summary>The piece at a place and the next become one.</summary>
     public void Join(int left, int joined)

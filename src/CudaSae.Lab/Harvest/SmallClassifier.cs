@@ -20,7 +20,9 @@ sealed class SmallClassifier : IDisposable
     /// <param name="widths">Of the image, both hidden layers and the logits.</param>
     public SmallClassifier(params int[] widths)
     {
-        if (widths.Length != 4 || widths.Any(w => w is < 1 or > 16384)) throw new SaeException($"a classifier of widths {string.Join(", ", widths)} cannot be made; give four, each 1 to 16384");
+        if (widths.Length != 4 || widths.Any(w => w is < 1 or > 16384))
+            throw new SaeException($"a classifier of widths {string.Join(", ", widths)} cannot be made; give four, "
+                + "each 1 to 16384");
         Widths = widths;
         Weights = [.. Enumerable.Range(0, 3).Select(l => new Matrix(widths[l + 1], widths[l]))];
         Biases = [.. widths.Skip(1).Select(w => new float[w])];
@@ -54,9 +56,11 @@ sealed class SmallClassifier : IDisposable
     /// <param name="into">[rows, Widths[to]].</param>
     public void Run(int from, int to, ReadOnlySpan<float> x, Span<float> into)
     {
-        if (from < 0 || to > 3 || from >= to) throw new ArgumentOutOfRangeException(nameof(to), $"layers {from} to {to}");
+        if (from < 0 || to > 3 || from >= to)
+            throw new ArgumentOutOfRangeException(nameof(to), $"layers {from} to {to}");
         int rows = x.Length / Widths[from], wide = Widths[from], next = Widths[to];
-        if (x.Length != rows * wide || into.Length != rows * next) throw new SaeException($"{x.Length} numbers of width {wide} do not give {into.Length} of width {next}");
+        if (x.Length != rows * wide || into.Length != rows * next)
+            throw new SaeException($"{x.Length} numbers of width {wide} do not give {into.Length} of width {next}");
         for (var first = 0; first < rows; first += BlockRows)
         {
             var count = Math.Min(BlockRows, rows - first);
@@ -93,14 +97,18 @@ sealed class SmallClassifier : IDisposable
     /// <summary>Writes safetensors under the names of a PyTorch Sequential of Linear and ReLU: 0, 2, 4, each .weight
     /// [out, in] and .bias.</summary>
     public void Save(string path) => SafetensorsWriter.Write(path,
-        Enumerable.Range(0, 3).SelectMany(l => (TensorToWrite[])[TensorToWrite.Of($"{2 * l}.weight", Weights[l]), TensorToWrite.Of($"{2 * l}.bias", Biases[l])]), new Dictionary<string, string> { ["format"] = Purpose });
+        Enumerable.Range(0, 3).SelectMany(l => (TensorToWrite[])[TensorToWrite.Of($"{2 * l}.weight", Weights[l]),
+            TensorToWrite.Of($"{2 * l}.bias", Biases[l])]),
+        new Dictionary<string, string> { ["format"] = Purpose });
 
     /// <exception cref="SaeException">It is missing, damaged, or no such classifier.</exception>
     public static SmallClassifier Load(string path)
     {
         using var file = new SafetensorsFile(path);
         var shapes = Enumerable.Range(0, 3).Select(l => file.Require($"{2 * l}.weight", "F32", -1, -1).Shape).ToArray();
-        if (shapes[0][0] != shapes[1][1] || shapes[1][0] != shapes[2][1]) throw file.Bad("its layers do not follow each other: of n.weight [out, in], each in must be the out before");
+        if (shapes[0][0] != shapes[1][1] || shapes[1][0] != shapes[2][1])
+            throw file.Bad("its layers do not follow each other: of n.weight [out, in], each in must be the out "
+                + "before");
         if (shapes.Any(s => s[0] > 16384 || s[1] > 16384)) throw file.Bad("a layer is wider than 16384");
         var classifier = new SmallClassifier([(int)shapes[0][1], .. shapes.Select(s => (int)s[0])]);
         try

@@ -13,14 +13,18 @@ sealed unsafe class UseLite : ISentenceEncoder
     const float Epsilon = 1e-6f;
 
     /// <summary>Places in the network that can be harvested, all 512 wide.</summary>
-    public static readonly string[] Sites = ["mlp_in0", "mlp_out0", "resid_post0", "mlp_in1", "mlp_out1", "resid_post1"];
+    public static readonly string[] Sites = ["mlp_in0", "mlp_out0", "resid_post0", "mlp_in1", "mlp_out1",
+        "resid_post1"];
 
     readonly UseLiteWeights weights;
     readonly Block[] blocks;
-    readonly Matrix embedding, timing, input = new(MaxTokens, EmbeddingWidth), residual = new(MaxTokens, Width), next = new(MaxTokens, Width),
-        normal = new(MaxTokens, Width), qkv = new(MaxTokens, 3 * Width), mixed = new(MaxTokens, Width), hidden = new(MaxTokens, Hidden);
+    readonly Matrix embedding, timing, input = new(MaxTokens, EmbeddingWidth), residual = new(MaxTokens, Width),
+        next = new(MaxTokens, Width),
+        normal = new(MaxTokens, Width), qkv = new(MaxTokens, 3 * Width), mixed = new(MaxTokens, Width),
+        hidden = new(MaxTokens, Hidden);
 
-    sealed record Block(Matrix NormScale, Matrix NormBias, Matrix Qkv, Matrix QkvBias, Matrix Out, Matrix OutBias, Matrix QueryScale,
+    sealed record Block(Matrix NormScale, Matrix NormBias, Matrix Qkv, Matrix QkvBias, Matrix Out, Matrix OutBias,
+        Matrix QueryScale,
         Matrix FfnScale, Matrix FfnBias, Matrix Up, Matrix UpBias, Matrix Down, Matrix DownBias);
 
     /// <param name="folder">Holds model.json, the shards and vocab.json.</param>
@@ -45,20 +49,28 @@ sealed unsafe class UseLite : ISentenceEncoder
     /// so that no sentence falls on both sides of a split.</summary>
     public IEnumerable<TokenSequence> Sequences(string text)
     {
-        foreach (var sentence in text.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Distinct())
+        foreach (var sentence in text.Split('\n',
+            StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .Distinct())
             if (Tokenizer.Encode(sentence) is { Length: >= 1 and <= MaxTokens } ids) yield return new(ids, sentence);
     }
 
-    public string Decode(ReadOnlySpan<int> ids) => string.Concat(ids.ToArray().Select(Tokenizer.Piece)).Replace(UseLiteTokenizer.Separator, ' ').TrimStart();
+    public string Decode(ReadOnlySpan<int> ids) =>
+        string.Concat(ids.ToArray().Select(Tokenizer.Piece)).Replace(UseLiteTokenizer.Separator, ' ').TrimStart();
 
     Block Load(int layer)
     {
-        string at = $"Encode/Layer_{layer}/TransformerLayer/", stack = $"TransformerStack/Layer_{layer}/TransformerLayer/", join = "/ConcatPartitions/concat";
-        return new(weights[at + "layer_prepostprocess/layer_norm/layer_norm_scale" + join], weights[at + "layer_prepostprocess/layer_norm/layer_norm_bias" + join],
-            weights[at + "MultiheadAttention/qkv_transform_single/kernel/part_0"], weights[at + "MultiheadAttention/qkv_transform_single/bias" + join],
-            weights[at + "MultiheadAttention/output_transform_single/kernel/part_0"], weights[at + "MultiheadAttention/output_transform_single/bias" + join],
+        string at = $"Encode/Layer_{layer}/TransformerLayer/",
+            stack = $"TransformerStack/Layer_{layer}/TransformerLayer/", join = "/ConcatPartitions/concat";
+        return new(weights[at + "layer_prepostprocess/layer_norm/layer_norm_scale" + join],
+            weights[at + "layer_prepostprocess/layer_norm/layer_norm_bias" + join],
+            weights[at + "MultiheadAttention/qkv_transform_single/kernel/part_0"],
+            weights[at + "MultiheadAttention/qkv_transform_single/bias" + join],
+            weights[at + "MultiheadAttention/output_transform_single/kernel/part_0"],
+            weights[at + "MultiheadAttention/output_transform_single/bias" + join],
             weights[stack + "MultiheadAttention/mul/y"],
-            weights[at + "FFN/layer_prepostprocess/layer_norm/layer_norm_scale" + join], weights[at + "FFN/layer_prepostprocess/layer_norm/layer_norm_bias" + join],
+            weights[at + "FFN/layer_prepostprocess/layer_norm/layer_norm_scale" + join],
+            weights[at + "FFN/layer_prepostprocess/layer_norm/layer_norm_bias" + join],
             weights[stack + "FFN/conv1/Tensordot/Reshape_1"], weights[at + "FFN/conv1/bias" + join],
             weights[stack + "FFN/conv2/Tensordot/Reshape_1"], weights[at + "FFN/conv2/bias" + join]);
     }
@@ -68,7 +80,8 @@ sealed unsafe class UseLite : ISentenceEncoder
     /// <param name="ids">1 to 128 token ids.</param>
     public void Run(ReadOnlySpan<int> ids, Action<string, Matrix> visit)
     {
-        if (ids.Length is < 1 or > MaxTokens) throw new ArgumentOutOfRangeException(nameof(ids), $"{ids.Length} tokens; 1 to {MaxTokens} are possible");
+        if (ids.Length is < 1 or > MaxTokens)
+            throw new ArgumentOutOfRangeException(nameof(ids), $"{ids.Length} tokens; 1 to {MaxTokens} are possible");
         Embed(ids);
         for (var layer = 0; layer < 2; layer++) RunBlock(layer, ids.Length, visit);
     }
@@ -113,7 +126,9 @@ sealed unsafe class UseLite : ISentenceEncoder
         Multiply(normal, tokens, block.Qkv, block.QkvBias, qkv);
         Attend(tokens, from.Columns, block.QueryScale.Data[0]);
         Multiply(mixed, tokens, block.Out, block.OutBias, next);
-        if (layer == 0) Multiply(input, tokens, weights["TransformerLayer/dense/kernel/ConcatPartitions/concat"], weights["TransformerLayer/dense/bias/ConcatPartitions/concat"], residual);
+        if (layer == 0)
+            Multiply(input, tokens, weights["TransformerLayer/dense/kernel/ConcatPartitions/concat"],
+                weights["TransformerLayer/dense/bias/ConcatPartitions/concat"], residual);
         AddInto(residual, next, tokens);
 
         Normalize(residual, tokens, block.FfnScale, block.FfnBias);
@@ -140,7 +155,8 @@ sealed unsafe class UseLite : ISentenceEncoder
             mean /= width;
             foreach (var v in row) variance += (v - mean) * (v - mean);
             var factor = 1 / Math.Sqrt(variance / width + Epsilon);
-            for (var i = 0; i < width; i++) normal.Data[t * width + i] = (float)((row[i] - mean) * factor * scale.Data[i] + bias.Data[i]);
+            for (var i = 0; i < width; i++)
+                normal.Data[t * width + i] = (float)((row[i] - mean) * factor * scale.Data[i] + bias.Data[i]);
         }
     }
 
@@ -155,7 +171,8 @@ sealed unsafe class UseLite : ISentenceEncoder
             for (var i = 0; i < inputs; i += 4)
             {
                 var w = kernel.Data + (long)i * outputs;
-                Rows.Add4(y, x[i], w, x[i + 1], w + outputs, x[i + 2], w + 2 * outputs, x[i + 3], w + 3 * outputs, outputs);
+                Rows.Add4(y, x[i], w, x[i + 1], w + outputs, x[i + 2], w + 2 * outputs, x[i + 3], w + 3 * outputs,
+                    outputs);
             }
         }
     }
@@ -178,7 +195,8 @@ sealed unsafe class UseLite : ISentenceEncoder
                 }
                 for (var s = 0; s < tokens; s++) sum += scores[s] = MathF.Exp(scores[s] - largest);
                 for (var s = 0; s < tokens; s++)
-                    Rows.Add(mixed.Data + (long)t * width + h * head, scores[s] / sum, qkv.Data + (long)s * 3 * width + 2 * width + h * head, head);
+                    Rows.Add(mixed.Data + (long)t * width + h * head, scores[s] / sum,
+                        qkv.Data + (long)s * 3 * width + 2 * width + h * head, head);
             }
     }
 

@@ -23,13 +23,21 @@ sealed class UseLiteTokenizer
     internal UseLiteTokenizer(string path, byte[] content)
     {
         try { text = Read(content, why => new($"{path} is no vocabulary: {why}")); }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException) { throw new SaeException($"{path} is no vocabulary, an array of [piece, log probability]; fetch it with build/fetch-use-lite.sh", e); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException)
+        {
+            throw new SaeException($"{path} is no vocabulary, an array of [piece, log probability]; fetch it with "
+                + "build/fetch-use-lite.sh",
+                e);
+        }
     }
 
     static byte[] Content(string path)
     {
         try { return File.ReadAllBytes(path); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     string[] Read(byte[] content, Func<string, SaeException> bad)
@@ -76,7 +84,8 @@ sealed class UseLiteTokenizer
                 var score = match.Score + best[start];
                 // The port visits starts in ascending order and lets later equals win; descending, only a better one
                 // may.
-                if (best[end] == 0 || score > best[end]) (best[end], word[end], length[end]) = (score, match.Id, end - start);
+                if (best[end] == 0 || score > best[end])
+                    (best[end], word[end], length[end]) = (score, match.Id, end - start);
             }
         }
         var ids = new List<int>();

@@ -10,7 +10,8 @@ sealed class ActivationHistogram(int[] chosen) : ICodeVisitor
     readonly long[][] counts = [.. Enumerable.Range(0, chosen.Length + 1).Select(_ => new long[Count])];
 
     /// <summary>Ends of the bins: 10⁻⁴ to 10⁴. What lies outside is counted in the first or the last bin.</summary>
-    public static float[] Edges { get; } = [.. Enumerable.Range(0, Count + 1).Select(i => (float)Math.Pow(10, From + (double)i / PerDecade))];
+    public static float[] Edges { get; } = [.. Enumerable.Range(0, Count + 1)
+        .Select(i => (float)Math.Pow(10, From + (double)i / PerDecade))];
 
     /// <summary>Of a chosen latent, by its place among them.</summary>
     public long[] Of(int place) => counts[place];

@@ -14,7 +14,8 @@ static unsafe class Cosines
 
     /// <summary>Rows to ask about: all, or where there are more than <see cref="Whole"/>, 4096 at equal
     /// distances.</summary>
-    public static int[] Queries(int count) => [.. count <= Whole ? Enumerable.Range(0, count) : Enumerable.Range(0, Sampled).Select(i => (int)((long)i * count / Sampled))];
+    public static int[] Queries(int count) => [.. count <= Whole ? Enumerable.Range(0, count)
+        : Enumerable.Range(0, Sampled).Select(i => (int)((long)i * count / Sampled))];
 
     /// <summary>The candidate with the largest cosine to each query, and that cosine; −1 and NaN for a row of norm
     /// 0.</summary>
@@ -26,9 +27,11 @@ static unsafe class Cosines
         var same = ReferenceEquals(queries, candidates);
         Scan(queries, which, candidates, (query, candidate, cosine) =>
         {
-            if (cosine > best[query].Cosine && !(same && which[query] == candidate) && candidates.Norms[candidate] > 0) best[query] = (candidate, cosine);
+            if (cosine > best[query].Cosine && !(same && which[query] == candidate) && candidates.Norms[candidate] > 0)
+                best[query] = (candidate, cosine);
         }, query => best[query].Cosine);
-        return [.. best.Select((b, q) => b.Row < 0 || queries.Norms[which[q]] == 0 ? (-1, double.NaN) : (b.Row, queries.Cosine(which[q], candidates, b.Row)))];
+        return [.. best.Select((b, q) => b.Row < 0 || queries.Norms[which[q]] == 0 ? (-1, double.NaN)
+            : (b.Row, queries.Cosine(which[q], candidates, b.Row)))];
     }
 
     /// <summary>All candidates whose cosine to a query is above a bar, the largest first.</summary>
@@ -38,23 +41,27 @@ static unsafe class Cosines
         var low = (float)(bar - Slack);
         Scan(queries, which, candidates, (query, candidate, _) =>
         {
-            if (queries.Cosine(which[query], candidates, candidate) is var cosine && cosine > bar) (found[query] ??= []).Add((candidate, cosine));
+            if (queries.Cosine(which[query], candidates, candidate) is var cosine && cosine > bar)
+                (found[query] ??= []).Add((candidate, cosine));
         }, _ => low);
         return [.. found.Select(list => list is null ? [] : list.OrderByDescending(f => f.Cosine).ToArray())];
     }
 
     /// <summary>Calls <paramref name="visit"/>(query, candidate, cosine) for cosines above <paramref name="bar"/> of
     /// the query, candidates ascending; one thread a query.</summary>
-    public static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit, Func<int, float> bar)
+    public static void Scan(UnitRows queries, int[] which, UnitRows candidates, Action<int, int, float> visit,
+        Func<int, float> bar)
     {
         var (d, width) = (queries.Rows.Columns, Panels * Gemm.TileColumns);
-        (Matrix Columns, Matrix Tile) Scratch() => (new(Panels * d, Gemm.TileColumns), new(Gemm.TileRows, Gemm.TileColumns));
+        (Matrix Columns, Matrix Tile) Scratch() =>
+            (new(Panels * d, Gemm.TileColumns), new(Gemm.TileRows, Gemm.TileColumns));
         Parallel.For(0, (which.Length + width - 1) / width, Scratch, (block, _, scratch) =>
         {
             var first = block * width;
             var here = which.AsSpan(first, Math.Min(width, which.Length - first));
             for (var q = 0; q < here.Length; q++)
-                for (var c = 0; c < d; c++) scratch.Columns[q / Gemm.TileColumns * d + c][q % Gemm.TileColumns] = queries.Rows[here[q]][c];
+                for (var c = 0; c < d; c++)
+                    scratch.Columns[q / Gemm.TileColumns * d + c][q % Gemm.TileColumns] = queries.Rows[here[q]][c];
             ScanBlock(scratch.Columns, first, here.Length, candidates, scratch.Tile.Data, visit, bar);
             return scratch;
         }, static scratch =>
@@ -65,7 +72,8 @@ static unsafe class Cosines
     }
 
     /// <param name="columns">[panel, d, 48]: the queries <paramref name="first"/> to first + count, turned.</param>
-    static void ScanBlock(Matrix columns, int first, int count, UnitRows candidates, float* tile, Action<int, int, float> visit, Func<int, float> bar)
+    static void ScanBlock(Matrix columns, int first, int count, UnitRows candidates, float* tile,
+        Action<int, int, float> visit, Func<int, float> bar)
     {
         const int R = Gemm.TileRows, C = Gemm.TileColumns;
         var (d, n) = (candidates.Rows.Columns, candidates.Count);

@@ -19,9 +19,14 @@ sealed record DensityModes(long Firings, int Rare, double Separation, double Pea
     {
         { Rare: < MinLatents } => $"only {Rare} latents would belong to it",
         _ when latents - Rare < MinLatents => $"only {latents - Rare} latents would be left",
-        _ when (double)Firings / rows > MaxDensity => $"the best split is at a density of {Histograms.Share((double)Firings / rows)}, which is not low",
-        { Separation: < MinSeparation } => $"at the best split the two kinds overlap, Ashman's D is {Separation:0.00} and would be above {MinSeparation:0}",
-        _ when Valley > MaxValley * Peak || Peak - Valley < MinDeviations * Math.Sqrt(Peak + Valley) => $"at the best split there is no valley, its emptiest octave has {Valley:0} latents and the lower peak {Peak:0}",
+        _ when (double)Firings / rows > MaxDensity =>
+            $"the best split is at a density of {Histograms.Share((double)Firings / rows)}, which is not low",
+        { Separation: < MinSeparation } =>
+            $"at the best split the two kinds overlap, Ashman's D is {Separation:0.00} and would be above "
+                + $"{MinSeparation:0}",
+        _ when Valley > MaxValley * Peak || Peak - Valley < MinDeviations * Math.Sqrt(Peak + Valley) =>
+            $"at the best split there is no valley, its emptiest octave has {Valley:0} latents and the lower peak "
+                + $"{Peak:0}",
         _ => null,
     };
 
@@ -34,24 +39,30 @@ sealed record DensityModes(long Firings, int Rare, double Separation, double Pea
     {
         var counts = new double[Octaves];
         foreach (var f in firings) counts[Octave(f)]++;
-        var splits = Enumerable.Range(1, Octaves - 2).Select(at => (Modes: At(firings, counts, at), Between: Between(counts, at))).OrderByDescending(s => s.Between).ToArray();
+        var splits = Enumerable.Range(1, Octaves - 2)
+            .Select(at => (Modes: At(firings, counts, at), Between: Between(counts, at)))
+            .OrderByDescending(s => s.Between).ToArray();
         return (splits.FirstOrDefault(s => s.Modes.Objection(firings.Length, rows) is null).Modes) ?? splits[0].Modes;
     }
 
-    static int Octave(long firings) => firings == 0 ? 0 : 64 - System.Numerics.BitOperations.LeadingZeroCount((ulong)firings);
+    static int Octave(long firings) =>
+        firings == 0 ? 0 : 64 - System.Numerics.BitOperations.LeadingZeroCount((ulong)firings);
     static double Log(long firings) => Math.Log10(Math.Max(firings, 0.5));
 
     /// <param name="split">The first octave of the upper side.</param>
     static DensityModes At(long[] firings, double[] counts, int split)
     {
         var floor = 1L << split - 1;
-        double[] low = [.. firings.Where(f => f < floor).Select(Log)], high = [.. firings.Where(f => f >= floor).Select(Log)];
+        double[] low = [.. firings.Where(f => f < floor).Select(Log)],
+        high = [.. firings.Where(f => f >= floor).Select(Log)];
         var ((mean1, deviation1), (mean2, deviation2)) = (Doubles.Moments(low), Doubles.Moments(high));
-        var separation = Math.Sqrt(2) * Math.Abs(mean2 - mean1) / Math.Sqrt(deviation1 * deviation1 + deviation2 * deviation2);
+        var separation =
+            Math.Sqrt(2) * Math.Abs(mean2 - mean1) / Math.Sqrt(deviation1 * deviation1 + deviation2 * deviation2);
         int peak1 = 0, peak2 = split;
         for (var i = 0; i < split; i++) if (counts[i] > counts[peak1]) peak1 = i;
         for (var i = split; i < counts.Length; i++) if (counts[i] > counts[peak2]) peak2 = i;
-        return new(floor, low.Length, double.IsNaN(separation) ? 0 : separation, Math.Min(counts[peak1], counts[peak2]), counts[peak1..(peak2 + 1)].Min());
+        return new(floor, low.Length, double.IsNaN(separation) ? 0 : separation, Math.Min(counts[peak1], counts[peak2]),
+            counts[peak1..(peak2 + 1)].Min());
     }
 
     /// <summary>Otsu's variance between the two sides, in octaves², times latents².</summary>

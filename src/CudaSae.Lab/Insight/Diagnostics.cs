@@ -17,7 +17,9 @@ static class Diagnostics
         var isFile = File.Exists(source.Folder);
         var folder = isFile ? Path.GetDirectoryName(Path.GetFullPath(source.Folder))! : source.Folder;
         var saved = new FileInfo(Path.Combine(folder, Section.FolderName, $"{LatentFigures.Id}.json"));
-        var written = isFile ? File.GetLastWriteTimeUtc(source.Folder) : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty().Max();
+        var written = isFile ? File.GetLastWriteTimeUtc(source.Folder)
+            : new DirectoryInfo(folder).EnumerateFiles("*.safetensors").Select(f => f.LastWriteTimeUtc).DefaultIfEmpty()
+                .Max();
         return saved.Exists && saved.LastWriteTimeUtc >= written;
     }
 
@@ -27,10 +29,12 @@ static class Diagnostics
     /// is one.</param>
     /// <param name="against">Other SAEs of the same activations, by name.</param>
     /// <exception cref="SaeException">Widths differ, no row is finite, or weights are not.</exception>
-    public static IEnumerable<Section> Sections(Sae sae, RunSource source, params IReadOnlyList<(string Name, SaeModel Model)> against)
+    public static IEnumerable<Section> Sections(Sae sae, RunSource source,
+        params IReadOnlyList<(string Name, SaeModel Model)> against)
     {
         var first = new DiagnosticPass(sae);
-        return Sections(sae, source, first, CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
+        return Sections(sae, source, first,
+            CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, first.Visitors), against);
     }
 
     /// <summary>The same behind a pass over the source's rows that was shared. A second one follows, because it needs
@@ -62,7 +66,8 @@ static class Diagnostics
         var chosen = LatentFigures.Chosen(statistics);
         var histogram = new ActivationHistogram([.. chosen.Select(c => c.Latent)]);
         var high = new HighActivations(sae.Model, statistics.Max);
-        var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null : new InputCovariance(input.Mean, statistics.Rows);
+        var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null
+            : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
         CodePass.Run(sae, source.Data, source.FirstRow, source.Rows, second);
         yield return ("Latents",

@@ -15,8 +15,10 @@ sealed class DictionaryComparison
     public DictionaryComparison(SaeModel small, SaeModel large)
     {
         if (small.Spec.OutputWidth != large.Spec.OutputWidth)
-            throw new SaeException($"one SAE reconstructs {small.Spec.OutputWidth} numbers a row, the other {large.Spec.OutputWidth}; compare SAEs of the same activations");
-        using UnitRows a = new(small.Parameters.WDec, "W_dec"), b = new(large.Parameters.WDec, "W_dec of the other SAE");
+            throw new SaeException($"one SAE reconstructs {small.Spec.OutputWidth} numbers a row, the other "
+                + $"{large.Spec.OutputWidth}; compare SAEs of the same activations");
+        using UnitRows a = new(small.Parameters.WDec, "W_dec"),
+            b = new(large.Parameters.WDec, "W_dec of the other SAE");
         (FromSmall, FromLarge) = (Cosines.Queries(a.Count), Cosines.Queries(b.Count));
         NearestInLarge = Cosines.Nearest(a, FromSmall, b);
         NearestInSmall = Cosines.Nearest(b, FromLarge, a);
@@ -40,5 +42,6 @@ sealed class DictionaryComparison
     public double MmcsToLarge => Mean(NearestInLarge);
     public double MmcsToSmall => Mean(NearestInSmall);
 
-    static double Mean((int Row, double Cosine)[] nearest) => Doubles.Moments([.. nearest.Where(n => n.Row >= 0).Select(n => n.Cosine)]).Mean;
+    static double Mean((int Row, double Cosine)[] nearest) =>
+        Doubles.Moments([.. nearest.Where(n => n.Row >= 0).Select(n => n.Cosine)]).Mean;
 }

@@ -6,7 +6,8 @@ namespace CudaSae.Lab.Insight;
 static class Histograms
 {
     /// <summary>Edges at equal distances.</summary>
-    public static float[] Linear(double from, double to, int bins) => [.. Enumerable.Range(0, bins + 1).Select(i => (float)(from + (to - from) * i / bins))];
+    public static float[] Linear(double from, double to, int bins) =>
+        [.. Enumerable.Range(0, bins + 1).Select(i => (float)(from + (to - from) * i / bins))];
 
     /// <summary>Edges at powers of 10^(1 / perDecade) that enclose all values above 0; of none, one decade around
     /// 1.</summary>

@@ -8,9 +8,11 @@ namespace CudaSae.Lab.Insight;
 sealed class LatentStatistics(SaeModel model) : ICodeVisitor
 {
     readonly int n = model.Spec.Latents;
-    readonly double[] squaredNorm = [.. Enumerable.Range(0, model.Spec.Latents).Select(i => Math.Pow(Matrix.Norm(model.Parameters.WDec[i]), 2))];
+    readonly double[] squaredNorm = [.. Enumerable.Range(0, model.Spec.Latents)
+        .Select(i => Math.Pow(Matrix.Norm(model.Parameters.WDec[i]), 2))];
     readonly double[] sum = new double[model.Spec.Latents], squares = new double[model.Spec.Latents];
-    readonly double[] own = new double[model.Spec.Latents], explained = new double[model.Spec.Latents];     // Σ‖c‖², Σ⟨c, r⟩
+    // Σ‖c‖², Σ⟨c, r⟩
+    readonly double[] own = new double[model.Spec.Latents], explained = new double[model.Spec.Latents];
     readonly double[] error = new double[model.Spec.OutputWidth];
     double reconstructed, product;
     long entries;

@@ -44,15 +44,18 @@ static class Pareto
     /// <param name="points">Those that were evaluated.</param>
     /// <param name="linear">FVU of PCA on the same rows by how many numbers a row keeps: [k]; null without
     /// yardsticks.</param>
-    public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear, string command)
+    public static Section Report(IReadOnlyList<SweepPoint> points, (double[] Components, double[] Largest)? linear,
+        string command)
     {
         SweepPoint[] defined = [.. points.Where(p => double.IsFinite(p.Fvu))];
         var lines = defined.GroupBy(p => p.Line).ToDictionary(g => g.Key, g => g.OrderBy(p => p.L0).ToArray());
         return new("sweep", "Sweep", 400, [Plot(defined, lines, linear),
-            Table(points, Front(defined))]) { Command = command };
+            Table(points, Front(defined))])
+        { Command = command };
     }
 
-    static LinesFigure Plot(IReadOnlyList<SweepPoint> points, Dictionary<string, SweepPoint[]> lines, (double[] Components, double[] Largest)? linear)
+    static LinesFigure Plot(IReadOnlyList<SweepPoint> points, Dictionary<string, SweepPoint[]> lines,
+        (double[] Components, double[] Largest)? linear)
     {
         var front = Front(points);
         var series = lines.Select(line => Curve(line.Key, line.Value)).ToList();
@@ -62,50 +65,65 @@ static class Pareto
             series.Add(Yardstick("PCA, L0 components", pca.Components, points));
             series.Add(Yardstick("PCA basis, each row's L0 largest", pca.Largest, points));
         }
-        return new("pareto", "Reconstruction against sparsity", new("L0", "latents a row", Log: true), new("FVU", Log: true), [.. series])
+        return new("pareto", "Reconstruction against sparsity", new("L0", "latents a row", Log: true),
+            new("FVU", Log: true), [.. series])
         {
             Finding = Finding(points, lines, front, linear?.Components),
-            Formula = "FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖², L0 = mean count of values ≠ 0 a row, both on the held-out rows; on the front are members that none other beats in both. "
-                + "PCA: eigenvectors of the training rows' covariance; x̂ = training mean + the first L0 coordinates, or each row's L0 largest in magnitude",
+            Formula =
+                "FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖², L0 = mean count of values ≠ 0 a row, both on the held-out rows; on the "
+                    + "front are members that none other beats in both. "
+                + "PCA: eigenvectors of the training rows' covariance; x̂ = training mean + the first L0 coordinates, "
+                + "or each row's L0 largest in magnitude",
         };
     }
 
-    static Series Curve(string name, SweepPoint[] points) => new(name, [.. points.Select(p => (float)p.L0)], [.. points.Select(p => (float)p.Fvu)])
-    {
-        Labels = [.. points.Select(p => Invariant($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent {p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
-    };
+    static Series Curve(string name, SweepPoint[] points) =>
+        new(name, [.. points.Select(p => (float)p.L0)], [.. points.Select(p => (float)p.Fvu)])
+        {
+            Labels = [.. points.Select(p => Invariant($"{p.Name}: L0 {p.L0:0.0}, FVU {p.Fvu:0.0000}, silent ")
+            + Invariant($"{p.Outcome.Evaluation!.SilentPercent:0.00} %"))],
+        };
 
     /// <summary>Over half to twice the L0 that members have: beyond, it would squeeze them into a corner of the
     /// plot.</summary>
     static Series Yardstick(string name, double[] unexplained, IReadOnlyList<SweepPoint> points)
     {
         var (least, most) = (0.5 * points.Min(p => p.L0), 2 * points.Max(p => p.L0));
-        var k = Enumerable.Range(1, unexplained.Length - 1).Where(k => k >= least && k <= most && unexplained[k] > 1e-6).ToArray();
+        var k = Enumerable.Range(1, unexplained.Length - 1).Where(k => k >= least && k <= most && unexplained[k] > 1e-6)
+            .ToArray();
         return new(name, [.. k.Select(k => (float)k)], [.. k.Select(k => (float)unexplained[k])]) { Yardstick = true };
     }
 
     /// <summary>Who is best at one L0, and by how much: at 32, where two lines reach it, else in the middle of what the
     /// most lines reach.</summary>
-    public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines, SweepPoint[] front, double[]? components = null)
+    public static string Finding(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines,
+        SweepPoint[] front, double[]? components = null)
     {
         if (points.Count == 0)
             return "No member has an FVU: none was evaluated, or it is undefined on held-out rows that are equal.";
-        var owners = string.Join(", ", front.GroupBy(p => p.Line).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} ({g.Count()})"));
+        var owners = string.Join(", ",
+            front.GroupBy(p => p.Line).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} ({g.Count()})"));
         var start = Invariant($"{front.Length} of {points.Count} members lie on the Pareto front: {owners}.");
         var at = Reference(points, lines);
-        var there = lines.Select(line => (line.Key, Fvu: At(line.Value, at))).Where(l => l.Fvu is not null).OrderBy(l => l.Fvu).ToArray();
+        var there = lines.Select(line => (line.Key, Fvu: At(line.Value, at))).Where(l => l.Fvu is not null)
+            .OrderBy(l => l.Fvu).ToArray();
         if (there.Length == 0) return start;
         var best = Invariant($" At L0 {at:0.#} {there[0].Key} leaves the least unexplained, FVU {there[0].Fvu:0.0000}");
-        if (there.Length > 1) best += Invariant($"; {there[1].Key} leaves {100 * (there[1].Fvu / there[0].Fvu - 1):0.0} % more");
-        if (there.Length > 2) best += Invariant($", the last, {there[^1].Key}, {100 * (there[^1].Fvu / there[0].Fvu - 1):0.0} %");
+        if (there.Length > 1)
+            best += Invariant($"; {there[1].Key} leaves {100 * (there[1].Fvu / there[0].Fvu - 1):0.0} % more");
+        if (there.Length > 2)
+            best += Invariant($", the last, {there[^1].Key}, {100 * (there[^1].Fvu / there[0].Fvu - 1):0.0} %");
         var k = (int)Math.Round(at);
-        return start + best + (components is not null && k < components.Length ? Invariant($"; PCA with {k} components {components[k]:0.000}.") : ".");
+        return start + best
+            + (components is not null && k < components.Length
+                ? Invariant($"; PCA with {k} components {components[k]:0.000}.") : ".");
     }
 
     static double Reference(IReadOnlyList<SweepPoint> points, IReadOnlyDictionary<string, SweepPoint[]> lines)
     {
         int Reaching(double l0) => lines.Values.Count(line => At(line, l0) is not null);
-        return Reaching(32) >= Math.Min(2, lines.Count) ? 32 : points.Select(p => p.L0).OrderByDescending(Reaching).ThenBy(l0 => Math.Abs(Math.Log(l0 / 32))).First();
+        return Reaching(32) >= Math.Min(2, lines.Count) ? 32
+            : points.Select(p => p.L0).OrderByDescending(Reaching).ThenBy(l0 => Math.Abs(Math.Log(l0 / 32))).First();
     }
 
     static TableFigure Table(IReadOnlyList<SweepPoint> points, SweepPoint[] front)
@@ -117,8 +135,14 @@ static class Pareto
             Numbers("k or λ", -1, p => p.Sparsity),
             Numbers("L0", 2, p => p.L0),
             Numbers("FVU", 4, p => p.Outcome.Evaluation!.Fvu),
-            Numbers("silent %", 2, p => p.Outcome.Evaluation!.SilentPercent) with { Formula = "latents that fire on none of the held-out rows" },
-            Numbers("γ", 4, p => p.Outcome.Evaluation!.Shrinkage) with { Formula = "Σ‖x̂‖² / Σ⟨x̂, x⟩; 1 is unbiased (arXiv 2404.16014)" },
+            Numbers("silent %", 2, p => p.Outcome.Evaluation!.SilentPercent) with
+            {
+                Formula = "latents that fire on none of the held-out rows"
+            },
+            Numbers("γ", 4, p => p.Outcome.Evaluation!.Shrinkage) with
+            {
+                Formula = "Σ‖x̂‖² / Σ⟨x̂, x⟩; 1 is unbiased (arXiv 2404.16014)"
+            },
             Numbers("cosine", 4, p => p.Outcome.Evaluation!.Cosine),
             Numbers("seconds", 1, p => p.Outcome.Seconds) with { Formula = "of training, the member's own turns" },
             new("front", [.. points.Select(p => front.Contains(p) ? "on it" : "")]),
@@ -127,7 +151,9 @@ static class Pareto
         var worst = points.MaxBy(p => p.Outcome.Evaluation!.SilentPercent);
         return new("members", "All members", columns)
         {
-            Finding = best is null ? "" : Invariant($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
+            Finding = best is null ? ""
+                : Invariant($"The share of silent latents goes from {best.Outcome.Evaluation!.SilentPercent:0.00} % ")
+                    + Invariant($"({best.Name}) to {worst!.Outcome.Evaluation!.SilentPercent:0.00} % ({worst.Name})."),
         };
 
         TableColumn Numbers(string name, int digits, Func<SweepPoint, double?> of) =>

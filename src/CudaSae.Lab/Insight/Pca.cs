@@ -21,7 +21,9 @@ sealed class Pca
     /// <exception cref="SaeException">The rows are too wide, or none is finite.</exception>
     public Pca(ActivationSource source, long rows, int first, int columns)
     {
-        if (columns > MaxWidth) throw new SaeException($"rows of {columns} numbers are too wide for principal components here, which take up to {MaxWidth}");
+        if (columns > MaxWidth)
+            throw new SaeException($"rows of {columns} numbers are too wide for principal components here, which take "
+                + $"up to {MaxWidth}");
         d = columns;
         Mean = new double[d];
         var order = Drawn(source, rows);
@@ -40,13 +42,16 @@ sealed class Pca
             for (var b = 0; b < count; b++)
             {
                 source.ReadRow(order[start + b], row);
-                for (var c = 0; c < d; c++) panel[c * Panel + b] = row[first + c] - Mean[c];     // turned, so that two coordinates' rows lie side by side
+                // turned, so that two coordinates' rows lie side by side
+                for (var c = 0; c < d; c++) panel[c * Panel + b] = row[first + c] - Mean[c];
             }
             for (var c = 0; count < Panel && c < d; c++) panel.AsSpan(c * Panel + count, Panel - count).Clear();
             Parallel.For(0, (d + 15) / 16, block =>
             {
                 for (var i = 16 * block; i < Math.Min(d, 16 * block + 16); i++)
-                    for (var j = 0; j <= i; j++) covariance[i * d + j] += Doubles.Dot(panel.AsSpan(i * Panel, Panel), panel.AsSpan(j * Panel, Panel));
+                    for (var j = 0; j <= i; j++)
+                        covariance[i * d + j] +=
+                            Doubles.Dot(panel.AsSpan(i * Panel, Panel), panel.AsSpan(j * Panel, Panel));
             });
         }
         for (var i = 0; i < d; i++)
@@ -80,7 +85,8 @@ sealed class Pca
     /// equal.</summary>
     /// <returns>[d + 1] with the first k components; [d + 1] with each row's k coordinates largest in
     /// magnitude.</returns>
-    public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows, int first)
+    public (double[] Components, double[] Largest) Unexplained(ActivationSource source, long firstRow, long rows,
+        int first)
     {
         var (components, largest) = (new double[d + 1], new double[d + 1]);
         var (raw, centred, squares) = (new float[source.Width], new double[d], new double[d]);

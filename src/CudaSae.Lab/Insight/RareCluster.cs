@@ -20,7 +20,8 @@ sealed class RareCluster
         var members = inside.ToHashSet();
         Inside = [.. inside.Where(HasDirection)];
         Outside = [.. Enumerable.Range(0, (int)weights.WEnc.Rows).Where(i => !members.Contains(i) && HasDirection(i))];
-        if (Inside.Length == 0) throw new SaeException("no latent of the cluster has an encoder row: all are zero, as pruning leaves them");
+        if (Inside.Length == 0)
+            throw new SaeException("no latent of the cluster has an encoder row: all are zero, as pruning leaves them");
         (meanInside, meanOutside) = (Sum(Inside), Sum(Outside));
         var length = Math.Sqrt(Doubles.Squares(meanInside));
         Direction = [.. meanInside.Select(v => v / Math.Max(length, 1e-300))];
@@ -43,12 +44,15 @@ sealed class RareCluster
     public double CosineOutside => Within(meanOutside, Outside.Length);
 
     /// <summary>Mean cosine over all pairs of one in it and one of the rest.</summary>
-    public double CosineBetween => meanInside.Zip(meanOutside, (a, b) => a * b).Sum() / ((double)Inside.Length * Outside.Length);
+    public double CosineBetween =>
+        meanInside.Zip(meanOutside, (a, b) => a * b).Sum() / ((double)Inside.Length * Outside.Length);
 
-    static double Within(double[] sum, int m) => m < 2 ? double.NaN : (Doubles.Squares(sum) - m) / ((double)m * (m - 1));
+    static double Within(double[] sum, int m) =>
+        m < 2 ? double.NaN : (Doubles.Squares(sum) - m) / ((double)m * (m - 1));
 
     /// <summary>⟨u_i, direction⟩²: the direction's share of a latent's squared encoder norm.</summary>
-    public double ShareAlong(int latent) => Math.Pow(Doubles.Dot(weights.WEnc[latent], Direction) / Matrix.Norm(weights.WEnc[latent]), 2);
+    public double ShareAlong(int latent) =>
+        Math.Pow(Doubles.Dot(weights.WEnc[latent], Direction) / Matrix.Norm(weights.WEnc[latent]), 2);
 
     /// <summary>Cosines of at most 20,000 pairs: all where there are no more, else pairs drawn by a counter.</summary>
     public double[] PairCosines(int[] a, int[] b)
@@ -56,7 +60,9 @@ sealed class RareCluster
         var same = ReferenceEquals(a, b);
         if (a.Length == 0 || b.Length == 0 || same && a.Length < 2) return [];
         var all = same ? (long)a.Length * (a.Length - 1) / 2 : (long)a.Length * b.Length;
-        if (all <= Pairs) return [.. from i in Enumerable.Range(0, a.Length) from j in Enumerable.Range(same ? i + 1 : 0, b.Length - (same ? i + 1 : 0)) select Cosine(a[i], b[j])];
+        if (all <= Pairs)
+            return [.. from i in Enumerable.Range(0, a.Length) from j in Enumerable.Range(same ? i + 1 : 0,
+                b.Length - (same ? i + 1 : 0)) select Cosine(a[i], b[j])];
         return [.. Enumerable.Range(0, Pairs).Select(pair =>
         {
             var i = (int)(SplitMix.Mix(2 * (ulong)pair) % (ulong)a.Length);
@@ -81,14 +87,17 @@ sealed class RareCluster
     (double[] Direction, double Share) TopDirection()
     {
         double[] norms = [.. Inside.Select(i => Matrix.Norm(weights.WEnc[i]))];
-        double[] v = [.. Direction.Select((x, c) => x + 1e-3 * Math.Cos(c))];      // not orthogonal to anything by construction
+        // not orthogonal to anything by construction
+        double[] v = [.. Direction.Select((x, c) => x + 1e-3 * Math.Cos(c))];
         var eigenvalue = 0.0;
         Rescale();
         var most = Math.Clamp(Work / ((double)Inside.Length * v.Length), 100, 10_000);
         for (var iteration = 0; iteration < most; iteration++)
         {
             var next = new double[v.Length];
-            for (var m = 0; m < Inside.Length; m++) Doubles.Add(next, Doubles.Dot(weights.WEnc[Inside[m]], v) / (norms[m] * norms[m]), weights.WEnc[Inside[m]]);
+            for (var m = 0; m < Inside.Length; m++)
+                Doubles.Add(next, Doubles.Dot(weights.WEnc[Inside[m]], v) / (norms[m] * norms[m]),
+                    weights.WEnc[Inside[m]]);
             eigenvalue = Math.Sqrt(Doubles.Squares(next));
             var moved = v.Zip(next, (a, b) => Math.Pow(a - b / eigenvalue, 2)).Sum();
             v = next;

@@ -9,7 +9,9 @@ namespace CudaSae.Lab.Insight;
 /// <param name="record">How it was trained; null if there is no record.</param>
 /// <param name="model">Owned, like <paramref name="data"/>.</param>
 /// <param name="firstRow">First of <paramref name="rows"/> rows of the data.</param>
-sealed class RunSource(string folder, RunRecord? record, SaeModel model, ActivationSource data, long firstRow, long rows) : IDisposable
+sealed class RunSource(string folder, RunRecord? record, SaeModel model, ActivationSource data, long firstRow,
+    long rows)
+    : IDisposable
 {
     public string Folder { get; } = folder;
     public RunRecord? Record { get; } = record;

@@ -34,7 +34,8 @@ sealed record Axis(string Name, string Unit = "", bool Log = false);
 sealed record LinesFigure(string Id, string Title, Axis X, Axis Y, Series[] Series) : Figure(Id, Title);
 
 /// <summary>One curve: y over x, of equal length; NaN is a gap.</summary>
-sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] X, [property: JsonConverter(typeof(PackedFloats))] float[] Y)
+sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] X,
+    [property: JsonConverter(typeof(PackedFloats))] float[] Y)
 {
     /// <summary>Points without a line between them.</summary>
     public bool Points { get; init; }
@@ -47,7 +48,9 @@ sealed record Series(string Name, [property: JsonConverter(typeof(PackedFloats))
 }
 
 /// <summary>Counts between edges: bin i is [Edges[i], Edges[i + 1]).</summary>
-sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y, [property: JsonConverter(typeof(PackedFloats))] float[] Edges, Bins[] Series) : Figure(Id, Title);
+sealed record HistogramFigure(string Id, string Title, Axis X, Axis Y,
+    [property: JsonConverter(typeof(PackedFloats))] float[] Edges, Bins[] Series)
+    : Figure(Id, Title);
 
 /// <summary>One histogram's counts, one fewer than edges.</summary>
 sealed record Bins(string Name, [property: JsonConverter(typeof(PackedFloats))] float[] Counts);
@@ -78,7 +81,9 @@ sealed record Column(string Name, [property: JsonConverter(typeof(PackedFloats))
 
 /// <summary>A matrix as coloured cells; NaN stays empty.</summary>
 /// <param name="Values">[rows, columns] row-major.</param>
-sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns, [property: JsonConverter(typeof(PackedFloats))] float[] Values) : Figure(Id, Title)
+sealed record HeatFigure(string Id, string Title, string[] Rows, string[] Columns,
+    [property: JsonConverter(typeof(PackedFloats))] float[] Values)
+    : Figure(Id, Title)
 {
     public Axis X { get; set; } = new("");
     public Axis Y { get; set; } = new("");
@@ -103,7 +108,8 @@ sealed record TableColumn(string Name, string[]? Texts = null, double?[]? Number
 /// <summary>Grey pictures of one size: dictionary atoms, mostly. 128 is zero where <see cref="Signed"/>, else 0
 /// is.</summary>
 /// <param name="Pixels">[images, height, width] row-major.</param>
-sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions) : Figure(Id, Title)
+sealed record ImagesFigure(string Id, string Title, int Width, int Height, byte[] Pixels, string[] Captions)
+    : Figure(Id, Title)
 {
     public bool Signed { get; init; }
 }

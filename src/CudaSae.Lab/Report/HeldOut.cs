@@ -17,7 +17,8 @@ static class HeldOut
             ("FVU", e.Fvu, "Σ‖x̂−y‖² / Σ‖y−ȳ‖², sums over all rows, then one division"),
             .. (e.SiteFvu ?? []).Select((fvu, i) => ($"FVU of site {i + 1}", fvu, "the same over this site's numbers")),
             ("L0", e.L0, "latents that fire, a row"),
-            ("silent %", e.SilentPercent, "latents that fire on none of these rows"), ("cosine", e.Cosine, "mean of ⟨x̂,y⟩ / ‖x̂‖‖y‖"), ("γ", e.Shrinkage, "Σ‖x̂‖² / Σ⟨x̂,y⟩; 1 is unbiased"),
+            ("silent %", e.SilentPercent, "latents that fire on none of these rows"),
+            ("cosine", e.Cosine, "mean of ⟨x̂,y⟩ / ‖x̂‖‖y‖"), ("γ", e.Shrinkage, "Σ‖x̂‖² / Σ⟨x̂,y⟩; 1 is unbiased"),
             ("rows", e.Rows, "that were looked at"), .. e.LeftOut > 0
                 ? [("left out", e.LeftOut, "rows with NaN or infinity")] : Array.Empty<(string, double?, string)>(),
         ];

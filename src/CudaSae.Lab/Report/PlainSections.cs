@@ -28,7 +28,8 @@ static class PlainSections
     static void Write(Utf8JsonWriter json, Figure figure)
     {
         json.WriteStartObject();
-        Texts(json, ("id", figure.Id), ("title", figure.Title), ("finding", figure.Finding), ("formula", figure.Formula));
+        Texts(json, ("id", figure.Id), ("title", figure.Title), ("finding", figure.Finding),
+            ("formula", figure.Formula));
         json.WriteStartArray("columns");
         foreach (var column in FigureColumns.Of(figure))
         {

@@ -5,7 +5,8 @@ using System.Text.Json.Serialization;
 namespace CudaSae.Lab.Report;
 
 /// <summary>JSON of sections by generated code, in the form that the page reads.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
     RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(Section))]
 [JsonSerializable(typeof(Section[]))]
@@ -18,8 +19,10 @@ sealed class PackedFloats : JsonConverter<float[]>
     public override float[] Read(ref Utf8JsonReader reader, Type type, JsonSerializerOptions options)
     {
         var bytes = reader.GetBytesFromBase64();
-        return bytes.Length % sizeof(float) == 0 ? MemoryMarshal.Cast<byte, float>(bytes).ToArray() : throw new JsonException($"{bytes.Length} bytes are not whole float32 numbers");
+        return bytes.Length % sizeof(float) == 0 ? MemoryMarshal.Cast<byte, float>(bytes).ToArray()
+            : throw new JsonException($"{bytes.Length} bytes are not whole float32 numbers");
     }
 
-    public override void Write(Utf8JsonWriter writer, float[] value, JsonSerializerOptions options) => writer.WriteBase64StringValue(MemoryMarshal.AsBytes<float>(value));
+    public override void Write(Utf8JsonWriter writer, float[] value, JsonSerializerOptions options) =>
+        writer.WriteBase64StringValue(MemoryMarshal.AsBytes<float>(value));
 }

@@ -18,7 +18,9 @@ sealed record Section(string Id, string Title, int Order, Figure[] Figures)
     public string Command { get; set; } = "";      // a setter for the same reason as in Figure
 
     /// <summary>Writes figures/ID.json below a run's folder.</summary>
-    public void Save(string folder) => AtomicFile.Write(Path.Combine(folder, FolderName, $"{Id}.json"), stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Section));
+    public void Save(string folder) =>
+        AtomicFile.Write(Path.Combine(folder, FolderName, $"{Id}.json"),
+            stream => JsonSerializer.Serialize(stream, this, ReportJson.Default.Section));
 
     /// <summary>All sections that a folder holds, in order.</summary>
     /// <exception cref="SaeException">One of them cannot be read.</exception>

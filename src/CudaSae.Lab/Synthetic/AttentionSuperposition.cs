@@ -20,9 +20,12 @@ static class AttentionSuperposition
     /// width.</summary>
     public static Superposition Create(SuperpositionOptions options)
     {
-        if (options.Features != Features) throw new SaeException($"attention superposition has {Features} features, not {options.Features}; leave --features out");
+        if (options.Features != Features)
+            throw new SaeException($"attention superposition has {Features} features, not {options.Features}; leave "
+                + "--features out");
         options.Validate();
-        if (options.Width % Heads != 0) throw new SaeException($"a width of {options.Width} is not two heads' outputs; choose an even one");
+        if (options.Width % Heads != 0)
+            throw new SaeException($"a width of {options.Width} is not two heads' outputs; choose an even one");
         return new(options, Mixing(options.Width / Heads, options.Seed));
     }
 

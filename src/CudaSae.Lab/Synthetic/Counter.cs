@@ -10,7 +10,8 @@ readonly struct Counter(ulong seed, ulong stream)
 
     readonly ulong key = SplitMix.Mix(SplitMix.Mix(seed + Golden) + (stream + 1) * Golden);
 
-    ulong Bits(long row, long column) => SplitMix.Mix(SplitMix.Mix(key ^ SplitMix.Mix((ulong)row + Golden)) + ((ulong)column + 1) * Golden);
+    ulong Bits(long row, long column) =>
+        SplitMix.Mix(SplitMix.Mix(key ^ SplitMix.Mix((ulong)row + Golden)) + ((ulong)column + 1) * Golden);
 
     /// <summary>In [0, 1), on a grid of 2⁻⁵³.</summary>
     public double Uniform(long row, long column) => (Bits(row, column) >> 11) * Unit;

@@ -8,7 +8,8 @@ readonly record struct Othello(ulong Mine, ulong Theirs)
 {
     public const int Side = 8, Squares = 64;
 
-    static readonly (int Row, int Column)[] Directions = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)];
+    static readonly (int Row, int Column)[] Directions = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0),
+        (1, 1)];
 
     /// <summary>Black is to move; white has d4 and e5.</summary>
     public static Othello Start { get; } = new(Bit(3, 4) | Bit(4, 3), Bit(3, 3) | Bit(4, 4));
@@ -48,7 +49,9 @@ readonly record struct Othello(ulong Mine, ulong Theirs)
         {
             ulong line = 0;
             int row = square / Side + down, column = square % Side + right;
-            for (; row is >= 0 and < Side && column is >= 0 and < Side && (Theirs & Bit(row, column)) != 0; row += down, column += right) line |= Bit(row, column);
+            for (; row is >= 0 and < Side && column is >= 0 and < Side && (Theirs & Bit(row, column)) != 0; row += down,
+                column += right)
+                line |= Bit(row, column);
             if (row is >= 0 and < Side && column is >= 0 and < Side && (Mine & Bit(row, column)) != 0) turned |= line;
         }
         return turned;

@@ -24,7 +24,8 @@ static class OthelloGames
     /// it.</param>
     public static void Play(ulong seed, long game, Action<Othello, IReadOnlyList<(int Square, bool Mine)>> visit)
     {
-        var (random, board, moves, passed) = (new Counter(seed, Stream), Othello.Start, new List<(int Square, bool Mine)>(), false);
+        var (random, board, moves, passed) =
+            (new Counter(seed, Stream), Othello.Start, new List<(int Square, bool Mine)>(), false);
         while (true)
         {
             var legal = board.Legal;
@@ -33,7 +34,9 @@ static class OthelloGames
             else
             {
                 visit(board, moves);
-                for (var skip = (int)(random.Uniform(game, moves.Count) * BitOperations.PopCount(legal)); skip > 0; skip--) legal &= legal - 1;
+                for (var skip = (int)(random.Uniform(game,
+                    moves.Count) * BitOperations.PopCount(legal)); skip > 0; skip--)
+                    legal &= legal - 1;
                 var square = BitOperations.TrailingZeroCount(legal);
                 board = board.Play(square);
                 moves.Add((square, true));
@@ -47,12 +50,15 @@ static class OthelloGames
     /// <returns>Rows.</returns>
     public static long Write(string folder, int games, ulong seed)
     {
-        if (games is < 1 or > MostGames) throw new SaeException($"{games} games of Othello cannot be written; choose 1 to {MostGames}");
+        if (games is < 1 or > MostGames)
+            throw new SaeException($"{games} games of Othello cannot be written; choose 1 to {MostGames}");
         long rows = 0;
         for (var game = 0; game < games; game++) Play(seed, game, (_, _) => rows++);
         WriteRows<float>("history.npy", "<f4", [rows, HistoryWidth], static (board, moves, row) =>
         {
-            foreach (var (m, (square, mine)) in moves.Index()) (row[square + (mine ? 0 : Othello.Squares)], row[square + 2 * Othello.Squares]) = (1, (m + 1) / (float)Moves);
+            foreach (var (m, (square, mine)) in moves.Index())
+                (row[square + (mine ? 0 : Othello.Squares)], row[square + 2 * Othello.Squares]) =
+                    (1, (m + 1) / (float)Moves);
         });
         WriteRows<float>("legal.npy", "<f4", [rows, Othello.Squares], static (board, _, row) =>
         {
@@ -65,7 +71,10 @@ static class OthelloGames
         });
         return rows;
 
-        void WriteRows<T>(string name, string descr, long[] shape, Action<Othello, IReadOnlyList<(int Square, bool Mine)>, T[]> fill) where T : unmanaged => AtomicFile.Write(Path.Combine(folder, name), stream =>
+        void WriteRows<T>(string name, string descr, long[] shape,
+            Action<Othello, IReadOnlyList<(int Square, bool Mine)>, T[]> fill)
+            where T : unmanaged =>
+            AtomicFile.Write(Path.Combine(folder, name), stream =>
         {
             stream.Write(NpyFile.MakeHeader(descr, shape));
             var row = new T[shape.Skip(1).Aggregate(1L, (a, b) => a * b)];

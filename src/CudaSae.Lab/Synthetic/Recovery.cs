@@ -22,7 +22,9 @@ sealed record Recovery(long Features, long Latents, double Recovered, double Mea
     /// <param name="learned">[n, d], W_dec.</param>
     public static Recovery Of(Matrix truth, Matrix learned)
     {
-        if (truth.Columns != learned.Columns) throw new SaeException($"the dictionary is {truth.Columns} wide, the SAE {learned.Columns}; name the dictionary that its data were made with");
+        if (truth.Columns != learned.Columns)
+            throw new SaeException($"the dictionary is {truth.Columns} wide, the SAE {learned.Columns}; name the "
+                + "dictionary that its data were made with");
         using UnitRows truths = new(truth, "the dictionary"), latents = new(learned, "W_dec");
         var (t, l) = (truths.Rows, latents.Rows);
         using var cosines = Math.Min(t.Rows, l.Rows) <= MaxMatched ? new Matrix(t.Rows, checked((int)l.Rows)) : null;
@@ -53,7 +55,8 @@ sealed record Recovery(long Features, long Latents, double Recovered, double Mea
     {
         var sums = Vector<float>.Zero;
         var i = 0;
-        for (; i <= a.Length - Vector<float>.Count; i += Vector<float>.Count) sums += new Vector<float>(a[i..]) * new Vector<float>(b[i..]);
+        for (; i <= a.Length - Vector<float>.Count; i += Vector<float>.Count)
+            sums += new Vector<float>(a[i..]) * new Vector<float>(b[i..]);
         var sum = Vector.Sum(sums);
         for (; i < a.Length; i++) sum += a[i] * b[i];
         return sum;

@@ -11,7 +11,7 @@ sealed record SuperpositionOptions
     public int Width { get; init; } = 32;           // d
     public long Rows { get; init; } = 100_000;
     public double Active { get; init; } = 3;        // mean active features a row
-    public double Correlation { get; init; }        // 0 … 1: share of the draws that features 2j and 2j + 1 have in common
+    public double Correlation { get; init; } // 0 … 1: share of the draws that features 2j and 2j + 1 have in common
     public double Noise { get; init; }              // standard deviation, each coordinate
     public double ZipfExponent { get; init; }       // frequency of feature i ∝ (i + 1)^−exponent
     public ulong Seed { get; init; } = 1;
@@ -52,7 +52,8 @@ sealed class Superposition : IDisposable
     /// <param name="dictionary">D [m, d]; owned from here on.</param>
     internal Superposition(SuperpositionOptions options, Matrix dictionary)
     {
-        if (dictionary.Rows != options.Features || dictionary.Columns != options.Width) throw new ArgumentException("the dictionary has another shape than the options");
+        if (dictionary.Rows != options.Features || dictionary.Columns != options.Width)
+            throw new ArgumentException("the dictionary has another shape than the options");
         (this.options, Dictionary) = (options, dictionary);
         (draws, pairs) = (new(options.Seed, DrawStream), new(options.Seed, PairStream));
         (magnitudes, noise) = (new(options.Seed, MagnitudeStream), new(options.Seed, NoiseStream));
@@ -119,7 +120,8 @@ sealed class Superposition : IDisposable
             var direction = Dictionary[f];
             for (var c = 0; c < sum.Length; c++) sum[c] += coefficient * direction[c];
         }
-        for (var c = 0; c < sum.Length; c++) row[c] = (float)(options.Noise == 0 ? sum[c] : sum[c] + options.Noise * noise.Normal(i, c));
+        for (var c = 0; c < sum.Length; c++)
+            row[c] = (float)(options.Noise == 0 ? sum[c] : sum[c] + options.Noise * noise.Normal(i, c));
     }
 
     /// <summary>Writes the rows as float32 .npy, a block at a time.</summary>

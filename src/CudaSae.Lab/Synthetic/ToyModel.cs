@@ -55,7 +55,8 @@ sealed class ToyModel
     {
         Options = options.Validate();
         (active, values) = (new(options.Seed, ActiveStream), new(options.Seed, ValueStream));
-        (hidden, importance) = (new double[options.Hidden], [.. Enumerable.Range(0, options.Features).Select(i => Math.Pow(options.Importance, i))]);
+        (hidden, importance) = (new double[options.Hidden],
+            [.. Enumerable.Range(0, options.Features).Select(i => Math.Pow(options.Importance, i))]);
         (W, B) = (new double[options.Features * options.Hidden], new double[options.Features]);
         var normal = new Counter(options.Seed, WeightStream);
         var scale = Math.Sqrt(2.0 / (options.Features + options.Hidden));
@@ -103,11 +104,13 @@ sealed class ToyModel
 
     public void Train()
     {
-        var (gradient, first, second) = (new double[W.Length + B.Length], new double[W.Length + B.Length], new double[W.Length + B.Length]);
+        var (gradient, first, second) =
+            (new double[W.Length + B.Length], new double[W.Length + B.Length], new double[W.Length + B.Length]);
         var batch = new double[Options.BatchRows * Options.Features];
         for (var step = 1; step <= Options.Steps; step++)
         {
-            for (var b = 0; b < Options.BatchRows; b++) Draw((long)(step - 1) * Options.BatchRows + b, batch.AsSpan(b * Options.Features, Options.Features));
+            for (var b = 0; b < Options.BatchRows; b++)
+                Draw((long)(step - 1) * Options.BatchRows + b, batch.AsSpan(b * Options.Features, Options.Features));
             Loss = Gradient(batch, gradient);
             var rate = Options.LearningRate * (1 - (step - 1) / (double)Options.Steps);
             double c1 = 1 / (1 - Math.Pow(0.9, step)), c2 = 1 / (1 - Math.Pow(0.999, step));
@@ -119,13 +122,16 @@ sealed class ToyModel
                 weight -= rate * c1 * first[p] / (Math.Sqrt(c2 * second[p]) + 1e-8);
             }
         }
-        if (!double.IsFinite(Loss)) throw new SaeException($"the toy model's loss became {Loss}; lower its learning rate", kind: SaeErrorKind.Numbers);
+        if (!double.IsFinite(Loss))
+            throw new SaeException($"the toy model's loss became {Loss}; lower its learning rate",
+                kind: SaeErrorKind.Numbers);
     }
 
     /// <summary>x of a row, a function of (seed, row).</summary>
     internal void Draw(long row, Span<double> x)
     {
-        for (var i = 0; i < x.Length; i++) x[i] = active.Uniform(row, i) < Options.Sparsity ? 0 : values.Uniform(row, i);
+        for (var i = 0; i < x.Length; i++)
+            x[i] = active.Uniform(row, i) < Options.Sparsity ? 0 : values.Uniform(row, i);
     }
 
     /// <summary>L of rows [rows, n], and ∂L/∂W, ∂L/∂b one behind the other.</summary>
@@ -193,6 +199,7 @@ sealed class ToyModel
         using var w = new Matrix(Options.Features, Options.Hidden);
         for (var i = 0; i < Options.Features; i++)
             for (var h = 0; h < Options.Hidden; h++) w[i][h] = (float)W[i * Options.Hidden + h];
-        SafetensorsWriter.Write(path, [TensorToWrite.Transposed("W", w), TensorToWrite.Of("b_final", [.. B.Select(b => (float)b)])]);
+        SafetensorsWriter.Write(path,
+            [TensorToWrite.Transposed("W", w), TensorToWrite.Of("b_final", [.. B.Select(b => (float)b)])]);
     }
 }

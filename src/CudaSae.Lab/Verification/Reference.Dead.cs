@@ -47,7 +47,8 @@ sealed partial class Reference
         if (spec.Aux is { } aux) AuxK(aux);
         if (spec.Ghost is { } ghost)
         {
-            Window = WindowOf(LastFired, scalars.Step, scalars.AllDead == 1 ? 0 : scalars.DeadAfterSteps, Math.Min(n, ghost.Window));
+            Window = WindowOf(LastFired, scalars.Step, scalars.AllDead == 1 ? 0 : scalars.DeadAfterSteps,
+                Math.Min(n, ghost.Window));
             for (var b = 0; b < B && Window.Length > 0; b++) GhostRow(b);
         }
     }
@@ -67,7 +68,8 @@ sealed partial class Reference
         Window = WindowOf(LastFired, scalars.Step, scalars.DeadAfterSteps, aux.Capacity(n));
         if (Window.Length == 0) return;
         var dead = LastFired.Count(t => scalars.Step - 1 - t >= scalars.DeadAfterSteps);
-        var scale = Sums.AuxVariance > 0 ? 2 * scalars.AuxCoefficient * Math.Min((double)dead / aux.K, 1) / Sums.AuxVariance : 0;
+        var scale = Sums.AuxVariance > 0
+            ? 2 * scalars.AuxCoefficient * Math.Min((double)dead / aux.K, 1) / Sums.AuxVariance : 0;
         for (var b = 0; b < B; b++) AuxRow(b, Math.Min(aux.K, Window.Length), aux.Relu, scale);
     }
 

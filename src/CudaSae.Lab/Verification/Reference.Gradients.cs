@@ -5,7 +5,8 @@ namespace CudaSae.Lab.Verification;
 /// <summary>Gradients of the whole loss, before projection and clipping.</summary>
 sealed partial class Reference
 {
-    public double[] WEncGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];       // [n, d] raw, then projected and clipped
+    // [n, d] raw, then projected and clipped
+    public double[] WEncGrad { get; } = new double[(long)spec.Latents * spec.InputWidth];
     public double[] WDecGrad { get; } = new double[(long)spec.Latents * spec.OutputWidth];
     public double[] BEncGrad { get; } = new double[spec.Latents];
     public double[] BDecGrad { get; } = new double[spec.OutputWidth];
@@ -19,7 +20,9 @@ sealed partial class Reference
 
     public void Gradients()
     {
-        foreach (var gradient in (double[][])[WEncGrad, WDecGrad, BEncGrad, BDecGrad, ThresholdGrad, BMagGrad, RMagGrad, TieScaleGrad, WSkipGrad, inputGrad]) Array.Clear(gradient);
+        foreach (var gradient in (double[][])[WEncGrad, WDecGrad, BEncGrad, BDecGrad, ThresholdGrad, BMagGrad, RMagGrad,
+            TieScaleGrad, WSkipGrad, inputGrad])
+            Array.Clear(gradient);
         AddDeadGradients();
         for (var b = 0; b < B; b++)
         {
@@ -93,9 +96,11 @@ sealed partial class Reference
         var (byValue, byWeight) = PenaltySlope(Gate[at], PenaltyWeightOf(f));
         if (WeightLearns) AddNorm(f, scalars.Penalty * byWeight);
         var gate = scalars.Penalty * byValue;
-        for (var i = 0; i < D; i++) gate += 2 * scalars.LossScale * gateResidual[b * D + i] * rounding.Gathered(WDec[f * D + i]);
+        for (var i = 0; i < D; i++)
+            gate += 2 * scalars.LossScale * gateResidual[b * D + i] * rounding.Gathered(WDec[f * D + i]);
         if (LiveGate)
-            for (var i = 0; i < D; i++) WDecGrad[f * D + i] += 2 * scalars.LossScale * Gate[at] * rounding.Gathered(gateResidual[b * D + i]);
+            for (var i = 0; i < D; i++)
+                WDecGrad[f * D + i] += 2 * scalars.LossScale * Gate[at] * rounding.Gathered(gateResidual[b * D + i]);
         BEncGrad[f] += gate;
         var magnitude = Value[at] != 0 ? g : 0;
         BMagGrad[f] += magnitude;

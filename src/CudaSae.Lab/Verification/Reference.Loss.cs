@@ -5,7 +5,8 @@ namespace CudaSae.Lab.Verification;
 /// <summary>decode, the reconstructions' losses, and the penalties on the code.</summary>
 sealed partial class Reference
 {
-    readonly double[] weighted = new double[(long)config.BatchRows * spec.Levels * spec.OutputWidth];   // [B, M, D] Σ_{m ≥ l} w_m e_m
+    // [B, M, D] Σ_{m ≥ l} w_m e_m
+    readonly double[] weighted = new double[(long)config.BatchRows * spec.Levels * spec.OutputWidth];
     readonly double[] gateResidual = new double[(long)config.BatchRows * spec.OutputWidth];             // [B, D]
 
     /// <summary>w_m.</summary>
@@ -17,7 +18,8 @@ sealed partial class Reference
     };
 
     /// <summary>The reconstruction that is evaluated: the whole one, or the budget that the spec names.</summary>
-    int ReportLevel => spec.Nested is Nesting.Budgets { Report: > 0 } budgets ? Array.IndexOf(budgets.Ks, budgets.Report) : M - 1;
+    int ReportLevel =>
+        spec.Nested is Nesting.Budgets { Report: > 0 } budgets ? Array.IndexOf(budgets.Ks, budgets.Report) : M - 1;
 
     void Decode()
     {
@@ -30,7 +32,8 @@ sealed partial class Reference
                 for (var m = 0; m < M; m++)
                 {
                     for (var f = 0; f < n; f++)
-                        if (Value[b * n + f] != 0 && level[b * n + f] == m) xhat += Value[b * n + f] * rounding.Gathered(WDec[f * D + i]);
+                        if (Value[b * n + f] != 0 && level[b * n + f] == m)
+                            xhat += Value[b * n + f] * rounding.Gathered(WDec[f * D + i]);
                     e[m] = xhat - Y[b * D + i];
                     Sums.LevelError += LevelWeight(m) * e[m] * e[m];
                 }
@@ -72,10 +75,12 @@ sealed partial class Reference
         {
             var f = at % n;
             Sums.Penalty += PenaltyOf(Penalized(at), PenaltyWeightOf(f), scalars.Power);
-            if (spec.Penalty is SparsityPenalty.Lp) Sums.NextPenalty += PenaltyOf(Penalized(at), PenaltyWeightOf(f), scalars.NextPower);
+            if (spec.Penalty is SparsityPenalty.Lp)
+                Sums.NextPenalty += PenaltyOf(Penalized(at), PenaltyWeightOf(f), scalars.NextPower);
             if (PreActApplies(f) && PreActs[at] < Theta(f)) Sums.PreAct += (Theta(f) - PreActs[at]) * DecoderNormOf(f);
         }
-        if (spec.Penalty is SparsityPenalty.TargetL0 target) Sums.Penalty = B * Math.Pow((double)Sums.Active / B / target.Target - 1, 2);
+        if (spec.Penalty is SparsityPenalty.TargetL0 target)
+            Sums.Penalty = B * Math.Pow((double)Sums.Active / B / target.Target - 1, 2);
     }
 
     double PenaltyOf(double value, double omega, double power) => value == 0 ? 0 : spec.Penalty switch
@@ -108,18 +113,27 @@ sealed partial class Reference
     double StepPenalty => spec.Penalty switch
     {
         SparsityPenalty.L0 => scalars.Penalty,
-        SparsityPenalty.TargetL0 target => scalars.Penalty * 2 * ((double)Sums.Active / B / target.Target - 1) / target.Target,
+        SparsityPenalty.TargetL0 target =>
+            scalars.Penalty * 2 * ((double)Sums.Active / B / target.Target - 1) / target.Target,
         _ => 0,
     };
 
-    bool PreActApplies(int f) => spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - LastFired[f] >= scalars.DeadAfterSteps);
+    bool PreActApplies(int f) =>
+        spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - LastFired[f] >= scalars.DeadAfterSteps);
 
     /// <summary>K(u) of the smoothing kernels: each integrates to 1, but for tails that are cut where they matter no
     /// more.</summary>
     public static double Kernel(SmoothingKernel kernel, double u)
     {
         var a = Math.Abs(u);
-        if (a > kernel switch { SmoothingKernel.Gaussian => 4.5, SmoothingKernel.Silverman => 13, SmoothingKernel.Cauchy => 32, _ => 1 }) return 0;
+        if (a > kernel switch
+        {
+            SmoothingKernel.Gaussian => 4.5,
+            SmoothingKernel.Silverman => 13,
+            SmoothingKernel.Cauchy => 32,
+            _ => 1
+        })
+            return 0;
         return kernel switch
         {
             SmoothingKernel.Rectangle => a < 0.5 ? 1 : 0,

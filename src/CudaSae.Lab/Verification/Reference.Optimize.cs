@@ -21,12 +21,15 @@ sealed partial class Reference
 
     Parameter[] LatentParameters => latentParameters ??=
     [
-        new(WEnc, WEncGrad, d, Trainable.Encoder, decays: true), new(WDec, WDecGrad, D, Trainable.Decoder, decays: true), new(BEnc, BEncGrad, 1, Trainable.EncoderBias),
-        new(Threshold, ThresholdGrad, 1, Trainable.Threshold), new(BMag, BMagGrad, 1, Trainable.MagnitudeBias), new(RMag, RMagGrad, 1, Trainable.MagnitudeScale),
+        new(WEnc, WEncGrad, d, Trainable.Encoder, decays: true),
+        new(WDec, WDecGrad, D, Trainable.Decoder, decays: true), new(BEnc, BEncGrad, 1, Trainable.EncoderBias),
+        new(Threshold, ThresholdGrad, 1, Trainable.Threshold), new(BMag, BMagGrad, 1, Trainable.MagnitudeBias),
+        new(RMag, RMagGrad, 1, Trainable.MagnitudeScale),
         new(TieScale, TieScaleGrad, 1, Trainable.TieScale),
     ];
 
-    Parameter[] OtherParameters => otherParameters ??= [new(BDec, BDecGrad, 1, Trainable.DecoderBias), new(WSkip, WSkipGrad, 1, Trainable.Skip)];
+    Parameter[] OtherParameters =>
+        otherParameters ??= [new(BDec, BDecGrad, 1, Trainable.DecoderBias), new(WSkip, WSkipGrad, 1, Trainable.Skip)];
 
     void Optimize()
     {
@@ -42,7 +45,9 @@ sealed partial class Reference
             if (config.Optimizer == OptimizerKind.LazyRowAdam && own == 0) continue;
             foreach (var p in LatentParameters) Move(p, f * p.Width, p.Width, Factor(own));
             if ((scalars.Trainable & Trainable.Decoder) == 0) continue;
-            if (spec.DecoderNorm == DecoderNorm.Unit && (own > 0 || config.Beta1 > 0) || spec.DecoderNorm == DecoderNorm.AtMostOne) Renormalize(f);
+            if (spec.DecoderNorm == DecoderNorm.Unit && (own > 0 || config.Beta1 > 0)
+                || spec.DecoderNorm == DecoderNorm.AtMostOne)
+                Renormalize(f);
         }
         foreach (var p in OtherParameters) Move(p, 0, p.Weights.Length, Factor(Math.Sqrt(SquaredNorm(p.Gradient))));
         if (spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct })
@@ -60,7 +65,8 @@ sealed partial class Reference
             ClipKind.GlobalNorm => Sums.GradientNorm,
             _ => 0,
         };
-        return norm > scalars.ClipNorm ? scalars.ClipNorm / norm : 1;   // NaN, before any norm was measured, clips nothing
+        // NaN, before any norm was measured, clips nothing
+        return norm > scalars.ClipNorm ? scalars.ClipNorm / norm : 1;
     }
 
     void Move(Parameter p, int first, int count, double factor)
@@ -82,7 +88,9 @@ sealed partial class Reference
                 continue;
             }
             p.V[i] = scalars.Beta2 * p.V[i] + (1 - scalars.Beta2) * gradient * gradient;
-            p.Weights[i] -= scalars.LearningRate * p.M[i] * scalars.Correction1 / (Math.Sqrt(p.V[i] * scalars.Correction2) + scalars.Epsilon);
+            p.Weights[i] -=
+                scalars.LearningRate * p.M[i] * scalars.Correction1 / (Math.Sqrt(p.V[i] * scalars.Correction2)
+                + scalars.Epsilon);
         }
     }
 

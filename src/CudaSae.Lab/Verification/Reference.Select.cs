@@ -8,7 +8,7 @@ sealed partial class Reference
     /// <summary>[B, n] relu(π) of Gated.</summary>
     public double[] Gate { get; } = new double[(long)config.BatchRows * spec.Latents];
 
-    readonly int[] level = new int[(long)config.BatchRows * spec.Latents];     // first reconstruction that holds the entry
+    readonly int[] level = new int[(long)config.BatchRows * spec.Latents]; // first reconstruction that holds the entry
     readonly double[] spreadMean = new double[spec.Latents], spreadVariance = new double[spec.Latents];
     double smallestKept;
 
@@ -91,8 +91,11 @@ sealed partial class Reference
     }
 
     /// <summary>By |z|, then the positive, then the lower index.</summary>
-    int[] LargestMagnitudes(int b, int k) => Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])]
-        : [.. Enumerable.Range(0, n).OrderByDescending(f => double.IsNaN(PreActs[b * n + f]) ? -1 : Math.Abs(PreActs[b * n + f])).ThenByDescending(f => PreActs[b * n + f] > 0).ThenBy(f => f).Take(k).Order()];
+    int[] LargestMagnitudes(int b, int k) =>
+        Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])]
+        : [.. Enumerable.Range(0, n)
+            .OrderByDescending(f => double.IsNaN(PreActs[b * n + f]) ? -1 : Math.Abs(PreActs[b * n + f]))
+            .ThenByDescending(f => PreActs[b * n + f] > 0).ThenBy(f => f).Take(k).Order()];
 
     int[] Choose(int b, ReadOnlySpan<double> keys, int k) =>
         Chosen is { } given ? [.. Enumerable.Range(0, n).Where(f => given[b * n + f])] : Largest(keys, k);
@@ -125,7 +128,8 @@ sealed partial class Reference
     void MoveBatchThreshold(Selection.BatchTopK batch)
     {
         if (scalars.Inference == 0 && !double.IsInfinity(smallestKept))
-            BatchThreshold = BatchThreshold == 0 ? smallestKept : batch.ThresholdDecay * BatchThreshold + (1 - batch.ThresholdDecay) * smallestKept;
+            BatchThreshold = BatchThreshold == 0 ? smallestKept
+                : batch.ThresholdDecay * BatchThreshold + (1 - batch.ThresholdDecay) * smallestKept;
         Sums.Threshold = (float)BatchThreshold;
     }
 

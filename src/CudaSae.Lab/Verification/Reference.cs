@@ -15,7 +15,7 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
     public double[] WDec { get; } = new double[(long)spec.Latents * spec.OutputWidth];      // [n, D]
     public double[] BEnc { get; } = new double[spec.Latents];                               // [n] b_gate of Gated
     public double[] BDec { get; } = new double[spec.OutputWidth];
-    public double[] Threshold { get; } = new double[spec.Latents];                          // [n] θ, or log θ: what the optimizer moves
+    public double[] Threshold { get; } = new double[spec.Latents]; // [n] θ, or log θ: what the optimizer moves
     public double[] BMag { get; } = new double[spec.Latents];
     public double[] RMag { get; } = new double[spec.Latents];
     public double[] TieScale { get; } = new double[spec.Latents];
@@ -44,7 +44,9 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
             for (var i = 0; i < d; i++) WEnc[f * d + i] = from.WEnc[f][i];
             for (var i = 0; i < D; i++) WDec[f * D + i] = from.WDec[f][i];
             BEnc[f] = from.BEnc[f];
-            if (from.Threshold.Length > 0) Threshold[f] = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? from.Threshold[f] : Math.Log(from.Threshold[f]);
+            if (from.Threshold.Length > 0)
+                Threshold[f] = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? from.Threshold[f]
+                    : Math.Log(from.Threshold[f]);
             if (from.BMag.Length > 0) (BMag[f], RMag[f]) = (from.BMag[f], from.RMag[f]);
             TieScale[f] = from.Scale.Length > 0 ? from.Scale[f] : 1;
         }
@@ -83,7 +85,9 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
         for (var b = 0; b < B; b++)
         {
             for (var i = 0; i < d; i++) X[b * d + i] = (double)raw[b * spec.RowWidth + i] * scalars.InputScale;
-            for (var i = 0; i < D; i++) Y[b * D + i] = spec.Transcoder is null ? X[b * d + i] : (double)raw[b * spec.RowWidth + d + i] * scalars.TargetScale;
+            for (var i = 0; i < D; i++)
+                Y[b * D + i] = spec.Transcoder is null ? X[b * d + i]
+                    : (double)raw[b * spec.RowWidth + d + i] * scalars.TargetScale;
         }
         Encode();
         Decode();
@@ -96,7 +100,8 @@ sealed partial class Reference(SaeSpec spec, TrainConfig config, Rounding roundi
     double CenteredRow(int b, int i) => rounding.Gathered(X[b * d + i] - (spec.PreEncoderBias ? BDec[i] : 0));
 
     /// <summary>θ_f in units of z.</summary>
-    public double Theta(int f) => spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? Threshold[f] : Math.Exp(Threshold[f]);
+    public double Theta(int f) =>
+        spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? Threshold[f] : Math.Exp(Threshold[f]);
 
     /// <summary>ω_f: the decoder norm, over sites their sum.</summary>
     public double DecoderNormOf(int f)

@@ -10,9 +10,16 @@ namespace CudaSae.Lab.Verification;
 /// operands start from the same numbers as those which do not. Gradients are of order 1 (loss scale 1/B).</summary>
 sealed class SmallProblem
 {
-    public SmallProblem(int rows = 16, int width = 48, int latents = 96, int active = 6, AuxLoss? aux = null, TrainConfig? config = null, ulong seed = 1,
+    public SmallProblem(int rows = 16, int width = 48, int latents = 96, int active = 6, AuxLoss? aux = null,
+        TrainConfig? config = null, ulong seed = 1,
         DecoderNorm norm = DecoderNorm.Unit)
-        : this(new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active), Aux = aux, DecoderNorm = norm }, rows, config, seed) { }
+        : this(new()
+        {
+            InputWidth = width, Latents = latents, Selection = new Selection.TopK(active), Aux = aux,
+            DecoderNorm = norm
+        },
+            rows, config, seed)
+    { }
 
     public SmallProblem(SaeSpec spec, int rows = 16, TrainConfig? config = null, ulong seed = 1)
     {
@@ -33,13 +40,18 @@ sealed class SmallProblem
             }
             // Rows of norm 1 for the constraint, of other norms where there is none.
             var scale = spec.DecoderNorm == DecoderNorm.Unit ? 1 : 0.7 + 0.5 * random.NextDouble();
-            for (var i = 0; i < spec.OutputWidth; i++) Parameters.WDec[f][i] = Grid(scale * Parameters.WDec[f][i] / Math.Sqrt(norm2));
+            for (var i = 0; i < spec.OutputWidth; i++)
+                Parameters.WDec[f][i] = Grid(scale * Parameters.WDec[f][i] / Math.Sqrt(norm2));
             Parameters.BEnc[f] = Grid(0.1 * Normal());
-            if (f % 5 == 0 && spec.IsThresholded && (spec.Aux is not null || spec.Ghost is not null || spec.PreAct is { DeadOnly: true })) Parameters.BEnc[f] = spec.Ghost is null ? -40 : -6;     // silent
+            // silent
+            if (f % 5 == 0 && spec.IsThresholded
+                && (spec.Aux is not null || spec.Ghost is not null || spec.PreAct is { DeadOnly: true }))
+                Parameters.BEnc[f] = spec.Ghost is null ? -40 : -6;
         }
         for (var i = 0; i < spec.OutputWidth; i++) Parameters.BDec[i] = Grid(0.1 * Normal());
         for (var f = 0; f < Parameters.Threshold.Length; f++) Parameters.Threshold[f] = Grid(1 + random.NextDouble());
-        for (var f = 0; f < Parameters.BMag.Length; f++) (Parameters.BMag[f], Parameters.RMag[f]) = (Grid(0.5 * Normal()), Grid(0.2 * Normal()));
+        for (var f = 0; f < Parameters.BMag.Length; f++)
+            (Parameters.BMag[f], Parameters.RMag[f]) = (Grid(0.5 * Normal()), Grid(0.2 * Normal()));
         for (var f = 0; f < Parameters.Scale.Length; f++) Parameters.Scale[f] = Grid(0.5 + random.NextDouble());
         for (var i = 0; i < Parameters.WSkip.Rows; i++)
             for (var j = 0; j < spec.InputWidth; j++) Parameters.WSkip[i][j] = Grid(0.1 * Normal());

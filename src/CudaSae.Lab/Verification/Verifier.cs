@@ -76,7 +76,8 @@ sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Ro
 readonly record struct VerifyResult(string Case, string Quantity, double Difference, double Tolerance)
 {
     public bool Passed => Difference <= Tolerance;     // false for NaN
-    public override string ToString() => $"{Case}, {Quantity}: {Difference:0.0e+0} of {Tolerance:0.0e+0}{(Passed ? "" : "  MISMATCH")}";
+    public override string ToString() =>
+        $"{Case}, {Quantity}: {Difference:0.0e+0} of {Tolerance:0.0e+0}{(Passed ? "" : "  MISMATCH")}";
 }
 
 /// <summary>Collects relative differences, by quantity.</summary>
@@ -86,7 +87,8 @@ sealed class Differences
 
     void Note(string quantity, double difference)
     {
-        if (!worst.TryGetValue(quantity, out var known) || !(difference <= known)) worst[quantity] = double.IsNaN(difference) ? double.NaN : Math.Max(known, difference);
+        if (!worst.TryGetValue(quantity, out var known) || !(difference <= known))
+            worst[quantity] = double.IsNaN(difference) ? double.NaN : Math.Max(known, difference);
     }
 
     public void Code(Reference reference, SparseCode code, SaeSpec spec, bool inference)
@@ -109,7 +111,8 @@ sealed class Differences
             for (var f = 0; f < n; f++) Note("code values", Math.Abs(values[f] - reference.Value[b * n + f]) / scale);
             if (spec.Selection is Selection.TopK { InitialK: 0 }) Note("selection", Exchange(preActs, kept) / scale);
         }
-        if (spec.Selection is Selection.BatchTopK batch && !inference) Note("selection", BatchExchange(reference, spec, batch));
+        if (spec.Selection is Selection.BatchTopK batch && !inference)
+            Note("selection", BatchExchange(reference, spec, batch));
     }
 
     /// <summary>By how much a left-out number exceeds a kept one.</summary>
@@ -130,9 +133,12 @@ sealed class Differences
     {
         var n = spec.Latents;
         var own = Enumerable.Range(0, reference.PreActs.Length / n)
-            .SelectMany(b => Reference.Largest(reference.PreActs.AsSpan(b * n, n), batch.Capacity(n)).Select(f => b * n + f))
-            .Where(e => reference.PreActs[e] > 0).OrderByDescending(e => reference.PreActs[e]).ThenBy(e => e).Take(reference.PreActs.Length / n * batch.K).ToHashSet();
-        var wrong = Enumerable.Range(0, reference.PreActs.Length).Where(e => own.Contains(e) != (reference.Value[e] != 0)).Select(e => reference.PreActs[e]).ToArray();
+            .SelectMany(b =>
+                Reference.Largest(reference.PreActs.AsSpan(b * n, n), batch.Capacity(n)).Select(f => b * n + f))
+            .Where(e => reference.PreActs[e] > 0).OrderByDescending(e => reference.PreActs[e]).ThenBy(e => e)
+            .Take(reference.PreActs.Length / n * batch.K).ToHashSet();
+        var wrong = Enumerable.Range(0, reference.PreActs.Length)
+            .Where(e => own.Contains(e) != (reference.Value[e] != 0)).Select(e => reference.PreActs[e]).ToArray();
         return wrong.Length == 0 ? 0 : (wrong.Max() - wrong.Min()) / reference.PreActs.Max();
     }
 
@@ -148,10 +154,12 @@ sealed class Differences
         Note("active entries", Math.Abs(expected.Active - actual.Active) <= 1 ? 0 : double.NaN);
         Note("dead latents", expected.Dead == actual.Dead && expected.Step == actual.Step ? 0 : double.NaN);
         if (spec.Penalty is not null) Note("penalty", Relative(expected.Penalty, actual.Penalty));
-        if (spec.Penalty is SparsityPenalty.Lp) Note("next penalty", Relative(expected.NextPenalty, actual.NextPenalty));
+        if (spec.Penalty is SparsityPenalty.Lp)
+            Note("next penalty", Relative(expected.NextPenalty, actual.NextPenalty));
         if (spec.PreAct is not null) Note("pre-activation loss", Relative(expected.PreAct, actual.PreAct));
         if (spec.Selection is Selection.Gated) Note("gate error", Relative(expected.GateError, actual.GateError));
-        if (spec.Selection is Selection.BatchTopK) Note("running threshold", Relative(expected.Threshold, actual.Threshold));
+        if (spec.Selection is Selection.BatchTopK)
+            Note("running threshold", Relative(expected.Threshold, actual.Threshold));
         if (spec.Aux is not null && dead)
         {
             Note("aux squared error", Relative(expected.AuxSquaredError, actual.AuxSquaredError));
@@ -180,21 +188,31 @@ sealed class Differences
     public void Parameters(SaeParameters start, SaeParameters end, Reference reference, SaeSpec spec, double stored)
     {
         int n = spec.Latents, d = spec.InputWidth, D = spec.OutputWidth;
-        Note("w_enc", Movement(n * d, i => start.WEnc[i / d][i % d], i => end.WEnc[i / d][i % d], i => reference.WEnc[i], stored));
-        Note("w_dec", Movement(n * D, i => start.WDec[i / D][i % D], i => end.WDec[i / D][i % D], i => reference.WDec[i], stored));
+        Note("w_enc",
+            Movement(n * d, i => start.WEnc[i / d][i % d], i => end.WEnc[i / d][i % d], i => reference.WEnc[i],
+                stored));
+        Note("w_dec",
+            Movement(n * D, i => start.WDec[i / D][i % D], i => end.WDec[i / D][i % D], i => reference.WDec[i],
+                stored));
         Note("b_enc", Movement(n, i => start.BEnc[i], i => end.BEnc[i], i => reference.BEnc[i], stored));
         Note("b_dec", Movement(D, i => start.BDec[i], i => end.BDec[i], i => reference.BDec[i], stored));
-        if (start.Threshold.Length > 0) Note("threshold", Movement(n, i => start.Threshold[i], i => end.Threshold[i], reference.Theta, 4 * stored));
+        if (start.Threshold.Length > 0)
+            Note("threshold", Movement(n, i => start.Threshold[i], i => end.Threshold[i], reference.Theta, 4 * stored));
         if (start.BMag.Length > 0)
         {
             Note("b_mag", Movement(n, i => start.BMag[i], i => end.BMag[i], i => reference.BMag[i], stored));
             Note("r_mag", Movement(n, i => start.RMag[i], i => end.RMag[i], i => reference.RMag[i], stored));
         }
-        if (start.Scale.Length > 0) Note("tie scale", Movement(n, i => start.Scale[i], i => end.Scale[i], i => reference.TieScale[i], stored));
-        if (start.WSkip.Rows > 0) Note("w_skip", Movement(D * d, i => start.WSkip[i / d][i % d], i => end.WSkip[i / d][i % d], i => reference.WSkip[i], stored));
+        if (start.Scale.Length > 0)
+            Note("tie scale", Movement(n, i => start.Scale[i], i => end.Scale[i], i => reference.TieScale[i], stored));
+        if (start.WSkip.Rows > 0)
+            Note("w_skip",
+                Movement(D * d, i => start.WSkip[i / d][i % d], i => end.WSkip[i / d][i % d], i => reference.WSkip[i],
+                    stored));
     }
 
-    static double Movement(int length, Func<int, double> start, Func<int, double> end, Func<int, double> reference, double stored)
+    static double Movement(int length, Func<int, double> start, Func<int, double> end, Func<int, double> reference,
+        double stored)
     {
         double difference = 0, movement = 0, weights = 0;
         for (var i = 0; i < length; i++)
@@ -207,7 +225,8 @@ sealed class Differences
         return double.IsNaN(difference) ? double.NaN : Math.Max(0, unexplained) / Math.Sqrt(Math.Max(movement, 1e-300));
     }
 
-    static double Relative(double expected, double actual) => Math.Abs(expected - actual) / Math.Max(Math.Abs(expected), 1e-30);
+    static double Relative(double expected, double actual) =>
+        Math.Abs(expected - actual) / Math.Max(Math.Abs(expected), 1e-30);
 
     public IReadOnlyList<VerifyResult> Results(string name, double tolerance) =>
         [.. worst.Select(w => new VerifyResult(name, w.Key, w.Value, tolerance))];

@@ -5,7 +5,8 @@ namespace CudaSae.Lab.Verification;
 /// <summary>A small training run to compare. ε is large beside gradients of order 1: with Adam's usual 1e-8 the sign of
 /// a
 /// gradient that is zero but for rounding would decide a whole step.</summary>
-sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16, float LearningRate = 0.02f, uint DeadAfterSteps = 1,
+sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, int Steps = 3, int Rows = 16,
+    float LearningRate = 0.02f, uint DeadAfterSteps = 1,
     bool Dense = false)
 {
     /// <summary>Changes a step's scalars.</summary>
@@ -19,7 +20,8 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
     static readonly TrainConfig Adam = new() { Epsilon = 0.1f };
     static readonly TrainConfig Sgd = new() { Optimizer = OptimizerKind.Sgd };
 
-    static SaeSpec Spec0(int width = 48, int latents = 160, int active = 6) => new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active) };
+    static SaeSpec Spec0(int width = 48, int latents = 160, int active = 6) =>
+        new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active) };
 
     static readonly SaeSpec Unit = Spec0(), Free = Spec0() with { DecoderNorm = DecoderNorm.Free };
 
@@ -38,10 +40,13 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
         new("beta1 = 0, dense", Unit, Adam with { Beta1 = 0 }, Steps: 4),
         new("clip by row", Unit, Adam with { Clip = ClipKind.PerRow, ClipNorm = 0.2f }),
         new("clip by the previous norm", Unit, Adam with { Clip = ClipKind.PreviousNorm, ClipNorm = 0.5f }),
-        new("clip by the global norm", Unit, Sgd with { Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f }, LearningRate: 0.25f),
+        new("clip by the global norm", Unit, Sgd with { Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f },
+            LearningRate: 0.25f),
         new("bfloat16 storage", Unit, Adam with { Storage = WeightStorage.BFloat16 }),
-        new("long runs", Spec0(8, 4, 3) with { DecoderNorm = DecoderNorm.Free }, Sgd, Steps: 1, Rows: 400, LearningRate: 0.25f),
-        new("8-bit screening", Spec0(24, 1500, 5), Adam with { Screening = ScreeningKind.Int8 }, Steps: 2),        // half of the columns, the first are encoded
+        new("long runs", Spec0(8, 4, 3) with { DecoderNorm = DecoderNorm.Free }, Sgd, Steps: 1, Rows: 400,
+            LearningRate: 0.25f),
+        // half of the columns, the first are encoded
+        new("8-bit screening", Spec0(24, 1500, 5), Adam with { Screening = ScreeningKind.Int8 }, Steps: 2),
         new("aux gradients, few dead", Unit with { Aux = new(64, 0.5f, 16) }, Sgd, Steps: 2, LearningRate: 0.25f),
         new("aux, chosen of the dead", Unit with { Aux = new(8, 0.5f, 16) }, Adam),
         new("aux without relu", Unit with { Aux = new(8, 0.5f, 16, Relu: false) }, Adam),

@@ -53,11 +53,17 @@ sealed class ActivationSource : IDisposable
         foreach (var other in sources)
         {
             var (name, first) = (other.Paths.First(), sources[0].Paths.First());
-            if (other.Rows != sources[0].Rows) throw new SaeException($"{name} holds {other.Rows} rows but {first} {sources[0].Rows}; rows of both must be those of the same tokens");
-            if (other.Type != sources[0].Type) throw new SaeException($"{name} holds {other.Type} but {first} {sources[0].Type}; both must agree");
+            if (other.Rows != sources[0].Rows)
+                throw new SaeException($"{name} holds {other.Rows} rows but {first} {sources[0].Rows}; rows of both "
+                    + "must be those of the same tokens");
+            if (other.Type != sources[0].Type)
+                throw new SaeException($"{name} holds {other.Type} but {first} {sources[0].Type}; both must agree");
         }
         RequireSameTokens([.. sources.Where(s => s.HasTokens)]);
-        return new() { joined = sources, Rows = sources[0].Rows, Width = sources.Sum(s => s.Width), Type = sources[0].Type };
+        return new()
+        {
+            joined = sources, Rows = sources[0].Rows, Width = sources.Sum(s => s.Width), Type = sources[0].Type
+        };
     }
 
     /// <summary>Compares up to 4096 rows spread over the whole.</summary>
@@ -66,7 +72,8 @@ sealed class ActivationSource : IDisposable
         foreach (var other in sources.Skip(1))
             for (long i = 0, step = Math.Max(1, other.Rows / 4096); i < other.Rows; i += step)
                 if (other.Token(i) != sources[0].Token(i))
-                    throw new SaeException($"{other.Locate(i)} is token {other.Token(i)} but {sources[0].Locate(i)} token {sources[0].Token(i)}; rows of both must be those of the same tokens");
+                    throw new SaeException($"{other.Locate(i)} is token {other.Token(i)} but {sources[0].Locate(i)} "
+                        + $"token {sources[0].Token(i)}; rows of both must be those of the same tokens");
     }
 
     /// <summary>Opens files, or the stores that folders hold.</summary>
@@ -87,7 +94,8 @@ sealed class ActivationSource : IDisposable
                     var real = RealPath.Identity(shard.Path);
                     if (shard.Rows > 0 && !seen.TryAdd(real, shard.Path)) throw Twice(shard.Path, seen[real]);
                 }
-            if (source.shards.Count == 0) throw new SaeException("no activation files were given; name files, or a folder of them");
+            if (source.shards.Count == 0)
+                throw new SaeException("no activation files were given; name files, or a folder of them");
             if (source.Rows == 0) throw new SaeException($"{source.shards[0].Path} holds no rows");
             return source;
         }
@@ -114,7 +122,8 @@ sealed class ActivationSource : IDisposable
     public static ActivationSource Of(ReadOnlyMemory<byte> rows, int width, InputType type)
     {
         var count = rows.Length / (width * type.Bytes());
-        if (count == 0 || count * width * type.Bytes() != rows.Length) throw new SaeException($"{rows.Length} bytes are not whole rows of {width} numbers of {type}");
+        if (count == 0 || count * width * type.Bytes() != rows.Length)
+            throw new SaeException($"{rows.Length} bytes are not whole rows of {width} numbers of {type}");
         var source = new ActivationSource();
         source.Add(new MemoryShard(rows, width, type));
         return source;
@@ -146,7 +155,8 @@ sealed class ActivationSource : IDisposable
     /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
     public void Read(long i, Span<byte> into)
     {
-        if (into.Length != RowBytes) throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+        if (into.Length != RowBytes)
+            throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
         if (joined.Length == 0)
         {
             var (shard, row) = Find(i);
@@ -166,7 +176,8 @@ sealed class ActivationSource : IDisposable
     /// <exception cref="SaeException">A file was shortened meanwhile.</exception>
     public void ReadRows(long first, Span<byte> into)
     {
-        if (into.Length % RowBytes != 0) throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
+        if (into.Length % RowBytes != 0)
+            throw new ArgumentException($"room for {into.Length} bytes; a row has {RowBytes}", nameof(into));
         if (joined.Length > 0)
         {
             var at = 0;
@@ -213,12 +224,15 @@ sealed class ActivationSource : IDisposable
     }
 
     /// <summary>Whether every shard knows its rows' token ids; of joined sources, whether one of them does.</summary>
-    public bool HasTokens => joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
+    public bool HasTokens =>
+        joined.Length > 0 ? joined.Any(j => j.HasTokens) : shards.All(s => s.HasTokens || s.Rows == 0);
 
     /// <summary>Where in which network the rows were taken, for people: what harvest noted beside its files, a
     /// dataset's column, a store's layer. Null where that is not known of all files, or not the same.</summary>
     /// <exception cref="SaeException">A note is damaged.</exception>
-    public string? Site => joined.Length > 0 ? joined.All(j => j.Site is not null) ? string.Join(" beside ", joined.Select(j => j.Site)) : null
+    public string? Site =>
+        joined.Length > 0 ? joined.All(j => j.Site is not null) ? string.Join(" beside ", joined.Select(j => j.Site))
+            : null
         : shards.Select(s => s.Site).Distinct().ToArray() is [{ Length: > 0 } one] ? one : null;
 
     /// <summary>The id of the token at row <paramref name="i"/>, where <see cref="HasTokens"/>.</summary>

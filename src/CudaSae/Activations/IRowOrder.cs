@@ -18,7 +18,9 @@ static class RowOrders
     /// <summary>The order that a config asks for: of all rows, or within windows where these are smaller.</summary>
     /// <param name="rowBytes">Of a raw row: windows are made of blocks of a size in bytes.</param>
     public static IRowOrder Of(TrainConfig config, long epoch, long rows, int rowBytes) =>
-        HasWindows(config, rows) ? new WindowPermutation(config.Seed, epoch, rows, config.ShuffleWindow, rowBytes) : new RowPermutation(config.Seed, epoch, rows);
+        HasWindows(config, rows) ? new WindowPermutation(config.Seed, epoch, rows, config.ShuffleWindow, rowBytes)
+            : new RowPermutation(config.Seed, epoch, rows);
 
-    public static bool HasWindows(TrainConfig config, long rows) => config.ShuffleWindow > 0 && config.ShuffleWindow < rows;
+    public static bool HasWindows(TrainConfig config, long rows) =>
+        config.ShuffleWindow > 0 && config.ShuffleWindow < rows;
 }

@@ -32,7 +32,8 @@ static class Scaling
     // leaves a spread that is smaller than such a step.
     static double Scale(DataStatistics statistics, TrainConfig config, bool centred, double dominated = Dominated)
     {
-        if (!(statistics.Variance > 0)) throw new SaeException("all rows of the data are equal: there is nothing to learn");
+        if (!(statistics.Variance > 0))
+            throw new SaeException("all rows of the data are equal: there is nothing to learn");
         if (!config.ScaleInputs) return 1;
         return Math.Sqrt(statistics.Width)
             / (centred && IsDominated(statistics, dominated) ? Math.Sqrt(statistics.Variance)

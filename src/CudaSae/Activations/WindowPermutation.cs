@@ -83,7 +83,8 @@ sealed class WindowPermutation : IRowOrder
 
     RowPermutation RowsOf(long window)
     {
-        if (last.Window != window) last = (window, new(seed ^ SplitMix.Mix(WindowDraw + (ulong)window), epoch, Length(window)));
+        if (last.Window != window)
+            last = (window, new(seed ^ SplitMix.Mix(WindowDraw + (ulong)window), epoch, Length(window)));
         return last.Rows;
     }
 
@@ -92,7 +93,8 @@ sealed class WindowPermutation : IRowOrder
     public (long Row, long Count) Run(long at)
     {
         var shortStart = shortBlock * blockRows;
-        if (at >= shortStart && at < shortStart + shortRows) return (blocks[shortBlock] * blockRows + at - shortStart, shortStart + shortRows - at);
+        if (at >= shortStart && at < shortStart + shortRows)
+            return (blocks[shortBlock] * blockRows + at - shortStart, shortStart + shortRows - at);
         var past = at >= shortStart + shortRows;
         var (block, within) = Math.DivRem(past ? at - shortRows : at, blockRows);
         return (blocks[past ? block + 1 : block] * blockRows + within, blockRows - within);

@@ -30,7 +30,8 @@ static class BackendFactory
     public static Launcher? ManagedCuda { get; set; }
 
     /// <summary>As --backend calls it.</summary>
-    public static string Name(BackendKind kind) => kind == BackendKind.ManagedCuda ? "managed-cuda" : kind.ToString().ToLowerInvariant();
+    public static string Name(BackendKind kind) =>
+        kind == BackendKind.ManagedCuda ? "managed-cuda" : kind.ToString().ToLowerInvariant();
 
     /// <summary>Prints and checks the memory plan, then makes the backend. <see cref="BackendKind.Auto"/> takes the CPU
     /// where the GPU does not come up: no driver, no device, kernels that cannot be loaded, memory that does not
@@ -41,7 +42,8 @@ static class BackendFactory
     /// <param name="trainRows">Rows of the data that the run has for itself, for a pool of them on the device as
     /// <see cref="TrainConfig.DevicePool"/> says; 0 for none.</param>
     /// <exception cref="SaeException">What was asked for is not here, or the plan does not fit.</exception>
-    public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
+    public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType,
+        Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
     {
         spec.Validate();
         config.Validate();
@@ -96,7 +98,8 @@ static class BackendFactory
             copy.Add(HostCopy, HostCopyBytes(spec));
             copy.Require(HostMemory.AvailableBytes(), Host);
             var plans = KernelBackend.PlanFor(spec, config, inputType);
-            pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(), device.FreeBytes() - plans.TotalBytes);
+            pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(),
+                device.FreeBytes() - plans.TotalBytes);
             plan(plans.With(pool.Name, pool.Bytes), device.Info.Name);
         }
         catch
@@ -132,7 +135,8 @@ static class BackendFactory
     /// <summary>The memory that <see cref="Create"/> would plan for, of the device or of this machine, found without
     /// taking any.</summary>
     public static MemoryPlan PlanFor(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType) =>
-        Chosen(kind) == BackendKind.Cpu ? CpuBackend.PlanFor(spec, config, inputType) : KernelBackend.PlanFor(spec, config, inputType);
+        Chosen(kind) == BackendKind.Cpu ? CpuBackend.PlanFor(spec, config, inputType)
+            : KernelBackend.PlanFor(spec, config, inputType);
 
     /// <summary>Bytes that are free now where the backends of this kind take their memory, and what that place is
     /// called.</summary>
@@ -154,11 +158,15 @@ static class BackendFactory
 
     /// <exception cref="SaeException">The emulator is not built.</exception>
     public static string RequireEmulator() =>
-        Emulator.FindLibrary() ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++", kind: SaeErrorKind.Device);
+        Emulator.FindLibrary()
+            ?? throw new SaeException("the emulator is not built on this machine; build/emulator.sh makes it, with g++",
+                kind: SaeErrorKind.Device);
 
     /// <exception cref="SaeException">This build is without it; says how to make one that has it.</exception>
     public static Launcher RequireManagedCuda() =>
-        ManagedCuda ?? throw new SaeException("this build is without ManagedCuda; dotnet build -c Release -p:UseManagedCuda=true makes one that has it, from a feed that holds the package");
+        ManagedCuda
+            ?? throw new SaeException("this build is without ManagedCuda; dotnet build -c Release "
+                + "-p:UseManagedCuda=true makes one that has it, from a feed that holds the package");
 
     const string NoGpu = "no GPU: ", Host = "this machine's memory";
     const string HostCopy = "weights in float32, to start from and to save";

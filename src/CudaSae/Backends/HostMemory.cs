@@ -8,7 +8,8 @@ static class HostMemory
         try
         {
             foreach (var line in File.ReadLines("/proc/meminfo"))
-                if (line.StartsWith("MemAvailable:", StringComparison.Ordinal)) return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
+                if (line.StartsWith("MemAvailable:", StringComparison.Ordinal))
+                    return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]) * 1024;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException) { }
         return GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;

@@ -173,7 +173,14 @@ sealed record StateArray(string Name, string Type, long[] Shape)
         {
             long elements = 1;
             foreach (var extent in Shape) elements *= extent;
-            return elements * Type switch { "F32" or "I32" => 4, "BF16" or "I16" => 2, "I64" => 8, "U8" => 1, _ => throw new NotSupportedException(Type) };
+            return elements * Type switch
+            {
+                "F32" or "I32" => 4,
+                "BF16" or "I16" => 2,
+                "I64" => 8,
+                "U8" => 1,
+                _ => throw new NotSupportedException(Type)
+            };
         }
     }
 }
@@ -186,12 +193,14 @@ sealed record StateArray(string Name, string Type, long[] Shape)
 /// alike.</param>
 /// <param name="WorstReconstruction">Largest ‖x̂ − dense x̂‖ / ‖x̂‖ over the rows.</param>
 /// <param name="Tolerance">What rounding explains, from the operands' type and d.</param>
-readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction, double Tolerance)
+readonly record struct DenseCheck(double WorstValue, double WorstSelection, double WorstReconstruction,
+    double Tolerance)
 {
     /// <exception cref="SaeException">The check knows plain TopK only.</exception>
     internal static void RequirePlainTopK(SaeSpec spec)
     {
-        if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null || spec.Transcoder is not null)
+        if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null
+            || spec.Transcoder is not null)
             throw new SaeException("--validate-every holds plain TopK against the dense check, not "
                 + $"{spec.Selection.GetType().Name} with these options; leave it at 0 (cudasae verify checks all)");
     }

@@ -29,11 +29,14 @@ readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
     public int PieceRows => (int)Math.Clamp(PieceBytes / RowBytes, 1, Rows);
 
     /// <summary>Its name in a memory plan.</summary>
-    public string Name => Whole ? $"pool of all {Rows} training rows" : $"pool of two windows of {Rows / 2} training rows";
+    public string Name =>
+        Whole ? $"pool of all {Rows} training rows" : $"pool of two windows of {Rows / 2} training rows";
 
     /// <summary>Whether it serves these rows in their order.</summary>
     public bool Serves(TrainConfig config, long rows, int rowBytes) =>
-        Rows > 0 && RowBytes == rowBytes && Rows >= (Whole ? rows : RowOrders.HasWindows(config, rows) ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : long.MaxValue);
+        Rows > 0 && RowBytes == rowBytes
+            && Rows >= (Whole ? rows : RowOrders.HasWindows(config, rows)
+                ? 2 * WindowPermutation.MostRows(rows, config.ShuffleWindow) : long.MaxValue);
 
     /// <summary>All rows where they fit, else two windows of them, else none. By itself it takes all of them only for a
     /// run that sees each of them.</summary>
@@ -46,13 +49,16 @@ readonly record struct PoolPlan(long Rows, int RowBytes, bool Whole)
         if (config.DevicePool == 0 || rows == 0) return default;
         var auto = config.DevicePool == TrainConfig.AutoPool;
         var bytes = auto ? (long)(Share * Math.Max(0, freeBytes)) : config.DevicePool;
-        var windows = RowOrders.HasWindows(config, rows) ? new PoolPlan(2 * WindowPermutation.MostRows(rows, config.ShuffleWindow), rowBytes, false) : default;
+        var windows = RowOrders.HasWindows(config, rows)
+            ? new PoolPlan(2 * WindowPermutation.MostRows(rows, config.ShuffleWindow), rowBytes, false) : default;
         var whole = new PoolPlan(rows, rowBytes, true);
         if (Fits(whole) && (!auto || config.Vectors >= rows)) return whole;
         if (windows.Rows > 0 && Fits(windows)) return windows;
         if (auto) return default;
         var needed = windows.Rows > 0 && windows.Bytes < whole.Bytes ? windows : whole;
-        throw new SaeException($"a device pool of {MemoryPlan.Format(bytes)} is too small: a {needed.Name} takes {MemoryPlan.Format(needed.Bytes)}; give more, a --shuffle-window of fewer rows, or --device-pool off", kind: SaeErrorKind.Memory);
+        throw new SaeException($"a device pool of {MemoryPlan.Format(bytes)} is too small: a {needed.Name} takes "
+            + $"{MemoryPlan.Format(needed.Bytes)}; give more, a --shuffle-window of fewer rows, or --device-pool off",
+            kind: SaeErrorKind.Memory);
 
         bool Fits(PoolPlan plan) => plan.Bytes <= bytes && plan.Rows <= int.MaxValue;
     }

@@ -9,7 +9,8 @@ sealed unsafe class Cublas : IDisposable
     const int Transposed = 1, Plain = 0, Bf16 = 14, Float32 = 0, ComputeFloat32 = 68, DefaultAlgorithm = -1;
 
     /// <summary>What cuBLAS is called here, the newest first.</summary>
-    public static readonly string[] Names = OperatingSystem.IsWindows() ? ["cublas64_13.dll", "cublas64_12.dll"] : ["libcublas.so.13", "libcublas.so.12", "libcublas.so"];
+    public static readonly string[] Names = OperatingSystem.IsWindows() ? ["cublas64_13.dll", "cublas64_12.dll"]
+        : ["libcublas.so.13", "libcublas.so.12", "libcublas.so"];
 
     readonly nint handle;
     readonly delegate* unmanaged<nint, int> destroy;
@@ -36,7 +37,9 @@ sealed unsafe class Cublas : IDisposable
     {
         float one = 1, zero = 0;
         Check(setStream(handle, stream), "cublasSetStream");
-        Check(gemm(handle, Transposed, Plain, n, m, k, &one, b, Bf16, ldb, a, Bf16, lda, &zero, c, Float32, ldc, ComputeFloat32, DefaultAlgorithm), "cublasGemmEx");
+        Check(gemm(handle, Transposed, Plain, n, m, k, &one, b, Bf16, ldb, a, Bf16, lda, &zero, c, Float32, ldc,
+            ComputeFloat32, DefaultAlgorithm),
+            "cublasGemmEx");
     }
 
     static void Check(int status, string call)
@@ -45,7 +48,8 @@ sealed unsafe class Cublas : IDisposable
     }
 
     public static SaeException NotFound() =>
-        new($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: leave out --validate-every, or install the CUDA runtime libraries");
+        new($"cuBLAS ({Names[0]}) was not found; it is needed for the dense check only: leave out --validate-every, or "
+            + "install the CUDA runtime libraries");
 
     public void Dispose() => destroy(handle);
 }

@@ -56,8 +56,11 @@ sealed unsafe class CudaDriver
         destroyGraph = (delegate* unmanaged<nint, int>)Get("cuGraphDestroy");
         errorName = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorName");
         errorSentence = (delegate* unmanaged<int, byte**, int>)Get("cuGetErrorString");
-        encodeTiled = (delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int>)TryGet("cuTensorMapEncodeTiled");     // from 12.0 on
-        emulatorReport = NativeLibrary.TryGetExport(library, "emuReport", out var report) ? (delegate* unmanaged<byte*>)report : null;
+        // from 12.0 on
+        encodeTiled =
+            (delegate* unmanaged<TensorMap*, int, uint, ulong, ulong*, ulong*, uint*, uint*, int, int, int, int, int>)TryGet("cuTensorMapEncodeTiled");
+        emulatorReport = NativeLibrary.TryGetExport(library, "emuReport", out var report)
+            ? (delegate* unmanaged<byte*>)report : null;
     }
 
     public readonly delegate* unmanaged<uint, int> init;
@@ -105,7 +108,8 @@ sealed unsafe class CudaDriver
     public bool Emulated => emulatorReport is not null;
 
     /// <summary>What NVIDIA's driver is called here, the likeliest first.</summary>
-    public static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
+    public static readonly string[] NvidiaNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"]
+        : ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"];
 
     /// <summary>NVIDIA's driver, or null and the reason: there is no library of that name, it cannot be loaded, or it
     /// lacks a function.</summary>
@@ -138,7 +142,8 @@ sealed unsafe class CudaDriver
 
     public static CudaDriver Open(string path)
     {
-        if (!NativeLibrary.TryLoad(path, out var handle)) throw new SaeException($"the library {path} cannot be loaded; build it with build/emulator.sh");
+        if (!NativeLibrary.TryLoad(path, out var handle))
+            throw new SaeException($"the library {path} cannot be loaded; build it with build/emulator.sh");
         return new(handle, path);
     }
 
@@ -178,6 +183,7 @@ sealed unsafe class CudaDriver
         errorSentence(result, &sentence);
         var function = call.Split('(')[0].Split('.')[^1];
         var report = emulatorReport is null ? "" : Marshal.PtrToStringUTF8((nint)emulatorReport()) ?? "";
-        throw CudaException.OfDriver(result, Marshal.PtrToStringUTF8((nint)name), Marshal.PtrToStringUTF8((nint)sentence), function, about, report);
+        throw CudaException.OfDriver(result, Marshal.PtrToStringUTF8((nint)name),
+            Marshal.PtrToStringUTF8((nint)sentence), function, about, report);
     }
 }

@@ -2,7 +2,8 @@ namespace CudaSae.Devices;
 
 /// <summary>A failed driver or cuBLAS call: number, name, sentence, what was called, and advice where there is
 /// some.</summary>
-sealed class CudaException(int code, string message) : SaeException(message, null, code == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
+sealed class CudaException(int code, string message)
+    : SaeException(message, null, code == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
 {
     const int OutOfMemory = 2;      // CUDA_ERROR_OUT_OF_MEMORY; no cublasStatus_t has this number
 
@@ -21,7 +22,8 @@ sealed class CudaException(int code, string message) : SaeException(message, nul
     /// <param name="name">From cuGetErrorName, <paramref name="sentence"/> from cuGetErrorString.</param>
     /// <param name="about">What the call was for, with a blank before it; or nothing.</param>
     /// <param name="report">What the emulator has to say; nothing on a GPU.</param>
-    internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about, string report) =>
+    internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about,
+        string report) =>
         new(result, $"CUDA error {result}{Meaning(name, sentence)} in {call}{about}{Advice(result, call)}"
             + (report.Length > 0 ? $"; {report}" : ""))
         {
@@ -43,7 +45,9 @@ sealed class CudaException(int code, string message) : SaeException(message, nul
         200 or 218 or 221 or 222 =>
             "; the driver cannot take this build's kernels: update the driver, or build with its version of nvcc",
         209 => "; this build holds no kernel for the device's architecture: build with nvcc present",
-        214 => "; the device's memory is damaged (nvidia-smi -q -d ECC says more): --resume on another device, or after a reset",
+        214 =>
+            "; the device's memory is damaged (nvidia-smi -q -d ECC says more): --resume on another device, or after a "
+                + "reset",
         304 or 800 => "; the system refuses: check the permissions of /dev/nvidia*",
         802 => "; the driver is not ready yet: check that nvidia-fabricmanager runs",
         803 => "; the driver's library and its kernel module differ: restart the machine after the update",

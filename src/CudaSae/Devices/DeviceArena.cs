@@ -39,7 +39,8 @@ sealed class DeviceArena : IDisposable
         if (length == 0) return default;
         var bytes = (length * sizeof(T) + 255) & ~255L;
         Plan.Add(name, bytes);
-        if (device is not null && used + bytes > Capacity) throw new InvalidOperationException($"arena overrun at {name}: plan and use differ");
+        if (device is not null && used + bytes > Capacity)
+            throw new InvalidOperationException($"arena overrun at {name}: plan and use differ");
         var pointer = Start + (ulong)used;
         used += bytes;
         return new(pointer, length);

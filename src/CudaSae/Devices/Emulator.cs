@@ -45,12 +45,14 @@ sealed unsafe class Emulator
     }
 
     /// <summary>Order of blocks, threads and streams from now on; 0 is the plain one.</summary>
-    public void SetSeed(ulong seed) => ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
+    public void SetSeed(ulong seed) =>
+        ((delegate* unmanaged<ulong, void>)NativeLibrary.GetExport(library, "emuSetSeed"))(seed);
 
     /// <summary>What the emulated device is from now on, such as 9.0; 0.0 for what the variable
     /// CUDASAE_EMULATOR_CAPABILITY says, or else 8.0.
     /// Below 9.0 it refuses TMA, clusters and launches beside the kernel before.</summary>
-    internal void SetCapability(int major, int minor) => ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
+    internal void SetCapability(int major, int minor) =>
+        ((delegate* unmanaged<int, int, void>)NativeLibrary.GetExport(library, "emuSetCapability"))(major, minor);
 
     /// <summary>Whether an instruction of the tensor cores cuts its terms and adds them at once, as on a GPU.
     /// Otherwise it adds them in ascending k, and mma and wgmma have the same bits. The library's variant states the
@@ -69,7 +71,8 @@ sealed unsafe class Emulator
     internal bool Contracts => ((delegate* unmanaged<int>)NativeLibrary.GetExport(library, "emuContracts"))() != 0;
 
     /// <summary>Device allocations and page-locked ones that were not freed.</summary>
-    public ulong LiveAllocations => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
+    public ulong LiveAllocations =>
+        ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
     /// <summary>Streams, events, graphs, modules, contexts and cuBLAS handles that were not given back.</summary>
     public ulong LiveHandles => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveHandles"))();
@@ -85,7 +88,9 @@ sealed unsafe class Emulator
     public ulong Calls => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuCalls"))();
 
     /// <summary>What <see cref="FailAt"/>'s call was; empty while it has not come.</summary>
-    public string Failed => Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuFailed"))()) ?? "";
+    public string Failed =>
+        Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuFailed"))())
+            ?? "";
 
     /// <summary>Makes a call fail once, after <paramref name="after"/> good ones.</summary>
     public void FailNext(string call, int code, int after = 0)
@@ -95,7 +100,9 @@ sealed unsafe class Emulator
     }
 
     /// <summary>What it found wrong last; empty when nothing was.</summary>
-    public string Report => Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuReport"))()) ?? "";
+    public string Report =>
+        Marshal.PtrToStringUTF8((nint)((delegate* unmanaged<byte*>)NativeLibrary.GetExport(library, "emuReport"))())
+            ?? "";
 
     /// <summary>Forgets a broken kernel, which leaves a real context unusable.</summary>
     public void Forgive() => ((delegate* unmanaged<void>)NativeLibrary.GetExport(library, "emuForgive"))();

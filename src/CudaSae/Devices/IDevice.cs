@@ -41,7 +41,8 @@ unsafe interface IDevice : IDisposable
     KernelFunction GetKernel(string name, int sharedBytes);
 
     /// <summary>Launches a kernel that takes exactly one struct, by value.</summary>
-    void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream) where TParams : unmanaged;
+    void Launch<TParams>(KernelFunction kernel, Launch shape, in TParams parameters, nint stream)
+        where TParams : unmanaged;
 
     /// <summary>How TMA loads boxes of 128 bytes of <paramref name="boxRows"/> rows of a matrix, as lines with the
     /// 128-byte swizzle; what lies outside
@@ -69,7 +70,8 @@ unsafe interface IDevice : IDisposable
 /// <summary>What a device is.</summary>
 /// <param name="Major">Compute capability, such as 9.0.</param>
 /// <param name="SharedBytesPerBlock">Dynamic shared memory that one block may ask for.</param>
-sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes, int SharedBytesPerBlock,
+sealed record DeviceInfo(string Name, int Major, int Minor, int Multiprocessors, long TotalBytes,
+    int SharedBytesPerBlock,
     int L2Bytes, int DriverVersion, bool Emulated)
 {
     /// <summary>Whether the machine code for sm_90a runs here: TMA, wgmma, clusters, kernels that wait for the one
@@ -87,4 +89,5 @@ sealed record KernelFunction(string Name, nint Handle, int SharedBytes);
 /// Divides <paramref name="GridX"/>.</param>
 /// <param name="Programmatic">The kernel waits by itself for the one before it (kernels/common.cuh), so it may start
 /// early. It does so only where the operation before it on the stream, or in the capture, is a kernel.</param>
-readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1, bool Programmatic = false);
+readonly record struct Launch(int GridX, int Block, int SharedBytes = 0, int GridY = 1, int Cluster = 1,
+    bool Programmatic = false);

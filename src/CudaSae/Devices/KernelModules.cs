@@ -26,12 +26,14 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
 
     readonly Dictionary<string, nint> modules = [];
     readonly Dictionary<nint, int> allowed = [];        // bytes by function: all who ask for a kernel get the same one
-    static readonly Dictionary<string, (Assembly Holder, string File)> files = ReadIndex(Assembly.GetExecutingAssembly());
+    static readonly Dictionary<string, (Assembly Holder, string File)> files =
+        ReadIndex(Assembly.GetExecutingAssembly());
 
     /// <summary>Whether this build holds kernels for a GPU.</summary>
     public static bool Embedded => files.Count > 0;
 
-    public const string HowToEmbed = "this build holds no CUDA kernels: install the compiler with build/install-nvcc.sh and build again";
+    public const string HowToEmbed =
+        "this build holds no CUDA kernels: install the compiler with build/install-nvcc.sh and build again";
 
     /// <summary>Adds the kernels that another assembly embeds, under the same resource names. Before a device is
     /// opened.</summary>
@@ -45,16 +47,23 @@ sealed class KernelModules(IModuleLoader loader, DeviceInfo info) : IDisposable
         using var stream = holder.GetManifestResourceStream("kernels/index");
         if (stream is null) return [];
         using var reader = new StreamReader(stream);
-        return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => (holder, pair[1]));
+        return reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .Select(line => line.Trim().Split(' ')).ToDictionary(pair => pair[0], pair => (holder, pair[1]));
     }
 
     /// <summary>A kernel, prepared for that much dynamic shared memory, and for what was asked for before.</summary>
     public KernelFunction Get(string kernel, int sharedBytes)
     {
-        if (sharedBytes > info.SharedBytesPerBlock) throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a block {info.SharedBytesPerBlock}");
+        if (sharedBytes > info.SharedBytesPerBlock)
+            throw new SaeException($"kernel {kernel} needs {sharedBytes} bytes of shared memory, {info.Name} gives a "
+                + $"block {info.SharedBytesPerBlock}");
         var (holder, file) = (Assembly.GetExecutingAssembly(), kernel);
-        if (!info.Emulated) (holder, file) = files.TryGetValue(kernel, out var place) ? place : throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed, kind: SaeErrorKind.Device);
-        if (!modules.TryGetValue(file, out var module)) modules[file] = module = loader.LoadModule(info.Emulated ? [0] : Image(holder, file), file);
+        if (!info.Emulated)
+            (holder, file) = files.TryGetValue(kernel, out var place) ? place
+                : throw new SaeException(Embedded ? $"no kernel {kernel} in this build" : HowToEmbed,
+                    kind: SaeErrorKind.Device);
+        if (!modules.TryGetValue(file, out var module))
+            modules[file] = module = loader.LoadModule(info.Emulated ? [0] : Image(holder, file), file);
         var function = loader.FindFunction(module, kernel);
         if (sharedBytes > allowed.GetValueOrDefault(function, SharedWithoutAsking))
         {

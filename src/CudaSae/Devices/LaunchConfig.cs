@@ -23,7 +23,8 @@ struct LaunchAttribute
     [FieldOffset(12)] public uint Y;
     [FieldOffset(16)] public uint Z;
 
-    public static LaunchAttribute Cluster(int blocks) => new() { Id = ClusterDimension, X = (uint)blocks, Y = 1, Z = 1 };
+    public static LaunchAttribute Cluster(int blocks) =>
+        new() { Id = ClusterDimension, X = (uint)blocks, Y = 1, Z = 1 };
 
     public static LaunchAttribute Programmatic => new() { Id = ProgrammaticStreamSerialization, X = 1 };
 }

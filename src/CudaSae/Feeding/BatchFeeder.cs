@@ -15,32 +15,39 @@ sealed class BatchFeeder : IDisposable
 {
     readonly Thread thread;
     readonly BatchMaker maker;
-    readonly byte[] shared;     // the batch that several backends get; empty where one does, whose slot is filled itself
+    readonly byte[] shared; // the batch that several backends get; empty where one does, whose slot is filled itself
     volatile Exception? failure;
     volatile bool stopping;
 
     /// <param name="rows">Training rows: the first ones of the source; those after them are held out.</param>
     /// <param name="start">Where to go on.</param>
-    public BatchFeeder(ActivationSource source, long rows, IBackend backend, TrainConfig config, RowCursor start = default)
+    public BatchFeeder(ActivationSource source, long rows, IBackend backend, TrainConfig config,
+        RowCursor start = default)
         : this(source, rows, [(backend, 0)], config, start) { }
 
     /// <param name="backends">Those that get the same batches, and how many of them, counted from
     /// <paramref name="start"/>, each one leaves out: it has been trained on them.</param>
     /// <param name="config">Seed, order, batch rows and what is done with rows that are not finite: the same for
     /// all.</param>
-    public BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IBackend Backend, long LeaveOut)> backends, TrainConfig config, RowCursor start = default)
-        : this(source, rows, [.. backends.Select(one => ((IInputSlots)one.Backend, one.LeaveOut))], backends.Count == 1 && backends[0].LeaveOut == 0 ? backends[0].Backend.Pool : null,
-            backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start) { }
+    public BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IBackend Backend, long LeaveOut)> backends,
+        TrainConfig config, RowCursor start = default)
+        : this(source, rows, [.. backends.Select(one => ((IInputSlots)one.Backend, one.LeaveOut))],
+            backends.Count == 1 && backends[0].LeaveOut == 0 ? backends[0].Backend.Pool : null,
+            backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start)
+    { }
 
     /// <param name="pool">Instead of the slots, where it serves these rows.</param>
     /// <param name="readers">Threads that gather a batch's rows without a pool.</param>
-    internal BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IInputSlots Slots, long LeaveOut)> backends, IRowPool? pool, int readers, TrainConfig config, RowCursor start)
+    internal BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IInputSlots Slots, long LeaveOut)> backends,
+        IRowPool? pool, int readers, TrainConfig config, RowCursor start)
     {
         if (rows < 1 || rows > source.Rows) throw new ArgumentOutOfRangeException(nameof(rows));
         IsPooled = pool is not null && pool.Plan.Serves(config, rows, source.RowBytes);
-        Taps = IsPooled ? [new(this, pool!, IRowPool.FirstSlot, 0)] : [.. backends.Select(one => new BatchTap(this, one.Slots, 0, one.LeaveOut))];
+        Taps = IsPooled ? [new(this, pool!, IRowPool.FirstSlot, 0)]
+            : [.. backends.Select(one => new BatchTap(this, one.Slots, 0, one.LeaveOut))];
         shared = Taps.Length > 1 ? new byte[config.BatchRows * source.RowBytes] : [];
-        maker = IsPooled ? new PooledBatches(source, rows, config, start, pool!) : new HostBatches(source, rows, config, start, readers);
+        maker = IsPooled ? new PooledBatches(source, rows, config, start, pool!)
+            : new HostBatches(source, rows, config, start, readers);
         thread = new(Loop) { IsBackground = true, Name = "cudasae feeder" };
         thread.Start();
     }

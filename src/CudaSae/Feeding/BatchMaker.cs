@@ -63,7 +63,8 @@ abstract class BatchMaker : IDisposable
     protected void Refuse(long row)
     {
         if (config.NonFinite == NonFiniteRows.Stop)
-            throw new SaeException($"{Source.Locate(row)} holds NaN or infinity; mend it, or leave such rows out with --non-finite skip");
+            throw new SaeException($"{Source.Locate(row)} holds NaN or infinity; mend it, or leave such rows out with "
+                + "--non-finite skip");
         Interlocked.Increment(ref skipped);
         if (++inARow >= Rows) throw new SaeException("no row of the data is finite");
     }

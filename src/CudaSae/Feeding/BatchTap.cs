@@ -19,7 +19,8 @@ sealed class BatchTap : IDisposable
     long released, inputWait, feederWait;       // waits in the stopwatch's ticks
     volatile bool left;
 
-    internal BatchTap(BatchFeeder feeder, IInputSlots slots, int firstSlot, long leavesOut) => (this.feeder, this.slots, this.firstSlot, LeavesOut) = (feeder, slots, firstSlot, leavesOut);
+    internal BatchTap(BatchFeeder feeder, IInputSlots slots, int firstSlot, long leavesOut) =>
+        (this.feeder, this.slots, this.firstSlot, LeavesOut) = (feeder, slots, firstSlot, leavesOut);
 
     /// <summary>The feeder's first batches, which this backend does not get.</summary>
     internal long LeavesOut { get; }
@@ -41,7 +42,8 @@ sealed class BatchTap : IDisposable
     public int Next(out RowCursor cursor)
     {
         Wait(filled, ref inputWait);
-        if (feeder.Failure is { } e) throw new SaeException(e.Message, e, e is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
+        if (feeder.Failure is { } e)
+            throw new SaeException(e.Message, e, e is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
         var slot = next;
         next ^= 1;
         cursor = after[slot];

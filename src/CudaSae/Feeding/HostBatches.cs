@@ -16,7 +16,8 @@ sealed class HostBatches : BatchMaker
     readonly bool[] finite;         // [B]
 
     /// <param name="readers">Threads that read a batch's rows.</param>
-    public HostBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, int readers) : base(source, rows, config, start)
+    public HostBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, int readers)
+        : base(source, rows, config, start)
     {
         (rowBytes, this.readers) = (source.RowBytes, readers);
         (numbers, finite) = (new long[config.BatchRows], new bool[config.BatchRows]);
@@ -70,7 +71,9 @@ sealed class HostBatches : BatchMaker
             try
             {
                 Parallel.For(0, (count + RowsPerPart - 1) / RowsPerPart, new() { MaxDegreeOfParallelism = readers },
-                    part => ReadPart(new((byte*)first, length), at + part * RowsPerPart, at + Math.Min(count, (part + 1) * RowsPerPart)));
+                    part =>
+                        ReadPart(new((byte*)first, length), at + part * RowsPerPart,
+                            at + Math.Min(count, (part + 1) * RowsPerPart)));
             }
             catch (AggregateException e) { ExceptionDispatchInfo.Throw(e.InnerExceptions[0]); }
         }

@@ -13,7 +13,8 @@ sealed class PoolFill(WindowPermutation? order, long start, long rows, long plac
     public static PoolFill Whole(long rows) => new(null, 0, rows, 0);
 
     /// <param name="place">Where its half of the pool begins.</param>
-    public static PoolFill Window(WindowPermutation order, long window, long place) => new(order, order.Start(window), order.Length(window), place);
+    public static PoolFill Window(WindowPermutation order, long window, long place) =>
+        new(order, order.Start(window), order.Length(window), place);
 
     public long Rows => rows;
     public long Place => place;

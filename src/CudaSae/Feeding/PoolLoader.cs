@@ -32,7 +32,8 @@ sealed class PoolLoader : IDisposable
         this.fills = fills.GetEnumerator();
         fromDisk = (double)rows * source.RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
         refused = new ulong[(pool.Plan.Rows + 63) / 64];
-        readers = [.. Enumerable.Range(0, pool.Plan.Readers).Select(r => new Thread(() => Work(r)) { IsBackground = true, Name = $"cudasae reader {r}" })];
+        readers = [.. Enumerable.Range(0, pool.Plan.Readers)
+            .Select(r => new Thread(() => Work(r)) { IsBackground = true, Name = $"cudasae reader {r}" })];
         foreach (var reader in readers) reader.Start();
     }
 
@@ -52,7 +53,9 @@ sealed class PoolLoader : IDisposable
         lock (gate)
         {
             while (!stopping && !(begun.TryPeek(out var fill) && fill.Complete))
-                if (failure is not null) throw new SaeException(failure.Message, failure, failure is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
+                if (failure is not null)
+                    throw new SaeException(failure.Message, failure,
+                        failure is SaeException { Kind: var kind } ? kind : SaeErrorKind.Files);
                 else Monitor.Wait(gate);
             return stopping ? throw new OperationCanceledException() : begun.Dequeue();
         }
@@ -174,7 +177,8 @@ sealed class PoolLoader : IDisposable
         {
             var bit = 1UL << (int)(place & 63);
             ref var word = ref refused[place >> 6];
-            if (!all && !Finite.All(rows.Slice(i * source.RowBytes, source.RowBytes), source.Type)) Interlocked.Or(ref word, bit);
+            if (!all && !Finite.All(rows.Slice(i * source.RowBytes, source.RowBytes), source.Type))
+                Interlocked.Or(ref word, bit);
             else if ((Volatile.Read(ref word) & bit) != 0) Interlocked.And(ref word, ~bit);
         }
     }

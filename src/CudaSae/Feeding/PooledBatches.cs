@@ -12,17 +12,19 @@ sealed class PooledBatches : BatchMaker
     readonly PoolLoader loader;
     readonly bool whole;
     readonly long[] rows;                   // of a batch, where all lie in the pool
-    readonly Queue<long> leaving = [];      // a window that was left may be written over when this many batches have begun
+    readonly Queue<long> leaving = []; // a window that was left may be written over when this many batches have begun
     (long Epoch, long Window) inside = (-1, -1);
     int first;                              // place of the window's first row
     int windowsLeft;                        // by the batch that is made, behind rows of it
     long made, begun;
 
-    public PooledBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, IRowPool pool) : base(source, rows, config, start)
+    public PooledBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, IRowPool pool)
+        : base(source, rows, config, start)
     {
         whole = pool.Plan.Whole;
         this.rows = new long[whole ? config.BatchRows : 0];
-        loader = new(source, rows, pool, whole ? [PoolFill.Whole(rows)] : Windows(config, start, pool.Plan.Rows / 2), whole ? 1 : 2);
+        loader = new(source, rows, pool, whole ? [PoolFill.Whole(rows)] : Windows(config, start, pool.Plan.Rows / 2),
+            whole ? 1 : 2);
     }
 
     /// <summary>The windows from the cursor's on, in turn in both halves.</summary>
@@ -51,7 +53,9 @@ sealed class PooledBatches : BatchMaker
             var count = (int)Math.Min(list.Length - at, whole ? FromAll() : FromWindow(at));
             var part = list.Slice(at, count);
             if (whole) Place(part);
-            else ((WindowPermutation)Order).Places(inside.Window, Cursor.Position - ((WindowPermutation)Order).Start(inside.Window), first, part);
+            else
+                ((WindowPermutation)Order).Places(inside.Window,
+                    Cursor.Position - ((WindowPermutation)Order).Start(inside.Window), first, part);
             at += Close(part);
             Advance(count);
         }
@@ -93,7 +97,8 @@ sealed class PooledBatches : BatchMaker
     void Leave(int taken)
     {
         if (taken > 0 && ++windowsLeft == 2)
-            throw new SaeException("so many rows hold NaN or infinity that a window has not one batch without them; mend the data, or use a larger --shuffle-window or --device-pool off");
+            throw new SaeException("so many rows hold NaN or infinity that a window has not one batch without them; "
+                + "mend the data, or use a larger --shuffle-window or --device-pool off");
         lock (leaving) leaving.Enqueue(taken > 0 ? made + 1 : made);
         Allow();
     }

@@ -40,12 +40,15 @@ static partial class AtomicFile
 
     /// <summary>Whether the system refused: no space, no permission, or, which .NET calls an argument out of its range,
     /// more than the limit on a file's size.</summary>
-    public static bool IsRefusal(Exception e) => e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
+    public static bool IsRefusal(Exception e) =>
+        e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
 
     /// <summary>Why the system refused, without a full stop.</summary>
-    public static string Reason(Exception e) => e is ArgumentOutOfRangeException ? "the file may not grow that large (ulimit -f)" : e.Message.TrimEnd('.');
+    public static string Reason(Exception e) =>
+        e is ArgumentOutOfRangeException ? "the file may not grow that large (ulimit -f)" : e.Message.TrimEnd('.');
 
-    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+    public static void WriteText(string path, string text) =>
+        Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
 
     /// <summary>Gives a finished file a second name, replacing what has it: a hard link, or a copy where the file
     /// system has none. A crash leaves the old one or the new one.</summary>
@@ -54,7 +57,8 @@ static partial class AtomicFile
     {
         var temporary = second + ".tmp";
         File.Delete(temporary);
-        if ((OperatingSystem.IsLinux() || OperatingSystem.IsMacOS()) && Link(Path.GetFullPath(path), Path.GetFullPath(temporary)) == 0)
+        if ((OperatingSystem.IsLinux() || OperatingSystem.IsMacOS())
+            && Link(Path.GetFullPath(path), Path.GetFullPath(temporary)) == 0)
         {
             File.Move(temporary, second, overwrite: true);
             File.Delete(temporary);     // rename leaves it when both names are of one file already

@@ -26,16 +26,21 @@ sealed class ConfigFile(string path, JsonObject fields)
     {
         try
         {
-            if (new FileInfo(path).Length > MaxBytes) throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
+            if (new FileInfo(path).Length > MaxBytes)
+                throw new SaeException($"{path} has more than {MaxBytes >> 20} MiB; it is no SAE's configuration");
             var json = File.ReadAllBytes(path);
             JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} is not a usable configuration: {why}"));
             var node = JsonNode.Parse(json, null, Strict);
             Decode(node);
             return new(path, node as JsonObject ?? throw new SaeException($"{path} is not a JSON object"));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e);
+        }
         catch (InvalidOperationException e) { throw new SaeException($"{path} holds text that is not UTF-8", e); }
-        catch (ArgumentException e) { throw new SaeException($"{path} names a field twice", e); }      // .NET 9, as Decode meets it
+        // .NET 9, as Decode meets it
+        catch (ArgumentException e) { throw new SaeException($"{path} names a field twice", e); }
         catch (JsonException e) { throw new SaeException($"{path} is not JSON: {OneLine(e.Message)}", e); }
     }
 
@@ -51,7 +56,8 @@ sealed class ConfigFile(string path, JsonObject fields)
 
     static readonly JsonSerializerOptions Indented = JsonRecord.Options(indented: true);
 
-    public static void Write(string path, JsonObject fields) => AtomicFile.WriteText(path, fields.ToJsonString(Indented) + "\n");
+    public static void Write(string path, JsonObject fields) =>
+        AtomicFile.WriteText(path, fields.ToJsonString(Indented) + "\n");
 
     public bool Has(string key) => Fields[key] is not null;
 
@@ -59,10 +65,14 @@ sealed class ConfigFile(string path, JsonObject fields)
 
     public bool? Flag(string key) => Fields[key] is null ? null : Value<bool>(key, "true or false");
 
-    public double? Number(string key) => Fields[key] is null ? null : Value<double>(key, "a number") is var number && double.IsFinite(number) ? number : throw Bad($"{key} is not a finite number");
+    public double? Number(string key) =>
+        Fields[key] is null ? null : Value<double>(key, "a number") is var number && double.IsFinite(number) ? number
+            : throw Bad($"{key} is not a finite number");
 
     /// <summary>A whole number of 1 or more; Python writes some as 100.0.</summary>
-    public int? Whole(string key) => Number(key) is not { } number ? null : number is >= 1 and <= int.MaxValue && number == Math.Floor(number) ? (int)number
+    public int? Whole(string key) =>
+        Number(key) is not { } number ? null : number is >= 1 and <= int.MaxValue && number == Math.Floor(number)
+            ? (int)number
         : throw Bad($"{key} is {Fields[key]!.ToJsonString()}, a whole number above 0 was expected");
 
     public int RequiredWhole(string key) => Whole(key) ?? throw Bad($"it lacks {key}");
@@ -78,7 +88,8 @@ sealed class ConfigFile(string path, JsonObject fields)
 
     T? Field<T>(string key, string kind) where T : class => Fields[key] is null ? null : Value<T>(key, kind);
 
-    T Value<T>(string key, string kind) => Fields[key] is JsonValue value && value.TryGetValue(out T? found) ? found! : throw Bad($"{key} is not {kind}");
+    T Value<T>(string key, string kind) =>
+        Fields[key] is JsonValue value && value.TryGetValue(out T? found) ? found! : throw Bad($"{key} is not {kind}");
 
     static string OneLine(string message) => message.Split('\n')[0].Split(". ")[0].TrimEnd('.');
 }

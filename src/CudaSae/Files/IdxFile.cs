@@ -30,9 +30,12 @@ sealed class IdxFile : IDisposable
         try
         {
             if (file.Length >= 2 && file.Slice(0, 2) is [0x1f, 0x8b]) this.file = Unpack(file);
-            (Type, Shape, dataOffset) = ReadHeader(this.file.Slice(0, (int)Math.Min(this.file.Length, 4 + 4 * MaxAxes)));
+            (Type, Shape, dataOffset) =
+                ReadHeader(this.file.Slice(0, (int)Math.Min(this.file.Length, 4 + 4 * MaxAxes)));
             var needed = dataOffset + Bytes(Type, Shape);
-            if (needed != this.file.Length) throw Bad($"its shape [{string.Join(", ", Shape)}] needs {needed} bytes, it has {this.file.Length}; it is truncated or has a tail");
+            if (needed != this.file.Length)
+                throw Bad($"its shape [{string.Join(", ", Shape)}] needs {needed} bytes, it has {this.file.Length}; it "
+                    + "is truncated or has a tail");
         }
         catch { Dispose(); throw; }
     }
@@ -51,11 +54,14 @@ sealed class IdxFile : IDisposable
     {
         var name = System.IO.Path.GetFileName(path);
         if (name.EndsWith(".gz", StringComparison.Ordinal)) name = name[..^3];
-        return name.EndsWith(".idx", StringComparison.Ordinal) || (name.IndexOf("idx", StringComparison.Ordinal) is >= 0 and var at && at + 3 < name.Length && char.IsAsciiDigit(name[at + 3]));
+        return name.EndsWith(".idx", StringComparison.Ordinal)
+            || (name.IndexOf("idx", StringComparison.Ordinal) is >= 0 and var at && at + 3 < name.Length
+                && char.IsAsciiDigit(name[at + 3]));
     }
 
     /// <summary>Big-endian elements, from the <paramref name="first"/>-th on.</summary>
-    public ReadOnlySpan<byte> Slice(long first, int count) => file.Slice(dataOffset + first * ElementBytes, count * ElementBytes);
+    public ReadOnlySpan<byte> Slice(long first, int count) =>
+        file.Slice(dataOffset + first * ElementBytes, count * ElementBytes);
 
     /// <summary>Copies big-endian elements, from the <paramref name="first"/>-th on.</summary>
     internal void Read(long first, Span<byte> into) => file.Read(dataOffset + first * ElementBytes, into);
@@ -100,7 +106,9 @@ sealed class IdxFile : IDisposable
         if (start.Length < 4 + 4 * axes) throw Bad("it ends within its header");
         var shape = new int[axes];
         for (var axis = 0; axis < axes; axis++)
-            shape[axis] = BinaryPrimitives.ReadUInt32BigEndian(start[(4 + 4 * axis)..]) is <= int.MaxValue and var extent ? (int)extent : throw Bad("it claims an impossible shape");
+            shape[axis] = BinaryPrimitives.ReadUInt32BigEndian(start[(4 + 4 * axis)..]) is <= int.MaxValue
+                and var extent
+                ? (int)extent : throw Bad("it claims an impossible shape");
         return (type, shape, 4 + 4 * axes);
     }
 
@@ -128,25 +136,37 @@ sealed class IdxFile : IDisposable
         if (packed.Length > int.MaxValue) throw Bad("it is packed and has more than 2 GiB; gunzip it first");
         fixed (byte* bytes = packed.Slice(0, (int)packed.Length))
         {
-            using var stream = new GZipStream(new UnmanagedMemoryStream(bytes, packed.Length), CompressionMode.Decompress);
+            using var stream = new GZipStream(new UnmanagedMemoryStream(bytes, packed.Length),
+                CompressionMode.Decompress);
             try
             {
                 var header = new byte[4 + 4 * MaxAxes];
                 var got = stream.ReadAtLeast(header, 4, throwOnEndOfStream: false);
-                if (got >= 4 && header[3] <= MaxAxes && 4 + 4 * header[3] is var whole && whole > got) got += stream.ReadAtLeast(header.AsSpan(got), whole - got, throwOnEndOfStream: false);
+                if (got >= 4 && header[3] <= MaxAxes && 4 + 4 * header[3] is var whole && whole > got)
+                    got += stream.ReadAtLeast(header.AsSpan(got), whole - got, throwOnEndOfStream: false);
                 var (type, shape, offset) = ReadHeader(header.AsSpan(0, got));
                 var length = offset + Bytes(type, shape);
-                var most = Math.Min(MostUnpacked * packed.Length + (shape.Length > 1 ? Floor : LabelsFloor), DensestDeflate * packed.Length);
-                if (length > Math.Min(Array.MaxLength, most)) throw Bad($"it claims {length} bytes when unpacked, too many to hold for a file of {packed.Length}; gunzip it first");
-                if (length < got) throw Bad($"its shape [{string.Join(", ", shape)}] needs {length} bytes; it has a tail");
+                var most = Math.Min(MostUnpacked * packed.Length + (shape.Length > 1 ? Floor : LabelsFloor),
+                    DensestDeflate * packed.Length);
+                if (length > Math.Min(Array.MaxLength, most))
+                    throw Bad($"it claims {length} bytes when unpacked, too many to hold for a file of "
+                        + $"{packed.Length}; gunzip it first");
+                if (length < got)
+                    throw Bad($"its shape [{string.Join(", ", shape)}] needs {length} bytes; it has a tail");
                 var content = new byte[length];
                 header.AsSpan(0, got).CopyTo(content);
-                if (stream.ReadAtLeast(content.AsSpan(got), content.Length - got, throwOnEndOfStream: false) != content.Length - got || stream.ReadByte() >= 0)
-                    throw Bad($"it does not unpack to the {length} bytes that its shape [{string.Join(", ", shape)}] needs; it is truncated or has a tail");
+                if (stream.ReadAtLeast(content.AsSpan(got), content.Length - got,
+                    throwOnEndOfStream: false) != content.Length - got
+                    || stream.ReadByte() >= 0)
+                    throw Bad($"it does not unpack to the {length} bytes that its shape [{string.Join(", ", shape)}] "
+                        + "needs; it is truncated or has a tail");
                 packed.Dispose();
                 return new(packed.Path, content);
             }
-            catch (InvalidDataException e) { throw new SaeException($"{Path} is not a usable IDX file: what gzip packed is damaged", e); }
+            catch (InvalidDataException e)
+            {
+                throw new SaeException($"{Path} is not a usable IDX file: what gzip packed is damaged", e);
+            }
         }
     }
 

@@ -28,7 +28,8 @@ sealed unsafe class MappedFile : IDisposable
             if (new FileInfo(path).Length == 0) return;
             handle = File.OpenHandle(path);
             if ((Length = RandomAccess.GetLength(handle)) == 0) return;
-            file = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            file = MemoryMappedFile.CreateFromFile(handle, null, 0, MemoryMappedFileAccess.Read,
+                HandleInheritability.None, leaveOpen: true);
             view = file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
             view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         }
@@ -53,7 +54,8 @@ sealed unsafe class MappedFile : IDisposable
     /// <exception cref="SaeException">The file was shortened since it was opened.</exception>
     public ReadOnlySpan<byte> Slice(long offset, int length)
     {
-        if (offset < 0 || length < 0 || offset > Length - length) throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
+        if (offset < 0 || length < 0 || offset > Length - length)
+            throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {Length} bytes");
         if (Environment.TickCount64 != asked) RequireLength();
         return new(start + offset, length);
     }
@@ -64,13 +66,17 @@ sealed unsafe class MappedFile : IDisposable
         if (handle is not null && RandomAccess.GetLength(handle) < Length) throw Shortened();
     }
 
-    SaeException Shortened() => new($"{Path} was shortened from {Length} to {RandomAccess.GetLength(handle!)} bytes while it is read; put the old file back, and --resume a run that was under way", kind: SaeErrorKind.Files);
+    SaeException Shortened() =>
+        new($"{Path} was shortened from {Length} to {RandomAccess.GetLength(handle!)} bytes while it is read; put the "
+            + "old file back, and --resume a run that was under way",
+            kind: SaeErrorKind.Files);
 
     /// <summary>Copies the bytes from <paramref name="offset"/> on, as many as there is room for.</summary>
     /// <exception cref="SaeException">The file was shortened since it was opened, or the disk failed.</exception>
     public void Read(long offset, Span<byte> into)
     {
-        if (offset < 0 || offset > Length - into.Length) throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {into.Length} of {Length} bytes");
+        if (offset < 0 || offset > Length - into.Length)
+            throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {into.Length} of {Length} bytes");
         if (handle is null)
         {
             new ReadOnlySpan<byte>(start + offset, into.Length).CopyTo(into);
@@ -86,7 +92,10 @@ sealed unsafe class MappedFile : IDisposable
                 into = into[read..];
             }
         }
-        catch (IOException e) { throw new SaeException($"cannot read {Path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+        catch (IOException e)
+        {
+            throw new SaeException($"cannot read {Path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
     }
 
     /// <summary>Says that these bytes are read soon; does not wait.</summary>

@@ -24,7 +24,8 @@ static partial class NpyFile
     public static Header ReadHeader(MappedFile file)
     {
         var header = ReadHeader(file.Slice(0, (int)Math.Min(file.Length, MaxHeaderBytes)), why => Bad(file, why));
-        return !header.FortranOrder ? header : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
+        return !header.FortranOrder ? header
+            : throw Bad(file, "it is in Fortran order; save it again with numpy.ascontiguousarray");
     }
 
     /// <summary>The header at the start of these bytes, which are all that there are or at least
@@ -36,16 +37,20 @@ static partial class NpyFile
         var major = file[6];
         var wide = major >= 2;
         if (major is < 1 or > 3 || (wide && file.Length < 12)) throw bad($"version {major} is unknown");
-        long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file[8..]) : BinaryPrimitives.ReadUInt16LittleEndian(file[8..]);
+        long length = wide ? BinaryPrimitives.ReadUInt32LittleEndian(file[8..])
+            : BinaryPrimitives.ReadUInt16LittleEndian(file[8..]);
         var start = wide ? 12 : 10;
-        if (length > MaxDictionaryBytes || start + length > file.Length) throw bad($"its header claims {length} bytes; the file is truncated");
+        if (length > MaxDictionaryBytes || start + length > file.Length)
+            throw bad($"its header claims {length} bytes; the file is truncated");
         var match = Dictionary().Match(Encoding.UTF8.GetString(file.Slice(start, (int)length)));
         if (!match.Success) throw bad("its header cannot be read");
         var shape = new List<long>();
         var extents = match.Groups["shape"].ValueSpan;
         if (extents.Count(',') > MaxAxes) throw bad($"it has {extents.Count(',')} axes; numpy allows {MaxAxes}");
-        foreach (var extent in extents.ToString().Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e : throw bad($"its shape has {TensorFile.Shown(extent)}"));
+        foreach (var extent in extents.ToString()
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+            shape.Add(long.TryParse(extent, NumberStyles.None, CultureInfo.InvariantCulture, out var e) ? e
+                : throw bad($"its shape has {TensorFile.Shown(extent)}"));
         return new(match.Groups["descr"].Value, [.. shape], start + length, match.Groups["order"].Value == "True");
     }
 
@@ -55,7 +60,9 @@ static partial class NpyFile
     /// <summary>A version 1 header for a C-order array, padded so that data starts at a multiple of 64 bytes.</summary>
     public static byte[] MakeHeader(string descr, params long[] shape)
     {
-        var dict = $"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({string.Join(", ", shape)}{(shape.Length == 1 ? "," : "")}), }}";
+        var dict =
+            $"{{'descr': '{descr}', 'fortran_order': False, 'shape': "
+                + $"({string.Join(", ", shape)}{(shape.Length == 1 ? "," : "")}), }}";
         var total = (10 + dict.Length + 1 + 63) / 64 * 64;
         var header = new byte[total];
         Magic.CopyTo(header);
@@ -65,5 +72,6 @@ static partial class NpyFile
         return header;
     }
 
-    internal static SaeException Bad(MappedFile file, string why) => new($"{file.Path} is not a usable .npy file: {why}");
+    internal static SaeException Bad(MappedFile file, string why) =>
+        new($"{file.Path} is not a usable .npy file: {why}");
 }

@@ -28,7 +28,8 @@ sealed class NpzFile : TensorFile
     public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
     {
         var start = tensor.Offset + Within(tensor, offset, length);
-        return inflated.TryGetValue(tensor.Name, out var bytes) ? bytes.AsSpan((int)start, length) : file.Slice(start, length);
+        return inflated.TryGetValue(tensor.Name, out var bytes) ? bytes.AsSpan((int)start, length)
+            : file.Slice(start, length);
     }
 
     public override void Read(StoredTensor tensor, long offset, Span<byte> into)
@@ -47,7 +48,8 @@ sealed class NpzFile : TensorFile
 
     static readonly (string Descr, string Type)[] Types =
     [
-        ("<f8", "F64"), ("<f4", "F32"), ("<f2", "F16"), ("<i8", "I64"), ("<i4", "I32"), ("<i2", "I16"), ("|i1", "I8"), ("<u8", "U64"), ("<u4", "U32"), ("<u2", "U16"), ("|u1", "U8"), ("|b1", "BOOL"),
+        ("<f8", "F64"), ("<f4", "F32"), ("<f2", "F16"), ("<i8", "I64"), ("<i4", "I32"), ("<i2", "I16"), ("|i1", "I8"),
+        ("<u8", "U64"), ("<u4", "U32"), ("<u2", "U16"), ("|u1", "U8"), ("|b1", "BOOL"),
     ];
 
     void Read()
@@ -57,7 +59,9 @@ sealed class NpzFile : TensorFile
         if (arrays.Length == 0) throw Bad("it holds no array");
         Int128 unpacked = 0;
         foreach (var member in arrays.Where(m => m.Deflated)) unpacked += member.Bytes;
-        if (unpacked > 4 * (Int128)file.Length) throw Bad($"its members claim {unpacked} bytes when inflated, more than four times the file; save it again with numpy.savez");
+        if (unpacked > 4 * (Int128)file.Length)
+            throw Bad($"its members claim {unpacked} bytes when inflated, more than four times the file; save it again "
+                + "with numpy.savez");
         foreach (var member in arrays) Add(member, member.Name[..^Ending.Length]);
     }
 
@@ -66,13 +70,21 @@ sealed class NpzFile : TensorFile
         var unpacked = member.Deflated ? Inflate(member) : null;
         var content = unpacked ?? file.Slice(member.Offset, (int)Math.Min(member.Bytes, NpyFile.MaxHeaderBytes));
         var header = NpyFile.ReadHeader(content, why => Bad($"its member {member.Name} is no array: {why}"));
-        var type = TypeOf(header.Descr) ?? throw Bad($"its array {name} has elements {Shown(header.Descr)}; {string.Join(", ", Types.Select(t => t.Descr))} are read");
+        var type = TypeOf(header.Descr)
+            ?? throw Bad($"its array {name} has elements {Shown(header.Descr)}; "
+                + $"{string.Join(", ", Types.Select(t => t.Descr))} are read");
         if (header.Shape.Length > 64) throw Bad($"its array {name} has {header.Shape.Length} axes; numpy allows 64");
         Int128 bytes = WidthOf(type);
         foreach (var extent in header.Shape)
             if ((bytes *= extent) > long.MaxValue) throw Bad($"its array {name} claims an impossible shape");
-        if (header.DataOffset + bytes != member.Bytes) throw Bad($"its array {name}, shape [{string.Join(", ", header.Shape)}], needs {header.DataOffset + bytes} bytes, its member has {member.Bytes}");
-        tensors.Add(name, new(name, type, header.Shape, header.DataOffset + (unpacked is null ? member.Offset : 0), (long)bytes) { Strides = header.FortranOrder ? FirstAxisFastest(header.Shape) : null });
+        if (header.DataOffset + bytes != member.Bytes)
+            throw Bad($"its array {name}, shape [{string.Join(", ", header.Shape)}], needs {header.DataOffset + bytes} "
+                + $"bytes, its member has {member.Bytes}");
+        tensors.Add(name,
+            new(name, type, header.Shape, header.DataOffset + (unpacked is null ? member.Offset : 0), (long)bytes)
+            {
+                Strides = header.FortranOrder ? FirstAxisFastest(header.Shape) : null
+            });
         if (unpacked is not null) inflated.Add(name, unpacked);
     }
 
@@ -89,19 +101,24 @@ sealed class NpzFile : TensorFile
     /// <summary>A compressed member's content. Stops at the claimed size.</summary>
     unsafe byte[] Inflate(ZipMember member)
     {
-        if (member.Bytes > Array.MaxLength || member.StoredBytes > int.MaxValue) throw Bad($"its compressed member {member.Name} claims {member.Bytes} bytes; save it with numpy.savez");
+        if (member.Bytes > Array.MaxLength || member.StoredBytes > int.MaxValue)
+            throw Bad($"its compressed member {member.Name} claims {member.Bytes} bytes; save it with numpy.savez");
         var content = new byte[member.Bytes];
         fixed (byte* packed = file.Slice(member.Offset, (int)member.StoredBytes))
         {
-            using var stream = new DeflateStream(new UnmanagedMemoryStream(packed, member.StoredBytes), CompressionMode.Decompress);
+            using var stream = new DeflateStream(new UnmanagedMemoryStream(packed, member.StoredBytes),
+                CompressionMode.Decompress);
             try
             {
-                if (stream.ReadAtLeast(content, content.Length, throwOnEndOfStream: false) != content.Length || stream.ReadByte() >= 0)
-                    throw Bad($"its compressed member {member.Name} does not inflate to the {member.Bytes} bytes it claims");
+                if (stream.ReadAtLeast(content, content.Length, throwOnEndOfStream: false) != content.Length
+                    || stream.ReadByte() >= 0)
+                    throw Bad($"its compressed member {member.Name} does not inflate to the {member.Bytes} bytes it "
+                        + "claims");
             }
             catch (InvalidDataException) { throw Bad($"its compressed member {member.Name} is damaged"); }
         }
-        return Crc32.Append(0, content) == member.Crc ? content : throw Bad($"the checksum of its member {member.Name} is wrong; it is damaged");
+        return Crc32.Append(0, content) == member.Crc ? content
+            : throw Bad($"the checksum of its member {member.Name} is wrong; it is damaged");
     }
 
     protected internal override SaeException Bad(string why) => new($"{Path} is not a usable .npz file: {why}");

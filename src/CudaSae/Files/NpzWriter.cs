@@ -12,8 +12,13 @@ static class NpzWriter
 
     internal static void Write(string path, IEnumerable<TensorToWrite> tensors, bool zip64)
     {
-        var arrays = tensors.Select(t => (Tensor: t, Descr: NpzFile.DescrOf(t.Type) ?? throw new SaeException($"tensor {t.Name} is {t.Type}, which numpy has no type for; write float32, or another format"))).ToArray();
-        if (arrays.GroupBy(a => a.Tensor.Name).FirstOrDefault(g => g.Count() > 1) is { } twice) throw new ArgumentException($"two tensors are named {twice.Key}", nameof(tensors));
+        var arrays = tensors.Select(t => (Tensor: t,
+            Descr: NpzFile.DescrOf(t.Type)
+                ?? throw new SaeException($"tensor {t.Name} is {t.Type}, which numpy has no type for; write float32, "
+                    + "or another format")))
+            .ToArray();
+        if (arrays.GroupBy(a => a.Tensor.Name).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw new ArgumentException($"two tensors are named {twice.Key}", nameof(tensors));
         AtomicFile.Write(path, stream =>
         {
             var zip = new ZipWriter(stream, zip64);

@@ -14,13 +14,17 @@ static class PtWriter
     /// <param name="scalars">Values of the dict beside the tensors: int, long, float, double, bool, string, null, or a
     /// dictionary of these.</param>
     /// <exception cref="SaeException">torch has no such element type, or the file cannot be written.</exception>
-    public static void Write(string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, object>? scalars = null) => Write(path, tensors, scalars, zip64: false);
+    public static void Write(string path, IEnumerable<TensorToWrite> tensors,
+        IReadOnlyDictionary<string, object>? scalars = null) =>
+        Write(path, tensors, scalars, zip64: false);
 
-    internal static void Write(string path, IEnumerable<TensorToWrite> tensors, IReadOnlyDictionary<string, object>? scalars, bool zip64)
+    internal static void Write(string path, IEnumerable<TensorToWrite> tensors,
+        IReadOnlyDictionary<string, object>? scalars, bool zip64)
     {
         var ordered = tensors.ToArray();
         var names = ordered.Select(t => t.Name).Concat(scalars?.Keys ?? []);
-        if (names.GroupBy(n => n).FirstOrDefault(g => g.Count() > 1) is { } twice) throw new ArgumentException($"two values are named {twice.Key}", nameof(tensors));
+        if (names.GroupBy(n => n).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw new ArgumentException($"two values are named {twice.Key}", nameof(tensors));
         var pickle = PickleWriter.Dict(ordered, scalars);
         AtomicFile.Write(path, stream =>
         {

@@ -14,7 +14,8 @@ static partial class Readahead
     /// <summary>Starts reading what of these bytes is not in memory; does not wait.</summary>
     public static void WillNeed(SafeFileHandle file, long offset, long length)
     {
-        if (OperatingSystem.IsLinux()) _ = Advise(file, offset, length, WillNeedAdvice);     // advice: whether it is taken changes no result
+        // advice: whether it is taken changes no result
+        if (OperatingSystem.IsLinux()) _ = Advise(file, offset, length, WillNeedAdvice);
     }
 
     [LibraryImport("libc", EntryPoint = "posix_fadvise")]

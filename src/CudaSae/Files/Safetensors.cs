@@ -30,15 +30,20 @@ sealed class SafetensorsFile : TensorFile
     public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
     public override IReadOnlyDictionary<string, string> Metadata => metadata;
 
-    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) => file.Slice(tensor.Offset + Within(tensor, offset, length), length);
-    public override void Read(StoredTensor tensor, long offset, Span<byte> into) => file.Read(tensor.Offset + Within(tensor, offset, into.Length), into);
-    internal override void Expect(StoredTensor tensor, long offset, long length) => file.Expect(tensor.Offset + Within(tensor, offset, length), length);
+    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length) =>
+        file.Slice(tensor.Offset + Within(tensor, offset, length), length);
+    public override void Read(StoredTensor tensor, long offset, Span<byte> into) =>
+        file.Read(tensor.Offset + Within(tensor, offset, into.Length), into);
+    internal override void Expect(StoredTensor tensor, long offset, long length) =>
+        file.Expect(tensor.Offset + Within(tensor, offset, length), length);
 
     Dictionary<string, StoredTensor> Read()
     {
         if (file.Length < 8) throw Bad($"it has {file.Length} bytes, too few for a header");
         var headerBytes = BinaryPrimitives.ReadUInt64LittleEndian(file.Slice(0, 8));
-        if (headerBytes > MaxHeaderBytes || (long)headerBytes > file.Length - 8) throw Bad($"its header claims {headerBytes} bytes of the file's {file.Length}; it is truncated or no safetensors file");
+        if (headerBytes > MaxHeaderBytes || (long)headerBytes > file.Length - 8)
+            throw Bad($"its header claims {headerBytes} bytes of the file's {file.Length}; it is truncated or no "
+                + "safetensors file");
         var dataStart = 8 + (long)headerBytes;
         JsonBudget.Check(file.Slice(8, (int)headerBytes), BytesAPart, file.Length, Bad);
         using var header = JsonDocument.Parse(file.Slice(8, (int)headerBytes).ToArray());
@@ -47,17 +52,22 @@ sealed class SafetensorsFile : TensorFile
         foreach (var entry in header.RootElement.EnumerateObject())
         {
             var name = entry.Name;      // each asking makes a new text
-            if (name.Length > MaxNameLength) throw Bad($"a tensor's name has {name.Length} characters; {MaxNameLength} are possible");
+            if (name.Length > MaxNameLength)
+                throw Bad($"a tensor's name has {name.Length} characters; {MaxNameLength} are possible");
             if (name == "__metadata__") metadata = ReadMetadata(entry.Value);
-            else if (!tensors.TryAdd(name, ReadTensor(name, entry.Value, dataStart))) throw Bad($"tensor {name} occurs twice");
+            else if (!tensors.TryAdd(name, ReadTensor(name, entry.Value, dataStart)))
+                throw Bad($"tensor {name} occurs twice");
         }
         var end = dataStart;
         foreach (var tensor in tensors.Values.OrderBy(t => t.Offset).ThenBy(t => t.Bytes))
         {
-            if (tensor.Offset != end) throw Bad($"tensor {tensor.Name} starts at byte {tensor.Offset}, {end} was expected: tensors overlap or leave gaps");
+            if (tensor.Offset != end)
+                throw Bad($"tensor {tensor.Name} starts at byte {tensor.Offset}, {end} was expected: tensors overlap "
+                    + "or leave gaps");
             end += tensor.Bytes;
         }
-        if (end != file.Length) throw Bad($"its header describes {end} bytes, the file has {file.Length}; it is truncated or has a tail");
+        if (end != file.Length)
+            throw Bad($"its header describes {end} bytes, the file has {file.Length}; it is truncated or has a tail");
         return tensors;
     }
 
@@ -71,9 +81,11 @@ sealed class SafetensorsFile : TensorFile
 
     StoredTensor ReadTensor(string name, JsonElement value, long dataStart)
     {
-        if (value.ValueKind != JsonValueKind.Object || !value.TryGetProperty("dtype", out var type) || type.ValueKind != JsonValueKind.String
+        if (value.ValueKind != JsonValueKind.Object || !value.TryGetProperty("dtype", out var type)
+            || type.ValueKind != JsonValueKind.String
             || !value.TryGetProperty("shape", out var shape) || shape.ValueKind != JsonValueKind.Array
-            || !value.TryGetProperty("data_offsets", out var offsets) || offsets.ValueKind != JsonValueKind.Array || offsets.GetArrayLength() != 2)
+            || !value.TryGetProperty("data_offsets", out var offsets) || offsets.ValueKind != JsonValueKind.Array
+            || offsets.GetArrayLength() != 2)
             throw Bad($"tensor {name} lacks dtype, shape or data_offsets");
         var extents = shape.EnumerateArray().Select(e => Whole(e, name)).ToArray();
         long start = Whole(offsets[0], name), end = Whole(offsets[1], name);
@@ -81,14 +93,17 @@ sealed class SafetensorsFile : TensorFile
         foreach (var extent in extents)
             if ((bytes *= (UInt128)extent) > long.MaxValue) throw Bad($"tensor {name} claims an impossible shape");
         if (end < start || (UInt128)(end - start) != bytes || dataStart + end > file.Length || dataStart + end < 0)
-            throw Bad($"tensor {name} claims bytes {start} to {end}, its shape needs {bytes} and the file has {file.Length - dataStart}");
+            throw Bad($"tensor {name} claims bytes {start} to {end}, its shape needs {bytes} and the file has "
+                + $"{file.Length - dataStart}");
         return new(name, type.GetString()!, extents, dataStart + start, end - start);
     }
 
     long Whole(JsonElement e, string name) =>
-        e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out var whole) && whole >= 0 ? whole : throw Bad($"tensor {name} has a number that is no size: {e}");
+        e.ValueKind == JsonValueKind.Number && e.TryGetInt64(out var whole) && whole >= 0 ? whole
+            : throw Bad($"tensor {name} has a number that is no size: {e}");
 
-    int Width(string type, string name) => WidthOf(type) is > 0 and var width ? width : throw Bad($"tensor {name} has the unknown type {type}");
+    int Width(string type, string name) =>
+        WidthOf(type) is > 0 and var width ? width : throw Bad($"tensor {name} has the unknown type {type}");
 
     protected internal override SaeException Bad(string why) => new($"{Path} is not a usable safetensors file: {why}");
 
@@ -112,7 +127,9 @@ static class SafetensorsWriter
             {
                 var start = stream.Position;
                 tensor.Content(stream);
-                if (stream.Position - start != tensor.Bytes) throw new InvalidOperationException($"tensor {tensor.Name} wrote {stream.Position - start} bytes of {tensor.Bytes}");
+                if (stream.Position - start != tensor.Bytes)
+                    throw new InvalidOperationException($"tensor {tensor.Name} wrote {stream.Position - start} bytes "
+                        + $"of {tensor.Bytes}");
             }
         });
     }

@@ -23,18 +23,24 @@ abstract partial class TensorFile
     {
         using var file = new MappedFile(path);
         if (PtFile.IsLegacy(file)) return Kind.Pt;
-        if (NpyFile.Begins(file.Slice(0, (int)Math.Min(file.Length, 6)))) throw new SaeException($"{path} is a single .npy array, which has no name; save it with numpy.savez");
+        if (NpyFile.Begins(file.Slice(0, (int)Math.Min(file.Length, 6))))
+            throw new SaeException($"{path} is a single .npy array, which has no name; save it with numpy.savez");
         if (!ZipDirectory.Begins(file)) return Kind.Safetensors;
         var members = ZipDirectory.Read(file, why => new($"{path} is not a usable file of tensors: {why}"));
-        return members.Any(m => PtFile.IsPickle(m.Name)) ? Kind.Pt : members.Any(m => NpzFile.IsArray(m.Name)) ? Kind.Npz
-            : throw new SaeException($"{path} is a zip archive without data.pkl or .npy members; .pt, .npz and .safetensors files are read");
+        return members.Any(m => PtFile.IsPickle(m.Name)) ? Kind.Pt : members.Any(m => NpzFile.IsArray(m.Name))
+            ? Kind.Npz
+            : throw new SaeException($"{path} is a zip archive without data.pkl or .npy members; .pt, .npz and "
+                + ".safetensors files are read");
     }
 
     /// <summary>Text from a file as it may stand in a message: one line, not too long.</summary>
-    internal static string Shown(string text) => string.Concat((text.Length > 80 ? text[..80] + "…" : text).Select(c => char.IsControl(c) ? '?' : c));
+    internal static string Shown(string text) =>
+        string.Concat((text.Length > 80 ? text[..80] + "…" : text).Select(c => char.IsControl(c) ? '?' : c));
 
     /// <summary>The offset, if [offset, offset + length) lies within the tensor's bytes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">It does not.</exception>
     protected static long Within(StoredTensor tensor, long offset, long length) =>
-        offset >= 0 && length >= 0 && offset <= tensor.Bytes - length ? offset : throw new ArgumentOutOfRangeException(nameof(offset), $"{offset} + {length} of {tensor.Bytes} bytes of {tensor.Name}");
+        offset >= 0 && length >= 0 && offset <= tensor.Bytes - length ? offset
+            : throw new ArgumentOutOfRangeException(nameof(offset),
+                $"{offset} + {length} of {tensor.Bytes} bytes of {tensor.Name}");
 }

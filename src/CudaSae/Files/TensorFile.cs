@@ -33,7 +33,8 @@ abstract partial class TensorFile : IDisposable
 
     /// <summary>Copies a tensor's bytes from <paramref name="offset"/> on, counted from its first element, as many as
     /// there is room for. Notices a file that is shortened meanwhile.</summary>
-    public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) => Slice(tensor, offset, into.Length).CopyTo(into);
+    public virtual void Read(StoredTensor tensor, long offset, Span<byte> into) =>
+        Slice(tensor, offset, into.Length).CopyTo(into);
 
     /// <summary>Says that these bytes are read soon.</summary>
     internal virtual void Expect(StoredTensor tensor, long offset, long length) { }
@@ -48,15 +49,19 @@ abstract partial class TensorFile : IDisposable
     public StoredTensor Require(string name, string type, params long[] shape)
     {
         var tensor = Require(name);
-        return tensor.Type == type && Fits(tensor, shape) ? tensor : throw Unlike(tensor, $"{type} [{string.Join(", ", shape)}]");
+        return tensor.Type == type && Fits(tensor, shape) ? tensor
+            : throw Unlike(tensor, $"{type} [{string.Join(", ", shape)}]");
     }
 
     StoredTensor Require(string name) =>
-        Tensors.TryGetValue(name, out var tensor) ? tensor : throw Bad($"it holds no tensor {name} (it has {string.Join(", ", Tensors.Keys.Take(8))})");
+        Tensors.TryGetValue(name, out var tensor) ? tensor
+            : throw Bad($"it holds no tensor {name} (it has {string.Join(", ", Tensors.Keys.Take(8))})");
 
-    static bool Fits(StoredTensor tensor, long[] shape) => tensor.Shape.Length == shape.Length && tensor.Shape.Zip(shape).All(p => p.Second < 0 || p.First == p.Second);
+    static bool Fits(StoredTensor tensor, long[] shape) =>
+        tensor.Shape.Length == shape.Length && tensor.Shape.Zip(shape).All(p => p.Second < 0 || p.First == p.Second);
 
-    SaeException Unlike(StoredTensor tensor, string expected) => Bad($"tensor {tensor.Name} is {tensor.Type} [{string.Join(", ", tensor.Shape)}], {expected} was expected");
+    SaeException Unlike(StoredTensor tensor, string expected) =>
+        Bad($"tensor {tensor.Name} is {tensor.Type} [{string.Join(", ", tensor.Shape)}], {expected} was expected");
 
     /// <summary>A vector of that length as float32, from any float type.</summary>
     public float[] Vector(string name, long length)
@@ -123,7 +128,8 @@ abstract partial class TensorFile : IDisposable
         var width = tensor.ElementBytes;
         if (stride != 1)
         {
-            for (var i = 0; i < into.Length; i++) into[i] = Convert(tensor, Slice(tensor, (first + i * stride) * width, width));
+            for (var i = 0; i < into.Length; i++)
+                into[i] = Convert(tensor, Slice(tensor, (first + i * stride) * width, width));
             return;
         }
         var bytes = Slice(tensor, first * width, checked(into.Length * width));
@@ -157,17 +163,21 @@ abstract partial class TensorFile : IDisposable
 /// <param name="Content">Writes exactly the tensor's bytes, C order.</param>
 sealed record TensorToWrite(string Name, string Type, long[] Shape, Action<Stream> Content)
 {
-    public long Bytes => Shape.Aggregate((long)TensorFile.WidthOf(Type), (product, extent) => checked(product * extent));
+    public long Bytes =>
+        Shape.Aggregate((long)TensorFile.WidthOf(Type), (product, extent) => checked(product * extent));
 
-    public static TensorToWrite Of(string name, float[] vector) => new(name, "F32", [vector.Length], stream => stream.Write(MemoryMarshal.AsBytes<float>(vector)));
+    public static TensorToWrite Of(string name, float[] vector) =>
+        new(name, "F32", [vector.Length], stream => stream.Write(MemoryMarshal.AsBytes<float>(vector)));
 
-    public static TensorToWrite Of(string name, Matrix matrix) => new(name, "F32", [matrix.Rows, matrix.Columns], stream =>
+    public static TensorToWrite Of(string name, Matrix matrix) =>
+        new(name, "F32", [matrix.Rows, matrix.Columns], stream =>
     {
         for (long row = 0; row < matrix.Rows; row++) stream.Write(MemoryMarshal.AsBytes<float>(matrix[row]));
     });
 
     /// <summary>The transpose of a matrix.</summary>
-    public static TensorToWrite Transposed(string name, Matrix matrix) => new(name, "F32", [matrix.Columns, matrix.Rows], stream =>
+    public static TensorToWrite Transposed(string name, Matrix matrix) =>
+        new(name, "F32", [matrix.Columns, matrix.Rows], stream =>
     {
         const int Band = 16;    // a cache line of each row at a time
         var columns = new float[Band][];

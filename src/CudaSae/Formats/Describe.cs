@@ -10,7 +10,8 @@ static class Describe
 
     public static Selection Relu(int latents) => new Selection.Relu(Room(latents));
 
-    public static Selection JumpRelu(int latents) => new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: Room(latents));
+    public static Selection JumpRelu(int latents) =>
+        new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: Room(latents));
 
     public static Selection Gated(int latents) => new Selection.Gated(Room: Room(latents));
 
@@ -37,9 +38,13 @@ static class Describe
     public static string Line(SaeModel model)
     {
         var spec = model.Spec;
-        var widths = $"d {spec.InputWidth}{(spec.OutputWidth != spec.InputWidth ? $" to {spec.OutputWidth}" : "")}, n {spec.Latents}";
-        return $"{Selection(spec)}, {widths}" + (spec.PreEncoderBias ? ", b_dec subtracted from the input" : "") + (spec.Sites is { Length: > 1 } sites ? $", {sites.Length} sites" : "")
-            + (model.Normalization != InputNormalization.None ? $", rows normalized ({Normalization(model.Normalization)})" : "");
+        var widths =
+            $"d {spec.InputWidth}{(spec.OutputWidth != spec.InputWidth ? $" to {spec.OutputWidth}" : "")}, n "
+                + $"{spec.Latents}";
+        return $"{Selection(spec)}, {widths}" + (spec.PreEncoderBias ? ", b_dec subtracted from the input" : "")
+            + (spec.Sites is { Length: > 1 } sites ? $", {sites.Length} sites" : "")
+            + (model.Normalization != InputNormalization.None
+                ? $", rows normalized ({Normalization(model.Normalization)})" : "");
     }
 
     /// <summary>A spec that is valid, or an error that names the file it was read from.</summary>

@@ -10,7 +10,8 @@ namespace CudaSae.Formats;
 sealed class DictionaryLearningFormat : ISaeFormat
 {
     const string ConfigName = "config.json", WeightsName = "ae.pt", AboutKey = "metadata";
-    static readonly WeightNames Linear = new(new("encoder.weight"), new("decoder.weight", Transposed: true), "encoder.bias", "b_dec");
+    static readonly WeightNames Linear = new(new("encoder.weight"), new("decoder.weight", Transposed: true),
+        "encoder.bias", "b_dec");
     static readonly WeightNames Plain = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec");
 
     // Without config.json the one that a file's tensors fit is meant.
@@ -18,11 +19,14 @@ sealed class DictionaryLearningFormat : ISaeFormat
     [
         ("AutoEncoder", Linear with { DecoderBias = "bias" }, "StandardTrainer"),
         ("AutoEncoderNew", Linear with { DecoderBias = "decoder.bias" }, "StandardTrainerAprilUpdate"),
-        ("GatedAutoEncoder", Linear with { EncoderBias = "gate_bias", DecoderBias = "decoder_bias", MagnitudeBias = "mag_bias" }, "GatedSAETrainer"),
+        ("GatedAutoEncoder",
+            Linear with { EncoderBias = "gate_bias", DecoderBias = "decoder_bias", MagnitudeBias = "mag_bias" },
+            "GatedSAETrainer"),
         ("AutoEncoderTopK", Linear with { Beside = ["k", "threshold"] }, "TopKTrainer"),
         ("BatchTopKSAE", Linear with { Beside = ["k", "threshold"] }, "BatchTopKTrainer"),
         ("JumpReluAutoEncoder", Plain, "JumpReluTrainer"),
-        ("MatryoshkaBatchTopKSAE", Plain with { Beside = ["k", "threshold", "group_sizes"] }, "MatryoshkaBatchTopKTrainer"),
+        ("MatryoshkaBatchTopKSAE", Plain with { Beside = ["k", "threshold", "group_sizes"] },
+            "MatryoshkaBatchTopKTrainer"),
     ];
 
     // Trainers whose tensors fit several classes, or whose configuration is older than dict_class.
@@ -37,7 +41,8 @@ sealed class DictionaryLearningFormat : ISaeFormat
 
     // config.json's words in trainer and buffer, and SAELens'.
     static readonly (string Section, string Theirs, string Ours)[] Words =
-        [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"), ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
+        [("trainer", "lm_name", "model_name"), ("trainer", "submodule_name", "hook_name"),
+            ("trainer", "layer", "layer"), ("buffer", "ctx_len", "context_size")];
 
     public string Name => "dictionary_learning";
     public string Layout => $"a folder with {WeightsName} and {ConfigName}";
@@ -45,12 +50,14 @@ sealed class DictionaryLearningFormat : ISaeFormat
 
     public SaeModel Read(string path)
     {
-        var config = File.Exists(Path.Combine(path, ConfigName)) ? ConfigFile.Read(Path.Combine(path, ConfigName)) : null;
+        var config = File.Exists(Path.Combine(path, ConfigName)) ? ConfigFile.Read(Path.Combine(path, ConfigName))
+            : null;
         using var file = new WeightFile(new PtFile(Path.Combine(path, WeightsName)));
         var trainer = config?.Section("trainer");
         var name = ClassIn(trainer) ?? Guess(file, config is not null);
         if (Classes.FirstOrDefault(c => c.Class == name) is not { Names: { } names })
-            throw file.Bad($"dict_class '{TensorFile.Shown(name)}' is not read; {string.Join(", ", Classes.Select(c => c.Class))} are");
+            throw file.Bad($"dict_class '{TensorFile.Shown(name)}' is not read; "
+                + $"{string.Join(", ", Classes.Select(c => c.Class))} are");
         var (d, n, output) = names.Widths(file);
         if (output != d) throw file.Bad($"its encoder reads {d} numbers, its decoder predicts {output}");
         var spec = Describe.Checked(new()
@@ -127,7 +134,8 @@ sealed class DictionaryLearningFormat : ISaeFormat
                 throw file.Bad($"its group_sizes do not add up to {latents} latents");
             if (i < sizes.Count - 1) widths.Add((int)sum);
         }
-        return sum != latents ? throw file.Bad($"its group_sizes do not add up to {latents} latents") : widths.Count > 0 ? new Nesting.Prefixes([.. widths], Mean: true) : null;
+        return sum != latents ? throw file.Bad($"its group_sizes do not add up to {latents} latents") : widths.Count > 0
+            ? new Nesting.Prefixes([.. widths], Mean: true) : null;
     }
 
     /// <summary>A tensor of whole numbers, or a list of them.</summary>
@@ -169,8 +177,11 @@ sealed class DictionaryLearningFormat : ISaeFormat
         else if (name is not "AutoEncoderNew") draft.SubtractBias(true);
         var (_, names, trainer) = Classes.Single(c => c.Class == name);
         var tensors = names.Tensors(draft);
-        if (names.Beside.Contains("k")) tensors.Add(new("k", "I32", [], stream => stream.Write(BitConverter.GetBytes(K(draft)))));
-        if (names.Beside.Contains("threshold")) tensors.Add(new("threshold", "F32", [], stream => stream.Write(BitConverter.GetBytes(draft.BatchThreshold))));
+        if (names.Beside.Contains("k"))
+            tensors.Add(new("k", "I32", [], stream => stream.Write(BitConverter.GetBytes(K(draft)))));
+        if (names.Beside.Contains("threshold"))
+            tensors.Add(new("threshold", "F32", [],
+                stream => stream.Write(BitConverter.GetBytes(draft.BatchThreshold))));
         if (names.Beside.Contains("group_sizes")) tensors.Add(GroupSizes(draft.Spec));
         PtWriter.Write(Path.Combine(path, WeightsName), tensors);
         ConfigFile.Write(Path.Combine(path, ConfigName), Config(draft, name, trainer));
@@ -186,7 +197,8 @@ sealed class DictionaryLearningFormat : ISaeFormat
         Selection.Gated => "GatedAutoEncoder",
         Selection.TopK => "AutoEncoderTopK",
         Selection.JumpRelu => "JumpReluAutoEncoder",
-        Selection.BatchTopK => draft.Spec.Nested is Nesting.Prefixes { Random: false } ? "MatryoshkaBatchTopKSAE" : "BatchTopKSAE",
+        Selection.BatchTopK =>
+            draft.Spec.Nested is Nesting.Prefixes { Random: false } ? "MatryoshkaBatchTopKSAE" : "BatchTopKSAE",
         _ => throw draft.Refusal($"it has no dict_class for {Describe.Selection(draft.Spec)}"),
     };
 
@@ -195,7 +207,8 @@ sealed class DictionaryLearningFormat : ISaeFormat
         int[] widths = [0, .. ((Nesting.Prefixes)spec.Nested!).Widths, spec.Latents];
         return new("group_sizes", "I64", [widths.Length - 1], stream =>
         {
-            for (var i = 1; i < widths.Length; i++) stream.Write(BitConverter.GetBytes((long)(widths[i] - widths[i - 1])));
+            for (var i = 1; i < widths.Length; i++)
+                stream.Write(BitConverter.GetBytes((long)(widths[i] - widths[i - 1])));
         });
     }
 
@@ -204,7 +217,11 @@ sealed class DictionaryLearningFormat : ISaeFormat
         var (spec, about) = (draft.Spec, draft.Model.About);
         var config = new JsonObject
         {
-            ["trainer"] = new JsonObject { ["dict_class"] = name, ["trainer_class"] = trainer, ["activation_dim"] = spec.InputWidth, ["dict_size"] = spec.Latents },
+            ["trainer"] = new JsonObject
+            {
+                ["dict_class"] = name, ["trainer_class"] = trainer,
+                ["activation_dim"] = spec.InputWidth, ["dict_size"] = spec.Latents
+            },
             ["buffer"] = new JsonObject { ["d_submodule"] = spec.InputWidth, ["io"] = "out" },
         };
         if (spec.Selection is Selection.TopK or Selection.BatchTopK) config["trainer"]!["k"] = K(draft);

@@ -43,7 +43,9 @@ sealed class Draft : IDisposable
 
     public SaeException Refusal(string why) => new($"{format} cannot express this SAE: {why}");
 
-    void Take(SaeParameters p) => (WEnc, WDec, WSkip, BEnc, BDec, Threshold, BMag, RMag) = (p.WEnc, p.WDec, p.WSkip, p.BEnc, p.BDec, p.Threshold, p.BMag, p.RMag);
+    void Take(SaeParameters p) =>
+        (WEnc, WDec, WSkip, BEnc, BDec, Threshold, BMag, RMag) =
+            (p.WEnc, p.WDec, p.WSkip, p.BEnc, p.BDec, p.Threshold, p.BMag, p.RMag);
 
     /// <summary>Refuses a normalization of the rows other than those named, and several sites, which no published
     /// layout but this project's own describes.</summary>
@@ -51,7 +53,8 @@ sealed class Draft : IDisposable
     {
         if (Spec.Sites is { Length: > 1 } sites) throw Refusal($"it is a crosscoder of {sites.Length} sites");
         if (Model.Normalization == InputNormalization.None || normalizations.Contains(Model.Normalization)) return;
-        throw Refusal($"its rows are normalized first ({Describe.Normalization(Model.Normalization)}), which no weights can stand for");
+        throw Refusal($"its rows are normalized first ({Describe.Normalization(Model.Normalization)}), which no "
+            + "weights can stand for");
     }
 
     /// <summary>Refuses a transcoder, or one that differs from what the layout has room for.</summary>
@@ -60,7 +63,9 @@ sealed class Draft : IDisposable
         if (Spec.Transcoder is not { } transcoder) return;
         if (!any) throw Refusal("it is a transcoder");
         if (transcoder.Skip && !skip) throw Refusal("it has a skip connection");
-        if (transcoder.OutputWidth != Spec.InputWidth && !otherWidth) throw Refusal($"it reads {Spec.InputWidth} numbers and predicts {transcoder.OutputWidth}; there both have one width");
+        if (transcoder.OutputWidth != Spec.InputWidth && !otherWidth)
+            throw Refusal($"it reads {Spec.InputWidth} numbers and predicts {transcoder.OutputWidth}; there both have "
+                + "one width");
     }
 
     /// <summary>The JumpReLU that is the same function.</summary>
@@ -80,16 +85,24 @@ sealed class Draft : IDisposable
                 return;
             case Selection.BatchTopK:
                 Uniform(MathF.Max(0, BatchThreshold), Describe.Room(Spec.Latents));
-                Note(FormattableString.Invariant($"BatchTopK is written as the JumpReLU of its running threshold, θ = {BatchThreshold:g6}"));
+                Note("BatchTopK is written as the JumpReLU of its running threshold, θ = "
+                    + FormattableString.Invariant($"{BatchThreshold:g6}"));
                 return;
-            default: throw Refusal($"{Describe.Selection(Spec)} chooses by rank, which no threshold does; train with BatchTopK or JumpReLU for that");
+            default:
+                throw Refusal($"{Describe.Selection(Spec)} chooses by rank, which no threshold does; train with "
+                    + "BatchTopK or JumpReLU for that");
         }
     }
 
     void Uniform(float threshold, int room)
     {
         Threshold = [.. Enumerable.Repeat(threshold, Spec.Latents)];
-        Spec = Spec with { Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room), Nested = null, Penalty = null };
+        Spec = Spec with
+        {
+            Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room),
+            Nested = null,
+            Penalty = null
+        };
     }
 
     /// <summary>Has b_dec subtracted from the input before encoding, or not, by moving WEnc b_dec between the two: WEnc
@@ -103,7 +116,8 @@ sealed class Draft : IDisposable
         if (BMag.Length > 0) Folding.AddEncodedBias(WEnc, BDec, BMag, sign, RMag);
         Spec = Spec with { PreEncoderBias = subtract };
         if (BDec.All(b => b == 0)) return;
-        Note(subtract ? "b_enc + W_enc b_dec is written as b_enc: this layout subtracts b_dec from the input" : "b_enc − W_enc b_dec is written as b_enc: this layout does not subtract b_dec from the input");
+        Note(subtract ? "b_enc + W_enc b_dec is written as b_enc: this layout subtracts b_dec from the input"
+            : "b_enc − W_enc b_dec is written as b_enc: this layout does not subtract b_dec from the input");
     }
 
     public void Dispose() => own?.Dispose();

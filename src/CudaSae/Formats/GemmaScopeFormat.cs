@@ -10,7 +10,10 @@ namespace CudaSae.Formats;
 sealed class GemmaScopeFormat : ISaeFormat
 {
     const string FileName = "params.npz", Scale = "scaling_factor";
-    static readonly WeightNames Names = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec") { Beside = [Scale] };
+    static readonly WeightNames Names = new(new("W_enc", Transposed: true), new("W_dec"), "b_enc", "b_dec")
+    {
+        Beside = [Scale]
+    };
 
     public string Name => "gemma-scope";
     public string Layout => $"{FileName}, or a folder with it";
@@ -34,7 +37,8 @@ sealed class GemmaScopeFormat : ISaeFormat
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = false,
         }, file.Path);
-        if (file.Tensors.ContainsKey(Scale) && file.Vector(Scale, n).Any(f => f != 1)) throw file.Bad($"its {Scale} is not 1 throughout, and nothing says what it scales");
+        if (file.Tensors.ContainsKey(Scale) && file.Vector(Scale, n).Any(f => f != 1))
+            throw file.Bad($"its {Scale} is not 1 throughout, and nothing says what it scales");
         return new(spec, names.Read(file, spec)) { KindIsAssumed = output == d };
     }
 

@@ -28,7 +28,8 @@ public interface ISaeFormat
 public static class SaeFormats
 {
     public static IReadOnlyList<ISaeFormat> All { get; } =
-        [new SaeLensFormat(), new SparsifyFormat(), new GemmaScopeFormat(), new GemmaScope2Format(), new OpenMossFormat(), new DictionaryLearningFormat(), new OpenAiFormat()];
+        [new SaeLensFormat(), new SparsifyFormat(), new GemmaScopeFormat(), new GemmaScope2Format(),
+            new OpenMossFormat(), new DictionaryLearningFormat(), new OpenAiFormat()];
 
     public static ISaeFormat Named(string name) => All.FirstOrDefault(f => Names.Same(f.Name, name))
         ?? throw new SaeException($"format '{name}' is unknown{Names.Hint(name, All.Select(f => f.Name))}; one of "
@@ -52,11 +53,15 @@ public static class SaeFormats
     /// <exception cref="SaeException">It does not exist, is damaged, or none fits.</exception>
     public static ISaeFormat Of(string path)
     {
-        if (!File.Exists(path) && !Directory.Exists(path)) throw new SaeException($"{path} does not exist; name an SAE's file or folder");
+        if (!File.Exists(path) && !Directory.Exists(path))
+            throw new SaeException($"{path} does not exist; name an SAE's file or folder");
         if (Find(path) is { } format) return format;
-        if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path)) TensorFile.Open(path).Dispose();    // a damaged one says what is wrong with it
+        // a damaged one says what is wrong with it
+        if (Path.GetExtension(path) is ".pt" or ".pth" or ".npz" or ".safetensors" && File.Exists(path))
+            TensorFile.Open(path).Dispose();
         if (File.Exists(Path.Combine(path, RunRecord.FileName)))
             throw new SaeException($"{path} is a run without a checkpoint yet; train it with --resume {path}");
-        throw new SaeException($"{path} is no SAE of a known format: {string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
+        throw new SaeException($"{path} is no SAE of a known format: "
+            + $"{string.Join("; ", All.Select(f => $"{f.Name} ({f.Layout})"))}");
     }
 }

@@ -15,11 +15,14 @@ sealed class SaeLensConfig
     // What SAELens keeps of a flat configuration before 6 (LLM_METADATA_KEYS), and its older names.
     static readonly string[] FlatMetadata =
     [
-        "model_name", "hook_name", "model_class_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos", "exclude_special_tokens", "neuronpedia_id", "context_size",
+        "model_name", "hook_name", "model_class_name", "hook_head_index", "model_from_pretrained_kwargs", "prepend_bos",
+        "exclude_special_tokens", "neuronpedia_id", "context_size",
         "seqpos_slice", "dataset_path", "sae_lens_training_version", "hook_name_out", "hook_head_index_out",
     ];
-    static readonly (string Old, string New)[] Renamed = [("hook_point", "hook_name"), ("hook_point_head_index", "hook_head_index"), ("activation_fn_str", "activation_fn")];
-    static readonly string[] Known = ["standard", "topk", "jumprelu", "gated", "transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"];
+    static readonly (string Old, string New)[] Renamed = [("hook_point", "hook_name"),
+        ("hook_point_head_index", "hook_head_index"), ("activation_fn_str", "activation_fn")];
+    static readonly string[] Known = ["standard", "topk", "jumprelu", "gated", "transcoder", "skip_transcoder",
+        "jumprelu_transcoder", "jumprelu_skip_transcoder"];
 
     readonly ConfigFile file;
 
@@ -82,7 +85,8 @@ sealed class SaeLensConfig
             ["metadata"] = metadata,
             ["architecture"] = Architecture(spec),
         };
-        if (spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.GroupMax) config["k"] = spec.ActiveAtInference;
+        if (spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.GroupMax)
+            config["k"] = spec.ActiveAtInference;
         if (spec.Selection is Selection.TopK) config["rescale_acts_by_decoder_norm"] = false;
         if (spec.Transcoder is { } transcoder) config["d_out"] = transcoder.OutputWidth;
         return config;
@@ -99,14 +103,16 @@ sealed class SaeLensConfig
         var about = flat ? Flat(file.Fields) : (JsonObject?)metadata?.Fields.DeepClone() ?? [];
         var own = about[SpecKey];
         foreach (var key in (string[])[SpecKey, "written_with", "trained_with", "sae_lens_version"]) about.Remove(key);
-        var architecture = flat ? FlatArchitecture(file) : file.Text("architecture") ?? throw file.Bad("it lacks architecture");
+        var architecture = flat ? FlatArchitecture(file)
+            : file.Text("architecture") ?? throw file.Bad("it lacks architecture");
         if (Reshape(file, flat)) about[ReshapeKey] = "hook_z";
 
         var described = own is null ? null : Own(own);
         var spec = FromFields(file, architecture, described, widths);
         var agrees = described is not null && Agree(described, spec);
         var normalization = NormalizedBy(file);
-        if (spec.Transcoder is not null && normalization is "layer_norm" or "constant_norm_rescale") throw file.Bad("a transcoder of normalized rows is not read: SAELens does not undo the normalization");
+        if (spec.Transcoder is not null && normalization is "layer_norm" or "constant_norm_rescale")
+            throw file.Bad("a transcoder of normalized rows is not read: SAELens does not undo the normalization");
         return new(file)
         {
             Spec = spec,
@@ -119,14 +125,17 @@ sealed class SaeLensConfig
                 "constant_norm_rescale" => InputNormalization.ConstantNorm,
                 _ => null,
             },
-            RescalesByDecoderNorm = file.Flag("rescale_acts_by_decoder_norm") ?? architecture is "batchtopk" or "matryoshka_batchtopk",
+            RescalesByDecoderNorm = file.Flag("rescale_acts_by_decoder_norm")
+                ?? architecture is "batchtopk" or "matryoshka_batchtopk",
             FineTuned = file.Has("finetuning_scaling_factor") && file.Flag("finetuning_scaling_factor") == true,
             About = about,
-            Notes = own is null || agrees ? [] : [$"metadata.{SpecKey} describes another SAE than the rest of cfg.json and is left aside"],
+            Notes = own is null || agrees ? []
+                : [$"metadata.{SpecKey} describes another SAE than the rest of cfg.json and is left aside"],
         };
     }
 
-    static bool IsSixOrNewer(string? version) => version is not null && int.TryParse(version.Split('.')[0], out var major) && major >= 6;
+    static bool IsSixOrNewer(string? version) =>
+        version is not null && int.TryParse(version.Split('.')[0], out var major) && major >= 6;
 
     static void Rename(JsonObject fields)
     {
@@ -155,29 +164,39 @@ sealed class SaeLensConfig
             if (!file.Has("k") && arguments?.Whole("k") is { } k) file.Fields["k"] = (double)k;
             if (activation is "topk" or "relu") return "topk";
         }
-        return activation == "relu" ? file.Text("architecture") ?? "standard" : throw file.Bad($"its activation function '{activation}' is not read; relu and topk are");
+        return activation == "relu" ? file.Text("architecture") ?? "standard"
+            : throw file.Bad($"its activation function '{activation}' is not read; relu and topk are");
     }
 
     /// <summary>Whether rows are [heads, d_head] flattened: the same function on flat rows.</summary>
-    static bool Reshape(ConfigFile file, bool flat) => (file.Text(ReshapeKey) ?? (flat && file.Text("hook_name") is { } hook && hook.Contains("hook_z") ? "hook_z" : "none")) switch
-    {
-        "none" => false,
-        "hook_z" => true,
-        var other => throw file.Bad($"{ReshapeKey} '{other}' is unknown; none and hook_z are read"),
-    };
+    static bool Reshape(ConfigFile file, bool flat) =>
+        (file.Text(ReshapeKey)
+            ?? (flat && file.Text("hook_name") is { } hook && hook.Contains("hook_z") ? "hook_z" : "none")) switch
+        {
+            "none" => false,
+            "hook_z" => true,
+            var other => throw file.Bad($"{ReshapeKey} '{other}' is unknown; none and hook_z are read"),
+        };
 
-    static string NormalizedBy(ConfigFile file) => file.Fields["normalize_activations"] is JsonValue value && value.TryGetValue(out bool flag)
+    static string NormalizedBy(ConfigFile file) =>
+        file.Fields["normalize_activations"] is JsonValue value && value.TryGetValue(out bool flag)
         ? flag ? "expected_average_only_in" : "none" : file.Text("normalize_activations") ?? "none";
 
     static SaeSpec? Own(JsonNode own)
     {
         try { return own.Deserialize(ModelJson.Compact.SaeSpec)?.ValidateFinished(); }
-        catch (Exception e) when (e is JsonException or SaeException or NotSupportedException or InvalidOperationException or ArgumentException) { return null; }
+        catch (Exception e) when (e is JsonException or SaeException or NotSupportedException
+            or InvalidOperationException or ArgumentException)
+        {
+            return null;
+        }
     }
 
     static bool Agree(SaeSpec own, SaeSpec read) => Architecture(own) == Architecture(read)
-        && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents, read.OutputWidth, read.PreEncoderBias)
-        && (own.IsThresholded || own.Selection is Selection.BatchTopK || own.ActiveAtInference == read.ActiveAtInference);
+        && (own.InputWidth, own.Latents, own.OutputWidth, own.PreEncoderBias) == (read.InputWidth, read.Latents,
+            read.OutputWidth, read.PreEncoderBias)
+        && (own.IsThresholded || own.Selection is Selection.BatchTopK
+            || own.ActiveAtInference == read.ActiveAtInference);
 
     static SaeSpec FromFields(
         ConfigFile file, string architecture, SaeSpec? own, Func<(int Input, int Latents)?> widths)
@@ -199,7 +218,9 @@ sealed class SaeLensConfig
                 "topk" => new Selection.TopK(file.RequiredWhole("k")),
                 "abstopk" => new Selection.AbsTopK(file.RequiredWhole("k")),
                 "groupmax" when own is not null => new Selection.GroupMax(file.RequiredWhole("k")),
-                _ => throw file.Bad($"it describes a '{architecture}' SAE; {string.Join(", ", Known)}, abstopk and the training forms batchtopk and matryoshka_batchtopk are read"),
+                _ =>
+                    throw file.Bad($"it describes a '{architecture}' SAE; {string.Join(", ", Known)}, abstopk and the "
+                        + "training forms batchtopk and matryoshka_batchtopk are read"),
             },
             DecoderNorm = DecoderNorm.Free,
             PreEncoderBias = transcoder is null && file.Flag("apply_b_dec_to_input") != false,

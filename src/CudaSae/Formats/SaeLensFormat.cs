@@ -11,29 +11,37 @@ namespace CudaSae.Formats;
 sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
-    const string ConfigName = "cfg.json", WeightsName = "sae_weights.safetensors", SparsityName = "sparsity.safetensors", ScalerName = "activation_scaler.json";
+    const string ConfigName = "cfg.json", WeightsName = "sae_weights.safetensors",
+        SparsityName = "sparsity.safetensors", ScalerName = "activation_scaler.json";
     static readonly string[] FineTuned = ["scaling_factor", "finetuning_scaling_factor"];
     const string BatchThreshold = "topk_threshold", LogThreshold = "log_threshold";
 
     public string Name => FormatName;
     public string Layout => $"a folder with {ConfigName} and {WeightsName}";
-    public bool Recognizes(string path) => File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
+    public bool Recognizes(string path) =>
+        File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
 
-    static WeightNames Names(Selection selection) => new(new("W_enc", Transposed: true), new("W_dec"), selection is Selection.Gated ? "b_gate" : "b_enc", "b_dec");
+    static WeightNames Names(Selection selection) =>
+        new(new("W_enc", Transposed: true), new("W_dec"), selection is Selection.Gated ? "b_gate" : "b_enc", "b_dec");
 
     public IReadOnlyList<string> Write(string path, SaeModel model)
     {
         using var draft = new Draft(model, Name);
-        if (model.Spec.Transcoder is not null && model.Normalization != InputNormalization.None) throw draft.Refusal("its transcoders do not undo a normalization of the rows");
+        if (model.Spec.Transcoder is not null && model.Normalization != InputNormalization.None)
+            throw draft.Refusal("its transcoders do not undo a normalization of the rows");
         var config = SaeLensConfig.Write(model);
         var architecture = SaeLensConfig.Architecture(model.Spec);
-        if (!SaeLensConfig.IsKnown(architecture)) draft.Note($"SAELens has no {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which only this project reads");
-        if (model.Spec.Sites is { Length: > 1 } sites) draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are in metadata.cudasae_spec alone");
+        if (!SaeLensConfig.IsKnown(architecture))
+            draft.Note($"SAELens has no {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which "
+                + "only this project reads");
+        if (model.Spec.Sites is { Length: > 1 } sites)
+            draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are in metadata.cudasae_spec alone");
         if (model.Spec.Selection is Selection.BatchTopK) draft.AsJumpRelu();
 
         SafetensorsWriter.Write(Path.Combine(path, WeightsName), Names(draft.Spec.Selection).Tensors(draft));
         var sparsity = Path.Combine(path, SparsityName);
-        if (model.LogFiringFrequency is { } frequency) SafetensorsWriter.Write(sparsity, [TensorToWrite.Of("sparsity", frequency)]);
+        if (model.LogFiringFrequency is { } frequency)
+            SafetensorsWriter.Write(sparsity, [TensorToWrite.Of("sparsity", frequency)]);
         else File.Delete(sparsity);     // another SAE's, if this one takes its place
         ConfigFile.Write(Path.Combine(path, ConfigName), config);
         return draft.Notes;
@@ -44,17 +52,27 @@ sealed class SaeLensFormat : ISaeFormat
         var config = SaeLensConfig.Read(Path.Combine(path, ConfigName), () => WidthsIn(path));
         using var file = Weights(path);
         var spec = config.OwnSpec is { } own && Uniform(file, own) ? own : config.Spec;
-        var names = Names(spec.Selection) with { Beside = [.. FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()] };
-        if (file.Tensors.ContainsKey(LogThreshold)) names = names with { Threshold = LogThreshold, LogThreshold = true };
-        if (file.Tensors.ContainsKey(BatchThreshold)) names = names with { Threshold = "", Beside = [.. names.Beside, BatchThreshold, ""] };
+        var names = Names(spec.Selection) with
+        {
+            Beside = [.. FineTuned, .. spec.Selection is Selection.BatchTopK ? ["threshold"] : Array.Empty<string>()]
+        };
+        if (file.Tensors.ContainsKey(LogThreshold))
+            names = names with { Threshold = LogThreshold, LogThreshold = true };
+        if (file.Tensors.ContainsKey(BatchThreshold))
+            names = names with { Threshold = "", Beside = [.. names.Beside, BatchThreshold, ""] };
         var p = names.Read(file, spec);
         try
         {
             if (spec.Selection is Selection.BatchTopK) p.BatchThreshold = file.Vector("threshold", spec.Latents)[0];
-            if (file.Tensors.ContainsKey(BatchThreshold)) Array.Fill(p.Threshold, MathF.Max(0, (float)file.Scalar(BatchThreshold)));
+            if (file.Tensors.ContainsKey(BatchThreshold))
+                Array.Fill(p.Threshold, MathF.Max(0, (float)file.Scalar(BatchThreshold)));
             List<string> notes = [.. config.Notes];
             var normalization = Fold(path, config, file, p, notes);
-            return new(spec, p) { Normalization = normalization, LogFiringFrequency = Sparsity(path, spec.Latents), About = config.About, Notes = notes };
+            return new(spec, p)
+            {
+                Normalization = normalization, LogFiringFrequency = Sparsity(path, spec.Latents), About = config.About,
+                Notes = notes
+            };
         }
         catch
         {
@@ -75,14 +93,17 @@ sealed class SaeLensFormat : ISaeFormat
 
     /// <summary>BatchTopK is stored as JumpReLU; it is BatchTopK again only while all its thresholds are one.</summary>
     static bool Uniform(TensorFile file, SaeSpec own) =>
-        own.Selection is not Selection.BatchTopK || file.Vector("threshold", own.Latents) is var threshold && threshold.All(t => t == threshold[0] && t >= 0);
+        own.Selection is not Selection.BatchTopK
+            || file.Vector("threshold", own.Latents) is var threshold
+                && threshold.All(t => t == threshold[0] && t >= 0);
 
     /// <summary>What SAELens does when it saves for inference: the fine-tuned scale into W_dec, decoder norms into the
     /// encoder, the activation scale into all.</summary>
     static InputNormalization Fold(
         string path, SaeLensConfig config, TensorFile file, SaeParameters p, List<string> notes)
     {
-        if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
+        if (FineTuned.FirstOrDefault(file.Tensors.ContainsKey) is { } name
+            && file.Vector(name, p.WDec.Rows) is var factors && factors.Any(f => MathF.Abs(f - 1) > 1e-5f))
         {
             if (!config.FineTuned) throw config.Bad($"it does not mention the {name} that the weights hold");
             Folding.DecoderRows(p, factors);
@@ -104,10 +125,14 @@ sealed class SaeLensFormat : ISaeFormat
     {
         var scaler = Path.Combine(path, ScalerName);
         const string Cure = "fold it into the weights first (SAELens does on save_inference_model)";
-        if (!File.Exists(scaler)) throw config.Bad($"it normalizes activations by '{config.NormalizationName}', whose scale is not in the folder; {Cure}");
+        if (!File.Exists(scaler))
+            throw config.Bad($"it normalizes activations by '{config.NormalizationName}', whose scale is not in the "
+                + $"folder; {Cure}");
         var fields = ConfigFile.Read(scaler);
-        if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in") throw fields.Bad($"activations are whitened, which is not read; {Cure}");
-        return fields.Number("scaling_factor") is { } scale and > 0 ? scale : throw fields.Bad("its scaling_factor is no number above 0");
+        if (fields.Flag("has_whitening") == true || config.NormalizationName != "expected_average_only_in")
+            throw fields.Bad($"activations are whitened, which is not read; {Cure}");
+        return fields.Number("scaling_factor") is { } scale and > 0 ? scale
+            : throw fields.Bad("its scaling_factor is no number above 0");
     }
 
     static float[]? Sparsity(string path, int latents)

@@ -26,7 +26,8 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
     public string Summary => Describe.Line(this);
 
     /// <summary>A text of <see cref="About"/>; null if it is absent or no text.</summary>
-    internal string? Said(string key) => About[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
+    internal string? Said(string key) =>
+        About[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     /// <summary>Whether the files do not say if this is an SAE or a transcoder. It is then what the caller asked for,
     /// or an SAE.</summary>
@@ -54,7 +55,8 @@ public sealed class SaeModel(SaeSpec spec, SaeParameters parameters) : IDisposab
     /// <summary>Writes the SAE in a format, SAELens' unless another is named.</summary>
     /// <returns>What is written otherwise than it is here, a line each; the function is the same.</returns>
     /// <exception cref="SaeException">The format cannot express it, or the disk is full.</exception>
-    public IReadOnlyList<string> Save(string path, string format = SaeLensFormat.FormatName) => SaeFormats.Named(format).Write(path, this);
+    public IReadOnlyList<string> Save(string path, string format = SaeLensFormat.FormatName) =>
+        SaeFormats.Named(format).Write(path, this);
 
     public void Dispose() => Parameters.Dispose();
 }

@@ -14,7 +14,8 @@ sealed class SparsifyFormat : ISaeFormat
 
     public string Name => "sparsify";
     public string Layout => $"a folder with {ConfigName} and {WeightsName}";
-    public bool Recognizes(string path) => File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
+    public bool Recognizes(string path) =>
+        File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
 
     public SaeModel Read(string path)
     {
@@ -41,24 +42,29 @@ sealed class SparsifyFormat : ISaeFormat
         if (skips && !transcodes)
         {
             Folding.AddEncodedBias(p.WEnc, p.BDec, p.BEnc, -1);
-            notes.Add("an SAE with a skip connection reads as a transcoder whose target is its input; b_enc takes up the b_dec that was subtracted");
+            notes.Add("an SAE with a skip connection reads as a transcoder whose target is its input; b_enc takes up "
+                + "the b_dec that was subtracted");
         }
         return new(spec, p) { About = (JsonObject?)config.Section(AboutKey)?.Fields.DeepClone() ?? [], Notes = notes };
     }
 
-    static Selection SelectionOf(ConfigFile config) => (config.Text("activation") ?? "topk", config.Flag("signed") == true) switch
-    {
-        ("topk", false) => new Selection.TopK(config.RequiredWhole("k")),
-        ("topk", true) => new Selection.AbsTopK(config.RequiredWhole("k")),       // of 2024: the largest |z|, without ReLU
-        ("groupmax", false) => new Selection.GroupMax(config.RequiredWhole("k")),
-        var (other, _) => throw config.Bad($"activation '{other}' is unknown; topk and groupmax are read"),
-    };
+    static Selection SelectionOf(ConfigFile config) =>
+        (config.Text("activation") ?? "topk", config.Flag("signed") == true) switch
+        {
+            ("topk", false) => new Selection.TopK(config.RequiredWhole("k")),
+            // of 2024: the largest |z|, without ReLU
+            ("topk", true) => new Selection.AbsTopK(config.RequiredWhole("k")),
+            ("groupmax", false) => new Selection.GroupMax(config.RequiredWhole("k")),
+            var (other, _) => throw config.Bad($"activation '{other}' is unknown; topk and groupmax are read"),
+        };
 
     /// <summary>Multi-TopK's second budget, where it fits: of importance to further training alone.</summary>
     static Nesting.Budgets? Nested(ConfigFile config, int latents)
     {
         var k = config.RequiredWhole("k");
-        return config.Flag("multi_topk") == true && 4 * (long)k <= Describe.Room(latents) && config.Flag("signed") != true ? new([k, 4 * k], [1, 0.125f], Report: k) : null;
+        return config.Flag("multi_topk") == true && 4 * (long)k <= Describe.Room(latents)
+            && config.Flag("signed") != true
+            ? new([k, 4 * k], [1, 0.125f], Report: k) : null;
     }
 
     public IReadOnlyList<string> Write(string path, SaeModel model)
@@ -67,7 +73,8 @@ sealed class SparsifyFormat : ISaeFormat
         draft.Allow();
         draft.AllowTranscoder(any: true, skip: true, otherWidth: false);
         var spec = draft.Spec;
-        if (spec.Selection is not (Selection.TopK or Selection.GroupMax)) throw draft.Refusal($"it knows TopK and GroupMax, not {Describe.Selection(spec)}");
+        if (spec.Selection is not (Selection.TopK or Selection.GroupMax))
+            throw draft.Refusal($"it knows TopK and GroupMax, not {Describe.Selection(spec)}");
         draft.SubtractBias(true);
         var config = new JsonObject
         {
@@ -76,7 +83,8 @@ sealed class SparsifyFormat : ISaeFormat
             ["normalize_decoder"] = Folding.DecoderNorms(draft.WDec).All(norm => Math.Abs(norm - 1) < 1e-3),
             ["num_latents"] = spec.Latents,
             ["k"] = draft.K,
-            ["multi_topk"] = spec.Nested is Nesting.Budgets budgets && budgets.Ks.AsSpan().SequenceEqual([draft.K, 4 * draft.K]),
+            ["multi_topk"] = spec.Nested is Nesting.Budgets budgets
+                && budgets.Ks.AsSpan().SequenceEqual([draft.K, 4 * draft.K]),
             ["skip_connection"] = spec.Transcoder is { Skip: true },
             ["transcode"] = spec.Transcoder is not null,
             ["d_in"] = spec.InputWidth,

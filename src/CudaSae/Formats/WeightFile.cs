@@ -51,7 +51,7 @@ sealed class WeightFile : TensorFile
     static string Around(string[] names)
     {
         if (names.Length < 2) return "";
-        for (var end = 0; ; )
+        for (var end = 0; ;)
         {
             var dot = names[0].IndexOf('.', end);
             if (dot < 0) return names[0][..end];

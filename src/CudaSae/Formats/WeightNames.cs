@@ -34,13 +34,15 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
     {
         var (n, d) = Extents(file, Encoder);
         var (latents, output) = Extents(file, Decoder);
-        return latents == n ? (d, n, output) : throw file.Bad($"{Encoder.Name} has {n} latents, {Decoder.Name} {latents}");
+        return latents == n ? (d, n, output)
+            : throw file.Bad($"{Encoder.Name} has {n} latents, {Decoder.Name} {latents}");
     }
 
     static (int Rows, int Columns) Extents(TensorFile file, StoredMatrix matrix)
     {
         var shape = Find(file, matrix.Name).Shape;
-        if (shape.Length != 2 || shape.Any(e => e is < 1 or > int.MaxValue)) throw Unlike(file, matrix.Name, "a matrix");
+        if (shape.Length != 2 || shape.Any(e => e is < 1 or > int.MaxValue))
+            throw Unlike(file, matrix.Name, "a matrix");
         return matrix.Transposed ? ((int)shape[1], (int)shape[0]) : ((int)shape[0], (int)shape[1]);
     }
 
@@ -61,7 +63,8 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
                 if (name == Threshold && IsOne(file, name)) Array.Fill(vector, (float)file.Scalar(name));
                 else file.Vector(name, vector.Length).CopyTo(vector, 0);
             }
-            for (var f = 0; f < p.Threshold.Length; f++) p.Threshold[f] = LogThreshold ? MathF.Exp(p.Threshold[f]) : MathF.Max(0, p.Threshold[f]);
+            for (var f = 0; f < p.Threshold.Length; f++)
+                p.Threshold[f] = LogThreshold ? MathF.Exp(p.Threshold[f]) : MathF.Max(0, p.Threshold[f]);
             return p;
         }
         catch
@@ -94,11 +97,13 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
             Expect(MagnitudeBias, [n]);
             Expect(MagnitudeScale, [n]);
         }
-        if (file.Tensors.Keys.FirstOrDefault(k => !known.Contains(k)) is { } stray) throw file.Bad($"tensor {stray} has no place in a {Describe.Selection(spec)} of its configuration");
+        if (file.Tensors.Keys.FirstOrDefault(k => !known.Contains(k)) is { } stray)
+            throw file.Bad($"tensor {stray} has no place in a {Describe.Selection(spec)} of its configuration");
 
         void Expect(string name, long[] shape)
         {
-            if (!Find(file, name).Shape.AsSpan().SequenceEqual(shape)) throw Unlike(file, name, $"[{string.Join(", ", shape)}]");
+            if (!Find(file, name).Shape.AsSpan().SequenceEqual(shape))
+                throw Unlike(file, name, $"[{string.Join(", ", shape)}]");
             known.Add(name);
         }
     }
@@ -109,18 +114,24 @@ sealed record WeightNames(StoredMatrix Encoder, StoredMatrix Decoder, string Enc
         List<TensorToWrite> tensors = [Of(Encoder, draft.WEnc), Of(Decoder, draft.WDec)];
         if (draft.WSkip.Rows > 0) tensors.Add(Of(Skip, draft.WSkip));
         float[] threshold = LogThreshold ? [.. draft.Threshold.Select(t => MathF.Log(t))] : draft.Threshold;
-        foreach (var (name, vector) in Vectors(draft.BEnc, draft.BDec, draft.BMag, draft.RMag, threshold)) tensors.Add(TensorToWrite.Of(name, vector));
+        foreach (var (name, vector) in Vectors(draft.BEnc, draft.BDec, draft.BMag, draft.RMag, threshold))
+            tensors.Add(TensorToWrite.Of(name, vector));
         return tensors;
     }
 
-    IEnumerable<(string Name, float[] Vector)> Vectors(float[] bEnc, float[] bDec, float[] bMag, float[] rMag, float[] threshold) =>
-        ((string, float[])[])[(EncoderBias, bEnc), (DecoderBias, bDec), (MagnitudeBias, bMag), (MagnitudeScale, rMag), (Threshold, threshold)] is var all
+    IEnumerable<(string Name, float[] Vector)> Vectors(float[] bEnc, float[] bDec, float[] bMag, float[] rMag,
+        float[] threshold) =>
+        ((string, float[])[])[(EncoderBias, bEnc), (DecoderBias, bDec), (MagnitudeBias, bMag), (MagnitudeScale, rMag),
+            (Threshold, threshold)] is var all
             ? all.Where(v => v.Item2.Length > 0) : [];
 
-    static TensorToWrite Of(StoredMatrix stored, Matrix matrix) => stored.Transposed ? TensorToWrite.Transposed(stored.Name, matrix) : TensorToWrite.Of(stored.Name, matrix);
+    static TensorToWrite Of(StoredMatrix stored, Matrix matrix) =>
+        stored.Transposed ? TensorToWrite.Transposed(stored.Name, matrix) : TensorToWrite.Of(stored.Name, matrix);
 
     static StoredTensor Find(TensorFile file, string name) =>
-        file.Tensors.TryGetValue(name, out var tensor) ? tensor : throw file.Bad($"it holds no tensor {name} (it has {string.Join(", ", file.Tensors.Keys.Take(8))})");
+        file.Tensors.TryGetValue(name, out var tensor) ? tensor
+            : throw file.Bad($"it holds no tensor {name} (it has {string.Join(", ", file.Tensors.Keys.Take(8))})");
 
-    static SaeException Unlike(TensorFile file, string name, string expected) => file.Bad($"tensor {name} is [{string.Join(", ", file.Tensors[name].Shape)}], {expected} was expected");
+    static SaeException Unlike(TensorFile file, string name, string expected) =>
+        file.Bad($"tensor {name} is [{string.Join(", ", file.Tensors[name].Shape)}], {expected} was expected");
 }

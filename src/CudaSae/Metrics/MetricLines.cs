@@ -17,7 +17,10 @@ static class MetricLines
         {
             if (IsWhole(path) && File.ReadLines(path).All(line => keep(line) == line)) return;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
         AtomicFile.Write(path, stream =>
         {
             using var text = new StreamWriter(stream, leaveOpen: true) { NewLine = newLine };
@@ -34,5 +37,6 @@ static class MetricLines
         return stream.ReadByte() == '\n';
     }
 
-    static IEnumerable<string> WholeLines(string path) => IsWhole(path) ? File.ReadLines(path) : File.ReadLines(path).SkipLast(1);
+    static IEnumerable<string> WholeLines(string path) =>
+        IsWhole(path) ? File.ReadLines(path) : File.ReadLines(path).SkipLast(1);
 }

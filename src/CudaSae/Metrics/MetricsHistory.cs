@@ -34,13 +34,17 @@ sealed class MetricsHistory
     {
         try
         {
-            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read,
+                FileShare.ReadWrite | FileShare.Delete);
             using var reader = new StreamReader(stream);
             var history = new MetricsHistory();
             while (reader.ReadLine() is { } line) history.Add(line);
             return history;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     void Add(string text)
@@ -86,7 +90,9 @@ sealed class MetricsHistory
         JsonValueKind.Number => value.TryGetDouble(out var number) ? number : null,
         JsonValueKind.True => 1,
         JsonValueKind.False => 0,
-        JsonValueKind.String => double.TryParse(value.GetString(), NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : null,
+        JsonValueKind.String =>
+            double.TryParse(value.GetString(), NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+                ? number : null,
         _ => null,
     };
 }

@@ -13,13 +13,15 @@ sealed class MetricsLog : IDisposable
         try { stream = new(path, FileMode.Append, FileAccess.Write, FileShare.Read); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; choose another folder with --out", e);
+            throw new SaeException($"cannot write {path}: {e.Message.TrimEnd('.')}; choose another folder with --out",
+                e);
         }
     }
 
     /// <summary>Leaves the lines up to a step, atomically: before a run goes on behind it.</summary>
     /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
-    public static void CutBack(string path, long step) => MetricLines.Rewrite(path, "\n", line => StepOf(line) <= step ? line : null);
+    public static void CutBack(string path, long step) =>
+        MetricLines.Rewrite(path, "\n", line => StepOf(line) <= step ? line : null);
 
     /// <summary>The step of a line; null where it is none.</summary>
     static long? StepOf(string line)
@@ -27,7 +29,10 @@ sealed class MetricsLog : IDisposable
         try
         {
             using var json = JsonDocument.Parse(line);
-            return json.RootElement is { ValueKind: JsonValueKind.Object } metrics && metrics.TryGetProperty("step", out var step) && step.ValueKind == JsonValueKind.Number && step.TryGetInt64(out var number) ? number : null;
+            return json.RootElement is { ValueKind: JsonValueKind.Object } metrics
+                && metrics.TryGetProperty("step", out var step) && step.ValueKind == JsonValueKind.Number
+                && step.TryGetInt64(out var number)
+                ? number : null;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException) { return null; }
     }

@@ -72,7 +72,13 @@ sealed class ProtoMessage
                 if (key >> 3 == (ulong)field) return (long)value;
                 continue;
             }
-            var length = type switch { Fixed64Type => 8ul, Fixed32Type => 4ul, BytesType => ReadVarint(ref message), _ => null };
+            var length = type switch
+            {
+                Fixed64Type => 8ul,
+                Fixed32Type => 4ul,
+                BytesType => ReadVarint(ref message),
+                _ => null
+            };
             if (length is not { } skip || skip > (ulong)message.Length) return null;
             message = message[(int)skip..];
         }

@@ -8,12 +8,12 @@ public sealed record StepMetrics
 {
     public required long Step { get; init; }
     public required long Vectors { get; init; }             // rows seen so far
-    public required double Loss { get; init; }              // everything below, weighted, and the reconstructions' errors
+    public required double Loss { get; init; } // everything below, weighted, and the reconstructions' errors
     // Σ‖x̂ − y‖² / Σ‖y − ȳ‖² over the batch; null where its rows are all equal
     public required double? Fvu { get; init; }
     public required double L0 { get; init; }                // values ≠ 0 per row
     public required double DeadPercent { get; init; }       // latents silent for DeadAfterTokens
-    public required double AuxLoss { get; init; }           // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
+    public required double AuxLoss { get; init; } // α min(D/k_aux, 1) Σ‖ê + e‖² / Σ‖e − ē‖², or the ghost loss
     public required double Sparsity { get; init; }          // λ times the penalty, and the pre-activation loss
     public required double GateLoss { get; init; }          // c Σ‖x̂(relu π) − y‖²
     public required double Coefficient { get; init; }       // λ of this step
@@ -21,7 +21,8 @@ public sealed record StepMetrics
     public required double GradientNorm { get; init; }      // all parameters, after projection, before clipping
     public required double LearningRate { get; init; }
     public required double RowsPerSecond { get; init; }     // since the last report
-    public required double EncodeGflops { get; init; }      // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
+    // 2·d·n·rows/s: the whole step's time, so a lower bound of the encoder's own rate
+    public required double EncodeGflops { get; init; }
     public required double? PercentOfLimit { get; init; }   // null; older runs have a share of measured ceilings
     public required long Overflows { get; init; }           // rows that took the exact fallback in this step
     public required bool Dense { get; init; }               // whether the step took the dense path
@@ -43,14 +44,16 @@ public sealed record StepMetrics
     public double? ScreeningShortfall { get; init; }        // the largest of them above what took its place
 
     // Milliseconds a step since the last report, null without a feeder. Not in lines of older runs.
-    public double? InputWaitMs { get; init; }               // that it waited for its batch: the data are slower than the steps
-    public double? FeederWaitMs { get; init; }              // that the feeder waited for a slot: the steps are slower than the data
+    public double? InputWaitMs { get; init; } // that it waited for its batch: the data are slower than the steps
+    public double? FeederWaitMs { get; init; } // that the feeder waited for a slot: the steps are slower than the data
 
-    internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config, double rowsPerSecond, double? denseDifference,
+    internal static StepMetrics From(in StepSums sums, in StepScalars scalars, SaeSpec spec, TrainConfig config,
+        double rowsPerSecond, double? denseDifference,
         PhaseTimes? times = null)
     {
         var aux = scalars.LossScale * sums.Ghost;
-        if (spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0) aux += a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance;
+        if (spec.Aux is { } a && sums.AuxVariance > 0 && sums.AuxSquaredError > 0)
+            aux += a.Coefficient * Math.Min((double)sums.Dead / a.K, 1) * sums.AuxSquaredError / sums.AuxVariance;
         var sparsity = scalars.Penalty * sums.Penalty + scalars.PreAct * sums.PreAct;
         var gate = scalars.LossScale * sums.GateError;
         return new()

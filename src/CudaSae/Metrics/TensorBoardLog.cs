@@ -12,7 +12,8 @@ sealed class TensorBoardLog : IDisposable
     const string Prefix = "events.out.tfevents.", Writer = ".cudasae.";
 
     // Fields of Event, of SessionLog, of Summary and of its values.
-    const int WallTime = 1, Step = 2, FileVersion = 3, Summary = 5, SessionLog = 7, Status = 1, Value = 1, Tag = 1, SimpleValue = 2;
+    const int WallTime =
+        1, Step = 2, FileVersion = 3, Summary = 5, SessionLog = 7, Status = 1, Value = 1, Tag = 1, SimpleValue = 2;
     const int SessionStart = 1;
 
     readonly FileStream stream;
@@ -30,10 +31,13 @@ sealed class TensorBoardLog : IDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"cannot write TensorBoard's events in {folder}: {e.Message.TrimEnd('.')}; choose another folder with --out", e, SaeErrorKind.Files);
+            throw new SaeException($"cannot write TensorBoard's events in {folder}: {e.Message.TrimEnd('.')}; choose "
+                + "another folder with --out",
+                e, SaeErrorKind.Files);
         }
         Write(Event(0).Text(FileVersion, "brain.Event:2"));
-        if (from > 0) Write(Event(from + 1).Message(SessionLog, new ProtoMessage().Integer(Status, SessionStart)));      // a reader that is watching forgets later steps
+        // a reader that is watching forgets later steps
+        if (from > 0) Write(Event(from + 1).Message(SessionLog, new ProtoMessage().Integer(Status, SessionStart)));
 
         string PathOf(int number) => Path.Combine(folder, $"{Prefix}{second}{Writer}{number}");
     }
@@ -53,9 +57,13 @@ sealed class TensorBoardLog : IDisposable
             {
                 using var reader = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 1 << 16);
                 length = reader.Length;
-                while (TfRecords.Next(reader) is { } record && ProtoMessage.FindInteger(record, Step) <= step) kept = reader.Position;
+                while (TfRecords.Next(reader) is { } record && ProtoMessage.FindInteger(record, Step) <= step)
+                    kept = reader.Position;
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+            }
             if (kept < length) AtomicFile.Write(path, into => CopyStart(path, kept, into));
         }
     }
@@ -64,7 +72,9 @@ sealed class TensorBoardLog : IDisposable
     {
         using var from = File.OpenRead(path);
         var buffer = new byte[1 << 16];
-        for (int count; bytes > 0 && (count = from.Read(buffer, 0, (int)Math.Min(buffer.Length, bytes))) > 0; bytes -= count) into.Write(buffer, 0, count);
+        for (int count; bytes > 0
+            && (count = from.Read(buffer, 0, (int)Math.Min(buffer.Length, bytes))) > 0; bytes -= count)
+            into.Write(buffer, 0, count);
     }
 
     /// <summary>Every number that the step has, as float32.</summary>
@@ -72,11 +82,14 @@ sealed class TensorBoardLog : IDisposable
     {
         var summary = new ProtoMessage();
         foreach (var field in MetricField.All)
-            if (field.Name != "step" && field.Of(metrics) is { } number) summary.Message(Value, new ProtoMessage().Text(Tag, field.Tag).Float(SimpleValue, (float)number));
+            if (field.Name != "step" && field.Of(metrics) is { } number)
+                summary.Message(Value, new ProtoMessage().Text(Tag, field.Tag).Float(SimpleValue, (float)number));
         Write(Event(metrics.Step).Message(Summary, summary));
     }
 
-    static ProtoMessage Event(long step) => new ProtoMessage().Double(WallTime, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() / 1000.0).Integer(Step, step);
+    static ProtoMessage Event(long step) =>
+        new ProtoMessage().Double(WallTime, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() / 1000.0)
+            .Integer(Step, step);
 
     void Write(ProtoMessage message)
     {

@@ -26,18 +26,23 @@ static class TfRecords
     public static byte[]? Next(Stream stream)
     {
         Span<byte> head = stackalloc byte[Head], tail = stackalloc byte[Tail];
-        if (stream.ReadAtLeast(head, Head, throwOnEndOfStream: false) < Head || BinaryPrimitives.ReadUInt32LittleEndian(head[8..]) != Masked(head[..8])) return null;
+        if (stream.ReadAtLeast(head, Head, throwOnEndOfStream: false) < Head
+            || BinaryPrimitives.ReadUInt32LittleEndian(head[8..]) != Masked(head[..8]))
+            return null;
         var length = BinaryPrimitives.ReadUInt64LittleEndian(head);
         if (length > Longest) return null;
         var record = new byte[length];
-        if (stream.ReadAtLeast(record, record.Length, throwOnEndOfStream: false) < record.Length || stream.ReadAtLeast(tail, Tail, throwOnEndOfStream: false) < Tail) return null;
+        if (stream.ReadAtLeast(record, record.Length, throwOnEndOfStream: false) < record.Length
+            || stream.ReadAtLeast(tail, Tail, throwOnEndOfStream: false) < Tail)
+            return null;
         return BinaryPrimitives.ReadUInt32LittleEndian(tail) == Masked(record) ? record : null;
     }
 
     static uint Masked(ReadOnlySpan<byte> bytes)
     {
         var crc = uint.MaxValue;
-        for (; bytes.Length >= 8; bytes = bytes[8..]) crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+        for (; bytes.Length >= 8; bytes = bytes[8..])
+            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
         foreach (var b in bytes) crc = BitOperations.Crc32C(crc, b);
         return BitOperations.RotateRight(~crc, 15) + 0xa282ead8;
     }

@@ -37,8 +37,12 @@ static class Export
     /// e^r b_gate) (arXiv 2404.16014, appendix).</summary>
     public static (SaeSpec Spec, SaeParameters Parameters) AsJumpRelu(SaeSpec spec, SaeParameters p)
     {
-        if (spec.Selection is not Selection.Gated gated) throw new ArgumentException($"{spec.Selection.GetType().Name} is not Gated");
-        var jump = spec with { Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: gated.Room) };
+        if (spec.Selection is not Selection.Gated gated)
+            throw new ArgumentException($"{spec.Selection.GetType().Name} is not Gated");
+        var jump = spec with
+        {
+            Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: gated.Room)
+        };
         var result = new SaeParameters(jump);
         p.WDec.CopyTo(result.WDec);
         p.WSkip.CopyTo(result.WSkip);
@@ -56,8 +60,15 @@ static class Export
     /// <summary>A ReLU SAE as the Gated one that is the same function, to fine-tune its magnitudes alone.</summary>
     public static (SaeSpec Spec, SaeParameters Parameters) AsGated(SaeSpec spec, SaeParameters p)
     {
-        if (spec.Selection is not Selection.Relu relu) throw new SaeException($"only a ReLU SAE can be rescaled after training, not {spec.Selection.GetType().Name}");
-        var gated = spec with { Selection = new Selection.Gated(Room: relu.Room), Penalty = null, Tying = Tying.Untied };
+        if (spec.Selection is not Selection.Relu relu)
+            throw new SaeException("only a ReLU SAE can be rescaled after training, not "
+                + $"{spec.Selection.GetType().Name}");
+        var gated = spec with
+        {
+            Selection = new Selection.Gated(Room: relu.Room),
+            Penalty = null,
+            Tying = Tying.Untied
+        };
         var result = new SaeParameters(gated);
         p.WEnc.CopyTo(result.WEnc);
         p.WDec.CopyTo(result.WDec);

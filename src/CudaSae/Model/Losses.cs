@@ -17,7 +17,9 @@ public abstract record Nesting
     /// <param name="Mean">Whether the losses are averaged (dictionary_learning) or summed (SAELens).</param>
     public sealed record Prefixes(int[] Widths, bool Random = false, bool Mean = false) : Nesting
     {
-        public bool Equals(Prefixes? other) => other is not null && Random == other.Random && Mean == other.Mean && Widths.AsSpan().SequenceEqual(other.Widths);
+        public bool Equals(Prefixes? other) =>
+            other is not null && Random == other.Random && Mean == other.Mean
+                && Widths.AsSpan().SequenceEqual(other.Widths);
         public override int GetHashCode() => HashCode.Combine(Widths.Length, Random, Mean);
     }
 
@@ -32,7 +34,9 @@ public abstract record Nesting
         [JsonIgnore]
         public int Largest => Ks.Length > 0 ? Ks[^1] : 0;
 
-        public bool Equals(Budgets? other) => other is not null && Report == other.Report && Ks.AsSpan().SequenceEqual(other.Ks) && Weights.AsSpan().SequenceEqual(other.Weights);
+        public bool Equals(Budgets? other) =>
+            other is not null && Report == other.Report && Ks.AsSpan().SequenceEqual(other.Ks)
+                && Weights.AsSpan().SequenceEqual(other.Weights);
         public override int GetHashCode() => HashCode.Combine(Ks.Length, Largest, Report);
     }
 
@@ -68,7 +72,8 @@ public abstract record SparsityPenalty
     /// <summary>Σ (f ω)^p, p falling linearly from 1 to <see cref="Power"/> between two shares of the steps (Karvonen
     /// et al. 2024, arXiv 2408.00113: p-annealing). With every
     /// change of p, λ is rescaled so that the penalty of the last ten batches stays what it was.</summary>
-    public sealed record Lp(float Power = 0.2f, float AnnealFrom = 0.2f, float AnnealTo = 0.9f, int Changes = 10) : SparsityPenalty;
+    public sealed record Lp(float Power = 0.2f, float AnnealFrom = 0.2f, float AnnealTo = 0.9f, int Changes = 10)
+        : SparsityPenalty;
 
     /// <summary>Σ 1[z > θ]: JumpReLU only; its gradient reaches θ alone, by the kernel.</summary>
     public sealed record L0 : SparsityPenalty;

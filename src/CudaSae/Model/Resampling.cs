@@ -15,7 +15,8 @@ namespace CudaSae.Model;
 /// be watched.</param>
 /// <param name="RecoverySteps">After a resampling the learning rate drops to a tenth and returns over so many steps
 /// along a cosine (Rajamanoharan et al. 2024); 0 for no drop.</param>
-public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0, int Inputs = 819_200, float EncoderNorm = 0.2f, float Protected = 0, int RecoverySteps = 0)
+public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0, int Inputs = 819_200,
+    float EncoderNorm = 0.2f, float Protected = 0, int RecoverySteps = 0)
 {
     public int Window => DeadAfterSteps > 0 ? DeadAfterSteps : Every;
 
@@ -31,7 +32,8 @@ public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0
     }
 
     /// <summary>Whether a latent belongs to the protected share.</summary>
-    public bool IsProtected(ulong seed, int latent) => (SplitMix.Mix(seed ^ SplitMix.Mix((ulong)latent + 0x70726f74)) >> 11) * Math.Pow(2, -53) < Protected;
+    public bool IsProtected(ulong seed, int latent) =>
+        (SplitMix.Mix(seed ^ SplitMix.Mix((ulong)latent + 0x70726f74)) >> 11) * Math.Pow(2, -53) < Protected;
 
     internal void Validate()
     {

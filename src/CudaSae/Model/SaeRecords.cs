@@ -8,7 +8,8 @@ namespace CudaSae.Model;
 static class SaeRecords
 {
     public static JsonNode Write(SaeSpec spec) => JsonSerializer.SerializeToNode(spec, ModelJson.Compact.SaeSpec)!;
-    public static JsonNode Write(TrainConfig config) => JsonSerializer.SerializeToNode(config, ModelJson.Compact.TrainConfig)!;
+    public static JsonNode Write(TrainConfig config) =>
+        JsonSerializer.SerializeToNode(config, ModelJson.Compact.TrainConfig)!;
 
     /// <exception cref="SaeException">A field is unknown, missing, or has a value of another form. Ranges are not
     /// looked at.</exception>

@@ -65,7 +65,9 @@ public sealed record SaeSpec
 
     /// <summary>Entries that a row of the sparse code has room for.</summary>
     [JsonIgnore]
-    public int Active => Selection.Capacity(Latents) is var own && Nested is Nesting.Budgets budgets && Selection is Selection.TopK ? Math.Max(own, budgets.Largest) : own;
+    public int Active =>
+        Selection.Capacity(Latents) is var own && Nested is Nesting.Budgets budgets && Selection is Selection.TopK
+            ? Math.Max(own, budgets.Largest) : own;
 
     /// <summary>k of a finished SAE: of the budget that is evaluated, and after annealing.</summary>
     [JsonIgnore]

@@ -33,7 +33,8 @@ public abstract record Selection
     /// <param name="AdaptiveBandwidth">ε_f = Bandwidth · σ_f, σ_f² the running variance of the latent's
     /// pre-activations.</param>
     /// <param name="Room">As for <see cref="Relu"/>; entries within reach of the kernel count too.</param>
-    public sealed record JumpRelu(SmoothingKernel Kernel = SmoothingKernel.Rectangle, float Bandwidth = 0.001f, float InitialThreshold = 0.001f,
+    public sealed record JumpRelu(SmoothingKernel Kernel = SmoothingKernel.Rectangle, float Bandwidth = 0.001f,
+        float InitialThreshold = 0.001f,
         ThresholdForm Form = ThresholdForm.Log, bool InputGradient = false, bool AdaptiveBandwidth = false, int Room = 256) : Selection;
 
     /// <summary>1[π > 0] relu(e^r (π − b_gate) + b_mag), π the pre-activation (Rajamanoharan et al. 2024, arXiv

@@ -29,8 +29,10 @@ static class SpecRules
     {
         Possible(!config.FoldDecoderNorms || spec.IsThresholded || spec.DecoderNorm == DecoderNorm.Unit,
             "FoldDecoderNorms would change which latents are the largest: keep it off, or the decoder at unit norm");
-        Possible(config.Screening == ScreeningKind.None || spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.BatchTopK,
-            $"8-bit screening rules columns out by a row's k-th largest value, which {spec.Selection.GetType().Name} does not have: keep Screening at None, or use TopK, AbsTopK or BatchTopK");
+        Possible(config.Screening == ScreeningKind.None
+            || spec.Selection is Selection.TopK or Selection.AbsTopK or Selection.BatchTopK,
+            $"8-bit screening rules columns out by a row's k-th largest value, which {spec.Selection.GetType().Name} "
+                + "does not have: keep Screening at None, or use TopK, AbsTopK or BatchTopK");
     }
 
     static void CheckSelection(SaeSpec spec, bool trains)
@@ -38,14 +40,17 @@ static class SpecRules
         switch (spec.Selection)
         {
             case Selection.TopK { InitialK: > 0 } top:
-                Range(top.InitialK >= top.K && top.InitialK <= spec.Latents, "InitialK", top.InitialK, $"K = {top.K} to Latents = {spec.Latents}");
+                Range(top.InitialK >= top.K && top.InitialK <= spec.Latents, "InitialK", top.InitialK,
+                    $"K = {top.K} to Latents = {spec.Latents}");
                 Range(top.AnnealFraction is > 0 and <= 1, "AnnealFraction", top.AnnealFraction, "above 0, at most 1");
                 break;
             case Selection.BatchTopK batch:
-                Range(batch.ThresholdDecay is >= 0 and < 1, "ThresholdDecay", batch.ThresholdDecay, "0 or more, below 1");
+                Range(batch.ThresholdDecay is >= 0 and < 1, "ThresholdDecay", batch.ThresholdDecay,
+                    "0 or more, below 1");
                 break;
             case Selection.GroupMax groups:
-                Range(groups.K >= 1 && spec.Latents % groups.K == 0, "K", groups.K, $"a divisor of Latents = {spec.Latents}");
+                Range(groups.K >= 1 && spec.Latents % groups.K == 0, "K", groups.K,
+                    $"a divisor of Latents = {spec.Latents}");
                 break;
             case Selection.JumpRelu jump:
                 Range(jump.Bandwidth is > 0 and <= 1e6f, "Bandwidth", jump.Bandwidth, "above 0, at most 1e6");
@@ -69,21 +74,31 @@ static class SpecRules
         {
             case Nesting.Prefixes prefixes:
                 Possible(prefixes.Widths is not null, "Prefixes.Widths is missing");
-                Range(prefixes.Widths.Length is >= 1 and < MaxPrefixes, "Prefixes.Widths", prefixes.Widths.Length, $"1 to {MaxPrefixes - 1} widths");
+                Range(prefixes.Widths.Length is >= 1 and < MaxPrefixes, "Prefixes.Widths", prefixes.Widths.Length,
+                    $"1 to {MaxPrefixes - 1} widths");
                 for (var m = 0; m < prefixes.Widths.Length && !prefixes.Random; m++)
-                    Range(prefixes.Widths[m] > (m > 0 ? prefixes.Widths[m - 1] : 0) && prefixes.Widths[m] < spec.Latents, "Prefixes.Widths", prefixes.Widths[m], $"ascending, below Latents = {spec.Latents}");
+                    Range(prefixes.Widths[m] > (m > 0 ? prefixes.Widths[m - 1] : 0)
+                        && prefixes.Widths[m] < spec.Latents,
+                        "Prefixes.Widths", prefixes.Widths[m], $"ascending, below Latents = {spec.Latents}");
                 break;
             case Nesting.Budgets budgets:
-                Possible(spec.Selection is Selection.TopK { InitialK: 0 }, "budgets are parts of a row's largest entries: use TopK without InitialK");
+                Possible(spec.Selection is Selection.TopK { InitialK: 0 },
+                    "budgets are parts of a row's largest entries: use TopK without InitialK");
                 Possible(budgets is { Ks: not null, Weights: not null }, "Budgets.Ks or Budgets.Weights is missing");
-                Range(budgets.Ks.Length is >= 1 and <= MaxBudgets, "Budgets.Ks", budgets.Ks.Length, $"1 to {MaxBudgets} budgets");
-                Range(budgets.Weights.Length == budgets.Ks.Length, "Budgets.Weights", budgets.Weights.Length, "one a budget");
+                Range(budgets.Ks.Length is >= 1 and <= MaxBudgets, "Budgets.Ks", budgets.Ks.Length,
+                    $"1 to {MaxBudgets} budgets");
+                Range(budgets.Weights.Length == budgets.Ks.Length, "Budgets.Weights", budgets.Weights.Length,
+                    "one a budget");
                 for (var m = 0; m < budgets.Ks.Length; m++)
-                    Range(budgets.Ks[m] > (m > 0 ? budgets.Ks[m - 1] : 0) && budgets.Ks[m] <= Math.Min(SaeSpec.MaxActive, spec.Latents), "Budgets.Ks", budgets.Ks[m], $"ascending, at most {Math.Min(SaeSpec.MaxActive, spec.Latents)}");
+                    Range(budgets.Ks[m] > (m > 0 ? budgets.Ks[m - 1] : 0)
+                        && budgets.Ks[m] <= Math.Min(SaeSpec.MaxActive, spec.Latents),
+                        "Budgets.Ks", budgets.Ks[m], $"ascending, at most {Math.Min(SaeSpec.MaxActive, spec.Latents)}");
                 foreach (var weight in budgets.Weights) Range(weight is >= 0 and <= 1e6f, "Budgets.Weights", weight,
                     "0 to 1e6");
-                Range(budgets.Report == 0 || budgets.Ks.Contains(budgets.Report), "Budgets.Report", budgets.Report, "one of the budgets");
-                Range(((Selection.TopK)spec.Selection).K <= budgets.Largest, "K", ((Selection.TopK)spec.Selection).K, $"at most the largest budget, {budgets.Largest}");
+                Range(budgets.Report == 0 || budgets.Ks.Contains(budgets.Report), "Budgets.Report", budgets.Report,
+                    "one of the budgets");
+                Range(((Selection.TopK)spec.Selection).K <= budgets.Largest, "K", ((Selection.TopK)spec.Selection).K,
+                    $"at most the largest budget, {budgets.Largest}");
                 break;
         }
     }
@@ -95,17 +110,23 @@ static class SpecRules
             Range(penalty.Coefficient is >= 0 and <= 1e6f, "Penalty.Coefficient", penalty.Coefficient, "0 to 1e6");
             Range(penalty.WarmupFraction is >= 0 and <= 1, "Penalty.WarmupFraction", penalty.WarmupFraction, "0 to 1");
             Named(penalty.Weight);
-            Possible(spec.Selection is not Selection.AbsTopK, "AbsTopK's values have signs: a penalty on them is not defined here");
-            Possible(penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0) || spec.Selection is Selection.JumpRelu, "an L0 penalty moves thresholds only: use JumpReLU");
+            Possible(spec.Selection is not Selection.AbsTopK,
+                "AbsTopK's values have signs: a penalty on them is not defined here");
+            Possible(penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0)
+                || spec.Selection is Selection.JumpRelu,
+                "an L0 penalty moves thresholds only: use JumpReLU");
             switch (penalty)
             {
-                case SparsityPenalty.Tanh tanh: Range(tanh.Scale is > 0 and <= 1e6f, "Penalty.Scale", tanh.Scale,
+                case SparsityPenalty.Tanh tanh:
+                    Range(tanh.Scale is > 0 and <= 1e6f, "Penalty.Scale", tanh.Scale,
                     "above 0, at most 1e6"); break;
-                case SparsityPenalty.TargetL0 target: Range(target.Target is > 0 and <= 1e6f, "Penalty.Target",
+                case SparsityPenalty.TargetL0 target:
+                    Range(target.Target is > 0 and <= 1e6f, "Penalty.Target",
                     target.Target, "above 0, at most 1e6"); break;
                 case SparsityPenalty.Lp lp:
                     Range(lp.Power is > 0 and <= 1, "Penalty.Power", lp.Power, "above 0, at most 1");
-                    Range(lp.AnnealFrom >= 0 && lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo", lp.AnnealTo, $"AnnealFrom = {lp.AnnealFrom} to 1");
+                    Range(lp.AnnealFrom >= 0 && lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo",
+                        lp.AnnealTo, $"AnnealFrom = {lp.AnnealFrom} to 1");
                     Range(lp.Changes >= 1, "Penalty.Changes", lp.Changes, "1 or more");
                     break;
             }
@@ -118,7 +139,8 @@ static class SpecRules
 
     static void CheckDead(SaeSpec spec)
     {
-        Possible(spec.Aux is null || spec.Ghost is null, "AuxK and ghost gradients both claim the dead latents: choose one");
+        Possible(spec.Aux is null || spec.Ghost is null,
+            "AuxK and ghost gradients both claim the dead latents: choose one");
         if (spec.Aux is { } aux)
         {
             Range(aux.K is >= 1 and <= SaeSpec.MaxActive, "Aux.K", aux.K, $"1 to {SaeSpec.MaxActive}");
@@ -135,13 +157,16 @@ static class SpecRules
     {
         Named(spec.Tying);
         Named(spec.DecoderNorm);
-        Possible(spec.Transcoder is null || !spec.PreEncoderBias, "a transcoder's b_dec belongs to its target, not to its input: turn PreEncoderBias off");
-        Possible(spec.Tying == Tying.Untied || spec.Transcoder is null, "a transcoder's encoder and decoder live in different spaces: Tying must be Untied");
+        Possible(spec.Transcoder is null || !spec.PreEncoderBias,
+            "a transcoder's b_dec belongs to its target, not to its input: turn PreEncoderBias off");
+        Possible(spec.Tying == Tying.Untied || spec.Transcoder is null,
+            "a transcoder's encoder and decoder live in different spaces: Tying must be Untied");
         if (spec.Sites is not { } sites) return;
         Range(sites.Length is >= 1 and <= MaxSites, "Sites", sites.Length, $"1 to {MaxSites} sites");
         Range(sites.All(w => w > 0) && sites.Sum(w => (long)w) == spec.OutputWidth, "Sites", string.Join("+", sites),
             $"widths that add up to {spec.OutputWidth}");
-        Possible(spec.DecoderNorm == DecoderNorm.Free, "a crosscoder's penalty is on its decoder norms: DecoderNorm must be Free");
+        Possible(spec.DecoderNorm == DecoderNorm.Free,
+            "a crosscoder's penalty is on its decoder norms: DecoderNorm must be Free");
     }
 
     static void Range(bool good, string field, object value, string range)

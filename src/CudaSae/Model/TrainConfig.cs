@@ -165,19 +165,24 @@ public sealed record TrainConfig
     {
         Require(BatchRows is >= 1 and <= 1 << 20, nameof(BatchRows), BatchRows, "1 to 1048576");
         Require(Vectors >= BatchRows, nameof(Vectors), Vectors, $"at least BatchRows = {BatchRows}");
-        Require(ShuffleWindow == 0 || ShuffleWindow >= 2L * BatchRows, nameof(ShuffleWindow), ShuffleWindow, $"0, or at least twice BatchRows = {BatchRows}");
+        Require(ShuffleWindow == 0 || ShuffleWindow >= 2L * BatchRows, nameof(ShuffleWindow), ShuffleWindow,
+            $"0, or at least twice BatchRows = {BatchRows}");
         Require(DevicePool >= AutoPool, nameof(DevicePool), DevicePool, "-1 for auto, 0 for none, or bytes");
         Require(LearningRate is > 0 and <= 1e3f, nameof(LearningRate), LearningRate, "above 0, at most 1000");
         Require(WarmupFraction is >= 0 and <= 1, nameof(WarmupFraction), WarmupFraction, "0 to 1");
         Require(DecayFraction is >= 0 and <= 1, nameof(DecayFraction), DecayFraction, "0 to 1");
-        Require(WarmupFraction + DecayFraction <= 1.000001f, "WarmupFraction + DecayFraction", WarmupFraction + DecayFraction, "at most 1");
+        Require(WarmupFraction + DecayFraction <= 1.000001f, "WarmupFraction + DecayFraction",
+            WarmupFraction + DecayFraction, "at most 1");
         Require(Beta1 is >= 0 and < 1, nameof(Beta1), Beta1, "0 or more, below 1");
         Require(Beta2 is >= 0 and < 1, nameof(Beta2), Beta2, "0 or more, below 1");
         Require(Epsilon is >= 0 and < 1, nameof(Epsilon), Epsilon, "0 or more, below 1");
-        Require(!Lazy || Beta1 == 0 && Optimizer == OptimizerKind.Adam && WeightDecay == 0 && Moments == MomentStorage.Float32, nameof(Lazy), Lazy,
+        Require(!Lazy
+            || Beta1 == 0 && Optimizer == OptimizerKind.Adam && WeightDecay == 0 && Moments == MomentStorage.Float32,
+            nameof(Lazy), Lazy,
             "off unless Optimizer is Adam in float32 with Beta1 and WeightDecay 0: only then does it equal Adam");
         Require(WeightDecay is >= 0 and < 1, nameof(WeightDecay), WeightDecay, "0 or more, below 1");
-        Require(Moments == MomentStorage.Float32 || Optimizer != OptimizerKind.Sgd, nameof(Moments), Moments, "Float32 with Sgd, which has none");
+        Require(Moments == MomentStorage.Float32 || Optimizer != OptimizerKind.Sgd, nameof(Moments), Moments,
+            "Float32 with Sgd, which has none");
         Require(DecoderInitNorm is > 0 and <= 1e6f, nameof(DecoderInitNorm), DecoderInitNorm, "above 0, at most 1e6");
         Require(InitialFiringRate is >= 0 and < 1, nameof(InitialFiringRate), InitialFiringRate, "0 or more, below 1");
         Require(PruneBelow is >= 0 and <= 1, nameof(PruneBelow), PruneBelow, "0 to 1");
@@ -193,7 +198,8 @@ public sealed record TrainConfig
         Require(CheckpointEvery >= 0, nameof(CheckpointEvery), CheckpointEvery, "0 or more");
         Require(SpikeAbove is 0 or > 1 and < float.PositiveInfinity, nameof(SpikeAbove), SpikeAbove,
             "0, or a number above 1");
-        Require(OnDivergence == DivergenceAction.Stop || CheckpointEvery > 0, nameof(CheckpointEvery), CheckpointEvery, "1 or more with OnDivergence Rollback, which goes back to checkpoints");
+        Require(OnDivergence == DivergenceAction.Stop || CheckpointEvery > 0, nameof(CheckpointEvery), CheckpointEvery,
+            "1 or more with OnDivergence Rollback, which goes back to checkpoints");
         Require(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "1 or more");
         Named(Optimizer);
         Named(Moments);

@@ -22,5 +22,6 @@ static class CounterRandom
     }
 
     /// <summary>Uniform in [0, 1).</summary>
-    public static double Uniform(ulong seed, ulong step, ulong row, ulong column) => (Of(seed, step, row, column) >> 11) * (1.0 / (1UL << 53));
+    public static double Uniform(ulong seed, ulong step, ulong row, ulong column) =>
+        (Of(seed, step, row, column) >> 11) * (1.0 / (1UL << 53));
 }

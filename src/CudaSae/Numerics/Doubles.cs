@@ -38,7 +38,8 @@ static class Doubles
         var vx = MemoryMarshal.Cast<double, Vector<double>>(x);
         var vy = MemoryMarshal.Cast<double, Vector<double>>(y);
         for (var i = 0; i < vx.Length; i++) (vx[i], vy[i]) = (c * vx[i] - s * vy[i], s * vx[i] + c * vy[i]);
-        for (var i = vx.Length * Vector<double>.Count; i < x.Length; i++) (x[i], y[i]) = (c * x[i] - s * y[i], s * x[i] + c * y[i]);
+        for (var i = vx.Length * Vector<double>.Count; i < x.Length; i++)
+            (x[i], y[i]) = (c * x[i] - s * y[i], s * x[i] + c * y[i]);
     }
 
     public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
@@ -58,10 +59,12 @@ static class Doubles
     }
 
     /// <summary>⟨a, b⟩ / ‖a‖‖b‖; NaN where a norm is 0.</summary>
-    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) => Cosine(a, Matrix.Norm(a), b, Matrix.Norm(b));
+    public static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b) =>
+        Cosine(a, Matrix.Norm(a), b, Matrix.Norm(b));
 
     /// <summary>The same of rows whose norms are known.</summary>
-    public static double Cosine(ReadOnlySpan<float> a, double normA, ReadOnlySpan<float> b, double normB) => Dot(a, b) / (normA * normB);
+    public static double Cosine(ReadOnlySpan<float> a, double normA, ReadOnlySpan<float> b, double normB) =>
+        Dot(a, b) / (normA * normB);
 
     public static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<double> b)
     {

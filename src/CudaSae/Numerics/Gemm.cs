@@ -33,32 +33,58 @@ static unsafe class Gemm
     static void Tile512(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7];
-        Vector512<float> c00 = Vector512.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector512.Create(init[1]), c11 = c10, c12 = c10;
-        Vector512<float> c20 = Vector512.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector512.Create(init[3]), c31 = c30, c32 = c30;
-        Vector512<float> c40 = Vector512.Create(init[4]), c41 = c40, c42 = c40, c50 = Vector512.Create(init[5]), c51 = c50, c52 = c50;
-        Vector512<float> c60 = Vector512.Create(init[6]), c61 = c60, c62 = c60, c70 = Vector512.Create(init[7]), c71 = c70, c72 = c70;
+        Vector512<float> c00 =
+            Vector512.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector512.Create(init[1]), c11 = c10, c12 = c10;
+        Vector512<float> c20 =
+            Vector512.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector512.Create(init[3]), c31 = c30, c32 = c30;
+        Vector512<float> c40 =
+            Vector512.Create(init[4]), c41 = c40, c42 = c40, c50 = Vector512.Create(init[5]), c51 = c50, c52 = c50;
+        Vector512<float> c60 =
+            Vector512.Create(init[6]), c61 = c60, c62 = c60, c70 = Vector512.Create(init[7]), c71 = c70, c72 = c70;
         for (nint k = 0; k < length; k++, b += ldb)
         {
             Vector512<float> b0 = Vector512.Load(b), b1 = Vector512.Load(b + 16), b2 = Vector512.Load(b + 32);
             var x = Vector512.Create(a0[k]);
-            c00 = Vector512.FusedMultiplyAdd(x, b0, c00); c01 = Vector512.FusedMultiplyAdd(x, b1, c01); c02 = Vector512.FusedMultiplyAdd(x, b2, c02);
+            c00 = Vector512.FusedMultiplyAdd(x, b0, c00);
+            c01 = Vector512.FusedMultiplyAdd(x, b1, c01);
+            c02 = Vector512.FusedMultiplyAdd(x, b2, c02);
             x = Vector512.Create(a1[k]);
-            c10 = Vector512.FusedMultiplyAdd(x, b0, c10); c11 = Vector512.FusedMultiplyAdd(x, b1, c11); c12 = Vector512.FusedMultiplyAdd(x, b2, c12);
+            c10 = Vector512.FusedMultiplyAdd(x, b0, c10);
+            c11 = Vector512.FusedMultiplyAdd(x, b1, c11);
+            c12 = Vector512.FusedMultiplyAdd(x, b2, c12);
             x = Vector512.Create(a2[k]);
-            c20 = Vector512.FusedMultiplyAdd(x, b0, c20); c21 = Vector512.FusedMultiplyAdd(x, b1, c21); c22 = Vector512.FusedMultiplyAdd(x, b2, c22);
+            c20 = Vector512.FusedMultiplyAdd(x, b0, c20);
+            c21 = Vector512.FusedMultiplyAdd(x, b1, c21);
+            c22 = Vector512.FusedMultiplyAdd(x, b2, c22);
             x = Vector512.Create(a3[k]);
-            c30 = Vector512.FusedMultiplyAdd(x, b0, c30); c31 = Vector512.FusedMultiplyAdd(x, b1, c31); c32 = Vector512.FusedMultiplyAdd(x, b2, c32);
+            c30 = Vector512.FusedMultiplyAdd(x, b0, c30);
+            c31 = Vector512.FusedMultiplyAdd(x, b1, c31);
+            c32 = Vector512.FusedMultiplyAdd(x, b2, c32);
             x = Vector512.Create(a4[k]);
-            c40 = Vector512.FusedMultiplyAdd(x, b0, c40); c41 = Vector512.FusedMultiplyAdd(x, b1, c41); c42 = Vector512.FusedMultiplyAdd(x, b2, c42);
+            c40 = Vector512.FusedMultiplyAdd(x, b0, c40);
+            c41 = Vector512.FusedMultiplyAdd(x, b1, c41);
+            c42 = Vector512.FusedMultiplyAdd(x, b2, c42);
             x = Vector512.Create(a5[k]);
-            c50 = Vector512.FusedMultiplyAdd(x, b0, c50); c51 = Vector512.FusedMultiplyAdd(x, b1, c51); c52 = Vector512.FusedMultiplyAdd(x, b2, c52);
+            c50 = Vector512.FusedMultiplyAdd(x, b0, c50);
+            c51 = Vector512.FusedMultiplyAdd(x, b1, c51);
+            c52 = Vector512.FusedMultiplyAdd(x, b2, c52);
             x = Vector512.Create(a6[k]);
-            c60 = Vector512.FusedMultiplyAdd(x, b0, c60); c61 = Vector512.FusedMultiplyAdd(x, b1, c61); c62 = Vector512.FusedMultiplyAdd(x, b2, c62);
+            c60 = Vector512.FusedMultiplyAdd(x, b0, c60);
+            c61 = Vector512.FusedMultiplyAdd(x, b1, c61);
+            c62 = Vector512.FusedMultiplyAdd(x, b2, c62);
             x = Vector512.Create(a7[k]);
-            c70 = Vector512.FusedMultiplyAdd(x, b0, c70); c71 = Vector512.FusedMultiplyAdd(x, b1, c71); c72 = Vector512.FusedMultiplyAdd(x, b2, c72);
+            c70 = Vector512.FusedMultiplyAdd(x, b0, c70);
+            c71 = Vector512.FusedMultiplyAdd(x, b1, c71);
+            c72 = Vector512.FusedMultiplyAdd(x, b2, c72);
         }
-        Store(c, c00, c01, c02); Store(c + 48, c10, c11, c12); Store(c + 96, c20, c21, c22); Store(c + 144, c30, c31, c32);
-        Store(c + 192, c40, c41, c42); Store(c + 240, c50, c51, c52); Store(c + 288, c60, c61, c62); Store(c + 336, c70, c71, c72);
+        Store(c, c00, c01, c02);
+        Store(c + 48, c10, c11, c12);
+        Store(c + 96, c20, c21, c22);
+        Store(c + 144, c30, c31, c32);
+        Store(c + 192, c40, c41, c42);
+        Store(c + 240, c50, c51, c52);
+        Store(c + 288, c60, c61, c62);
+        Store(c + 336, c70, c71, c72);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -74,19 +100,29 @@ static unsafe class Gemm
     static void Tile256(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
-        Vector256<float> c00 = Vector256.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector256.Create(init[1]), c11 = c10, c12 = c10;
-        Vector256<float> c20 = Vector256.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector256.Create(init[3]), c31 = c30, c32 = c30;
+        Vector256<float> c00 =
+            Vector256.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector256.Create(init[1]), c11 = c10, c12 = c10;
+        Vector256<float> c20 =
+            Vector256.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector256.Create(init[3]), c31 = c30, c32 = c30;
         for (nint k = 0; k < length; k++, b += ldb)
         {
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8), b2 = Vector256.Load(b + 16);
             var x = Vector256.Create(a0[k]);
-            c00 = Vector256.FusedMultiplyAdd(x, b0, c00); c01 = Vector256.FusedMultiplyAdd(x, b1, c01); c02 = Vector256.FusedMultiplyAdd(x, b2, c02);
+            c00 = Vector256.FusedMultiplyAdd(x, b0, c00);
+            c01 = Vector256.FusedMultiplyAdd(x, b1, c01);
+            c02 = Vector256.FusedMultiplyAdd(x, b2, c02);
             x = Vector256.Create(a1[k]);
-            c10 = Vector256.FusedMultiplyAdd(x, b0, c10); c11 = Vector256.FusedMultiplyAdd(x, b1, c11); c12 = Vector256.FusedMultiplyAdd(x, b2, c12);
+            c10 = Vector256.FusedMultiplyAdd(x, b0, c10);
+            c11 = Vector256.FusedMultiplyAdd(x, b1, c11);
+            c12 = Vector256.FusedMultiplyAdd(x, b2, c12);
             x = Vector256.Create(a2[k]);
-            c20 = Vector256.FusedMultiplyAdd(x, b0, c20); c21 = Vector256.FusedMultiplyAdd(x, b1, c21); c22 = Vector256.FusedMultiplyAdd(x, b2, c22);
+            c20 = Vector256.FusedMultiplyAdd(x, b0, c20);
+            c21 = Vector256.FusedMultiplyAdd(x, b1, c21);
+            c22 = Vector256.FusedMultiplyAdd(x, b2, c22);
             x = Vector256.Create(a3[k]);
-            c30 = Vector256.FusedMultiplyAdd(x, b0, c30); c31 = Vector256.FusedMultiplyAdd(x, b1, c31); c32 = Vector256.FusedMultiplyAdd(x, b2, c32);
+            c30 = Vector256.FusedMultiplyAdd(x, b0, c30);
+            c31 = Vector256.FusedMultiplyAdd(x, b1, c31);
+            c32 = Vector256.FusedMultiplyAdd(x, b2, c32);
         }
         c00.Store(c); c01.Store(c + 8); c02.Store(c + 16);
         c10.Store(c + 48); c11.Store(c + 56); c12.Store(c + 64);

@@ -8,21 +8,25 @@ namespace CudaSae.Numerics;
 static unsafe class Lanes
 {
     const int Pitch = Gemm.TileColumns;
-    const int EvenHalvings = 16;        // by value; what is left after them, of numbers of very different size, by bits, which takes at most 32
+    // by value; what is left after them, of numbers of very different size, by bits, which takes at most 32
+    const int EvenHalvings = 16;
 
     /// <summary>Of each lane a bound that k to k + slack numbers reach; where equal ones make that impossible, the k-th
     /// largest; <paramref name="low"/> where no more than k reach even that.</summary>
     /// <param name="low">The least number that counts.</param>
     /// <param name="reached">How many numbers reach the bound.</param>
-    public static Vector512<float> Bound(float* values, int count, int k, int slack, float low, out Vector512<int> reached)
+    public static Vector512<float> Bound(float* values, int count, int k, int slack, float low,
+        out Vector512<int> reached)
     {
-        Vector512<int> least = Vector512.Create(k), most = Vector512.Create(k + slack), bottom = Ordered(Vector512.Create(low));
+        Vector512<int> least =
+            Vector512.Create(k), most = Vector512.Create(k + slack), bottom = Ordered(Vector512.Create(low));
         var top = Vector512.Max(bottom, Ordered(Largest(values, count)));
         reached = Reaching(values, count, Number(bottom));
         top = Vector512.ConditionalSelect(Vector512.LessThanOrEqual(reached, most), bottom, top);
         for (var round = 0; Vector512.LessThanAny(bottom, top); round++)
         {
-            var middle = round < EvenHalvings ? MiddleValue(bottom, top) : top - ((top - bottom).AsUInt32() >>> 1).AsInt32();
+            var middle = round < EvenHalvings ? MiddleValue(bottom, top)
+                : top - ((top - bottom).AsUInt32() >>> 1).AsInt32();
             var reach = Reaching(values, count, Number(middle));
             var (open, enough) = (Vector512.LessThan(bottom, top), Vector512.GreaterThanOrEqual(reach, least));
             bottom = Vector512.ConditionalSelect(open & enough, middle, bottom);
@@ -59,7 +63,8 @@ static unsafe class Lanes
     public static Vector512<int> Exceeding(float* values, int count, Vector512<float> bound)
     {
         var sum = Vector512<int>.Zero;
-        for (var i = 0; i < count; i++, values += Pitch) sum -= Vector512.GreaterThan(Vector512.Load(values), bound).AsInt32();
+        for (var i = 0; i < count; i++, values += Pitch)
+            sum -= Vector512.GreaterThan(Vector512.Load(values), bound).AsInt32();
         return sum;
     }
 

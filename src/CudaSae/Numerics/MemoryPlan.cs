@@ -28,9 +28,12 @@ public sealed class MemoryPlan
     public void Require(long freeBytes, string where)
     {
         if (TotalBytes <= freeBytes) return;
-        var largest = string.Join(", ", parts.OrderByDescending(p => p.Bytes).Take(3).Select(p => $"{p.Name} {Format(p.Bytes)}"));
-        throw new SaeException($"this run needs {Format(TotalBytes)} on {where}, {Format(freeBytes)} are free (largest: {largest}); "
-            + "use fewer latents, smaller batches, --storage bfloat16, or --lazy with --beta1 0", kind: SaeErrorKind.Memory);
+        var largest =
+            string.Join(", ", parts.OrderByDescending(p => p.Bytes).Take(3).Select(p => $"{p.Name} {Format(p.Bytes)}"));
+        throw new SaeException($"this run needs {Format(TotalBytes)} on {where}, {Format(freeBytes)} are free "
+            + $"(largest: {largest}); "
+            + "use fewer latents, smaller batches, --storage bfloat16, or --lazy with --beta1 0",
+                kind: SaeErrorKind.Memory);
     }
 
     /// <summary>Bytes in binary units, such as 1.25 GiB.</summary>

@@ -10,13 +10,16 @@ static unsafe class Rows
     public static void Add(float* y, float s, float* x, int length)
     {
         var vs = Vector512.Create(s);
-        for (var i = 0; i < length; i += 16) Vector512.FusedMultiplyAdd(vs, Vector512.Load(x + i), Vector512.Load(y + i)).Store(y + i);
+        for (var i = 0; i < length; i += 16)
+            Vector512.FusedMultiplyAdd(vs, Vector512.Load(x + i), Vector512.Load(y + i)).Store(y + i);
     }
 
     /// <summary>y += s0·x0 + s1·x1 + s2·x2 + s3·x3, added in that order.</summary>
-    public static void Add4(float* y, float s0, float* x0, float s1, float* x1, float s2, float* x2, float s3, float* x3, int length)
+    public static void Add4(float* y, float s0, float* x0, float s1, float* x1, float s2, float* x2, float s3,
+        float* x3, int length)
     {
-        Vector512<float> v0 = Vector512.Create(s0), v1 = Vector512.Create(s1), v2 = Vector512.Create(s2), v3 = Vector512.Create(s3);
+        Vector512<float> v0 =
+            Vector512.Create(s0), v1 = Vector512.Create(s1), v2 = Vector512.Create(s2), v3 = Vector512.Create(s3);
         for (var i = 0; i < length; i += 16)
         {
             var sum = Vector512.FusedMultiplyAdd(v0, Vector512.Load(x0 + i), Vector512.Load(y + i));
@@ -29,7 +32,8 @@ static unsafe class Rows
     public static float Dot(float* x, float* y, int length)
     {
         var sum = Vector512<float>.Zero;
-        for (var i = 0; i < length; i += 16) sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + i), Vector512.Load(y + i), sum);
+        for (var i = 0; i < length; i += 16)
+            sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + i), Vector512.Load(y + i), sum);
         return Sum(sum);
     }
 
@@ -78,7 +82,8 @@ static unsafe class Rows
     public static Vector512<float> Column(float* x, nint pitch)
     {
         float* x4 = x + 4 * pitch, x8 = x + 8 * pitch, x12 = x + 12 * pitch;
-        return Vector512.Create(x[0], x[pitch], x[2 * pitch], x[3 * pitch], x4[0], x4[pitch], x4[2 * pitch], x4[3 * pitch],
+        return Vector512.Create(x[0], x[pitch], x[2 * pitch], x[3 * pitch], x4[0], x4[pitch], x4[2 * pitch],
+            x4[3 * pitch],
             x8[0], x8[pitch], x8[2 * pitch], x8[3 * pitch], x12[0], x12[pitch], x12[2 * pitch], x12[3 * pitch]);
     }
 

@@ -20,7 +20,9 @@ sealed class UnitRows : IDisposable
         {
             var from = Original(i);
             Norms[i] = Matrix.Norm(from);
-            if (!double.IsFinite(Norms[i])) throw new SaeException($"row {which?[i] ?? i} of {name} is not finite; nothing can be compared with it");
+            if (!double.IsFinite(Norms[i]))
+                throw new SaeException($"row {which?[i] ?? i} of {name} is not finite; nothing can be compared with "
+                    + "it");
             if (Norms[i] == 0) continue;
             var to = Rows[i];
             for (var c = 0; c < to.Length; c++) to[c] = (float)(from[c] / Norms[i]);
@@ -35,7 +37,8 @@ sealed class UnitRows : IDisposable
     public int Count => Norms.Length;
 
     /// <summary>⟨a_i, b_j⟩ / ‖a_i‖‖b_j‖ in double from the rows as they were; NaN where a norm is 0.</summary>
-    public double Cosine(int i, UnitRows other, int j) => Doubles.Cosine(Original(i), Norms[i], other.Original(j), other.Norms[j]);
+    public double Cosine(int i, UnitRows other, int j) =>
+        Doubles.Cosine(Original(i), Norms[i], other.Original(j), other.Norms[j]);
 
     ReadOnlySpan<float> Original(int i) => original[which?[i] ?? i];
 

@@ -71,7 +71,8 @@ sealed class Workers : IDisposable
         var seen = 0;
         while (true)
         {
-            for (var spins = 0; Volatile.Read(ref generation) == seen && spins < SpinsBeforeSleep; spins++) Thread.SpinWait(20);
+            for (var spins = 0; Volatile.Read(ref generation) == seen && spins < SpinsBeforeSleep; spins++)
+                Thread.SpinWait(20);
             while (Volatile.Read(ref generation) == seen && !stopping)
             {
                 Interlocked.Increment(ref sleeping);

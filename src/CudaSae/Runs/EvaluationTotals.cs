@@ -64,7 +64,8 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
 
     public void Visit(in CodeBatch batch)
     {
-        for (var b = 0; b < batch.Rows; b++) Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
+        for (var b = 0; b < batch.Rows; b++)
+            Add(batch.Target.Slice(b * width, width), 1, batch.Reconstruction.Slice(b * width, width));
         active += batch.Codes.Count;
         foreach (var f in batch.Codes.AllIndices) fired[f] = true;
     }
@@ -74,6 +75,7 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
     {
         var rows = spread.Rows;
         return new(rows, Ratio.Of(squaredError, spread.Total), active / rows, 100.0 * fired.Count(f => !f) / n,
-            cosine / rows, Ratio.Of(reconstructed, product)) { LeftOut = leftOut, SiteFvu = sites?.Fvu() };
+            cosine / rows, Ratio.Of(reconstructed, product))
+        { LeftOut = leftOut, SiteFvu = sites?.Fvu() };
     }
 }

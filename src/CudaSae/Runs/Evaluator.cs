@@ -45,7 +45,7 @@ static class Evaluator
         var row = new float[source.Width];
         using var cut = CutRows.Of(backend);
         var dense = backend.Dense;
-        backend.Dense = false;      // a trained code is sparse; where it is not, the batch finds the dense path by itself
+        backend.Dense = false; // a trained code is sparse; where it is not, the batch finds the dense path by itself
         var numbers = new long[B];
         var (next, leftOut) = (firstRow, 0L);
         while (Fill(backend, source, numbers, firstRow + rows, ref next, ref leftOut) is > 0 and var count)
@@ -65,14 +65,16 @@ static class Evaluator
             total.AddFirings(backend, -(B - count) / (double)B);
         }
         backend.Dense = dense;
-        return leftOut < rows ? total.Finish(leftOut) : throw Finite.NoneOf(rows, source.Paths.FirstOrDefault("the data"));
+        return leftOut < rows ? total.Finish(leftOut)
+            : throw Finite.NoneOf(rows, source.Paths.FirstOrDefault("the data"));
     }
 
     /// <summary>The next finite rows into the slot; a last, shorter batch is filled up with its first row.</summary>
     /// <param name="numbers">[B], set to the rows.</param>
     /// <param name="next">Where to go on.</param>
     /// <returns>How many they are.</returns>
-    static int Fill(IBackend backend, ActivationSource source, long[] numbers, long end, ref long next, ref long leftOut)
+    static int Fill(IBackend backend, ActivationSource source, long[] numbers, long end, ref long next,
+        ref long leftOut)
     {
         backend.WaitForSlot(0);
         var slot = backend.InputSlot(0);
@@ -93,7 +95,8 @@ static class Evaluator
     {
         backend.WaitForSlot(0);
         var slot = backend.InputSlot(0);
-        for (var b = from; b < backend.Config.BatchRows; b++) source.Read(row, slot.Slice(b * source.RowBytes, source.RowBytes));
+        for (var b = from; b < backend.Config.BatchRows; b++)
+            source.Read(row, slot.Slice(b * source.RowBytes, source.RowBytes));
     }
 
     /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
@@ -106,7 +109,9 @@ static class Evaluator
 
     static void Require(SaeSpec spec, ActivationSource source, long rows)
     {
-        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
-        if (rows < 1) throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
+        if (source.Width != spec.RowWidth)
+            throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
+        if (rows < 1)
+            throw new SaeException("there are no held-out rows to evaluate; give --held-out N, or a second file");
     }
 }

@@ -75,7 +75,8 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         Backend.SetParameters(weights);
     }
 
-    public Evaluation Evaluate(ActivationSource held, long firstRow, long rows) => Evaluator.Run(Backend, held, firstRow, rows, Scale);
+    public Evaluation Evaluate(ActivationSource held, long firstRow, long rows) =>
+        Evaluator.Run(Backend, held, firstRow, rows, Scale);
 
     /// <summary>Writes the SAE of raw activations into a folder; the moving average of its weights into average/, and a
     /// Gated one into jumprelu/ too.</summary>
@@ -96,7 +97,9 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
     {
         var (spec, config) = (Backend.Spec, Backend.Config);
         var pruned = Export.Finish(spec, config, weights, Scale);
-        if (config.PruneBelow > 0) notes.Add(FormattableString.CurrentCulture($"{pruned} latents of decoder norm below {config.PruneBelow} pruned"));
+        if (config.PruneBelow > 0)
+            notes.Add(FormattableString.CurrentCulture(
+                $"{pruned} latents of decoder norm below {config.PruneBelow} pruned"));
         notes.AddRange(new SaeModel(spec, weights).Save(folder));
         if (spec.Selection is not Selection.Gated) return;
         var (jump, same) = Export.AsJumpRelu(spec, weights);

@@ -28,11 +28,13 @@ sealed class SharedRun(Runner runner, string? folder, ITrainingObserver observer
 /// <param name="runs">Of one seed, batch size and way with rows that are not finite.</param>
 /// <param name="finished">Told after a run's last step; the feeder does not touch its backend any more.</param>
 /// <param name="failed">Told when a run failed; the others go on.</param>
-sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs, Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
+sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs,
+    Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
 {
     /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs
     /// alone.</summary>
-    public static bool CanShare(TrainConfig a, TrainConfig b) => (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);
+    public static bool CanShare(TrainConfig a, TrainConfig b) =>
+        (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);
 
     /// <summary>Rows left out for NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
@@ -43,8 +45,10 @@ sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<S
     public bool Run(CancellationToken cancellation)
     {
         var behind = runs.MinBy(run => run.Runner.From.Step)!.Runner.From;
-        using var feeder = new BatchFeeder(source, trainRows, [.. runs.Select(run => (run.Runner.Backend, run.Runner.From.Step - behind.Step))], runs[0].Runner.Backend.Config, behind.Cursor);
-        using var stop = new CancellationTokenSource();     // cancelled between two rounds, so that all stop at one step
+        using var feeder = new BatchFeeder(source, trainRows,
+            [.. runs.Select(run => (run.Runner.Backend, run.Runner.From.Step - behind.Step))],
+            runs[0].Runner.Backend.Config, behind.Cursor);
+        using var stop = new CancellationTokenSource(); // cancelled between two rounds, so that all stop at one step
         List<Turn> turns = [.. runs.Select((run, i) => new Turn(run, feeder.Taps[i], stop.Token))];
         try
         {
@@ -83,7 +87,9 @@ sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<S
 
     /// <summary>Whether an error is this run's alone, and not the machine's: a full disk, no memory, a device that
     /// failed.</summary>
-    internal static bool IsItsOwn(SaeException e) => (e.Kind is SaeErrorKind.Input or SaeErrorKind.Numbers) && !(e.InnerException is { } inner && AtomicFile.IsRefusal(inner));
+    internal static bool IsItsOwn(SaeException e) =>
+        (e.Kind is SaeErrorKind.Input or SaeErrorKind.Numbers)
+            && !(e.InnerException is { } inner && AtomicFile.IsRefusal(inner));
 
     sealed class Turn(SharedRun run, BatchTap tap, CancellationToken stop) : IDisposable
     {

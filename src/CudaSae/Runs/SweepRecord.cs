@@ -10,7 +10,8 @@ namespace CudaSae.Runs;
 /// <summary>What a sweep is: sweep.json of its folder. Each member is a run in a folder of its own below it.</summary>
 /// <param name="Refused">Combinations that are no SAE, with the reason, a line each.</param>
 /// <param name="HeldOut">A number of rows at the end of the data, or a file; null for the standard share.</param>
-sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut, string? Tensor, string Backend, int Together, string Version)
+sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut,
+    string? Tensor, string Backend, int Together, string Version)
 {
     /// <summary>What the rows are, to compare when the sweep is resumed; null in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -21,7 +22,9 @@ sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data
 
     public const string FileName = "sweep.json";
 
-    public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SweepJson.Indented.SweepRecord) + "\n");
+    public void Save(string folder) =>
+        AtomicFile.WriteText(Path.Combine(folder, FileName),
+            JsonSerializer.Serialize(this, SweepJson.Indented.SweepRecord) + "\n");
 
     /// <exception cref="SaeException">The folder holds no sweep, or its record cannot be read.</exception>
     public static SweepRecord Load(string folder)
@@ -93,7 +96,9 @@ sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds
 {
     const string FileName = "outcome.json";
 
-    public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, SweepJson.Indented.SweepOutcome) + "\n");
+    public void Save(string folder) =>
+        AtomicFile.WriteText(Path.Combine(folder, FileName),
+            JsonSerializer.Serialize(this, SweepJson.Indented.SweepOutcome) + "\n");
 
     /// <summary>Null where there is none yet.</summary>
     /// <exception cref="SaeException">It cannot be read.</exception>

@@ -16,6 +16,8 @@ static class JsonBudget
     {
         var reader = new Utf8JsonReader(json);
         for (var left = 4 * fileBytes + Floor - 3L * json.Length; reader.Read(); left -= bytesAPart)
-            if (left < 0) throw bad("its JSON unfolds to more than four times the file's size; it is damaged or made to exhaust memory");
+            if (left < 0)
+                throw bad("its JSON unfolds to more than four times the file's size; it is damaged or made to exhaust "
+                    + "memory");
     }
 }

@@ -68,7 +68,8 @@ static class JsonShape
         || property.AssociatedParameter switch
         {
             null or { HasDefaultValue: true } => false,
-            { IsMemberInitializer: true } => (of.Options.TypeInfoResolver as IRecordDefaults)?.DefaultOf(of.Type) is { } standard
+            { IsMemberInitializer: true } =>
+                (of.Options.TypeInfoResolver as IRecordDefaults)?.DefaultOf(of.Type) is { } standard
                 && property.Get?.Invoke(standard) is IConvertible number and not string
                 && number.ToDouble(CultureInfo.InvariantCulture) != 0,
             _ => true,
@@ -121,8 +122,13 @@ static class JsonShape
     static bool IsNamedFloat(string? text) => text is "NaN" or "Infinity" or "-Infinity";
 
     static string FormOf(JsonTypeInfo type) =>
-        type.Kind switch { JsonTypeInfoKind.Object => "an object in braces", JsonTypeInfoKind.Enumerable =>
-        "a list in brackets", _ => Form(type.Type) };
+        type.Kind switch
+        {
+            JsonTypeInfoKind.Object => "an object in braces",
+            JsonTypeInfoKind.Enumerable =>
+        "a list in brackets",
+            _ => Form(type.Type)
+        };
 
     static string Form(Type type) => Type.GetTypeCode(type) switch
     {

@@ -28,9 +28,12 @@ sealed class DivergenceGuard(TrainConfig config)
     {
         if (metrics.Step <= looked) return null;
         looked = metrics.Step;
-        if (!double.IsFinite(metrics.Loss) || !double.IsFinite(metrics.GradientNorm)) return double.IsFinite(metrics.Loss) ? $"the gradient's norm became {metrics.GradientNorm}" : $"the loss became {metrics.Loss}";
+        if (!double.IsFinite(metrics.Loss) || !double.IsFinite(metrics.GradientNorm))
+            return double.IsFinite(metrics.Loss) ? $"the gradient's norm became {metrics.GradientNorm}"
+                : $"the loss became {metrics.Loss}";
         if (config.SpikeAbove > 0 && seen >= Settled && metrics.Loss > config.SpikeAbove * mean)
-            return string.Create(CultureInfo.InvariantCulture, $"the loss became {metrics.Loss:g4}, {metrics.Loss / mean:0.0} times its running mean");
+            return string.Create(CultureInfo.InvariantCulture,
+                $"the loss became {metrics.Loss:g4}, {metrics.Loss / mean:0.0} times its running mean");
         mean = seen == 0 ? metrics.Loss : Decay * mean + (1 - Decay) * metrics.Loss;
         seen++;
         return null;
@@ -43,15 +46,22 @@ sealed class DivergenceGuard(TrainConfig config)
         attempts = to == lastReturn ? attempts + 1 : 1;
         lastReturn = to;
         if (attempts > MaxAttempts)
-            throw new SaeException($"{why} at step {from}, as after each of {MaxAttempts} returns to the checkpoint of step {to}; --resume it with a lower --learning-rate or with --clip", kind: SaeErrorKind.Numbers);
+            throw new SaeException($"{why} at step {from}, as after each of {MaxAttempts} returns to the checkpoint of "
+                + $"step {to}; --resume it with a lower --learning-rate or with --clip",
+                kind: SaeErrorKind.Numbers);
     }
 
     public IEnumerable<KeyValuePair<string, string>> Save() =>
-        [new("loss_mean", mean.ToString("R", CultureInfo.InvariantCulture)), new("losses_seen", seen.ToString(CultureInfo.InvariantCulture))];
+        [new("loss_mean", mean.ToString("R", CultureInfo.InvariantCulture)),
+            new("losses_seen", seen.ToString(CultureInfo.InvariantCulture))];
 
     public void Load(IReadOnlyDictionary<string, string> saved)
     {
-        mean = saved.TryGetValue("loss_mean", out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : 0;
-        seen = saved.TryGetValue("losses_seen", out text) && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count) ? count : 0;
+        mean = saved.TryGetValue("loss_mean", out var text)
+            && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+            ? number : 0;
+        seen = saved.TryGetValue("losses_seen", out text)
+            && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var count)
+            ? count : 0;
     }
 }

@@ -17,9 +17,17 @@ enum FinetuneKind
 static class Finetuning
 {
     /// <summary>The SAE as it is trained again: no penalty, no auxiliary loss, and the parameters that move.</summary>
-    public static (SaeSpec Spec, SaeParameters Parameters, Trainable Trainable) Prepare(SaeSpec spec, SaeParameters parameters, FinetuneKind kind)
+    public static (SaeSpec Spec, SaeParameters Parameters,
+        Trainable Trainable) Prepare(SaeSpec spec, SaeParameters parameters, FinetuneKind kind)
     {
-        var bare = spec with { Penalty = null, Aux = null, Ghost = null, PreAct = null, DecoderNorm = DecoderNorm.Free };
+        var bare = spec with
+        {
+            Penalty = null,
+            Aux = null,
+            Ghost = null,
+            PreAct = null,
+            DecoderNorm = DecoderNorm.Free
+        };
         if (kind == FinetuneKind.Decoder) return (bare, parameters, Trainable.Decoder | Trainable.DecoderBias);
         var (gated, converted) = Export.AsGated(bare, parameters);
         return (gated, converted, kind == FinetuneKind.RescaleShift ? Trainable.MagnitudeBias | Trainable.MagnitudeScale

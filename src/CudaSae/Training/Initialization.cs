@@ -11,7 +11,8 @@ static class Initialization
     /// <summary>Fills <paramref name="into"/>; row f depends on (seed, f) alone.</summary>
     /// <param name="statistics">Of the input.</param>
     /// <param name="target">Of a transcoder's target; null for the input.</param>
-    public static void Fill(SaeParameters into, SaeSpec spec, TrainConfig config, DataStatistics statistics, DataScale scale, DataStatistics? target = null)
+    public static void Fill(SaeParameters into, SaeSpec spec, TrainConfig config, DataStatistics statistics,
+        DataScale scale, DataStatistics? target = null)
     {
         for (long f = 0; f < spec.Latents; f++) FillRow(into, spec, config, f);
         Array.Clear(into.BEnc);
@@ -33,7 +34,8 @@ static class Initialization
         if (config.DecoderInit == DecoderInit.Uniform)
         {
             var bound = 1 / Math.Sqrt(dec.Length);
-            for (var i = 0; i < dec.Length; i++) dec[i] = (float)(bound * (2 * CounterRandom.Uniform(config.Seed, 0, (ulong)f, (ulong)i) - 1));
+            for (var i = 0; i < dec.Length; i++)
+                dec[i] = (float)(bound * (2 * CounterRandom.Uniform(config.Seed, 0, (ulong)f, (ulong)i) - 1));
         }
         else
         {
@@ -44,7 +46,8 @@ static class Initialization
         if (spec.Transcoder is null) dec.CopyTo(enc);
         else UnitVector(enc, config.Seed ^ 0x656e63, f);
         var norm = Matrix.Norm(enc);
-        var factor = config.EncoderInitNorm > 0 ? config.EncoderInitNorm / norm : (double)spec.InputWidth / spec.Latents;
+        var factor = config.EncoderInitNorm > 0 ? config.EncoderInitNorm / norm
+            : (double)spec.InputWidth / spec.Latents;
         if (spec.Tying == Tying.Tied) factor = 1;
         foreach (ref var w in enc) w = (float)(w * factor);
         if (spec.Tying == Tying.Scaled) into.Scale[f] = (float)factor;
@@ -64,7 +67,8 @@ static class Initialization
             {
                 double sum = 0;
                 var x = statistics.Row(b);
-                for (var i = 0; i < weights.Length; i++) sum += weights[i] * (x[i] * scale.InputScale - (spec.PreEncoderBias ? into.BDec[i] : 0));
+                for (var i = 0; i < weights.Length; i++)
+                    sum += weights[i] * (x[i] * scale.InputScale - (spec.PreEncoderBias ? into.BDec[i] : 0));
                 z[b] = (float)sum;
             }
             Array.Sort(z);
@@ -88,7 +92,8 @@ static class Initialization
     // Box and Muller, on two hashes of (seed, row, column).
     static double Normal(ulong seed, long row, long column)
     {
-        var bits = SplitMix.Mix(SplitMix.Mix(seed + 0x9e3779b97f4a7c15) ^ SplitMix.Mix((ulong)row * 0xbf58476d1ce4e5b9 + (ulong)column + 1));
+        var bits = SplitMix.Mix(SplitMix.Mix(seed + 0x9e3779b97f4a7c15) ^ SplitMix.Mix((ulong)row * 0xbf58476d1ce4e5b9
+            + (ulong)column + 1));
         var radius = ((bits >> 11) + 1) * Math.Pow(2, -53);
         var angle = (SplitMix.Mix(bits) >> 11) * Math.Pow(2, -53);
         return Math.Sqrt(-2 * Math.Log(radius)) * Math.Cos(2 * Math.PI * angle);

@@ -26,10 +26,16 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         using var weights = new SaeParameters(spec);
         backend.GetParameters(weights);
         var norm = (float)(resampling.EncoderNorm * MeanNorm(weights, dead));
-        using var fresh = new SaeParameters(spec with { Latents = chosen.Length, Nested = null, Selection = Fitting(chosen.Length) });
+        using var fresh = new SaeParameters(spec with
+        {
+            Latents = chosen.Length,
+            Nested = null,
+            Selection = Fitting(chosen.Length)
+        });
         for (var i = 0; i < chosen.Length; i++)
         {
-            var at = Array.BinarySearch(cumulative, CounterRandom.Uniform(config.Seed, (ulong)step, LatentDraw, (ulong)i) * cumulative[^1]);
+            var at = Array.BinarySearch(cumulative,
+                CounterRandom.Uniform(config.Seed, (ulong)step, LatentDraw, (ulong)i) * cumulative[^1]);
             Direct(rows[Math.Min(at < 0 ? ~at : at + 1, rows.Length - 1)], i, fresh, weights, norm);
         }
         backend.ResetLatents(chosen, fresh, (uint)step);
@@ -52,7 +58,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var array = backend.State.Single(a => a.Name == "last_fired");
         var lastFired = new int[backend.Spec.Latents];
         backend.ReadState(array, 0, MemoryMarshal.AsBytes(lastFired.AsSpan()));
-        return [.. Enumerable.Range(0, lastFired.Length).Where(f => step - lastFired[f] >= backend.Config.Resampling!.Window)];
+        return [.. Enumerable.Range(0, lastFired.Length)
+            .Where(f => step - lastFired[f] >= backend.Config.Resampling!.Window)];
     }
 
     /// <summary>Rows drawn at random, and the running sums of their squared losses.</summary>
@@ -69,7 +76,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         {
             backend.WaitForSlot(0);
             var slot = backend.InputSlot(0);
-            for (var b = 0; b < B; b++) rows[batch * B + b] = DrawRow(step, batch * B + b, slot.Slice(b * source.RowBytes, source.RowBytes));
+            for (var b = 0; b < B; b++)
+                rows[batch * B + b] = DrawRow(step, batch * B + b, slot.Slice(b * source.RowBytes, source.RowBytes));
             evaluator.Evaluate(0, scalars);
             backend.ReadRowErrors(errors);
             for (var b = 0; b < B; b++) cumulative[batch * B + b] = sum += (double)errors[b] * errors[b];
@@ -111,7 +119,8 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var target = spec.Transcoder is null ? 0 : spec.InputWidth;
         var targetScale = (float)(spec.Transcoder is null ? scale.InputScale : scale.TargetScale);
         for (var c = 0; c < spec.OutputWidth; c++) fresh.WDec[i][c] = raw[target + c] * targetScale - weights.BDec[c];
-        for (var c = 0; c < spec.InputWidth; c++) fresh.WEnc[i][c] = raw[c] * (float)scale.InputScale - (spec.PreEncoderBias ? weights.BDec[c] : 0);
+        for (var c = 0; c < spec.InputWidth; c++)
+            fresh.WEnc[i][c] = raw[c] * (float)scale.InputScale - (spec.PreEncoderBias ? weights.BDec[c] : 0);
         Rescale(fresh.WDec[i], 1);
         Rescale(fresh.WEnc[i], norm);
         if (spec.Selection is Selection.JumpRelu jump) fresh.Threshold[i] = jump.InitialThreshold;

@@ -23,26 +23,32 @@ static class Schedules
 
     /// <summary>λ / B: a linear rise over WarmupFraction of the steps.</summary>
     public static float Penalty(SaeSpec spec, TrainConfig config, long step) => spec.Penalty is not { } penalty ? 0
-        : (float)(penalty.Coefficient / config.BatchRows * (penalty.WarmupFraction > 0 ? Math.Min(1, Progress(config, step) / penalty.WarmupFraction) : 1));
+        : (float)(penalty.Coefficient / config.BatchRows * (penalty.WarmupFraction > 0
+            ? Math.Min(1, Progress(config, step) / penalty.WarmupFraction) : 1));
 
     /// <summary>p of the Lp penalty: falls from 1 in equal steps, <see cref="SparsityPenalty.Lp.Changes"/> of
     /// them.</summary>
-    public static float Power(SparsityPenalty.Lp lp, TrainConfig config, long step) => PowerAfter(lp, PowerChanges(lp, config, step));
+    public static float Power(SparsityPenalty.Lp lp, TrainConfig config, long step) =>
+        PowerAfter(lp, PowerChanges(lp, config, step));
 
     /// <summary>Changes of p up to a step.</summary>
     public static int PowerChanges(SparsityPenalty.Lp lp, TrainConfig config, long step)
     {
         var at = Progress(config, step);
         if (at < lp.AnnealFrom) return 0;
-        return lp.AnnealTo <= lp.AnnealFrom ? lp.Changes : Math.Min(lp.Changes, 1 + (int)((at - lp.AnnealFrom) / (lp.AnnealTo - lp.AnnealFrom) * lp.Changes));
+        return lp.AnnealTo <= lp.AnnealFrom ? lp.Changes
+            : Math.Min(lp.Changes, 1 + (int)((at - lp.AnnealFrom) / (lp.AnnealTo - lp.AnnealFrom) * lp.Changes));
     }
 
     /// <summary>p after so many changes.</summary>
-    public static float PowerAfter(SparsityPenalty.Lp lp, int changes) => 1 - (1 - lp.Power) * Math.Min(changes, lp.Changes) / lp.Changes;
+    public static float PowerAfter(SparsityPenalty.Lp lp, int changes) =>
+        1 - (1 - lp.Power) * Math.Min(changes, lp.Changes) / lp.Changes;
 
     /// <summary>k of a step: from InitialK to K over the first AnnealFraction of the steps, linearly.</summary>
-    public static uint ActiveNow(SaeSpec spec, TrainConfig config, long step) => spec.Selection is not Selection.TopK { InitialK: > 0 } top ? 0
-        : (uint)Math.Max(top.K, Math.Round(top.InitialK + (top.K - top.InitialK) * Progress(config, step) / top.AnnealFraction));
+    public static uint ActiveNow(SaeSpec spec, TrainConfig config, long step) =>
+        spec.Selection is not Selection.TopK { InitialK: > 0 } top ? 0
+        : (uint)Math.Max(top.K,
+            Math.Round(top.InitialK + (top.K - top.InitialK) * Progress(config, step) / top.AnnealFraction));
 
     /// <summary>Steps without firing after which a latent is dead: of the loss that revives dead latents, else the
     /// spec's own, else the resampling's window, else of a sixtieth of the run.</summary>
@@ -104,12 +110,13 @@ static class Schedules
         return scalars;
     }
 
-    static float LossScale(SaeSpec spec, TrainConfig config, DataScale scale) => (float)(1 / (config.BatchRows * config.LossNormalization switch
-    {
-        LossNormalization.Sum => 1,
-        LossNormalization.Mean => spec.OutputWidth,
-        _ => scale.Variance,
-    }));
+    static float LossScale(SaeSpec spec, TrainConfig config, DataScale scale) =>
+        (float)(1 / (config.BatchRows * config.LossNormalization switch
+        {
+            LossNormalization.Sum => 1,
+            LossNormalization.Mean => spec.OutputWidth,
+            _ => scale.Variance,
+        }));
 
     /// <summary>Matryoshka's widths of a step: those of the spec, or drawn log-uniformly between n / 64 and
     /// n.</summary>
@@ -120,7 +127,9 @@ static class Schedules
         Span<uint> widths = stackalloc uint[count];
         for (var m = 0; m < count; m++)
             widths[m] = !prefixes.Random ? (uint)prefixes.Widths[m]
-                : (uint)Math.Clamp(Math.Round(spec.Latents * Math.Pow(64, CounterRandom.Uniform(seed, (ulong)step, 0x7072656669786573, (ulong)m) - 1)), 1, spec.Latents);
+                : (uint)Math.Clamp(Math.Round(spec.Latents * Math.Pow(64,
+                    CounterRandom.Uniform(seed, (ulong)step, 0x7072656669786573, (ulong)m) - 1)),
+                    1, spec.Latents);
         widths.Sort();
         for (var m = 0; m < count; m++) scalars.Prefix[m] = widths[m];
         scalars.Prefix[count] = (uint)spec.Latents;

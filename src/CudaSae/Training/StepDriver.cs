@@ -16,7 +16,8 @@ sealed class StepDriver(IBackend backend, DataScale scale)
 
     public SaeStep Order { get; } = new(backend);
 
-    readonly PhaseTimes[]? times = backend.IsSynchronous ? [new(), new()] : null;       // of even steps and of odd ones: a step is reported when the next one has run
+    // of even steps and of odd ones: a step is reported when the next one has run
+    readonly PhaseTimes[]? times = backend.IsSynchronous ? [new(), new()] : null;
 
     /// <summary>The next step.</summary>
     /// <param name="timed">Whether its phases' times will be asked for.</param>

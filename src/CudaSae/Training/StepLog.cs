@@ -17,7 +17,8 @@ sealed class StepLog
 
     /// <param name="step">The last step that was finished.</param>
     public StepLog(TrainConfig config, BatchTap feeder, long step) =>
-        (this.config, this.feeder, reported, waits) = (config, feeder, step, (feeder.InputWait, feeder.FeederWait, step));
+        (this.config, this.feeder, reported, waits) =
+            (config, feeder, step, (feeder.InputWait, feeder.FeederWait, step));
 
     /// <summary>Worst of the last dense check that no line has told yet; null when there was none.</summary>
     public double? DenseDifference { get; set; }
@@ -35,7 +36,11 @@ sealed class StepLog
     /// <returns>The same with the waits since the last line.</returns>
     public StepMetrics Close(StepMetrics line, long now)
     {
-        line = line with { InputWaitMs = MsAStep(feeder.InputWait - waits.Input, now), FeederWaitMs = MsAStep(feeder.FeederWait - waits.Feeder, now) };
+        line = line with
+        {
+            InputWaitMs = MsAStep(feeder.InputWait - waits.Input, now),
+            FeederWaitMs = MsAStep(feeder.FeederWait - waits.Feeder, now)
+        };
         waits = (feeder.InputWait, feeder.FeederWait, now);
         (reported, DenseDifference) = (line.Step, null);
         clock.Restart();

@@ -9,7 +9,8 @@ using CudaSae.Training.Checkpoints;
 namespace CudaSae.Training;
 
 /// <summary>The loop: feed, step, measure one step late, save. No mathematics.</summary>
-sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder, ITrainingObserver observer)
+sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, DataScale scale, string? runFolder,
+    ITrainingObserver observer)
 {
     readonly TrainConfig config = backend.Config;
     readonly StepDriver driver = new(backend, scale);
@@ -55,7 +56,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
             guard.Load(saved);
         }
         feeder = batches;
-        using var writer = runFolder is null ? null : new CheckpointWriter(runFolder, backend, observer.Saved, observer.Note);
+        using var writer = runFolder is null ? null
+            : new CheckpointWriter(runFolder, backend, observer.Saved, observer.Note);
         checkpoints = writer;
         foreach (var step in Loop(from, cancellation)) yield return step;
         writer?.Finish();
@@ -107,7 +109,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
 
     /// <summary>What a step's number alone asks for once it is done.</summary>
     (bool Resample, bool Save) DueAfter(long step) => (config.Resampling?.IsDue(step) == true,
-        checkpoints is not null && config.CheckpointEvery > 0 && step % config.CheckpointEvery == 0 && step < config.Steps);
+        checkpoints is not null && config.CheckpointEvery > 0 && step % config.CheckpointEvery == 0
+            && step < config.Steps);
 
     /// <summary>Its line comes before a checkpoint, which a resumed run goes on behind, and before resampling reads
     /// other rows.</summary>
@@ -134,8 +137,11 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
 
     void Report(in StepSums sums)
     {
-        var line = log.Close(Measure(sums, log.RowsPerSecond(sums.Step), log.DenseDifference, driver.TimesOf(sums.Step)), Step);
-        if (!double.IsFinite(line.Loss)) diverged = $"the loss became {line.Loss}";       // the guard rolls back: Measure stops a run otherwise
+        var line = log.Close(Measure(sums, log.RowsPerSecond(sums.Step), log.DenseDifference,
+            driver.TimesOf(sums.Step)),
+            Step);
+        // the guard rolls back: Measure stops a run otherwise
+        if (!double.IsFinite(line.Loss)) diverged = $"the loss became {line.Loss}";
         else observer.Report(line);
     }
 
@@ -144,7 +150,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     string? Divergence(StepSums? measured)
     {
         if (!guard.IsOn) return null;
-        var why = diverged ?? Look(backend.ReadEarlierSums(), Step - 1) ?? (measured is { } last ? Look(last, Step) : null);
+        var why = diverged ?? Look(backend.ReadEarlierSums(), Step - 1)
+            ?? (measured is { } last ? Look(last, Step) : null);
         diverged = null;
         return why;
     }
@@ -152,14 +159,19 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     /// <summary>Why that step is a divergence. After a return the sums before are of another step.</summary>
     string? Look(in StepSums sums, long step) => sums.Step == step ? guard.Look(Measure(sums)) : null;
 
-    StepMetrics Measure(in StepSums sums, double rowsPerSecond = 0, double? denseDifference = null, PhaseTimes? times = null)
+    StepMetrics Measure(in StepSums sums, double rowsPerSecond = 0, double? denseDifference = null,
+        PhaseTimes? times = null)
     {
-        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond, denseDifference, times);
-        return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
+        var metrics = StepMetrics.From(sums, driver.Scalars(sums.Step), backend.Spec, config, rowsPerSecond,
+            denseDifference, times);
+        return double.IsFinite(metrics.Loss) || guard.RollsBack ? metrics
+            : throw Stopped($"the loss became {metrics.Loss}", sums.Step);
     }
 
     static SaeException Stopped(string why, long step) =>
-        new($"{why} at step {step}; --resume from the last checkpoint with a lower --learning-rate or with --clip, or with --on-divergence rollback", kind: SaeErrorKind.Numbers);
+        new($"{why} at step {step}; --resume from the last checkpoint with a lower --learning-rate or with --clip, or "
+            + "with --on-divergence rollback",
+            kind: SaeErrorKind.Numbers);
 
     /// <summary>Back to the newest checkpoint, and on with the rows that come now.</summary>
     void GoBack(string why)
@@ -167,13 +179,15 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         var step = Step;
         if (!guard.RollsBack || checkpoints is null) throw Stopped(why, step);
         checkpoints.Finish();
-        var position = Checkpoint.Restore(runFolder!, backend, Schedules.DeadAfterSteps(backend.Spec, config), observer.Note);
+        var position =
+            Checkpoint.Restore(runFolder!, backend, Schedules.DeadAfterSteps(backend.Spec, config), observer.Note);
         guard.Returned(why, step, position.Step);
         driver.State.Load(position.State!);
         guard.Load(position.State!);
         GoTo(position.Step);
         log.GoBack(Step);
-        observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the {step - position.Step} batches since are passed over");
+        observer.Note($"step {step}: {why}; back to the checkpoint of step {position.Step}, and the "
+            + $"{step - position.Step} batches since are passed over");
     }
 
     void GoTo(long step)
@@ -186,7 +200,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     void Resample() => feeder.Aside(() =>
     {
         var (resampled, kept) = resampler.Run(Step, driver.Order);
-        observer.Note($"step {Step}: {resampled} latents resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
+        observer.Note($"step {Step}: {resampled} latents "
+            + $"resampled{(kept > 0 ? $", {kept} silent ones protected" : "")}");
     });
 
     /// <summary>The dense check on the next batch.</summary>

@@ -26,7 +26,9 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
     public string? After(long step, IBackend backend)
     {
         if (spec.Penalty is SparsityPenalty.Lp lp) FollowPower(lp, step, backend);
-        return spec.IsThresholded && step % SwitchEvery == 0 ? Switch(step, backend.ReadSums(), config.DenseAbove > 0 ? config.DenseAbove : backend.DenseCrossover) : null;
+        return spec.IsThresholded && step % SwitchEvery == 0
+            ? Switch(step, backend.ReadSums(), config.DenseAbove > 0 ? config.DenseAbove : backend.DenseCrossover)
+            : null;
     }
 
     /// <summary>Sparse below half of the limit and with every row well inside its room; dense above the limit, or when
@@ -38,7 +40,9 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
         var dense = Dense ? density > 0.5 * above || !fits : density > above || sums.Dense == 1;
         if (dense == Dense) return null;
         Dense = dense;
-        return string.Create(CultureInfo.InvariantCulture, $"step {step}: {(dense ? "dense" : "sparse")} path from here on, {100 * density:0.00} % of the latents active, fullest row {sums.MaxRow}");
+        return string.Create(CultureInfo.InvariantCulture,
+            $"step {step}: {(dense ? "dense" : "sparse")} path from here on, {100 * density:0.00} % of the latents "
+                + $"active, fullest row {sums.MaxRow}");
     }
 
     void FollowPower(SparsityPenalty.Lp lp, long step, IBackend backend)
@@ -69,6 +73,8 @@ sealed class TrainerState(SaeSpec spec, TrainConfig config)
         nextPowerSum = Number("next_power_sum", 0);
 
         double Number(string key, double otherwise) =>
-            saved.TryGetValue(key, out var text) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) ? number : otherwise;
+            saved.TryGetValue(key, out var text)
+                && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+                ? number : otherwise;
     }
 }

@@ -12,7 +12,8 @@ sealed class TrainingStart
     /// <param name="rows">Training rows: the first ones of the source.</param>
     public TrainingStart(ActivationSource source, long rows, SaeSpec spec, TrainConfig config)
     {
-        if (source.Width != spec.RowWidth) throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
+        if (source.Width != spec.RowWidth)
+            throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         input = new(source, rows, config.Seed, 0, spec.InputWidth);
         if (spec.Transcoder is not null) target = new(source, rows, config.Seed, spec.InputWidth, spec.OutputWidth);
         Scale = ScaleOf(spec, config);

@@ -44,7 +44,12 @@ sealed class ArrowBytes
 
     Table[] Fields()
     {
-        var number = Element switch { "F16" => new Table((0, (short)0)), "F32" => new Table((0, (short)1)), _ => new Table((0, (short)2)) };
+        var number = Element switch
+        {
+            "F16" => new Table((0, (short)0)),
+            "F32" => new Table((0, (short)1)),
+            _ => new Table((0, (short)2))
+        };
         var hook = Field(Hook, List, new(), Field("item", List, new(), Field("item", 3, number)));
         Table[] extension = [new((0, "ARROW:extension:name"), (1, "datasets.features.features.Array2DExtensionType"))];
         hook = new([.. hook.Fields, (6, extension)]);
@@ -56,7 +61,8 @@ sealed class ArrowBytes
 
     byte List => (byte)(LargeLists ? 21 : 12);
 
-    static Table Field(string name, byte kind, Table type, params Table[] children) => new((0, name), (1, (byte)1), (2, kind), (3, type), (5, children));
+    static Table Field(string name, byte kind, Table type, params Table[] children) =>
+        new((0, name), (1, (byte)1), (2, kind), (3, type), (5, children));
 
     byte[] Batch(int contexts, int firstRow)
     {
@@ -64,14 +70,17 @@ sealed class ArrowBytes
         List<byte[]> buffers =
         [
             [], Offsets(contexts, 2, false), [.. Enumerable.Repeat((byte)'x', 2 * contexts)],
-            [], Offsets(contexts, Positions, LargeLists), [], Offsets(rows, Width, LargeLists, ListTooLong), [], Values(firstRow * Width, numbers),
+            [], Offsets(contexts, Positions, LargeLists), [], Offsets(rows, Width, LargeLists, ListTooLong), [],
+            Values(firstRow * Width, numbers),
         ];
         List<(long, long)> nodes = [(contexts + NodeBonus, 0), (contexts + NodeBonus, Nulls), (rows, 0), (numbers, 0)];
         if (Tokens > 0)
         {
             nodes.AddRange([(contexts + NodeBonus, 0), (contexts * Tokens, 0)]);
             buffers.AddRange(FixedTokenLists ? [[]] : [[], Offsets(contexts, Tokens, LargeLists)]);
-            buffers.AddRange([[], [.. Enumerable.Range(0, contexts * Tokens).SelectMany(i => BitConverter.GetBytes(1000 + firstRow + i))]]);
+            buffers.AddRange([[],
+                [.. Enumerable.Range(0, contexts * Tokens)
+                    .SelectMany(i => BitConverter.GetBytes(1000 + firstRow + i))]]);
         }
         var body = new List<byte>();
         var places = new List<(long, long)>();
@@ -85,7 +94,8 @@ sealed class ArrowBytes
     }
 
     static byte[] Offsets(int lists, int length, bool wide, int tooLong = -1) =>
-        [.. Enumerable.Range(0, lists + 1).Select(i => (long)i * length + (i == tooLong ? 1 : 0)).SelectMany(at => wide ? BitConverter.GetBytes(at) : BitConverter.GetBytes((int)at))];
+        [.. Enumerable.Range(0, lists + 1).Select(i => (long)i * length + (i == tooLong ? 1 : 0))
+            .SelectMany(at => wide ? BitConverter.GetBytes(at) : BitConverter.GetBytes((int)at))];
 
     byte[] Values(int first, int count) => [.. Enumerable.Range(first, count).SelectMany(i => Element switch
     {
@@ -98,6 +108,7 @@ sealed class ArrowBytes
     {
         var metadata = Root(new((0, (short)4), (1, kind), (2, header), (3, (long)body.Length)));
         var padded = (metadata.Length + 7) / 8 * 8;
-        return [255, 255, 255, 255, .. BitConverter.GetBytes(padded), .. metadata, .. new byte[padded - metadata.Length], .. body];
+        return [255, 255, 255, 255, .. BitConverter.GetBytes(padded), .. metadata,
+            .. new byte[padded - metadata.Length], .. body];
     }
 }

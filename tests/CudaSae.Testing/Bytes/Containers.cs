@@ -20,7 +20,8 @@ static class Containers
         for (long i = 0; i < count; i++)
         {
             long rest = i, place = 0;
-            for (var axis = tensor.Shape.Length - 1; axis >= 0; axis--) (rest, place) = (rest / tensor.Shape[axis], place + rest % tensor.Shape[axis] * tensor.Strides[axis]);
+            for (var axis = tensor.Shape.Length - 1; axis >= 0; axis--)
+                (rest, place) = (rest / tensor.Shape[axis], place + rest % tensor.Shape[axis] * tensor.Strides[axis]);
             file.Slice(tensor, place * width, width).CopyTo(bytes.AsSpan((int)i * width));
         }
         return bytes;
@@ -31,7 +32,8 @@ static class Containers
         var tensor = new TensorToWrite(name, type, shape, _ => { });
         var bytes = new byte[tensor.Bytes];
         new Random(seed).NextBytes(bytes);
-        for (var i = 0; i < bytes.Length; i++) bytes[i] &= (byte)(type == "BOOL" ? 1 : 0x3F);      // no NaNs: their comparison is not the point
+        // no NaNs: their comparison is not the point
+        for (var i = 0; i < bytes.Length; i++) bytes[i] &= (byte)(type == "BOOL" ? 1 : 0x3F);
         return tensor with { Content = stream => stream.Write(bytes) };
     }
 
@@ -61,7 +63,8 @@ static class Containers
     /// <summary>A .pt file of that pickle (a protocol's two bytes are put before it) and storage 0 of six
     /// float32.</summary>
     public static byte[] Pt(string pickle, string storage = "archive/data/0") =>
-        Zip(("archive/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(pickle)]), (storage, new byte[24]), ("archive/version", "3\n"u8.ToArray()));
+        Zip(("archive/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(pickle)]), (storage, new byte[24]),
+            ("archive/version", "3\n"u8.ToArray()));
 
     /// <summary>Opens and reads everything. Whether that went well; a refusal must be one line.</summary>
     public static bool Reads(Func<TensorFile> open)

@@ -6,13 +6,15 @@ namespace CudaSae.Testing.Bytes;
 /// <summary>TensorBoard's event files read a second way: checksums bit by bit, messages by their wire format.</summary>
 static class EventFile
 {
-    public sealed record Event(double WallTime, long Step, string? Version, bool Restart, IReadOnlyDictionary<string, float> Scalars);
+    public sealed record Event(double WallTime, long Step, string? Version, bool Restart,
+        IReadOnlyDictionary<string, float> Scalars);
 
     /// <summary>All events of a file; whatever does not check is an exception.</summary>
     public static List<Event> Read(string path) => [.. Records(File.ReadAllBytes(path)).Select(Parse)];
 
     /// <summary>Of all files of a folder, in the order of their names.</summary>
-    public static List<Event> ReadFolder(string folder) => [.. Directory.GetFiles(folder, "events.out.tfevents.*").Order(StringComparer.Ordinal).SelectMany(Read)];
+    public static List<Event> ReadFolder(string folder) =>
+        [.. Directory.GetFiles(folder, "events.out.tfevents.*").Order(StringComparer.Ordinal).SelectMany(Read)];
 
     public static IEnumerable<byte[]> Records(byte[] file)
     {
@@ -37,7 +39,8 @@ static class EventFile
         }
         crc = ~crc;
         var masked = unchecked((crc >> 15 | crc << 17) + 0xA282EAD8);
-        if (masked != BinaryPrimitives.ReadUInt32LittleEndian(expected)) throw new InvalidDataException("a checksum is wrong");
+        if (masked != BinaryPrimitives.ReadUInt32LittleEndian(expected))
+            throw new InvalidDataException("a checksum is wrong");
     }
 
     static Event Parse(byte[] record)
@@ -73,7 +76,13 @@ static class EventFile
                 yield return ((int)(key >> 3), Varint(), []);
                 continue;
             }
-            var length = (key & 7) switch { 1 => 8, 5 => 4, 2 => (int)Varint(), _ => throw new InvalidDataException("a wire type") };
+            var length = (key & 7) switch
+            {
+                1 => 8,
+                5 => 4,
+                2 => (int)Varint(),
+                _ => throw new InvalidDataException("a wire type")
+            };
             yield return ((int)(key >> 3), 0, message[at..(at + length)]);
             at += length;
         }

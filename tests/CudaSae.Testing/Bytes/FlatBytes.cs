@@ -25,7 +25,8 @@ static class FlatBytes
         var header = new byte[(4 + 2 * slots + 7) / 8 * 8];
         BinaryPrimitives.WriteInt16LittleEndian(header, (short)(4 + 2 * slots));
         BinaryPrimitives.WriteInt16LittleEndian(header.AsSpan(2), (short)(8 + 8 * table.Fields.Length));
-        for (var i = 0; i < table.Fields.Length; i++) BinaryPrimitives.WriteInt16LittleEndian(header.AsSpan(4 + 2 * table.Fields[i].Field), (short)(8 + 8 * i));
+        for (var i = 0; i < table.Fields.Length; i++)
+            BinaryPrimitives.WriteInt16LittleEndian(header.AsSpan(4 + 2 * table.Fields[i].Field), (short)(8 + 8 * i));
         bytes.AddRange(header);
         var at = bytes.Count;
         bytes.AddRange(new byte[8 + 8 * table.Fields.Length]);
@@ -46,24 +47,29 @@ static class FlatBytes
             case string text:
                 var utf8 = Encoding.UTF8.GetBytes(text);
                 Patch(bytes, place, bytes.Count);
-                bytes.AddRange([.. BitConverter.GetBytes(utf8.Length), .. utf8, .. new byte[8 - (utf8.Length + 4) % 8]]);
+                bytes.AddRange([.. BitConverter.GetBytes(utf8.Length), .. utf8,
+                    .. new byte[8 - (utf8.Length + 4) % 8]]);
                 break;
             case Table[] tables:
                 var list = bytes.Count;
                 Patch(bytes, place, list);
-                bytes.AddRange([.. BitConverter.GetBytes(tables.Length), .. new byte[(4 + 4 * tables.Length + 7) / 8 * 8 - 4]]);
+                bytes.AddRange([.. BitConverter.GetBytes(tables.Length),
+                    .. new byte[(4 + 4 * tables.Length + 7) / 8 * 8 - 4]]);
                 for (var i = 0; i < tables.Length; i++) Patch(bytes, list + 4 + 4 * i, Add(bytes, tables[i]));
                 break;
             case (long, long)[] pairs:
                 bytes.AddRange(new byte[4]);        // so that the pairs begin at a multiple of 8
                 Patch(bytes, place, bytes.Count);
-                bytes.AddRange([.. BitConverter.GetBytes(pairs.Length), .. pairs.SelectMany(p => (byte[])[.. BitConverter.GetBytes(p.Item1), .. BitConverter.GetBytes(p.Item2)])]);
+                bytes.AddRange([.. BitConverter.GetBytes(pairs.Length),
+                    .. pairs.SelectMany(p =>
+                        (byte[])[.. BitConverter.GetBytes(p.Item1), .. BitConverter.GetBytes(p.Item2)])]);
                 break;
             default: throw new ArgumentException($"{value.GetType()} cannot be written");
         }
     }
 
-    static void Patch(List<byte> bytes, int place, int target) => Put(bytes, place, BitConverter.GetBytes(target - place));
+    static void Patch(List<byte> bytes, int place, int target) =>
+        Put(bytes, place, BitConverter.GetBytes(target - place));
 
     static void Put(List<byte> bytes, int place, byte[] value)
     {

@@ -30,8 +30,10 @@ sealed class LatentBlobReader
         var texts = Many(pieces, Text);
         var (first, length) = (Many(segments, UInt32), Many(segments, UInt32));
         for (var s = 0; s < segments; s++)
-            for (var t = 0; t < length[s]; t++) Tokens.Add((int)first[s] + t, texts[pieces > 65536 ? UInt32() : Byte() + 256u * Byte()]);
-        if (Tokens.Count != tokens || at != bytes.Length) throw new InvalidDataException($"{Tokens.Count} of {tokens} tokens, {at} of {bytes.Length} bytes");
+            for (var t = 0; t < length[s]; t++)
+                Tokens.Add((int)first[s] + t, texts[pieces > 65536 ? UInt32() : Byte() + 256u * Byte()]);
+        if (Tokens.Count != tokens || at != bytes.Length)
+            throw new InvalidDataException($"{Tokens.Count} of {tokens} tokens, {at} of {bytes.Length} bytes");
     }
 
     public long Rows { get; }
@@ -62,7 +64,8 @@ sealed class LatentBlobReader
             for (var m = Byte(); m > 0; m--) levels[Byte()] = (sbyte)Byte();
             return new LatentContext(row, bucket, value, row - before, levels);
         });
-        return at == end ? new(histogram, together, similar, contexts) : throw new InvalidDataException($"an entry ends at {at} instead of {end}");
+        return at == end ? new(histogram, together, similar, contexts)
+            : throw new InvalidDataException($"an entry ends at {at} instead of {end}");
     }
 
     static T[] Many<T>(int count, Func<T> read)
@@ -94,7 +97,8 @@ sealed class LatentBlobReader
     }
 }
 
-sealed record LatentEntry(long[] Histogram, (int Latent, int Joint, float Jaccard)[] Together, (int Latent, float Cosine)[] Similar, LatentContext[] Contexts);
+sealed record LatentEntry(long[] Histogram, (int Latent, int Joint, float Jaccard)[] Together,
+    (int Latent, float Cosine)[] Similar, LatentContext[] Contexts);
 
 /// <summary>A context; levels hold 0 at its own row.</summary>
 sealed record LatentContext(int Row, int Bucket, float Value, int First, sbyte[] Levels);

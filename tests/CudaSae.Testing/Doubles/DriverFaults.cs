@@ -17,7 +17,12 @@ static class DriverFaults
     static readonly SmallProblem topK = new(4, width: 16, latents: 32, active: 3, aux: new AuxLoss(4, 0.1f, 2));
 
     /// <summary>Every batch finds out in mid-step that its code has no room.</summary>
-    static readonly SmallProblem crowded = new(new SaeSpec { InputWidth = 16, Latents = 32, Selection = new Selection.Relu(Room: 3), Penalty = new SparsityPenalty.L1 { Coefficient = 0.1f } }, rows: 4);
+    static readonly SmallProblem crowded = new(new SaeSpec
+    {
+        InputWidth = 16, Latents = 32,
+        Selection = new Selection.Relu(Room: 3), Penalty = new SparsityPenalty.L1 { Coefficient = 0.1f }
+    },
+        rows: 4);
 
     /// <summary>How many calls a run makes that is left alone.</summary>
     /// <param name="late">Steps that are replayed on the sparse path and then take the dense one.</param>
@@ -44,7 +49,8 @@ static class DriverFaults
             Assert.False(disposing, $"call {call}, {emulator.Failed}: Dispose threw {e.Message}");
             var match = Regex.Match(e.Message, @"^(CUDA error \d+ \(CUDA_ERROR_\w+: .+\)|cuBLAS status 13) in (\w+)");
             Assert.True(match.Success, e.Message);
-            if (e.Message.StartsWith("CUDA", StringComparison.Ordinal)) Assert.StartsWith($"CUDA error {code} (", e.Message);
+            if (e.Message.StartsWith("CUDA", StringComparison.Ordinal))
+                Assert.StartsWith($"CUDA error {code} (", e.Message);
             name = match.Groups[2].Value;
         }
         var failed = emulator.Failed;
@@ -52,11 +58,13 @@ static class DriverFaults
         Assert.True(failed.Length > 0, $"call {call} did not come");
         Assert.True(name is not null || disposing, $"call {call}, {failed}: its error {code} was lost");
         Assert.True((allocations, handles) == (emulator.LiveAllocations, emulator.LiveHandles),
-            $"call {call}, {failed}, error {code}: {emulator.LiveAllocations - allocations} allocations and {emulator.LiveHandles - handles} handles are left");
+            $"call {call}, {failed}, error {code}: {emulator.LiveAllocations - allocations} allocations and "
+                + $"{emulator.LiveHandles - handles} handles are left");
         Assert.Empty(Directory.Exists(folder) ? Directory.GetFiles(folder, "*.tmp", SearchOption.AllDirectories) : []);
         // A failure to take something back in mid-run is passed over; of a lost device the next call tells, under its
         // own name.
-        var givingBack = Regex.IsMatch(failed, "Free|Destroy|Unload|Release") || (failed == "cuCtxSetCurrent" && name != "setContext");
+        var givingBack = Regex.IsMatch(failed, "Free|Destroy|Unload|Release")
+            || (failed == "cuCtxSetCurrent" && name != "setContext");
         return (failed, disposing || givingBack ? null : name);
     }
 
@@ -65,7 +73,9 @@ static class DriverFaults
     static void Train(string folder, bool late, Action disposing)
     {
         var problem = late ? crowded : topK;
-        var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true) { Dense = false };
+        var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32,
+            ownsDevice: true)
+        { Dense = false };
         try
         {
             backend.SetParameters(problem.Parameters);

@@ -10,14 +10,18 @@ static class ByteMutator
     const int MaxBytes = 64 << 10, SwollenBytes = 4 << 20;
 
     static readonly string[] Numbers =
-        ["0", "-1", "1", "2", "3", "65", "255", "65535", "65536", "2147483647", "2147483648", "-2147483648", "4294967295", "4294967296", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e5", "1e308", "1e999", "0.5", "99999999999999999999999999"];
+        ["0", "-1", "1", "2", "3", "65", "255", "65535", "65536", "2147483647", "2147483648", "-2147483648",
+            "4294967295", "4294967296", "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e5",
+            "1e308", "1e999", "0.5", "99999999999999999999999999"];
 
     /// <summary>One to six mutations, one after another.</summary>
     /// <param name="others">What splices take their second half from.</param>
-    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
+    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
+        IReadOnlyList<byte[]> others)
     {
         if (random.OneIn(20_000)) return Swell(random, bytes, words);
-        for (var rounds = 1 + random.Next(random.Next(6) + 1); rounds > 0; rounds--) bytes = Once(random, bytes, words, others);
+        for (var rounds = 1 + random.Next(random.Next(6) + 1); rounds > 0; rounds--)
+            bytes = Once(random, bytes, words, others);
         return bytes;
     }
 
@@ -34,10 +38,20 @@ static class ByteMutator
             case 3: return Replace(bytes, at, length, []);
             case 4: return Replace(bytes, at, 0, [.. Enumerable.Range(0, length).Select(_ => (byte)random.Bits())]);
             case 5: return Replace(bytes, at, 0, bytes[at..(at + length)]);
-            case 6: return random.Of(others) is var other && random.Next(other.Length + 1) is var from ? Replace(bytes, at, bytes.Length - at, other[from..]) : bytes;
-            case 7: return random.Next(bytes.Length) is var source ? Change(bytes, b => bytes.AsSpan(source, Math.Min(length, bytes.Length - Math.Max(source, at))).CopyTo(b.AsSpan(at))) : bytes;
+            case 6:
+                return random.Of(others) is var other && random.Next(other.Length + 1) is var from
+                    ? Replace(bytes, at, bytes.Length - at, other[from..]) : bytes;
+            case 7:
+                return random.Next(bytes.Length) is var source
+                    ? Change(bytes,
+                        b =>
+                            bytes.AsSpan(source,
+                                Math.Min(length, bytes.Length - Math.Max(source, at))).CopyTo(b.AsSpan(at)))
+                    : bytes;
             case 8: return Replace(bytes, at, 0, random.Of(words));
-            case 9: return random.Of(words) is var word ? Replace(bytes, at, Math.Min(word.Length, bytes.Length - at), word) : bytes;
+            case 9:
+                return random.Of(words) is var word ? Replace(bytes, at, Math.Min(word.Length, bytes.Length - at), word)
+                    : bytes;
             case 10: return Decimal(random, bytes, at);
             default: return Change(bytes, b => Integer(random, b));
         }
@@ -103,7 +117,8 @@ static class ByteMutator
     {
         if (bytes.Length == 0) return bytes;
         var at = random.Next(bytes.Length);
-        var piece = random.OneIn(2) ? random.Of(words) : bytes[at..(at + 1 + random.Next(Math.Min(64, bytes.Length - at)))];
+        var piece = random.OneIn(2) ? random.Of(words)
+            : bytes[at..(at + 1 + random.Next(Math.Min(64, bytes.Length - at)))];
         var size = SwollenBytes >> random.Next(5);
         var swollen = new byte[bytes.Length + size / Math.Max(1, piece.Length) * piece.Length];
         bytes.AsSpan(0, at).CopyTo(swollen);

@@ -21,7 +21,8 @@ static partial class FuzzOracle
     public static Verdict Judge(FuzzCase of, byte[] bytes)
     {
         var verdict = Once(of, bytes);
-        return verdict.Finding is null ? verdict : Once(of, bytes);         // a pause of the machine or code compiled for the first time is none
+        // a pause of the machine or code compiled for the first time is none
+        return verdict.Finding is null ? verdict : Once(of, bytes);
     }
 
     static Verdict Once(FuzzCase of, byte[] bytes)
@@ -36,11 +37,15 @@ static partial class FuzzOracle
         if (Stopwatch.GetElapsedTime(clock) > Hang) return new("it takes more than 2 s", "");
         if (allocated > 4 * size + Floor) return new($"it allocates {allocated} bytes for a file of {size}", "");
         if (message is null) return new(null, "");
-        if (message.Any(c => char.IsControl(c) || c is '\u2028' or '\u2029')) return new("its message has control characters", "");
-        return message.Length is 0 or > MaxMessage ? new($"its message has {message.Length} characters", "") : new(null, Varying().Replace(message, "#"));
+        if (message.Any(c => char.IsControl(c) || c is '\u2028' or '\u2029'))
+            return new("its message has control characters", "");
+        return message.Length is 0 or > MaxMessage ? new($"its message has {message.Length} characters", "")
+            : new(null, Varying().Replace(message, "#"));
     }
 
-    static string Strange(Exception e) => $"{e.GetType().Name} at {e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.Contains("CudaSae") && !l.Contains("Fuzz"))?.Split(" in ")[0]}: {e.Message.Split('\n')[0]}";
+    static string Strange(Exception e) =>
+        $"{e.GetType().Name} at "
+            + $"{e.StackTrace?.Split('\n').Select(l => l.Trim()).FirstOrDefault(l => l.Contains("CudaSae") && !l.Contains("Fuzz"))?.Split(" in ")[0]}: {e.Message.Split('\n')[0]}";
 
     /// <summary>Numbers, quoted text, and what follows a name of a tensor.</summary>
     [GeneratedRegex(@"[0-9]+|'[^']*'|(?<=tensor |member |named |column |array )\S+|\(.*\)|\[.*\]")]

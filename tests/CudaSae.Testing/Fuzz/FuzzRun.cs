@@ -14,7 +14,8 @@ static class FuzzRun
     /// over.</param>
     /// <param name="Accepted">That were read.</param>
     /// <param name="Refusals">Different messages, numbers and names left out.</param>
-    public sealed record Result(string Parser, long Inputs, long Accepted, int Refusals, IReadOnlyList<Finding> Findings, TimeSpan Time);
+    public sealed record Result(string Parser, long Inputs, long Accepted, int Refusals,
+        IReadOnlyList<Finding> Findings, TimeSpan Time);
 
     /// <param name="first">Number of the first input.</param>
     /// <param name="last">Stops here at the latest.</param>
@@ -42,6 +43,7 @@ static class FuzzRun
     static void Watch(string parser, long seed, ref long number)
     {
         var now = Volatile.Read(ref number);
-        if (Interlocked.Exchange(ref watched, now) == now && now != 0) Environment.FailFast($"{parser}, seed {seed}, input {now} hangs");
+        if (Interlocked.Exchange(ref watched, now) == now && now != 0)
+            Environment.FailFast($"{parser}, seed {seed}, input {now} hangs");
     }
 }

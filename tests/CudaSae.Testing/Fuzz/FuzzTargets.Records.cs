@@ -45,7 +45,8 @@ sealed partial class FuzzTargets
             [new(null, new(100, 0.25, 4, 1, 0.9, 1), 2.5), new("it failed", null, 0), new(null, null, 1)];
         return new("outcome.json",
             [.. outcomes.Select(o =>
-            new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(o, Runs.SweepJson.Compact.SweepOutcome), JsonStructure.Mutate,
+            new FuzzCase(JsonSerializer.SerializeToUtf8Bytes(o, Runs.SweepJson.Compact.SweepOutcome),
+                JsonStructure.Mutate,
             bytes => SweepOutcome.Parse(Name, bytes)))],
             [.. RecordWords, .. Words("\"evaluation\":", "\"error\":", "\"rows\":", "\"fvu\":")]);
     }

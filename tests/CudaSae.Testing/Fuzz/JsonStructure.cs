@@ -9,20 +9,24 @@ static class JsonStructure
 {
     static readonly byte[][] Values = [.. new[]
     {
-        "null", "true", "false", "[]", "{}", "\"\"", "\"x\"", "\"\\ud800\"", "\"a\\u0000\\n\\u2028b\"", "\"../x\"", "\"/\"", "\"..\"", "[null]", "[[]]", "[0]", "[-1]", "{\"a\":1,\"a\":2}", "{\"\":0}", "\"NaN\"", "\"Infinity\"", "\"\\u00e9\"",
+        "null", "true", "false", "[]", "{}", "\"\"", "\"x\"", "\"\\ud800\"", "\"a\\u0000\\n\\u2028b\"", "\"../x\"",
+        "\"/\"", "\"..\"", "[null]", "[[]]", "[0]", "[-1]", "{\"a\":1,\"a\":2}", "{\"\":0}", "\"NaN\"", "\"Infinity\"",
+        "\"\\u00e9\"",
         "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]",
     }.Select(Encoding.UTF8.GetBytes)];
 
     /// <param name="Start">Of the value, or of the name of a member.</param>
     readonly record struct Piece(int Start, int End, bool Member);
 
-    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
+    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
+        IReadOnlyList<byte[]> others)
     {
         if (random.OneIn(5_000)) return SwellArray(random, bytes, words);
         for (var rounds = 1 + random.Next(random.Next(4) + 1); rounds > 0; rounds--)
         {
             var pieces = Pieces(bytes);
-            bytes = pieces.Count < 2 ? ByteMutator.Mutate(random, bytes, words, others) : Once(random, bytes, pieces, words);
+            bytes = pieces.Count < 2 ? ByteMutator.Mutate(random, bytes, words, others)
+                : Once(random, bytes, pieces, words);
         }
         return bytes;
     }
@@ -34,12 +38,15 @@ static class JsonStructure
         var text = bytes[other.Start..other.End];
         return random.Next(8) switch
         {
-            0 when piece.Member => ByteMutator.Replace(bytes, piece.Start, Math.Min(length + 1, bytes.Length - piece.Start), []),
+            0 when piece.Member =>
+                ByteMutator.Replace(bytes, piece.Start, Math.Min(length + 1, bytes.Length - piece.Start), []),
             1 => ByteMutator.Replace(bytes, piece.Start, 0, [.. bytes[piece.Start..piece.End], (byte)',']),
             2 or 3 when !piece.Member => ByteMutator.Replace(bytes, piece.Start, length, random.Of(Values)),
             4 when !piece.Member => ByteMutator.Replace(bytes, piece.Start, length, ByteMutator.Number(random)),
             5 when piece.Member == other.Member => ByteMutator.Replace(bytes, piece.Start, length, text),
-            6 when !piece.Member => ByteMutator.Replace(bytes, piece.Start, length, [.. "{\"a\":"u8, .. bytes[piece.Start..piece.End], (byte)'}']),
+            6 when !piece.Member =>
+                ByteMutator.Replace(bytes, piece.Start, length,
+                    [.. "{\"a\":"u8, .. bytes[piece.Start..piece.End], (byte)'}']),
             _ => ByteMutator.Replace(bytes, piece.Start, random.OneIn(2) ? 0 : length, random.Of(words)),
         };
     }
@@ -54,7 +61,8 @@ static class JsonStructure
         var count = (1 << 20) >> random.Next(6);
         var many = string.Concat(Enumerable.Repeat(part, count)).TrimEnd(',');
         var text = part.EndsWith(',') ? part.Contains(':') ? $"{{{many}}}" : $"[{many}]" : $"\"{many}\"";
-        return [.. bytes[..piece.Start], .. Encoding.UTF8.GetBytes(piece.Member ? $"\"x\":{text}" : text), .. bytes[piece.End..]];
+        return [.. bytes[..piece.Start], .. Encoding.UTF8.GetBytes(piece.Member ? $"\"x\":{text}" : text),
+            .. bytes[piece.End..]];
     }
 
     /// <summary>All values and members, as far as it is JSON.</summary>
@@ -70,7 +78,8 @@ static class JsonStructure
                 switch (reader.TokenType)
                 {
                     case JsonTokenType.PropertyName: member = start; continue;
-                    case JsonTokenType.StartArray or JsonTokenType.StartObject: open.Push((start, member)); member = -1; continue;
+                    case JsonTokenType.StartArray or JsonTokenType.StartObject:
+                        open.Push((start, member)); member = -1; continue;
                     case JsonTokenType.EndArray or JsonTokenType.EndObject: (start, member) = open.Pop(); break;
                 }
                 pieces.Add(new(start, (int)reader.BytesConsumed, false));
@@ -83,11 +92,13 @@ static class JsonStructure
     }
 
     /// <summary>The header of a safetensors file, its length mended.</summary>
-    public static byte[] Safetensors(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
+    public static byte[] Safetensors(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
+        IReadOnlyList<byte[]> others)
     {
         var length = (int)BinaryPrimitives.ReadInt64LittleEndian(bytes);
         var header = bytes[8..(8 + length)];
-        header = random.OneIn(4) ? ByteMutator.Mutate(random, header, words, others) : Mutate(random, header, words, others);
+        header = random.OneIn(4) ? ByteMutator.Mutate(random, header, words, others)
+            : Mutate(random, header, words, others);
         byte[] whole = [.. BitConverter.GetBytes((long)header.Length), .. header, .. bytes[(8 + length)..]];
         return whole;
     }

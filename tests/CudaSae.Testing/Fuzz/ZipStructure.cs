@@ -7,7 +7,8 @@ namespace CudaSae.Testing.Fuzz;
 /// checksums.</summary>
 static class ZipStructure
 {
-    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words, IReadOnlyList<byte[]> others)
+    public static byte[] Mutate(FuzzRandom random, byte[] bytes, IReadOnlyList<byte[]> words,
+        IReadOnlyList<byte[]> others)
     {
         var members = Members(bytes);
         for (var rounds = 1 + random.Next(random.Next(3) + 1); rounds > 0; rounds--) Once(random, members, words);
@@ -23,11 +24,19 @@ static class ZipStructure
         switch (random.Next(12))
         {
             case 0: members.RemoveAt(at); break;
-            case 1: members.Insert(random.Next(members.Count), (random.OneIn(2) ? name : name + random.Next(9), content)); break;
+            case 1:
+                members.Insert(random.Next(members.Count), (random.OneIn(2) ? name : name + random.Next(9), content));
+                break;
             case 2: (members[at], members[0]) = (members[0], members[at]); break;
             case 3: members[at] = (random.Of(members).Name, content); break;
-            case 4: members[at] = (random.Of(["../" + name, "/" + name, name + "\n", "", name.ToUpperInvariant(), "data.pkl", "a/data.pkl", "constants.pkl", "archive/byteorder", new string('x', 2000)]), content); break;
-            default: members[at] = (name, ByteMutator.Mutate(random, content, words, [.. members.Select(m => m.Content)])); break;
+            case 4:
+                members[at] = (random.Of(["../" + name, "/" + name, name + "\n", "", name.ToUpperInvariant(),
+                    "data.pkl", "a/data.pkl", "constants.pkl", "archive/byteorder", new string('x', 2000)]),
+                    content);
+                break;
+            default:
+                members[at] = (name, ByteMutator.Mutate(random, content, words, [.. members.Select(m => m.Content)]));
+                break;
         }
     }
 

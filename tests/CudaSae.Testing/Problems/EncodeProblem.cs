@@ -7,7 +7,11 @@ using Xunit;
 namespace CudaSae.Testing.Problems;
 
 /// <summary>What a row of pre-activations looks like.</summary>
-public enum Shape { Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow, SomeRowsAscending, Peak }
+public enum Shape
+{
+    Random, Gaussian, AllEqual, Ascending, NanAndInfinity, TwoNumbers, SignedZeros, HugeRow,
+    SomeRowsAscending, Peak
+}
 
 /// <summary>The code that came back, how many rows took the exact fallback, and how many tiles of rows Hopper swept
 /// again.</summary>
@@ -37,23 +41,29 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
     {
         var random = new Random(7);
         float Dyadic(int bound) => random.Next(-bound, bound + 1) * 0.25f;
-        float Gaussian() => Rounded((float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())));
+        float Gaussian() =>
+            Rounded((float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())));
         float[] Fill(int length, Func<float> next) => [.. Enumerable.Range(0, length).Select(_ => next())];
         Func<float> entry = shape == Shape.Gaussian ? Gaussian : () => Dyadic(8);
-        var p = new EncodeProblem(rows, width, latents, active, Fill(rows * width, entry), Fill(latents * width, entry), Fill(latents, () => Dyadic(8)));
+        var p = new EncodeProblem(rows, width, latents, active, Fill(rows * width, entry), Fill(latents * width, entry),
+            Fill(latents, () => Dyadic(8)));
         p.Bend(shape, random);
         return p;
     }
 
     void Bend(Shape shape, Random random)
     {
-        if (shape is Shape.AllEqual or Shape.Ascending or Shape.TwoNumbers or Shape.SignedZeros or Shape.SomeRowsAscending or Shape.Peak) Array.Clear(W);
+        if (shape is Shape.AllEqual or Shape.Ascending or Shape.TwoNumbers or Shape.SignedZeros
+            or Shape.SomeRowsAscending or Shape.Peak)
+            Array.Clear(W);
         for (var f = 0; f < Latents; f++)
             Bias[f] = shape switch
             {
                 Shape.AllEqual => 1,
                 Shape.Ascending => 0.5f * f - 100,
-                Shape.NanAndInfinity => random.Next(3) != 0 ? float.NaN : random.Next(5) == 0 ? (random.Next(2) == 0 ? float.PositiveInfinity : float.NegativeInfinity) : Bias[f],
+                Shape.NanAndInfinity =>
+                    random.Next(3) != 0 ? float.NaN : random.Next(5) == 0
+                        ? (random.Next(2) == 0 ? float.PositiveInfinity : float.NegativeInfinity) : Bias[f],
                 Shape.TwoNumbers => f == Latents / 2 ? -5 : f == Latents - 1 ? float.NegativeInfinity : float.NaN,
                 Shape.SignedZeros => random.Next(2) == 0 ? -0f : 0f,
                 Shape.HugeRow => 0,                                    // what float32 would round away
@@ -84,20 +94,23 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return here;
     }
 
-    public EncodeResult Run(int capacity, int seed, bool reference = false) => On(capacity, seed, (context, phase, screen) =>
+    public EncodeResult Run(int capacity, int seed, bool reference = false) =>
+        On(capacity, seed, (context, phase, screen) =>
     {
         phase.Reference = reference;
         if (screen is null) phase.Run();
         else screen.Run();
         var repeated = Hopper && !Screened ? Download<int>(context, phase.Repeated)[0] : 0;
-        return new EncodeResult(Download<int>(context, phase.Target.Index), Download<float>(context, phase.Target.Value), Download<int>(context, phase.Overflows)[0], repeated);
+        return new EncodeResult(Download<int>(context, phase.Target.Index),
+            Download<float>(context, phase.Target.Value), Download<int>(context, phase.Overflows)[0], repeated);
     });
 
     /// <summary>What 8-bit screening keeps of columns [begin, end) where a row's candidates must exceed its limit: each
     /// row's columns, ascending.</summary>
     /// <param name="limits">[B] keys; see order_key of kernels/common.cuh.</param>
     /// <param name="margin">Times the bound's margin.</param>
-    public int[][] Survivors(int seed, int begin, int end, uint[] limits, float margin) => On(Latents, seed, (context, phase, screen) =>
+    public int[][] Survivors(int seed, int begin, int end, uint[] limits, float margin) =>
+        On(Latents, seed, (context, phase, screen) =>
     {
         Upload(context, phase.Limit.Pointer, limits);
         Upload(context, phase.Count.Pointer, new int[Rows]);
@@ -105,7 +118,10 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         screen.Quantize();
         screen.Screen(begin, end);
         var (counts, candidates) = (Download<int>(context, phase.Count), Download<ulong>(context, phase.Candidates));
-        return Enumerable.Range(0, Rows).Select(b => candidates.AsSpan(b * phase.CandidatePitch, counts[b]).ToArray().Select(c => (int)c).Order().ToArray()).ToArray();
+        return Enumerable.Range(0, Rows)
+            .Select(b =>
+                candidates.AsSpan(b * phase.CandidatePitch, counts[b]).ToArray().Select(c => (int)c).Order().ToArray())
+            .ToArray();
     });
 
     T On<T>(int capacity, int seed, Func<KernelContext, EncodePhase, ScreenPhase?, T> work)
@@ -131,7 +147,8 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
             Upload(context, target.ColumnRows.Pointer, Columns);
             Upload(context, target.ColumnCount.Pointer, new[] { Count });
         }
-        if (screen is not null) Upload(context, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
+        if (screen is not null)
+            Upload(context, buffers.Scalars.Pointer, new[] { new StepScalars { Seed = 3, Step = 1 } });
         return work(context, phase, screen);
     }
 
@@ -144,14 +161,17 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         return Hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator();
     }
 
-    EncodePhase Phase(IDevice? device, nint stream, DeviceArena arena, int capacity, out KernelContext context, out EncodeTarget target, out ScreenPhase? screen)
+    EncodePhase Phase(IDevice? device, nint stream, DeviceArena arena, int capacity, out KernelContext context,
+        out EncodeTarget target, out ScreenPhase? screen)
     {
         var spec = new SaeSpec { InputWidth = Width, Latents = Latents, Selection = new Selection.TopK(Active) };
         context = new(device, stream, arena, spec, new TrainConfig { BatchRows = Rows }, InputType.Float32);
         var lists = arena.Take<int>("columns", (Columns?.Length ?? 0) + 64);
         target = new()
         {
-            Columns = Columns?.Length ?? Latents, Active = Active, Relu = Relu, Magnitude = ByMagnitude, Index = context.Buffers.Index, Value = context.Buffers.Value,
+            Columns = Columns?.Length
+                ?? Latents, Active = Active, Relu = Relu, Magnitude = ByMagnitude, Index = context.Buffers.Index,
+            Value = context.Buffers.Value,
             ColumnCount = Columns is null ? default : new(lists.Pointer, 1),
             ColumnRows = Columns is null ? default : new(lists.Pointer + 256, Columns.Length),
         };
@@ -166,13 +186,15 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         for (var b = 0; b < Rows; b++)
         {
             var a = PreActivations(b);
-            var kept = Enumerable.Range(0, a.Length).OrderByDescending(c => double.IsNaN(a[c]) ? double.NegativeInfinity : a[c])
+            var kept = Enumerable.Range(0, a.Length)
+                .OrderByDescending(c => double.IsNaN(a[c]) ? double.NegativeInfinity : a[c])
                 .ThenBy(c => double.IsNaN(a[c])).ThenBy(c => c).Take(Active).Order().ToArray();
             for (var j = 0; j < Active; j++)
             {
                 var expected = j >= kept.Length ? (-1, 0f) : (kept[j], (float)Code(a[kept[j]]));
                 Assert.True(expected == (result.Index[b * Active + j], result.Value[b * Active + j]),
-                    $"row {b}, entry {j}: expected {expected}, got ({result.Index[b * Active + j]}, {result.Value[b * Active + j]})");
+                    $"row {b}, entry {j}: expected {expected}, got ({result.Index[b * Active + j]}, "
+                        + $"{result.Value[b * Active + j]})");
             }
         }
     }

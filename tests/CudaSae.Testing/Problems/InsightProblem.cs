@@ -19,15 +19,25 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
     /// <param name="kind">relu, topk, or layer norm (with relu).</param>
     public InsightProblem(TemporaryFolder folder, string kind, int latents = N, int seed = 3)
     {
-        var spec = new SaeSpec { InputWidth = D, Latents = latents, Selection = kind == "topk" ? new Selection.TopK(7) : new Selection.Relu(latents), DecoderNorm = DecoderNorm.Free };
+        var spec = new SaeSpec
+        {
+            InputWidth = D, Latents = latents,
+            Selection = kind == "topk" ? new Selection.TopK(7) : new Selection.Relu(latents),
+            DecoderNorm = DecoderNorm.Free
+        };
         var (p, random) = (new SaeParameters(spec), new Random(seed));
         foreach (var matrix in (Matrix[])[p.WEnc, p.WDec])
             for (var f = 0; f < latents; f++)
                 foreach (ref var w in matrix[f]) w = 0.4f * (random.NextSingle() - 0.5f);
-        for (var f = 0; f < latents; f++) p.BEnc[f] = -0.1f - 0.06f * (f % 10);                      // from frequent to silent
+        for (var f = 0; f < latents; f++) p.BEnc[f] = -0.1f - 0.06f * (f % 10); // from frequent to silent
         p.BEnc[5] = -100;
         for (var c = 0; c < D; c++) p.BDec[c] = 0.3f * random.NextSingle();
-        Sae = new(new SaeModel(spec, p) { Normalization = kind == "layer norm" ? InputNormalization.LayerNorm : InputNormalization.None }, BackendKind.Cpu, 64);
+        Sae = new(new SaeModel(spec, p)
+        {
+            Normalization = kind == "layer norm" ? InputNormalization.LayerNorm
+            : InputNormalization.None
+        },
+            BackendKind.Cpu, 64);
         if (!File.Exists(folder["x.npy"])) Write(folder["x.npy"]);
         source = ActivationSource.Open([folder["x.npy"]]);
         Source = new(folder["run"], null, Sae.Model, source, 0, Rows);
@@ -39,7 +49,8 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
         var random = new Random(8);
         using var stream = File.Create(path);
         stream.Write(NpyFile.MakeHeader("<f4", Rows, D));
-        for (var i = 0; i < Rows * D; i++) stream.Write(BitConverter.GetBytes((0.2f + i % D * 0.1f) * (float)(random.NextDouble() - 0.4)));
+        for (var i = 0; i < Rows * D; i++)
+            stream.Write(BitConverter.GetBytes((0.2f + i % D * 0.1f) * (float)(random.NextDouble() - 0.4)));
     }
 
     public Sae Sae { get; }
@@ -80,7 +91,9 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
     }
 
     public static double Dot(IEnumerable<double> a, IEnumerable<double> b) => a.Zip(b, (x, y) => x * y).Sum();
-    public static double Cosine(Matrix a, int i, Matrix b, int j) => Dot(Doubled(a[i]), Doubled(b[j])) / Math.Sqrt(Dot(Doubled(a[i]), Doubled(a[i])) * Dot(Doubled(b[j]), Doubled(b[j])));
+    public static double Cosine(Matrix a, int i, Matrix b, int j) =>
+        Dot(Doubled(a[i]), Doubled(b[j])) / Math.Sqrt(Dot(Doubled(a[i]),
+            Doubled(a[i])) * Dot(Doubled(b[j]), Doubled(b[j])));
     public static double[] Doubled(ReadOnlySpan<float> row) => [.. row.ToArray().Select(v => (double)v)];
 
     public void Dispose()

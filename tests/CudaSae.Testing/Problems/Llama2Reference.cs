@@ -16,7 +16,8 @@ sealed class Llama2Reference(Llama2Bytes shape)
         for (var layer = 0; layer < shape.Layers; layer++)
         {
             Keep("resid_pre", layer, x);
-            var attended = Keep("attn_out", layer, Attend(layer, Each(x, row => Normalize(row, Row("attention norm", layer, shape.Width)))));
+            var attended = Keep("attn_out", layer,
+                Attend(layer, Each(x, row => Normalize(row, Row("attention norm", layer, shape.Width)))));
             x = Keep("resid_mid", layer, Add(x, attended));
             var normal = Keep("mlp_in", layer, Each(x, row => Normalize(row, Row("mlp norm", layer, shape.Width))));
             var hidden = Keep("mlp_hidden", layer, Each(normal, row =>
@@ -24,15 +25,21 @@ sealed class Llama2Reference(Llama2Bytes shape)
                 double[] gate = Multiply("w1", layer, shape.Hidden, row), up = Multiply("w3", layer, shape.Hidden, row);
                 return [.. gate.Select((g, i) => g / (1 + Math.Exp(-g)) * up[i])];
             }));
-            x = Keep("resid_post", layer, Add(x, Keep("mlp_out", layer, Each(hidden, row => Multiply("w2", layer, shape.Width, row)))));
+            x = Keep("resid_post", layer,
+                Add(x, Keep("mlp_out", layer, Each(hidden, row => Multiply("w2", layer, shape.Width, row)))));
         }
-        return Each(x, row => Multiply(shape.Shared ? "embedding" : "classifier", 0, shape.Vocabulary, Normalize(row, Row("final norm", 0, shape.Width))));
+        return Each(x,
+            row =>
+                Multiply(shape.Shared ? "embedding" : "classifier", 0, shape.Vocabulary,
+                    Normalize(row, Row("final norm", 0, shape.Width))));
     }
 
     double[][] Attend(int layer, double[][] x)
     {
         int head = shape.Head, keys = head * shape.KeyHeads;
-        double[][] query = Each(x, row => Multiply("wq", layer, shape.Width, row)), key = Each(x, row => Multiply("wk", layer, keys, row)), value = Each(x, row => Multiply("wv", layer, keys, row));
+        double[][] query = Each(x, row => Multiply("wq", layer, shape.Width, row)),
+        key = Each(x, row => Multiply("wk", layer, keys, row)),
+        value = Each(x, row => Multiply("wv", layer, keys, row));
         for (var t = 0; t < x.Length; t++)
         {
             Rotate(query[t], t);
@@ -45,8 +52,12 @@ sealed class Llama2Reference(Llama2Bytes shape)
             for (var h = 0; h < shape.Heads; h++)
             {
                 var from = h / (shape.Heads / shape.KeyHeads) * head;
-                double[] weight = [.. Enumerable.Range(0, t + 1).Select(s => Math.Exp(Enumerable.Range(0, head).Sum(i => query[t][h * head + i] * key[s][from + i]) / Math.Sqrt(head)))];
-                for (var i = 0; i < head; i++) mixed[t][h * head + i] = Enumerable.Range(0, t + 1).Sum(s => weight[s] * value[s][from + i]) / weight.Sum();
+                double[] weight = [.. Enumerable.Range(0, t + 1)
+                    .Select(s => Math.Exp(Enumerable.Range(0, head)
+                        .Sum(i => query[t][h * head + i] * key[s][from + i]) / Math.Sqrt(head)))];
+                for (var i = 0; i < head; i++)
+                    mixed[t][h * head + i] = Enumerable.Range(0, t + 1)
+                        .Sum(s => weight[s] * value[s][from + i]) / weight.Sum();
             }
         }
         return Each(mixed, row => Multiply("wo", layer, shape.Width, row));
@@ -64,17 +75,21 @@ sealed class Llama2Reference(Llama2Bytes shape)
 
     double[][] Keep(string name, int layer, double[][] x) => Sites[$"{name}{layer}"] = x;
 
-    double[] Row(string name, int row, int width) => [.. weights[name].Skip(row * width).Take(width).Select(w => (double)w)];
+    double[] Row(string name, int row, int width) =>
+        [.. weights[name].Skip(row * width).Take(width).Select(w => (double)w)];
 
     double[] Multiply(string name, int layer, int outputs, double[] x)
     {
         var w = weights[name];
-        return [.. Enumerable.Range(layer * outputs, outputs).Select(o => Enumerable.Range(0, x.Length).Sum(i => w[o * x.Length + i] * x[i]))];
+        return [.. Enumerable.Range(layer * outputs, outputs)
+            .Select(o => Enumerable.Range(0, x.Length).Sum(i => w[o * x.Length + i] * x[i]))];
     }
 
-    static double[] Normalize(double[] x, double[] scale) => [.. x.Select((v, i) => v / Math.Sqrt(x.Sum(u => u * u) / x.Length + 1e-5) * scale[i])];
+    static double[] Normalize(double[] x, double[] scale) =>
+        [.. x.Select((v, i) => v / Math.Sqrt(x.Sum(u => u * u) / x.Length + 1e-5) * scale[i])];
 
     static double[][] Each(double[][] x, Func<double[], double[]> of) => [.. x.Select(of)];
 
-    static double[][] Add(double[][] x, double[][] y) => [.. x.Select((row, t) => row.Select((v, i) => v + y[t][i]).ToArray())];
+    static double[][] Add(double[][] x, double[][] y) =>
+        [.. x.Select((row, t) => row.Select((v, i) => v + y[t][i]).ToArray())];
 }

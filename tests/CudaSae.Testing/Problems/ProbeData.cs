@@ -14,7 +14,9 @@ static class ProbeData
         var codes = new float[rows, latents];
         for (var r = 0; r < rows; r++)
             for (var f = 1; f < latents; f++)       // latent 0 never fires
-                if (random.Next(f % 5 + 2) == 0) codes[r, f] = f % 3 == 0 ? random.Next(5) - 2 : f % 3 == 1 ? 1 + random.Next(4) : 1 - random.NextSingle();
+                if (random.Next(f % 5 + 2) == 0)
+                    codes[r, f] = f % 3 == 0 ? random.Next(5) - 2 : f % 3 == 1 ? 1 + random.Next(4)
+                        : 1 - random.NextSingle();
         return codes;
     }
 
@@ -30,7 +32,9 @@ static class ProbeData
             columns[1][r] = (short)(codes[r, 5] > 0.5 && random.Next(20) > 0 ? 1 : random.Next(8) == 0 ? 1 : 0);
             columns[2][r] = (short)(random.Next(4) > 0 ? -1 : random.Next(2));
         }
-        return new([new("colour", ["red", "green", "blue"]), new("big", ["no", "yes"]) { Binary = true }, new("rare", ["a", "b"])], columns);
+        return new([new("colour", ["red", "green", "blue"]), new("big", ["no", "yes"]) { Binary = true },
+            new("rare", ["a", "b"])],
+            columns);
     }
 
     /// <summary>What encoding does, in batches of seven.</summary>

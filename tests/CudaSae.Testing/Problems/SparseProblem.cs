@@ -14,8 +14,11 @@ sealed class SparseProblem
         var random = new Random(5);
         for (var r = 0; r < count; r++)
         {
-            int[] index = [.. Enumerable.Range(1, Latents - 1).Where(i => i == 1 || (i == 2 ? r == count / 2 : random.NextDouble() < 0.02 * i))];
-            rows.Add((index, [.. index.Select(i => i == 3 ? MathF.ScaleB(1 + random.NextSingle(), random.Next(-9, 9)) : i % 2 == 0 ? random.Next(1, 40) / 8f : random.NextSingle() + 1e-3f)
+            int[] index = [.. Enumerable.Range(1, Latents - 1)
+                .Where(i => i == 1 || (i == 2 ? r == count / 2 : random.NextDouble() < 0.02 * i))];
+            rows.Add((index,
+                [.. index.Select(i => i == 3 ? MathF.ScaleB(1 + random.NextSingle(), random.Next(-9, 9)) : i % 2 == 0
+                    ? random.Next(1, 40) / 8f : random.NextSingle() + 1e-3f)
                 .Select(v => negative && random.Next(3) == 0 ? -v : v)]));
         }
     }
@@ -24,7 +27,8 @@ sealed class SparseProblem
 
     /// <summary>Rows and values of a latent.</summary>
     public (int Row, float Value)[] Firings(int latent) =>
-        [.. rows.SelectMany((row, r) => row.Index.Zip(row.Value).Where(e => e.First == latent).Select(e => (r, e.Second)))];
+        [.. rows.SelectMany((row, r) =>
+            row.Index.Zip(row.Value).Where(e => e.First == latent).Select(e => (r, e.Second)))];
 
     /// <summary>One pass, so many rows at a time.</summary>
     public ContextCollector Collect(int batch, int contexts = 8, int samples = 2, long codeBytes = 1 << 20)

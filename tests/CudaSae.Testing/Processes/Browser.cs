@@ -20,15 +20,25 @@ static class Browser
         {
             string[] arguments =
             [
-                Program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                $"--user-data-dir={profile.FullName}", "--virtual-time-budget=20000", $"--window-size={width},1600", "--dump-dom", new Uri(page).AbsoluteUri,
+                Program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                $"--user-data-dir={profile.FullName}", "--virtual-time-budget=20000", $"--window-size={width},1600",
+                "--dump-dom", new Uri(page).AbsoluteUri,
             ];
-            var (code, output, error) = CliProgram.Run(new("/usr/bin/timeout", ["120", .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true });
-            return code == 0 && output.Contains("<html") ? output : throw new InvalidOperationException($"{Program} ended with {code}: {error}");
+            var (code, output, error) =
+                CliProgram.Run(new("/usr/bin/timeout", ["120", .. arguments])
+                {
+                    RedirectStandardOutput = true,
+                    RedirectStandardError = true
+                });
+            return code == 0 && output.Contains("<html") ? output
+                : throw new InvalidOperationException($"{Program} ended with {code}: {error}");
         }
         finally { profile.Delete(recursive: true); }
     }
 
     /// <summary>What the page wrote down about itself: data-NAME of its root.</summary>
-    public static string? Said(string dom, string name) => Regex.Match(dom, $"<html[^>]* data-{name}=\"([^\"]*)\"") is { Success: true } match ? match.Groups[1].Value : null;
+    public static string? Said(string dom, string name) =>
+        Regex.Match(dom, $"<html[^>]* data-{name}=\"([^\"]*)\"") is { Success: true } match ? match.Groups[1].Value
+            : null;
 }

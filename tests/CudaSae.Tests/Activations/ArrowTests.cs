@@ -15,14 +15,17 @@ public class ArrowTests
 
     public static readonly TheoryData<string, bool, bool, bool> Kinds = new()
     {
-        { "F32", false, false, true }, { "F16", false, false, true }, { "F32", true, false, false }, { "F16", false, true, false },
+        { "F32", false, false, true }, { "F16", false, false, true }, { "F32", true, false, false },
+        { "F16", false, true, false },
     };
 
     [Theory, MemberData(nameof(Kinds))]
     public void RowsAndTokensComeBackAsWritten(string element, bool large, bool framed, bool fixedTokens)
     {
         using var folder = new TemporaryFolder();
-        using var source = Open(folder, new() { Element = element, LargeLists = large, Framed = framed, FixedTokenLists = fixedTokens }, ArrowBytes.Hook);
+        using var source = Open(folder,
+            new() { Element = element, LargeLists = large, Framed = framed, FixedTokenLists = fixedTokens },
+            ArrowBytes.Hook);
         Assert.Equal((20, 3, true, ArrowBytes.Hook), (source.Rows, source.Width, source.HasTokens, source.Site));
         Assert.Equal(element == "F32" ? InputType.Float32 : InputType.Float16, source.Type);
         var row = new float[3];
@@ -39,17 +42,21 @@ public class ArrowTests
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["d"]);
-        var (one, two) = (new ArrowBytes { Contexts = [1, 0], TokenPositions = 0 }.Write(), new ArrowBytes { Contexts = [0, 4], TokenPositions = 0 }.Write());
+        var (one, two) = (new ArrowBytes { Contexts = [1, 0], TokenPositions = 0 }.Write(),
+            new ArrowBytes { Contexts = [0, 4], TokenPositions = 0 }.Write());
         File.WriteAllBytes(folder["d/data-00000-of-00002.arrow"], one);
         AssertOneLine("holds 1 of 00002 files", () => ActivationSource.Open([folder["d"]]).Dispose());
         File.WriteAllBytes(folder["d/data-00001-of-00002.arrow"], two);
-        using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((20, false), (source.Rows, source.HasTokens));
-        File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "data-00001-of-00002.arrow"}, {"filename": "data-00000-of-00002.arrow"}], "_split": null}""");
+        using (var source = ActivationSource.Open([folder["d"]]))
+            Assert.Equal((20, false), (source.Rows, source.HasTokens));
+        File.WriteAllText(folder["d/state.json"],
+            """{"_data_files": [{"filename": "data-00001-of-00002.arrow"}, {"filename": "data-00000-of-00002.arrow"}], "_split": null}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Contains("data-00000", source.Locate(16));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "../x.arrow"}]}""");
         AssertOneLine("not beside it", () => ActivationSource.Open([folder["d"]]).Dispose());
         File.WriteAllBytes(folder["d/empty.arrow"], new ArrowBytes { Contexts = [] }.Write());
-        File.WriteAllText(folder["d/state.json"], """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"}, {"filename": "empty.arrow"}]}""");
+        File.WriteAllText(folder["d/state.json"],
+            """{"_data_files": [{"filename": "empty.arrow"}, {"filename": "data-00001-of-00002.arrow"}, {"filename": "empty.arrow"}]}""");
         using (var source = ActivationSource.Open([folder["d"]])) Assert.Equal((16, 3), (source.Rows, source.Width));
         File.WriteAllText(folder["d/state.json"], """{"_data_files": 5}""");
         AssertOneLine("does not name", () => ActivationSource.Open([folder["d"]]).Dispose());
@@ -96,7 +103,9 @@ public class ArrowTests
         for (var t = 0; t < 3000; t++)
         {
             var damaged = whole.ToArray();
-            for (var n = random.Next(1, 4); n > 0; n--) damaged[random.Next(damaged.Length)] = random.Next(3) switch { 0 => 0, 1 => 255, _ => (byte)random.Next(256) };
+            for (var n = random.Next(1, 4); n > 0; n--)
+                damaged[random.Next(damaged.Length)] =
+                    random.Next(3) switch { 0 => 0, 1 => 255, _ => (byte)random.Next(256) };
             File.WriteAllBytes(folder["x.arrow"], damaged);
             try
             {

@@ -49,18 +49,22 @@ public class DataTests
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader(descr, rows, width), .. new byte[16 * 4]]);
-        if (rows == 3) File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader(descr, 5, width), .. new byte[16 * 4]]);
+        if (rows == 3)
+            File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader(descr, 5, width), .. new byte[16 * 4]]);
         AssertOneLine(expected, () => ActivationSource.Open([folder["x.npy"]]).Dispose());
     }
 
     [Theory]
     [InlineData("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}}""", 15, "truncated|has")]
     [InlineData("""{"a":{"dtype":"F32","shape":[2,2],"data_offsets":[0,8]}}""", 8, "shape needs")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]}}""", 12, "overlap")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}""", 16, "impossible|shape needs")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[4,12]}}""",
+        12, "overlap")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,16]}}""", 16,
+        "impossible|shape needs")]
     [InlineData("""{"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}}""", 8, "unknown type")]
     [InlineData("""{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}""", 8, "no size")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""", 16, "twice")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}""",
+        16, "twice")]
     [InlineData("""[1,2]""", 0, "not a JSON object")]
     [InlineData("""{"a":""", 0, "not JSON")]
     public void LyingSafetensorsAreOneLine(string header, int dataBytes, string expected)
@@ -83,9 +87,12 @@ public class DataTests
     {
         using var folder = new TemporaryFolder();
         float[] values = [1, 2, 3, 4, 5, 6];
-        SafetensorsWriter.Write(folder["x.safetensors"], [new("m", "F32", [2, 3], s => s.Write(MemoryMarshal.AsBytes<float>(values)))], new Dictionary<string, string> { ["k"] = "v" });
+        SafetensorsWriter.Write(folder["x.safetensors"],
+            [new("m", "F32", [2, 3], s => s.Write(MemoryMarshal.AsBytes<float>(values)))],
+            new Dictionary<string, string> { ["k"] = "v" });
         using var file = new SafetensorsFile(folder["x.safetensors"]);
-        Assert.Equal(values, MemoryMarshal.Cast<byte, float>(file.Slice(file.Require("m", "F32", 2, 3), 0, 24)).ToArray());
+        Assert.Equal(values,
+            MemoryMarshal.Cast<byte, float>(file.Slice(file.Require("m", "F32", 2, 3), 0, 24)).ToArray());
         Assert.Equal("v", file.Metadata["k"]);
         Assert.Throws<SaeException>(() => file.Require("m", "F32", 3, 2));
     }

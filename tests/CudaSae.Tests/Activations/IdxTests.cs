@@ -35,7 +35,8 @@ public class IdxTests
     public void FloatsAreReadAsTheyAre()
     {
         using var folder = new TemporaryFolder();
-        byte[] content = [.. new[] { 1.5f, -2, 3, 1e-9f }.SelectMany(v => BitConverter.GetBytes(BitConverter.SingleToUInt32Bits(v)).Reverse<byte>())];
+        byte[] content = [.. new[] { 1.5f, -2, 3, 1e-9f }
+            .SelectMany(v => BitConverter.GetBytes(BitConverter.SingleToUInt32Bits(v)).Reverse<byte>())];
         File.WriteAllBytes(folder["x.idx"], Idx(IdxType.Float32, [2, 2], content));
         using var source = ActivationSource.Open([folder["x.idx"]]);
         var row = new float[2];
@@ -102,7 +103,8 @@ public class IdxTests
     [Fact]
     public void FashionMnistIsReadWhole()
     {
-        var folder = new[] { Path.Combine(Repository.Root, "artifacts", "fashion-mnist"), "/usr/share/datasets/fashion-mnist" }.FirstOrDefault(Directory.Exists);
+        var folder = new[] { Path.Combine(Repository.Root, "artifacts", "fashion-mnist"),
+            "/usr/share/datasets/fashion-mnist" }.FirstOrDefault(Directory.Exists);
         Assert.SkipWhen(folder is null, "Fashion-MNIST is not here: build/fetch-fashion-mnist.sh");
         using var images = ActivationSource.Open([Path.Combine(folder, "t10k-images-idx3-ubyte.gz")]);
         var labels = IdxFile.ReadLabels(Path.Combine(folder, "t10k-labels-idx1-ubyte.gz"));

@@ -49,7 +49,8 @@ public class PtStoreTests
         for (var i = 0; i < 3; i++)
         {
             var values = Enumerable.Range(0, 6).Select(v => 2 * i + v / 3 + v % 3 / 8f).ToArray();
-            PtWriter.Write(folder[$"h/{i}.pt"], [new("tensor", "F32", [2, 3], s => s.Write(MemoryMarshal.AsBytes<float>(values)))]);
+            PtWriter.Write(folder[$"h/{i}.pt"],
+                [new("tensor", "F32", [2, 3], s => s.Write(MemoryMarshal.AsBytes<float>(values)))]);
         }
         using (var source = ActivationSource.Open([folder["h"]])) Assert.Equal([0, 1, 2, 3, 4, 5], Rows(source));
         var last = folder["h/2.pt"];

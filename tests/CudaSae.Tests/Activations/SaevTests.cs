@@ -17,11 +17,14 @@ public class SaevTests
             var values = new List<float>();
             for (var e = at; e < at + perShard; e++)
                 foreach (var layer in new[] { 5, 13 })
-                    for (var t = 0; t < 4; t++) values.AddRange(e < at + examples[s] ? Rows(100 * layer + 10 * e + t, 1, 4) : new float[4]);
-            File.WriteAllBytes(folder[$"{name}/acts{s:000000}.bin"], MemoryMarshal.AsBytes<float>(values.ToArray()).ToArray());
+                    for (var t = 0; t < 4; t++)
+                        values.AddRange(e < at + examples[s] ? Rows(100 * layer + 10 * e + t, 1, 4) : new float[4]);
+            File.WriteAllBytes(folder[$"{name}/acts{s:000000}.bin"],
+                MemoryMarshal.AsBytes<float>(values.ToArray()).ToArray());
             at += examples[s];
         }
-        File.WriteAllText(folder[$"{name}/shards.json"], $"[{string.Join(", ", examples.Select((n, s) => $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}"""))}]");
+        File.WriteAllText(folder[$"{name}/shards.json"],
+            $"[{string.Join(", ", examples.Select((n, s) => $$"""{"name": "acts{{s:000000}}.bin", "n_examples": {{n}}}"""))}]");
         File.WriteAllText(folder[$"{name}/metadata.json"], metadata.Length > 0 ? metadata : Metadata(at, perShard));
     }
 
@@ -36,8 +39,10 @@ public class SaevTests
         Refused("holds layers 5, 13", folder["s"]);
         Refused("holds layers 5, 13", folder["s"], "layer=6");
         Refused("content, tokens=all or tokens=special", folder["s"], "patches");
-        using (var content = Open(folder["s"], "layer=13")) Assert.Equal([1301, 1302, 1303, 1311, 1312, 1313, 1321, 1322, 1323], Firsts(content));
-        using (var all = Open(folder["s"], "layer=5,tokens=all")) Assert.Equal([500, 501, 502, 503, 510, 511, 512, 513, 520, 521, 522, 523], Firsts(all));
+        using (var content = Open(folder["s"], "layer=13"))
+            Assert.Equal([1301, 1302, 1303, 1311, 1312, 1313, 1321, 1322, 1323], Firsts(content));
+        using (var all = Open(folder["s"], "layer=5,tokens=all"))
+            Assert.Equal([500, 501, 502, 503, 510, 511, 512, 513, 520, 521, 522, 523], Firsts(all));
         using var special = Open(folder["s"], "tokens=special, layer=5");
         Assert.Equal([500, 510, 520], Firsts(special));
         Assert.EndsWith("acts000001.bin, example 0, token 0", special.Locate(2));
@@ -85,12 +90,14 @@ public class SaevTests
     {
         using var folder = new TemporaryFolder();
         Write(folder, "s", [32, 32, 9], 32);
-        var run = CliProgram.Run(CliProgram.Start("train", folder["s"], "--tensor", "layer=13", "--latents", "16", "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
+        var run = CliProgram.Run(CliProgram.Start("train", folder["s"], "--tensor", "layer=13", "--latents", "16",
+            "--k", "2", "--batch-rows", "16", "--vectors", "320", "--backend", "cpu", "--out", folder["run"]));
         Assert.True(run.Code == 0, run.Error);
         Assert.Contains("198 rows to train on, 21 held out, 4 wide, float32", run.Output.ReplaceLineEndings(" "));
         var eval = CliProgram.Run(CliProgram.Start("eval", folder["run"]));     // of the held-out rows of that layer
         Assert.True(eval.Code == 0, eval.Error);
-        var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out", folder["no"]));
+        var refused = CliProgram.Run(CliProgram.Start("train", folder["s"], "--latents", "16", "--k", "2", "--out",
+            folder["no"]));
         Assert.Equal(2, refused.Code);
         Assert.Contains("--tensor layer=5", refused.Error);
     }

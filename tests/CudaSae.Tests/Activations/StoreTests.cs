@@ -14,14 +14,17 @@ namespace CudaSae.Tests;
 public class StoreTests
 {
     /// <summary>Row r of all is r, r + 1/8, r + 2/8, ….</summary>
-    internal static float[] Rows(int first, int rows, int width) => [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
+    internal static float[] Rows(int first, int rows, int width) =>
+        [.. Enumerable.Range(0, rows * width).Select(i => first + i / width + i % width / 8f)];
 
-    static TensorToWrite Tensor<T>(string name, string type, long[] shape, T[] values) where T : unmanaged => new(name, type, shape, s => s.Write(MemoryMarshal.AsBytes<T>(values)));
+    static TensorToWrite Tensor<T>(string name, string type, long[] shape, T[] values) where T : unmanaged =>
+        new(name, type, shape, s => s.Write(MemoryMarshal.AsBytes<T>(values)));
 
     static void Npy<T>(string path, string descr, T[] values, params long[] shape) where T : unmanaged =>
         File.WriteAllBytes(path, [.. NpyFile.MakeHeader(descr, shape), .. MemoryMarshal.AsBytes<T>(values)]);
 
-    internal static int[] Firsts(ActivationSource source) => [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
+    internal static int[] Firsts(ActivationSource source) =>
+        [.. Enumerable.Range(0, (int)source.Rows).Select(i => First(source, i))];
 
     /// <summary>What row i says it is, after a look at its other columns.</summary>
     static int First(ActivationSource source, long i)
@@ -34,7 +37,8 @@ public class StoreTests
 
     internal static ActivationSource Open(string path, string? tensor = null) => ActivationSource.Open([path], tensor);
 
-    internal static void Refused(string expected, string path, string? tensor = null) => AssertOneLine(expected, () => Open(path, tensor).Dispose());
+    internal static void Refused(string expected, string path, string? tensor = null) =>
+        AssertOneLine(expected, () => Open(path, tensor).Dispose());
 
     [Fact]
     public void ContextsAndPositionsAreFlattened()
@@ -75,7 +79,8 @@ public class StoreTests
         }
         Npy(folder["z.npy"], "<f4", Rows(0, 5, 3), 5, 3);
         Tokens("z.tokens.npy", 7, 50_000, 1, 2, 4);
-        AssertOneLine("is token 3 but .* token 4", () => ActivationSource.Join(Open(folder["z.npy"]), Open(folder["a"])));
+        AssertOneLine("is token 3 but .* token 4",
+            () => ActivationSource.Join(Open(folder["z.npy"]), Open(folder["a"])));
         Tokens("a/y.tokens.npy", 1, 2);
         Refused("2 token ids for 3 rows", folder["a"]);
         Npy(folder["a/y.tokens.npy"], "<f8", new double[3], 3);
@@ -86,7 +91,8 @@ public class StoreTests
     public void TokenIdsBeyondIntegersAreRefusedWhenRead()
     {
         using var folder = new TemporaryFolder();
-        SafetensorsWriter.Write(folder["x.safetensors"], [Tensor("a", "F32", [1, 2], Rows(0, 1, 2)), Tensor("token_ids", "I64", [1], [1L << 40])]);
+        SafetensorsWriter.Write(folder["x.safetensors"],
+            [Tensor("a", "F32", [1, 2], Rows(0, 1, 2)), Tensor("token_ids", "I64", [1], [1L << 40])]);
         using var source = Open(folder["x.safetensors"]);
         AssertOneLine("no token id", () => source.Token(0));
     }
@@ -95,7 +101,8 @@ public class StoreTests
         SafetensorsWriter.Write(path,
         [
             Tensor("activation", "F32", [contexts, 3, 4], Rows(first, contexts * 3, 4)),
-            Tensor("tokens", "I64", [contexts, tokens < 0 ? 3 : tokens], [.. Enumerable.Range(first, contexts * (tokens < 0 ? 3 : tokens)).Select(i => 100L + i)]),
+            Tensor("tokens", "I64", [contexts, tokens < 0 ? 3 : tokens],
+                [.. Enumerable.Range(first, contexts * (tokens < 0 ? 3 : tokens)).Select(i => 100L + i)]),
             Tensor("mask", "BOOL", [contexts, 3], mask ?? [.. Enumerable.Repeat((byte)1, contexts * 3)]),
             Tensor("attention_mask", "I64", [contexts, 3], new long[contexts * 3]),
         ]);
@@ -128,7 +135,9 @@ public class StoreTests
     {
         using var folder = new TemporaryFolder();
         Directory.CreateDirectory(folder["h"]);
-        for (var i = 0; i <= 10; i++) SafetensorsWriter.Write(folder[$"h/{i}.safetensors"], [Tensor("x", "F16", [2, 3], Rows(2 * i, 2, 3).Select(v => (Half)v).ToArray())]);
+        for (var i = 0; i <= 10; i++)
+            SafetensorsWriter.Write(folder[$"h/{i}.safetensors"],
+                [Tensor("x", "F16", [2, 3], Rows(2 * i, 2, 3).Select(v => (Half)v).ToArray())]);
         using (var source = Open(folder["h"])) Assert.Equal(Enumerable.Range(0, 22), Firsts(source));
         SafetensorsWriter.Write(folder["h/10.safetensors"], [Tensor("x", "F16", [2, 4], new Half[8])]);
         Refused("4 wide", folder["h"]);
@@ -142,10 +151,19 @@ public class StoreTests
     {
         Directory.CreateDirectory(folder["s"]);
         if (layout == "npy") Npy(folder["s/x.npy"], "<f4", Rows(0, 192, 4), 64, 3, 4);
-        else if (layout == "openmoss") for (var i = 0; i < 4; i++) OpenMossChunk(folder[$"s/chunk-{i:00000000}.safetensors"], 16, 48 * i, [.. Enumerable.Range(0, 48).Select(r => (byte)(r % 3))]);
-        else if (layout == "numbered") for (var i = 0; i < 4; i++) SafetensorsWriter.Write(folder[$"s/{i}.safetensors"], [Tensor("x", "F32", [48, 4], Rows(48 * i, 48, 4))]);
+        else if (layout == "openmoss")
+            for (var i = 0; i < 4; i++)
+                OpenMossChunk(folder[$"s/chunk-{i:00000000}.safetensors"], 16, 48 * i,
+                    [.. Enumerable.Range(0, 48).Select(r => (byte)(r % 3))]);
+        else if (layout == "numbered")
+            for (var i = 0; i < 4; i++)
+                SafetensorsWriter.Write(folder[$"s/{i}.safetensors"],
+                    [Tensor("x", "F32", [48, 4], Rows(48 * i, 48, 4))]);
         else if (layout == "saev") SaevTests.Write(folder, "s", [32, 32, 9], 32);
-        else for (var i = 0; i < 2; i++) File.WriteAllBytes(folder[$"s/data-{i:00000}-of-00002.arrow"], new ArrowBytes { Contexts = [10, 14], Width = 4 }.Write());
+        else
+            for (var i = 0; i < 2; i++)
+                File.WriteAllBytes(folder[$"s/data-{i:00000}-of-00002.arrow"],
+                    new ArrowBytes { Contexts = [10, 14], Width = 4 }.Write());
         return folder["s"];
     }
 
@@ -161,7 +179,8 @@ public class StoreTests
     {
         using var folder = new TemporaryFolder();
         using var store = Open(Write(folder, layout), layout == "saev" ? "layer=13" : null);
-        Npy(folder["flat.npy"], "<f4", Enumerable.Range(0, (int)store.Rows).SelectMany(i => Row(store, i)).ToArray(), store.Rows, 4);
+        Npy(folder["flat.npy"], "<f4", Enumerable.Range(0, (int)store.Rows).SelectMany(i => Row(store, i)).ToArray(),
+            store.Rows, 4);
         using var flat = Open(folder["flat.npy"]);
         Assert.InRange(store.Rows, 128, 300);
         var (weights, loss) = Train(store);
@@ -181,13 +200,15 @@ public class StoreTests
         using var joined = ActivationSource.Join(Open(path, choice), Open(path, choice));
         foreach (var source in new[] { store, joined })
         {
-            byte[] single = new byte[source.RowBytes], one = new byte[source.Rows * source.RowBytes], together = new byte[one.Length];
+            byte[] single = new byte[source.RowBytes], one = new byte[source.Rows * source.RowBytes],
+            together = new byte[one.Length];
             for (var i = 0; i < source.Rows; i++)
             {
                 source.Read(i, single);
                 single.CopyTo(one, i * source.RowBytes);
             }
-            for (long first = 0, count = 1; first < source.Rows; first += count, count = Math.Min(3 * count + 1, source.Rows - first))
+            for (long first = 0, count = 1; first < source.Rows; first += count,
+                count = Math.Min(3 * count + 1, source.Rows - first))
                 source.ReadRows(first, together.AsSpan((int)first * source.RowBytes, (int)count * source.RowBytes));
             Assert.Equal(one, together);
         }
@@ -204,7 +225,8 @@ public class StoreTests
         Initialization.Fill(parameters, spec, config, statistics, scale);
         backend.SetParameters(parameters);
         var losses = new RecordingObserver();
-        new Trainer(backend, source, source.Rows, scale, null, losses).Run(default, TestContext.Current.CancellationToken);
+        new Trainer(backend, source, source.Rows, scale, null,
+            losses).Run(default, TestContext.Current.CancellationToken);
         backend.GetParameters(parameters);
         return ([.. Enumerable.Range(0, 16).SelectMany(f => parameters.WDec[f].ToArray())],
             [.. losses.Reports.Chunk(10).Select(c => c.Average(m => m.Fvu!.Value))]);
@@ -229,7 +251,8 @@ public class StoreTests
         {
             var slot = MemoryMarshal.Cast<byte, float>(backend.InputSlot(feeder.Next(out _)));
             for (var b = 0; b < 64; b++) fed.Add((int)slot[4 * b]);
-            Assert.True(fed.TakeLast(64).Select(r => r / PerChunk).Distinct().Count() >= Chunks - 4);       // 64 rows miss one of 16 shards with probability 0.02
+            // 64 rows miss one of 16 shards with probability 0.02
+            Assert.True(fed.TakeLast(64).Select(r => r / PerChunk).Distinct().Count() >= Chunks - 4);
             feeder.Release();
         }
         Assert.Equal(Enumerable.Range(0, Chunks * PerChunk), fed.Order());
@@ -252,7 +275,12 @@ public class StoreTests
         }
         using var source = Open(folder["x.npy"]);
         var config = new TrainConfig { BatchRows = 64, Vectors = 256 };
-        using var backend = new CpuBackend(new SaeSpec { InputWidth = 1024, Latents = 16, Selection = new Selection.TopK(2) }, config, source.Type);
+        using var backend = new CpuBackend(new SaeSpec
+        {
+            InputWidth = 1024, Latents = 16,
+            Selection = new Selection.TopK(2)
+        },
+            config, source.Type);
         var before = ResidentKiB();
         using var feeder = new BatchFeeder(source, source.Rows, backend, config);
         for (var t = 0; t < 4; t++)
@@ -263,5 +291,7 @@ public class StoreTests
         Assert.InRange(ResidentKiB() - before, -1_000_000, 64 * 1024);
     }
 
-    static long ResidentKiB() => long.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("VmRSS", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
+    static long ResidentKiB() =>
+        long.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("VmRSS", StringComparison.Ordinal))
+            .Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
 }

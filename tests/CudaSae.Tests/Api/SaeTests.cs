@@ -12,7 +12,8 @@ public class SaeTests
 {
     const int D = 24, N = 1500;
 
-    public static TheoryData<string> Kinds => ["relu", "relu, more than 512 active", "jumprelu", "gated", "topk", "abs_topk", "batch_topk", "group_max", "layer norm", "constant norm", "no pre-encoder bias"];
+    public static TheoryData<string> Kinds => ["relu", "relu, more than 512 active", "jumprelu", "gated", "topk",
+        "abs_topk", "batch_topk", "group_max", "layer norm", "constant norm", "no pre-encoder bias"];
 
     static SaeModel Model(string kind)
     {
@@ -21,7 +22,8 @@ public class SaeTests
             InputWidth = D, Latents = N, PreEncoderBias = kind != "no pre-encoder bias",
             Selection = kind switch
             {
-                "jumprelu" or "no pre-encoder bias" => new Selection.JumpRelu(SmoothingKernel.Gaussian, 0.5f, Room: 100),
+                "jumprelu" or "no pre-encoder bias" =>
+                    new Selection.JumpRelu(SmoothingKernel.Gaussian, 0.5f, Room: 100),
                 "gated" => new Selection.Gated(Room: 100),
                 "topk" or "layer norm" => new Selection.TopK(9),
                 "abs_topk" => new Selection.AbsTopK(9),
@@ -37,9 +39,19 @@ public class SaeTests
                 foreach (ref var w in matrix[f]) w = 0.3f * (random.NextSingle() - 0.5f);
         var low = kind.Contains("more") ? 0 : -1.2f;
         foreach (var vector in (float[][])[p.BEnc, p.BDec, p.BMag, p.RMag])
-            for (var i = 0; i < vector.Length; i++) vector[i] = 0.2f * random.NextSingle() + (vector == p.BEnc && spec.Selection is Selection.Relu ? low : 0);
+            for (var i = 0; i < vector.Length; i++)
+                vector[i] = 0.2f * random.NextSingle()
+                    + (vector == p.BEnc && spec.Selection is Selection.Relu ? low : 0);
         for (var f = 0; f < p.Threshold.Length; f++) p.Threshold[f] = 0.8f + random.NextSingle();
-        return new(spec, p) { Normalization = kind switch { "layer norm" => InputNormalization.LayerNorm, "constant norm" => InputNormalization.ConstantNorm, _ => InputNormalization.None } };
+        return new(spec, p)
+        {
+            Normalization = kind switch
+            {
+                "layer norm" => InputNormalization.LayerNorm,
+                "constant norm" => InputNormalization.ConstantNorm,
+                _ => InputNormalization.None
+            }
+        };
     }
 
     static float[] Rows(int count)
@@ -64,7 +76,8 @@ public class SaeTests
         for (var f = 0; f < N; f++)
         {
             z[f] = p.BEnc[f];
-            for (var i = 0; i < D; i++) z[f] += p.WEnc[f][i] * ((x[i] - shift) / (scale + epsilon) - (spec.PreEncoderBias ? p.BDec[i] : 0));
+            for (var i = 0; i < D; i++)
+                z[f] += p.WEnc[f][i] * ((x[i] - shift) / (scale + epsilon) - (spec.PreEncoderBias ? p.BDec[i] : 0));
         }
         var code = new double[N];
         int[] Largest(Func<int, double> of, int k) => [.. Enumerable.Range(0, N).OrderByDescending(of).Take(k)];
@@ -85,7 +98,8 @@ public class SaeTests
                     {
                         Selection.JumpRelu => z[f] > p.Threshold[f] ? z[f] : 0,
                         Selection.BatchTopK => z[f] > p.BatchThreshold ? z[f] : 0,
-                        Selection.Gated => z[f] > 0 ? Math.Max(0, Math.Exp(p.RMag[f]) * (z[f] - p.BEnc[f]) + p.BMag[f]) : 0,
+                        Selection.Gated =>
+                            z[f] > 0 ? Math.Max(0, Math.Exp(p.RMag[f]) * (z[f] - p.BEnc[f]) + p.BMag[f]) : 0,
                         _ => Math.Max(0, z[f]),
                     };
                 break;
@@ -126,7 +140,8 @@ public class SaeTests
     public void RowsGrow()
     {
         var codes = new SparseRows();
-        for (var row = 0; row < 1000; row++) codes.Add([.. Enumerable.Range(row, row % 7)], [.. Enumerable.Repeat((float)row, row % 7)]);
+        for (var row = 0; row < 1000; row++)
+            codes.Add([.. Enumerable.Range(row, row % 7)], [.. Enumerable.Repeat((float)row, row % 7)]);
         Assert.Equal((1000, 1001), (codes.Rows, codes.RowStarts.Length));
         for (var row = 0; row < 1000; row++)
         {

@@ -14,10 +14,14 @@ public class SaeTrainerTests
 {
     const int D = 20, B = 16, Steps = 12;
 
-    static readonly SaeSpec Spec = new() { InputWidth = D, Latents = 96, Selection = new Selection.TopK(4), Aux = new(16, 0.25f, 64) };
+    static readonly SaeSpec Spec = new()
+    {
+        InputWidth = D, Latents = 96, Selection = new Selection.TopK(4), Aux = new(16, 0.25f, 64)
+    };
     static readonly TrainConfig Config = new() { BatchRows = B, Vectors = B * Steps };
 
-    public static TheoryData<BackendKind> Kinds => Targets.HasEmulator ? [BackendKind.Cpu, BackendKind.Emulator] : [BackendKind.Cpu];
+    public static TheoryData<BackendKind> Kinds =>
+        Targets.HasEmulator ? [BackendKind.Cpu, BackendKind.Emulator] : [BackendKind.Cpu];
 
     static float[] Data(int rows = 128)
     {

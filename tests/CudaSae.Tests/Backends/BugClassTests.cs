@@ -20,20 +20,24 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class BugClassTests
 {
-    public static TheoryData<string> TargetNames => [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];
+    public static TheoryData<string> TargetNames =>
+        [.. Targets.Names.Where(t => !t.Contains("float32") && !t.Contains("candidates") && !t.Contains("one thread"))];
 
     /// <summary>For problems of thousands of latents.</summary>
-    public static TheoryData<string> OneOfEach => [.. Targets.Names.Where(t => t is "cpu" or "emulator, schedule 7" or "cuda")];
+    public static TheoryData<string> OneOfEach =>
+        [.. Targets.Names.Where(t => t is "cpu" or "emulator, schedule 7" or "cuda")];
 
     static readonly TrainConfig Sgd = new() { Optimizer = OptimizerKind.Sgd };
 
     sealed class Run(string target, SaeSpec spec, TrainConfig config, int rows = 16) : IDisposable
     {
         public SmallProblem Problem { get; } = new(spec, rows, config);
-        public IBackend Backend { get; } = Targets.Create(target)(spec, config with { BatchRows = rows, Vectors = 1000L * rows }, InputType.Float32);
+        public IBackend Backend { get; } =
+            Targets.Create(target)(spec, config with { BatchRows = rows, Vectors = 1000L * rows }, InputType.Float32);
         uint step;
 
-        public StepSums Step(float[]? batch = null, Action<SaeParameters>? before = null, float rate = 0.25f, bool dense = false, uint deadAfter = 1, Func<StepScalars, StepScalars>? change = null)
+        public StepSums Step(float[]? batch = null, Action<SaeParameters>? before = null, float rate = 0.25f,
+            bool dense = false, uint deadAfter = 1, Func<StepScalars, StepScalars>? change = null)
         {
             if (step == 0)
             {
@@ -68,7 +72,9 @@ public class BugClassTests
 
     static SaeSpec Jump(ThresholdForm form = ThresholdForm.Direct) => new()
     {
-        InputWidth = 24, Latents = 60, Selection = new Selection.JumpRelu(SmoothingKernel.Triangular, 0.5f, Form: form, Room: 60), DecoderNorm = DecoderNorm.Free,
+        InputWidth = 24, Latents = 60,
+        Selection = new Selection.JumpRelu(SmoothingKernel.Triangular, 0.5f, Form: form, Room: 60),
+        DecoderNorm = DecoderNorm.Free,
         Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f, WarmupFraction = 0 },
     };
 
@@ -81,7 +87,11 @@ public class BugClassTests
         double Error(Run run, float by)
         {
             StepSums sums = default;
-            for (var t = 0; t < 2; t++) sums = run.Step(Array.ConvertAll(run.Problem.Batch(), x => x + by), p => { for (var i = 0; i < 24; i++) p.BDec[i] += by; }, rate: 0);
+            for (var t = 0; t < 2; t++)
+                sums = run.Step(Array.ConvertAll(run.Problem.Batch(), x => x + by), p =>
+                {
+                    for (var i = 0; i < 24; i++) p.BDec[i] += by;
+                }, rate: 0);
             return sums.AuxSquaredError;
         }
         var plain = Error(here, 0);
@@ -107,10 +117,12 @@ public class BugClassTests
         for (var f = 0; f < 60; f++)
             if (living[f] > 0) Assert.True(Same(a, b, f), $"latent {f} is not dead and learned from AuxK");
             else if (!a.WEnc[f].SequenceEqual(b.WEnc[f])) learned++;
-        Assert.True(learned > 5, $"only {learned} dead encoder rows learn from AuxK");      // the fused encoder must not lose that gradient
+        // the fused encoder must not lose that gradient
+        Assert.True(learned > 5, $"only {learned} dead encoder rows learn from AuxK");
     }
 
-    static bool Same(SaeParameters a, SaeParameters b, int f) => a.WEnc[f].SequenceEqual(b.WEnc[f]) && a.WDec[f].SequenceEqual(b.WDec[f]) && a.BEnc[f] == b.BEnc[f];
+    static bool Same(SaeParameters a, SaeParameters b, int f) =>
+        a.WEnc[f].SequenceEqual(b.WEnc[f]) && a.WDec[f].SequenceEqual(b.WDec[f]) && a.BEnc[f] == b.BEnc[f];
 
     /// <summary>AuxK's term is scaled by min(dead / k_aux, 1). Four latents are dead, of which two have a code,
     /// whatever k_aux is.</summary>
@@ -119,7 +131,11 @@ public class BugClassTests
     {
         float Moved(int k)
         {
-            var spec = new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(4), Aux = new(k, 0.5f, 16), DecoderNorm = DecoderNorm.Free };
+            var spec = new SaeSpec
+            {
+                InputWidth = 8, Latents = 8, Selection = new Selection.TopK(4), Aux = new(k, 0.5f, 16),
+                DecoderNorm = DecoderNorm.Free
+            };
             using var run = new Run(target, spec, Sgd);
             float[] bias = [2, 1, -1, -2, 4, 5, 6, 7];
             run.Step(before: p =>
@@ -201,7 +217,8 @@ public class BugClassTests
         var batch = once.Problem.Batch();
         var (a, b) = (once.Step(batch), twice.Step([.. batch, .. batch]));
         Assert.Equal(a.GradientNorm, b.GradientNorm, 1e-3 * a.GradientNorm);
-        var (less, more) = (Schedules.Scalars(Jump(), Sgd with { BatchRows = 8, Vectors = 8000 }, new(1, 1), 1), Schedules.Scalars(Jump(), Sgd with { BatchRows = 16, Vectors = 16000 }, new(1, 1), 1));
+        var (less, more) = (Schedules.Scalars(Jump(), Sgd with { BatchRows = 8, Vectors = 8000 }, new(1, 1), 1),
+            Schedules.Scalars(Jump(), Sgd with { BatchRows = 16, Vectors = 16000 }, new(1, 1), 1));
         Assert.Equal((less.LossScale, less.Penalty), (2 * more.LossScale, 2 * more.Penalty));
     }
 
@@ -213,9 +230,12 @@ public class BugClassTests
         foreach (var dense in new[] { false, true })
         {
             using var run = new Run(target, Jump(), Sgd);
-            run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (0.9f, 1); Array.Clear(p.BDec); }, dense: dense);
+            run.Step(new float[16 * 24], p =>
+            {
+                for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (0.9f, 1); Array.Clear(p.BDec);
+            }, dense: dense);
             using var after = run.Read();
-            Assert.All(after.Threshold, theta => Assert.True(theta > 1.01f));       // λ K(−0.2)/ε pushes up: nothing fired
+            Assert.All(after.Threshold, theta => Assert.True(theta > 1.01f)); // λ K(−0.2)/ε pushes up: nothing fired
         }
     }
 
@@ -227,12 +247,17 @@ public class BugClassTests
         foreach (var form in Enum.GetValues<ThresholdForm>())
         {
             using var run = new Run(target, Jump(form), Sgd);
-            run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (1.9f, 2); Array.Clear(p.BDec); }, rate: 1e-3f);
+            run.Step(new float[16 * 24], p =>
+            {
+                for (var f = 0; f < 60; f++) (p.BEnc[f], p.Threshold[f]) = (1.9f, 2); Array.Clear(p.BDec);
+            }, rate: 1e-3f);
             using var after = run.Read();
-            moved[(int)form] = form == ThresholdForm.Direct ? after.Threshold[0] - 2 : Math.Log(after.Threshold[0] / 2.0);
+            moved[(int)form] = form == ThresholdForm.Direct ? after.Threshold[0] - 2
+                : Math.Log(after.Threshold[0] / 2.0);
         }
         Assert.Equal(2 * moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.Log], 1e-2 * Math.Abs(moved[0]));
-        Assert.Equal(moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.LogUnchained], 1e-2 * Math.Abs(moved[0]));
+        Assert.Equal(moved[(int)ThresholdForm.Direct], moved[(int)ThresholdForm.LogUnchained],
+            1e-2 * Math.Abs(moved[0]));
     }
 
     /// <summary>Encoder and decoder, and b_dec and its copies, are separate memory, and so are their moments: training
@@ -240,7 +265,8 @@ public class BugClassTests
     [Theory, MemberData(nameof(TargetNames))]
     public void ParametersDoNotShareMemory(string target)
     {
-        foreach (var part in new[] { Trainable.Encoder, Trainable.Decoder, Trainable.EncoderBias, Trainable.DecoderBias })
+        foreach (var part in new[] { Trainable.Encoder, Trainable.Decoder, Trainable.EncoderBias,
+            Trainable.DecoderBias })
         {
             using var run = new Run(target, TopK(), new() { Trainable = part });
             using var before = new SmallProblem(TopK(), 16, new()).Parameters;
@@ -255,12 +281,14 @@ public class BugClassTests
             if (!before.BEnc.AsSpan().SequenceEqual(after.BEnc)) changed |= Trainable.EncoderBias;
             if (!before.BDec.AsSpan().SequenceEqual(after.BDec)) changed |= Trainable.DecoderBias;
             Assert.Equal(part, changed);
-            foreach (var (name, owner) in new[] { ("enc", Trainable.Encoder), ("dec", Trainable.Decoder), ("b_enc", Trainable.EncoderBias), ("b_dec", Trainable.DecoderBias) })
+            foreach (var (name, owner) in new[] { ("enc", Trainable.Encoder), ("dec", Trainable.Decoder),
+                ("b_enc", Trainable.EncoderBias), ("b_dec", Trainable.DecoderBias) })
                 foreach (var moment in new[] { "adam_m_", "adam_v_" })
                 {
                     var array = run.Backend.State.Single(a => a.Name == moment + name);
                     var bytes = States.Of(run.Backend, array);
-                    Assert.True(owner == part == bytes.AsSpan().ContainsAnyExcept((byte)0), $"{array.Name} when {part} is trained");
+                    Assert.True(owner == part == bytes.AsSpan().ContainsAnyExcept((byte)0),
+                        $"{array.Name} when {part} is trained");
                 }
         }
     }
@@ -287,14 +315,17 @@ public class BugClassTests
             Assert.True(after.WEnc[f].SequenceEqual(fresh.WEnc[i]) && after.WDec[f].SequenceEqual(fresh.WDec[i]));
             Assert.Equal(-1 - i, after.BEnc[f]);
         }
-        var moments = run.Backend.State.Where(a => a.Name.StartsWith("adam_", StringComparison.Ordinal) && a.Shape[0] == 60).ToArray();
+        var moments =
+            run.Backend.State.Where(a => a.Name.StartsWith("adam_", StringComparison.Ordinal) && a.Shape[0] == 60)
+            .ToArray();
         Assert.True(moments.Length >= 6);
         foreach (var array in moments)
         {
             var bytes = States.Of(run.Backend, array);
             for (var f = 0; f < 60; f++)
             {
-                var zero = bytes.AsSpan((int)(f * array.Bytes / 60), (int)(array.Bytes / 60)).IndexOfAnyExcept((byte)0) < 0;
+                var zero = bytes.AsSpan((int)(f * array.Bytes / 60), (int)(array.Bytes / 60))
+                    .IndexOfAnyExcept((byte)0) < 0;
                 if (f is 7 or 41) Assert.True(zero, $"{array.Name} of latent {f} was not emptied");
                 else if (array.Name.Contains("_v_enc") || array.Name.Contains("_v_dec")) Assert.Equal(Fired(f), !zero);
             }
@@ -311,7 +342,10 @@ public class BugClassTests
     {
         var spec = TopK() with { Selection = new Selection.BatchTopK(4, 0.5f) };
         using var run = new Run(target, spec, Sgd);
-        var first = run.Step(new float[16 * 24], p => { for (var f = 0; f < 60; f++) p.BEnc[f] = f < 3 ? f + 1 : -1; Array.Clear(p.BDec); }, rate: 0);
+        var first = run.Step(new float[16 * 24], p =>
+        {
+            for (var f = 0; f < 60; f++) p.BEnc[f] = f < 3 ? f + 1 : -1; Array.Clear(p.BDec);
+        }, rate: 0);
         Assert.Equal(48, first.Active);             // 16 rows × 3 positive, fewer than 16 × 4
         Assert.Equal(1, first.Threshold);
         var silent = run.Problem.Parameters;
@@ -329,8 +363,17 @@ public class BugClassTests
     [Theory, MemberData(nameof(TargetNames))]
     public void ProjectionComesBeforeClipping(string target)
     {
-        var config = new TrainConfig { Optimizer = OptimizerKind.Sgd, Clip = ClipKind.GlobalNorm, ClipNorm = 0.1f, Trainable = Trainable.Decoder };
-        using var run = new Run(target, new() { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1), DecoderNorm = DecoderNorm.Unit, PreEncoderBias = false }, config, rows: 4);
+        var config = new TrainConfig
+        {
+            Optimizer = OptimizerKind.Sgd, Clip = ClipKind.GlobalNorm, ClipNorm = 0.1f, Trainable = Trainable.Decoder
+        };
+        using var run = new Run(target,
+            new()
+            {
+                InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1), DecoderNorm = DecoderNorm.Unit,
+                PreEncoderBias = false
+            },
+            config, rows: 4);
         var batch = new float[4 * 8];
         for (var b = 0; b < 4; b++) batch[b * 8 + b] = 3;
         var sums = run.Step(batch, p =>
@@ -355,13 +398,15 @@ public class BugClassTests
     public void FoldingChangesNoReconstruction()
     {
         var relu = new SparsityPenalty.L1 { Coefficient = 0.1f };
-        foreach (var spec in new[] { Jump(), TopK() with { Selection = new Selection.Gated(Room: 60), Penalty = relu }, TopK() with { Selection = new Selection.Relu(60), Penalty = relu } })
+        foreach (var spec in new[] { Jump(), TopK() with { Selection = new Selection.Gated(Room: 60), Penalty = relu },
+            TopK() with { Selection = new Selection.Relu(60), Penalty = relu } })
         {
             var problem = new SmallProblem(spec, 16, Sgd);
             var batch = problem.Batch();
             var expected = Reconstruct(spec, problem.Parameters, batch, 3);
             Folding.TrainedNorms(problem.Parameters);
-            Assert.All(Enumerable.Range(0, 60), f => Assert.Equal(1, Math.Sqrt(problem.Parameters.WDec[f].ToArray().Sum(w => (double)w * w)), 1e-6));
+            Assert.All(Enumerable.Range(0, 60),
+                f => Assert.Equal(1, Math.Sqrt(problem.Parameters.WDec[f].ToArray().Sum(w => (double)w * w)), 1e-6));
             Equal(expected, Reconstruct(spec, problem.Parameters, batch, 3), 1);
             Folding.TrainedScales(problem.Parameters, 3, 3);
             Equal(expected, Reconstruct(spec, problem.Parameters, batch, 1), 1 / 3.0);
@@ -374,14 +419,17 @@ public class BugClassTests
         static double[] Reconstruct(SaeSpec spec, SaeParameters p, float[] batch, float scale)
         {
             var reference = new Reference(spec, Sgd with { BatchRows = 16, Vectors = 16 }, Rounding.None);
-            if (spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } || p.Threshold.Length == 0 || p.Threshold.All(t => t > 0)) reference.SetParameters(p);
+            if (spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } || p.Threshold.Length == 0
+                || p.Threshold.All(t => t > 0))
+                reference.SetParameters(p);
             reference.Forward(batch, new() { Step = 1, InputScale = scale, LossScale = 1, Power = 1 });
             return [.. reference.Residual.Zip(reference.Y, (e, y) => e + y)];
         }
 
         static void Equal(double[] expected, double[] actual, double factor)
         {
-            for (var i = 0; i < expected.Length; i++) Assert.Equal(expected[i] * factor, actual[i], 1e-4 * (1 + Math.Abs(expected[i])));
+            for (var i = 0; i < expected.Length; i++)
+                Assert.Equal(expected[i] * factor, actual[i], 1e-4 * (1 + Math.Abs(expected[i])));
         }
     }
 
@@ -396,7 +444,9 @@ public class BugClassTests
         Assert.NotEqual(rows, Enumerable.Range(0, 1000).Select(i => new RowPermutation(1, 1, 1000)[i]).ToArray());
 
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader("<f4", 64, 24), .. Enumerable.Range(0, 64 * 24).SelectMany(i => BitConverter.GetBytes((float)(i / 24)))]);
+        File.WriteAllBytes(folder["x.npy"],
+            [.. NpyFile.MakeHeader("<f4", 64, 24),
+                .. Enumerable.Range(0, 64 * 24).SelectMany(i => BitConverter.GetBytes((float)(i / 24)))]);
         using var source = ActivationSource.Open([folder["x.npy"]]);
         var config = new TrainConfig { BatchRows = 16, Vectors = 64 };
         using var backend = new CpuBackend(TopK(), config, source.Type);
@@ -416,9 +466,14 @@ public class BugClassTests
     [Theory, MemberData(nameof(TargetNames))]
     public void PathsAgree(string target)
     {
-        var relu = TopK() with { Selection = new Selection.Relu(60), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } };
+        var relu = TopK() with
+        {
+            Selection = new Selection.Relu(60),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f }
+        };
         var nested = new Nesting.Prefixes([1, 1, 1], Random: true);
-        foreach (var spec in new[] { Jump(ThresholdForm.Log), relu, Jump(ThresholdForm.Log) with { Nested = nested }, relu with { Nested = new Nesting.Prefixes([20, 33]), Selection = new Selection.Gated(Room: 60) } })
+        foreach (var spec in new[] { Jump(ThresholdForm.Log), relu, Jump(ThresholdForm.Log) with { Nested = nested },
+            relu with { Nested = new Nesting.Prefixes([20, 33]), Selection = new Selection.Gated(Room: 60) } })
         {
             using Run sparse = new(target, spec, new()), mixed = new(target, spec, new());
             for (var t = 1; t <= 4; t++)
@@ -438,7 +493,12 @@ public class BugClassTests
     public void ChunksOfTheDensePathEndWherePrefixesDo(string target)
     {
         const int Latents = 2200;
-        var spec = Jump(ThresholdForm.Log) with { Latents = Latents, Selection = new Selection.JumpRelu(Bandwidth: 0.5f, Room: 300), Nested = new Nesting.Prefixes([1, 1, 1, 1, 1], Random: true) };
+        var spec = Jump(ThresholdForm.Log) with
+        {
+            Latents = Latents,
+            Selection = new Selection.JumpRelu(Bandwidth: 0.5f, Room: 300),
+            Nested = new Nesting.Prefixes([1, 1, 1, 1, 1], Random: true)
+        };
         using Run sparse = new(target, spec, Sgd), dense = new(target, spec, Sgd);
         StepSums Step(Run run, bool dense) => run.Step(before: p => Array.Fill(p.BEnc, -8), dense: dense, change: s =>
         {
@@ -464,7 +524,9 @@ public class BugClassTests
                     difference += Math.Pow(matrix(one)[f][i] - matrix(other)[f][i], 2);
                     movement += Math.Pow(matrix(one)[f][i] - matrix(start)[f][i], 2);
                 }
-                Assert.True(Math.Sqrt(difference) <= 0.01 * Math.Sqrt(movement) + 1e-4, $"latent {f} moved by {Math.Sqrt(movement)}, and on the dense path {Math.Sqrt(difference)} away from there");
+                Assert.True(Math.Sqrt(difference) <= 0.01 * Math.Sqrt(movement) + 1e-4,
+                    $"latent {f} moved by {Math.Sqrt(movement)}, and on the dense path {Math.Sqrt(difference)} away "
+                        + "from there");
                 if (movement > 0) moved++;
             }
             return moved;
@@ -475,8 +537,13 @@ public class BugClassTests
     [Theory, MemberData(nameof(TargetNames))]
     public void RowsWithoutRoomTakeTheDensePath(string target)
     {
-        var spec = TopK() with { Selection = new Selection.Relu(5), Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f } };
-        using Run narrow = new(target, spec, Sgd), wide = new(target, spec with { Selection = new Selection.Relu(60) }, Sgd);
+        var spec = TopK() with
+        {
+            Selection = new Selection.Relu(5),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f }
+        };
+        using Run narrow = new(target, spec, Sgd),
+            wide = new(target, spec with { Selection = new Selection.Relu(60) }, Sgd);
         var (a, b) = (narrow.Step(), wide.Step());
         Assert.Equal((1, 0), (a.Dense, b.Dense));
         Assert.True(a.Overflows > 0);
@@ -508,7 +575,8 @@ public class BugClassTests
     {
         foreach (var only in new[] { 19, 20 })
         {
-            using var run = new Run(target, TopK() with { Selection = new Selection.TopK(1), Nested = new Nesting.Prefixes([20]) }, Sgd);
+            using var run = new Run(target,
+                TopK() with { Selection = new Selection.TopK(1), Nested = new Nesting.Prefixes([20]) }, Sgd);
             var sums = run.Step(new float[16 * 24], p =>
             {
                 for (var f = 0; f < 60; f++) p.BEnc[f] = f == only ? 1 : -1;
@@ -559,7 +627,8 @@ public class BugClassTests
     {
         foreach (var dense in new[] { false, true })
         {
-            using Run without = new(target, Jump() with { PreAct = new(0, DeadOnly: true, 16) }, Sgd), with = new(target, Jump() with { PreAct = new(1, DeadOnly: true, 16) }, Sgd);
+            using Run without = new(target, Jump() with { PreAct = new(0, DeadOnly: true, 16) }, Sgd),
+                with = new(target, Jump() with { PreAct = new(1, DeadOnly: true, 16) }, Sgd);
             var living = new int[60];
             var losses = new List<double>();
             foreach (var run in new[] { without, with })
@@ -585,7 +654,11 @@ public class BugClassTests
             foreach (var selection in new Selection[] { new Selection.Relu(60), new Selection.Gated(Room: 60) })
                 foreach (var dense in new[] { false, true })
                 {
-                    var spec = TopK() with { Selection = selection, Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f, WarmupFraction = 0, Weight = weight } };
+                    var spec = TopK() with
+                    {
+                        Selection = selection,
+                        Penalty = new SparsityPenalty.L1 { Coefficient = 0.3f, WarmupFraction = 0, Weight = weight }
+                    };
                     using var run = new Run(target, spec, Sgd);
                     var norms = new double[60];
                     run.Step(new float[16 * 24], p =>
@@ -600,7 +673,10 @@ public class BugClassTests
                         }
                     }, dense: dense);
                     using var after = run.Read();
-                    for (var f = 0; f < 60; f++) Assert.Equal(norms[f] - (weight == PenaltyWeight.DecoderNorm ? 0.25 * 0.3 : 0), Norm(after, f), 2e-3);     // rate · λ · f, with f = 1 on every row
+                    // rate · λ · f, with f = 1 on every row
+                    for (var f = 0; f < 60; f++)
+                        Assert.Equal(norms[f] - (weight == PenaltyWeight.DecoderNorm ? 0.25 * 0.3 : 0), Norm(after, f),
+                            2e-3);
                 }
 
         static double Norm(SaeParameters p, int f) => Math.Sqrt(p.WDec[f].ToArray().Sum(w => (double)w * w));

@@ -25,8 +25,11 @@ public unsafe class CpuBackendTests
         {
             var count = random.Next(2, 300);
             var k = random.Next(1, count + 1);
-            ulong[] keys = [.. Enumerable.Range(0, count).Select(f => (ulong)(uint)random.Next(distinct) << 32 | (uint)~f)], scratch = new ulong[count + 16];
-            ulong[] expected = [.. keys.Index().OrderByDescending(one => one.Item).Take(k).OrderBy(one => one.Index).Select(one => one.Item)];
+            ulong[] keys = [.. Enumerable.Range(0, count)
+                .Select(f => (ulong)(uint)random.Next(distinct) << 32 | (uint)~f)],
+            scratch = new ulong[count + 16];
+            ulong[] expected = [.. keys.Index().OrderByDescending(one => one.Item).Take(k).OrderBy(one => one.Index)
+                .Select(one => one.Item)];
             fixed (ulong* p = keys, s = scratch) Assert.Equal(expected.Min(), CpuBackend.KeepLargest(p, count, k, s));
             Assert.Equal(expected, keys[..k]);
         }
@@ -48,7 +51,7 @@ public unsafe class CpuBackendTests
     static ProcessStartInfo Without(string knob, ProcessStartInfo start)
     {
         start.Environment[knob] = "0";
-        if (knob == "DOTNET_EnableAVX512") start.Environment["DOTNET_EnableAVX512F"] = "0";     // its name before .NET 10
+        if (knob == "DOTNET_EnableAVX512") start.Environment["DOTNET_EnableAVX512F"] = "0"; // its name before .NET 10
         return start;
     }
 
@@ -70,7 +73,8 @@ public unsafe class CpuBackendTests
                 step.Run(0, problem.Scalars(t));
             }
             backend.GetParameters(problem.Parameters);
-            return [.. Enumerable.Range(0, 200).SelectMany(f => problem.Parameters.WDec[f].ToArray().Concat(problem.Parameters.WEnc[f].ToArray()))];
+            return [.. Enumerable.Range(0, 200)
+                .SelectMany(f => problem.Parameters.WDec[f].ToArray().Concat(problem.Parameters.WEnc[f].ToArray()))];
         }
     }
 
@@ -81,7 +85,8 @@ public unsafe class CpuBackendTests
     [MemberData(nameof(Rows))]
     public void SelectionIsExact(string kind)
     {
-        foreach (var (n, k) in new[] { (500, 1), (500, 20), (131, 131), (40, 7), (600, 1), (1030, 20) })       // of the last two the first 256 and 320 set the limits
+        // of the last two the first 256 and 320 set the limits
+        foreach (var (n, k) in new[] { (500, 1), (500, 20), (131, 131), (40, 7), (600, 1), (1030, 20) })
         {
             var spec = new SaeSpec { InputWidth = 8, Latents = n, Selection = new Selection.TopK(k) };
             using var backend = new CpuBackend(spec, new() { BatchRows = 3, Vectors = 3 }, InputType.Float32, 2);

@@ -19,8 +19,10 @@ public class GraphTests
     /// <summary>One of each kind of state that a step moves.</summary>
     public static TheoryData<string> Thresholded =>
     [
-        "relu, L1, unit decoder, no pre-encoder bias", "relu, L1 by decoder norm", "relu, aux", "relu, ghosts", "gated, no rescaling, clip by row", "jumprelu, adaptive bandwidth",
-        "jumprelu, pre-activation loss of the dead", "jumprelu, matryoshka", "gated, random prefixes, skip", "relu, scaled tie",
+        "relu, L1, unit decoder, no pre-encoder bias", "relu, L1 by decoder norm", "relu, aux", "relu, ghosts",
+        "gated, no rescaling, clip by row", "jumprelu, adaptive bandwidth",
+        "jumprelu, pre-activation loss of the dead", "jumprelu, matryoshka", "gated, random prefixes, skip",
+        "relu, scaled tie",
     ];
 
     [Theory]
@@ -30,7 +32,10 @@ public class GraphTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == name);
         var entries = Run(c, c.Spec, replay: false, seed: 0).Entries;
-        var half = c.Spec with { Selection = WithRoom(c.Spec.Selection, entries.Order().ElementAt(entries.Length / 2)) };
+        var half = c.Spec with
+        {
+            Selection = WithRoom(c.Spec.Selection, entries.Order().ElementAt(entries.Length / 2))
+        };
         var launched = Run(c, half, replay: false, seed: 0);
         Assert.Contains(launched.Sums, sums => sums.Dense != 0 && sums.Overflows > 0);
         Assert.Contains(launched.Sums.Skip(1), sums => sums.Dense == 0);
@@ -61,8 +66,13 @@ public class GraphTests
         var spec = c.Spec with { Selection = WithRoom(c.Spec.Selection, 8) };
         Action<KernelBackend>[] reads =
         [
-            b => Assert.NotEqual(0, b.ReadSums().Dense), b => Assert.Throws<SaeException>(() => b.ReadCode(new(c.Rows, 8))), b => b.ReadRowErrors(new float[c.Rows]),
-            b => b.ReadReconstruction(new float[c.Rows * spec.InputWidth]), b => b.ReadFirings(new int[spec.Latents]), b => b.GetParameters(new(spec)),
+            b =>
+                Assert.NotEqual(0, b.ReadSums().Dense), b =>
+                    Assert.Throws<SaeException>(() => b.ReadCode(new(c.Rows, 8))), b =>
+                        b.ReadRowErrors(new float[c.Rows]),
+            b =>
+                b.ReadReconstruction(new float[c.Rows * spec.InputWidth]), b =>
+                    b.ReadFirings(new int[spec.Latents]), b => b.GetParameters(new(spec)),
             b => b.ReadState(b.State[0], 0, new byte[8]), b => b.ResetLatents([], new(spec), Steps),
         ];
         var expected = Run(c, spec, replay: false, seed: 0).State;
@@ -76,7 +86,9 @@ public class GraphTests
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var c = VerifyCase.All.Single(c => c.Name == "relu, L1 by decoder norm");
         var problem = (c with { Spec = c.Spec with { Selection = WithRoom(c.Spec.Selection, 8) } }).Problem();
-        using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true) { Dense = false };
+        using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32,
+            ownsDevice: true)
+        { Dense = false };
         backend.SetParameters(problem.Parameters);
         MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
         new SaeStep(backend).Run(0, problem.Scalars(1));
@@ -91,7 +103,9 @@ public class GraphTests
     {
         var problem = (c with { Spec = spec }).Problem();
         Targets.Emulator.SetSeed((ulong)seed);
-        using var backend = new KernelBackend(Targets.OpenEmulator(), spec, problem.Config, InputType.Float32, ownsDevice: true) { Dense = c.Dense };
+        using var backend = new KernelBackend(Targets.OpenEmulator(), spec, problem.Config, InputType.Float32,
+            ownsDevice: true)
+        { Dense = c.Dense };
         backend.SetParameters(problem.Parameters);
         var (order, sums, entries) = (new SaeStep(backend), new StepSums[Steps], new int[Steps]);
         for (uint t = 1; t <= Steps; t++)

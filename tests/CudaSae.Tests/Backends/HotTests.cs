@@ -23,13 +23,18 @@ public unsafe class HotTests
 
     static SmallProblem Problem(float density, OptimizerKind optimizer = OptimizerKind.Sgd, Selection? selection = null)
     {
-        var spec = new SaeSpec { InputWidth = Width, Latents = Latents, Selection = selection ?? new Selection.TopK(6), Aux = new(8, 0.3f, 16) };
+        var spec = new SaeSpec
+        {
+            InputWidth = Width, Latents = Latents, Selection = selection ?? new Selection.TopK(6),
+            Aux = new(8, 0.3f, 16)
+        };
         var problem = new SmallProblem(spec, Rows, new() { Optimizer = optimizer, HotDensity = density });
         foreach (var f in Often) problem.Parameters.BEnc[f] = 10;
         return problem;
     }
 
-    static void Steps(IBackend backend, SmallProblem problem, float[][] batches, uint from, uint to, Action<uint>? after = null)
+    static void Steps(IBackend backend, SmallProblem problem, float[][] batches, uint from, uint to,
+        Action<uint>? after = null)
     {
         var step = new SaeStep(backend);
         for (var t = from; t <= to; t++)
@@ -47,7 +52,8 @@ public unsafe class HotTests
     {
         backend.GetParameters(problem.Parameters);
         var p = problem.Parameters;
-        return [.. Enumerable.Range(0, Latents).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())), .. p.BEnc, .. p.BDec];
+        return [.. Enumerable.Range(0, Latents).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())),
+            .. p.BEnc, .. p.BDec];
     }
 
     static int[] List(IBackend backend) =>
@@ -79,7 +85,8 @@ public unsafe class HotTests
             for (var e = 0; e < code.Value.Length; e++)
                 if (code.Value[e] != 0) firings[code.Index[e]]++;
         });
-        Assert.Equal(Enumerable.Range(0, Latents).Where(f => firings[f] >= Density * Rows * HotPhase.Every), List(backend));
+        Assert.Equal(Enumerable.Range(0, Latents).Where(f => firings[f] >= Density * Rows * HotPhase.Every),
+            List(backend));
         Assert.Empty(Often.Except(List(backend)));
     }
 
@@ -92,7 +99,12 @@ public unsafe class HotTests
     [InlineData("abs")]
     public void StepIsThatWithoutHotLatents(string selection)
     {
-        Selection chosen = selection switch { "batch" => new Selection.BatchTopK(6), "abs" => new Selection.AbsTopK(6), _ => new Selection.TopK(6) };
+        Selection chosen = selection switch
+        {
+            "batch" => new Selection.BatchTopK(6),
+            "abs" => new Selection.AbsTopK(6),
+            _ => new Selection.TopK(6)
+        };
         SmallProblem plain = Problem(0, selection: chosen), hot = Problem(Density, selection: chosen);
         var batches = Batches(plain);
         using IBackend first = Open(plain), second = Open(hot, schedule: 5);
@@ -105,7 +117,8 @@ public unsafe class HotTests
         Assert.NotEmpty(List(second));
         float[] a = Flat(first, plain), b = Flat(second, hot);
         double moved = 0, worst = 0;
-        for (var i = 0; i < a.Length; i++) (moved, worst) = (Math.Max(moved, Math.Abs(a[i] - before[i])), Math.Max(worst, Math.Abs(a[i] - b[i])));
+        for (var i = 0; i < a.Length; i++)
+            (moved, worst) = (Math.Max(moved, Math.Abs(a[i] - before[i])), Math.Max(worst, Math.Abs(a[i] - b[i])));
         Assert.True(moved > 0.01 && worst <= moved / 1024, $"{worst} apart, moved by {moved}");
         StepSums x = first.ReadSums(), y = second.ReadSums();
         Assert.Equal(x.Active, y.Active);
@@ -143,7 +156,8 @@ public unsafe class HotTests
         using var device = Targets.OpenEmulator();
         using var owned = new Owned(device);
         var random = new Random((int)step);
-        int[] firings = [.. Enumerable.Range(0, latents).Select(_ => random.Next(6) == 0 ? random.Next(90, 200) : random.Next(90))];
+        int[] firings = [.. Enumerable.Range(0, latents)
+            .Select(_ => random.Next(6) == 0 ? random.Next(90, 200) : random.Next(90))];
         int[] old = [.. Enumerable.Range(0, latents).Where(f => f % 3 == 0).Take(most)];
         var list = new int[most];
         old.CopyTo(list, 0);
@@ -161,7 +175,8 @@ public unsafe class HotTests
         }
         var p = new HotParams
         {
-            Scalars = Upload(new[] { new StepScalars { Step = step } }), Firings = Upload(firings), Hot = Upload(list), HotCount = Upload(new[] { old.Length }), Latents = latents, Rows = rows, Most = most,
+            Scalars = Upload(new[] { new StepScalars { Step = step } }), Firings = Upload(firings), Hot = Upload(list),
+            HotCount = Upload(new[] { old.Length }), Latents = latents, Rows = rows, Most = most,
             Density = density,
         };
         device.Launch(device.GetKernel("hot_list", 128), new(1, 1024, 128), p, 0);
@@ -176,6 +191,8 @@ public unsafe class HotTests
     public void RefusesWhatItIsNotBuiltFor()
     {
         var spec = new SaeSpec { InputWidth = 8, Latents = 16, Selection = new Selection.JumpRelu() };
-        Assert.Contains("HotDensity", Assert.Throws<SaeException>(() => KernelBackend.PlanFor(spec, new() { HotDensity = 0.01f }, InputType.Float32)).Message);
+        Assert.Contains("HotDensity",
+            Assert.Throws<SaeException>(() =>
+                KernelBackend.PlanFor(spec, new() { HotDensity = 0.01f }, InputType.Float32)).Message);
     }
 }

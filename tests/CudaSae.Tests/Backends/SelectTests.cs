@@ -27,8 +27,11 @@ public class SelectTests
             random.Shuffle(magnitudes);
             for (var f = 0; f < n; f++)
             {
-                for (var i = 0; i < d; i++) (Parameters.WEnc[f][i], Parameters.WDec[f][i]) = (distinct ? 0 : Dyadic(), i == f % d ? 1 : 0);
-                if (distinct) (Parameters.WEnc[f][0], Parameters.WEnc[f][1]) = Signed(magnitudes[f] / 256 * 256, magnitudes[f] % 256, random.Next(2) == 0);
+                for (var i = 0; i < d; i++)
+                    (Parameters.WEnc[f][i], Parameters.WDec[f][i]) = (distinct ? 0 : Dyadic(), i == f % d ? 1 : 0);
+                if (distinct)
+                    (Parameters.WEnc[f][0], Parameters.WEnc[f][1]) =
+                        Signed(magnitudes[f] / 256 * 256, magnitudes[f] % 256, random.Next(2) == 0);
                 Parameters.BEnc[f] = bias + (distinct ? 0 : Dyadic());
             }
             for (var b = 0; b < rows; b++)
@@ -51,7 +54,8 @@ public class SelectTests
             for (var f = 0; f < z.Length; f++)
             {
                 z[f] = Parameters.BEnc[f];
-                for (var i = 0; i < Spec.InputWidth; i++) z[f] += (double)Batch[b * Spec.InputWidth + i] * Parameters.WEnc[f][i];
+                for (var i = 0; i < Spec.InputWidth; i++)
+                    z[f] += (double)Batch[b * Spec.InputWidth + i] * Parameters.WEnc[f][i];
             }
             return z;
         }
@@ -77,9 +81,11 @@ public class SelectTests
             backend.ReadCode(code);
             return [.. Enumerable.Range(0, Rows).Select(b =>
             {
-                var entries = Enumerable.Range(b * Spec.Active, Spec.Active).Select(e => (code.Index[e], (double)code.Value[e])).ToArray();
+                var entries = Enumerable.Range(b * Spec.Active, Spec.Active)
+                    .Select(e => (code.Index[e], (double)code.Value[e])).ToArray();
                 if (backend is KernelBackend)
-                    for (var j = 1; j < entries.Length; j++) Assert.True(entries[j].Item1 > entries[j - 1].Item1, $"row {b} is not in ascending order");
+                    for (var j = 1; j < entries.Length; j++)
+                        Assert.True(entries[j].Item1 > entries[j - 1].Item1, $"row {b} is not in ascending order");
                 return entries.Where(e => e.Item2 != 0).ToArray();
             })];
         }
@@ -90,17 +96,21 @@ public class SelectTests
     static void AssertCode(string target, (int, double)[][] expected, (int, double)[][] code)
     {
         for (var b = 0; b < expected.Length; b++)
-            Assert.True(expected[b].SequenceEqual(code[b]), $"{target}, row {b}: expected {string.Join(" ", expected[b])}, got {string.Join(" ", code[b])}");
+            Assert.True(expected[b].SequenceEqual(code[b]),
+                $"{target}, row {b}: expected {string.Join(" ", expected[b])}, got {string.Join(" ", code[b])}");
     }
 
-    static SaeSpec Spec(Selection selection, int latents, Nesting? nested = null) => new() { InputWidth = 16, Latents = latents, Selection = selection, Nested = nested };
+    static SaeSpec Spec(Selection selection, int latents, Nesting? nested = null) =>
+        new() { InputWidth = 16, Latents = latents, Selection = selection, Nested = nested };
 
     static IEnumerable<int> Best(double[] z, int k, Func<double, double> by) =>
         Enumerable.Range(0, z.Length).OrderByDescending(f => by(z[f])).ThenBy(f => z[f] < 0).ThenBy(f => f).Take(k);
 
-    static (int, double)[] Kept(double[] z, IEnumerable<int> latents) => [.. latents.Order().Select(f => (f, z[f])).Where(e => e.Item2 != 0)];
+    static (int, double)[] Kept(double[] z, IEnumerable<int> latents) =>
+        [.. latents.Order().Select(f => (f, z[f])).Where(e => e.Item2 != 0)];
 
-    static (int, double)[] Positive(double[] z, IEnumerable<int> latents) => [.. Kept(z, latents).Where(e => e.Item2 > 0)];
+    static (int, double)[] Positive(double[] z, IEnumerable<int> latents) =>
+        [.. Kept(z, latents).Where(e => e.Item2 > 0)];
 
     [Theory]
     [InlineData(150, 30, false)]    // ties of both signs
@@ -154,7 +164,8 @@ public class SelectTests
         foreach (var (n, bias) in new[] { (300, 0f), (40, -6f) })
         {
             using var problem = new Problem(Spec(new Selection.TopK(4, InitialK: 12), n), rows: 20, bias);
-            var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Positive(z, Best(z, now, v => v))).ToArray();
+            var expected = Enumerable.Range(0, 20).Select(problem.Row).Select(z => Positive(z, Best(z, now, v => v)))
+                .ToArray();
             foreach (var target in Targets.Names)
             {
                 using var backend = problem.Start(target, new() { K = (uint)now });
@@ -178,8 +189,11 @@ public class SelectTests
         using var problem = new Problem(Spec(new Selection.BatchTopK(k), n), B, bias);
         var room = problem.Spec.Active;
         var rows = Enumerable.Range(0, B).Select(problem.Row).ToArray();
-        var candidates = rows.SelectMany((z, b) => Best(z, room, v => v).Where(f => z[f] > 0).Select(f => (Row: b, Latent: f))).ToArray();
-        var kept = candidates.OrderByDescending(c => rows[c.Row][c.Latent]).ThenBy(c => c.Row).ThenBy(c => c.Latent).Take(B * k).ToLookup(c => c.Row, c => c.Latent);
+        var candidates =
+            rows.SelectMany((z, b) => Best(z, room, v => v).Where(f => z[f] > 0).Select(f => (Row: b, Latent: f)))
+            .ToArray();
+        var kept = candidates.OrderByDescending(c => rows[c.Row][c.Latent]).ThenBy(c => c.Row).ThenBy(c => c.Latent)
+            .Take(B * k).ToLookup(c => c.Row, c => c.Latent);
         var full = rows.Count(z => room < n && z.Count(v => v > 0) >= room);
         if (bias == -17) Assert.InRange(candidates.Length, 1, B * k - 1);
         foreach (var target in Targets.Names)
@@ -206,7 +220,10 @@ public class SelectTests
         foreach (var target in Targets.Names)
         {
             using var backend = problem.Start(target, default);
-            AssertCode(target, [.. Enumerable.Range(0, B).Select(b => b == 0 ? Enumerable.Range(0, room).Select(f => (f, 1.0)).ToArray() : [])], problem.Code(backend));
+            AssertCode(target,
+                [.. Enumerable.Range(0, B)
+                    .Select(b => b == 0 ? Enumerable.Range(0, room).Select(f => (f, 1.0)).ToArray() : [])],
+                problem.Code(backend));
         }
     }
 
@@ -221,7 +238,9 @@ public class SelectTests
         foreach (var target in Targets.Names)
         {
             using var backend = problem.Start(target, new() { Inference = 1 });
-            AssertCode(target, [.. rows.Select(z => Kept(z, Best(z, problem.Spec.Active, v => v).Where(f => z[f] > threshold)))], problem.Code(backend));
+            AssertCode(target,
+                [.. rows.Select(z => Kept(z, Best(z, problem.Spec.Active, v => v).Where(f => z[f] > threshold)))],
+                problem.Code(backend));
             backend.TrackLatents();
             using var after = new SaeParameters(problem.Spec);
             backend.GetParameters(after);
@@ -239,7 +258,8 @@ public class SelectTests
         using var problem = new Problem(Spec(new Selection.BatchTopK(k, ThresholdDecay: 0.75f), n), B, bias);
         problem.Parameters.BatchThreshold = before;
         var room = problem.Spec.Active;
-        var smallest = Enumerable.Range(0, B).SelectMany(b => problem.Row(b).OrderDescending().Take(room)).OrderDescending().ElementAt(B * k - 1);
+        var smallest = Enumerable.Range(0, B).SelectMany(b => problem.Row(b).OrderDescending().Take(room))
+            .OrderDescending().ElementAt(B * k - 1);
         var expected = bias < 0 ? before : before == 0 ? smallest : 0.75 * before + 0.25 * smallest;
         foreach (var target in Targets.Names)
         {
@@ -267,7 +287,8 @@ public class SelectTests
         {
             using var problem = new Problem(Spec(new Selection.GroupMax(k), n), rows: 20, bias);
             var expected = Enumerable.Range(0, 20).Select(problem.Row)
-                .Select(z => Positive(z, Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k).OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
+                .Select(z => Positive(z,
+                    Enumerable.Range(0, k).Select(g => Enumerable.Range(g * (n / k), n / k).OrderByDescending(f => z[f]).ThenBy(f => f).First()))).ToArray();
             foreach (var target in Targets.Names)
             {
                 using var backend = problem.Start(target, default);
@@ -299,7 +320,8 @@ public class SelectTests
         foreach (var bias in new[] { 0f, -14f })
         {
             using var problem = new Problem(Spec(new Selection.TopK(8), 120, budgets), rows: 20, bias);
-            AssertLevels(problem, default, (z, f) => Array.FindIndex(budgets.Ks, k => Best(z, 16, v => v).ToList().IndexOf(f) < k));
+            AssertLevels(problem, default,
+                (z, f) => Array.FindIndex(budgets.Ks, k => Best(z, 16, v => v).ToList().IndexOf(f) < k));
         }
     }
 
@@ -309,7 +331,8 @@ public class SelectTests
         var prefixes = new StepScalars { PrefixCount = 4 };
         (prefixes.Prefix[0], prefixes.Prefix[1], prefixes.Prefix[2], prefixes.Prefix[3]) = (7, 31, 200, 300);
         var nested = new Nesting.Prefixes([10, 20, 30]);        // the step's own widths count
-        foreach (var selection in new Selection[] { new Selection.TopK(12), new Selection.BatchTopK(3), new Selection.AbsTopK(12), new Selection.GroupMax(12) })
+        foreach (var selection in new Selection[] { new Selection.TopK(12), new Selection.BatchTopK(3),
+            new Selection.AbsTopK(12), new Selection.GroupMax(12) })
         {
             using var problem = new Problem(Spec(selection, 300, nested), rows: 20);
             AssertLevels(problem, prefixes, (z, f) => f < 7 ? 0 : f < 31 ? 1 : f < 200 ? 2 : 3);
@@ -327,7 +350,9 @@ public class SelectTests
             backend.ReadCode(code);
             var levels = kernels.ReadLevels();
             for (var e = 0; e < levels.Length; e++)
-                if (code.Value[e] != 0) Assert.Equal((target, e, level(rows[e / problem.Spec.Active], code.Index[e])), (target, e, levels[e]));
+                if (code.Value[e] != 0)
+                    Assert.Equal((target, e, level(rows[e / problem.Spec.Active], code.Index[e])),
+                        (target, e, levels[e]));
         }
     }
 }

@@ -17,12 +17,14 @@ public class StepTests
     public static TheoryData<string> TargetNames => [.. Targets.Names];
 
     /// <summary>The CPU's gradients are held against the reference's dense sums by VerifierTests.</summary>
-    public static TheoryData<string> KernelTargets => [.. Targets.Names.Where(name => !name.StartsWith("cpu", StringComparison.Ordinal))];
+    public static TheoryData<string> KernelTargets =>
+        [.. Targets.Names.Where(name => !name.StartsWith("cpu", StringComparison.Ordinal))];
 
     static readonly AuxLoss Aux = new(8, 0.3f, 16);
 
     /// <summary>Trains and returns WEnc, WDec, b_enc, b_dec one after the other.</summary>
-    static float[] Train(string target, TrainConfig config, AuxLoss? aux, int steps, int rows = 16, Action<IBackend>? after = null)
+    static float[] Train(string target, TrainConfig config, AuxLoss? aux, int steps, int rows = 16,
+        Action<IBackend>? after = null)
     {
         var problem = new SmallProblem(rows, width: 40, latents: 150, active: 5, aux, config);
         using var backend = Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
@@ -40,7 +42,8 @@ public class StepTests
     }
 
     static float[] Flat(SaeParameters p) =>
-        [.. Enumerable.Range(0, p.BEnc.Length).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())), .. p.BEnc, .. p.BDec];
+        [.. Enumerable.Range(0, p.BEnc.Length).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())),
+            .. p.BEnc, .. p.BDec];
 
     [Theory]
     [InlineData(WeightStorage.SplitFloat32)]
@@ -66,7 +69,8 @@ public class StepTests
 
         static float[] Run(string target)
         {
-            var problem = new SmallProblem(rows: 600, width: 8, latents: 12, active: 2, config: new() { Optimizer = OptimizerKind.Sgd });
+            var problem = new SmallProblem(rows: 600, width: 8, latents: 12, active: 2,
+                config: new() { Optimizer = OptimizerKind.Sgd });
             problem.Parameters.BEnc[3] = 20;
             using var backend = Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
             backend.SetParameters(problem.Parameters);
@@ -86,7 +90,8 @@ public class StepTests
         var dense = Train(target, new() { Beta1 = 0 }, aux: null, steps: 12, rows: 4);
         var lazy = Train(target, new() { Beta1 = 0, Lazy = true }, aux: null, steps: 12, rows: 4);
         Assert.True(dense.AsSpan().SequenceEqual(lazy));
-        Assert.False(dense.AsSpan().SequenceEqual(Train(target, new() { Beta1 = 0.9f }, aux: null, steps: 12, rows: 4)));
+        Assert.False(dense.AsSpan()
+            .SequenceEqual(Train(target, new() { Beta1 = 0.9f }, aux: null, steps: 12, rows: 4)));
     }
 
     [Theory]
@@ -118,7 +123,8 @@ public class StepTests
         Train(target, new(), Aux, 4, after: backend =>
         {
             var earlier = backend.ReadEarlierSums();
-            Assert.Equal((before.Step, before.SquaredError, before.GradientNorm), (earlier.Step, earlier.SquaredError, earlier.GradientNorm));
+            Assert.Equal((before.Step, before.SquaredError, before.GradientNorm),
+                (earlier.Step, earlier.SquaredError, earlier.GradientNorm));
             before = backend.ReadSums();
             Assert.Equal(earlier.Step + 1, before.Step);
         });
@@ -150,8 +156,10 @@ public class StepTests
     public void SparseUpdateEqualsTheGradientsOfTheDenseCheck(string target)
     {
         const float rate = 0.25f;
-        var problem = new SmallProblem(rows: 24, width: 40, latents: 300, active: 7, config: new() { Optimizer = OptimizerKind.Sgd }, norm: DecoderNorm.Free);
-        using var backend = (Backends.Kernels.KernelBackend)Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
+        var problem = new SmallProblem(rows: 24, width: 40, latents: 300, active: 7,
+            config: new() { Optimizer = OptimizerKind.Sgd }, norm: DecoderNorm.Free);
+        using var backend =
+            (Backends.Kernels.KernelBackend)Targets.Create(target)(problem.Spec, problem.Config, InputType.Float32);
         backend.SetParameters(problem.Parameters);
         var (scalars, before) = (problem.Scalars(1, rate), Flat(problem.Parameters));
         MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));

@@ -23,7 +23,8 @@ public class ThresholdGradientTests
         for (var i = 0; i < Steps; i++)
         {
             var z = from + (i + 0.5) * width / Steps;
-            sum -= Density(z) * Integrand(z) * Reference.Kernel(kernel, (z - Theta) / epsilon) / epsilon * width / Steps;
+            sum -= Density(z) * Integrand(z) * Reference.Kernel(kernel,
+                (z - Theta) / epsilon) / epsilon * width / Steps;
         }
         return sum;
     }
@@ -34,22 +35,27 @@ public class ThresholdGradientTests
     /// and the penalty by λ.</summary>
     static double Exact => -Density(Theta) * ((W - 1) * (W - 1) * Theta * Theta - Theta * Theta + Lambda);
 
-    static double Estimate(SmoothingKernel kernel, float epsilon, int rows, int seed, ThresholdForm form = ThresholdForm.Direct)
+    static double Estimate(SmoothingKernel kernel, float epsilon, int rows, int seed,
+        ThresholdForm form = ThresholdForm.Direct)
     {
         var spec = new SaeSpec
         {
-            InputWidth = 1, Latents = 1, Selection = new Selection.JumpRelu(kernel, epsilon, Form: form, Room: 1), DecoderNorm = DecoderNorm.Free, PreEncoderBias = false,
+            InputWidth = 1, Latents = 1, Selection = new Selection.JumpRelu(kernel, epsilon, Form: form, Room: 1),
+            DecoderNorm = DecoderNorm.Free, PreEncoderBias = false,
             Penalty = new SparsityPenalty.L0 { Coefficient = (float)Lambda, WarmupFraction = 0 },
         };
         var problem = new SmallProblem(spec, rows);
         problem.Parameters.WEnc[0][0] = 1;
         problem.Parameters.WDec[0][0] = (float)W;
-        (problem.Parameters.BEnc[0], problem.Parameters.BDec[0], problem.Parameters.Threshold[0]) = (0, 0, (float)Theta);
+        (problem.Parameters.BEnc[0], problem.Parameters.BDec[0], problem.Parameters.Threshold[0]) =
+            (0, 0, (float)Theta);
         var reference = new Reference(spec, problem.Config, Rounding.None);
         reference.SetParameters(problem.Parameters);
         var random = new Random(seed);
         var batch = new float[rows];
-        for (var b = 0; b < rows; b++) batch[b] = (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+        for (var b = 0; b < rows; b++)
+            batch[b] =
+                (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
         reference.Forward(batch, problem.Scalars(1));
         reference.Gradients();
         return reference.ThresholdGrad[0];
@@ -61,7 +67,9 @@ public class ThresholdGradientTests
     {
         const float epsilon = 0.3f;
         var truth = Smoothed(kernel, epsilon);
-        double Rms(int rows) => Math.Sqrt(Enumerable.Range(1, 12).Average(seed => Math.Pow(Estimate(kernel, epsilon, rows, seed) - truth, 2)));
+        double Rms(int rows) =>
+            Math.Sqrt(Enumerable.Range(1, 12)
+                .Average(seed => Math.Pow(Estimate(kernel, epsilon, rows, seed) - truth, 2)));
         var (few, many) = (Rms(200), Rms(20_000));
         Assert.True(many < 0.02, $"{kernel}: off by {many} of {truth}");
         Assert.InRange(few / many, 5, 20);      // √100 = 10: nothing but sampling error is left

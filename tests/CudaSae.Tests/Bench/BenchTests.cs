@@ -15,7 +15,8 @@ public class BenchTests
     [InlineData(8192, 2304, 65536, 64, 3.13, 0.56, 1.12, 1.69)]
     [InlineData(8192, 4096, 1 << 20, 64, 89.1, 1.00, 2.0, 47.9)]
     [InlineData(32768, 4096, 131072, 64, 44.5, 4.0, 8.0, 6.0)]
-    public void CostsAreThoseOfTheModel(int rows, int width, int latents, int active, double encode, double decode, double gathers, double adam)
+    public void CostsAreThoseOfTheModel(int rows, int width, int latents, int active, double encode, double decode,
+        double gathers, double adam)
     {
         var spec = new SaeSpec { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active) };
         var config = new TrainConfig { BatchRows = rows };
@@ -24,23 +25,31 @@ public class BenchTests
         Near(decode, cost[StepPhase.Decode].FloorMs(machine));
         Near(gathers + adam, cost[StepPhase.Optimize].FloorMs(machine));
         Near(2.0 * rows * width * latents, cost[StepPhase.Encode].Flops);
-        Assert.InRange(cost.FloorMs(machine), encode + decode + gathers + adam, 1.05 * (encode + decode + gathers + adam));
+        Assert.InRange(cost.FloorMs(machine), encode + decode + gathers + adam,
+            1.05 * (encode + decode + gathers + adam));
 
         // Latents that no entry touches are not read: 1 - e^(-B k / n) of them are, when all fire alike.
         var lazy = StepCost.Of(spec, config with { Beta1 = 0, Lazy = true }, device: true)[StepPhase.Optimize].Bytes;
         Near(1 - Math.Exp(-(double)rows * active / latents), (lazy - gathers * 4.3e9) / (adam * 4.3e9 * 16 / 24), 0.04);
 
-        static void Near(double expected, double actual, double tolerance = 0.02) => Assert.InRange(actual, expected * (1 - tolerance), expected * (1 + tolerance));
+        static void Near(double expected, double actual, double tolerance = 0.02) =>
+            Assert.InRange(actual, expected * (1 - tolerance), expected * (1 + tolerance));
     }
 
     [Fact]
     public void FloorsAreByTheBestCeilingsOfACall()
     {
         BenchMachine Machine(double gemm, double copy) => new("cpu", "m", "d", "v", new(2026, 11, 21), new(gemm, copy));
-        BenchRow Row(string name, int n, double flops, double bytes) => new() { Bench = "sweep", Name = name, Shape = new(1, 2, n, 1), Time = new(4, 4, 4, 20), Flops = flops, Bytes = bytes, FloorMs = -1 };
+        BenchRow Row(string name, int n, double flops, double bytes) =>
+            new()
+            {
+                Bench = "sweep", Name = name, Shape = new(1, 2, n, 1), Time = new(4, 4, 4, 20), Flops = flops,
+                Bytes = bytes, FloorMs = -1
+            };
         var rows = BenchFloors.ByBestCeilings(
         [
-            (Machine(1000, 10), Row("n/encode", 8, 2e9, 1e6)), (Machine(1000, 10), Row("n/decode", 8, 1, 1e8)), (Machine(1000, 10), Row("n/step", 8, 0, 0)),
+            (Machine(1000, 10), Row("n/encode", 8, 2e9, 1e6)), (Machine(1000, 10), Row("n/decode", 8, 1, 1e8)),
+            (Machine(1000, 10), Row("n/step", 8, 0, 0)),
             (Machine(500, 50), Row("n/encode", 16, 4e9, 1e6)), (Machine(500, 50), Row("n/step", 16, 0, 0)),
         ]);
         Assert.Equal([2, 2, 4, 4, 4], rows.Select(one => one.Row.FloorMs));     // 10⁹ flops a millisecond, 5·10⁷ bytes
@@ -52,10 +61,16 @@ public class BenchTests
     public void TablesComeBackAsWritten()
     {
         using var folder = new TemporaryFolder();
-        var machine = new BenchMachine("cpu", "some, \"quoted\" machine", "10.0", "0.1.0", new(2026, 11, 21), new(412.5, 23.25));
+        var machine = new BenchMachine("cpu", "some, \"quoted\" machine", "10.0", "0.1.0", new(2026, 11, 21),
+            new(412.5, 23.25));
         BenchRow[] rows =
         [
-            new() { Bench = "kernels", Name = "encode", Shape = new(8, 16, 32, 4), Time = new(1.5, 1.25, 3, 20), Flops = 8192, Bytes = 1024, FloorMs = 0.75, Tokens = 8, MaxError = 1e-7, Checksum = (1, 0xfedcba9876543210), Memory = (1L << 40, 7) },
+            new()
+            {
+                Bench = "kernels", Name = "encode", Shape = new(8, 16, 32, 4), Time = new(1.5, 1.25, 3, 20),
+                Flops = 8192, Bytes = 1024, FloorMs = 0.75, Tokens = 8, MaxError = 1e-7,
+                Checksum = (1, 0xfedcba9876543210), Memory = (1L << 40, 7)
+            },
             new() { Bench = "ladder", Name = "rung", Shape = new(1, 2, 3, 4, 5), Note = "no time" },
         ];
         BenchCsv.Write(folder["bench.csv"], rows.Select(row => (machine, row)));

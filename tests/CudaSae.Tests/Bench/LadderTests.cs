@@ -85,7 +85,8 @@ public class LadderTests
     public void SentencesAreThoseOfTheFiles()
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "internals", "ladder.md"));
-        Assert.All(Rung.All, rung => Assert.Contains($"| [{rung.Name}](../../{rung.File}) | {rung.Sentence} | {rung.Block} |", page));
+        Assert.All(Rung.All,
+            rung => Assert.Contains($"| [{rung.Name}](../../{rung.File}) | {rung.Sentence} | {rung.Block} |", page));
         foreach (var rung in Rung.All.Where(r => !r.Filters))
         {
             var text = File.ReadAllText(Path.Combine(Repository.Root, rung.File));
@@ -100,5 +101,6 @@ public class LadderTests
     [InlineData("4096,768")]
     [InlineData("4096,768,x")]
     [InlineData("0,1,1")]
-    public void RefusesWhatIsNoShape(string shape) => Assert.Contains("B,d,n", Assert.Throws<SaeException>(() => LadderCommand.Shape(shape, emulated: true)).Message);
+    public void RefusesWhatIsNoShape(string shape) =>
+        Assert.Contains("B,d,n", Assert.Throws<SaeException>(() => LadderCommand.Shape(shape, emulated: true)).Message);
 }

@@ -9,7 +9,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public partial class CliTests
 {
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     static string Data(TemporaryFolder folder, int rows = 300, int width = 16)
     {
@@ -26,15 +27,19 @@ public partial class CliTests
     {
         using var folder = new TemporaryFolder();
         var data = Data(folder);
-        string[] small = ["--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu"];
+        string[] small = ["--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200",
+            "--backend", "cpu"];
         var (code, output, error) = Run(["train", data, "--out", folder["run"], .. small]);
         Assert.True(code == 0, error);
         Assert.Contains("FVU", output);
-        foreach (var file in new[] { "cfg.json", "sae_weights.safetensors", "train.json", "metrics.jsonl", "metrics.csv" }) Assert.True(File.Exists(Path.Combine(folder["run"], file)), file);
+        foreach (var file in new[] { "cfg.json", "sae_weights.safetensors", "train.json", "metrics.jsonl",
+            "metrics.csv" })
+            Assert.True(File.Exists(Path.Combine(folder["run"], file)), file);
         Assert.Equal(0, Run("eval", folder["run"]).Code);
         AssertRefused("cannot be changed", "train", "--resume", folder["run"], "--k", "5");
         AssertRefused("already holds a run", ["train", data, "--out", folder["run"], .. small]);
-        File.WriteAllBytes(folder["run/sae_weights.safetensors"], File.ReadAllBytes(folder["run/sae_weights.safetensors"])[..1000]);
+        File.WriteAllBytes(folder["run/sae_weights.safetensors"],
+            File.ReadAllBytes(folder["run/sae_weights.safetensors"])[..1000]);
         AssertRefused("truncated|tail|claims", "eval", folder["run"]);
     }
 
@@ -152,12 +157,15 @@ public partial class CliTests
         AssertRefused("Lazy", "train", data, "--lazy", "--out", folder["b"]);
         AssertRefused("nonsense", "train", data, "--nonsense", "1");
         AssertRefused("does not exist", "eval", folder["none"]);
-        AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"], "--backend", "cpu");
+        AssertRefused("needs .* free", "train", Data(folder, 20, 8192), "--latents", "60000000", "--out", folder["c"],
+            "--backend", "cpu");
         AssertRefused("cannot write", "train", data, "--out", "/proc/nowhere", "--latents", "64", "--k", "4");
-        if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "cuda", "--out", folder["d"]);
+        if (!Targets.HasGpu(out _))
+            AssertRefused("driver|kernels", "train", data, "--backend", "cuda", "--out", folder["d"]);
         AssertRefused("cpu, emulator", "train", data, "--backend", "gpu");
 #if MANAGED_CUDA
-        if (!Targets.HasGpu(out _)) AssertRefused("driver|kernels", "train", data, "--backend", "managed-cuda", "--out", folder["e"]);
+        if (!Targets.HasGpu(out _))
+            AssertRefused("driver|kernels", "train", data, "--backend", "managed-cuda", "--out", folder["e"]);
 #else
         AssertRefused("-p:UseManagedCuda=true", "train", data, "--backend", "managed-cuda", "--out", folder["e"]);
         AssertRefused("-p:UseManagedCuda=true", "verify", "--backend", "managed-cuda");

@@ -12,9 +12,11 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class RunDataTests
 {
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
-    static string[] Small => ["--preset", "april-2024", "--latents", "32", "--batch-rows", "32", "--vectors", "960", "--backend", "cpu"];
+    static string[] Small =>
+        ["--preset", "april-2024", "--latents", "32", "--batch-rows", "32", "--vectors", "960", "--backend", "cpu"];
 
     static void Works(params string[] arguments)
     {
@@ -42,22 +44,26 @@ public class RunDataTests
         Works(["train", data, "--out", run, "--held-out", "60", .. Small]);
         var record = RunRecord.Load(run);
         Assert.Equal(("april-2024", "resid_post7 of a <network>"), (record.Preset, record.Site));
-        string[] eval = ["eval", run, "--backend", "cpu"], inspect = ["inspect", run, "--backend", "cpu"], resume = ["train", "--resume", run];
-        string[] finetune = ["finetune", run, "--out", folder["tuned"], "--batch-rows", "32", "--vectors", "960", "--backend", "cpu"];
+        string[] eval = ["eval", run, "--backend", "cpu"], inspect = ["inspect", run, "--backend", "cpu"],
+        resume = ["train", "--resume", run];
+        string[] finetune = ["finetune", run, "--out", folder["tuned"], "--batch-rows", "32", "--vectors", "960",
+            "--backend", "cpu"];
         Assert.Contains(" 60 ", Run(eval).Output);
 
         // Rows that come later stay out: the cut is where it was. An older record does not say where.
         NpyRows.Write(data, 320, 16);
         Assert.Contains(" 60 ", Run(eval).Output);
         Forget(run);
-        Refused($"the data of {run} had 240 training rows and now have 260; put the old files back", eval, inspect, resume, finetune);
+        Refused($"the data of {run} had 240 training rows and now have 260; put the old files back", eval, inspect,
+            resume, finetune);
         Works([.. finetune, "--held-out", "60"]);       // the cut is the caller's
         var (code, output, error) = Run("report", run, "--backend", "cpu");
         Assert.True(code == 0, error);
         Assert.Contains("now have 260", output.ReplaceLineEndings(" "));
         Assert.Contains("curves of the training only", output.ReplaceLineEndings(" "));
 
-        Assert.Contains("; preset april-2024; resid_post7 of a &lt;network&gt;</h1>", File.ReadAllText(folder["run/report.html"]));
+        Assert.Contains("; preset april-2024; resid_post7 of a &lt;network&gt;</h1>",
+            File.ReadAllText(folder["run/report.html"]));
         Assert.Contains("began with the published recipe april-2024", output.ReplaceLineEndings(" "));
 
         File.Delete(data);
@@ -83,7 +89,8 @@ public class RunDataTests
         using var folder = new TemporaryFolder();
         var (data, run) = (NpyRows.Write(folder["x.npy"], 300, 16), folder["run"]);
         Works(["train", data, "--out", run, "--held-out", "0", .. Small]);
-        Refused($"{run} held no rows out; name activation files after it", ["eval", run, "--backend", "cpu"], ["inspect", run, "--backend", "cpu"]);
+        Refused($"{run} held no rows out; name activation files after it", ["eval", run, "--backend", "cpu"],
+            ["inspect", run, "--backend", "cpu"]);
         Assert.Contains(" 300 ", Run("eval", run, data, "--backend", "cpu").Output);
     }
 
@@ -103,7 +110,8 @@ public class RunDataTests
         string Finding(RunRecord of) => TrainingCurves.Of(folder["nowhere"], of)!.Figures.Single().Finding;
         Assert.Contains("nearest published recipe is", Finding(old));
         Assert.Contains("began with the published recipe topk", Finding(read));
-        Assert.Contains("began with the published recipe jumprelu", Finding(read with { Preset = "jumprelu" }));        // although others are nearer
+        // although others are nearer
+        Assert.Contains("began with the published recipe jumprelu", Finding(read with { Preset = "jumprelu" }));
         Assert.Contains("nearest published recipe is", Finding(read with { Preset = "one that was renamed" }));
     }
 
@@ -123,10 +131,13 @@ public class RunDataTests
         }
         Assert.Equal("a of m", Site("a"));
         Assert.Null(Site("a", "b"));
-        using (var joined = ActivationSource.Join(ActivationSource.Open([folder["a.npy"]]), ActivationSource.Open([folder["b.npy"]]))) Assert.Equal("a of m beside b of m", joined.Site);
+        using (var joined = ActivationSource.Join(ActivationSource.Open([folder["a.npy"]]),
+            ActivationSource.Open([folder["b.npy"]])))
+            Assert.Equal("a of m beside b of m", joined.Site);
         File.Delete(folder["b.site.json"]);
         Assert.Null(Site("b"));
-        foreach (var damaged in new[] { "{", "[]", """{"site":"a"}""", """{"site":7,"model":"m"}""", """{"site":"\u0007","model":"m"}""", """{"site":"\ud800","model":"m"}""", new string(' ', 70_000) })
+        foreach (var damaged in new[] { "{", "[]", """{"site":"a"}""", """{"site":7,"model":"m"}""",
+            """{"site":"\u0007","model":"m"}""", """{"site":"\ud800","model":"m"}""", new string(' ', 70_000) })
         {
             File.WriteAllText(folder["a.site.json"], damaged);
             AssertOneLine("a.site.json does not say where activations come from", () => Site("a"));

@@ -76,12 +76,12 @@ public class ValueFormTests
 
         static string[] Wrong(Option option) =>
             (Nullable.GetUnderlyingType(option.ValueType) ?? option.ValueType) switch
-        {
-            { IsEnum: true } => ["0", "7", "-1", "adam sgd"],
-            var t when t == typeof(bool) => ["1", "0", "on"],
-            var t when t == typeof(float) || t == typeof(double) => ["-1e-400", "true", "1f", ".", "-"],
-            _ => ["1.5", "1e3", "true", "-"],
-        };
+            {
+                { IsEnum: true } => ["0", "7", "-1", "adam sgd"],
+                var t when t == typeof(bool) => ["1", "0", "on"],
+                var t when t == typeof(float) || t == typeof(double) => ["-1e-400", "true", "1f", ".", "-"],
+                _ => ["1.5", "1e3", "true", "-"],
+            };
     }
 
     /// <summary>What a command requires.</summary>
@@ -187,7 +187,8 @@ public class ValueFormTests
     }
 
     static byte[] Valid => JsonSerializer.SerializeToUtf8Bytes(new RunRecord(Preset.Named("jumprelu")
-        .Make(6, 24, 4).Spec, new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0") { Preset = "jumprelu" },
+        .Make(6, 24, 4).Spec, new(), 1.5, 2, ["a.npy"], null, null, 100, "Cpu", "1.0")
+    { Preset = "jumprelu" },
         CheckpointJson.Compact.RunRecord);
 
     /// <summary>A run's record with one field's text exchanged.</summary>

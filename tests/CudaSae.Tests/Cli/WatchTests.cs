@@ -15,9 +15,11 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class WatchTests
 {
-    static readonly Section[] Shown = [new("training", "Training", 0, [new TableFigure("latest", "Latest", [new("number", Texts: ["<b>"]), new("value", Numbers: [1.5])])])];
+    static readonly Section[] Shown = [new("training", "Training", 0,
+        [new TableFigure("latest", "Latest", [new("number", Texts: ["<b>"]), new("value", Numbers: [1.5])])])];
 
-    static WatchServer Server(Func<Section[]>? sections = null, double seconds = 5) => new(0, () => "<p>page</p>"u8.ToArray(), sections ?? (() => Shown), TimeSpan.FromSeconds(seconds));
+    static WatchServer Server(Func<Section[]>? sections = null, double seconds = 5) =>
+        new(0, () => "<p>page</p>"u8.ToArray(), sections ?? (() => Shown), TimeSpan.FromSeconds(seconds));
 
     static Socket Connect(int port)
     {
@@ -45,9 +47,11 @@ public class WatchTests
         return ReadAll(socket);
     }
 
-    static string Ask(int port, string request) => Ask(port, Encoding.Latin1.GetBytes(request.Replace("PORT", $"{port}").Replace("|", "\r\n")));
+    static string Ask(int port, string request) =>
+        Ask(port, Encoding.Latin1.GetBytes(request.Replace("PORT", $"{port}").Replace("|", "\r\n")));
 
-    static int Status(string answer) => answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) ? int.Parse(answer.AsSpan(9, 3)) : 0;
+    static int Status(string answer) =>
+        answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) ? int.Parse(answer.AsSpan(9, 3)) : 0;
 
     const string Valid = "GET /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||";
 
@@ -57,32 +61,55 @@ public class WatchTests
         using var server = Server();
         (int Status, string Request)[] cases =
         [
-            (200, "GET / HTTP/1.1|Host: 127.0.0.1:PORT||"), (200, Valid), (200, "HEAD / HTTP/1.0|host: LocalHost:PORT ||"), (200, "HEAD /events HTTP/1.1|Host: localhost:PORT|Content-Length: 0||"),
-            (421, "GET / HTTP/1.1|Host: evil.example:PORT||"), (421, "GET / HTTP/1.1|Host: 127.0.0.1||"), (421, "GET / HTTP/1.1|Host: 127.0.0.1:1||"), (421, "GET / HTTP/1.1|Host: 127.0.0.1:PORT.evil.example||"), (421, "GET / HTTP/1.1|Host:||"),
+            (200, "GET / HTTP/1.1|Host: 127.0.0.1:PORT||"), (200, Valid),
+            (200, "HEAD / HTTP/1.0|host: LocalHost:PORT ||"),
+            (200, "HEAD /events HTTP/1.1|Host: localhost:PORT|Content-Length: 0||"),
+            (421, "GET / HTTP/1.1|Host: evil.example:PORT||"), (421, "GET / HTTP/1.1|Host: 127.0.0.1||"),
+            (421, "GET / HTTP/1.1|Host: 127.0.0.1:1||"), (421, "GET / HTTP/1.1|Host: 127.0.0.1:PORT.evil.example||"),
+            (421, "GET / HTTP/1.1|Host:||"),
             (400, "GET / HTTP/1.1||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Host: 127.0.0.1:PORT||"),
-            (405, "POST / HTTP/1.1|Host: 127.0.0.1:PORT||"), (405, "OPTIONS /sections.json HTTP/1.1|Host: 127.0.0.1:PORT|Origin: http://evil.example||"), (405, "get / HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (404, "GET /index.html HTTP/1.1|Host: 127.0.0.1:PORT||"), (404, "GET /../../etc/passwd HTTP/1.1|Host: 127.0.0.1:PORT||"), (404, "GET /%2e%2e/train.json HTTP/1.1|Host: 127.0.0.1:PORT||"), (404, "GET /sections.json?x HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (404, "GET /events/ HTTP/1.1|Host: 127.0.0.1:PORT||"), (404, "GET //sections.json HTTP/1.1|Host: 127.0.0.1:PORT||"), (404, "GET http://127.0.0.1:PORT/ HTTP/1.1|Host: 127.0.0.1:PORT||"),
-            (505, "GET / HTTP/2.0|Host: 127.0.0.1:PORT||"), (400, "GET / FTP/1.1|Host: 127.0.0.1:PORT||"), (400, "GET /|Host: 127.0.0.1:PORT||"), (400, "|Host: 127.0.0.1:PORT||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|folded:| no||"),
-            (400, "GET / HTTP/1.1\nHost: 127.0.0.1:PORT\n\n||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|A: \0||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Content-Length: 3||abc"), (400, Valid + "GET"),
-            (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Transfer-Encoding: chunked||"), (400, "GET / HTTP/1.1|Host : 127.0.0.1:PORT||"),
+            (405, "POST / HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (405, "OPTIONS /sections.json HTTP/1.1|Host: 127.0.0.1:PORT|Origin: http://evil.example||"),
+            (405, "get / HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /index.html HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /../../etc/passwd HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /%2e%2e/train.json HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /sections.json?x HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET /events/ HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET //sections.json HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (404, "GET http://127.0.0.1:PORT/ HTTP/1.1|Host: 127.0.0.1:PORT||"),
+            (505, "GET / HTTP/2.0|Host: 127.0.0.1:PORT||"), (400, "GET / FTP/1.1|Host: 127.0.0.1:PORT||"),
+            (400, "GET /|Host: 127.0.0.1:PORT||"), (400, "|Host: 127.0.0.1:PORT||"),
+            (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|folded:| no||"),
+            (400, "GET / HTTP/1.1\nHost: 127.0.0.1:PORT\n\n||"), (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|A: \0||"),
+            (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Content-Length: 3||abc"), (400, Valid + "GET"),
+            (400, "GET / HTTP/1.1|Host: 127.0.0.1:PORT|Transfer-Encoding: chunked||"),
+            (400, "GET / HTTP/1.1|Host : 127.0.0.1:PORT||"),
         ];
-        foreach (var (status, request) in cases) Assert.True(status == Status(Ask(server.Port, request)), $"{status} was expected: {request}");
+        foreach (var (status, request) in cases)
+            Assert.True(status == Status(Ask(server.Port, request)), $"{status} was expected: {request}");
     }
 
     [Fact]
     public void AnswersCarryTheirHeadersAndTheSections()
     {
         using var server = Server();
-        string[] page = Ask(server.Port, "GET / HTTP/1.1|Host: localhost:PORT||").Split("\r\n\r\n"), json = Ask(server.Port, Valid).Split("\r\n\r\n"), head = Ask(server.Port, "HEAD /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||").Split("\r\n\r\n");
-        foreach (var answer in (string[])[page[0], json[0], head[0], Ask(server.Port, "GET /x HTTP/1.1|Host: localhost:PORT||")])
+        string[] page = Ask(server.Port, "GET / HTTP/1.1|Host: localhost:PORT||").Split("\r\n\r\n"),
+        json = Ask(server.Port, Valid).Split("\r\n\r\n"),
+        head = Ask(server.Port, "HEAD /sections.json HTTP/1.1|Host: 127.0.0.1:PORT||").Split("\r\n\r\n");
+        foreach (var answer in (string[])[page[0], json[0], head[0],
+            Ask(server.Port, "GET /x HTTP/1.1|Host: localhost:PORT||")])
         {
-            foreach (var field in new[] { "Cache-Control: no-store", "X-Content-Type-Options: nosniff", "Connection: close", "Content-Security-Policy: default-src 'none'; ", "frame-ancestors 'none'" }) Assert.Contains(field, answer);
+            foreach (var field in new[] { "Cache-Control: no-store", "X-Content-Type-Options: nosniff",
+                "Connection: close", "Content-Security-Policy: default-src 'none'; ", "frame-ancestors 'none'" })
+                Assert.Contains(field, answer);
             Assert.DoesNotContain("Access-Control", answer);
         }
         Assert.Equal("<p>page</p>", page[1]);
         Assert.Contains("Content-Type: application/json", json[0]);
-        Assert.Equal(1.5, ((TableFigure)JsonSerializer.Deserialize(json[1], ReportJson.Default.SectionArray)![0].Figures[0]).Columns[1].Numbers![0]);
+        Assert.Equal(1.5,
+            ((TableFigure)JsonSerializer.Deserialize(json[1], ReportJson.Default.SectionArray)![0]
+                .Figures[0]).Columns[1].Numbers![0]);
         Assert.DoesNotContain('<', json[1]);
         Assert.Equal((json[0], ""), (head[0], head[1]));
     }
@@ -91,11 +118,14 @@ public class WatchTests
     public void AHeadOfMoreThanEightKibibytesIsRefused()
     {
         using var server = Server();
-        string Request(int length) => $"GET / HTTP/1.1|Host: 127.0.0.1:{server.Port}|A: ".Replace("|", "\r\n") is var start ? start + new string('x', length - start.Length - 4) + "\r\n\r\n" : "";
+        string Request(int length) =>
+            $"GET / HTTP/1.1|Host: 127.0.0.1:{server.Port}|A: ".Replace("|", "\r\n") is var start
+                ? start + new string('x', length - start.Length - 4) + "\r\n\r\n" : "";
         Assert.Equal(200, Status(Ask(server.Port, Request(HttpHead.MostBytes))));
         Assert.Equal(431, Status(Ask(server.Port, Request(HttpHead.MostBytes + 1))));
         Assert.Equal(431, Status(Ask(server.Port, "GET /" + new string('a', 100_000))));
-        Assert.Equal(431, Status(Ask(server.Port, "GET / HTTP/1.1|" + string.Concat(Enumerable.Repeat("A: b|", 5000)))));
+        Assert.Equal(431,
+            Status(Ask(server.Port, "GET / HTTP/1.1|" + string.Concat(Enumerable.Repeat("A: b|", 5000)))));
         Assert.Equal(200, Status(Ask(server.Port, Valid)));
     }
 
@@ -115,7 +145,7 @@ public class WatchTests
         }
         catch (SocketException) { }
         Assert.Equal(408, Status(ReadAll(socket)));
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20);        // the client sends for 30 s: its bytes renew no limit
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0.4, 20); // the client sends for 30 s: its bytes renew no limit
     }
 
     /// <summary>Sixteen clients ask for more than their sockets hold and read nothing: the seventeenth is refused, the
@@ -126,7 +156,8 @@ public class WatchTests
         Section[] large = [Shown[0] with { Title = new string('x', 16_000_000) }];
         using var server = Server(() => large, seconds: 4);
         var hanging = Enumerable.Range(0, WatchServer.MostClients).Select(_ => Connect(server.Port)).ToArray();
-        foreach (var socket in hanging) socket.Send(Encoding.ASCII.GetBytes(Valid.Replace("PORT", $"{server.Port}").Replace("|", "\r\n")));
+        foreach (var socket in hanging)
+            socket.Send(Encoding.ASCII.GetBytes(Valid.Replace("PORT", $"{server.Port}").Replace("|", "\r\n")));
         Thread.Sleep(100);
         Assert.Equal(503, Status(Ask(server.Port, Valid)));
         var clock = Stopwatch.StartNew();
@@ -179,7 +210,8 @@ public class WatchTests
     {
         using var server = Server();
         var listening = Enumerable.Range(0, WatchServer.MostListeners).Select(_ => Connect(server.Port)).ToArray();
-        foreach (var socket in listening) socket.Send(Encoding.ASCII.GetBytes($"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{server.Port}\r\n\r\n"));
+        foreach (var socket in listening)
+            socket.Send(Encoding.ASCII.GetBytes($"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{server.Port}\r\n\r\n"));
         foreach (var socket in listening) Assert.True(socket.Receive(new byte[4096]) > 0);
         Assert.Equal(503, Status(Ask(server.Port, "GET /events HTTP/1.1|Host: 127.0.0.1:PORT||")));
         Assert.Equal(200, Status(Ask(server.Port, Valid)));
@@ -219,7 +251,8 @@ public class WatchTests
             var bytes = target.Input(3, number).Bytes;
             if (bytes.Length == 0) continue;
             int status;
-            while ((status = Status(Ask(server.Port, bytes))) == 503) Thread.Sleep(20);     // threads of those before are still ending
+            // threads of those before are still ending
+            while ((status = Status(Ask(server.Port, bytes))) == 503) Thread.Sleep(20);
             Assert.Contains(status, (int[])[400, 404, 405, 421, 431, 505]);
             sent++;
         }
@@ -230,13 +263,16 @@ public class WatchTests
     public void OtherMachinesFindNobody()
     {
         using var server = Server();
-        var other = NetworkInterface.GetAllNetworkInterfaces().SelectMany(i => i.GetIPProperties().UnicastAddresses).Select(a => a.Address).FirstOrDefault(a => a.AddressFamily == AddressFamily.InterNetwork && !IPAddress.IsLoopback(a));
+        var other = NetworkInterface.GetAllNetworkInterfaces().SelectMany(i => i.GetIPProperties().UnicastAddresses)
+            .Select(a => a.Address)
+            .FirstOrDefault(a => a.AddressFamily == AddressFamily.InterNetwork && !IPAddress.IsLoopback(a));
         Assert.SkipWhen(other is null, "this machine has no other address");
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         Assert.Throws<SocketException>(() => socket.Connect(other!, server.Port));
     }
 
-    static readonly string[] Settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "96000", "--log-every", "3", "--backend", "cpu"];
+    static readonly string[] Settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
+        "--vectors", "96000", "--log-every", "3", "--backend", "cpu"];
 
     [Fact]
     public void APortThatIsTakenIsOneLineBeforeTraining()
@@ -245,9 +281,11 @@ public class WatchTests
         using var server = Server();
         AssertOneLine("another program listens on this port", () => new WatchServer(server.Port, () => [], () => []));
         var data = NpyRows.Write(folder["x.npy"], 200, 32);
-        foreach (var (port, expected) in new[] { ($"{server.Port}", "another program listens"), ("70000", "a port is"), ("x", "x") })
+        foreach (var (port, expected) in new[] { ($"{server.Port}", "another program listens"), ("70000", "a port is"),
+            ("x", "x") })
         {
-            var (code, _, error) = CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["run"], .. Settings, "--watch", port]));
+            var (code, _, error) =
+                CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["run"], .. Settings, "--watch", port]));
             Assert.Equal((2, 1), (code, error.Trim().Split('\n').Length));
             Assert.Contains(expected, error);
             Assert.False(Directory.Exists(folder["run"]));
@@ -265,10 +303,13 @@ public class WatchTests
         Assert.Equal(0, CliProgram.Run(alone).Code);
         var watched = CliProgram.OnOneThread(["train", data, "--out", folder["run"], .. Settings, "--watch"]);
         var shown = Watch(watched, folder["run/metrics.jsonl"]);
-        Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]), File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
-        var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement).Select(l => ((float)l.GetProperty("step").GetInt64(), (float)l.GetProperty("fvu").GetDouble())).ToArray();
+        Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]),
+            File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
+        var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement)
+            .Select(l => ((float)l.GetProperty("step").GetInt64(), (float)l.GetProperty("fvu").GetDouble())).ToArray();
         Assert.Contains(shown, figure => figure.Series[0].X.Length > 0);
-        foreach (var curve in shown.Select(f => f.Series[0])) Assert.Equal(logged[..curve.X.Length], curve.X.Zip(curve.Y));
+        foreach (var curve in shown.Select(f => f.Series[0]))
+            Assert.Equal(logged[..curve.X.Length], curve.X.Zip(curve.Y));
     }
     /// <summary>Runs it to its end; the curves of FVU that it showed.</summary>
     static List<LinesFigure> Watch(ProcessStartInfo start, string log)
@@ -287,7 +328,9 @@ public class WatchTests
             string answer;
             try { answer = Ask(port, Valid); }
             catch (SocketException) { break; }      // it has ended
-            if (Status(answer) == 200 && JsonSerializer.Deserialize(answer.Split("\r\n\r\n")[1], ReportJson.Default.SectionArray) is [var section, ..])
+            if (Status(answer) == 200
+                && JsonSerializer.Deserialize(answer.Split("\r\n\r\n")[1],
+                    ReportJson.Default.SectionArray) is [var section, ..])
                 shown.Add(section.Figures.OfType<LinesFigure>().Single(f => f.Id == "fvu"));
             Thread.Sleep(20);
         }

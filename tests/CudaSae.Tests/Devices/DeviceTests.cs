@@ -14,7 +14,8 @@ namespace CudaSae.Tests;
 [Collection("alone")]
 public unsafe class DeviceTests
 {
-    public static TheoryData<string> Launchers => [.. Targets.EmulatorLaunchers is { Length: > 0 } here ? here : ["own imports"]];
+    public static TheoryData<string> Launchers =>
+        [.. Targets.EmulatorLaunchers is { Length: > 0 } here ? here : ["own imports"]];
 
     static IDevice Open(string launcher)
     {
@@ -31,13 +32,18 @@ public unsafe class DeviceTests
         const int Length = 5000, Tiles = 3;
         using var device = Open(launcher);
         var stream = device.CreateStream();
-        ulong input = device.Allocate(8 * Length), sums = device.Allocate(8 * Tiles), ticket = device.Allocate(4), output = device.Allocate(8 * (Length + 1));
+        ulong input = device.Allocate(8 * Length), sums = device.Allocate(8 * Tiles), ticket = device.Allocate(4),
+            output = device.Allocate(8 * (Length + 1));
         var host = (ulong*)device.AllocatePinned(8 * (Length + 1));
-        var parameters = new ScanParams { Input = input, TileSums = sums, Ticket = ticket, Output = output, Length = Length, Tiles = Tiles };
+        var parameters = new ScanParams
+        {
+            Input = input, TileSums = sums, Ticket = ticket, Output = output, Length = Length, Tiles = Tiles
+        };
         device.Fill32(ticket, 0, 1, stream);
         device.Fill32(output, 0xffffffff, 2 * (Length + 1), stream);
         device.BeginCapture(stream);
-        foreach (var name in (string[])["scan_tiles", "scan_apply"]) device.Launch(device.GetKernel(name, 72), new(Tiles, 256, 72), parameters, stream);
+        foreach (var name in (string[])["scan_tiles", "scan_apply"])
+            device.Launch(device.GetKernel(name, 72), new(Tiles, 256, 72), parameters, stream);
         device.CopyToHost(host, output, 8 * (Length + 1), stream);
         var graph = device.EndCapture(stream);
         host[Length] = 7;
@@ -67,7 +73,8 @@ public unsafe class DeviceTests
         using var device = Open(launcher);
         var stream = device.CreateStream();
         var random = new Random(3);
-        int[] a = [.. Enumerable.Range(0, M * Lda).Select(_ => random.Next(-9, 10))], b = [.. Enumerable.Range(0, N * Ldb).Select(_ => random.Next(-9, 10))];
+        int[] a = [.. Enumerable.Range(0, M * Lda).Select(_ => random.Next(-9, 10))],
+        b = [.. Enumerable.Range(0, N * Ldb).Select(_ => random.Next(-9, 10))];
         ulong deviceA = Upload(a), deviceB = Upload(b), deviceC = device.Allocate(4 * M * Ldc);
         device.Fill32(deviceC, BitConverter.SingleToUInt32Bits(-1), M * Ldc, stream);
         device.GemmNT(M, N, K, deviceA, Lda, deviceB, Ldb, deviceC, Ldc, stream);
@@ -75,7 +82,8 @@ public unsafe class DeviceTests
         device.Download<float>(c, deviceC, stream);
         for (var i = 0; i < M; i++)
             for (var j = 0; j < Ldc; j++)
-                Assert.Equal(j == N ? -1 : Enumerable.Range(0, K).Sum(p => a[i * Lda + p] * b[j * Ldb + p]), c[i * Ldc + j]);
+                Assert.Equal(j == N ? -1 : Enumerable.Range(0, K).Sum(p => a[i * Lda + p] * b[j * Ldb + p]),
+                    c[i * Ldc + j]);
         foreach (var pointer in (ulong[])[deviceA, deviceB, deviceC]) device.Free(pointer);
         device.DestroyStream(stream);
 
@@ -96,22 +104,32 @@ public unsafe class DeviceTests
         var stream = device.CreateStream();
         var memory = device.Allocate(4096);
         var kernel = device.GetKernel("scan_tiles", 72);
-        const string NoMemory = "CUDA error 2 (CUDA_ERROR_OUT_OF_MEMORY: out of memory) in", Advice = "; use fewer latents, smaller batches, or --storage bfloat16";
+        const string NoMemory = "CUDA error 2 (CUDA_ERROR_OUT_OF_MEMORY: out of memory) in",
+            Advice = "; use fewer latents, smaller batches, or --storage bfloat16";
         Fails("cuMemAlloc", 2, $"{NoMemory} allocate for 1.0 MiB{Advice}", () => device.Allocate(1 << 20));
         Fails("cuMemHostAlloc", 2, $"{NoMemory} allocateHost for 2.0 KiB{Advice}", () => device.AllocatePinned(2048));
         Fails("cuStreamCreate", 2, $"{NoMemory} createStream{Advice}", () => device.CreateStream());
-        Fails("cuMemsetD32Async", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in fill32", () => device.Fill32(memory, 0, 1, stream));
-        Fails("cuMemcpyDtoDAsync", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in copyOnDevice", () => device.CopyOnDevice(memory, memory, 4, stream));
-        Fails("cuGraphInstantiate", 801, "CUDA error 801 (CUDA_ERROR_NOT_SUPPORTED: operation not supported) in instantiate", () =>
+        Fails("cuMemsetD32Async", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in fill32",
+            () => device.Fill32(memory, 0, 1, stream));
+        Fails("cuMemcpyDtoDAsync", 1, "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in copyOnDevice",
+            () => device.CopyOnDevice(memory, memory, 4, stream));
+        Fails("cuGraphInstantiate", 801,
+            "CUDA error 801 (CUDA_ERROR_NOT_SUPPORTED: operation not supported) in instantiate", () =>
         {
             device.BeginCapture(stream);
             device.EndCapture(stream);
         });
-        Fails("cuModuleLoadData", 719, "CUDA error 719 (CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure) in loadModule for kernels/prepare.cu"
-            + "; the device is unusable until the process restarts: run cudasae verify, and please report it", () => device.GetKernel("prepare", 0));
-        Fails("cuLaunchKernel", 1, $"CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in cuLaunchKernel of scan_tiles, {new Launch(1, 256, 72)}",
+        Fails("cuModuleLoadData", 719,
+            "CUDA error 719 (CUDA_ERROR_LAUNCH_FAILED: unspecified launch failure) in loadModule for kernels/prepare.cu"
+            + "; the device is unusable until the process restarts: run cudasae verify, and please report it", () =>
+                device.GetKernel("prepare", 0));
+        Fails("cuLaunchKernel", 1,
+            "CUDA error 1 (CUDA_ERROR_INVALID_VALUE: invalid argument) in cuLaunchKernel of scan_tiles, "
+                + $"{new Launch(1, 256, 72)}",
             () => device.Launch(kernel, new(1, 256, 72), new ScanParams(), stream));
-        Fails(null, 500, "CUDA error 500 (CUDA_ERROR_NOT_FOUND: named symbol not found) in getFunction for kernel nonsense", () => device.GetKernel("nonsense", 0));
+        Fails(null, 500,
+            "CUDA error 500 (CUDA_ERROR_NOT_FOUND: named symbol not found) in getFunction for kernel nonsense",
+            () => device.GetKernel("nonsense", 0));
         Assert.Equal("kernel scan_tiles needs 300000 bytes of shared memory, CudaSae emulator gives a block 232448",
             Assert.Throws<SaeException>(() => device.GetKernel("scan_tiles", 300_000)).Message);
         device.Free(memory);
@@ -145,7 +163,8 @@ public unsafe class DeviceTests
         }
         var before = Targets.Emulator.LiveAllocations;
         var problem = new SmallProblem(16, width: 40, latents: 150, active: 5);
-        using (var whole = new KernelBackend(Targets.OpenEmulator(launcher), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true))
+        using (var whole = new KernelBackend(Targets.OpenEmulator(launcher), problem.Spec, problem.Config,
+            InputType.Float32, ownsDevice: true))
         {
             whole.SetParameters(problem.Parameters);
             MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(whole.InputSlot(0));
@@ -155,7 +174,9 @@ public unsafe class DeviceTests
         Assert.Equal(before, Targets.Emulator.LiveAllocations);
         Targets.Emulator.FailNext("cuMemAlloc", 2);
         using (var device = Targets.OpenEmulator(launcher))
-            Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY", Assert.Throws<CudaException>(() => new KernelBackend(device, problem.Spec, problem.Config, InputType.Float32)).Message);
+            Assert.Contains("CUDA_ERROR_OUT_OF_MEMORY",
+                Assert.Throws<CudaException>(() =>
+                    new KernelBackend(device, problem.Spec, problem.Config, InputType.Float32)).Message);
         Assert.Equal(before, Targets.Emulator.LiveAllocations);
     }
 
@@ -211,7 +232,8 @@ public unsafe class DeviceTests
         static float[] Train(string launcher)
         {
             var problem = new SmallProblem(16, width: 40, latents: 150, active: 5);
-            using var backend = new KernelBackend(Open(launcher), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true);
+            using var backend = new KernelBackend(Open(launcher), problem.Spec, problem.Config, InputType.Float32,
+                ownsDevice: true);
             backend.SetParameters(problem.Parameters);
             var step = new SaeStep(backend);
             for (uint t = 1; t <= 4; t++)
@@ -220,7 +242,9 @@ public unsafe class DeviceTests
                 step.Run((int)(t & 1), problem.Scalars(t));
             }
             backend.GetParameters(problem.Parameters);
-            return [.. Enumerable.Range(0, 150).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
+            return [.. Enumerable.Range(0, 150)
+                .SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())),
+                .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
         }
     }
 }

@@ -42,6 +42,7 @@ public class FaultTests
             if (name is not null && !names.TryAdd(failed, name)) Assert.Equal(names[failed], name);
         }
         Assert.Equal(names.Count, names.Values.Distinct().Count());      // a name is one call's
-        TestContext.Current.TestOutputHelper!.WriteLine($"{injected} of {calls} calls failed with {code}: {names.Count} kinds of call named");
+        TestContext.Current.TestOutputHelper!.WriteLine($"{injected} of {calls} calls failed with {code}: "
+            + $"{names.Count} kinds of call named");
     }
 }

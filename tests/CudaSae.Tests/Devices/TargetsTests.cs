@@ -5,7 +5,8 @@ namespace CudaSae.Tests;
 public class TargetsTests
 {
     [Fact]
-    public void KernelsRunOnAGpu() => Assert.SkipUnless(Targets.HasGpu(out var why), $"the kernels were not run on a GPU: {why}");
+    public void KernelsRunOnAGpu() =>
+        Assert.SkipUnless(Targets.HasGpu(out var why), $"the kernels were not run on a GPU: {why}");
 
     [Fact]
     public void KernelsAreLaunchedByManagedCuda() =>
@@ -21,5 +22,7 @@ public class TargetsTests
     }
 
     [Fact]
-    public void KernelsRunOnTheEmulator() => Assert.SkipUnless(Targets.HasEmulator, "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");
+    public void KernelsRunOnTheEmulator() =>
+        Assert.SkipUnless(Targets.HasEmulator,
+            "the kernels were not run on the emulator: build/emulator.sh makes it, with g++");
 }

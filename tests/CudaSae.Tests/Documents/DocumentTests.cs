@@ -8,7 +8,8 @@ public class DocumentTests
     [Theory, InlineData("src/CudaSae/package.md"), InlineData("docs/guide/embedding.md")]
     public void ExampleIsTheConsumersProgram(string document)
     {
-        var program = File.ReadAllText(Path.Combine(Repository.Root, "tests/consumer/Program.cs"));     // build/consumer.sh runs it
+        // build/consumer.sh runs it
+        var program = File.ReadAllText(Path.Combine(Repository.Root, "tests/consumer/Program.cs"));
         var text = File.ReadAllText(Path.Combine(Repository.Root, document));
         var start = text.IndexOf("```csharp\n", StringComparison.Ordinal) + 10;
         var example = text[start..text.IndexOf("```", start, StringComparison.Ordinal)];
@@ -35,7 +36,8 @@ public class DocumentTests
     {
         var folder = Path.Combine(Repository.Root, "kernels");
         var list = File.ReadAllText(Path.Combine(folder, "README.md"));
-        var files = Directory.GetFiles(folder, "*.cu").Concat(Directory.GetFiles(Path.Combine(folder, "sm90"), "*.cu")).Select(file => Path.GetRelativePath(folder, file).Replace('\\', '/')).ToArray();
+        var files = Directory.GetFiles(folder, "*.cu").Concat(Directory.GetFiles(Path.Combine(folder, "sm90"), "*.cu"))
+            .Select(file => Path.GetRelativePath(folder, file).Replace('\\', '/')).ToArray();
         Assert.True(files.Length > 20);
         foreach (var file in files) Assert.Contains($"`{file}`", list);
     }

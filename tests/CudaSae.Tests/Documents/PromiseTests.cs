@@ -18,7 +18,10 @@ public partial class PromiseTests
         var text = File.ReadAllText(Path.Combine(Repository.Root, "docs", "internals", "reliability.md"));
         var section = text[text.IndexOf("## Exactness promises", StringComparison.Ordinal)..];
         section = section[..section.IndexOf("\n## ", 3, StringComparison.Ordinal)];
-        var promises = section.Split('\n').Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| promise", StringComparison.Ordinal)).ToArray();
+        var promises = section.Split('\n')
+            .Where(line => line.StartsWith("| ", StringComparison.Ordinal)
+                && !line.StartsWith("| promise", StringComparison.Ordinal))
+            .ToArray();
         Assert.InRange(promises.Length, 10, 40);
         foreach (var promise in promises)
         {
@@ -26,9 +29,11 @@ public partial class PromiseTests
             Assert.True(tests.Count > 0, $"no test is named for: {promise}");
             foreach (Match test in tests)
             {
-                var type = typeof(PromiseTests).Assembly.GetType($"CudaSae.Tests.{test.Groups["class"].Value.Replace('.', '+')}");
+                var type =
+                    typeof(PromiseTests).Assembly.GetType($"CudaSae.Tests.{test.Groups["class"].Value.Replace('.', '+')}");
                 var method = type?.GetMethod(test.Groups["method"].Value, BindingFlags.Public | BindingFlags.Instance);
-                Assert.True(method?.GetCustomAttribute<FactAttribute>() is { Explicit: false }, $"{test.Value} is no test that always runs, but is named for: {promise}");
+                Assert.True(method?.GetCustomAttribute<FactAttribute>() is { Explicit: false },
+                    $"{test.Value} is no test that always runs, but is named for: {promise}");
             }
         }
     }
@@ -38,14 +43,16 @@ public partial class PromiseTests
     [Fact]
     public void RandomNumbersAreAFunctionOfTheirKey()
     {
-        ulong Draw(int i) => CounterRandom.Of((ulong)(i & 3), (ulong)(i >> 2 & 15), (ulong)(i >> 6 & 63), (ulong)(i >> 12));
+        ulong Draw(int i) =>
+            CounterRandom.Of((ulong)(i & 3), (ulong)(i >> 2 & 15), (ulong)(i >> 6 & 63), (ulong)(i >> 12));
         var forwards = Enumerable.Range(0, 1 << 18).Select(Draw).ToArray();
         Assert.Equal(forwards.Length, forwards.Distinct().Count());
         var backwards = new ulong[forwards.Length];
         Parallel.For(0, backwards.Length, i => backwards[backwards.Length - 1 - i] = Draw(backwards.Length - 1 - i));
         Assert.Equal(forwards, backwards);
         var mean = forwards.Average(z => (z >> 11) * Math.Pow(2, -53));
-        Assert.InRange(mean, 0.5 - 5 * Math.Sqrt(1 / 12.0 / forwards.Length), 0.5 + 5 * Math.Sqrt(1 / 12.0 / forwards.Length));
+        Assert.InRange(mean, 0.5 - 5 * Math.Sqrt(1 / 12.0 / forwards.Length),
+            0.5 + 5 * Math.Sqrt(1 / 12.0 / forwards.Length));
     }
 
     /// <summary>Atomics of the kernels count and mark; no sum of floats depends on their order. build/kernel-gate.sh
@@ -53,10 +60,18 @@ public partial class PromiseTests
     [Fact]
     public void KernelsAddNoFloatsAtomically()
     {
-        var uses = new[] { "kernels", Path.Combine("kernels", "sm90") }.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Repository.Root, folder))).Where(f => f.EndsWith(".cu", StringComparison.Ordinal) || f.EndsWith(".cuh", StringComparison.Ordinal))
-            .SelectMany(f => File.ReadLines(f).Where(line => line.Contains("atomic") && !line.TrimStart().StartsWith("//", StringComparison.Ordinal)).Select(line => $"{Path.GetFileName(f)}: {line.Trim()}")).ToArray();
+        var uses = new[] { "kernels", Path.Combine("kernels", "sm90") }
+            .SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Repository.Root, folder)))
+            .Where(f => f.EndsWith(".cu", StringComparison.Ordinal) || f.EndsWith(".cuh", StringComparison.Ordinal))
+            .SelectMany(f => File.ReadLines(f)
+                .Where(line => line.Contains("atomic") && !line.TrimStart().StartsWith("//", StringComparison.Ordinal))
+                .Select(line => $"{Path.GetFileName(f)}: {line.Trim()}")).ToArray();
         Assert.InRange(uses.Length, 5, 60);
-        Assert.All(uses, use => Assert.Matches(@"atomic(Add|Or|Min|Max)\((reinterpret_cast<unsigned long long\*>\(p\.count\) \+ [^,]+, 1ull|.+, (1u? ?(<<[^)]*)?|0xffffffffu|added|bucket_limit\(.+\)|__popc\(\w+\)|s\.bins\[i\]|smallest|__float_as_uint\(excess\)))\)", use));
-        Assert.Contains("floating-point atomic", File.ReadAllText(Path.Combine(Repository.Root, "build", "kernel-gate.sh")));
+        Assert.All(uses,
+            use =>
+                Assert.Matches(@"atomic(Add|Or|Min|Max)\((reinterpret_cast<unsigned long long\*>\(p\.count\) \+ [^,]+, 1ull|.+, (1u? ?(<<[^)]*)?|0xffffffffu|added|bucket_limit\(.+\)|__popc\(\w+\)|s\.bins\[i\]|smallest|__float_as_uint\(excess\)))\)",
+                    use));
+        Assert.Contains("floating-point atomic",
+            File.ReadAllText(Path.Combine(Repository.Root, "build", "kernel-gate.sh")));
     }
 }

@@ -56,7 +56,10 @@ public class DataFaultTests
         using (backend)
         {
             var failure = Assert.Throws<SaeException>(() => Run(trainer));
-            Assert.Equal(($"{path} was shortened from {length} to 4096 bytes while it is read; put the old file back, and --resume a run that was under way", SaeErrorKind.Files), (failure.Message, failure.Kind));
+            Assert.Equal(($"{path} was shortened from {length} to 4096 bytes while it is read; put the old file back, "
+                + "and --resume a run that was under way",
+                SaeErrorKind.Files),
+                (failure.Message, failure.Kind));
         }
         Assert.NotEmpty(Directory.GetFiles(folder["run/checkpoint"]));
     }
@@ -73,7 +76,8 @@ public class DataFaultTests
             var reading = new TaskCompletionSource();
             var reader = Task.Run(() => ReadForEver(source, reading), TestContext.Current.CancellationToken);
             await reading.Task;
-            using (var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite)) writer.SetLength(0);
+            using (var writer = new FileStream(path, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+                writer.SetLength(0);
             Assert.Contains("was shortened from", (await Assert.ThrowsAsync<SaeException>(() => reader)).Message);
         }
 
@@ -110,7 +114,8 @@ public class DataFaultTests
             Assert.Contains("holds NaN or infinity", Assert.Throws<SaeException>(() => Run(trainer)).Message);
             Assert.InRange(trainer.Step, 1, config.Steps - 1);
             using var restored = new CpuBackend(spec, config, source.Type, 1);
-            Assert.Equal(trainer.Step, Checkpoint.Restore(folder["run"], restored, Schedules.DeadAfterSteps(spec, config)).Step);
+            Assert.Equal(trainer.Step,
+                Checkpoint.Restore(folder["run"], restored, Schedules.DeadAfterSteps(spec, config)).Step);
             foreach (var array in backend.State) Assert.Equal(States.Of(restored, array), States.Of(backend, array));
         }
     }

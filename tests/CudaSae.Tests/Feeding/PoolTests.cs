@@ -25,11 +25,16 @@ public class PoolTests
     /// and by resampling meanwhile.</summary>
     static TrainConfig Config(bool windows) => new()
     {
-        BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40 : 0, NonFinite = NonFiniteRows.Skip,
+        BatchRows = 16, Vectors = 16 * Steps, LogEvery = 5, ValidateEvery = 6, ShuffleWindow = windows ? 40
+            : 0, NonFinite = NonFiniteRows.Skip,
         Resampling = new(5, 15, DeadAfterSteps: 2, Inputs: 32, RecoverySteps: 2),
     };
 
-    static PoolPlan Plan(bool windows) => new(windows ? 80 : Rows, Width * sizeof(float), !windows) { Readers = 3, PieceBytes = 11 * Width * sizeof(float) };
+    static PoolPlan Plan(bool windows) =>
+        new(windows ? 80 : Rows, Width * sizeof(float), !windows)
+        {
+            Readers = 3, PieceBytes = 11 * Width * sizeof(float)
+        };
 
     static string File(TemporaryFolder folder, int rows = Rows, Func<int, bool>? bad = null)
     {
@@ -50,8 +55,11 @@ public class PoolTests
         bool resume = false)
     {
         var start = new TrainingStart(source, source.Rows, spec, config);
-        using var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true, pool), source, source.Rows, start.Scale);
-        Assert.Equal(pool.Rows > 0, runner.Backend.Plan.Parts.Any(part => part.Name == pool.Name && part.Bytes == pool.Bytes));
+        using var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type,
+            ownsDevice: true, pool),
+            source, source.Rows, start.Scale);
+        Assert.Equal(pool.Rows > 0,
+            runner.Backend.Plan.Parts.Any(part => part.Name == pool.Name && part.Bytes == pool.Bytes));
         if (resume) runner.Resume(folder!, null);
         else runner.Begin(start);
         runner.Train(folder, watch ?? new(), stop?.Token ?? CancellationToken.None);
@@ -76,7 +84,8 @@ public class PoolTests
         var pooled = Train(source, config, Plan(windows), watch: watch);
         Assert.All(watch.Reports, m => Assert.True(m.InputWaitMs >= 0 && m.FeederWaitMs >= 0));
         Assert.True(host.State.AsSpan().SequenceEqual(pooled.State), "a pool changed the weights");
-        Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);      // 16 of 200; those of batches that no step took were counted too
+        // 16 of 200; those of batches that no step took were counted too
+        Assert.InRange(pooled.Skipped, Steps * 16 * 16 / 184 - 5, Steps * 16 * 16 / 184 + 8);
         using var stop = new CancellationTokenSource();
         Train(source, config, Plan(windows), folder["run"], RecordingObserver.CancelsAfterStep(stop, 9), stop);
         var resumed = Train(source, config, Plan(windows), folder["run"], resume: true);
@@ -96,14 +105,16 @@ public class PoolTests
         var problem = new SmallProblem(16, Width, 32, 4);
         using var parameters = problem.Parameters;
         var rowBytes = Width * sizeof(float);
-        using IBackend backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, new(32, rowBytes, true) { Readers = 8, PieceBytes = 2 * rowBytes });
+        using IBackend backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config,
+            InputType.Float32, ownsDevice: true, new(32, rowBytes, true) { Readers = 8, PieceBytes = 2 * rowBytes });
         backend.SetParameters(parameters);
         var (pool, step, scalars) = (backend.Pool!, new SaeStep(backend), problem.Scalars(1));
         byte[][] rows = [.. new[] { 0, 1, 2 }.Select(_ => MemoryMarshal.AsBytes<float>(problem.Batch()).ToArray())];
         float[] direct = new float[16], pooled = new float[16];
 
         int[] order = [.. Enumerable.Range(0, 16).Select(b => 5 * b % 16)];
-        for (var b = 0; b < 16; b++) rows[0].AsSpan(order[b] * rowBytes, rowBytes).CopyTo(backend.InputSlot(0)[(b * rowBytes)..]);
+        for (var b = 0; b < 16; b++)
+            rows[0].AsSpan(order[b] * rowBytes, rowBytes).CopyTo(backend.InputSlot(0)[(b * rowBytes)..]);
         step.Evaluate(0, scalars);
         backend.ReadRowErrors(direct);
 
@@ -150,7 +161,8 @@ public class PoolTests
                 do
                 {
                     source.Read(RowOrders.Of(config, cursor.Epoch, Rows, source.RowBytes)[cursor.Position], row);
-                    cursor = cursor.Position + 1 < Rows ? cursor with { Position = cursor.Position + 1 } : new(cursor.Epoch + 1, 0);
+                    cursor = cursor.Position + 1 < Rows ? cursor with { Position = cursor.Position + 1 }
+                        : new(cursor.Epoch + 1, 0);
                 }
                 while (!Finite.All(row, source.Type));
                 Assert.True(pool.Row(place).SequenceEqual(row), $"batch {batch}, place {place}");
@@ -164,7 +176,9 @@ public class PoolTests
     sealed class MemoryPool(PoolPlan plan, int batchRows) : IRowPool, IDisposable
     {
         readonly byte[] rows = new byte[plan.Bytes];
-        readonly byte[][] pieces = [.. Enumerable.Range(0, 2 * plan.Readers).Select(_ => new byte[plan.PieceRows * plan.RowBytes])], slots = [new byte[4 * batchRows], new byte[4 * batchRows]];
+        readonly byte[][] pieces = [.. Enumerable.Range(0, 2 * plan.Readers)
+            .Select(_ => new byte[plan.PieceRows * plan.RowBytes])],
+            slots = [new byte[4 * batchRows], new byte[4 * batchRows]];
 
         public PoolPlan Plan => plan;
         public ReadOnlySpan<byte> Row(int place) => rows.AsSpan(place * plan.RowBytes, plan.RowBytes);
@@ -172,7 +186,8 @@ public class PoolTests
         public void WaitForSlot(int slot) { }
         public Span<byte> Piece(int piece) => pieces[piece];
         public void BeginFill() { }
-        public void Upload(int piece, long place, int count) => pieces[piece].AsSpan(0, count * plan.RowBytes).CopyTo(rows.AsSpan((int)place * plan.RowBytes));
+        public void Upload(int piece, long place, int count) =>
+            pieces[piece].AsSpan(0, count * plan.RowBytes).CopyTo(rows.AsSpan((int)place * plan.RowBytes));
         public void EndFill() { }
         public void Drain() { }
         public void Dispose() { }
@@ -264,7 +279,9 @@ public class PoolTests
         var config = Config(true) with { ShuffleWindow = 32 };
         var plan = Plan(true) with { Rows = 2 * WindowPermutation.MostRows(Rows, 32) };
         var start = new TrainingStart(source, source.Rows, spec, config);
-        var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true, plan), source, source.Rows, start.Scale);
+        var runner = new Runner(new KernelBackend(Targets.OpenEmulator(), spec, config, source.Type, ownsDevice: true,
+            plan),
+            source, source.Rows, start.Scale);
         runner.Begin(start);
         var ended = false;
         SharedRun[] alone = [new(runner, null, new RecordingObserver())];
@@ -280,7 +297,7 @@ public class PoolTests
     {
         var config = new TrainConfig { BatchRows = 16, Vectors = 10_000, ShuffleWindow = 1000 };
         Assert.Equal((5000, true), Of(config, 5000, 1L << 30));
-        Assert.Equal((2000, false), Of(config, 5000, 400_000));                                  // four fifths of what is free: 3200 rows
+        Assert.Equal((2000, false), Of(config, 5000, 400_000)); // four fifths of what is free: 3200 rows
         Assert.Equal((0, false), Of(config, 5000, 200_000));
         Assert.Equal((2000, false), Of(config with { Vectors = 4000 }, 5000, 1L << 30));         // not each row is seen
         Assert.Equal((0, false), Of(config with { Vectors = 4000, ShuffleWindow = 0 }, 5000, 1L << 30));

@@ -30,7 +30,8 @@ public class WindowTests
         var order = new WindowPermutation(3, 5, rows, window, RowBytes);
         var all = Epoch(order, rows);
         Assert.Equal(Enumerable.Range(0, (int)rows).Select(i => (long)i), all.Order());
-        foreach (var position in (long[])[0, rows / 3, rows / 2 + 1, rows - 1]) Assert.Equal(all[position], new WindowPermutation(3, 5, rows, window, RowBytes)[position]);
+        foreach (var position in (long[])[0, rows / 3, rows / 2 + 1, rows - 1])
+            Assert.Equal(all[position], new WindowPermutation(3, 5, rows, window, RowBytes)[position]);
         if (rows < 100) return;
         Assert.NotEqual(all, Epoch(new(3, 6, rows, window, RowBytes), rows));
         Assert.NotEqual(all, Epoch(new(4, 5, rows, window, RowBytes), rows));
@@ -48,8 +49,10 @@ public class WindowTests
         long start = 0, runs = 0;
         for (long w = 0; w < order.Windows; start += order.Length(w), w++)
         {
-            Assert.Equal((start, w, w), (order.Start(w), order.WindowOf(start), order.WindowOf(start + order.Length(w) - 1)));
-            Assert.InRange(order.Length(w), WindowPermutation.MostRows(rows, window) - 1, WindowPermutation.MostRows(rows, window));
+            Assert.Equal((start, w, w),
+                (order.Start(w), order.WindowOf(start), order.WindowOf(start + order.Length(w) - 1)));
+            Assert.InRange(order.Length(w), WindowPermutation.MostRows(rows, window) - 1,
+                WindowPermutation.MostRows(rows, window));
             var read = new List<long>();
             for (; read.Count < order.Length(w); runs++)
             {
@@ -61,7 +64,8 @@ public class WindowTests
             Assert.Equal(all.Skip((int)start).Take(places.Length), places.Select(place => read[place - 100]));
         }
         var blockRows = Math.Min(WindowPermutation.BlockBytes / RowBytes, rows / order.Windows / 64);
-        Assert.InRange(runs, rows / blockRows, rows / blockRows + 1 + order.Windows);       // a window's edge cuts a block in two
+        // a window's edge cuts a block in two
+        Assert.InRange(runs, rows / blockRows, rows / blockRows + 1 + order.Windows);
     }
 
     /// <summary>Neighbours in a file are a third of a window apart in the order, as if the window were shuffled row by
@@ -74,18 +78,21 @@ public class WindowTests
         var all = Epoch(order, Rows);
         var position = new long[Rows];
         for (long p = 0; p < Rows; p++) position[all[p]] = p;
-        var sameWindow = Enumerable.Range(0, (int)Rows - 1).Where(row => order.WindowOf(position[row]) == order.WindowOf(position[row + 1])).ToArray();
+        var sameWindow = Enumerable.Range(0, (int)Rows - 1)
+            .Where(row => order.WindowOf(position[row]) == order.WindowOf(position[row + 1])).ToArray();
         // Neighbours are torn apart at ends of blocks of 64 only. |p − q| of two uniform positions of a window has mean
         // W/3 and deviation W/√18.
         Assert.InRange(sameWindow.Length, Rows * 63 / 64, Rows);
         var apart = sameWindow.Average(row => Math.Abs(position[row] - position[row + 1]) / (double)Window);
-        Assert.InRange(apart, 1 / 3.0 - 5 / Math.Sqrt(18.0 * sameWindow.Length / 64), 1 / 3.0 + 5 / Math.Sqrt(18.0 * sameWindow.Length / 64));
+        Assert.InRange(apart, 1 / 3.0 - 5 / Math.Sqrt(18.0 * sameWindow.Length / 64),
+            1 / 3.0 + 5 / Math.Sqrt(18.0 * sameWindow.Length / 64));
         // Rows that come one after another are of one block with probability 63 / 16383.
         var sameBlock = all.Zip(all.Skip(1)).Count(pair => pair.First / 64 == pair.Second / 64) / (double)Rows;
         Assert.InRange(sameBlock, 0.5 * 63 / 16_383, 2 * 63.0 / 16_383);
         // A window's mean row is that of the whole within 5 deviations of a mean of 256 blocks.
         for (var w = 0; w < order.Windows; w++)
-            Assert.InRange(all.Skip((int)order.Start(w)).Take((int)Window).Average() / Rows, 0.5 - 5 / Math.Sqrt(12 * 256), 0.5 + 5 / Math.Sqrt(12 * 256));
+            Assert.InRange(all.Skip((int)order.Start(w)).Take((int)Window).Average() / Rows,
+                0.5 - 5 / Math.Sqrt(12 * 256), 0.5 + 5 / Math.Sqrt(12 * 256));
     }
 
     [Fact]
@@ -105,11 +112,13 @@ public class WindowTests
     {
         var config = new TrainConfig { BatchRows = 16, Vectors = 16 };
         foreach (var window in (long[])[0, 200, 1000])
-            Assert.Equal(new RowPermutation(config.Seed, 3, 200)[77], RowOrders.Of(config with { ShuffleWindow = window }, 3, 200, 96)[77]);
+            Assert.Equal(new RowPermutation(config.Seed, 3, 200)[77],
+                RowOrders.Of(config with { ShuffleWindow = window }, 3, 200, 96)[77]);
         Assert.IsType<WindowPermutation>(RowOrders.Of(config with { ShuffleWindow = 199 }, 3, 200, 96));
         (config with { ShuffleWindow = 32 }).Validate();
         AssertOneLine("ShuffleWindow = 31", () => (config with { ShuffleWindow = 31 }).Validate());
-        Assert.Equal(("the order of rows and steps follows from it", null), (ResumeRules.WhyFixed("shuffle_window"), ResumeRules.WhyFixed("device_pool")));
+        Assert.Equal(("the order of rows and steps follows from it", null),
+            (ResumeRules.WhyFixed("shuffle_window"), ResumeRules.WhyFixed("device_pool")));
         Assert.False(SharedRuns.CanShare(config, config with { ShuffleWindow = 32 }));
     }
 }

@@ -16,7 +16,8 @@ public class ContainerTests
         PtWriter.Write(folder["a"], tensors);
         NpzWriter.Write(folder["b"], tensors);
         SafetensorsWriter.Write(folder["c"], tensors);
-        foreach (var (name, kind) in new[] { ("a", typeof(PtFile)), ("b", typeof(NpzFile)), ("c", typeof(SafetensorsFile)) })
+        foreach (var (name, kind) in new[] { ("a", typeof(PtFile)), ("b", typeof(NpzFile)),
+            ("c", typeof(SafetensorsFile)) })
         {
             using var file = TensorFile.Open(folder[name]);
             Assert.IsType(kind, file);
@@ -48,7 +49,8 @@ public class ContainerTests
         {
             var expected = JsonNode.Parse(File.ReadAllText(path))!;
             using var file = TensorFile.Open(path[..^".json".Length]);
-            Assert.True(JsonNode.DeepEquals(expected, Describe(file)), $"{file.Path}: {Describe(file).ToJsonString()} is not {expected.ToJsonString()}");
+            Assert.True(JsonNode.DeepEquals(expected, Describe(file)),
+                $"{file.Path}: {Describe(file).ToJsonString()} is not {expected.ToJsonString()}");
             compared += file.Tensors.Count;
         }
         Assert.True(compared > 90, $"only {compared} tensors were compared");
@@ -57,14 +59,21 @@ public class ContainerTests
             Assert.Equal([1, 7], openai.Tensors["decoder.weight"].Strides!);
             Assert.Equal("32", openai.Metadata["activation_state_dict.k"]);
         }
-        foreach (var (name, why) in new[] { ("legacy", "torch 1.6"), ("module", "torch.nn.modules.linear.Linear"), ("set", "set"), ("expanded", "expanded"), ("complex", "ComplexFloatStorage"), ("script", "TorchScript"), ("text", "<U8"), ("object", "O"), ("bomb", "four times") })
+        foreach (var (name, why) in new[] { ("legacy", "torch 1.6"), ("module", "torch.nn.modules.linear.Linear"),
+            ("set", "set"), ("expanded", "expanded"), ("complex", "ComplexFloatStorage"), ("script", "TorchScript"),
+            ("text", "<U8"), ("object", "O"), ("bomb", "four times") })
             AssertOneLine(why, () => TensorFile.Open(folder[name + ".refused"]));
     }
 
     static JsonObject Describe(TensorFile file) => new()
     {
         ["tensors"] = new JsonObject(file.Tensors.Values.Select(t => KeyValuePair.Create(t.Name,
-            (JsonNode?)new JsonObject { ["type"] = t.Type, ["shape"] = new JsonArray([.. t.Shape.Select(e => (JsonNode)e)]), ["hex"] = Convert.ToHexStringLower(file.Bytes(t.Name)) }))),
+            (JsonNode?)new JsonObject
+            {
+                ["type"] = t.Type,
+                ["shape"] = new JsonArray([.. t.Shape.Select(e => (JsonNode)e)]),
+                ["hex"] = Convert.ToHexStringLower(file.Bytes(t.Name))
+            }))),
         ["metadata"] = new JsonObject(file.Metadata.Select(m => KeyValuePair.Create(m.Key, (JsonNode?)m.Value))),
     };
 
@@ -74,10 +83,18 @@ public class ContainerTests
         Assert.SkipUnless(Python.WithTorch is not null, Python.Missing);
         using var folder = new TemporaryFolder();
         string[] common = ["F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"];
-        TensorToWrite[] tensors = [.. common.Select((type, i) => Tensor(type.ToLowerInvariant() + ".weight", type, [3, 5 + i], i)), Tensor("vector", "F32", [1000], 20), Tensor("cube", "F32", [2, 3, 4], 21),
-            Tensor("π", "F32", [2], 22), Tensor("one", "F32", [], 23), Tensor("none", "F32", [0], 24), Tensor("wide", "F32", [4, 0], 25), Tensor("tall", "F32", [0, 4], 26)];
+        TensorToWrite[] tensors = [.. common.Select((type, i) =>
+            Tensor(type.ToLowerInvariant() + ".weight", type, [3, 5 + i], i)),
+            Tensor("vector", "F32", [1000], 20), Tensor("cube", "F32", [2, 3, 4], 21),
+            Tensor("π", "F32", [2], 22), Tensor("one", "F32", [], 23), Tensor("none", "F32", [0], 24),
+            Tensor("wide", "F32", [4, 0], 25), Tensor("tall", "F32", [0, 4], 26)];
         TensorToWrite[] withBf16 = [.. tensors, Tensor("bf16", "BF16", [7, 3], 27)];
-        var numbers = new Dictionary<string, object> { ["activation"] = "TopK", ["state"] = new Dictionary<string, object> { ["k"] = 32, ["inner"] = new Dictionary<string, object>() }, ["big"] = 1L << 62, ["minus"] = -1 };
+        var numbers = new Dictionary<string, object>
+        {
+            ["activation"] = "TopK",
+            ["state"] = new Dictionary<string, object> { ["k"] = 32, ["inner"] = new Dictionary<string, object>() },
+            ["big"] = 1L << 62, ["minus"] = -1
+        };
         var floats = new Dictionary<string, object>(numbers) { ["rate"] = 0.1, ["yes"] = true, ["word"] = "π" };
         foreach (var zip64 in new[] { false, true })
         {

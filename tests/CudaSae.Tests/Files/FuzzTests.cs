@@ -21,10 +21,15 @@ public sealed class FuzzTests : IDisposable
     public void Dispose() => targets.Dispose();
 
     [Theory]
-    [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"), InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"), InlineData("train.json"), InlineData("trainer-settings"), InlineData("tokenizer")]
-    [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"), InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"), InlineData("sae-dictionary_learning")]
+    [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"),
+        InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"), InlineData("train.json"),
+        InlineData("trainer-settings"), InlineData("tokenizer")]
+    [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"),
+        InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"),
+        InlineData("sae-dictionary_learning")]
     [InlineData("sae-openai"), InlineData("sae-llama-scope"), InlineData("http")]
-    [InlineData("labels-csv"), InlineData("labels-npy"), InlineData("llama2-tokenizer"), InlineData("llama2"), InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
+    [InlineData("labels-csv"), InlineData("labels-npy"), InlineData("llama2-tokenizer"), InlineData("llama2"),
+        InlineData("sentences"), InlineData("vocabulary"), InlineData("idx")]
     [InlineData("sweep.json"), InlineData("outcome.json"), InlineData("metrics.jsonl"), InlineData("figures"),
         InlineData("density.bin"), InlineData("tokens.jsonl"), InlineData("site.json")]
     [InlineData("command-line"), InlineData("train-options")]
@@ -32,14 +37,17 @@ public sealed class FuzzTests : IDisposable
     {
         var target = targets.All.Single(t => t.Name == parser);
         var result = FuzzRun.Of(target, seed: 0, inputs: 2000);
-        Assert.True(result.Findings.Count == 0, string.Join('\n', result.Findings.Select(f => $"input {f.Number}: {f.What}")));
+        Assert.True(result.Findings.Count == 0,
+            string.Join('\n', result.Findings.Select(f => $"input {f.Number}: {f.What}")));
         Assert.InRange(result.Accepted, target.Cases.Length, 1999);
         foreach (var valid in target.Cases) valid.Read(valid.Valid);         // the first inputs were all read
     }
 
     [Fact]
     public void EveryParserIsInTheShortRun() => Assert.Equal(targets.All.Select(t => t.Name).Order(),
-        typeof(FuzzTests).GetMethod(nameof(AnyInputIsReadOrRefusedInOneLine))!.GetCustomAttributes<InlineDataAttribute>().SelectMany(a => a.Data).Cast<string>().Order());
+        typeof(FuzzTests)
+            .GetMethod(nameof(AnyInputIsReadOrRefusedInOneLine))!.GetCustomAttributes<InlineDataAttribute>()
+            .SelectMany(a => a.Data).Cast<string>().Order());
 
     /// <summary>The oracle finds what it is there for.</summary>
     [Fact]
@@ -64,7 +72,8 @@ public sealed class FuzzTests : IDisposable
         Assert.EndsWith("; do this", message);
     }
 
-    static byte[] Repeated(string start, string part, int count, string end) => Encoding.UTF8.GetBytes(start + string.Concat(Enumerable.Repeat(part, count)) + end);
+    static byte[] Repeated(string start, string part, int count, string end) =>
+        Encoding.UTF8.GetBytes(start + string.Concat(Enumerable.Repeat(part, count)) + end);
 
     static void RefusedCheaply(string expected, byte[] content, Action<byte[]> read)
     {
@@ -84,13 +93,15 @@ public sealed class FuzzTests : IDisposable
             File.WriteAllBytes(folder["c"], bytes);
             ConfigFile.Read(folder["c"]);
         });
-        RefusedCheaply("unfolds to more than four times", [.. BitConverter.GetBytes((long)arrays.Length), .. arrays], bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
+        RefusedCheaply("unfolds to more than four times", [.. BitConverter.GetBytes((long)arrays.Length), .. arrays],
+            bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
         RefusedCheaply("more than 1 MiB", Repeated("{\"a\":\"", "x", 2_000_000, "\"}"), bytes =>
         {
             File.WriteAllBytes(folder["c"], bytes);
             ConfigFile.Read(folder["c"]);
         });
-        RefusedCheaply("65536 are possible", Repeated("{\"a\":\"", "x", 70_000, "\"}"), bytes => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)));
+        RefusedCheaply("65536 are possible", Repeated("{\"a\":\"", "x", 70_000, "\"}"),
+            bytes => TrainerSettings.Parse(Encoding.UTF8.GetString(bytes)));
     }
 
     /// <summary>A few packed bytes that claim as much as a reader may take at all.</summary>
@@ -105,7 +116,8 @@ public sealed class FuzzTests : IDisposable
     public void AnArrayOfManyAxesIsRefused()
     {
         var header = NpyFile.MakeHeader("<f4", [.. Enumerable.Repeat(1L, 1000)]);
-        RefusedCheaply("numpy allows 64", [.. header, 0, 0, 0, 0], bytes => new NpyShard(new MappedFile("x", bytes)).Dispose());
+        RefusedCheaply("numpy allows 64", [.. header, 0, 0, 0, 0],
+            bytes => new NpyShard(new MappedFile("x", bytes)).Dispose());
     }
 
     /// <summary>A name of two megabytes is a text of four, made anew whenever it is asked for.</summary>
@@ -113,7 +125,8 @@ public sealed class FuzzTests : IDisposable
     public void ATensorsLongNameIsRefused()
     {
         var header = Repeated("{\"", "enco", 500_000, "\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}");
-        RefusedCheaply("2000000 characters", [.. BitConverter.GetBytes((long)header.Length), .. header], bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
+        RefusedCheaply("2000000 characters", [.. BitConverter.GetBytes((long)header.Length), .. header],
+            bytes => new SafetensorsFile(new MappedFile("x", bytes)).Dispose());
     }
 
     /// <summary>Many columns may point at one long name: each would be a copy of it.</summary>
@@ -191,12 +204,17 @@ public sealed class FuzzTests : IDisposable
         AssertOneLine("no vocabulary", () => new UseLiteTokenizer("x", Encoding.UTF8.GetBytes(json)));
 
     [Theory]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [65536, 65536], "dtype": "float32"}]}]""", "claims an extent")]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [2000000000], "dtype": "float32"}]}]""", "claims an extent")]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [-1, -2], "dtype": "float32"}]}]""", "claims an extent")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [65536, 65536], "dtype": "float32"}]}]""",
+        "claims an extent")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [2000000000], "dtype": "float32"}]}]""",
+        "claims an extent")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [-1, -2], "dtype": "float32"}]}]""",
+        "claims an extent")]
     [InlineData("""[{"paths": ["s", "s"], "weights": []}]""", "names a shard twice")]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": null, "shape": [2], "dtype": "float32"}]}]""", "without a name")]
-    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [1], "dtype": "float32"}, {"name": "a", "shape": [1], "dtype": "float32"}]}]""", "twice")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": null, "shape": [2], "dtype": "float32"}]}]""",
+        "without a name")]
+    [InlineData("""[{"paths": ["s"], "weights": [{"name": "a", "shape": [1], "dtype": "float32"}, {"name": "a", "shape": [1], "dtype": "float32"}]}]""",
+        "twice")]
     [InlineData("[]", "does not hold the encoder")]
     [InlineData("3", "does not hold the encoder")]
     public void WeightsThatClaimWhatIsNotThereAreRefused(string manifest, string expected)

@@ -7,15 +7,19 @@ namespace CudaSae.Tests;
 
 public class NpzTests
 {
-    static byte[] Npy(string descr, int bytes, params long[] shape) => [.. NpyFile.MakeHeader(descr, shape), .. Enumerable.Range(0, bytes).Select(i => (byte)i)];
+    static byte[] Npy(string descr, int bytes, params long[] shape) =>
+        [.. NpyFile.MakeHeader(descr, shape), .. Enumerable.Range(0, bytes).Select(i => (byte)i)];
 
-    static byte[] Fortran(byte[] npy) => Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(npy).Replace("False,", "True, "));
+    static byte[] Fortran(byte[] npy) =>
+        Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(npy).Replace("False,", "True, "));
 
     [Fact]
     public void WhatIsWrittenIsRead()
     {
         using var folder = new TemporaryFolder();
-        TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("h", "F16", [5], 2), Tensor("none", "F64", [0, 4], 3), Tensor("one", "I64", [], 4), Tensor("b", "BOOL", [2, 2], 5), Tensor("u", "U8", [2], 6)];
+        TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("h", "F16", [5], 2),
+            Tensor("none", "F64", [0, 4], 3), Tensor("one", "I64", [], 4), Tensor("b", "BOOL", [2, 2], 5),
+            Tensor("u", "U8", [2], 6)];
         foreach (var zip64 in new[] { false, true })
         {
             NpzWriter.Write(folder["x.npz"], tensors, zip64);
@@ -32,14 +36,16 @@ public class NpzTests
             }
         }
         AssertOneLine("BF16", () => NpzWriter.Write(folder["x.npz"], [Tensor("w", "BF16", [3], 1)]));
-        Assert.Throws<ArgumentException>(() => NpzWriter.Write(folder["x.npz"], [Tensor("w", "F32", [3], 1), Tensor("w", "F32", [3], 1)]));
+        Assert.Throws<ArgumentException>(() =>
+            NpzWriter.Write(folder["x.npz"], [Tensor("w", "F32", [3], 1), Tensor("w", "F32", [3], 1)]));
     }
 
     [Fact]
     public void FortranOrderBecomesStrides()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder["x.npz"], Zip(("m.npy", Fortran(Npy("|u1", 6, 2, 3))), ("v.npy", Fortran(Npy("|u1", 6, 6, 1)))));
+        File.WriteAllBytes(folder["x.npz"],
+            Zip(("m.npy", Fortran(Npy("|u1", 6, 2, 3))), ("v.npy", Fortran(Npy("|u1", 6, 6, 1)))));
         using var file = new NpzFile(folder["x.npz"]);
         Assert.Equal([1, 2], file.Tensors["m"].Strides!);
         Assert.Equal([0, 2, 4, 1, 3, 5], file.Bytes("m"));
@@ -48,8 +54,10 @@ public class NpzTests
 
     public static TheoryData<string, string> HostileArrays => new()
     {
-        { "truncated", "needs 152 bytes, its member has 151" }, { "tail", "needs 152" }, { "huge", "impossible shape" }, { "object", "elements \\|O" }, { "big-endian", "elements >f4" }, { "no header", "is no array" },
-        { "header claims", "header claims" }, { "no array", "holds no array" }, { "twice", "occurs twice" }, { "bomb", "more than four times" }, { "longer", "does not inflate" }, { "shorter", "does not inflate" },
+        { "truncated", "needs 152 bytes, its member has 151" }, { "tail", "needs 152" }, { "huge", "impossible shape" },
+        { "object", "elements \\|O" }, { "big-endian", "elements >f4" }, { "no header", "is no array" },
+        { "header claims", "header claims" }, { "no array", "holds no array" }, { "twice", "occurs twice" },
+        { "bomb", "more than four times" }, { "longer", "does not inflate" }, { "shorter", "does not inflate" },
         { "deflate", "damaged|does not inflate" }, { "crc", "checksum" },
     };
 
@@ -79,12 +87,14 @@ public class NpzTests
         }
         var packed = Deflated(("a.npy", good));
         int local = packed.AsSpan().IndexOf("PK\x03\x04"u8), central = packed.AsSpan().IndexOf("PK\x01\x02"u8);
-        var (place, change) = damage switch { "longer" => (24, +1), "shorter" => (24, -1), "deflate" => (-1, 0), _ => (16, 1) };
+        var (place, change) =
+            damage switch { "longer" => (24, +1), "shorter" => (24, -1), "deflate" => (-1, 0), _ => (16, 1) };
         if (place < 0) packed.AsSpan(local + 30 + 5, 40).Fill(0xFF);
         else
         {
             packed[central + place] = (byte)(packed[central + place] + change);
-            if ((packed[local + 6] & 8) == 0) packed[local + place - 2] = packed[central + place];       // no descriptor: the local header has the same fields, two bytes earlier
+            // no descriptor: the local header has the same fields, two bytes earlier
+            if ((packed[local + 6] & 8) == 0) packed[local + place - 2] = packed[central + place];
         }
         return packed;
     }

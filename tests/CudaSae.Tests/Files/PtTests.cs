@@ -13,17 +13,26 @@ public class PtTests
     const string Ordered = "ccollections\nOrderedDict\n)R";
 
     /// <summary>Pickle of {'x': tensor}: offset, shape and strides as opcodes.</summary>
-    static string View(string offset, string shape, string strides, string storage = "FloatStorage", string key = "0", int elements = 6) =>
+    static string View(string offset, string shape, string strides, string storage = "FloatStorage", string key = "0",
+        int elements = 6) =>
         $"}}X\x01\0\0\0xctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n{storage}\nX{(char)key.Length}\0\0\0{key}X\x03\0\0\0cpuK{(char)elements}tQ{offset}({shape}t({strides}t\x89{Ordered}tRs.";
 
-    static readonly string BigInteger = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f", Memoised = string.Concat(Enumerable.Range(0, 60).Select(i => $"]q{(char)i}(h{(char)(i == 0 ? 60 : i - 1)}h{(char)(i == 0 ? 60 : i - 1)}e"));
+    static readonly string BigInteger = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+        Memoised = string.Concat(Enumerable.Range(0, 60)
+            .Select(i => $"]q{(char)i}(h{(char)(i == 0 ? 60 : i - 1)}h{(char)(i == 0 ? 60 : i - 1)}e"));
 
     [Fact]
     public void WhatIsWrittenIsRead()
     {
         using var folder = new TemporaryFolder();
-        TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("half", "F16", [5], 2), Tensor("none", "F32", [0, 4], 3), Tensor("one", "I64", [], 4), Tensor("b", "BOOL", [2, 2], 5)];
-        var scalars = new Dictionary<string, object> { ["activation"] = "TopK", ["activation_state_dict"] = new Dictionary<string, object> { ["k"] = 32, ["p"] = 0.5 }, ["big"] = 1L << 40, ["yes"] = true };
+        TensorToWrite[] tensors = [Tensor("w", "F32", [3, 4], 1), Tensor("half", "F16", [5], 2),
+            Tensor("none", "F32", [0, 4], 3), Tensor("one", "I64", [], 4), Tensor("b", "BOOL", [2, 2], 5)];
+        var scalars = new Dictionary<string, object>
+        {
+            ["activation"] = "TopK",
+            ["activation_state_dict"] = new Dictionary<string, object> { ["k"] = 32, ["p"] = 0.5 }, ["big"] = 1L << 40,
+            ["yes"] = true
+        };
         foreach (var zip64 in new[] { false, true })
         {
             PtWriter.Write(folder["x.pt"], tensors, scalars, zip64);
@@ -39,7 +48,12 @@ public class PtTests
                 Assert.Equal(written.ToArray(), file.Bytes(tensor.Name));
                 Assert.Equal((0, null), (read.Offset % 64, read.Strides));
             }
-            Assert.Equal(new() { ["activation"] = "TopK", ["activation_state_dict.k"] = "32", ["activation_state_dict.p"] = "0.5", ["big"] = "1099511627776", ["yes"] = "True" }, new Dictionary<string, string>(file.Metadata));
+            Assert.Equal(new()
+            {
+                ["activation"] = "TopK", ["activation_state_dict.k"] = "32",
+                ["activation_state_dict.p"] = "0.5", ["big"] = "1099511627776", ["yes"] = "True"
+            },
+                new Dictionary<string, string>(file.Metadata));
         }
     }
 
@@ -49,7 +63,10 @@ public class PtTests
         using var folder = new TemporaryFolder();
         var row = new byte[1 << 16];
         var before = GC.GetAllocatedBytesForCurrentThread();
-        PtWriter.Write(folder["x.pt"], [new("w", "F32", [1024, 1 << 14], stream => { for (var i = 0; i < 1024; i++) stream.Write(row); })]);
+        PtWriter.Write(folder["x.pt"], [new("w", "F32", [1024, 1 << 14], stream =>
+        {
+            for (var i = 0; i < 1024; i++) stream.Write(row);
+        })]);
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 4 << 20);
     }
 
@@ -58,8 +75,10 @@ public class PtTests
     {
         using var folder = new TemporaryFolder();
         AssertOneLine("U16", () => PtWriter.Write(folder["x.pt"], [Tensor("x", "U16", [2], 1)]));
-        Assert.Throws<ArgumentException>(() => PtWriter.Write(folder["x.pt"], [], new Dictionary<string, object> { ["a"] = new int[2] }));
-        Assert.Throws<ArgumentException>(() => PtWriter.Write(folder["x.pt"], [Tensor("a", "F32", [2], 1)], new Dictionary<string, object> { ["a"] = 1 }));
+        Assert.Throws<ArgumentException>(() =>
+            PtWriter.Write(folder["x.pt"], [], new Dictionary<string, object> { ["a"] = new int[2] }));
+        Assert.Throws<ArgumentException>(() =>
+            PtWriter.Write(folder["x.pt"], [Tensor("a", "F32", [2], 1)], new Dictionary<string, object> { ["a"] = 1 }));
         Assert.False(File.Exists(folder["x.pt"]));
     }
 
@@ -67,7 +86,8 @@ public class PtTests
     public void CrcIsThatOfZip()
     {
         Assert.Equal(0xCBF43926u, Crc32.Append(0, "123456789"u8));
-        Assert.Equal(Crc32.Append(0, "123456789abcdefghij"u8), Crc32.Append(Crc32.Append(0, "12345"u8), "6789abcdefghij"u8));
+        Assert.Equal(Crc32.Append(0, "123456789abcdefghij"u8),
+            Crc32.Append(Crc32.Append(0, "12345"u8), "6789abcdefghij"u8));
     }
 
     /// <summary>Views of storage 0, which holds 0 to 5, as numbers in C order.</summary>
@@ -81,7 +101,10 @@ public class PtTests
     public void ViewsKeepTheirStrides(string offset, string shape, string strides, string expected)
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllBytes(folder["x.pt"], Zip(("a/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(View(offset, shape, strides))]), ("a/data/0", MemoryMarshal.AsBytes<float>([0, 1, 2, 3, 4, 5]).ToArray()), ("a/version", "3\n"u8.ToArray())));
+        File.WriteAllBytes(folder["x.pt"],
+            Zip(("a/data.pkl", [0x80, 2, .. Encoding.Latin1.GetBytes(View(offset, shape, strides))]),
+                ("a/data/0", MemoryMarshal.AsBytes<float>([0, 1, 2, 3, 4, 5]).ToArray()),
+                ("a/version", "3\n"u8.ToArray())));
         using var file = new PtFile(folder["x.pt"]);
         Assert.Equal(expected, string.Join(' ', MemoryMarshal.Cast<byte, float>(file.Bytes("x")).ToArray()));
         if (file.Tensors["x"].Shape is not [var rows, var columns] || rows == 0) return;
@@ -175,10 +198,14 @@ public class PtTests
 
     public static TheoryData<string, string> HostileZips => new()
     {
-        { "compressed", "compressed" }, { "encrypted", "encrypted" }, { "method", "method 12" }, { "disks", "several disks" }, { "count", "too many|damaged" }, { "size", "header of its member .* differ" },
-        { "beyond", "beyond" }, { "name", "differ" }, { "overlap", "differ|overlaps" }, { "twice", "occurs twice" }, { "prefix", "claims bytes|does not start" }, { "tail", "truncated" }, { "crc", "checksum" },
-        { "big", "byte order" }, { "no version", "lacks the member" }, { "two pickles", "2 members" }, { "script", "TorchScript" }, { "zip64", "contradicts" }, { "zip64 size", "claims 1844" },
-        { "control", "control characters" }, { "legacy", "torch 1.6" }, { "tar", "torch 1.6" }, { "no zip", "does not start" },
+        { "compressed", "compressed" }, { "encrypted", "encrypted" }, { "method", "method 12" },
+        { "disks", "several disks" }, { "count", "too many|damaged" }, { "size", "header of its member .* differ" },
+        { "beyond", "beyond" }, { "name", "differ" }, { "overlap", "differ|overlaps" }, { "twice", "occurs twice" },
+        { "prefix", "claims bytes|does not start" }, { "tail", "truncated" }, { "crc", "checksum" },
+        { "big", "byte order" }, { "no version", "lacks the member" }, { "two pickles", "2 members" },
+        { "script", "TorchScript" }, { "zip64", "contradicts" }, { "zip64 size", "claims 1844" },
+        { "control", "control characters" }, { "legacy", "torch 1.6" }, { "tar", "torch 1.6" },
+        { "no zip", "does not start" },
     };
 
     [Theory, MemberData(nameof(HostileZips))]
@@ -197,7 +224,8 @@ public class PtTests
         var end = file.Length - 22;
         switch (damage)
         {
-            case "compressed": return Deflated(("a/data.pkl", pickle), ("a/data/0", new byte[1000]), ("a/version", three));
+            case "compressed":
+                return Deflated(("a/data.pkl", pickle), ("a/data/0", new byte[1000]), ("a/version", three));
             case "encrypted": file[central + 8] |= 1; break;
             case "method": file[central + 10] = 12; break;
             case "disks": file[end + 4] = 1; break;
@@ -205,7 +233,10 @@ public class PtTests
             case "size": file[central + 20] = file[central + 24] = 3; break;
             case "beyond": file[central + 22] = file[central + 26] = file[20] = file[24] = 1; break;
             case "name": file[central + 46] = (byte)'b'; break;
-            case "overlap": file[file.AsSpan().LastIndexOf("PK\x01\x02"u8) + 42] = 0; file[file.AsSpan().LastIndexOf("PK\x01\x02"u8) + 43] = 0; break;
+            case "overlap":
+                file[file.AsSpan().LastIndexOf("PK\x01\x02"u8) + 42] = 0;
+                file[file.AsSpan().LastIndexOf("PK\x01\x02"u8) + 43] = 0;
+                break;
             case "twice": return Zip(("a/data.pkl", pickle), ("a/version", three), ("a/version", three));
             case "prefix": return [1, 2, .. file];
             case "tail": return [.. file, 0];
@@ -237,7 +268,8 @@ public class PtTests
     public void DamageAnywhereIsOneLineOrSuccess()
     {
         using var folder = new TemporaryFolder();
-        PtWriter.Write(folder["x.pt"], [Tensor("w", "F32", [2, 3], 1), Tensor("b", "BF16", [3], 2)], new Dictionary<string, object> { ["cfg"] = new Dictionary<string, object> { ["k"] = 4 } });
+        PtWriter.Write(folder["x.pt"], [Tensor("w", "F32", [2, 3], 1), Tensor("b", "BF16", [3], 2)],
+            new Dictionary<string, object> { ["cfg"] = new Dictionary<string, object> { ["k"] = 4 } });
         AssertSurvivesDamage(File.ReadAllBytes(folder["x.pt"]), 2000, folder["y.pt"], path => new PtFile(path));
         PtWriter.Write(folder["x.pt"], [Tensor("w", "F32", [2, 3], 1)], null, zip64: true);
         AssertSurvivesDamage(File.ReadAllBytes(folder["x.pt"]), 1000, folder["y.pt"], path => new PtFile(path));

@@ -14,8 +14,12 @@ public class FormatHostileTests
 {
     static readonly (string Format, string Selection, bool Centres, string Weights, string? Config)[] Layouts =
     [
-        ("saelens", "jumprelu", true, "sae_weights.safetensors", "cfg.json"), ("sparsify", "topk", true, "sae.safetensors", "cfg.json"), ("gemma-scope", "jumprelu", false, "params.npz", null),
-        ("gemma-scope-2", "jumprelu", false, "params.safetensors", "config.json"), ("openmoss", "topk", false, "sae_weights.safetensors", "config.json"), ("dictionary_learning", "batchtopk", true, "ae.pt", "config.json"),
+        ("saelens", "jumprelu", true, "sae_weights.safetensors", "cfg.json"),
+        ("sparsify", "topk", true, "sae.safetensors", "cfg.json"),
+        ("gemma-scope", "jumprelu", false, "params.npz", null),
+        ("gemma-scope-2", "jumprelu", false, "params.safetensors", "config.json"),
+        ("openmoss", "topk", false, "sae_weights.safetensors", "config.json"),
+        ("dictionary_learning", "batchtopk", true, "ae.pt", "config.json"),
         ("openai", "relu", true, "x.pt", null),
     ];
 
@@ -27,7 +31,8 @@ public class FormatHostileTests
         var place = format == "openai" ? folder["x.pt"] : folder["sae"];
         using var sae = FormatModels.Model(Spec(layout.Selection, centres: layout.Centres));
         sae.Save(place, format);
-        return (place, format == "openai" ? place : Path.Combine(place, layout.Weights), layout.Config is { } config ? Path.Combine(place, config) : null);
+        return (place, format == "openai" ? place : Path.Combine(place, layout.Weights),
+            layout.Config is { } config ? Path.Combine(place, config) : null);
     }
 
     static void AssertRefused(string format, string place)
@@ -44,7 +49,8 @@ public class FormatHostileTests
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, format);
         var bytes = File.ReadAllBytes(weights);
-        foreach (var length in (int[])[0, 1, 7, 8, 9, 64, bytes.Length / 3, bytes.Length / 2, bytes.Length - 64, bytes.Length - 1])
+        foreach (var length in (int[])[0, 1, 7, 8, 9, 64, bytes.Length / 3, bytes.Length / 2, bytes.Length - 64,
+            bytes.Length - 1])
         {
             File.WriteAllBytes(weights, bytes[..length]);
             AssertRefused(format, place);
@@ -94,7 +100,9 @@ public class FormatHostileTests
         if (config is null) return;
         foreach (var text in (string[])
         [
-            "", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "\0\0", """{"architecture": "\ud800"}""", """{"d_in": 1e999, "architecture": 1e999, "act_fn": 1, "trainer": {"dict_class": "x"}}""",
+            "", "null", "[]", "{", "{\"a\":1,\"a\":2}", "\"x\"", new string('[', 10_000), "\0\0",
+            """{"architecture": "\ud800"}""",
+            """{"d_in": 1e999, "architecture": 1e999, "act_fn": 1, "trainer": {"dict_class": "x"}}""",
             """{"trainer": 3, "architecture": {}, "k": [], "d_in": "six", "sae_type": 7, "metadata": []}""",
         ])
         {
@@ -103,7 +111,8 @@ public class FormatHostileTests
         }
         File.Delete(config);
         Directory.CreateDirectory(config);
-        AssertRefused(format == "dictionary_learning" ? "saelens" : format, place);     // which reads an ae.pt alone where it can
+        // which reads an ae.pt alone where it can
+        AssertRefused(format == "dictionary_learning" ? "saelens" : format, place);
     }
 
     [Theory]
@@ -128,8 +137,10 @@ public class FormatHostileTests
     [InlineData("gemma-scope-2", "config.json", "architecture", "\"relu\"", "architecture 'relu' is not read")]
     [InlineData("gemma-scope-2", "config.json", "type", "\"clt\"", "encoder for each of several sites")]
     [InlineData("openmoss", "config.json", "act_fn", "\"batchtopk\"", "keeps no threshold")]
-    [InlineData("openmoss", "config.json", "act_fn", "\"jumprelu\"", "no tensor activation_function.log_jumprelu_threshold")]
-    [InlineData("openmoss", "config.json", "norm_activation", "\"batch-wise\"", "norm_activation 'batch-wise' is not read")]
+    [InlineData("openmoss", "config.json", "act_fn", "\"jumprelu\"",
+        "no tensor activation_function.log_jumprelu_threshold")]
+    [InlineData("openmoss", "config.json", "norm_activation", "\"batch-wise\"",
+        "norm_activation 'batch-wise' is not read")]
     [InlineData("openmoss", "config.json", "use_glu_encoder", "true", "GLU")]
     [InlineData("openmoss", "config.json", "sae_type", "\"lorsa\"", "a 'lorsa' is not read")]
     public void AFieldThatLiesIsNamed(string format, string file, string field, string value, string expected)
@@ -174,7 +185,8 @@ public class FormatHostileTests
     {
         List<TensorToWrite> tensors;
         using (var file = new SafetensorsFile(weights))
-            tensors = [.. file.Tensors.Values.Select(t => (Tensor: t, Bytes: file.Slice(t, 0, (int)t.Bytes).ToArray())).Select(t => change(new(t.Tensor.Name, t.Tensor.Type, t.Tensor.Shape, s => s.Write(t.Bytes))))];
+            tensors = [.. file.Tensors.Values.Select(t => (Tensor: t, Bytes: file.Slice(t, 0, (int)t.Bytes).ToArray()))
+                .Select(t => change(new(t.Tensor.Name, t.Tensor.Type, t.Tensor.Shape, s => s.Write(t.Bytes))))];
         SafetensorsWriter.Write(weights, tensors);
     }
 
@@ -183,7 +195,8 @@ public class FormatHostileTests
     {
         using var folder = new TemporaryFolder();
         var (place, weights, _) = Save(folder, "saelens");
-        var header = Encoding.UTF8.GetBytes("""{"W_enc":{"dtype":"F32","shape":[6,24],"data_offsets":[0,576]},"W_dec":{"dtype":"F32","shape":[24,6],"data_offsets":[0,576]}}""");
+        var header =
+            Encoding.UTF8.GetBytes("""{"W_enc":{"dtype":"F32","shape":[6,24],"data_offsets":[0,576]},"W_dec":{"dtype":"F32","shape":[24,6],"data_offsets":[0,576]}}""");
         var bytes = new byte[8 + header.Length + 576];
         BinaryPrimitives.WriteUInt64LittleEndian(bytes, (ulong)header.Length);
         header.CopyTo(bytes, 8);
@@ -202,9 +215,14 @@ public class FormatHostileTests
             var p = sae.Parameters;
             PtWriter.Write(Path.Combine(folder["sae"], "ae.pt"),
             [
-                TensorToWrite.Transposed("W_enc", p.WEnc), TensorToWrite.Of("W_dec", p.WDec), TensorToWrite.Of("b_enc", p.BEnc), TensorToWrite.Of("b_dec", p.BDec),
-                new("k", "I32", [], s => s.Write(BitConverter.GetBytes(4))), new("threshold", "F32", [], s => s.Write(BitConverter.GetBytes(0.5f))),
-                new("group_sizes", "I64", [sizes.Length], s => { foreach (var size in sizes) s.Write(BitConverter.GetBytes(size)); }),
+                TensorToWrite.Transposed("W_enc", p.WEnc), TensorToWrite.Of("W_dec", p.WDec),
+                TensorToWrite.Of("b_enc", p.BEnc), TensorToWrite.Of("b_dec", p.BDec),
+                new("k", "I32", [], s => s.Write(BitConverter.GetBytes(4))),
+                new("threshold", "F32", [], s => s.Write(BitConverter.GetBytes(0.5f))),
+                new("group_sizes", "I64", [sizes.Length], s =>
+                {
+                    foreach (var size in sizes) s.Write(BitConverter.GetBytes(size));
+                }),
             ]);
             AssertOneLine("do not add up to 24", () => SaeModel.Load(folder["sae"]));
         }
@@ -217,11 +235,16 @@ public class FormatHostileTests
         using var sae = FormatModels.Model(Spec("topk"));
         sae.Save(folder["in"]);
         var (code, output, error) = CliProgram.Run(CliProgram.Start("convert", folder["in"]));
-        Assert.Equal((0, $"{folder["in"]}: saelens, TopK (k 4), d 6, n 24, b_dec subtracted from the input\n", ""), (code, output, error));
-        (code, output, error) = CliProgram.Run(CliProgram.Start("convert", folder["in"], folder["out"], "--to", "openmoss"));
+        Assert.Equal((0, $"{folder["in"]}: saelens, TopK (k 4), d 6, n 24, b_dec subtracted from the input\n", ""),
+            (code, output, error));
+        (code, output, error) =
+            CliProgram.Run(CliProgram.Start("convert", folder["in"], folder["out"], "--to", "openmoss"));
         Assert.Equal((0, ""), (code, error));
-        Assert.Matches(@"^[^\n]+: saelens, [^\n]+\n  b_enc − W_enc b_dec is written as b_enc[^\n]+\n[^\n]+/out: openmoss\n$", output);
-        foreach (var arguments in (string[][])[[folder["in"], folder["x"], "--to", "gemma-scope"], [folder["in"], folder["x"], "--to", "nobodys"], [folder["none"]], [folder["in"], folder["out"], "--to", "sparsify"], ["."]])
+        Assert.Matches(@"^[^\n]+: saelens, [^\n]+\n  b_enc − W_enc b_dec is written as b_enc[^\n]+\n[^\n]+/out: openmoss\n$",
+            output);
+        foreach (var arguments in (string[][])[[folder["in"], folder["x"], "--to", "gemma-scope"],
+            [folder["in"], folder["x"], "--to", "nobodys"], [folder["none"]],
+            [folder["in"], folder["out"], "--to", "sparsify"], ["."]])
         {
             (code, output, error) = CliProgram.Run(CliProgram.Start(["convert", .. arguments]));
             Assert.Equal(2, code);

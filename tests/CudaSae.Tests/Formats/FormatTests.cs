@@ -17,9 +17,11 @@ public class FormatTests
             foreach (var selection in Selections)
             {
                 foreach (var centres in (bool[])[true, false])
-                    foreach (var normalization in Enum.GetValues<InputNormalization>()) cases.Add("saelens", selection, centres, 0, false, normalization);
+                    foreach (var normalization in Enum.GetValues<InputNormalization>())
+                        cases.Add("saelens", selection, centres, 0, false, normalization);
                 foreach (var skip in (bool[])[true, false])
-                    if (selection != "matryoshka") cases.Add("saelens", selection, false, 5, skip, InputNormalization.None);
+                    if (selection != "matryoshka")
+                        cases.Add("saelens", selection, false, 5, skip, InputNormalization.None);
             }
             foreach (var selection in (string[])["topk", "groupmax"])
             {
@@ -40,8 +42,10 @@ public class FormatTests
                 cases.Add("openmoss", selection, false, 0, false, InputNormalization.ConstantNorm);
                 cases.Add("openmoss", selection, false, D, false, InputNormalization.None);
             }
-            foreach (var selection in (string[])["relu", "gated", "topk", "batchtopk", "matryoshka"]) cases.Add("dictionary_learning", selection, true, 0, false, InputNormalization.None);
-            foreach (var selection in (string[])["relu", "jumprelu"]) cases.Add("dictionary_learning", selection, false, 0, false, InputNormalization.None);
+            foreach (var selection in (string[])["relu", "gated", "topk", "batchtopk", "matryoshka"])
+                cases.Add("dictionary_learning", selection, true, 0, false, InputNormalization.None);
+            foreach (var selection in (string[])["relu", "jumprelu"])
+                cases.Add("dictionary_learning", selection, false, 0, false, InputNormalization.None);
             cases.Add("openai", "relu", true, 0, false, InputNormalization.None);
             cases.Add("openai", "topk", true, 0, false, InputNormalization.LayerNorm);
             return cases;
@@ -49,7 +53,8 @@ public class FormatTests
     }
 
     [Theory, MemberData(nameof(Direct))]
-    public void WhatIsWrittenIsRead(string format, string selection, bool centres, int output, bool skip, InputNormalization normalization)
+    public void WhatIsWrittenIsRead(string format, string selection, bool centres, int output, bool skip,
+        InputNormalization normalization)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection, output == 0 ? null : output, skip, centres), normalization);
@@ -60,7 +65,8 @@ public class FormatTests
         AssertSameKind(sae.Spec, again.Spec);
         Assert.Equal(normalization, again.Normalization);
         Assert.DoesNotContain(notes.Concat(again.Notes), n => n.Contains("folded"));
-        if (format is not ("gemma-scope" or "openai")) Assert.Equal("blocks.3.hook_resid_post", (string?)again.About["hook_name"]);
+        if (format is not ("gemma-scope" or "openai"))
+            Assert.Equal("blocks.3.hook_resid_post", (string?)again.About["hook_name"]);
     }
 
     static string Place(TemporaryFolder folder, string format) => folder[format == "openai" ? "sae.pt" : "sae"];
@@ -68,9 +74,12 @@ public class FormatTests
     static void AssertSameKind(SaeSpec a, SaeSpec b)
     {
         Assert.Equal(a.Selection.GetType(), b.Selection.GetType());
-        Assert.Equal((a.InputWidth, a.Latents, a.OutputWidth, a.Transcoder, a.PreEncoderBias), (b.InputWidth, b.Latents, b.OutputWidth, b.Transcoder, b.PreEncoderBias));
-        if (!a.IsThresholded && a.Selection is not Selection.BatchTopK) Assert.Equal(a.ActiveAtInference, b.ActiveAtInference);
-        if (a.Selection is Selection.BatchTopK batch) Assert.Equal((batch.K, a.Nested), (((Selection.BatchTopK)b.Selection).K, b.Nested));
+        Assert.Equal((a.InputWidth, a.Latents, a.OutputWidth, a.Transcoder, a.PreEncoderBias),
+            (b.InputWidth, b.Latents, b.OutputWidth, b.Transcoder, b.PreEncoderBias));
+        if (!a.IsThresholded && a.Selection is not Selection.BatchTopK)
+            Assert.Equal(a.ActiveAtInference, b.ActiveAtInference);
+        if (a.Selection is Selection.BatchTopK batch)
+            Assert.Equal((batch.K, a.Nested), (((Selection.BatchTopK)b.Selection).K, b.Nested));
     }
 
     /// <summary>What a layout holds as an equal SAE: format, selection, whether b_dec is subtracted before, what a note
@@ -101,7 +110,8 @@ public class FormatTests
         Assert.Contains(notes, n => n.Contains(note));
         using var again = SaeModel.Load(Place(folder, format));
         Assert.InRange(Distance(sae, again), 0, 2e-6);
-        Assert.True(Rows().Average(row => Forward(sae, row).Code.Count(v => v != 0)) is > 1 and < N - 1, "the test's SAE should be neither silent nor dense");
+        Assert.True(Rows().Average(row => Forward(sae, row).Code.Count(v => v != 0)) is > 1 and < N - 1,
+            "the test's SAE should be neither silent nor dense");
     }
 
     [Theory]
@@ -126,7 +136,8 @@ public class FormatTests
     [InlineData("dictionary_learning", "relu", "it is a transcoder", InputNormalization.None, D)]
     [InlineData("openai", "relu", "it is a transcoder", InputNormalization.None, D)]
     [InlineData("saelens", "relu", "its transcoders do not undo a normalization", InputNormalization.LayerNorm, D)]
-    public void WhatALayoutCannotExpressIsRefusedUnwritten(string format, string selection, string expected, InputNormalization normalization = InputNormalization.None, int output = 0, bool skip = false)
+    public void WhatALayoutCannotExpressIsRefusedUnwritten(string format, string selection, string expected,
+        InputNormalization normalization = InputNormalization.None, int output = 0, bool skip = false)
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec(selection, output == 0 ? null : output, skip), normalization);
@@ -155,7 +166,8 @@ public class FormatTests
     {
         using var folder = new TemporaryFolder();
         using var sae = FormatModels.Model(Spec("jumprelu", centres: false));
-        using var end = Chain(folder, sae, "saelens", "gemma-scope-2", "dictionary_learning", "gemma-scope", "openmoss", "saelens");
+        using var end =
+            Chain(folder, sae, "saelens", "gemma-scope-2", "dictionary_learning", "gemma-scope", "openmoss", "saelens");
         Assert.Equal("Threshold", Differences(sae, end));       // through its logarithm
         Assert.All(sae.Parameters.Threshold.Zip(end.Parameters.Threshold), t => Assert.Equal(t.First, t.Second, 1e-6f));
     }
@@ -165,7 +177,8 @@ public class FormatTests
     {
         using var folder = new TemporaryFolder();
         using var plain = FormatModels.Model(Spec("topk"), zeroBias: true);
-        using var end = Chain(folder, plain, "saelens", "sparsify", "dictionary_learning", "openmoss", "sparsify", "saelens");
+        using var end =
+            Chain(folder, plain, "saelens", "sparsify", "dictionary_learning", "openmoss", "sparsify", "saelens");
         Assert.Equal("", Differences(plain, end));
         using var normalized = FormatModels.Model(Spec("topk"), InputNormalization.LayerNorm);
         using var other = Chain(folder, normalized, "saelens", "openai", "saelens", "openai");
@@ -197,14 +210,16 @@ public class FormatTests
         var output = new float[rows.Length * D];
         sae.Reconstruct([.. rows.SelectMany(row => row.Select(v => (float)v))], output);
         for (var row = 0; row < rows.Length; row++)
-            for (var i = 0; i < D; i++) Assert.Equal(Forward(saved, rows[row]).Output[i], output[row * D + i], 2e-6 * small * 10);
+            for (var i = 0; i < D; i++)
+                Assert.Equal(Forward(saved, rows[row]).Output[i], output[row * D + i], 2e-6 * small * 10);
     }
 
     static SaeModel Chain(TemporaryFolder folder, SaeModel sae, params string[] formats)
     {
         foreach (var format in formats)
         {
-            var place = folder[$"{Directory.GetFileSystemEntries(folder["."]).Length}{(format == "openai" ? ".pt" : "")}"];
+            var place =
+                folder[$"{Directory.GetFileSystemEntries(folder["."]).Length}{(format == "openai" ? ".pt" : "")}"];
             sae.Save(place, format);
             sae = SaeModel.Load(place);
         }

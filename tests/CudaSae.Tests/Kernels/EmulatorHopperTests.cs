@@ -13,8 +13,10 @@ public unsafe class EmulatorHopperTests
 {
     public enum HopperFault
     {
-        None, NoFullWait, NoEmptyWait, TooFewBytes, TooManyBytes, NoWgmmaWait, NoFirstFence, NoSecondFence, NoInitFence, NoClusterSync, NoFinalSync, ArriveTwice, WrongParity,
-        Misaligned, ReadEarly, WriteEarly, ReleaseEarly, InitTwice, Overwrite, OneWarpMissing, DifferentTiles, UnwaitedLoad, Uninitialised, MapInMemory,
+        None, NoFullWait, NoEmptyWait, TooFewBytes, TooManyBytes, NoWgmmaWait, NoFirstFence, NoSecondFence, NoInitFence,
+        NoClusterSync, NoFinalSync, ArriveTwice, WrongParity,
+        Misaligned, ReadEarly, WriteEarly, ReleaseEarly, InitTwice, Overwrite, OneWarpMissing, DifferentTiles,
+        UnwaitedLoad, Uninitialised, MapInMemory,
     }
 
     [StructLayout(LayoutKind.Sequential, Size = 384)]      // of tests/faults/hopper.cu's
@@ -38,10 +40,12 @@ public unsafe class EmulatorHopperTests
     static readonly (int, int) hopper = (9, 0);
 
     // The map in 128 bytes that the driver writes; the report when it refuses.
-    static string Encode(byte* map, ulong matrix, ulong columns, ulong rows, ulong pitchBytes, uint boxColumns, uint boxRows)
+    static string Encode(byte* map, ulong matrix, ulong columns, ulong rows, ulong pitchBytes, uint boxColumns,
+        uint boxRows)
     {
         var export = NativeLibrary.GetExport(NativeLibrary.Load(PlantedFaults.Library), "cuTensorMapEncodeTiled");
-        var encode = (delegate* unmanaged<byte*, uint, uint, ulong, ulong*, ulong*, uint*, uint*, uint, uint, uint, uint,
+        var encode =
+            (delegate* unmanaged<byte*, uint, uint, ulong, ulong*, ulong*, uint*, uint*, uint, uint, uint, uint,
             int>)export;
         ulong* sizes = stackalloc ulong[] { columns, rows }, pitches = stackalloc ulong[] { pitchBytes };
         uint* box = stackalloc uint[] { boxColumns, boxRows }, steps = stackalloc uint[] { 1, 1 };
@@ -86,7 +90,8 @@ public unsafe class EmulatorHopperTests
     {
         var random = new Random(seed);
         var matrix = new ushort[rows * Pitch];
-        for (var i = 0; i < matrix.Length; i++) matrix[i] = (ushort)(BitConverter.SingleToUInt32Bits((float)(random.NextDouble() - 0.5)) >> 16);
+        for (var i = 0; i < matrix.Length; i++)
+            matrix[i] = (ushort)(BitConverter.SingleToUInt32Bits((float)(random.NextDouble() - 0.5)) >> 16);
         return matrix;
     }
 
@@ -100,13 +105,17 @@ public unsafe class EmulatorHopperTests
         var product = new float[Rows * Columns];
         for (var r = 0; r < Rows; r++)
             for (var c = 0; c < Columns; c++)
-                for (var k = 0; k < Depth; k++) product[r * Columns + c] = MathF.FusedMultiplyAdd(Value(a[r * Pitch + k]), Value(b[c * Pitch + k]), product[r * Columns + c]);
+                for (var k = 0; k < Depth; k++)
+                    product[r * Columns + c] = MathF.FusedMultiplyAdd(Value(a[r * Pitch + k]), Value(b[c * Pitch + k]),
+                        product[r * Columns + c]);
         return product;
     });
 
-    static string Pipeline(HopperFault fault, ulong seed, float[] product) => OnDevice(seed, hopper, (device, stream, own) =>
+    static string Pipeline(HopperFault fault, ulong seed, float[] product) =>
+        OnDevice(seed, hopper, (device, stream, own) =>
     {
-        ulong left = own(Upload(device, a, stream)), right = own(Upload(device, b, stream)), to = own(device.Allocate(4 * product.Length));
+        ulong left = own(Upload(device, a, stream)), right = own(Upload(device, b, stream)),
+            to = own(device.Allocate(4 * product.Length));
         var maps = (byte*)NativeMemory.AlignedAlloc(256, 64);
         var p = new HopperParams { Out = to, Rows = Rows, Columns = Columns, Depth = Depth, Fault = fault };
         try
@@ -118,7 +127,8 @@ public unsafe class EmulatorHopperTests
         }
         finally { NativeMemory.AlignedFree(maps); }
         device.Fill32(to, 0x7fc00000, product.Length, stream);
-        device.Launch(device.GetKernel("hopper_pipeline", SharedBytes), new(2, 256, SharedBytes, Cluster: 2), p, stream);
+        device.Launch(device.GetKernel("hopper_pipeline", SharedBytes), new(2, 256, SharedBytes, Cluster: 2), p,
+            stream);
         device.Download<float>(product, to, stream);
     });
 
@@ -137,7 +147,8 @@ public unsafe class EmulatorHopperTests
     [Theory]
     [InlineData(HopperFault.NoFullWait, "race in shared memory")]
     [InlineData(HopperFault.NoEmptyWait, "once more than the 1 arrivals")]
-    [InlineData(HopperFault.TooFewBytes, "expect_tx announced too little|bytes more than were announced|has not written yet")]
+    [InlineData(HopperFault.TooFewBytes,
+        "expect_tx announced too little|bytes more than were announced|has not written yet")]
     [InlineData(HopperFault.TooManyBytes, "deadlock.*for phase 0 .*lacks 0 of 1 arrivals and 16 bytes")]
     [InlineData(HopperFault.NoWgmmaWait, "a sum is read while wgmma|which wgmma at .* may still read")]
     [InlineData(HopperFault.NoFirstFence, "wgmma without a wgmma.fence before the first")]
@@ -170,7 +181,8 @@ public unsafe class EmulatorHopperTests
         }
     }
 
-    static string Small(string kernel, int threads, float[] input, int rule, ulong seed, float[] output) => OnDevice(seed, hopper, (device, stream, own) =>
+    static string Small(string kernel, int threads, float[] input, int rule, ulong seed, float[] output) =>
+        OnDevice(seed, hopper, (device, stream, own) =>
     {
         ulong from = own(Upload(device, input, stream)), to = own(device.Allocate(4 * output.Length));
         // The second launch is programmatic: the operation before it is a kernel.
@@ -182,8 +194,10 @@ public unsafe class EmulatorHopperTests
 
     [Theory]
     [InlineData("fault_proxy", 128, 1024, 8192, "wgmma reads byte .*no fence.proxy.async.*hopper\\.cu:\\d+")]
-    [InlineData("fault_registers", 384, 384, 384, "deadlock.*setmaxnreg.inc to 240 registers a thread, 9216 more where the others gave back 0.*hopper\\.cu:\\d+")]
-    [InlineData("fault_named", 128, 128, 128, "barrier 1 for (128|96) threads while .* wait at it for (96|128).*hopper\\.cu:\\d+")]
+    [InlineData("fault_registers", 384, 384, 384,
+        "deadlock.*setmaxnreg.inc to 240 registers a thread, 9216 more where the others gave back 0.*hopper\\.cu:\\d+")]
+    [InlineData("fault_named", 128, 128, 128,
+        "barrier 1 for (128|96) threads while .* wait at it for (96|128).*hopper\\.cu:\\d+")]
     [InlineData("fault_named_missing", 128, 128, 128, "race in shared memory.*hopper\\.cu:\\d+")]
     [InlineData("fault_ring", 64, 192, 192, "race in shared memory.*hopper\\.cu:\\d+")]
     [InlineData("fault_whole", 128, 88 * 64, 64 * 24, "a sum is read while wgmma.*hopper\\.cu:\\d+")]
@@ -224,7 +238,9 @@ public unsafe class EmulatorHopperTests
         for (var i = 0; i < input.Length; i++) input[i] = i * 37 % 61 - 30;
         var output = new float[64 * 24];
         Assert.Equal("", Small("hopper_layouts", 128, input, swizzle, 0, output));
-        for (var i = 0; i < output.Length; i++) Assert.Equal(Enumerable.Range(0, 16).Sum(k => input[i / 24 * 16 + k] * input[(64 + i % 24) * 16 + k]), output[i]);
+        for (var i = 0; i < output.Length; i++)
+            Assert.Equal(Enumerable.Range(0, 16).Sum(k => input[i / 24 * 16 + k] * input[(64 + i % 24) * 16 + k]),
+                output[i]);
     }
 
     [Theory]
@@ -234,7 +250,8 @@ public unsafe class EmulatorHopperTests
     [InlineData(8, 416, 64, 64, "not 16-byte aligned")]
     [InlineData(0, 416, 64, 257, "box of 257")]
     [InlineData(0, 416, 128, 64, "does not fit a swizzle of 128")]
-    public void TensorMapsAreJudgedAsTheDriverDoes(ulong shift, ulong pitch, uint boxColumns, uint boxRows, string report)
+    public void TensorMapsAreJudgedAsTheDriverDoes(ulong shift, ulong pitch, uint boxColumns, uint boxRows,
+        string report)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         OnDevice(0, hopper, (device, _, own) =>
@@ -242,7 +259,8 @@ public unsafe class EmulatorHopperTests
             var map = (byte*)NativeMemory.AlignedAlloc(128, 64);
             try
             {
-                var answer = Encode(map, own(device.Allocate(64 << 10)) + shift, Depth, Rows, pitch, boxColumns, boxRows);
+                var answer = Encode(map, own(device.Allocate(64 << 10)) + shift, Depth, Rows, pitch, boxColumns,
+                    boxRows);
                 if (report == "") Assert.Equal("", answer);
                 else Assert.Contains(report, answer);
             }
@@ -334,7 +352,8 @@ public unsafe class EmulatorHopperTests
     public void DeviceIsWhatItIsTold()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        string Launched((int Major, int Minor) capability, Launch shape) => OnDevice(0, capability, (device, stream, own) =>
+        string Launched((int Major, int Minor) capability, Launch shape) =>
+            OnDevice(0, capability, (device, stream, own) =>
         {
             Assert.Equal(capability, (device.Info.Major, device.Info.Minor));
             var parameters = new SmallParams { In = own(device.Allocate(1024)), Out = own(device.Allocate(1024)) };

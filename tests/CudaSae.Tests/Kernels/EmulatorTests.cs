@@ -22,7 +22,8 @@ public unsafe class EmulatorTests
 
     /// <summary>Runs a kernel once on [threads] numbers; the report, or "" when no rule was broken and the result is
     /// right.</summary>
-    static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed, Func<float[], int, float> expected)
+    static string Run(string kernel, int threads, int floats, bool breakRule, ulong seed,
+        Func<float[], int, float> expected)
     {
         var emulator = new Emulator(PlantedFaults.Library);
         emulator.SetSeed(seed);
@@ -33,7 +34,8 @@ public unsafe class EmulatorTests
         {
             var (input, output) = (Enumerable.Range(0, floats).Select(i => (float)i).ToArray(), new float[floats]);
             device.Upload<float>(from, input, stream);
-            device.Launch(device.GetKernel(kernel, 1024), new(1, threads, 1024), new FaultParams { In = from, Out = to, BreakRule = breakRule ? 1 : 0 }, stream);
+            device.Launch(device.GetKernel(kernel, 1024), new(1, threads, 1024),
+                new FaultParams { In = from, Out = to, BreakRule = breakRule ? 1 : 0 }, stream);
             device.Download<float>(output, to, stream);
             for (var i = 0; i < floats; i++) Assert.Equal(expected(input, i), output[i]);
             return "";
@@ -102,22 +104,34 @@ public unsafe class EmulatorTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         var path = Path.Combine(Repository.Root, "artifacts", "emulator", "libcudasae_emulator_races.so");
-        using var build = Process.Start(new ProcessStartInfo("bash", ["build/emulator.sh", "--races", path]) { WorkingDirectory = Repository.Root, RedirectStandardOutput = true })!;
+        using var build = Process.Start(new ProcessStartInfo("bash",
+            ["build/emulator.sh", "--races", path])
+        {
+            WorkingDirectory = Repository.Root,
+            RedirectStandardOutput = true
+        })!;
         build.StandardOutput.ReadToEnd();
         build.WaitForExit();
         Assert.Equal(0, build.ExitCode);
         var emulator = new Emulator(path);
-        Run((8, 0), "adam", "aux, chosen of the dead", "clip by the global norm", "odd shapes", "gated, live decoder, L1 by norm", "gated, live decoder, L1 by norm, dense",
-            "jumprelu, tanh and pre-activation loss", "relu, ghosts, dense", "matryoshka", "gated, matryoshka, live decoder, dense", "group max", "moments in eight bits", "transcoder, skip, gated", "relu, scaled tie");
+        Run((8, 0), "adam", "aux, chosen of the dead", "clip by the global norm", "odd shapes",
+            "gated, live decoder, L1 by norm", "gated, live decoder, L1 by norm, dense",
+            "jumprelu, tanh and pre-activation loss", "relu, ghosts, dense", "matryoshka",
+            "gated, matryoshka, live decoder, dense", "group max", "moments in eight bits", "transcoder, skip, gated",
+            "relu, scaled tie");
         Run((9, 0), "adam", "odd shapes", "jumprelu, tanh and pre-activation loss");
         // Clusters, a skew, three tiles a block: places of their constants are used again.
-        HopperScreenTests.AssertSame(EncodeProblem.Make(Shape.Gaussian, rows: 131, width: 640, latents: 1500, active: 4), begin: 128, limit: 60, seed: 11, path);
+        HopperScreenTests.AssertSame(EncodeProblem.Make(Shape.Gaussian, rows: 131, width: 640, latents: 1500,
+            active: 4),
+            begin: 128, limit: 60, seed: 11, path);
         void Run((int, int) capability, params string[] names)
         {
             foreach (var name in names)
             {
                 emulator.SetSeed(11);
-                var verifier = new Verifier((spec, config, type) => new KernelBackend(CudaDevice.OpenEmulator(path, capability), spec, config, type, ownsDevice: true), Rounding.BFloat16);
+                var verifier = new Verifier((spec, config, type) =>
+                    new KernelBackend(CudaDevice.OpenEmulator(path, capability), spec, config, type, ownsDevice: true),
+                    Rounding.BFloat16);
                 var results = verifier.Run(VerifyCase.All.Single(c => c.Name == name));
                 Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
             }

@@ -24,7 +24,7 @@ public class EncodeTests
     [InlineData(Shape.Ascending, 9, 64, 512, 8, 64)]            // every column is a candidate: all rows overflow
     [InlineData(Shape.Ascending, 2, 64, 1500, 100, 256)]        // and the fallback tightens in several parts
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8, 64)]
-    [InlineData(Shape.TwoNumbers, 9, 64, 512, 8, 64)]           // fewer than k numbers in a row: the lowest NaN columns fill up
+    [InlineData(Shape.TwoNumbers, 9, 64, 512, 8, 64)] // fewer than k numbers in a row: the lowest NaN columns fill up
     [InlineData(Shape.SignedZeros, 9, 64, 512, 8, 64)]
     [InlineData(Shape.HugeRow, 9, 64, 512, 8, 64)]
     [InlineData(Shape.SomeRowsAscending, 131, 64, 512, 8, 64)]  // overflow in some rows of both tiles
@@ -40,7 +40,8 @@ public class EncodeTests
             if (shape == Shape.SomeRowsAscending) Assert.Equal((rows + 4) / 5, result.Overflows);
             if (shape is Shape.AllEqual or Shape.SignedZeros) Assert.Equal(0, result.Overflows);
             first ??= result;
-            Assert.Equal(first.Value.Select(BitConverter.SingleToInt32Bits), result.Value.Select(BitConverter.SingleToInt32Bits));
+            Assert.Equal(first.Value.Select(BitConverter.SingleToInt32Bits),
+                result.Value.Select(BitConverter.SingleToInt32Bits));
         }
     }
 
@@ -56,7 +57,9 @@ public class EncodeTests
     {
         var problem = EncodeProblem.Make(Shape.Random, rows: 9, width: 64, latents: 2 * columns, active) with
         {
-            Columns = [.. Enumerable.Range(0, columns).Select(slot => (2 * slot + 7) % (2 * columns))], Count = count, Relu = relu,
+            Columns = [.. Enumerable.Range(0, columns).Select(slot => (2 * slot + 7) % (2 * columns))],
+            Count = count,
+            Relu = relu,
         };
         foreach (var place in problem.Places(3)) problem.AssertExact(problem.Run(capacity, place));
     }
@@ -68,7 +71,8 @@ public class EncodeTests
     public void Float32ReferenceSelectsWhatSortingSelects(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
-        foreach (var place in problem.Places(4)) problem.AssertExact(problem.Run(capacity: 128, place, reference: true));
+        foreach (var place in problem.Places(4))
+            problem.AssertExact(problem.Run(capacity: 128, place, reference: true));
     }
 
     // bfloat16 operands are exact; what is left is the rounding of d + 1 float32 additions.
@@ -94,11 +98,14 @@ public class EncodeTests
                     if (columns > capacity && 2 * active > capacity) continue;
                     var ends = EncodePhase.ChunkEnds(columns, active, capacity);
                     Assert.Equal(columns, ends[^1]);
-                    Assert.True(ends[0] <= capacity && ends[0] >= Math.Min(active, columns), "the first chunk is kept whole and holds k");
+                    Assert.True(ends[0] <= capacity && ends[0] >= Math.Min(active, columns),
+                        "the first chunk is kept whole and holds k");
                     for (var i = 1; i < ends.Length; i++)
                     {
                         Assert.True(ends[i] > ends[i - 1]);
-                        Assert.True(active * (double)ends[i] / ends[i - 1] <= 0.75 * capacity || ends[i] <= 1.3 * ends[i - 1], "expected candidates leave room");
+                        Assert.True(active * (double)ends[i] / ends[i - 1] <= 0.75 * capacity
+                            || ends[i] <= 1.3 * ends[i - 1],
+                            "expected candidates leave room");
                     }
                 }
         Assert.Equal([1024, 5120, 24576], EncodePhase.ChunkEnds(24576, 32, 2048));
@@ -106,5 +113,6 @@ public class EncodeTests
 
     [Fact]
     public void RefusesACapacityThatKFills() =>
-        Assert.Throws<ArgumentOutOfRangeException>(() => EncodeProblem.Make(Shape.Random, 4, 64, 512, 33).Run(capacity: 64, seed: 1));
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            EncodeProblem.Make(Shape.Random, 4, 64, 512, 33).Run(capacity: 64, seed: 1));
 }

@@ -18,36 +18,43 @@ public class HopperScreenTests
     [InlineData(Shape.Gaussian, 9, 64, 512, 0, 512, 12, 1)]         // half a line
     [InlineData(Shape.Gaussian, 131, 192, 300, 100, 300, 20, 1)]    // one and a half; two blocks share the weights
     [InlineData(Shape.Gaussian, 131, 64, 1300, 20, 1300, 12, 1)]    // more tiles than blocks
-    [InlineData(Shape.Gaussian, 9, 640, 600, 128, 600, 40, 1)]      // more lines than stages: the ring turns, warpgroups go one behind the other
+    // more lines than stages: the ring turns, warpgroups go one behind the other
+    [InlineData(Shape.Gaussian, 9, 640, 600, 128, 600, 40, 1)]
     [InlineData(Shape.Gaussian, 9, 64, 256, 0, 129, 9, 1)]          // the tile's end within 64 columns
-    [InlineData(Shape.Gaussian, 9, 128, 256, 0, 256, -12, -20)]     // a margin below zero, in which the bound falls where constants rise
+    // a margin below zero, in which the bound falls where constants rise
+    [InlineData(Shape.Gaussian, 9, 128, 256, 0, 256, -12, -20)]
     [InlineData(Shape.Random, 9, 64, 512, 0, 512, 6, 1)]            // many columns; and a row whose products overflow
     [InlineData(Shape.HugeRow, 9, 64, 512, 0, 512, 12, 1)]          // and a row of NaN
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 0, 512, 12, 1)]
     [InlineData(Shape.Ascending, 9, 64, 700, 0, 700, 240, 1)]       // columns of zeros: the bound is the bias alone
     [InlineData(Shape.Ascending, 9, 64, 400, 0, 400, 90, 1)]        // and below zero, where only its size can reach
-    public void SameColumnsSurvive(Shape shape, int rows, int width, int latents, int begin, int end, float limit, float margin)
+    public void SameColumnsSurvive(Shape shape, int rows, int width, int latents, int begin, int end, float limit,
+        float margin)
     {
         foreach (var byMagnitude in new[] { false, true })
         {
             var problem = EncodeProblem.Make(shape, rows, width, latents, 4) with { ByMagnitude = byMagnitude };
             Bend(problem, shape, margin);
-            foreach (var place in (problem with { Hopper = true }).Places(byMagnitude ? 7 : 0)) AssertSame(problem, begin, limit, place, end: end, margin: margin);
+            foreach (var place in (problem with { Hopper = true }).Places(byMagnitude ? 7 : 0))
+                AssertSame(problem, begin, limit, place, end: end, margin: margin);
         }
     }
 
     /// <summary>Survivors of columns [begin, end) by both kernels, and that some survive and some do not.</summary>
     /// <param name="limit">Of most rows; some have none and some let nothing through.</param>
     /// <param name="library">The emulator that Hopper's kernel runs on, where it is not the default.</param>
-    internal static void AssertSame(EncodeProblem problem, int begin, float limit, int seed, string? library = null, int? end = null, float margin = 1)
+    internal static void AssertSame(EncodeProblem problem, int begin, float limit, int seed, string? library = null,
+        int? end = null, float margin = 1)
     {
         problem = problem with { Screened = true };
         var last = end ?? problem.Latents;
-        var limits = Enumerable.Range(0, problem.Rows).Select(b => b % 8 == 5 ? uint.MaxValue : b % 8 == 6 ? 1u : OrderKey(limit)).ToArray();
+        var limits = Enumerable.Range(0, problem.Rows)
+            .Select(b => b % 8 == 5 ? uint.MaxValue : b % 8 == 6 ? 1u : OrderKey(limit)).ToArray();
         var portable = problem.Survivors(seed, begin, last, limits, margin);
         var some = portable.Where((_, b) => b % 8 < 5).ToArray();
         Assert.InRange(some.Sum(row => row.Length), 1, some.Length * (last - begin) - 1);
-        Assert.Equal(portable, (problem with { Hopper = true, Library = library }).Survivors(seed, begin, last, limits, margin));
+        Assert.Equal(portable,
+            (problem with { Hopper = true, Library = library }).Survivors(seed, begin, last, limits, margin));
     }
 
     static void Bend(EncodeProblem p, Shape shape, float margin)
@@ -56,13 +63,14 @@ public class HopperScreenTests
         for (var f = 0; f < p.Latents; f++)
         {
             var w = p.W.AsSpan(f * d, d);
-            var factor = shape == Shape.Random && f % 5 == 0 ? 4096 : f % 7 == 0 && f / 64 % 3 == 0 ? 8 : 1;     // every third 64 columns' largest norm says little about each
+            // every third 64 columns' largest norm says little about each
+            var factor = shape == Shape.Random && f % 5 == 0 ? 4096 : f % 7 == 0 && f / 64 % 3 == 0 ? 8 : 1;
             for (var i = 0; i < d; i++) w[i] *= factor;
             if (margin >= 0) continue;
             w[0] = 4;       // the same step for all, and norms of two kinds
             if (f % 2 == 0) w[4..].Clear();
         }
-        if (shape == Shape.Random) Array.Fill(p.X, MathF.ScaleB(1, 127), 5 * d, d);        // infinities of both signs meet
+        if (shape == Shape.Random) Array.Fill(p.X, MathF.ScaleB(1, 127), 5 * d, d); // infinities of both signs meet
     }
 
     static uint OrderKey(float value)
@@ -108,6 +116,7 @@ public class HopperScreenTests
     static void Same(EncodeResult expected, EncodeResult result)
     {
         Assert.Equal(expected.Index, result.Index);
-        Assert.Equal(expected.Value.Select(BitConverter.SingleToInt32Bits), result.Value.Select(BitConverter.SingleToInt32Bits));
+        Assert.Equal(expected.Value.Select(BitConverter.SingleToInt32Bits),
+            result.Value.Select(BitConverter.SingleToInt32Bits));
     }
 }

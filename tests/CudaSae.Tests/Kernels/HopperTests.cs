@@ -20,10 +20,11 @@ public class HopperTests
     [InlineData(Shape.Random, 5, 40, 200, 7, 2048)]             // one chunk, which is kept whole
     [InlineData(Shape.Random, 37, 100, 333, 5, 64)]             // nothing a multiple of anything
     [InlineData(Shape.Random, 131, 330, 333, 3, 64)]            // two blocks share the weights
-    [InlineData(Shape.Random, 9, 384, 600, 4, 64)]              // more steps than stages: the ring turns, warpgroups go one behind the other
+    // more steps than stages: the ring turns, warpgroups go one behind the other
+    [InlineData(Shape.Random, 9, 384, 600, 4, 64)]
     [InlineData(Shape.Random, 9, 64, 512, 1, 64)]
     [InlineData(Shape.Random, 4, 64, 600, 32, 64)]              // k is half of the capacity: many sweeps
-    [InlineData(Shape.Peak, 3, 64, 1200, 32, 64)]               // rows that an early one gives up, and whose best lie there
+    [InlineData(Shape.Peak, 3, 64, 1200, 32, 64)] // rows that an early one gives up, and whose best lie there
     [InlineData(Shape.AllEqual, 9, 64, 512, 8, 64)]
     [InlineData(Shape.Ascending, 9, 64, 700, 8, 64)]            // every column is a candidate
     [InlineData(Shape.NanAndInfinity, 9, 64, 512, 8, 64)]
@@ -33,7 +34,8 @@ public class HopperTests
     [InlineData(Shape.SomeRowsAscending, 131, 64, 512, 8, 64)]
     [InlineData(Shape.Gaussian, 12, 128, 512, 16, 64)]
     [InlineData(Shape.Gaussian, 130, 64, 800, 4, 128)]
-    public void SelectsWhatThePortableKernelsSelect(Shape shape, int rows, int width, int latents, int active, int capacity)
+    public void SelectsWhatThePortableKernelsSelect(Shape shape, int rows, int width, int latents, int active,
+        int capacity)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
         var hopper = problem with { Hopper = true };
@@ -61,7 +63,8 @@ public class HopperTests
             {
                 var before = i == 0 ? 1024 : ends[i - 1];
                 Assert.True(ends[i] > before && (i == ends.Length - 1 || (ends[i] - 1024) % 256 == 0));
-                Assert.True(active * (1 + 1.35 * Math.Log(ends[i] / (double)before)) < 0.8 * 2048, "expected candidates leave room");
+                Assert.True(active * (1 + 1.35 * Math.Log(ends[i] / (double)before)) < 0.8 * 2048,
+                    "expected candidates leave room");
             }
         }
     }
@@ -88,7 +91,8 @@ public class HopperTests
         foreach (var place in hopper.Places(2))
         {
             var result = hopper.Run(capacity: 64, place);
-            Assert.True(result is { Repeated: > 0, Overflows: 0 }, $"{result.Repeated} tiles again, {result.Overflows} rows by the exact fallback");
+            Assert.True(result is { Repeated: > 0, Overflows: 0 },
+                $"{result.Repeated} tiles again, {result.Overflows} rows by the exact fallback");
             if (Targets.TensorCoresAgree(place)) AssertSame(problem.Run(capacity: 64, place), result);
             else AssertWithinRounding(problem, result);
         }
@@ -107,9 +111,11 @@ public class HopperTests
     [Fact]
     public void WhatCanBeLeftOutHasAName()
     {
-        Assert.Equal(new(Programmatic: true, Hopper: true, Clusters: false, Skew: false, Graphs: false), LeftOut.Parse("hopper,programmatic"));
+        Assert.Equal(new(Programmatic: true, Hopper: true, Clusters: false, Skew: false, Graphs: false),
+            LeftOut.Parse("hopper,programmatic"));
         Assert.Equal(default, LeftOut.Parse(""));
-        Assert.Contains("CUDASAE_WITHOUT names warps", Assert.Throws<SaeException>(() => LeftOut.Parse("skew,warps")).Message);
+        Assert.Contains("CUDASAE_WITHOUT names warps",
+            Assert.Throws<SaeException>(() => LeftOut.Parse("skew,warps")).Message);
     }
 
     /// <summary>All sums are exact, so that the bits are equal in every place.</summary>
@@ -142,15 +148,21 @@ public class HopperTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         var c = VerifyCase.All.Single(c => c.Name == name);
-        foreach (var result in new Verifier((spec, config, type) => Backend(spec, config, type, capacity, portable: false, seed: 5), Rounding.BFloat16).Run(c)) Assert.True(result.Passed, result.ToString());
+        foreach (var result in new Verifier((spec, config, type) =>
+            Backend(spec, config, type, capacity, portable: false, seed: 5),
+            Rounding.BFloat16)
+            .Run(c))
+            Assert.True(result.Passed, result.ToString());
         var expected = Train(c, capacity, portable: Targets.TensorCoresAgree(place: 6), seed: 0);
         Assert.Equal(expected, Train(c, capacity, portable: false, seed: 6));
     }
 
-    static KernelBackend Backend(SaeSpec spec, TrainConfig config, InputType type, int capacity, bool portable, int seed)
+    static KernelBackend Backend(SaeSpec spec, TrainConfig config, InputType type, int capacity, bool portable,
+        int seed)
     {
         Targets.Emulator.SetSeed((ulong)seed);
-        return new(Targets.OpenEmulator((9, 0)), spec, config, type, ownsDevice: true, new KernelVariant { EncodeCapacity = capacity, Portable = portable });
+        return new(Targets.OpenEmulator((9, 0)), spec, config, type, ownsDevice: true,
+            new KernelVariant { EncodeCapacity = capacity, Portable = portable });
     }
 
     /// <summary>Weights and biases after two steps.</summary>
@@ -169,10 +181,12 @@ public class HopperTests
         }
         var p = problem.Parameters;
         backend.GetParameters(p);
-        return [.. Enumerable.Range(0, p.BEnc.Length).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())), .. p.BEnc, .. p.BDec];
+        return [.. Enumerable.Range(0, p.BEnc.Length).SelectMany(f => p.WEnc[f].ToArray().Concat(p.WDec[f].ToArray())),
+            .. p.BEnc, .. p.BDec];
     }
 
-    static EncodeResult Portable(EncodeProblem problem, int capacity) => problem.Run(capacity, Targets.HasEmulator ? 0 : EncodeProblem.Gpu);
+    static EncodeResult Portable(EncodeProblem problem, int capacity) =>
+        problem.Run(capacity, Targets.HasEmulator ? 0 : EncodeProblem.Gpu);
 
     /// <summary>For sums that round. In units of 2⁻²³ · (Σ|x||w| + |b|), adding in order is wrong by at most 1/2 for
     /// each of d + 1 terms. A truncating instruction cuts each of its terms, 16 products and the sum before, to 24
@@ -184,6 +198,7 @@ public class HopperTests
     static void AssertSame(EncodeResult expected, EncodeResult result)
     {
         Assert.Equal(expected.Index, result.Index);
-        Assert.Equal(expected.Value.Select(BitConverter.SingleToInt32Bits), result.Value.Select(BitConverter.SingleToInt32Bits));
+        Assert.Equal(expected.Value.Select(BitConverter.SingleToInt32Bits),
+            result.Value.Select(BitConverter.SingleToInt32Bits));
     }
 }

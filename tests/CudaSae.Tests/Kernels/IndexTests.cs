@@ -24,7 +24,12 @@ public class IndexTests
         {
             var row = new SortedSet<int>();
             while (row.Count < Active)
-                row.Add(random.Next(3) switch { 0 => random.Next(3), 1 => 100 + random.Next(30), _ => latents - 1 - random.Next(latents / 2) });
+                row.Add(random.Next(3) switch
+                {
+                    0 => random.Next(3),
+                    1 => 100 + random.Next(30),
+                    _ => latents - 1 - random.Next(latents / 2)
+                });
             row.CopyTo(index, b * Active);
             for (var j = 0; j < Active; j++) value[b * Active + j] = random.Next(5) == 0 ? 0 : 1;
         }
@@ -64,14 +69,19 @@ public class IndexTests
         }
         var order = Enumerable.Range(0, latents).OrderBy(Class).ThenBy(f => f).ToArray();
         Assert.Equal(order, Download(device, phase.Order));
-        Assert.Equal(Enumerable.Range(0, Idle + 1).Select(c => (uint)order.Count(f => Class(f) < c)), Download(device, phase.ClassStart));
+        Assert.Equal(Enumerable.Range(0, Idle + 1).Select(c => (uint)order.Count(f => Class(f) < c)),
+            Download(device, phase.ClassStart));
         Assert.True(order.Count(f => Class(f) == Idle) > latents / 4, "some latents have no gradient");
 
-        int Class(int f) => runs[f].Count() is var length && length == 0 ? Idle : Math.Max(0, Idle - 1 - BitOperations.Log2((uint)length));
+        int Class(int f) =>
+            runs[f].Count() is var length && length == 0 ? Idle
+                : Math.Max(0, Idle - 1 - BitOperations.Log2((uint)length));
 
         (BackwardPhase, KernelContext) Phase(IDevice? on, DeviceArena from)
         {
-            var made = new KernelContext(on, 0, from, new SaeSpec { InputWidth = 8, Latents = latents, Selection = new Selection.TopK(Active) }, new TrainConfig { BatchRows = rows }, InputType.Float32);
+            var made = new KernelContext(on, 0, from,
+                new SaeSpec { InputWidth = 8, Latents = latents, Selection = new Selection.TopK(Active) },
+                new TrainConfig { BatchRows = rows }, InputType.Float32);
             return (new(made), made);
         }
     }

@@ -24,12 +24,15 @@ public unsafe class ProductTests
 
         public ulong Upload(IDevice device, Owned owned)
         {
-            var bytes = new byte[((Values.GetLength(0) - 1) * RowStride + (Values.GetLength(1) - 1) * ColumnStride + 1) * (BFloat16 ? 2 : 4)];
+            var bytes = new byte[((Values.GetLength(0) - 1) * RowStride + (Values.GetLength(1) - 1) * ColumnStride
+                + 1) * (BFloat16 ? 2 : 4)];
             for (var i = 0; i < Values.GetLength(0); i++)
                 for (var j = 0; j < Values.GetLength(1); j++)
                 {
                     var at = (int)(i * RowStride + j * ColumnStride);
-                    if (BFloat16) BitConverter.TryWriteBytes(bytes.AsSpan(2 * at), (ushort)(BitConverter.SingleToUInt32Bits(Values[i, j]) >> 16));
+                    if (BFloat16)
+                        BitConverter.TryWriteBytes(bytes.AsSpan(2 * at),
+                            (ushort)(BitConverter.SingleToUInt32Bits(Values[i, j]) >> 16));
                     else BitConverter.TryWriteBytes(bytes.AsSpan(4 * at), Values[i, j]);
                 }
             return ProductTests.Upload(device, owned, bytes);
@@ -52,10 +55,13 @@ public unsafe class ProductTests
     }
 
     static KernelContext Context(IDevice? device) =>
-        new(device, 0, new DeviceArena(), new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1) }, new TrainConfig { BatchRows = 8 }, InputType.Float32);
+        new(device, 0, new DeviceArena(),
+            new SaeSpec { InputWidth = 8, Latents = 8, Selection = new Selection.TopK(1) },
+            new TrainConfig { BatchRows = 8 }, InputType.Float32);
 
     /// <summary>C [m, pitch] after one product, −7 where nothing was written.</summary>
-    static float[] Run(int seed, int m, int n, int k, Operand a, Operand b, int pitch, Func<IDevice, Owned, ProductParams, ProductParams>? more = null)
+    static float[] Run(int seed, int m, int n, int k, Operand a, Operand b, int pitch,
+        Func<IDevice, Owned, ProductParams, ProductParams>? more = null)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         Targets.Emulator.SetSeed((ulong)seed);
@@ -64,7 +70,8 @@ public unsafe class ProductTests
         var c = Enumerable.Repeat(-7f, m * pitch).ToArray();
         var product = new ProductParams
         {
-            A = a.Upload(device, owned), AM = a.RowStride, AK = a.ColumnStride, ABf16 = a.BFloat16 ? 1 : 0, B = b.Upload(device, owned), BK = b.RowStride, BN = b.ColumnStride, BBf16 = b.BFloat16 ? 1 : 0,
+            A = a.Upload(device, owned), AM = a.RowStride, AK = a.ColumnStride, ABf16 = a.BFloat16 ? 1
+                : 0, B = b.Upload(device, owned), BK = b.RowStride, BN = b.ColumnStride, BBf16 = b.BFloat16 ? 1 : 0,
             C = Upload(device, owned, c), CPitch = pitch,
         };
         if (more is not null) product = more(device, owned, product);
@@ -93,10 +100,12 @@ public unsafe class ProductTests
         var random = new Random(m + n);
         int Bits(bool bf16, int other) => bf16 ? 8 : other;
         float Integer(int bits) => random.Next(-(1 << bits - 1), 1 << bits - 1);
-        float[,] x = Fill(m, Math.Max(k, 1), () => Integer(Bits(aBf16, 16))), y = Fill(Math.Max(k, 1), n, () => Integer(aBf16 ? Bits(bBf16, 11) : 3)), z = Fill(m, n, () => Integer(8));
+        float[,] x = Fill(m, Math.Max(k, 1), () => Integer(Bits(aBf16, 16))),
+        y = Fill(Math.Max(k, 1), n, () => Integer(aBf16 ? Bits(bBf16, 11) : 3)), z = Fill(m, n, () => Integer(8));
         foreach (var padding in (int[])[8, 1])
         {
-            int aPitch = Round(aLie == Lie.Turned ? m : k, padding), bPitch = Round(bLie == Lie.Turned ? k : n, padding), pitch = Round(n, padding);
+            int aPitch = Round(aLie == Lie.Turned ? m : k, padding),
+                bPitch = Round(bLie == Lie.Turned ? k : n, padding), pitch = Round(n, padding);
             var (a, b) = (new Operand(x, aLie, aPitch, aBf16), new Operand(y, bLie, bPitch, bBf16));
             var runs = new[] { 1, 2 }.Select(seed => Run(seed, m, n, k, a, b, pitch, (device, owned, p) =>
             {
@@ -107,7 +116,8 @@ public unsafe class ProductTests
             Assert.Equal(runs[0], runs[1]);
             for (var i = 0; i < m; i++)
                 for (var j = 0; j < pitch; j++)
-                    Assert.True((j < n ? 0.5 * (Exact(x, y, i, j, k) + z[i, j]) : -7) == runs[0][i * pitch + j], $"C[{i}, {j}] is {runs[0][i * pitch + j]}, padding to {padding}");
+                    Assert.True((j < n ? 0.5 * (Exact(x, y, i, j, k) + z[i, j]) : -7) == runs[0][i * pitch + j],
+                        $"C[{i}, {j}] is {runs[0][i * pitch + j]}, padding to {padding}");
         }
     }
 
@@ -129,7 +139,8 @@ public unsafe class ProductTests
     {
         const int m = 24, n = 24, k = 200;
         var random = new Random(5);
-        float Gaussian() => (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()) * Math.Pow(10, random.Next(-3, 4)));
+        float Gaussian() =>
+            (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()) * Math.Pow(10, random.Next(-3, 4)));
         float Cut(float v) => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xffff0000u);
         float[,] x = Fill(m, k, Gaussian), y = Fill(k, n, () => bf16 ? Cut(Gaussian()) : Gaussian());
         var c = Run(3, m, n, k, new(x, Lie.Turned, m, false), new(y, Lie.Rows, n, bf16), n);
@@ -162,7 +173,8 @@ public unsafe class ProductTests
         int mCount = 17, nCount = 21, kCount = straight ? k : 41;
         var random = new Random(gather);
         float Integer(int bound) => random.Next(-bound, bound + 1);
-        float[,] x = Fill(m, k, () => Integer(straight ? 100 : 20000)), w = Fill(listed, gather == 1 ? n : k, () => Integer(4)), mask = Fill(m, n, () => Integer(1));
+        float[,] x = Fill(m, k, () => Integer(straight ? 100 : 20000)),
+        w = Fill(listed, gather == 1 ? n : k, () => Integer(4)), mask = Fill(m, n, () => Integer(1));
         var list = Enumerable.Range(0, gather == 1 ? k : n).Select(i => i * 71 % listed).ToArray();
         var y = Fill(k, n, () => 0);
         for (var q = 0; q < k; q++)
@@ -173,13 +185,23 @@ public unsafe class ProductTests
         {
             var c = Run(4, m, n, k, new(x, Lie.Rows, k, straight), weights, n, (device, owned, p) => p with
             {
-                BK = gather == 1 ? n : 1, BN = gather == 1 ? 1 : k, BGather = (GatherCode)gather, BRows = Upload(device, owned, list), Mask = Upload(device, owned, mask.Cast<float>().ToArray()), MaskFactor = factor,
-                MCount = Upload(device, owned, new[] { mCount }), NCount = Upload(device, owned, new[] { nCount }), KCount = straight ? 0 : Upload(device, owned, new[] { kCount }),
+                BK = gather == 1 ? n : 1,
+                BN = gather == 1 ? 1
+                    : k,
+                BGather = (GatherCode)gather,
+                BRows = Upload(device, owned, list),
+                Mask = Upload(device, owned, mask.Cast<float>().ToArray()),
+                MaskFactor = factor,
+                MCount = Upload(device, owned, new[] { mCount }),
+                NCount = Upload(device, owned, new[] { nCount }),
+                KCount = straight
+                    ? 0 : Upload(device, owned, new[] { kCount }),
             });
             for (var i = 0; i < m; i++)
                 for (var j = 0; j < n; j++)
                 {
-                    var expected = i >= mCount || j >= nCount ? -7 : mask[i, j] == 0 ? 0 : Exact(x, y, i, j, kCount) * (factor == 1 ? mask[i, j] : 1);
+                    var expected = i >= mCount || j >= nCount ? -7 : mask[i, j] == 0 ? 0
+                        : Exact(x, y, i, j, kCount) * (factor == 1 ? mask[i, j] : 1);
                     Assert.True(expected == c[i * n + j], $"C[{i}, {j}] is {c[i * n + j]}, not {expected}");
                 }
         }
@@ -187,5 +209,7 @@ public unsafe class ProductTests
 
     [Fact]
     public void RefusesAListOfFloat32Rows() =>
-        Assert.Contains("no list", Assert.Throws<SaeException>(() => Context(null).Product(1, 1, 1, new() { BGather = GatherCode.K })).Message);
+        Assert.Contains("no list",
+            Assert.Throws<SaeException>(() =>
+                Context(null).Product(1, 1, 1, new() { BGather = GatherCode.K })).Message);
 }

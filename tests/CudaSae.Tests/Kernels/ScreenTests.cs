@@ -34,7 +34,9 @@ public class ScreenTests
     public void CodeIsThatOfEncodeBitForBit(Shape shape, int rows, int width, int latents, int active)
     {
         var problem = EncodeProblem.Make(shape, rows, width, latents, active);
-        foreach (var place in problem.Places(2)) Equal(problem.Run(64, place == EncodeProblem.Gpu ? place : 1), (problem with { Screened = true }).Run(64, place));
+        foreach (var place in problem.Places(2))
+            Equal(problem.Run(64, place == EncodeProblem.Gpu ? place : 1),
+                (problem with { Screened = true }).Run(64, place));
     }
 
     // One dimension a thousand times the others, which scales share between the two operands; and a row of zeros.
@@ -44,18 +46,24 @@ public class ScreenTests
         var problem = EncodeProblem.Make(Shape.Gaussian, rows: 11, width: 64, latents: 512, active: 8);
         for (var b = 0; b < problem.Rows; b++) problem.X[b * 64 + 17] = b % 2 == 0 ? 1024 : -896;
         Array.Clear(problem.X, 3 * 64, 64);
-        foreach (var place in problem.Places(2)) Equal(problem.Run(64, place == EncodeProblem.Gpu ? place : 1), (problem with { Screened = true }).Run(64, place));
+        foreach (var place in problem.Places(2))
+            Equal(problem.Run(64, place == EncodeProblem.Gpu ? place : 1),
+                (problem with { Screened = true }).Run(64, place));
     }
 
     static void Equal(EncodeResult exact, EncodeResult screened)
     {
         Assert.Equal(exact.Index, screened.Index);
-        Assert.Equal(exact.Value.Select(BitConverter.SingleToInt32Bits), screened.Value.Select(BitConverter.SingleToInt32Bits));
+        Assert.Equal(exact.Value.Select(BitConverter.SingleToInt32Bits),
+            screened.Value.Select(BitConverter.SingleToInt32Bits));
     }
 
     sealed record Trained(float[] Weights, StepSums Sums, SparseCode Code, sbyte[] Shadow);
 
-    static readonly SaeSpec TopK = new() { InputWidth = 40, Latents = 300, Selection = new Selection.TopK(5), Aux = new(8, 0.3f, 16) };
+    static readonly SaeSpec TopK = new()
+    {
+        InputWidth = 40, Latents = 300, Selection = new Selection.TopK(5), Aux = new(8, 0.3f, 16)
+    };
 
     /// <summary>Steps with 64 candidates a row.</summary>
     /// <param name="margin">Times the bound's margin.</param>
@@ -63,7 +71,8 @@ public class ScreenTests
     /// there.</param>
     /// <param name="backTo">The step whose state comes back after two steps on other rows.</param>
     /// <param name="hopper">On an emulated device of capability 9.0.</param>
-    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1, int moveAfter = 0, int backTo = 0, int rows = 8, bool hopper = false)
+    static Trained Train(SaeSpec spec, TrainConfig config, int steps, float margin = 1, ulong seed = 1,
+        int moveAfter = 0, int backTo = 0, int rows = 8, bool hopper = false)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         Targets.Emulator.SetSeed(seed);
@@ -94,14 +103,18 @@ public class ScreenTests
             backend.GetParameters(problem.Parameters);
             var code = new SparseCode(rows, spec.Active);
             backend.ReadCode(code);
-            return new([.. Enumerable.Range(0, spec.Latents).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec],
+            return new([.. Enumerable.Range(0, spec.Latents)
+                .SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())),
+                .. problem.Parameters.BEnc, .. problem.Parameters.BDec],
                 backend.ReadSums(), code, backend.Screen is { } screen ? Download(screen.Shadow) : []);
         }
         finally { backend.Dispose(); }
 
         KernelBackend Open()
         {
-            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, new KernelVariant { EncodeCapacity = 64 });
+            var backend = new KernelBackend(hopper ? Targets.OpenEmulator((9, 0)) : Targets.OpenEmulator(),
+                problem.Spec, problem.Config, InputType.Float32, ownsDevice: true,
+                new KernelVariant { EncodeCapacity = 64 });
             if (backend.Screen is { } screen) screen.MarginFactor = margin;
             return backend;
         }
@@ -160,11 +173,15 @@ public class ScreenTests
     {
         var (spec, config) = Method(method);
         var exact = Train(spec, config with { Screening = ScreeningKind.None }, 2);
-        foreach (var screened in (Trained[])[Train(spec, config, 2, seed: 2), Train(spec, config, 2, seed: 3, hopper: true)])
+        foreach (var screened in (Trained[])[Train(spec, config, 2, seed: 2),
+            Train(spec, config, 2, seed: 3, hopper: true)])
         {
             Assert.True(exact.Weights.AsSpan().SequenceEqual(screened.Weights));
-            Assert.Equal((exact.Sums.SquaredError, exact.Sums.Active, exact.Sums.Dead), (screened.Sums.SquaredError, screened.Sums.Active, screened.Sums.Dead));
-            Assert.Equal((0, 1, 0, 0f), (exact.Sums.ScreeningAudits, screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+            Assert.Equal((exact.Sums.SquaredError, exact.Sums.Active, exact.Sums.Dead),
+                (screened.Sums.SquaredError, screened.Sums.Active, screened.Sums.Dead));
+            Assert.Equal((0, 1, 0, 0f),
+                (exact.Sums.ScreeningAudits, screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses,
+                    screened.Sums.ScreeningShortfall));
         }
     }
 
@@ -174,18 +191,23 @@ public class ScreenTests
     public void AuditCountsWhatIsMissing()
     {
         var every = Screened with { ScreeningAudit = 1 };
-        var (exact, screened) = (Train(TopK, every with { Screening = ScreeningKind.None }, 1, rows: 32), Train(TopK, every, 1, margin: -2, rows: 32));
+        var (exact, screened) = (Train(TopK, every with { Screening = ScreeningKind.None }, 1, rows: 32),
+            Train(TopK, every, 1, margin: -2, rows: 32));
         var (missing, largest) = (0, 0f);
         for (var b = 0; b < 32; b++)
         {
-            (int Index, float Value)[] Row(SparseCode code) => [.. Enumerable.Range(b * 5, 5).Select(e => (code.Index[e], code.Value[e]))];
+            (int Index, float Value)[] Row(SparseCode code) =>
+                [.. Enumerable.Range(b * 5, 5).Select(e => (code.Index[e], code.Value[e]))];
             var (whole, kept) = (Row(exact.Code), Row(screened.Code));
             var lost = whole.ExceptBy(kept.Select(e => e.Index), e => e.Index).ToArray();
             missing += lost.Length;
-            if (lost.Length > 0) largest = Math.Max(largest, lost.Max(e => e.Value) - kept.ExceptBy(whole.Select(e => e.Index), e => e.Index).Min(e => e.Value));
+            if (lost.Length > 0)
+                largest = Math.Max(largest,
+                    lost.Max(e => e.Value) - kept.ExceptBy(whole.Select(e => e.Index), e => e.Index).Min(e => e.Value));
         }
         Assert.True(missing > 0, "nothing was missed: the test shows nothing");
-        Assert.Equal((1, missing, largest), (screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
+        Assert.Equal((1, missing, largest),
+            (screened.Sums.ScreeningAudits, screened.Sums.ScreeningMisses, screened.Sums.ScreeningShortfall));
     }
 
     // With entries lost by the dither's chance, the bits of the shadow count: a run that went on elsewhere, one that
@@ -199,11 +221,14 @@ public class ScreenTests
         var (spec, config) = Method(method);
         var whole = Train(spec, config, 4, margin: -2);
         Assert.True(whole.Sums.ScreeningMisses > 0, "nothing was missed: the test shows nothing");
-        foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, seed: 3, moveAfter: 2), Train(spec, config, 4, margin: -2, backTo: 2), Train(spec, config with { Lazy = false }, 4, margin: -2), Train(spec, config, 4, margin: -2, hopper: true)])
+        foreach (var other in (Trained[])[Train(spec, config, 4, margin: -2, seed: 3, moveAfter: 2),
+            Train(spec, config, 4, margin: -2, backTo: 2), Train(spec, config with { Lazy = false }, 4, margin: -2),
+            Train(spec, config, 4, margin: -2, hopper: true)])
         {
             Assert.True(whole.Weights.AsSpan().SequenceEqual(other.Weights));
             Assert.True(whole.Shadow.AsSpan().SequenceEqual(other.Shadow));
-            Assert.Equal((whole.Sums.ScreeningAudits, whole.Sums.ScreeningMisses, whole.Sums.ScreeningShortfall), (other.Sums.ScreeningAudits, other.Sums.ScreeningMisses, other.Sums.ScreeningShortfall));
+            Assert.Equal((whole.Sums.ScreeningAudits, whole.Sums.ScreeningMisses, whole.Sums.ScreeningShortfall),
+                (other.Sums.ScreeningAudits, other.Sums.ScreeningMisses, other.Sums.ScreeningShortfall));
         }
     }
 
@@ -216,15 +241,18 @@ public class ScreenTests
         var problem = new SmallProblem(TopK, 16, Screened);
         for (var f = 0; f < 300; f++) problem.Parameters.WEnc[f][7] *= 64;
         problem.Parameters.WEnc[5].Clear();
-        using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true);
+        using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32,
+            ownsDevice: true);
         backend.SetParameters(problem.Parameters);
         MemoryMarshal.AsBytes<float>(problem.Batch()).CopyTo(backend.InputSlot(0));
         new SaeStep(backend).Evaluate(0, problem.Scalars(1));
         backend.ReadSums();
-        var (q, rows, scale) = (Download(backend.Screen!.Shadow), Download(backend.Screen.ShadowRows), Download(backend.Screen.Scale));
+        var (q, rows, scale) =
+            (Download(backend.Screen!.Shadow), Download(backend.Screen.ShadowRows), Download(backend.Screen.Scale));
 
         Assert.Equal((0f, 0f), (rows[5].Step, rows[5].Norm));
-        Assert.InRange(scale[0] / scale[7], 6, 11);         // 8 but for the spread of a batch of 16 and 300 latents, to the power of a quarter
+        // 8 but for the spread of a batch of 16 and 300 latents, to the power of a quarter
+        Assert.InRange(scale[0] / scale[7], 6, 11);
         var (sum, count) = (new double[4], new int[4]);
         for (var f = 0; f < 300; f++)
         {
@@ -240,14 +268,18 @@ public class ScreenTests
             Assert.InRange(Math.Sqrt(Math.Max(own, kept)), 0, rows[f].Norm);
             Assert.All(Enumerable.Range(40, 24), i => Assert.Equal(0, q[f * 64 + i]));
         }
-        for (var part = 0; part < 4; part++) Assert.InRange(sum[part] / count[part], -4 * 0.5 / Math.Sqrt(count[part]), 4 * 0.5 / Math.Sqrt(count[part]));
+        for (var part = 0; part < 4; part++)
+            Assert.InRange(sum[part] / count[part], -4 * 0.5 / Math.Sqrt(count[part]),
+                4 * 0.5 / Math.Sqrt(count[part]));
     }
 
     [Fact]
     public void ShadowIsInTheMemoryPlan()
     {
         var spec = new SaeSpec { InputWidth = 100, Latents = 5000, Selection = new Selection.TopK(32) };
-        long Bytes(TrainConfig config) => KernelBackend.PlanFor(spec, config, InputType.Float32).Parts.Where(p => p.Name == "w_enc, 8-bit shadow").Sum(p => p.Bytes);
+        long Bytes(TrainConfig config) =>
+            KernelBackend.PlanFor(spec, config, InputType.Float32).Parts.Where(p => p.Name == "w_enc, 8-bit shadow")
+                .Sum(p => p.Bytes);
         Assert.Equal(0, Bytes(new()));
         Assert.Equal(5000 * 128, Bytes(new() { Screening = ScreeningKind.Int8 }));
     }
@@ -256,27 +288,39 @@ public class ScreenTests
     public void WhatScreeningCannotDoIsRefusedAndTheCpuSaysThatItDoesWithout()
     {
         var config = new TrainConfig { Screening = ScreeningKind.Int8, BatchRows = 4, Vectors = 40 };
-        foreach (Selection selection in (Selection[])[new Selection.Relu(), new Selection.JumpRelu(), new Selection.Gated(), new Selection.GroupMax(4)])
+        foreach (Selection selection in (Selection[])[new Selection.Relu(), new Selection.JumpRelu(),
+            new Selection.Gated(), new Selection.GroupMax(4)])
         {
-            var spec = TopK with { Selection = selection, Aux = null, Penalty = selection is Selection.GroupMax ? null : new SparsityPenalty.L1 { Coefficient = 1 } };
-            Assert.Contains("8-bit screening", Assert.Throws<SaeException>(() => BackendFactory.Create(BackendKind.Cpu, spec, config, InputType.Float32, static (_, _) => { }, out _)).Message);
+            var spec = TopK with
+            {
+                Selection = selection,
+                Aux = null,
+                Penalty = selection is Selection.GroupMax ? null : new SparsityPenalty.L1 { Coefficient = 1 }
+            };
+            Assert.Contains("8-bit screening",
+                Assert.Throws<SaeException>(() =>
+                    BackendFactory.Create(BackendKind.Cpu, spec, config, InputType.Float32, static (_, _) => { }, out _)).Message);
         }
-        Assert.Contains("ScreeningAudit", Assert.Throws<SaeException>(() => (config with { ScreeningAudit = -1 }).Validate()).Message);
-        BackendFactory.Create(BackendKind.Cpu, TopK, config, InputType.Float32, static (_, _) => { }, out var why).Dispose();
+        Assert.Contains("ScreeningAudit",
+            Assert.Throws<SaeException>(() => (config with { ScreeningAudit = -1 }).Validate()).Message);
+        BackendFactory.Create(BackendKind.Cpu, TopK, config, InputType.Float32, static (_, _) => { },
+            out var why).Dispose();
         Assert.Contains("the CPU encodes exactly", why);
     }
 
     [Fact]
     public void ScreensFifteenSixteenthsInDoublingChunks()
     {
-        Assert.Equal([1024, 8192, 65536, 131072, 262144, 524288, 1048576], ScreenPhase.ChunkEnds(1 << 20, 64, 2048).Ends);
+        Assert.Equal([1024, 8192, 65536, 131072, 262144, 524288, 1048576],
+            ScreenPhase.ChunkEnds(1 << 20, 64, 2048).Ends);
         Assert.Equal(65536, ScreenPhase.ChunkEnds(1 << 20, 64, 2048).Exact);
         Assert.Equal([100], ScreenPhase.ChunkEnds(100, 32, 128).Ends);
         foreach (var columns in new[] { 1, 129, 2048, 2049, 24576, 1 << 26 })
             foreach (var active in new[] { 1, 32, 512 })
             {
                 if (columns < active) continue;
-                var (ends, exact) = ScreenPhase.ChunkEnds(columns, active, (int)Math.Min(2048, (columns + 127L) / 128 * 128));
+                var (ends, exact) =
+                    ScreenPhase.ChunkEnds(columns, active, (int)Math.Min(2048, (columns + 127L) / 128 * 128));
                 Assert.Equal(columns, ends[^1]);
                 Assert.True(ends[0] >= Math.Min(columns, 2 * active) || ends[0] == columns);
                 Assert.Contains(exact, ends);

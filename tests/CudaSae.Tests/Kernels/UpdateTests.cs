@@ -16,7 +16,8 @@ public class UpdateTests
 {
     static readonly TrainConfig Adam = new() { Epsilon = 0.1f };
 
-    static SaeSpec Spec(int width, int latents, int active) => new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active), Aux = new(4, 0.5f, 8) };
+    static SaeSpec Spec(int width, int latents, int active) =>
+        new() { InputWidth = width, Latents = latents, Selection = new Selection.TopK(active), Aux = new(4, 0.5f, 8) };
 
     /// <summary>Name of the kernel, width, latents, k, rows.</summary>
     [Theory]
@@ -33,8 +34,10 @@ public class UpdateTests
     public void EveryWidthEqualsTheReference(string kernel, int width, int latents, int active, int rows)
     {
         var check = new VerifyCase("width", Spec(width, latents, active), Adam, Steps: 2, Rows: rows);
-        Assert.Equal(kernel, UpdateKernel.For(check.Spec, check.Config, (width + 63) & ~63, (width + 63) & ~63, general: false).Name);
-        string[] targets = [.. Targets.HasEmulator ? (string[])["emulator, schedule 4"] : [], .. Targets.HasGpu(out _) ? (string[])["cuda"] : []];
+        Assert.Equal(kernel,
+            UpdateKernel.For(check.Spec, check.Config, (width + 63) & ~63, (width + 63) & ~63, general: false).Name);
+        string[] targets = [.. Targets.HasEmulator ? (string[])["emulator, schedule 4"] : [],
+            .. Targets.HasGpu(out _) ? (string[])["cuda"] : []];
         Assert.SkipWhen(targets.Length == 0, "the emulator is not built on this machine, and there is no GPU");
         foreach (var target in targets)
         {
@@ -52,7 +55,14 @@ public class UpdateTests
     public void PlainKernelEqualsTheGeneralOne(MomentStorage moments, WeightStorage storage, OptimizerKind optimizer)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        var config = Adam with { Moments = moments, Storage = storage, Optimizer = optimizer, Clip = ClipKind.GlobalNorm, ClipNorm = 0.5f };
+        var config = Adam with
+        {
+            Moments = moments,
+            Storage = storage,
+            Optimizer = optimizer,
+            Clip = ClipKind.GlobalNorm,
+            ClipNorm = 0.5f
+        };
         var (plain, general) = (Train(false), Train(true));
         // A step moves a weight by at most the learning rate; where a gradient is all rounding, Signum moves it either
         // way, and bfloat16 moments fall on either side.
@@ -64,7 +74,8 @@ public class UpdateTests
         {
             var problem = new SmallProblem(Spec(300, 40, 4), rows: 6, config);
             Targets.Emulator.SetSeed(6);
-            using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config, InputType.Float32, ownsDevice: true, new KernelVariant { GeneralUpdate = all });
+            using var backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config,
+                InputType.Float32, ownsDevice: true, new KernelVariant { GeneralUpdate = all });
             backend.SetParameters(problem.Parameters);
             var step = new SaeStep(backend);
             for (uint t = 1; t <= 3; t++)
@@ -73,7 +84,9 @@ public class UpdateTests
                 step.Run((int)(t & 1), problem.Scalars(t, deadAfterSteps: 1));
             }
             backend.GetParameters(problem.Parameters);
-            return [.. Enumerable.Range(0, 40).SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())), .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
+            return [.. Enumerable.Range(0, 40)
+                .SelectMany(f => problem.Parameters.WEnc[f].ToArray().Concat(problem.Parameters.WDec[f].ToArray())),
+                .. problem.Parameters.BEnc, .. problem.Parameters.BDec];
         }
     }
 
@@ -120,5 +133,7 @@ public class UpdateTests
 
     [Fact]
     public void RowsThatNoKernelHoldsAreRefused() =>
-        Assert.Contains("wider than the update kernels hold", Assert.Throws<SaeException>(() => UpdateKernel.For(Spec(13000, 8, 2), Adam, 13056, 13056, general: false)).Message);
+        Assert.Contains("wider than the update kernels hold",
+            Assert.Throws<SaeException>(() =>
+                UpdateKernel.For(Spec(13000, 8, 2), Adam, 13056, 13056, general: false)).Message);
 }

@@ -24,21 +24,33 @@ public class MetricsFileTests
         double Next() => value += 0.125 + 1e-3 * basis;
         return new()
         {
-            Step = step, Vectors = 64 * step, Loss = Next(), Fvu = Next(), L0 = Next(), DeadPercent = Next(), AuxLoss = Next(), Sparsity = Next(), GateLoss = Next(), Coefficient = Next(), Shrinkage = Next(), GradientNorm = Next(),
-            LearningRate = Next(), RowsPerSecond = Next(), EncodeGflops = Next(), PercentOfLimit = step % 2 == 0 ? null : Next(), Overflows = step + 7, Dense = step % 2 == 1, DenseDifference = null,
-            PrepareMs = Next(), EncodeMs = Next(), DecodeMs = Next(), AuxMs = Next(), BackwardMs = Next(), OptimizeMs = Next(), LatentsMs = Next(), InputWaitMs = Next(), FeederWaitMs = Next(),
+            Step = step, Vectors = 64 * step, Loss = Next(), Fvu = Next(), L0 = Next(), DeadPercent = Next(),
+            AuxLoss = Next(), Sparsity = Next(), GateLoss = Next(), Coefficient = Next(), Shrinkage = Next(),
+            GradientNorm = Next(),
+            LearningRate = Next(), RowsPerSecond = Next(), EncodeGflops = Next(), PercentOfLimit = step % 2 == 0 ? null
+                : Next(), Overflows = step + 7, Dense = step % 2 == 1, DenseDifference = null,
+            PrepareMs = Next(), EncodeMs = Next(), DecodeMs = Next(), AuxMs = Next(), BackwardMs = Next(),
+            OptimizeMs = Next(), LatentsMs = Next(), InputWaitMs = Next(), FeederWaitMs = Next(),
         };
     }
 
     [Fact]
     public void EveryNumberOfAStepIsInEveryFile()
     {
-        var properties = typeof(StepMetrics).GetProperties().Where(p => p.Name != "EqualityContract").ToDictionary(p => JsonNamingPolicy.SnakeCaseLower.ConvertName(p.Name));
+        var properties = typeof(StepMetrics).GetProperties().Where(p => p.Name != "EqualityContract")
+            .ToDictionary(p => JsonNamingPolicy.SnakeCaseLower.ConvertName(p.Name));
         Assert.Equal(properties.Keys.Order(), MetricField.All.Select(f => f.Name).Order());
         Assert.Equal(MetricField.All.Count, MetricField.All.Select(f => f.Tag).Distinct().Count());
         foreach (var m in new[] { Metrics(3, 0.1), Metrics(4) })
             foreach (var field in MetricField.All)
-                Assert.Equal(properties[field.Name].GetValue(m) switch { null => null, bool b => b ? 1.0 : 0, var number => Convert.ToDouble(number, CultureInfo.InvariantCulture) }, field.Of(m));
+                Assert.Equal(properties[field.Name]
+                    .GetValue(m) switch
+                {
+                    null => null,
+                    bool b => b ? 1.0 : 0,
+                    var number => Convert.ToDouble(number, CultureInfo.InvariantCulture)
+                },
+                    field.Of(m));
     }
 
     [Fact]
@@ -53,7 +65,8 @@ public class MetricsFileTests
             foreach (var m in written[25..]) log.Write(m);
         var files = Directory.GetFiles(folder["run"]).Order(StringComparer.Ordinal).ToArray();
         Assert.Equal(2, files.Length);
-        Assert.All(files, file => Assert.Matches(@"^events\.out\.tfevents\.\d{10}\.cudasae\.\d+$", Path.GetFileName(file)));
+        Assert.All(files,
+            file => Assert.Matches(@"^events\.out\.tfevents\.\d{10}\.cudasae\.\d+$", Path.GetFileName(file)));
         var events = EventFile.ReadFolder(folder["run"]);
         Assert.Equal(2, events.Count(e => e.Version == "brain.Event:2"));
         Assert.Equal([written[24].Step + 1], events.Where(e => e.Restart).Select(e => e.Step));
@@ -61,14 +74,21 @@ public class MetricsFileTests
         Assert.Equal(written.Select(m => m.Step), scalars.Select(e => e.Step));
         foreach (var (m, e) in written.Zip(scalars))
         {
-            Assert.Equal(MetricField.All.Where(f => f.Name != "step" && f.Of(m) is not null).ToDictionary(f => f.Tag, f => (float)f.Of(m)!.Value), e.Scalars);
-            Assert.InRange(e.WallTime, DateTimeOffset.UtcNow.ToUnixTimeSeconds() - 100, DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
+            Assert.Equal(MetricField.All.Where(f => f.Name != "step" && f.Of(m) is not null)
+                .ToDictionary(f => f.Tag, f => (float)f.Of(m)!.Value),
+                e.Scalars);
+            Assert.InRange(e.WallTime, DateTimeOffset.UtcNow.ToUnixTimeSeconds() - 100,
+                DateTimeOffset.UtcNow.ToUnixTimeSeconds() + 1);
         }
         Assert.SkipWhen(Python.Plain is null, "no python3 here");
-        var lines = files.SelectMany(file => Python.RunPlain("events.py", file).Split('\n', StringSplitOptions.RemoveEmptyEntries)).ToArray();
-        Assert.Equal([$"restart {written[24].Step + 1}"], lines.Where(l => l.StartsWith("restart", StringComparison.Ordinal)));
+        var lines = files.SelectMany(file =>
+            Python.RunPlain("events.py", file).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            .ToArray();
+        Assert.Equal([$"restart {written[24].Step + 1}"],
+            lines.Where(l => l.StartsWith("restart", StringComparison.Ordinal)));
         Assert.Equal(scalars.SelectMany(e => e.Scalars.Select(s => (e.Step, s.Key, (double)s.Value))),
-            lines.Where(l => !l.StartsWith("restart", StringComparison.Ordinal)).Select(l => l.Split(' ')).Select(l => (long.Parse(l[0]), l[1], double.Parse(l[2], CultureInfo.InvariantCulture))));
+            lines.Where(l => !l.StartsWith("restart", StringComparison.Ordinal)).Select(l => l.Split(' '))
+                .Select(l => (long.Parse(l[0]), l[1], double.Parse(l[2], CultureInfo.InvariantCulture))));
     }
 
     /// <summary>Checksums of 32 zeros and 32 ones as RFC 3720 (B.4) lists them, masked.</summary>
@@ -76,7 +96,8 @@ public class MetricsFileTests
     public void ChecksumsAreThoseOfTheStandard(byte filled, uint crc)
     {
         var record = Enumerable.Repeat(filled, 32).ToArray();
-        Assert.Equal(unchecked((crc >> 15 | crc << 17) + 0xA282EAD8), BitConverter.ToUInt32(TfRecords.Frame(record).AsSpan(^4)));
+        Assert.Equal(unchecked((crc >> 15 | crc << 17) + 0xA282EAD8),
+            BitConverter.ToUInt32(TfRecords.Frame(record).AsSpan(^4)));
     }
 
     /// <summary>Cut anywhere, an event file keeps its whole records, and going on leaves those up to the
@@ -90,7 +111,8 @@ public class MetricsFileTests
             foreach (var step in (int[])[10, 20, 30]) log.Write(Metrics(step));
         var path = Directory.GetFiles(folder["run"]).Single();
         var whole = File.ReadAllBytes(path);
-        var ends = EventFile.Records(whole).Select(r => r.Length + 16).Aggregate(new List<int> { 0 }, (list, length) => [.. list, list[^1] + length]);
+        var ends = EventFile.Records(whole).Select(r => r.Length + 16)
+            .Aggregate(new List<int> { 0 }, (list, length) => [.. list, list[^1] + length]);
         for (var length = 0; length <= whole.Length; length += length % 7 == 0 ? 1 : 61)
         {
             File.WriteAllBytes(path, whole[..length]);
@@ -122,14 +144,16 @@ public class MetricsFileTests
         }
         MetricsLog.CutBack(lines, 30);
         MetricsCsv.CutBack(table, 30);
-        Assert.Equal((string.Join('\n', wholeLines[..3]) + "\n", string.Join("\r\n", wholeTable[..4]) + "\r\n"), (File.ReadAllText(lines), File.ReadAllText(table)));
+        Assert.Equal((string.Join('\n', wholeLines[..3]) + "\n", string.Join("\r\n", wholeTable[..4]) + "\r\n"),
+            (File.ReadAllText(lines), File.ReadAllText(table)));
         var written = (File.GetLastWriteTimeUtc(lines), File.GetLastWriteTimeUtc(table));
         MetricsLog.CutBack(lines, 30);
         MetricsCsv.CutBack(table, 35);
         Assert.Equal(written, (File.GetLastWriteTimeUtc(lines), File.GetLastWriteTimeUtc(table)));
         MetricsLog.CutBack(lines, 15);
         MetricsCsv.CutBack(table, 15);
-        Assert.Equal((wholeLines[0] + "\n", wholeTable[0] + "\r\n" + wholeTable[1] + "\r\n"), (File.ReadAllText(lines), File.ReadAllText(table)));
+        Assert.Equal((wholeLines[0] + "\n", wholeTable[0] + "\r\n" + wholeTable[1] + "\r\n"),
+            (File.ReadAllText(lines), File.ReadAllText(table)));
         MetricsLog.CutBack(folder["none.jsonl"], 1);
         MetricsCsv.CutBack(folder["none.csv"], 1);
         TensorBoardLog.CutBack(Path.GetDirectoryName(lines)!, 1);
@@ -152,7 +176,9 @@ public class MetricsFileTests
         Assert.Equal("21", rows[3][0]);
     }
 
-    static readonly string[] Timing = ["rows_per_second", "encode_gflops", "percent_of_limit", "prepare_ms", "encode_ms", "decode_ms", "aux_ms", "backward_ms", "optimize_ms", "latents_ms", "input_wait_ms", "feeder_wait_ms"];
+    static readonly string[] Timing = ["rows_per_second", "encode_gflops", "percent_of_limit", "prepare_ms",
+        "encode_ms", "decode_ms", "aux_ms", "backward_ms", "optimize_ms", "latents_ms", "input_wait_ms",
+        "feeder_wait_ms"];
 
     /// <summary>A line without what a clock measured; it must have been there.</summary>
     static string WithoutTimes(string line)
@@ -170,23 +196,30 @@ public class MetricsFileTests
         Assert.SkipWhen(OperatingSystem.IsWindows(), "a killed process has another exit code there");
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 1000, 32);
-        string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "19200", "--backend", "cpu", "--log-every", "3", "--checkpoint-every", "20", "--tensorboard"];
+        string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors",
+            "19200", "--backend", "cpu", "--log-every", "3", "--checkpoint-every", "20", "--tensorboard"];
         var alone = CliProgram.OnOneThread(["train", data, "--out", folder["alone"], .. settings]);
         Assert.Equal(0, CliProgram.Run(alone).Code);
         var (kills, ahead) = (0, 0);
         for (var ended = false; !ended;)
         {
             string[] words =
-                kills == 0 ? ["train", data, "--out", folder["run"], .. settings] : ["train", "--resume", folder["run"]];
+                kills == 0 ? ["train", data, "--out", folder["run"], .. settings]
+                    : ["train", "--resume", folder["run"]];
             ended = Life(CliProgram.OnOneThread(words),
-                () => kills < 3 && LastStep(folder["run"]) > Checkpointed(folder["run"]) + 9 && Checkpointed(folder["run"]) >= 60 * (kills + 1));
+                () =>
+                    kills < 3 && LastStep(folder["run"]) > Checkpointed(folder["run"]) + 9
+                        && Checkpointed(folder["run"]) >= 60 * (kills + 1));
             if (ended) continue;
             kills++;
             if (LastStep(folder["run"]) > Checkpointed(folder["run"])) ahead++;
         }
         Assert.True(ahead > 0, "no kill left a line behind the last checkpoint");
-        Assert.Equal(File.ReadLines(folder["alone/metrics.jsonl"]).Select(WithoutTimes), File.ReadLines(folder["run/metrics.jsonl"]).Select(WithoutTimes));
-        Assert.Equal(Enumerable.Range(1, 100).Select(i => 3L * i), File.ReadLines(folder["run/metrics.jsonl"]).Select(l => JsonDocument.Parse(l).RootElement.GetProperty("step").GetInt64()));
+        Assert.Equal(File.ReadLines(folder["alone/metrics.jsonl"]).Select(WithoutTimes),
+            File.ReadLines(folder["run/metrics.jsonl"]).Select(WithoutTimes));
+        Assert.Equal(Enumerable.Range(1, 100).Select(i => 3L * i),
+            File.ReadLines(folder["run/metrics.jsonl"]).Select(l =>
+                JsonDocument.Parse(l).RootElement.GetProperty("step").GetInt64()));
         Assert.Equal(Untimed(folder["alone/metrics.csv"]), Untimed(folder["run/metrics.csv"]));
         Assert.Equal(kills + 1, Directory.GetFiles(folder["run"], "events.out.tfevents.*").Length);
         Assert.Equal(Scalars(folder["alone"]), Scalars(folder["run"]));
@@ -198,7 +231,9 @@ public class MetricsFileTests
         }
 
         static IEnumerable<string> Scalars(string run) => EventFile.ReadFolder(run).Where(e => e.Scalars.Count > 0)
-            .Select(e => $"{e.Step}: " + string.Join(' ', e.Scalars.Where(s => !Timing.Contains(s.Key.Split('/')[1])).Select(s => $"{s.Key}={s.Value:R}")));
+            .Select(e => $"{e.Step}: "
+                + string.Join(' ',
+                    e.Scalars.Where(s => !Timing.Contains(s.Key.Split('/')[1])).Select(s => $"{s.Key}={s.Value:R}")));
     }
 
     /// <summary>One process; false when it was killed.</summary>
@@ -215,24 +250,32 @@ public class MetricsFileTests
     }
 
     static long Checkpointed(string run) => Directory.Exists(Path.Combine(run, "checkpoint"))
-        ? Directory.GetFiles(Path.Combine(run, "checkpoint"), "step-*.safetensors").Select(p => long.Parse(Path.GetFileNameWithoutExtension(p)[5..])).DefaultIfEmpty(0).Max() : 0;
+        ? Directory.GetFiles(Path.Combine(run, "checkpoint"), "step-*.safetensors")
+            .Select(p => long.Parse(Path.GetFileNameWithoutExtension(p)[5..])).DefaultIfEmpty(0).Max()
+        : 0;
 
     /// <summary>Of the last whole line of metrics.csv, whose lines are the shortest.</summary>
     static long LastStep(string run)
     {
         if (!File.Exists(Path.Combine(run, "metrics.csv"))) return 0;
-        using var stream = new FileStream(Path.Combine(run, "metrics.csv"), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using var stream = new FileStream(Path.Combine(run, "metrics.csv"), FileMode.Open, FileAccess.Read,
+            FileShare.ReadWrite | FileShare.Delete);
         stream.Position = Math.Max(0, stream.Length - 2000);
         var lines = new StreamReader(stream).ReadToEnd().Split("\r\n");
         return lines.Length > 2 && long.TryParse(lines[^2].Split(',')[0], out var step) ? step : 0;
     }
 
-    static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config, BackendKind kind = BackendKind.Cpu)
+    static (List<StepMetrics> Reports, byte[] Weights, double Ms) Train(TemporaryFolder folder, TrainConfig config,
+        BackendKind kind = BackendKind.Cpu)
     {
-        var spec = new SaeSpec { InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320) };
+        var spec = new SaeSpec
+        {
+            InputWidth = 32, Latents = 128, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 320)
+        };
         var path = folder["x.npy"];
         using var source = ActivationSource.Open([File.Exists(path) ? path : NpyRows.Write(path, 500, 32)]);
-        using var backend = kind == BackendKind.Cpu ? new CpuBackend(spec, config, source.Type, threads: 1) : BackendFactory.Create(kind, spec, config, source.Type, static (_, _) => { }, out _);
+        using var backend = kind == BackendKind.Cpu ? new CpuBackend(spec, config, source.Type, threads: 1)
+            : BackendFactory.Create(kind, spec, config, source.Type, static (_, _) => { }, out _);
         var start = new TrainingStart(source, source.Rows, spec, config);
         using var weights = start.Weights(spec, config);
         backend.SetParameters(weights);
@@ -256,8 +299,12 @@ public class MetricsFileTests
             Assert.All(phases, p => Assert.True(p >= 0));
             Assert.True(m.EncodeMs > 0 && m.OptimizeMs > 0);
         }
-        Assert.InRange(every.Sum(m => (m.PrepareMs + m.EncodeMs + m.DecodeMs + m.AuxMs + m.BackwardMs + m.OptimizeMs + m.LatentsMs)!.Value), 1e-3, ms);
-        Assert.InRange(every.Select(m => (m.EncodeMs, m.DecodeMs, m.BackwardMs, m.OptimizeMs)).Distinct().Count(), every.Count / 2, every.Count);         // each step's own, as finely as the clock tells
+        Assert.InRange(every.Sum(m =>
+            (m.PrepareMs + m.EncodeMs + m.DecodeMs + m.AuxMs + m.BackwardMs + m.OptimizeMs + m.LatentsMs)!.Value),
+            1e-3, ms);
+        // each step's own, as finely as the clock tells
+        Assert.InRange(every.Select(m => (m.EncodeMs, m.DecodeMs, m.BackwardMs, m.OptimizeMs)).Distinct().Count(),
+            every.Count / 2, every.Count);
     }
 
     /// <summary>Kernels are queued, so a clock beside the calls would time the calls.</summary>
@@ -266,9 +313,11 @@ public class MetricsFileTests
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built");
         using var folder = new TemporaryFolder();
-        var reports = Train(folder, new() { BatchRows = 64, Vectors = 64 * 3, LogEvery = 1 }, BackendKind.Emulator).Reports;
+        var reports = Train(folder, new() { BatchRows = 64, Vectors = 64 * 3, LogEvery = 1 },
+            BackendKind.Emulator).Reports;
         Assert.Equal([1, 2, 3], reports.Select(m => m.Step));
-        foreach (var field in MetricField.All.Where(f => f.Tag.StartsWith("time/", StringComparison.Ordinal))) Assert.All(reports, m => Assert.Null(field.Of(m)));
+        foreach (var field in MetricField.All.Where(f => f.Tag.StartsWith("time/", StringComparison.Ordinal)))
+            Assert.All(reports, m => Assert.Null(field.Of(m)));
     }
 
     /// <summary>Resampling encodes other rows between two steps: the line of the step before it is that step's
@@ -279,9 +328,24 @@ public class MetricsFileTests
         using var folder = new TemporaryFolder();
         var config = new TrainConfig { BatchRows = 64, Vectors = 64 * 40, LogEvery = 10 };
         var alone = Train(folder, config).Reports;
-        var resampled = Train(folder, config with { Resampling = new(Every: 20, Times: 1, DeadAfterSteps: 1, Inputs: 128) }).Reports;
+        var resampled = Train(folder,
+            config with { Resampling = new(Every: 20, Times: 1, DeadAfterSteps: 1, Inputs: 128) }).Reports;
         Assert.Equal([10, 20, 30, 40], resampled.Select(m => m.Step));
-        static StepMetrics Untimed(StepMetrics m) => m with { RowsPerSecond = 0, EncodeGflops = 0, PrepareMs = 0, EncodeMs = 0, DecodeMs = 0, AuxMs = 0, BackwardMs = 0, OptimizeMs = 0, LatentsMs = 0, InputWaitMs = 0, FeederWaitMs = 0 };
+        static StepMetrics Untimed(StepMetrics m) =>
+            m with
+            {
+                RowsPerSecond = 0,
+                EncodeGflops = 0,
+                PrepareMs = 0,
+                EncodeMs = 0,
+                DecodeMs = 0,
+                AuxMs = 0,
+                BackwardMs = 0,
+                OptimizeMs = 0,
+                LatentsMs = 0,
+                InputWaitMs = 0,
+                FeederWaitMs = 0
+            };
         Assert.Equal(alone[..2].Select(Untimed), resampled[..2].Select(Untimed));
         Assert.NotEqual(Untimed(alone[2]), Untimed(resampled[2]));
     }

@@ -16,15 +16,21 @@ public class NativeTests
 {
     const int D = 24, B = 64, Steps = 20;
 
-    const string Settings = """{"preset": "topk", "input_width": 24, "latents": 128, "k": 4, "backend": "cpu", "config": {"batch_rows": 64, "vectors": 1280}}""";
+    const string Settings =
+        """{"preset": "topk", "input_width": 24, "latents": 128, "k": 4, "backend": "cpu", "config": {"batch_rows": 64, "vectors": 1280}}""";
 
     static readonly string folder = Path.Combine(Repository.Root, "artifacts", "native");
 
-    static void RequireLibrary() => Assert.SkipUnless(File.Exists(Path.Combine(folder, "libcudasae.so")), "the native library is not built: bash build/native.sh builds it");
+    static void RequireLibrary() =>
+        Assert.SkipUnless(File.Exists(Path.Combine(folder, "libcudasae.so")),
+            "the native library is not built: bash build/native.sh builds it");
 
     static (int Code, string Output, string Error) Run(string program, params string[] arguments)
     {
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardOutput = true, RedirectStandardError = true
+        };
         start.Environment["PYTHONPATH"] = folder;
         start.Environment["CUDASAE_EMULATOR"] = Emulator.FindLibrary() ?? "";
         start.Environment["OPENBLAS_CORETYPE"] = "SkylakeX";       // an old OpenBLAS does not know new CPUs
@@ -56,7 +62,8 @@ public class NativeTests
         RequireLibrary();
         using var temporary = new TemporaryFolder();
         var source = Path.Combine(Repository.Root, "src/CudaSae.Native/examples/train.c");
-        Works("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", source, "-I", folder, "-L", folder, "-lcudasae", $"-Wl,-rpath,{folder}", "-lm", "-o", temporary["train"]);
+        Works("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", source, "-I", folder, "-L", folder, "-lcudasae",
+            $"-Wl,-rpath,{folder}", "-lm", "-o", temporary["train"]);
         Works(temporary["train"], temporary["sae"]);
         using var sae = Sae.Load(temporary["sae"], BackendKind.Cpu);
         Assert.Equal((32, 128), (sae.InputWidth, sae.Latents));
@@ -73,12 +80,14 @@ public class NativeTests
     static void WriteExpected(TemporaryFolder into)
     {
         var random = new Random(5);
-        var rows = Enumerable.Range(0, Steps * B * D).Select(i => (float)(random.NextDouble() - 0.3 + 0.05 * (i % 7))).ToArray();
+        var rows = Enumerable.Range(0, Steps * B * D).Select(i => (float)(random.NextDouble() - 0.3 + 0.05 * (i % 7)))
+            .ToArray();
         SaveNpy<float>(into["rows.npy"], rows, D);
         File.WriteAllText(into["settings.json"], Settings);
         using var trainer = TrainerSettings.Parse(Settings).Create();
         for (var step = 0; step < Steps; step++) trainer.Step(rows.AsSpan(step * B * D, B * D));
-        File.WriteAllText(into["loss.txt"], trainer.Metrics().Loss.ToString("R", System.Globalization.CultureInfo.InvariantCulture));
+        File.WriteAllText(into["loss.txt"],
+            trainer.Metrics().Loss.ToString("R", System.Globalization.CultureInfo.InvariantCulture));
         using (var trained = trainer.Model()) trained.Save(into["expected_sae"]);
         using var sae = Sae.Load(into["expected_sae"], BackendKind.Cpu);
         var (codes, reconstruction) = (new SparseRows(), new float[300 * D]);
@@ -87,7 +96,11 @@ public class NativeTests
         SaveNpy(into["indices.npy"], codes.AllIndices, 1);
         SaveNpy(into["values.npy"], codes.AllValues, 1);
         SaveNpy<float>(into["reconstruction.npy"], reconstruction, D);
-        using var tiny = new TrainerSettings { InputWidth = 4, Latents = 8, K = 2, Backend = BackendKind.Cpu, Config = new() { ["batch_rows"] = 8, ["vectors"] = 8 } }.Create();
+        using var tiny = new TrainerSettings
+        {
+            InputWidth = 4, Latents = 8, K = 2, Backend = BackendKind.Cpu,
+            Config = new() { ["batch_rows"] = 8, ["vectors"] = 8 }
+        }.Create();
         tiny.Step(rows.AsSpan(0, 32));
         using var model = tiny.Model();
         model.Save(into["tiny"]);
@@ -115,12 +128,16 @@ public class NativeTests
     [Fact]
     public void SettingsAreThoseOfTheCommandLine()
     {
-        var (spec, config) = TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "k": 4, "preset": "jumprelu", "spec": {"selection.bandwidth": 0.25, "pre_act": null}, "config": {"vectors": 60000, "seed": 3}}""").Records();
+        var (spec, config) =
+            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "k": 4, "preset": "jumprelu", "spec": {"selection.bandwidth": 0.25, "pre_act": null}, "config": {"vectors": 60000, "seed": 3}}""")
+            .Records();
         var (_, expected) = Preset.Named("jumprelu").Make(16, 64, 4, new() { Vectors = 60000, Seed = 3 });
         Assert.Equal(expected, config);
         Assert.Equal(0.25f, ((Selection.JumpRelu)spec.Selection).Bandwidth);
-        Assert.Equal(1000, TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records().Spec.Aux!.DeadAfterTokens);
-        foreach (var (json, reason) in new[] { ("""{"latents": 64}""", "input_width"), ("[1]", "settings"), ("{", "settings"), ("""{"input_width": 16, "latents": 64, "wrong": 1}""", "wrong"), ("null", "null") })
+        Assert.Equal(1000,
+            TrainerSettings.Parse("""{"input_width": 16, "latents": 64, "config": {"vectors": 60000}}""").Records().Spec.Aux!.DeadAfterTokens);
+        foreach (var (json, reason) in new[] { ("""{"latents": 64}""", "input_width"), ("[1]", "settings"),
+            ("{", "settings"), ("""{"input_width": 16, "latents": 64, "wrong": 1}""", "wrong"), ("null", "null") })
             Assert.Contains(reason, Assert.Throws<SaeException>(() => TrainerSettings.Parse(json)).Message);
     }
 }

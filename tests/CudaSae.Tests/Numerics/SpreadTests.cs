@@ -110,7 +110,8 @@ public class SpreadTests
         for (var b = 0; b < 257; b++) totals.Add(row, 0.1, new float[D]);
         var evaluation = totals.Finish(0);
         Assert.Equal((257, null, null), (evaluation.Rows, evaluation.Fvu, evaluation.Shrinkage));
-        Assert.Contains("undefined", ((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Finding);
+        Assert.Contains("undefined",
+            ((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Finding);
         Assert.Null(((TableFigure)Lab.Report.HeldOut.Section(evaluation, "an SAE").Figures[0]).Columns[1].Numbers![0]);
 
         using var folder = new TemporaryFolder();
@@ -172,8 +173,11 @@ public class SpreadTests
     public void AMeanSquareOfAnOlderCheckpointBecomesAVariance()
     {
         using var folder = new TemporaryFolder();
-        var spec = Spec with { Selection = new Selection.JumpRelu(AdaptiveBandwidth: true, Room: 32),
-            Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f } };
+        var spec = Spec with
+        {
+            Selection = new Selection.JumpRelu(AdaptiveBandwidth: true, Room: 32),
+            Penalty = new SparsityPenalty.L0 { Coefficient = 0.3f }
+        };
         var problem = new SmallProblem(spec, 16, new());
         using CpuBackend from = new(spec, problem.Config, InputType.Float32, 1),
             to = new(spec, problem.Config, InputType.Float32, 1);

@@ -18,9 +18,11 @@ public class KillTests
         using var folder = new TemporaryFolder();
         var random = new Random(20261121);
         var data = NpyRows.Write(folder["x.npy"], 1000, 32);
-        string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "9600", "--backend", "cpu"];
+        string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "9600",
+            "--backend", "cpu"];
         var clock = Stopwatch.StartNew();
-        var (code, _, error) = CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. settings, "--checkpoint-every", "2"]));
+        var (code, _, error) = CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. settings,
+            "--checkpoint-every", "2"]));
         Assert.True(code == 0, error);
         var whole = (int)clock.ElapsedMilliseconds;
         var alone = File.ReadAllBytes(folder["alone/sae_weights.safetensors"]);
@@ -34,18 +36,22 @@ public class KillTests
             {
                 var go = File.Exists(Path.Combine(here, "train.json"));
                 if (go && Newest(here) is not null) resumed++;
-                ended = Life(CliProgram.Start(go ? ["train", "--resume", here] : begin), killed < Kills ? random.Next(whole / 5, whole) : null, killed % 2 == 0 ? null : () => Newest(here));
+                ended = Life(CliProgram.Start(go ? ["train", "--resume", here] : begin),
+                    killed < Kills ? random.Next(whole / 5, whole) : null, killed % 2 == 0 ? null : () => Newest(here));
                 if (!ended) killed++;
             }
             finished++;
             Assert.Equal(alone, File.ReadAllBytes(Path.Combine(here, "sae_weights.safetensors")));
         }
-        TestContext.Current.TestOutputHelper!.WriteLine($"{killed} kills, {resumed} times gone on with, {finished} runs");
+        TestContext.Current.TestOutputHelper!.WriteLine($"{killed} kills, {resumed} times gone on with, {finished} "
+            + "runs");
         Assert.True(resumed > 0, "no kill came after a checkpoint");
     }
 
     static string? Newest(string run) =>
-        Directory.Exists(Path.Combine(run, "checkpoint")) ? Directory.GetFiles(Path.Combine(run, "checkpoint"), "step-*.safetensors").Max(StringComparer.Ordinal) : null;
+        Directory.Exists(Path.Combine(run, "checkpoint"))
+            ? Directory.GetFiles(Path.Combine(run, "checkpoint"), "step-*.safetensors").Max(StringComparer.Ordinal)
+            : null;
 
     /// <summary>One process; false when it was killed.</summary>
     /// <param name="killAfterMs">Null to let it live.</param>

@@ -18,7 +18,10 @@ public class SweepTests
     static ActivationSource Source()
     {
         var random = new Random(5);
-        return ActivationSource.Of(MemoryMarshal.AsBytes(Enumerable.Range(0, Rows * Width).Select(_ => (float)random.NextDouble() - 0.5f).ToArray().AsSpan()).ToArray(), Width, InputType.Float32);
+        return ActivationSource.Of(MemoryMarshal.AsBytes(Enumerable.Range(0, Rows * Width)
+            .Select(_ => (float)random.NextDouble() - 0.5f).ToArray().AsSpan())
+            .ToArray(),
+            Width, InputType.Float32);
     }
 
     /// <summary>TopK with AuxK, JumpReLU, Gated, and a TopK one whose latents that did not fire in the last step are
@@ -28,13 +31,16 @@ public class SweepTests
         var basis = new TrainConfig { BatchRows = 16, Vectors = 16 * Steps };
         var members = new[] { "topk", "jumprelu", "gated" }.Select(Preset.Named)
             .Select(preset => preset.Make(Width, 64, 4, basis, null, deadAfter: 64)).ToArray();
-        return [.. members, (members[0].Item1 with { Selection = new Selection.TopK(2) }, basis with { Resampling = new(6, 20, DeadAfterSteps: 1, Inputs: 64, RecoverySteps: 2) })];
+        return [.. members,
+            (members[0].Item1 with { Selection = new Selection.TopK(2) },
+                basis with { Resampling = new(6, 20, DeadAfterSteps: 1, Inputs: 64, RecoverySteps: 2) })];
     }
 
     static Runner Begin(ActivationSource source, (SaeSpec Spec, TrainConfig Config) member)
     {
         var start = new TrainingStart(source, source.Rows, member.Spec, member.Config);
-        var runner = new Runner(new CpuBackend(member.Spec, member.Config, source.Type), source, source.Rows, start.Scale);
+        var runner = new Runner(new CpuBackend(member.Spec, member.Config, source.Type), source, source.Rows,
+            start.Scale);
         runner.Begin(start);
         return runner;
     }
@@ -47,7 +53,8 @@ public class SweepTests
     }
 
     /// <summary>Trains together what is begun or resumed; states by run, null of those that failed.</summary>
-    static (byte[]?[] States, bool Finished) Together(ActivationSource source, SharedRun[] runs, CancellationTokenSource? stop = null, List<string>? failures = null)
+    static (byte[]?[] States, bool Finished) Together(ActivationSource source, SharedRun[] runs,
+        CancellationTokenSource? stop = null, List<string>? failures = null)
     {
         var states = new byte[]?[runs.Length];
         var finished = new SharedRuns(source, source.Rows, runs, run =>
@@ -68,8 +75,13 @@ public class SweepTests
             new SharedRun(Begin(source, m), null, m == members[^1] ? resampling : new RecordingObserver()))];
         var (states, finished) = Together(source, runs);
         Assert.True(finished);
-        Assert.Contains(resampling.Notes, note => note.Contains("latents resampled", StringComparison.Ordinal) && !note.Contains(": 0 latents", StringComparison.Ordinal));
-        for (var i = 0; i < members.Length; i++) Assert.True(Alone(source, members[i]).AsSpan().SequenceEqual(states[i]), $"member {i} differs from the same run alone");
+        Assert.Contains(resampling.Notes,
+            note =>
+                note.Contains("latents resampled", StringComparison.Ordinal)
+                    && !note.Contains(": 0 latents", StringComparison.Ordinal));
+        for (var i = 0; i < members.Length; i++)
+            Assert.True(Alone(source, members[i]).AsSpan().SequenceEqual(states[i]),
+                $"member {i} differs from the same run alone");
         Assert.All(runs, run => Assert.Equal(Steps, run.Steps));
     }
 
@@ -103,7 +115,9 @@ public class SweepTests
         Assert.Equal([13, 25, 13, 13], resumed.Select(run => run.Runner.From.Step));
         var (states, finished) = Together(source, resumed);
         Assert.True(finished);
-        for (var i = 0; i < members.Length; i++) Assert.True(Alone(source, members[i]).AsSpan().SequenceEqual(states[i]), $"member {i} differs from the same run alone");
+        for (var i = 0; i < members.Length; i++)
+            Assert.True(Alone(source, members[i]).AsSpan().SequenceEqual(states[i]),
+                $"member {i} differs from the same run alone");
     }
 
     [Fact]
@@ -134,7 +148,8 @@ public class SweepTests
         var values = new float[Rows * Width];
         for (var i = 0; i < values.Length; i++) values[i] = i % 7;
         values[150 * Width] = float.NaN;
-        using var source = ActivationSource.Of(MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
+        using var source =
+            ActivationSource.Of(MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
         SharedRun[] runs =
             [.. Members().Take(2).Select(m => new SharedRun(Begin(source, m), null, new RecordingObserver()))];
         AssertOneLine("holds NaN", () => Together(source, runs, failures: []));

@@ -16,12 +16,22 @@ namespace CudaSae.Tests;
 /// deleted.</summary>
 public class CheckpointTests
 {
-    static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
-    static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, CheckpointEvery = 5, LearningRate = 0.02f };
+    static readonly SaeSpec Spec = new()
+    {
+        InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64)
+    };
+    static readonly TrainConfig Config = new()
+    {
+        BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, CheckpointEvery = 5, LearningRate = 0.02f
+    };
 
     static ActivationSource Data(TemporaryFolder folder)
     {
-        new Superposition(new() { Features = 40, Width = 24, Rows = 512, Active = 3, Seed = 5 }).WriteRows(folder["x.npy"]);
+        new Superposition(new()
+        {
+            Features = 40, Width = 24, Rows = 512, Active = 3,
+            Seed = 5
+        }).WriteRows(folder["x.npy"]);
         return ActivationSource.Open([folder["x.npy"]]);
     }
 
@@ -38,11 +48,13 @@ public class CheckpointTests
             using var parameters = start.Weights(Spec, config);
             backend.SetParameters(parameters);
         }
-        new Trainer(backend, source, source.Rows, start.Scale, run, watch).Run(from, stop?.Token ?? CancellationToken.None);
+        new Trainer(backend, source, source.Rows, start.Scale, run,
+            watch).Run(from, stop?.Token ?? CancellationToken.None);
         return States.Of(backend);
     }
 
-    static string[] Names(string run) => [.. Directory.GetFiles(Path.Combine(run, "checkpoint")).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
+    static string[] Names(string run) => [.. Directory.GetFiles(Path.Combine(run, "checkpoint"))
+        .Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
 
     static string Step(string run, int step) => Path.Combine(run, "checkpoint", $"step-{step:D9}.safetensors");
 
@@ -57,7 +69,9 @@ public class CheckpointTests
         var watch = RecordingObserver.CancelsAtReport(stop, 17);
         Train(source, config, folder["cut"], watch, stop);
         Assert.Equal(background, watch.Notes.Any(note => note.Contains("in the background, from a copy")));
-        Assert.Equal([Step(folder["cut"], 5), Step(folder["cut"], 10), Step(folder["cut"], 15), Step(folder["cut"], 18)], watch.Paths);
+        Assert.Equal([Step(folder["cut"], 5), Step(folder["cut"], 10), Step(folder["cut"], 15),
+            Step(folder["cut"], 18)],
+            watch.Paths);
         States.AssertSame(whole, Train(source, config, folder["cut"], new(), resume: true));
     }
 
@@ -68,9 +82,15 @@ public class CheckpointTests
     {
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
-        foreach (var background in new[] { false, true }) Train(source, Config with { AsyncCheckpoints = background, KeepCheckpoints = 99 }, folder[$"{background}"], new());
-        Assert.Equal([5, 10, 15, 20, 25, 30, 35, 40], Names(folder["True"]).Where(n => n.StartsWith("step", StringComparison.Ordinal)).Select(n => int.Parse(n[5..14], CultureInfo.InvariantCulture)));
-        foreach (var name in Names(folder["False"])) Assert.Equal(File.ReadAllBytes(folder[$"False/checkpoint/{name}"]), File.ReadAllBytes(folder[$"True/checkpoint/{name}"]));
+        foreach (var background in new[] { false, true })
+            Train(source, Config with { AsyncCheckpoints = background, KeepCheckpoints = 99 }, folder[$"{background}"],
+                new());
+        Assert.Equal([5, 10, 15, 20, 25, 30, 35, 40],
+            Names(folder["True"]).Where(n => n.StartsWith("step", StringComparison.Ordinal))
+                .Select(n => int.Parse(n[5..14], CultureInfo.InvariantCulture)));
+        foreach (var name in Names(folder["False"]))
+            Assert.Equal(File.ReadAllBytes(folder[$"False/checkpoint/{name}"]),
+                File.ReadAllBytes(folder[$"True/checkpoint/{name}"]));
     }
 
     [Fact]
@@ -88,21 +108,24 @@ public class CheckpointTests
         var headerBytes = 8 + (int)BinaryPrimitives.ReadUInt64LittleEndian(good);
         using (var file = new SafetensorsFile(newest))
             foreach (var tensor in file.Tensors.Values)
-                places.AddRange([($"tensor {tensor.Name} differs", tensor.Offset), ($"tensor {tensor.Name} differs", tensor.Offset + tensor.Bytes - 1)]);
+                places.AddRange([($"tensor {tensor.Name} differs", tensor.Offset),
+                    ($"tensor {tensor.Name} differs", tensor.Offset + tensor.Bytes - 1)]);
         for (var i = 0; i < headerBytes; i += i < 8 ? 1 : 7) places.Add(("", i));
         foreach (var (expected, place) in places)
         {
             var bad = (byte[])good.Clone();
             bad[place] ^= 1;
             File.WriteAllBytes(newest, bad);
-            AssertOneLine($"step-000000040.safetensors is damaged: .*{expected}.*step-000000035.safetensors is whole", () => Checkpoint.Restore(folder["run"], backend, 4));
+            AssertOneLine($"step-000000040.safetensors is damaged: .*{expected}.*step-000000035.safetensors is whole",
+                () => Checkpoint.Restore(folder["run"], backend, 4));
         }
         File.WriteAllBytes(newest, good[..^1]);
         AssertOneLine("is damaged: .*(truncated|claims)", () => Checkpoint.Restore(folder["run"], backend, 4));
         States.AssertSame(untouched, States.Of(backend));
         File.WriteAllBytes(older, good[..100]);
         File.Delete(folder["run/checkpoint/best.safetensors"]);
-        AssertOneLine("000040.* is damaged.*no older checkpoint is whole", () => Checkpoint.Restore(folder["run"], backend, 4, _ => { }));
+        AssertOneLine("000040.* is damaged.*no older checkpoint is whole",
+            () => Checkpoint.Restore(folder["run"], backend, 4, _ => { }));
         Assert.Equal(2, Names(folder["run"]).Length);
     }
 
@@ -119,12 +142,16 @@ public class CheckpointTests
         foreach (var name in names)
         {
             var bytes = File.ReadAllBytes(Step(folder["run"], 40));
-            using (var file = new SafetensorsFile(Step(folder["run"], 40))) bytes[file.Tensors[name].Offset + file.Tensors[name].Bytes / 2] ^= 0x40;
+            using (var file = new SafetensorsFile(Step(folder["run"], 40)))
+                bytes[file.Tensors[name].Offset + file.Tensors[name].Bytes / 2] ^= 0x40;
             File.Delete(Step(folder["run"], 40));       // it may be the best one too, under a second name
             File.WriteAllBytes(Step(folder["run"], 40), bytes);
             var watch = new RecordingObserver();
             States.AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
-            Assert.Contains(watch.Notes, note => note.Contains($"tensor {name} differs") && note.Contains("goes on from step-000000035.safetensors, step 35"));
+            Assert.Contains(watch.Notes,
+                note =>
+                    note.Contains($"tensor {name} differs")
+                        && note.Contains("goes on from step-000000035.safetensors, step 35"));
             Assert.True(File.Exists(Step(folder["run"], 40) + ".damaged"));
         }
     }
@@ -150,7 +177,9 @@ public class CheckpointTests
         using var source = Data(folder);
         var watch = new RecordingObserver();
         Train(source, Config with { KeepCheckpoints = 3 }, folder["run"], watch);
-        Assert.Equal(["best.safetensors", "step-000000030.safetensors", "step-000000035.safetensors", "step-000000040.safetensors"], Names(folder["run"]));
+        Assert.Equal(["best.safetensors", "step-000000030.safetensors", "step-000000035.safetensors",
+            "step-000000040.safetensors"],
+            Names(folder["run"]));
         var (step, fvu) = watch.Reports.Where(m => m.Step % 5 == 0)
             .Select(m => (m.Step, m.Fvu!.Value)).MinBy(m => m.Value);
         using var best = new SafetensorsFile(folder["run/checkpoint/best.safetensors"]);
@@ -187,7 +216,9 @@ public class CheckpointTests
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
         var node = SaeRecords.Write(Config).AsObject();
-        foreach (var field in new[] { "keep_checkpoints", "keep_best", "async_checkpoints", "device_pool", "shuffle_window" }) Assert.True(node.Remove(field));
+        foreach (var field in new[] { "keep_checkpoints", "keep_best", "async_checkpoints", "device_pool",
+            "shuffle_window" })
+            Assert.True(node.Remove(field));
         Assert.Equal(Config, SaeRecords.ReadConfig(node));
 
         var whole = Train(source, Config, folder["run"], new());

@@ -8,7 +8,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class DiskFaultTests
 {
-    static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64", "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "1"];
+    static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
+        "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "1"];
 
     /// <summary>ulimit -f: the write that exceeds it fails, and SIGXFSZ does not end the process.</summary>
     [Theory]
@@ -33,7 +34,8 @@ public class DiskFaultTests
         try
         {
             var data = NpyRows.Write(folder["x.npy"], 500, 32);
-            var error = Refused(["-c", "exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", data, "--out", Path.Combine(disk, "run"), .. settings]);
+            var error = Refused(["-c", "exec \"$0\" \"$@\"", CliProgram.Start().FileName, "train", data, "--out",
+                Path.Combine(disk, "run"), .. settings]);
             Assert.Matches("cannot write .*checkpoint.*No space left.*free some space", error);
             var left = Directory.GetFiles(Path.Combine(disk, "run", "checkpoint"));
             Assert.NotEmpty(left);
@@ -41,8 +43,10 @@ public class DiskFaultTests
             Shell("mount", "-o", "remount,size=4m", disk);
             var (code, _, problem) = CliProgram.Run(CliProgram.Start("train", "--resume", Path.Combine(disk, "run")));
             Assert.True(code == 0, problem);
-            Assert.Equal(0, CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. settings])).Code);
-            Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]), File.ReadAllBytes(Path.Combine(disk, "run", "sae_weights.safetensors")));
+            Assert.Equal(0,
+                CliProgram.Run(CliProgram.Start(["train", data, "--out", folder["alone"], .. settings])).Code);
+            Assert.Equal(File.ReadAllBytes(folder["alone/sae_weights.safetensors"]),
+                File.ReadAllBytes(Path.Combine(disk, "run", "sae_weights.safetensors")));
         }
         finally { Shell("umount", disk); }
     }
@@ -63,19 +67,26 @@ public class DiskFaultTests
 
     static string Mount(TemporaryFolder folder, params string[] how)
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess, "no disk can be mounted: the tests do not run as root on Linux");
+        Assert.SkipUnless(OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess,
+            "no disk can be mounted: the tests do not run as root on Linux");
         var disk = Directory.CreateDirectory(folder["disk"]).FullName;
         Assert.SkipUnless(Shell("mount", [.. how, disk]) == 0, "no disk can be mounted here");
         return disk;
     }
 
-    static int Shell(string program, params string[] arguments) => CliProgram.Run(new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true }).Code;
+    static int Shell(string program, params string[] arguments) =>
+        CliProgram.Run(new(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true }).Code;
 
     /// <summary>Runs bash with these; the one line on stderr. .NET maps its compiled code from a file of its own by
     /// default, and a limit on files would end it before the program begins.</summary>
     static string Refused(string[] arguments)
     {
-        var (code, output, error) = CliProgram.Run(new ProcessStartInfo("bash", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, Environment = { ["DOTNET_EnableWriteXorExecute"] = "0" } });
+        var (code, output, error) =
+            CliProgram.Run(new ProcessStartInfo("bash", arguments)
+            {
+                RedirectStandardOutput = true,
+                RedirectStandardError = true, Environment = { ["DOTNET_EnableWriteXorExecute"] = "0" }
+            });
         Assert.True((code, error.Trim().Split('\n').Length) == (2, 1), $"exit code {code}: {error}{output}");
         return error;
     }

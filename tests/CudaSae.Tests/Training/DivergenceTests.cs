@@ -15,21 +15,28 @@ public class DivergenceTests
 {
     const int Rows = 400, Width = 24;
 
-    static readonly SaeSpec spec = new() { InputWidth = Width, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
+    static readonly SaeSpec spec = new()
+    {
+        InputWidth = Width, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64)
+    };
     static readonly TrainConfig config = new()
     {
-        BatchRows = 16, Vectors = 16 * 50, LogEvery = 5, CheckpointEvery = 7, OnDivergence = DivergenceAction.Rollback, SpikeAbove = 20, ScaleInputs = false, DecoderBias = DecoderBiasInit.Zero,
+        BatchRows = 16, Vectors = 16 * 50, LogEvery = 5, CheckpointEvery = 7, OnDivergence = DivergenceAction.Rollback,
+        SpikeAbove = 20, ScaleInputs = false, DecoderBias = DecoderBiasInit.Zero,
     };
 
-    public static TheoryData<string> TargetNames => [.. Targets.Names.Where(name => name is "cpu" or "cuda" or "emulator, schedule 7")];
+    public static TheoryData<string> TargetNames =>
+        [.. Targets.Names.Where(name => name is "cpu" or "cuda" or "emulator, schedule 7")];
 
     /// <summary>Rows of small numbers, one of them multiplied.</summary>
     static ActivationSource Data(float factor)
     {
         var random = new Random(5);
         var values = new float[Rows * Width];
-        for (var i = 0; i < values.Length; i++) values[i] = (float)(random.NextDouble() - 0.5) * (i / Width == 300 ? factor : 1);
-        return ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), Width, InputType.Float32);
+        for (var i = 0; i < values.Length; i++)
+            values[i] = (float)(random.NextDouble() - 0.5) * (i / Width == 300 ? factor : 1);
+        return ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(),
+            Width, InputType.Float32);
     }
 
     static (byte[][] State, RecordingObserver Heard) Train(string target, float factor, TrainConfig config, string? run,
@@ -58,15 +65,19 @@ public class DivergenceTests
     [Theory, MemberData(nameof(TargetNames))]
     public void ARunGoesBackAndPastTheBatches(string target)
     {
-        var emulated = target.StartsWith("emulator", StringComparison.Ordinal);     // which is slow: one epoch, one kind
+        var emulated = target.StartsWith("emulator", StringComparison.Ordinal); // which is slow: one epoch, one kind
         var run = config with { Vectors = emulated ? 16 * 28 : config.Vectors };
-        foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }.Take(emulated ? 1 : 2))
+        foreach (var (factor, why) in new[] { (1e25f, "became"), (3000f, "times its running mean") }
+            .Take(emulated ? 1 : 2))
         {
             using var folder = new TemporaryFolder();
             var (state, heard) = Train(target, factor, run, folder["run"]);
             var returns = heard.Notes.Where(n => n.Contains("passed over")).ToArray();
             Assert.InRange(returns.Length, 1, 3);
-            Assert.All(returns, n => Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$", n));
+            Assert.All(returns,
+                n =>
+                    Assert.Matches($@"^step \d+: .*{why}.*; back to the checkpoint of step \d+, and the \d+ batches since are passed over$",
+                        n));
             Assert.All(heard.Reports.TakeLast(3), m => Assert.InRange(m.Fvu!.Value, 0.01, 1.5));
             Assert.Equal(run.Steps, heard.Reports[^1].Step);
 
@@ -83,9 +94,12 @@ public class DivergenceTests
         using var folder = new TemporaryFolder();
         var stop = config with { OnDivergence = DivergenceAction.Stop };
         var failure = Assert.Throws<SaeException>(() => Train("cpu", 3000, stop, folder["run"]));
-        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; --resume .*--on-divergence rollback", failure.Message);
+        Assert.Matches(@"^the loss became \S+, \S+ times its running mean at step \d+; --resume .*--on-divergence rollback",
+            failure.Message);
         Assert.Equal(SaeErrorKind.Numbers, failure.Kind);
-        Assert.Contains("the loss became", Assert.Throws<SaeException>(() => Train("cpu", 1e25f, stop with { SpikeAbove = 0 }, folder["other"])).Message);
+        Assert.Contains("the loss became",
+            Assert.Throws<SaeException>(() =>
+                Train("cpu", 1e25f, stop with { SpikeAbove = 0 }, folder["other"])).Message);
     }
 
     /// <summary>A learning rate that no batch survives: three returns, then the error.</summary>
@@ -93,11 +107,22 @@ public class DivergenceTests
     public void ItDoesNotGoBackForEver()
     {
         using var folder = new TemporaryFolder();
-        var failure = Assert.Throws<SaeException>(() => Train("cpu", 1, config with { LearningRate = 1e3f, WarmupFraction = 0.3f, DecayFraction = 0, Optimizer = OptimizerKind.Sgd, Vectors = 16 * 200 }, folder["run"]));
+        var failure = Assert.Throws<SaeException>(() =>
+            Train("cpu", 1,
+                config with
+                {
+                    LearningRate = 1e3f,
+                    WarmupFraction = 0.3f,
+                    DecayFraction = 0,
+                    Optimizer = OptimizerKind.Sgd,
+                    Vectors = 16 * 200
+                },
+                folder["run"]));
         Assert.Matches(@"as after each of 3 returns to the checkpoint of step \d+", failure.Message);
     }
 
     [Fact]
     public void RollbackNeedsCheckpoints() =>
-        Assert.Contains("CheckpointEvery = 0", Assert.Throws<SaeException>(() => (config with { CheckpointEvery = 0 }).Validate()).Message);
+        Assert.Contains("CheckpointEvery = 0",
+            Assert.Throws<SaeException>(() => (config with { CheckpointEvery = 0 }).Validate()).Message);
 }

@@ -23,7 +23,11 @@ public class PresetTests
     /// <summary>Rows of toy superposition; twice as wide where a target stands beside the input.</summary>
     static ActivationSource Data(TemporaryFolder folder, int width)
     {
-        new Superposition(new() { Features = 40, Width = width, Rows = 1024, Active = 3, Seed = 5 }).WriteRows(folder["x.npy"]);
+        new Superposition(new()
+        {
+            Features = 40, Width = width, Rows = 1024, Active = 3,
+            Seed = 5
+        }).WriteRows(folder["x.npy"]);
         return ActivationSource.Open([folder["x.npy"]]);
     }
 
@@ -78,12 +82,14 @@ public class PresetTests
     {
         using var folder = new TemporaryFolder();
         var (spec, config) = Make(Preset.Named(name), 32 * 400);
-        if (spec.Penalty is { } penalty) spec = spec with { Penalty = penalty with { Coefficient = 0.05f * penalty.Coefficient } };
+        if (spec.Penalty is { } penalty)
+            spec = spec with { Penalty = penalty with { Coefficient = 0.05f * penalty.Coefficient } };
         using var source = Data(folder, spec.RowWidth);
         using var backend = new CpuBackend(spec, config, source.Type, 2);
         var watch = new RecordingObserver();
         Train(backend, source, null, watch, CancellationToken.None);
-        Assert.True(watch.Reports[^1].Fvu < 0.6 * watch.Reports[0].Fvu, $"FVU {watch.Reports[0].Fvu} → {watch.Reports[^1].Fvu}");
+        Assert.True(watch.Reports[^1].Fvu < 0.6 * watch.Reports[0].Fvu,
+            $"FVU {watch.Reports[0].Fvu} → {watch.Reports[^1].Fvu}");
         if (config.Resampling is not null) Assert.Contains(watch.Notes, note => note.Contains("resampled"));
 
         var scale = new TrainingStart(source, source.Rows, spec, config).Scale;
@@ -113,7 +119,8 @@ public class PresetTests
             Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
             using var folder = new TemporaryFolder();
             var (spec, config) = Make(Preset.Named(name), 32 * 6);
-            config = config with { BatchRows = 16, Vectors = 16 * 6, Resampling = null, CheckpointEvery = 1 };      // in the background
+            // in the background
+            config = config with { BatchRows = 16, Vectors = 16 * 6, Resampling = null, CheckpointEvery = 1 };
             using var source = Data(folder, spec.RowWidth);
             byte[][] Run(string? run, int after, bool resume)
             {
@@ -132,8 +139,16 @@ public class PresetTests
     public void DenseTurnsSparseWithHysteresisAndSaysSo()
     {
         using var folder = new TemporaryFolder();
-        var spec = new SaeSpec { InputWidth = Width, Latents = 256, Selection = new Selection.Relu(256), Penalty = new SparsityPenalty.L1 { Coefficient = 2 }, DecoderNorm = DecoderNorm.Unit };
-        var config = new TrainConfig { BatchRows = 32, Vectors = 32 * 300, LogEvery = 1, LossNormalization = LossNormalization.Sum, LearningRate = 3e-3f, DenseAbove = 0.3f };
+        var spec = new SaeSpec
+        {
+            InputWidth = Width, Latents = 256, Selection = new Selection.Relu(256),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 2 }, DecoderNorm = DecoderNorm.Unit
+        };
+        var config = new TrainConfig
+        {
+            BatchRows = 32, Vectors = 32 * 300, LogEvery = 1, LossNormalization = LossNormalization.Sum,
+            LearningRate = 3e-3f, DenseAbove = 0.3f
+        };
         using var source = Data(folder, Width);
         using var backend = new CpuBackend(spec, config, source.Type, 2);
         var watch = new RecordingObserver();
@@ -144,7 +159,8 @@ public class PresetTests
         Assert.False(watch.Reports[^1].Dense);
         // No step in the loss: the first sparse batches lie among the last dense ones.
         var at = watch.Reports.FindIndex(r => !r.Dense);
-        var (before, after) = (watch.Reports[(at - 5)..at].Select(r => r.Loss).ToArray(), watch.Reports[at..(at + 5)].Average(r => r.Loss));
+        var (before, after) = (watch.Reports[(at - 5)..at].Select(r => r.Loss).ToArray(),
+            watch.Reports[at..(at + 5)].Average(r => r.Loss));
         Assert.InRange(after, 0.7 * before.Min(), 1.1 * before.Max());
     }
 }

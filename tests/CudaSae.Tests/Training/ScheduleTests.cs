@@ -91,7 +91,8 @@ public class ScheduleTests
         using var source = ActivationSource.Open([folder["x.npy"]]);
         var config = new TrainConfig
         {
-            BatchRows = 16, Vectors = 16 * 5, LearningRate = 1e-6f, ScaleInputs = false, DecoderBias = DecoderBiasInit.Zero,
+            BatchRows = 16, Vectors = 16 * 5, LearningRate = 1e-6f, ScaleInputs = false,
+            DecoderBias = DecoderBiasInit.Zero,
             Resampling = new(5, 1, Inputs: 64, Protected: 0.5f),
         };
         var spec = TopK with { PreEncoderBias = false };
@@ -148,7 +149,11 @@ public class ScheduleTests
     public void FinetuningMovesOnlyWhatItNames(string kindName)
     {
         var kind = Enum.Parse<FinetuneKind>(kindName);
-        var relu = new SaeSpec { InputWidth = 12, Latents = 30, Selection = new Selection.Relu(30), Penalty = new SparsityPenalty.L1 { Coefficient = 1 }, DecoderNorm = DecoderNorm.Free };
+        var relu = new SaeSpec
+        {
+            InputWidth = 12, Latents = 30, Selection = new Selection.Relu(30),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 1 }, DecoderNorm = DecoderNorm.Free
+        };
         using var original = new SmallProblem(relu).Parameters;
         var (spec, weights, trainable) = Finetuning.Prepare(relu, original, kind);
         var problem = new SmallProblem(spec, 16, new() { Trainable = trainable });
@@ -161,7 +166,8 @@ public class ScheduleTests
         before.SetParameters(original);
         before.Forward(batch, scalars);
         Assert.Equal(before.Sums.SquaredError, reference.Sums.SquaredError, 1e-6 * before.Sums.SquaredError);
-        var (enc, dec, gate) = ((double[])reference.WEnc.Clone(), (double[])reference.WDec.Clone(), (double[])reference.BEnc.Clone());
+        var (enc, dec, gate) =
+            ((double[])reference.WEnc.Clone(), (double[])reference.WDec.Clone(), (double[])reference.BEnc.Clone());
         for (uint t = 1; t <= 30; t++) reference.Step(batch, problem.Scalars(t, 0.003f));
         reference.Forward(batch, scalars);
         Assert.True(reference.Sums.SquaredError < 0.98 * before.Sums.SquaredError);
@@ -176,8 +182,10 @@ public class ScheduleTests
         Refused(TopK with { Penalty = new SparsityPenalty.L0 { Coefficient = 1 } }, "JumpReLU");
         Refused(TopK with { PreAct = new() }, "JumpReLU");
         Refused(TopK with { Aux = new(4, 1, 1), Ghost = new(1) }, "choose one");
-        Refused(TopK with { Selection = new Selection.Relu(8), Nested = new Nesting.Budgets([4, 8], [1, 1]) }, "use TopK");
-        Refused(TopK with { Selection = new Selection.BatchTopK(4), Nested = new Nesting.Budgets([2, 4], [1, 1]) }, "use TopK");
+        Refused(TopK with { Selection = new Selection.Relu(8), Nested = new Nesting.Budgets([4, 8], [1, 1]) },
+            "use TopK");
+        Refused(TopK with { Selection = new Selection.BatchTopK(4), Nested = new Nesting.Budgets([2, 4], [1, 1]) },
+            "use TopK");
         Refused(TopK with { Nested = new Nesting.Prefixes([32, 16]) }, "ascending");
         Refused(TopK with { Transcoder = new(4) }, "PreEncoderBias");
         Refused(TopK with { Transcoder = new(4), PreEncoderBias = false, Tying = Tying.Tied }, "Untied");
@@ -185,9 +193,15 @@ public class ScheduleTests
         Refused(TopK with { Sites = [4, 5], DecoderNorm = DecoderNorm.Free }, "add up to 8");
         Refused(TopK with { Selection = new Selection.GroupMax(7) }, "divisor");
         Refused(TopK with { Selection = new Selection.TopK(65) }, "1 to Latents = 64");
-        Refused(TopK with { Selection = new Selection.AbsTopK(4), Penalty = new SparsityPenalty.L1 { Coefficient = 1 } }, "signs");
+        Refused(TopK with
+        {
+            Selection = new Selection.AbsTopK(4),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 1 }
+        },
+            "signs");
         Refused(TopK with { Selection = new Selection.JumpRelu(Bandwidth: 0) }, "Bandwidth");
 
-        static void Refused(SaeSpec spec, string reason) => Assert.Contains(reason, Assert.Throws<SaeException>(() => spec.Validate()).Message);
+        static void Refused(SaeSpec spec, string reason) =>
+            Assert.Contains(reason, Assert.Throws<SaeException>(() => spec.Validate()).Message);
     }
 }

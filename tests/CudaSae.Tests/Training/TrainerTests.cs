@@ -14,10 +14,14 @@ namespace CudaSae.Tests;
 
 public class TrainerTests
 {
-    static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64) };
+    static readonly SaeSpec Spec = new()
+    {
+        InputWidth = 24, Latents = 64, Selection = new Selection.TopK(4), Aux = new(8, 0.1f, 64)
+    };
     static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LogEvery = 1, EmaDecay = 0.9f };
 
-    static readonly IEqualityComparer<(double A, double B)> Near = EqualityComparer<(double A, double B)>.Create((p, q) => Math.Abs(p.A - q.A) + Math.Abs(p.B - q.B) < 1e-5);
+    static readonly IEqualityComparer<(double A, double B)> Near =
+        EqualityComparer<(double A, double B)>.Create((p, q) => Math.Abs(p.A - q.A) + Math.Abs(p.B - q.B) < 1e-5);
 
     static string Data(TemporaryFolder folder, int rows = 200, Action<float[]>? change = null)
     {
@@ -67,7 +71,8 @@ public class TrainerTests
     {
         using var folder = new TemporaryFolder();
         using var source = ActivationSource.Open([Data(folder)]);
-        var (first, second, other) = (Train(source, Config, null), Train(source, Config, null), Train(source, Config with { Seed = 2 }, null));
+        var (first, second, other) =
+            (Train(source, Config, null), Train(source, Config, null), Train(source, Config with { Seed = 2 }, null));
         Assert.True(first[0].AsSpan().SequenceEqual(second[0]));
         Assert.False(first[0].AsSpan().SequenceEqual(other[0]));
     }
@@ -99,7 +104,10 @@ public class TrainerTests
     [Fact]
     public void LearningRateRisesStaysAndFalls()
     {
-        var config = new TrainConfig { BatchRows = 1, Vectors = 100, LearningRate = 1, WarmupFraction = 0.1f, DecayFraction = 0.5f };
+        var config = new TrainConfig
+        {
+            BatchRows = 1, Vectors = 100, LearningRate = 1, WarmupFraction = 0.1f, DecayFraction = 0.5f
+        };
         Assert.Equal(0.05, Schedules.LearningRate(config, 1), 1e-6);
         Assert.Equal(1, Schedules.LearningRate(config, 30), 1e-6);
         Assert.Equal(0.01, Schedules.LearningRate(config, 100), 1e-6);
@@ -112,7 +120,9 @@ public class TrainerTests
         var spec = new SaeSpec { InputWidth = 512, Latents = 4096, Selection = new Selection.TopK(32) };
         // 2·1024·512·4096 operations at 10¹² a second; 2·4096·512 weights of 4 bytes with two moments, read and
         // written, three gathers, the input, and 20 bytes of an entry and 16 of a latent, at 10¹¹ bytes.
-        var expected = 4.294967296 + (2.0 * 4096 * 512 * 24 + 3.0 * 1024 * 32 * 512 * 4 + 12.0 * 1024 * 512 + 20.0 * 1024 * 32 + 16 * 4096) / 1e8;
+        var expected = 4.294967296
+            + (2.0 * 4096 * 512 * 24 + 3.0 * 1024 * 32 * 512 * 4 + 12.0 * 1024 * 512 + 20.0 * 1024 * 32
+                + 16 * 4096) / 1e8;
         var cost = StepCost.Of(spec, new() { BatchRows = 1024 }, device: false);
         Assert.Equal(expected, cost.FloorMs(new(1000, 100)), 1e-6);
         var measured = Ceilings.MeasureCpu();

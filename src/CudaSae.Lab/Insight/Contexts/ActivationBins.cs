@@ -17,7 +17,7 @@ sealed class ActivationBins(int latents, int samples)
 
     readonly int[] counts = new int[latents * Bins], row = new int[latents * Bins * samples];
     readonly float[] value = new float[latents * Bins * samples];
-    readonly ulong[] key = Filled(new ulong[latents * Bins * samples], ulong.MaxValue);       // MaxValue is an empty place
+    readonly ulong[] key = Filled(new ulong[latents * Bins * samples], ulong.MaxValue); // MaxValue is an empty place
     readonly int[] exponent = Filled(new int[latents], None);
 
     static T[] Filled<T>(T[] array, T with)
@@ -52,7 +52,8 @@ sealed class ActivationBins(int latents, int samples)
         while (place > bin * samples && random < key[place - 1])
         {
             place--;
-            if (place + 1 < (bin + 1) * samples) (key[place + 1], row[place + 1], value[place + 1]) = (key[place], row[place], value[place]);
+            if (place + 1 < (bin + 1) * samples)
+                (key[place + 1], row[place + 1], value[place + 1]) = (key[place], row[place], value[place]);
         }
         if (place < (bin + 1) * samples) (key[place], row[place], value[place]) = (random, at, number);
     }

@@ -14,7 +14,8 @@ static class ByteAlphabet
     {
         var bytes = new Dictionary<char, byte>();
         for (int b = 0, next = 0x100; b < 256; b++)
-            bytes[b is (>= '!' and <= '~') or (>= 0xa1 and <= 0xac) or (>= 0xae and <= 0xff) ? (char)b : (char)next++] = (byte)b;
+            bytes[b is (>= '!' and <= '~') or (>= 0xa1 and <= 0xac) or (>= 0xae and <= 0xff) ? (char)b : (char)next++] =
+                (byte)b;
         return bytes;
     }
 

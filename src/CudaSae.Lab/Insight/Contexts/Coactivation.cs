@@ -12,19 +12,23 @@ static class Coactivation
     /// <param name="m">Partners kept a latent.</param>
     public static Partners Of(RowCodes codes, int latents, int m)
     {
-        for (var pairs = codes.Pairs; pairs > PairBudget && codes.Level < 63; pairs = codes.Pairs) codes.Thin(codes.Level + 1);
+        for (var pairs = codes.Pairs; pairs > PairBudget && codes.Level < 63; pairs = codes.Pairs)
+            codes.Thin(codes.Level + 1);
         var (start, place) = ByLatent(codes, latents);
         var partners = new Partners(latents, m);
         const int block = 64;       // latents a task
-        Parallel.For(0, (latents + block - 1) / block, () => (Joint: new int[latents], Touched: new List<int>()), (b, _, scratch) =>
+        Parallel.For(0, (latents + block - 1) / block, () => (Joint: new int[latents], Touched: new List<int>()),
+            (b, _, scratch) =>
         {
-            for (var i = b * block; i < Math.Min(latents, (b + 1) * block); i++) Count(codes, start, place, i, partners, scratch.Joint, scratch.Touched);
+            for (var i = b * block; i < Math.Min(latents, (b + 1) * block); i++)
+                Count(codes, start, place, i, partners, scratch.Joint, scratch.Touched);
             return scratch;
         }, static _ => { });
         return partners;
     }
 
-    static void Count(RowCodes codes, int[] start, int[] place, int latent, Partners partners, int[] joint, List<int> touched)
+    static void Count(RowCodes codes, int[] start, int[] place, int latent, Partners partners, int[] joint,
+        List<int> touched)
     {
         for (var at = start[latent]; at < start[latent + 1]; at++)
             foreach (var other in codes.Indices(place[at]))
@@ -33,7 +37,8 @@ static class Coactivation
         {
             if (other != latent)
             {
-                var either = (long)(start[latent + 1] - start[latent]) + (start[other + 1] - start[other]) - joint[other];
+                var either = (long)(start[latent + 1] - start[latent]) + (start[other + 1] - start[other])
+                    - joint[other];
                 partners.Offer(latent, other, (float)((double)joint[other] / either), joint[other]);
             }
             joint[other] = 0;

@@ -9,7 +9,8 @@ namespace CudaSae.Lab.Insight.Contexts;
 /// <param name="contexts">Strongest rows kept a latent.</param>
 /// <param name="samples">Rows kept of each fifth of a latent's range.</param>
 /// <param name="codeBytes">Room for codes; when they need more, those of a random share of the rows are kept.</param>
-sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int samples = 2, long codeBytes = 256 << 20) : ICodeVisitor
+sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int samples = 2, long codeBytes = 256 << 20)
+    : ICodeVisitor
 {
     readonly long[] count = new long[latents];
     readonly double[] sum = new double[latents];
@@ -38,8 +39,10 @@ sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int 
 
     public void Visit(in CodeBatch batch)
     {
-        if (batch.FirstRow < firstRow + Rows) throw new ArgumentException($"row {batch.FirstRow} was given where {firstRow + Rows} follows");
-        if (batch.FirstRow - firstRow + batch.Rows > Array.MaxLength) throw new SaeException($"more than {Array.MaxLength} rows; look at fewer");
+        if (batch.FirstRow < firstRow + Rows)
+            throw new ArgumentException($"row {batch.FirstRow} was given where {firstRow + Rows} follows");
+        if (batch.FirstRow - firstRow + batch.Rows > Array.MaxLength)
+            throw new SaeException($"more than {Array.MaxLength} rows; look at fewer");
         Rows = (int)(batch.FirstRow - firstRow);
         Seen += batch.Rows;
         for (var b = 0; b < batch.Rows; b++, Rows++)
@@ -57,7 +60,8 @@ sealed class ContextCollector(int latents, long firstRow, int contexts = 8, int 
     /// <exception cref="ArgumentException">It did not look at all others.</exception>
     public void End(long rows, long leftOut)
     {
-        if (Seen + leftOut != rows) throw new ArgumentException($"the pass saw {Seen} rows and left {leftOut} out, the source has {rows}");
+        if (Seen + leftOut != rows)
+            throw new ArgumentException($"the pass saw {Seen} rows and left {leftOut} out, the source has {rows}");
         Rows = (int)rows;
     }
 

@@ -35,7 +35,8 @@ sealed class ContextWindows
         var values = collector.Top.Values(latent);
         for (var k = 0; k < rows.Length; k++) items.Add(new(latent, rows[k], values[k], 0));
         for (var bucket = ActivationBins.Buckets; bucket > 0; bucket--)
-            foreach (var (row, value) in collector.Bins.Sample(latent, bucket - 1).OrderByDescending(s => Math.Abs(s.Value)).ThenBy(s => s.Row))
+            foreach (var (row, value) in collector.Bins.Sample(latent, bucket - 1)
+                .OrderByDescending(s => Math.Abs(s.Value)).ThenBy(s => s.Row))
                 if (!rows.Contains(row)) items.Add(new(latent, row, value, (byte)bucket));
     }
 
@@ -70,7 +71,8 @@ sealed class ContextWindows
             var (first, end) = Window(item);
             var (latent, at) = (items[item].Latent, item * (2 * window + 1));
             for (var row = first; row < end; row++)
-                if (codes.Value(row, latent) is var value and not 0) level[at + row - first] = LevelOf(value, collector.Max(latent));
+                if (codes.Value(row, latent) is var value and not 0)
+                    level[at + row - first] = LevelOf(value, collector.Max(latent));
         }
     }
 

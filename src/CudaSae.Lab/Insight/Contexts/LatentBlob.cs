@@ -33,7 +33,8 @@ static class LatentBlob
     /// <param name="similar">Of <see cref="SimilarLatents"/>.</param>
     /// <param name="leftOut">Rows on which nothing fires because they are not finite; the origin of the texts says
     /// so.</param>
-    public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows, TokenTexts texts, Partners together, Partners similar, int window, long leftOut)
+    public static byte[] Write(SaeParameters weights, ContextCollector collector, ContextWindows windows,
+        TokenTexts texts, Partners together, Partners similar, int window, long leftOut)
     {
         var n = collector.Latents;
         var (entries, lengths) = (new BlobWriter(), new int[n]);
@@ -47,7 +48,9 @@ static class LatentBlob
         var blob = new BlobWriter();
         ReadOnlySpan<long> header =
         [
-            Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window, collector.Codes.IsComplete ? collector.Rows : collector.Codes.Count,
+            Magic, Version, n, collector.Rows, collector.FirstRow & uint.MaxValue, collector.FirstRow >> 32, window,
+            collector.Codes.IsComplete
+                ? collector.Rows : collector.Codes.Count,
             texts.Pieces.Count, shown.Segments, shown.Tokens,
         ];
         foreach (var number in header) blob.UInt32(number);
@@ -55,7 +58,9 @@ static class LatentBlob
         for (var i = 0; i < n; i++) blob.UInt32(collector.Count(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Max(i));
         for (var i = 0; i < n; i++) blob.Float(collector.Mean(i));
-        for (var i = 0; i < n; i++) blob.Float(weights.WEnc.Columns == weights.WDec.Columns ? (float)Doubles.Cosine(weights.WEnc[i], weights.WDec[i]) : float.NaN);
+        for (var i = 0; i < n; i++)
+            blob.Float(weights.WEnc.Columns == weights.WDec.Columns
+                ? (float)Doubles.Cosine(weights.WEnc[i], weights.WDec[i]) : float.NaN);
         for (var i = 0; i < n; i++) blob.Float((float)Matrix.Norm(weights.WDec[i]));
         foreach (var length in lengths) blob.UInt32(length);
         blob.Append(entries);
@@ -64,7 +69,8 @@ static class LatentBlob
         return blob.ToArray();
     }
 
-    static void WriteEntry(BlobWriter to, int latent, ContextCollector collector, ContextWindows windows, Partners together, Partners similar)
+    static void WriteEntry(BlobWriter to, int latent, ContextCollector collector, ContextWindows windows,
+        Partners together, Partners similar)
     {
         foreach (var count in collector.Bins.Counts(latent)) to.Varint(count);
         to.Varint(together.Latents(latent).Length);

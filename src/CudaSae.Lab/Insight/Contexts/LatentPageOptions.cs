@@ -27,7 +27,12 @@ sealed record LatentPageOptions
     public LatentPageOptions For(int latents)
     {
         var (contexts, samples, partners) = latents <= 16384 ? (8, 2, 8) : latents <= 65536 ? (5, 1, 5) : (3, 0, 3);
-        var filled = this with { Contexts = Contexts ?? contexts, Samples = Samples ?? samples, Partners = Partners ?? partners };
+        var filled = this with
+        {
+            Contexts = Contexts ?? contexts,
+            Samples = Samples ?? samples,
+            Partners = Partners ?? partners
+        };
         Require("contexts a latent", filled.Contexts.Value, 1, 100);
         Require("samples of each fifth", filled.Samples.Value, 0, 20);
         Require("partners a latent", filled.Partners.Value, 0, 100);

@@ -16,7 +16,8 @@ sealed class Partners(int latents, int m)
     public ReadOnlySpan<int> Joint(int of) => joint.AsSpan(of * m, count[of]);
 
     /// <summary>Score that a further one must exceed.</summary>
-    public float Floor(int of) => m == 0 ? float.PositiveInfinity : count[of] < m ? float.NegativeInfinity : score[of * m + m - 1];
+    public float Floor(int of) =>
+        m == 0 ? float.PositiveInfinity : count[of] < m ? float.NegativeInfinity : score[of * m + m - 1];
 
     public void Offer(int of, int other, float number, int rows = 0)
     {
@@ -24,7 +25,8 @@ sealed class Partners(int latents, int m)
         if (place < m) count[of]++;
         else if (m == 0 || !Before(number, other, first + --place)) return;
         for (; place > 0 && Before(number, other, first + place - 1); place--)
-            (latent[first + place], score[first + place], joint[first + place]) = (latent[first + place - 1], score[first + place - 1], joint[first + place - 1]);
+            (latent[first + place], score[first + place], joint[first + place]) =
+                (latent[first + place - 1], score[first + place - 1], joint[first + place - 1]);
         (latent[first + place], score[first + place], joint[first + place]) = (other, number, rows);
     }
 

@@ -53,7 +53,8 @@ sealed class RowCodes(long budget)
         start[Count] = end;
     }
 
-    static bool IsKept(int row, int level) => level == 0 || (level < 64 && CounterRandom.Of(Seed, 0, (ulong)row, 0) >> 64 - level == 0);
+    static bool IsKept(int row, int level) =>
+        level == 0 || (level < 64 && CounterRandom.Of(Seed, 0, (ulong)row, 0) >> 64 - level == 0);
 
     /// <summary>Drops rows until the level is reached.</summary>
     public void Thin(int level)
@@ -86,7 +87,8 @@ sealed class RowCodes(long budget)
         get
         {
             var sum = 0L;
-            for (var place = 0; place < Count; place++) sum += (long)(start[place + 1] - start[place]) * (start[place + 1] - start[place]);
+            for (var place = 0; place < Count; place++)
+                sum += (long)(start[place + 1] - start[place]) * (start[place + 1] - start[place]);
             return sum;
         }
     }

@@ -20,7 +20,10 @@ static class SentenceFile
             using var text = new StreamReader(path);
             Read(path, text, from, end, visit);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     /// <param name="path">Its name, for messages.</param>
@@ -32,18 +35,26 @@ static class SentenceFile
             while (row < end && text.ReadLine() is { } line)
             {
                 number++;
-                if (line.Length > 0) row = ReadLine(line, row, from, end, visit, why => new($"{path}, line {number}: {why}; make it again with the data, or take it away"));
+                if (line.Length > 0)
+                    row = ReadLine(line, row, from, end, visit,
+                        why => new($"{path}, line {number}: {why}; make it again with the data, or take it away"));
             }
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException
+            or FormatException)
         {
-            throw new SaeException($"{path}, line {number} is not {{\"row\", \"tokens\"}} of a sentence; make it again with the data, or take it away", e);
+            throw new SaeException($"{path}, line {number} is not {{\"row\", \"tokens\"}} of a sentence; make it again "
+                + "with the data, or take it away",
+                e);
         }
-        if (row < end) throw new SaeException($"{path} describes {row} rows but the data beside it have at least {end}; make it again with the data, or take it away");
+        if (row < end)
+            throw new SaeException($"{path} describes {row} rows but the data beside it have at least {end}; make it "
+                + "again with the data, or take it away");
     }
 
     /// <returns>The row behind the sentence.</returns>
-    static long ReadLine(string line, long row, long from, long end, Action<string, bool> visit, Func<string, SaeException> bad)
+    static long ReadLine(string line, long row, long from, long end, Action<string, bool> visit,
+        Func<string, SaeException> bad)
     {
         var bytes = Encoding.UTF8.GetBytes(line);
         JsonBudget.Check(bytes, BytesAPart, bytes.Length, bad);

@@ -15,7 +15,8 @@ static class SimilarLatents
     public static Partners Of(Matrix decoder, Func<int, bool> included, int m)
     {
         var latents = (int)decoder.Rows;
-        int[] number = [.. Enumerable.Range(0, latents).Where(i => included(i) && Matrix.Norm(decoder[i]) is > 0 and < double.PositiveInfinity)];
+        int[] number = [.. Enumerable.Range(0, latents)
+            .Where(i => included(i) && Matrix.Norm(decoder[i]) is > 0 and < double.PositiveInfinity)];
         using var unit = new UnitRows(decoder, "W_dec", number);
         var found = new Partners(number.Length, m);
         Cosines.Scan(unit, [.. Enumerable.Range(0, number.Length)], unit, (latent, other, cosine) =>
@@ -25,7 +26,8 @@ static class SimilarLatents
         var partners = new Partners(latents, m);
         Parallel.For(0, number.Length, at =>
         {
-            foreach (var other in found.Latents(at)) partners.Offer(number[at], number[other], (float)unit.Cosine(at, unit, other));
+            foreach (var other in found.Latents(at))
+                partners.Offer(number[at], number[other], (float)unit.Cosine(at, unit, other));
         });
         return partners;
     }

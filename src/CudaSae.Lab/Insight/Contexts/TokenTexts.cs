@@ -43,7 +43,8 @@ sealed class TokenTexts
         if (FromSentences(source, firstRow, rows, builder)) return builder.Finish("the sentences beside the data");
         if (!source.HasTokens)
             return options is { Pieces: null, BosId: null, ContextLength: 0 } ? new("row numbers", rows, [], [], [])
-                : throw new SaeException($"{source.Paths.First()} has neither token ids nor a .jsonl beside it, so that a vocabulary or borders of sequences say nothing; leave them out");
+                : throw new SaeException($"{source.Paths.First()} has neither token ids nor a .jsonl beside it, so "
+                    + "that a vocabulary or borders of sequences say nothing; leave them out");
         FromIds(source, firstRow, rows, options, builder);
         return builder.Finish(options.Pieces is null ? "token ids" : "token ids and a vocabulary");
     }
@@ -53,7 +54,8 @@ sealed class TokenTexts
     {
         foreach (var (path, first, count) in source.Files)
         {
-            long from = Math.Max(firstRow, first), end = Math.Min(firstRow + rows, first + count), next = firstRow + into.Count;
+            long from = Math.Max(firstRow, first), end = Math.Min(firstRow + rows, first + count), next = firstRow
+                + into.Count;
             if (from != next || from >= end) continue;
             var sentences = Path.ChangeExtension(path, ".jsonl");
             if (File.Exists(sentences)) SentenceFile.Read(sentences, from - first, end - first, into.Add);
@@ -66,11 +68,13 @@ sealed class TokenTexts
         into.Clear();
         var known = new Dictionary<int, string>();
         foreach (var (_, first, count) in source.Files)
-            for (long row = Math.Max(firstRow, first), end = Math.Min(firstRow + rows, first + count); row < end && row == firstRow + into.Count; row++)
+            for (long row = Math.Max(firstRow, first),
+                end = Math.Min(firstRow + rows, first + count); row < end && row == firstRow + into.Count; row++)
             {
                 var id = source.Token(row);
                 if (!known.TryGetValue(id, out var text)) known[id] = text = options.Pieces?.Piece(id) ?? $"⟨{id}⟩";
-                var begins = into.Count == 0 || row == first || id == options.BosId || (options.ContextLength > 0 && (row - first) % options.ContextLength == 0);
+                var begins = into.Count == 0 || row == first || id == options.BosId
+                    || (options.ContextLength > 0 && (row - first) % options.ContextLength == 0);
                 into.Add(text, begins);
             }
     }

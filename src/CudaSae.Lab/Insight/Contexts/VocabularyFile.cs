@@ -25,7 +25,8 @@ sealed class VocabularyFile : ITokenPieces
             using var json = JsonDocument.Parse(content);
             Read(json.RootElement, Bad);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException or FormatException or KeyNotFoundException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or IndexOutOfRangeException
+            or FormatException or KeyNotFoundException)
         {
             throw Bad("it is neither pieces in order nor pieces with ids");
         }
@@ -37,7 +38,10 @@ sealed class VocabularyFile : ITokenPieces
     static byte[] Content(string path)
     {
         try { return File.ReadAllBytes(path); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     void Read(JsonElement root, Func<string, SaeException> bad)
@@ -45,19 +49,22 @@ sealed class VocabularyFile : ITokenPieces
         if (root.ValueKind == JsonValueKind.Array)
         {
             var id = 0;
-            foreach (var entry in root.EnumerateArray()) Add(id++, entry.ValueKind == JsonValueKind.Array ? entry[0] : entry, bad);
+            foreach (var entry in root.EnumerateArray())
+                Add(id++, entry.ValueKind == JsonValueKind.Array ? entry[0] : entry, bad);
         }
         else if (root.TryGetProperty("model", out var model) && model.ValueKind == JsonValueKind.Object)
         {
             Read(model.GetProperty("vocab"), bad);
             if (root.TryGetProperty("added_tokens", out var added))
-                foreach (var token in added.EnumerateArray()) Add(token.GetProperty("id").GetInt32(), token.GetProperty("content"), bad);
+                foreach (var token in added.EnumerateArray())
+                    Add(token.GetProperty("id").GetInt32(), token.GetProperty("content"), bad);
         }
         else
             foreach (var entry in root.EnumerateObject()) Add(entry.Value.GetInt32(), entry.Name, bad);
     }
 
-    void Add(int id, JsonElement piece, Func<string, SaeException> bad) => Add(id, piece.GetString() ?? throw bad($"piece {id} is null"), bad);
+    void Add(int id, JsonElement piece, Func<string, SaeException> bad) =>
+        Add(id, piece.GetString() ?? throw bad($"piece {id} is null"), bad);
 
     void Add(int id, string piece, Func<string, SaeException> bad)
     {

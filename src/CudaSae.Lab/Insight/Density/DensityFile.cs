@@ -31,14 +31,24 @@ sealed class DensityFile
     public DensityFile(string path)
     {
         try { bytes = File.ReadAllBytes(path); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
-        if (bytes.Length < Fixed || !bytes.AsSpan(0, 8).SequenceEqual(Magic)) throw new SaeException($"{path} is no log of densities; delete it, or train with --density-every again", kind: SaeErrorKind.Files);
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} cannot be read: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
+        if (bytes.Length < Fixed || !bytes.AsSpan(0, 8).SequenceEqual(Magic))
+            throw new SaeException($"{path} is no log of densities; delete it, or train with --density-every again",
+                kind: SaeErrorKind.Files);
         (Latents, var kept, BatchRows) = (Int(8), Int(12), Int(16));
-        if (Latents is < 1 or > MaxLatents || kept < 1 || kept > Latents || BatchRows < 1 || bytes.Length < HeaderBytes(kept))
-            throw new SaeException($"{path} is damaged: its header says {Latents} latents, {kept} of them kept; delete it", kind: SaeErrorKind.Files);
+        if (Latents is < 1 or > MaxLatents || kept < 1 || kept > Latents || BatchRows < 1
+            || bytes.Length < HeaderBytes(kept))
+            throw new SaeException($"{path} is damaged: its header says {Latents} latents, {kept} of them kept; delete "
+                + "it",
+                kind: SaeErrorKind.Files);
         Kept = new int[kept];
         Buffer.BlockCopy(bytes, Fixed, Kept, 0, kept * sizeof(int));
-        if (Kept.Any(f => f < 0 || f >= Latents)) throw new SaeException($"{path} is damaged: it keeps a latent that there is not; delete it", kind: SaeErrorKind.Files);
+        if (Kept.Any(f => f < 0 || f >= Latents))
+            throw new SaeException($"{path} is damaged: it keeps a latent that there is not; delete it",
+                kind: SaeErrorKind.Files);
         Count = (bytes.Length - HeaderBytes(kept)) / RecordBytes(kept);
     }
 
@@ -71,10 +81,14 @@ sealed class DensityFile
             var (at, kept) = (Start(window), Kept.Length);
             var (firings, octaves) = (new uint[kept], new int[OctaveCount]);
             Buffer.BlockCopy(bytes, at + 16, firings, 0, kept * sizeof(uint));
-            Buffer.BlockCopy(bytes, at + 16 + kept * sizeof(uint) + 2 * Bits(kept), octaves, 0, OctaveCount * sizeof(int));
+            Buffer.BlockCopy(bytes, at + 16 + kept * sizeof(uint) + 2 * Bits(kept), octaves, 0,
+                OctaveCount * sizeof(int));
             var rows = BinaryPrimitives.ReadInt64LittleEndian(bytes.AsSpan(at + 8));
-            if (rows < 1 || firings.Any(f => f > rows)) throw new SaeException($"{Name} is damaged: window {window} counts more firings than rows; delete it", kind: SaeErrorKind.Files);
-            return new(StepOf(window), rows, firings, Flags(at + 16 + kept * sizeof(uint)), Flags(at + 16 + kept * sizeof(uint) + Bits(kept)), octaves);
+            if (rows < 1 || firings.Any(f => f > rows))
+                throw new SaeException($"{Name} is damaged: window {window} counts more firings than rows; delete it",
+                    kind: SaeErrorKind.Files);
+            return new(StepOf(window), rows, firings, Flags(at + 16 + kept * sizeof(uint)),
+                Flags(at + 16 + kept * sizeof(uint) + Bits(kept)), octaves);
         }
     }
 

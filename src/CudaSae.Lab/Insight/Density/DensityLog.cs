@@ -34,11 +34,14 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     /// <exception cref="SaeException">The file cannot be written, or is another run's.</exception>
     public DensityLog(string path, int latents, TrainConfig config, int every, long step)
     {
-        if (every < 1) throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
+        if (every < 1)
+            throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
         (this.path, this.latents, this.config, this.every, last) = (path, latents, config, every, step);
-        (firings, ofStep, resampled, spared) = (new long[latents], new int[latents], new bool[latents], new bool[latents]);
+        (firings, ofStep, resampled, spared) =
+            (new long[latents], new int[latents], new bool[latents], new bool[latents]);
         var old = step > 0 && File.Exists(path) ? new DensityFile(path) : null;
-        if (old is not null && old.Latents != latents) throw new SaeException($"{path} is of {old.Latents} latents, this run has {latents}; move it away");
+        if (old is not null && old.Latents != latents)
+            throw new SaeException($"{path} is of {old.Latents} latents, this run has {latents}; move it away");
         kept = old?.Kept ?? KeptOf(latents, (config.Steps + every - 1) / every);
         try
         {
@@ -58,10 +61,13 @@ sealed class DensityLog : ITrainingObserver, IDisposable
         }
     }
 
-    static int[] KeptOf(int latents, long windows) => latents * windows * sizeof(uint) <= Budget || latents <= Sample ? [.. Enumerable.Range(0, latents)]
+    static int[] KeptOf(int latents, long windows) =>
+        latents * windows * sizeof(uint) <= Budget || latents <= Sample ? [.. Enumerable.Range(0, latents)]
         : [.. Enumerable.Range(0, Sample).Select(i => (int)((long)i * latents / Sample))];
 
-    SaeException Refused(Exception e) => new($"cannot write {path}: {AtomicFile.Reason(e)}; free some space, or train without --density-every", e, SaeErrorKind.Files);
+    SaeException Refused(Exception e) =>
+        new($"cannot write {path}: {AtomicFile.Reason(e)}; free some space, or train without --density-every", e,
+            SaeErrorKind.Files);
 
     /// <summary>Behind the last window that ends no later than the step, and nothing counted since.</summary>
     void CutBack(long step)
@@ -102,7 +108,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
         foreach (var f in firings) octaves[DensityFile.Octave((ulong)f, (ulong)rows)]++;
         try
         {
-            stream.Write(DensityFile.Record(new(last, rows, [.. kept.Select(f => (uint)firings[f])], [.. kept.Select(f => resampled[f])], [.. kept.Select(f => spared[f])], octaves)));
+            stream.Write(DensityFile.Record(new(last, rows, [.. kept.Select(f => (uint)firings[f])],
+                [.. kept.Select(f => resampled[f])], [.. kept.Select(f => spared[f])], octaves)));
             stream.Flush();
         }
         catch (Exception e) when (AtomicFile.IsRefusal(e)) { throw Refused(e); }

@@ -6,51 +6,103 @@ namespace CudaSae.Lab.Insight.Images;
 /// <summary>Template or part: atoms of pixels, and their measures.</summary>
 static class AtomFigures
 {
-    const string Measures = "support = (Σ|aₚ|)² / (P Σaₚ²) of a decoder row a (participation ratio, 1/P to 1); nearest = max over training images of ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖; "
-        + "template: nearest² ≥ 1/2, half of the atom's energy along one image; part: no template, and a support below half of the median image's less the mean image";
+    const string Measures =
+        "support = (Σ|aₚ|)² / (P Σaₚ²) of a decoder row a (participation ratio, 1/P to 1); nearest = max over training "
+            + "images of ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖; "
+        + "template: nearest² ≥ 1/2, half of the atom's energy along one image; part: no template, and a support below "
+        + "half of the median image's less the mean image";
 
-    public static IEnumerable<Figure> Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures measures, int[] shown)
+    public static IEnumerable<Figure> Of(IReadOnlyList<ImageStudy> runs, ImageData data, AtomMeasures measures,
+        int[] shown)
     {
         var (main, all) = (runs[0], runs.Select(r => measures.Of(r.Sae.Model.Parameters)).ToArray());
         var atoms = all[0];
-        yield return Pictures.Signed("atoms", "Decoder rows: what each latent writes", data.Width, [.. shown.Select(f => main.Sae.Model.Parameters.WDec[f].ToArray())], [.. shown.Select(f => Described(main, atoms[f], f))]) with
+        yield return Pictures.Signed("atoms", "Decoder rows: what each latent writes", data.Width,
+            [.. shown.Select(f => main.Sae.Model.Parameters.WDec[f].ToArray())],
+            [.. shown.Select(f => Described(main, atoms[f], f))]) with
         {
-            Finding = Invariant($"{main.Alive.Length} of {main.Sae.Latents} latents fire; {shown.Length} are shown, from {100 * main.Top.Density(main.Alive[0]):0.#} % of the images to {100 * main.Top.Density(main.Alive[^1]):0.##} %."),
-            Formula = "rows of W_dec, sorted by density, evenly spaced in rank; grey is 0, each scaled by its largest magnitude",
+            Finding =
+                Invariant($"{main.Alive.Length} of {main.Sae.Latents} latents fire; {shown.Length} are shown, from ")
+                    + Invariant($"{100 * main.Top.Density(main.Alive[0]):0.#} % of the images to ")
+                    + Invariant($"{100 * main.Top.Density(main.Alive[^1]):0.##} %."),
+            Formula =
+                "rows of W_dec, sorted by density, evenly spaced in rank; grey is 0, each scaled by its largest "
+                    + "magnitude",
         };
-        yield return Pictures.Signed("encoders", "Encoder rows of the same latents: what each looks for", data.Width, [.. shown.Select(f => main.Sae.Model.Parameters.WEnc[f].ToArray())], [.. shown.Select(f => ImageSection.Caption(main, f))]) with
+        yield return Pictures.Signed("encoders", "Encoder rows of the same latents: what each looks for", data.Width,
+            [.. shown.Select(f => main.Sae.Model.Parameters.WEnc[f].ToArray())],
+            [.. shown.Select(f => ImageSection.Caption(main, f))]) with
         {
-            Finding = Invariant($"The median cosine of an encoder row with its decoder row is {Middle(main, atoms, a => a.EncoderCosine):0.00}; encoder rows spread over {100 * Middle(main, atoms, a => a.EncoderSupport):0} % of the pixels, decoder rows over {100 * Middle(main, atoms, a => a.Support):0} %."),
-            Formula = "rows of W_enc; medians over latents that fire; spread is the participation ratio (Σ|wₚ|)² / (P Σwₚ²)",
+            Finding =
+                "The median cosine of an encoder row with its decoder row is "
+                    + Invariant($"{Middle(main, atoms, a => a.EncoderCosine):0.00}; encoder rows spread over ")
+                    + Invariant($"{100 * Middle(main, atoms, a => a.EncoderSupport):0} % of the pixels, decoder rows ")
+                    + "over "
+                    + Invariant($"{100 * Middle(main, atoms, a => a.Support):0} %."),
+            Formula =
+                "rows of W_enc; medians over latents that fire; spread is the participation ratio (Σ|wₚ|)² / (P Σwₚ²)",
         };
         yield return Scatter(main, atoms, measures);
         yield return Table(runs, all, measures);
     }
 
-    static string Described(ImageStudy run, in Atom atom, int latent) => Invariant($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
+    static string Described(ImageStudy run, in Atom atom, int latent) =>
+        Invariant($"{ImageSection.Caption(run, latent)}, support {atom.Support:0.00}, nearest {atom.Nearest:0.00}");
 
-    static double Middle(ImageStudy run, Atom[] atoms, Func<Atom, double> of) => AtomMeasures.Median(run.Alive.Select(f => of(atoms[f])));
+    static double Middle(ImageStudy run, Atom[] atoms, Func<Atom, double> of) =>
+        AtomMeasures.Median(run.Alive.Select(f => of(atoms[f])));
 
-    static double Share(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) => 100.0 * run.Alive.Count(f => of(atoms[f])) / Math.Max(1, run.Alive.Length);
+    static double Share(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) =>
+        100.0 * run.Alive.Count(f => of(atoms[f])) / Math.Max(1, run.Alive.Length);
 
     /// <summary>The same, each latent as often as it fires.</summary>
-    static double Firings(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) => 100.0 * run.Alive.Where(f => of(atoms[f])).Sum(run.Top.Density) / Math.Max(1e-30, run.Alive.Sum(run.Top.Density));
+    static double Firings(ImageStudy run, Atom[] atoms, Func<Atom, bool> of) =>
+        100.0 * run.Alive.Where(f => of(atoms[f]))
+            .Sum(run.Top.Density) / Math.Max(1e-30, run.Alive.Sum(run.Top.Density));
 
     static Figure Scatter(ImageStudy run, Atom[] atoms, AtomMeasures measures)
     {
         float[] Values(Func<Atom, double> of) => [.. run.Alive.Select(f => (float)of(atoms[f]))];
         Column[] columns =
         [
-            new("support", Values(a => a.Support)) { Formula = "(Σ|aₚ|)² / (P Σaₚ²)" }, new("nearest image", Values(a => a.Nearest)) { Formula = "max ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖" },
-            new("pixels above 10 %", Values(a => a.Area)) { Formula = "share of pixels with |aₚ| > max|a| / 10" }, new("nearest class mean", Values(a => a.ClassMean)) { Formula = "max over classes of ⟨a, x̄_c − x̄⟩ / norms" },
-            new("encoder and decoder", Values(a => a.EncoderCosine)) { Formula = "cosine of encoder row and decoder row" }, new("encoder's support", Values(a => a.EncoderSupport)),
-            new("density", [.. run.Alive.Select(f => (float)run.Top.Density(f))]) { Log = true, Formula = "share of the images on which the latent fires" },
+            new("support", Values(a => a.Support))
+            {
+                Formula = "(Σ|aₚ|)² / (P Σaₚ²)"
+            }, new("nearest image", Values(a => a.Nearest)) { Formula = "max ⟨a, x − x̄⟩ / ‖a‖‖x − x̄‖" },
+            new("pixels above 10 %", Values(a => a.Area))
+            {
+                Formula = "share of pixels with |aₚ| > max|a| / 10"
+            },
+            new("nearest class mean", Values(a => a.ClassMean))
+            {
+                Formula = "max over classes of ⟨a, x̄_c − x̄⟩ / norms"
+            },
+            new("encoder and decoder", Values(a => a.EncoderCosine))
+            {
+                Formula = "cosine of encoder row and decoder row"
+            }, new("encoder's support", Values(a => a.EncoderSupport)),
+            new("density", [.. run.Alive.Select(f => (float)run.Top.Density(f))])
+            {
+                Log = true, Formula = "share of the images on which the latent fires"
+            },
         ];
-        double templates = Share(run, atoms, a => AtomMeasures.IsTemplate(a)), parts = Share(run, atoms, a => measures.IsPart(a)), firings = Firings(run, atoms, a => AtomMeasures.IsTemplate(a)), partFirings = Firings(run, atoms, a => measures.IsPart(a));
-        return new ScatterFigure("template-or-part", "Template or part?", columns.Where(c => !c.Values.Any(float.IsNaN)).ToArray(), "support", "nearest image")
+        double templates = Share(run, atoms, a => AtomMeasures.IsTemplate(a)),
+            parts = Share(run, atoms, a => measures.IsPart(a)),
+            firings = Firings(run, atoms, a => AtomMeasures.IsTemplate(a)),
+            partFirings = Firings(run, atoms, a => measures.IsPart(a));
+        return new ScatterFigure("template-or-part", "Template or part?",
+            columns.Where(c => !c.Values.Any(float.IsNaN)).ToArray(), "support", "nearest image")
         {
             Colour = "density", Latents = run.Alive, Formula = Measures,
-            Finding = Invariant($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are neither. The median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the pixels (an image: {100 * measures.ImageSupport:0} %) and lies at {Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: {measures.ImageNearest:0.00})."),
+            Finding =
+                Invariant($"{templates:0} % of the atoms that fire are templates and make {firings:0} % of the ")
+                    + Invariant($"firings; {parts:0} % are parts, with {partFirings:0} % of them; the rest are ")
+                    + "neither. The "
+                    + Invariant($"median atom spreads over {100 * Middle(run, atoms, a => a.Support):0} % of the ")
+                    + "pixels (an "
+                    + Invariant($"image: {100 * measures.ImageSupport:0} %) and lies at ")
+                    + Invariant($"{Middle(run, atoms, a => a.Nearest):0.00} of its nearest image (an image: ")
+                    + Invariant($"{measures.ImageNearest:0.00})."),
         };
     }
 
@@ -62,15 +114,31 @@ static class AtomFigures
         var (low, high) = (order[0], order[^1]);
         return new TableFigure("templates", "Template or part, at several L0",
         [
-            new("SAE", Texts: [.. order.Select(i => runs[i].Name)]), Numbers("L0", 1, i => runs[i].Evaluation.L0), Numbers("FVU", 4, i => runs[i].Evaluation.Fvu), Numbers("silent %", 1, i => runs[i].Evaluation.SilentPercent),
-            Numbers("support", 3, i => Middle(runs[i], all[i], a => a.Support)), Numbers("pixels above 10 %", 3, i => Middle(runs[i], all[i], a => a.Area)), Numbers("nearest image", 3, i => Middle(runs[i], all[i], a => a.Nearest)),
-            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)), Numbers("templates %", 1, i => Share(runs[i], all[i], a => AtomMeasures.IsTemplate(a))), Numbers("templates, of firings %", 1, i => Firings(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
-            Numbers("parts %", 1, i => Share(runs[i], all[i], a => measures.IsPart(a))), Numbers("parts, of firings %", 1, i => Firings(runs[i], all[i], a => measures.IsPart(a))), Numbers("encoder · decoder", 3, i => Middle(runs[i], all[i], a => a.EncoderCosine)), Numbers("encoder's support", 3, i => Middle(runs[i], all[i], a => a.EncoderSupport)),
+            new("SAE", Texts: [.. order.Select(i => runs[i].Name)]), Numbers("L0", 1, i => runs[i].Evaluation.L0),
+            Numbers("FVU", 4, i => runs[i].Evaluation.Fvu),
+            Numbers("silent %", 1, i => runs[i].Evaluation.SilentPercent),
+            Numbers("support", 3, i => Middle(runs[i], all[i], a => a.Support)),
+            Numbers("pixels above 10 %", 3, i => Middle(runs[i], all[i], a => a.Area)),
+            Numbers("nearest image", 3, i => Middle(runs[i], all[i], a => a.Nearest)),
+            Numbers("nearest class mean", 3, i => Middle(runs[i], all[i], a => a.ClassMean)),
+            Numbers("templates %", 1, i => Share(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
+            Numbers("templates, of firings %", 1, i => Firings(runs[i], all[i], a => AtomMeasures.IsTemplate(a))),
+            Numbers("parts %", 1, i => Share(runs[i], all[i], a => measures.IsPart(a))),
+            Numbers("parts, of firings %", 1, i => Firings(runs[i], all[i], a => measures.IsPart(a))),
+            Numbers("encoder · decoder", 3, i => Middle(runs[i], all[i], a => a.EncoderCosine)),
+            Numbers("encoder's support", 3, i => Middle(runs[i], all[i], a => a.EncoderSupport)),
         ])
         {
             Formula = $"medians over latents that fire; {Measures}",
-            Finding = runs.Count == 1 ? Invariant($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a nearest other image at {measures.ImageNearest:0.000}.")
-                : Invariant($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to {Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, parts from {Share(runs[low], all[low], a => measures.IsPart(a)):0} to {Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
+            Finding = runs.Count == 1
+                ? Invariant($"An image less the mean image has a support of {measures.ImageSupport:0.000} and a ")
+                    + Invariant($"nearest other image at {measures.ImageNearest:0.000}.")
+                : Invariant($"From L0 {runs[low].Evaluation.L0:0.0} to {runs[high].Evaluation.L0:0.0} templates go ")
+                    + Invariant($"from {Share(runs[low], all[low], a => AtomMeasures.IsTemplate(a)):0} to ")
+                    + Invariant($"{Share(runs[high], all[high], a => AtomMeasures.IsTemplate(a)):0} % of the atoms, ")
+                    + "parts from "
+                    + Invariant($"{Share(runs[low], all[low], a => measures.IsPart(a)):0} to ")
+                    + Invariant($"{Share(runs[high], all[high], a => measures.IsPart(a)):0} %."),
         };
     }
 }

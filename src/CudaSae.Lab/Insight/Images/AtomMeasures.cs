@@ -13,7 +13,8 @@ namespace CudaSae.Lab.Insight.Images;
 /// <param name="ClassMean">Largest cosine with a class' mean image less the mean image; NaN without labels.</param>
 /// <param name="EncoderSupport">Support of its encoder row.</param>
 /// <param name="EncoderCosine">⟨encoder row, decoder row⟩ / norms.</param>
-readonly record struct Atom(double Support, double Area, double Nearest, double ClassMean, double EncoderSupport, double EncoderCosine);
+readonly record struct Atom(double Support, double Area, double Nearest, double ClassMean, double EncoderSupport,
+    double EncoderCosine);
 
 /// <summary>Atoms of a dictionary of pixels against the images themselves.</summary>
 sealed class AtomMeasures : IDisposable
@@ -63,7 +64,8 @@ sealed class AtomMeasures : IDisposable
         }
         var classes = new Matrix(counts.Length, mean.Length);
         for (var c = 0; c < counts.Length; c++)
-            for (var p = 0; p < mean.Length && counts[c] > 0; p++) classes[c][p] = (float)(sums[c * mean.Length + p] / counts[c] - mean[p]);
+            for (var p = 0; p < mean.Length && counts[c] > 0; p++)
+                classes[c][p] = (float)(sums[c * mean.Length + p] / counts[c] - mean[p]);
         Normalize(classes);
         return classes;
     }
@@ -96,7 +98,8 @@ sealed class AtomMeasures : IDisposable
         var best = classes.Rows == 0 ? double.NaN : -1;
         for (var c = 0; c < classes.Rows; c++) best = Math.Max(best, Doubles.Dot(unit, classes[c]));
         var norm = Matrix.Norm(encoder);
-        return new(Support(row), Area(row), nearest, best, Support(encoder), norm > 0 ? Doubles.Dot(unit, encoder) / norm : 0);
+        return new(Support(row), Area(row), nearest, best, Support(encoder),
+            norm > 0 ? Doubles.Dot(unit, encoder) / norm : 0);
     }
 
     /// <summary>Of each unit row the largest cosine with an image; with <paramref name="own"/> row i is image i, which
@@ -105,7 +108,8 @@ sealed class AtomMeasures : IDisposable
     {
         var best = new double[unit.Rows];
         Array.Fill(best, -1);
-        using Matrix turned = new(unit.Columns, Block), cosines = new(unit.Rows, Block), images = new(Block, unit.Columns);
+        using Matrix turned = new(unit.Columns, Block), cosines = new(unit.Rows, Block),
+            images = new(Block, unit.Columns);
         for (long start = 0; start < centred.Rows; start += Block)
         {
             var count = (int)Math.Min(Block, centred.Rows - start);

@@ -30,7 +30,9 @@ sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, 
         for (var b = 0; b < batch.Rows; b++)
         {
             var label = labelOf(batch.FirstRow + b);
-            if (label >= labels.Length) throw new SaeException($"image {batch.FirstRow + b} has label {label}; the classifier knows {labels.Length} classes");
+            if (label >= labels.Length)
+                throw new SaeException($"image {batch.FirstRow + b} has label {label}; the classifier knows "
+                    + $"{labels.Length} classes");
             labels[label]++;
             for (var i = 0; i < wide; i++) sum[i] += batch.Target[b * wide + i];
         }
@@ -66,7 +68,8 @@ sealed class ClassifierSplice(SmallClassifier classifier, int layer, Func<long, 
 
     /// <summary>(CE_ablated − CE_spliced) / (CE_ablated − CE_own): 1 where nothing is lost, 0 where no more is left
     /// than after the ablation.</summary>
-    public double Recovered(ClassifierScore ablated) => (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
+    public double Recovered(ClassifierScore ablated) =>
+        (ablated.CrossEntropy - Spliced.CrossEntropy) / (ablated.CrossEntropy - Own.CrossEntropy);
 
     /// <summary>One vector for all rows gives one vector of logits.</summary>
     ClassifierScore Constant(float[] activation)

@@ -18,16 +18,24 @@ sealed class ImageData : IDisposable
     /// <param name="classifier">What is between the images and the SAEs, with the layer that these read, 1 or 2; null
     /// for pixels. Stays its caller's.</param>
     /// <exception cref="SaeException">Sizes do not fit.</exception>
-    public ImageData(ActivationSource images, long firstRow, long rows, int width, int[]? labels = null, string[]? classNames = null, (SmallClassifier Model, int Layer)? classifier = null)
+    public ImageData(ActivationSource images, long firstRow, long rows, int width, int[]? labels = null,
+        string[]? classNames = null, (SmallClassifier Model, int Layer)? classifier = null)
     {
-        if (width < 1 || images.Width % width != 0) throw new SaeException($"--width {width}: images of {images.Width} pixels are no whole lines of that; give the width of an image");
-        if (labels is not null && labels.Length != images.Rows) throw new SaeException($"{labels.Length} labels for the {images.Rows} images of {images.Paths.First()}; there must be one each");
-        if (classifier is not null && labels is null) throw new SaeException("what a classifier loses is measured on labels; give --labels");
+        if (width < 1 || images.Width % width != 0)
+            throw new SaeException($"--width {width}: images of {images.Width} pixels are no whole lines of that; give "
+                + "the width of an image");
+        if (labels is not null && labels.Length != images.Rows)
+            throw new SaeException($"{labels.Length} labels for the {images.Rows} images of {images.Paths.First()}; "
+                + "there must be one each");
+        if (classifier is not null && labels is null)
+            throw new SaeException("what a classifier loses is measured on labels; give --labels");
         (Images, Rows, Width, Labels, Classifier) = (images, rows, width, labels, classifier);
         var count = labels is null ? 0 : Math.Max(labels.Max() + 1, classifier?.Model.Classes ?? 0);
-        ClassNames = [.. Enumerable.Range(0, count).Select(c => classNames is not null && c < classNames.Length ? classNames[c] : $"class {c}")];
+        ClassNames = [.. Enumerable.Range(0, count)
+            .Select(c => classNames is not null && c < classNames.Length ? classNames[c] : $"class {c}")];
         (offset, FirstRow) = classifier is null ? (0L, firstRow) : (firstRow, 0L);
-        Activations = classifier is { } c ? ClassifierHarvest.InMemory(c.Model, images, firstRow, rows, c.Layer) : images;
+        Activations = classifier is { } c ? ClassifierHarvest.InMemory(c.Model, images, firstRow, rows, c.Layer)
+            : images;
     }
 
     public ActivationSource Images { get; }

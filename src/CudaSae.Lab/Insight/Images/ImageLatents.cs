@@ -48,7 +48,8 @@ sealed class ImageLatents(int latents, int classes, Func<long, int> labelOf) : I
 
     /// <summary>The class with the largest share, and that share: 1 for a latent of one class, 1 / C for one that tells
     /// none apart.</summary>
-    public (int Class, double Share) Purity(int latent) => Enumerable.Range(0, classes).Select(c => (c, Share(latent, c))).DefaultIfEmpty().MaxBy(p => p.Item2);
+    public (int Class, double Share) Purity(int latent) =>
+        Enumerable.Range(0, classes).Select(c => (c, Share(latent, c))).DefaultIfEmpty().MaxBy(p => p.Item2);
 
     public void Visit(in CodeBatch batch)
     {

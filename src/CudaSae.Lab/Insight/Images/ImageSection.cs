@@ -28,13 +28,19 @@ static class ImageSection
         if (data.Labels is not null) figures.AddRange([.. Classes(main, data)]);
         if (main.Splice is not null) figures.AddRange(ClassifierFigures.Of(runs));
         var site = data.Classifier is { } c ? SmallClassifier.Sites[c.Layer - 1] : null;
-        return new(site is null ? "images" : $"images-{site}", site is null ? "Dictionaries of images" : $"Latents of a classifier's {site}", 500, [.. figures]) { Command = command };
+        return new(site is null ? "images" : $"images-{site}",
+            site is null ? "Dictionaries of images" : $"Latents of a classifier's {site}", 500,
+            [.. figures])
+        { Command = command };
     }
 
     /// <summary>At most so many of a list, evenly spaced, first and last among them.</summary>
-    internal static int[] Spread(int[] all, int most) => all.Length <= most ? all : [.. Enumerable.Range(0, most).Select(i => all[(int)((long)i * (all.Length - 1) / (most - 1))])];
+    internal static int[] Spread(int[] all, int most) =>
+        all.Length <= most ? all
+            : [.. Enumerable.Range(0, most).Select(i => all[(int)((long)i * (all.Length - 1) / (most - 1))])];
 
-    internal static string Caption(ImageStudy run, int latent) => Invariant($"latent {latent}, fires on {100 * run.Top.Density(latent):0.##} %");
+    internal static string Caption(ImageStudy run, int latent) =>
+        Invariant($"latent {latent}, fires on {100 * run.Top.Density(latent):0.##} %");
 
     /// <summary>One image of each class, or the first ones.</summary>
     static long[] Chosen(ImageData data)
@@ -57,23 +63,29 @@ static class ImageSection
                 vectors.Add(made);
                 captions.Add(Invariant($"{run.Name}: L0 {run.Evaluation.L0:0.0}, {Named(data, row)}"));
             }
-        yield return Pictures.Unsigned("reconstructions", $"Images, and below them what {(runs.Count == 1 ? "the SAE makes" : "each SAE makes")} of them", data.Width, vectors, [.. captions]) with
+        yield return Pictures.Unsigned("reconstructions",
+            $"Images, and below them what {(runs.Count == 1 ? "the SAE makes" : "each SAE makes")} of them", data.Width,
+            vectors, [.. captions]) with
         {
             Finding = string.Join("; ", ordered.Select(r =>
                 $"{r.Name}: FVU {Ratio.Text(r.Evaluation.Fvu, "0.000", CultureInfo.InvariantCulture)}"
                 + Invariant($" at L0 {r.Evaluation.L0:0.0}"))) + ".",
-            Formula = "x̂ = b_dec + Σ f d, each picture scaled by its largest value; FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖² and L0 = latents that fire, over all rows looked at",
+            Formula =
+                "x̂ = b_dec + Σ f d, each picture scaled by its largest value; FVU = Σ‖x̂ − x‖² / Σ‖x − x̄‖² and L0 = "
+                    + "latents that fire, over all rows looked at",
         };
         yield return Cumulative(runs[0], data, rows, images);
     }
 
-    static string Named(ImageData data, long row) => data.Labels is null ? $"image {row}" : $"image {row}, {data.ClassNames[data.LabelOf(row)]}";
+    static string Named(ImageData data, long row) =>
+        data.Labels is null ? $"image {row}" : $"image {row}, {data.ClassNames[data.LabelOf(row)]}";
 
     /// <summary>Reconstructions from the largest entries of the code alone.</summary>
     static Figure Cumulative(ImageStudy run, ImageData data, long[] rows, float[][] images)
     {
         int[] lengths = [.. new[] { 0, 1, 2, 4, 8, 16, 32 }.TakeWhile(j => j == 0 || j < 2 * run.Evaluation.L0)];
-        var (vectors, captions, codes, cut) = (new List<float[]>(), new List<string>(), new SparseRows(), new SparseRows());
+        var (vectors, captions, codes, cut) =
+            (new List<float[]>(), new List<string>(), new SparseRows(), new SparseRows());
         double all = 0, first = 0;
         foreach (var length in lengths)
             foreach (var (image, row) in images.Zip(rows))
@@ -87,10 +99,14 @@ static class ImageSection
                 if (length == 0) all += Squared(image, made);
                 if (length == 1) first += Squared(image, made);
             }
-        return Pictures.Unsigned("cumulative", $"The same images from the largest entries of {run.Name}'s code alone", data.Width, vectors, [.. captions]) with
+        return Pictures.Unsigned("cumulative", $"The same images from the largest entries of {run.Name}'s code alone",
+            data.Width, vectors, [.. captions]) with
         {
-            Finding = Invariant($"The largest entry alone explains {100 * (1 - first / all):0} % of what b_dec leaves of these images."),
-            Formula = "rows: b_dec + the j entries of largest f‖d‖, j = " + string.Join(", ", lengths) + "; explained = 1 − Σ‖x − x̂₁‖² / Σ‖x − b_dec‖² over the images shown",
+            Finding =
+                Invariant($"The largest entry alone explains {100 * (1 - first / all):0} % of what b_dec leaves of ")
+                    + "these images.",
+            Formula = "rows: b_dec + the j entries of largest f‖d‖, j = " + string.Join(", ", lengths)
+                + "; explained = 1 − Σ‖x − x̂₁‖² / Σ‖x − b_dec‖² over the images shown",
         };
     }
 
@@ -105,7 +121,9 @@ static class ImageSection
     {
         into.Clear();
         var (indices, values) = (codes.Indices(0).ToArray(), codes.Values(0).ToArray());
-        int[] kept = [.. Enumerable.Range(0, indices.Length).OrderByDescending(e => Math.Abs(values[e]) * Matrix.Norm(run.Sae.Model.Parameters.WDec[indices[e]])).Take(length).Order()];
+        int[] kept = [.. Enumerable.Range(0, indices.Length)
+            .OrderByDescending(e => Math.Abs(values[e]) * Matrix.Norm(run.Sae.Model.Parameters.WDec[indices[e]]))
+            .Take(length).Order()];
         into.Add([.. kept.Select(e => indices[e])], [.. kept.Select(e => values[e])]);
     }
 
@@ -115,15 +133,24 @@ static class ImageSection
         var (classifier, layer) = data.Classifier!.Value;
         if (layer != 1) yield break;
         var shown = Spread(run.Alive, Shown);
-        yield return Pictures.Signed("back-projections", "Decoder rows seen through the first layer's weights", data.Width, [.. shown.Select(f => Back(run, classifier, f))], [.. shown.Select(f => Caption(run, f))]) with
+        yield return Pictures.Signed("back-projections", "Decoder rows seen through the first layer's weights",
+            data.Width, [.. shown.Select(f => Back(run, classifier, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
-            Finding = Invariant($"{run.Alive.Length} of {run.Sae.Latents} latents fire; {shown.Length} of them are shown, from {100 * run.Top.Density(run.Alive[0]):0.#} % of the images to {100 * run.Top.Density(run.Alive[^1]):0.##} %."),
-            Formula = "picture of latent f = d_f W₁, which is linear: the layer's ReLU and bias are left out; grey is 0, sorted by density",
+            Finding =
+                Invariant($"{run.Alive.Length} of {run.Sae.Latents} latents fire; {shown.Length} of them are shown, ")
+                    + Invariant($"from {100 * run.Top.Density(run.Alive[0]):0.#} % of the images to ")
+                    + Invariant($"{100 * run.Top.Density(run.Alive[^1]):0.##} %."),
+            Formula =
+                "picture of latent f = d_f W₁, which is linear: the layer's ReLU and bias are left out; grey is 0, "
+                    + "sorted by density",
         };
         int[] neurons = [.. Enumerable.Range(0, Math.Min(48, classifier.Widths[1]))];
-        yield return Pictures.Signed("neurons", "The layer's own neurons, to compare", data.Width, [.. neurons.Select(h => classifier.FirstWeights[h].ToArray())], [.. neurons.Select(h => $"neuron {h}")]) with
+        yield return Pictures.Signed("neurons", "The layer's own neurons, to compare", data.Width,
+            [.. neurons.Select(h => classifier.FirstWeights[h].ToArray())],
+            [.. neurons.Select(h => $"neuron {h}")]) with
         {
-            Finding = Invariant($"The first {neurons.Length} of {classifier.Widths[1]} neurons."), Formula = "rows of W₁; grey is 0",
+            Finding = Invariant($"The first {neurons.Length} of {classifier.Widths[1]} neurons."),
+            Formula = "rows of W₁; grey is 0",
         };
     }
 
@@ -139,9 +166,12 @@ static class ImageSection
     static Figure Means(ImageStudy run, ImageData data)
     {
         var shown = Spread(run.Alive, Shown);
-        return Pictures.Unsigned("means", "Mean of the images on which each latent is largest", data.Width, [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
+        return Pictures.Unsigned("means", "Mean of the images on which each latent is largest", data.Width,
+            [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
-            Finding = Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted by density."),
+            Finding =
+                Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images, sorted ")
+                    + "by density.",
             Formula = Invariant($"mean of the up to {ImageLatents.Kept} images of largest activation"),
         };
     }
@@ -150,7 +180,8 @@ static class ImageSection
     {
         var sum = new float[data.Images.Width];
         foreach (var (_, row) in run.Top.Of(latent))
-            foreach (var (value, p) in data.Image(row).Select((v, p) => (v, p))) sum[p] += value / run.Top.Of(latent).Length;
+            foreach (var (value, p) in data.Image(row).Select((v, p) => (v, p)))
+                sum[p] += value / run.Top.Of(latent).Length;
         return sum;
     }
 
@@ -163,18 +194,32 @@ static class ImageSection
         foreach (var p in purity) bins[Math.Clamp((int)(p * 20), 0, 19)]++;
         var largest = run.Top.ClassRows.Max() / (double)run.Top.Rows;
         // The purest of those that fire on enough images to tell, for each class.
-        int[] chosen = [.. Enumerable.Range(0, count).SelectMany(c => run.Alive.Where(f => run.Top.Density(f) > 0.002 && run.Top.Purity(f).Class == c).OrderByDescending(f => run.Top.Purity(f).Share).Take(3))];
-        const string Formula = "share of class c = Σ activations on its images / Σ activations on all; purity = the largest share";
+        int[] chosen = [.. Enumerable.Range(0, count)
+            .SelectMany(c => run.Alive.Where(f => run.Top.Density(f) > 0.002 && run.Top.Purity(f).Class == c)
+                .OrderByDescending(f => run.Top.Purity(f).Share).Take(3))];
+        const string Formula =
+            "share of class c = Σ activations on its images / Σ activations on all; purity = the largest share";
         return
         [
-            new HistogramFigure("purity", "Class purity of latents", new("purity"), new("latents"), [.. Enumerable.Range(0, 21).Select(i => i / 20f)], [new("latents that fire", bins)])
+            new HistogramFigure("purity", "Class purity of latents", new("purity"), new("latents"),
+                [.. Enumerable.Range(0, 21).Select(i => i / 20f)], [new("latents that fire", bins)])
             {
-                Finding = Invariant($"Half of the latents have a purity above {AtomMeasures.Median(purity.Select(p => (double)p)):0.00}; {100.0 * purity.Count(p => p > 0.9) / Math.Max(1, purity.Length):0} % lie above 0.9, where the largest class is {100 * largest:0} % of the images."), Formula = Formula,
+                Finding =
+                    "Half of the latents have a purity above "
+                        + Invariant($"{AtomMeasures.Median(purity.Select(p => (double)p)):0.00}; ")
+                        + Invariant($"{100.0 * purity.Count(p => p > 0.9) / Math.Max(1, purity.Length):0} % lie above ")
+                        + "0.9, where "
+                        + Invariant($"the largest class is {100 * largest:0} % of the images."),
+                Formula = Formula,
             },
-            new HeatFigure("classes", "Activation mass of the purest latents by class", [.. chosen.Select(f => $"latent {f}")], data.ClassNames, [.. chosen.SelectMany(f => Enumerable.Range(0, count).Select(c => (float)run.Top.Share(f, c)))])
+            new HeatFigure("classes", "Activation mass of the purest latents by class",
+                [.. chosen.Select(f => $"latent {f}")], data.ClassNames,
+                [.. chosen.SelectMany(f => Enumerable.Range(0, count).Select(c => (float)run.Top.Share(f, c)))])
             {
-                From = 0, To = 1, Colour = new("share"), Formula = Formula + "; up to three a class, of those that fire on more than 0.2 % of the images",
-                Finding = Invariant($"{Enumerable.Range(0, count).Count(c => chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9))} of {count} classes have a latent of purity above 0.9."),
+                From = 0, To = 1, Colour = new("share"), Formula = Formula
+                    + "; up to three a class, of those that fire on more than 0.2 % of the images",
+                Finding =
+                    Invariant($"{Enumerable.Range(0, count).Count(c => chosen.Any(f => run.Top.Purity(f) is var p && p.Class == c && p.Share > 0.9))} of {count} classes have a latent of purity above 0.9."),
             },
             GalleryOf(run, data, chosen),
         ];
@@ -182,11 +227,15 @@ static class ImageSection
 
     static Figure GalleryOf(ImageStudy run, ImageData data, int[] chosen)
     {
-        var top = chosen.SelectMany(f => run.Top.Of(f).Take(Gallery).Select(t => (Latent: f, t.Value, t.Row))).ToArray();
-        return Pictures.Unsigned("gallery", $"The same latents' {Gallery} strongest images", data.Width, [.. top.Select(t => data.Image(t.Row))],
+        var top = chosen.SelectMany(f => run.Top.Of(f).Take(Gallery).Select(t => (Latent: f, t.Value, t.Row)))
+            .ToArray();
+        return Pictures.Unsigned("gallery", $"The same latents' {Gallery} strongest images", data.Width,
+            [.. top.Select(t => data.Image(t.Row))],
             [.. top.Select(t => Invariant($"latent {t.Latent} at {t.Value:0.00}: {Named(data, t.Row)}"))]) with
         {
-            Finding = Invariant($"{top.Count(t => data.LabelOf(t.Row) == run.Top.Purity(t.Latent).Class)} of these {top.Length} images are of their latent's class."),
+            Finding =
+                Invariant($"{top.Count(t => data.LabelOf(t.Row) == run.Top.Purity(t.Latent).Class)} of these ")
+                    + Invariant($"{top.Length} images are of their latent's class."),
             Formula = "images of largest activation, descending, a latent after the other",
         };
     }

@@ -55,7 +55,8 @@ sealed class ToyStudy : IDisposable
     public Evaluation Evaluation { get; private init; } = null!;
 
     /// <summary>Share of the represented features whose cosine is above <see cref="Recovery.Threshold"/>.</summary>
-    public double Recovered => Features.Length == 0 ? 0 : (double)Cosines.Count(c => c > Recovery.Threshold) / Features.Length;
+    public double Recovered =>
+        Features.Length == 0 ? 0 : (double)Cosines.Count(c => c > Recovery.Threshold) / Features.Length;
 
     /// <summary>Trains both.</summary>
     public static ToyStudy Run(ToyOptions options, ToySaeOptions sae)
@@ -64,7 +65,8 @@ sealed class ToyStudy : IDisposable
         model.Train();
         var (rows, active) = model.Harvest(sae.Rows);
         var data = ActivationSource.Of(MemoryMarshal.AsBytes<float>(rows).ToArray(), options.Hidden, InputType.Float32);
-        var (trained, evaluation) = TrainSae(data, options, sae, (int)Math.Clamp(Math.Round(active), 1, Math.Min(sae.Latents, options.Hidden)));
+        var (trained, evaluation) =
+            TrainSae(data, options, sae, (int)Math.Clamp(Math.Round(active), 1, Math.Min(sae.Latents, options.Hidden)));
         return new(model, data, active, trained) { Evaluation = evaluation };
     }
 
@@ -76,10 +78,12 @@ sealed class ToyStudy : IDisposable
         spec.Validate();
         var held = data.Rows / 10;
         var start = new TrainingStart(data, data.Rows - held, spec, config);
-        using var backend = BackendFactory.Create(BackendKind.Cpu, spec, config, data.Type, static (_, _) => { }, out _);
+        using var backend =
+            BackendFactory.Create(BackendKind.Cpu, spec, config, data.Type, static (_, _) => { }, out _);
         var parameters = start.Weights(spec, config);
         backend.SetParameters(parameters);
-        new Trainer(backend, data, data.Rows - held, start.Scale, null, new Silent()).Run(default, CancellationToken.None);
+        new Trainer(backend, data, data.Rows - held, start.Scale, null,
+            new Silent()).Run(default, CancellationToken.None);
         var evaluation = Evaluator.Run(backend, data, data.Rows - held, held, start.Scale);
         backend.GetParameters(parameters);
         Export.Finish(spec, config, parameters, start.Scale);

@@ -25,7 +25,9 @@ sealed class BoardReconstruction
         (this.measuring, words) = (measuring, (measuring.Properties.Count + Bits - 1) / Bits);
         var size = (long)measuring.Rows * words;
         if (size > Array.MaxLength || size * sizeof(uint) > budget)
-            throw new SaeException($"predictions of {measuring.Properties.Count} properties on {measuring.Rows} rows take {size * sizeof(uint) >> 20} MiB, the budget is {budget >> 20} MiB; give fewer --rows, or a larger --memory");
+            throw new SaeException($"predictions of {measuring.Properties.Count} properties on {measuring.Rows} rows "
+                + $"take {size * sizeof(uint) >> 20} MiB, the budget is {budget >> 20} MiB; give fewer --rows, or a "
+                + "larger --memory");
         (predicted, latents) = (new uint[size], new int[measuring.Properties.Count]);
     }
 
@@ -39,7 +41,8 @@ sealed class BoardReconstruction
         Interlocked.Increment(ref latents[property]);
         var answers = measuring[measuring.Properties[property].Question];
         for (var i = 0; i < rows.Length; i++)
-            if (values[i] >= threshold && answers[rows[i]] != Labels.Unlabelled) Interlocked.Or(ref predicted[(long)rows[i] * words + property / Bits], 1u << property % Bits);
+            if (values[i] >= threshold && answers[rows[i]] != Labels.Unlabelled)
+                Interlocked.Or(ref predicted[(long)rows[i] * words + property / Bits], 1u << property % Bits);
     }
 
     /// <summary>Mean over rows of the F1 of a row's predicted properties. Rows that have none and are predicted none
@@ -57,10 +60,12 @@ sealed class BoardReconstruction
         {
             var (hits, yes, have) = Row(row);
             if (yes + have == 0) continue;
-            (allHits, allPredicted, allTrue, counted) = (allHits + hits, allPredicted + yes, allTrue + have, counted + 1);
+            (allHits, allPredicted, allTrue, counted) =
+                (allHits + hits, allPredicted + yes, allTrue + have, counted + 1);
             f1 += 2.0 * hits / (yes + have);
         }
-        return new(f1 / counted, (double)allHits / allPredicted, (double)allHits / allTrue, counted, latents.Count(l => l > 0));
+        return new(f1 / counted, (double)allHits / allPredicted, (double)allHits / allTrue, counted,
+            latents.Count(l => l > 0));
     }
 
     (int Hits, int Predicted, int True) Row(int row)

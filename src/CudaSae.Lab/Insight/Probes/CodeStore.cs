@@ -41,7 +41,9 @@ sealed class CodeStore
             for (int first = 0, last; first < counts.Length; first = last)
             {
                 long entries = counts[first];
-                for (last = first + 1; last < counts.Length && (entries + counts[last]) * BytesAnEntry <= budget && entries + counts[last] <= Array.MaxLength; last++) entries += counts[last];
+                for (last = first + 1; last < counts.Length && (entries + counts[last]) * BytesAnEntry <= budget
+                    && entries + counts[last] <= Array.MaxLength; last++)
+                    entries += counts[last];
                 yield return Fill([.. Enumerable.Range(first, last - first)]);
             }
     }
@@ -52,7 +54,8 @@ sealed class CodeStore
         if (whole is null) return Fill(latents);
         var filler = new ColumnFiller(latents, counts);
         foreach (var latent in latents)
-            for (var i = 0; i < counts[latent]; i++) filler.Add(whole.Rows(latent)[i], whole.Latents.AsSpan(latent, 1), whole.Values(latent).Slice(i, 1));
+            for (var i = 0; i < counts[latent]; i++)
+                filler.Add(whole.Rows(latent)[i], whole.Latents.AsSpan(latent, 1), whole.Values(latent).Slice(i, 1));
         return filler.Done();
     }
 
@@ -80,7 +83,8 @@ sealed class CodeLog(int latents, long room) : ICodeVisitor
     {
         public void CopyTo(ColumnFiller filler)
         {
-            for (var b = 0; b + 1 < Start.Length; b++) filler.Add(FirstRow + b, Index.AsSpan(Start[b]..Start[b + 1]), Value.AsSpan(Start[b]..Start[b + 1]));
+            for (var b = 0; b + 1 < Start.Length; b++)
+                filler.Add(FirstRow + b, Index.AsSpan(Start[b]..Start[b + 1]), Value.AsSpan(Start[b]..Start[b + 1]));
         }
     }
 
@@ -91,6 +95,7 @@ sealed class CodeLog(int latents, long room) : ICodeVisitor
     {
         foreach (var latent in batch.Codes.AllIndices) Counts[latent]++;
         if ((entries += batch.Codes.Count) > Math.Min(room, Array.MaxLength)) Parts = null;
-        Parts?.Add(new((int)batch.FirstRow, batch.Codes.RowStarts.ToArray(), batch.Codes.AllIndices.ToArray(), batch.Codes.AllValues.ToArray()));
+        Parts?.Add(new((int)batch.FirstRow, batch.Codes.RowStarts.ToArray(), batch.Codes.AllIndices.ToArray(),
+            batch.Codes.AllValues.ToArray()));
     }
 }

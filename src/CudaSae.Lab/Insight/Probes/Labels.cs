@@ -28,12 +28,17 @@ sealed class Labels
     /// <exception cref="SaeException">There are more answers than can be looked for.</exception>
     public Labels(IReadOnlyList<Question> questions, short[][] columns)
     {
-        if (questions.Count == 0 || questions.Count != columns.Length) throw new ArgumentException($"{columns.Length} columns of labels for {questions.Count} questions");
+        if (questions.Count == 0 || questions.Count != columns.Length)
+            throw new ArgumentException($"{columns.Length} columns of labels for {questions.Count} questions");
         var answers = questions.Sum(q => q.Classes.Length);
-        if (answers > MaxProperties) throw new SaeException($"the labels have {answers} answers to {questions.Count} questions; at most {MaxProperties} are looked for: label fewer questions or merge classes");
+        if (answers > MaxProperties)
+            throw new SaeException($"the labels have {answers} answers to {questions.Count} questions; at most "
+                + $"{MaxProperties} are looked for: label fewer questions or merge classes");
         (Questions, this.columns, Rows) = (questions, columns, columns[0].Length);
         Totals = [.. questions.Select((question, q) => Count(columns[q], question.Classes.Length))];
-        Properties = [.. questions.SelectMany((question, q) => Enumerable.Range(0, question.Classes.Length).Where(c => c > 0 || !question.Binary).Select(c => new Property(q, c, Totals[q][c], Totals[q].Sum())))];
+        Properties = [.. questions.SelectMany((question, q) =>
+            Enumerable.Range(0, question.Classes.Length).Where(c => c > 0 || !question.Binary)
+                .Select(c => new Property(q, c, Totals[q][c], Totals[q].Sum())))];
     }
 
     public int Rows { get; }
@@ -52,7 +57,9 @@ sealed class Labels
     public ReadOnlySpan<short> this[int question] => columns[question];
 
     /// <summary>"question = class", or the question alone where it is binary.</summary>
-    public string Name(Property property) => Questions[property.Question] is { Binary: true } question ? question.Name : $"{Questions[property.Question].Name} = {Questions[property.Question].Classes[property.Class]}";
+    public string Name(Property property) =>
+        Questions[property.Question] is { Binary: true } question ? question.Name
+            : $"{Questions[property.Question].Name} = {Questions[property.Question].Classes[property.Class]}";
 
     /// <summary>The same with all other rows unlabelled.</summary>
     /// <param name="keep">[rows].</param>
@@ -69,14 +76,20 @@ sealed class Labels
     }
 
     /// <summary>The first rows alone.</summary>
-    public Labels Take(int rows) => rows == Rows ? this : new(Questions, [.. columns.Select(c => c[..rows])]) { Grid = Grid };
+    public Labels Take(int rows) =>
+        rows == Rows ? this : new(Questions, [.. columns.Select(c => c[..rows])]) { Grid = Grid };
 
     /// <summary>The same with other names for the classes of every question that is not binary.</summary>
     /// <exception cref="SaeException">There are too few.</exception>
     public Labels Named(string[] classes)
     {
-        if (Questions.FirstOrDefault(q => !q.Binary && q.Classes.Length > classes.Length) is { } question) throw new SaeException($"--classes gives {classes.Length} names; question {question.Name} has {question.Classes.Length} classes: name them all");
-        return new([.. Questions.Select(q => q.Binary ? q : q with { Classes = classes[..q.Classes.Length] })], columns) { Grid = Grid };
+        if (Questions.FirstOrDefault(q => !q.Binary && q.Classes.Length > classes.Length) is { } question)
+            throw new SaeException($"--classes gives {classes.Length} names; question {question.Name} has "
+                + $"{question.Classes.Length} classes: name them all");
+        return new([.. Questions.Select(q => q.Binary ? q : q with { Classes = classes[..q.Classes.Length] })], columns)
+        {
+            Grid = Grid
+        };
     }
 
     static long[] Count(short[] column, int classes)

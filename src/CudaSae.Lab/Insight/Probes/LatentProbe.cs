@@ -10,7 +10,8 @@ readonly record struct Candidate(int Latent, LatentScore Score);
 /// <param name="ChosenByAuroc">As <paramref name="ByAuroc"/>, over the rows that choose.</param>
 /// <param name="ChosenByF1">As <paramref name="ByF1"/>, over the rows that choose.</param>
 /// <param name="ByDifference">Greatest |difference| over the rows that choose, descending.</param>
-sealed record PropertyResult(Candidate ByAuroc, Candidate ByF1, Candidate ChosenByAuroc, Candidate ChosenByF1, Candidate[] ByDifference);
+sealed record PropertyResult(Candidate ByAuroc, Candidate ByF1, Candidate ChosenByAuroc, Candidate ChosenByF1,
+    Candidate[] ByDifference);
 
 /// <summary>Every latent against every property, a latent at a time: no dense code is ever stored.</summary>
 sealed class LatentProbe
@@ -43,16 +44,20 @@ sealed class LatentProbe
     /// <param name="choosing">The labels, but for rows that do not choose.</param>
     /// <param name="most">Candidates by difference that are kept a property.</param>
     /// <param name="board">Takes every latent's precise thresholds, where given.</param>
-    public static LatentProbe Run(CodeStore store, Labels all, Labels choosing, int most, BoardReconstruction? board = null)
+    public static LatentProbe Run(CodeStore store, Labels all, Labels choosing, int most,
+        BoardReconstruction? board = null)
     {
         var probe = new LatentProbe(all, choosing, store.Counts.Count, most, board);
         foreach (var columns in store.Ranges())
-            Parallel.For(0, (columns.Latents.Length + LatentsAPart - 1) / LatentsAPart, () => new Worker(probe), (part, _, worker) =>
+            Parallel.For(0, (columns.Latents.Length + LatentsAPart - 1) / LatentsAPart, () => new Worker(probe),
+                (part, _, worker) =>
             {
-                for (var c = part * LatentsAPart; c < Math.Min(columns.Latents.Length, (part + 1) * LatentsAPart); c++) worker.Score(columns, c);
+                for (var c = part * LatentsAPart; c < Math.Min(columns.Latents.Length, (part + 1) * LatentsAPart); c++)
+                    worker.Score(columns, c);
                 return worker;
             }, worker => worker.Merge());
-        probe.Results = [.. probe.best.Select(b => new PropertyResult(b.ByAuroc, b.ByF1, b.ChosenByAuroc, b.ChosenByF1, b.ByDifference.ToArray()))];
+        probe.Results = [.. probe.best.Select(b =>
+            new PropertyResult(b.ByAuroc, b.ByF1, b.ChosenByAuroc, b.ChosenByF1, b.ByDifference.ToArray()))];
         return probe;
     }
 
@@ -62,7 +67,8 @@ sealed class LatentProbe
     /// first.</summary>
     sealed class Best(int most)
     {
-        public Candidate ByAuroc = new(-1, default), ByF1 = ByNothing, ChosenByAuroc = ByNothing, ChosenByF1 = ByNothing;
+        public Candidate ByAuroc = new(-1, default), ByF1 = ByNothing, ChosenByAuroc = ByNothing,
+            ChosenByF1 = ByNothing;
 
         static Candidate ByNothing => new(-1, default);
 
@@ -81,7 +87,8 @@ sealed class LatentProbe
         {
             Keep(ref ByAuroc, other.ByAuroc, other.ByAuroc.Score.Separation, ByAuroc.Score.Separation);
             Keep(ref ByF1, other.ByF1, other.ByF1.Score.F1, ByF1.Score.F1);
-            Keep(ref ChosenByAuroc, other.ChosenByAuroc, other.ChosenByAuroc.Score.Separation, ChosenByAuroc.Score.Separation);
+            Keep(ref ChosenByAuroc, other.ChosenByAuroc, other.ChosenByAuroc.Score.Separation,
+                ChosenByAuroc.Score.Separation);
             Keep(ref ChosenByF1, other.ChosenByF1, other.ChosenByF1.Score.F1, ChosenByF1.Score.F1);
             foreach (var candidate in other.ByDifference) Insert(candidate);
         }
@@ -89,7 +96,8 @@ sealed class LatentProbe
         static void Keep(ref Candidate kept, Candidate candidate, double score, double before)
         {
             if (candidate.Latent < 0 || double.IsNaN(score)) return;
-            if (kept.Latent < 0 || score > before || (score == before && candidate.Latent < kept.Latent)) kept = candidate;
+            if (kept.Latent < 0 || score > before || (score == before && candidate.Latent < kept.Latent))
+                kept = candidate;
         }
 
         void Insert(Candidate candidate)
@@ -101,14 +109,16 @@ sealed class LatentProbe
         }
 
         static int Compare(in Candidate a, in Candidate b) =>
-            Math.Abs(b.Score.Difference).CompareTo(Math.Abs(a.Score.Difference)) is var order && order != 0 ? order : a.Latent.CompareTo(b.Latent);
+            Math.Abs(b.Score.Difference).CompareTo(Math.Abs(a.Score.Difference)) is var order && order != 0 ? order
+                : a.Latent.CompareTo(b.Latent);
     }
 
     /// <summary>One thread's: scores latents, remembers the best.</summary>
     sealed class Worker(LatentProbe probe)
     {
         readonly LatentRanks ranks = new(BoardReconstruction.Precision);
-        readonly LatentScore[] everywhere = new LatentScore[Labels.MaxClasses], chosen = new LatentScore[Labels.MaxClasses];
+        readonly LatentScore[] everywhere = new LatentScore[Labels.MaxClasses],
+            chosen = new LatentScore[Labels.MaxClasses];
         readonly Best[] best = probe.NewBest();
 
         public void Score(CodeColumns columns, int column)
@@ -127,8 +137,10 @@ sealed class LatentProbe
                 {
                     var c = properties[p].Class;
                     best[p].Take(latent, everywhere[c], chosen[c]);
-                    if (everywhere[c].Separation > probe.BestSeparation[latent]) (probe.BestSeparation[latent], probe.BestProperty[latent]) = (everywhere[c].Separation, p);
-                    if (chosen[c].PreciseHits >= BoardReconstruction.LeastHits) probe.board?.Mark(p, chosen[c].PreciseThreshold, columns.Rows(column), columns.Values(column));
+                    if (everywhere[c].Separation > probe.BestSeparation[latent])
+                        (probe.BestSeparation[latent], probe.BestProperty[latent]) = (everywhere[c].Separation, p);
+                    if (chosen[c].PreciseHits >= BoardReconstruction.LeastHits)
+                        probe.board?.Mark(p, chosen[c].PreciseThreshold, columns.Rows(column), columns.Values(column));
                 }
             }
         }

@@ -13,7 +13,8 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="PreciseHits">Its hits.</param>
 /// <param name="Difference">Mean value with the answer less that without, over the standard deviation of all labelled
 /// rows; 0 for a constant latent.</param>
-readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted, float PreciseThreshold, long PreciseHits, double Difference)
+readonly record struct LatentScore(double Auroc, double F1, float Threshold, long Hits, long Predicted,
+    float PreciseThreshold, long PreciseHits, double Difference)
 {
     /// <summary>As a classifier of either sign: max(AUROC, 1 − AUROC).</summary>
     public double Separation => Math.Max(Auroc, 1 - Auroc);
@@ -48,7 +49,8 @@ sealed class LatentRanks
     /// <summary>Takes a latent's entries; they are copied.</summary>
     public void Load(ReadOnlySpan<int> rows, ReadOnlySpan<float> values)
     {
-        if (this.rows.Length < rows.Length) (this.rows, this.values) = (new int[rows.Length * 5 / 4], new float[rows.Length * 5 / 4]);
+        if (this.rows.Length < rows.Length)
+            (this.rows, this.values) = (new int[rows.Length * 5 / 4], new float[rows.Length * 5 / 4]);
         entries = rows.Length;
         rows.CopyTo(this.rows);
         values.CopyTo(this.values);
@@ -99,7 +101,8 @@ sealed class LatentRanks
 
     /// <summary>Rows of one value. Each class among them wins against the other labelled rows below and ties with those
     /// in the group.</summary>
-    long Group(ReadOnlySpan<short> answers, ReadOnlySpan<int> group, Span<Tally> tally, ReadOnlySpan<long> totals, long labelled, long above, float value)
+    long Group(ReadOnlySpan<short> answers, ReadOnlySpan<int> group, Span<Tally> tally, ReadOnlySpan<long> totals,
+        long labelled, long above, float value)
     {
         long size = 0;
         foreach (var row in group)
@@ -118,7 +121,8 @@ sealed class LatentRanks
             t.Group = 0;
             if (value <= 0) continue;
             var (hits, predicted) = (t.Above, above + size);
-            if (2.0 * hits / (predicted + totals[c]) is var f1 && f1 > t.F1) (t.F1, t.Threshold, t.Hits, t.Predicted) = (f1, value, hits, predicted);
+            if (2.0 * hits / (predicted + totals[c]) is var f1 && f1 > t.F1)
+                (t.F1, t.Threshold, t.Hits, t.Predicted) = (f1, value, hits, predicted);
             if (hits > precision * predicted) (t.PreciseThreshold, t.PreciseHits) = (value, hits);
         }
         return size;
@@ -149,14 +153,18 @@ sealed class LatentRanks
         return above + size;
     }
 
-    static void Close(ref Tally t, long total, long labelled, long above, long size) => t.Twice += t.Group * (2 * (labelled - total - (above - t.Above)) - (size - t.Group));
+    static void Close(ref Tally t, long total, long labelled, long above, long size) =>
+        t.Twice += t.Group * (2 * (labelled - total - (above - t.Above)) - (size - t.Group));
 
     static LatentScore Finish(in Tally t, long total, long labelled, double sum, double squares)
     {
         var others = labelled - total;
-        if (total == 0 || others == 0) return new(double.NaN, t.F1, t.Threshold, t.Hits, t.Predicted, t.PreciseThreshold, t.PreciseHits, 0);
+        if (total == 0 || others == 0)
+            return new(double.NaN, t.F1, t.Threshold, t.Hits, t.Predicted, t.PreciseThreshold, t.PreciseHits, 0);
         var variance = squares / labelled - sum / labelled * (sum / labelled);
-        var difference = variance > 1e-12 * squares / labelled ? (t.Sum / total - (sum - t.Sum) / others) / Math.Sqrt(variance) : 0;
-        return new(t.Twice / (2.0 * total * others), t.F1, t.Threshold, t.Hits, t.Predicted, t.PreciseThreshold, t.PreciseHits, difference);
+        var difference = variance > 1e-12 * squares / labelled
+            ? (t.Sum / total - (sum - t.Sum) / others) / Math.Sqrt(variance) : 0;
+        return new(t.Twice / (2.0 * total * others), t.F1, t.Threshold, t.Hits, t.Predicted, t.PreciseThreshold,
+            t.PreciseHits, difference);
     }
 }

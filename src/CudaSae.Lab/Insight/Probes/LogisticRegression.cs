@@ -20,7 +20,8 @@ sealed class LogisticRegression
 
     readonly double[] mean, scale;      // 1/σ; 0 for a constant column
 
-    LogisticRegression(double[] mean, double[] scale) => (this.mean, this.scale, Weights) = (mean, scale, new double[mean.Length]);
+    LogisticRegression(double[] mean, double[] scale) =>
+        (this.mean, this.scale, Weights) = (mean, scale, new double[mean.Length]);
 
     /// <summary>w, of standardised columns.</summary>
     public double[] Weights { get; private set; }
@@ -40,11 +41,14 @@ sealed class LogisticRegression
     /// <param name="x">[rows, columns] row-major.</param>
     /// <param name="positive">[rows]; both answers must occur.</param>
     /// <param name="l2">λ, above 0.</param>
-    public static LogisticRegression Fit(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, int columns, double l2 = DefaultL2)
+    public static LogisticRegression Fit(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, int columns,
+        double l2 = DefaultL2)
     {
-        if (columns < 1 || x.Length != (long)positive.Length * columns) throw new ArgumentException($"{x.Length} numbers are not {positive.Length} rows of {columns}");
+        if (columns < 1 || x.Length != (long)positive.Length * columns)
+            throw new ArgumentException($"{x.Length} numbers are not {positive.Length} rows of {columns}");
         if (!(l2 > 0)) throw new SaeException($"a penalty of {l2} has no single solution; choose one above 0");
-        if (positive.IndexOf(true) < 0 || positive.IndexOf(false) < 0) throw new ArgumentException("rows with only one answer have no fit");
+        if (positive.IndexOf(true) < 0 || positive.IndexOf(false) < 0)
+            throw new ArgumentException("rows with only one answer have no fit");
         var (mean, scale) = Moments(x, columns);
         var fit = new LogisticRegression(mean, scale);
         fit.Newton(x, positive, l2);
@@ -61,7 +65,8 @@ sealed class LogisticRegression
 
     /// <summary>L and its gradient at a point; the bias is the last of <paramref name="at"/> and of
     /// <paramref name="gradient"/>.</summary>
-    internal double Loss(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, double l2, ReadOnlySpan<double> at, Span<double> gradient, Span<double> curvature)
+    internal double Loss(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, double l2, ReadOnlySpan<double> at,
+        Span<double> gradient, Span<double> curvature)
     {
         var columns = mean.Length;
         var (u, offset) = Unfold(at[..columns], at[columns]);
@@ -91,7 +96,9 @@ sealed class LogisticRegression
     void Newton(ReadOnlySpan<float> x, ReadOnlySpan<bool> positive, double l2)
     {
         var size = mean.Length + 1;
-        double[] at = new double[size], gradient = new double[size], trial = new double[size], trialGradient = new double[size], curvature = new double[positive.Length], trialCurvature = new double[positive.Length];
+        double[] at = new double[size], gradient = new double[size], trial = new double[size],
+        trialGradient = new double[size], curvature = new double[positive.Length],
+        trialCurvature = new double[positive.Length];
         var share = (double)positive.Count(true) / positive.Length;
         at[^1] = Math.Log(share / (1 - share));
         Bias = at[^1];
@@ -112,7 +119,8 @@ sealed class LogisticRegression
                 }
                 if (halvings == MostHalvings) return;       // as low as rounding lets it go
             }
-            (at, trial, gradient, trialGradient, curvature, trialCurvature) = (trial, at, trialGradient, gradient, trialCurvature, curvature);
+            (at, trial, gradient, trialGradient, curvature, trialCurvature) =
+                (trial, at, trialGradient, gradient, trialCurvature, curvature);
             Steps++;
             (Weights, Bias) = (at[..^1], at[^1]);
         }
@@ -123,7 +131,8 @@ sealed class LogisticRegression
     double[] Direction(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> gradient)
     {
         var size = gradient.Length;
-        double[] step = new double[size], residual = new double[size], product = new double[size], search = new double[size], weighted = new double[size];
+        double[] step = new double[size], residual = new double[size], product = new double[size],
+        search = new double[size], weighted = new double[size];
         var diagonal = Diagonal(x, curvature, l2);
         for (var i = 0; i < size; i++) residual[i] = -gradient[i];
         var norm = Math.Sqrt(Dot(gradient, gradient));
@@ -147,7 +156,8 @@ sealed class LogisticRegression
     }
 
     /// <summary>H v, H = Σ_r p (1 − p) / R · x̃ x̃ᵀ + λ on the weights.</summary>
-    void Hessian(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> v, Span<double> into)
+    void Hessian(ReadOnlySpan<float> x, ReadOnlySpan<double> curvature, double l2, ReadOnlySpan<double> v,
+        Span<double> into)
     {
         var columns = mean.Length;
         var (u, offset) = Unfold(v[..columns], v[columns]);
@@ -189,8 +199,10 @@ sealed class LogisticRegression
             for (var j = 0; j < columns; j++) mean[j] += x[r * columns + j];
         for (var j = 0; j < columns; j++) mean[j] /= rows;
         for (var r = 0; r < rows; r++)
-            for (var j = 0; j < columns; j++) scale[j] += (x[r * columns + j] - mean[j]) * (x[r * columns + j] - mean[j]);
-        for (var j = 0; j < columns; j++) scale[j] = scale[j] <= 1e-20 * rows * mean[j] * mean[j] ? 0 : 1 / Math.Sqrt(scale[j] / rows);
+            for (var j = 0; j < columns; j++)
+                scale[j] += (x[r * columns + j] - mean[j]) * (x[r * columns + j] - mean[j]);
+        for (var j = 0; j < columns; j++)
+            scale[j] = scale[j] <= 1e-20 * rows * mean[j] * mean[j] ? 0 : 1 / Math.Sqrt(scale[j] / rows);
         return (mean, scale);
     }
 

@@ -19,16 +19,30 @@ static class NpyLabels
     {
         var header = NpyFile.ReadHeader(file);
         var shape = header.Shape;
-        if (shape.Length is < 1 or > 3) throw NpyFile.Bad(file, $"it has {shape.Length} axes; labels are [rows], [rows, questions] or [rows, height, width]");
-        if (NpzFile.TypeOf(header.Descr) is not { } type) throw NpyFile.Bad(file, $"its elements are {TensorFile.Shown(header.Descr)}; labels are integers, bool, or floats of 0 and 1");
-        if (shape[0] != rows) throw new SaeException($"{file.Path} labels {shape[0]} rows, the data have {rows}; there must be one label a row");
+        if (shape.Length is < 1 or > 3)
+            throw NpyFile.Bad(file,
+                $"it has {shape.Length} axes; labels are [rows], [rows, questions] or [rows, height, width]");
+        if (NpzFile.TypeOf(header.Descr) is not { } type)
+            throw NpyFile.Bad(file,
+                $"its elements are {TensorFile.Shown(header.Descr)}; labels are integers, bool, or floats of 0 and 1");
+        if (shape[0] != rows)
+            throw new SaeException($"{file.Path} labels {shape[0]} rows, the data have {rows}; there must be one label "
+                + "a row");
         var width = TensorFile.WidthOf(type);
         Int128 questions = shape.Skip(1).Aggregate((Int128)1, (a, b) => a * b);
-        if (questions < 1 || questions > Labels.MaxQuestions) throw NpyFile.Bad(file, $"it asks {questions} questions of a row; 1 to {Labels.MaxQuestions} are possible");
-        if (file.Length - header.DataOffset != rows * questions * width) throw NpyFile.Bad(file, $"{rows} × {questions} elements need {rows * questions * width} bytes, it has {file.Length - header.DataOffset}; it is truncated or damaged");
-        if (rows is < 1 or > int.MaxValue) throw new SaeException($"{file.Path} labels {rows} rows; 1 to {int.MaxValue} can be probed");
+        if (questions < 1 || questions > Labels.MaxQuestions)
+            throw NpyFile.Bad(file, $"it asks {questions} questions of a row; 1 to {Labels.MaxQuestions} are possible");
+        if (file.Length - header.DataOffset != rows * questions * width)
+            throw NpyFile.Bad(file,
+                $"{rows} × {questions} elements need {rows * questions * width} bytes, it has "
+                    + $"{file.Length - header.DataOffset}; it is truncated or damaged");
+        if (rows is < 1 or > int.MaxValue)
+            throw new SaeException($"{file.Path} labels {rows} rows; 1 to {int.MaxValue} can be probed");
         var columns = Columns(file, header.DataOffset, type, (int)rows, (int)questions);
-        return new(Questions(file.Path, type, columns), columns) { Grid = shape.Length == 3 ? ((int)shape[1], (int)shape[2]) : null };
+        return new(Questions(file.Path, type, columns), columns)
+        {
+            Grid = shape.Length == 3 ? ((int)shape[1], (int)shape[2]) : null
+        };
     }
 
     static short[][] Columns(MappedFile file, long start, string type, int rows, int questions)
@@ -42,7 +56,9 @@ static class NpyLabels
             {
                 var value = Number(type, bytes.Slice(q * width, width));
                 if (flag ? value is not (0 or 1) : value is < -1 or >= Labels.MaxClasses)
-                    throw NpyFile.Bad(file, FormattableString.Invariant($"row {row} answers {value} to question {q}; {(flag ? "0 and 1 are labels of this type" : $"−1 (unlabelled) to {Labels.MaxClasses - 1} are labels")}"));
+                    throw NpyFile.Bad(file,
+                        FormattableString.Invariant($"row {row} answers {value} to question {q}; ")
+                            + FormattableString.Invariant($"{(flag ? "0 and 1 are labels of this type" : $"−1 (unlabelled) to {Labels.MaxClasses - 1} are labels")}"));
                 columns[q][row] = (short)value;
             }
         }
@@ -70,7 +86,12 @@ static class NpyLabels
     /// numbers. One alone is named as its file.</summary>
     static Question[] Questions(string path, string type, short[][] columns)
     {
-        string[] classes = IsFlag(type) ? ["no", "yes"] : [.. Enumerable.Range(0, Math.Max(1, columns.Max(c => c.Max()) + 1)).Select(c => $"{c}")];
-        return [.. columns.Select((_, q) => new Question(columns.Length == 1 ? Path.GetFileNameWithoutExtension(path) : $"{q}", classes) { Binary = IsFlag(type) })];
+        string[] classes = IsFlag(type) ? ["no", "yes"]
+            : [.. Enumerable.Range(0, Math.Max(1, columns.Max(c => c.Max()) + 1)).Select(c => $"{c}")];
+        return [.. columns.Select((_, q) =>
+            new Question(columns.Length == 1 ? Path.GetFileNameWithoutExtension(path) : $"{q}", classes)
+            {
+                Binary = IsFlag(type)
+            })];
     }
 }

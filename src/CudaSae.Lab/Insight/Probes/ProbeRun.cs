@@ -44,13 +44,16 @@ sealed record ProbeFindings(Labels Labels, ProbeOptions Options, LatentProbe Pro
     public Evaluation? Evaluation { get; init; }
 
     /// <summary>Properties that some labelled rows have and some have not, by their places.</summary>
-    public int[] Decidable => field ??= [.. Enumerable.Range(0, Labels.Properties.Count).Where(p => Labels.Properties[p] is { Positives: > 0 } property && property.Positives < property.Labelled)];
+    public int[] Decidable =>
+        field ??= [.. Enumerable.Range(0, Labels.Properties.Count)
+            .Where(p => Labels.Properties[p] is { Positives: > 0 } property && property.Positives < property.Labelled)];
 
     /// <summary>Mean over properties of the best F1 of any latent (Karvonen et al. 2024).</summary>
     public double Coverage => Decidable.Average(p => Probe.Results[p].ByF1.Score.F1);
 
     /// <summary>The same of latents and thresholds that the other half of the rows chose.</summary>
-    public double CoverageHeldOut => Decidable.Select(p => Held[p].F1).Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average();
+    public double CoverageHeldOut =>
+        Decidable.Select(p => Held[p].F1).Where(double.IsFinite).DefaultIfEmpty(double.NaN).Average();
 }
 
 /// <summary>Labels against an SAE, from codes to findings.</summary>
@@ -75,15 +78,19 @@ static class ProbeRun
     /// <param name="raw">[rows, d] for the dense probe, or null.</param>
     public static ProbeFindings Run(CodeStore store, Labels labels, ProbeOptions options, float[]? raw = null)
     {
-        if (!labels.Properties.Any(p => p.Positives > 0 && p.Positives < p.Labelled)) throw new SaeException("every question has the same answer on all labelled rows, so there is nothing to tell apart; label more rows");
+        if (!labels.Properties.Any(p => p.Positives > 0 && p.Positives < p.Labelled))
+            throw new SaeException("every question has the same answer on all labelled rows, so there is nothing to "
+                + "tell apart; label more rows");
         var chooses = Split.Half(labels.Rows, options.BlockRows, options.Seed);
         Labels choosing = labels.Where(chooses), measuring = labels.Where([.. chooses.Select(c => !c)]);
         var board = new BoardReconstruction(measuring, options.Memory);
         var probe = LatentProbe.Run(store, labels, choosing, options.K.DefaultIfEmpty(0).Max(), board);
-        int[] chosen = [.. probe.Results.SelectMany(r => r.ByDifference.Append(r.ChosenByAuroc).Append(r.ChosenByF1)).Select(c => c.Latent).Where(l => l >= 0).Distinct().Order()];
+        int[] chosen = [.. probe.Results.SelectMany(r => r.ByDifference.Append(r.ChosenByAuroc).Append(r.ChosenByF1))
+            .Select(c => c.Latent).Where(l => l >= 0).Distinct().Order()];
         var columns = store.Columns(chosen);
         var held = Measure(probe, measuring, columns);
-        var sparse = options.K.Length == 0 ? [] : new SparseProbe(labels, chooses, columns, options.K, options.L2, raw).Run(probe.Results);
+        var sparse = options.K.Length == 0 ? []
+            : new SparseProbe(labels, chooses, columns, options.K, options.L2, raw).Run(probe.Results);
         return new(labels, options, probe, held, board.Measure(), board.Latents, sparse, store.Counts, store.Passes);
     }
 
@@ -110,11 +117,13 @@ static class ProbeRun
         double F1(Candidate candidate, int p)
         {
             var property = measuring.Properties[p];
-            if (candidate.Latent < 0 || !(candidate.Score.F1 > 0) || property.Positives == 0) return property.Positives == 0 ? double.NaN : 0;
+            if (candidate.Latent < 0 || !(candidate.Score.F1 > 0) || property.Positives == 0)
+                return property.Positives == 0 ? double.NaN : 0;
             var answers = measuring[property.Question];
             var (column, hits, predicted) = (Array.BinarySearch(columns.Latents, candidate.Latent), 0L, 0L);
             for (var i = 0; i < columns.Rows(column).Length; i++)
-                if (columns.Values(column)[i] >= candidate.Score.Threshold && answers[columns.Rows(column)[i]] is >= 0 and var c)
+                if (columns.Values(column)[i] >= candidate.Score.Threshold
+                    && answers[columns.Rows(column)[i]] is >= 0 and var c)
                 {
                     predicted++;
                     hits += c == property.Class ? 1 : 0;

@@ -7,7 +7,8 @@ namespace CudaSae.Lab.Insight.Probes;
 readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
 {
     /// <param name="fitted">z of the rows that it was fitted to, <paramref name="fittedTruth"/> their answers.</param>
-    public static ProbeScore Of(ReadOnlySpan<double> fitted, ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<double> z, ReadOnlySpan<bool> truth)
+    public static ProbeScore Of(ReadOnlySpan<double> fitted, ReadOnlySpan<bool> fittedTruth, ReadOnlySpan<double> z,
+        ReadOnlySpan<bool> truth)
     {
         var threshold = BestThreshold(fitted, fittedTruth);
         int hits = 0, predicted = 0, positives = 0, right = 0;
@@ -19,7 +20,8 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
             positives += truth[r] ? 1 : 0;
             right += z[r] > 0 == truth[r] ? 1 : 0;
         }
-        return new(predicted + positives == 0 ? 0 : 2.0 * hits / (predicted + positives), (double)right / z.Length, AurocOf(z, truth));
+        return new(predicted + positives == 0 ? 0 : 2.0 * hits / (predicted + positives), (double)right / z.Length,
+            AurocOf(z, truth));
     }
 
     /// <summary>Without a look at the row: always the commoner answer for accuracy, always yes for F1, 2 p / (1 + p)
@@ -39,7 +41,8 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
         for (int first = 0, last; first < sorted.Length; first = last)
         {
             long yes = 0;
-            for (last = first; last < sorted.Length && sorted[last] == sorted[first]; last++) yes += truth[order[last]] ? 1 : 0;
+            for (last = first; last < sorted.Length && sorted[last] == sorted[first]; last++)
+                yes += truth[order[last]] ? 1 : 0;
             twice += yes * (2 * negatives + (last - first - yes));
             (positives, negatives) = (positives + yes, negatives + (last - first - yes));
         }
@@ -55,7 +58,8 @@ readonly record struct ProbeScore(double F1, double Accuracy, double Auroc)
         {
             var first = last;
             while (first > 0 && sorted[first - 1] == sorted[last - 1]) hits += truth[order[--first]] ? 1 : 0;
-            if (2.0 * hits / (sorted.Length - first + positives) is var f1 && f1 > best) (best, threshold) = (f1, sorted[first]);
+            if (2.0 * hits / (sorted.Length - first + positives) is var f1 && f1 > best)
+                (best, threshold) = (f1, sorted[first]);
             last = first;
         }
         return threshold;

@@ -9,7 +9,8 @@ namespace CudaSae.Lab.Insight.Probes;
 /// <param name="Dense">On the raw activations; null if it was not requested.</param>
 /// <param name="Blind">Without any input.</param>
 /// <param name="Unconverged">Fits that stopped above the gradient's tolerance.</param>
-sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind, int Unconverged);
+sealed record SparseProbeResult(int Property, int[] Latents, ProbeScore[] Sparse, ProbeScore? Dense, ProbeScore Blind,
+    int Unconverged);
 
 /// <summary>k-sparse probing (Gurnee et al. 2023, arXiv 2305.01610): over the rows that choose, latents are ranked by
 /// the absolute difference of their mean with and without the answer in standard deviations, and a logistic regression
@@ -35,7 +36,8 @@ sealed class SparseProbe
     public SparseProbe(Labels labels, bool[] chooses, CodeColumns columns, int[] ks, double l2, float[]? raw)
     {
         (this.labels, this.chooses, this.columns, this.ks, this.l2, this.raw) = (labels, chooses, columns, ks, l2, raw);
-        (place, width) = (columns.Latents.Select((latent, c) => (latent, c)).ToDictionary(p => p.latent, p => p.c), raw is null ? 0 : raw.Length / labels.Rows);
+        (place, width) = (columns.Latents.Select((latent, c) => (latent, c)).ToDictionary(p => p.latent, p => p.c),
+            raw is null ? 0 : raw.Length / labels.Rows);
     }
 
     /// <summary>Raw activations of the first rows, for the dense probe.</summary>
@@ -45,7 +47,9 @@ sealed class SparseProbe
     {
         var size = (long)rows * width;
         if (size > Array.MaxLength || size * sizeof(float) > budget)
-            throw new SaeException($"a logistic probe on {rows} rows of {width} takes {size * sizeof(float) >> 20} MiB, the budget is {budget >> 20} MiB; give fewer --rows, or a larger --memory, or leave --logistic out");
+            throw new SaeException($"a logistic probe on {rows} rows of {width} takes {size * sizeof(float) >> 20} "
+                + $"MiB, the budget is {budget >> 20} MiB; give fewer --rows, or a larger --memory, or leave "
+                + "--logistic out");
         var (raw, row) = (new float[size], new float[source.Width]);
         for (var r = 0; r < rows; r++)
         {
@@ -68,11 +72,15 @@ sealed class SparseProbe
     {
         var property = labels.Properties[p];
         var answers = labels[property.Question].ToArray();
-        int[] fit = [.. Enumerable.Range(0, labels.Rows).Where(r => chooses[r] && answers[r] >= 0)], test = [.. Enumerable.Range(0, labels.Rows).Where(r => !chooses[r] && answers[r] >= 0)];
-        bool[] fitTruth = [.. fit.Select(r => answers[r] == property.Class)], testTruth = [.. test.Select(r => answers[r] == property.Class)];
+        int[] fit = [.. Enumerable.Range(0, labels.Rows).Where(r => chooses[r] && answers[r] >= 0)],
+        test = [.. Enumerable.Range(0, labels.Rows).Where(r => !chooses[r] && answers[r] >= 0)];
+        bool[] fitTruth = [.. fit.Select(r => answers[r] == property.Class)],
+        testTruth = [.. test.Select(r => answers[r] == property.Class)];
         if (latents.Length == 0 || Fewest(fitTruth) < LeastRows || Fewest(testTruth) < LeastRows) return null;
         var unconverged = 0;
-        var sparse = ks.Select(k => Measure(Gather(fit, latents, k), Gather(test, latents, k), Math.Min(k, latents.Length))).ToArray();
+        var sparse = ks.Select(k =>
+            Measure(Gather(fit, latents, k), Gather(test, latents, k), Math.Min(k, latents.Length)))
+            .ToArray();
         ProbeScore? dense = raw is null ? null : Measure(GatherRaw(fit), GatherRaw(test), width);
         return new(p, latents, sparse, dense, ProbeScore.Blind(fitTruth, testTruth), unconverged);
 

@@ -16,11 +16,14 @@ static class Split
     {
         if (blockRows < 1) throw new SaeException($"blocks of {blockRows} rows cannot be; choose 1 or more");
         var blocks = (rows + blockRows - 1) / blockRows;
-        if (blocks < 2) throw new SaeException($"{rows} rows are {blocks} block of {blockRows}, which cannot be halved; give more rows, or a smaller --block");
+        if (blocks < 2)
+            throw new SaeException($"{rows} rows are {blocks} block of {blockRows}, which cannot be halved; give more "
+                + "rows, or a smaller --block");
         int[] order = [.. Enumerable.Range(0, blocks)];
         Array.Sort([.. order.Select(b => CounterRandom.Of(seed, Stream, (ulong)b, 0))], order);
         var chooses = new bool[rows];
-        foreach (var block in order.AsSpan(0, (blocks + 1) / 2)) chooses.AsSpan(block * blockRows, Math.Min(blockRows, rows - block * blockRows)).Fill(true);
+        foreach (var block in order.AsSpan(0, (blocks + 1) / 2))
+            chooses.AsSpan(block * blockRows, Math.Min(blockRows, rows - block * blockRows)).Fill(true);
         return chooses;
     }
 }

@@ -31,22 +31,38 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
             foreach (var line in File.ReadLines(path))
             {
                 using var json = JsonDocument.Parse(line);
-                if (json.RootElement.GetProperty("row").GetInt64() != row) throw Bad($"sentence {sentences.Count} starts at another row than {row}");
-                sentences.Add([.. json.RootElement.GetProperty("tokens").EnumerateArray().Select(t => t.GetString() is { Length: > 0 } token ? token : throw Bad($"sentence {sentences.Count} has an empty token"))]);
+                if (json.RootElement.GetProperty("row").GetInt64() != row)
+                    throw Bad($"sentence {sentences.Count} starts at another row than {row}");
+                sentences.Add([.. json.RootElement.GetProperty("tokens").EnumerateArray()
+                    .Select(t => t.GetString() is { Length: > 0 } token ? token
+                        : throw Bad($"sentence {sentences.Count} has an empty token"))]);
                 row += sentences[^1].Length;
             }
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException) { throw Bad($"line {sentences.Count + 1} is no sentence with row and tokens"); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}, the tokens of the rows: {e.Message.TrimEnd('.')}; harvest writes it beside the .npy", e); }
-        return row == rows ? Of(sentences) : throw new SaeException($"{path} has {row} tokens, the data have {rows} rows; name the data that it was written with");
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException
+            or FormatException)
+        {
+            throw Bad($"line {sentences.Count + 1} is no sentence with row and tokens");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}, the tokens of the rows: {e.Message.TrimEnd('.')}; harvest "
+                + "writes it beside the .npy",
+                e);
+        }
+        return row == rows ? Of(sentences)
+            : throw new SaeException($"{path} has {row} tokens, the data have {rows} rows; name the data that it was "
+                + "written with");
 
-        SaeException Bad(string why) => new($"{path} does not tell the tokens of the rows: {why}; harvest writes it beside the .npy");
+        SaeException Bad(string why) =>
+            new($"{path} does not tell the tokens of the rows: {why}; harvest writes it beside the .npy");
     }
 
     /// <param name="sentences">Tokens, '▁' where a word starts.</param>
     public static TokenLabels Of(IReadOnlyList<string[]> sentences)
     {
-        string[] frequent = [.. sentences.SelectMany(s => s).CountBy(t => t).OrderByDescending(t => t.Value).ThenBy(t => t.Key, StringComparer.Ordinal).Take(Frequent).Select(t => t.Key)];
+        string[] frequent = [.. sentences.SelectMany(s => s).CountBy(t => t).OrderByDescending(t => t.Value)
+            .ThenBy(t => t.Key, StringComparer.Ordinal).Take(Frequent).Select(t => t.Key)];
         string Named(string token) => Array.IndexOf(frequent, token) >= 0 ? token : Other;
         (string Name, Func<string[], int, string> Answer)[] questions =
         [
@@ -55,16 +71,29 @@ sealed record TokenLabels(string[] Names, string[][] Answers)
             ("function word", (s, t) => Yes(Whole(s, t) && FunctionWords.Contains(Text(s[t]).ToLowerInvariant()))),
             ("punctuation", (s, t) => Yes(!Text(s[t]).Any(char.IsLetterOrDigit))),
             ("digit", (s, t) => Yes(s[t].Any(char.IsDigit))),
-            ("letters", (s, t) => Text(s[t]).Length switch { 1 => "1", 2 => "2", <= 4 => "3 to 4", <= 7 => "5 to 7", _ => "8 or more" }),
-            ("ending", (s, t) => Endings.FirstOrDefault(e => Text(s[t]).Length > e.Length && Text(s[t]).EndsWith(e, StringComparison.Ordinal)) is { } e ? $"-{e}" : Other),
+            ("letters",
+                (s, t) =>
+                    Text(s[t]).Length switch { 1 => "1", 2 => "2", <= 4 => "3 to 4", <= 7 => "5 to 7",
+                        _ => "8 or more" }),
+            ("ending",
+                (s, t) =>
+                    Endings.FirstOrDefault(e => Text(s[t]).Length > e.Length
+                        && Text(s[t]).EndsWith(e, StringComparison.Ordinal)) is { } e
+                        ? $"-{e}" : Other),
             ("token", (s, t) => Named(s[t])),
-            ("position", (_, t) => t switch { 0 => "1st", 1 => "2nd", <= 3 => "3rd to 4th", <= 7 => "5th to 8th", <= 15 => "9th to 16th", _ => "later" }),
+            ("position",
+                (_, t) =>
+                    t switch { 0 => "1st", 1 => "2nd", <= 3 => "3rd to 4th", <= 7 => "5th to 8th",
+                        <= 15 => "9th to 16th", _ => "later" }),
             ("last", (s, t) => Yes(t == s.Length - 1)),
-            ("sentence", (s, _) => s.Length switch { <= 8 => "to 8 tokens", <= 16 => "to 16", <= 32 => "to 32", _ => "longer" }),
+            ("sentence",
+                (s, _) => s.Length switch { <= 8 => "to 8 tokens", <= 16 => "to 16", <= 32 => "to 32", _ => "longer" }),
             ("previous token", (s, t) => t == 0 ? "" : Named(s[t - 1])),
             ("next token", (s, t) => t == s.Length - 1 ? "" : Named(s[t + 1])),
         ];
-        return new([.. questions.Select(q => q.Name)], [.. questions.Select(q => sentences.SelectMany(s => Enumerable.Range(0, s.Length).Select(t => q.Answer(s, t))).ToArray())]);
+        return new([.. questions.Select(q => q.Name)],
+            [.. questions.Select(q =>
+                sentences.SelectMany(s => Enumerable.Range(0, s.Length).Select(t => q.Answer(s, t))).ToArray())]);
     }
 
     static bool Starts(string[] s, int t) => t == 0 || s[t][0] == Space;

@@ -22,8 +22,11 @@ static partial class ArrowDataset
         string[] arrows = [.. files.Where(f => FileFormat.Of(f) == FileFormat.Arrow)];
         var described = File.Exists(Path.Combine(folder, StateName));
         if (described && (arrows.Length > 0 || File.Exists(Path.Combine(folder, InfoName)))) return FromState(folder);
-        foreach (var series in arrows.Select(f => Pattern().Match(Path.GetFileName(f))).Where(m => m.Success).GroupBy(m => (m.Groups["name"].Value, Of: m.Groups["of"].Value)))
-            if (series.Count() != int.Parse(series.Key.Of, CultureInfo.InvariantCulture)) throw new SaeException($"folder {folder} holds {series.Count()} of {series.Key.Of} files {series.First().Value}; mend it, or name its files to read just these");
+        foreach (var series in arrows.Select(f => Pattern().Match(Path.GetFileName(f))).Where(m => m.Success)
+            .GroupBy(m => (m.Groups["name"].Value, Of: m.Groups["of"].Value)))
+            if (series.Count() != int.Parse(series.Key.Of, CultureInfo.InvariantCulture))
+                throw new SaeException($"folder {folder} holds {series.Count()} of {series.Key.Of} files "
+                    + $"{series.First().Value}; mend it, or name its files to read just these");
         return arrows;
     }
 
@@ -33,13 +36,15 @@ static partial class ArrowDataset
         try
         {
             var json = File.ReadAllBytes(path);
-            JsonBudget.Check(json, BytesAPart, json.Length, why => new($"{path} does not name the files of a dataset: {why}"));
+            JsonBudget.Check(json, BytesAPart, json.Length,
+                why => new($"{path} does not name the files of a dataset: {why}"));
             using var state = JsonDocument.Parse(json);
             return [.. state.RootElement.GetProperty("_data_files").EnumerateArray().Select(file =>
             {
                 var name = file.GetProperty("filename").GetString() ?? "";
                 var full = Path.Combine(folder, name);
-                if (Path.GetFileName(name) != name || !File.Exists(full)) throw new SaeException($"{path} names {name}, which is not beside it");
+                if (Path.GetFileName(name) != name || !File.Exists(full))
+                    throw new SaeException($"{path} names {name}, which is not beside it");
                 return full;
             })];
         }
@@ -47,7 +52,10 @@ static partial class ArrowDataset
         {
             throw new SaeException($"{path} does not name the files of a dataset: {e.Message.Split('.')[0]}", e);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e);
+        }
     }
 
     [GeneratedRegex(@"^(?<name>.*)-\d{1,9}-of-(?<of>\d{1,9})\.arrow$",

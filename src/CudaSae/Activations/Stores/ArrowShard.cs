@@ -28,7 +28,8 @@ sealed class ArrowShard : IShard
             foreach (var batch in stream.Batches.Where(b => b.Length != 0)) Add(batch, column, ids);
             if (ids is null) return;
             tokenBytes = TensorFile.WidthOf(ids.Leaf.Element ?? "");
-            tokens = TokenIds.Of($"{Path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows, ReadToken);
+            tokens = TokenIds.Of($"{Path}, column {ids.Name},", ids.Leaf.Element ?? "no integer", Rows, Rows,
+                ReadToken);
         }
         catch { stream.Dispose(); throw; }
     }
@@ -42,21 +43,28 @@ sealed class ArrowShard : IShard
 
     ArrowField Choose(string? name)
     {
-        ArrowField[] floats = [.. stream.Columns.Where(c => c.IsList && InputTypes.Of(c.Leaf.Element ?? "") is not null)];
-        var chosen = name is not null ? floats.FirstOrDefault(c => c.Name == name) : floats.Length == 1 ? floats[0] : null;
-        return chosen ?? throw stream.Bad($"it has {(name is null ? "not one column" : $"no column {name}")} of lists of float16 or float32; it holds {string.Join(", ", stream.Columns.Take(8).Select(c => $"{c.Name} ({c.Leaf.Element ?? "other"})"))}: choose one with --tensor");
+        ArrowField[] floats = [.. stream.Columns.Where(c => c.IsList
+            && InputTypes.Of(c.Leaf.Element ?? "") is not null)];
+        var chosen = name is not null ? floats.FirstOrDefault(c => c.Name == name) : floats.Length == 1 ? floats[0]
+            : null;
+        return chosen
+            ?? throw stream.Bad($"it has {(name is null ? "not one column" : $"no column {name}")} of lists of float16 "
+                + "or float32; it holds "
+                + $"{string.Join(", ", stream.Columns.Take(8).Select(c => $"{c.Name} ({c.Leaf.Element ?? "other"})"))}: choose one with --tensor");
     }
 
     void Add(ArrowBatch batch, ArrowField column, ArrowField? ids)
     {
         var values = ArrowColumn.Of(stream, batch, column);
         var (rows, width) = Shards.Flatten($"{Path}, column {column.Name},", values.Shape);
-        if (firstRows.Count > 0 && width != Width) throw stream.Bad($"column {column.Name} is {Width} wide and then {width}");
+        if (firstRows.Count > 0 && width != Width)
+            throw stream.Bad($"column {column.Name} is {Width} wide and then {width}");
         if (ids?.Leaf.Element is not null)
         {
             var beside = ArrowColumn.Of(stream, batch, ids);
             if (!beside.Shape.AsSpan().SequenceEqual(values.Shape.AsSpan(..^1)))
-                throw stream.Bad($"column {ids.Name} is [{string.Join(", ", beside.Shape)}] beside [{string.Join(", ", values.Shape)}] of {column.Name}; there must be one token id a row");
+                throw stream.Bad($"column {ids.Name} is [{string.Join(", ", beside.Shape)}] beside "
+                    + $"[{string.Join(", ", values.Shape)}] of {column.Name}; there must be one token id a row");
             tokenOffsets.Add(beside.Offset);
         }
         firstRows.Add(Rows);
@@ -66,7 +74,8 @@ sealed class ArrowShard : IShard
 
     int RowBytes => Width * Type.Bytes();
 
-    public long Run(long i) => Shards.Find(firstRows, i) + 1 is var next && next < firstRows.Count ? firstRows[next] - i : Rows - i;
+    public long Run(long i) =>
+        Shards.Find(firstRows, i) + 1 is var next && next < firstRows.Count ? firstRows[next] - i : Rows - i;
     public void Read(long i, Span<byte> into) => stream.Read(Place(i), into);
     public void Expect(long i, int count) => stream.Expect(Place(i), (long)count * RowBytes);
 

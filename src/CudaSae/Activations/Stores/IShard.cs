@@ -44,7 +44,9 @@ static class Shards
     /// <exception cref="SaeException">It is no matrix, or its width is impossible.</exception>
     public static (long Rows, int Width) Flatten(string path, long[] shape)
     {
-        if (shape.Length < 2) throw new SaeException($"{path} has shape [{string.Join(", ", shape)}]; activations are a matrix [rows, width] or [contexts, positions, width]");
+        if (shape.Length < 2)
+            throw new SaeException($"{path} has shape [{string.Join(", ", shape)}]; activations are a matrix [rows, "
+                + "width] or [contexts, positions, width]");
         if (shape[^1] is < 1 or > 16384) throw new SaeException($"{path} is {shape[^1]} wide; 1 to 16384 is possible");
         return (Count(shape.AsSpan(..^1)), (int)shape[^1]);
     }

@@ -18,8 +18,10 @@ sealed class IdxShard : IShard
         this.file = file;
         try
         {
-            if (file.Shape.Length == 1) throw file.Bad("it has one axis: these are labels; images are [images, height, width]");
-            if (file.Type is not (IdxType.UInt8 or IdxType.Float32)) throw file.Bad($"its elements are {file.Type}; of images UInt8 and Float32 are read");
+            if (file.Shape.Length == 1)
+                throw file.Bad("it has one axis: these are labels; images are [images, height, width]");
+            if (file.Type is not (IdxType.UInt8 or IdxType.Float32))
+                throw file.Bad($"its elements are {file.Type}; of images UInt8 and Float32 are read");
             (Rows, Width) = Shards.Flatten(Path, [file.Shape[0], Pixels(file)]);
         }
         catch { Dispose(); throw; }
@@ -28,7 +30,8 @@ sealed class IdxShard : IShard
     static long Pixels(IdxFile file)
     {
         long pixels = 1;
-        foreach (var extent in file.Shape.AsSpan(1)) pixels = Math.Min(pixels * extent, int.MaxValue);      // Flatten refuses that many
+        // Flatten refuses that many
+        foreach (var extent in file.Shape.AsSpan(1)) pixels = Math.Min(pixels * extent, int.MaxValue);
         return pixels;
     }
 
@@ -49,7 +52,8 @@ sealed class IdxShard : IShard
             return;
         }
         file.Read(i * Width, into);
-        foreach (ref var pixel in floats) pixel = BitConverter.UInt32BitsToSingle(BinaryPrimitives.ReverseEndianness(BitConverter.SingleToUInt32Bits(pixel)));
+        foreach (ref var pixel in floats)
+            pixel = BitConverter.UInt32BitsToSingle(BinaryPrimitives.ReverseEndianness(BitConverter.SingleToUInt32Bits(pixel)));
     }
 
     public void Expect(long i, int count) => file.Expect(i * Width, count * Width);

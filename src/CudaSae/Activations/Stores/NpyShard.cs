@@ -53,9 +53,18 @@ sealed class NpyShard : IShard
         if (!File.Exists(path)) return null;
         tokenFile = new(path);
         var header = NpyFile.ReadHeader(tokenFile);
-        var type = header.Descr switch { "<i8" => "I64", "<i4" => "I32", "<i2" => "I16", "<u4" => "U32", "<u2" => "U16", var other => other };
+        var type = header.Descr switch
+        {
+            "<i8" => "I64",
+            "<i4" => "I32",
+            "<i2" => "I16",
+            "<u4" => "U32",
+            "<u2" => "U16",
+            var other => other
+        };
         if (TensorFile.WidthOf(type) is > 0 and var bytes) RequireLength(tokenFile, header, bytes);
-        return TokenIds.Of(path, type, Shards.Count(header.Shape), Rows, (offset, into) => tokenFile.Read(header.DataOffset + offset, into));
+        return TokenIds.Of(path, type, Shards.Count(header.Shape), Rows,
+            (offset, into) => tokenFile.Read(header.DataOffset + offset, into));
     }
 
     static void RequireLength(MappedFile file, NpyFile.Header header, int elementBytes)
@@ -64,7 +73,9 @@ sealed class NpyShard : IShard
         foreach (var extent in header.Shape)
             if ((needed *= extent) > long.MaxValue) throw NpyFile.Bad(file, "it claims an impossible shape");
         needed += header.DataOffset;
-        if (needed != file.Length) throw NpyFile.Bad(file, $"its shape needs {needed} bytes, it has {file.Length}; it is truncated or has a tail");
+        if (needed != file.Length)
+            throw NpyFile.Bad(file,
+                $"its shape needs {needed} bytes, it has {file.Length}; it is truncated or has a tail");
     }
 
     public void Dispose()

@@ -11,14 +11,18 @@ static partial class NumberedFiles
     /// <exception cref="SaeException">A number is missing or there twice.</exception>
     public static string[] In(string folder, IEnumerable<string> files)
     {
-        var chunks = files.Select(path => (Path: path, Name: Pattern().Match(Path.GetFileName(path)))).Where(f => f.Name.Success)
-            .Select(f => (f.Path, Shard: Number(f.Name.Groups["shard"].Value), Chunk: Number(f.Name.Groups["chunk"].Value))).OrderBy(f => f.Shard).ThenBy(f => f.Chunk).ToArray();
+        var chunks = files.Select(path => (Path: path, Name: Pattern().Match(Path.GetFileName(path))))
+            .Where(f => f.Name.Success)
+            .Select(f =>
+                (f.Path, Shard: Number(f.Name.Groups["shard"].Value), Chunk: Number(f.Name.Groups["chunk"].Value)))
+            .OrderBy(f => f.Shard).ThenBy(f => f.Chunk).ToArray();
         for (var i = 0; i < chunks.Length; i++)
         {
             var expected = i > 0 && chunks[i].Shard == chunks[i - 1].Shard ? chunks[i - 1].Chunk + 1 : 0;
             if (chunks[i].Chunk == expected) continue;
             var before = i > 0 ? $"after {Path.GetFileName(chunks[i - 1].Path)}" : "first";
-            throw new SaeException($"folder {folder}: chunk {expected} should come {before}, but {Path.GetFileName(chunks[i].Path)} does; mend the folder, or name its files to read just these");
+            throw new SaeException($"folder {folder}: chunk {expected} should come {before}, but "
+                + $"{Path.GetFileName(chunks[i].Path)} does; mend the folder, or name its files to read just these");
         }
         return [.. chunks.Select(c => c.Path)];
     }

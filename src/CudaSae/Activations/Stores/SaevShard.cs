@@ -22,7 +22,9 @@ sealed class SaevShard : IShard
         Int128 filled = (Int128)examples * exampleBytes, whole = (Int128)of.ExamplesPerShard * exampleBytes;
         if (file.Length == filled || (file.Length == whole && whole > filled)) return;
         file.Dispose();
-        throw new SaeException($"{path} has {file.Length} bytes; its {examples} examples of {of.Layers.Length} layers, {of.Tokens} tokens and width {Width} are {filled} (a whole shard {whole}): it is truncated, or its metadata are another store's");
+        throw new SaeException($"{path} has {file.Length} bytes; its {examples} examples of {of.Layers.Length} layers, "
+            + $"{of.Tokens} tokens and width {Width} are {filled} (a whole shard {whole}): it is truncated, or its "
+            + "metadata are another store's");
     }
 
     /// <summary>The shards of a store, of one layer.</summary>
@@ -46,14 +48,21 @@ sealed class SaevShard : IShard
         var layer = of.Layers.Length == 1 ? 0 : -1;
         var cls = of.Cls ? 1 : 0;
         var (first, tokens) = (cls, of.Tokens - cls);
-        foreach (var part in (choice ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        foreach (var part in (choice ?? "")
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
-            if (part.StartsWith("layer=", StringComparison.Ordinal) && int.TryParse(part[6..], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)) layer = Array.IndexOf(of.Layers, number);
+            if (part.StartsWith("layer=", StringComparison.Ordinal)
+                && int.TryParse(part[6..], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number))
+                layer = Array.IndexOf(of.Layers, number);
             else if (part == "tokens=all") (first, tokens) = (0, of.Tokens);
             else if (part == "tokens=special" && of.Cls) (first, tokens) = (0, 1);
-            else if (part != "tokens=content") throw new SaeException($"--tensor {choice}: {part} chooses nothing in {of.Folder}; write layer=NUMBER, tokens=content, tokens=all{(of.Cls ? " or tokens=special" : "")}");
+            else if (part != "tokens=content")
+                throw new SaeException($"--tensor {choice}: {part} chooses nothing in {of.Folder}; write layer=NUMBER, "
+                    + $"tokens=content, tokens=all{(of.Cls ? " or tokens=special" : "")}");
         }
-        if (layer < 0) throw new SaeException($"{of.Folder} holds layers {string.Join(", ", of.Layers)}: choose one with --tensor layer={of.Layers[0]}");
+        if (layer < 0)
+            throw new SaeException($"{of.Folder} holds layers {string.Join(", ", of.Layers)}: choose one with --tensor "
+                + $"layer={of.Layers[0]}");
         return (layer, first, tokens);
     }
 

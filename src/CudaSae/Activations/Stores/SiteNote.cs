@@ -11,7 +11,8 @@ static class SiteNote
     const int MaxBytes = 65_536, MaxLength = 200;      // of the file; of a text
 
     /// <param name="data">The .npy.</param>
-    public static void Write(string data, string model, string site) => AtomicFile.Write(Path.ChangeExtension(data, Extension), stream =>
+    public static void Write(string data, string model, string site) =>
+        AtomicFile.Write(Path.ChangeExtension(data, Extension), stream =>
     {
         using (var json = new Utf8JsonWriter(stream))
         {
@@ -35,13 +36,23 @@ static class SiteNote
             using var file = JsonDocument.Parse(File.ReadAllBytes(path));
             return $"{Text(path, file.RootElement, "site")} of {Text(path, file.RootElement, "model")}";
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException) { throw Bad(path, "it is not JSON in UTF-8"); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            throw Bad(path, "it is not JSON in UTF-8");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot read {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
     }
 
     static string Text(string path, JsonElement of, string name) =>
-        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String && value.GetString() is { Length: > 0 and <= MaxLength } text && !text.Any(char.IsControl)
+        of.ValueKind == JsonValueKind.Object && of.TryGetProperty(name, out var value)
+            && value.ValueKind == JsonValueKind.String && value.GetString() is { Length: > 0 and <= MaxLength } text
+            && !text.Any(char.IsControl)
             ? text : throw Bad(path, $"it has no {name} of at most {MaxLength} characters");
 
-    static SaeException Bad(string path, string why) => new($"{path} does not say where activations come from: {why}; delete it, and nothing but this is lost", kind: SaeErrorKind.Files);
+    static SaeException Bad(string path, string why) =>
+        new($"{path} does not say where activations come from: {why}; delete it, and nothing but this is lost",
+            kind: SaeErrorKind.Files);
 }

@@ -51,13 +51,17 @@ sealed class TensorShard : IShard
 
     StoredTensor Choose(string? name)
     {
-        StoredTensor[] floats = [.. file.Tensors.Values.Where(t => t.Shape.Length >= 2 && InputTypes.Of(t.Type) is not null)];
+        StoredTensor[] floats = [.. file.Tensors.Values.Where(t => t.Shape.Length >= 2
+            && InputTypes.Of(t.Type) is not null)];
         StoredTensor? Named(string wanted) => floats.FirstOrDefault(t => t.Name == wanted);
         StoredTensor[] matrices = [.. floats.Where(t => t.Shape.Length == 2)];
         var chosen = name is not null ? Named(name)
             : floats.Length == 1 ? floats[0]
             : Named("activations") ?? Named(OpenMossName) ?? (matrices.Length == 1 ? matrices[0] : null);
-        return chosen ?? throw new SaeException($"{Path} has no matrix {name ?? "activations"} of F32, F16 or BF16; it holds {string.Join(", ", file.Tensors.Values.Take(8).Select(t => $"{t.Name} ({t.Type})"))}: choose one with --tensor");
+        return chosen
+            ?? throw new SaeException($"{Path} has no matrix {name ?? "activations"} of F32, F16 or BF16; it holds "
+                + $"{string.Join(", ", file.Tensors.Values.Take(8).Select(t => $"{t.Name} ({t.Type})"))}: choose one "
+                + "with --tensor");
     }
 
     long RowStride()
@@ -72,14 +76,18 @@ sealed class TensorShard : IShard
             regular &= strides[axis] == step * rows;
             rows *= tensor.Shape[axis];
         }
-        return regular ? Math.Max(step, 0) : throw file.Bad($"tensor {tensor.Name} is stored with strides [{string.Join(", ", strides)}], its rows not one after another; save it after .contiguous()");
+        return regular ? Math.Max(step, 0)
+            : throw file.Bad($"tensor {tensor.Name} is stored with strides [{string.Join(", ", strides)}], its rows "
+                + "not one after another; save it after .contiguous()");
     }
 
     TokenIds? OpenTokens(long rows)
     {
-        if (!file.Tensors.TryGetValue("tokens", out var ids) && !file.Tensors.TryGetValue("token_ids", out ids)) return null;
+        if (!file.Tensors.TryGetValue("tokens", out var ids) && !file.Tensors.TryGetValue("token_ids", out ids))
+            return null;
         RequirePlain(ids);
-        return TokenIds.Of($"{Path}, tensor {ids.Name},", ids.Type, Shards.Count(ids.Shape), rows, (offset, into) => file.Read(ids, offset, into));
+        return TokenIds.Of($"{Path}, tensor {ids.Name},", ids.Type, Shards.Count(ids.Shape), rows,
+            (offset, into) => file.Read(ids, offset, into));
     }
 
     /// <summary>OpenMOSS keeps only the rows whose mask is set: the others are padding and special tokens.</summary>
@@ -88,14 +96,17 @@ sealed class TensorShard : IShard
         if (tensor.Name != OpenMossName || !file.Tensors.TryGetValue("mask", out var mask)) return null;
         RequirePlain(mask);
         if (InputTypes.Of(mask.Type) is not null || Shards.Count(mask.Shape) != rows)
-            throw file.Bad($"its mask is {mask.Type} [{string.Join(", ", mask.Shape)}]; one truth value a row was expected, {rows} in all");
+            throw file.Bad($"its mask is {mask.Type} [{string.Join(", ", mask.Shape)}]; one truth value a row was "
+                + $"expected, {rows} in all");
         var read = KeptRows.Of(rows, mask.ElementBytes, (offset, into) => file.Read(mask, offset, into));
         return read.Count == rows ? null : read;
     }
 
     void RequirePlain(StoredTensor beside)
     {
-        if (beside.Strides is not null) throw file.Bad($"tensor {beside.Name} is stored with strides [{string.Join(", ", beside.Strides)}]; save it after .contiguous()");
+        if (beside.Strides is not null)
+            throw file.Bad($"tensor {beside.Name} is stored with strides [{string.Join(", ", beside.Strides)}]; save "
+                + "it after .contiguous()");
     }
 
     public void Dispose() => file.Dispose();

@@ -15,8 +15,11 @@ sealed class TokenIds(string path, string type, ReadAt read)
     /// <exception cref="SaeException">They are no whole numbers, or not one a row.</exception>
     public static TokenIds Of(string path, string type, long count, long rows, ReadAt read)
     {
-        if (type is not ("I64" or "I32" or "I16" or "U32" or "U16")) throw new SaeException($"{path} holds token ids of type {type}; I64, I32, I16, U32 and U16 are read");
-        if (count != rows) throw new SaeException($"{path} holds {count} token ids for {rows} rows of activations; there must be one a row");
+        if (type is not ("I64" or "I32" or "I16" or "U32" or "U16"))
+            throw new SaeException($"{path} holds token ids of type {type}; I64, I32, I16, U32 and U16 are read");
+        if (count != rows)
+            throw new SaeException($"{path} holds {count} token ids for {rows} rows of activations; there must be one "
+                + "a row");
         return new(path, type, read);
     }
 
@@ -34,7 +37,8 @@ sealed class TokenIds(string path, string type, ReadAt read)
                 "I16" => MemoryMarshal.Read<short>(at),
                 _ => MemoryMarshal.Read<ushort>(at),
             };
-            return id is >= int.MinValue and <= int.MaxValue ? (int)id : throw new SaeException($"{path} holds {id} at row {row}, which is no token id");
+            return id is >= int.MinValue and <= int.MaxValue ? (int)id
+                : throw new SaeException($"{path} holds {id} at row {row}, which is no token id");
         }
     }
 }

@@ -37,7 +37,9 @@ sealed unsafe partial class CpuBackend
         runStart[0] = 0;
     }
 
-    bool Touched(int f) => stepDense || runStart[f + 1] > runStart[f] || deadSlot[f] >= 0 && windowLength > 0 || latents is not null && latents[f].PreAct > 0;
+    bool Touched(int f) =>
+        stepDense || runStart[f + 1] > runStart[f] || deadSlot[f] >= 0 && windowLength > 0
+            || latents is not null && latents[f].PreAct > 0;
 
     /// <summary>∂WEnc_f and ∂WDec_f into scratch rows, and the sums over the latent's entries: all gradients of the
     /// loss for it, before projection.</summary>
@@ -104,7 +106,8 @@ sealed unsafe partial class CpuBackend
         for (at = runStart[f]; at < end; at++)
         {
             sum.Add(entryGrad[runEntry[at]]);
-            if (LiveGate) Rows.Add(decGrad, scale * preAct[runEntry[at]], gateResidual + (long)(runEntry[at] / k) * lo, lo);
+            if (LiveGate)
+                Rows.Add(decGrad, scale * preAct[runEntry[at]], gateResidual + (long)(runEntry[at] / k) * lo, lo);
         }
     }
 

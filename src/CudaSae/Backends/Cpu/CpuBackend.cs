@@ -21,7 +21,8 @@ sealed unsafe partial class CpuBackend : IBackend
     byte* raw;                                  // slot of the step in progress
 
     readonly byte*[] slots = new byte*[2];      // [B, row width] of the input's own type
-    readonly float* x, y, centered, centeredT;  // [B, ld] input; [B, lo] target; [B, ld]; panels of [ld, 48] with rows as lanes
+    // [B, ld] input; [B, lo] target; [B, ld]; panels of [ld, 48] with rows as lanes
+    readonly float* x, y, centered, centeredT;
     readonly float* wEnc, wDec, bEnc, bDec;     // [n, ld], [n, lo], [n], [lo]
     readonly float* threshold, bMag, rMag, tieScale;    // [n] each, null where the spec has no use for it
     readonly float* wSkip;                      // [D, ld]
@@ -40,13 +41,15 @@ sealed unsafe partial class CpuBackend : IBackend
         (B, d, D, n, k) = (config.BatchRows, spec.InputWidth, spec.OutputWidth, spec.Latents, spec.Active);
         (ld, lo) = ((d + 15) & ~15, (D + 15) & ~15);
         panels = (B + Gemm.TileColumns - 1) / Gemm.TileColumns;
-        (transcodes, gated, thresholded) = (spec.Transcoder is not null, spec.Selection is Selection.Gated, spec.IsThresholded);
+        (transcodes, gated, thresholded) =
+            (spec.Transcoder is not null, spec.Selection is Selection.Gated, spec.IsThresholded);
         paired = gated || spec.Selection is Selection.JumpRelu;
         Dense = thresholded;
         math = new(spec);
         workers = new(threads > 0 ? threads : Environment.ProcessorCount, start: !counting);
         arena = new(counting);
-        for (var s = 0; s < 2; s++) slots[s] = arena.Take<byte>($"input slot {s}", (long)B * spec.RowWidth * inputType.Bytes());
+        for (var s = 0; s < 2; s++)
+            slots[s] = arena.Take<byte>($"input slot {s}", (long)B * spec.RowWidth * inputType.Bytes());
         x = arena.Take<float>("x", (long)B * ld);
         y = transcodes ? arena.Take<float>("target", (long)B * lo) : x;
         centered = arena.Take<float>("x - b_dec", (long)B * ld);
@@ -159,7 +162,8 @@ sealed unsafe partial class CpuBackend : IBackend
                 for (var i = 0; i < count; i++) to[i] = HalfToSingle(((ushort*)from)[i]) * scale;
                 break;
             default:
-                for (var i = 0; i < count; i++) to[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)from)[i] << 16) * scale;
+                for (var i = 0; i < count; i++)
+                    to[i] = BitConverter.UInt32BitsToSingle((uint)((ushort*)from)[i] << 16) * scale;
                 break;
         }
     }
@@ -168,7 +172,7 @@ sealed unsafe partial class CpuBackend : IBackend
     // vectorise.
     static float HalfToSingle(ushort half)
     {
-        var magnitude = BitConverter.UInt32BitsToSingle((uint)(half & 0x7fff) << 13) * 5.192296858534828e33f;    // 2^112
+        var magnitude = BitConverter.UInt32BitsToSingle((uint)(half & 0x7fff) << 13) * 5.192296858534828e33f; // 2^112
         var bits = BitConverter.SingleToUInt32Bits(magnitude);
         if ((half & 0x7c00) == 0x7c00) bits |= 0x7f800000;
         return BitConverter.UInt32BitsToSingle(bits | (uint)(half & 0x8000) << 16);
@@ -183,11 +187,15 @@ sealed unsafe partial class CpuBackend : IBackend
 
     public void ReadCode(SparseCode into)
     {
-        if (into.Rows != B || into.Active != k) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{B}, {k}]");
-        if (stepDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
+        if (into.Rows != B || into.Active != k)
+            throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{B}, {k}]");
+        if (stepDense)
+            throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false "
+                + "first");
         for (var b = 0; b < B; b++)
             for (var j = 0; j < k; j++)
-                (into.Index[b * k + j], into.Value[b * k + j]) = j < rowCount[b] ? (index[b * k + j], value[b * k + j]) : (-1, 0);
+                (into.Index[b * k + j], into.Value[b * k + j]) = j < rowCount[b] ? (index[b * k + j], value[b * k + j])
+                    : (-1, 0);
     }
 
     public void ReadReconstruction(Span<float> into)

@@ -40,7 +40,8 @@ sealed unsafe partial class CpuBackend
         deadCodeGrad = arena.Take<float>("dead code gradient", capacity * lanes);
         deadResidual = arena.Take<float>("dead residual, packed", capacity > 0 ? PackedLength(lo) : 0);
         deadInput = arena.Take<float>("dead input, packed", capacity > 0 ? PackedLength(ld) : 0);
-        deadResidualT = arena.Take<float>("dead residual, turned", capacity > 0 ? (long)workers.Count * lo * Gemm.TileColumns : 0);
+        deadResidualT =
+            arena.Take<float>("dead residual, turned", capacity > 0 ? (long)workers.Count * lo * Gemm.TileColumns : 0);
         deadEncGrad = arena.Take<float>("dead gradient of w_enc", capacity * ld);
         deadDecGrad = arena.Take<float>("dead gradient of w_dec", capacity * lo);
         deadBiasGrad = arena.Take<float>("dead gradient of b_enc", capacity);
@@ -73,7 +74,8 @@ sealed unsafe partial class CpuBackend
         for (var i = 0; i < lo; i++) variance -= columns[i] * columns[i] / B;
         if (!(Math.Abs(variance - spread) <= 1e-4 * spread)) variance = spread;
         sums.AuxVariance = variance;
-        deadScale = variance > 0 ? (float)(2 * scalars.AuxCoefficient * Math.Min((double)dead / aux.K, 1) / variance) : 0;
+        deadScale = variance > 0 ? (float)(2 * scalars.AuxCoefficient * Math.Min((double)dead / aux.K, 1) / variance)
+            : 0;
     }
 
     /// <summary>One panel of 48 rows: pre-activations of the window, code, ê, r and ∂z.</summary>
@@ -96,7 +98,8 @@ sealed unsafe partial class CpuBackend
         var turned = deadResidualT + (long)worker * lo * Gemm.TileColumns;
         new Span<float>(turned, lo * Gemm.TileColumns).Clear();
         AddReconstruction(deadDecoder, DeadPitch, windowLength, code, turned);
-        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start, worker) : ScaleGhost(turned, code, start, worker);
+        deadErrors[panel] = Spec.Ghost is null ? AddResidual(turned, start, worker)
+            : ScaleGhost(turned, code, start, worker);
         StoreTile(code, deadCode + start, windowLength);
 
         for (var s = 0; s < windowLength; s += Gemm.TileRows)
@@ -106,7 +109,8 @@ sealed unsafe partial class CpuBackend
             TakeSlope(tile, code + s * Gemm.TileColumns, count * Gemm.TileColumns);
             StoreTile(tile, deadCodeGrad + (long)s * lanes + start, count);
         }
-        for (var b = start; b < Math.Min(start + Gemm.TileColumns, B); b++) PackRow(centered + (long)b * ld, b, ld, deadInput);
+        for (var b = start; b < Math.Min(start + Gemm.TileColumns, B); b++)
+            PackRow(centered + (long)b * ld, b, ld, deadInput);
     }
 
     /// <summary>∂z = ∂c/∂z ∂c: 1 where a latent was chosen, its value for ghosts, else 0.</summary>
@@ -115,14 +119,16 @@ sealed unsafe partial class CpuBackend
         for (var i = 0; i < length; i += 16)
         {
             Vector512<float> c = Vector512.Load(code + i), g = Vector512.Load(gradient + i);
-            Vector512.ConditionalSelect(Vector512.Equals(c, Vector512<float>.Zero), Vector512<float>.Zero, Spec.Ghost is null ? g : c * g).Store(gradient + i);
+            Vector512.ConditionalSelect(Vector512.Equals(c, Vector512<float>.Zero), Vector512<float>.Zero,
+                Spec.Ghost is null ? g : c * g).Store(gradient + i);
         }
     }
 
     void Exponentials(float* code, int start)
     {
         for (var s = 0; s < windowLength; s++, code += Gemm.TileColumns)
-            for (var lane = 0; lane < Gemm.TileColumns; lane++) code[lane] = start + lane < B ? MathF.Exp(code[lane]) : 0;
+            for (var lane = 0; lane < Gemm.TileColumns; lane++)
+                code[lane] = start + lane < B ? MathF.Exp(code[lane]) : 0;
     }
 
     /// <summary>r = ê + e for a panel, turned and packed; returns Σ‖r‖².</summary>
@@ -177,6 +183,7 @@ sealed unsafe partial class CpuBackend
         }
         part -= decoderParts;
         Product(part, deadCodeGrad, windowLength, deadInput, ld, deadScale, deadEncGrad);
-        for (var s = part * SlotBlock; s < Math.Min((part + 1) * SlotBlock, windowLength); s++) deadBiasGrad[s] = deadScale * Rows.Sum(deadCodeGrad + (long)s * lanes, lanes);
+        for (var s = part * SlotBlock; s < Math.Min((part + 1) * SlotBlock, windowLength); s++)
+            deadBiasGrad[s] = deadScale * Rows.Sum(deadCodeGrad + (long)s * lanes, lanes);
     }
 }

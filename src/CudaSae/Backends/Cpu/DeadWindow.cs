@@ -20,7 +20,8 @@ sealed unsafe partial class CpuBackend
             deadBias[s] = bEnc[f];
         }
         // Slots past the last one turn what lies there; no product looks at it.
-        for (var i = 0; i < lo; i++) Rows.Column(deadDec + (long)part * 16 * lo + i, lo).Store(deadDecoder + (long)i * DeadPitch + part * 16);
+        for (var i = 0; i < lo; i++)
+            Rows.Column(deadDec + (long)part * 16 * lo + i, lo).Store(deadDecoder + (long)i * DeadPitch + part * 16);
     }
 
     /// <summary>init + weights · panel for slots [slot, slot + 8), [8, 48].</summary>
@@ -49,8 +50,10 @@ sealed unsafe partial class CpuBackend
         var least = aux.Relu ? float.Epsilon : float.NegativeInfinity;
         for (var lane = 0; lane < Gemm.TileColumns; lane += 16)
         {
-            var bound = windowLength > aux.K ? Lanes.Bound(code + lane, windowLength, aux.K, 0, least, out _) : Vector512.Create(least);
-            KeepDead(code + lane, aux.K, bound, Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(B - start - lane)));
+            var bound = windowLength > aux.K ? Lanes.Bound(code + lane, windowLength, aux.K, 0, least, out _)
+                : Vector512.Create(least);
+            KeepDead(code + lane, aux.K, bound,
+                Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(B - start - lane)));
         }
     }
 

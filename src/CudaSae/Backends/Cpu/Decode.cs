@@ -21,7 +21,7 @@ sealed unsafe partial class CpuBackend
     int rowBlocks, levels, reportLevel;
     float[] levelWeight = [];
     bool weighs;                        // whether what is learned from differs from e: nested losses
-    float* weighted;                    // [levels, B, lo] E_l = Σ_{m ≥ l} w_m e_m; e itself where there is one level of weight 1
+    float* weighted; // [levels, B, lo] E_l = Σ_{m ≥ l} w_m e_m; e itself where there is one level of weight 1
     float* gateResidual;                // [B, lo] relu(π)'s own residual
     float* baseline;                    // [B, lo] b_dec + WSkip x; null without a skip connection
     float* valueGrad;                   // [B, k] 2c ⟨E, WDec⟩, then ∂L/∂⟨w, x − b_dec⟩
@@ -32,7 +32,7 @@ sealed unsafe partial class CpuBackend
     double* columns;                    // [lo] totals
     Spread targetSpread;                // of y
     Action<int, int>? decodePart, entryPart, targetPart;
-    bool isPlain;                       // an entry's gradient is that of its value alone: TopK and its kin without penalty
+    bool isPlain; // an entry's gradient is that of its value alone: TopK and its kin without penalty
 
     void TakeDecode()
     {
@@ -44,12 +44,14 @@ sealed unsafe partial class CpuBackend
             Nesting.Prefixes { Mean: true } => 1f / levels,
             _ => 1,
         })];
-        reportLevel = Spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report) : levels - 1;
+        reportLevel = Spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report)
+            : levels - 1;
         weighs = levels > 1 || levelWeight[0] != 1;
         isPlain = !thresholded && Spec.Penalty is null;
         weighted = weighs ? arena.Take<float>("residuals of nested losses", (long)levels * B * lo) : residual;
         gateResidual = arena.Take<float>("gate residual", gated ? (long)B * lo : 0);
-        baseline = arena.Take<float>("skip connection", wSkip is not null || Spec.Transcoder is { Skip: true } ? (long)B * lo : 0);
+        baseline = arena.Take<float>("skip connection",
+            wSkip is not null || Spec.Transcoder is { Skip: true } ? (long)B * lo : 0);
         valueGrad = arena.Take<float>("code value gradient", (long)B * k);
         entryGrad = arena.Take<EntryGradient>("code gradients", isPlain ? 0 : (long)B * k);
         sumE = arena.Take<float>("column sums of e", (long)rowBlocks * lo);
@@ -116,7 +118,8 @@ sealed unsafe partial class CpuBackend
         if (sumWeighted != sumE) new Span<float>(sumWeighted + (long)block * lo, lo).Clear();
     }
 
-    void StartRow(float* e, int b) => new ReadOnlySpan<float>(baseline is null ? bDec : baseline + (long)b * lo, lo).CopyTo(new(e, lo));
+    void StartRow(float* e, int b) =>
+        new ReadOnlySpan<float>(baseline is null ? bDec : baseline + (long)b * lo, lo).CopyTo(new(e, lo));
 
     void Subtract(float* e, int b)
     {
@@ -157,7 +160,8 @@ sealed unsafe partial class CpuBackend
         var j = 0;
         for (; j + 4 <= count; j += 4)
         {
-            var (g0, g1, g2, g3) = Rows.Dot4(e, Decoder(entries[j]), Decoder(entries[j + 1]), Decoder(entries[j + 2]), Decoder(entries[j + 3]), lo);
+            var (g0, g1, g2, g3) = Rows.Dot4(e, Decoder(entries[j]), Decoder(entries[j + 1]), Decoder(entries[j + 2]),
+                Decoder(entries[j + 3]), lo);
             gradient[entries[j]] = scale * g0;
             gradient[entries[j + 1]] = scale * g1;
             gradient[entries[j + 2]] = scale * g2;
@@ -184,8 +188,10 @@ sealed unsafe partial class CpuBackend
             total.Active += part.Active;
             total.MaxRow = Math.Max(total.MaxRow, part.MaxRow);
         }
-        (sums.SquaredError, sums.SquaredNorm, sums.ReconstructionNorm, sums.GateError) = (total.Error, total.Norm, total.Reconstruction, total.GateError);
-        (sums.LevelError, sums.Active, sums.MaxRow, sums.Dense) = (weighs ? total.LevelError : total.Error, total.Active, total.MaxRow, stepDense ? 1 : 0);
+        (sums.SquaredError, sums.SquaredNorm, sums.ReconstructionNorm, sums.GateError) =
+            (total.Error, total.Norm, total.Reconstruction, total.GateError);
+        (sums.LevelError, sums.Active, sums.MaxRow, sums.Dense) =
+            (weighs ? total.LevelError : total.Error, total.Active, total.MaxRow, stepDense ? 1 : 0);
         (sums.Penalty, sums.NextPenalty) = (total.Penalty, total.NextPenalty);
         var l0 = (double)sums.Active / B;
         switch (Spec.Penalty)
@@ -194,7 +200,8 @@ sealed unsafe partial class CpuBackend
                 (sums.Penalty, stepPenalty) = (sums.Active, scalars.Penalty);
                 break;
             case SparsityPenalty.TargetL0 target:
-                (sums.Penalty, stepPenalty) = (B * Math.Pow(l0 / target.Target - 1, 2), (float)(scalars.Penalty * 2 * (l0 / target.Target - 1) / target.Target));
+                (sums.Penalty, stepPenalty) = (B * Math.Pow(l0 / target.Target - 1, 2),
+                    (float)(scalars.Penalty * 2 * (l0 / target.Target - 1) / target.Target));
                 break;
         }
         workers.Run(rowBlocks, targetPart ??= (block, _) => targetSpread.AddBlock(y, block));

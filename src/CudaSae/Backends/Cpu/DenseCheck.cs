@@ -29,7 +29,8 @@ sealed unsafe partial class CpuBackend
             }
             worstSelection = Math.Max(worstSelection, (largestLeft - smallestKept) / scale);
             for (var j = 0; j < k; j++)
-                worstValue = Math.Max(worstValue, Math.Abs(value[(long)b * k + j] - Math.Max(0, preActs[kept[j]])) / scale);
+                worstValue = Math.Max(worstValue,
+                    Math.Abs(value[(long)b * k + j] - Math.Max(0, preActs[kept[j]])) / scale);
             worstReconstruction = Math.Max(worstReconstruction, ReconstructionDifference(b, kept, preActs));
         }
         return new(worstValue, worstSelection, worstReconstruction, 4 * Math.Sqrt(d) * Math.Pow(2, -24) * 4);

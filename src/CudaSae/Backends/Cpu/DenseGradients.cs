@@ -26,23 +26,28 @@ sealed unsafe partial class CpuBackend
     {
         workers.Run(rowBlocks, packInput ??= (block, _) =>
         {
-            for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++) PackRow(centered + (long)b * ld, b, ld, packedX);
+            for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
+                PackRow(centered + (long)b * ld, b, ld, packedX);
         });
-        if (gated) workers.Run(panels, turnGates ??= (panel, _) => TurnRows(gateResidual, panel, turnedGate, packedGate));
+        if (gated)
+            workers.Run(panels, turnGates ??= (panel, _) => TurnRows(gateResidual, panel, turnedGate, packedGate));
         var turned = -1;
         for (var part = 0; part < LatentParts; part += chunkParts)
         {
             SetChunk(part);
             for (var slot = 0; SetStretch(slot); slot += stretchCount)
             {
-                if (turned != stretchLevel) workers.Run(panels, turnErrors ??= (panel, _) => TurnRows(WeightedRow(stretchLevel, 0), panel, turnedE, packedE));
+                if (turned != stretchLevel)
+                    workers.Run(panels,
+                        turnErrors ??= (panel, _) => TurnRows(WeightedRow(stretchLevel, 0), panel, turnedE, packedE));
                 turned = stretchLevel;
                 workers.Run(panels, gradientPanel ??= GradientPanel);
                 workers.Run((stretchCount + Gemm.TileRows - 1) / Gemm.TileRows, gradientRows ??= GradientRows);
                 workers.Run(ProductParts(stretchCount, lo), decoderRows ??= DecoderRows);
                 workers.Run(ProductParts(stretchCount, ld), encoderRows ??= EncoderRows);
             }
-            workers.Run(Math.Min(chunkParts, LatentParts - part), update ? visitChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: true)
+            workers.Run(Math.Min(chunkParts, LatentParts - part),
+                update ? visitChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: true)
                 : measureChunk ??= (p, worker) => VisitPart(chunkPart + p, worker, update: false));
         }
     }
@@ -73,19 +78,22 @@ sealed unsafe partial class CpuBackend
     /// rows are made.</summary>
     void GradientRows(int group, int worker)
     {
-        int first = stretchSlot + group * Gemm.TileRows, count = Math.Min(Gemm.TileRows, stretchSlot + stretchCount - first);
+        int first = stretchSlot
+            + group * Gemm.TileRows, count = Math.Min(Gemm.TileRows, stretchSlot + stretchCount - first);
         var scale = 2 * scalars.LossScale;
         for (var s = first; s < first + count; s++)
         {
             ref var latent = ref latents[chunkFirst + s];
-            float* z = chunkZ + (long)s * lanes, g = chunkG + (long)s * lanes, gate = gated ? chunkGate + (long)s * lanes : null;
+            float* z = chunkZ + (long)s * lanes, g = chunkG + (long)s * lanes, gate = gated
+                ? chunkGate + (long)s * lanes : null;
             var sum = default(EntryGradient);
             double gap = 0;
             var above = 0;
             for (var b = 0; b < B; b++)
             {
                 var (a, v) = (z[b], math.Value(z[b], latent));
-                var gradient = math.Gradient(a, v, scale * g[b], gated ? scale * gate[b] : 0, latent, scalars, stepPenalty);
+                var gradient =
+                    math.Gradient(a, v, scale * g[b], gated ? scale * gate[b] : 0, latent, scalars, stepPenalty);
                 sum.Add(gradient);
                 (z[b], g[b]) = (v, gradient.Input);
                 if (gated) gate[b] = a > 0 ? a : 0;
@@ -107,5 +115,7 @@ sealed unsafe partial class CpuBackend
         if (LiveGate) Product(part, chunkGate + from, stretchCount, packedGate, lo, scale, to, add: true);
     }
 
-    void EncoderRows(int part, int worker) => Product(part, chunkG + (long)stretchSlot * lanes, stretchCount, packedX, ld, 1, chunkEnc + (long)stretchSlot * ld);
+    void EncoderRows(int part, int worker) =>
+        Product(part, chunkG + (long)stretchSlot * lanes, stretchCount, packedX, ld, 1,
+            chunkEnc + (long)stretchSlot * ld);
 }

@@ -14,7 +14,8 @@ sealed unsafe partial class CpuBackend
     const int ChunkTarget = 512;    // latents of a chunk, in whole parts of the optimizer
 
     int chunkParts, chunkWidth;
-    float* chunkZ, chunkG, chunkGate;       // [W, lanes] z, then the code; ∂code, then ∂⟨w, x⟩; the same of the gate. Forward [panels][W, 48]
+    // [W, lanes] z, then the code; ∂code, then ∂⟨w, x⟩; the same of the gate. Forward [panels][W, 48]
+    float* chunkZ, chunkG, chunkGate;
     float* chunkDecoder;                    // [lo, W]
     float* turnedE, turnedGate;             // [panels][lo, 48] x̂, then E of one level; relu(π)'s
     float* packedE, packedGate, packedX;    // the same E and x − b_dec, in column panels
@@ -28,7 +29,8 @@ sealed unsafe partial class CpuBackend
     int stretchSlot, stretchCount, stretchLevel;    // slots of the chunk that one reconstruction takes in
     int closingLevel;
     bool stepDense;
-    Action<int, int>? turnStretch, forwardPanel, closeLevel, finishRows, turnErrors, turnGates, packInput, gradientPanel, gradientRows, decoderRows, encoderRows, visitChunk, measureChunk;
+    Action<int, int>? turnStretch, forwardPanel, closeLevel, finishRows, turnErrors, turnGates, packInput,
+    gradientPanel, gradientRows, decoderRows, encoderRows, visitChunk, measureChunk;
 
     public bool Dense { get; set; }
 
@@ -42,7 +44,9 @@ sealed unsafe partial class CpuBackend
         if (!thresholded) return;
         chunkParts = Math.Max(1, ChunkTarget * LatentParts / Math.Max(n, 1));
         chunkParts = Math.Min(chunkParts, LatentParts);
-        for (var part = 0; part < LatentParts; part += chunkParts) chunkWidth = Math.Max(chunkWidth, Latents(Math.Min(part + chunkParts, LatentParts) - 1).Last - Latents(part).First);
+        for (var part = 0; part < LatentParts; part += chunkParts)
+            chunkWidth = Math.Max(chunkWidth,
+                Latents(Math.Min(part + chunkParts, LatentParts) - 1).Last - Latents(part).First);
         long W = chunkWidth;
         chunkZ = arena.Take<float>("chunk code", W * lanes);
         chunkG = arena.Take<float>("chunk code gradient", W * lanes);
@@ -77,7 +81,8 @@ sealed unsafe partial class CpuBackend
         if (slot >= chunkCount) return false;
         (stretchSlot, stretchLevel) = (slot, LevelOf(chunkFirst + slot));
         stretchCount = chunkCount - slot;
-        if (stretchLevel < levels - 1) stretchCount = Math.Min(stretchCount, (int)scalars.Prefix[stretchLevel] - chunkFirst - slot);
+        if (stretchLevel < levels - 1)
+            stretchCount = Math.Min(stretchCount, (int)scalars.Prefix[stretchLevel] - chunkFirst - slot);
         return true;
     }
 
@@ -115,7 +120,8 @@ sealed unsafe partial class CpuBackend
         for (; closingLevel < end; closingLevel++)
             workers.Run(rowBlocks, closeLevel ??= (block, _) =>
             {
-                for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++) TakeResidual(turnedE, WeightedRow(closingLevel, 0), b);
+                for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
+                    TakeResidual(turnedE, WeightedRow(closingLevel, 0), b);
             });
     }
 
@@ -128,14 +134,16 @@ sealed unsafe partial class CpuBackend
         var start = panel * Gemm.TileColumns;
         ref var total = ref panelSums[panel];
         var set = Stretch;
-        float* codes = chunkZ + (long)panel * chunkWidth * Gemm.TileColumns, gates = gated ? chunkGate + (long)panel * chunkWidth * Gemm.TileColumns : null;
+        float* codes = chunkZ + (long)panel * chunkWidth * Gemm.TileColumns, gates = gated
+            ? chunkGate + (long)panel * chunkWidth * Gemm.TileColumns : null;
         for (var s = 0; s < set.Count; s += Gemm.TileRows)
         {
             PreActTile(set, s, panel, tile);
             for (var r = 0; r < Math.Min(Gemm.TileRows, set.Count - s); r++)
             {
                 ref var latent = ref latents[set[s + r]];
-                float* code = codes + (s + r) * Gemm.TileColumns, gate = gated ? gates + (s + r) * Gemm.TileColumns : null;
+                float* code = codes + (s + r) * Gemm.TileColumns, gate = gated ? gates + (s + r) * Gemm.TileColumns
+                    : null;
                 var fired = 0;
                 for (var lane = 0; lane < Gemm.TileColumns; lane++)
                 {
@@ -149,7 +157,8 @@ sealed unsafe partial class CpuBackend
                     if (inside && z > latent.Low) rowCount[start + lane]++;
                     if (penalized == 0) continue;
                     total.Penalty += math.Penalty(penalized, latent.Omega, scalars.Power);
-                    if (Spec.Penalty is SparsityPenalty.Lp) total.NextPenalty += math.Penalty(penalized, latent.Omega, scalars.NextPower);
+                    if (Spec.Penalty is SparsityPenalty.Lp)
+                        total.NextPenalty += math.Penalty(penalized, latent.Omega, scalars.NextPower);
                 }
                 panelFired[(long)panel * n + set[s + r]] = (byte)fired;
                 total.Active += fired;

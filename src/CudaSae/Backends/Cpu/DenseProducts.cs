@@ -10,7 +10,7 @@ namespace CudaSae.Backends.Cpu;
 sealed unsafe partial class CpuBackend
 {
     const int TileFloats = Gemm.TileRows * Gemm.TileColumns;
-    const int SlotBlock = 64, DepthBlock = 1024;    // slots and rows of a product over the batch that stay in L2 together
+    const int SlotBlock = 64, DepthBlock = 1024; // slots and rows of a product over the batch that stay in L2 together
 
     int lanes;              // rows of the batch padded to whole panels
 
@@ -84,7 +84,8 @@ sealed unsafe partial class CpuBackend
     void StoreTile(float* tile, float* to, int count)
     {
         for (var r = 0; r < count; r++)
-            new ReadOnlySpan<float>(tile + r * Gemm.TileColumns, Gemm.TileColumns).CopyTo(new(to + (long)r * lanes, Gemm.TileColumns));
+            new ReadOnlySpan<float>(tile + r * Gemm.TileColumns,
+                Gemm.TileColumns).CopyTo(new(to + (long)r * lanes, Gemm.TileColumns));
     }
 
     /// <summary>Floats of a matrix [B, width] in column panels.</summary>
@@ -97,7 +98,9 @@ sealed unsafe partial class CpuBackend
     void PackRow(float* row, int b, int width, float* packed)
     {
         for (var column = 0; column < width; column += Gemm.TileColumns)
-            new ReadOnlySpan<float>(row + column, Math.Min(Gemm.TileColumns, width - column)).CopyTo(new(packed + (long)column * B + (long)b * Gemm.TileColumns, Gemm.TileColumns));
+            new ReadOnlySpan<float>(row + column, Math.Min(Gemm.TileColumns, width - column)).CopyTo(new(packed
+                + (long)column * B + (long)b * Gemm.TileColumns,
+                Gemm.TileColumns));
     }
 
     /// <summary>Parts of <see cref="Product"/>.</summary>
@@ -107,7 +110,8 @@ sealed unsafe partial class CpuBackend
     /// column panel and 64 slots, both from the second-level cache.</summary>
     /// <param name="packed">The batch's rows in column panels.</param>
     [SkipLocalsInit]
-    void Product(int part, float* code, int count, float* packed, int width, float scale, float* gradient, bool add = false)
+    void Product(int part, float* code, int count, float* packed, int width, float scale, float* gradient,
+        bool add = false)
     {
         var buffer = stackalloc float[TileFloats + 16];
         var tile = Align(buffer);
@@ -115,14 +119,17 @@ sealed unsafe partial class CpuBackend
         var init = stackalloc float[Gemm.TileRows];
         for (var r = 0; r < Gemm.TileRows; r++) init[r] = 0;
         var blocks = (count + SlotBlock - 1) / SlotBlock;
-        int column = part / blocks * Gemm.TileColumns, first = part % blocks * SlotBlock, last = Math.Min(first + SlotBlock, count);
+        int column = part / blocks * Gemm.TileColumns, first = part % blocks * SlotBlock,
+            last = Math.Min(first + SlotBlock, count);
         for (var b = 0; b < B; b += DepthBlock)
             for (var slot = first; slot < last; slot += Gemm.TileRows)
             {
                 for (var r = 0; r < Gemm.TileRows; r++) rows[r] = code + (long)Math.Min(slot + r, last - 1) * lanes + b;
-                Gemm.Tile(rows, packed + (long)column * B + (long)b * Gemm.TileColumns, Gemm.TileColumns, Math.Min(DepthBlock, B - b), init, tile);
+                Gemm.Tile(rows, packed + (long)column * B + (long)b * Gemm.TileColumns, Gemm.TileColumns,
+                    Math.Min(DepthBlock, B - b), init, tile);
                 for (var r = 0; r < Math.Min(Gemm.TileRows, last - slot); r++)
-                    Scaled(tile + r * Gemm.TileColumns, scale, gradient + (long)(slot + r) * width + column, Math.Min(Gemm.TileColumns, width - column), add || b > 0);
+                    Scaled(tile + r * Gemm.TileColumns, scale, gradient + (long)(slot + r) * width + column,
+                        Math.Min(Gemm.TileColumns, width - column), add || b > 0);
             }
     }
 

@@ -50,7 +50,7 @@ sealed unsafe partial class CpuBackend
         for (var w = 0; w < workers.Count; w++) overflow[w] = 0;
         workers.Run(Math.Min(workers.Count, panels), encodePart ??= EncodePart);
         for (var w = 0; w < workers.Count; w++) sums.Overflows += overflow[w];
-        if (thresholded) stepDense = sums.Overflows > 0;        // a row without room: the whole batch goes the dense way
+        if (thresholded) stepDense = sums.Overflows > 0; // a row without room: the whole batch goes the dense way
         if (Spec.Selection is Selection.BatchTopK batch) SelectBatch(batch);
     }
 
@@ -66,7 +66,9 @@ sealed unsafe partial class CpuBackend
             rowLimit[b] = b < B ? float.NegativeInfinity : float.PositiveInfinity;
             if (b < B) candidateCount[b] = 0;
         }
-        if (byGroup) new Span<float>(groupBest + (long)first * k * Gemm.TileColumns, (last - first) * k * Gemm.TileColumns).Fill(float.NegativeInfinity);
+        if (byGroup)
+            new Span<float>(groupBest + (long)first * k * Gemm.TileColumns,
+                (last - first) * k * Gemm.TileColumns).Fill(float.NegativeInfinity);
         var buffer = stackalloc float[Gemm.TileRows * Gemm.TileColumns + 16];
         var tile = (float*)((nint)(buffer + 15) & ~63);
         var rows = stackalloc float*[Gemm.TileRows];
@@ -94,12 +96,14 @@ sealed unsafe partial class CpuBackend
     void Filter(float* tile, int latent, int count, int row, int worker)
     {
         var limits = rowLimit + row;
-        Vector512<float> limit0 = Vector512.Load(limits), limit1 = Vector512.Load(limits + 16), limit2 = Vector512.Load(limits + 32);
+        Vector512<float> limit0 =
+            Vector512.Load(limits), limit1 = Vector512.Load(limits + 16), limit2 = Vector512.Load(limits + 32);
         for (var r = 0; r < count; r++, tile += Gemm.TileColumns)
         {
             Vector512<float> v0 = Vector512.Load(tile), v1 = Vector512.Load(tile + 16), v2 = Vector512.Load(tile + 32);
             if (byMagnitude) (v0, v1, v2) = (Vector512.Abs(v0), Vector512.Abs(v1), Vector512.Abs(v2));
-            var above = Vector512.GreaterThan(v0, limit0).ExtractMostSignificantBits() | Vector512.GreaterThan(v1, limit1).ExtractMostSignificantBits() << 16
+            var above = Vector512.GreaterThan(v0, limit0)
+                .ExtractMostSignificantBits() | Vector512.GreaterThan(v1, limit1).ExtractMostSignificantBits() << 16
                 | Vector512.GreaterThan(v2, limit2).ExtractMostSignificantBits() << 32;
             if (above == 0) continue;
             for (; above != 0; above &= above - 1)
@@ -107,7 +111,8 @@ sealed unsafe partial class CpuBackend
                 var at = BitOperations.TrailingZeroCount(above);
                 Append(row + at, latent + r, tile[at], worker);
             }
-            (limit0, limit1, limit2) = (Vector512.Load(limits), Vector512.Load(limits + 16), Vector512.Load(limits + 32));
+            (limit0, limit1, limit2) =
+                (Vector512.Load(limits), Vector512.Load(limits + 16), Vector512.Load(limits + 32));
         }
     }
 
@@ -152,7 +157,8 @@ sealed unsafe partial class CpuBackend
         candidateCount[b] = kNow;
         // Of equal magnitudes the positive is larger, so where the least is negative a later equal one may still
         // belong.
-        rowLimit[b] = byMagnitude && ((uint)least & Negative) == 0 ? MathF.BitDecrement(ValueOf(least)) : ValueOf(least);
+        rowLimit[b] = byMagnitude && ((uint)least & Negative) == 0 ? MathF.BitDecrement(ValueOf(least))
+            : ValueOf(least);
     }
 
     void Finish(int b, int worker)
@@ -190,7 +196,8 @@ sealed unsafe partial class CpuBackend
         for (var f = 0; f < n; f++)
         {
             var a = bEnc[f];
-            for (var i = 0; i < ld; i++) a = MathF.FusedMultiplyAdd(wEnc[(long)f * ld + i], centered[(long)b * ld + i], a);
+            for (var i = 0; i < ld; i++)
+                a = MathF.FusedMultiplyAdd(wEnc[(long)f * ld + i], centered[(long)b * ld + i], a);
             all[f] = byMagnitude ? MagnitudeKey(a, f) : Key(a, f);
         }
         Array.Sort(all);

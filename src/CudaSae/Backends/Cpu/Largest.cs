@@ -50,7 +50,9 @@ sealed unsafe partial class CpuBackend
             var middle = high - (high - low) / 2;
             var limit = Vector512.Create(middle);
             var reach = 0;
-            for (var i = 0; i < padded; i += 16) reach += BitOperations.PopCount(Vector512.GreaterThanOrEqual(Vector512.Load(upper + i), limit).ExtractMostSignificantBits());
+            for (var i = 0; i < padded; i += 16)
+                reach += BitOperations.PopCount(Vector512.GreaterThanOrEqual(Vector512.Load(upper + i), limit)
+                    .ExtractMostSignificantBits());
             if (reach == k)
             {
                 bound = (ulong)middle << 32;

@@ -19,7 +19,13 @@ readonly struct LatentMath
         gated = selection is Selection.Gated;
         thresholdIsLog = jump is not { Form: ThresholdForm.Direct };
         weightLearns = spec.Penalty is { Weight: PenaltyWeight.DecoderNorm };
-        penalty = spec.Penalty switch { SparsityPenalty.L1 => 1, SparsityPenalty.Tanh => 2, SparsityPenalty.Lp => 3, _ => 0 };
+        penalty = spec.Penalty switch
+        {
+            SparsityPenalty.L1 => 1,
+            SparsityPenalty.Tanh => 2,
+            SparsityPenalty.Lp => 3,
+            _ => 0
+        };
         tanhScale = spec.Penalty is SparsityPenalty.Tanh tanh ? tanh.Scale : 0;
     }
 
@@ -60,7 +66,8 @@ readonly struct LatentMath
     /// <param name="g">2c ⟨E, WDec⟩: ∂L/∂value of the reconstruction.</param>
     /// <param name="gateG">The same of the gate's own reconstruction.</param>
     /// <param name="stepPenalty">What multiplies ∂Σ1[z > θ].</param>
-    public EntryGradient Gradient(float z, float value, float g, float gateG, in LatentScalars l, in StepScalars s, float stepPenalty)
+    public EntryGradient Gradient(float z, float value, float g, float gateG, in LatentScalars l, in StepScalars s,
+        float stepPenalty)
     {
         if (gated) return Gated(z, value, g, gateG, l, s);
         var result = default(EntryGradient);

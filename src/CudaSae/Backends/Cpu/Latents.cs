@@ -32,7 +32,8 @@ sealed unsafe partial class CpuBackend
 
     void PrepareLatents()
     {
-        if (spreadMean is not null && scalars.Inference == 0) workers.Run((n + Gemm.TileRows - 1) / Gemm.TileRows, spreadPart ??= SpreadPart);
+        if (spreadMean is not null && scalars.Inference == 0)
+            workers.Run((n + Gemm.TileRows - 1) / Gemm.TileRows, spreadPart ??= SpreadPart);
         if (latents is not null) workers.Run(LatentParts, latentScalarsPart ??= LatentScalarsPart);
         if (inputSum is null) return;
         new Span<double>(inputSum, ld).Clear();
@@ -56,13 +57,16 @@ sealed unsafe partial class CpuBackend
                 l.Epsilon = jump.Bandwidth
                     * (jump.AdaptiveBandwidth ? MathF.Sqrt(MathF.Max(1e-12f, spreadVariance[f])) : 1);
                 l.Low = l.Theta - LatentMath.Reach(jump.Kernel) * l.Epsilon;
-                if (Spec.PreAct is { } loss && (!loss.DeadOnly || scalars.Step - 1 - (uint)lastFired[f] >= scalars.DeadAfterSteps)) l.PreAct = scalars.PreAct;
+                if (Spec.PreAct is { } loss
+                    && (!loss.DeadOnly || scalars.Step - 1 - (uint)lastFired[f] >= scalars.DeadAfterSteps))
+                    l.PreAct = scalars.PreAct;
             }
             latents[f] = l;
         }
     }
 
-    float Theta(int f) => Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? threshold[f] : MathF.Exp(threshold[f]);
+    float Theta(int f) =>
+        Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? threshold[f] : MathF.Exp(threshold[f]);
 
     /// <summary>Σ over sites of the norm of WDec_f's columns there.</summary>
     float DecoderNormOf(int f)

@@ -70,7 +70,8 @@ sealed unsafe partial class CpuBackend
             var omega = latents[index[entries[j]]].Omega;
             var penalized = gated ? preAct[entries[j]] : value[entries[j]];
             total.Penalty += math.Penalty(penalized, omega, scalars.Power);
-            if (Spec.Penalty is SparsityPenalty.Lp) total.NextPenalty += math.Penalty(penalized, omega, scalars.NextPower);
+            if (Spec.Penalty is SparsityPenalty.Lp)
+                total.NextPenalty += math.Penalty(penalized, omega, scalars.NextPower);
         }
     }
 
@@ -81,7 +82,8 @@ sealed unsafe partial class CpuBackend
             for (var entry = b * k; entry < b * k + rowCount[b]; entry++)
             {
                 var gradient = value[entry] != 0 || paired
-                    ? math.Gradient(preAct[entry], value[entry], valueGrad[entry], gated ? entryGrad[entry].Bias : 0, latents[index[entry]], scalars, stepPenalty)
+                    ? math.Gradient(preAct[entry], value[entry], valueGrad[entry], gated ? entryGrad[entry].Bias : 0,
+                        latents[index[entry]], scalars, stepPenalty)
                     : default;
                 entryGrad[entry] = gradient;
                 valueGrad[entry] = gradient.Input;

@@ -22,7 +22,8 @@ sealed unsafe class MatrixMoments
         (storage, this.width) = (config.Moments, width);
         foreach (var c in name) id = id * 31 + c;
         var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
-        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam ? rows * width : 0;
+        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam
+            ? rows * width : 0;
         switch (storage)
         {
             case MomentStorage.Float32:
@@ -90,12 +91,15 @@ sealed unsafe class MatrixMoments
         if (v8 is not null) PackRoot(fromV, row, s);
     }
 
-    uint Key(in StepScalars s, long row, ulong which) => (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, id * 2 + which) >> 32);
+    uint Key(in StepScalars s, long row, ulong which) =>
+        (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, id * 2 + which) >> 32);
 
     void PackHalf(float* from, ushort* to, long row, in StepScalars s, ulong which)
     {
         var key = Key(s, row, which);
-        for (var i = 0; i < width; i++) to[i] = (ushort)(BitConverter.SingleToUInt32Bits(from[i]) + (CounterRandom.Of(key, (uint)i) & 0xffff) >> 16);
+        for (var i = 0; i < width; i++)
+            to[i] = (ushort)(BitConverter.SingleToUInt32Bits(from[i])
+                + (CounterRandom.Of(key, (uint)i) & 0xffff) >> 16);
     }
 
     void PackSigned(float* from, long row, in StepScalars s)
@@ -104,7 +108,9 @@ sealed unsafe class MatrixMoments
         mScale[row] = scale;
         var key = Key(s, row, 0);
         for (var i = 0; i < width; i++)
-            m8[row * width + i] = scale == 0 ? (sbyte)0 : (sbyte)Math.Clamp(MathF.Floor(from[i] / scale + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f), -127, 127);
+            m8[row * width + i] = scale == 0 ? (sbyte)0
+                : (sbyte)Math.Clamp(MathF.Floor(from[i] / scale + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f),
+                    -127, 127);
     }
 
     // A second moment that is not 0 is never stored as 0: its first moment would be divided by ε alone.
@@ -114,7 +120,10 @@ sealed unsafe class MatrixMoments
         vScale[row] = scale;
         var key = Key(s, row, 1);
         for (var i = 0; i < width; i++)
-            v8[row * width + i] = scale == 0 || from[i] == 0 ? (byte)0 : (byte)Math.Clamp(MathF.Floor(MathF.Sqrt(from[i]) / scale + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f), 1, 255);
+            v8[row * width + i] = scale == 0 || from[i] == 0 ? (byte)0
+                : (byte)Math.Clamp(MathF.Floor(MathF.Sqrt(from[i]) / scale
+                    + CounterRandom.Of(key, (uint)i) * 2.3283064e-10f),
+                    1, 255);
     }
 
     float LargestOf(float* from)

@@ -43,11 +43,14 @@ sealed unsafe partial class CpuBackend
         momentsDec = new(arena, "dec", n, lo, Config);
         momentsSkip = new(arena, "skip", Spec.Transcoder is { Skip: true } ? D : 0, ld, Config);
         biasVector = new(arena, "b_enc", bEnc, Trainable.EncoderBias, n, Config);
-        if (Spec.Selection is Selection.JumpRelu) thresholdVector = new(arena, "threshold", threshold, Trainable.Threshold, n, Config);
+        if (Spec.Selection is Selection.JumpRelu)
+            thresholdVector = new(arena, "threshold", threshold, Trainable.Threshold, n, Config);
         if (gated) magVector = new(arena, "b_mag", bMag, Trainable.MagnitudeBias, n, Config);
-        if (Spec.Selection is Selection.Gated { Rescale: true }) rescaleVector = new(arena, "r_mag", rMag, Trainable.MagnitudeScale, n, Config);
+        if (Spec.Selection is Selection.Gated { Rescale: true })
+            rescaleVector = new(arena, "r_mag", rMag, Trainable.MagnitudeScale, n, Config);
         if (Spec.Tying == Tying.Scaled) tieVector = new(arena, "tie_scale", tieScale, Trainable.TieScale, n, Config);
-        vectors = [.. ((LatentVector?[])[biasVector, thresholdVector, magVector, rescaleVector, tieVector]).OfType<LatentVector>()];
+        vectors = [.. ((LatentVector?[])[biasVector, thresholdVector, magVector, rescaleVector, tieVector])
+            .OfType<LatentVector>()];
         mBDec = arena.Take<float>("moment m, b_dec", lo);
         vBDec = arena.Take<float>("moment v, b_dec", lo);
         var average = Config.EmaDecay > 0;
@@ -56,7 +59,8 @@ sealed unsafe partial class CpuBackend
         emaBDec = arena.Take<float>("average of b_dec", average ? lo : 0);
         lastTouched = arena.Take<int>("step of last update", Config.Lazy ? n : 0);
         scratch = arena.Take<float>("row gradients", (long)workers.Count * (ld + lo));
-        momentScratch = arena.Take<float>("widened moments", Config.Moments == MomentStorage.Float32 ? 0 : 2L * workers.Count * Math.Max(ld, lo));
+        momentScratch = arena.Take<float>("widened moments",
+            Config.Moments == MomentStorage.Float32 ? 0 : 2L * workers.Count * Math.Max(ld, lo));
         skipGrad = arena.Take<float>("gradient of w_skip", Spec.Transcoder is { Skip: true } ? (long)D * ld : 0);
         biasParts = arena.Take<float>("b_dec partial sums", (long)LatentParts * ld);
         biasGrad = arena.Take<float>("b_dec gradient", lo);
@@ -65,7 +69,8 @@ sealed unsafe partial class CpuBackend
         if (previousNorm is not null) *previousNorm = double.NaN;
     }
 
-    (int First, int Last) Latents(int part) => ((int)((long)n * part / LatentParts), (int)((long)n * (part + 1) / LatentParts));
+    (int First, int Last) Latents(int part) =>
+        ((int)((long)n * part / LatentParts), (int)((long)n * (part + 1) / LatentParts));
 
     bool Learns(Trainable part) => (scalars.Trainable & part) != 0;
 
@@ -83,7 +88,12 @@ sealed unsafe partial class CpuBackend
     public void Optimize()
     {
         if (skipGrad is not null && Config.Clip != ClipKind.GlobalNorm) SkipGradient();
-        var norm = Config.Clip switch { ClipKind.GlobalNorm => sums.GradientNorm, ClipKind.PreviousNorm => *previousNorm, _ => 0 };
+        var norm = Config.Clip switch
+        {
+            ClipKind.GlobalNorm => sums.GradientNorm,
+            ClipKind.PreviousNorm => *previousNorm,
+            _ => 0
+        };
         globalFactor = norm > scalars.ClipNorm ? (float)(scalars.ClipNorm / norm) : 1;
         if (stepDense) DenseVisit(update: true);
         else workers.Run(LatentParts, updatePart ??= (part, worker) => VisitPart(part, worker, update: true));
@@ -95,7 +105,9 @@ sealed unsafe partial class CpuBackend
 
         if (Learns(Trainable.DecoderBias))
         {
-            Move(bDec, biasGrad, mBDec, vBDec, lo, Config.Clip == ClipKind.PerRow ? ClipFactor(Rows.SquaredNorm(biasGrad, lo)) : globalFactor, decays: false);
+            Move(bDec, biasGrad, mBDec, vBDec, lo,
+                Config.Clip == ClipKind.PerRow ? ClipFactor(Rows.SquaredNorm(biasGrad, lo)) : globalFactor,
+                decays: false);
             if (emaBDec is not null) Blend(emaBDec, bDec, lo);
         }
         if (skipGrad is null || !Learns(Trainable.Skip)) return;
@@ -124,11 +136,13 @@ sealed unsafe partial class CpuBackend
                 tie = JoinTied(f, encGrad, decGrad);
                 Mask(ref bias, ref tie, encGrad, decGrad);
                 if (Spec.DecoderNorm == DecoderNorm.Unit) Project(decGrad, wDec + (long)f * lo);
-                own = Rows.SquaredNorm(encGrad, ld) + Rows.SquaredNorm(decGrad, lo) + (double)bias.Bias * bias.Bias + (double)bias.Threshold * bias.Threshold
+                own = Rows.SquaredNorm(encGrad, ld) + Rows.SquaredNorm(decGrad, lo) + (double)bias.Bias * bias.Bias
+                    + (double)bias.Threshold * bias.Threshold
                     + (double)bias.Mag * bias.Mag + (double)bias.Scale * bias.Scale + (double)tie * tie;
                 squares += own;
             }
-            if (update && (own > 0 || Config.Optimizer != OptimizerKind.LazyRowAdam)) UpdateLatent(f, encGrad, decGrad, bias, tie, own, touched, worker);
+            if (update && (own > 0 || Config.Optimizer != OptimizerKind.LazyRowAdam))
+                UpdateLatent(f, encGrad, decGrad, bias, tie, own, touched, worker);
         }
         normParts[part] = squares;
     }
@@ -158,7 +172,8 @@ sealed unsafe partial class CpuBackend
         if (!Learns(Trainable.TieScale)) tie = 0;
     }
 
-    void UpdateLatent(int f, float* encGrad, float* decGrad, in EntryGradient bias, float tie, double squaredNorm, bool touched, int worker)
+    void UpdateLatent(int f, float* encGrad, float* decGrad, in EntryGradient bias, float tie, double squaredNorm,
+        bool touched, int worker)
     {
         if (!touched)
         {
@@ -178,7 +193,8 @@ sealed unsafe partial class CpuBackend
         MoveOne(magVector, f, bias.Mag * factor);
         MoveOne(rescaleVector, f, bias.Scale * factor);
         MoveOne(tieVector, f, tie * factor);
-        if (Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct }) threshold[f] = Math.Max(0, threshold[f]);
+        if (Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct })
+            threshold[f] = Math.Max(0, threshold[f]);
         if (Spec.Tying != Tying.Untied)
             for (var i = 0; i < ld; i++) enc[i] = (tieScale is null ? 1 : tieScale[f]) * dec[i];
         else if (Learns(Trainable.Encoder)) MoveRow(enc, encGrad, momentsEnc, f, ld, factor, worker);
@@ -189,7 +205,9 @@ sealed unsafe partial class CpuBackend
 
     void Constrain(float* row, bool touched)
     {
-        if (Spec.DecoderNorm == DecoderNorm.Free || Spec.DecoderNorm == DecoderNorm.Unit && !touched && Config.Beta1 == 0) return;
+        if (Spec.DecoderNorm == DecoderNorm.Free
+            || Spec.DecoderNorm == DecoderNorm.Unit && !touched && Config.Beta1 == 0)
+            return;
         var norm = Rows.SquaredNorm(row, lo);
         if (norm > (Spec.DecoderNorm == DecoderNorm.AtMostOne ? 1 : 0)) Scale(row, (float)(1 / Math.Sqrt(norm)), lo);
     }

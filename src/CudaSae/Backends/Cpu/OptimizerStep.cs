@@ -27,7 +27,8 @@ sealed unsafe partial class CpuBackend
         for (var i = 0; i < length; i += 16) (Vector512.Load(v + i) * by).Store(v + i);
     }
 
-    float ClipFactor(double squaredNorm) => Math.Sqrt(squaredNorm) > scalars.ClipNorm ? (float)(scalars.ClipNorm / Math.Sqrt(squaredNorm)) : 1;
+    float ClipFactor(double squaredNorm) =>
+        Math.Sqrt(squaredNorm) > scalars.ClipNorm ? (float)(scalars.ClipNorm / Math.Sqrt(squaredNorm)) : 1;
 
     void MoveRow(float* w, float* gradient, MatrixMoments moments, long row, int width, float factor, int worker)
     {
@@ -59,9 +60,11 @@ sealed unsafe partial class CpuBackend
 
     void Adam(float* w, float* gradient, float* m, float* v, int length, float factor)
     {
-        Vector512<float> scale = Vector512.Create(factor), beta1 = Vector512.Create(scalars.Beta1), beta2 = Vector512.Create(scalars.Beta2);
+        Vector512<float> scale =
+            Vector512.Create(factor), beta1 = Vector512.Create(scalars.Beta1), beta2 = Vector512.Create(scalars.Beta2);
         Vector512<float> rest1 = Vector512.Create(1 - scalars.Beta1), rest2 = Vector512.Create(1 - scalars.Beta2);
-        Vector512<float> rate = Vector512.Create(scalars.LearningRate * scalars.Correction1), correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
+        Vector512<float> rate = Vector512.Create(scalars.LearningRate * scalars.Correction1),
+        correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
         for (var i = 0; i < length; i += 16)
         {
             var g = Vector512.Load(gradient + i) * scale;
@@ -75,8 +78,10 @@ sealed unsafe partial class CpuBackend
 
     void AdamWithoutMomentum(float* w, float* gradient, float* v, int length, float factor)
     {
-        Vector512<float> scale = Vector512.Create(factor), beta2 = Vector512.Create(scalars.Beta2), rest2 = Vector512.Create(1 - scalars.Beta2);
-        Vector512<float> rate = Vector512.Create(scalars.LearningRate), correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
+        Vector512<float> scale = Vector512.Create(factor), beta2 = Vector512.Create(scalars.Beta2),
+        rest2 = Vector512.Create(1 - scalars.Beta2);
+        Vector512<float> rate = Vector512.Create(scalars.LearningRate),
+        correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
         for (var i = 0; i < length; i += 16)
         {
             var g = Vector512.Load(gradient + i) * scale;
@@ -84,7 +89,8 @@ sealed unsafe partial class CpuBackend
             vi.Store(v + i);
             // 0 / (0 + 0) where a row never had a gradient and ε is 0: it does not move.
             var step = rate * g / (Vector512.Sqrt(vi * correction) + epsilon);
-            (Vector512.Load(w + i) - Vector512.ConditionalSelect(Vector512.Equals(g, Vector512<float>.Zero), Vector512<float>.Zero, step)).Store(w + i);
+            (Vector512.Load(w + i) - Vector512.ConditionalSelect(Vector512.Equals(g, Vector512<float>.Zero),
+                Vector512<float>.Zero, step)).Store(w + i);
         }
     }
 
@@ -112,7 +118,9 @@ sealed unsafe partial class CpuBackend
             {
                 ref var v = ref vector.V[f];
                 v = v * scalars.Beta2 + g * g * (1 - scalars.Beta2);
-                if (m != 0) w -= scalars.LearningRate * scalars.Correction1 * m / (MathF.Sqrt(v * scalars.Correction2) + scalars.Epsilon);
+                if (m != 0)
+                    w -= scalars.LearningRate * scalars.Correction1 * m / (MathF.Sqrt(v * scalars.Correction2)
+                        + scalars.Epsilon);
             }
         }
         if (vector.Average is not null) vector.Average[f] += (1 - scalars.EmaDecay) * (w - vector.Average[f]);

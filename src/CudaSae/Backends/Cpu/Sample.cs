@@ -32,7 +32,8 @@ sealed unsafe partial class CpuBackend
         {
             var bound = Lanes.Bound(z + lane, sample, kNow, kNow / 4, float.MinValue, out var reached);
             bound.Store(bounds + lane);
-            Vector512.ConditionalSelect(Vector512.GreaterThanOrEqual(reached, Vector512.Create(kNow)).AsSingle(), bound, Vector512.Create(float.NegativeInfinity)).Store(limits + lane);
+            Vector512.ConditionalSelect(Vector512.GreaterThanOrEqual(reached, Vector512.Create(kNow)).AsSingle(), bound,
+                Vector512.Create(float.NegativeInfinity)).Store(limits + lane);
         }
         int row = panel * Gemm.TileColumns, rows = Math.Min(Gemm.TileColumns, B - row);
         AppendReaching(z, bounds, row, ulong.MaxValue >> 64 - rows, worker);
@@ -41,10 +42,13 @@ sealed unsafe partial class CpuBackend
 
     void AppendReaching(float* z, float* bounds, int row, ulong inside, int worker)
     {
-        Vector512<float> bound0 = Vector512.Load(bounds), bound1 = Vector512.Load(bounds + 16), bound2 = Vector512.Load(bounds + 32);
+        Vector512<float> bound0 =
+            Vector512.Load(bounds), bound1 = Vector512.Load(bounds + 16), bound2 = Vector512.Load(bounds + 32);
         for (var f = 0; f < sample; f++, z += Gemm.TileColumns)
         {
-            var reach = Vector512.GreaterThanOrEqual(Vector512.Load(z), bound0).ExtractMostSignificantBits() | Vector512.GreaterThanOrEqual(Vector512.Load(z + 16), bound1).ExtractMostSignificantBits() << 16
+            var reach = Vector512.GreaterThanOrEqual(Vector512.Load(z), bound0)
+                .ExtractMostSignificantBits() | Vector512.GreaterThanOrEqual(Vector512.Load(z + 16), bound1)
+                .ExtractMostSignificantBits() << 16
                 | Vector512.GreaterThanOrEqual(Vector512.Load(z + 32), bound2).ExtractMostSignificantBits() << 32;
             for (reach &= inside; reach != 0; reach &= reach - 1)
             {

@@ -25,7 +25,8 @@ sealed unsafe partial class CpuBackend
                     var at = lane + BitOperations.TrailingZeroCount(above);
                     var b = row + at;
                     if (b >= B) break;
-                    if (candidateCount[b] < capacity) candidates[(long)b * capacity + candidateCount[b]] = Key(tile[at], latent + r);
+                    if (candidateCount[b] < capacity)
+                        candidates[(long)b * capacity + candidateCount[b]] = Key(tile[at], latent + r);
                     else if (candidateCount[b] == capacity) overflow[worker]++;
                     candidateCount[b]++;
                 }
@@ -51,7 +52,8 @@ sealed unsafe partial class CpuBackend
                 for (; bits != 0; bits &= bits - 1)
                 {
                     var b = panel * Gemm.TileColumns + lane + BitOperations.TrailingZeroCount(bits);
-                    if (b < B) candidates[(long)b * capacity + group] = Key(values[b % Gemm.TileColumns - lane], latent + r);
+                    if (b < B)
+                        candidates[(long)b * capacity + group] = Key(values[b % Gemm.TileColumns - lane], latent + r);
                 }
             }
         }
@@ -62,7 +64,8 @@ sealed unsafe partial class CpuBackend
     {
         candidateCount[b] = k;
         for (var g = 0; g < k; g++)
-            if (groupBest[((long)(b / Gemm.TileColumns) * k + g) * Gemm.TileColumns + b % Gemm.TileColumns] == float.NegativeInfinity)
+            if (groupBest[((long)(b / Gemm.TileColumns) * k + g) * Gemm.TileColumns
+                + b % Gemm.TileColumns] == float.NegativeInfinity)
                 candidates[(long)b * capacity + g] = Key(float.NegativeInfinity, g * (n / k));
     }
 
@@ -107,7 +110,8 @@ sealed unsafe partial class CpuBackend
     void MoveBatchThreshold(Selection.BatchTopK batch)
     {
         if (scalars.Inference == 0 && !float.IsInfinity(smallestKept))
-            *batchThreshold = *batchThreshold == 0 ? smallestKept : batch.ThresholdDecay * *batchThreshold + (1 - batch.ThresholdDecay) * smallestKept;
+            *batchThreshold = *batchThreshold == 0 ? smallestKept
+                : batch.ThresholdDecay * *batchThreshold + (1 - batch.ThresholdDecay) * smallestKept;
         sums.Threshold = *batchThreshold;
     }
 

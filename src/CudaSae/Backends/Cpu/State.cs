@@ -20,10 +20,12 @@ sealed unsafe partial class CpuBackend
         parameters.RMag.CopyTo(new Span<float>(rMag, parameters.RMag.Length));
         parameters.Scale.CopyTo(new Span<float>(tieScale, parameters.Scale.Length));
         for (var f = 0; f < parameters.Threshold.Length; f++)
-            threshold[f] = Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? parameters.Threshold[f] : MathF.Log(parameters.Threshold[f]);
+            threshold[f] = Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? parameters.Threshold[f]
+                : MathF.Log(parameters.Threshold[f]);
         if (batchThreshold is not null) *batchThreshold = parameters.BatchThreshold;
         for (var f = 0; f < n && Spec.Tying != Tying.Untied; f++)
-            for (var i = 0; i < ld; i++) wEnc[(long)f * ld + i] = (tieScale is null ? 1 : tieScale[f]) * wDec[(long)f * lo + i];
+            for (var i = 0; i < ld; i++)
+                wEnc[(long)f * ld + i] = (tieScale is null ? 1 : tieScale[f]) * wDec[(long)f * lo + i];
         if (Config.EmaDecay <= 0) return;
         Buffer.MemoryCopy(wEnc, emaEnc, 4L * n * ld, 4L * n * ld);
         Buffer.MemoryCopy(wDec, emaDec, 4L * n * lo, 4L * n * lo);
@@ -42,7 +44,8 @@ sealed unsafe partial class CpuBackend
         (windowLength, dead, used) = (0, 0, false);
     }
 
-    public void GetParameters(SaeParameters into) => CopyOut(wEnc, wDec, bDec, static vector => (nint)vector.Weights, into);
+    public void GetParameters(SaeParameters into) =>
+        CopyOut(wEnc, wDec, bDec, static vector => (nint)vector.Weights, into);
 
     public void GetAverage(SaeParameters into)
     {
@@ -57,13 +60,15 @@ sealed unsafe partial class CpuBackend
 
     void CopyOut(float* enc, float* dec, float* decBias, Func<LatentVector, nint> numbers, SaeParameters into)
     {
-        if (into.WEnc.Rows != n || into.WEnc.Columns != d || into.WDec.Columns != D) throw new ArgumentException($"room [{into.WEnc.Rows}, {into.WEnc.Columns}] for an SAE [{n}, {d}]");
+        if (into.WEnc.Rows != n || into.WEnc.Columns != d || into.WDec.Columns != D)
+            throw new ArgumentException($"room [{into.WEnc.Rows}, {into.WEnc.Columns}] for an SAE [{n}, {d}]");
         for (var f = 0; f < n; f++)
         {
             new ReadOnlySpan<float>(enc + (long)f * ld, d).CopyTo(into.WEnc[f]);
             new ReadOnlySpan<float>(dec + (long)f * lo, D).CopyTo(into.WDec[f]);
         }
-        for (var i = 0; i < into.WSkip.Rows; i++) new ReadOnlySpan<float>(wSkip + (long)i * ld, d).CopyTo(into.WSkip[i]);
+        for (var i = 0; i < into.WSkip.Rows; i++)
+            new ReadOnlySpan<float>(wSkip + (long)i * ld, d).CopyTo(into.WSkip[i]);
         new ReadOnlySpan<float>(decBias, D).CopyTo(into.BDec);
         Copy(biasVector, into.BEnc);
         Copy(magVector, into.BMag);
@@ -90,11 +95,15 @@ sealed unsafe partial class CpuBackend
             rows.WEnc[i].CopyTo(new Span<float>(wEnc + (long)f * ld, d));
             rows.WDec[i].CopyTo(new Span<float>(wDec + (long)f * lo, D));
             foreach (var (array, memory) in Arrays)
-                if (array.Name.StartsWith("adam_", StringComparison.Ordinal) && array.Shape[0] == n && !array.Name.EndsWith("skip", StringComparison.Ordinal) && !array.Name.EndsWith("b_dec", StringComparison.Ordinal))
+                if (array.Name.StartsWith("adam_", StringComparison.Ordinal) && array.Shape[0] == n
+                    && !array.Name.EndsWith("skip", StringComparison.Ordinal)
+                    && !array.Name.EndsWith("b_dec", StringComparison.Ordinal))
                     new Span<byte>((byte*)memory + f * (array.Bytes / n), (int)(array.Bytes / n)).Clear();
             bEnc[f] = rows.BEnc[i];
             if (bMag is not null) (bMag[f], rMag[f]) = (rows.BMag[i], 0);
-            if (threshold is not null) threshold[f] = Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? rows.Threshold[i] : MathF.Log(rows.Threshold[i]);
+            if (threshold is not null)
+                threshold[f] = Spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? rows.Threshold[i]
+                    : MathF.Log(rows.Threshold[i]);
             if (tieScale is not null) tieScale[f] = rows.Scale[i];
             if (emaEnc is not null)
             {
@@ -151,9 +160,11 @@ sealed unsafe partial class CpuBackend
         return list;
     }
 
-    public void ReadState(StateArray array, long offset, Span<byte> into) => Bytes(array, offset, into.Length).CopyTo(into);
+    public void ReadState(StateArray array, long offset, Span<byte> into) =>
+        Bytes(array, offset, into.Length).CopyTo(into);
 
-    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) => from.CopyTo(Bytes(array, offset, from.Length));
+    public void WriteState(StateArray array, long offset, ReadOnlySpan<byte> from) =>
+        from.CopyTo(Bytes(array, offset, from.Length));
 
     /// <summary>Rebuilds what is derived from the state: the window of dead latents for the step after
     /// <paramref name="step"/>.</summary>
@@ -163,7 +174,8 @@ sealed unsafe partial class CpuBackend
     {
         used = true;
         var found = Arrays.Find(a => a.Array.Name == array.Name);
-        if (found.Memory == 0 || offset < 0 || offset + length > found.Array.Bytes) throw new ArgumentException($"no bytes {offset}..{offset + length} in state {array.Name}");
+        if (found.Memory == 0 || offset < 0 || offset + length > found.Array.Bytes)
+            throw new ArgumentException($"no bytes {offset}..{offset + length} in state {array.Name}");
         return new((byte*)found.Memory + offset, length);
     }
 }

@@ -47,9 +47,13 @@ sealed class BackwardPhase
         var buffers = context.Buffers;
         var parameters = new IndexParams
         {
-            Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer, RowCount = buffers.GatherCount.Pointer, AuxSlot = buffers.AuxBiasGrad.Length == 0 ? 0 : buffers.AuxSlot.Pointer,
-            Scalars = buffers.Latents.Pointer, Count = count.Pointer, TileSums = tileSums.Pointer, ClassSums = classSums.Pointer, ClassStart = ClassStart.Pointer, Ticket = ticket.Pointer,
-            Start = Start.Pointer, Order = Order.Pointer, Unsorted = unsorted.Pointer, Entry = Entry.Pointer, Rows = context.Rows, Active = context.Active, Latents = context.Latents, Tiles = tiles,
+            Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer,
+            RowCount = buffers.GatherCount.Pointer, AuxSlot = buffers.AuxBiasGrad.Length == 0
+                ? 0 : buffers.AuxSlot.Pointer,
+            Scalars = buffers.Latents.Pointer, Count = count.Pointer, TileSums = tileSums.Pointer,
+            ClassSums = classSums.Pointer, ClassStart = ClassStart.Pointer, Ticket = ticket.Pointer,
+            Start = Start.Pointer, Order = Order.Pointer, Unsorted = unsorted.Pointer, Entry = Entry.Pointer,
+            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Tiles = tiles,
         };
         var byEntry = context.Blocks((long)context.Rows * context.Active, Block);
         context.Launch("index_count", new(byEntry, Block), parameters);

@@ -52,8 +52,12 @@ sealed class BatchPhase
 
     BatchParams Parameters() => new()
     {
-        Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Histogram = histogram.Pointer, Bound = bound.Pointer, Left = left.Pointer,
-        Smallest = smallest.Pointer, Threshold = Threshold.Pointer, Overflows = encode.Overflows.Pointer, Sums = context.Buffers.Sums.Pointer,
-        Rows = context.Rows, Active = context.Active, Want = checked(context.Rows * batch.K), Whole = context.Active == context.Latents ? 1 : 0, Decay = batch.ThresholdDecay,
+        Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Histogram = histogram.Pointer,
+        Bound = bound.Pointer, Left = left.Pointer,
+        Smallest = smallest.Pointer, Threshold = Threshold.Pointer, Overflows = encode.Overflows.Pointer,
+        Sums = context.Buffers.Sums.Pointer,
+        Rows = context.Rows, Active = context.Active, Want = checked(context.Rows * batch.K),
+        Whole = context.Active == context.Latents
+            ? 1 : 0, Decay = batch.ThresholdDecay,
     };
 }

@@ -34,8 +34,10 @@ sealed unsafe class ColumnsPhase
         context.Device.Fill32(Overflows.Pointer, 0, 1, context.Stream);
         var encode = new EncodeColumnsParams
         {
-            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer, Latents = buffers.Latents.Pointer,
-            Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Depth = context.Pitch, Columns = context.Latents, Capacity = context.Active,
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
+            Latents = buffers.Latents.Pointer,
+            Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Depth = context.Pitch,
+            Columns = context.Latents, Capacity = context.Active,
         };
         if (context.Hopper is { } hopper)
             context.Launch("encode_columns_sm90", hopper.Shape(context.Latents), new EncodeColumnsSm90Params
@@ -49,8 +51,10 @@ sealed unsafe class ColumnsPhase
         }
         context.Launch("collect", new(context.Rows, Tile, SharedMemory.Collect(context.Active)), new CollectParams
         {
-            Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer, Count = count.Pointer, Index = buffers.Index.Pointer,
-            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer, Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,
+            Loss = context.Loss, Latents = buffers.Latents.Pointer, Candidates = candidates.Pointer,
+            Count = count.Pointer, Index = buffers.Index.Pointer,
+            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer,
+            Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,
         });
         context.SetLevels();
     }

@@ -43,7 +43,8 @@ sealed class DeadPhase
         spread = new(context, "e");
         encode = new(context, new()
         {
-            Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows, ColumnCount = buffers.AuxCount, Index = index, Value = value,
+            Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows,
+            ColumnCount = buffers.AuxCount, Index = index, Value = value,
         }, lender: main);
     }
 
@@ -111,7 +112,8 @@ sealed class DeadPhase
     void Gradients()
     {
         var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
-        context.Product(B, window, lo, new()            // ∂z = r WDecᵀ where c is not 0, times c for ghosts, the common scale left out
+        // ∂z = r WDecᵀ where c is not 0, times c for ghosts, the common scale left out
+        context.Product(B, window, lo, new()
         {
             A = residual.Pointer, AM = lo, AK = 1,
             B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1,
@@ -120,12 +122,14 @@ sealed class DeadPhase
         });
         context.Product(window, lo, B, new()            // ∂WDec = scale cᵀ r
         {
-            A = code.Pointer, AM = 1, AK = window, B = residual.Pointer, BK = lo, BN = 1, MCount = buffers.AuxCount.Pointer,
+            A = code.Pointer, AM = 1, AK = window, B = residual.Pointer, BK = lo, BN = 1,
+            MCount = buffers.AuxCount.Pointer,
             Scale = scale.Pointer, C = buffers.AuxDecGrad.Pointer, CPitch = lo,
         });
         context.Product(window, ld, B, new()            // ∂WEnc = scale ∂zᵀ (x − b_dec)
         {
-            A = codeGrad.Pointer, AM = 1, AK = window, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1, MCount = buffers.AuxCount.Pointer,
+            A = codeGrad.Pointer, AM = 1, AK = window, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1,
+            MCount = buffers.AuxCount.Pointer,
             Scale = scale.Pointer, C = buffers.AuxEncGrad.Pointer, CPitch = ld,
         });
     }
@@ -135,12 +139,16 @@ sealed class DeadPhase
         var buffers = context.Buffers;
         return new()
         {
-            Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer, Residual = residual.Pointer, Error = buffers.Residual.Pointer,
+            Index = index.Pointer, Value = value.Pointer, Code = code.Pointer, CodeGrad = codeGrad.Pointer,
+            Residual = residual.Pointer, Error = buffers.Residual.Pointer,
             RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer,
             Means = spread?.Means.Pointer ?? 0, Spreads = spread?.Spreads.Pointer ?? 0, BEnc = buffers.BEnc.Pointer,
             AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
-            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer, Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
-            BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch, RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K ?? 1,
+            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer,
+            Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
+            BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
+            RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K
+                ?? 1,
         };
     }
 }

@@ -21,7 +21,8 @@ sealed unsafe class DecodePhase
         this.context = context;
         var (arena, spec, rows, lo) = (context.Arena, context.Spec, (long)context.Rows, (long)context.OutPitch);
         (levels, Gated) = (spec.Levels, spec.Selection is Selection.Gated);
-        report = spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report) : levels - 1;
+        report = spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report)
+            : levels - 1;
         RowBlocks = (context.Rows + RowsPerSum - 1) / RowsPerSum;
         RowNorm = arena.Take<float>("|y|^2 by row", rows);
         RowReconstruction = arena.Take<float>("|xhat|^2 by row", rows);
@@ -36,7 +37,9 @@ sealed unsafe class DecodePhase
         slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
         warps = Math.Min(MostWarps, (context.OutPitch + slice - 1) / slice);
         while (warps > 1 && SharedBytes > SharedLimit / 2) warps--;
-        if (SharedBytes > SharedLimit) throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes} bytes of shared memory in decode; {SharedLimit} are there");
+        if (SharedBytes > SharedLimit)
+            throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes} "
+                + $"bytes of shared memory in decode; {SharedLimit} are there");
     }
 
     bool Gated { get; }
@@ -50,7 +53,8 @@ sealed unsafe class DecodePhase
 
     public DeviceArray<float> RowNorm { get; }              // [B]
     public DeviceArray<float> RowReconstruction { get; }    // [B]
-    public DeviceArray<float> RowLevelError { get; }        // [B] Σ w_m |e_m|²; the dense path leaves it alone without nested losses
+    // [B] Σ w_m |e_m|²; the dense path leaves it alone without nested losses
+    public DeviceArray<float> RowLevelError { get; }
     public DeviceArray<float> RowGateError { get; }         // [B]
     public DeviceArray<int> RowActive { get; }              // [B]
 
@@ -62,11 +66,17 @@ sealed unsafe class DecodePhase
         var buffers = context.Buffers;
         var parameters = new DecodeParams
         {
-            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer, Y = buffers.Y.Pointer, Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer,
-            Gate = Gated ? buffers.PreAct.Pointer : 0, RowCount = buffers.GatherCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
-            Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer,
-            GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer, ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
-            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer, RowGateError = RowGateError.Pointer,
+            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer,
+            Y = buffers.Y.Pointer, Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer,
+            Gate = Gated ? buffers.PreAct.Pointer
+                : 0, RowCount =
+                    buffers.GatherCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
+            Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
+            Weighted = buffers.Weighted.Pointer,
+            GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer,
+            ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
+            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer,
+            RowGateError = RowGateError.Pointer,
             RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
             Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice,
             Room = context.Active, Levels = levels, Report = report,
@@ -80,13 +90,14 @@ sealed unsafe class DecodePhase
     public void SumColumns()
     {
         var buffers = context.Buffers;
-        context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128), new ColumnSumsParams
-        {
-            Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer,
-            Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
-            ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer,
-            Rows = context.Rows, Pitch = context.OutPitch,
-        });
+        context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128),
+            new ColumnSumsParams
+            {
+                Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer,
+                Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
+                ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer,
+                Rows = context.Rows, Pitch = context.OutPitch,
+            });
         target.Run(buffers.Y);
     }
 
@@ -95,7 +106,8 @@ sealed unsafe class DecodePhase
     {
         var buffers = context.Buffers;
         given.Scalars = buffers.Scalars.Pointer;
-        (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) = (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
+        (given.RowError, given.RowNorm, given.RowReconstruction, given.RowActive) =
+            (buffers.RowError.Pointer, RowNorm.Pointer, RowReconstruction.Pointer, RowActive.Pointer);
         given.RowLevelError = dense && levels == 1 ? 0 : RowLevelError.Pointer;
         given.RowGateError = RowGateError.Pointer;
         (given.Means, given.Spreads) = (target.Means.Pointer, target.Spreads.Pointer);

@@ -12,11 +12,15 @@ sealed unsafe partial class KernelBackend
     internal (Matrix Dec, Matrix Enc) DenseCheckGradients(float lossScale)
     {
         int B = Config.BatchRows, n = Spec.Latents, d = Spec.InputWidth, ld = Buffers.Pitch;
-        var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active), Download<float>(Buffers.Value.Pointer, B * Spec.Active), Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));
-        var (e, x) = (Turn(Download<ushort>(Buffers.ResidualBf16.Pointer, B * ld), B, ld), Turn(Download<ushort>(Buffers.XCentered.Pointer, B * ld), B, ld));
+        var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active),
+            Download<float>(Buffers.Value.Pointer, B * Spec.Active),
+            Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));
+        var (e, x) = (Turn(Download<ushort>(Buffers.ResidualBf16.Pointer, B * ld), B, ld),
+            Turn(Download<ushort>(Buffers.XCentered.Pointer, B * ld), B, ld));
         const int Chunk = 256;
         using var temporary = new Owned(device);
-        ulong left = temporary.Memory(2L * Chunk * B), right = temporary.Memory(2L * ld * B), product = temporary.Memory(4L * Chunk * ld);
+        ulong left = temporary.Memory(2L * Chunk * B), right = temporary.Memory(2L * ld * B),
+            product = temporary.Memory(4L * Chunk * ld);
         var (dec, enc) = (new Matrix(n, d), new Matrix(n, d));
         for (var first = 0; first < n; first += Chunk)
         {
@@ -32,7 +36,8 @@ sealed unsafe partial class KernelBackend
             var code = new ushort[Chunk * B];
             for (var entry = 0; entry < entries.Length; entry++)
                 if (value[entry] > 0 && index[entry] >= first && index[entry] < first + count)
-                    code[(index[entry] - first) * B + entry / Spec.Active] = SplitFloat.Cut(entries[entry], split: false).Upper;
+                    code[(index[entry] - first) * B
+                        + entry / Spec.Active] = SplitFloat.Cut(entries[entry], split: false).Upper;
             device.Upload<ushort>(left, code, Settled);
             device.Upload<ushort>(right, rows, Settled);
             device.GemmNT(count, ld, B, left, B, right, B, product, ld, Settled);

@@ -28,18 +28,22 @@ sealed unsafe partial class KernelBackend
         for (var first = 0; first < n; first += chunk)
         {
             var columns = Math.Min(chunk, n - first);
-            device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld, Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, Settled);
+            device.GemmNT(B, columns, ld, Buffers.XCentered.Pointer, ld,
+                Buffers.WEncHi.Pointer + (ulong)(2L * first * ld), ld, scratch, chunk, Settled);
             device.CopyToHost(preActs.Data, scratch, preActs.Bytes, Settled);
             device.Synchronize(Settled);
             for (var b = 0; b < B; b++) rows[b].Add(preActs[b], first, columns, bias, code, b);
         }
-        return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale), ReconstructionDifference(code), Tolerance);
+        return new(rows.Max(r => r.Value / r.Scale), rows.Max(r => Math.Max(0, r.Most - r.Least) / r.Scale),
+            ReconstructionDifference(code), Tolerance);
     }
 
     /// <summary>Sums in another order; bfloat16's rounding of the operands too, where the encoder ran in float32 and
     /// the product did not; what product.cu leaves out, 2⁻¹⁷ of a term,
     /// where hot latents are products.</summary>
-    double Tolerance => phases.Encode!.Reference ? Math.Pow(2, -8) : 8 * (Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24) + (phases.Hot is null ? 0 : Math.Pow(2, -17)));
+    double Tolerance =>
+        phases.Encode!.Reference ? Math.Pow(2, -8)
+            : 8 * (Math.Sqrt(Spec.InputWidth) * Math.Pow(2, -24) + (phases.Hot is null ? 0 : Math.Pow(2, -17)));
 
     struct RowCheck
     {
@@ -76,7 +80,8 @@ sealed unsafe partial class KernelBackend
         {
             if (!(code.Value[e] > 0)) continue;
             device.Download<ushort>(row, Buffers.WDecHi.Pointer + (ulong)(2L * code.Index[e] * ld), Settled);
-            for (var i = 0; i < d; i++) expected[e / code.Active * d + i] += code.Value[e] * (double)SplitFloat.Join(row[i], 0);
+            for (var i = 0; i < d; i++)
+                expected[e / code.Active * d + i] += code.Value[e] * (double)SplitFloat.Join(row[i], 0);
         }
         double worst = 0;
         for (var b = 0; b < B; b++)

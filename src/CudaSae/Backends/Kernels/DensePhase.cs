@@ -53,7 +53,8 @@ sealed unsafe class DensePhase
     }
 
     /// <summary>[B, lo] x̂ of a level, then E.</summary>
-    ulong Reconstruction(int level) => levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
+    ulong Reconstruction(int level) =>
+        levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
 
     ulong Bytes => (ulong)context.Rows * (ulong)context.OutPitch * sizeof(float);
 
@@ -61,7 +62,8 @@ sealed unsafe class DensePhase
     public void Forward(DeviceArray<float> baseline)
     {
         var (buffers, B, lo, stream) = (context.Buffers, context.Rows, context.OutPitch, context.Stream);
-        foreach (var (pointer, count) in new[] { (RowNear.Pointer, B), (decode.RowActive.Pointer, B), (entries.RowPenalty.Pointer, 4 * B), (buffers.Firings.Pointer, context.Latents) })
+        foreach (var (pointer, count) in new[] { (RowNear.Pointer, B), (decode.RowActive.Pointer, B),
+            (entries.RowPenalty.Pointer, 4 * B), (buffers.Firings.Pointer, context.Latents) })
             context.Device.Fill32(pointer, 0, count, stream);
         Start(Reconstruction(0), baseline);
         if (gate.Length > 0) Start(buffers.GateResidual.Pointer, baseline);
@@ -72,8 +74,11 @@ sealed unsafe class DensePhase
             PreActs(first, count);
             context.Launch("dense_code", new(B, Block, SharedMemory.BlockSum), new DenseCodeParams
             {
-                Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, Z = z.Pointer, Code = z.Pointer,
-                Gate = gate.Pointer, RowActive = decode.RowActive.Pointer, RowNear = RowNear.Pointer, RowPenalty = entries.RowPenalty.Pointer,
+                Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first),
+                BEnc = buffers.BEnc.Pointer
+                    + (ulong)first * 4, Z = z.Pointer, Code = z.Pointer,
+                Gate = gate.Pointer, RowActive = decode.RowActive.Pointer, RowNear = RowNear.Pointer,
+                RowPenalty = entries.RowPenalty.Pointer,
                 Firings = buffers.Firings.Pointer + (ulong)first * 4, Rows = B, Width = count, Pitch = width,
             });
             AddReconstruction(z, Reconstruction(level), first, count);
@@ -93,7 +98,8 @@ sealed unsafe class DensePhase
     }
 
     /// <summary>The next level begins with what this one has.</summary>
-    void CarryOn(int level) => context.Device.CopyOnDevice(Reconstruction(level + 1), Reconstruction(level), (long)Bytes, context.Stream);
+    void CarryOn(int level) =>
+        context.Device.CopyOnDevice(Reconstruction(level + 1), Reconstruction(level), (long)Bytes, context.Stream);
 
     ulong LatentsFrom(int first) => context.Buffers.Latents.Pointer + (ulong)first * (ulong)sizeof(LatentScalars);
 
@@ -102,25 +108,31 @@ sealed unsafe class DensePhase
         int ld = context.Pitch;
         context.Product(context.Rows, count, ld, new()
         {
-            A = context.Buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = context.Buffers.WEncHi.Pointer + (ulong)first * (ulong)ld * 2, BK = 1, BN = ld, BBf16 = 1,
+            A = context.Buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = context.Buffers.WEncHi.Pointer
+                + (ulong)first * (ulong)ld * 2, BK = 1, BN = ld, BBf16 = 1,
             C = z.Pointer, CPitch = width,
         });
     }
 
     ulong Decoder(int first) => context.Buffers.WDecHi.Pointer + (ulong)first * (ulong)context.OutPitch * 2;
 
-    void AddReconstruction(DeviceArray<float> code, ulong to, int first, int count) => context.Product(context.Rows, context.OutPitch, count, new()
-    {
-        A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.OutPitch, BN = 1, BBf16 = 1, Add = to, C = to, CPitch = context.OutPitch,
-    });
+    void AddReconstruction(DeviceArray<float> code, ulong to, int first, int count) =>
+        context.Product(context.Rows, context.OutPitch, count, new()
+        {
+            A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.OutPitch, BN = 1, BBf16 = 1,
+            Add = to,
+            C = to, CPitch = context.OutPitch,
+        });
 
     void Finish()
     {
         var buffers = context.Buffers;
         var parameters = new DenseResidualParams
         {
-            Xhat = Reconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer, RowError = buffers.RowError.Pointer,
-            RowLevelError = decode.RowLevelError.Pointer, RowNorm = decode.RowNorm.Pointer, RowReconstruction = decode.RowReconstruction.Pointer, Levels = levels,
+            Xhat = Reconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
+            Weighted = buffers.Weighted.Pointer, RowError = buffers.RowError.Pointer,
+            RowLevelError = decode.RowLevelError.Pointer, RowNorm = decode.RowNorm.Pointer,
+            RowReconstruction = decode.RowReconstruction.Pointer, Levels = levels,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
         TakeResidual(parameters);
@@ -131,7 +143,8 @@ sealed unsafe class DensePhase
         var buffers = context.Buffers;
         var parameters = new DenseResidualParams
         {
-            Xhat = buffers.GateResidual.Pointer, Residual = buffers.GateResidual.Pointer, ResidualBf16 = buffers.GateResidualBf16.Pointer, RowError = decode.RowGateError.Pointer, Levels = 1,
+            Xhat = buffers.GateResidual.Pointer, Residual = buffers.GateResidual.Pointer,
+            ResidualBf16 = buffers.GateResidualBf16.Pointer, RowError = decode.RowGateError.Pointer, Levels = 1,
         };
         parameters.LevelWeight[0] = 1;
         TakeResidual(parameters);
@@ -157,12 +170,16 @@ sealed unsafe class DensePhase
             var shape = new Launch((count + 15) / 16, 512, SharedMemory.DenseGradient);
             context.Launch("dense_gradient", shape, new DenseGradientParams
             {
-                Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first), BEnc = buffers.BEnc.Pointer + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
-                Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer + (ulong)first * (ulong)sizeof(EntryGradient),
+                Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = LatentsFrom(first),
+                BEnc = buffers.BEnc.Pointer
+                    + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
+                Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer
+                    + (ulong)first * (ulong)sizeof(EntryGradient),
                 Above = above.Pointer, AboveGap = aboveGap.Pointer, Rows = context.Rows, Width = count, Pitch = width,
             });
             RowGradient(z, buffers.ResidualBf16.Pointer + (ulong)level * (Bytes / 2), dec, count, context.OutPitch);
-            if (context.Loss.LiveGate == 1) RowGradient(gate, buffers.GateResidualBf16.Pointer, dec, count, context.OutPitch, add: true);
+            if (context.Loss.LiveGate == 1)
+                RowGradient(gate, buffers.GateResidualBf16.Pointer, dec, count, context.OutPitch, add: true);
             RowGradient(grad, buffers.XCentered.Pointer, enc, count, context.Pitch);
             entries.SumChunk(first, count, above, aboveGap);
             update(first, count, enc, dec);
@@ -170,14 +187,19 @@ sealed unsafe class DensePhase
     }
 
     /// <summary>to [B, W] = E WDecᵀ.</summary>
-    void Dots(ulong residual, DeviceArray<float> to, int first, int count) => context.Product(context.Rows, count, context.OutPitch, new()
-    {
-        A = residual, AM = context.OutPitch, AK = 1, B = Decoder(first), BK = 1, BN = context.OutPitch, BBf16 = 1, C = to.Pointer, CPitch = width,
-    });
+    void Dots(ulong residual, DeviceArray<float> to, int first, int count) =>
+        context.Product(context.Rows, count, context.OutPitch, new()
+        {
+            A = residual, AM = context.OutPitch, AK = 1, B = Decoder(first), BK = 1, BN = context.OutPitch, BBf16 = 1,
+            C = to.Pointer, CPitch = width,
+        });
 
     /// <summary>to [W, pitch] = codeᵀ rows.</summary>
-    void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int pitch, bool add = false) => context.Product(count, pitch, context.Rows, new()
-    {
-        A = code.Pointer, AM = 1, AK = width, B = rows, BK = pitch, BN = 1, BBf16 = 1, Add = add ? to.Pointer : 0, C = to.Pointer, CPitch = pitch,
-    });
+    void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int pitch,
+        bool add = false) =>
+        context.Product(count, pitch, context.Rows, new()
+        {
+            A = code.Pointer, AM = 1, AK = width, B = rows, BK = pitch, BN = 1, BBf16 = 1, Add = add ? to.Pointer
+            : 0, C = to.Pointer, CPitch = pitch,
+        });
 }

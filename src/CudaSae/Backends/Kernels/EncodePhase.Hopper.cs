@@ -21,7 +21,8 @@ sealed partial class EncodePhase
         List<int> ends = [];
         for (var sweep = 1; sweep < sweeps; ++sweep)
         {
-            var end = first + RoundUp((int)(first * Math.Exp(all * sweep / sweeps)) - first, HopperOperands.TileColumns);
+            var end = first
+                + RoundUp((int)(first * Math.Exp(all * sweep / sweeps)) - first, HopperOperands.TileColumns);
             if (end < columns && (ends.Count == 0 || end > ends[^1])) ends.Add(end);
         }
         ends.Add(columns);

@@ -65,27 +65,32 @@ sealed partial class EncodePhase
     public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
     {
         // GroupMax's candidates are a chunk kept whole; this phase selects none of them.
-        Columns = context.Latents, Active = context.Spec.Selection is Selection.GroupMax ? 1 : context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
+        Columns = context.Latents, Active = context.Spec.Selection is Selection.GroupMax ? 1
+            : context.Active, Index = context.Buffers.Index, Value = context.Buffers.Value,
         Relu = context.Spec.Selection is not Selection.AbsTopK, Magnitude = context.Spec.Selection is Selection.AbsTopK,
         Scalars = context.Spec.Selection is Selection.TopK { InitialK: > 0 } ? context.Buffers.Scalars : default,
-    }, capacity) { }
+    }, capacity)
+    { }
 
     /// <param name="target">Any set of columns of the same encoder.</param>
     /// <param name="capacity">Candidates a row before it takes the exact fallback; 64 to 2048.</param>
     /// <param name="lender">A phase whose scratch may be used, because the two never run at once.</param>
-    public EncodePhase(KernelContext context, EncodeTarget target, int capacity = MaxCapacity, EncodePhase? lender = null)
+    public EncodePhase(KernelContext context, EncodeTarget target, int capacity = MaxCapacity,
+        EncodePhase? lender = null)
     {
         this.context = context;
         this.target = target;
         ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaxCapacity);
         this.capacity = Math.Min(capacity, RoundUp(target.Columns, Tile));
-        if (target.Columns > this.capacity) ArgumentOutOfRangeException.ThrowIfLessThan(this.capacity, 2 * target.Active, nameof(capacity));
+        if (target.Columns > this.capacity)
+            ArgumentOutOfRangeException.ThrowIfLessThan(this.capacity, 2 * target.Active, nameof(capacity));
         chunkEnds = ChunkEnds(target.Columns, target.Active, this.capacity);
         sweepEnds = SweepEnds(target.Columns, target.Active, chunkEnds[0], this.capacity);
 
         pitch = Math.Max(this.capacity, target.Active + Tile);      // room for the fallback, which adds a tile to k
         if (lender is not null && lender.pitch >= pitch)
-            (pitch, candidates, count, limit, redo, buckets, again) = (lender.pitch, lender.candidates, lender.count, lender.limit, lender.redo, lender.buckets, lender.again);
+            (pitch, candidates, count, limit, redo, buckets, again) = (lender.pitch, lender.candidates, lender.count,
+                lender.limit, lender.redo, lender.buckets, lender.again);
         else
         {
             long rows = context.Rows;
@@ -215,7 +220,8 @@ sealed partial class EncodePhase
 
     EncodeParams Parameters(int begin, int end, bool keepAll) => new()
     {
-        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer, BEnc = context.Buffers.BEnc.Pointer,
+        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer,
+        BEnc = context.Buffers.BEnc.Pointer,
         ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
         Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
         Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
@@ -231,7 +237,8 @@ sealed partial class EncodePhase
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Redo = redo.Pointer, Overflows = Overflows.Pointer, Candidates = candidates.Pointer,
-            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active, Magnitude = Magnitude,
+            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active,
+            Magnitude = Magnitude,
         });
     }
 
@@ -241,11 +248,13 @@ sealed partial class EncodePhase
         var shape = new Launch((end - begin + 31) / 32, 256, SharedMemory.EncodeF32, (context.Rows + 31) / 32);
         context.Launch("encode_f32", shape, new EncodeF32Params
         {
-            X = buffers.X.Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer : 0, WEncHi = buffers.WEncHi.Pointer,
+            X = buffers.X.Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer
+                : 0, WEncHi = buffers.WEncHi.Pointer,
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset, Magnitude = Magnitude,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset,
+            Magnitude = Magnitude,
         });
     }
 
@@ -266,11 +275,13 @@ sealed partial class EncodePhase
         context.Launch("select_final", new(context.Rows, Tile, SharedMemory.SelectFinal), new SelectFinalParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
-            Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer, Index = target.Index.Pointer, Value = target.Value.Pointer,
+            Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer,
+            Index = target.Index.Pointer, Value = target.Value.Pointer,
             Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
             Relu = target.Relu ? 1 : 0, Again = again ? 1 : 0,
         });
 
     static int Tiles(int extent) => (extent + Tile - 1) / Tile;
-    static int RoundUp(int value, int unit) => (int)Math.Min(int.MaxValue / unit * unit, ((long)value + unit - 1) / unit * unit);
+    static int RoundUp(int value, int unit) =>
+        (int)Math.Min(int.MaxValue / unit * unit, ((long)value + unit - 1) / unit * unit);
 }

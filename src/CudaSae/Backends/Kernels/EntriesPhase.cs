@@ -19,7 +19,8 @@ sealed class EntriesPhase
         gradient = context.Arena.Take<EntryGradient>("code gradients", (long)context.Rows * context.Active);
         RowPenalty = context.Arena.Take<double>("penalty by row", 2L * context.Rows);
         StepPenalty = context.Arena.Take<float>("step penalty", 1);
-        PreActLoss = context.Arena.Take<double>("pre-activation loss", context.Spec.PreAct is null ? 0 : context.Latents);
+        PreActLoss = context.Arena.Take<double>("pre-activation loss",
+            context.Spec.PreAct is null ? 0 : context.Latents);
     }
 
     public DeviceArray<double> RowPenalty { get; }      // [B, 2]
@@ -32,31 +33,40 @@ sealed class EntriesPhase
         var parameters = Parameters();
         context.Launch("entry_penalty", new(context.Rows, RowBlock, SharedMemory.BlockSum), parameters);
         SetStepPenalty(rowActive);
-        context.Launch("entry_gradients", new(context.Blocks((long)context.Rows * context.Active, Block), Block), parameters);
+        context.Launch("entry_gradients", new(context.Blocks((long)context.Rows * context.Active, Block), Block),
+            parameters);
     }
 
     public void SetStepPenalty(DeviceArray<int> rowActive) => context.Launch("step_penalty", new(1, Block,
         SharedMemory.BlockSum), new StepPenaltyParams
-    {
-        Loss = context.Loss, Scalars = context.Buffers.Scalars.Pointer, RowActive = rowActive.Pointer, StepPenalty = StepPenalty.Pointer, Rows = context.Rows,
-    });
+        {
+            Loss = context.Loss, Scalars = context.Buffers.Scalars.Pointer, RowActive = rowActive.Pointer,
+            StepPenalty = StepPenalty.Pointer, Rows = context.Rows,
+        });
 
     /// <summary>Sums by latent, of the entries.</summary>
-    public void SumLatents(BackwardPhase backward) => SumLatents(0, context.Latents, backward.Start.Pointer, backward.Entry.Pointer, 0, 0);
+    public void SumLatents(BackwardPhase backward) =>
+        SumLatents(0, context.Latents, backward.Start.Pointer, backward.Entry.Pointer, 0, 0);
 
     /// <summary>The same of latents [first, first + count), whose sums the dense path left.</summary>
     /// <param name="above">[W] rows above θ, and their gaps.</param>
-    public void SumChunk(int first, int count, DeviceArray<int> above, DeviceArray<float> aboveGap) => SumLatents(first, count, 0, 0, above.Pointer, aboveGap.Pointer);
+    public void SumChunk(int first, int count, DeviceArray<int> above, DeviceArray<float> aboveGap) =>
+        SumLatents(first, count, 0, 0, above.Pointer, aboveGap.Pointer);
 
     unsafe void SumLatents(int first, int count, ulong start, ulong entry, ulong above, ulong aboveGap)
     {
         var (buffers, f) = (context.Buffers, (ulong)first);
         context.Launch("latent_sums", new(context.Blocks(count, Block / 32), Block), new LatentSumsParams
         {
-            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = buffers.Latents.Pointer + f * (ulong)sizeof(LatentScalars), Start = start, Entry = entry,
-            Gradient = gradient.Pointer, PreAct = buffers.PreAct.Pointer, InputSum = buffers.InputSum.Pointer, WEnc = buffers.WEncHi.Pointer + f * (ulong)context.Pitch * 2,
-            BEnc = buffers.BEnc.Pointer + f * 4, Above = above, AboveGap = aboveGap, Sums = buffers.LatentGrads.Pointer + f * (ulong)sizeof(EntryGradient),
-            PreActLoss = PreActLoss.Length == 0 ? 0 : PreActLoss.Pointer + f * 8, Count = count, Rows = context.Rows, Pitch = context.Pitch,
+            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = buffers.Latents.Pointer
+                + f * (ulong)sizeof(LatentScalars), Start = start, Entry = entry,
+            Gradient = gradient.Pointer, PreAct = buffers.PreAct.Pointer, InputSum = buffers.InputSum.Pointer,
+            WEnc = buffers.WEncHi.Pointer
+                + f * (ulong)context.Pitch * 2,
+            BEnc = buffers.BEnc.Pointer + f * 4, Above = above, AboveGap = aboveGap, Sums = buffers.LatentGrads.Pointer
+                + f * (ulong)sizeof(EntryGradient),
+            PreActLoss = PreActLoss.Length == 0 ? 0
+                : PreActLoss.Pointer + f * 8, Count = count, Rows = context.Rows, Pitch = context.Pitch,
         });
     }
 
@@ -65,8 +75,10 @@ sealed class EntriesPhase
         var buffers = context.Buffers;
         return new()
         {
-            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = buffers.Latents.Pointer, Index = buffers.Index.Pointer, RowCount = buffers.RowCount.Pointer,
-            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, GateGrad = buffers.GateGrad.Pointer, StepPenalty = StepPenalty.Pointer, ValueGrad = buffers.ValueGrad.Pointer,
+            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, Latents = buffers.Latents.Pointer,
+            Index = buffers.Index.Pointer, RowCount = buffers.RowCount.Pointer,
+            Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, GateGrad = buffers.GateGrad.Pointer,
+            StepPenalty = StepPenalty.Pointer, ValueGrad = buffers.ValueGrad.Pointer,
             Gradient = gradient.Pointer, RowPenalty = RowPenalty.Pointer, Rows = context.Rows, Active = context.Active,
         };
     }

@@ -30,7 +30,8 @@ sealed class GroupPhase
             encode.KeepWhole(begin, end);
             context.Launch("groups", new(context.Rows, Block), new GroupsParams
             {
-                Candidates = encode.Candidates.Pointer, Best = best.Pointer, Index = buffers.Index.Pointer, Value = buffers.Value.Pointer,
+                Candidates = encode.Candidates.Pointer, Best = best.Pointer, Index = buffers.Index.Pointer,
+                Value = buffers.Value.Pointer,
                 Pitch = encode.CandidatePitch, Begin = begin, End = end, Size = size, Active = context.Active,
             });
         }
@@ -40,6 +41,7 @@ sealed class GroupPhase
     int ChunkEnd(int begin)
     {
         var room = encode.CandidatePitch;
-        return size <= room ? Math.Min(context.Latents, begin + room / size * size) : Math.Min(begin + room, (begin / size + 1) * size);
+        return size <= room ? Math.Min(context.Latents, begin + room / size * size)
+            : Math.Min(begin + room, (begin / size + 1) * size);
     }
 }

@@ -29,10 +29,14 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared)
     {
         var (device, pitch) = (context.Device, context.Pitch);
-        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0 || device.Info.SharedBytesPerBlock < shared) return null;
+        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0
+            || device.Info.SharedBytesPerBlock < shared)
+            return null;
         if (device.MapMatrix(x, number, context.Rows, pitch, TileRows) is not { } xMap) return null;
         if (device.MapMatrix(w, number, context.Latents, pitch, TileRows) is not { } wMap) return null;
-        var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, context.Rows, Tiles(pitch * (number == TensorNumber.BFloat16 ? 2 : 1), Line)) { Shared = shared };
+        var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, context.Rows,
+            Tiles(pitch * (number == TensorNumber.BFloat16 ? 2 : 1), Line))
+        { Shared = shared };
         if (context.LeftOut.Clusters) operands = operands with { Cluster = 1 };
         return context.LeftOut.Skew ? operands with { Skew = 0 } : operands;
     }
@@ -53,7 +57,8 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
     public Launch Shape(int columns)
     {
         var units = (Tiles(Rows, TileRows) + Cluster - 1) / Cluster * (long)Tiles(columns, TileColumns);
-        return new((int)Math.Clamp(units, 1, Math.Max(1, Multiprocessors / Cluster)) * Cluster, Block, Shared, Cluster: Cluster);
+        return new((int)Math.Clamp(units, 1, Math.Max(1, Multiprocessors / Cluster)) * Cluster, Block, Shared,
+            Cluster: Cluster);
     }
 
     /// <summary>Tiles of rows of the batch.</summary>

@@ -24,8 +24,10 @@ sealed class HotPhase
     {
         (this.context, this.decode) = (context, decode);
         var (arena, spec, rows) = (context.Arena, context.Spec, (long)context.Rows);
-        if (spec.IsThresholded || spec.Nested is not null || spec.Penalty is not null || spec.PreAct is not null || spec.Ghost is not null)
-            throw new SaeException("HotDensity is built for TopK, BatchTopK, AbsTopK and GroupMax without nested losses, penalties and ghosts; set it to 0");
+        if (spec.IsThresholded || spec.Nested is not null || spec.Penalty is not null || spec.PreAct is not null
+            || spec.Ghost is not null)
+            throw new SaeException("HotDensity is built for TopK, BatchTopK, AbsTopK and GroupMax without nested "
+                + "losses, penalties and ghosts; set it to 0");
         (most, window) = (StepBuffers.HotWindowOf(spec, context.Config), spec.DeadWindow);
         firings = arena.Take<int>("firings since the list of hot latents", context.Latents);
         hot = arena.Take<int>("hot latents", most);
@@ -38,7 +40,8 @@ sealed class HotPhase
     }
 
     public IEnumerable<(StateArray Array, ulong Pointer)> State =>
-        [(new("hot_firings", "I32", [context.Latents]), firings.Pointer), (new("hot_latents", "I32", [most]), hot.Pointer), (new("hot_count", "I32", [1]), count.Pointer)];
+        [(new("hot_firings", "I32", [context.Latents]), firings.Pointer),
+            (new("hot_latents", "I32", [most]), hot.Pointer), (new("hot_count", "I32", [1]), count.Pointer)];
 
     /// <summary>Takes the hot latents out of the code. Returns where x̂ starts: <paramref name="baseline"/>, [B, lo] or
     /// empty, and what they add.</summary>
@@ -57,7 +60,8 @@ sealed class HotPhase
     }
 
     /// <summary>decode counted the others.</summary>
-    public void CountActive() => context.Launch("hot_active", new(context.Blocks(context.Rows, Block), Block), Parameters());
+    public void CountActive() =>
+        context.Launch("hot_active", new(context.Blocks(context.Rows, Block), Block), Parameters());
 
     public void Gradients()
     {
@@ -68,19 +72,23 @@ sealed class HotPhase
             B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = GatherCode.N, BRows = hot.Pointer,
             NCount = count.Pointer, Mask = code.Pointer, C = codeGrad.Pointer, CPitch = most,
         });
-        context.Product(most, lo, B, new()              // ∂WDec = scale valueᵀ e, e in bfloat16 as other latents gather it
+        context.Product(most, lo, B, new() // ∂WDec = scale valueᵀ e, e in bfloat16 as other latents gather it
         {
-            A = code.Pointer, AM = 1, AK = most, B = buffers.ResidualBf16.Pointer, BK = lo, BN = 1, BBf16 = 1, MCount = count.Pointer, Scale = scale.Pointer,
+            A = code.Pointer, AM = 1, AK = most, B = buffers.ResidualBf16.Pointer, BK = lo, BN = 1, BBf16 = 1,
+            MCount = count.Pointer, Scale = scale.Pointer,
             C = buffers.AuxDecGrad.Pointer + (ulong)window * (ulong)lo * sizeof(float), CPitch = lo,
         });
         context.Product(most, ld, B, new()              // ∂WEnc = scale ∂valueᵀ (x − b_dec)
         {
-            A = codeGrad.Pointer, AM = 1, AK = most, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1, MCount = count.Pointer, Scale = scale.Pointer,
+            A = codeGrad.Pointer, AM = 1, AK = most, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1,
+            MCount = count.Pointer, Scale = scale.Pointer,
             C = buffers.AuxEncGrad.Pointer + (ulong)window * (ulong)ld * sizeof(float), CPitch = ld,
         });
         context.Launch("aux_bias", new((most + 15) / 16, 512, SharedMemory.AuxBias), new AuxParams
         {
-            CodeGrad = codeGrad.Pointer, AuxCount = count.Pointer, Scale = scale.Pointer, BiasGrad = buffers.AuxBiasGrad.Pointer + (ulong)window * sizeof(float), Rows = B, Window = most,
+            CodeGrad = codeGrad.Pointer, AuxCount = count.Pointer, Scale = scale.Pointer,
+            BiasGrad = buffers.AuxBiasGrad.Pointer
+                + (ulong)window * sizeof(float), Rows = B, Window = most,
         });
     }
 
@@ -88,10 +96,12 @@ sealed class HotPhase
     public void Choose()
     {
         var buffers = context.Buffers;
-        context.Launch("latents_count", new(context.Blocks((long)context.Rows * context.Active, Block), Block), new LatentsParams
-        {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Firings = firings.Pointer, Rows = context.Rows, Active = context.Active,
-        });
+        context.Launch("latents_count", new(context.Blocks((long)context.Rows * context.Active, Block), Block),
+            new LatentsParams
+            {
+                Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Firings = firings.Pointer,
+                Rows = context.Rows, Active = context.Active,
+            });
         context.Launch("hot_list", new(1, 1024, SharedMemory.HotList), Parameters());
     }
 
@@ -100,10 +110,13 @@ sealed class HotPhase
         var buffers = context.Buffers;
         return new()
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer, Firings = firings.Pointer, Hot = hot.Pointer, HotCount = count.Pointer,
-            Slot = buffers.AuxSlot.Pointer, Code = code.Pointer, ColdIndex = buffers.GatherIndex.Pointer, ColdValue = buffers.GatherValue.Pointer, ColdCount = buffers.GatherCount.Pointer,
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer,
+            Firings = firings.Pointer, Hot = hot.Pointer, HotCount = count.Pointer,
+            Slot = buffers.AuxSlot.Pointer, Code = code.Pointer, ColdIndex = buffers.GatherIndex.Pointer,
+            ColdValue = buffers.GatherValue.Pointer, ColdCount = buffers.GatherCount.Pointer,
             RowHot = rowHot.Pointer, RowActive = decode.RowActive.Pointer, Scale = scale.Pointer,
-            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Window = window, Most = most, Density = context.Config.HotDensity,
+            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Window = window, Most = most,
+            Density = context.Config.HotDensity,
         };
     }
 }

@@ -71,7 +71,8 @@ sealed unsafe partial class KernelBackend
     bool FoundRoom()
     {
         device.WaitOnHost(decided);
-        if (Verdict.Step != Now.Step) device.Synchronize(stream);       // an event of a launch that has not begun counts as over
+        // an event of a launch that has not begun counts as over
+        if (Verdict.Step != Now.Step) device.Synchronize(stream);
         return Verdict.Abandoned == 0;
     }
 

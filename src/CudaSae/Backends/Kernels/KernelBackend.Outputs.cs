@@ -29,23 +29,31 @@ sealed unsafe partial class KernelBackend : IPhases
         switch (phase)
         {
             case StepPhase.Prepare: return [Output("x_centered", "BF16", b.XCentered.Pointer, B, ld)];
-            case StepPhase.Encode: return stepDense ? [] : [Output("index", "I32", b.Index.Pointer, B, k), Output("value", "F32", b.Value.Pointer, B, k)];
+            case StepPhase.Encode:
+                return stepDense ? []
+                    : [Output("index", "I32", b.Index.Pointer, B, k), Output("value", "F32", b.Value.Pointer, B, k)];
             case StepPhase.Decode:
                 var residual = Output("residual", "F32", b.Residual.Pointer, B, lo);
                 return stepDense ? [residual] : [residual, Output("value_grad", "F32", b.ValueGrad.Pointer, B, k)];
             case StepPhase.Aux:
                 var window = Spec.DeadWindow == 0 ? 0 : Download<int>(b.AuxCount.Pointer, 1)[0];
-                return window == 0 ? [] : [Output("aux_enc_grad", "F32", b.AuxEncGrad.Pointer, window, ld), Output("aux_dec_grad", "F32", b.AuxDecGrad.Pointer, window, lo)];
+                return window == 0 ? []
+                    : [Output("aux_enc_grad", "F32", b.AuxEncGrad.Pointer, window, ld),
+                        Output("aux_dec_grad", "F32", b.AuxDecGrad.Pointer, window, lo)];
             case StepPhase.Backward:
                 if (stepDense) return [];
                 var entries = (uint)Download<ulong>(phases.Backward.Start.Pointer + 8UL * (ulong)Spec.Latents, 1)[0];
-                return [Output("run_start", "I64", phases.Backward.Start.Pointer, Spec.Latents + 1L), Output("run_entry", "I32", phases.Backward.Entry.Pointer, entries)];
-            case StepPhase.Optimize: return [.. Arrays.Where(a => a.Array.Name != "last_fired").Select(a => new PhaseOutput(a.Array, a.Pointer))];
+                return [Output("run_start", "I64", phases.Backward.Start.Pointer, Spec.Latents + 1L),
+                    Output("run_entry", "I32", phases.Backward.Entry.Pointer, entries)];
+            case StepPhase.Optimize:
+                return [.. Arrays.Where(a => a.Array.Name != "last_fired")
+                    .Select(a => new PhaseOutput(a.Array, a.Pointer))];
             default: return [Output("last_fired", "I32", b.LastFired.Pointer, Spec.Latents)];
         }
     }
 
-    static PhaseOutput Output(string name, string type, ulong address, params long[] shape) => new(new(name, type, shape), address);
+    static PhaseOutput Output(string name, string type, ulong address, params long[] shape) =>
+        new(new(name, type, shape), address);
 
     void IPhases.ReadOutput(PhaseOutput output, long offset, Span<byte> into) =>
         device.Download(into, output.Address + (ulong)offset, Settled);

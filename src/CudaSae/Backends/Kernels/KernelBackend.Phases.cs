@@ -17,7 +17,10 @@ sealed unsafe partial class KernelBackend
             if (spec.IsThresholded) Columns = new(context);
             else
             {
-                Encode = new(context, Math.Min(EncodePhase.MaxCapacity, Math.Max(variant.EncodeCapacity, (2 * context.Active + 63) & ~63))) { Reference = variant.ReferenceEncode };
+                Encode = new(context,
+                    Math.Min(EncodePhase.MaxCapacity,
+                        Math.Max(variant.EncodeCapacity, (2 * context.Active + 63) & ~63)))
+                { Reference = variant.ReferenceEncode };
                 Select = new(context, Encode);
             }
             if (spec.Transcoder is { Skip: true }) Skip = new(context);
@@ -27,7 +30,8 @@ sealed unsafe partial class KernelBackend
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
             Backward = new(context);
             Optimize = new(context, Backward, Decode, Skip, variant.GeneralUpdate);
-            if (context.Config.Screening == ScreeningKind.Int8) Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
+            if (context.Config.Screening == ScreeningKind.Int8)
+                Select!.Screen = Screen = new(context, Encode!, Optimize.LastTouched);
             Latents = new(context);
             if (spec.DeadWindow > 0) Dead = new(context, Encode, Decode, Latents);
         }

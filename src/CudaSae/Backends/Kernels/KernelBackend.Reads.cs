@@ -24,8 +24,12 @@ sealed unsafe partial class KernelBackend
 
     public void ReadCode(SparseCode into)
     {
-        if (into.Rows != Config.BatchRows || into.Active != Spec.Active) throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, {Spec.Active}]");
-        if (TookDense) throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false first");
+        if (into.Rows != Config.BatchRows || into.Active != Spec.Active)
+            throw new ArgumentException($"code [{into.Rows}, {into.Active}] for a batch [{Config.BatchRows}, "
+                + $"{Spec.Active}]");
+        if (TookDense)
+            throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false "
+                + "first");
         device.Download<int>(into.Index, Buffers.Index.Pointer, stream);
         device.Download<float>(into.Value, Buffers.Value.Pointer, stream);
         if (Buffers.RowCount.Length == 0) return;

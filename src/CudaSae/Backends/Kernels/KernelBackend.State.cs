@@ -44,7 +44,8 @@ sealed unsafe partial class KernelBackend
     {
         var optimize = phases.Optimize;
         var threshold = LogThreshold ? Array.ConvertAll(p.Threshold, MathF.Log) : p.Threshold;
-        return new[] { (p.BEnc, optimize.BEnc), (threshold, optimize.Threshold), (p.BMag, optimize.BMag), (p.RMag, optimize.RMag), (p.Scale, optimize.TieScale) }.Where(v => v.Item1.Length > 0);
+        return new[] { (p.BEnc, optimize.BEnc), (threshold, optimize.Threshold), (p.BMag, optimize.BMag),
+            (p.RMag, optimize.RMag), (p.Scale, optimize.TieScale) }.Where(v => v.Item1.Length > 0);
     }
 
     bool LogThreshold => Spec.Selection is Selection.JumpRelu { Form: not ThresholdForm.Direct };
@@ -86,7 +87,8 @@ sealed unsafe partial class KernelBackend
         {
             GetVector((average ? array.Average : array.Weights).Pointer, numbers);
             if (array == phases.Optimize.Threshold)
-                for (var f = 0; f < numbers.Length; f++) into.Threshold[f] = LogThreshold ? MathF.Exp(numbers[f]) : numbers[f];
+                for (var f = 0; f < numbers.Length; f++)
+                    into.Threshold[f] = LogThreshold ? MathF.Exp(numbers[f]) : numbers[f];
         }
         if (phases.Select?.Batch is not { } batch) return;
         var threshold = new float[1];
@@ -106,7 +108,10 @@ sealed unsafe partial class KernelBackend
             Decoder.WriteRow(device, stream, f, rows.WDec[i]);
             foreach (var (array, pointer) in Arrays)
             {
-                if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents || array.Name.EndsWith("skip", StringComparison.Ordinal) || array.Name.EndsWith("b_dec", StringComparison.Ordinal)) continue;
+                if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents
+                    || array.Name.EndsWith("skip", StringComparison.Ordinal)
+                    || array.Name.EndsWith("b_dec", StringComparison.Ordinal))
+                    continue;
                 var bytes = array.Bytes / Spec.Latents;
                 device.Upload(pointer + (ulong)(f * bytes), zero.AsSpan(0, (int)bytes), Settled);
             }
@@ -159,16 +164,22 @@ sealed unsafe partial class KernelBackend
     List<(StateArray, ulong)> ListArrays()
     {
         long n = Spec.Latents, ld = Buffers.Pitch, lo = Buffers.OutPitch;
-        List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer), (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
-        if (Buffers.WEncLo.Length > 0) list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer), (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
+        List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer),
+            (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
+        if (Buffers.WEncLo.Length > 0)
+            list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer),
+                (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
         if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
         if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
         if (phases.Scalars is { SpreadMean.Length: > 0 } spread)
             list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer),
                 (new("spread_variance", "F32", [n]), spread.SpreadVariance.Pointer)]);
-        if (phases.Screen is { } screen) list.AddRange([(new("screen_scale", "F32", [ld]), screen.Scale.Pointer), (new("screen_audit", "I32", [4]), screen.AuditCounts.Pointer)]);
+        if (phases.Screen is { } screen)
+            list.AddRange([(new("screen_scale", "F32", [ld]), screen.Scale.Pointer),
+                (new("screen_audit", "I32", [4]), screen.AuditCounts.Pointer)]);
         if (phases.Hot is { } hot) list.AddRange(hot.State);
-        list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer), (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
+        list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer),
+            (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
         return list;
     }
 
@@ -181,7 +192,8 @@ sealed unsafe partial class KernelBackend
     ulong Address(StateArray array, long offset, int length)
     {
         var found = Arrays.Find(a => a.Array.Name == array.Name);
-        if (found.Pointer == 0 || offset < 0 || offset + length > found.Array.Bytes) throw new ArgumentException($"no bytes {offset}..{offset + length} in state {array.Name}");
+        if (found.Pointer == 0 || offset < 0 || offset + length > found.Array.Bytes)
+            throw new ArgumentException($"no bytes {offset}..{offset + length} in state {array.Name}");
         return found.Pointer + (ulong)offset;
     }
 

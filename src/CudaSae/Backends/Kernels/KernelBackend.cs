@@ -13,9 +13,10 @@ sealed unsafe partial class KernelBackend : IBackend
     readonly Owned owned;
     readonly nint stream, copyStream;
     readonly nint[] copied, taken, lentReady;
-    readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];     // input in device memory of the caller
+    // input in device memory of the caller
+    readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];
     readonly void*[] slots = new void*[2];
-    readonly StepScalars* scalarRing;       // [Ring] page-locked: a step's scalars stay put until the device has read them
+    readonly StepScalars* scalarRing; // [Ring] page-locked: a step's scalars stay put until the device has read them
     readonly nint[] scalarsRead;
     readonly StepSums* sums;                // [2] page-locked: of the last step and of the one before
     readonly nint[] sumsReady;
@@ -35,17 +36,21 @@ sealed unsafe partial class KernelBackend : IBackend
     /// <param name="pool">Room for rows of the data; none if not given.</param>
     /// <exception cref="SaeException">The plan does not fit the device, or a call to it failed: nothing stays
     /// allocated.</exception>
-    public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false, PoolPlan pool = default)
+    public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false,
+        PoolPlan pool = default)
         : this(device, spec, config, inputType, ownsDevice, KernelVariant.Fastest, pool) { }
 
-    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice, KernelVariant variant, PoolPlan pool = default)
+    internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice,
+        KernelVariant variant, PoolPlan pool = default)
     {
         (this.device, Spec, Config) = (device, spec, config);
         owned = new(device);
         if (ownsDevice) owned.Add(device);
         try
         {
-            if (spec.Active > SaeSpec.MaxActive) throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: set Room to {SaeSpec.MaxActive} or less");
+            if (spec.Active > SaeSpec.MaxActive)
+                throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: "
+                    + $"set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
             var plan = PlanFor(spec, config, inputType, variant);
             plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
@@ -78,7 +83,8 @@ sealed unsafe partial class KernelBackend : IBackend
     }
 
     /// <summary>The device memory that a run takes, found without a device.</summary>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) => PlanFor(spec, config, inputType, KernelVariant.Fastest);
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) =>
+        PlanFor(spec, config, inputType, KernelVariant.Fastest);
 
     static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, KernelVariant variant)
     {
@@ -92,7 +98,10 @@ sealed unsafe partial class KernelBackend : IBackend
     public MemoryPlan Plan { get; }
     public BackendKind Kind => device.Info.Emulated ? BackendKind.Emulator : BackendKind.Cuda;
     public string StateFormat => "cuda";
-    public string Description => $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability {device.Info.Major}.{device.Info.Minor}, bfloat16 operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
+    public string Description =>
+        $"{(device.Info.Emulated ? "emulator" : "cuda")}, {device.Info.Name}, compute capability "
+            + $"{device.Info.Major}.{device.Info.Minor}, bfloat16 "
+            + $"operands{(phases.Screen is null ? "" : $", 8-bit screening (P(miss) of an entry at most {ScreenPhase.MissProbability:0e-0})")}";
 
     KernelContext Context => phases.Context;
     StepBuffers Buffers => phases.Context.Buffers;
@@ -150,10 +159,16 @@ sealed unsafe partial class KernelBackend : IBackend
     {
         phases.Decode.FinishSums(new()
         {
-            Overflows = phases.Encode?.Overflows.Pointer ?? phases.Columns!.Overflows.Pointer, AuxSums = Spec.Aux is null ? 0 : phases.Dead!.Sums.Pointer,
-            Ghost = Spec.Ghost is null ? 0 : phases.Dead!.Sums.Pointer, GradientNorm = phases.Optimize.GradientNorm.Pointer, Threshold = phases.Select?.Batch?.Threshold.Pointer ?? 0,
+            Overflows = phases.Encode?.Overflows.Pointer
+                ?? phases.Columns!.Overflows.Pointer, AuxSums = Spec.Aux is null
+                ? 0 : phases.Dead!.Sums.Pointer,
+            Ghost = Spec.Ghost is null ? 0
+                : phases.Dead!.Sums.Pointer, GradientNorm =
+                    phases.Optimize.GradientNorm.Pointer, Threshold = phases.Select?.Batch?.Threshold.Pointer
+                    ?? 0,
             Screening = phases.Screen?.AuditCounts.Pointer ?? 0,
-            RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0 : phases.Entries!.PreActLoss.Pointer,
+            RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0
+                : phases.Entries!.PreActLoss.Pointer,
             RowNear = stepDense ? phases.Dense!.RowNear.Pointer : Buffers.RowCount.Pointer,
         }, stepDense);
         if (!capturing) LeaveStep();

@@ -17,7 +17,8 @@ sealed class KernelContext
     readonly Dictionary<string, KernelFunction> kernels = [];
     readonly Lazy<HopperOperands?> hopper;
 
-    public KernelContext(IDevice? device, nint stream, DeviceArena arena, SaeSpec spec, TrainConfig config, InputType inputType)
+    public KernelContext(IDevice? device, nint stream, DeviceArena arena, SaeSpec spec, TrainConfig config,
+        InputType inputType)
     {
         this.device = device;
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
@@ -107,7 +108,13 @@ sealed class KernelContext
     }
 
     /// <summary>w_m of nested losses.</summary>
-    public float LevelWeight(int m) => Spec.Nested switch { Nesting.Budgets budgets => budgets.Weights[m], Nesting.Prefixes { Mean: true } => 1f / Spec.Levels, _ => 1 };
+    public float LevelWeight(int m) =>
+        Spec.Nested switch
+        {
+            Nesting.Budgets budgets => budgets.Weights[m],
+            Nesting.Prefixes { Mean: true } => 1f / Spec.Levels,
+            _ => 1
+        };
 
     /// <summary>Blocks for a kernel that strides over its items: enough to fill a large device, no more than there is
     /// work.</summary>
@@ -117,6 +124,7 @@ sealed class KernelContext
     {
         if (!kernels.TryGetValue(kernel, out var function) || function.SharedBytes < shape.SharedBytes)
             kernels[kernel] = function = Device.GetKernel(kernel, shape.SharedBytes);
-        Device.Launch(function, shape with { Programmatic = Device.Info.IsHopper && !LeftOut.Programmatic }, parameters, Stream);
+        Device.Launch(function, shape with { Programmatic = Device.Info.IsHopper && !LeftOut.Programmatic }, parameters,
+            Stream);
     }
 }

@@ -32,8 +32,10 @@ sealed unsafe class LatentScalarsPhase
         var rows = Math.Min(context.Rows, SpreadRows);
         var parameters = new LatentScalarsParams
         {
-            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, BEnc = buffers.BEnc.Pointer,
-            Threshold = buffers.Threshold.Pointer, BMag = buffers.BMag.Pointer, RMag = buffers.RMag.Pointer, LastFired = buffers.LastFired.Pointer,
+            Loss = context.Loss, Scalars = buffers.Scalars.Pointer, WDecHi = buffers.WDecHi.Pointer,
+            WDecLo = buffers.WDecLo.Pointer, BEnc = buffers.BEnc.Pointer,
+            Threshold = buffers.Threshold.Pointer, BMag = buffers.BMag.Pointer, RMag = buffers.RMag.Pointer,
+            LastFired = buffers.LastFired.Pointer,
             SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadVariance = SpreadVariance.Pointer,
             Latents = buffers.Latents.Pointer,
             Count = n, Pitch = context.OutPitch, SpreadRows = rows,
@@ -41,7 +43,12 @@ sealed unsafe class LatentScalarsPhase
         parameters.Sites = context.Sites(parameters.SiteWidth);
         if (spreadZ.Length > 0)
         {
-            context.Product(rows, n, ld, new() { A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1, C = spreadZ.Pointer, CPitch = n });
+            context.Product(rows, n, ld,
+                new()
+                {
+                    A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1,
+                    BN = ld, BBf16 = 1, C = spreadZ.Pointer, CPitch = n
+                });
             context.Launch("latent_spread", new(context.Blocks(n, Block), Block), parameters);
         }
         context.Launch("latent_scalars", new(context.Blocks(n, Block / 32), Block), parameters);

@@ -19,8 +19,12 @@ sealed class LatentsPhase
     /// <param name="dense">Whether the firings were counted by the dense path.</param>
     public void Run(bool dense)
     {
-        if (dense) context.Launch("latents_dense", new(context.Blocks(context.Latents, Block), Block), Parameters(early: false));
-        else context.Launch("latents_fired", new(context.Blocks((long)context.Rows * context.Active, Block), Block), Parameters(early: false));
+        if (dense)
+            context.Launch("latents_dense", new(context.Blocks(context.Latents, Block), Block),
+                Parameters(early: false));
+        else
+            context.Launch("latents_fired", new(context.Blocks((long)context.Rows * context.Active, Block), Block),
+                Parameters(early: false));
         FindDead(early: false);
     }
 
@@ -28,7 +32,8 @@ sealed class LatentsPhase
     public void CountFirings()
     {
         context.Device.Fill32(context.Buffers.Firings.Pointer, 0, context.Latents, context.Stream);
-        context.Launch("latents_count", new(context.Blocks((long)context.Rows * context.Active, Block), Block), Parameters(early: false));
+        context.Launch("latents_count", new(context.Blocks((long)context.Rows * context.Active, Block), Block),
+            Parameters(early: false));
     }
 
     /// <summary>The dead and their window, from the steps of last firing and the scalars on the device.</summary>
@@ -46,8 +51,10 @@ sealed class LatentsPhase
         var buffers = context.Buffers;
         return new()
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, RowCount = buffers.RowCount.Pointer, Scalars = buffers.Scalars.Pointer, LastFired = buffers.LastFired.Pointer,
-            Firings = buffers.Firings.Pointer, Flag = scan.Input.Pointer, Ordinal = scan.Output.Pointer, DeadCount = buffers.DeadCount.Pointer,
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, RowCount = buffers.RowCount.Pointer,
+            Scalars = buffers.Scalars.Pointer, LastFired = buffers.LastFired.Pointer,
+            Firings = buffers.Firings.Pointer, Flag = scan.Input.Pointer, Ordinal = scan.Output.Pointer,
+            DeadCount = buffers.DeadCount.Pointer,
             AuxRows = buffers.AuxRows.Pointer, AuxCount = buffers.AuxCount.Pointer, AuxSlot = buffers.AuxSlot.Pointer,
             Rows = context.Rows, Active = context.Active, Latents = context.Latents,
             Window = context.Spec.DeadWindow, Early = early ? 1 : 0,

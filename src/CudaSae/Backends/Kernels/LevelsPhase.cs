@@ -15,7 +15,8 @@ static class LevelsPhase
         var buffers = context.Buffers;
         var parameters = new LevelsParams
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer, Level = buffers.Level.Pointer,
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer,
+            Level = buffers.Level.Pointer,
             Active = context.Active, Levels = context.Spec.Levels,
         };
         if (context.Spec.Nested is Nesting.Budgets budgets)

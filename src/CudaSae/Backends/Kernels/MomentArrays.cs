@@ -20,7 +20,8 @@ sealed class MomentArrays
         foreach (var c in name) id = id * 31 + c;
         var bytes = config.Moments switch { MomentStorage.Float32 => 4, MomentStorage.BFloat16 => 2, _ => 1 };
         var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
-        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam ? rows * width : 0;
+        long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam
+            ? rows * width : 0;
         m = context.Arena.Take<byte>($"moment m, {name}", first * bytes);
         v = context.Arena.Take<byte>($"moment v, {name}", second * bytes);
         var scaled = config.Moments == MomentStorage.Int8;
@@ -38,7 +39,12 @@ sealed class MomentArrays
     {
         get
         {
-            var type = config.Moments switch { MomentStorage.Float32 => "F32", MomentStorage.BFloat16 => "BF16", _ => "U8" };
+            var type = config.Moments switch
+            {
+                MomentStorage.Float32 => "F32",
+                MomentStorage.BFloat16 => "BF16",
+                _ => "U8"
+            };
             foreach (var (suffix, array) in new[] { ("m", m), ("v", v) })
                 if (array.Length > 0) yield return (new($"adam_{suffix}_{name}", type, [rows, width]), array.Pointer);
             foreach (var (suffix, array) in new[] { ("m_scale", mScale), ("v_scale", vScale) })
@@ -69,7 +75,8 @@ sealed class LatentArrays
     public DeviceArray<float> M => m;
     public DeviceArray<float> V => v;
 
-    public LatentVectorParams Parameters => new() { Weights = weights.Pointer, M = m.Pointer, V = v.Pointer, Average = Average.Pointer };
+    public LatentVectorParams Parameters =>
+        new() { Weights = weights.Pointer, M = m.Pointer, V = v.Pointer, Average = Average.Pointer };
 
     public IEnumerable<(StateArray Array, ulong Pointer)> State
     {

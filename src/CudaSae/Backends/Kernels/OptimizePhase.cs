@@ -21,7 +21,8 @@ sealed unsafe class OptimizePhase
     readonly UpdateKernel kernel;
 
     /// <param name="general">Takes the update kernel for all methods in any case.</param>
-    public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip, bool general = false)
+    public OptimizePhase(KernelContext context, BackwardPhase backward, DecodePhase decode, SkipPhase? skip,
+        bool general = false)
     {
         (this.context, this.backward, this.decode, this.skip) = (context, backward, decode, skip);
         var (arena, config, buffers) = (context.Arena, context.Config, context.Buffers);
@@ -49,7 +50,8 @@ sealed unsafe class OptimizePhase
         var mostBlocks = kernel.Blocks(context.Latents);
         biasParts = arena.Take<float>("b_dec partial sums", context.Spec.PreEncoderBias ? mostBlocks * ld : 0);
         biasGrad = arena.Take<float>("b_dec gradient", lo);
-        clipFactor = arena.Take<float>("clip factor", config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0);
+        clipFactor = arena.Take<float>("clip factor",
+            config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0);
         normParts = arena.Take<double>("gradient norms", mostBlocks);
         GradientNorm = arena.Take<double>("gradient norm", 1);
     }
@@ -79,10 +81,13 @@ sealed unsafe class OptimizePhase
         get
         {
             long n = context.Latents, ld = context.Pitch, lo = context.OutPitch;
-            foreach (var piece in (IEnumerable<(StateArray, ulong)>)[.. enc.State, .. dec.State, .. skip?.Moments.State ?? [], .. Vectors.SelectMany(v => v.State)]) yield return piece;
+            foreach (var piece in (IEnumerable<(StateArray, ulong)>)[.. enc.State, .. dec.State,
+                .. skip?.Moments.State ?? [], .. Vectors.SelectMany(v => v.State)])
+                yield return piece;
             (string, DeviceArray<float>, long[])[] floats =
             [
-                ("adam_m_b_dec", mBDec, [lo]), ("adam_v_b_dec", vBDec, [lo]), ("ema_w_enc", AverageEnc, [n, ld]), ("ema_w_dec", AverageDec, [n, lo]), ("ema_b_dec", emaBDec, [lo]),
+                ("adam_m_b_dec", mBDec, [lo]), ("adam_v_b_dec", vBDec, [lo]), ("ema_w_enc", AverageEnc, [n, ld]),
+                ("ema_w_dec", AverageDec, [n, lo]), ("ema_b_dec", emaBDec, [lo]),
             ];
             foreach (var (name, array, shape) in floats)
                 if (array.Length > 0) yield return (new(name, "F32", shape), array.Pointer);
@@ -98,7 +103,12 @@ sealed unsafe class OptimizePhase
         var bias = BiasParameters();
         skip?.Gradient();
         if (dense is null && context.Rows > PartEntries)
-            context.Launch("update_parts", new(context.Blocks(backward.Entry.Length / PartEntries * ((Math.Max(context.Pitch, context.OutPitch) + 255) / 256), Block / 32), Block), UpdateParameters(measure: false));
+            context.Launch("update_parts",
+                new(context.Blocks(backward.Entry.Length / PartEntries * ((Math.Max(context.Pitch, context.OutPitch)
+                    + 255) / 256),
+                    Block / 32),
+                    Block),
+                UpdateParameters(measure: false));
         if (clip == ClipKind.GlobalNorm)
         {
             Visit(dense, measure: true);
@@ -123,7 +133,8 @@ sealed unsafe class OptimizePhase
         dense.Visit((first, count, encGrad, decGrad) =>
         {
             (parameters.Order, parameters.ClassStart) = (0, 0);
-            (parameters.First, parameters.Count, parameters.DenseEnc, parameters.DenseDec, parameters.Accumulate) = (first, count, encGrad.Pointer, decGrad.Pointer, first > 0 ? 1 : 0);
+            (parameters.First, parameters.Count, parameters.DenseEnc, parameters.DenseDec, parameters.Accumulate) =
+                (first, count, encGrad.Pointer, decGrad.Pointer, first > 0 ? 1 : 0);
             context.Launch(kernel.Name, kernel.Launch(Blocks, context.Pitch), parameters);
         });
     }
@@ -136,17 +147,26 @@ sealed unsafe class OptimizePhase
         var (buffers, spec, config) = (context.Buffers, context.Spec, context.Config);
         var parameters = new UpdateParams
         {
-            Start = backward.Start.Pointer, Entry = backward.Entry.Pointer, Order = backward.Order.Pointer, ClassStart = backward.ClassStart.Pointer,
+            Start = backward.Start.Pointer, Entry = backward.Entry.Pointer, Order = backward.Order.Pointer,
+            ClassStart = backward.ClassStart.Pointer,
             Value = buffers.GatherValue.Pointer, Gate = context.Loss.LiveGate == 1 ? buffers.PreAct.Pointer : 0,
-            ValueGrad = buffers.ValueGrad.Pointer, Level = buffers.Level.Pointer, Residual = buffers.ResidualBf16.Pointer, GateResidual = buffers.GateResidualBf16.Pointer,
-            XCentered = buffers.XCentered.Pointer, Sums = buffers.LatentGrads.Pointer, InputSum = buffers.InputSum.Pointer,
-            AuxSlot = buffers.AuxBiasGrad.Length == 0 ? 0 : buffers.AuxSlot.Pointer, AuxEncGrad = buffers.AuxEncGrad.Pointer,
-            AuxDecGrad = buffers.AuxDecGrad.Pointer, AuxBiasGrad = buffers.AuxBiasGrad.Pointer, Scalars = buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer,
-            Parts = parts.Pointer, PartsBias = partsBias.Pointer, WEncHi = buffers.WEncHi.Pointer, WEncLo = buffers.WEncLo.Pointer,
-            WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, MEnc = enc.Parameters, MDec = dec.Parameters, BEnc = BEnc.Parameters,
-            Threshold = Threshold.Parameters, BMag = BMag.Parameters, RMag = RMag.Parameters, TieScale = TieScale.Parameters, EmaEnc = AverageEnc.Pointer, EmaDec = AverageDec.Pointer,
+            ValueGrad = buffers.ValueGrad.Pointer, Level = buffers.Level.Pointer,
+            Residual = buffers.ResidualBf16.Pointer, GateResidual = buffers.GateResidualBf16.Pointer,
+            XCentered = buffers.XCentered.Pointer, Sums = buffers.LatentGrads.Pointer,
+            InputSum = buffers.InputSum.Pointer,
+            AuxSlot = buffers.AuxBiasGrad.Length == 0 ? 0
+                : buffers.AuxSlot.Pointer, AuxEncGrad = buffers.AuxEncGrad.Pointer,
+            AuxDecGrad = buffers.AuxDecGrad.Pointer, AuxBiasGrad = buffers.AuxBiasGrad.Pointer,
+            Scalars = buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer,
+            Parts = parts.Pointer, PartsBias = partsBias.Pointer, WEncHi = buffers.WEncHi.Pointer,
+            WEncLo = buffers.WEncLo.Pointer,
+            WDecHi = buffers.WDecHi.Pointer, WDecLo = buffers.WDecLo.Pointer, MEnc = enc.Parameters,
+            MDec = dec.Parameters, BEnc = BEnc.Parameters,
+            Threshold = Threshold.Parameters, BMag = BMag.Parameters, RMag = RMag.Parameters,
+            TieScale = TieScale.Parameters, EmaEnc = AverageEnc.Pointer, EmaDec = AverageDec.Pointer,
             LastTouched = lastTouched.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
-            Rows = context.Rows, Pitch = context.Pitch, OutPitch = context.OutPitch, Active = context.Active, First = 0, Count = context.Latents, Latents = context.Latents,
+            Rows = context.Rows, Pitch = context.Pitch, OutPitch = context.OutPitch, Active = context.Active, First = 0,
+            Count = context.Latents, Latents = context.Latents,
             DecoderNorm = spec.DecoderNorm, Optimizer = config.Optimizer, Tied = spec.Tying,
             ClipRows = config.Clip == ClipKind.PerRow ? 1 : 0, Measure = measure ? 1 : 0,
             Direct = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? 1 : 0,
@@ -161,8 +181,11 @@ sealed unsafe class OptimizePhase
         var buffers = context.Buffers;
         return new()
         {
-            Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
-            SkipNorm = skip?.Norm.Pointer ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer, BDec = buffers.BDec.Pointer,
+            Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer,
+            BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
+            SkipNorm = skip?.Norm.Pointer
+                ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer,
+            BDec = buffers.BDec.Pointer,
             M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer,
             RowBlocks = decode.RowBlocks, Blocks = Blocks, Pitch = context.OutPitch,
             Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,

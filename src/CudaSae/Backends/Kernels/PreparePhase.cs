@@ -13,9 +13,13 @@ sealed unsafe class PreparePhase(KernelContext context)
         var spec = context.Spec;
         var parameters = new PrepareParams
         {
-            Pool = pool?.Rows ?? 0, Lists = pool?.Lists ?? 0, Scalars = buffers.Scalars.Pointer, BDec = spec.PreEncoderBias ? buffers.BDec.Pointer : 0,
-            X = buffers.X.Pointer, XCentered = buffers.XCentered.Pointer, Y = spec.Transcoder is null ? 0 : buffers.Y.Pointer,
-            Rows = context.Rows, Width = context.Width, Pitch = context.Pitch, OutWidth = spec.Transcoder?.OutputWidth ?? 0, OutPitch = context.OutPitch,
+            Pool = pool?.Rows ?? 0, Lists = pool?.Lists
+                ?? 0, Scalars = buffers.Scalars.Pointer, BDec = spec.PreEncoderBias
+                ? buffers.BDec.Pointer : 0,
+            X = buffers.X.Pointer, XCentered = buffers.XCentered.Pointer, Y = spec.Transcoder is null ? 0
+                : buffers.Y.Pointer,
+            Rows = context.Rows, Width = context.Width, Pitch = context.Pitch, OutWidth = spec.Transcoder?.OutputWidth
+                ?? 0, OutPitch = context.OutPitch,
             Type = context.InputType,
         };
         for (var slot = 0; slot < 2; slot++) parameters.Batch[slot] = buffers.Raw[slot].Pointer;

@@ -56,7 +56,8 @@ sealed unsafe class RowPool : IRowPool
     {
         lock (uploading)
         {
-            device.CopyToDevice(Rows + (ulong)(place * Plan.RowBytes), pieces[piece], (long)rows * Plan.RowBytes, stream);
+            device.CopyToDevice(Rows + (ulong)(place * Plan.RowBytes), pieces[piece], (long)rows * Plan.RowBytes,
+                stream);
             device.Record(uploaded[piece], stream);
         }
     }

@@ -31,7 +31,8 @@ sealed class Scan
     {
         var parameters = new ScanParams
         {
-            Input = Input.Pointer, TileSums = tileSums.Pointer, Ticket = ticket.Pointer, Output = Output.Pointer, Length = length, Tiles = tiles,
+            Input = Input.Pointer, TileSums = tileSums.Pointer, Ticket = ticket.Pointer, Output = Output.Pointer,
+            Length = length, Tiles = tiles,
         };
         context.Launch("scan_tiles", new(tiles, Block, SharedMemory.Scan), parameters);
         context.Launch("scan_apply", new(tiles, Block, SharedMemory.Scan), parameters);

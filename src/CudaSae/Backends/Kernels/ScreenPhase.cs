@@ -73,7 +73,9 @@ sealed class ScreenPhase
     /// <returns>Ends of all chunks, and where screening begins.</returns>
     public static (int[] Ends, int Exact) ChunkEnds(int columns, int active, int capacity)
     {
-        var exact = (int)Math.Min(columns, Math.Max((columns / (long)ExactShare + Tile - 1) / Tile * Tile, Math.Min(capacity, Math.Max(capacity / 2, 2 * active))));
+        var exact = (int)Math.Min(columns,
+            Math.Max((columns / (long)ExactShare + Tile - 1) / Tile * Tile,
+                Math.Min(capacity, Math.Max(capacity / 2, 2 * active))));
         List<int> ends = [.. EncodePhase.ChunkEnds(exact, active, capacity)];
         while (ends[^1] < columns) ends.Add((int)Math.Min(columns, 2L * ends[^1]));
         return ([.. ends], exact);
@@ -102,7 +104,8 @@ sealed class ScreenPhase
     }
 
     /// <summary>Whether this is one of the steps that the config names.</summary>
-    public bool AuditIsDue(in StepScalars scalars) => exact is not null && scalars.Inference == 0 && scalars.Step % (uint)context.Config.ScreeningAudit == 0;
+    public bool AuditIsDue(in StepScalars scalars) =>
+        exact is not null && scalars.Inference == 0 && scalars.Step % (uint)context.Config.ScreeningAudit == 0;
 
     /// <summary>This step's code by both ways, before the step itself; differences are counted in
     /// <see cref="AuditCounts"/>.</summary>
@@ -113,8 +116,10 @@ sealed class ScreenPhase
         var buffers = context.Buffers;
         context.Launch("screen_audit", new(context.Rows, Tile, SharedMemory.ScreenAudit), new ScreenAuditParams
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, ExactIndex = exactIndex.Pointer, ExactValue = exactValue.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer,
-            BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = AuditCounts.Pointer, Active = encode.Active, Rounding = Rounding,
+            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, ExactIndex = exactIndex.Pointer,
+            ExactValue = exactValue.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer,
+            BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = AuditCounts.Pointer,
+            Active = encode.Active, Rounding = Rounding,
         });
     }
 
@@ -129,7 +134,9 @@ sealed class ScreenPhase
     float Rounding => (context.Pitch + 16) * MathF.ScaleB(1, -23);
 
     // In steps times norms. Dither in 16 bits and v / step are off by less than 2^-15 of a step.
-    float Margin => (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18)) + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
+    float Margin =>
+        (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18))
+            + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
 
     /// <summary>Scales, and both operands in 8 bits.</summary>
     internal void Quantize()
@@ -137,21 +144,27 @@ sealed class ScreenPhase
         var buffers = context.Buffers;
         context.Launch("screen_scales", new(context.Pitch / 32, 256, SharedMemory.ScreenScales), new ScreenScalesParams
         {
-            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, Scalars = buffers.Scalars.Pointer, Scale = Scale.Pointer,
-            Rows = context.Rows, Latents = context.Latents, Pitch = context.Pitch, Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
+            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, Scalars = buffers.Scalars.Pointer,
+            Scale = Scale.Pointer,
+            Rows = context.Rows, Latents = context.Latents, Pitch = context.Pitch,
+            Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
         });
         Quantize(context.Rows, new()
         {
-            From = buffers.XCentered.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, To = x.Pointer, Row = xRow.Pointer, Rows = context.Rows, Pitch = context.Pitch, Every = RescaleEvery,
+            From = buffers.XCentered.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, To = x.Pointer,
+            Row = xRow.Pointer, Rows = context.Rows, Pitch = context.Pitch, Every = RescaleEvery,
         });
         Quantize(context.Latents, new()
         {
-            From = buffers.WEncHi.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, LastTouched = lastTouched.Pointer, QuantizedAt = quantizedAt.Pointer,
-            To = w.Pointer, Row = wRow.Pointer, Rows = context.Latents, Pitch = context.Pitch, Every = RescaleEvery, Weights = 1,
+            From = buffers.WEncHi.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer,
+            LastTouched = lastTouched.Pointer, QuantizedAt = quantizedAt.Pointer,
+            To = w.Pointer, Row = wRow.Pointer, Rows = context.Latents, Pitch = context.Pitch, Every = RescaleEvery,
+            Weights = 1,
         });
     }
 
-    void Quantize(int rows, in QuantizeParams parameters) => context.Launch("quantize", new((rows + QuantizeRows - 1) / QuantizeRows, 256), parameters);
+    void Quantize(int rows, in QuantizeParams parameters) =>
+        context.Launch("quantize", new((rows + QuantizeRows - 1) / QuantizeRows, 256), parameters);
 
     /// <summary>Columns of [begin, end) that cannot be ruled out, appended to each row's candidates.</summary>
     internal void Screen(int begin, int end)
@@ -160,11 +173,18 @@ sealed class ScreenPhase
         {
             X = x.Pointer, W = w.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer, BEnc = context.Buffers.BEnc.Pointer,
             Limit = encode.Limit.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = encode.CandidatePitch, Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude ? 1 : 0,
+            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = encode.CandidatePitch,
+            Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude
+                ? 1 : 0,
             Margin = MarginFactor * Margin, Rounding = MarginFactor * Rounding,
         };
         if (hopper.Value is { } operands)
-            context.Launch("screen_sm90", operands.Shape(end - begin), new ScreenSm90Params { XMap = operands.XMap, WMap = operands.WMap, Screen = parameters, Cluster = operands.Cluster, Skew = operands.Skew });
+            context.Launch("screen_sm90", operands.Shape(end - begin),
+                new ScreenSm90Params
+                {
+                    XMap = operands.XMap, WMap = operands.WMap, Screen = parameters, Cluster = operands.Cluster,
+                    Skew = operands.Skew
+                });
         else
         {
             var tiles = checked((context.Rows + Tile - 1) / Tile * ((end - begin + Tile - 1) / Tile));

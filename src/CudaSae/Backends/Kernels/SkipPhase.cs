@@ -18,7 +18,9 @@ sealed class SkipPhase
     public SkipPhase(KernelContext context)
     {
         this.context = context;
-        if (context.Config.Moments == MomentStorage.Int8) throw new SaeException("eight-bit moments of a skip connection are built for the CPU backend only; use --moments bfloat16");
+        if (context.Config.Moments == MomentStorage.Int8)
+            throw new SaeException("eight-bit moments of a skip connection are built for the CPU backend only; use "
+                + "--moments bfloat16");
         rows = context.Spec.OutputWidth;
         Baseline = context.Arena.Take<float>("skip connection", (long)context.Rows * context.OutPitch);
         gradient = context.Arena.Take<float>("gradient of w_skip", (long)rows * context.Pitch);
@@ -33,7 +35,8 @@ sealed class SkipPhase
 
     public void Forward() => context.Product(context.Rows, rows, context.Pitch, new()
     {
-        A = context.Buffers.X.Pointer, AM = context.Pitch, AK = 1, B = context.Buffers.WSkip.Pointer, BK = 1, BN = context.Pitch, C = Baseline.Pointer, CPitch = context.OutPitch,
+        A = context.Buffers.X.Pointer, AM = context.Pitch, AK = 1, B = context.Buffers.WSkip.Pointer, BK = 1,
+        BN = context.Pitch, C = Baseline.Pointer, CPitch = context.OutPitch,
     });
 
     /// <summary>∂WSkip = 2c Σ_b E xᵀ, and its squared norm.</summary>
@@ -48,14 +51,18 @@ sealed class SkipPhase
 
     void Add(DeviceArray<float> error, bool add) => context.Product(rows, context.Pitch, context.Rows, new()
     {
-        A = error.Pointer, AM = 1, AK = context.OutPitch, B = context.Buffers.X.Pointer, BK = context.Pitch, BN = 1, Add = add ? gradient.Pointer : 0, C = gradient.Pointer, CPitch = context.Pitch,
+        A = error.Pointer, AM = 1, AK = context.OutPitch, B = context.Buffers.X.Pointer, BK = context.Pitch, BN = 1,
+        Add = add
+            ? gradient.Pointer : 0, C = gradient.Pointer, CPitch = context.Pitch,
     });
 
-    public void Move(DeviceArray<float> clipFactor) => context.Launch("skip_move", new(rows, Block), Parameters(clipFactor));
+    public void Move(DeviceArray<float> clipFactor) =>
+        context.Launch("skip_move", new(rows, Block), Parameters(clipFactor));
 
     SkipParams Parameters(DeviceArray<float> clipFactor) => new()
     {
-        Scalars = context.Buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer, Gradient = gradient.Pointer, WSkip = context.Buffers.WSkip.Pointer, Moments = Moments.Parameters,
+        Scalars = context.Buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer, Gradient = gradient.Pointer,
+        WSkip = context.Buffers.WSkip.Pointer, Moments = Moments.Parameters,
         NormParts = normParts.Pointer, Norm = Norm.Pointer, Rows = rows, Pitch = context.Pitch,
         Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
     };

@@ -9,10 +9,12 @@ static class SplitFloat
     public static (ushort Upper, short Lower) Cut(float value, bool split)
     {
         var bits = BitConverter.SingleToUInt32Bits(value);
-        if (!split) return ((ushort)((float.IsNaN(value) ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16), 0);
+        if (!split)
+            return ((ushort)((float.IsNaN(value) ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16), 0);
         var upper = (ushort)((bits + 0x8000) >> 16);
         return (upper, (short)(bits - ((uint)upper << 16)));
     }
 
-    public static float Join(ushort upper, short lower) => BitConverter.UInt32BitsToSingle(((uint)upper << 16) + (uint)(int)lower);
+    public static float Join(ushort upper, short lower) =>
+        BitConverter.UInt32BitsToSingle(((uint)upper << 16) + (uint)(int)lower);
 }

@@ -14,7 +14,8 @@ sealed class StepBuffers
         (Pitch, OutPitch) = ((spec.InputWidth + 63) & ~63, (spec.OutputWidth + 63) & ~63);
         long ld = Pitch, lo = OutPitch;
         bool gated = spec.Selection is Selection.Gated, paired = gated || spec.Selection is Selection.JumpRelu;
-        Raw = [arena.Take<byte>("input slot 0", B * spec.RowWidth * inputElementBytes), arena.Take<byte>("input slot 1", B * spec.RowWidth * inputElementBytes)];
+        Raw = [arena.Take<byte>("input slot 0", B * spec.RowWidth * inputElementBytes),
+            arena.Take<byte>("input slot 1", B * spec.RowWidth * inputElementBytes)];
         X = arena.Take<float>("x", B * ld);
         XCentered = arena.Take<ushort>("x - b_dec, bf16", B * ld);
         Y = spec.Transcoder is null ? X : arena.Take<float>("target", B * lo);
@@ -41,7 +42,8 @@ sealed class StepBuffers
         GateGrad = arena.Take<float>("code gate gradient", gated ? B * k : 0);
         Residual = arena.Take<float>("residual e, f32", B * lo);
         ResidualBf16 = arena.Take<ushort>("residuals, bf16", spec.Levels * B * lo);
-        Weighted = arena.Take<float>("weighted residuals, f32", spec.Nested is null ? 0 : (spec.IsThresholded ? spec.Levels : 1) * B * lo);
+        Weighted = arena.Take<float>("weighted residuals, f32",
+            spec.Nested is null ? 0 : (spec.IsThresholded ? spec.Levels : 1) * B * lo);
         GateResidual = arena.Take<float>("gate residual, f32", gated ? B * lo : 0);
         GateResidualBf16 = arena.Take<ushort>("gate residual, bf16", gated ? B * lo : 0);
         RowError = arena.Take<float>("|e|^2 by row", B);
@@ -69,7 +71,8 @@ sealed class StepBuffers
     }
 
     /// <summary>H: most latents that are handled as dense columns; 0 where none are.</summary>
-    public static int HotWindowOf(SaeSpec spec, TrainConfig config) => config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
+    public static int HotWindowOf(SaeSpec spec, TrainConfig config) =>
+        config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
 
     public int Pitch { get; }                               // ld, elements
     public int OutPitch { get; }                            // lo
@@ -91,16 +94,19 @@ sealed class StepBuffers
     public DeviceArray<int> Index { get; }                  // [B, k] ascending in a row
     public DeviceArray<float> Value { get; }                // [B, k] 0 = did not fire
     public DeviceArray<float> PreAct { get; }               // [B, k] z of thresholded selections
-    public DeviceArray<byte> Level { get; }                 // [B, k] first nested reconstruction that holds the entry; empty without nesting
+    // [B, k] first nested reconstruction that holds the entry; empty without nesting
+    public DeviceArray<byte> Level { get; }
     public DeviceArray<int> RowCount { get; }               // [B] entries of a row; empty where all have k
-    public DeviceArray<int> GatherIndex { get; }            // [B, k] entries that are gathered: the code, or what of it is not hot (HotPhase)
+    // [B, k] entries that are gathered: the code, or what of it is not hot (HotPhase)
+    public DeviceArray<int> GatherIndex { get; }
     public DeviceArray<float> GatherValue { get; }          // [B, k]
     public DeviceArray<int> GatherCount { get; }            // [B]; empty where all rows have k
-    public DeviceArray<float> ValueGrad { get; }            // [B, k] of the gathered entries: ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
+    public DeviceArray<float> ValueGrad { get; } // [B, k] of the gathered entries: ∂L/∂value, then ∂L/∂⟨w, x − b_dec⟩
     public DeviceArray<float> GateGrad { get; }             // [B, k]
     public DeviceArray<float> Residual { get; }             // [B, lo] e = x̂ − y
     public DeviceArray<ushort> ResidualBf16 { get; }        // [levels, B, lo] what the backward gathers
-    public DeviceArray<float> Weighted { get; }             // [B, lo] what b_dec learns from; where the selection may be dense [levels, B, lo]; empty where it is e
+    // [B, lo] what b_dec learns from; where the selection may be dense [levels, B, lo]; empty where it is e
+    public DeviceArray<float> Weighted { get; }
     public DeviceArray<float> GateResidual { get; }         // [B, lo]
     public DeviceArray<ushort> GateResidualBf16 { get; }
     public DeviceArray<float> RowError { get; }             // [B]
@@ -111,10 +117,12 @@ sealed class StepBuffers
     public DeviceArray<int> LastFired { get; }              // [n] step, 0 at start
     public DeviceArray<int> Dead { get; }                   // [DeadCount] ascending latents
     public DeviceArray<int> DeadCount { get; }              // [1]
-    public DeviceArray<int> AuxSlot { get; }                // [n] position in AuxRows; behind the window, that among hot latents; −1 for neither
+    // [n] position in AuxRows; behind the window, that among hot latents; −1 for neither
+    public DeviceArray<int> AuxSlot { get; }
     public DeviceArray<int> AuxRows { get; }                // [AuxCount] dead latents that this step looks at
     public DeviceArray<int> AuxCount { get; }               // [1]
-    public DeviceArray<float> AuxEncGrad { get; }           // [window + H, ld] gradients by slot; rows beyond the counts undefined
+    // [window + H, ld] gradients by slot; rows beyond the counts undefined
+    public DeviceArray<float> AuxEncGrad { get; }
     public DeviceArray<float> AuxDecGrad { get; }           // [window + H, lo]
     public DeviceArray<float> AuxBiasGrad { get; }          // [window + H]
     public DeviceArray<StepScalars> Scalars { get; }

@@ -20,8 +20,11 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
     public static UpdateKernel For(SaeSpec spec, TrainConfig config, int pitch, int outPitch, bool general)
     {
         var width = Math.Max(pitch, outPitch);
-        general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0 || config.Moments == MomentStorage.Int8;
-        if (width > Widest) throw new SaeException($"rows of {width} numbers are wider than the update kernels hold, which is {Widest}; use the CPU backend");
+        general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0
+            || config.Moments == MomentStorage.Int8;
+        if (width > Widest)
+            throw new SaeException($"rows of {width} numbers are wider than the update kernels hold, which is "
+                + $"{Widest}; use the CPU backend");
         var threads = (width / 8 + 31) & ~31;
         return width switch
         {

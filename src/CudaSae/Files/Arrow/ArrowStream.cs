@@ -40,21 +40,29 @@ sealed class ArrowStream : IDisposable
     {
         for (var first = true; ; first = false)
         {
-            if (at > file.Length - 8) throw new InvalidDataException($"it ends at byte {file.Length} without the mark of an end; it is truncated");
+            if (at > file.Length - 8)
+                throw new InvalidDataException($"it ends at byte {file.Length} without the mark of an end; it is "
+                    + "truncated");
             var prefix = file.Slice(at, 8);
-            if (BinaryPrimitives.ReadUInt32LittleEndian(prefix) != 0xFFFFFFFF) throw new InvalidDataException($"no message starts at byte {at}");
+            if (BinaryPrimitives.ReadUInt32LittleEndian(prefix) != 0xFFFFFFFF)
+                throw new InvalidDataException($"no message starts at byte {at}");
             var length = BinaryPrimitives.ReadInt32LittleEndian(prefix[4..]);
             if (length == 0 && !first) return;
-            if (length is < 8 or > MaxMetadataBytes || length > file.Length - at - 8) throw new InvalidDataException($"the message at byte {at} claims {length} bytes of metadata; it is truncated");
+            if (length is < 8 or > MaxMetadataBytes || length > file.Length - at - 8)
+                throw new InvalidDataException($"the message at byte {at} claims {length} bytes of metadata; it is "
+                    + "truncated");
             var message = FlatTable.Root(file.Slice(at + 8, length));
             var body = at + 8 + length;
             var bodyLength = message.Int64(3);
-            if (bodyLength < 0 || bodyLength > file.Length - body) throw new InvalidDataException($"the message at byte {at} claims a body of {bodyLength} bytes, the file has {file.Length - body}; it is truncated");
+            if (bodyLength < 0 || bodyLength > file.Length - body)
+                throw new InvalidDataException($"the message at byte {at} claims a body of {bodyLength} bytes, the "
+                    + $"file has {file.Length - body}; it is truncated");
             var kind = message.Byte(1);
             if (first != (kind == SchemaMessage)) throw new InvalidDataException("its schema is not its first message");
             if (kind == SchemaMessage) Columns = ArrowField.ReadSchema(message.Table(2));
             else if (kind == BatchMessage) batches.Add(ReadBatch(message.Table(2), body, bodyLength));
-            else if (kind != DictionaryMessage) throw new InvalidDataException($"it holds a message of the unknown kind {kind}");
+            else if (kind != DictionaryMessage)
+                throw new InvalidDataException($"it holds a message of the unknown kind {kind}");
             at = body + bodyLength;
         }
     }
@@ -68,7 +76,9 @@ sealed class ArrowStream : IDisposable
         for (var i = 0; i < buffers.Length; i++)
         {
             var (offset, length) = batch.Pair(2, i);
-            if (offset < 0 || length < 0 || offset > bodyLength || length > bodyLength - offset) throw new InvalidDataException($"buffer {i} claims bytes {offset} to {offset + length} of a batch of {bodyLength}");
+            if (offset < 0 || length < 0 || offset > bodyLength || length > bodyLength - offset)
+                throw new InvalidDataException($"buffer {i} claims bytes {offset} to {offset + length} of a batch of "
+                    + $"{bodyLength}");
             buffers[i] = (body + offset, length);
         }
         return new(batch.Int64(0), nodes, buffers);

@@ -21,10 +21,12 @@ readonly ref struct FlatTable
     }
 
     /// <exception cref="InvalidDataException">An offset points out of the buffer; so do all other members.</exception>
-    public static FlatTable Root(ReadOnlySpan<byte> buffer) => new(buffer, buffer.Length >= 4 ? BinaryPrimitives.ReadUInt32LittleEndian(buffer) : long.MaxValue - 4);
+    public static FlatTable Root(ReadOnlySpan<byte> buffer) =>
+        new(buffer, buffer.Length >= 4 ? BinaryPrimitives.ReadUInt32LittleEndian(buffer) : long.MaxValue - 4);
 
     ReadOnlySpan<byte> Bytes(long start, int length) =>
-        start >= 0 && start <= buffer.Length - length ? buffer.Slice((int)start, length) : throw new InvalidDataException("its metadata point out of themselves");
+        start >= 0 && start <= buffer.Length - length ? buffer.Slice((int)start, length)
+            : throw new InvalidDataException("its metadata point out of themselves");
 
     /// <summary>Where a field stands; 0 where it was left at its default.</summary>
     long Place(int field)
@@ -37,13 +39,18 @@ readonly ref struct FlatTable
 
     public bool Has(int field) => Place(field) != 0;
     public byte Byte(int field) => Place(field) is > 0 and var place ? Bytes(place, 1)[0] : (byte)0;
-    public short Int16(int field) => Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt16LittleEndian(Bytes(place, 2)) : (short)0;
-    public int Int32(int field) => Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt32LittleEndian(Bytes(place, 4)) : 0;
-    public long Int64(int field) => Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt64LittleEndian(Bytes(place, 8)) : 0;
+    public short Int16(int field) =>
+        Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt16LittleEndian(Bytes(place, 2)) : (short)0;
+    public int Int32(int field) =>
+        Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt32LittleEndian(Bytes(place, 4)) : 0;
+    public long Int64(int field) =>
+        Place(field) is > 0 and var place ? BinaryPrimitives.ReadInt64LittleEndian(Bytes(place, 8)) : 0;
 
     long Target(long place) => place + BinaryPrimitives.ReadUInt32LittleEndian(Bytes(place, 4));
 
-    long Required(int field) => Place(field) is > 0 and var place ? Target(place) : throw new InvalidDataException($"its metadata lack field {field} of a table");
+    long Required(int field) =>
+        Place(field) is > 0 and var place ? Target(place)
+            : throw new InvalidDataException($"its metadata lack field {field} of a table");
 
     public FlatTable Table(int field) => new(buffer, Required(field));
 
@@ -53,7 +60,8 @@ readonly ref struct FlatTable
         if (!Has(field)) return "";
         var start = Required(field);
         var length = Length(start, 1);
-        return length <= most ? Encoding.UTF8.GetString(Bytes(start + 4, length)) : throw new InvalidDataException($"a name in its metadata has {length} bytes; {most} are possible");
+        return length <= most ? Encoding.UTF8.GetString(Bytes(start + 4, length))
+            : throw new InvalidDataException($"a name in its metadata has {length} bytes; {most} are possible");
     }
 
     /// <summary>Elements of a vector; 0 where there is none.</summary>
@@ -72,6 +80,7 @@ readonly ref struct FlatTable
     int Length(long start, int elementBytes)
     {
         var count = BinaryPrimitives.ReadUInt32LittleEndian(Bytes(start, 4));
-        return count <= (uint)(buffer.Length / elementBytes) ? (int)count : throw new InvalidDataException($"its metadata claim a list of {count}");
+        return count <= (uint)(buffer.Length / elementBytes) ? (int)count
+            : throw new InvalidDataException($"its metadata claim a list of {count}");
     }
 }

@@ -10,6 +10,8 @@ sealed class PickleBudget(long fileBytes, Func<string, SaeException> bad)
     /// <exception cref="SaeException">Contents exceed four times the file.</exception>
     public void Charge(long bytes)
     {
-        if ((left -= bytes) < 0) throw bad("its pickle unfolds to more than four times the file's size; it is damaged or made to exhaust memory");
+        if ((left -= bytes) < 0)
+            throw bad("its pickle unfolds to more than four times the file's size; it is damaged or made to exhaust "
+                + "memory");
     }
 }

@@ -29,7 +29,8 @@ ref partial struct PickleReader
     bool Long(ReadOnlySpan<byte> bytes)
     {
         var value = new BigInteger(bytes);
-        return value >= long.MinValue && value <= long.MaxValue ? Push((long)value, Object) : Push(value, 2 * Object + bytes.Length);
+        return value >= long.MinValue && value <= long.MaxValue ? Push((long)value, Object)
+            : Push(value, 2 * Object + bytes.Length);
     }
 
     bool Text(byte op)
@@ -117,7 +118,9 @@ ref partial struct PickleReader
         return Push(top);
     }
 
-    bool Get(uint index) => memo.TryGetValue(index, out var value) ? Push(value) : throw bad($"its pickle asks for object {index}, which it never kept");
+    bool Get(uint index) =>
+        memo.TryGetValue(index, out var value) ? Push(value)
+            : throw bad($"its pickle asks for object {index}, which it never kept");
 
     bool Call(byte op)
     {

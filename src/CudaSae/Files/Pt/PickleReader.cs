@@ -29,16 +29,20 @@ ref partial struct PickleReader(ReadOnlySpan<byte> pickle, PickleBudget budget, 
             if (op == '.') break;
             if (!Constant(op) && !Text(op) && !Container(op) && !Memo(op) && !Call(op)) throw Refused(op);
         }
-        if (marks.Count > 0 || stack.Count != 1 || at != pickle.Length) throw bad("its pickle does not end as one object");
+        if (marks.Count > 0 || stack.Count != 1 || at != pickle.Length)
+            throw bad("its pickle does not end as one object");
         return stack[0];
     }
 
-    SaeException Refused(byte op) => bad(op is 0x8F or 0x90 or 0x91 ? "it holds a set; in Python load it and save a dict of tensors, numbers and strings"
+    SaeException Refused(byte op) =>
+        bad(op is 0x8F or 0x90 or 0x91
+            ? "it holds a set; in Python load it and save a dict of tensors, numbers and strings"
         : $"its pickle has the opcode 0x{op:X2} at byte {at - 1}, which no file of tensors needs");
 
     ReadOnlySpan<byte> Take(ulong count)
     {
-        if (count > (ulong)(pickle.Length - at)) throw bad($"its pickle claims {count} bytes at {at} of {pickle.Length}; it is truncated or damaged");
+        if (count > (ulong)(pickle.Length - at))
+            throw bad($"its pickle claims {count} bytes at {at} of {pickle.Length}; it is truncated or damaged");
         var bytes = pickle.Slice(at, (int)count);
         at += (int)count;
         return bytes;

@@ -17,7 +17,8 @@ sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
     /// <param name="name">Of the object; empty for the whole.</param>
     public void Add(string name, object? value, int depth = 0)
     {
-        if (depth > PickleReader.MaxDepth) throw bad($"its pickle is nested deeper than {PickleReader.MaxDepth}, or holds itself");
+        if (depth > PickleReader.MaxDepth)
+            throw bad($"its pickle is nested deeper than {PickleReader.MaxDepth}, or holds itself");
         switch (value)
         {
             case PickleDict dict:
@@ -26,13 +27,15 @@ sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
             case PickleList list: AddItems(name, list.Items, depth + 1); break;
             case PickleTuple tuple: AddItems(name, tuple.Items, depth + 1); break;
             case null: break;
-            default: AddLeaf(name.Length > 0 ? name : value is PickleTensor ? PtFile.BareTensorName : "value", value); break;
+            default:
+                AddLeaf(name.Length > 0 ? name : value is PickleTensor ? PtFile.BareTensorName : "value", value); break;
         }
     }
 
     void AddItems(string name, IReadOnlyList<object?> items, int depth)
     {
-        for (var i = 0; i < items.Count; i++) Add(Join(name, i.ToString(CultureInfo.InvariantCulture)), items[i], depth);
+        for (var i = 0; i < items.Count; i++)
+            Add(Join(name, i.ToString(CultureInfo.InvariantCulture)), items[i], depth);
     }
 
     string Key(object? key) => key switch
@@ -47,12 +50,14 @@ sealed class PickleTree(PickleBudget budget, Func<string, SaeException> bad)
     {
         budget.Charge(Entry + 2L * (name.Length + key.Length));
         var joined = name.Length == 0 ? key : $"{name}.{key}";
-        return joined.Length <= TensorFile.MaxNameLength ? joined : throw bad($"the name '{TensorFile.Shown(joined)}' is longer than {TensorFile.MaxNameLength}");
+        return joined.Length <= TensorFile.MaxNameLength ? joined
+            : throw bad($"the name '{TensorFile.Shown(joined)}' is longer than {TensorFile.MaxNameLength}");
     }
 
     void AddLeaf(string name, object value)
     {
-        var added = value is PickleTensor tensor ? !Texts.ContainsKey(name) && Tensors.TryAdd(name, tensor) : !Tensors.ContainsKey(name) && Texts.TryAdd(name, Text(name, value));
+        var added = value is PickleTensor tensor ? !Texts.ContainsKey(name) && Tensors.TryAdd(name, tensor)
+            : !Tensors.ContainsKey(name) && Texts.TryAdd(name, Text(name, value));
         if (!added) throw bad($"two of its values are named {name}");
     }
 

@@ -44,7 +44,9 @@ sealed class PickleWriter
     /// <summary>_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks).</summary>
     void Tensor(TensorToWrite tensor, int index)
     {
-        var storage = PickleGlobals.Storages.FirstOrDefault(s => s.Value == tensor.Type).Key ?? throw new SaeException($"tensor {tensor.Name} is {tensor.Type}, which torch's files have no storage for; write float32");
+        var storage = PickleGlobals.Storages.FirstOrDefault(s => s.Value == tensor.Type).Key
+            ?? throw new SaeException($"tensor {tensor.Name} is {tensor.Type}, which torch's files have no storage "
+                + "for; write float32");
         Global("torch._utils", "_rebuild_tensor_v2");
         Op('(');
         Op('(');
@@ -67,7 +69,8 @@ sealed class PickleWriter
     static long[] Strides(long[] shape)
     {
         var strides = new long[shape.Length];
-        for (var axis = shape.Length - 1; axis >= 0; axis--) strides[axis] = axis == shape.Length - 1 ? 1 : strides[axis + 1] * Math.Max(shape[axis + 1], 1);
+        for (var axis = shape.Length - 1; axis >= 0; axis--)
+            strides[axis] = axis == shape.Length - 1 ? 1 : strides[axis + 1] * Math.Max(shape[axis + 1], 1);
         return strides;
     }
 
@@ -106,7 +109,9 @@ sealed class PickleWriter
                 }
                 Op('u');
                 break;
-            default: throw new ArgumentException($"{name} is a {value.GetType().Name}; numbers, strings, booleans and dictionaries of them can be written");
+            default:
+                throw new ArgumentException($"{name} is a {value.GetType().Name}; numbers, strings, booleans and "
+                    + "dictionaries of them can be written");
         }
     }
 

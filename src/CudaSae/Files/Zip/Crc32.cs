@@ -29,8 +29,10 @@ static class Crc32
         {
             var low = BinaryPrimitives.ReadUInt32LittleEndian(bytes) ^ crc;
             var high = BinaryPrimitives.ReadUInt32LittleEndian(bytes[4..]);
-            crc = table[7 * 256 + (int)(low & 255)] ^ table[6 * 256 + (int)((low >> 8) & 255)] ^ table[5 * 256 + (int)((low >> 16) & 255)] ^ table[4 * 256 + (int)(low >> 24)]
-                ^ table[3 * 256 + (int)(high & 255)] ^ table[2 * 256 + (int)((high >> 8) & 255)] ^ table[256 + (int)((high >> 16) & 255)] ^ table[(int)(high >> 24)];
+            crc = table[7 * 256 + (int)(low & 255)] ^ table[6 * 256 + (int)((low >> 8) & 255)] ^ table[5 * 256
+                + (int)((low >> 16) & 255)] ^ table[4 * 256 + (int)(low >> 24)]
+                ^ table[3 * 256 + (int)(high & 255)] ^ table[2 * 256
+                    + (int)((high >> 8) & 255)] ^ table[256 + (int)((high >> 16) & 255)] ^ table[(int)(high >> 24)];
         }
         foreach (var b in bytes) crc = (crc >> 8) ^ table[(int)((crc ^ b) & 255)];
         return ~crc;

@@ -35,7 +35,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         var name = Name(file.Slice(at + CentralBytes, nameBytes));
         int flags = U16(at + 8), method = U16(at + 10);
         if ((flags & (Encrypted | StronglyEncrypted | Masked)) != 0) throw bad($"its member {name} is encrypted");
-        if ((flags & Patched) != 0 || method is not (0 or 8)) throw bad($"its member {name} is packed by method {method}; only stored and deflated ones are read");
+        if ((flags & Patched) != 0 || method is not (0 or 8))
+            throw bad($"its member {name} is packed by method {method}; only stored and deflated ones are read");
         if (U16(at + 34) != 0) throw bad("its zip archive spans several disks");
         var wide = Zip64(file.Slice(at + CentralBytes + nameBytes, extraBytes), name);
         var bytes = Widen(U32(at + 24), ref wide, name);
@@ -44,7 +45,9 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         if (method == 0 && bytes != stored) throw bad($"its member {name} claims {bytes} bytes but stores {stored}");
         if (start > dataEnd - LocalBytes) throw bad($"its member {name} lies outside the archive");
         var offset = CheckLocal(start, nameBytes, name, bytes, stored);
-        if (offset > dataEnd - stored) throw bad($"its member {name} claims {stored} bytes from {offset}, beyond the archive's data; it is truncated or damaged");
+        if (offset > dataEnd - stored)
+            throw bad($"its member {name} claims {stored} bytes from {offset}, beyond the archive's data; it is "
+                + "truncated or damaged");
         return (new(name, method == 8, start, offset, stored, bytes, U32(at + 16)), next);
     }
 
@@ -53,7 +56,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
         string name;
         try { name = Strict.GetString(bytes); }
         catch (DecoderFallbackException) { throw bad("a member's name is not UTF-8"); }
-        return name.Length is > 0 and <= TensorFile.MaxNameLength && !name.Any(char.IsControl) ? name : throw bad($"a member's name of {bytes.Length} bytes is empty, too long or has control characters");
+        return name.Length is > 0 and <= TensorFile.MaxNameLength && !name.Any(char.IsControl) ? name
+            : throw bad($"a member's name of {bytes.Length} bytes is empty, too long or has control characters");
     }
 
     /// <summary>The zip64 part of an extra field; empty where there is none.</summary>
@@ -61,7 +65,8 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
     {
         while (extra.Length >= 4)
         {
-            int id = BinaryPrimitives.ReadUInt16LittleEndian(extra), length = BinaryPrimitives.ReadUInt16LittleEndian(extra[2..]);
+            int id = BinaryPrimitives.ReadUInt16LittleEndian(extra),
+                length = BinaryPrimitives.ReadUInt16LittleEndian(extra[2..]);
             if (length > extra.Length - 4) throw bad($"the extra field of its member {name} is damaged");
             if (id == 1) return extra.Slice(4, length);
             extra = extra[(4 + length)..];
@@ -85,12 +90,15 @@ readonly struct ZipEntry(MappedFile file, Func<string, SaeException> bad, long a
     {
         int flags = U16(start + 6), extraBytes = U16(start + 28);
         var offset = start + LocalBytes + nameBytes + extraBytes;
-        if (U32(start) != LocalSignature || U16(start + 26) != nameBytes || offset > at || flags != U16(at + 8) || U16(start + 8) != U16(at + 10)
+        if (U32(start) != LocalSignature || U16(start + 26) != nameBytes || offset > at || flags != U16(at + 8)
+            || U16(start + 8) != U16(at + 10)
             || !file.Slice(start + LocalBytes, nameBytes).SequenceEqual(file.Slice(at + CentralBytes, nameBytes)))
             throw bad($"its zip directory and the header of its member {name} differ");
         if ((flags & Descriptor) != 0) return offset;
         var wide = Zip64(file.Slice(start + LocalBytes + nameBytes, extraBytes), name);
-        return Widen(U32(start + 22), ref wide, name) == bytes && Widen(U32(start + 18), ref wide, name) == stored && U32(start + 14) == U32(at + 16) ? offset
+        return Widen(U32(start + 22), ref wide, name) == bytes && Widen(U32(start + 18), ref wide, name) == stored
+            && U32(start + 14) == U32(at + 16)
+            ? offset
             : throw bad($"its zip directory and the header of its member {name} differ");
     }
 }

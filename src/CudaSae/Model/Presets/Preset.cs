@@ -39,7 +39,8 @@ public sealed class Preset
         ?? throw new SaeException($"there is no preset '{name}'{Names.Hint(name, All.Select(p => p.Name))}; cudasae "
             + $"presets lists them: {string.Join(", ", All.Select(p => p.Name))}");
 
-    public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All, .. TargetPresets.All];
+    public static IReadOnlyList<Preset> All { get; } = [.. ReluPresets.All, .. ThresholdPresets.All, .. TopKPresets.All,
+        .. TargetPresets.All];
 
     /// <summary>The specification and the configuration of a run of this recipe, as <c>cudasae train --preset</c> makes
     /// them. Dead latents are counted after a sixtieth of the run's rows, at most ten million.</summary>
@@ -78,5 +79,6 @@ public sealed class Preset
     internal static int RoomFor(int latents) => Math.Min(Room, latents);
 
     /// <summary>Matryoshka's widths: halves of halves, from a thirty-second of the latents on.</summary>
-    internal static int[] PrefixesOf(int latents) => [.. new[] { 32, 16, 8, 4, 2 }.Select(part => latents / part).Where(w => w > 0 && w < latents).Distinct()];
+    internal static int[] PrefixesOf(int latents) =>
+        [.. new[] { 32, 16, 8, 4, 2 }.Select(part => latents / part).Where(w => w > 0 && w < latents).Distinct()];
 }

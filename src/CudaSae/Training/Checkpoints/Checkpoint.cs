@@ -15,7 +15,8 @@ namespace CudaSae.Training.Checkpoints;
 /// <param name="State">What the trainer decided so far, by name.</param>
 /// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not
 /// measured.</param>
-readonly record struct CheckpointPosition(long Step, RowCursor Cursor, IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
+readonly record struct CheckpointPosition(long Step, RowCursor Cursor,
+    IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
 /// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written
 /// atomically; the last few are kept, and the one of the lowest FVU.</summary>
@@ -25,9 +26,11 @@ static class Checkpoint
     /// background.</summary>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are
     /// untouched.</exception>
-    public static string Save(string run, IBackend backend, CheckpointPosition at) => Save(run, backend, backend.State, backend.ReadState, at);
+    public static string Save(string run, IBackend backend, CheckpointPosition at) =>
+        Save(run, backend, backend.State, backend.ReadState, at);
 
-    internal static string Save(string run, IBackend backend, IReadOnlyList<StateArray> arrays, StateReader read, CheckpointPosition at)
+    internal static string Save(string run, IBackend backend, IReadOnlyList<StateArray> arrays, StateReader read,
+        CheckpointPosition at)
     {
         var path = CheckpointFolder.StepPath(run, at.Step);
         CheckpointFile.Write(path, arrays, read, Metadata(backend, at));
@@ -82,10 +85,12 @@ static class Checkpoint
     /// damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
     /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or
     /// backend.</exception>
-    public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps, Action<string>? note = null)
+    public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps,
+        Action<string>? note = null)
     {
         using var file = OpenNewest(run, note, out var damaged);
-        if (!CheckpointFile.HasChecksums(file)) note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
+        if (!CheckpointFile.HasChecksums(file))
+            note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != backend.StateFormat)
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is "
                 + $"{backend.StateFormat}; go on with --backend {writtenBy}"
@@ -98,7 +103,8 @@ static class Checkpoint
         foreach (var one in damaged)
         {
             CheckpointFolder.SetAside(one.Path);
-            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from {Path.GetFileName(file.Path)}, step {at.Step}");
+            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from "
+                + $"{Path.GetFileName(file.Path)}, step {at.Step}");
         }
         return at;
     }
@@ -127,7 +133,9 @@ static class Checkpoint
     {
         return new(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
 
-        long Number(string key) => file.Metadata.TryGetValue(key, out var text) && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+        long Number(string key) =>
+            file.Metadata.TryGetValue(key, out var text)
+                && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number : throw new SaeException($"{file.Path} is no checkpoint: its metadata lacks {key}");
     }
 
@@ -142,10 +150,14 @@ static class Checkpoint
                 var file = CheckpointFile.OpenVerified(path);
                 if (damaged.Count == 0 || note is not null) return file;
                 file.Dispose();
-                throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to go on from there", kind: SaeErrorKind.Files);
+                throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to go on "
+                    + "from there",
+                    kind: SaeErrorKind.Files);
             }
             catch (DamagedCheckpointException e) { damaged.Add((path, e.Message)); }
         throw damaged.Count == 0 ? new SaeException($"{run} holds no checkpoint to resume from")
-            : new SaeException($"{damaged[0].Message}; no older checkpoint is whole, so the run cannot go on: start it again", kind: SaeErrorKind.Files);
+            : new SaeException($"{damaged[0].Message}; no older checkpoint is whole, so the run cannot go on: start it "
+                + "again",
+                kind: SaeErrorKind.Files);
     }
 }

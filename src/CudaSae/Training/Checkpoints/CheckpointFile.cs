@@ -12,7 +12,8 @@ namespace CudaSae.Training.Checkpoints;
 delegate void StateReader(StateArray array, long offset, Span<byte> into);
 
 /// <summary>A checkpoint that was written whole and is so no longer: another one may be.</summary>
-sealed class DamagedCheckpointException(string path, string why) : SaeException($"{path} is damaged: {why}", kind: SaeErrorKind.Files);
+sealed class DamagedCheckpointException(string path, string why)
+    : SaeException($"{path} is damaged: {why}", kind: SaeErrorKind.Files);
 
 /// <summary>One checkpoint: state as tensors; version, position and a CRC-32 of each tensor (<c>checksum.NAME</c>) and
 /// of everything else in the header (<c>checksum</c>) as metadata, eight hex digits each,
@@ -23,7 +24,8 @@ static class CheckpointFile
     const string Version = "2", TensorPrefix = "checksum.";
 
     /// <summary>Reads all state twice: once for the checksums, which stand before it, and once to write it.</summary>
-    public static void Write(string path, IReadOnlyList<StateArray> arrays, StateReader read, IEnumerable<KeyValuePair<string, string>> metadata)
+    public static void Write(string path, IReadOnlyList<StateArray> arrays, StateReader read,
+        IEnumerable<KeyValuePair<string, string>> metadata)
     {
         var buffer = new byte[Math.Min(ChunkBytes, arrays.Max(a => a.Bytes))];
         var all = new Dictionary<string, string>(metadata) { ["version"] = Version };
@@ -34,7 +36,10 @@ static class CheckpointFile
             all[TensorPrefix + array.Name] = Hex(crc);
         }
         all["checksum"] = Hex(HeaderCrc(all, arrays.Select(a => (a.Name, a.Type, a.Shape))));
-        SafetensorsWriter.Write(path, arrays.Select(array => new TensorToWrite(array.Name, array.Type, array.Shape, stream => ForEachChunk(array, part => stream.Write(part)))), all);
+        SafetensorsWriter.Write(path,
+            arrays.Select(array => new TensorToWrite(array.Name, array.Type, array.Shape,
+                stream => ForEachChunk(array, part => stream.Write(part)))),
+            all);
 
         void ForEachChunk(StateArray array, ChunkAction action)
         {
@@ -58,10 +63,13 @@ static class CheckpointFile
         var file = OpenHeader(path);
         try
         {
-            var buffer = new byte[Math.Min(ChunkBytes, file.Tensors.Values.Select(t => t.Bytes).DefaultIfEmpty(1).Max())];
+            var buffer = new byte[Math.Min(ChunkBytes,
+                file.Tensors.Values.Select(t => t.Bytes).DefaultIfEmpty(1).Max())];
             foreach (var (key, expected) in file.Metadata)
-                if (key.StartsWith(TensorPrefix, StringComparison.Ordinal) && TensorCrc(file, file.Tensors[key[TensorPrefix.Length..]], buffer) != expected)
-                    throw new DamagedCheckpointException(path, $"tensor {key[TensorPrefix.Length..]} differs from its checksum");
+                if (key.StartsWith(TensorPrefix, StringComparison.Ordinal)
+                    && TensorCrc(file, file.Tensors[key[TensorPrefix.Length..]], buffer) != expected)
+                    throw new DamagedCheckpointException(path,
+                        $"tensor {key[TensorPrefix.Length..]} differs from its checksum");
             return file;
         }
         catch { file.Dispose(); throw; }
@@ -73,21 +81,28 @@ static class CheckpointFile
         SafetensorsFile file;
         try { file = new(path); }
         catch (SaeException e) when (e.InnerException is UnauthorizedAccessException) { throw; }    // it may be whole
-        catch (SaeException e) { throw new DamagedCheckpointException(path, e.Message.Replace($"{path} is not a usable safetensors file: ", "")); }
+        catch (SaeException e)
+        {
+            throw new DamagedCheckpointException(path,
+                e.Message.Replace($"{path} is not a usable safetensors file: ", ""));
+        }
         try
         {
             if (!HasChecksums(file)) return file;
             if (!file.Metadata.TryGetValue("checksum", out var expected)
-                || expected != Hex(HeaderCrc(file.Metadata, file.Tensors.Values.Select(t => (t.Name, t.Type, t.Shape)))))
+                || expected != Hex(HeaderCrc(file.Metadata,
+                    file.Tensors.Values.Select(t => (t.Name, t.Type, t.Shape)))))
                 throw new DamagedCheckpointException(path, "its header differs from its checksum");
             if (file.Metadata.GetValueOrDefault("version") is var version && version != Version)
-                throw new SaeException($"{path} is a checkpoint of version {version}, this program reads up to {Version}; use the program that wrote it");
+                throw new SaeException($"{path} is a checkpoint of version {version}, this program reads up to "
+                    + $"{Version}; use the program that wrote it");
             return file;
         }
         catch { file.Dispose(); throw; }
     }
 
-    public static bool HasChecksums(SafetensorsFile file) => file.Metadata.Keys.Any(key => key == "version" || key.StartsWith("checksum", StringComparison.Ordinal));
+    public static bool HasChecksums(SafetensorsFile file) =>
+        file.Metadata.Keys.Any(key => key == "version" || key.StartsWith("checksum", StringComparison.Ordinal));
 
     public static void WriteInto(SafetensorsFile file, IBackend backend)
     {
@@ -95,7 +110,8 @@ static class CheckpointFile
         var tensors = backend.State.Select(array =>
             (array, tensor: file.Require(NameIn(file, array.Name), array.Type, array.Shape))).ToArray();
         var buffer = new byte[ChunkBytes];
-        foreach (var (array, tensor) in tensors) ForEachChunk(file, tensor, buffer, (offset, part) => backend.WriteState(array, offset, part));
+        foreach (var (array, tensor) in tensors)
+            ForEachChunk(file, tensor, buffer, (offset, part) => backend.WriteState(array, offset, part));
         if (tensors.FirstOrDefault(t => t.array.Name == Variance
             && t.tensor.Name == MeanSquare).array is { } variance) WriteVariance(file, backend, variance);
     }
@@ -140,11 +156,15 @@ static class CheckpointFile
 
     /// <summary>Of lines: key=value for all metadata but this one, then name type [shape] for all tensors, both in the
     /// order of their names.</summary>
-    static uint HeaderCrc(IEnumerable<KeyValuePair<string, string>> metadata, IEnumerable<(string Name, string Type, long[] Shape)> tensors)
+    static uint HeaderCrc(IEnumerable<KeyValuePair<string, string>> metadata,
+        IEnumerable<(string Name, string Type, long[] Shape)> tensors)
     {
         var text = new StringBuilder();
-        foreach (var (key, value) in metadata.Where(pair => pair.Key != "checksum").OrderBy(pair => pair.Key, StringComparer.Ordinal)) text.Append(key).Append('=').Append(value).Append('\n');
-        foreach (var (name, type, shape) in tensors.OrderBy(t => t.Name, StringComparer.Ordinal)) text.Append(name).Append(' ').Append(type).Append(" [").AppendJoin(", ", shape).Append("]\n");
+        foreach (var (key, value) in metadata.Where(pair => pair.Key != "checksum")
+            .OrderBy(pair => pair.Key, StringComparer.Ordinal))
+            text.Append(key).Append('=').Append(value).Append('\n');
+        foreach (var (name, type, shape) in tensors.OrderBy(t => t.Name, StringComparer.Ordinal))
+            text.Append(name).Append(' ').Append(type).Append(" [").AppendJoin(", ", shape).Append("]\n");
         return Crc32.Append(0, Encoding.UTF8.GetBytes(text.ToString()));
     }
 

@@ -20,10 +20,12 @@ static class CheckpointFolder
     public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");
 
     /// <summary>Where a resumed run may go on, the newest first; the best only after all others.</summary>
-    public static string[] Candidates(string run) => [.. Enumerable.Reverse(Steps(run)), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
+    public static string[] Candidates(string run) =>
+        [.. Enumerable.Reverse(Steps(run)), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
 
     static string[] Steps(string run) => !Directory.Exists(Folder(run)) ? []
-        : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length).ThenBy(path => path, StringComparer.Ordinal)];
+        : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length)
+            .ThenBy(path => path, StringComparer.Ordinal)];
 
     /// <summary>After a checkpoint is complete and synced: it becomes the best one if its FVU is the lowest, then those
     /// before the last <paramref name="keep"/> are deleted.</summary>
@@ -33,11 +35,14 @@ static class CheckpointFolder
         {
             if (keepBest && fvu is { } now && !(BestFvu(run) <= now)) AtomicFile.LinkOrCopy(written, BestPath(run));
             foreach (var old in Steps(run).SkipLast(keep)) File.Delete(old);
-            foreach (var cut in Directory.GetFiles(Folder(run), "*.tmp")) File.Delete(cut);     // of a process that was killed
+            // of a process that was killed
+            foreach (var cut in Directory.GetFiles(Folder(run), "*.tmp")) File.Delete(cut);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"{written} is saved, but an older checkpoint cannot be removed: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+            throw new SaeException($"{written} is saved, but an older checkpoint cannot be removed: "
+                + $"{e.Message.TrimEnd('.')}",
+                e, SaeErrorKind.Files);
         }
     }
 
@@ -60,6 +65,10 @@ static class CheckpointFolder
     public static void SetAside(string path)
     {
         try { File.Move(path, path + ".damaged", overwrite: true); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{path} is damaged and cannot be renamed: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{path} is damaged and cannot be renamed: {e.Message.TrimEnd('.')}", e,
+                SaeErrorKind.Files);
+        }
     }
 }

@@ -47,12 +47,14 @@ sealed unsafe class CheckpointWriter : IDisposable
         var free = HostMemory.AvailableBytes();
         if (needed > free)
         {
-            note($"checkpoints are written between two steps: a copy of the state for the background needs {MemoryPlan.Format(CopyBytes)} of this machine's memory, {MemoryPlan.Format(free)} are free");
+            note("checkpoints are written between two steps: a copy of the state for the background needs "
+                + $"{MemoryPlan.Format(CopyBytes)} of this machine's memory, {MemoryPlan.Format(free)} are free");
             return;
         }
         copy = (byte*)NativeMemory.Alloc((nuint)CopyBytes);
         if (backend.StateIsOnHost) backend.Plan.Add("copy of the state for checkpoints", CopyBytes);
-        note($"checkpoints are written in the background, from a copy of the state: {MemoryPlan.Format(CopyBytes)} of this machine's memory");
+        note($"checkpoints are written in the background, from a copy of the state: {MemoryPlan.Format(CopyBytes)} of "
+            + "this machine's memory");
     }
 
     /// <summary>Saves the state of this moment; in the background it is complete when <c>saved</c> was told.</summary>
@@ -68,11 +70,15 @@ sealed unsafe class CheckpointWriter : IDisposable
         }
         foreach (var array in arrays)
             for (long offset = 0; offset < array.Bytes; offset += CheckpointFile.ChunkBytes)
-                backend.ReadState(array, offset, new(copy + starts[array.Name] + offset, (int)Math.Min(CheckpointFile.ChunkBytes, array.Bytes - offset)));
-        writing = Task.Factory.StartNew(() => Checkpoint.Save(run, backend, arrays, ReadCopy, at), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+                backend.ReadState(array, offset,
+                    new(copy + starts[array.Name] + offset,
+                        (int)Math.Min(CheckpointFile.ChunkBytes, array.Bytes - offset)));
+        writing = Task.Factory.StartNew(() => Checkpoint.Save(run, backend, arrays, ReadCopy, at),
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
-    void ReadCopy(StateArray array, long offset, Span<byte> into) => new ReadOnlySpan<byte>(copy + starts[array.Name] + offset, into.Length).CopyTo(into);
+    void ReadCopy(StateArray array, long offset, Span<byte> into) =>
+        new ReadOnlySpan<byte>(copy + starts[array.Name] + offset, into.Length).CopyTo(into);
 
     /// <summary>Looks, without waiting, whether a write has ended.</summary>
     /// <exception cref="SaeException">It failed.</exception>

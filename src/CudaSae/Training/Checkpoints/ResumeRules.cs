@@ -6,21 +6,26 @@ namespace CudaSae.Training.Checkpoints;
 /// <summary>Which fields of a run's config may change when it goes on, and why the others may not.</summary>
 static class ResumeRules
 {
-    const string Weights = "the starting weights were drawn with it", Moments = "the optimizer's state was gathered with it", Arrays = "the checkpoint's arrays follow from it",
+    const string Weights = "the starting weights were drawn with it",
+        Moments = "the optimizer's state was gathered with it", Arrays = "the checkpoint's arrays follow from it",
         Rows = "the order of rows and steps follows from it", Loss = "the steps so far minimized another loss with it";
 
     static readonly HashSet<string> Free =
     [
-        "vectors", "learning_rate", "warmup_fraction", "decay_fraction", "weight_decay", "clip", "clip_norm", "dense_above", "fold_decoder_norms", "prune_below",
-        "validate_every", "screening_audit", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best", "async_checkpoints", "device_pool", "non_finite", "on_divergence", "spike_above",
+        "vectors", "learning_rate", "warmup_fraction", "decay_fraction", "weight_decay", "clip", "clip_norm",
+        "dense_above", "fold_decoder_norms", "prune_below",
+        "validate_every", "screening_audit", "log_every", "checkpoint_every", "keep_checkpoints", "keep_best",
+        "async_checkpoints", "device_pool", "non_finite", "on_divergence", "spike_above",
     ];
 
     static readonly Dictionary<string, string> Fixed = new()
     {
         ["batch_rows"] = Rows, ["seed"] = Rows, ["shuffle_window"] = Rows,
-        ["optimizer"] = Moments, ["moments"] = Arrays, ["lazy"] = Arrays, ["beta1"] = Moments, ["beta2"] = Moments, ["epsilon"] = Moments, ["storage"] = Arrays, ["ema_decay"] = Arrays, ["screening"] = Arrays,
+        ["optimizer"] = Moments, ["moments"] = Arrays, ["lazy"] = Arrays, ["beta1"] = Moments, ["beta2"] = Moments,
+        ["epsilon"] = Moments, ["storage"] = Arrays, ["ema_decay"] = Arrays, ["screening"] = Arrays,
         ["loss_normalization"] = Loss, ["scale_inputs"] = "the scale was measured when the run began",
-        ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights, ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,
+        ["decoder_bias"] = Weights, ["decoder_init"] = Weights, ["decoder_init_norm"] = Weights,
+        ["encoder_init_norm"] = Weights, ["initial_firing_rate"] = Weights,
     };
 
     /// <summary>A config as a checkpoint keeps it: the fields that its SAE follows from, which are those that stay, the
@@ -39,27 +44,32 @@ static class ResumeRules
     public static bool IsConfigField(string field) => SaeRecords.Write(new TrainConfig()).AsObject().ContainsKey(field);
 
     /// <summary>Why a field of the config stays what it was; null if it may change.</summary>
-    public static string? WhyFixed(string field) => Free.Contains(field) ? null : Fixed.GetValueOrDefault(field, "the steps so far were made with it");
+    public static string? WhyFixed(string field) =>
+        Free.Contains(field) ? null : Fixed.GetValueOrDefault(field, "the steps so far were made with it");
 
     /// <summary>One line a named field: what it was and what it is from here on.</summary>
     /// <exception cref="SaeException">A change that this run's method does not allow.</exception>
     public static string[] Describe(SaeSpec spec, TrainConfig old, TrainConfig changed, IEnumerable<string> fields)
     {
         if (old.Vectors != changed.Vectors && spec.Penalty is SparsityPenalty.Lp)
-            throw new SaeException("--vectors cannot be changed when a run with an annealed Lp penalty is resumed: λ was rescaled along the old schedule; leave it out, or start a new run");
+            throw new SaeException("--vectors cannot be changed when a run with an annealed Lp penalty is resumed: λ "
+                + "was rescaled along the old schedule; leave it out, or start a new run");
         var (before, after) = (SaeRecords.Write(old), SaeRecords.Write(changed));
         return [.. fields.Distinct().Select(field => Line(field, Text(before[field]), Text(after[field])))];
     }
 
     static string Line(string field, string before, string after) => before == after ? $"{field} stays {after}"
-        : $"{field} {before} → {after}{(field == "vectors" ? ", and the schedules stretch over them from here on" : "")}";
+        : $"{field} {before} → "
+            + $"{after}{(field == "vectors" ? ", and the schedules stretch over them from here on" : "")}";
 
     static string Text(JsonNode? value) => value?.ToJsonString().Trim('"') ?? "null";
 
     /// <exception cref="SaeException">The run is asked to end before the step it has reached.</exception>
     public static void RequireAhead(TrainConfig config, long step)
     {
-        if (config.Steps < step) throw new SaeException($"vectors = {config.Vectors} are {config.Steps} steps, the run has done {step}: give --vectors {step * config.BatchRows} or more");
+        if (config.Steps < step)
+            throw new SaeException($"vectors = {config.Vectors} are {config.Steps} steps, the run has done {step}: "
+                + $"give --vectors {step * config.BatchRows} or more");
     }
 
     /// <summary>Compares what a checkpoint was written with and what it is restored into: the whole spec, and the

@@ -12,7 +12,8 @@ namespace CudaSae.Training.Checkpoints;
 /// <param name="Variance">E‖x − x̄‖² of the scaled input.</param>
 /// <param name="TrainRows">Training rows: the first of the data; those after them are held out.</param>
 /// <param name="HeldOut">A separate file of held-out rows, if there is one.</param>
-sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data, string? HeldOut, string? Tensor,
+sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data,
+    string? HeldOut, string? Tensor,
     long TrainRows, string Backend, string Version)
 {
     /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's
@@ -45,14 +46,19 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
 
     public const string FileName = "train.json";
 
-    public void Save(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, CheckpointJson.Indented.RunRecord) + "\n");
+    public void Save(string folder) =>
+        AtomicFile.WriteText(Path.Combine(folder, FileName),
+            JsonSerializer.Serialize(this, CheckpointJson.Indented.RunRecord) + "\n");
 
     /// <exception cref="SaeException">The folder holds no run, or its record cannot be read.</exception>
     public static RunRecord Load(string folder)
     {
         var path = Path.Combine(folder, FileName);
         try { return Parse(path, File.ReadAllBytes(path)); }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException) { throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e);
+        }
     }
 
     internal static RunRecord Parse(string path, byte[] json)

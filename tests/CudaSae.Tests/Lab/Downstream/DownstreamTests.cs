@@ -17,7 +17,9 @@ public class DownstreamTests
 {
     const int Latents = 96, Tokens = 40;
 
-    static readonly int[][] Ids = [.. Enumerable.Range(0, 6).Select(s => (int[])[1, .. Enumerable.Range(0, Tokens - 1).Select(t => (5 * t * t + 11 * s * t + 7 * s + 3) % 40)])];
+    static readonly int[][] Ids = [.. Enumerable.Range(0, 6)
+        .Select(s =>
+            (int[])[1, .. Enumerable.Range(0, Tokens - 1).Select(t => (5 * t * t + 11 * s * t + 7 * s + 3) % 40)])];
 
     static readonly TokenSequence[] Sequences = [.. Ids.Select(ids => new TokenSequence(ids, ""))];
 
@@ -27,12 +29,16 @@ public class DownstreamTests
     /// size.</summary>
     static SaeModel RandomSae(Selection selection, int width)
     {
-        var spec = new SaeSpec { InputWidth = width, Latents = Latents, Selection = selection, DecoderNorm = DecoderNorm.Free };
+        var spec = new SaeSpec
+        {
+            InputWidth = width, Latents = Latents, Selection = selection, DecoderNorm = DecoderNorm.Free
+        };
         var random = new Random(8);
         var p = new SaeParameters(spec);
         for (var f = 0; f < Latents; f++)
         {
-            for (var i = 0; i < width; i++) p.WDec[f][i] = p.WEnc[f][i] = (float)((random.NextDouble() - 0.5) * 1.2 / Math.Sqrt(width) * 2);
+            for (var i = 0; i < width; i++)
+                p.WDec[f][i] = p.WEnc[f][i] = (float)((random.NextDouble() - 0.5) * 1.2 / Math.Sqrt(width) * 2);
             p.BEnc[f] = (float)(random.NextDouble() * 0.2 - 0.1);
             if (p.Threshold.Length > 0) p.Threshold[f] = 0.6f;
         }
@@ -40,7 +46,9 @@ public class DownstreamTests
         return new(spec, p);
     }
 
-    static Selection SelectionOf(string kind) => kind == "topk" ? new Selection.TopK(12) : new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: Latents);
+    static Selection SelectionOf(string kind) =>
+        kind == "topk" ? new Selection.TopK(12)
+            : new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: Latents);
 
     [Theory]
     [InlineData("topk", "resid_post0", false)]
@@ -55,8 +63,11 @@ public class DownstreamTests
         using var host = new Llama2(folder["m.bin"]);
         using (var random = RandomSae(SelectionOf(kind), host.Site(site).Width)) random.Save(folder["sae"]);
         using var sae = Sae.Load(folder["sae"], BackendKind.Cpu);
-        var result = LanguageModelEval.Run(host, sae, "sae", site, [.. TokenSequence.Read(folder["ids.npy"], host, host.Vocabulary)], excludeBos);
-        AssertEqual(Python.Run("downstream.py", [folder["m.bin"], folder["ids.npy"], folder["sae"], site, .. excludeBos ? (string[])["exclude-bos"] : []]), result);
+        var result = LanguageModelEval.Run(host, sae, "sae", site,
+            [.. TokenSequence.Read(folder["ids.npy"], host, host.Vocabulary)], excludeBos);
+        AssertEqual(Python.Run("downstream.py",
+            [folder["m.bin"], folder["ids.npy"], folder["sae"], site, .. excludeBos ? (string[])["exclude-bos"] : []]),
+            result);
         AssertControls(result);
     }
 
@@ -68,7 +79,10 @@ public class DownstreamTests
         var expected = json.RootElement.EnumerateObject().ToDictionary(p => p.Name, p => p.Value.GetDouble());
         var metrics = result.Metrics.Where(m => m.Group != "controls").ToArray();
         Assert.Equal(expected.Keys.Order(), metrics.Select(m => m.Name).Order());
-        Assert.All(metrics, m => Assert.True(Math.Abs(expected[m.Name] - m.Value) <= 1e-5 * Math.Abs(expected[m.Name]), $"{m.Name} is {m.Value}, numpy says {expected[m.Name]}"));
+        Assert.All(metrics,
+            m =>
+                Assert.True(Math.Abs(expected[m.Name] - m.Value) <= 1e-5 * Math.Abs(expected[m.Name]),
+                    $"{m.Name} is {m.Value}, numpy says {expected[m.Name]}"));
     }
 
     static void AssertControls(DownstreamResult result)
@@ -85,16 +99,22 @@ public class DownstreamTests
         using var host = Model();
         foreach (var (site, width) in host.Sites)
         {
-            var spec = new SaeSpec { InputWidth = width, Latents = 2 * width, Selection = new Selection.Relu(2 * width), DecoderNorm = DecoderNorm.Free };
+            var spec = new SaeSpec
+            {
+                InputWidth = width, Latents = 2 * width, Selection = new Selection.Relu(2 * width),
+                DecoderNorm = DecoderNorm.Free
+            };
             var p = new SaeParameters(spec);
-            for (var i = 0; i < width; i++) (p.WEnc[i][i], p.WDec[i][i], p.WEnc[width + i][i], p.WDec[width + i][i]) = (1, 1, -1, -1);
+            for (var i = 0; i < width; i++)
+                (p.WEnc[i][i], p.WDec[i][i], p.WEnc[width + i][i], p.WDec[width + i][i]) = (1, 1, -1, -1);
             using var sae = new Sae(new SaeModel(spec, p), BackendKind.Cpu);
             var result = LanguageModelEval.Run(host, sae, "perfect", site, Sequences);
             Assert.Equal(result["ce_loss_without_sae"], result["ce_loss_with_sae"]);
             Assert.Equal((1, 1, 0), (result["ce_loss_score"], result["kl_div_score"], result["mse"]));
             Assert.Equal((1, 1), (result["explained_variance"], result["explained_variance_legacy"]));
             AssertControls(result);
-            if (site == "resid_post1") Assert.Equal(Math.Log(40), result["ce_loss_with_ablation"], 1e-12);      // nothing is left to predict from
+            // nothing is left to predict from
+            if (site == "resid_post1") Assert.Equal(Math.Log(40), result["ce_loss_with_ablation"], 1e-12);
         }
     }
 
@@ -118,7 +138,8 @@ public class DownstreamTests
         var table = Assert.IsType<TableFigure>(one.Figures[0]);
         Assert.Equal(results[1].Metrics.Select(m => (double?)m.Value), table.Columns[1].Numbers!);
         var places = Assert.IsType<LinesFigure>(one.Figures[1]).Series;
-        Assert.All(places, s => Assert.Equal((20, 0.5f, 38f), (s.Y.Length, s.X[0], s.X[^1])));           // 39 predictions, two places together
+        // 39 predictions, two places together
+        Assert.All(places, s => Assert.Equal((20, 0.5f, 38f), (s.Y.Length, s.X[0], s.X[^1])));
         Assert.Equal(results[1]["ce_loss_with_sae"], (2 * places[1].Y[..^1].Sum() + places[1].Y[^1]) / 39, 1e-5);
         Assert.Equal(6 * (Tokens - 1), Assert.IsType<HistogramFigure>(one.Figures[2]).Series[0].Counts.Sum());
 
@@ -131,7 +152,8 @@ public class DownstreamTests
 
         DownstreamResult.Write(folder["r.json"], results);
         using var json = JsonDocument.Parse(File.ReadAllText(folder["r.json"]));
-        Assert.Equal(results[2]["ce_loss_score"], json.RootElement[2].GetProperty("model_performance_preservation").GetProperty("ce_loss_score").GetDouble());
+        Assert.Equal(results[2]["ce_loss_score"],
+            json.RootElement[2].GetProperty("model_performance_preservation").GetProperty("ce_loss_score").GetDouble());
     }
 
     [Fact]
@@ -139,10 +161,13 @@ public class DownstreamTests
     {
         using var host = Model();
         using var sae = new Sae(RandomSae(new Selection.TopK(4), 24), BackendKind.Cpu);
-        AssertOneLine("mlp_hidden0 is 20 wide, the SAE takes 24", () => LanguageModelEval.Run(host, sae, "", "mlp_hidden0", Sequences));
-        AssertOneLine("there is no site resid_post2", () => LanguageModelEval.Run(host, sae, "", "resid_post2", Sequences));
+        AssertOneLine("mlp_hidden0 is 20 wide, the SAE takes 24",
+            () => LanguageModelEval.Run(host, sae, "", "mlp_hidden0", Sequences));
+        AssertOneLine("there is no site resid_post2",
+            () => LanguageModelEval.Run(host, sae, "", "resid_post2", Sequences));
         AssertOneLine("no token to predict", () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1], "")]));
-        AssertOneLine("no token to predict", () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1, 2], "")], excludeBos: true));
+        AssertOneLine("no token to predict",
+            () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1, 2], "")], excludeBos: true));
     }
 
     static string Refusal(params string[] arguments)
@@ -157,27 +182,41 @@ public class DownstreamTests
     {
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["m.bin"], new Llama2Bytes { Vocabulary = 274 }.Write());
-        File.WriteAllBytes(folder["t.bin"], Llama2Bytes.Pieces([" ", "a", "b", "c", "\n", "é", "ab", "bc", " a", "abc", "ca", "aa", " ab", "b ", "é a"]));
+        File.WriteAllBytes(folder["t.bin"],
+            Llama2Bytes.Pieces([" ", "a", "b", "c", "\n", "é", "ab", "bc", " a", "abc", "ca", "aa", " ab", "b ",
+                "é a"]));
         File.WriteAllText(folder["t.txt"], "abc abé a cab\n<|endoftext|>\nbca b abc ca a\n");
         using (var random = RandomSae(new Selection.TopK(4), 24)) random.Save(folder["sae"]);
-        var (code, output, error) = CliProgram.Run(CliProgram.Start("harvest", "llama2", "--model", folder["m.bin"], "--tokenizer", folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--out", folder["x.npy"]));
+        var (code, output, error) = CliProgram.Run(CliProgram.Start("harvest", "llama2", "--model", folder["m.bin"],
+            "--tokenizer", folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--out",
+            folder["x.npy"]));
         Assert.True(code == 0, error);
         Assert.Contains("rows of 24", output);
-        Assert.StartsWith("""{"row":0,"text":"abc abé a cab","tokens":["\n<s>\n"," ","abc",""", File.ReadAllText(folder["x.jsonl"]));
-        (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer", folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--sae", folder["sae"], "--backend", "cpu", "--json", folder["r.json"]));
+        Assert.StartsWith("""{"row":0,"text":"abc abé a cab","tokens":["\n<s>\n"," ","abc",""",
+            File.ReadAllText(folder["x.jsonl"]));
+        (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer",
+            folder["t.bin"], "--text", folder["t.txt"], "--site", "resid_post1", "--sae", folder["sae"], "--backend",
+            "cpu", "--json", folder["r.json"]));
         Assert.True(code == 0, error);
         Assert.Contains("ce_loss_score", output);
         Assert.StartsWith("cudasae eval --model", Assert.Single(Section.Load(folder["sae"])).Command);
         Assert.Contains("\"kl_div_score\"", File.ReadAllText(folder["r.json"]));
-        (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer", folder["t.bin"], "--text", folder["x.jsonl"], "--site", "resid_post1", "--sae", folder["sae"], folder["sae"], "--backend", "cpu", "--json", folder["again.json"], "--out", folder["both"]));
+        (code, output, error) = CliProgram.Run(CliProgram.Start("eval", "--model", folder["m.bin"], "--tokenizer",
+            folder["t.bin"], "--text", folder["x.jsonl"], "--site", "resid_post1", "--sae", folder["sae"],
+            folder["sae"], "--backend", "cpu", "--json", folder["again.json"], "--out", folder["both"]));
         Assert.True(code == 0, error);
-        using (JsonDocument once = JsonDocument.Parse(File.ReadAllText(folder["r.json"])), again = JsonDocument.Parse(File.ReadAllText(folder["again.json"])))
-            Assert.All(again.RootElement.EnumerateArray(), result => Assert.Equal(once.RootElement[0].ToString(), result.ToString()));
+        using (JsonDocument once = JsonDocument.Parse(File.ReadAllText(folder["r.json"])),
+            again = JsonDocument.Parse(File.ReadAllText(folder["again.json"])))
+            Assert.All(again.RootElement.EnumerateArray(),
+                result => Assert.Equal(once.RootElement[0].ToString(), result.ToString()));
         Assert.Equal("downstream-comparison", Assert.Single(Section.Load(folder["both"])).Id);
         Assert.Contains("belongs to --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
-        Assert.Contains("one of the two", Refusal("eval", folder["sae"], "--site", "resid_post1", "--model", folder["m.bin"]));
+        Assert.Contains("one of the two",
+            Refusal("eval", folder["sae"], "--site", "resid_post1", "--model", folder["m.bin"]));
         Assert.Contains("which SAE", Refusal("eval"));
-        Assert.Contains("which SAE", Refusal("eval", "--model", folder["m.bin"], "--site", "resid_post1", "--text", folder["t.txt"], "--tokenizer", folder["t.bin"]));
+        Assert.Contains("which SAE",
+            Refusal("eval", "--model", folder["m.bin"], "--site", "resid_post1", "--text", folder["t.txt"],
+                "--tokenizer", folder["t.bin"]));
     }
 
     static readonly string Encoder = Path.Combine(Repository.Root, "artifacts", "use-lite");
@@ -187,16 +226,20 @@ public class DownstreamTests
     [InlineData("mlp_out1")]
     public void ASentenceEncodersEmbeddingIsMeasured(string site)
     {
-        Assert.SkipUnless(File.Exists(Path.Combine(Encoder, "vocab.json")), "the encoder's weights are not here; build/fetch-use-lite.sh fetches them");
+        Assert.SkipUnless(File.Exists(Path.Combine(Encoder, "vocab.json")),
+            "the encoder's weights are not here; build/fetch-use-lite.sh fetches them");
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         using var folder = new TemporaryFolder();
         using var host = new UseLite(Encoder);
-        const string text = "a small domesticated carnivore\nthe act of returning to a place\na large body of salt water\n";
+        const string text =
+            "a small domesticated carnivore\nthe act of returning to a place\na large body of salt water\n";
         File.WriteAllText(folder["t.txt"], text);
         using (var random = RandomSae(new Selection.TopK(12), 512)) random.Save(folder["sae"]);
         using var sae = Sae.Load(folder["sae"], BackendKind.Cpu);
         var sequences = host.Sequences(text).ToArray();
-        Assert.Equal(["a small domesticated carnivore", "the act of returning to a place", "a large body of salt water"], sequences.Select(s => host.Decode(s.Ids)));
+        Assert.Equal(["a small domesticated carnivore", "the act of returning to a place",
+            "a large body of salt water"],
+            sequences.Select(s => host.Decode(s.Ids)));
         var result = SentenceEncoderEval.Run(host, sae, "sae", site, sequences);
         Assert.Equal(0, result["identity_changed_numbers"]);
         File.WriteAllText(folder["ids.json"], JsonSerializer.Serialize(sequences.Select(s => s.Ids)));

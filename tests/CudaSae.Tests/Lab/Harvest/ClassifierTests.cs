@@ -27,7 +27,8 @@ public sealed class ClassifierTests
     static (float[] Images, int[] Labels) Data(int rows, int seed = 5)
     {
         var random = new Random(seed);
-        return ([.. Enumerable.Range(0, rows * Pixels).Select(_ => (float)random.NextDouble())], [.. Enumerable.Range(0, rows).Select(_ => random.Next(Classes))]);
+        return ([.. Enumerable.Range(0, rows * Pixels).Select(_ => (float)random.NextDouble())],
+            [.. Enumerable.Range(0, rows).Select(_ => random.Next(Classes))]);
     }
 
     /// <summary>Activations after a layer, from those after an earlier one.</summary>
@@ -49,7 +50,8 @@ public sealed class ClassifierTests
 
     static double CrossEntropy(double[] logits, int label) => Math.Log(logits.Sum(z => Math.Exp(z))) - logits[label];
 
-    static double[] Row(float[] rows, int width, int b) => [.. rows.AsSpan(b * width, width).ToArray().Select(v => (double)v)];
+    static double[] Row(float[] rows, int width, int b) =>
+        [.. rows.AsSpan(b * width, width).ToArray().Select(v => (double)v)];
 
     [Theory]
     [InlineData(0, 1)]
@@ -62,7 +64,8 @@ public sealed class ClassifierTests
         using var classifier = Small();
         const int Rows = 201;       // more than a block, and no whole one
         var random = new Random(1);
-        float[] x = [.. Enumerable.Range(0, Rows * classifier.Widths[from]).Select(_ => (float)random.NextDouble())], y = new float[Rows * classifier.Widths[to]];
+        float[] x = [.. Enumerable.Range(0, Rows * classifier.Widths[from]).Select(_ => (float)random.NextDouble())],
+        y = new float[Rows * classifier.Widths[to]];
         classifier.Run(from, to, x, y);
         for (var b = 0; b < Rows; b++)
         {
@@ -82,11 +85,14 @@ public sealed class ClassifierTests
         for (var l = 0; l < 3; l++)
             for (var o = 0; o < classifier.Widths[l + 1]; o++)
             {
-                for (var i = 0; i < classifier.Widths[l]; i += 3) Near(() => ref classifier.Weights[l][o][i], training.WeightGradient(l, o)[i]);
+                for (var i = 0; i < classifier.Widths[l]; i += 3)
+                    Near(() => ref classifier.Weights[l][o][i], training.WeightGradient(l, o)[i]);
                 Near(() => ref classifier.Biases[l][o], training.BiasGradient(l)[o]);
             }
 
-        double Loss() => Enumerable.Range(0, Batch).Average(b => CrossEntropy(Forward(classifier, 0, 3, Row(images, Pixels, b)), labels[b]));
+        double Loss() =>
+            Enumerable.Range(0, Batch).Average(b =>
+                CrossEntropy(Forward(classifier, 0, 3, Row(images, Pixels, b)), labels[b]));
 
         void Near(Weight weight, double gradient)
         {
@@ -111,7 +117,8 @@ public sealed class ClassifierTests
         for (var r = 0; r < rows; r++)
         {
             labels[r] = random.Next(4);
-            for (var p = 0; p < 16; p++) values[r * 16 + p] = (float)(random.NextDouble() * 0.5 + (p / 4 == labels[r] ? 0.5 : 0));
+            for (var p = 0; p < 16; p++)
+                values[r * 16 + p] = (float)(random.NextDouble() * 0.5 + (p / 4 == labels[r] ? 0.5 : 0));
         }
         return (ActivationSource.Of(MemoryMarshal.AsBytes<float>(values).ToArray(), 16, InputType.Float32), labels);
     }
@@ -121,7 +128,10 @@ public sealed class ClassifierTests
     {
         using var folder = new TemporaryFolder();
         var (images, labels) = Separable(1000);
-        var options = new ClassifierOptions { Hidden1 = 24, Hidden2 = 12, Epochs = 6, BatchRows = 48, LearningRate = 0.01f };
+        var options = new ClassifierOptions
+        {
+            Hidden1 = 24, Hidden2 = 12, Epochs = 6, BatchRows = 48, LearningRate = 0.01f
+        };
         var losses = new List<double>();
         using var classifier = ClassifierTraining.Train(images, labels, options, (_, loss) => losses.Add(loss));
         using var again = ClassifierTraining.Train(images, labels, options);
@@ -170,10 +180,12 @@ public sealed class ClassifierTests
             codes.Clear();
             for (var b = 0; b < count; b++) codes.Add([], []);
             var (from, length) = (first * Hidden1, count * Hidden1);
-            splice.Visit(new(first, codes, hidden.AsSpan(from, length), hidden.AsSpan(from, length), other.AsSpan(from, length)));
+            splice.Visit(new(first, codes, hidden.AsSpan(from, length), hidden.AsSpan(from, length),
+                other.AsSpan(from, length)));
         }
         var zeros = new double[Hidden1];
-        double[] mean = [.. Enumerable.Range(0, Hidden1).Select(h => Enumerable.Range(0, Rows).Average(b => (double)hidden[b * Hidden1 + h]))];
+        double[] mean = [.. Enumerable.Range(0, Hidden1)
+            .Select(h => Enumerable.Range(0, Rows).Average(b => (double)hidden[b * Hidden1 + h]))];
         Near(splice.Own, b => Row(hidden, Hidden1, b));
         Near(splice.Spliced, b => Row(other, Hidden1, b));
         Near(splice.Zero, _ => zeros);
@@ -181,12 +193,17 @@ public sealed class ClassifierTests
         double own = Of(b => Row(hidden, Hidden1, b)), spliced = Of(b => Row(other, Hidden1, b)), zero = Of(_ => zeros);
         Assert.Equal((zero - spliced) / (zero - own), splice.Recovered(splice.Zero), 1e-4);
 
-        double Of(Func<int, double[]> activations) => Enumerable.Range(0, Rows).Average(b => CrossEntropy(Forward(classifier, 1, 3, activations(b)), labels[b]));
+        double Of(Func<int, double[]> activations) =>
+            Enumerable.Range(0, Rows).Average(b => CrossEntropy(Forward(classifier, 1, 3, activations(b)), labels[b]));
 
         void Near(ClassifierScore measured, Func<int, double[]> activations)
         {
             Assert.Equal(1, measured.CrossEntropy / Of(activations), 1e-5);
-            Assert.Equal(Enumerable.Range(0, Rows).Average(b => Forward(classifier, 1, 3, activations(b)) is var z && Array.IndexOf(z, z.Max()) == labels[b] ? 1.0 : 0), measured.Accuracy, 1e-12);
+            Assert.Equal(Enumerable.Range(0, Rows)
+                .Average(b => Forward(classifier, 1, 3, activations(b)) is var z
+                    && Array.IndexOf(z, z.Max()) == labels[b]
+                    ? 1.0 : 0),
+                measured.Accuracy, 1e-12);
         }
     }
 
@@ -198,8 +215,10 @@ public sealed class ClassifierTests
         var (images, labels) = Separable(100);
         AssertOneLine("13", () => ClassifierHarvest.Test(classifier, images, labels));
         AssertOneLine("99 labels for 100 images", () => ClassifierTraining.Train(images, labels[1..], new()).Dispose());
-        AssertOneLine("fewer than a batch", () => ClassifierTraining.Train(images, labels, new() { BatchRows = 192 }).Dispose());
-        AssertOneLine("multiple of 48", () => ClassifierTraining.Train(images, labels, new() { BatchRows = 50 }).Dispose());
+        AssertOneLine("fewer than a batch",
+            () => ClassifierTraining.Train(images, labels, new() { BatchRows = 192 }).Dispose());
+        AssertOneLine("multiple of 48",
+            () => ClassifierTraining.Train(images, labels, new() { BatchRows = 50 }).Dispose());
         AssertOneLine("no site hidden3", () => SmallClassifier.LayerOf("hidden3"));
         SafetensorsWriter.Write(folder["x.safetensors"], [TensorToWrite.Of("0.weight", new float[3])]);
         AssertOneLine("0.weight", () => SmallClassifier.Load(folder["x.safetensors"]).Dispose());

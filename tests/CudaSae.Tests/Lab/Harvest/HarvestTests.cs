@@ -17,8 +17,10 @@ public class HarvestTests
     [MemberData(nameof(Cases))]
     public void EqualsThePublishedGraph(int number)
     {
-        Assert.SkipUnless(File.Exists(Path.Combine(Weights, "vocab.json")), "the encoder's weights are not here; build/fetch-use-lite.sh fetches them");
-        using var golden = JsonDocument.Parse(File.ReadAllText(Path.Combine(Repository.Root, "tests", "golden", "use_lite.json")));
+        Assert.SkipUnless(File.Exists(Path.Combine(Weights, "vocab.json")),
+            "the encoder's weights are not here; build/fetch-use-lite.sh fetches them");
+        using var golden =
+            JsonDocument.Parse(File.ReadAllText(Path.Combine(Repository.Root, "tests", "golden", "use_lite.json")));
         var expected = golden.RootElement[number];
         using var encoder = new UseLite(Weights);
 
@@ -39,7 +41,9 @@ public class HarvestTests
         var numbers = expected.EnumerateArray().Select(e => e.GetDouble()).ToArray();
         Assert.Equal(numbers.Length, actual.Length);
         var largest = numbers.Max(Math.Abs);
-        for (var i = 0; i < numbers.Length; i++) Assert.True(Math.Abs(numbers[i] - actual[i]) <= 1e-5 * Math.Max(1, largest), $"element {i}: {actual[i]}, {numbers[i]} was published");
+        for (var i = 0; i < numbers.Length; i++)
+            Assert.True(Math.Abs(numbers[i] - actual[i]) <= 1e-5 * Math.Max(1, largest),
+                $"element {i}: {actual[i]}, {numbers[i]} was published");
     }
 
     [Fact]
@@ -50,11 +54,13 @@ public class HarvestTests
         Assert.NotEmpty(train);
         Assert.NotEmpty(held);
         Assert.Empty(train.Intersect(held));
-        using var source = ActivationSource.Open([Path.Combine(Repository.Root, "data", "use_lite_resid_post0_train.npy")]);
+        using var source =
+            ActivationSource.Open([Path.Combine(Repository.Root, "data", "use_lite_resid_post0_train.npy")]);
         Assert.Equal(512, source.Width);
         Assert.InRange(source.Rows, 16_000, 16_384);
 
-        static HashSet<string> Sentences(string name) => [.. File.ReadLines(Path.Combine(Repository.Root, "data", name)).Select(line =>
+        static HashSet<string> Sentences(string name) =>
+            [.. File.ReadLines(Path.Combine(Repository.Root, "data", name)).Select(line =>
         {
             using var json = JsonDocument.Parse(line);
             return json.RootElement.GetProperty("text").GetString()!;

@@ -12,17 +12,20 @@ namespace CudaSae.Tests;
 /// algorithm, and files that lie.</summary>
 public class Llama2Tests
 {
-    static readonly int[] Ids = [1, .. Enumerable.Range(0, 59).Select(i => (7 * i * i + 3 * i + 2) % 40)];      // more than one panel of 48
+    // more than one panel of 48
+    static readonly int[] Ids = [1, .. Enumerable.Range(0, 59).Select(i => (7 * i * i + 3 * i + 2) % 40)];
 
     static Llama2 Open(Llama2Bytes bytes) => new(new Llama2Weights(new MappedFile("x", bytes.Write())), null, "");
 
     static float[][] Copy(Matrix matrix, int rows) => [.. Enumerable.Range(0, rows).Select(t => matrix[t].ToArray())];
 
-    static void AssertClose(string what, IEnumerable<double> expected, IEnumerable<float> actual, double tolerance = 1e-5)
+    static void AssertClose(string what, IEnumerable<double> expected, IEnumerable<float> actual,
+        double tolerance = 1e-5)
     {
         var numbers = expected.ToArray();
         var largest = numbers.Max(Math.Abs);
-        Assert.True(numbers.Zip(actual).All(p => Math.Abs(p.First - p.Second) <= tolerance * largest), $"{what} differs by {numbers.Zip(actual).Max(p => Math.Abs(p.First - p.Second)) / largest}");
+        Assert.True(numbers.Zip(actual).All(p => Math.Abs(p.First - p.Second) <= tolerance * largest),
+            $"{what} differs by {numbers.Zip(actual).Max(p => Math.Abs(p.First - p.Second)) / largest}");
     }
 
     [Theory]
@@ -59,7 +62,9 @@ public class Llama2Tests
         var logits = model.Logits(Ids, (site, x) => Compare(site, x));
         Compare("logits0", logits);
 
-        void Compare(string name, Matrix actual) => AssertClose(name, expected.Vector(name, Ids.Length * actual.Columns).Select(v => (double)v), Copy(actual, Ids.Length).SelectMany(r => r));
+        void Compare(string name, Matrix actual) =>
+            AssertClose(name, expected.Vector(name, Ids.Length * actual.Columns).Select(v => (double)v),
+                Copy(actual, Ids.Length).SelectMany(r => r));
     }
 
     internal static void WriteIds(string path, int[][] sequences)
@@ -76,7 +81,8 @@ public class Llama2Tests
         using var model = Open(new());
         var some = Copy(model.Logits(Ids.AsSpan(0, 13), static (_, _) => { }), 13);
         Assert.Equal(some.SelectMany(r => r), Copy(model.Logits(Ids, static (_, _) => { }), 13).SelectMany(r => r));
-        Assert.Equal(some.SelectMany(r => r), Copy(model.Logits(Ids.AsSpan(0, 13), static (_, _) => { }), 13).SelectMany(r => r));
+        Assert.Equal(some.SelectMany(r => r),
+            Copy(model.Logits(Ids.AsSpan(0, 13), static (_, _) => { }), 13).SelectMany(r => r));
     }
 
     [Fact]
@@ -100,7 +106,8 @@ public class Llama2Tests
         Assert.All(nothing.SelectMany(r => r), z => Assert.Equal(0, z));
     }
 
-    static readonly string[] Pieces = [" ", "a", "b", "c", "\n", "é", "ab", "bc", " a", "abc", "ca", "aa", " ab", "b ", "é a"];
+    static readonly string[] Pieces = [" ", "a", "b", "c", "\n", "é", "ab", "bc", " a", "abc", "ca", "aa", " ab", "b ",
+        "é a"];
 
     static Llama2Tokenizer Tokenizer() => new(new MappedFile("x", Llama2Bytes.Pieces(Pieces)));
 
@@ -109,12 +116,15 @@ public class Llama2Tests
     {
         var at = Enumerable.Range(0, Pieces.Length).ToDictionary(i => Pieces[i], i => 259 + i);
         string Text(int id) => id >= 259 ? Pieces[id - 259] : $"?{id}";
-        List<int> ids = [.. text.Length > 0 ? (int[])[at[" "]] : [], .. text.EnumerateRunes().SelectMany(r => at.TryGetValue(r.ToString(), out var id) ? [id] : Encoding.UTF8.GetBytes(r.ToString()).Select(b => b + 3))];
+        List<int> ids = [.. text.Length > 0 ? (int[])[at[" "]] : [],
+            .. text.EnumerateRunes().SelectMany(r => at.TryGetValue(r.ToString(), out var id) ? [id]
+                : Encoding.UTF8.GetBytes(r.ToString()).Select(b => b + 3))];
         while (true)
         {
             var (best, where) = (int.MaxValue, -1);
             for (var i = 0; i + 1 < ids.Count; i++)
-                if (at.TryGetValue(Text(ids[i]) + Text(ids[i + 1]), out var joined) && joined < best) (best, where) = (joined, i);
+                if (at.TryGetValue(Text(ids[i]) + Text(ids[i + 1]), out var joined) && joined < best)
+                    (best, where) = (joined, i);
             if (where < 0) return [1, .. ids];
             ids[where] = best;
             ids.RemoveAt(where + 1);
@@ -126,7 +136,8 @@ public class Llama2Tests
     {
         var tokenizer = Tokenizer();
         var random = new Random(3);
-        foreach (var text in Enumerable.Range(0, 300).Select(i => string.Concat(Enumerable.Range(0, i / 5).Select(_ => "ab c\néaaabbx€"[random.Next(13)]))))
+        foreach (var text in Enumerable.Range(0, 300)
+            .Select(i => string.Concat(Enumerable.Range(0, i / 5).Select(_ => "ab c\néaaabbx€"[random.Next(13)]))))
         {
             Assert.Equal(Plainly(text), tokenizer.Encode(text));
             Assert.Equal(text, tokenizer.Decode(tokenizer.Encode(text)));
@@ -134,7 +145,8 @@ public class Llama2Tests
         Assert.Equal([1], tokenizer.Encode(""));
         Assert.Equal(1 + 1 + 4, tokenizer.Encode("😀").Length);
         Assert.Equal("😀", tokenizer.Decode(tokenizer.Encode("😀")));
-        Assert.Equal(("\n", "<0xE2>", " ab"), (tokenizer.Pieces[13], tokenizer.Pieces[3 + 0xE2], tokenizer.Pieces[259 + 12]));
+        Assert.Equal(("\n", "<0xE2>", " ab"),
+            (tokenizer.Pieces[13], tokenizer.Pieces[3 + 0xE2], tokenizer.Pieces[259 + 12]));
     }
 
     [Theory]
@@ -165,14 +177,17 @@ public class Llama2Tests
         var good = new Llama2Bytes().Write();
         AssertOneLine("header alone", () => new Llama2Weights(new MappedFile("x", good[..27])).Dispose());
         AssertOneLine("truncated", () => new Llama2Weights(new MappedFile("x", good[..^4])).Dispose());
-        foreach (var (value, at) in new[] { (float.NaN, 28 + 400), (float.PositiveInfinity, good.Length - 4), (float.NegativeInfinity, 20_000 / 4 * 4) })
+        foreach (var (value, at) in new[] { (float.NaN, 28 + 400), (float.PositiveInfinity, good.Length - 4),
+            (float.NegativeInfinity, 20_000 / 4 * 4) })
         {
             var bytes = (byte[])good.Clone();
             BitConverter.GetBytes(value).CopyTo(bytes, at);
             AssertOneLine("NaN or infinity", () => new Llama2Weights(new MappedFile("x", bytes)).Dispose());
         }
-        var swapped = new Llama2Bytes { Width = 20, Hidden = 24, Heads = 5, KeyHeads = 5 }.Write();      // of one size with another header
-        foreach (var (field, value) in new[] { (0, 20), (1, 24) }) BitConverter.GetBytes(value).CopyTo(swapped, 4 * field);
+        // of one size with another header
+        var swapped = new Llama2Bytes { Width = 20, Hidden = 24, Heads = 5, KeyHeads = 5 }.Write();
+        foreach (var (field, value) in new[] { (0, 20), (1, 24) })
+            BitConverter.GetBytes(value).CopyTo(swapped, 4 * field);
         BitConverter.GetBytes(2f).CopyTo(swapped, swapped.Length - 4);
         AssertOneLine("its rotation of place 63", () => new Llama2Weights(new MappedFile("x", swapped)).Dispose());
     }
@@ -181,19 +196,22 @@ public class Llama2Tests
     public void DamagedVocabulariesAreRefused()
     {
         var good = Llama2Bytes.Pieces(Pieces);
-        void Refused(string expected, byte[] bytes) => AssertOneLine(expected, () => _ = new Llama2Tokenizer(new MappedFile("x", bytes)));
+        void Refused(string expected, byte[] bytes) =>
+            AssertOneLine(expected, () => _ = new Llama2Tokenizer(new MappedFile("x", bytes)));
         byte[] With(int at, byte[] part) => [.. good[..at], .. part, .. good[(at + part.Length)..]];
         Refused("it has 3 bytes", good[..3]);
         Refused("it holds 0 pieces", good[..4]);
         Refused("it ends within piece 1", good[..20]);
-        Refused("claims 6 bytes, 5 are left", [.. BitConverter.GetBytes(6), .. BitConverter.GetBytes(0f), .. BitConverter.GetBytes(6), 1, 2, 3, 4, 5]);
+        Refused("claims 6 bytes, 5 are left",
+            [.. BitConverter.GetBytes(6), .. BitConverter.GetBytes(0f), .. BitConverter.GetBytes(6), 1, 2, 3, 4, 5]);
         Refused("1 to 6", With(8, BitConverter.GetBytes(7)));
         Refused("1 to 6", With(8, BitConverter.GetBytes(int.MinValue)));
         Refused("score of piece 0", With(4, BitConverter.GetBytes(float.NaN)));
         using var folder = new TemporaryFolder();
         File.WriteAllBytes(folder["m.bin"], new Llama2Bytes().Write());
         File.WriteAllBytes(folder["t.bin"], good);
-        AssertOneLine("holds 274 pieces, the model's vocabulary is 40", () => new Llama2(folder["m.bin"], folder["t.bin"]).Dispose());
+        AssertOneLine("holds 274 pieces, the model's vocabulary is 40",
+            () => new Llama2(folder["m.bin"], folder["t.bin"]).Dispose());
     }
 
     [Fact]
@@ -205,9 +223,11 @@ public class Llama2Tests
         AssertOneLine("--tokenizer", () => model.Sequences("a").Count());
         using var folder = new TemporaryFolder();
         WriteIds(folder["ids.npy"], [[1, 39], [1, 40]]);
-        AssertOneLine("token id 40 at sequence 1, place 1", () => TokenSequence.Read(folder["ids.npy"], model, model.Vocabulary).Count());
+        AssertOneLine("token id 40 at sequence 1, place 1",
+            () => TokenSequence.Read(folder["ids.npy"], model, model.Vocabulary).Count());
         WriteIds(folder["long.npy"], [new int[65]]);
-        AssertOneLine("the model takes 64", () => TokenSequence.Read(folder["long.npy"], model, model.Vocabulary).Count());
+        AssertOneLine("the model takes 64",
+            () => TokenSequence.Read(folder["long.npy"], model, model.Vocabulary).Count());
     }
 
     [Theory]
@@ -221,7 +241,7 @@ public class Llama2Tests
         using var queue = new SequenceQueue(sequences.Select(ids => new TokenSequence(ids, "t")));
         var harvester = new Harvester(model, "mlp_hidden1", type, excludeBos);
         int[] kept = [.. sequences[..2].SelectMany(s => s).Where(id => !excludeBos || id != 1)];
-        Assert.Equal(kept.Length, harvester.Write(queue, kept.Length + 3, folder["a.npy"]));          // the third does not fit
+        Assert.Equal(kept.Length, harvester.Write(queue, kept.Length + 3, folder["a.npy"])); // the third does not fit
         Assert.Equal(7, harvester.Write(queue, 7, folder["b.npy"]));         // without BOS the last one fits, too
         using var source = ActivationSource.Open([folder["a.npy"]]);
         Assert.Equal((20, type, $"mlp_hidden1 of {model.Name}"), (source.Width, source.Type, source.Site));
@@ -238,9 +258,11 @@ public class Llama2Tests
                     Assert.Equal(x[t].ToArray().Select(v => type == InputType.Float16 ? (float)(Half)v : v), actual);
                 }
             });
-        Assert.Equal($$"""{"row":0,"text":"t","tokens":[{{string.Join(',', sequences[0].Where(id => !excludeBos || id != 1).Select(id => $"\"<{id}>\""))}}]}""", File.ReadLines(folder["a.jsonl"]).First());
+        Assert.Equal($$"""{"row":0,"text":"t","tokens":[{{string.Join(',', sequences[0].Where(id => !excludeBos || id != 1).Select(id => $"\"<{id}>\""))}}]}""",
+            File.ReadLines(folder["a.jsonl"]).First());
         AssertOneLine("there is no site x3; one of resid_pre0", () => _ = new Harvester(model, "x3"));
-        AssertOneLine("more than float16 can", () => new Harvester(new Huge(), "x").Write(new([new([1], "t")]), 9, folder["c.npy"]));
+        AssertOneLine("more than float16 can",
+            () => new Harvester(new Huge(), "x").Write(new([new([1], "t")]), 9, folder["c.npy"]));
     }
 
     /// <summary>A network of one site, one wide, that holds 1e6.</summary>

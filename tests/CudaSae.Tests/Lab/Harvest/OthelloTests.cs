@@ -14,13 +14,16 @@ public class OthelloTests
         var legal = board.Legal;
         if (legal == 0) return board.Pass().Legal == 0 ? 1 : Leaves(board.Pass(), depth - 1);
         long leaves = 0;
-        for (; legal != 0; legal &= legal - 1) leaves += Leaves(board.Play(BitOperations.TrailingZeroCount(legal)), depth - 1);
+        for (; legal != 0; legal &= legal - 1)
+            leaves += Leaves(board.Play(BitOperations.TrailingZeroCount(legal)), depth - 1);
         return leaves;
     }
 
     /// <summary>The published numbers of move sequences: the rules leave nothing else.</summary>
     [Fact]
-    public void ThereAreAsManyGamesAsThereAre() => Assert.Equal([4, 12, 56, 244, 1396, 8200, 55092], Enumerable.Range(1, 7).Select(depth => Leaves(Othello.Start, depth)));
+    public void ThereAreAsManyGamesAsThereAre() =>
+        Assert.Equal([4, 12, 56, 244, 1396, 8200, 55092],
+            Enumerable.Range(1, 7).Select(depth => Leaves(Othello.Start, depth)));
 
     [Fact]
     public void FilesHoldTheGames()
@@ -31,7 +34,8 @@ public class OthelloTests
         using var history = ActivationSource.Open([folder["o/history.npy"]]);
         using var legal = ActivationSource.Open([folder["o/legal.npy"]]);
         var board = NpyLabels.Read(folder["o/board.npy"], rows);
-        Assert.Equal((rows, 192, rows, 64, (8, 8)), (history.Rows, history.Width, legal.Rows, legal.Width, board.Grid!.Value));
+        Assert.Equal((rows, 192, rows, 64, (8, 8)),
+            (history.Rows, history.Width, legal.Rows, legal.Width, board.Grid!.Value));
         var (seen, may, i) = (new float[192], new float[64], 0);
         for (var game = 0; game < 5; game++)
             OthelloGames.Play(3, game, (position, moves) =>
@@ -40,7 +44,8 @@ public class OthelloTests
                 legal.ReadRow(i, may);
                 for (var square = 0; square < 64; square++)
                 {
-                    Assert.Equal((short)(position.Mine >> square & 1) + 2 * (short)(position.Theirs >> square & 1), board[square][i]);
+                    Assert.Equal((short)(position.Mine >> square & 1) + 2 * (short)(position.Theirs >> square & 1),
+                        board[square][i]);
                     Assert.Equal((position.Legal >> square & 1) != 0, may[square] == 1);
                     var played = seen[square] + seen[64 + square];
                     Assert.Equal(board[square][i] != 0 && square is not (27 or 28 or 35 or 36), played == 1);

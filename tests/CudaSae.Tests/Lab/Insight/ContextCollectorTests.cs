@@ -44,10 +44,13 @@ public class ContextCollectorTests
             }
             Assert.InRange(collector.Max(i) / width, 8, 15.99999);
             int Bin(float value) => (int)Math.Floor(Math.Abs((double)value) / width);
-            Assert.Equal(Enumerable.Range(0, 16).Select(b => all.Count(f => Bin(f.Value) == b)), collector.Bins.Counts(i).ToArray());
+            Assert.Equal(Enumerable.Range(0, 16).Select(b => all.Count(f => Bin(f.Value) == b)),
+                collector.Bins.Counts(i).ToArray());
             var used = Bin(collector.Max(i)) + 1;
             for (var q = 0; q < 5; q++)
-                Assert.Equal(all.Where(f => 5 * Bin(f.Value) / used == q).OrderBy(f => ActivationBins.Random(f.Row, i)).Take(2), collector.Bins.Sample(i, q));
+                Assert.Equal(all.Where(f => 5 * Bin(f.Value) / used == q).OrderBy(f => ActivationBins.Random(f.Row, i))
+                    .Take(2),
+                    collector.Bins.Sample(i, q));
         }
     }
 
@@ -73,11 +76,13 @@ public class ContextCollectorTests
     {
         var problem = new SparseProblem(600, negative);
         var partners = Coactivation.Of(problem.Collect(batch).Codes, N, 4);
-        HashSet<int>[] rows = [.. Enumerable.Range(0, N).Select(i => problem.Firings(i).Select(f => f.Row).ToHashSet())];
+        HashSet<int>[] rows = [.. Enumerable.Range(0, N)
+            .Select(i => problem.Firings(i).Select(f => f.Row).ToHashSet())];
         for (var i = 0; i < N; i++)
         {
             var best = Enumerable.Range(0, N).Where(j => j != i && rows[i].Overlaps(rows[j]))
-                .Select(j => (Latent: j, Joint: rows[i].Intersect(rows[j]).Count(), Either: rows[i].Union(rows[j]).Count()))
+                .Select(j =>
+                    (Latent: j, Joint: rows[i].Intersect(rows[j]).Count(), Either: rows[i].Union(rows[j]).Count()))
                 .OrderByDescending(p => (float)((double)p.Joint / p.Either)).ThenBy(p => p.Latent).Take(4).ToArray();
             Assert.Equal(best.Select(p => p.Latent), partners.Latents(i).ToArray());
             Assert.Equal(best.Select(p => p.Joint), partners.Joint(i).ToArray());
@@ -90,14 +95,20 @@ public class ContextCollectorTests
     {
         var problem = new SparseProblem(600);
         var entries = problem.Collect(600).Codes.Entries;
-        var stores = new[] { 1, 7, 600 }.Select(batch => problem.Collect(batch, codeBytes: RowCodes.BytesAnEntry * (entries / 5)).Codes).ToArray();
+        var stores = new[] { 1, 7, 600 }
+            .Select(batch => problem.Collect(batch, codeBytes: RowCodes.BytesAnEntry * (entries / 5)).Codes).ToArray();
         Assert.All(stores, store => Assert.InRange(store.Entries, entries / 20, entries / 5));
         Assert.All(stores, store => Assert.False(store.IsComplete));
-        Assert.All(stores, store => Assert.Equal(Enumerable.Range(0, stores[0].Count).Select(stores[0].Row), Enumerable.Range(0, store.Count).Select(store.Row)));
+        Assert.All(stores,
+            store =>
+                Assert.Equal(Enumerable.Range(0, stores[0].Count).Select(stores[0].Row),
+                    Enumerable.Range(0, store.Count).Select(store.Row)));
         for (var place = 0; place < stores[0].Count; place++)
             for (var i = 0; i < N; i++)
-                Assert.Equal(problem.Firings(i).FirstOrDefault(f => f.Row == stores[0].Row(place)).Value, stores[0].Value(stores[0].Row(place), i));
-        var dropped = Enumerable.Range(0, 600).Except(Enumerable.Range(0, stores[0].Count).Select(stores[0].Row)).First();
+                Assert.Equal(problem.Firings(i).FirstOrDefault(f => f.Row == stores[0].Row(place)).Value,
+                    stores[0].Value(stores[0].Row(place), i));
+        var dropped = Enumerable.Range(0, 600).Except(Enumerable.Range(0, stores[0].Count).Select(stores[0].Row))
+            .First();
         Assert.Equal(0, stores[0].Value(dropped, 1));
     }
 
@@ -111,12 +122,16 @@ public class ContextCollectorTests
         using var decoder = new Matrix(n, d);
         var random = new Random(n);
         for (var i = 0; i < n; i++)
-            for (var c = 0; c < d; c++) decoder[i][c] = i % 10 == 9 ? decoder[i - 1][c] * 3 : i == 4 ? 0 : random.NextSingle() - 0.5f;       // twins, and one without a direction
+            // twins, and one without a direction
+            for (var c = 0; c < d; c++)
+                decoder[i][c] = i % 10 == 9 ? decoder[i - 1][c] * 3 : i == 4 ? 0 : random.NextSingle() - 0.5f;
         bool Included(int i) => i % 7 != 6;
         var found = SimilarLatents.Of(decoder, Included, 5);
         for (var i = 0; i < n; i++)
         {
-            var best = !Included(i) || i == 4 ? [] : Enumerable.Range(0, n).Where(j => j != i && j != 4 && Included(j)).Select(j => Cosine(decoder[i], decoder[j])).OrderDescending().Take(5).ToArray();
+            var best = !Included(i) || i == 4 ? []
+                : Enumerable.Range(0, n).Where(j => j != i && j != 4 && Included(j))
+                    .Select(j => Cosine(decoder[i], decoder[j])).OrderDescending().Take(5).ToArray();
             Assert.Equal(best.Length, found.Latents(i).ToArray().Distinct().Count());
             for (var m = 0; m < best.Length; m++)
             {
@@ -129,7 +144,8 @@ public class ContextCollectorTests
     static double Cosine(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
     {
         double dot = 0, aa = 0, bb = 0;
-        for (var i = 0; i < a.Length; i++) (dot, aa, bb) = (dot + (double)a[i] * b[i], aa + (double)a[i] * a[i], bb + (double)b[i] * b[i]);
+        for (var i = 0; i < a.Length; i++)
+            (dot, aa, bb) = (dot + (double)a[i] * b[i], aa + (double)a[i] * a[i], bb + (double)b[i] * b[i]);
         return dot / Math.Sqrt(aa * bb);
     }
 }

@@ -18,17 +18,23 @@ public class DensityTests
 {
     const int Every = 6;
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 200, Selection = new Selection.TopK(3) };
-    static readonly TrainConfig Config = new() { BatchRows = 16, Vectors = 16 * 40, LearningRate = 0.05f, Resampling = new(10, 2, DeadAfterSteps: 7, Inputs: 64, Protected: 0.3f) };
+    static readonly TrainConfig Config = new()
+    {
+        BatchRows = 16, Vectors = 16 * 40, LearningRate = 0.05f,
+        Resampling = new(10, 2, DeadAfterSteps: 7, Inputs: 64, Protected: 0.3f)
+    };
 
     /// <summary>What a log must say: counted from the codes of every step.</summary>
-    sealed class Counter(ITrainingObserver? also, CancellationTokenSource? stop = null, int stopAfter = int.MaxValue) : ITrainingObserver
+    sealed class Counter(ITrainingObserver? also, CancellationTokenSource? stop = null, int stopAfter = int.MaxValue)
+        : ITrainingObserver
     {
         public List<int[]> Firings { get; } = [];
         public List<string> Notes { get; } = [];
 
         public void Stepped(long step, IBackend backend)
         {
-            var (code, counts) = (new SparseCode(backend.Config.BatchRows, backend.Spec.Active), new int[backend.Spec.Latents]);
+            var (code, counts) =
+                (new SparseCode(backend.Config.BatchRows, backend.Spec.Active), new int[backend.Spec.Latents]);
             backend.ReadCode(code);
             for (var e = 0; e < code.Index.Length; e++)
                 if (code.Value[e] != 0) counts[code.Index[e]]++;
@@ -53,7 +59,8 @@ public class DensityTests
         return ActivationSource.Open([folder["x.npy"]]);
     }
 
-    static (byte[][] State, Counter Counter) Train(ActivationSource source, string? run, string? log, int stopAfter = int.MaxValue, bool resume = false)
+    static (byte[][] State, Counter Counter) Train(ActivationSource source, string? run, string? log,
+        int stopAfter = int.MaxValue, bool resume = false)
     {
         using var backend = new CpuBackend(Spec, Config, source.Type);
         var start = new TrainingStart(source, source.Rows, Spec, Config);
@@ -80,26 +87,32 @@ public class DensityTests
         var (logged, counter) = Train(source, null, folder["density.bin"]);
         States.AssertSame(plain, logged);
         var file = new DensityFile(folder["density.bin"]);
-        Assert.Equal((200, 16, 7), (file.Latents, file.BatchRows, file.Count));                      // 40 steps are six windows and a part
+        Assert.Equal((200, 16, 7), (file.Latents, file.BatchRows, file.Count)); // 40 steps are six windows and a part
         for (var w = 0; w < file.Count; w++)
         {
             var (first, steps) = (w * Every, Math.Min(Every, 40 - w * Every));
             var window = file[w];
             Assert.Equal((first + steps, 16 * steps), (window.Step, window.Rows));
-            for (var f = 0; f < 200; f++) Assert.Equal(counter.Firings.Skip(first).Take(steps).Sum(c => c[f]), (int)window.Firings[f]);
+            for (var f = 0; f < 200; f++)
+                Assert.Equal(counter.Firings.Skip(first).Take(steps).Sum(c => c[f]), (int)window.Firings[f]);
             Assert.Equal(200, window.Octaves.Sum());
             Assert.Equal(window.Firings.Count(c => c == 0), window.Octaves[0]);
             for (var j = 0; j < 12; j++)
-                Assert.Equal(window.Firings.Count(c => (double)c / window.Rows is var density && density <= Math.Pow(2, -j) && density > Math.Pow(2, -j - 1)), window.Octaves[1 + j]);
+                Assert.Equal(window.Firings.Count(c => (double)c / window.Rows is var density
+                    && density <= Math.Pow(2, -j) && density > Math.Pow(2, -j - 1)),
+                    window.Octaves[1 + j]);
         }
         Assert.Equal(2, counter.Notes.Count);                                                        // steps 10 and 20
         for (var time = 0; time < 2; time++)
         {
             var window = file[(10 * (time + 1) - 1) / Every];
-            Assert.Contains($"step {10 * (time + 1)}: {window.Resampled.Count(r => r)} latents resampled, {window.Protected.Count(r => r)} silent ones protected", counter.Notes[time]);
+            Assert.Contains($"step {10 * (time + 1)}: {window.Resampled.Count(r => r)} latents resampled, "
+                + $"{window.Protected.Count(r => r)} silent ones protected",
+                counter.Notes[time]);
             Assert.True(window.Resampled.Contains(true) && window.Protected.Contains(true));
         }
-        Assert.All(Enumerable.Range(0, 7).Where(w => w is not 1 and not 3), w => Assert.DoesNotContain(true, file[w].Resampled));
+        Assert.All(Enumerable.Range(0, 7).Where(w => w is not 1 and not 3),
+            w => Assert.DoesNotContain(true, file[w].Resampled));
     }
 
     [Fact]
@@ -108,7 +121,7 @@ public class DensityTests
         using var folder = new TemporaryFolder();
         using var source = Data(folder);
         Train(source, null, folder["whole.bin"]);
-        Train(source, folder["run"], folder["density.bin"], stopAfter: 15);                          // its last window is of 3 steps
+        Train(source, folder["run"], folder["density.bin"], stopAfter: 15); // its last window is of 3 steps
         using (var later = new FileStream(folder["density.bin"], FileMode.Append)) later.Write(new byte[777]);
         Train(source, folder["run"], folder["density.bin"], resume: true);
         var (whole, resumed) = (new DensityFile(folder["whole.bin"]), new DensityFile(folder["density.bin"]));
@@ -129,7 +142,8 @@ public class DensityTests
         using (var log = new DensityLog(folder["density.bin"], Spec.Latents, Config with { Resampling = null }, 3, 0))
             foreach (var step in new long[] { 1, 2, 3, 4, 5, 6, 7, 8, 5, 6, 7 }) log.Stepped(step, backend);
         var file = new DensityFile(folder["density.bin"]);
-        Assert.Equal([(3, 48), (6, 32), (7, 16)], Enumerable.Range(0, file.Count).Select(w => (file[w].Step, file[w].Rows)));
+        Assert.Equal([(3, 48), (6, 32), (7, 16)],
+            Enumerable.Range(0, file.Count).Select(w => (file[w].Step, file[w].Rows)));
     }
 
     [Fact]
@@ -142,11 +156,14 @@ public class DensityTests
         for (var round = 0; round < 300; round++)
         {
             var bytes = whole[..(round % 3 == 0 ? random.Next(whole.Length) : whole.Length)];
-            for (var change = random.Next(4); change > 0 && bytes.Length > 0; change--) bytes[random.Next(round % 2 == 0 ? Math.Min(40, bytes.Length) : bytes.Length)] = (byte)random.Next(256);
+            for (var change = random.Next(4); change > 0 && bytes.Length > 0; change--)
+                bytes[random.Next(round % 2 == 0 ? Math.Min(40, bytes.Length) : bytes.Length)] = (byte)random.Next(256);
             File.WriteAllBytes(folder[DensityFile.Name], bytes);
             try
             {
-                foreach (var figure in DensityFigures.Section(Path.GetDirectoryName(folder[DensityFile.Name])!)?.Figures ?? []) Assert.NotEmpty(figure.Finding);
+                foreach (var figure in DensityFigures.Section(Path.GetDirectoryName(folder[DensityFile.Name])!)?.Figures
+                    ?? [])
+                    Assert.NotEmpty(figure.Finding);
             }
             catch (SaeException e)
             {
@@ -184,9 +201,11 @@ public class DensityTests
     public void CommandsLogInspectAndRefuse()
     {
         using var folder = new TemporaryFolder();
-        (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+        (int Code, string Output, string Error) Run(params string[] arguments) =>
+            CliProgram.Run(CliProgram.Start(arguments));
         Assert.Equal(0, Run("synth", folder["x.npy"], "--features", "40", "--width", "16", "--rows", "600").Code);
-        var trained = Run("train", folder["x.npy"], "--out", folder["run"], "--latents", "64", "--k", "4", "--batch-rows", "32", "--vectors", "1600", "--density-every", "8", "--backend", "cpu",
+        var trained = Run("train", folder["x.npy"], "--out", folder["run"], "--latents", "64", "--k", "4",
+            "--batch-rows", "32", "--vectors", "1600", "--density-every", "8", "--backend", "cpu",
             "--set", "config.resampling={\"every\":20}");
         Assert.True(trained.Code == 0, trained.Error);
         var (code, output, error) = Run("inspect", folder["run"], "--backend", "cpu", "--against", folder["run"]);
@@ -194,12 +213,13 @@ public class DensityTests
         Assert.Contains("MMCS is 1.0000", output);
         var sections = Section.Load(folder["run"]);
         Assert.Equal(["density", "latents", "geometry", "ultralow", "against-run"], sections.Select(s => s.Id));
-        Assert.All(sections.SelectMany(s => s.Figures), f => Assert.Contains(f.Finding, output.ReplaceLineEndings("\n")));
+        Assert.All(sections.SelectMany(s => s.Figures),
+            f => Assert.Contains(f.Finding, output.ReplaceLineEndings("\n")));
         var refused = Run("inspect", folder["run"], "--rows", "0");
         Assert.Equal((2, "cudasae: --rows 0: it must be a whole number, 1 or more; see cudasae inspect --help"),
             (refused.Code, refused.Error.Trim()));
         var report = Run("report", folder["run"], "--backend", "cpu", "--rows", "20");
         Assert.True(report.Code == 0, report.Error);
-        Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" "));       // as inspect left it
+        Assert.Contains("fire on none of the 60 rows", report.Output.ReplaceLineEndings(" ")); // as inspect left it
     }
 }

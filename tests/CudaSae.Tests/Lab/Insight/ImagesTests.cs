@@ -28,7 +28,12 @@ public sealed class ImagesTests
             for (var y = 0; y < Side; y++)
                 for (var x = 0; x < Side; x++)
                 {
-                    var on = labels[i] switch { 0 => y == at, 1 => x >= at && x < at + size && y >= at && y < at + size, _ => x == 0 || y == 0 || x == Side - 1 || y == Side - 1 };
+                    var on = labels[i] switch
+                    {
+                        0 => y == at,
+                        1 => x >= at && x < at + size && y >= at && y < at + size,
+                        _ => x == 0 || y == 0 || x == Side - 1 || y == Side - 1
+                    };
                     bytes[i * Pixels + y * Side + x] = (byte)(random.Next(20) + (on ? 150 + random.Next(80) : 0));
                 }
         }
@@ -40,7 +45,8 @@ public sealed class ImagesTests
         var (bytes, classes) = Drawn();
         float[] values = [.. bytes.Select(b => b / 255f)];
         labels = [.. classes.Select(c => (int)c)];
-        return new(ActivationSource.Of(MemoryMarshal.AsBytes<float>(values).ToArray(), Pixels, InputType.Float32), 0, Images, Side, labels);
+        return new(ActivationSource.Of(MemoryMarshal.AsBytes<float>(values).ToArray(), Pixels, InputType.Float32), 0,
+            Images, Side, labels);
     }
 
     [Fact]
@@ -56,7 +62,8 @@ public sealed class ImagesTests
             codes.Clear();
             for (var r = first; r < first + count; r++)
             {
-                int[] on = [.. Enumerable.Range(0, Latents - 1).Where(_ => random.Next(3) == 0)];       // the last never fires
+                // the last never fires
+                int[] on = [.. Enumerable.Range(0, Latents - 1).Where(_ => random.Next(3) == 0)];
                 float[] values = [.. on.Select(_ => (float)random.Next(1, 9))];     // with ties
                 for (var e = 0; e < on.Length; e++) dense[r, on[e]] = values[e];
                 codes.Add(on, values);
@@ -68,7 +75,8 @@ public sealed class ImagesTests
         {
             double[] column = [.. Enumerable.Range(0, Rows).Select(r => dense[r, f])];
             Assert.Equal(column.Count(v => v != 0) / (double)Rows, top.Density(f));
-            var expected = Enumerable.Range(0, Rows).Where(r => column[r] != 0).OrderByDescending(r => column[r]).Take(ImageLatents.Kept).Select(r => ((float)column[r], (long)r));
+            var expected = Enumerable.Range(0, Rows).Where(r => column[r] != 0).OrderByDescending(r => column[r])
+                .Take(ImageLatents.Kept).Select(r => ((float)column[r], (long)r));
             Assert.Equal(expected, top.Of(f));
             var even = column.Where((_, r) => r % 2 == 0).Sum();
             Assert.Equal(column.Sum() > 0 ? even / column.Sum() : 0, top.Share(f, 0), 1e-9);
@@ -79,7 +87,7 @@ public sealed class ImagesTests
     [Theory]
     [InlineData(new float[] { 1, 1, 1, 1 }, 1, 1)]
     [InlineData(new float[] { 0, -3, 0, 0 }, 0.25, 0.25)]
-    [InlineData(new float[] { 1, -1, 0, 0.05f }, 0.5252 , 0.5)]
+    [InlineData(new float[] { 1, -1, 0, 0.05f }, 0.5252, 0.5)]
     [InlineData(new float[] { 0, 0, 0, 0 }, 0, 0)]
     public void SupportIsTheParticipationRatio(float[] v, double support, double area)
     {
@@ -91,39 +99,51 @@ public sealed class ImagesTests
     public void AtomsAreMeasuredAgainstTheImages()
     {
         using var data = Open(out var labels);
-        using var parameters = new SaeParameters(new() { InputWidth = Pixels, Latents = 10, Selection = new Selection.TopK(2) });
+        using var parameters = new SaeParameters(new()
+        {
+            InputWidth = Pixels, Latents = 10,
+            Selection = new Selection.TopK(2)
+        });
         var random = new Random(2);
         for (var f = 0; f < 10; f++)
-            for (var p = 0; p < Pixels; p++) (parameters.WDec[f][p], parameters.WEnc[f][p]) = ((float)random.NextDouble() - 0.5f, (float)random.NextDouble() - 0.5f);
-        double[][] images = [.. Enumerable.Range(0, Images).Select(i => Array.ConvertAll(data.Image(i), v => (double)v))];
+            for (var p = 0; p < Pixels; p++)
+                (parameters.WDec[f][p], parameters.WEnc[f][p]) =
+                    ((float)random.NextDouble() - 0.5f, (float)random.NextDouble() - 0.5f);
+        double[][] images = [.. Enumerable.Range(0, Images)
+            .Select(i => Array.ConvertAll(data.Image(i), v => (double)v))];
         double[] mean = Mean(images);
-        for (var p = 0; p < Pixels; p++) parameters.WDec[0][p] = (float)(3 * (images[7][p] - mean[p]));       // a template
+        for (var p = 0; p < Pixels; p++) parameters.WDec[0][p] = (float)(3 * (images[7][p] - mean[p])); // a template
         using var measures = new AtomMeasures(data.Images, Images, data);
         var atoms = measures.Of(parameters);
         double[][] centred = [.. images.Select(x => Less(x, mean))];
-        double[][] classes = [.. Enumerable.Range(0, Classes).Select(c => Less(Mean([.. images.Where((_, i) => labels[i] == c)]), mean))];
+        double[][] classes = [.. Enumerable.Range(0, Classes)
+            .Select(c => Less(Mean([.. images.Where((_, i) => labels[i] == c)]), mean))];
         for (var f = 0; f < 10; f++)
         {
-            double[] row = [.. parameters.WDec[f].ToArray().Select(v => (double)v)], encoder = [.. parameters.WEnc[f].ToArray().Select(v => (double)v)];
+            double[] row = [.. parameters.WDec[f].ToArray().Select(v => (double)v)],
+            encoder = [.. parameters.WEnc[f].ToArray().Select(v => (double)v)];
             Assert.Equal(centred.Max(x => Cosine(row, x)), atoms[f].Nearest, 1e-5);
             Assert.Equal(classes.Max(x => Cosine(row, x)), atoms[f].ClassMean, 1e-5);
             Assert.Equal(Cosine(row, encoder), atoms[f].EncoderCosine, 1e-5);
             Assert.Equal(Math.Pow(row.Sum(Math.Abs), 2) / (Pixels * row.Sum(v => v * v)), atoms[f].Support, 1e-6);
-            Assert.Equal(Math.Pow(encoder.Sum(Math.Abs), 2) / (Pixels * encoder.Sum(v => v * v)), atoms[f].EncoderSupport, 1e-6);
+            Assert.Equal(Math.Pow(encoder.Sum(Math.Abs), 2) / (Pixels * encoder.Sum(v => v * v)),
+                atoms[f].EncoderSupport, 1e-6);
         }
         Assert.Equal(1, atoms[0].Nearest, 1e-5);
         Assert.True(AtomMeasures.IsTemplate(atoms[0]) && !AtomMeasures.IsTemplate(atoms[1]));
         double[] alike = [.. centred.Select((x, i) => centred.Where((_, j) => j != i).Max(y => Cosine(x, y))).Order()];
         Assert.Equal((alike[119] + alike[120]) / 2, measures.ImageNearest, 1e-5);
         var part = new Atom(measures.ImageSupport * 0.4, 0, 0.7, 0, 0, 0);
-        Assert.True(measures.IsPart(part) && !measures.IsPart(part with { Nearest = 1 }) && !measures.IsPart(part with { Support = 0.9 }));
+        Assert.True(measures.IsPart(part) && !measures.IsPart(part with { Nearest = 1 })
+            && !measures.IsPart(part with { Support = 0.9 }));
     }
 
     static double[] Mean(double[][] rows) => [.. Enumerable.Range(0, Pixels).Select(p => rows.Average(r => r[p]))];
 
     static double[] Less(double[] a, double[] b) => [.. a.Select((v, i) => v - b[i])];
 
-    static double Cosine(double[] a, double[] b) => a.Zip(b).Sum(p => p.First * p.Second) / Math.Sqrt(a.Sum(v => v * v) * b.Sum(v => v * v));
+    static double Cosine(double[] a, double[] b) =>
+        a.Zip(b).Sum(p => p.First * p.Second) / Math.Sqrt(a.Sum(v => v * v) * b.Sum(v => v * v));
 
     [Fact]
     public void PicturesAreScaledEachByItself()
@@ -157,26 +177,39 @@ public sealed class ImagesTests
         var (images, classes) = (folder["t-images-idx3-ubyte.gz"], folder["t-labels-idx1-ubyte"]);
         File.WriteAllBytes(images, IdxBytes.Packed(IdxBytes.Idx(IdxType.UInt8, [Images, Side, Side], pixels)));
         File.WriteAllBytes(classes, IdxBytes.Idx(IdxType.UInt8, [Images], labels));
-        string[] small = ["--latents", "24", "--k", "3", "--aux-k", "8", "--batch-rows", "48", "--vectors", "4800", "--backend", "cpu"];
+        string[] small = ["--latents", "24", "--k", "3", "--aux-k", "8", "--batch-rows", "48", "--vectors", "4800",
+            "--backend", "cpu"];
         Cli(["train", images, "--held-out", "120", "--out", folder["run"], .. small]);
         Cli("images", folder["run"], "--labels", classes, "--classes", "bar,block,frame", "--width", "8");
         var section = Assert.Single(Section.Load(folder["run"]));
         Assert.Equal(("images", 500), (section.Id, section.Order));
-        Assert.Equal(["atoms", "encoders", "template-or-part", "templates", "reconstructions", "cumulative", "means", "purity", "classes", "gallery"], section.Figures.Select(f => f.Id));
-        Assert.All(section.Figures, f => Assert.True(f.Finding.Length > 0 && f.Formula.Length > 0 && !f.Finding.Contains("NaN"), $"{f.Id}: {f.Finding}"));
-        Assert.All(section.Figures.OfType<ImagesFigure>(), f => Assert.Equal((f.Captions.Length * Pixels, Side, Side), (f.Pixels.Length, f.Width, f.Height)));
+        Assert.Equal(["atoms", "encoders", "template-or-part", "templates", "reconstructions", "cumulative", "means",
+            "purity", "classes", "gallery"],
+            section.Figures.Select(f => f.Id));
+        Assert.All(section.Figures,
+            f =>
+                Assert.True(f.Finding.Length > 0 && f.Formula.Length > 0 && !f.Finding.Contains("NaN"),
+                    $"{f.Id}: {f.Finding}"));
+        Assert.All(section.Figures.OfType<ImagesFigure>(),
+            f => Assert.Equal((f.Captions.Length * Pixels, Side, Side), (f.Pixels.Length, f.Width, f.Height)));
 
-        Cli("harvest", "classifier", "--images", images, "--labels", classes, "--model", folder["c.safetensors"], "--hidden1", "20", "--hidden2", "10", "--epochs", "20", "--learning-rate", "0.01", "--out", folder["h.npy"]);
+        Cli("harvest", "classifier", "--images", images, "--labels", classes, "--model", folder["c.safetensors"],
+            "--hidden1", "20", "--hidden2", "10", "--epochs", "20", "--learning-rate", "0.01", "--out",
+            folder["h.npy"]);
         Cli(["train", folder["h.hidden1.npy"], "--held-out", "120", "--out", folder["hidden"], .. small]);
-        Cli("images", folder["hidden"], "--data", images, "--labels", classes, "--width", "8", "--classifier", folder["c.safetensors"]);
+        Cli("images", folder["hidden"], "--data", images, "--labels", classes, "--width", "8", "--classifier",
+            folder["c.safetensors"]);
         section = Assert.Single(Section.Load(folder["hidden"]));
-        Assert.Equal(["back-projections", "neurons", "means", "purity", "classes", "gallery", "downstream", "downstream-l0"], section.Figures.Select(f => f.Id));
+        Assert.Equal(["back-projections", "neurons", "means", "purity", "classes", "gallery", "downstream",
+            "downstream-l0"],
+            section.Figures.Select(f => f.Id));
         var table = section.Figures.OfType<TableFigure>().Single();
         var accuracy = table.Columns.Single(c => c.Name == "accuracy %").Numbers!;
         Assert.True(accuracy[0] > 85 && accuracy[1] > accuracy[3], string.Join(", ", accuracy));
         using var written = ActivationSource.Open([folder["h.hidden1.npy"]]);
         Assert.Equal((Images, 20), (written.Rows, written.Width));
         using var file = new MappedFile(folder["h.labels.npy"]);
-        Assert.Equal(labels.Select(l => (int)l), MemoryMarshal.Cast<byte, int>(file.Slice(NpyFile.ReadHeader(file).DataOffset, 4 * Images)).ToArray());
+        Assert.Equal(labels.Select(l => (int)l),
+            MemoryMarshal.Cast<byte, int>(file.Slice(NpyFile.ReadHeader(file).DataOffset, 4 * Images)).ToArray());
     }
 }

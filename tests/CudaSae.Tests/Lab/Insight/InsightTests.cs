@@ -11,7 +11,9 @@ namespace CudaSae.Tests;
 public class InsightTests
 {
     static void AssertNear(double expected, double actual, double tolerance = 1e-5) =>
-        Assert.True(double.IsNaN(expected) && double.IsNaN(actual) || Math.Abs(expected - actual) <= tolerance * Math.Max(1e-3, Math.Abs(expected)), $"expected {expected:R}, was {actual:R}");
+        Assert.True(double.IsNaN(expected) && double.IsNaN(actual)
+            || Math.Abs(expected - actual) <= tolerance * Math.Max(1e-3, Math.Abs(expected)),
+            $"expected {expected:R}, was {actual:R}");
 
     [Theory, InlineData("topk"), InlineData("relu"), InlineData("layer norm")]
     public void LatentStatisticsEqualScalarSums(string kind)
@@ -32,7 +34,8 @@ public class InsightTests
             int[] fired = [.. Enumerable.Range(0, Rows).Where(r => p.Code[r][f] != 0)];
             Assert.Equal(fired.Length, s.Firings[f]);
             AssertNear(fired.Length == 0 ? double.NaN : fired.Average(r => p.Code[r][f]), s.Mean(f));
-            AssertNear(fired.Length == 0 ? double.NaN : fired.Average(r => p.Code[r][f] * p.Code[r][f]), s.MeanSquare(f));
+            AssertNear(fired.Length == 0 ? double.NaN : fired.Average(r => p.Code[r][f] * p.Code[r][f]),
+                s.MeanSquare(f));
             Assert.Equal(fired.Length == 0 ? 0 : fired.Max(r => p.Code[r][f]), s.Max[f]);
             double own = 0, left = 0;
             foreach (var r in fired)
@@ -46,7 +49,8 @@ public class InsightTests
         }
         Assert.Equal(0, s.Firings[5]);
         AssertNear(Math.Log10(0.5 / Rows), s.LogDensity(5));
-        Assert.Equal(p.Code.CountBy(code => code.Count(v => v != 0)).Where(c => c.Value > 0).OrderBy(c => c.Key).Select(c => (c.Key, (long)c.Value)),
+        Assert.Equal(p.Code.CountBy(code => code.Count(v => v != 0)).Where(c => c.Value > 0).OrderBy(c => c.Key)
+            .Select(c => (c.Key, (long)c.Value)),
             s.RowsByL0.Select((rows, l0) => (l0, rows)).Where(c => c.rows > 0));
     }
 
@@ -64,9 +68,13 @@ public class InsightTests
         {
             var bar = HighActivations.Levels[level];
             bool Above(int r, int f) => p.Code[r][f] > bar * max[f];
-            AssertNear(Enumerable.Range(0, Rows).Average(r => Enumerable.Range(0, N).Any(f => Above(r, f)) ? 1.0 : 0), high.RowShare(level));
-            AssertNear(Enumerable.Range(0, Rows).Average(r => Enumerable.Range(0, N).Count(f => Above(r, f))), high.PerRow(level));
-            AssertNear(Enumerable.Range(0, Rows).Sum(r => p.X[r].Zip(p.Reconstruct(r, f => Above(r, f)), (x, h) => (h - x) * (h - x)).Sum()) / total, high.Fvu(level));
+            AssertNear(Enumerable.Range(0, Rows).Average(r => Enumerable.Range(0, N).Any(f => Above(r, f)) ? 1.0 : 0),
+                high.RowShare(level));
+            AssertNear(Enumerable.Range(0, Rows).Average(r => Enumerable.Range(0, N).Count(f => Above(r, f))),
+                high.PerRow(level));
+            AssertNear(Enumerable.Range(0, Rows)
+                .Sum(r => p.X[r].Zip(p.Reconstruct(r, f => Above(r, f)), (x, h) => (h - x) * (h - x)).Sum()) / total,
+                high.Fvu(level));
         }
     }
 
@@ -95,25 +103,33 @@ public class InsightTests
     {
         using var folder = new TemporaryFolder();
         using InsightProblem p = new(folder, "topk"), other = new(folder, "topk", latents: 131, seed: 4);
-        p.Weights.WEnc[9].Clear();                                                                   // as pruning leaves it
+        p.Weights.WEnc[9].Clear(); // as pruning leaves it
         for (var c = 0; c < D; c++) other.Weights.WDec[100][c] = p.Weights.WDec[3][c] * 2 + 0.01f * c;
         var g = new Geometry(p.Sae.Model);
         for (var f = 0; f < N; f++)
         {
             AssertNear(Math.Sqrt(Dot(Doubled(p.Weights.WDec[f]), Doubled(p.Weights.WDec[f]))), g.DecoderNorms[f]);
             AssertNear(f == 9 ? double.NaN : Cosine(p.Weights.WEnc, f, p.Weights.WDec, f), g.Projection[f]);
-            AssertNear(Enumerable.Range(0, N).Where(j => j != f).Max(j => Cosine(p.Weights.WDec, f, p.Weights.WDec, j)), g.NearestDecoder[f].Cosine);
+            AssertNear(Enumerable.Range(0, N).Where(j => j != f).Max(j => Cosine(p.Weights.WDec, f, p.Weights.WDec, j)),
+                g.NearestDecoder[f].Cosine);
             AssertNear(Cosine(p.Weights.WDec, f, p.Weights.WDec, g.NearestDecoder[f].Row), g.NearestDecoder[f].Cosine);
-            if (f != 9) AssertNear(Enumerable.Range(0, N).Where(j => j != f && j != 9).Max(j => Cosine(p.Weights.WEnc, f, p.Weights.WEnc, j)), g.NearestEncoder[f].Cosine);
+            if (f != 9)
+                AssertNear(Enumerable.Range(0, N).Where(j => j != f && j != 9)
+                    .Max(j => Cosine(p.Weights.WEnc, f, p.Weights.WEnc, j)),
+                    g.NearestEncoder[f].Cosine);
         }
         Assert.Equal((-1, double.NaN), g.NearestEncoder[9]);
         var comparison = new DictionaryComparison(p.Sae.Model, other.Sae.Model);
-        double[][] cosines = [.. Enumerable.Range(0, N).Select(f => Enumerable.Range(0, 131).Select(j => Cosine(p.Weights.WDec, f, other.Weights.WDec, j)).ToArray())];
+        double[][] cosines = [.. Enumerable.Range(0, N)
+            .Select(f =>
+                Enumerable.Range(0, 131).Select(j => Cosine(p.Weights.WDec, f, other.Weights.WDec, j)).ToArray())];
         AssertNear(cosines.Average(row => row.Max()), comparison.MmcsToLarge);
         AssertNear(Enumerable.Range(0, 131).Average(j => cosines.Max(row => row[j])), comparison.MmcsToSmall);
         Assert.Equal(100, comparison.NearestInLarge[3].Row);
         for (var f = 0; f < N; f++)
-            Assert.Equal(Enumerable.Range(0, 131).Where(j => cosines[f][j] > DictionaryComparison.ChildBar).OrderByDescending(j => cosines[f][j]), comparison.Children[f].Select(child => child.Row));
+            Assert.Equal(Enumerable.Range(0, 131).Where(j => cosines[f][j] > DictionaryComparison.ChildBar)
+                .OrderByDescending(j => cosines[f][j]),
+                comparison.Children[f].Select(child => child.Row));
         Assert.Contains(comparison.Children, list => list.Length > 1);
     }
 
@@ -127,7 +143,8 @@ public class InsightTests
             for (var c = 0; c < D; c++) p.Weights.WEnc[f][c] += c == 2 ? 1.5f : c == 5 ? -0.8f : 0;
         var cluster = new RareCluster(p.Weights, inside);
         int[] outside = [.. Enumerable.Range(0, N).Except(inside)];
-        double Mean(int[] a, int[] b) => (from i in a from j in b where i != j select Cosine(p.Weights.WEnc, i, p.Weights.WEnc, j)).Average();
+        double Mean(int[] a, int[] b) =>
+            (from i in a from j in b where i != j select Cosine(p.Weights.WEnc, i, p.Weights.WEnc, j)).Average();
         AssertNear(Mean(inside, inside), cluster.CosineInside);
         AssertNear(Mean(outside, outside), cluster.CosineOutside);
         AssertNear(Mean(inside, outside), cluster.CosineBetween);
@@ -137,7 +154,10 @@ public class InsightTests
         AssertNear(Mean(inside, outside), cluster.PairCosines(cluster.Inside, cluster.Outside).Average());
         Assert.Equal(2, Enumerable.Range(0, D).MaxBy(c => Math.Abs(cluster.Direction[c])));
         AssertNear(1, Dot(cluster.Principal, cluster.Principal));
-        AssertNear(inside.Average(cluster.ShareAlong), inside.Average(f => Math.Pow(Dot(Doubled(p.Weights.WEnc[f]), cluster.Direction), 2) / Dot(Doubled(p.Weights.WEnc[f]), Doubled(p.Weights.WEnc[f]))));
+        AssertNear(inside.Average(cluster.ShareAlong),
+            inside.Average(f =>
+                Math.Pow(Dot(Doubled(p.Weights.WEnc[f]), cluster.Direction), 2) / Dot(Doubled(p.Weights.WEnc[f]),
+                Doubled(p.Weights.WEnc[f]))));
     }
 
     [Fact]
@@ -147,13 +167,17 @@ public class InsightTests
         long[] Around(double log, double spread, int count, int seed)
         {
             var random = new Random(seed);
-            return [.. Enumerable.Range(0, count).Select(_ => (long)Math.Round(rows * Math.Pow(10, log + spread * (random.NextDouble() + random.NextDouble() + random.NextDouble() - 1.5))))];
+            return [.. Enumerable.Range(0, count)
+                .Select(_ => (long)Math.Round(rows * Math.Pow(10,
+                    log + spread * (random.NextDouble() + random.NextDouble() + random.NextDouble() - 1.5))))];
         }
         string? Objection(long[] firings) => DensityModes.Find(firings, rows).Objection(firings.Length, rows);
-        long[] two = [.. Around(-4.6, 0.5, 40, 1), .. Around(-2, 0.7, 900, 2)], one = Around(-2, 0.7, 900, 2), broad = Around(-3, 2.2, 900, 3);
+        long[] two = [.. Around(-4.6, 0.5, 40, 1), .. Around(-2, 0.7, 900, 2)], one = Around(-2, 0.7, 900, 2),
+        broad = Around(-3, 2.2, 900, 3);
         Assert.Null(Objection(two));
         Assert.Equal(40, DensityModes.Find(two, rows).Rare);
-        long[] few = [.. Around(-4.6, 0.5, 40, 1), .. Around(-2.5, 0.5, 9000, 2)];                   // where Otsu's criterion alone halves the large kind
+        // where Otsu's criterion alone halves the large kind
+        long[] few = [.. Around(-4.6, 0.5, 40, 1), .. Around(-2.5, 0.5, 9000, 2)];
         Assert.Null(Objection(few));
         Assert.Equal(40, DensityModes.Find(few, rows).Rare);
         Assert.Matches("overlap|no valley|not low|would", Objection(one)!);
@@ -169,7 +193,8 @@ public class InsightTests
     {
         using var folder = new TemporaryFolder();
         using InsightProblem p = new(folder, "relu"), other = new(folder, "topk", latents: 40, seed: 9);
-        foreach (var section in Diagnostics.Sections(p.Sae, p.Source, ("Other run", other.Sae.Model))) section.Save(folder["run"]);
+        foreach (var section in Diagnostics.Sections(p.Sae, p.Source, ("Other run", other.Sae.Model)))
+            section.Save(folder["run"]);
         var sections = Section.Load(folder["run"]);
         Assert.Equal(["latents", "geometry", "ultralow", "against-other-run"], sections.Select(s => s.Id));
         foreach (var figure in sections.SelectMany(s => s.Figures))
@@ -191,8 +216,10 @@ public class InsightTests
         p.Sae.Model.Save(folder["run"]);
         File.WriteAllBytes(folder["codes.bin"], [.. p.Code.SelectMany(row => row).SelectMany(BitConverter.GetBytes)]);
         int[] inside = [.. Enumerable.Range(0, N).Where(f => f % 10 > 7)];
-        using var json = JsonDocument.Parse(Python.Run("insight.py", folder["run"], folder["x.npy"], folder["codes.bin"], string.Join(',', inside)));
-        double[] Of(string name) => [.. json.RootElement.GetProperty(name).EnumerateArray().Select(e => e.ValueKind == JsonValueKind.Null ? double.NaN : e.GetDouble())];
+        using var json = JsonDocument.Parse(Python.Run("insight.py", folder["run"], folder["x.npy"],
+            folder["codes.bin"], string.Join(',', inside)));
+        double[] Of(string name) => [.. json.RootElement.GetProperty(name).EnumerateArray()
+            .Select(e => e.ValueKind == JsonValueKind.Null ? double.NaN : e.GetDouble())];
         var (s, input) = (new LatentStatistics(p.Sae.Model), new InputCoordinates(D));
         CodePass.Run(p.Sae, p.Source.Data, 0, Rows, s, input);
         var high = new HighActivations(p.Sae.Model, s.Max);
@@ -224,8 +251,10 @@ public class InsightTests
             var numbers = actual.ToArray();
             Assert.Equal(expected.Length, numbers.Length);
             for (var i = 0; i < numbers.Length; i++)
-                Assert.True(double.IsNaN(expected[i]) && double.IsNaN(numbers[i]) || Math.Abs(expected[i] - numbers[i]) <= 1e-5 * Math.Max(1e-3, Math.Abs(expected[i])),
-                    string.Create(CultureInfo.InvariantCulture, $"{name}[{i}]: numpy {expected[i]:R}, here {numbers[i]:R}"));
+                Assert.True(double.IsNaN(expected[i]) && double.IsNaN(numbers[i])
+                    || Math.Abs(expected[i] - numbers[i]) <= 1e-5 * Math.Max(1e-3, Math.Abs(expected[i])),
+                    string.Create(CultureInfo.InvariantCulture,
+                        $"{name}[{i}]: numpy {expected[i]:R}, here {numbers[i]:R}"));
         }
     }
 }

@@ -15,14 +15,18 @@ public class LabelTests
         return NpyLabels.Read(folder["l.npy"], 4);
     }
 
-    static Labels Csv(string text, long rows = 3) => CsvLabels.Read(new MemoryStream(Encoding.UTF8.GetBytes(text)), "l.csv", rows);
+    static Labels Csv(string text, long rows = 3) =>
+        CsvLabels.Read(new MemoryStream(Encoding.UTF8.GetBytes(text)), "l.csv", rows);
 
     [Fact]
     public void EveryTypeOfNumpyIsRead()
     {
         short[] expected = [0, 2, -1, 1];
-        foreach (var labels in (Labels[])[Npy<sbyte>("|i1", [0, 2, -1, 1], 4), Npy<short>("<i2", [0, 2, -1, 1], 4), Npy<int>("<i4", [0, 2, -1, 1], 4), Npy<long>("<i8", [0, 2, -1, 1], 4)]) Assert.Equal(expected, labels[0].ToArray());
-        foreach (var labels in (Labels[])[Npy<byte>("|b1", [0, 1, 1, 0], 4), Npy<float>("<f4", [0, 1, 1, 0], 4), Npy<double>("<f8", [0, 1, 1, 0], 4), Npy<Half>("<f2", [Half.Zero, Half.One, Half.One, Half.Zero], 4)])
+        foreach (var labels in (Labels[])[Npy<sbyte>("|i1", [0, 2, -1, 1], 4), Npy<short>("<i2", [0, 2, -1, 1], 4),
+            Npy<int>("<i4", [0, 2, -1, 1], 4), Npy<long>("<i8", [0, 2, -1, 1], 4)])
+            Assert.Equal(expected, labels[0].ToArray());
+        foreach (var labels in (Labels[])[Npy<byte>("|b1", [0, 1, 1, 0], 4), Npy<float>("<f4", [0, 1, 1, 0], 4),
+            Npy<double>("<f8", [0, 1, 1, 0], 4), Npy<Half>("<f2", [Half.Zero, Half.One, Half.One, Half.Zero], 4)])
         {
             Assert.Equal([0, 1, 1, 0], labels[0].ToArray());
             Assert.Equal(new Property(0, 1, 2, 4), Assert.Single(labels.Properties));
@@ -51,7 +55,9 @@ public class LabelTests
         {
             using var folder = new TemporaryFolder();
             var bytes = NpyFile.MakeHeader("<i4", 4);
-            File.WriteAllBytes(folder["l.npy"], [.. Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(bytes).Replace("False, ", "True,  ")), .. new byte[16]]);
+            File.WriteAllBytes(folder["l.npy"],
+                [.. Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(bytes).Replace("False, ", "True,  ")),
+                    .. new byte[16]]);
             NpyLabels.Read(folder["l.npy"], 4);
         });
     }
@@ -59,7 +65,8 @@ public class LabelTests
     [Fact]
     public void CsvClassesComeInTheirOrder()
     {
-        var labels = Csv("\ufeffanimal,\"a, b\",n,flag,bit\r\ncat,x,10,TRUE,1\r\n,\"y\"\"\nz\",-1,false,0\r\ndog,x,2,,1\r\n");
+        var labels =
+            Csv("\ufeffanimal,\"a, b\",n,flag,bit\r\ncat,x,10,TRUE,1\r\n,\"y\"\"\nz\",-1,false,0\r\ndog,x,2,,1\r\n");
         Assert.Equal(["animal", "a, b", "n", "flag", "bit"], labels.Questions.Select(q => q.Name));
         Assert.Equal([0, -1, 1], labels[0].ToArray());
         Assert.Equal(["x", "y\"\nz"], labels.Questions[1].Classes);
@@ -68,7 +75,7 @@ public class LabelTests
         Assert.Equal([1, 0, -1], labels[3].ToArray());
         Assert.Equal([1, 0, 1], labels[4].ToArray());
         Assert.Equal([false, false, false, true, true], labels.Questions.Select(q => q.Binary));
-        Assert.Equal([0, -1, 0], Csv("q\na\n\na")[0].ToArray());       // an empty line is an unlabelled row of one question
+        Assert.Equal([0, -1, 0], Csv("q\na\n\na")[0].ToArray()); // an empty line is an unlabelled row of one question
     }
 
     [Theory]
@@ -97,7 +104,8 @@ public class LabelTests
     {
         var labels = Npy<int>("<i4", [0, 1, 2, 1], 4).Named(["empty", "mine", "theirs"]);
         Assert.Equal("l = theirs", labels.Name(labels.Properties[2]));
-        Assert.Equal([1, 2, 0], labels.Take(3).Properties.Select(p => p.Positives == 1 ? p.Class == 2 ? 0 : p.Class + 1 : -1));
+        Assert.Equal([1, 2, 0],
+            labels.Take(3).Properties.Select(p => p.Positives == 1 ? p.Class == 2 ? 0 : p.Class + 1 : -1));
         AssertOneLine("gives 2 names; question l has 3 classes", () => labels.Named(["a", "b"]));
     }
 

@@ -30,12 +30,15 @@ public sealed class LatentPageTests : IDisposable
         var spec = new SaeSpec { InputWidth = D, Latents = N, Selection = new Selection.TopK(4) };
         var (parameters, random) = (new SaeParameters(spec), new Random(3));
         for (var i = 0; i < N; i++)
-            for (var c = 0; c < D; c++) parameters.WEnc[i][c] = 2 * (parameters.WDec[i][c] = random.NextSingle() - 0.5f) + 0.2f * random.NextSingle();
+            for (var c = 0; c < D; c++)
+                parameters.WEnc[i][c] =
+                    2 * (parameters.WDec[i][c] = random.NextSingle() - 0.5f) + 0.2f * random.NextSingle();
         parameters.BEnc[7] = -100;      // never fires
         sae = new(new SaeModel(spec, parameters), BackendKind.Cpu, 64);
         var rows = new float[Rows * D];
         foreach (ref var x in rows.AsSpan()) x = 4 * (random.NextSingle() - 0.5f);
-        File.WriteAllBytes(folder["x.npy"], [.. NpyFile.MakeHeader("<f4", Rows, D), .. MemoryMarshal.AsBytes<float>(rows)]);
+        File.WriteAllBytes(folder["x.npy"],
+            [.. NpyFile.MakeHeader("<f4", Rows, D), .. MemoryMarshal.AsBytes<float>(rows)]);
         using var lines = new StreamWriter(folder["x.jsonl"]);
         for (var row = 0; row < Rows; row += Sentence)
             lines.WriteLine($$"""{"row":{{row}},"tokens":[{{string.Join(",", Enumerable.Range(row, Sentence).Select(r => JsonSerializer.Serialize(Word(r))))}}]}""");
@@ -49,9 +52,11 @@ public sealed class LatentPageTests : IDisposable
         folder.Dispose();
     }
 
-    RunSource Source(int first = 0, int rows = Rows) => new(folder["sae"], null, sae.Model, ActivationSource.Open([folder["x.npy"]]), first, rows);
+    RunSource Source(int first = 0, int rows = Rows) =>
+        new(folder["sae"], null, sae.Model, ActivationSource.Open([folder["x.npy"]]), first, rows);
 
-    byte[] Collect(LatentPageOptions options, int first = 0, int rows = Rows) => LatentPages.Collect(sae, Source(first, rows), options);
+    byte[] Collect(LatentPageOptions options, int first = 0, int rows = Rows) =>
+        LatentPages.Collect(sae, Source(first, rows), options);
 
     /// <summary>[rows, n] by the SAE itself.</summary>
     float[,] Codes(int first, int rows)
@@ -73,7 +78,8 @@ public sealed class LatentPageTests : IDisposable
     {
         var blob = new LatentBlobReader(Collect(new() { Window = window }, first, rows));
         var codes = Codes(first, rows);
-        Assert.Equal((rows, first, window, rows, "the sentences beside the data"), (blob.Rows, blob.FirstRow, blob.Window, blob.CountedRows, blob.Origin));
+        Assert.Equal((rows, first, window, rows, "the sentences beside the data"),
+            (blob.Rows, blob.FirstRow, blob.Window, blob.CountedRows, blob.Origin));
         for (var i = 0; i < N; i++)
         {
             var fired = Enumerable.Range(0, rows).Where(r => codes[r, i] != 0).ToArray();
@@ -82,15 +88,19 @@ public sealed class LatentPageTests : IDisposable
             if (fired.Length == 0) Assert.Null(blob.Entries[i]);
             if (blob.Entries[i] is not { } entry) continue;
             Assert.Equal(fired.Length, entry.Histogram.Sum());
-            Assert.Equal(fired.OrderByDescending(r => codes[r, i]).Take(8), entry.Contexts.Where(c => c.Bucket == 0).Select(c => c.Row));
+            Assert.Equal(fired.OrderByDescending(r => codes[r, i]).Take(8),
+                entry.Contexts.Where(c => c.Bucket == 0).Select(c => c.Row));
             Assert.Equal(entry.Contexts.Length, entry.Contexts.Select(c => c.Row).Distinct().Count());
             foreach (var context in entry.Contexts) AssertContext(context, i, first, rows, window, codes, blob);
         }
     }
 
-    static void AssertContext(LatentContext context, int latent, int first, int rows, int window, float[,] codes, LatentBlobReader blob)
+    static void AssertContext(LatentContext context, int latent, int first, int rows, int window, float[,] codes,
+        LatentBlobReader blob)
     {
-        int sentence = (first + context.Row) / Sentence * Sentence - first, from = Math.Max(Math.Max(0, sentence), context.Row - window), end = Math.Min(Math.Min(rows, sentence + Sentence), context.Row + window + 1);
+        int sentence = (first + context.Row) / Sentence * Sentence
+            - first, from = Math.Max(Math.Max(0, sentence), context.Row - window),
+                end = Math.Min(Math.Min(rows, sentence + Sentence), context.Row + window + 1);
         Assert.Equal((from, end - from), (context.First, context.Levels.Length));
         Assert.Equal(codes[context.Row, latent], context.Value);
         for (var row = from; row < end; row++)
@@ -98,7 +108,9 @@ public sealed class LatentPageTests : IDisposable
             Assert.Equal(Word(first + row).Replace('▁', ' '), blob.Tokens[row]);
             if (row == context.Row) continue;
             Assert.Equal(codes[row, latent] == 0, context.Levels[row - from] == 0);
-            Assert.Equal(codes[row, latent], context.Levels[row - from] / 127.0 * blob.Max[latent], blob.Max[latent] * 0.51 / 127 + (codes[row, latent] < blob.Max[latent] / 100 ? blob.Max[latent] / 127 : 0));
+            Assert.Equal(codes[row, latent], context.Levels[row - from] / 127.0 * blob.Max[latent],
+                blob.Max[latent] * 0.51 / 127
+                    + (codes[row, latent] < blob.Max[latent] / 100 ? blob.Max[latent] / 127 : 0));
         }
     }
 
@@ -106,10 +118,12 @@ public sealed class LatentPageTests : IDisposable
     [Fact]
     public void TooLittleRoomForCodesChangesOnlyWhatPairsAreCountedOn()
     {
-        var (all, few) = (new LatentBlobReader(Collect(new())), new LatentBlobReader(Collect(new() { CodeBytes = 8 * 4 * 100 })));
+        var (all, few) =
+            (new LatentBlobReader(Collect(new())), new LatentBlobReader(Collect(new() { CodeBytes = 8 * 4 * 100 })));
         Assert.InRange(few.CountedRows, 20, 100);
         for (var i = 0; i < N; i++)
-            Assert.Equal(JsonSerializer.Serialize(all.Entries[i]?.Contexts), JsonSerializer.Serialize(few.Entries[i]?.Contexts));
+            Assert.Equal(JsonSerializer.Serialize(all.Entries[i]?.Contexts),
+                JsonSerializer.Serialize(few.Entries[i]?.Contexts));
     }
 
     [Fact]
@@ -118,21 +132,34 @@ public sealed class LatentPageTests : IDisposable
         Assert.SkipWhen(Python.WithTorch is null, Python.Missing);
         var blob = new LatentBlobReader(Collect(new() { Partners = 6 }));
         var codes = Codes(0, Rows);
-        File.WriteAllBytes(folder["codes.npy"], [.. NpyFile.MakeHeader("<f4", Rows, N), .. MemoryMarshal.AsBytes(MemoryMarshal.CreateSpan(ref codes[0, 0], codes.Length))]);
-        foreach (var (name, matrix) in new[] { ("encoder.npy", sae.Model.Parameters.WEnc), ("decoder.npy", sae.Model.Parameters.WDec) })
-            File.WriteAllBytes(folder[name], [.. NpyFile.MakeHeader("<f4", N, D), .. Enumerable.Range(0, N).SelectMany(i => MemoryMarshal.AsBytes(matrix[i]).ToArray())]);
-        using var expected = JsonDocument.Parse(Python.Run("latents.py", folder["codes.npy"], folder["encoder.npy"], folder["decoder.npy"]));
-        double[] Numbers(string name) => [.. expected.RootElement.GetProperty(name).EnumerateArray().Select(v => v.GetDouble())];
+        File.WriteAllBytes(folder["codes.npy"],
+            [.. NpyFile.MakeHeader("<f4", Rows, N),
+                .. MemoryMarshal.AsBytes(MemoryMarshal.CreateSpan(ref codes[0, 0], codes.Length))]);
+        foreach (var (name, matrix) in new[] { ("encoder.npy", sae.Model.Parameters.WEnc),
+            ("decoder.npy", sae.Model.Parameters.WDec) })
+            File.WriteAllBytes(folder[name],
+                [.. NpyFile.MakeHeader("<f4", N, D),
+                    .. Enumerable.Range(0, N).SelectMany(i => MemoryMarshal.AsBytes(matrix[i]).ToArray())]);
+        using var expected = JsonDocument.Parse(Python.Run("latents.py", folder["codes.npy"], folder["encoder.npy"],
+            folder["decoder.npy"]));
+        double[] Numbers(string name) =>
+            [.. expected.RootElement.GetProperty(name).EnumerateArray().Select(v => v.GetDouble())];
         double At(string name, int i, int j) => expected.RootElement.GetProperty(name)[i][j].GetDouble();
-        foreach (var (name, ours) in new[] { ("max", blob.Max), ("mean", blob.Mean), ("cosine", blob.Cosine), ("norm", blob.Norm) })
+        foreach (var (name, ours) in new[] { ("max", blob.Max), ("mean", blob.Mean), ("cosine", blob.Cosine),
+            ("norm", blob.Norm) })
             foreach (var (a, b) in Numbers(name).Zip(ours)) Assert.Equal(a, b, 1e-5 * Math.Abs(a));
         Assert.Equal(Numbers("count"), blob.Count.Select(c => (double)c));
         for (var i = 0; i < N; i++)
         {
             if (blob.Entries[i] is not { } entry) continue;
-            Assert.All(entry.Together, p => Assert.Equal((At("joint", i, p.Latent), At("jaccard", i, p.Latent)), (p.Joint, p.Jaccard), (a, b) => a.Item1 == b.Item1 && Math.Abs(a.Item2 - b.Item2) <= 1e-5 * a.Item2));
+            Assert.All(entry.Together,
+                p =>
+                    Assert.Equal((At("joint", i, p.Latent), At("jaccard", i, p.Latent)), (p.Joint, p.Jaccard),
+                        (a, b) => a.Item1 == b.Item1 && Math.Abs(a.Item2 - b.Item2) <= 1e-5 * a.Item2));
             Assert.All(entry.Similar, p => Assert.Equal(At("cosines", i, p.Latent), p.Cosine, 1e-5));
-            Assert.Equal(Enumerable.Range(0, N).Where(j => j != i && blob.Count[j] > 0).Select(j => At("cosines", i, j)).OrderDescending().Take(6).Min(), entry.Similar[^1].Cosine, 1e-5);
+            Assert.Equal(Enumerable.Range(0, N).Where(j => j != i && blob.Count[j] > 0).Select(j => At("cosines", i, j))
+                .OrderDescending().Take(6).Min(),
+                entry.Similar[^1].Cosine, 1e-5);
         }
     }
 
@@ -151,19 +178,29 @@ public sealed class LatentPageTests : IDisposable
         Assert.SkipUnless(Browser.IsHere, Browser.Missing);
         var bytes = Collect(new());
         var blob = new LatentBlobReader(bytes);
-        Section geometry = new("geometry", "Geometry", 100, [new ScatterFigure("s", "s", [new("curl", [.. Enumerable.Range(0, N).Select(i => (float)(i * 17 % N))])], "curl", "curl")]);
+        Section geometry = new("geometry", "Geometry", 100,
+            [new ScatterFigure("s", "s", [new("curl", [.. Enumerable.Range(0, N).Select(i => (float)(i * 17 % N))])],
+                "curl", "curl")]);
         ReportPage.Write(folder["page.html"], "t", [geometry], new Dictionary<string, byte[]> { ["latents"] = bytes });
         // The page's policy allows its own script only.
-        var html = Regex.Replace(File.ReadAllText(folder["page.html"]), "<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "");
-        File.WriteAllText(folder["page.html"], html.Replace("</body>", $"<script>{File.ReadAllText(Path.Combine(Repository.Root, "tests", "pages", "latents.js"))}</script>\n</body>"));
+        var html = Regex.Replace(File.ReadAllText(folder["page.html"]),
+            "<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "");
+        File.WriteAllText(folder["page.html"],
+            html.Replace("</body>",
+                $"<script>{File.ReadAllText(Path.Combine(Repository.Root, "tests", "pages", "latents.js"))}</script>\n</body>"));
         var dom = Browser.Dom(folder["page.html"]);
         Assert.Null(Browser.Said(dom, "errors"));
-        bool Has(LatentContext c, string text) => string.Concat(Enumerable.Range(c.First, c.Levels.Length).Select(r => blob.Tokens[r])).Contains(text, StringComparison.OrdinalIgnoreCase);
-        int fired = blob.Count.Count(c => c > 0), found = blob.Entries.Count(e => e?.Contexts.Any(c => c.Bucket == 0 && Has(c, "CATs")) == true);
+        bool Has(LatentContext c, string text) =>
+            string.Concat(Enumerable.Range(c.First, c.Levels.Length)
+                .Select(r => blob.Tokens[r])).Contains(text, StringComparison.OrdinalIgnoreCase);
+        int fired = blob.Count.Count(c => c > 0),
+            found = blob.Entries.Count(e => e?.Contexts.Any(c => c.Bucket == 0 && Has(c, "CATs")) == true);
         string[] expected =
         [
-            $"shown {fired}", "errors none", "columns latent ↑,strongest on,density,max,mean,cos(e, d),‖d‖,curl", $"by max {Array.IndexOf(blob.Max, blob.Max.Max())}",
-            $"by curl {Enumerable.Range(0, N).Where(i => blob.Count[i] > 0).MaxBy(i => i * 17 % N)}", "linked Latent 3", $"contexts {blob.Entries[3]!.Contexts.Length}", "scripts 0", "moves escaped true",
+            $"shown {fired}", "errors none", "columns latent ↑,strongest on,density,max,mean,cos(e, d),‖d‖,curl",
+            $"by max {Array.IndexOf(blob.Max, blob.Max.Max())}",
+            $"by curl {Enumerable.Range(0, N).Where(i => blob.Count[i] > 0).MaxBy(i => i * 17 % N)}", "linked Latent 3",
+            $"contexts {blob.Entries[3]!.Contexts.Length}", "scripts 0", "moves escaped true",
             $"found {found}", "number 5", "opened Latent 9 #latent=9", $"silent {N}", "dense 0", "refreshed 1",
         ];
         Assert.Equal(expected, WebUtility.HtmlDecode(Browser.Said(dom, "seen"))!.Split('\n'));

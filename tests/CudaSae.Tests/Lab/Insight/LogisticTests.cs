@@ -14,8 +14,10 @@ public class LogisticTests
         var (x, positive) = (new float[rows * columns], new bool[rows]);
         for (var r = 0; r < rows; r++)
         {
-            for (var j = 0; j < columns; j++) x[r * columns + j] = (float)(Math.Pow(10, j % 4 - 2) * (random.NextDouble() - 0.3) + j);
-            positive[r] = (x[r * columns] - 0.002) * 100 + (x[r * columns + 1 % columns] - 1.02) * 20 * Math.Sign(columns - 1) + 2 * random.NextDouble() > 1.2;
+            for (var j = 0; j < columns; j++)
+                x[r * columns + j] = (float)(Math.Pow(10, j % 4 - 2) * (random.NextDouble() - 0.3) + j);
+            positive[r] = (x[r * columns] - 0.002) * 100
+                + (x[r * columns + 1 % columns] - 1.02) * 20 * Math.Sign(columns - 1) + 2 * random.NextDouble() > 1.2;
         }
         return (x, positive);
     }
@@ -25,13 +27,16 @@ public class LogisticTests
     {
         var (x, positive) = Problem(Rows, Columns, 1);
         var fit = LogisticRegression.Fit(x, positive, Columns, 0.1);
-        double[] at = [0.3, -0.2, 0.5, 0.1, -0.4, 0.7], gradient = new double[Columns + 1], none = new double[Columns + 1], curvature = new double[Rows];
+        double[] at = [0.3, -0.2, 0.5, 0.1, -0.4, 0.7], gradient = new double[Columns + 1],
+        none = new double[Columns + 1], curvature = new double[Rows];
         fit.Loss(x, positive, 0.1, at, gradient, curvature);
         for (var i = 0; i <= Columns; i++)
         {
             double[] up = [.. at], down = [.. at];
             (up[i], down[i]) = (at[i] + 1e-5, at[i] - 1e-5);
-            Assert.Equal((fit.Loss(x, positive, 0.1, up, none, curvature) - fit.Loss(x, positive, 0.1, down, none, curvature)) / 2e-5, gradient[i], 1e-8);
+            Assert.Equal((fit.Loss(x, positive, 0.1, up, none, curvature) - fit.Loss(x, positive, 0.1, down, none,
+                curvature)) / 2e-5,
+                gradient[i], 1e-8);
         }
     }
 
@@ -51,7 +56,8 @@ public class LogisticTests
     [Fact]
     public void WhatIsTiedOrSeparableHasOneSolutionToo()
     {
-        float[] x = [.. Enumerable.Range(0, 100).SelectMany(r => (float[])[r < 50 ? 0 : 1, 7])];       // the second column is constant
+        // the second column is constant
+        float[] x = [.. Enumerable.Range(0, 100).SelectMany(r => (float[])[r < 50 ? 0 : 1, 7])];
         bool[] positive = [.. Enumerable.Range(0, 100).Select(r => r >= 50)];
         var fit = LogisticRegression.Fit(x, positive, 2);
         Assert.True(fit.Converged);
@@ -72,7 +78,8 @@ public class LogisticTests
         for (var r = 0; r < 8000; r++)
         {
             positive[r] = r % 120 == 0;
-            (x[3 * r], x[3 * r + 1]) = (random.Next(positive[r] ? 3 : 40) == 0 ? 1 + random.NextSingle() : 0, random.Next(positive[r] ? 5 : 60) == 0 ? 2 : 0);
+            (x[3 * r], x[3 * r + 1]) = (random.Next(positive[r] ? 3 : 40) == 0 ? 1 + random.NextSingle() : 0,
+                random.Next(positive[r] ? 5 : 60) == 0 ? 2 : 0);
         }
         x[2] = 1;
         var fit = LogisticRegression.Fit(x, positive, 3);

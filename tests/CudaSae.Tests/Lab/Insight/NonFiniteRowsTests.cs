@@ -18,15 +18,19 @@ namespace CudaSae.Tests;
 public class NonFiniteRowsTests
 {
     const int D = InsightProblem.D, Rows = 300;
-    static readonly int[] Bad = [0, 7, 8, 256, Rows - 1];      // at both ends, side by side, and where a batch of 256 begins
+    static readonly int[] Bad = [0, 7, 8, 256, Rows - 1]; // at both ends, side by side, and where a batch of 256 begins
 
     static ActivationSource Source(Func<int, bool> isThere, Func<int, bool> isBad)
     {
         var random = new Random(8);
-        var rows = Enumerable.Range(0, Rows).Select(_ => Enumerable.Range(0, D).Select(_ => random.NextSingle() - 0.3f).ToArray()).ToArray();
+        var rows = Enumerable.Range(0, Rows)
+            .Select(_ => Enumerable.Range(0, D).Select(_ => random.NextSingle() - 0.3f).ToArray()).ToArray();
         for (var b = 0; b < Rows; b++)
             if (isBad(b)) rows[b][b % D] = b % 2 == 0 ? float.NaN : float.NegativeInfinity;
-        return ActivationSource.Of(MemoryMarshal.AsBytes<float>(rows.Where((_, b) => isThere(b)).SelectMany(r => r).ToArray()).ToArray(), D, InputType.Float32);
+        return ActivationSource.Of(MemoryMarshal.AsBytes<float>(rows.Where((_, b) => isThere(b)).SelectMany(r => r)
+            .ToArray())
+            .ToArray(),
+            D, InputType.Float32);
     }
 
     static ActivationSource WithBadRows() => Source(_ => true, b => Bad.Contains(b));
@@ -43,13 +47,17 @@ public class NonFiniteRowsTests
         var config = new TrainConfig { BatchRows = 64, Vectors = 64 };
         using var backend = new CpuBackend(p.Sae.Spec, config, InputType.Float32);
         backend.SetParameters(p.Weights);
-        AssertSame(Evaluator.Run(backend, good, 0, good.Rows, new(1, 1)), Evaluator.Run(backend, bad, 0, Rows, new(1, 1)));
+        AssertSame(Evaluator.Run(backend, good, 0, good.Rows, new(1, 1)),
+            Evaluator.Run(backend, bad, 0, Rows, new(1, 1)));
 
         var (seen, others) = (new LatentStatistics(p.Sae.Model), new LatentStatistics(p.Sae.Model));
-        Assert.Equal((Bad.Length, 0), (CodePass.Run(p.Sae, bad, 0, Rows, seen), CodePass.Run(p.Sae, good, 0, good.Rows, others)));
+        Assert.Equal((Bad.Length, 0),
+            (CodePass.Run(p.Sae, bad, 0, Rows, seen), CodePass.Run(p.Sae, good, 0, good.Rows, others)));
         Assert.Equal((others.Rows, others.L0), (seen.Rows, seen.L0));
         Assert.Equal(others.Firings, seen.Firings);
-        Assert.Contains($"of the {good.Rows} rows", Diagnostics.Sections(p.Sae, new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
+        Assert.Contains($"of the {good.Rows} rows",
+            Diagnostics.Sections(p.Sae,
+                new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
     }
 
     /// <summary>The yardstick of sweeps; double sums in another order.</summary>
@@ -62,7 +70,8 @@ public class NonFiniteRowsTests
         Assert.All(expected.Mean.Zip(actual.Mean), p => Assert.Equal(p.First, p.Second, 1e-12));
         var (components, largest) = expected.Unexplained(good, 0, good.Rows, 0);
         var (alsoComponents, alsoLargest) = actual.Unexplained(bad, 0, Rows, 0);
-        Assert.All(components.Concat(largest).Zip(alsoComponents.Concat(alsoLargest)), p => Assert.Equal(p.First, p.Second, 1e-9));
+        Assert.All(components.Concat(largest).Zip(alsoComponents.Concat(alsoLargest)),
+            p => Assert.Equal(p.First, p.Second, 1e-9));
     }
 
     static void AssertSame(Evaluation expected, Evaluation actual)
@@ -85,7 +94,8 @@ public class NonFiniteRowsTests
         var file = new byte[Rows * D * sizeof(float)];
         bad.ReadRows(0, file);
         File.WriteAllBytes(folder["bad.npy"], [.. NpyFile.MakeHeader("<f4", Rows, D), .. file]);
-        File.WriteAllBytes(folder["bad.tokens.npy"], [.. NpyFile.MakeHeader("<i4", Rows), .. new byte[Rows * sizeof(int)]]);
+        File.WriteAllBytes(folder["bad.tokens.npy"],
+            [.. NpyFile.MakeHeader("<i4", Rows), .. new byte[Rows * sizeof(int)]]);
         using var withTokens = ActivationSource.Open([folder["bad.npy"]]);
 
         int[] numbers = [.. Enumerable.Range(0, Rows).Except(Bad)];
@@ -95,10 +105,12 @@ public class NonFiniteRowsTests
         Assert.Contains(actual.Tokens.Keys, row => Bad.Contains(row));
         Assert.Equal(expected.Count, actual.Count);
         for (var i = 0; i < InsightProblem.N; i++)
-            Assert.Equal(expected.Entries[i]?.Contexts.Where(c => c.Bucket == 0).Select(c => (numbers[c.Row], c.Value)), actual.Entries[i]?.Contexts.Where(c => c.Bucket == 0).Select(c => (c.Row, c.Value)));
+            Assert.Equal(expected.Entries[i]?.Contexts.Where(c => c.Bucket == 0).Select(c => (numbers[c.Row], c.Value)),
+                actual.Entries[i]?.Contexts.Where(c => c.Bucket == 0).Select(c => (c.Row, c.Value)));
 
         LatentBlobReader Collect(ActivationSource source, TextOptions texts) =>
-            new(LatentPages.Collect(p.Sae, new(folder["run"], null, p.Sae.Model, source, 0, source.Rows), new() { CodeBytes = codeBytes, Texts = texts }));
+            new(LatentPages.Collect(p.Sae, new(folder["run"], null, p.Sae.Model, source, 0, source.Rows),
+                new() { CodeBytes = codeBytes, Texts = texts }));
     }
 
     sealed class Labelled : ICodeVisitor
@@ -129,7 +141,9 @@ public class NonFiniteRowsTests
             file.Position = file.Length - 16 * sizeof(float) * 5;       // the fifth row from the end
             file.Write(BitConverter.GetBytes(float.NaN));
         }
-        var lines = new[] { new[] { "train", data, "--out", run, "--held-out", "60", "--latents", "32", "--k", "4", "--batch-rows", "32", "--vectors", "960" }, ["eval", run], ["report", run, "--json", folder["r.json"]] }.Select(arguments =>
+        var lines = new[] { new[] { "train", data, "--out", run, "--held-out", "60", "--latents", "32", "--k", "4",
+            "--batch-rows", "32", "--vectors", "960" },
+            ["eval", run], ["report", run, "--json", folder["r.json"]] }.Select(arguments =>
         {
             var (code, output, error) = CliProgram.Run(CliProgram.Start([.. arguments, "--backend", "cpu"]));
             Assert.True(code == 0, error);
@@ -141,6 +155,7 @@ public class NonFiniteRowsTests
         var measures = chapters.Single(c => (string?)c!["id"] == "held-out")!["figures"]![0]!["columns"]!;
         Assert.Equal(["rows", "left out"], measures[0]!["values"]!.AsArray().Select(v => (string)v!).TakeLast(2));
         Assert.Equal([59, 1], measures[1]!["values"]!.AsArray().Select(v => (double)v!).TakeLast(2));
-        Assert.EndsWith(" left out.", (string)chapters.Single(c => (string?)c!["id"] == "latents")!["figures"]![0]!["finding"]!);
+        Assert.EndsWith(" left out.",
+            (string)chapters.Single(c => (string?)c!["id"] == "latents")!["figures"]![0]!["finding"]!);
     }
 }

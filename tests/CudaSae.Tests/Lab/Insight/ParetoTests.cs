@@ -12,20 +12,25 @@ namespace CudaSae.Tests;
 /// <summary>Fronts, and the yardstick of principal components against numpy.</summary>
 public class ParetoTests
 {
-    static SweepPoint Point(string line, double l0, double fvu) => new($"{line}-{l0}", line, 64, l0, new(null, new Evaluation(100, fvu, l0, 1, 0.9, 1), 1));
+    static SweepPoint Point(string line, double l0, double fvu) =>
+        new($"{line}-{l0}", line, 64, l0, new(null, new Evaluation(100, fvu, l0, 1, 0.9, 1), 1));
 
     [Fact]
     public void FrontLeavesOutWhatIsBeaten()
     {
-        SweepPoint[] points = [Point("a", 8, 0.4), Point("a", 32, 0.2), Point("b", 10, 0.42), Point("b", 30, 0.19), Point("c", 64, 0.19), Point("b", 64, 0.1)];
+        SweepPoint[] points = [Point("a", 8, 0.4), Point("a", 32, 0.2), Point("b", 10, 0.42), Point("b", 30, 0.19),
+            Point("c", 64, 0.19), Point("b", 64, 0.1)];
         Assert.Equal(["a-8", "b-30", "b-64"], Pareto.Front(points).Select(p => p.Name));
         var section = Pareto.Report(points, null, "");
         var front = ((LinesFigure)section.Figures[0]).Series.Single(s => s.Name == "Pareto front");
         Assert.Equal([8f, 30f, 64f], front.X);
         // a at 32 is 0.2; b between (30, 0.19) and (64, 0.1): 0.19 (0.1/0.19)^(ln(32/30)/ln(64/30)) = 0.1799, so a
         // leaves 11.2 % more.
-        Assert.Equal(0.19 * Math.Pow(0.1 / 0.19, Math.Log(32 / 30.0) / Math.Log(64 / 30.0)), Pareto.At(points.Where(p => p.Line == "b"), 32)!.Value, 1e-12);
-        Assert.Equal("3 of 6 members lie on the Pareto front: b (2), a (1). At L0 32 b leaves the least unexplained, FVU 0.1799; a leaves 11.2 % more.", section.Figures[0].Finding);
+        Assert.Equal(0.19 * Math.Pow(0.1 / 0.19, Math.Log(32 / 30.0) / Math.Log(64 / 30.0)),
+            Pareto.At(points.Where(p => p.Line == "b"), 32)!.Value, 1e-12);
+        Assert.Equal("3 of 6 members lie on the Pareto front: b (2), a (1). At L0 32 b leaves the least unexplained, "
+            + "FVU 0.1799; a leaves 11.2 % more.",
+            section.Figures[0].Finding);
         Assert.Null(Pareto.At(points.Where(p => p.Line == "a"), 33));
     }
 
@@ -54,7 +59,8 @@ public class ParetoTests
         {
             var v = eigen.Vector(j);
             if (j > 0) Assert.True(eigen.Values[j] <= eigen.Values[j - 1]);
-            for (var i = 0; i < d; i++) Assert.Equal(eigen.Values[j] * v[i], Doubles.Dot(a.AsSpan(i * d, d), v), 1e-12 * d);
+            for (var i = 0; i < d; i++)
+                Assert.Equal(eigen.Values[j] * v[i], Doubles.Dot(a.AsSpan(i * d, d), v), 1e-12 * d);
             for (var i = 0; i <= j; i++) Assert.Equal(i == j ? 1 : 0, Doubles.Dot(v, eigen.Vector(i)), 1e-13 * d);
         }
         AssertOneLine("not finite", () => new SymmetricEigen([double.NaN], 1));
@@ -79,13 +85,18 @@ public class ParetoTests
         Python.Run("pca.py", folder["x.npy"], folder["held.npy"], folder["pca.json"]);
         var numpy = JsonNode.Parse(File.ReadAllText(folder["pca.json"]))!;
 
-        using var source = ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(), D, InputType.Float32);
+        using var source =
+            ActivationSource.Of(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray(),
+            D, InputType.Float32);
         var pca = new Pca(source, Rows - Held, 0, D);
         var (components, largest) = pca.Unexplained(source, Rows - Held, Held, 0);
         for (var j = 0; j < D; j++)
         {
             Assert.Equal((double)numpy["values"]![j]!, pca.Eigen.Values[j], 1e-8 * pca.Eigen.Values[0]);
-            Assert.Equal(1, Math.Abs(Doubles.Dot([.. numpy["vectors"]![j]!.AsArray().Select(v => (double)v!)], pca.Eigen.Vector(j))), 1e-8);
+            Assert.Equal(1,
+                Math.Abs(Doubles.Dot([.. numpy["vectors"]![j]!.AsArray().Select(v => (double)v!)],
+                    pca.Eigen.Vector(j))),
+                1e-8);
         }
         for (var k = 0; k <= D; k++)
         {

@@ -21,10 +21,14 @@ public class ProbePythonTests
         using var folder = new TemporaryFolder();
         var (codes, labels) = (Codes(), Tokens());
         ProbeData.WriteNpy(folder["codes.npy"], "<f4", [.. codes.Cast<float>()], Rows, Latents);
-        ProbeData.WriteNpy(folder["answers.npy"], "<i2", [.. Enumerable.Range(0, Rows).SelectMany(r => labels.Questions.Select((_, q) => labels[q][r]))], Rows, labels.Questions.Count);
-        ProbeData.WriteNpy(folder["properties.npy"], "<i4", [.. labels.Properties.SelectMany(p => (int[])[p.Question, p.Class])], labels.Properties.Count, 2);
+        ProbeData.WriteNpy(folder["answers.npy"], "<i2",
+            [.. Enumerable.Range(0, Rows).SelectMany(r => labels.Questions.Select((_, q) => labels[q][r]))], Rows,
+            labels.Questions.Count);
+        ProbeData.WriteNpy(folder["properties.npy"], "<i4",
+            [.. labels.Properties.SelectMany(p => (int[])[p.Question, p.Class])], labels.Properties.Count, 2);
         Python.Run("probes.py", "ranks", folder[""]);
-        double[] auroc = ProbeData.ReadNpy(folder["auroc.npy"]), f1 = ProbeData.ReadNpy(folder["f1.npy"]), difference = ProbeData.ReadNpy(folder["difference.npy"]);
+        double[] auroc = ProbeData.ReadNpy(folder["auroc.npy"]), f1 = ProbeData.ReadNpy(folder["f1.npy"]),
+        difference = ProbeData.ReadNpy(folder["difference.npy"]);
         var (ranks, scores, compared) = (new LatentRanks(), new LatentScore[Labels.MaxClasses], 0);
         for (var latent = 0; latent < Latents; latent++)
         {
@@ -33,7 +37,9 @@ public class ProbePythonTests
             for (var p = 0; p < labels.Properties.Count; p++)
             {
                 var (property, at) = (labels.Properties[p], latent * labels.Properties.Count + p);
-                if (p == 0 || property.Question != labels.Properties[p - 1].Question) ranks.Score(labels[property.Question], labels.Totals[property.Question], scores.AsSpan(0, labels.Questions[property.Question].Classes.Length));
+                if (p == 0 || property.Question != labels.Properties[p - 1].Question)
+                    ranks.Score(labels[property.Question], labels.Totals[property.Question],
+                        scores.AsSpan(0, labels.Questions[property.Question].Classes.Length));
                 var score = scores[property.Class];
                 Assert.Equal(auroc[at], score.Auroc, 1e-10);
                 Assert.Equal(f1[at], score.F1, 1e-10);
@@ -56,7 +62,8 @@ public class ProbePythonTests
         ProbeData.WriteNpy(folder["l2.npy"], "<f8", [l2], 1);
         Python.Run("probes.py", "logistic", folder[""]);
         var fit = LogisticRegression.Fit(x, positive, columns, l2);
-        foreach (var (expected, got) in ProbeData.ReadNpy(folder["weights.npy"]).Zip([.. fit.Weights, fit.Bias])) Assert.InRange(Math.Abs(expected - got), 0, 1e-5 * Math.Max(Math.Abs(expected), 1e-2));
+        foreach (var (expected, got) in ProbeData.ReadNpy(folder["weights.npy"]).Zip([.. fit.Weights, fit.Bias]))
+            Assert.InRange(Math.Abs(expected - got), 0, 1e-5 * Math.Max(Math.Abs(expected), 1e-2));
     }
 
     /// <summary>Of the shipped held-out rows by an encoder of random directions: [rows, n].</summary>
@@ -68,7 +75,8 @@ public class ProbePythonTests
             for (var f = 0; f < Latents; f++)
                 foreach (ref var w in matrix[f]) w = random.NextSingle() - 0.5f;
         using var sae = new Sae(new SaeModel(spec, parameters), BackendKind.Cpu);
-        using var source = ActivationSource.Open([Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.npy")]);
+        using var source =
+            ActivationSource.Open([Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.npy")]);
         CodePass.Run(sae, source, 0, Rows, new Into(codes));
         return codes;
     }
@@ -78,14 +86,20 @@ public class ProbePythonTests
         public void Visit(in CodeBatch batch)
         {
             for (var b = 0; b < batch.Rows; b++)
-                for (var i = 0; i < batch.Codes.Indices(b).Length; i++) codes[batch.FirstRow + b, batch.Codes.Indices(b)[i]] = batch.Codes.Values(b)[i];
+                for (var i = 0; i < batch.Codes.Indices(b).Length; i++)
+                    codes[batch.FirstRow + b, batch.Codes.Indices(b)[i]] = batch.Codes.Values(b)[i];
         }
     }
 
     static Labels Tokens()
     {
-        var tokens = TokenLabels.Read(Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.jsonl"), 2047);
-        var questions = tokens.Answers.Select((answers, q) => (Question: new Question(tokens.Names[q], [.. answers.Where(a => a.Length > 0).Distinct()]), Answers: answers)).ToArray();
-        return new Labels([.. questions.Select(q => q.Question)], [.. questions.Select(q => q.Answers.Select(a => (short)Array.IndexOf(q.Question.Classes, a)).ToArray())]).Take(Rows);
+        var tokens = TokenLabels.Read(Path.Combine(Repository.Root, "data", "use_lite_resid_post0_held_out.jsonl"),
+            2047);
+        var questions = tokens.Answers.Select((answers, q) =>
+            (Question: new Question(tokens.Names[q], [.. answers.Where(a => a.Length > 0).Distinct()]),
+                Answers: answers))
+            .ToArray();
+        return new Labels([.. questions.Select(q => q.Question)],
+            [.. questions.Select(q => q.Answers.Select(a => (short)Array.IndexOf(q.Question.Classes, a)).ToArray())]).Take(Rows);
     }
 }

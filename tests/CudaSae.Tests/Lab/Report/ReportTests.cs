@@ -15,7 +15,8 @@ public class ReportTests
 {
     static string Json(Section section) => JsonSerializer.Serialize(section, ReportJson.Default.Section);
 
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
     public void EveryKindOfFigureComesBackFromItsFile()
@@ -25,9 +26,11 @@ public class ReportTests
         foreach (var section in sections) section.Save(folder["run"]);
         var read = Section.Load(folder["run"]);
         Assert.Equal(sections.Select(Json), read.Select(Json));
-        Assert.Equal(typeof(Figure).Assembly.GetTypes().Count(t => t.BaseType == typeof(Figure)), read[0].Figures.Select(f => f.GetType()).Distinct().Count());
+        Assert.Equal(typeof(Figure).Assembly.GetTypes().Count(t => t.BaseType == typeof(Figure)),
+            read[0].Figures.Select(f => f.GetType()).Distinct().Count());
         var (wrote, got) = ((LinesFigure)sections[0].Figures[0], (LinesFigure)read[0].Figures[0]);
-        Assert.Equal(wrote.Series[0].Y.Select(BitConverter.SingleToUInt32Bits), got.Series[0].Y.Select(BitConverter.SingleToUInt32Bits));
+        Assert.Equal(wrote.Series[0].Y.Select(BitConverter.SingleToUInt32Bits),
+            got.Series[0].Y.Select(BitConverter.SingleToUInt32Bits));
     }
 
     [Fact]
@@ -64,9 +67,13 @@ public class ReportTests
     {
         Figure[] figures =
         [
-            new LinesFigure("f", "", new("x"), new("y"), [new("a", [1, 2], [1])]), new HistogramFigure("f", "", new("x"), new("y"), [0, 1], [new("a", [1, 2])]),
-            new ScatterFigure("f", "", [new("a", [1]), new("b", [])], "a", "b"), new ScatterFigure("f", "", [new("a", [1]), new("b", [1])], "a", "b") { Latents = [1, 2] },
-            new HeatFigure("f", "", ["r"], ["c"], []), new TableFigure("f", "", [new("a", ["x"]), new("b", Numbers: [])]), new ImagesFigure("f", "", 2, 2, [1, 2, 3], ["a"]),
+            new LinesFigure("f", "", new("x"), new("y"), [new("a", [1, 2], [1])]),
+                new HistogramFigure("f", "", new("x"), new("y"), [0, 1], [new("a", [1, 2])]),
+            new ScatterFigure("f", "", [new("a", [1]), new("b", [])], "a", "b"),
+                new ScatterFigure("f", "", [new("a", [1]), new("b", [1])], "a", "b") { Latents = [1, 2] },
+            new HeatFigure("f", "", ["r"], ["c"], []),
+                new TableFigure("f", "", [new("a", ["x"]), new("b", Numbers: [])]),
+                new ImagesFigure("f", "", 2, 2, [1, 2, 3], ["a"]),
         ];
         foreach (var figure in figures) AssertOneLine("figure f is damaged", () => FigureColumns.Of(figure));
     }
@@ -84,7 +91,8 @@ public class ReportTests
         for (var s = 0; s < sections.Length; s++)
             for (var f = 0; f < sections[s].Figures.Length; f++)
             {
-                var csv = ReportFigures.ReadCsv(File.ReadAllText(folder[$"csv/{sections[s].Id}-{sections[s].Figures[f].Id}.csv"]));
+                var csv =
+                    ReportFigures.ReadCsv(File.ReadAllText(folder[$"csv/{sections[s].Id}-{sections[s].Figures[f].Id}.csv"]));
                 AssertEqual(FigureColumns.Of(sections[s].Figures[f]), csv);
                 AssertEqual(FigureColumns.Of(sections[s].Figures[f]), json[s]!["figures"]![f]!["columns"]!.AsArray());
             }
@@ -132,8 +140,11 @@ public class ReportTests
         Assert.DoesNotMatch("\\ssrc=|@import|url\\(|<iframe|<object|<base", html);
         Assert.Equal(["<link rel=\"icon\" href=\"data:,\">"], Regex.Matches(html, "<link[^>]*>").Select(m => m.Value));
         var policy = Regex.Match(html, "Content-Security-Policy\" content=\"([^\"]*)\"").Groups[1].Value;
-        var script = html[(html.LastIndexOf("<script>", StringComparison.Ordinal) + 8)..html.LastIndexOf("</script>", StringComparison.Ordinal)];
-        Assert.Contains($"script-src 'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}';", policy);
+        var script = html[(html.LastIndexOf("<script>", StringComparison.Ordinal)
+            + 8)..html.LastIndexOf("</script>", StringComparison.Ordinal)];
+        Assert.Contains("script-src "
+            + $"'sha256-{Convert.ToBase64String(SHA256.HashData(Encoding.UTF8.GetBytes(script)))}';",
+            policy);
         Assert.StartsWith("default-src 'none';", policy);
         Assert.Contains("connect-src 'none'", policy);
         Assert.DoesNotContain("unsafe-eval", policy);
@@ -143,7 +154,8 @@ public class ReportTests
     [Fact]
     public void TextsOfDataBecomeNoMarkup()
     {
-        var html = ReportPage.Html(ReportFigures.Hostile, ReportFigures.All(), new Dictionary<string, byte[]> { ["probe"] = [1, 2, 3] });
+        var html = ReportPage.Html(ReportFigures.Hostile, ReportFigures.All(),
+            new Dictionary<string, byte[]> { ["probe"] = [1, 2, 3] });
         Assert.Equal(3, Regex.Matches(html, "<script").Count);      // sections, the blob, the page's own
         Assert.Equal(3, Regex.Matches(html, "</script").Count);
         Assert.DoesNotContain("<img", html);
@@ -188,7 +200,8 @@ public class ReportTests
         using var folder = new TemporaryFolder();
         var sections = ReportFigures.All();
         byte[] blob = [.. Enumerable.Range(0, 256).Select(i => (byte)i)];
-        var html = ReportPage.Html(ReportFigures.Hostile, sections, new Dictionary<string, byte[]> { ["probe"] = blob });
+        var html = ReportPage.Html(ReportFigures.Hostile, sections,
+            new Dictionary<string, byte[]> { ["probe"] = blob });
         File.WriteAllText(folder["page.html"], html);
         var dom = Browser.Dom(folder["page.html"], width);      // as it is, under its own policy
         Assert.Null(Browser.Said(dom, "errors"));
@@ -198,7 +211,8 @@ public class ReportTests
         if (width != 1280) return;
 
         html = Regex.Replace(html, "<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "");
-        File.WriteAllText(folder["probe.html"], html[..html.LastIndexOf("</script>", StringComparison.Ordinal)] + Probe + "</script></body></html>");
+        File.WriteAllText(folder["probe.html"],
+            html[..html.LastIndexOf("</script>", StringComparison.Ordinal)] + Probe + "</script></body></html>");
         dom = Browser.Dom(folder["probe.html"]);
         Assert.Null(Browser.Said(dom, "errors"));
         var found = JsonNode.Parse(Convert.FromBase64String(Browser.Said(dom, "found")!))!;
@@ -210,7 +224,9 @@ public class ReportTests
         Assert.Contains("10 to 100all 7some 3", (string?)found["said"]);
         Assert.Equal(7, (int)found["nothing"]!);        // all of them but the table
         for (var s = 0; s < sections.Length; s++)
-            for (var f = 0; f < sections[s].Figures.Length; f++) AssertEqual(FigureColumns.Of(sections[s].Figures[f]), ReportFigures.ReadCsv((string)found["csv"]![s]![f]!));
+            for (var f = 0; f < sections[s].Figures.Length; f++)
+                AssertEqual(FigureColumns.Of(sections[s].Figures[f]),
+                    ReportFigures.ReadCsv((string)found["csv"]![s]![f]!));
     }
 
     [Fact]
@@ -220,10 +236,13 @@ public class ReportTests
         using var folder = new TemporaryFolder();
         var random = new Random(1);
         float[] Column() => [.. Enumerable.Range(0, 65_536).Select(_ => random.NextSingle())];
-        Section section = new("latents", "Latents", 100, [new ScatterFigure("all", "65,536 latents", [new("a", Column()), new("b", Column()), new("c", Column())], "a", "b") { Z = "c", Colour = "c" }]);
+        Section section = new("latents", "Latents", 100,
+            [new ScatterFigure("all", "65,536 latents", [new("a", Column()), new("b", Column()), new("c", Column())],
+                "a", "b") { Z = "c", Colour = "c" }]);
         ReportPage.Write(folder["page.html"], "large", [section]);
         Assert.Contains("<script type=\"text/plain\" id=\"sections\">", File.ReadAllText(folder["page.html"]));
-        Assert.InRange(new FileInfo(folder["page.html"]).Length, 1, 65_536 * 3 * 4 * 16 / 9 + 100_000);      // base64 twice, and the page
+        // base64 twice, and the page
+        Assert.InRange(new FileInfo(folder["page.html"]).Length, 1, 65_536 * 3 * 4 * 16 / 9 + 100_000);
         var dom = Browser.Dom(folder["page.html"]);
         Assert.Null(Browser.Said(dom, "errors"));
         Assert.Equal("1", Browser.Said(dom, "figures"));

@@ -12,7 +12,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class TrainingCurvesTests
 {
-    static string Line(int step, double loss, string more = "") => $$"""{"step":{{step}},"vectors":{{32 * step}},"loss":{{loss}},"fvu":{{loss / 2}},"dense":false,"dense_difference":null{{more}}}""";
+    static string Line(int step, double loss, string more = "") =>
+        $$"""{"step":{{step}},"vectors":{{32 * step}},"loss":{{loss}},"fvu":{{loss / 2}},"dense":false,"dense_difference":null{{more}}}""";
 
     static MetricsHistory Read(TemporaryFolder folder, string text)
     {
@@ -25,7 +26,9 @@ public class TrainingCurvesTests
     {
         using var folder = new TemporaryFolder();
         // Killed in the middle of step 40's line; resumed after step 20, with its first line behind the cut one.
-        var history = Read(folder, string.Join('\n', Line(10, 5), Line(20, 4), Line(30, 3), Line(40, 2)[..25] + Line(25, 3.5), Line(35, 2.5), Line(45, 2)[..30]));
+        var history = Read(folder,
+            string.Join('\n', Line(10, 5), Line(20, 4), Line(30, 3), Line(40, 2)[..25] + Line(25, 3.5), Line(35, 2.5),
+                Line(45, 2)[..30]));
         Assert.Equal([10, 20, 25, 35], history.Column("step"));
         Assert.Equal([5, 4, 3.5f, 2.5f], history.Column("loss"));
         Assert.Equal((1, 2), (history.Restarts, history.Damaged));
@@ -39,31 +42,43 @@ public class TrainingCurvesTests
     public void CurvesAreTheLogsNumbers()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllLines(folder["metrics.jsonl"], Enumerable.Range(1, 30).Select(i => Line(10 * i, 3.0 / i, $",\"aux_loss\":{1.0 / i},\"encode_ms\":{i},\"aux_ms\":{2 * i},\"input_wait_ms\":0.5,\"feeder_wait_ms\":{3 * i},\"rows_per_second\":{100 + i}")));
+        File.WriteAllLines(folder["metrics.jsonl"],
+            Enumerable.Range(1, 30).Select(i => Line(10 * i, 3.0 / i,
+                $",\"aux_loss\":{1.0 / i},\"encode_ms\":{i},\"aux_ms\":{2 * i},\"input_wait_ms\":0.5,\"feeder_wait_ms\":{3 * i},\"rows_per_second\":{100 + i}")));
         var section = TrainingCurves.Of(folder["."], heldOutFvu: 0.75)!;
         var loss = (LinesFigure)section.Figures.Single(f => f.Id == "loss");
         Assert.Equal(["loss", "reconstruction", "auxiliary"], loss.Series.Select(s => s.Name));
-        for (var i = 0; i < 30; i++) Assert.Equal((10f * (i + 1), 3.0 / (i + 1), 2.0 / (i + 1)), (loss.Series[0].X[i], loss.Series[0].Y[i], loss.Series[1].Y[i]), Near);
+        for (var i = 0; i < 30; i++)
+            Assert.Equal((10f * (i + 1), 3.0 / (i + 1), 2.0 / (i + 1)),
+                (loss.Series[0].X[i], loss.Series[0].Y[i], loss.Series[1].Y[i]), Near);
         var end = (3.0 / 28 + 3.0 / 29 + 3.0 / 30) / 3;
-        Assert.Contains($"from 3 at step 10 to {Words.Number(end)} (mean of the last tenth); its lowest, 0.1, was at step 300; auxiliary 33.3 % of it", loss.Finding);
+        Assert.Contains($"from 3 at step 10 to {Words.Number(end)} (mean of the last tenth); its lowest, 0.1, was at "
+            + "step 300; auxiliary 33.3 % of it",
+            loss.Finding);
         var phases = (LinesFigure)section.Figures.Single(f => f.Id == "phases");
         Assert.Equal(["encode", "aux"], phases.Series.Select(s => s.Name));
         var waits = (LinesFigure)section.Figures.Single(f => f.Id == "waits");
-        Assert.Contains("waited 0.5 ms for its rows in the median, and the feeder 46.5 ms for a step: training is what takes the time", waits.Finding);
+        Assert.Contains("waited 0.5 ms for its rows in the median, and the feeder 46.5 ms for a step: training is what "
+            + "takes the time",
+            waits.Finding);
         Assert.Contains("aux takes longest: 31 ms in the median, of 46.5 ms", phases.Finding);
         Assert.Contains("0.75", section.Figures.Single(f => f.Id == "fvu").Finding);
         Assert.Contains("The median is 115.5 rows a second", section.Figures.Single(f => f.Id == "throughput").Finding);
-        Assert.DoesNotContain(section.Figures, f => f.Id is "lambda" or "path" or "dense-difference");      // nothing was measured
+        // nothing was measured
+        Assert.DoesNotContain(section.Figures, f => f.Id is "lambda" or "path" or "dense-difference");
         Assert.Null(TrainingCurves.Of(folder["elsewhere"]));
     }
 
-    static bool Near((float, double, double) a, (float, double, double) b) => a.Item1 == b.Item1 && Math.Abs(a.Item2 - b.Item2) < 1e-6 * a.Item2 && Math.Abs(a.Item3 - b.Item3) < 1e-6 * a.Item3;
+    static bool Near((float, double, double) a, (float, double, double) b) =>
+        a.Item1 == b.Item1 && Math.Abs(a.Item2 - b.Item2) < 1e-6 * a.Item2
+            && Math.Abs(a.Item3 - b.Item3) < 1e-6 * a.Item3;
 
     [Fact]
     public void LongLogsAreThinnedAndSaySo()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllLines(folder["metrics.jsonl"], Enumerable.Range(1, 50_001).Select(i => $"{{\"step\":{i},\"loss\":1}}"));
+        File.WriteAllLines(folder["metrics.jsonl"],
+            Enumerable.Range(1, 50_001).Select(i => $"{{\"step\":{i},\"loss\":1}}"));
         var loss = (LinesFigure)TrainingCurves.Of(folder["."])!.Figures.Single(f => f.Id == "loss");
         Assert.InRange(loss.Series[0].X.Length, 10_000, 20_000);
         Assert.Equal((1, 50_001), (loss.Series[0].X[0], loss.Series[0].X[^1]));
@@ -76,7 +91,8 @@ public class TrainingCurvesTests
         var (spec, config) = Preset.Named("jumprelu").Make(16, 64, 4, new() { Vectors = 64_000, BatchRows = 64 });
         config = config with { LearningRate = 0.125f };
         spec = spec with { Penalty = spec.Penalty! with { Coefficient = 77 } };
-        var table = (TableFigure)TrainingCurves.Of("/nonexistent", new(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0"))!.Figures.Single();
+        var table = (TableFigure)TrainingCurves.Of("/nonexistent",
+            new(spec, config, 1, 1, ["x.npy"], "100", null, 900, "Cpu", "0.1.0"))!.Figures.Single();
         Assert.Equal(["spec.penalty.coefficient", "config.learning_rate"], table.Columns[0].Texts![..2]);
         Assert.Equal(["77", "0.125"], table.Columns[1].Texts![..2]);
         Assert.Equal(table.Columns[1].Texts![2..10], table.Columns[3].Texts![2..10]);
@@ -86,21 +102,26 @@ public class TrainingCurvesTests
         Assert.Equal("x.npy", table.Columns[1].Texts![Array.IndexOf(table.Columns[0].Texts!, "data")]);
     }
 
-    static (int Code, string Output, string Error) Run(params string[] arguments) => CliProgram.Run(CliProgram.Start(arguments));
+    static (int Code, string Output, string Error) Run(params string[] arguments) =>
+        CliProgram.Run(CliProgram.Start(arguments));
 
     [Fact]
     public void ReportOfARunOfAnSaeAndOfNothing()
     {
         using var folder = new TemporaryFolder();
         var data = NpyRows.Write(folder["x.npy"], 400, 16);
-        var (code, _, error) = Run("train", data, "--out", folder["run"], "--latents", "64", "--k", "4", "--aux-k", "8", "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu");
+        var (code, _, error) = Run("train", data, "--out", folder["run"], "--latents", "64", "--k", "4", "--aux-k", "8",
+            "--batch-rows", "32", "--vectors", "3200", "--backend", "cpu");
         Assert.True(code == 0, error);
-        (code, _, error) = Run("report", folder["run"], "--rows", "30", "--json", folder["run.json"], "--backend", "cpu");
+        (code, _, error) =
+            Run("report", folder["run"], "--rows", "30", "--json", folder["run.json"], "--backend", "cpu");
         Assert.True(code == 0, error);
         var json = JsonNode.Parse(File.ReadAllText(folder["run.json"]))!.AsArray();
         Assert.Equal(["training", "held-out"], json.Select(s => (string?)s!["id"]).Take(2));
-        var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(line => (float)JsonNode.Parse(line)!["fvu"]!).ToArray();
-        Assert.Equal(logged, json[0]!["figures"]![0]!["columns"]![2]!["values"]!.AsArray().Take(logged.Length).Select(v => (float)v!));
+        var logged = File.ReadLines(folder["run/metrics.jsonl"]).Select(line => (float)JsonNode.Parse(line)!["fvu"]!)
+            .ToArray();
+        Assert.Equal(logged,
+            json[0]!["figures"]![0]!["columns"]![2]!["values"]!.AsArray().Take(logged.Length).Select(v => (float)v!));
         var measures = json[1]!["figures"]![0]!["columns"]![1]!["values"]!.AsArray().Select(v => (double)v!).ToArray();
         using var source = ActivationSource.Open([data]);
         using var sae = Sae.Load(folder["run"], Backends.BackendKind.Cpu);
@@ -108,7 +129,9 @@ public class TrainingCurvesTests
         Assert.Equal(expected.Fvu!.Value, measures[0], 1e-9);
         Assert.Equal(30, measures[5]);
 
-        (code, var output, error) = Run("report", folder["run"], data, "--out", folder["other.html"], "--backend", "cpu");      // on rows that are named
+        // on rows that are named
+        (code, var output, error) =
+            Run("report", folder["run"], data, "--out", folder["other.html"], "--backend", "cpu");
         Assert.True(code == 0 && File.Exists(folder["other.html"]), error);
         Assert.Contains("400 rows", output.ReplaceLineEndings(" "));
         File.Delete(folder["run/sae_weights.safetensors"]);
@@ -121,7 +144,8 @@ public class TrainingCurvesTests
         Assert.Contains("neither a finished SAE nor a checkpoint yet", output.ReplaceLineEndings(" "));
         Assert.DoesNotContain("Held-out", output);
         Directory.CreateDirectory(folder["empty"]);
-        foreach (var (expectedError, arguments) in new[] { ("is no SAE of a known format", new[] { folder["empty"] }), ("does not exist", [folder["nowhere"]]), ("--rows 0", [folder["run"], "--rows", "0"]) })
+        foreach (var (expectedError, arguments) in new[] { ("is no SAE of a known format", new[] { folder["empty"] }),
+            ("does not exist", [folder["nowhere"]]), ("--rows 0", [folder["run"], "--rows", "0"]) })
         {
             (code, _, error) = Run(["report", .. arguments]);
             Assert.Equal(2, code);

@@ -8,7 +8,10 @@ namespace CudaSae.Tests;
 
 public class SyntheticTests
 {
-    static readonly SuperpositionOptions Small = new() { Features = 20, Width = 12, Rows = 1000, Active = 3, Noise = 0.1, Correlation = 0.5, Seed = 7 };
+    static readonly SuperpositionOptions Small = new()
+    {
+        Features = 20, Width = 12, Rows = 1000, Active = 3, Noise = 0.1, Correlation = 0.5, Seed = 7
+    };
 
     static Matrix Random(int rows, int columns, int seed)
     {
@@ -28,7 +31,8 @@ public class SyntheticTests
         using var other = new Superposition(options with { Seed = 8 });
         using var source = ActivationSource.Open([folder["x.npy"]]);
         Assert.Equal((3000, 1000), (source.Rows, source.Width));
-        foreach (var (i, row) in new long[] { 2999, 0, 1047, 1048, 1049, 2096 }.Select(i => (i, new float[1000])))   // out of order, and about the blocks' edges
+        // out of order, and about the blocks' edges
+        foreach (var (i, row) in new long[] { 2999, 0, 1047, 1048, 1049, 2096 }.Select(i => (i, new float[1000])))
         {
             source.ReadRow(i, row);
             Assert.Equal(row, again.Row(i));
@@ -81,17 +85,24 @@ public class SyntheticTests
     public void ActiveFeaturesAreAsManyAsAskedFor(double correlation, double zipf, double active)
     {
         const int Rows = 20_000;
-        using var data = new Superposition(Small with { Correlation = correlation, ZipfExponent = zipf, Active = active });
+        using var data = new Superposition(Small with
+        {
+            Correlation = correlation,
+            ZipfExponent = zipf,
+            Active = active
+        });
         Assert.Equal(active, data.Frequency.Sum(), 1e-9);
         var counts = new int[Small.Features];
         for (long i = 0; i < Rows; i++)
             for (var f = 0; f < counts.Length; f++)
             {
-                if (data.Coefficient(i, f) is not (>= 0.5 and <= 1.5) and not 0) Assert.Fail($"coefficient of row {i}, feature {f}");
+                if (data.Coefficient(i, f) is not (>= 0.5 and <= 1.5) and not 0)
+                    Assert.Fail($"coefficient of row {i}, feature {f}");
                 if (data.Coefficient(i, f) > 0) counts[f]++;
             }
         Assert.Equal(active, counts.Sum() / (double)Rows, 0.1);
-        for (var f = 0; f < counts.Length; f++) Assert.Equal(data.Frequency[f], counts[f] / (double)Rows, 0.018);   // five standard deviations
+        // five standard deviations
+        for (var f = 0; f < counts.Length; f++) Assert.Equal(data.Frequency[f], counts[f] / (double)Rows, 0.018);
     }
 
     /// <summary>Both of a pair are active with probability ρ p + (1 − ρ) p², of strangers with p².</summary>
@@ -117,10 +128,14 @@ public class SyntheticTests
     [Fact]
     public void BadOptionsAreOneLine()
     {
-        SuperpositionOptions[] bad = [new() { Features = 0 }, new() { Width = 20_000 }, new() { Rows = 0 }, new() { Active = 65 }, new() { Active = double.NaN },
+        SuperpositionOptions[] bad = [new() { Features = 0 }, new() { Width = 20_000 }, new() { Rows = 0 },
+            new() { Active = 65 }, new() { Active = double.NaN },
             new() { Correlation = 1.1 }, new() { Noise = double.PositiveInfinity }, new() { ZipfExponent = -1 }];
-        foreach (var options in bad) Assert.DoesNotContain('\n', Assert.Throws<SaeException>(() => new Superposition(options)).Message);
-        foreach (var (m, d) in new[] { (5, 7), (6, 8) }) Assert.Throws<SaeException>(() => AttentionSuperposition.Create(new() { Features = m, Width = d, Active = 1 }));
+        foreach (var options in bad)
+            Assert.DoesNotContain('\n', Assert.Throws<SaeException>(() => new Superposition(options)).Message);
+        foreach (var (m, d) in new[] { (5, 7), (6, 8) })
+            Assert.Throws<SaeException>(() =>
+                AttentionSuperposition.Create(new() { Features = m, Width = d, Active = 1 }));
     }
 
     [Fact]
@@ -129,7 +144,8 @@ public class SyntheticTests
         using var data = AttentionSuperposition.Create(new() { Features = 5, Width = 16, Active = 0.5 });
         for (var a = 0; a < 5; a++)
         {
-            foreach (var half in new[] { 0, 8 }) Assert.Contains(data.Dictionary[a].Slice(half, 8).ToArray(), v => Math.Abs(v) > 0.01);
+            foreach (var half in new[] { 0, 8 })
+                Assert.Contains(data.Dictionary[a].Slice(half, 8).ToArray(), v => Math.Abs(v) > 0.01);
             for (var b = 0; b < 5; b++)
             {
                 double dot = 0;

@@ -10,7 +10,10 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class ToyTests
 {
-    static readonly ToyOptions Small = new() { Features = 7, Hidden = 3, Sparsity = 0.6, Importance = 0.8, Steps = 20, BatchRows = 32, Seed = 3 };
+    static readonly ToyOptions Small = new()
+    {
+        Features = 7, Hidden = 3, Sparsity = 0.6, Importance = 0.8, Steps = 20, BatchRows = 32, Seed = 3
+    };
 
     /// <summary>Written out again, W as [m, n] as in the paper.</summary>
     static double Loss(ToyModel model, double[] rows)
@@ -75,7 +78,8 @@ public class ToyTests
         {
             model.Draw(row, x);
             if (x.All(v => v == 0)) continue;
-            for (var h = 0; h < 3; h++) Assert.Equal(Enumerable.Range(0, 7).Sum(i => x[i] * model.W[i * 3 + h]), rows[next * 3 + h], 1e-6);
+            for (var h = 0; h < 3; h++)
+                Assert.Equal(Enumerable.Range(0, 7).Sum(i => x[i] * model.W[i * 3 + h]), rows[next * 3 + h], 1e-6);
             next++;
         }
     }
@@ -86,8 +90,10 @@ public class ToyTests
         var options = new ToyOptions { Features = 5, Hidden = 2, Sparsity = 0.95, Steps = 1500 };
         using var study = ToyStudy.Run(options, new("topk", 10, 10_000));
         Assert.Equal([0, 1, 2, 3, 4], study.Features);
-        double[] angles = [.. study.Features.Select(i => Math.Atan2(study.Model.Column(i)[1], study.Model.Column(i)[0])).Order()];
-        for (var i = 0; i < 5; i++) Assert.Equal(72, ((angles[(i + 1) % 5] - angles[i] + (i == 4 ? 2 * Math.PI : 0)) * 180 / Math.PI), 4.0);
+        double[] angles = [.. study.Features.Select(i => Math.Atan2(study.Model.Column(i)[1], study.Model.Column(i)[0]))
+            .Order()];
+        for (var i = 0; i < 5; i++)
+            Assert.Equal(72, ((angles[(i + 1) % 5] - angles[i] + (i == 4 ? 2 * Math.PI : 0)) * 180 / Math.PI), 4.0);
         foreach (var i in study.Features) Assert.Equal(0.4, study.Model.Dimensionality(i), 0.03);
         Assert.Equal(1, study.Recovered);
         Assert.Equal(5, study.Latents.Distinct().Count());
@@ -95,7 +101,8 @@ public class ToyTests
         {
             var row = study.Sae.Parameters.WDec[study.Latents[i]].ToArray();
             double[] column = study.Model.Column(i).ToArray();
-            var cosine = (row[0] * column[0] + row[1] * column[1]) / Math.Sqrt(((double)row[0] * row[0] + (double)row[1] * row[1]) * (column[0] * column[0] + column[1] * column[1]));
+            var cosine = (row[0] * column[0] + row[1] * column[1]) / Math.Sqrt(((double)row[0] * row[0]
+                + (double)row[1] * row[1]) * (column[0] * column[0] + column[1] * column[1]));
             Assert.Equal(cosine, study.Cosines[i], 1e-5);
         }
         using var folder = new TemporaryFolder();
@@ -119,7 +126,9 @@ public class ToyTests
     [Fact]
     public void WhatCannotBeIsOneLine()
     {
-        ToyOptions[] bad = [Small with { Features = 1 }, Small with { Hidden = 8 }, Small with { Sparsity = 1 }, Small with { Importance = 0 }, Small with { Steps = 0 }, Small with { BatchRows = 0 }, Small with { LearningRate = double.NaN }];
+        ToyOptions[] bad = [Small with { Features = 1 }, Small with { Hidden = 8 }, Small with { Sparsity = 1 },
+            Small with { Importance = 0 }, Small with { Steps = 0 }, Small with { BatchRows = 0 },
+            Small with { LearningRate = double.NaN }];
         foreach (var options in bad) AssertOneLine("toy model with", () => _ = new ToyModel(options));
     }
 

@@ -61,7 +61,8 @@ public class GradientTests
                 var down = Loss();
                 weights[i] = w;
                 var difference = (up - down) / (2 * H);
-                Assert.True(Math.Abs(expected[i] - difference) <= 2e-6 * (1 + Math.Abs(expected[i])), $"{what} {i}: gradient {expected[i]}, difference {difference}");
+                Assert.True(Math.Abs(expected[i] - difference) <= 2e-6 * (1 + Math.Abs(expected[i])),
+                    $"{what} {i}: gradient {expected[i]}, difference {difference}");
             }
         }
 
@@ -80,9 +81,13 @@ public class GradientTests
     {
         var sums = r.Sums;
         var loss = s.LossScale * sums.LevelError + s.PreAct * sums.PreAct + s.LossScale * sums.Ghost;
-        if (spec.Penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0)) loss += s.Penalty * DetachedPenalty(spec, s, r, frozenGate);
-        if (spec.Selection is Selection.Gated gated) loss += s.LossScale * (gated.LiveAuxDecoder ? sums.GateError : FrozenGateError(spec, r, frozenGate));
-        if (spec.Aux is { } aux && r.Window.Length > 0) loss += s.AuxCoefficient * Math.Min((double)r.Window.Length / aux.K, 1) * sums.AuxSquaredError / sums.AuxVariance;
+        if (spec.Penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0))
+            loss += s.Penalty * DetachedPenalty(spec, s, r, frozenGate);
+        if (spec.Selection is Selection.Gated gated)
+            loss += s.LossScale * (gated.LiveAuxDecoder ? sums.GateError : FrozenGateError(spec, r, frozenGate));
+        if (spec.Aux is { } aux && r.Window.Length > 0)
+            loss += s.AuxCoefficient * Math.Min((double)r.Window.Length / aux.K,
+                1) * sums.AuxSquaredError / sums.AuxVariance;
         return loss;
     }
 
@@ -109,7 +114,8 @@ public class GradientTests
             for (var i = 0; i < D; i++)
             {
                 double xhat = start.Parameters.BDec[i];
-                for (var j = 0; j < spec.InputWidth && start.Parameters.WSkip.Rows > 0; j++) xhat += r.X[b * spec.InputWidth + j] * start.Parameters.WSkip[i][j];
+                for (var j = 0; j < spec.InputWidth && start.Parameters.WSkip.Rows > 0; j++)
+                    xhat += r.X[b * spec.InputWidth + j] * start.Parameters.WSkip[i][j];
                 for (var f = 0; f < n; f++) xhat += r.Gate[b * n + f] * start.Parameters.WDec[f][i];
                 error += Math.Pow(xhat - r.Y[b * D + i], 2);
             }

@@ -13,7 +13,8 @@ public class VerifierTests
         var data = new TheoryData<string, string>();
         foreach (var target in Targets.Names)
             foreach (var c in VerifyCase.All)
-                if (c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates"))) data.Add(target, c.Name);
+                if (c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates")))
+                    data.Add(target, c.Name);
         return data;
     }
 
@@ -21,7 +22,8 @@ public class VerifierTests
     [MemberData(nameof(Cases))]
     public void TargetEqualsReference(string target, string name)
     {
-        var results = new Verifier(Targets.Create(target), Targets.Rounding(target)).Run(VerifyCase.All.Single(c => c.Name == name));
+        var results = new Verifier(Targets.Create(target),
+            Targets.Rounding(target)).Run(VerifyCase.All.Single(c => c.Name == name));
         Assert.All(results, r => Assert.True(r.Passed, r.ToString()));
     }
 }
