@@ -21,14 +21,14 @@ __device__ __forceinline__ uint64_t batch_key(float value, int entry) {
 
 // batch_start: clears the counters of a selection, and counts the rows whose capacity may have cut off positive values
 //   in      value [B, C]
-//   out     histogram = 0, *bound = 0, *left = B k, *smallest = none; *overflows += rows of positive values only,
+//   out     histogram = 0, *cutoff = 0, *left = B k, *smallest = none; *overflows += rows of positive values only,
 //           unless C = n
 //   launch  grid ceil(B / 8), block 256
 SAE_KERNEL(batch_start, BatchParams, BATCH_THREADS) {
     if (blockIdx.x == 0) {
         for (int i = threadIdx.x; i < BATCH_BINS; i += BATCH_THREADS) p.histogram[i] = 0;
         if (threadIdx.x == 0) {
-            *p.bound = 0;
+            *p.cutoff = 0;
             *p.left = p.want;
             *p.smallest = 0xffffffffu;
         }
@@ -42,8 +42,8 @@ SAE_KERNEL(batch_start, BatchParams, BATCH_THREADS) {
 }
 
 // batch_histogram: counts each digit [shift, shift + bits) among the positive values that begin with the digits of
-// *bound
-//   in      value [B, C], *bound, *left (0: nothing to do)
+// *cutoff
+//   in      value [B, C], *cutoff, *left (0: nothing to do)
 //   out     histogram [2^bits], added to
 //   launch  grid any, block 256, shared sizeof(BatchHistogramShared) = 8192
 //   cost    reads B C values
@@ -52,7 +52,7 @@ SAE_KERNEL(batch_histogram, BatchParams, BATCH_THREADS) {
     if (p.scalars->inference || *p.left == 0) return;
     for (int i = threadIdx.x; i < BATCH_BINS; i += BATCH_THREADS) s.bins[i] = 0;
     __syncthreads();
-    const uint64_t known = *p.bound >> p.shift >> p.bits;
+    const uint64_t known = *p.cutoff >> p.shift >> p.bits;
     const int entries = p.rows * p.active;
     for (int e = blockIdx.x * BATCH_THREADS + threadIdx.x; e < entries; e += gridDim.x * BATCH_THREADS) {
         const float value = p.value[e];
@@ -66,9 +66,9 @@ SAE_KERNEL(batch_histogram, BatchParams, BATCH_THREADS) {
 }
 
 // batch_pick: the next digit of the cutoff: the highest that *left keys reach
-//   in      histogram [2048], *bound, *left
-//   out     *bound, *left less the keys above the digit; *left = 0 when the digit has exactly as many keys as are left,
-//           or when there are fewer positive values than B k, which then are all kept. histogram = 0
+//   in      histogram [2048], *cutoff, *left
+//   out     *cutoff, *left less the keys above the digit; *left = 0 when the digit has exactly as many keys as are
+//           left, or when there are fewer positive values than B k, which then are all kept. histogram = 0
 //   launch  grid 1, block 256, shared sizeof(BatchPickShared) = 32
 SAE_KERNEL(batch_pick, BatchParams, BATCH_THREADS) {
     auto& s = shared_memory<BatchPickShared>();
@@ -98,7 +98,7 @@ SAE_KERNEL(batch_pick, BatchParams, BATCH_THREADS) {
 #pragma unroll
     for (int i = BATCH_BINS_PER_THREAD - 1; i >= 0; --i) {
         if (above < left && above + counts[i] >= left) {
-            *p.bound |= uint64_t(BATCH_BINS - BATCH_BINS_PER_THREAD * (threadIdx.x + 1) + i) << p.shift;
+            *p.cutoff |= uint64_t(BATCH_BINS - BATCH_BINS_PER_THREAD * (threadIdx.x + 1) + i) << p.shift;
             *p.left = above + counts[i] == left ? 0 : left - above;
         }
         above += counts[i];
@@ -107,18 +107,18 @@ SAE_KERNEL(batch_pick, BatchParams, BATCH_THREADS) {
 
 // batch_apply: sets the values that do not reach the cutoff to 0; at inference, those that do not exceed the running
 // threshold
-//   in      value [B, C], *bound or *threshold
+//   in      value [B, C], *cutoff or *threshold
 //   out     value; *smallest, except at inference
 //   launch  grid any, block 256
 SAE_KERNEL(batch_apply, BatchParams, BATCH_THREADS) {
     const int entries = p.rows * p.active, inference = int(p.scalars->inference);
-    const uint64_t bound = *p.bound;
+    const uint64_t cutoff = *p.cutoff;
     const float threshold = *p.threshold;
     uint32_t smallest = 0xffffffffu;
     for (int e = blockIdx.x * BATCH_THREADS + threadIdx.x; e < entries; e += gridDim.x * BATCH_THREADS) {
         const float value = p.value[e];
         if (!(value > 0)) continue;
-        if (inference ? value > threshold : batch_key(value, e) >= bound)
+        if (inference ? value > threshold : batch_key(value, e) >= cutoff)
             smallest = min(smallest, __float_as_uint(value));
         else p.value[e] = 0;
     }

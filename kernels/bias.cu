@@ -22,8 +22,8 @@ constexpr int bias_gradient_shared_bytes() { return 32 * 8 * sizeof(double); }
 //   launch  grid ld / 8, block 256, shared bias_gradient_shared_bytes(); float64
 SAE_KERNEL(bias_gradient, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
-    double e = sum_parts(p.residual_parts, p.row_blocks, p.pitch, scratch);
-    double w = p.bias_parts ? sum_parts(p.bias_parts, p.blocks, p.pitch, scratch) : 0;
+    double e = sum_parts(p.residual_parts, p.row_blocks, p.lo, scratch);
+    double w = p.bias_parts ? sum_parts(p.bias_parts, p.blocks, p.lo, scratch) : 0;
     if (threadIdx.x < 8)
         p.gradient[blockIdx.x * 8 + threadIdx.x] = learns(p.scalars->trainable, Trainable::DecoderBias)
             ? float(2.0 * p.scalars->loss_scale * e - w) : 0;
@@ -31,7 +31,7 @@ SAE_KERNEL(bias_gradient, BiasParams, 256) {
 
 __device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratch) {
     double squares = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
     for (int i = threadIdx.x; i < p.blocks; i += blockDim.x) squares += p.norm_parts[i];
     squares = block_sum(squares, scratch);
     if (threadIdx.x == 0) *p.norm = sqrt(squares + (p.skip_norm ? *p.skip_norm : 0));
@@ -63,11 +63,11 @@ SAE_KERNEL(bias_move, BiasParams, 256) {
     if (!learns(s.trainable, Trainable::DecoderBias)) return;
     if (p.clip_rows) {
         double squares = 0;
-        for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
+        for (int c = threadIdx.x; c < p.lo; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
         double norm = sqrt(block_sum(squares, scratch));
         if (norm > s.clip_norm) factor = float(s.clip_norm / norm);
     }
     LatentVectorParams b{p.b_dec, p.m, p.v, p.ema};
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x)
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x)
         step_vector(b, size_t(c), p.gradient[c] * factor, 0, s, p.optimizer, true);
 }

@@ -22,7 +22,7 @@ __device__ __forceinline__ int bucket_of(float size, float origin, float scale) 
 // distance: of the first elements above origin. Where these are equal, it is a 64th of their magnitude; where they are
 // zero, it is 1e-30. Without a finite origin no limit is ever raised.
 __device__ __forceinline__ void bucket_range(float origin, float distance, RowBuckets& buckets) {
-    buckets.low = origin;
+    buckets.origin = origin;
     buckets.scale = fmaxf(fmaxf(distance, fabsf(origin) / 64), 1e-30f);
 }
 
@@ -46,7 +46,7 @@ __device__ __forceinline__ uint32_t bucket_limit(const RowBuckets& buckets, int 
         }
     }
     if (highest <= 0) return 0;
-    const float origin = buckets.low, scale = buckets.scale;
+    const float origin = buckets.origin, scale = buckets.scale;
     const float position =
         __uint_as_float(__float_as_uint(scale) + (uint32_t(highest) << BUCKET_SHIFT)) * (1 - 0x1p-16f);
     const float edge = (position - scale) + origin;

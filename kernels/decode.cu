@@ -136,7 +136,7 @@ struct RowSums { float error = 0, norm = 0, level_error = 0, gate_error = 0, rec
 __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists,
                                              size_t row, int column, bool inside, const bf16_bits* w,
                                              float* level_errors, float* dots, float* gate_dots, RowSums& sums) {
-    const size_t at = row * p.pitch + column;
+    const size_t at = row * p.lo + column;
     const bool writes = inside && lane.group == 0;
     const int live = lists.level_start[p.levels];
     float start[8] = {}, y[8] = {}, sum[8] = {}, e[8];
@@ -165,7 +165,7 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     for (int m = p.levels - 1; m >= 0; --m) {
         if (level_errors) load8(e, level_errors + (m * 32 + threadIdx.x % 32) * 8);
         for (int i = 0; i < 8; ++i) suffix[i] += p.level_weight[m] * e[i];
-        if (writes) store_bf16x8(p.residual_bf16 + size_t(m) * p.rows * p.pitch + at, suffix);
+        if (writes) store_bf16x8(p.residual_bf16 + size_t(m) * p.rows * p.lo + at, suffix);
         add_dots(lane, w, suffix, inside, lists.level_start[m], lists.level_start[m + 1], dots);
     }
     if (p.weighted && writes) store8(p.weighted + at, suffix);
@@ -181,21 +181,22 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     for (int i = 0; i < 8; ++i) sums.gate_error += sum[i] * sum[i];
 }
 
-// All slices of one warp. Its buffer of `room` entries holds one slice of all entries, or two or four slices where
+// All slices of one warp. Its buffer of `capacity` entries holds one slice of all entries, or two or four slices where
 // there are few entries: while one is in use, the others are being copied. A lane reads only what it has copied, so no
 // barrier is needed.
 __device__ __forceinline__ void decode_slices(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists,
                                               size_t row, int live, bf16_bits* buffer, float* level_errors, float* dots,
                                               float* gate_dots, RowSums& sums) {
-    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, slices = (p.pitch + p.slice - 1) / p.slice;
-    const int stages = live * 4 <= p.room ? 4 : live * 2 <= p.room ? 2 : 1, size = p.room / stages * p.slice;
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, slices = (p.lo + p.slice - 1) / p.slice;
+    const int stages = live * 4 <= p.capacity ? 4 : live * 2 <= p.capacity ? 2 : 1;
+    const int size = p.capacity / stages * p.slice;
     auto fetch = [&](int round) {
         int column = (warp + round * warps) * p.slice + lane.column;
         bf16_bits* to = buffer + round % stages * size + lane.column;
-        if (column < p.pitch)
+        if (column < p.lo)
 #pragma unroll 4
             for (int j = lane.first(0); j < live; j += lane.groups)
-                cp_async16(to + j * p.slice, p.w_dec + size_t(lists.rows[j]) * p.pitch + column, 16);
+                cp_async16(to + j * p.slice, p.w_dec + size_t(lists.rows[j]) * p.lo + column, 16);
         cp_async_commit();
     };
     for (int round = 0; round < stages; ++round) fetch(round);
@@ -204,7 +205,7 @@ __device__ __forceinline__ void decode_slices(const DecodeParams& p, const Slice
         else if (stages == 2) cp_async_wait<1>();
         else cp_async_wait<0>();
         int column = slice * p.slice + lane.column;
-        decode_slice(p, lane, lists, row, column, column < p.pitch, buffer + round % stages * size, level_errors, dots,
+        decode_slice(p, lane, lists, row, column, column < p.lo, buffer + round % stages * size, level_errors, dots,
                      gate_dots, sums);
         fetch(round + stages);
     }
@@ -224,7 +225,7 @@ constexpr int decode_shared_bytes(int warps, int active, int levels, int gates, 
 //           entries of levels <= m; e of the reported level in f32; value_grad [B, k] = 2 loss_scale <that sum, w_dec>
 //           where an entry has a gradient, else 0; the same of the gate's reconstruction; sums by row
 //   launch  grid B, block 32 to 128, shared decode_shared_bytes(...)
-//   needs   slice 64, 128 or 256; room >= k
+//   needs   slice 64, 128 or 256; capacity >= k
 //   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies: a slice of all k rows stays in shared memory for
 //           all uses, because the residual at a column depends on that column alone; lo (4 + 4 + 2) bytes of y, e and
 //           its bf16
@@ -243,8 +244,8 @@ SAE_KERNEL(decode, DecodeParams, 128) {
     const int words = 6 * DECODE_WARPS + (1 + gates) * warps * p.active + p.levels + 1 + (3 + gates) * p.active;
     auto rest = reinterpret_cast<unsigned char*>(scratch) + ((words * 4 + 15) & ~15);
     const int level_bytes = p.levels > 1 ? p.levels * 1024 : 0;
-    // each warp: level_errors [levels, 32, 8], w [room, slice]
-    rest += warp * (level_bytes + p.room * p.slice * 2);
+    // each warp: level_errors [levels, 32, 8], w [capacity, slice]
+    rest += warp * (level_bytes + p.capacity * p.slice * 2);
 
     const size_t row = blockIdx.x;
     const int count = p.row_count ? p.row_count[row] : p.active;

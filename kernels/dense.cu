@@ -13,7 +13,7 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
     double active = 0, near = 0, now = 0, next = 0;
     for (int c = threadIdx.x; c < p.width; c += blockDim.x) {
         const LatentScalars l = p.latents[c];
-        size_t at = row * p.pitch + c;
+        size_t at = row * p.stride + c;
         float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss), f = value;
         p.code[at] = value;
         if (p.gate) p.gate[at] = f = z > 0 ? z : 0;
@@ -21,7 +21,7 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
             active++;
             atomicAdd(p.firings + c, 1);
         }
-        near += z > l.low;
+        near += z > l.floor;
         if (p.loss.penalty == PenaltyCode::None || !(f > 0)) continue;
         now += penalty_value(f, l.omega, s.power, p.loss);
         if (p.loss.penalty == PenaltyCode::Lp) next += penalty_value(f, l.omega, s.next_power, p.loss);
@@ -46,8 +46,8 @@ SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     auto scratch = &shared_memory<float>();
     const size_t row = blockIdx.x;
     float error = 0, level_error = 0, norm = 0, reconstruction = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        const size_t at = row * p.pitch + c, level_size = size_t(p.rows) * p.pitch;
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) {
+        const size_t at = row * p.lo + c, level_size = size_t(p.rows) * p.lo;
         float y = p.y[at], e = 0, suffix = 0;
 #pragma unroll 1
         for (int m = p.levels - 1; m >= 0; --m) {
@@ -125,7 +125,7 @@ SAE_KERNEL(dense_gradient, DenseGradientParams, 512) {
     float gap = 0;
     for (int row = lane; row < p.rows && c < p.width; row += GRADIENT_LANES) {
         const LatentScalars l = p.latents[c];
-        size_t at = size_t(row) * p.pitch + c;
+        size_t at = size_t(row) * p.stride + c;
         float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss);
         EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s,
                                          *p.step_penalty, p.loss);

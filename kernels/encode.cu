@@ -77,7 +77,7 @@ __device__ __forceinline__ void store_tile(const TileSums& sums, int row_begin, 
         for (int row_half = 0; row_half < 2; ++row_half) {
             const int row = row_begin + tile_row(m, row_half);
             if (row >= p.rows) continue;
-            uint64_t* to = p.candidates + int64_t(row) * p.pitch - p.begin;
+            uint64_t* to = p.candidates + int64_t(row) * p.stride - p.begin;
 #pragma unroll
             for (int n = 0; n < 8; ++n)
 #pragma unroll
@@ -90,9 +90,10 @@ __device__ __forceinline__ void store_tile(const TileSums& sums, int row_begin, 
 
 // encode: candidates of columns [begin, end)
 //   in      x_centered [B, ld] bf16, w_enc [., ld] bf16, b_enc f32, limit [B]
-//   out     candidates [B, pitch], count [B]; dense: candidates at c - begin, count and limit unchanged, *overflows = 0
+//   out     candidates [B, stride], count [B]; dense: candidates at c - begin, count and limit unchanged, *overflows =
+//           0
 //   launch  grid ceil(B / 128) * ceil((end - begin) / 128), block 128, shared sizeof(TileShared) = 65536
-//   needs   ld % 64 == 0, padding of both operands zero, 16-byte aligned rows; dense: end - begin <= pitch
+//   needs   ld % 64 == 0, padding of both operands zero, 16-byte aligned rows; dense: end - begin <= stride
 //   cost    2 B (end - begin) ld flops; bound by the tensor cores, or by shared memory on sm_90
 //   order   candidates of a row come in any order; the set does not depend on it
 SAE_KERNEL(encode, EncodeParams, TILE_THREADS) {
@@ -105,8 +106,8 @@ SAE_KERNEL(encode, EncodeParams, TILE_THREADS) {
 
     TileSums sums;
     start_at_bias(p.b_enc, p.column_rows, begin, end, sums);
-    tile_multiply({p.x_centered, p.depth, nullptr, row_begin, p.rows}, {p.w_enc, p.depth, p.column_rows, begin, end},
-                  p.depth, s, sums);
+    tile_multiply({p.x_centered, p.ld, nullptr, row_begin, p.rows}, {p.w_enc, p.ld, p.column_rows, begin, end},
+                  p.ld, s, sums);
 
     if (p.dense) {
         store_tile(sums, row_begin, begin, end, p);
@@ -116,7 +117,7 @@ SAE_KERNEL(encode, EncodeParams, TILE_THREADS) {
         [&](int row) { return row_begin + row < p.rows ? p.limit[row_begin + row] : 0xffffffffu; },
         [&](int row, uint64_t key) {
             int at_row = row_begin + row, position = atomicAdd(p.count + at_row, 1);
-            if (position < p.capacity) p.candidates[int64_t(at_row) * p.pitch + position] = key;
+            if (position < p.capacity) p.candidates[int64_t(at_row) * p.stride + position] = key;
         });
 }
 
@@ -149,23 +150,23 @@ __device__ __forceinline__ void tighten(uint64_t* part, int tile_row, int active
 
 // encode_exact: all columns for the rows that overflowed, with capacity for every tile before it is computed
 //   in      redo [*overflows] rows, operands as in encode
-//   out     candidates [row]: each of `segments` parts of pitch / segments entries holds the best k of its share of the
-//           columns, then zeros
+//   out     candidates [row]: each of `segments` parts of stride / segments entries holds the best k of its share of
+//           the columns, then zeros
 //   launch  grid (ceil(B / 128), segments), block 128, shared sizeof(EncodeExactShared); blocks without rows return at
 //           once
-//   needs   pitch / segments >= k + 128, pitch <= 2048
-//   cost    as encode for these rows, and a selection of a part every (pitch / segments - k) candidates
+//   needs   stride / segments >= k + 128, stride <= 2048
+//   cost    as encode for these rows, and a selection of a part every (stride / segments - k) candidates
 //   order   none; the pre-activations are bit for bit those of encode
 SAE_KERNEL(encode_exact, EncodeExactParams, TILE_THREADS) {
     auto& s = shared_memory<EncodeExactShared>();
     const int redo_begin = blockIdx.x * TILE, redo_end = min(*p.overflows, redo_begin + TILE);
     if (redo_begin >= redo_end) return;
-    const int height = redo_end - redo_begin, room = p.pitch / p.segments;
+    const int height = redo_end - redo_begin, room = p.stride / p.segments;
     s.row[threadIdx.x] = int(threadIdx.x) < height ? p.redo[redo_begin + threadIdx.x] : 0;
     s.count[threadIdx.x] = 0;
     s.limit[threadIdx.x] = int(threadIdx.x) < height ? 0 : 0xffffffffu;
     __syncthreads();
-    auto part = [&](int tile_row) { return p.candidates + int64_t(s.row[tile_row]) * p.pitch + blockIdx.y * room; };
+    auto part = [&](int tile_row) { return p.candidates + int64_t(s.row[tile_row]) * p.stride + blockIdx.y * room; };
 
     const int columns = p.column_count ? min(p.columns, *p.column_count) : p.columns;
     const int tiles = (columns + TILE - 1) / TILE, share = (tiles + p.segments - 1) / p.segments;
@@ -174,8 +175,8 @@ SAE_KERNEL(encode_exact, EncodeExactParams, TILE_THREADS) {
     for (int begin = blockIdx.y * share * TILE; begin < end; begin += TILE) {
         TileSums sums;
         start_at_bias(p.b_enc, p.column_rows, begin, end, sums);
-        tile_multiply({p.x_centered, p.depth, p.redo, redo_begin, redo_end},
-                      {p.w_enc, p.depth, p.column_rows, begin, end}, p.depth, s.tile, sums);
+        tile_multiply({p.x_centered, p.ld, p.redo, redo_begin, redo_end},
+                      {p.w_enc, p.ld, p.column_rows, begin, end}, p.ld, s.tile, sums);
         filter_tile(sums, begin, end, p.magnitude, reinterpret_cast<EncodeSlots&>(s.tile),
                     [&](int row) { return s.limit[row]; },
                     [&](int row, uint64_t key) { part(row)[atomicAdd(&s.count[row], 1)] = key; });

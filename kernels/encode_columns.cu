@@ -17,14 +17,14 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
     const TilePosition at = tile_position(blockIdx.x, (p.rows + TILE - 1) / TILE, (p.columns + TILE - 1) / TILE);
     const int row_begin = at.row * TILE, begin = at.column * TILE;
     TileSums sums = {};
-    tile_multiply({p.x_centered, p.depth, nullptr, row_begin, p.rows}, {p.w_enc, p.depth, nullptr, begin, p.columns},
-                  p.depth, s, sums);
-    // The thresholds of the tile's columns, then scratch for the sums of 16 columns: the rare path indexes them, and
+    tile_multiply({p.x_centered, p.ld, nullptr, row_begin, p.rows}, {p.w_enc, p.ld, nullptr, begin, p.columns},
+                  p.ld, s, sums);
+    // The floors of the tile's columns, then scratch for the sums of 16 columns: the rare path indexes them, and
     // registers cannot be indexed. Slots are 80 bytes apart, as in encode.cu.
-    auto low = reinterpret_cast<float*>(&s), bias = low + TILE;
+    auto floor = reinterpret_cast<float*>(&s), bias = floor + TILE;
     auto slot = bias + TILE + threadIdx.x * 20;
-    low[threadIdx.x] =
-        begin + int(threadIdx.x) < p.columns ? p.latents[begin + threadIdx.x].low : __int_as_float(0x7f800000);
+    floor[threadIdx.x] =
+        begin + int(threadIdx.x) < p.columns ? p.latents[begin + threadIdx.x].floor : __int_as_float(0x7f800000);
     bias[threadIdx.x] = begin + int(threadIdx.x) < p.columns ? p.b_enc[begin + threadIdx.x] : 0;
     __syncthreads();
 #pragma unroll
@@ -37,7 +37,7 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
             for (int n = 0; n < 8; ++n)
 #pragma unroll
                 for (int i = 0; i < 2; ++i)
-                    any |= sums[m][n][row_half * 2 + i] + bias[tile_column(n) + i] > low[tile_column(n) + i];
+                    any |= sums[m][n][row_half * 2 + i] + bias[tile_column(n) + i] > floor[tile_column(n) + i];
             if (!any || row >= p.rows) continue;
 #pragma unroll
             for (int n = 0; n < 8; ++n) {
@@ -48,7 +48,7 @@ SAE_KERNEL(encode_columns, EncodeColumnsParams, TILE_THREADS) {
             for (int i = 0; i < 16; ++i) {
                 int column = tile_column(i / 2) + i % 2;
                 float z = slot[i] + bias[column];
-                if (!(z > low[column])) continue;
+                if (!(z > floor[column])) continue;
                 int position = atomicAdd(p.count + row, 1);
                 if (position < p.capacity)
                     p.candidates[int64_t(row) * p.capacity + position] =

@@ -69,7 +69,7 @@ SAE_KERNEL(input_sum, InputSumParams, 256) {
     float sum[8] = {};
 #pragma unroll 8
     for (int row = group; row < p.rows; row += 32)
-        add_scaled8(sum, 1, load_bf16x8(p.x_centered + size_t(row) * p.pitch + blockIdx.x * 64 + column));
+        add_scaled8(sum, 1, load_bf16x8(p.x_centered + size_t(row) * p.ld + blockIdx.x * 64 + column));
     store8(parts + group * 64 + column, sum);
     __syncthreads();
     if (threadIdx.x >= 64) return;
@@ -127,10 +127,10 @@ SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
         double loss = 0;
         if (l.pre_act > 0) {
             float dot = 0;
-            for (int c = lane * 8; c < p.pitch; c += 256) {
+            for (int c = lane * 8; c < p.ld; c += 256) {
                 float all[8];
                 load8(all, p.input_sum + c);
-                dot += dot8(all, load_bf16x8(p.w_enc + size_t(f) * p.pitch + c));
+                dot += dot8(all, load_bf16x8(p.w_enc + size_t(f) * p.ld + c));
             }
             dot = warp_sum(dot);
             double all = p.rows * (double(l.theta) - p.b_enc[f]) - dot - gap;

@@ -2,8 +2,8 @@
 #include "select.cuh"
 
 // groups: the best column of each group that ends in [begin, end)
-//   in      candidates [B, pitch], column c at c - begin; best [B]: of the columns before `begin` of a group that began
-//           earlier
+//   in      candidates [B, stride], column c at c - begin; best [B]: of the columns before `begin` of a group that
+//           began earlier
 //   out     index [B, k], value [B, k] of the groups that end here: the largest z, of equal ones the lower column;
 //           below 0 and NaN give 0. best [B] of a group that continues
 //   launch  grid B, block 128: a warp a group
@@ -11,7 +11,7 @@
 //   order   none: keys are distinct
 SAE_KERNEL(groups, GroupsParams, 128) {
     const int row = blockIdx.x, lane = threadIdx.x % 32;
-    const uint64_t* candidates = p.candidates + int64_t(row) * p.pitch;
+    const uint64_t* candidates = p.candidates + int64_t(row) * p.stride;
     const int last = (p.end - 1) / p.size;
     for (int group = p.begin / p.size + threadIdx.x / 32; group <= last; group += 4) {
         const int first = group * p.size, next = first + p.size;

@@ -31,7 +31,7 @@ SAE_KERNEL(hot_split, HotParams, 256) {
     const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     const int hot_count = *p.hot_count;
     if (row >= p.rows) return;
-    float* code = p.code + size_t(row) * p.most;
+    float* code = p.code + size_t(row) * p.capacity;
     for (int s = lane; s < hot_count; s += 32) code[s] = 0;
     __syncwarp();
     int cold = 0, hot = 0;
@@ -95,7 +95,7 @@ SAE_KERNEL(hot_list, HotParams, 1024) {
             if (w < warp) place += s.votes[w];
             found += s.votes[w];
         }
-        if (hot && place < p.most) p.hot[place] = f;
+        if (hot && place < p.capacity) p.hot[place] = f;
     }
-    if (threadIdx.x == 0) *p.hot_count = min(found, p.most);
+    if (threadIdx.x == 0) *p.hot_count = min(found, p.capacity);
 }

@@ -12,7 +12,7 @@ __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f)
     for (int site = 0; site < p.sites; ++site) {
         float squares = 0;
         for (int c = first + lane; c < first + p.site_width[site]; c += 32) {
-            float w = joined(p.w_dec_hi, p.w_dec_lo, size_t(f) * p.pitch + c);
+            float w = joined(p.w_dec_hi, p.w_dec_lo, size_t(f) * p.lo + c);
             squares += w * w;
         }
         sum += sqrtf(warp_sum(squares));
@@ -64,7 +64,7 @@ SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
             l.theta = p.loss.form == ThresholdForm::Direct ? p.threshold[f] : expf(p.threshold[f]);
             l.epsilon = p.loss.bandwidth;
             if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_variance[f]));
-            l.low = l.theta - p.loss.reach * l.epsilon;
+            l.floor = l.theta - p.loss.reach * l.epsilon;
             bool applies = p.loss.pre_act == PreActCode::All
                 || (p.loss.pre_act == PreActCode::Dead
                     && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);

@@ -26,6 +26,6 @@
 #include "params/index.h"
 #include "params/update.h"          // update.cu, bias.cu, skip.cu
 #include "params/latents.h"         // latents.cu, scan.cu
-#include "params/dead.h"
+#include "params/aux_loss.h"
 
 #include "params/ladder.h"

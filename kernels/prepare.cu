@@ -48,20 +48,20 @@ SAE_KERNEL(prepare, PrepareParams, 256) {
             for (int i = 0; i < 8 && column + i < width; ++i) to[i] = raw_number(raw, at + column + i, p.type);
     };
     float v[8], mid[8] = {};
-    for (int c = threadIdx.x * 8; c < p.pitch; c += blockDim.x * 8) {
+    for (int c = threadIdx.x * 8; c < p.ld; c += blockDim.x * 8) {
         numbers(v, first, c, p.width);
         if (p.b_dec) load8(mid, p.b_dec + c);
         for (int i = 0; i < 8; ++i) {
             v[i] *= p.scalars->input_scale;
             mid[i] = c + i < p.width ? v[i] - mid[i] : 0;
         }
-        store8(p.x + row * p.pitch + c, v);
-        store_bf16x8(p.x_centered + row * p.pitch + c, mid);
+        store8(p.x + row * p.ld + c, v);
+        store_bf16x8(p.x_centered + row * p.ld + c, mid);
         for (int i = 0; i < 8; ++i) mid[i] = 0;
     }
-    for (int c = threadIdx.x * 8; p.y && c < p.out_pitch; c += blockDim.x * 8) {
+    for (int c = threadIdx.x * 8; p.y && c < p.lo; c += blockDim.x * 8) {
         numbers(v, first + p.width, c, p.out_width);
         for (int i = 0; i < 8; ++i) v[i] *= p.scalars->target_scale;
-        store8(p.y + row * p.out_pitch + c, v);
+        store8(p.y + row * p.lo + c, v);
     }
 }

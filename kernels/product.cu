@@ -228,7 +228,7 @@ __device__ __forceinline__ float finish_product(const ProductParams& p, float su
 __device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile,
                                               const TileSums& sums) {
     const float scale = p.scale ? *p.scale : 1;
-    const bool pairs = p.c_pitch % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
+    const bool pairs = p.c_stride % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
 #pragma unroll
     for (int m = 0; m < 4; ++m)
 #pragma unroll
@@ -239,7 +239,7 @@ __device__ __forceinline__ void store_product(const ProductParams& p, const Prod
             for (int n = 0; n < 8; ++n) {
                 const int column = tile.column * TILE + tile_column(n);
                 if (column >= e.n) continue;
-                const size_t at = size_t(row) * p.c_pitch + column;
+                const size_t at = size_t(row) * p.c_stride + column;
                 const float first = finish_product(p, sums[m][n][row_half * 2], at, scale);
                 if (column + 1 == e.n) { p.c[at] = first; continue; }
                 const float second = finish_product(p, sums[m][n][row_half * 2 + 1], at + 1, scale);

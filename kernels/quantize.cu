@@ -45,8 +45,8 @@ SAE_KERNEL(screen_scales, ScreenScalesParams, QUANTIZE_WARPS * 32) {
     if (p.scalars->inference || (p.scalars->step - 1) % uint32_t(p.every) != 0) return;
     auto& s = shared_memory<ScalesShared>();
     const int column = blockIdx.x * 32 + threadIdx.x % 32;
-    const float x = column_square(p.x_centered, p.rows, 1, p.pitch, column, s.x);
-    const float w = column_square(p.w_enc, p.sample, p.latents / p.sample, p.pitch, column, s.w);
+    const float x = column_square(p.x_centered, p.rows, 1, p.ld, column, s.x);
+    const float w = column_square(p.w_enc, p.sample, p.latents / p.sample, p.ld, column, s.w);
     // NaN of 0 / 0 becomes the smallest scale
     if (threadIdx.x < 32) p.scale[column] = fminf(fmaxf(sqrtf(sqrtf(x / w)), 1.52587890625e-5f), 65536);
 }
@@ -79,10 +79,10 @@ SAE_KERNEL(quantize, QuantizeParams, QUANTIZE_WARPS * 32) {
     if (row >= p.rows) return;
     const auto& s = *p.scalars;
     if (p.last_touched && (s.step - 1) % uint32_t(p.every) != 0 && p.last_touched[row] < p.quantized_at[row]) return;
-    const bf16_bits* from = p.from + size_t(row) * p.pitch;
+    const bf16_bits* from = p.from + size_t(row) * p.ld;
     float v[8];
     uint32_t largest = 0;                                       // as bits, whose order includes infinity and NaN
-    for (int column = lane * 8; column < p.pitch; column += 256) {
+    for (int column = lane * 8; column < p.ld; column += 256) {
         scaled(p, from, column, v);
         for (int i = 0; i < 8; ++i) largest = max(largest, __float_as_uint(v[i]) & 0x7fffffffu);
     }
@@ -92,7 +92,7 @@ SAE_KERNEL(quantize, QuantizeParams, QUANTIZE_WARPS * 32) {
     const float step = usable ? __uint_as_float(largest) * (1.00000095f / 127) : __uint_as_float(0x7fffffffu);
     const float inverse = usable && largest > 0 ? 1 / step : 0;
     uint32_t squares = 0;                                       // at most 16384 * 127^2
-    for (int column = lane * 8; column < p.pitch; column += 256) {
+    for (int column = lane * 8; column < p.ld; column += 256) {
         scaled(p, from, column, v);
         uint32_t packed[2] = {0, 0};
 #pragma unroll
@@ -106,7 +106,7 @@ SAE_KERNEL(quantize, QuantizeParams, QUANTIZE_WARPS * 32) {
             squares += away * away;
             packed[i / 4] |= uint32_t(q & 0xff) << 8 * (i % 4);
         }
-        *reinterpret_cast<uint2*>(p.to + size_t(row) * p.pitch + column) = make_uint2(packed[0], packed[1]);
+        *reinterpret_cast<uint2*>(p.to + size_t(row) * p.ld + column) = make_uint2(packed[0], packed[1]);
     }
     for (int offset = 16; offset > 0; offset >>= 1) squares += __shfl_xor_sync(0xffffffffu, squares, offset);
     if (lane != 0) return;

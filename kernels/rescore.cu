@@ -9,7 +9,7 @@ struct RescoreShared {
     bf16_bits w[RESCORE_WARPS][RESCORE_STAGES][RESCORE_GROUP * RESCORE_K];      // chunk c of row r at c ^ r
     uint32_t x[1];                                                              // [ld / 2] pairs
 };
-constexpr int rescore_shared_bytes(int depth) { return offsetof(RescoreShared, x) + depth * sizeof(bf16_bits); }
+constexpr int rescore_shared_bytes(int ld) { return offsetof(RescoreShared, x) + ld * sizeof(bf16_bits); }
 
 // A lane copies one 16-byte chunk of rows lane / 8 and lane / 8 + 4 at every step.
 struct RescoreSource { const bf16_bits* row[2]; uint32_t valid; };
@@ -32,10 +32,10 @@ __device__ __forceinline__ void rescore_product(float (&sums)[4], const uint32_t
 
 // Multiplies eight survivors of a row with it: tensor-core products of 16 along K in ascending order, starting from the
 // bias. This is encode's order, bit for bit.
-__device__ __forceinline__ void rescore_group(const RescoreSource& from, int depth,
+__device__ __forceinline__ void rescore_group(const RescoreSource& from, int ld,
                                               bf16_bits (&ring)[RESCORE_STAGES][RESCORE_GROUP * RESCORE_K],
                                               const uint32_t* x, float (&sums)[4]) {
-    const int steps = depth / RESCORE_K, lane = threadIdx.x % 32;
+    const int steps = ld / RESCORE_K, lane = threadIdx.x % 32;
     for (int step = 0; step < RESCORE_STAGES - 1; ++step) {
         if (step < steps) rescore_copy(from, step * RESCORE_K, ring[step]);
         cp_async_commit();
@@ -61,7 +61,7 @@ __device__ __forceinline__ void rescore_group(const RescoreSource& from, int dep
 }
 
 // rescore
-//   in      candidates [B, pitch]: columns at positions [first, count); x_centered, w_enc, b_enc as in encode
+//   in      candidates [B, stride]: columns at positions [first, count); x_centered, w_enc, b_enc as in encode
 //   out     their keys at the same positions; rows over capacity are unchanged
 //   launch  grid B, block 128, shared rescore_shared_bytes(ld)
 //   needs   ld % 64 == 0, padding of both operands zero
@@ -73,10 +73,10 @@ SAE_KERNEL(rescore, RescoreParams, RESCORE_WARPS * 32) {
     const int64_t row = blockIdx.x;
     const int count = p.count[row], warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (count > p.capacity || count <= p.first) return;
-    auto pairs = reinterpret_cast<const uint32_t*>(p.x_centered + row * p.depth);
-    for (int i = threadIdx.x; i < p.depth / 2; i += blockDim.x) s.x[i] = pairs[i];
+    auto pairs = reinterpret_cast<const uint32_t*>(p.x_centered + row * p.ld);
+    for (int i = threadIdx.x; i < p.ld / 2; i += blockDim.x) s.x[i] = pairs[i];
     __syncthreads();
-    uint64_t* candidates = p.candidates + row * p.pitch;
+    uint64_t* candidates = p.candidates + row * p.stride;
     for (int begin = p.first + warp * RESCORE_GROUP; begin < count; begin += RESCORE_WARPS * RESCORE_GROUP) {
         // every eighth lane holds the same
         const int own = begin + lane % 8 < count ? int(candidates[begin + lane % 8]) : -1;
@@ -84,7 +84,7 @@ SAE_KERNEL(rescore, RescoreParams, RESCORE_WARPS * 32) {
         from.valid = 0;
         for (int i = 0; i < 2; ++i) {
             const int column = __shfl_sync(0xffffffffu, own, lane / 8 + 4 * i);
-            from.row[i] = p.w_enc + size_t(max(column, 0)) * p.depth + lane % 8 * 8;
+            from.row[i] = p.w_enc + size_t(max(column, 0)) * p.ld + lane % 8 * 8;
             from.valid |= uint32_t(column >= 0) << i;
         }
         float sums[4];
@@ -92,7 +92,7 @@ SAE_KERNEL(rescore, RescoreParams, RESCORE_WARPS * 32) {
             const int column = __shfl_sync(0xffffffffu, own, lane % 4 * 2 + i);
             sums[i] = sums[i + 2] = column >= 0 ? p.b_enc[column] : 0;
         }
-        rescore_group(from, p.depth, s.w[warp], s.x, sums);
+        rescore_group(from, p.ld, s.w[warp], s.x, sums);
         const float value = __shfl_sync(0xffffffffu, sums[0], lane % 8 / 2);
         const float next = __shfl_sync(0xffffffffu, sums[1], lane % 8 / 2);
         if (lane < 8 && own >= 0) candidates[begin + lane] = candidate_key(lane % 2 ? next : value, own, p.magnitude);

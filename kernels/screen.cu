@@ -36,7 +36,7 @@ __device__ __forceinline__ void find_survivors(const TileSumsOf<int>& sums, cons
 
 // screen: survivors among columns [begin, end)
 //   in      x [B, ld] and w [n, ld] in 8 bits with the steps and norms of their rows, b_enc, limit [B]
-//   out     appended to candidates [B, pitch], count [B]: column numbers, for rescore.cu
+//   out     appended to candidates [B, stride], count [B]: column numbers, for rescore.cu
 //   launch  grid ceil(B / 128) * ceil((end - begin) / 128), block 128, shared sizeof(TileShared) = 65536
 //   needs   ld % 64 == 0, padding of both operands zero, 16-byte aligned rows
 //   cost    2 B (end - begin) ld operations on 8-bit tensor cores (twice the rate of bf16), and about 8 instructions a
@@ -45,7 +45,7 @@ __device__ __forceinline__ void find_survivors(const TileSumsOf<int>& sums, cons
 SAE_KERNEL(screen, ScreenParams, TILE_THREADS) {
     auto& s = shared_memory<TileShared>();
     const TilePosition at = tile_position(blockIdx.x, (p.rows + TILE - 1) / TILE, (p.end - p.begin + TILE - 1) / TILE);
-    const int row_begin = at.row * TILE, begin = p.begin + at.column * TILE, pairs = p.depth / 2;
+    const int row_begin = at.row * TILE, begin = p.begin + at.column * TILE, pairs = p.ld / 2;
     TileSumsOf<int> sums = {};
     tile_multiply({reinterpret_cast<const bf16_bits*>(p.x), pairs, nullptr, row_begin, p.rows},
         {reinterpret_cast<const bf16_bits*>(p.w), pairs, nullptr, begin, p.end}, pairs, s, sums);
@@ -66,7 +66,7 @@ SAE_KERNEL(screen, ScreenParams, TILE_THREADS) {
                 const int bit = __ffs(int(left)) - 1, column = begin + tile_column(bit / 2) + bit % 2;
                 if (column >= p.end) continue;
                 const int position = atomicAdd(p.count + row, 1);
-                if (position < p.capacity) p.candidates[int64_t(row) * p.pitch + position] = uint32_t(column);
+                if (position < p.capacity) p.candidates[int64_t(row) * p.stride + position] = uint32_t(column);
             }
         }
 }

@@ -43,7 +43,7 @@ __device__ __forceinline__ float4 screen_row(const ScreenParams& p, const Screen
     const ScreenRow& x = from.x;
     const float floor = limit_floor(from.limit);
     if (x.step == 0) return make_float4(0, 0, 0, floor);
-    const float typical = 4 / (127 * sqrtf(float(p.depth))), steps = x.norm / x.step;
+    const float typical = 4 / (127 * sqrtf(float(p.ld))), steps = x.norm / x.step;
     const float g = sqrtf(1 + steps * typical * steps * typical);
     return make_float4(x.step, 0.5f * p.margin * x.step * (g + 1 / g) + p.rounding * x.norm,
                        0.5f * p.margin * steps * x.norm / g, floor);

@@ -6,9 +6,9 @@ constexpr int SELECT_MAX_ACTIVE = 512;
 // The number of candidates of the row: those that encode counted, or all columns of a chunk that was kept whole, behind
 // the k best of the chunks before it.
 template <typename Params> __device__ __forceinline__ int candidate_count(const Params& p, int row) {
-    if (p.end == 0) return p.count[row];
-    int end = p.column_count ? min(p.end, *p.column_count) : p.end;
-    return (p.offset ? p.count[row] : 0) + max(end - p.begin, 0);
+    if (p.chunk_end == 0) return p.count[row];
+    int end = p.column_count ? min(p.chunk_end, *p.column_count) : p.chunk_end;
+    return (p.carried ? p.count[row] : 0) + max(end - p.chunk_begin, 0);
 }
 
 // Starts the buckets of a row from its `kept` candidates, of which `kth` is the smallest key. Whole numbers in double
@@ -32,18 +32,18 @@ __device__ __forceinline__ void start_buckets(const uint64_t* candidates, int ke
 }
 
 // select_threshold: keeps the best k candidates of each row, and sets the limit that later columns must reach
-//   in      candidates [B, pitch], count [B] (or offset, begin, end)
+//   in      candidates [B, stride], count [B] (or carried and the chunk)
 //   out     candidates [B, first k], count [B] = kept; limit [B] = limit_after the k-th, 0 while there are fewer than
 //           k. With buckets, these start with the k kept candidates. A row over capacity keeps its count and gets a
 //           limit that no column reaches; select_final sends it to encode_exact.
 //   launch  grid B, block 128, shared sizeof(SelectScratch)
-//   needs   pitch <= 2048
-//   cost    reads pitch * 8 bytes a row, about 20 passes over registers
+//   needs   stride <= 2048
+//   cost    reads stride * 8 bytes a row, about 20 passes over registers
 //   order   none: keys are distinct, so the kept set is unique
 SAE_KERNEL(select_threshold, SelectThresholdParams, SELECT_THREADS) {
     auto& s = shared_memory<SelectScratch>();
     const int row = blockIdx.x, count = candidate_count(p, row);
-    uint64_t* candidates = p.candidates + int64_t(row) * p.pitch;
+    uint64_t* candidates = p.candidates + int64_t(row) * p.stride;
     if (count > p.capacity) {
         if (threadIdx.x == 0) p.limit[row] = 0xffffffffu;
         return;
@@ -84,19 +84,19 @@ __device__ __forceinline__ void sort_ascending(uint64_t* keys, int size) {
 }
 
 // select_final: the code, that is, the best k candidates of each row in ascending order of columns
-//   in      candidates [B, pitch], count [B] (or offset, begin, end); again: the rows redo [*overflows], from all of
-//           [pitch], without zeros
+//   in      candidates [B, stride], count [B] (or carried and the chunk); exact: the rows redo [*overflows], from all
+//           of [stride], without zeros
 //   out     index [B, k], value [B, k] (relu: values below 0 become 0; NaN becomes 0). With fewer than k candidates the
 //           last entries have index -1 and value 0. With scalars, only the best scalars->k entries keep their values,
 //           the others get 0. Rows over capacity are not written, but appended to redo.
 //   launch  grid B, block 128, shared sizeof(SelectFinalShared)
-//   needs   pitch <= 2048, k <= 512
+//   needs   stride <= 2048, k <= 512
 //   cost    as select_threshold, and a sort of k keys
 //   order   none in the code; redo is in any order
 SAE_KERNEL(select_final, SelectFinalParams, SELECT_THREADS) {
     auto& s = shared_memory<SelectFinalShared>();
-    int row = blockIdx.x, count = p.pitch;
-    if (p.again) {
+    int row = blockIdx.x, count = p.stride;
+    if (p.exact) {
         if (row >= *p.overflows) return;
         row = p.redo[row];
     } else {
@@ -107,9 +107,9 @@ SAE_KERNEL(select_final, SelectFinalParams, SELECT_THREADS) {
         }
     }
     SelectKeys keys;
-    select_load(p.candidates + int64_t(row) * p.pitch, count, keys);
+    select_load(p.candidates + int64_t(row) * p.stride, count, keys);
     int present = count;
-    if (p.again) {
+    if (p.exact) {
         present = 0;
 #pragma unroll
         for (int i = 0; i < SELECT_PER_THREAD; ++i) present += keys[i] != 0;

@@ -5,10 +5,10 @@
 //   launch  grid D, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(skip_norm, SkipParams, 256) {
     auto scratch = &shared_memory<double>();
-    size_t row = size_t(blockIdx.x) * p.pitch;
+    size_t row = size_t(blockIdx.x) * p.ld;
     const bool moves = learns(p.scalars->trainable, Trainable::Skip);
     double squares = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+    for (int c = threadIdx.x; c < p.ld; c += blockDim.x) {
         float g = p.gradient[row + c] *= moves ? 2 * p.scalars->loss_scale : 0;
         squares += double(g) * g;
     }
@@ -34,8 +34,8 @@ SAE_KERNEL(skip_move, SkipParams, 256) {
     size_t row = blockIdx.x;
     float factor = p.clip_rows && *p.norm > double(s.clip_norm) * s.clip_norm
         ? float(s.clip_norm / sqrt(*p.norm)) : p.clip_factor ? *p.clip_factor : 1;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        size_t at = row * p.pitch + c;
+    for (int c = threadIdx.x; c < p.ld; c += blockDim.x) {
+        size_t at = row * p.ld + c;
         Moments x = load_moments(p.moments, row, at);
         p.w_skip[at] = step_number(decayed(p.w_skip[at], s), p.gradient[at] * factor, x, 0, s, p.optimizer);
         store_moments(p.moments, s, row, at, c, x);

@@ -9,12 +9,12 @@
 //   cost    reads everything once, in 16-byte loads, those of eight rows in flight
 //   order   rows ascending
 SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
-    int across = (p.pitch + 127) / 128, warps = gridDim.x * (blockDim.x / 32);
+    int across = (p.lo + 127) / 128, warps = gridDim.x * (blockDim.x / 32);
     for (int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < (p.rows + 63) / 64 * across;
          item += warps) {
         int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, first = block * 64;
         int last = min(first + 64, p.rows);
-        if (c >= p.pitch) continue;
+        if (c >= p.lo) continue;
         auto add = [](float4& sum, const float* from) {
             float4 v = *reinterpret_cast<const float4*>(from);
             sum.x += v.x; sum.y += v.y; sum.z += v.z; sum.w += v.w;
@@ -22,13 +22,13 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
         float4 e = {}, learned = {};
 #pragma unroll 8
         for (int row = first; row < last; ++row) {
-            size_t at = size_t(row) * p.pitch + c;
+            size_t at = size_t(row) * p.lo + c;
             add(e, p.residual + at);
             if (p.weighted) add(learned, p.weighted + at);
             if (p.gate) add(learned, p.gate + at);
         }
         if (!p.weighted) learned = make_float4(learned.x + e.x, learned.y + e.y, learned.z + e.z, learned.w + e.w);
-        size_t to = size_t(block) * p.pitch + c;
+        size_t to = size_t(block) * p.lo + c;
         *reinterpret_cast<float4*>(p.residual_parts + to) = e;
         *reinterpret_cast<float4*>(p.weighted_parts + to) = learned;
     }
@@ -41,13 +41,13 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
 //   cost    reads everything once, in 16-byte loads
 //   order   rows ascending, in float64; deviations from the block's first row
 SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
-    const int across = (p.pitch + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
+    const int across = (p.lo + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
     const int warps = blockDim.x / 32;
     for (int item = blockIdx.x * warps + threadIdx.x / 32; item < items; item += gridDim.x * warps) {
         const int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, from = block * SPREAD_ROWS;
-        if (c >= p.pitch) continue;
+        if (c >= p.lo) continue;
         const int count = min(SPREAD_ROWS, p.rows - from);
-        const float4 first = *reinterpret_cast<const float4*>(p.values + size_t(from) * p.pitch + c);
+        const float4 first = *reinterpret_cast<const float4*>(p.values + size_t(from) * p.lo + c);
         double sum[4] = {}, squares[4] = {};
         auto add = [&](int i, float away) {
             sum[i] += away;
@@ -55,11 +55,11 @@ SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
         };
 #pragma unroll 4
         for (int row = 1; row < count; ++row) {
-            const float4 v = *reinterpret_cast<const float4*>(p.values + size_t(from + row) * p.pitch + c);
+            const float4 v = *reinterpret_cast<const float4*>(p.values + size_t(from + row) * p.lo + c);
             add(0, v.x - first.x); add(1, v.y - first.y); add(2, v.z - first.z); add(3, v.w - first.w);
         }
         const float start[4] = {first.x, first.y, first.z, first.w};
-        const size_t to = size_t(block) * p.pitch + c;
+        const size_t to = size_t(block) * p.lo + c;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             p.means[to + i] = start[i] + sum[i] / count;
@@ -129,7 +129,7 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
         fullest = max(fullest, p.row_near ? p.row_near[row] : p.row_active[row]);
     }
     for (int f = thread; p.pre_act_loss && f < p.latents; f += threads) pre_act += p.pre_act_loss[f];
-    for (int c = thread; c < p.pitch; c += threads) spread += spread_of_column(p.means, p.spreads, p.rows, p.pitch, c);
+    for (int c = thread; c < p.lo; c += threads) spread += spread_of_column(p.means, p.spreads, p.rows, p.lo, c);
     for (int offset = 16; offset > 0; offset >>= 1)
         fullest = max(fullest, __shfl_xor_sync(0xffffffffu, fullest, offset));
     double own = threadIdx.x % 32 == 0 ? fullest : 0;

@@ -9,7 +9,7 @@
 //   launch  grid any, block 256: a warp takes 256 columns of a part; parts are counted on the device
 //   cost    gathers 256 (lo + ld) 2 bytes a part, in 16-byte loads, those of four entries in flight
 SAE_KERNEL(update_parts, UpdateParams, 256) {
-    uint32_t slices = (max(p.pitch, p.out_pitch) + 255) / 256, items = run_part(p.start[p.latents]) * slices;
+    uint32_t slices = (max(p.ld, p.lo) + 255) / 256, items = run_part(p.start[p.latents]) * slices;
     uint32_t warps = gridDim.x * (blockDim.x / 32);
     float scale = 2 * p.scalars->loss_scale;
 #pragma unroll 1
@@ -25,10 +25,10 @@ SAE_KERNEL(update_parts, UpdateParams, 256) {
         uint32_t last = min(first + PART_ENTRIES, run_entry(p.start[low + 1]));
         WarpGroup group{int(item % slices) * 256};
         Rows<1, false> g = {};
-        float bias = 0, *to = p.parts + row_start(part, p.pitch + p.out_pitch);
+        float bias = 0, *to = p.parts + row_start(part, p.ld + p.lo);
         sum_entries(p, group, first, last, scale, g, bias);
-        each_column<1>(group, p.out_pitch, [&](int v, int column) { store8(to + column, g.dec[v]); });
-        each_column<1>(group, p.pitch, [&](int v, int column) { store8(to + p.out_pitch + column, g.enc[v]); });
+        each_column<1>(group, p.lo, [&](int v, int column) { store8(to + column, g.dec[v]); });
+        each_column<1>(group, p.ld, [&](int v, int column) { store8(to + p.lo + column, g.enc[v]); });
         if (group.column(0) == 0) p.parts_bias[part] = bias;
     }
 }
@@ -55,9 +55,9 @@ template <int V, class Group>
 __device__ __forceinline__ void add_bias_part(const UpdateParams& p, const Group& group, uint32_t f, float delta,
                                               float* sum) {
     if (!p.bias_parts) return;
-    each_column<V>(group, p.pitch, [&](int, int column) {
+    each_column<V>(group, p.ld, [&](int, int column) {
         float w[8], all[8];
-        load_weights8(w, p.w_enc_hi, p.w_enc_lo, row_start(f, p.pitch) + column);
+        load_weights8(w, p.w_enc_hi, p.w_enc_lo, row_start(f, p.ld) + column);
         load8(all, sum + column);
         for (int i = 0; i < 8; ++i) all[i] += delta * w[i];
         store8(sum + column, all);
@@ -83,10 +83,10 @@ __device__ __forceinline__ float whole_gradient(const UpdateParams& p, const Gro
     mask_frozen(p, g, tie, rows, s.trainable);
     if (p.decoder_norm == DecoderNorm::Unit) project(p, group, work.f, rows);
     float norm = 0;
-    each_column<V>(group, p.out_pitch, [&](int v, int) {
+    each_column<V>(group, p.lo, [&](int v, int) {
         for (int i = 0; i < 8; ++i) norm += rows.dec[v][i] * rows.dec[v][i];
     });
-    each_column<V>(group, p.pitch, [&](int v, int) {
+    each_column<V>(group, p.ld, [&](int v, int) {
         for (int i = 0; i < 8; ++i) norm += rows.enc[v][i] * rows.enc[v][i];
     });
     return group.sum(norm) + g.bias * g.bias + g.threshold * g.threshold + g.mag * g.mag + g.scale * g.scale
@@ -118,10 +118,10 @@ __device__ __forceinline__ void apply(const UpdateParams& p, const Group& group,
     }
     step_decoder(p, group, f, work.has_gradient, factor, missed_steps, rows, s);
     if (!PLAIN)
-        average_row<V>(group, p.out_pitch, p.ema_dec ? p.ema_dec + f * p.out_pitch : nullptr, s.ema_decay, rows.dec);
+        average_row<V>(group, p.lo, p.ema_dec ? p.ema_dec + f * p.lo : nullptr, s.ema_decay, rows.dec);
     if (!PLAIN) group.sync();                               // the new scale is visible
     step_encoder(p, group, f, factor, missed_steps, rows, s);
-    if (!PLAIN) average_row<V>(group, p.pitch, p.ema_enc ? p.ema_enc + f * p.pitch : nullptr, s.ema_decay, rows.enc);
+    if (!PLAIN) average_row<V>(group, p.ld, p.ema_enc ? p.ema_enc + f * p.ld : nullptr, s.ema_decay, rows.enc);
 }
 
 __device__ __forceinline__ LatentWork latent_work(const UpdateParams& p, int place) {
@@ -148,7 +148,7 @@ __device__ __forceinline__ void update_latents(const UpdateParams& p, const Grou
     const bool all = !p.order || !(p.last_touched || p.measure);
     const int places = all ? p.count : int(p.class_start[NO_GRADIENT]);
     if (group.rank() == 0) *squares = 0;
-    each_column<V>(group, p.pitch, [&](int, int column) {
+    each_column<V>(group, p.ld, [&](int, int column) {
         const float none[8] = {};
         store8(sum + column, none);
     });
@@ -175,10 +175,10 @@ __device__ __forceinline__ void write_norm_part(const UpdateParams& p, double sq
 
 // Adds the sums of the block's `parts` groups, [parts, ld].
 __device__ __forceinline__ void write_bias_part(const UpdateParams& p, const float* sums, int parts) {
-    for (int c = threadIdx.x; p.bias_parts && c < p.pitch; c += blockDim.x) {
-        float* to = p.bias_parts + row_start(blockIdx.x, p.pitch) + c;
+    for (int c = threadIdx.x; p.bias_parts && c < p.ld; c += blockDim.x) {
+        float* to = p.bias_parts + row_start(blockIdx.x, p.ld) + c;
         float sum = p.accumulate ? *to : 0;
-        for (int part = 0; part < parts; ++part) sum += sums[part * p.pitch + c];
+        for (int part = 0; part < parts; ++part) sum += sums[part * p.ld + c];
         *to = sum;
     }
 }
@@ -186,7 +186,7 @@ __device__ __forceinline__ void write_bias_part(const UpdateParams& p, const flo
 constexpr int UPDATE_WARPS = 4;
 
 // The squared norms of the warps, and their sums [ld].
-constexpr int update_narrow_shared_bytes(int pitch) { return UPDATE_WARPS * (8 + 4 * pitch); }
+constexpr int update_narrow_shared_bytes(int ld) { return UPDATE_WARPS * (8 + 4 * ld); }
 
 template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const UpdateParams& p) {
     if (p.scalars->abandoned) return;
@@ -194,7 +194,7 @@ template <int V, bool PLAIN> __device__ __forceinline__ void update_narrow(const
     auto sums = reinterpret_cast<float*>(squares + UPDATE_WARPS);       // [warps, ld]
     int warp = threadIdx.x / 32;
     update_latents<V, PLAIN>(p, WarpGroup(), blockIdx.x * UPDATE_WARPS + warp, gridDim.x * UPDATE_WARPS,
-                            sums + warp * p.pitch, squares + warp);
+                            sums + warp * p.ld, squares + warp);
     __syncthreads();
     write_bias_part(p, sums, UPDATE_WARPS);
     if (threadIdx.x != 0) return;
@@ -207,7 +207,7 @@ struct alignas(128) UpdateWideShared {
     float scratch[16];          // one a warp
     double squares;
 };
-constexpr int update_wide_shared_bytes(int pitch) { return sizeof(UpdateWideShared) + 4 * pitch; }
+constexpr int update_wide_shared_bytes(int ld) { return sizeof(UpdateWideShared) + 4 * ld; }
 
 template <int V, bool PLAIN, int AHEAD> __device__ __forceinline__ void update_wide(const UpdateParams& p) {
     if (p.scalars->abandoned) return;

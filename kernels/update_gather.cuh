@@ -39,15 +39,15 @@ __device__ __forceinline__ void add_entries(const UpdateParams& p, const Group& 
         uint32_t row = __shfl_sync(0xffffffffu, entries.row, j + a);
         value[a] = __shfl_sync(0xffffffffu, entries.value, j + a);
         delta[a] = __shfl_sync(0xffffffffu, entries.delta, j + a);
-        const bf16_bits* errors = p.residual + row_start(error_row, p.out_pitch);
-        const bf16_bits* inputs = p.x_centered + row_start(row, p.pitch);
-        each_column<V>(group, p.out_pitch, [&](int v, int column) { error[a][v] = load_bf16x8(errors + column); });
-        each_column<V>(group, p.pitch, [&](int v, int column) { x[a][v] = load_bf16x8(inputs + column); });
+        const bf16_bits* errors = p.residual + row_start(error_row, p.lo);
+        const bf16_bits* inputs = p.x_centered + row_start(row, p.ld);
+        each_column<V>(group, p.lo, [&](int v, int column) { error[a][v] = load_bf16x8(errors + column); });
+        each_column<V>(group, p.ld, [&](int v, int column) { x[a][v] = load_bf16x8(inputs + column); });
     }
 #pragma unroll
     for (int a = 0; a < A; ++a) {
-        each_column<V>(group, p.out_pitch, [&](int v, int) { add_scaled8(g.dec[v], value[a], error[a][v]); });
-        each_column<V>(group, p.pitch, [&](int v, int) { add_scaled8(g.enc[v], delta[a], x[a][v]); });
+        each_column<V>(group, p.lo, [&](int v, int) { add_scaled8(g.dec[v], value[a], error[a][v]); });
+        each_column<V>(group, p.ld, [&](int v, int) { add_scaled8(g.enc[v], delta[a], x[a][v]); });
         bias += delta[a];
     }
 }
@@ -69,8 +69,8 @@ __device__ __forceinline__ void sum_entries(const UpdateParams& p, const Group& 
         for (j = 0; !PLAIN && p.gate && j < count; ++j) {
             uint32_t row = __shfl_sync(0xffffffffu, entries.row, j);
             float gate = __shfl_sync(0xffffffffu, entries.gate, j);
-            const bf16_bits* errors = p.gate_residual + row_start(row, p.out_pitch);
-            each_column<V>(group, p.out_pitch, [&](int v, int column) {
+            const bf16_bits* errors = p.gate_residual + row_start(row, p.lo);
+            each_column<V>(group, p.lo, [&](int v, int column) {
                 add_scaled8(g.dec[v], gate, load_bf16x8(errors + column));
             });
         }
@@ -99,20 +99,20 @@ __device__ __forceinline__ float gather(const UpdateParams& p, const Group& grou
     float bias = 0;
     if (!PLAIN && p.dense_enc) {
         const uint32_t row = work.f - p.first;
-        add_rows(group, p.dense_dec + row_start(row, p.out_pitch), p.out_pitch,
-                 p.dense_enc + row_start(row, p.pitch), p.pitch, g);
+        add_rows(group, p.dense_dec + row_start(row, p.lo), p.lo,
+                 p.dense_enc + row_start(row, p.ld), p.ld, g);
     }
     if (work.slot >= 0) {
         bias = p.aux_bias_grad[work.slot];
-        add_rows(group, p.aux_dec_grad + row_start(work.slot, p.out_pitch), p.out_pitch,
-                 p.aux_enc_grad + row_start(work.slot, p.pitch), p.pitch, g);
+        add_rows(group, p.aux_dec_grad + row_start(work.slot, p.lo), p.lo,
+                 p.aux_enc_grad + row_start(work.slot, p.ld), p.ld, g);
     }
     if (run_part(work.end) == run_part(work.start))
         sum_entries(p, group, run_entry(work.start), run_entry(work.end), scale, g, bias);
 #pragma unroll 1
     for (uint32_t part = run_part(work.start); part < run_part(work.end); ++part) {
-        const float* from = p.parts + row_start(part, p.pitch + p.out_pitch);
-        add_rows(group, from, p.out_pitch, from + p.out_pitch, p.pitch, g);
+        const float* from = p.parts + row_start(part, p.ld + p.lo);
+        add_rows(group, from, p.lo, from + p.lo, p.ld, g);
         bias += p.parts_bias[part];
     }
     return bias;

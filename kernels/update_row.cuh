@@ -9,7 +9,7 @@ template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& group, uint32_t f, const EntryGradient& g,
                                          Rows<V, PLAIN>& rows) {
     if (g.base != 0)
-        each_column<V>(group, p.pitch, [&](int v, int column) {
+        each_column<V>(group, p.ld, [&](int v, int column) {
             float all[8];
             load8(all, p.input_sum + column);
             for (int i = 0; i < 8; ++i) rows.enc[v][i] -= g.base * all[i];
@@ -21,13 +21,13 @@ __device__ __forceinline__ void add_sums(const UpdateParams& p, const Group& gro
         int last = first + p.site_width[site];
         auto inside = [&](int column) { return column >= first && column < last; };
         float norm = 0, w[8];
-        each_column<V>(group, p.out_pitch, [&](int, int column) {
-            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
+        each_column<V>(group, p.lo, [&](int, int column) {
+            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.lo) + column);
             for (int i = 0; i < 8; ++i) norm += inside(column + i) ? w[i] * w[i] : 0;
         });
         norm = sqrtf(group.sum(norm));
-        each_column<V>(group, norm > 0 ? p.out_pitch : 0, [&](int v, int column) {
-            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
+        each_column<V>(group, norm > 0 ? p.lo : 0, [&](int v, int column) {
+            load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.lo) + column);
             for (int i = 0; i < 8; ++i) rows.dec[v][i] += inside(column + i) ? g.norm / norm * w[i] : 0;
         });
         first = last;
@@ -39,9 +39,9 @@ template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& group, uint32_t f,
                                            Rows<V, PLAIN>& rows) {
     float scale = p.tied == Tying::Scaled ? p.tie_scale.weights[f] : 1, dot = 0;
-    each_column<V>(group, p.pitch, [&](int v, int column) {
+    each_column<V>(group, p.ld, [&](int v, int column) {
         float w[8];
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.lo) + column);
         for (int i = 0; i < 8; ++i) {
             dot += rows.enc[v][i] * w[i];
             rows.dec[v][i] += scale * rows.enc[v][i];
@@ -55,14 +55,14 @@ __device__ __forceinline__ float join_tied(const UpdateParams& p, const Group& g
 template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void project(const UpdateParams& p, const Group& group, uint32_t f, Rows<V, PLAIN>& rows) {
     float dot = 0, w[8];
-    each_column<V>(group, p.out_pitch, [&](int v, int column) {
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
+    each_column<V>(group, p.lo, [&](int v, int column) {
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.lo) + column);
         for (int i = 0; i < 8; ++i) dot += rows.dec[v][i] * w[i];
     });
     dot = group.sum(dot);
-    each_column<V>(group, p.out_pitch, [&](int v, int column) {
+    each_column<V>(group, p.lo, [&](int v, int column) {
         // Loaded a second time, from the first-level cache: registers do not hold it.
-        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.out_pitch) + column);
+        load_weights8(w, p.w_dec_hi, p.w_dec_lo, row_start(f, p.lo) + column);
         for (int i = 0; i < 8; ++i) rows.dec[v][i] -= dot * w[i];
     });
 }
@@ -145,22 +145,22 @@ template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group& group, uint32_t f, bool has_gradient,
                                              float factor, int missed_steps, Rows<V, PLAIN>& rows,
                                                  const StepScalars& s) {
-    size_t at = row_start(f, p.out_pitch);
+    size_t at = row_start(f, p.lo);
     if (!learns(s.trainable, Trainable::Decoder)) {
-        load_row<V>(group, p.out_pitch, p.w_dec_hi, p.w_dec_lo, at, rows.dec);
+        load_row<V>(group, p.lo, p.w_dec_hi, p.w_dec_lo, at, rows.dec);
         return;
     }
-    step_row<V, PLAIN>(p, group, p.m_dec, f, p.out_pitch, p.w_dec_hi, p.w_dec_lo, rows.dec, factor, missed_steps, s);
+    step_row<V, PLAIN>(p, group, p.m_dec, f, p.lo, p.w_dec_hi, p.w_dec_lo, rows.dec, factor, missed_steps, s);
     float norm = 0, shrink = 1;
     if (p.decoder_norm == DecoderNorm::AtMostOne
         || (p.decoder_norm == DecoderNorm::Unit && (has_gradient || s.beta1 > 0))) {
-        each_column<V>(group, p.out_pitch, [&](int v, int) {
+        each_column<V>(group, p.lo, [&](int v, int) {
             for (int i = 0; i < 8; ++i) norm += rows.dec[v][i] * rows.dec[v][i];
         });
         norm = group.sum(norm);
         if (norm > (p.decoder_norm == DecoderNorm::AtMostOne ? 1 : 0)) shrink = 1 / sqrtf(norm);
     }
-    each_column<V>(group, p.out_pitch, [&](int v, int column) {
+    each_column<V>(group, p.lo, [&](int v, int column) {
         for (int i = 0; i < 8; ++i) rows.dec[v][i] *= shrink;
         store_weights8(p.w_dec_hi, p.w_dec_lo, at + column, rows.dec[v], s, p.latents + f, column);
     });
@@ -170,16 +170,16 @@ __device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group&
 template <int V, bool PLAIN, class Group>
 __device__ __forceinline__ void step_encoder(const UpdateParams& p, const Group& group, uint32_t f, float factor,
                                              int missed_steps, Rows<V, PLAIN>& rows, const StepScalars& s) {
-    size_t at = row_start(f, p.pitch);
+    size_t at = row_start(f, p.ld);
     bool tied = !PLAIN && p.tied != Tying::Untied;
     if (!tied && !learns(s.trainable, Trainable::Encoder)) {
-        load_row<V>(group, p.pitch, p.w_enc_hi, p.w_enc_lo, at, rows.enc);
+        load_row<V>(group, p.ld, p.w_enc_hi, p.w_enc_lo, at, rows.enc);
         return;
     }
     if (!tied)
-        step_row<V, PLAIN>(p, group, p.m_enc, f, p.pitch, p.w_enc_hi, p.w_enc_lo, rows.enc, factor, missed_steps, s);
+        step_row<V, PLAIN>(p, group, p.m_enc, f, p.ld, p.w_enc_hi, p.w_enc_lo, rows.enc, factor, missed_steps, s);
     float tie = tied && p.tied == Tying::Scaled ? p.tie_scale.weights[f] : 1;
-    each_column<V>(group, p.pitch, [&](int v, int column) {
+    each_column<V>(group, p.ld, [&](int v, int column) {
         for (int i = 0; tied && i < 8; ++i) rows.enc[v][i] = tie * rows.dec[v][i];
         store_weights8(p.w_enc_hi, p.w_enc_lo, at + column, rows.enc[v], s, f, column);
     });

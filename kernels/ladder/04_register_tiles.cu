@@ -21,11 +21,11 @@ SAE_KERNEL(ladder_register_tiles, LadderParams, LADDER_THREADS) {
     const LadderTile at = ladder_tile(p);
     const int x_thread = threadIdx.x / 16, w_thread = threadIdx.x % 16;     // a thread owns rows and columns 16 apart
     float sums[8][8] = {};
-    for (int k = 0; k < p.depth; k += REGISTER_K) {
+    for (int k = 0; k < p.ld; k += REGISTER_K) {
         for (int i = threadIdx.x; i < LADDER_TILE * REGISTER_K; i += LADDER_THREADS) {
             const int r = i / REGISTER_K, step = i % REGISTER_K, row = at.row + r, column = at.column + r;
-            s.x[step][r] = row < p.rows ? bf16_to_float(p.x[int64_t(row) * p.depth + k + step]) : 0;
-            s.w[step][r] = column < p.columns ? bf16_to_float(p.w[int64_t(column) * p.depth + k + step]) : 0;
+            s.x[step][r] = row < p.rows ? bf16_to_float(p.x[int64_t(row) * p.ld + k + step]) : 0;
+            s.w[step][r] = column < p.columns ? bf16_to_float(p.w[int64_t(column) * p.ld + k + step]) : 0;
         }
         __syncthreads();
 #pragma unroll 4

@@ -42,9 +42,9 @@ SAE_KERNEL(ladder_vector_loads, LadderParams, LADDER_THREADS) {
     const int r = threadIdx.x / 2, half = threadIdx.x % 2 * 8, row = at.row + r, column = at.column + r;
     const int x_thread = threadIdx.x / 16 * 4, w_thread = threadIdx.x % 16 * 4;
     float sums[8][8] = {};
-    for (int k = 0; k < p.depth; k += VECTOR_K) {
-        vector_stage(p.x + int64_t(row) * p.depth + k + half, row < p.rows, r, half, s.x);
-        vector_stage(p.w + int64_t(column) * p.depth + k + half, column < p.columns, r, half, s.w);
+    for (int k = 0; k < p.ld; k += VECTOR_K) {
+        vector_stage(p.x + int64_t(row) * p.ld + k + half, row < p.rows, r, half, s.x);
+        vector_stage(p.w + int64_t(column) * p.ld + k + half, column < p.columns, r, half, s.w);
         __syncthreads();
 #pragma unroll 4
         for (int step = 0; step < VECTOR_K; ++step) {

@@ -3,13 +3,13 @@
 #include "ladder.cuh"
 
 // One step of K of an operand in its layout in memory, 16 bytes a thread through registers.
-__device__ __forceinline__ void plain_stage(const bf16_bits* from, int first, int end, int depth, int k,
+__device__ __forceinline__ void plain_stage(const bf16_bits* from, int first, int end, int ld, int k,
                                             bf16_bits* to) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const int r = threadIdx.x / 4 + 64 * i, chunk = threadIdx.x % 4;
         *reinterpret_cast<uint4*>(to + r * LADDER_K + chunk * 8) =
-            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * depth + k + chunk * 8)
+            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * ld + k + chunk * 8)
                 : make_uint4(0, 0, 0, 0);
     }
 }
@@ -42,9 +42,9 @@ SAE_KERNEL(ladder_tensor_cores, LadderParams, LADDER_THREADS) {
     auto& s = shared_memory<LadderStage>();
     const LadderTile at = ladder_tile(p);
     WarpSums sums = {};
-    for (int k = 0; k < p.depth; k += LADDER_K) {
-        plain_stage(p.x, at.row, p.rows, p.depth, k, s.x);
-        plain_stage(p.w, at.column, p.columns, p.depth, k, s.w);
+    for (int k = 0; k < p.ld; k += LADDER_K) {
+        plain_stage(p.x, at.row, p.rows, p.ld, k, s.x);
+        plain_stage(p.w, at.column, p.columns, p.ld, k, s.w);
         __syncthreads();
 #pragma unroll
         for (int half = 0; half < 2; ++half) {

@@ -13,7 +13,7 @@ SAE_KERNEL(ladder_warp_tiles, LadderParams, TILE_THREADS) {
     const TilePosition at = tile_position(blockIdx.x, (p.rows + TILE - 1) / TILE, (p.columns + TILE - 1) / TILE);
     const int row_begin = at.row * TILE, column_begin = at.column * TILE;
     TileSums sums = {};
-    tile_multiply({p.x, p.depth, nullptr, row_begin, p.rows}, {p.w, p.depth, nullptr, column_begin, p.columns}, p.depth,
+    tile_multiply({p.x, p.ld, nullptr, row_begin, p.rows}, {p.w, p.ld, nullptr, column_begin, p.columns}, p.ld,
                   s, sums);
 #pragma unroll
     for (int m = 0; m < 4; ++m)

@@ -74,12 +74,12 @@ __device__ __forceinline__ void warp_load(const LadderStage& s, int half, WarpFr
 
 // Copies one step of K of an operand by cp.async into a swizzled stage: two chunks of 16 bytes a thread, zeros for rows
 // from `end` on.
-__device__ __forceinline__ void copy_step(const bf16_bits* from, int first, int end, int depth, int k, bf16_bits* to) {
+__device__ __forceinline__ void copy_step(const bf16_bits* from, int first, int end, int ld, int k, bf16_bits* to) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const int r = threadIdx.x / 4 + 64 * i, chunk = threadIdx.x % 4;
         const bool exists = first + r < end;
-        cp_async16(to + swizzled(r, chunk), from + int64_t(exists ? first + r : first) * depth + k + chunk * 8,
+        cp_async16(to + swizzled(r, chunk), from + int64_t(exists ? first + r : first) * ld + k + chunk * 8,
                    exists ? 16 : 0);
     }
 }

@@ -10,7 +10,7 @@ struct EncodeColumnsParams {
     const LatentScalars* latents;   // [n]
     int* count;                     // [B] also beyond capacity
     uint64_t* candidates;           // [B, capacity] column << 32 | bits of z
-    int rows, depth, columns, capacity;
+    int rows, ld, columns, capacity;
 };
 
 struct CollectParams {

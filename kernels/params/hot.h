@@ -18,6 +18,6 @@ struct HotParams {
     int* row_active;                // [B]
     float* scale;                   // [1]
     int rows, active, latents, window;
-    int most;                       // H
+    int capacity;                   // H
     float density;
 };

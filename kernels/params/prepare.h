@@ -11,7 +11,7 @@ struct PrepareParams {
     float* x;                       // [B, ld]
     bf16_bits* x_centered;          // [B, ld]
     float* y;                       // [B, lo] target; null: the input
-    int rows, width, pitch;
-    int out_width, out_pitch;       // those of the target
+    int rows, width, ld;
+    int out_width, lo;              // those of the target
     InputType type;                 // the type of batch and pool
 };

@@ -14,20 +14,20 @@ struct EncodeSm90Params {
     TensorMap w_map;                // w_enc [n, ld] likewise
     EncodeParams encode;            // column_rows and column_count null
     RowBuckets* buckets;            // [B] limits rise from these; null: limits stay
-    int* again;                     // [1 + ceil(B / 128)] rows that overflowed, then whether each tile has one
-    int repeat;                     // 1: only those tiles
+    int* retry;                     // [1 + ceil(B / 128)] rows that overflowed, then whether each tile has one
+    int second_sweep;               // 1: only those tiles
     int active;                     // k
     int cluster;                    // blocks that share a tile of weights, 1 or 2
-    int skew;                       // ping-pong: blocks of K by which the second consumer follows the first; 0: none
+    int skew;                       // blocks of K by which the second consumer follows the first; 0: none
     int reserved[30];
 };
 
 // The rows over capacity, before a second sweep; see sm90/encode_sm90.cu.
-struct EncodeAgainParams {
+struct EncodeRetryParams {
     const RowBuckets* buckets;      // [B]
     uint32_t* limit;                // [B]
     int* count;                     // [B]
-    int* again;                     // see EncodeSm90Params
+    int* retry;                     // see EncodeSm90Params
     int rows, capacity, active;
 };
 

@@ -61,7 +61,7 @@ struct UpdateParams {
     int* last_touched;              // [n]; null unless lazy
     float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the latents of a block; null: not needed
     double* norm_parts;             // [blocks] squared norms
-    int rows, pitch, out_pitch, active;
+    int rows, ld, lo, active;
     int first, count, latents;      // latents [first, first + count), of n
     DecoderNorm decoder_norm;
     OptimizerKind optimizer;
@@ -88,7 +88,7 @@ struct BiasParams {
     float* m;
     float* v;
     float* ema;                     // null without average
-    int row_blocks, blocks, pitch;
+    int row_blocks, blocks, lo;
     OptimizerKind optimizer;
     int clip_rows;                  // 1: each row has its own factor
     int measured;                   // 1: the norm of this step is known already
@@ -102,7 +102,7 @@ struct SkipParams {
     MomentsParams moments;
     double* norm_parts;             // [D]
     double* norm;                   // [1] squared
-    int rows, pitch;
+    int rows, ld;
     OptimizerKind optimizer;
     int clip_rows;                  // see BiasParams
 };

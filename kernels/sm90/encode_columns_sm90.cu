@@ -7,7 +7,7 @@
 
 // Finds which z of a group of 16 columns, in both rows, exceed their columns' thresholds. Rounding is monotone, so the
 // larger sum of a column decides for both rows.
-__device__ __forceinline__ void columns_compare(const HopperSums& sums, const float* bias, const float* threshold,
+__device__ __forceinline__ void columns_compare(const HopperSums& sums, const float* bias, const float* floor,
                                                 HopperReached& reached) {
 #pragma unroll
     for (int group = 0; group < 4; ++group) {
@@ -16,7 +16,7 @@ __device__ __forceinline__ void columns_compare(const HopperSums& sums, const fl
         for (int i = 0; i < 16; i += 2) {
             const int column = hopper_group_column(group, i);
             const float2 b = *reinterpret_cast<const float2*>(bias + column);
-            const float2 l = *reinterpret_cast<const float2*>(threshold + column);
+            const float2 l = *reinterpret_cast<const float2*>(floor + column);
             any |= fmaxf(sums[hopper_index(group, 0, i)], sums[hopper_index(group, 1, i)]) + b.x > l.x;
             any |= fmaxf(sums[hopper_index(group, 0, i + 1)], sums[hopper_index(group, 1, i + 1)]) + b.y > l.y;
         }
@@ -27,7 +27,7 @@ __device__ __forceinline__ void columns_compare(const HopperSums& sums, const fl
 #pragma unroll
             for (int i = 0; i < 16; ++i) {
                 const int column = hopper_group_column(group, i);
-                bits |= uint32_t(sums[hopper_index(group, row_half, i)] + bias[column] > threshold[column]) << i;
+                bits |= uint32_t(sums[hopper_index(group, row_half, i)] + bias[column] > floor[column]) << i;
             }
             reached.row[row_half] |= uint64_t(bits) << 16 * group;
         }
@@ -46,7 +46,7 @@ __device__ __forceinline__ void columns_consume(HopperShared& s, const HopperWor
         mbarrier_wait(&s.column_full_barriers[column_state.stage_idx], column_state.phase);
         const float* bias = s.bias[column_state.stage_idx];
         HopperReached reached;
-        columns_compare(sums, bias, s.threshold[column_state.stage_idx], reached);
+        columns_compare(sums, bias, s.floor[column_state.stage_idx], reached);
 #pragma unroll
         for (int row_half = 0; row_half < 2; ++row_half)
             if (row_begin + hopper_row(row_half) >= e.rows) reached.row[row_half] = 0;
@@ -76,14 +76,14 @@ __device__ __forceinline__ void columns_consume(HopperShared& s, const HopperWor
 SAE_KERNEL(encode_columns_sm90, EncodeColumnsSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<HopperShared>();
     const EncodeColumnsParams& e = p.columns;
-    const HopperWork work{e.rows, 0, e.columns, e.depth / HOPPER_BLOCK_K, p.cluster, p.skew, nullptr};
+    const HopperWork work{e.rows, 0, e.columns, e.ld / HOPPER_BLOCK_K, p.cluster, p.skew, nullptr};
     hopper_init_barriers(s, p.cluster);
     if (threadIdx.x < 128) {
         registers_shrink<40>();
         if (threadIdx.x == 0) hopper_load(s, work, &p.x_map, &p.w_map, HOPPER_BLOCK_K);
-        else if (threadIdx.x / 32 == 1) hopper_produce_columns(s, work, [&](int column, float& bias, float& threshold) {
+        else if (threadIdx.x / 32 == 1) hopper_produce_columns(s, work, [&](int column, float& bias, float& floor) {
             bias = column < e.columns ? e.b_enc[column] : 0;
-            threshold = column < e.columns ? e.latents[column].low : __int_as_float(0x7f800000);
+            floor = column < e.columns ? e.latents[column].floor : __int_as_float(0x7f800000);
         });
     } else {
         registers_grow<232>();

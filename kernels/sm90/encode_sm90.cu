@@ -4,10 +4,10 @@
 //
 // A limit is at all times at most the k-th largest of the elements that were counted. The candidates therefore hold the
 // k best, and select_final picks these whatever else is there: the code does not depend on the schedule. Whether a
-// row's candidates fit its capacity does depend on it. A row that overflows is swept again (`encode_again`, `repeat`)
-// under its last limit, which no schedule changes: every element above the final edge passed and was counted, wherever
-// the limits stood. A row that overflows again has more elements than its capacity above that edge, on every schedule;
-// encode_exact handles it.
+// row's candidates fit its capacity does depend on it. A row that overflows is swept again (`encode_retry`,
+// `second_sweep`) under its last limit, which no schedule changes: every element above the final edge passed and was
+// counted, wherever the limits stood. A row that overflows again has more elements than its capacity above that edge,
+// on every schedule; encode_exact handles it.
 #include "../buckets.cuh"
 #include "hopper_filter.cuh"
 
@@ -73,13 +73,13 @@ __device__ __forceinline__ void hopper_filter(const HopperSums& sums, const floa
     for (int row_half = 0; row_half < 2; ++row_half)
         if (p.buckets && reached.row[row_half] != 0) {
             const RowBuckets& buckets = p.buckets[row_begin + hopper_row(row_half)];
-            origin[row_half] = buckets.low, scale[row_half] = buckets.scale;
+            origin[row_half] = buckets.origin, scale[row_half] = buckets.scale;
         }
     hopper_emit(sums, reached, slot, [&](int row_half, int column, float z) {
         const int64_t row = row_begin + hopper_row(row_half);
         const int position = positions.next[row_half]++;
         if (position < e.capacity)
-            e.candidates[row * e.pitch + position] = candidate_key(z, begin + column, e.magnitude);
+            e.candidates[row * e.stride + position] = candidate_key(z, begin + column, e.magnitude);
         if (!p.buckets) return;
         const float size = e.magnitude ? fabsf(z) : z;
         atomicAdd(&p.buckets[row].count[bucket_of(size, origin[row_half], scale[row_half])], 1);
@@ -88,13 +88,13 @@ __device__ __forceinline__ void hopper_filter(const HopperSums& sums, const floa
 }
 
 // Stores the whole tile: column c of a row goes to candidates[c - first]. Two neighbours are one 16-byte store where
-// the row is aligned; with an odd pitch every second row is not.
+// the row is aligned; with an odd stride every second row is not.
 __device__ __forceinline__ void hopper_store(const HopperSums& sums, int row_begin, int begin, const EncodeParams& e) {
 #pragma unroll
     for (int row_half = 0; row_half < 2; ++row_half) {
         const int row = row_begin + hopper_row(row_half);
         if (row >= e.rows) continue;
-        uint64_t* to = e.candidates + int64_t(row) * e.pitch + (begin - e.begin) + hopper_column();
+        uint64_t* to = e.candidates + int64_t(row) * e.stride + (begin - e.begin) + hopper_column();
         const bool aligned = reinterpret_cast<uintptr_t>(to) % 16 == 0;
 #pragma unroll
         for (int j = 0; j < 32; ++j) {
@@ -136,12 +136,12 @@ __device__ __forceinline__ void encode_consume(HopperShared& s, const HopperWork
 
 // encode_sm90: candidates of columns [begin, end)
 //   in      x_centered and w_enc as tensor maps, b_enc f32, limit [B], buckets [B]
-//   out     candidates [B, pitch], count [B], raised limit and buckets; dense: candidates at c - begin, *overflows = 0,
-//           again[0] = 0
+//   out     candidates [B, stride], count [B], raised limit and buckets; dense: candidates at c - begin, *overflows =
+//           0, retry[0] = 0
 //   launch  grid a multiple of `cluster`, at most one block a multiprocessor; block 384, cluster 1 or 2, shared
 //           sizeof(HopperShared)
 //   needs   ld % 64 == 0, padding of both operands zero, limit >= 1 (k elements were counted before), dense: end -
-//           begin <= pitch
+//           begin <= stride
 //   cost    2 B (end - begin) ld flops; bound by the tensor cores
 //   order   candidates of a row come in any order; which ones beyond the k best depends on the schedule. Sums are taken
 //           in ascending K, 16 numbers an instruction, as in encode. Inside an instruction wgmma and mma.sync promise
@@ -149,13 +149,13 @@ __device__ __forceinline__ void encode_consume(HopperShared& s, const HopperWork
 SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<HopperShared>();
     const EncodeParams& e = p.encode;
-    if (p.repeat && p.again[0] == 0) return;
+    if (p.second_sweep && p.retry[0] == 0) return;
     if (e.dense && blockIdx.x == 0 && threadIdx.x == 0) {
         *e.overflows = 0;
-        if (p.again) p.again[0] = 0;
+        if (p.retry) p.retry[0] = 0;
     }
-    const HopperWork work{e.rows, e.begin, e.end, e.depth / HOPPER_BLOCK_K, p.cluster, p.skew,
-                          p.repeat ? p.again + 1 : nullptr};
+    const HopperWork work{e.rows, e.begin, e.end, e.ld / HOPPER_BLOCK_K, p.cluster, p.skew,
+                          p.second_sweep ? p.retry + 1 : nullptr};
     hopper_init_barriers(s, p.cluster);
     if (threadIdx.x < 128) {
         registers_shrink<40>();
@@ -171,15 +171,15 @@ SAE_KERNEL(encode_sm90, EncodeSm90Params, HOPPER_THREADS) {
     hopper_finish(p.cluster);
 }
 
-constexpr int encode_again_shared_bytes() { return sizeof(int); }
+constexpr int encode_retry_shared_bytes() { return sizeof(int); }
 
-// encode_again: prepares the second sweep. A row that overflowed goes back to its k best from before the sweep and
+// encode_retry: prepares the second sweep. A row that overflowed goes back to its k best from before the sweep and
 // takes its last limit. All other rows take no candidates.
 //   in      buckets [B], count [B] of the sweep
-//   out     limit [B], count [B], again
-//   launch  grid ceil(B / 128), block 128, shared encode_again_shared_bytes()
+//   out     limit [B], count [B], retry
+//   launch  grid ceil(B / 128), block 128, shared encode_retry_shared_bytes()
 //   order   none
-SAE_KERNEL(encode_again, EncodeAgainParams, HOPPER_BLOCK_M) {
+SAE_KERNEL(encode_retry, EncodeRetryParams, HOPPER_BLOCK_M) {
     auto& any = shared_memory<int>();
     if (threadIdx.x == 0) any = 0;
     __syncthreads();
@@ -196,6 +196,6 @@ SAE_KERNEL(encode_again, EncodeAgainParams, HOPPER_BLOCK_M) {
     }
     __syncthreads();
     if (threadIdx.x != 0) return;
-    p.again[1 + blockIdx.x] = any;
-    if (any) atomicAdd(p.again, 1);
+    p.retry[1 + blockIdx.x] = any;
+    if (any) atomicAdd(p.retry, 1);
 }

@@ -43,7 +43,7 @@ struct HopperShared : HopperStages {
     // 16 values of a thread; 80 bytes apart, so that a warp's stores have no bank conflict
     float slots[HOPPER_CONSUMERS][20];
     float bias[2][HOPPER_BLOCK_N];          // of this tile's columns and the next's
-    float threshold[2][HOPPER_BLOCK_N];
+    float floor[2][HOPPER_BLOCK_N];
 };
 constexpr int encode_sm90_shared_bytes() { return sizeof(HopperShared); }
 
@@ -148,13 +148,13 @@ __device__ __forceinline__ void hopper_produce(HopperStages& s, const HopperWork
     });
 }
 
-// The column producer of one warp: produce(column, bias, threshold) for every column of every tile.
+// The column producer of one warp: produce(column, bias, floor) for every column of every tile.
 template <typename Produce>
 __device__ __forceinline__ void hopper_produce_columns(HopperShared& s, const HopperWork& w, Produce produce) {
     hopper_produce(s, w, [&](int stage_idx, int, int begin) {
 #pragma unroll
         for (int i = threadIdx.x % 32; i < HOPPER_BLOCK_N; i += 32)
-            produce(begin + i, s.bias[stage_idx][i], s.threshold[stage_idx][i]);
+            produce(begin + i, s.bias[stage_idx][i], s.floor[stage_idx][i]);
     });
 }
 
@@ -180,7 +180,7 @@ __device__ __forceinline__ int hopper_row(int row_half) {
 }
 __device__ __forceinline__ int hopper_column() { return threadIdx.x % 4 * 2; }
 
-constexpr int HOPPER_PING_PONG_BARRIER = 1;
+constexpr int HOPPER_SKEW_BARRIER = 1;
 
 // Consumer release: this warp arrives at the empty barrier of a stage, in every block whose loads fill the stage.
 __device__ __forceinline__ void hopper_release(uint64_t* empty, int cluster) {
@@ -199,16 +199,16 @@ __device__ __forceinline__ void hopper_product(HopperSumsOf<int>& sums, uint64_t
 }
 
 // sums += A Bᵀ of the next tile. Both consumer warpgroups call it.
-// With ping-pong scheduling (skew > 0) the second warpgroup starts when the first is `skew` blocks of K ahead. From
-// then on one multiplies while the other filters. This needs more blocks of K than stages: then the first warpgroup
-// cannot start its next tile before the second has started this one, and one named barrier serves all tiles.
+// With a skew the second warpgroup starts when the first is `skew` blocks of K ahead. From then on one multiplies while
+// the other filters. This needs more blocks of K than stages: then the first warpgroup cannot start its next tile
+// before the second has started this one, and one named barrier serves all tiles.
 template <typename Sum>
 __device__ __forceinline__ void hopper_multiply(HopperStages& s, const HopperWork& w,
                                                 PipelineState<HOPPER_STAGES>& state, Sum (&sums)[128]) {
     // The shuffle tells the compiler that all lanes have one value, so the descriptors stay in uniform registers.
     const int warpgroup = __shfl_sync(0xffffffffu, consumer_warpgroup(), 0);
-    const bool ping_pong = w.skew > 0 && w.k_blocks > HOPPER_STAGES;
-    if (ping_pong && warpgroup == 1) named_barrier_sync(HOPPER_PING_PONG_BARRIER, HOPPER_CONSUMERS);
+    const bool skewed = w.skew > 0 && w.k_blocks > HOPPER_STAGES;
+    if (skewed && warpgroup == 1) named_barrier_sync(HOPPER_SKEW_BARRIER, HOPPER_CONSUMERS);
     int previous = -1;
 #pragma unroll 1
     for (int k_block = 0; k_block < w.k_blocks; ++k_block, state.advance()) {
@@ -221,8 +221,8 @@ __device__ __forceinline__ void hopper_multiply(HopperStages& s, const HopperWor
 #pragma unroll
         for (int k = 0; k < HOPPER_BLOCK_K_BYTES / 32; ++k) hopper_product(sums, a + 2 * k, b + 2 * k);
         wgmma_commit();
-        if (ping_pong && warpgroup == 0 && k_block + 1 == w.skew)
-            named_barrier_arrive(HOPPER_PING_PONG_BARRIER, HOPPER_CONSUMERS);
+        if (skewed && warpgroup == 0 && k_block + 1 == w.skew)
+            named_barrier_arrive(HOPPER_SKEW_BARRIER, HOPPER_CONSUMERS);
         // Wait for the products of the previous stage, and release it.
         wgmma_wait<1>();
         if (previous >= 0) hopper_release(&s.empty_barriers[previous], w.cluster);

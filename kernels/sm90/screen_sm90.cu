@@ -135,7 +135,7 @@ __device__ __forceinline__ void screen_consume(ScreenSm90Shared& s, const Hopper
                 const int bit = __popcll(left ^ (left - 1)) - 1, position = positions.next[row_half]++;
                 const int64_t row = row_begin + hopper_row(row_half);
                 if (position < p.capacity)
-                    p.candidates[row * p.pitch + position] = uint32_t(begin + hopper_group_column(bit / 16, bit % 16));
+                    p.candidates[row * p.stride + position] = uint32_t(begin + hopper_group_column(bit / 16, bit % 16));
             }
     });
 }
@@ -153,7 +153,7 @@ __device__ __forceinline__ void screen_consume(ScreenSm90Shared& s, const Hopper
 SAE_KERNEL(screen_sm90, ScreenSm90Params, HOPPER_THREADS) {
     auto& s = shared_memory<ScreenSm90Shared>();
     const ScreenParams& e = p.screen;
-    const HopperWork work{e.rows, e.begin, e.end, (e.depth + SCREEN_BLOCK_K - 1) / SCREEN_BLOCK_K, p.cluster, p.skew,
+    const HopperWork work{e.rows, e.begin, e.end, (e.ld + SCREEN_BLOCK_K - 1) / SCREEN_BLOCK_K, p.cluster, p.skew,
                           nullptr};
     hopper_init_barriers(s, p.cluster, SCREEN_PRODUCERS);
     if (threadIdx.x < 128) {

@@ -17,9 +17,9 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
 
     /// <param name="general">Takes the kernel for all methods also where the plain one would do: for tests.</param>
     /// <exception cref="SaeException">No kernel is as wide.</exception>
-    public static UpdateKernel For(SaeSpec spec, TrainConfig config, int pitch, int outPitch, bool general)
+    public static UpdateKernel For(SaeSpec spec, TrainConfig config, int ld, int lo, bool general)
     {
-        var width = Math.Max(pitch, outPitch);
+        var width = Math.Max(ld, lo);
         general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0
             || config.Moments == MomentStorage.Int8;
         if (width > Widest)
@@ -53,6 +53,6 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
         return Math.Min(Blocks(latents), wave < MostBlocks ? MostBlocks / wave * wave : MostBlocks);
     }
 
-    public Launch Launch(int blocks, int pitch) => new(blocks, Threads,
-        Latents > 1 ? SharedMemory.UpdateNarrow(pitch) : SharedMemory.UpdateWide(pitch));
+    public Launch Launch(int blocks, int ld) => new(blocks, Threads,
+        Latents > 1 ? SharedMemory.UpdateNarrow(ld) : SharedMemory.UpdateWide(ld));
 }

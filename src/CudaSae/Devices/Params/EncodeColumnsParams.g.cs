@@ -27,7 +27,7 @@ struct EncodeColumnsParams
     public ulong Candidates;
 
     public int Rows;
-    public int Depth;
+    public int Ld;
     public int Columns;
     public int Capacity;
 }

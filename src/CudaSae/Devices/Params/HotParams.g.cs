@@ -55,7 +55,7 @@ struct HotParams
     public int Window;
 
     /// <summary>H.</summary>
-    public int Most;
+    public int Capacity;
 
     public float Density;
 }

@@ -34,13 +34,13 @@ unsafe struct PrepareParams
 
     public int Rows;
     public int Width;
-    public int Pitch;
+    public int Ld;
 
     /// <summary>Those of the target.</summary>
     public int OutWidth;
 
     /// <summary>Those of the target.</summary>
-    public int OutPitch;
+    public int Lo;
 
     /// <summary>The type of batch and pool.</summary>
     public InputType Type;

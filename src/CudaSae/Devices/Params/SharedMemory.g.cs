@@ -22,6 +22,9 @@ static class SharedMemory
     /// <summary>Declared in kernels/ladder/ladder.cuh.</summary>
     public const int LadderStage = 16384;
 
+    /// <summary>Declared in kernels/aux_loss.cu.</summary>
+    public const int AuxBias = 2048;
+
     /// <summary>Declared in kernels/batch.cu.</summary>
     public const int BatchHistogram = 8192;
 
@@ -30,9 +33,6 @@ static class SharedMemory
 
     /// <summary>Declared in kernels/bias.cu.</summary>
     public const int BiasGradient = 2048;
-
-    /// <summary>Declared in kernels/dead.cu.</summary>
-    public const int AuxBias = 2048;
 
     /// <summary>The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of
     /// all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
@@ -80,8 +80,8 @@ static class SharedMemory
     public const int ScreenScales = 2048;
 
     /// <summary>Declared in kernels/rescore.cu.</summary>
-    public static int Rescore(int depth) =>
-        16384 + depth * 2;
+    public static int Rescore(int ld) =>
+        16384 + ld * 2;
 
     /// <summary>Declared in kernels/rescore.cu.</summary>
     public const int ScreenAudit = 16;
@@ -96,15 +96,15 @@ static class SharedMemory
     public const int StepSums = 128;
 
     /// <summary>The squared norms of the warps, and their sums [ld]. Declared in kernels/update.cu.</summary>
-    public static int UpdateNarrow(int pitch) =>
-        4 * (8 + 4 * pitch);
+    public static int UpdateNarrow(int ld) =>
+        4 * (8 + 4 * ld);
 
     /// <summary>Declared in kernels/update.cu.</summary>
-    public static int UpdateWide(int pitch) =>
-        128 + 4 * pitch;
+    public static int UpdateWide(int ld) =>
+        128 + 4 * ld;
 
     /// <summary>Declared in kernels/sm90/encode_sm90.cu.</summary>
-    public const int EncodeAgain = 4;
+    public const int EncodeRetry = 4;
 
     /// <summary>Declared in kernels/sm90/screen_sm90.cu.</summary>
     public const int ScreenSm90 = 209152;

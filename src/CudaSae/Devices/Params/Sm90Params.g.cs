@@ -22,10 +22,10 @@ struct EncodeSm90Params
     public ulong Buckets;
 
     /// <summary>[1 + ceil(B / 128)] rows that overflowed, then whether each tile has one.</summary>
-    public ulong Again;
+    public ulong Retry;
 
     /// <summary>1: only those tiles.</summary>
-    public int Repeat;
+    public int SecondSweep;
 
     /// <summary>k.</summary>
     public int Active;
@@ -33,13 +33,13 @@ struct EncodeSm90Params
     /// <summary>Blocks that share a tile of weights, 1 or 2.</summary>
     public int Cluster;
 
-    /// <summary>Ping-pong: blocks of K by which the second consumer follows the first; 0: none.</summary>
+    /// <summary>Blocks of K by which the second consumer follows the first; 0: none.</summary>
     public int Skew;
 }
 
 /// <summary>The rows over capacity, before a second sweep; see sm90/encode_sm90.cu.</summary>
 [StructLayout(LayoutKind.Sequential)]
-struct EncodeAgainParams
+struct EncodeRetryParams
 {
     /// <summary>[B].</summary>
     public ulong Buckets;
@@ -51,7 +51,7 @@ struct EncodeAgainParams
     public ulong Count;
 
     /// <summary>See EncodeSm90Params.</summary>
-    public ulong Again;
+    public ulong Retry;
 
     public int Rows;
     public int Capacity;

@@ -145,8 +145,8 @@ unsafe struct UpdateParams
     public ulong NormParts;
 
     public int Rows;
-    public int Pitch;
-    public int OutPitch;
+    public int Ld;
+    public int Lo;
     public int Active;
 
     /// <summary>Latents [first, first + count), of n.</summary>
@@ -219,7 +219,7 @@ struct BiasParams
 
     public int RowBlocks;
     public int Blocks;
-    public int Pitch;
+    public int Lo;
     public OptimizerKind Optimizer;
 
     /// <summary>1: each row has its own factor.</summary>
@@ -252,7 +252,7 @@ struct SkipParams
     public ulong Norm;
 
     public int Rows;
-    public int Pitch;
+    public int Ld;
     public OptimizerKind Optimizer;
 
     /// <summary>See BiasParams.</summary>

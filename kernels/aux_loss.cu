@@ -22,8 +22,8 @@ SAE_KERNEL(aux_scatter, AuxParams, 256) {
 SAE_KERNEL(aux_row_error, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
     float error = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        float r = p.residual[size_t(blockIdx.x) * p.pitch + c];
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) {
+        float r = p.residual[size_t(blockIdx.x) * p.lo + c];
         error += r * r;
     }
     error = block_sum(error, scratch);
@@ -44,12 +44,12 @@ SAE_KERNEL(aux_scale, AuxParams, 256) {
         variance += p.row_error[row];
         if (any) error += p.row_aux_error[row];
     }
-    for (int c = thread; c < p.pitch; c += threads) {
+    for (int c = thread; c < p.lo; c += threads) {
         double sum = 0;
 #pragma unroll 8
-        for (int i = 0; i < p.row_blocks; ++i) sum += p.residual_parts[size_t(i) * p.pitch + c];
+        for (int i = 0; i < p.row_blocks; ++i) sum += p.residual_parts[size_t(i) * p.lo + c];
         variance -= sum * sum / p.rows;
-        spread += spread_of_column(p.means, p.spreads, p.rows, p.pitch, c);
+        spread += spread_of_column(p.means, p.spreads, p.rows, p.lo, c);
     }
     error = block_sum(error, scratch);
     variance = block_sum(variance, scratch);
@@ -111,20 +111,20 @@ SAE_KERNEL(ghost_code, AuxParams, 256) {
 SAE_KERNEL(ghost_scale, AuxParams, 256) {
     auto scratch = &shared_memory<float>();
     size_t row = blockIdx.x;
-    float* r = p.residual + row * p.pitch;
-    const float* e = p.error + row * p.pitch;
+    float* r = p.residual + row * p.lo;
+    const float* e = p.error + row * p.lo;
     float norm = 0, ghost = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) norm += r[c] * r[c];
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) norm += r[c] * r[c];
     norm = block_sum(norm, scratch);
     float error = p.row_error[row], scale = sqrtf(error) / (2 * sqrtf(norm) + 1e-6f);
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) {
         float v = scale * r[c] + e[c];
         ghost += v * v;
         r[c] = v;
     }
     ghost = block_sum(ghost, scratch);
     float share = error / (ghost + 1e-6f);
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) r[c] *= share;
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) r[c] *= share;
     for (int s = threadIdx.x; s < *p.aux_count; s += blockDim.x) p.code[row * p.window + s] *= scale;
     if (threadIdx.x == 0) p.row_aux_error[row] = share * ghost;
 }
