@@ -1,16 +1,19 @@
-// The formulas of one entry of the code, shared by the sparse and the dense path; docs/internals/math.md, "Thresholds, gates and penalties".
+// The formulas of one entry of the code, shared by the sparse and the dense path: docs/internals/math.md, "Thresholds,
+// gates and penalties".
 #pragma once
 #include "common.cuh"
 
-__device__ __forceinline__ float gated_magnitude(float pi, const LatentScalars& l) { return l.exp_r * (pi - l.gate) + l.mag; }
+__device__ __forceinline__ float gated_magnitude(float pi, const LatentScalars& l) {
+    return l.exp_r * (pi - l.gate) + l.mag;
+}
 
-// The value that a pre-activation gives, 0 where the latent does not fire.
+// The value of a pre-activation; 0 where the latent does not fire.
 __device__ __forceinline__ float activation_value(float z, const LatentScalars& l, const LossParams& p) {
     if (p.selection != SelectionCode::Gated) return z > l.theta ? z : 0;
     return z > 0 ? fmaxf(0, gated_magnitude(z, l)) : 0;
 }
 
-// lambda-free penalty of an entry: of relu(pi) for Gated, else of its value.
+// The penalty of an entry without lambda: of relu(pi) for Gated, else of its value.
 __device__ __forceinline__ float penalty_value(float f, float omega, float power, const LossParams& p) {
     if (f == 0) return 0;
     switch (p.penalty) {
@@ -21,7 +24,8 @@ __device__ __forceinline__ float penalty_value(float f, float omega, float power
     }
 }
 
-__device__ __forceinline__ void penalty_slope(float f, float omega, float power, const LossParams& p, float& by_value, float& by_weight) {
+__device__ __forceinline__ void penalty_slope(float f, float omega, float power, const LossParams& p, float& by_value,
+                                              float& by_weight) {
     by_value = by_weight = 0;
     if (p.penalty == PenaltyCode::L1) {
         by_value = omega;
@@ -37,7 +41,8 @@ __device__ __forceinline__ void penalty_slope(float f, float omega, float power,
     }
 }
 
-// K(u) of SmoothingKernel, each of integral 1. Arguments are small, so the fast sine serves; the other one keeps a table in local memory.
+// K(u) of SmoothingKernel, each of integral 1. Arguments are small, so the fast sine serves; the precise one keeps a
+// table in local memory.
 __device__ __forceinline__ float smoothing_kernel(SmoothingKernel kernel, float reach, float u) {
     float a = fabsf(u);
     if (a > reach) return 0;
@@ -53,9 +58,10 @@ __device__ __forceinline__ float smoothing_kernel(SmoothingKernel kernel, float 
     }
 }
 
-// g: dL/dvalue of the reconstruction; gate_g: dL/drelu(pi) of the gate's own; step_penalty: the factor of
-// d sum 1[z > theta].
-__device__ __forceinline__ EntryGradient entry_gradient(float z, float value, float g, float gate_g, const LatentScalars& l, const StepScalars& s,
+// g: dL/dvalue from the reconstruction. gate_g: dL/drelu(pi) from the gate's reconstruction. step_penalty: the factor
+// of d sum 1[z > theta].
+__device__ __forceinline__ EntryGradient entry_gradient(float z, float value, float g, float gate_g,
+                                                        const LatentScalars& l, const StepScalars& s,
                                                         float step_penalty, const LossParams& p) {
     EntryGradient r = {};
     float by_value, by_weight;
@@ -83,7 +89,7 @@ __device__ __forceinline__ EntryGradient entry_gradient(float z, float value, fl
         r.input += density * step;
         r.bias += density * step;
     }
-    // The pre-activation loss is added to all rows at once, and taken back where z is not below theta.
+    // The pre-activation loss is added for all rows at once, and subtracted here where z is not below theta.
     if (z >= l.theta) r.input += l.pre_act * l.norm;
     return r;
 }

@@ -1,28 +1,33 @@
-// A row's elements counted by their size, so that its limit can rise while a kernel sweeps the columns.
+// Counts of a row's elements by size, from which the row's limit rises while a kernel sweeps the columns.
 //
-// An element's place on the scale is log2(1 + (v - low) / scale) in sixteenths, read from the bits of a float: low is the first limit's value, scale how far
-// the first elements lie above it, in the mean of their float's bits. So the steps are even where they lie close and grow with the distance, whatever the sign and the tail.
-// When k elements were counted from bucket i on, and `edge` is a value whose own bucket is below i, then k elements lie above edge, because places never
-// fall where values rise: keys below edge's are not among the k best. A count that is late only makes the limit lower, which lets more candidates
-// pass. Keys equal to the limit pass, so of equal values the lower column still wins, in whatever order tiles are done.
+// An element's position on the scale is log2(1 + (v - origin) / scale) in sixteenths, read from the bits of a float.
+// origin is the value of the first limit. scale is the distance of the first elements above it, averaged over the bits
+// of their floats. The steps are therefore even where elements lie close and grow with the distance, whatever the sign
+// and the tail.
+// When k elements were counted from bucket i on, and the bucket of a value `edge` is below i, then k elements lie above
+// edge, because positions never fall where values rise: keys below edge's are not among the k best. A count that
+// arrives late only makes the limit lower, which lets more candidates pass. Keys equal to the limit pass, so of equal
+// values the lower column still wins, in whatever order tiles are processed.
 #pragma once
 #include "select.cuh"
 
 constexpr int ROW_BUCKETS = 128;
 constexpr int BUCKET_SHIFT = 19;        // 4 bits of the fraction
 
-__device__ __forceinline__ int bucket_of(float size, float low, float scale) {
-    const float place = (size - low) + scale;
-    return int(min((__float_as_uint(place) - __float_as_uint(scale)) >> BUCKET_SHIFT, uint32_t(ROW_BUCKETS - 1)));
+__device__ __forceinline__ int bucket_of(float size, float origin, float scale) {
+    const float position = (size - origin) + scale;
+    return int(min((__float_as_uint(position) - __float_as_uint(scale)) >> BUCKET_SHIFT, uint32_t(ROW_BUCKETS - 1)));
 }
 
-// apart: how far the first elements lie above low. Equal ones: a 64th of their size; zeros: any. Without a finite low nothing is ever raised.
-__device__ __forceinline__ void bucket_range(float low, float apart, RowBuckets& buckets) {
-    buckets.low = low;
-    buckets.scale = fmaxf(fmaxf(apart, fabsf(low) / 64), 1e-30f);
+// distance: of the first elements above origin. Where these are equal, it is a 64th of their magnitude; where they are
+// zero, it is 1e-30. Without a finite origin no limit is ever raised.
+__device__ __forceinline__ void bucket_range(float origin, float distance, RowBuckets& buckets) {
+    buckets.origin = origin;
+    buckets.scale = fmaxf(fmaxf(distance, fabsf(origin) / 64), 1e-30f);
 }
 
-// The highest limit that `active` counted elements allow; 0 for none. Counts are read past the first-level cache.
+// The highest limit that `active` counted elements allow; 0 where there is none. Counts are read past the first-level
+// cache.
 __device__ __forceinline__ uint32_t bucket_limit(const RowBuckets& buckets, int active) {
     constexpr int HALF = ROW_BUCKETS / 2;
     int highest = -1;
@@ -41,8 +46,9 @@ __device__ __forceinline__ uint32_t bucket_limit(const RowBuckets& buckets, int 
         }
     }
     if (highest <= 0) return 0;
-    const float low = buckets.low, scale = buckets.scale;
-    const float place = __uint_as_float(__float_as_uint(scale) + (uint32_t(highest) << BUCKET_SHIFT)) * (1 - 0x1p-16f);
-    const float edge = (place - scale) + low;
-    return edge == edge && bucket_of(edge, low, scale) < highest ? order_key(edge) : 0;
+    const float origin = buckets.origin, scale = buckets.scale;
+    const float position =
+        __uint_as_float(__float_as_uint(scale) + (uint32_t(highest) << BUCKET_SHIFT)) * (1 - 0x1p-16f);
+    const float edge = (position - scale) + origin;
+    return edge == edge && bucket_of(edge, origin, scale) < highest ? order_key(edge) : 0;
 }

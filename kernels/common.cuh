@@ -1,13 +1,15 @@
-// What every kernel file includes first: the kernel macro, shared memory, warp and block sums, bfloat16, counter RNG.
-// Compiles under nvcc and, with SAE_EMULATOR defined, under g++ (kernels/emulator/emulator.h supplies CUDA's words).
+// Every kernel file includes this header first. It has the kernel macro, shared memory, warp and block sums, bfloat16
+// and counter-based random numbers. It compiles under nvcc and, with SAE_EMULATOR defined, under g++
+// (kernels/emulator/emulator.h then supplies CUDA's names).
 //
 //   SAE_KERNEL(decode, DecodeParams, 256) { ... p.rows ... }
 //
-// declares extern "C" kernel `decode` taking one DecodeParams `p` by value, at most 256 threads a block; with a fourth argument, in so few registers that
-// so many blocks find room on a multiprocessor.
-// All shared memory is dynamic, laid out by a struct:  auto& s = shared_memory<DecodeShared>();
+// declares extern "C" kernel `decode`, which takes one DecodeParams `p` by value and has at most 256 threads a block. A
+// fourth argument limits the registers so that a multiprocessor holds at least that number of blocks.
+// All shared memory is dynamic and laid out by a struct:  auto& s = shared_memory<DecodeShared>();
 // A function NAME_shared_bytes beside the kernel states its size; build/border.sh generates it in C#.
-// Static __shared__ variables, host code and <<<>>> do not occur in .cu files; PTX occurs in ptx.cuh, and once here.
+// Static __shared__ variables, host code and <<<>>> do not occur in .cu files. PTX occurs in ptx.cuh, and once in this
+// file.
 #pragma once
 #include "params.h"
 
@@ -16,8 +18,9 @@
 #else
 #include <cuda_runtime.h>
 
-// Programmatic dependent launch: the next kernel may take its place beside this one as soon as all of this one's blocks have theirs, and waits here until
-// everything before it is done and visible. Without the launch attribute both instructions do nothing.
+// Programmatic dependent launch: the next kernel may start on the device as soon as all blocks of this one have
+// started. It waits here until all earlier work is done and visible. Without the launch attribute both instructions do
+// nothing.
 __device__ __forceinline__ void wait_for_previous_kernels() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
@@ -43,14 +46,15 @@ template <typename T> __device__ __forceinline__ T& shared_memory() {
 
 __device__ __forceinline__ float bf16_to_float(bf16_bits h) { return __uint_as_float(uint32_t(h) << 16); }
 
-// Round to nearest, ties to even; NaN stays NaN.
+// Rounds to nearest, ties to even. NaN stays NaN.
 __device__ __forceinline__ bf16_bits float_to_bf16(float f) {
     uint32_t u = __float_as_uint(f);
     if ((u & 0x7fffffffu) > 0x7f800000u) return bf16_bits((u >> 16) | 0x40);
     return bf16_bits((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
 }
 
-// Split float32: hi = the bits rounded half up to 16, lo = what is missing. Exact both ways (kernel operand = hi as bfloat16).
+// Splits float32: hi = the bits rounded half up to 16, lo = the remainder. The split is exact both ways; kernels
+// multiply hi as bfloat16.
 __device__ __forceinline__ void split_float(float f, bf16_bits& hi, int16_t& lo) {
     uint32_t u = __float_as_uint(f);
     hi = bf16_bits((u + 0x8000u) >> 16);
@@ -63,7 +67,7 @@ __device__ __forceinline__ float join_float(bf16_bits hi, int16_t lo) {
 // ---------------------------------------------------------------------------------------------------------------------
 // order
 
-// Unsigned keys in the order of the floats; NaN lowest, -0 equal to +0.
+// Unsigned keys in the order of the floats. NaN is lowest, and -0 equals +0.
 __device__ __forceinline__ uint32_t order_key(float f) {
     if (f != f) return 0;
     uint32_t u = __float_as_uint(f + 0.0f);
@@ -95,7 +99,8 @@ __device__ __forceinline__ double warp_sum(double v) {
     for (int offset = 16; offset > 0; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
     return v;
 }
-// Sum over the block, same on every thread. scratch: one T a warp, in shared memory. All threads of the block must come.
+// Sum over the block, the same on every thread. scratch: one T a warp, in shared memory. All threads of the block must
+// call it.
 template <typename T> __device__ __forceinline__ T block_sum(T v, T* scratch) {
     v = warp_sum(v);
     int warps = (blockDim.x + 31) / 32;
@@ -106,5 +111,5 @@ template <typename T> __device__ __forceinline__ T block_sum(T v, T* scratch) {
     for (int w = 0; w < warps; ++w) total += scratch[w];
     return total;
 }
-// For a block of 256 threads whose sums are all that it shares.
+// The shared memory of a block of 256 threads that shares nothing but its sums.
 constexpr int block_sum_shared_bytes() { return 8 * sizeof(double); }

@@ -1,29 +1,31 @@
-// decode: reconstructions, residuals, loss and the code's gradient, from one gather of the selected decoder rows.
+// decode: reconstructions, residuals, loss and the gradient of the code, from one gather of the selected decoder rows.
 #include "ptx.cuh"
 #include "vector.cuh"
 
 constexpr int DECODE_WARPS = 4;
 
-// A row's code as the warps of its block see it, in shared memory: entries that have a gradient, by level, then as they lie.
+// The code of a row in shared memory, for all warps of the block: the entries that have a gradient, by level, then in
+// their order in the row.
 struct DecodeLists {
     int* level_start;       // [levels + 1]
-    int* place;             // [k] of an entry in the lists below, or -1
+    int* position;          // [k] of an entry in the lists below, or -1
     int* rows;              // [k] latents
     float* values;          // [k]
     float* gates;           // [k] of Gated
 };
 
-// Fills the lists. Returns how many entries are in them.
+// Fills the lists. Returns the number of entries in them.
 __device__ __forceinline__ int list_entries(const DecodeParams& p, size_t row, int count, const DecodeLists& lists) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     auto in_level = [&](int j, int m) {
         size_t e = row * p.active + j;
         return j < count && (p.value[e] != 0 || p.paired) && (!p.level || p.level[e] == m);
     };
-    for (int j = threadIdx.x; j < p.active; j += blockDim.x) lists.place[j] = -1;
+    for (int j = threadIdx.x; j < p.active; j += blockDim.x) lists.position[j] = -1;
     for (int m = warp; m < p.levels; m += warps) {
         int entries = 0;
-        for (int first = 0; first < count; first += 32) entries += __popc(__ballot_sync(0xffffffffu, in_level(first + lane, m)));
+        for (int first = 0; first < count; first += 32)
+            entries += __popc(__ballot_sync(0xffffffffu, in_level(first + lane, m)));
         if (lane == 0) lists.level_start[m + 1] = entries;
     }
     __syncthreads();
@@ -39,12 +41,12 @@ __device__ __forceinline__ int list_entries(const DecodeParams& p, size_t row, i
             bool mine = in_level(j, m);
             uint32_t votes = __ballot_sync(0xffffffffu, mine);
             if (mine) {
-                int place = next + __popc(votes & ((1u << lane) - 1));
+                int position = next + __popc(votes & ((1u << lane) - 1));
                 size_t e = row * p.active + j;
-                lists.place[j] = place;
-                lists.rows[place] = p.index[e];
-                lists.values[place] = p.value[e];
-                if (p.gate) lists.gates[place] = fmaxf(0, p.gate[e]);
+                lists.position[j] = position;
+                lists.rows[position] = p.index[e];
+                lists.values[position] = p.value[e];
+                if (p.gate) lists.gates[position] = fmaxf(0, p.gate[e]);
             }
             next += __popc(votes);
         }
@@ -53,33 +55,58 @@ __device__ __forceinline__ int list_entries(const DecodeParams& p, size_t row, i
     return lists.level_start[p.levels];
 }
 
-// A lane's share of a slice: eight columns of every groups-th entry. 256 columns take all lanes; of 128 or 64 two or four groups of lanes share the entries.
+// A lane's share of a slice: eight columns of every groups-th entry. A slice of 256 columns takes all lanes. A slice of
+// 128 or 64 columns takes 16 or 8 lanes, so two or four groups of lanes share the entries:
+//
+//               columns   0-7   8-15  ...  last 8    entries
+//   slice 256   lanes       0      1  ...      31    0, 1, 2, ...
+//   slice 128   lanes       0      1  ...      15    0, 2, 4, ...      group 0
+//                          16     17  ...      31    1, 3, 5, ...      group 1
+//   slice 64    lanes       0      1  ...       7    0, 4, 8, ...      group 0
+//                           8      9  ...      15    1, 5, 9, ...      group 1
+//                          16     17  ...      23    2, 6, 10, ...     group 2
+//                          24     25  ...      31    3, 7, 11, ...     group 3
 struct SliceLane {
-    int groups, group, across;              // across: lanes side by side
+    int groups, group, across;              // across: lanes of a group
     int columns;                            // of a slice
     int column;                             // the lane's first
 
-    __device__ __forceinline__ explicit SliceLane(int slice) : groups(256 / slice), group(threadIdx.x % 32 / (slice / 8)), across(slice / 8), columns(slice), column(threadIdx.x % 32 % (slice / 8) * 8) {}
+    __device__ __forceinline__ explicit SliceLane(int slice)
+        : groups(256 / slice), group(threadIdx.x % 32 / (slice / 8)), across(slice / 8), columns(slice),
+          column(threadIdx.x % 32 % (slice / 8) * 8) {}
 
     // The lane's first entry from `from` on.
     __device__ __forceinline__ int first(int from) const { return from + ((group - from) & (groups - 1)); }
-    __device__ __forceinline__ uint4 weights(const bf16_bits* w, int entry) const { return load_bf16x8(w + entry * columns + column); }
+    __device__ __forceinline__ uint4 weights(const bf16_bits* w, int entry) const {
+        return load_bf16x8(w + entry * columns + column);
+    }
 };
 
-// The lane's part of entries [from, to) times their coefficients, added to sum.
-__device__ __forceinline__ void add_slices(const SliceLane& lane, const bf16_bits* w, const float* coefficients, int from, int to, float (&sum)[8]) {
+// Adds the lane's share of entries [from, to), times their coefficients, to sum.
+__device__ __forceinline__ void add_slices(const SliceLane& lane, const bf16_bits* w, const float* coefficients,
+                                           int from, int to, float (&sum)[8]) {
 #pragma unroll 4
     for (int j = lane.first(from); j < to; j += lane.groups) add_scaled8(sum, coefficients[j], lane.weights(w, j));
 }
 
-// Sum over groups of lanes, on all of them.
-__device__ __forceinline__ void join_groups(const SliceLane& lane, float (&v)[8]) {
+// Sums over the groups of lanes; all lanes get the sum.
+__device__ __forceinline__ void sum_groups(const SliceLane& lane, float (&v)[8]) {
     for (int offset = lane.across; offset < 32; offset *= 2)
         for (int i = 0; i < 8; ++i) v[i] += __shfl_xor_sync(0xffffffffu, v[i], offset);
 }
 
-// dots[j] += <e, w_j> over the slice, for entries [from, to). Eight entries at a time: three exchanges halve what a lane holds, the rest add up one number.
-__device__ __forceinline__ void add_dots(const SliceLane& lane, const bf16_bits* w, const float (&e)[8], bool inside, int from, int to, float* dots) {
+// dots[j] += <e, w_j> over the slice, for entries [from, to). Eight entries of a group at a time: each of three
+// exchanges halves the entries whose parts a lane holds, then the lanes that hold the same entry add up. For slice 256
+// (across 32, share 4) a lane holds parts of these entries:
+//
+//                    lanes  0-3   4-7  8-11 12-15 16-19 20-23 24-27 28-31
+//   before                  0-7   0-7   0-7   0-7   0-7   0-7   0-7   0-7
+//   lane ^ 16, half 4       0-3   0-3   0-3   0-3   4-7   4-7   4-7   4-7
+//   lane ^  8, half 2       0-1   0-1   2-3   2-3   4-5   4-5   6-7   6-7
+//   lane ^  4, half 1         0     1     2     3     4     5     6     7      mine
+//   lane ^  2, lane ^ 1     the four lanes of an entry add up
+__device__ __forceinline__ void add_dots(const SliceLane& lane, const bf16_bits* w, const float (&e)[8], bool inside,
+                                         int from, int to, float* dots) {
     const int rank = threadIdx.x % lane.across, share = lane.across / 8, mine = rank / share;
     for (int base = from - (from & (lane.groups - 1)); base < to; base += 8 * lane.groups) {
         float part[8];
@@ -90,9 +117,9 @@ __device__ __forceinline__ void add_dots(const SliceLane& lane, const bf16_bits*
         }
 #pragma unroll
         for (int half = 4; half > 0; half /= 2) {
-            bool upper = mine & half;
+            bool upper_half = mine & half;
             for (int u = 0; u < half; ++u) {
-                float give = upper ? part[u] : part[u + half], keep = upper ? part[u + half] : part[u];
+                float give = upper_half ? part[u] : part[u + half], keep = upper_half ? part[u + half] : part[u];
                 part[u] = keep + __shfl_xor_sync(0xffffffffu, give, half * share);
             }
         }
@@ -104,10 +131,12 @@ __device__ __forceinline__ void add_dots(const SliceLane& lane, const bf16_bits*
 
 struct RowSums { float error = 0, norm = 0, level_error = 0, gate_error = 0, reconstruction = 0; };
 
-// One warp's slice: reconstructions of all levels, residuals, and what they say of every entry. own: [levels, 32, 8], null with one level.
-__device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists, size_t row, int column, bool inside, const bf16_bits* w, float* own,
-                                             float* dots, float* gate_dots, RowSums& sums) {
-    const size_t at = row * p.pitch + column;
+// One warp's slice: the reconstructions of all levels, their residuals, and the dot products of residuals with every
+// entry's decoder row. level_errors: [levels, 32, 8], null with one level.
+__device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists,
+                                             size_t row, int column, bool inside, const bf16_bits* w,
+                                             float* level_errors, float* dots, float* gate_dots, RowSums& sums) {
+    const size_t at = row * p.lo + column;
     const bool writes = inside && lane.group == 0;
     const int live = lists.level_start[p.levels];
     float start[8] = {}, y[8] = {}, sum[8] = {}, e[8];
@@ -119,9 +148,9 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     for (int m = 0; m < p.levels; ++m) {
         if (inside) add_slices(lane, w, lists.values, lists.level_start[m], lists.level_start[m + 1], sum);
         for (int i = 0; i < 8; ++i) e[i] = sum[i];
-        join_groups(lane, e);
+        sum_groups(lane, e);
         for (int i = 0; i < 8; ++i) e[i] += start[i] - y[i];
-        if (own) store8(own + (m * 32 + threadIdx.x % 32) * 8, e);
+        if (level_errors) store8(level_errors + (m * 32 + threadIdx.x % 32) * 8, e);
         if (!writes) continue;
         for (int i = 0; i < 8; ++i) {
             sums.level_error += p.level_weight[m] * e[i] * e[i];
@@ -134,16 +163,16 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     }
     float suffix[8] = {};
     for (int m = p.levels - 1; m >= 0; --m) {
-        if (own) load8(e, own + (m * 32 + threadIdx.x % 32) * 8);
+        if (level_errors) load8(e, level_errors + (m * 32 + threadIdx.x % 32) * 8);
         for (int i = 0; i < 8; ++i) suffix[i] += p.level_weight[m] * e[i];
-        if (writes) store_bf16x8(p.residual_bf16 + size_t(m) * p.rows * p.pitch + at, suffix);
+        if (writes) store_bf16x8(p.residual_bf16 + size_t(m) * p.rows * p.lo + at, suffix);
         add_dots(lane, w, suffix, inside, lists.level_start[m], lists.level_start[m + 1], dots);
     }
     if (p.weighted && writes) store8(p.weighted + at, suffix);
     if (!p.gate) return;
     for (int i = 0; i < 8; ++i) sum[i] = 0;
     if (inside) add_slices(lane, w, lists.gates, 0, live, sum);
-    join_groups(lane, sum);
+    sum_groups(lane, sum);
     for (int i = 0; i < 8; ++i) sum[i] += start[i] - y[i];
     add_dots(lane, w, sum, inside, 0, live, gate_dots);
     if (!writes) return;
@@ -152,34 +181,39 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     for (int i = 0; i < 8; ++i) sums.gate_error += sum[i] * sum[i];
 }
 
-// All slices of one warp. Its buffer of `room` entries holds one slice of all entries, or two or four where there are few of them; what it does not work on is under way.
-// A lane reads what the lane itself has copied, so no barrier is needed.
-__device__ __forceinline__ void decode_slices(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists, size_t row, int live, bf16_bits* buffer, float* own, float* dots,
+// All slices of one warp. Its buffer of `capacity` entries holds one slice of all entries, or two or four slices where
+// there are few entries: while one is in use, the others are being copied. A lane reads only what it has copied, so no
+// barrier is needed.
+__device__ __forceinline__ void decode_slices(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists,
+                                              size_t row, int live, bf16_bits* buffer, float* level_errors, float* dots,
                                               float* gate_dots, RowSums& sums) {
-    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, slices = (p.pitch + p.slice - 1) / p.slice;
-    const int stages = live * 4 <= p.room ? 4 : live * 2 <= p.room ? 2 : 1, size = p.room / stages * p.slice;
-    auto fetch = [&](int turn) {
-        int column = (warp + turn * warps) * p.slice + lane.column;
-        bf16_bits* to = buffer + turn % stages * size + lane.column;
-        if (column < p.pitch)
+    const int warp = threadIdx.x / 32, warps = blockDim.x / 32, slices = (p.lo + p.slice - 1) / p.slice;
+    const int stages = live * 4 <= p.capacity ? 4 : live * 2 <= p.capacity ? 2 : 1;
+    const int size = p.capacity / stages * p.slice;
+    auto fetch = [&](int round) {
+        int column = (warp + round * warps) * p.slice + lane.column;
+        bf16_bits* to = buffer + round % stages * size + lane.column;
+        if (column < p.lo)
 #pragma unroll 4
-            for (int j = lane.first(0); j < live; j += lane.groups) cp_async16(to + j * p.slice, p.w_dec + size_t(lists.rows[j]) * p.pitch + column, 16);
+            for (int j = lane.first(0); j < live; j += lane.groups)
+                cp_async16(to + j * p.slice, p.w_dec + size_t(lists.rows[j]) * p.lo + column, 16);
         cp_async_commit();
     };
-    for (int turn = 0; turn < stages; ++turn) fetch(turn);
-    for (int turn = 0, slice = warp; slice < slices; ++turn, slice += warps) {
+    for (int round = 0; round < stages; ++round) fetch(round);
+    for (int round = 0, slice = warp; slice < slices; ++round, slice += warps) {
         if (stages == 4) cp_async_wait<3>();
         else if (stages == 2) cp_async_wait<1>();
         else cp_async_wait<0>();
         int column = slice * p.slice + lane.column;
-        decode_slice(p, lane, lists, row, column, column < p.pitch, buffer + turn % stages * size, own, dots, gate_dots, sums);
-        fetch(turn + stages);
+        decode_slice(p, lane, lists, row, column, column < p.lo, buffer + round % stages * size, level_errors, dots,
+                     gate_dots, sums);
+        fetch(round + stages);
     }
     cp_async_wait<0>();
 }
 
-// The lists in words, 15 bytes or less of alignment, and what belongs to each warp: its own reconstructions of all
-// levels, and a slice of the rows of its entries.
+// The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of all levels,
+// and a slice of the rows of its entries.
 constexpr int decode_shared_bytes(int warps, int active, int levels, int gates, int slice) {
     return (6 * DECODE_WARPS + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16
         + warps * ((levels > 1 ? levels * 1024 : 0) + active * slice * 2);
@@ -187,13 +221,14 @@ constexpr int decode_shared_bytes(int warps, int active, int levels, int gates, 
 
 // decode
 //   in      code [B, k], w_dec [n, lo], b_dec, y [B, lo]
-//   out     for each level l the sum of w_m e_m over m >= l, in bf16, where e_m = xhat_m - y and xhat_m holds the entries of levels <= m;
-//           e of the reported level in f32; value_grad [B, k] = 2 loss_scale <that sum, w_dec> where an entry is live, else 0; the same of the
-//           gate's reconstruction; sums by row
+//   out     for each level l the sum of w_m e_m over m >= l, in bf16, where e_m = xhat_m - y and xhat_m holds the
+//           entries of levels <= m; e of the reported level in f32; value_grad [B, k] = 2 loss_scale <that sum, w_dec>
+//           where an entry has a gradient, else 0; the same of the gate's reconstruction; sums by row
 //   launch  grid B, block 32 to 128, shared decode_shared_bytes(...)
-//   needs   slice 64, 128 or 256; room >= k
-//   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies: a slice of all k rows stays in shared memory for all uses, because the residual at a column
-//           depends on that column alone; lo (4 + 4 + 2) bytes of y, e and its bf16
+//   needs   slice 64, 128 or 256; capacity >= k
+//   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies: a slice of all k rows stays in shared memory for
+//           all uses, because the residual at a column depends on that column alone; lo (4 + 4 + 2) bytes of y, e and
+//           its bf16
 //   order   fixed: entries by group of lanes, groups by tree, dots by slice, then by warp
 SAE_KERNEL(decode, DecodeParams, 128) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, gates = p.gate ? 1 : 0;
@@ -201,21 +236,24 @@ SAE_KERNEL(decode, DecodeParams, 128) {
     auto dots = scratch + 6 * DECODE_WARPS;                             // [1 + gates, warps, k]
     DecodeLists lists;
     lists.level_start = reinterpret_cast<int*>(dots + (1 + gates) * warps * p.active);
-    lists.place = lists.level_start + p.levels + 1;
-    lists.rows = lists.place + p.active;
+    lists.position = lists.level_start + p.levels + 1;
+    lists.rows = lists.position + p.active;
     lists.values = reinterpret_cast<float*>(lists.rows + p.active);
     lists.gates = lists.values + p.active;
-    const int words = 6 * DECODE_WARPS + (1 + gates) * warps * p.active + p.levels + 1 + (3 + gates) * p.active;      // an offset: a rounded pointer would no longer be known as shared
+    // an offset: the compiler would no longer know a rounded pointer as shared
+    const int words = 6 * DECODE_WARPS + (1 + gates) * warps * p.active + p.levels + 1 + (3 + gates) * p.active;
     auto rest = reinterpret_cast<unsigned char*>(scratch) + ((words * 4 + 15) & ~15);
-    const int own_bytes = p.levels > 1 ? p.levels * 1024 : 0;
-    rest += warp * (own_bytes + p.room * p.slice * 2);                  // of each warp: own [levels, 32, 8], w [room, slice]
+    const int level_bytes = p.levels > 1 ? p.levels * 1024 : 0;
+    // each warp: level_errors [levels, 32, 8], w [capacity, slice]
+    rest += warp * (level_bytes + p.capacity * p.slice * 2);
 
     const size_t row = blockIdx.x;
     const int count = p.row_count ? p.row_count[row] : p.active;
     for (int i = threadIdx.x; i < (1 + gates) * warps * p.active; i += blockDim.x) dots[i] = 0;
     const int live = list_entries(p, row, count, lists);
     RowSums sums;
-    decode_slices(p, SliceLane(p.slice), lists, row, live, reinterpret_cast<bf16_bits*>(rest + own_bytes), own_bytes ? reinterpret_cast<float*>(rest) : nullptr, dots + warp * p.active,
+    decode_slices(p, SliceLane(p.slice), lists, row, live, reinterpret_cast<bf16_bits*>(rest + level_bytes),
+                  level_bytes ? reinterpret_cast<float*>(rest) : nullptr, dots + warp * p.active,
                   dots + (warps + warp) * p.active, sums);
 
     float fired = 0;
@@ -229,9 +267,9 @@ SAE_KERNEL(decode, DecodeParams, 128) {
     const float scale = 2 * p.scalars->loss_scale;
     for (int j = threadIdx.x; j < p.active; j += blockDim.x) {
         float dot = 0, gate_dot = 0;
-        for (int w = 0; lists.place[j] >= 0 && w < warps; ++w) {
-            dot += dots[w * p.active + lists.place[j]];
-            if (p.gate) gate_dot += dots[(warps + w) * p.active + lists.place[j]];
+        for (int w = 0; lists.position[j] >= 0 && w < warps; ++w) {
+            dot += dots[w * p.active + lists.position[j]];
+            if (p.gate) gate_dot += dots[(warps + w) * p.active + lists.position[j]];
         }
         p.value_grad[row * p.active + j] = scale * dot;
         if (p.gate) p.gate_grad[row * p.active + j] = scale * gate_dot;

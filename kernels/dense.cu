@@ -1,4 +1,5 @@
-// dense: the elementwise parts of the dense path. A chunk of W latents meets the whole batch in matrices [B, W]; product.cu multiplies.
+// dense: the elementwise parts of the dense path. A chunk of W latents is computed for the whole batch in matrices [B,
+// W]; product.cu multiplies.
 #include "activation.cuh"
 
 // dense_code
@@ -12,7 +13,7 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
     double active = 0, near = 0, now = 0, next = 0;
     for (int c = threadIdx.x; c < p.width; c += blockDim.x) {
         const LatentScalars l = p.latents[c];
-        size_t at = row * p.pitch + c;
+        size_t at = row * p.stride + c;
         float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss), f = value;
         p.code[at] = value;
         if (p.gate) p.gate[at] = f = z > 0 ? z : 0;
@@ -20,7 +21,7 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
             active++;
             atomicAdd(p.firings + c, 1);
         }
-        near += z > l.low;
+        near += z > l.floor;
         if (p.loss.penalty == PenaltyCode::None || !(f > 0)) continue;
         now += penalty_value(f, l.omega, s.power, p.loss);
         if (p.loss.penalty == PenaltyCode::Lp) next += penalty_value(f, l.omega, s.next_power, p.loss);
@@ -38,21 +39,22 @@ SAE_KERNEL(dense_code, DenseCodeParams, 256) {
 
 // dense_residual
 //   in      xhat of each level without b_dec, y
-//   out     for each level l the sum of w_m e_m over m >= l, in bf16 and with several levels in f32; e = xhat + b_dec - y of the last level; sums by row
+//   out     for each level l the sum of w_m e_m over m >= l, in bf16 and with several levels in f32; e = xhat + b_dec -
+//           y of the last level; sums by row
 //   launch  grid B, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     auto scratch = &shared_memory<float>();
     const size_t row = blockIdx.x;
     float error = 0, level_error = 0, norm = 0, reconstruction = 0;
-    for (int c = threadIdx.x; c < p.pitch; c += blockDim.x) {
-        const size_t at = row * p.pitch + c, level_size = size_t(p.rows) * p.pitch;
+    for (int c = threadIdx.x; c < p.lo; c += blockDim.x) {
+        const size_t at = row * p.lo + c, level_size = size_t(p.rows) * p.lo;
         float y = p.y[at], e = 0, suffix = 0;
 #pragma unroll 1
         for (int m = p.levels - 1; m >= 0; --m) {
-            float own = p.xhat[m * level_size + at] + p.b_dec[c] - y;
-            if (m == p.levels - 1) e = own;
-            level_error += p.level_weight[m] * own * own;
-            suffix += p.level_weight[m] * own;
+            float level_e = p.xhat[m * level_size + at] + p.b_dec[c] - y;
+            if (m == p.levels - 1) e = level_e;
+            level_error += p.level_weight[m] * level_e * level_e;
+            suffix += p.level_weight[m] * level_e;
             if (p.weighted) p.weighted[m * level_size + at] = suffix;
             p.residual_bf16[m * level_size + at] = float_to_bf16(suffix);
         }
@@ -72,7 +74,7 @@ SAE_KERNEL(dense_residual, DenseResidualParams, 256) {
     if (p.row_reconstruction) p.row_reconstruction[row] = reconstruction;
 }
 
-// A block's 16 latents by 32 lanes of rows; what each lane sums, field by field.
+// A block has 16 latents by 32 lanes of rows. Each lane sums the fields separately.
 constexpr int GRADIENT_LATENTS = 16, GRADIENT_LANES = 32, GRADIENT_FIELDS = 8;
 static_assert(sizeof(EntryGradient) == (GRADIENT_FIELDS - 1) * sizeof(float));
 struct GradientShared {
@@ -90,9 +92,10 @@ __device__ __forceinline__ void add_gradient(EntryGradient& sum, const EntryGrad
     sum.scale += g.scale;
 }
 
-// One thread a field and latent; lanes ascending.
-__device__ __forceinline__ void join_lanes(const DenseGradientParams& p, const GradientShared& shared) {
-    const int latent = threadIdx.x % GRADIENT_LATENTS, field = threadIdx.x / GRADIENT_LATENTS, c = blockIdx.x * GRADIENT_LATENTS + latent;
+// One thread for a field and latent; lanes ascending.
+__device__ __forceinline__ void sum_lanes(const DenseGradientParams& p, const GradientShared& shared) {
+    const int latent = threadIdx.x % GRADIENT_LATENTS, field = threadIdx.x / GRADIENT_LATENTS;
+    const int c = blockIdx.x * GRADIENT_LATENTS + latent;
     if (c >= p.width || field > GRADIENT_FIELDS) return;
     if (field == GRADIENT_FIELDS) {
         int above = 0;
@@ -108,22 +111,24 @@ __device__ __forceinline__ void join_lanes(const DenseGradientParams& p, const G
 
 // dense_gradient
 //   in      z and <w_dec, E> [B, W] of the chunk
-//   out     2c code, gradient by <w, x - b_dec>, 2c relu(pi), in their places; sums over the batch of all else, by latent
+//   out     2c code, gradient by <w, x - b_dec>, 2c relu(pi), in place; sums over the batch of all others, by latent
 //   launch  grid ceil(W / 16), block 512, shared sizeof(GradientShared) = 18432
 //   order   rows of one remainder by 32 ascending, then remainders ascending
 SAE_KERNEL(dense_gradient, DenseGradientParams, 512) {
     auto& shared = shared_memory<GradientShared>();
     const auto& s = *p.scalars;
     const float scale = 2 * s.loss_scale;
-    const int latent = threadIdx.x % GRADIENT_LATENTS, lane = threadIdx.x / GRADIENT_LATENTS, c = blockIdx.x * GRADIENT_LATENTS + latent;
+    const int latent = threadIdx.x % GRADIENT_LATENTS, lane = threadIdx.x / GRADIENT_LATENTS;
+    const int c = blockIdx.x * GRADIENT_LATENTS + latent;
     EntryGradient sum = {};
     int above = 0;
     float gap = 0;
     for (int row = lane; row < p.rows && c < p.width; row += GRADIENT_LANES) {
         const LatentScalars l = p.latents[c];
-        size_t at = size_t(row) * p.pitch + c;
+        size_t at = size_t(row) * p.stride + c;
         float z = p.z[at] + p.b_enc[c], value = activation_value(z, l, p.loss);
-        EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s, *p.step_penalty, p.loss);
+        EntryGradient g = entry_gradient(z, value, scale * p.grad[at], p.gate ? scale * p.gate[at] : 0, l, s,
+                                         *p.step_penalty, p.loss);
         add_gradient(sum, g);
         p.z[at] = scale * value;
         p.grad[at] = g.input;
@@ -133,10 +138,11 @@ SAE_KERNEL(dense_gradient, DenseGradientParams, 512) {
             gap += l.theta - z;
         }
     }
-    const float fields[GRADIENT_FIELDS] = {sum.input, sum.bias, sum.norm, sum.threshold, sum.mag, sum.scale, sum.base, gap};
+    const float fields[GRADIENT_FIELDS] =
+        {sum.input, sum.bias, sum.norm, sum.threshold, sum.mag, sum.scale, sum.base, gap};
 #pragma unroll
     for (int field = 0; field < GRADIENT_FIELDS; ++field) shared.sum[field][lane][latent] = fields[field];
     shared.above[lane][latent] = above;
     __syncthreads();
-    join_lanes(p, shared);
+    sum_lanes(p, shared);
 }

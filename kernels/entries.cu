@@ -2,7 +2,7 @@
 #include "activation.cuh"
 #include "vector.cuh"
 
-// entry_penalty      row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next
+// entry_penalty: row_penalty [B, 2] = penalties of a row's entries, with this step's power and the next
 //   launch  grid B, block 128, shared block_sum_shared_bytes()
 SAE_KERNEL(entry_penalty, EntriesParams, 128) {
     auto scratch = &shared_memory<double>();
@@ -26,7 +26,7 @@ SAE_KERNEL(entry_penalty, EntriesParams, 128) {
     }
 }
 
-// step_penalty       lambda, or the slope of lambda (L0 / target - 1)^2, which needs the batch's L0
+// step_penalty: lambda, or the slope of lambda (L0 / target - 1)^2, which needs the batch's L0
 //   launch  grid 1, block 256, shared block_sum_shared_bytes()
 SAE_KERNEL(step_penalty, StepPenaltyParams, 256) {
     auto scratch = &shared_memory<double>();
@@ -40,7 +40,8 @@ SAE_KERNEL(step_penalty, StepPenaltyParams, 256) {
             ? float(lambda * 2 * (active / p.rows / p.loss.target - 1) / p.loss.target) : 0;
 }
 
-// entry_gradient     gradient [B, k]; value_grad becomes its part by <w, x - b_dec>                             grid any, block 256
+// entry_gradients: gradient [B, k]; value_grad becomes its part by <w, x - b_dec>
+//   launch  grid any, block 256
 SAE_KERNEL(entry_gradients, EntriesParams, 256) {
     size_t entries = size_t(p.rows) * p.active;
     for (size_t e = size_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += size_t(gridDim.x) * blockDim.x) {
@@ -49,7 +50,8 @@ SAE_KERNEL(entry_gradients, EntriesParams, 256) {
         bool paired = p.loss.selection >= SelectionCode::JumpRelu;
         if ((p.row_count ? int(e % p.active) < p.row_count[row] : true) && (p.value[e] != 0 || paired)) {
             float z = p.pre_act ? p.pre_act[e] : p.value[e];
-            g = entry_gradient(z, p.value[e], p.value_grad[e], p.gate_grad ? p.gate_grad[e] : 0, p.latents[p.index[e]], *p.scalars, *p.step_penalty, p.loss);
+            g = entry_gradient(z, p.value[e], p.value_grad[e], p.gate_grad ? p.gate_grad[e] : 0, p.latents[p.index[e]],
+                               *p.scalars, *p.step_penalty, p.loss);
         }
         p.gradient[e] = g;
         p.value_grad[e] = g.input;
@@ -58,7 +60,7 @@ SAE_KERNEL(entry_gradients, EntriesParams, 256) {
 
 constexpr int input_sum_shared_bytes() { return 32 * 64 * sizeof(float); }
 
-// input_sum          sum_b x_centered
+// input_sum: sum_b x_centered
 //   launch  grid ld / 64, block 256, shared input_sum_shared_bytes(); 32 groups of eight threads
 //   order   rows ascending, then groups
 SAE_KERNEL(input_sum, InputSumParams, 256) {
@@ -66,7 +68,8 @@ SAE_KERNEL(input_sum, InputSumParams, 256) {
     int group = threadIdx.x / 8, column = threadIdx.x % 8 * 8;
     float sum[8] = {};
 #pragma unroll 8
-    for (int row = group; row < p.rows; row += 32) add_scaled8(sum, 1, load_bf16x8(p.x_centered + size_t(row) * p.pitch + blockIdx.x * 64 + column));
+    for (int row = group; row < p.rows; row += 32)
+        add_scaled8(sum, 1, load_bf16x8(p.x_centered + size_t(row) * p.ld + blockIdx.x * 64 + column));
     store8(parts + group * 64 + column, sum);
     __syncthreads();
     if (threadIdx.x >= 64) return;
@@ -86,7 +89,8 @@ __device__ __forceinline__ void add(EntryGradient& sum, const EntryGradient& g) 
 
 // latent_sums
 //   in      gradients of the entries by latent (sparse path), or their sums (dense path)
-//   out     sums [n], with the pre-activation loss added in closed form: as if z were below theta on all rows; the entries took back the others
+//   out     sums [n], with the pre-activation loss added in closed form: as if z were below theta on all rows; the
+//           entries subtracted the other rows
 //   launch  grid any, block 256: a warp a latent
 //   order   entries by lane, then by warp tree
 SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
@@ -123,10 +127,10 @@ SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
         double loss = 0;
         if (l.pre_act > 0) {
             float dot = 0;
-            for (int c = lane * 8; c < p.pitch; c += 256) {
+            for (int c = lane * 8; c < p.ld; c += 256) {
                 float all[8];
                 load8(all, p.input_sum + c);
-                dot += dot8(all, load_bf16x8(p.w_enc + size_t(f) * p.pitch + c));
+                dot += dot8(all, load_bf16x8(p.w_enc + size_t(f) * p.ld + c));
             }
             dot = warp_sum(dot);
             double all = p.rows * (double(l.theta) - p.b_enc[f]) - dot - gap;
@@ -134,7 +138,7 @@ SAE_KERNEL(latent_sums, LatentSumsParams, 256) {
             int below = p.rows - above;
             loss = all * l.norm;
             sum.base = slope;
-            sum.input -= slope * p.rows;                    // the entries took their part back already
+            sum.input -= slope * p.rows;                    // the entries already subtracted their part
             sum.bias -= slope * below;
             sum.norm += float(l.pre_act * all);
             sum.threshold += slope * below * (p.loss.form == ThresholdForm::Direct ? 1 : l.theta);

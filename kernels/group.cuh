@@ -1,9 +1,11 @@
-// The threads that work on one latent: a warp for narrow rows, a block for wide ones. Thread r of s has columns 8 (r + s v) to 8 (r + s v) + 7, v = 0, 1, ...
+// The threads that work on one latent: a warp for narrow rows, a block for wide ones. Thread r of s has columns 8 (r +
+// s v) to 8 (r + s v) + 7, v = 0, 1, ...
 #pragma once
 #include "common.cuh"
 
 struct WarpGroup {
-    static constexpr int AHEAD = 4;                         // entries whose loads are issued together where a thread has eight columns
+    // entries whose loads are issued together where a thread has eight columns
+    static constexpr int AHEAD = 4;
     int first = 0;                                          // column of rank 0
     __device__ __forceinline__ int rank() const { return threadIdx.x % 32; }
     __device__ __forceinline__ int column(int v) const { return first + (v * 32 + rank()) * 8; }
@@ -32,12 +34,13 @@ template <int ENTRIES> struct BlockGroup {
     __device__ __forceinline__ void sync() const { __syncthreads(); }
 };
 
-// Where a row of a matrix begins. Both numbers are unsigned: the product is one instruction, and no upper half takes
-// a register.
-__device__ __forceinline__ size_t row_start(uint32_t row, uint32_t pitch) { return size_t(row) * pitch; }
+// The start of a row of a matrix. Both numbers are unsigned: the product is one instruction, and no upper half takes a
+// register.
+__device__ __forceinline__ size_t row_start(uint32_t row, uint32_t width) { return size_t(row) * width; }
 
 // Calls body(v, column) for a thread's columns below width.
-template <int V, class Group, class Body> __device__ __forceinline__ void each_column(const Group& group, int width, Body body) {
+template <int V, class Group, class Body>
+__device__ __forceinline__ void each_column(const Group& group, int width, Body body) {
 #pragma unroll
     for (int v = 0; v < V; ++v) {
         int column = group.column(v);

@@ -1,14 +1,17 @@
-// hot: latents that fire on a large share of the rows, as dense columns. Their part of the code becomes a matrix [B, H], whose reconstruction, gradients and dots are
-// dense products (product.cu); the other entries, in cold_index and cold_value, are gathered as before. The list is made anew every 100 steps from counts that belong to a
-// run's state, and no count leaves the device. Row gradients reach update.cu by the slots of the dead window, behind it.
+// hot: latents that fire on a large share of the rows, as dense columns. Their part of the code becomes a matrix [B,
+// H], whose reconstruction, gradients and dot products are dense products (product.cu). The other entries, in
+// cold_index and cold_value, are gathered as usual. The list is made anew every 100 steps from counts that are part of
+// a run's state, and counts stay on the device. update.cu finds the row gradients by slot, behind the slots of the
+// window of dead latents.
 #include "common.cuh"
 
 constexpr uint32_t HOT_EVERY = 100;             // HotPhase.Every
-constexpr int HOT_BEFORE = 1 << 30;             // in firings: the latent was in the list; 100 batches of 2^20 rows stay below
+// a flag in firings: the latent was in the list; 100 batches of 2^20 rows stay below it
+constexpr int HOT_BEFORE = 1 << 30;
 
 // hot_mark
-//   out     slot = window + its place for every latent of the list that is not in the dead window; scale = 2 loss_scale
-//   launch  grid any, block 256; after latents_window, which leaves -1 to all latents that are not dead
+//   out     slot = window + position for every latent of the list that is not in the dead window; scale = 2 loss_scale
+//   launch  grid any, block 256; after latents_window, which writes -1 for all latents that are not dead
 SAE_KERNEL(hot_mark, HotParams, 256) {
     const int count = *p.hot_count;
     for (int s = blockIdx.x * blockDim.x + threadIdx.x; s < count; s += gridDim.x * blockDim.x) {
@@ -20,13 +23,15 @@ SAE_KERNEL(hot_mark, HotParams, 256) {
 
 // hot_split
 //   in      code index, value [B, k]; slot of every latent
-//   out     code [B, H]: values of hot latents, zeros elsewhere up to hot_count; the entries of the others that are not 0, in their order, and how many; row_hot how many are hot
+//   out     code [B, H]: values of hot latents, zeros elsewhere up to hot_count; the other entries that are not 0, in
+//           their order, and their number; row_hot: the number of hot entries
 //   launch  grid ceil(B / 8), block 256: a warp a row
 //   cost    4 hot_count + 16 k bytes a row
 SAE_KERNEL(hot_split, HotParams, 256) {
-    const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, hot_count = *p.hot_count;
+    const int lane = threadIdx.x % 32, row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    const int hot_count = *p.hot_count;
     if (row >= p.rows) return;
-    float* code = p.code + size_t(row) * p.most;
+    float* code = p.code + size_t(row) * p.capacity;
     for (int s = lane; s < hot_count; s += 32) code[s] = 0;
     __syncwarp();
     int cold = 0, hot = 0;
@@ -50,9 +55,11 @@ SAE_KERNEL(hot_split, HotParams, 256) {
     p.row_hot[row] = hot;
 }
 
-// hot_active         row_active += row_hot, after decode                                                          grid any, block 256
+// hot_active: row_active += row_hot, after decode
+//   launch  grid any, block 256
 SAE_KERNEL(hot_active, HotParams, 256) {
-    for (int row = blockIdx.x * blockDim.x + threadIdx.x; row < p.rows; row += gridDim.x * blockDim.x) p.row_active[row] += p.row_hot[row];
+    for (int row = blockIdx.x * blockDim.x + threadIdx.x; row < p.rows; row += gridDim.x * blockDim.x)
+        p.row_active[row] += p.row_hot[row];
 }
 
 struct HotListShared { int votes[32]; };
@@ -60,10 +67,10 @@ constexpr int hot_list_shared_bytes() { return sizeof(HotListShared); }
 
 // hot_list
 //   in      firings [n] since the last list
-//   out     every 100 steps: the latents that fired on at least `density` of the rows since, or on half of that if they are in the list; the first H of them, ascending;
-//           firings = 0. At other steps nothing
+//   out     every 100 steps: the latents that fired on at least `density` of the rows since, or on half of that if they
+//           are in the list; the first H of them, ascending; firings = 0. Nothing at other steps
 //   launch  grid 1, block 1024, shared sizeof(HotListShared) = 128
-//   order   of latents
+//   order   latents ascending
 SAE_KERNEL(hot_list, HotParams, 1024) {
     if (p.scalars->step % HOT_EVERY != 0) return;
     auto& s = shared_memory<HotListShared>();
@@ -88,7 +95,7 @@ SAE_KERNEL(hot_list, HotParams, 1024) {
             if (w < warp) place += s.votes[w];
             found += s.votes[w];
         }
-        if (hot && place < p.most) p.hot[place] = f;
+        if (hot && place < p.capacity) p.hot[place] = f;
     }
-    if (threadIdx.x == 0) *p.hot_count = min(found, p.most);
+    if (threadIdx.x == 0) *p.hot_count = min(found, p.capacity);
 }

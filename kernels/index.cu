@@ -1,32 +1,38 @@
-// index: the code turned round. For each latent the entries (row k + slot) that hold it, ascending: the same whatever the schedule.
-// Counting and scattering use integer atomics, whose result or set of results does not depend on order; ranks then fix the order.
-// Launches: index_count, index_tiles, index_starts, index_scatter, index_sort; index_scatter leaves `count` zero for the next step.
+// index: the code sorted by latent. For each latent it lists the entries (row k + slot) that hold the latent,
+// ascending, the same on every schedule. Counting and scattering use integer atomics, whose result or set of results
+// does not depend on order; ranks then fix the order.
+// Launches: index_count, index_tiles, index_starts, index_scatter, index_sort. index_scatter leaves `count` zero for
+// the next step.
 #include "runs.cuh"
 #include "scan.cuh"
 #include "ticket.cuh"
 
 constexpr int TILE = 2048, PER_THREAD = 8;
 
-// Whether an entry has gradients: all of a row's with a threshold, where those near it count; else those that fired.
+// Whether an entry has gradients: with a threshold all entries of a row, including those near the threshold; otherwise
+// those that fired.
 __device__ __forceinline__ bool entry_lives(const IndexParams& p, uint32_t e) {
     return p.row_count ? int(e % p.active) < p.row_count[e / p.active] : p.value[e] != 0;
 }
 
-// index_count    count[f] += 1 for every entry that lives                 grid any, block 256; count zero before
+// index_count: count[f] += 1 for every entry that has gradients
+//   launch  grid any, block 256; count zero before
 SAE_KERNEL(index_count, IndexParams, 256) {
     uint32_t entries = uint32_t(p.rows) * p.active;
     for (uint32_t e = blockIdx.x * blockDim.x + threadIdx.x; e < entries; e += gridDim.x * blockDim.x)
         if (entry_lives(p, e)) atomicAdd(p.count + p.index[e], 1u);
 }
 
-// How many latents of each class a part of a tile holds: 12 bits a class, enough for a tile.
+// The latents of each class in a part of a tile: 12 bits a class, enough for a tile.
 struct ClassCounts {
     uint64_t low = 0, high = 0;         // classes 0 to 4, 5 to 8
 
     __device__ __forceinline__ void add(int c) {
         if (c < 5) low += 1ull << 12 * c; else high += 1ull << 12 * (c - 5);
     }
-    __device__ __forceinline__ uint32_t of(int c) const { return uint32_t((c < 5 ? low >> 12 * c : high >> 12 * (c - 5)) & 4095); }
+    __device__ __forceinline__ uint32_t of(int c) const {
+        return uint32_t((c < 5 ? low >> 12 * c : high >> 12 * (c - 5)) & 4095);
+    }
 };
 
 __device__ __forceinline__ int latent_class(const IndexParams& p, int f, uint32_t length) {
@@ -36,13 +42,14 @@ __device__ __forceinline__ int latent_class(const IndexParams& p, int f, uint32_
 struct IndexShared { uint64_t wide[8]; uint32_t narrow[8]; };
 constexpr int index_shared_bytes() { return sizeof(IndexShared); }
 
-// A thread's latents of the block's tile: what their runs take, and how many there are of each class.
+// A thread's latents of the block's tile: the sizes of their runs, and the number of latents of each class.
 struct ThreadLatents {
     int first, last;
     uint64_t sizes = 0;
     ClassCounts counts;
 
-    __device__ __forceinline__ explicit ThreadLatents(const IndexParams& p) : first(blockIdx.x * TILE + threadIdx.x * PER_THREAD), last(min(first + PER_THREAD, p.latents)) {
+    __device__ __forceinline__ explicit ThreadLatents(const IndexParams& p)
+        : first(blockIdx.x * TILE + threadIdx.x * PER_THREAD), last(min(first + PER_THREAD, p.latents)) {
         for (int f = first; f < last; ++f) {
             uint32_t length = p.count[f];
             sizes += run_size(length);
@@ -53,8 +60,8 @@ struct ThreadLatents {
 
 // index_tiles
 //   in      count [n]
-//   out     tile_sums, class_sums: what stands before each tile of 2048 latents; class_start
-//   launch  grid tiles, block 256, shared index_shared_bytes(); the block that comes last sums over tiles
+//   out     tile_sums, class_sums: the sums before each tile of 2048 latents; class_start
+//   launch  grid tiles, block 256, shared index_shared_bytes(); the block that finishes last sums over tiles
 SAE_KERNEL(index_tiles, IndexParams, 256) {
     auto& s = shared_memory<IndexShared>();
     const ThreadLatents mine(p);
@@ -70,7 +77,8 @@ SAE_KERNEL(index_tiles, IndexParams, 256) {
     sum_in_place(p.class_sums, RUN_CLASSES * p.tiles, s.narrow);
     __syncthreads();
     if (threadIdx.x == 0) p.tile_sums[p.tiles] = total;
-    if (threadIdx.x < RUN_CLASSES) p.class_start[threadIdx.x] = static_cast<volatile uint32_t*>(p.class_sums)[threadIdx.x * p.tiles];
+    if (threadIdx.x < RUN_CLASSES)
+        p.class_start[threadIdx.x] = static_cast<volatile uint32_t*>(p.class_sums)[threadIdx.x * p.tiles];
 }
 
 // index_starts
@@ -96,7 +104,8 @@ SAE_KERNEL(index_starts, IndexParams, 256) {
     if (blockIdx.x == 0 && threadIdx.x == 0) p.start[p.latents] = p.tile_sums[p.tiles];
 }
 
-// index_scatter  unsorted runs; count becomes 0                           grid any, block 256
+// index_scatter: unsorted runs; count becomes 0
+//   launch  grid any, block 256
 SAE_KERNEL(index_scatter, IndexParams, 256) {
     uint32_t entries = uint32_t(p.rows) * p.active;
     for (uint32_t e = blockIdx.x * blockDim.x + threadIdx.x; e < entries; e += gridDim.x * blockDim.x) {
@@ -106,7 +115,7 @@ SAE_KERNEL(index_scatter, IndexParams, 256) {
     }
 }
 
-// A run of up to 32 entries, by a warp: an entry's place is the number of smaller ones.
+// A run of up to 32 entries, by a warp: an entry's position is the number of smaller ones.
 __device__ __forceinline__ void sort_short(const IndexParams& p, uint32_t start, int length) {
     int lane = threadIdx.x % 32, rank = 0;
     uint32_t mine = lane < length ? p.unsorted[start + lane] : 0xffffffffu;
@@ -114,8 +123,10 @@ __device__ __forceinline__ void sort_short(const IndexParams& p, uint32_t start,
     if (lane < length) p.entry[start + rank] = mine;
 }
 
-// A longer run, by a block. A latent stands at most once in a row, so a bitmap of rows ranks its entries. bitmap: [2, words].
-__device__ __forceinline__ void sort_long(const IndexParams& p, uint32_t start, int length, uint32_t* bitmap, uint32_t* scratch) {
+// A longer run, by a block. A row holds a latent at most once, so a bitmap of rows ranks the entries. bitmap: [2,
+// words].
+__device__ __forceinline__ void sort_long(const IndexParams& p, uint32_t start, int length, uint32_t* bitmap,
+                                          uint32_t* scratch) {
     int words = (p.rows + 31) / 32;
     auto before = bitmap + words;                           // bits set in earlier words
     __syncthreads();
@@ -140,21 +151,22 @@ __device__ __forceinline__ void sort_long(const IndexParams& p, uint32_t start, 
     }
 }
 
-// Eight words of a scan, then a bitmap of the rows and the entries before each of its words.
+// Eight words of a scan, then a bitmap of the rows, and the number of entries before each of its words.
 constexpr int index_sort_shared_bytes(int rows) { return 32 + (rows + 31) / 32 * 8; }
 
-// index_sort     runs in ascending order, only of latents that have one: long ones a block each, then short ones a warp each
+// index_sort: runs in ascending order, only of latents that have one: a block for a long run, then a warp for a short
+// one
 //   launch  grid any, block 256, shared index_sort_shared_bytes(B)
 SAE_KERNEL(index_sort, IndexParams, 256) {
     auto scratch = &shared_memory<uint32_t>();              // [8]
-    uint32_t shorter = p.class_start[SHORT_CLASS], idle = p.class_start[IDLE];
+    uint32_t shorter = p.class_start[SHORT_CLASS], end = p.class_start[NO_GRADIENT];
     for (uint32_t i = blockIdx.x; i < shorter; i += gridDim.x) {
         int f = p.order[i];
         uint32_t start = run_entry(p.start[f]);
         sort_long(p, start, int(run_entry(p.start[f + 1]) - start), scratch + 8, scratch);
     }
     uint32_t warps = gridDim.x * (blockDim.x / 32);
-    for (uint32_t i = shorter + blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; i < idle; i += warps) {
+    for (uint32_t i = shorter + blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; i < end; i += warps) {
         int f = p.order[i];
         uint32_t start = run_entry(p.start[f]);
         sort_short(p, start, int(run_entry(p.start[f + 1]) - start));

@@ -1,16 +1,18 @@
-// latent_scalars: what each latent brings to a step besides its rows: its decoder norm, threshold, bandwidth, gate.
+// latent_scalars: the numbers of each latent in a step, besides its rows: decoder norm, threshold, bandwidth, gate.
 #include "activation.cuh"
 
-__device__ __forceinline__ float joined(const bf16_bits* hi, const int16_t* lo, size_t at) { return lo ? join_float(hi[at], lo[at]) : bf16_to_float(hi[at]); }
+__device__ __forceinline__ float joined(const bf16_bits* hi, const int16_t* lo, size_t at) {
+    return lo ? join_float(hi[at], lo[at]) : bf16_to_float(hi[at]);
+}
 
-// Sum over sites of the norm of row f's columns there, the same on every lane of the warp.
+// Sum over sites of the norm of row f's columns in the site, the same on every lane of the warp.
 __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f) {
     int lane = threadIdx.x % 32, first = 0;
     float sum = 0;
     for (int site = 0; site < p.sites; ++site) {
         float squares = 0;
         for (int c = first + lane; c < first + p.site_width[site]; c += 32) {
-            float w = joined(p.w_dec_hi, p.w_dec_lo, size_t(f) * p.pitch + c);
+            float w = joined(p.w_dec_hi, p.w_dec_lo, size_t(f) * p.lo + c);
             squares += w * w;
         }
         sum += sqrtf(warp_sum(squares));
@@ -19,7 +21,7 @@ __device__ __forceinline__ float site_norms(const LatentScalarsParams& p, int f)
     return sum;
 }
 
-// latent_spread      running mean and variance of z over a batch's first rows, spread_z [rows, n] without the bias
+// latent_spread: running mean and variance of z over the first rows of a batch, spread_z [rows, n] without the bias
 //   launch  grid any, block 256
 SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
     if (p.scalars->inference) return;
@@ -43,7 +45,7 @@ SAE_KERNEL(latent_spread, LatentScalarsParams, 256) {
 //   in      w_dec, threshold, gate and spread of each latent
 //   out     latents [n]
 //   launch  grid any, block 256: a warp a latent
-//   cost    reads w_dec once where norms are asked for
+//   cost    reads w_dec once where norms are needed
 SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
     const auto& s = *p.scalars;
     int warps = gridDim.x * (blockDim.x / 32);
@@ -62,7 +64,7 @@ SAE_KERNEL(latent_scalars, LatentScalarsParams, 256) {
             l.theta = p.loss.form == ThresholdForm::Direct ? p.threshold[f] : expf(p.threshold[f]);
             l.epsilon = p.loss.bandwidth;
             if (p.loss.adaptive) l.epsilon *= sqrtf(fmaxf(1e-12f, p.spread_variance[f]));
-            l.low = l.theta - p.loss.reach * l.epsilon;
+            l.floor = l.theta - p.loss.reach * l.epsilon;
             bool applies = p.loss.pre_act == PreActCode::All
                 || (p.loss.pre_act == PreActCode::Dead
                     && s.step - 1 - uint32_t(p.last_fired[f]) >= s.dead_after_steps);

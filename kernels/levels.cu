@@ -7,12 +7,12 @@ struct LevelsShared { float value[LEVELS_MAX_ACTIVE]; };
 constexpr int levels_shared_bytes() { return sizeof(LevelsShared); }
 
 // levels
-//   in     index [B, k], value [B, k], budgets or scalars->prefix
-//   out    level [B, k]: the first m with rank < budgets[m], the rank by (value descending, lower latent first); or with
-//          latent < prefix[m]; else the last
-//   launch grid B, block 128, shared sizeof(LevelsShared) = 2048
-//   needs  k <= 512, latents ascending in a row
-//   cost   by rank k^2 comparisons a row
+//   in      index [B, k], value [B, k], budgets or scalars->prefix
+//   out     level [B, k]: the first m with rank < budgets[m], where the rank is by (value descending, lower latent
+//           first); or the first m with latent < prefix[m]; else the last
+//   launch  grid B, block 128, shared sizeof(LevelsShared) = 2048
+//   needs   k <= 512, latents ascending in a row
+//   cost    by rank k^2 comparisons a row
 SAE_KERNEL(levels, LevelsParams, LEVELS_THREADS) {
     auto& s = shared_memory<LevelsShared>();
     const int64_t row = int64_t(blockIdx.x) * p.active;
@@ -25,7 +25,8 @@ SAE_KERNEL(levels, LevelsParams, LEVELS_THREADS) {
         if (p.by_rank) {
             const float value = s.value[i];
             int rank = 0;
-            for (int other = 0; other < p.active; ++other) rank += s.value[other] > value || (s.value[other] == value && other < i);
+            for (int other = 0; other < p.active; ++other)
+                rank += s.value[other] > value || (s.value[other] == value && other < i);
             while (m < p.levels - 1 && rank >= p.budgets[m]) ++m;
         } else {
             const uint32_t latent = uint32_t(p.index[row + i]);

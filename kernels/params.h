@@ -1,9 +1,9 @@
-// Every struct that crosses the border between C# and a kernel: one a kernel, passed by value. Plain C++, compiled by
-// nvcc, by g++ for the emulator, and by build/border.sh, which generates the structs in C#: src/CudaSae/Devices/Params,
-// a file each header; StepScalars, StepSums, LatentScalars and EntryGradient in Model. A struct that several kernels
-// share stands with the one that makes it. Pointers are 64-bit on both sides.
-// Letters: B rows, d width, n latents, k active, ld = d rounded up to 64, lo = out width likewise.
-// Every [., d] array on the device has row pitch ld, and its padding is zero.
+// All structs that kernels take, one for each kernel, passed by value. Plain C++, compiled by nvcc, by g++ for the
+// emulator, and by build/border.sh, which generates the structs in C#: src/CudaSae/Devices/Params, a file for each
+// header; StepScalars, StepSums, LatentScalars and EntryGradient in Model. A struct that several kernels share is in
+// the header of the kernel that writes it. Pointers are 64-bit on both sides.
+// README.md explains the letters: B rows, d width, n latents, k active, ld = d rounded up to 64, lo = output width
+// likewise. Every [., d] array on the device has rows of ld elements, and its padding is zero.
 #pragma once
 #include "params/codes.h"           // enums
 #include "params/step.h"            // StepScalars, StepSums
@@ -26,6 +26,6 @@
 #include "params/index.h"
 #include "params/update.h"          // update.cu, bias.cu, skip.cu
 #include "params/latents.h"         // latents.cu, scan.cu
-#include "params/dead.h"
+#include "params/aux_loss.h"
 
 #include "params/ladder.h"

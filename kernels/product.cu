@@ -1,15 +1,16 @@
-// product: dense products of any layout on tensor cores, for the dense path and for the losses of dead latents. Extents may be known on the device only: blocks beyond them return.
+// product: dense products of any layout on tensor cores, for the dense path and the auxiliary losses. Extents may be
+// known on the device only; blocks beyond them return.
 //
-// float32 quality from bfloat16 products: an f32 operand x is cut into hi = bf16(x) and lo = bf16(x - hi) on its way into shared memory, which leaves out at most
-// 2^-17 |x|. C is hi hi + hi lo + lo hi, summed in f32; what is missing of a b is at most 2^-17 |a b| where one operand is f32, and 2^-15 |a b| where both are
-// (2^-16 of it lo lo). bf16 operands are exact and need no second part. Beyond 3.38e38 hi becomes infinite, and an infinite x gives NaN.
+// Float32 quality from bfloat16 products: an f32 operand x is split into hi = bf16(x) and lo = bf16(x - hi) on its way
+// into shared memory, with an error of at most 2^-17 |x|. C is hi hi + hi lo + lo hi, summed in f32. The error of a
+// product a b is at most 2^-17 |a b| where one operand is f32, and 2^-15 |a b| where both are (2^-16 of it lo lo). bf16
+// operands are exact and need no second part. Beyond 3.38e38 hi becomes infinite, and an infinite x gives NaN.
 //
-// An operand lies in shared memory as it lies in memory, K contiguous or not, and ldmatrix turns it where it has to: no element is moved one by one.
-#include "mma_tile.cuh"
+// An operand has the same layout in shared memory as in global memory, K contiguous or not, and ldmatrix transposes it
+// where needed; single elements are never moved.
+#include "product_operand.cuh"
 
-constexpr int PRODUCT_THREADS = TILE_THREADS;   // 4 warps as 2 x 2, a warp owns 64 x 64, as in mma_tile.cuh
-
-// [stage][hi, lo]; parts of B are one where it is bf16.
+// [stage][hi, lo]; B has one part where it is bf16.
 template <int b_parts> struct ProductShared {
     bf16_bits a[2][2][TILE * TILE_K];
     bf16_bits b[2][b_parts][TILE * TILE_K];
@@ -17,147 +18,10 @@ template <int b_parts> struct ProductShared {
 constexpr int product_shared_bytes() { return sizeof(ProductShared<1>); }
 constexpr int product_f32_shared_bytes() { return sizeof(ProductShared<2>); }
 
-// One operand of a block: i in [first, end) is m of A or n of B, k in [0, depth).
-struct ProductOperand {
-    const void* data;
-    const int* i_list;          // what i or k stand for, or null
-    const int* k_list;
-    int64_t i_stride, k_stride; // elements
-    int first, end, depth;
-    bool bf16;
-    bool along_k;               // whether chunks, and rows of the tile, run along k
-    bool whole;                 // whether a chunk is one aligned piece of memory
-};
-
-__device__ __forceinline__ ProductOperand product_operand(const void* data, bool bf16, const int* i_list, const int* k_list, int64_t i_stride, int64_t k_stride,
-                                                          int first, int end, int depth) {
-    const bool along_k = k_stride == 1 && (i_stride != 1 || !k_list);
-    const int64_t unit = bf16 ? 8 : 4;      // elements in 16 bytes
-    const bool straight = along_k ? !k_list && i_stride % unit == 0 : i_stride == 1 && !i_list && k_stride % unit == 0;
-    return {data, i_list, k_list, i_stride, k_stride, first, end, depth, bf16, along_k, straight && reinterpret_cast<uintptr_t>(data) % 16 == 0};
-}
-
-__device__ __forceinline__ int64_t product_offset(const ProductOperand& o, int i, int k) {
-    return (o.i_list ? o.i_list[i] : i) * o.i_stride + (o.k_list ? o.k_list[k] : k) * o.k_stride;
-}
-
-// Elements of the chunk of `size` at (i, k) that exist.
-__device__ __forceinline__ int product_room(const ProductOperand& o, int i, int k, int size) {
-    if (i >= o.end || k >= o.depth) return 0;
-    return min(size, o.along_k ? o.depth - k : o.end - i);
-}
-
-__device__ __forceinline__ int64_t chunk_offset(const ProductOperand& o, int i, int k, int element) {
-    return product_offset(o, o.along_k ? i : i + element, o.along_k ? k + element : k);
-}
-
-// Where (i, k) of a tile lies. Along k rows of 32, as in mma_tile.cuh; else rows of 128 with chunk c of row k at c ^ k % 8. Either way the 8 rows of an ldmatrix
-// touch 8 different chunks of 128 bytes.
-__device__ __forceinline__ int tile_place(bool along_k, int i, int k) {
-    return along_k ? i * TILE_K + ((k / 8) ^ (i / 2 % 4)) * 8 + k % 8 : k * TILE + ((i / 8) ^ (k % 8)) * 8 + i % 8;
-}
-
-// A thread's chunks of `size` elements: the first, and from one to the next; neighbouring threads take neighbouring chunks.
-struct ProductChunks { int i, k, i_step, k_step; };
-
-template <int size> __device__ __forceinline__ ProductChunks product_chunks(const ProductOperand& o) {
-    constexpr int k_chunks = TILE_K / size, i_chunks = TILE / size;
-    const int t = threadIdx.x;
-    return o.along_k ? ProductChunks{t / k_chunks, t % k_chunks * size, PRODUCT_THREADS / k_chunks, 0} : ProductChunks{t % i_chunks * size, t / i_chunks, 0, PRODUCT_THREADS / i_chunks};
-}
-
-// Whether every element of a step of the tile exists and chunks are loaded at once.
-__device__ __forceinline__ bool product_inside(const ProductOperand& o, int k0) { return o.whole && o.first + TILE <= o.end && k0 + TILE_K <= o.depth; }
-
-// ---------------------------------------------------------------------------------------------------------------------
-// f32 operands through registers: loaded before the products of a step, cut and stored after them
-
-struct Staged { float4 chunk[8]; };         // 32 elements of a thread
-
-__device__ __forceinline__ float product_element(const ProductOperand& o, int64_t at) {
-    return o.bf16 ? bf16_to_float(static_cast<const bf16_bits*>(o.data)[at]) : static_cast<const float*>(o.data)[at];
-}
-
-// Four elements that lie together.
-__device__ __forceinline__ float4 load_whole(const ProductOperand& o, int64_t at) {
-    if (!o.bf16) return *reinterpret_cast<const float4*>(static_cast<const float*>(o.data) + at);
-    const uint2 pairs = *reinterpret_cast<const uint2*>(static_cast<const bf16_bits*>(o.data) + at);
-    return make_float4(__uint_as_float(pairs.x << 16), __uint_as_float(pairs.x & 0xffff0000u), __uint_as_float(pairs.y << 16), __uint_as_float(pairs.y & 0xffff0000u));
-}
-
-__device__ __forceinline__ float4 load_chunk(const ProductOperand& o, int i, int k) {
-    const int room = product_room(o, i, k, 4);
-    if (o.whole && room == 4) return load_whole(o, product_offset(o, i, k));
-    float4 v = make_float4(0, 0, 0, 0);
-    if (room > 0) v.x = product_element(o, chunk_offset(o, i, k, 0));
-    if (room > 1) v.y = product_element(o, chunk_offset(o, i, k, 1));
-    if (room > 2) v.z = product_element(o, chunk_offset(o, i, k, 2));
-    if (room > 3) v.w = product_element(o, chunk_offset(o, i, k, 3));
-    return v;
-}
-
-__device__ __forceinline__ void load_staged(const ProductOperand& o, int k0, Staged& staged) {
-    const ProductChunks c = product_chunks<4>(o);
-    const int i = o.first + c.i, k = k0 + c.k;
-    if (product_inside(o, k0) && !o.i_list && !o.k_list) {
-        const int64_t from = product_offset(o, i, k), step = c.i_step * o.i_stride + c.k_step * o.k_stride;
-#pragma unroll
-        for (int j = 0; j < 8; ++j) staged.chunk[j] = load_whole(o, from + j * step);
-        return;
-    }
-#pragma unroll
-    for (int j = 0; j < 8; ++j) staged.chunk[j] = load_chunk(o, i + j * c.i_step, k + j * c.k_step);
-}
-
-// Two numbers as hi, and what is missing as lo.
-__device__ __forceinline__ void split_pair(float x, float y, uint32_t& hi, uint32_t& lo) {
-    hi = bf16_pair(x, y);
-    lo = bf16_pair(x - __uint_as_float(hi << 16), y - __uint_as_float(hi & 0xffff0000u));
-}
-
-__device__ __forceinline__ void store_staged(const ProductOperand& o, const Staged& staged, bf16_bits (&parts)[2][TILE * TILE_K]) {
-    // From chunk to chunk 16 rows of 32 further, or 4 rows of 128, whose swizzle differs by 4 chunks.
-    const ProductChunks c = product_chunks<4>(o);
-    const int first = tile_place(o.along_k, c.i, c.k), second = o.along_k ? first : first ^ 32;
-#pragma unroll
-    for (int j = 0; j < 8; ++j) {
-        const int at = (j % 2 ? second : first) + j * 512;
-        const float4 v = staged.chunk[j];
-        uint2 hi, lo;
-        split_pair(v.x, v.y, hi.x, lo.x);
-        split_pair(v.z, v.w, hi.y, lo.y);
-        *reinterpret_cast<uint2*>(parts[0] + at) = hi;
-        if (!o.bf16) *reinterpret_cast<uint2*>(parts[1] + at) = lo;
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// bf16 operands by asynchronous copies
-
-__device__ __forceinline__ void copy_chunks(const ProductOperand& o, int k0, bf16_bits* part) {
-    const auto from = static_cast<const bf16_bits*>(o.data);
-    const ProductChunks c = product_chunks<8>(o);
-    const int i = o.first + c.i, k = k0 + c.k;
-    part += tile_place(o.along_k, c.i, c.k);                // from chunk to chunk 32 rows of 32 further, or 8 rows of 128
-    if (product_inside(o, k0)) {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) cp_async16(part + j * 1024, from + product_offset(o, i + j * c.i_step, k + j * c.k_step), 16);
-        return;
-    }
-#pragma unroll 1
-    for (int j = 0; j < 4; ++j) {
-        const int ij = i + j * c.i_step, kj = k + j * c.k_step, room = product_room(o, ij, kj, 8);
-        if (room == 0 || (o.whole && room == 8)) cp_async16(part + j * 1024, room ? from + product_offset(o, ij, kj) : from, room ? 16 : 0);
-        else
-#pragma unroll 1
-            for (int e = 0; e < 8; ++e) part[j * 1024 + e] = e < room ? from[chunk_offset(o, ij, kj, e)] : bf16_bits(0);
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-
-// 64 rows of a part's half step (16 k) as fragments: 16 x 16 blocks of A, or of B in pairs of eight columns. (i, k): the first of this lane's row of ldmatrix.
-__device__ __forceinline__ void product_fragments(const bf16_bits* part, bool along_k, int i, int k, uint32_t (&f)[4][4]) {
+// 64 rows of half a step (16 k) as fragments: 16 x 16 blocks of A, or of B in pairs of eight columns. (i, k): the first
+// element of this lane's row of ldmatrix.
+__device__ __forceinline__ void product_fragments(const bf16_bits* part, bool along_k, int i, int k,
+                                                  uint32_t (&f)[4][4]) {
     const int row = threadIdx.x % 8;
     if (along_k) {
 #pragma unroll
@@ -168,12 +32,15 @@ __device__ __forceinline__ void product_fragments(const bf16_bits* part, bool al
     }
 }
 
-// 16 k. The sums take lo hi, then hi hi, then hi lo: with that order fragments are held once.
+// Multiplies 16 k. The sums take lo hi, then hi hi, then hi lo: in that order fragments are loaded once.
 template <int b_parts>
-__device__ __forceinline__ void product_half(const ProductOperand& a, const ProductOperand& b, const bf16_bits (&a_part)[2][TILE * TILE_K],
-                                             const bf16_bits (&b_part)[b_parts][TILE * TILE_K], int half, TileSums& sums) {
+__device__ __forceinline__ void product_half(const ProductOperand& a, const ProductOperand& b,
+                                             const bf16_bits (&a_part)[2][TILE * TILE_K],
+                                             const bf16_bits (&b_part)[b_parts][TILE * TILE_K], int half,
+                                             TileSums& sums) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = half + lane / 16 * 8, b_i = warp / 2 * 64 + lane / 16 * 8, b_k = half + lane / 8 % 2 * 8;
+    const int a_i = warp % 2 * 64 + lane / 8 % 2 * 8, a_k = half + lane / 16 * 8, b_i = warp / 2 * 64 + lane / 16 * 8;
+    const int b_k = half + lane / 8 % 2 * 8;
     TileFragments f;
     product_fragments(b_part[0], b.along_k, b_i, b_k, f.b);
     if (!a.bf16) {
@@ -193,7 +60,7 @@ __device__ __forceinline__ ProductExtents product_extents(const ProductParams& p
     return {p.m_count ? *p.m_count : p.m, p.n_count ? *p.n_count : p.n, p.k_count ? *p.k_count : p.k};
 }
 
-// The block's tile, or a row of -1 for a block that has none.
+// The block's tile, or a row of -1 where the block has none.
 __device__ __forceinline__ TilePosition product_tile(const ProductExtents& e) {
     const int row_tiles = (e.m + TILE - 1) / TILE, column_tiles = (e.n + TILE - 1) / TILE;
     if (int(blockIdx.x) >= row_tiles * column_tiles) return {-1, -1};
@@ -207,31 +74,33 @@ __device__ __forceinline__ float finish_product(const ProductParams& p, float su
 }
 
 // C = scale mask(sums + add).
-__device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile, const TileSums& sums) {
+__device__ __forceinline__ void store_product(const ProductParams& p, const ProductExtents& e, TilePosition tile,
+                                              const TileSums& sums) {
     const float scale = p.scale ? *p.scale : 1;
-    const bool pairs = p.c_pitch % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
+    const bool pairs = p.c_stride % 2 == 0 && reinterpret_cast<uintptr_t>(p.c) % 8 == 0;
 #pragma unroll
     for (int m = 0; m < 4; ++m)
 #pragma unroll
-        for (int upper = 0; upper < 2; ++upper) {
-            const int row = tile.row * TILE + tile_row(m, upper);
+        for (int row_half = 0; row_half < 2; ++row_half) {
+            const int row = tile.row * TILE + tile_row(m, row_half);
             if (row >= e.m) continue;
 #pragma unroll
             for (int n = 0; n < 8; ++n) {
                 const int column = tile.column * TILE + tile_column(n);
                 if (column >= e.n) continue;
-                const size_t at = size_t(row) * p.c_pitch + column;
-                const float first = finish_product(p, sums[m][n][upper * 2], at, scale);
+                const size_t at = size_t(row) * p.c_stride + column;
+                const float first = finish_product(p, sums[m][n][row_half * 2], at, scale);
                 if (column + 1 == e.n) { p.c[at] = first; continue; }
-                const float second = finish_product(p, sums[m][n][upper * 2 + 1], at + 1, scale);
+                const float second = finish_product(p, sums[m][n][row_half * 2 + 1], at + 1, scale);
                 if (pairs) *reinterpret_cast<float2*>(p.c + at) = make_float2(first, second);
                 else { p.c[at] = first; p.c[at + 1] = second; }
             }
         }
 }
 
-// Two stages: while the tensor cores are at one, a bf16 B is copied into the other; A comes into registers during the first half of the step and is cut and stored after
-// it, and an f32 B does the same in the second half, through the same registers.
+// Two stages: while the tensor cores use one, a bf16 B is copied into the other. A is loaded into registers during the
+// first half of the step and split and stored after it. An f32 B is loaded in the second half, through the same
+// registers.
 template <int b_parts> __device__ __forceinline__ void product_body(const ProductParams& p) {
     auto& s = shared_memory<ProductShared<b_parts>>();
     const ProductExtents e = product_extents(p);
@@ -271,9 +140,11 @@ template <int b_parts> __device__ __forceinline__ void product_body(const Produc
 //   in      A [m, k] f32 or bf16 and B [k, n] bf16, of any strides, B's rows through a list where it gathers weights
 //   out     C = scale mask(A B + add); add may be C itself
 //   launch  grid ceil(m / 128) * ceil(n / 128), block 128, shared sizeof(ProductShared<1>) = 49152
-//   needs   for 16-byte loads: aligned operands whose other stride is a multiple of 16 bytes, and no list along the contiguous side; else single elements, slowly
+//   needs   for 16-byte loads: aligned operands whose other stride is a multiple of 16 bytes, without a list along the
+//           contiguous side; else elements are loaded one by one, slowly
 //   cost    4 m n k flops (A bf16: 2); bound by the tensor cores, or by shared memory on sm_90
-//   order   k ascending in steps of 16, of a step lo hi, hi hi, hi lo; an element does not depend on its place in the tile
+//   order   k ascending in steps of 16, in a step lo hi, hi hi, hi lo; an element does not depend on its position in
+//           the tile
 SAE_KERNEL(product, ProductParams, PRODUCT_THREADS) { product_body<1>(p); }
 
 // product_f32
@@ -286,7 +157,7 @@ SAE_KERNEL(product_f32, ProductParams, PRODUCT_THREADS) { product_body<2>(p); }
 //   in      A [m, k] and B [k, n] bf16, K contiguous in both; B's columns through a list where b_gather is N
 //   out     as product
 //   launch  grid as product, block 128, shared sizeof(TileShared) = 65536
-//   needs   k a multiple of 32 that the host knows; strides multiples of 8; 16-byte aligned
+//   needs   k a multiple of 32 that is known on the host; strides multiples of 8; 16-byte aligned
 //   cost    2 m n k flops; bound as encode
 SAE_KERNEL(product_bf16, ProductParams, TILE_THREADS) {
     auto& s = shared_memory<TileShared>();

@@ -1,4 +1,5 @@
-// scan: exclusive sums over n 64-bit numbers in two launches, for any n. Used for the order of dead latents. Whole numbers: the same in any order.
+// scan: exclusive sums over n 64-bit numbers in two launches, for any n. It numbers the dead latents. Sums of whole
+// numbers are the same in any order.
 //   cost    16 bytes a number read, 8 written
 #include "scan.cuh"
 #include "ticket.cuh"
@@ -13,15 +14,16 @@ struct ThreadNumbers {
     int first, last;
     uint64_t sum = 0;
 
-    __device__ __forceinline__ explicit ThreadNumbers(const ScanParams& p) : first(blockIdx.x * SCAN_TILE + threadIdx.x * SCAN_PER_THREAD), last(min(first + SCAN_PER_THREAD, p.length)) {
+    __device__ __forceinline__ explicit ThreadNumbers(const ScanParams& p)
+        : first(blockIdx.x * SCAN_TILE + threadIdx.x * SCAN_PER_THREAD), last(min(first + SCAN_PER_THREAD, p.length)) {
         for (int i = first; i < last; ++i) sum += p.input[i];
     }
 };
 
 // scan_tiles
 //   in      input [n]
-//   out     tile_sums: what stands before each tile of 2048; output[n] = all
-//   launch  grid tiles, block 256, shared scan_shared_bytes(); the block that comes last sums over tiles
+//   out     tile_sums: the sums before each tile of 2048; output[n] = the total
+//   launch  grid tiles, block 256, shared scan_shared_bytes(); the block that finishes last sums over tiles
 SAE_KERNEL(scan_tiles, ScanParams, 256) {
     auto& s = shared_memory<ScanShared>();
     uint64_t total;

@@ -2,7 +2,8 @@
 #pragma once
 #include "common.cuh"
 
-// Exclusive sum of v over the block, and the total. scratch: one T a warp, in shared memory. All threads of the block must come.
+// Exclusive sum of v over the block, and the total. scratch: one T a warp, in shared memory. All threads of the block
+// must call it.
 template <typename T> __device__ __forceinline__ T exclusive_sum(T v, T* scratch, T& total) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     T sum = v;
@@ -22,7 +23,8 @@ template <typename T> __device__ __forceinline__ T exclusive_sum(T v, T* scratch
     return before + sum - v;
 }
 
-// values[0, length) become their exclusive sums, by one block; returns the total. volatile: other blocks of the same launch may have written them.
+// Replaces values[0, length) by their exclusive sums, by one block; returns the total. volatile: other blocks of the
+// same launch may have written them.
 template <typename T> __device__ __forceinline__ T sum_in_place(volatile T* values, int length, T* scratch) {
     T before = 0;
     for (int tile = 0; tile < length; tile += blockDim.x) {

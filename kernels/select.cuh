@@ -1,7 +1,8 @@
-// Selection inside one block: the best of up to 2,048 distinct 64-bit keys, held in registers.
-// A candidate is order_key(value) << 32 | ~column: larger is better, and of equal values the lower column wins. 0 is no candidate.
-// Where the magnitude decides, the value is |z|, and the lower word's top bit, which no column needs, is clear when z < 0: of equal
-// ones the positive wins. Otherwise that bit is set.
+// Selection inside one block: the best of up to 2,048 distinct 64-bit keys, held in registers. A candidate is
+// order_key(value) << 32 | ~column: a larger key is better, and of equal values the lower column wins. The key 0 means
+// "not a candidate".
+// Where the magnitude decides, the value is |z|. The top bit of the lower word, which no column needs, is then clear
+// when z < 0, so of equal magnitudes the positive z wins. Otherwise that bit is set.
 #pragma once
 #include "common.cuh"
 
@@ -14,7 +15,7 @@ using SelectKeys = uint64_t[SELECT_PER_THREAD];
 struct SelectScratch {
     int counts[2][SELECT_THREADS / 32];
     int taken;
-    uint64_t least[SELECT_THREADS / 32];
+    uint64_t warp_kth[SELECT_THREADS / 32];
 };
 constexpr int select_threshold_shared_bytes() { return sizeof(SelectScratch); }
 
@@ -27,7 +28,7 @@ __device__ __forceinline__ uint64_t candidate_key(float value, int column, int m
 }
 __device__ __forceinline__ int candidate_column(uint64_t key) { return int(~uint32_t(key) & ~CANDIDATE_NOT_NEGATIVE); }
 
-// The value of a key: NaN where order_key said NaN.
+// The value of a key. It is NaN where order_key was given NaN.
 __device__ __forceinline__ float key_value(uint32_t key) {
     if (key == 0) return __uint_as_float(0x7fffffffu);
     return __uint_as_float(key & 0x80000000u ? key ^ 0x80000000u : ~key);
@@ -39,12 +40,14 @@ __device__ __forceinline__ float candidate_value(uint64_t key) {
     return uint32_t(key) & CANDIDATE_NOT_NEGATIVE ? value : -value;
 }
 
-// The lowest order_key with which a later column can still displace `least`. At equality it can only where least is negative.
-__device__ __forceinline__ uint32_t limit_after(uint64_t least) {
-    return uint32_t(least >> 32) + (uint32_t(least) & CANDIDATE_NOT_NEGATIVE ? 1 : 0);
+// The limit after k candidates are known, `kth` the smallest of their keys: the lowest order key with which a later
+// column can still displace it. At equality a later column can displace it only where its z is negative.
+__device__ __forceinline__ uint32_t limit_after(uint64_t kth) {
+    return uint32_t(kth >> 32) + (uint32_t(kth) & CANDIDATE_NOT_NEGATIVE ? 1 : 0);
 }
 
-// The value that a candidate must exceed. NaN, which every comparison fails, where the exact test has to look at each value.
+// The floor of a limit: the value that a candidate must exceed. It is NaN, which fails every comparison, where the
+// exact test has to check each value.
 __device__ __forceinline__ float limit_floor(uint32_t limit) {
     return limit <= 1 ? key_value(0) : key_value(min(limit - 1, 0xff800000u));
 }
@@ -57,7 +60,7 @@ __device__ __forceinline__ void select_load(const uint64_t* from, int count, Sel
     }
 }
 
-// Sum over the block. Calls in a row must alternate `turn`: one barrier a call is then enough.
+// Sum over the block. Successive calls must alternate `turn`; one barrier a call is then enough.
 __device__ __forceinline__ int select_sum(int count, int turn, SelectScratch& s) {
     for (int offset = 16; offset > 0; offset >>= 1) count += __shfl_xor_sync(0xffffffffu, count, offset);
     if (threadIdx.x % 32 == 0) s.counts[turn][threadIdx.x / 32] = count;
@@ -67,37 +70,40 @@ __device__ __forceinline__ int select_sum(int count, int turn, SelectScratch& s)
     return total;
 }
 
-// A bound such that exactly `want` of the `count` keys reach it; 1 <= want <= count. Bisection by bits, most significant first:
-// it stops at the first prefix that separates, so the lower word, which settles ties by column, is rarely looked at.
-__device__ __forceinline__ uint64_t select_bound(const SelectKeys& keys, int count, int want, SelectScratch& s) {
+// The cutoff: a key that exactly `want` of the `count` keys reach; 1 <= want <= count. It is found by bisection over
+// bits, most significant first, which stops at the first prefix that separates. The lower word, which breaks ties by
+// column, is therefore rarely examined.
+__device__ __forceinline__ uint64_t select_cutoff(const SelectKeys& keys, int count, int want, SelectScratch& s) {
     if (count <= want) return 1;
-    uint32_t upper = 0;
+    uint32_t high = 0;
     for (int bit = 31; bit >= 0; --bit) {
-        uint32_t trial = upper | 1u << bit;
+        uint32_t trial = high | 1u << bit;
         int reach = 0;
 #pragma unroll
         for (int i = 0; i < SELECT_PER_THREAD; ++i)
             if (i * SELECT_THREADS < count) reach += uint32_t(keys[i] >> 32) >= trial;
         reach = select_sum(reach, bit & 1, s);
-        if (reach >= want) upper = trial;
-        if (reach == want) return uint64_t(upper) << 32;
+        if (reach >= want) high = trial;
+        if (reach == want) return uint64_t(high) << 32;
     }
-    uint64_t bound = uint64_t(upper) << 32;
+    uint64_t cutoff = uint64_t(high) << 32;
     for (int bit = 31; bit >= 0; --bit) {
-        uint64_t trial = bound | 1u << bit;
+        uint64_t trial = cutoff | 1u << bit;
         int reach = 0;
 #pragma unroll
         for (int i = 0; i < SELECT_PER_THREAD; ++i)
             if (i * SELECT_THREADS < count) reach += keys[i] >= trial;
         reach = select_sum(reach, bit & 1, s);
-        if (reach >= want) bound = trial;
+        if (reach >= want) cutoff = trial;
         if (reach == want) break;
     }
-    return bound;
+    return cutoff;
 }
 
-// Calls take(position, key) for every key that reaches the bound; positions count up from 0 in no particular order.
-template <typename Take> __device__ __forceinline__ void select_take(const SelectKeys& keys, int count, uint64_t bound, SelectScratch& s, Take take) {
+// Calls take(position, key) for every key that reaches the cutoff. Positions count up from 0 in no particular order.
+template <typename Take>
+__device__ __forceinline__ void select_take(const SelectKeys& keys, int count, uint64_t cutoff, SelectScratch& s,
+                                            Take take) {
     __syncthreads();
     if (threadIdx.x == 0) s.taken = 0;
     __syncthreads();
@@ -105,23 +111,24 @@ template <typename Take> __device__ __forceinline__ void select_take(const Selec
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i)
         if (i * SELECT_THREADS < count) {
-            uint32_t chosen = __ballot_sync(0xffffffffu, keys[i] >= bound);
+            uint32_t chosen = __ballot_sync(0xffffffffu, keys[i] >= cutoff);
             int start = 0;
             if (lane == 0 && chosen) start = atomicAdd(&s.taken, __popc(chosen));
             start = __shfl_sync(0xffffffffu, start, 0);
-            if (keys[i] >= bound) take(start + __popc(chosen & ((1u << lane) - 1)), keys[i]);
+            if (keys[i] >= cutoff) take(start + __popc(chosen & ((1u << lane) - 1)), keys[i]);
         }
 }
 
-// The least of the keys that reach the bound, on every thread.
-__device__ __forceinline__ uint64_t select_least(const SelectKeys& keys, uint64_t bound, SelectScratch& s) {
-    uint64_t least = ~0ull;
+// The k-th best key: the smallest of the keys that reach the cutoff, on every thread.
+__device__ __forceinline__ uint64_t select_kth(const SelectKeys& keys, uint64_t cutoff, SelectScratch& s) {
+    uint64_t kth = ~0ull;
 #pragma unroll
     for (int i = 0; i < SELECT_PER_THREAD; ++i)
-        if (keys[i] >= bound) least = min(least, keys[i]);
-    for (int offset = 16; offset > 0; offset >>= 1) least = min(least, uint64_t(__shfl_xor_sync(0xffffffffu, (unsigned long long)least, offset)));
-    if (threadIdx.x % 32 == 0) s.least[threadIdx.x / 32] = least;
+        if (keys[i] >= cutoff) kth = min(kth, keys[i]);
+    for (int offset = 16; offset > 0; offset >>= 1)
+        kth = min(kth, uint64_t(__shfl_xor_sync(0xffffffffu, (unsigned long long)kth, offset)));
+    if (threadIdx.x % 32 == 0) s.warp_kth[threadIdx.x / 32] = kth;
     __syncthreads();
-    for (int w = 0; w < SELECT_THREADS / 32; ++w) least = min(least, s.least[w]);
-    return least;
+    for (int w = 0; w < SELECT_THREADS / 32; ++w) kth = min(kth, s.warp_kth[w]);
+    return kth;
 }

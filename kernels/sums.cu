@@ -1,18 +1,20 @@
-// sums: what a step measured, in fixed order.
+// sums: the measurements of a step, in fixed order.
 #include "spread.cuh"
 #include "ticket.cuh"
 
 // column_sums
-//   in      residual, what b_dec learns from [B, lo]
+//   in      residual, and the residual in the gradient of b_dec [B, lo]
 //   out     their sums over rows [64 i, 64 (i + 1)), [blocks, lo]
 //   launch  grid any, block 128: a warp takes 128 columns of 64 rows
-//   cost    reads all once, in 16-byte loads, eight rows' in flight
+//   cost    reads everything once, in 16-byte loads, those of eight rows in flight
 //   order   rows ascending
 SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
-    int across = (p.pitch + 127) / 128, warps = gridDim.x * (blockDim.x / 32);
-    for (int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < (p.rows + 63) / 64 * across; item += warps) {
-        int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, first = block * 64, last = min(first + 64, p.rows);
-        if (c >= p.pitch) continue;
+    int across = (p.lo + 127) / 128, warps = gridDim.x * (blockDim.x / 32);
+    for (int item = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; item < (p.rows + 63) / 64 * across;
+         item += warps) {
+        int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, first = block * 64;
+        int last = min(first + 64, p.rows);
+        if (c >= p.lo) continue;
         auto add = [](float4& sum, const float* from) {
             float4 v = *reinterpret_cast<const float4*>(from);
             sum.x += v.x; sum.y += v.y; sum.z += v.z; sum.w += v.w;
@@ -20,13 +22,13 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
         float4 e = {}, learned = {};
 #pragma unroll 8
         for (int row = first; row < last; ++row) {
-            size_t at = size_t(row) * p.pitch + c;
+            size_t at = size_t(row) * p.lo + c;
             add(e, p.residual + at);
             if (p.weighted) add(learned, p.weighted + at);
             if (p.gate) add(learned, p.gate + at);
         }
         if (!p.weighted) learned = make_float4(learned.x + e.x, learned.y + e.y, learned.z + e.z, learned.w + e.w);
-        size_t to = size_t(block) * p.pitch + c;
+        size_t to = size_t(block) * p.lo + c;
         *reinterpret_cast<float4*>(p.residual_parts + to) = e;
         *reinterpret_cast<float4*>(p.weighted_parts + to) = learned;
     }
@@ -36,16 +38,16 @@ SAE_KERNEL(column_sums, ColumnSumsParams, 128) {
 //   in      values [B, lo]
 //   out     mean and sum of squared deviations of each column over rows [64 i, 64 (i + 1)), [blocks, lo]
 //   launch  grid any, block 128: a warp takes 128 columns of 64 rows
-//   cost    reads all once, in 16-byte loads
+//   cost    reads everything once, in 16-byte loads
 //   order   rows ascending, in float64; deviations from the block's first row
 SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
-    const int across = (p.pitch + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
+    const int across = (p.lo + 127) / 128, items = (p.rows + SPREAD_ROWS - 1) / SPREAD_ROWS * across;
     const int warps = blockDim.x / 32;
     for (int item = blockIdx.x * warps + threadIdx.x / 32; item < items; item += gridDim.x * warps) {
         const int block = item / across, c = (item % across * 32 + threadIdx.x % 32) * 4, from = block * SPREAD_ROWS;
-        if (c >= p.pitch) continue;
+        if (c >= p.lo) continue;
         const int count = min(SPREAD_ROWS, p.rows - from);
-        const float4 first = *reinterpret_cast<const float4*>(p.values + size_t(from) * p.pitch + c);
+        const float4 first = *reinterpret_cast<const float4*>(p.values + size_t(from) * p.lo + c);
         double sum[4] = {}, squares[4] = {};
         auto add = [&](int i, float away) {
             sum[i] += away;
@@ -53,11 +55,11 @@ SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
         };
 #pragma unroll 4
         for (int row = 1; row < count; ++row) {
-            const float4 v = *reinterpret_cast<const float4*>(p.values + size_t(from + row) * p.pitch + c);
+            const float4 v = *reinterpret_cast<const float4*>(p.values + size_t(from + row) * p.lo + c);
             add(0, v.x - first.x); add(1, v.y - first.y); add(2, v.z - first.z); add(3, v.w - first.w);
         }
         const float start[4] = {first.x, first.y, first.z, first.w};
-        const size_t to = size_t(block) * p.pitch + c;
+        const size_t to = size_t(block) * p.lo + c;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
             p.means[to + i] = start[i] + sum[i] / count;
@@ -68,7 +70,7 @@ SAE_KERNEL(column_spread, ColumnSpreadParams, 128) {
 
 constexpr int SUMS = 12, FULLEST = 10;
 
-// The step's record from its sums, in the order of step_sums.
+// Writes the step's StepSums from its totals, in the order of step_sums.
 __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double* total) {
     auto& s = *p.sums;
     double active = total[5];
@@ -105,7 +107,8 @@ static_assert(SUMS <= 16);
 // step_sums
 //   in      sums by row and by column block, counters
 //   out     one StepSums
-//   launch  grid any, block 256, shared step_sums_shared_bytes(); the block that comes last adds up the others' parts
+//   launch  grid any, block 256, shared step_sums_shared_bytes(); the block that finishes last adds up the parts of all
+//           blocks
 //   order   rows by thread, then by warp tree, then by block; float64
 SAE_KERNEL(step_sums, StepSumsParams, 256) {
     auto scratch = &shared_memory<double>();
@@ -126,8 +129,9 @@ SAE_KERNEL(step_sums, StepSumsParams, 256) {
         fullest = max(fullest, p.row_near ? p.row_near[row] : p.row_active[row]);
     }
     for (int f = thread; p.pre_act_loss && f < p.latents; f += threads) pre_act += p.pre_act_loss[f];
-    for (int c = thread; c < p.pitch; c += threads) spread += spread_of_column(p.means, p.spreads, p.rows, p.pitch, c);
-    for (int offset = 16; offset > 0; offset >>= 1) fullest = max(fullest, __shfl_xor_sync(0xffffffffu, fullest, offset));
+    for (int c = thread; c < p.lo; c += threads) spread += spread_of_column(p.means, p.spreads, p.rows, p.lo, c);
+    for (int offset = 16; offset > 0; offset >>= 1)
+        fullest = max(fullest, __shfl_xor_sync(0xffffffffu, fullest, offset));
     double own = threadIdx.x % 32 == 0 ? fullest : 0;
     __syncthreads();
     if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = own;

@@ -1,9 +1,10 @@
-// The block that finishes last, and may read what all others wrote.
+// Finds the block that finishes last, which may read what all others wrote.
 #pragma once
 #include "common.cuh"
 
-// True in all threads of the block that comes last; ticket is 0 again then. What a block wrote before is visible to the last one, which reads it as volatile,
-// past its own first-level cache. shared: one word. All threads of the block must come.
+// True in all threads of the block that finishes last; ticket is then 0 again. What a block wrote before is visible to
+// the last one, which reads it as volatile, past its first-level cache. shared: one word. All threads of the block must
+// call it.
 __device__ __forceinline__ bool last_block(int* ticket, uint32_t* shared) {
     __threadfence();
     __syncthreads();

@@ -1,4 +1,5 @@
-// Eight neighbouring numbers of a row: what a thread moves at a time, by 16-byte loads and stores. Rows start at multiples of 64 elements, so all are aligned.
+// Eight neighbouring numbers of a row, which a thread moves at a time by 16-byte loads and stores. Rows start at
+// multiples of 64 elements, so all accesses are aligned.
 #pragma once
 #include "common.cuh"
 
@@ -39,7 +40,8 @@ __device__ __forceinline__ float dot8(const float (&a)[8], uint4 v) {
 }
 
 __device__ __forceinline__ void store_halves(void* to, const uint32_t (&halves)[8]) {
-    *static_cast<uint4*>(to) = make_uint4(halves[0] | halves[1] << 16, halves[2] | halves[3] << 16, halves[4] | halves[5] << 16, halves[6] | halves[7] << 16);
+    *static_cast<uint4*>(to) = make_uint4(halves[0] | halves[1] << 16, halves[2] | halves[3] << 16,
+                                          halves[4] | halves[5] << 16, halves[6] | halves[7] << 16);
 }
 __device__ __forceinline__ void store_bf16x8(bf16_bits* to, const float (&from)[8]) {
     uint32_t halves[8];
@@ -62,8 +64,10 @@ __device__ __forceinline__ void load_weights8(float (&to)[8], const bf16_bits* h
     }
 }
 
-// bfloat16 alone is rounded up with the probability of what is cut off, so that small steps are not lost.
-__device__ __forceinline__ void store_weights8(bf16_bits* hi, int16_t* lo, size_t at, const float (&w)[8], const StepScalars& s, uint64_t row, int column) {
+// bfloat16 alone is rounded up with a probability equal to the fraction that is cut off, so that small steps are not
+// lost.
+__device__ __forceinline__ void store_weights8(bf16_bits* hi, int16_t* lo, size_t at, const float (&w)[8],
+                                               const StepScalars& s, uint64_t row, int column) {
     const uint64_t seed = s.seed, step = s.step;
     uint32_t upper[8], lower[8];
     if (lo) {

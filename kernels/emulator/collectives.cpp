@@ -56,10 +56,12 @@ void collective(Site site, const char* op, uint32_t mask, void* args, void (*com
     Rendezvous* found = nullptr;
     for (auto& r : waiting) {
         if (r.mask == mask && (r.op != op && strcmp(r.op, op) != 0))
-            fail("lane %d executes %s while lanes %08x of its warp wait in %s at %s:%d", lane, op, r.arrived, r.op, r.site.file, r.site.line);
+            fail("lane %d executes %s while lanes %08x of its warp wait in %s at %s:%d", lane, op, r.arrived, r.op,
+                 r.site.file, r.site.line);
         if (r.mask == mask && !(r.arrived >> lane & 1)) found = &r;
         else if (r.mask & mask & ~r.arrived && (r.mask >> lane & 1))
-            fail("mask mismatch: lane %d executes %s with mask %08x while lanes %08x wait for it in %s with mask %08x at %s:%d",
+            fail("mask mismatch: lane %d executes %s with mask %08x "
+                 "while lanes %08x wait for it in %s with mask %08x at %s:%d",
                  lane, op, mask, r.arrived, r.op, r.mask, r.site.file, r.site.line);
     }
     if (!found) {
@@ -80,7 +82,8 @@ void collective(Site site, const char* op, uint32_t mask, void* args, void (*com
 }
 
 void syncwarp(Site site, uint32_t mask) {
-    collective(site, "__syncwarp", mask, nullptr, [](void**, uint32_t named) { join_clocks(current->block->first + current->id / 32 * 32, 32, named); });
+    collective(site, "__syncwarp", mask, nullptr,
+               [](void**, uint32_t named) { join_clocks(current->block->first + current->id / 32 * 32, 32, named); });
     ++current->warp_syncs;
 }
 
@@ -97,10 +100,12 @@ void warpgroup(Site site, const char* op, void* args, bool (*combine)(void**)) {
     auto& block = *current->block;
     current->waits_for = op;
     current->waits_at = site;
-    if (number * 128 + 128 > block.count) fail("%s by a warpgroup of %d threads; 128 have to come", op, block.count - number * 128);
+    if (number * 128 + 128 > block.count)
+        fail("%s by a warpgroup of %d threads; all 128 must execute it", op, block.count - number * 128);
     auto& r = groups[block.rank * groups_a_block() + number];
     if (r.arrived && strcmp(r.op, op) != 0)
-        fail("warpgroup mismatch: thread %d executes %s while %d threads of its warpgroup wait in %s at %s:%d", current->id, op, r.arrived, r.op, r.site.file, r.site.line);
+        fail("warpgroup mismatch: thread %d executes %s while %d threads of its warpgroup wait in %s at %s:%d",
+             current->id, op, r.arrived, r.op, r.site.file, r.site.line);
     r.op = op;
     r.site = site;
     r.args[current->id % 128] = args;
@@ -151,13 +156,19 @@ NamedBarrier& named_barrier(Site site, const char* op, int barrier, int count) {
     auto& block = *current->block;
     current->waits_for = op;
     current->waits_at = site;
-    if (barrier < 1 || barrier > 15) fail("%s of barrier %d: 1 to 15 are there, 0 is __syncthreads", op, barrier);
-    if (count <= 0 || count % 32 || count > block.count) fail("%s of barrier %d for %d threads; a multiple of 32 up to the block's %d", op, barrier, count, block.count);
+    if (barrier < 1 || barrier > 15)
+        fail("%s of barrier %d: the barriers are 1 to 15, and 0 is __syncthreads", op, barrier);
+    if (count <= 0 || count % 32 || count > block.count)
+        fail("%s of barrier %d for %d threads; a multiple of 32 up to the block's %d", op, barrier, count, block.count);
     if (named.empty()) named.resize(16 * blocks.size());
     auto& b = named[16 * block.rank + barrier];
-    if (b.arrived && b.expected != count) fail("%s of barrier %d for %d threads while %d wait at it for %d, at %s:%d", op, barrier, count, b.arrived, b.expected, b.site.file, b.site.line);
+    if (b.arrived && b.expected != count)
+        fail("%s of barrier %d for %d threads while %d wait at it for %d, at %s:%d", op, barrier, count, b.arrived,
+             b.expected, b.site.file, b.site.line);
     for (int slot : b.came)
-        if (slot == current->slot) fail("%s of barrier %d twice by one thread before the others came, at %s:%d the first time", op, barrier, b.site.file, b.site.line);
+        if (slot == current->slot)
+            fail("%s of barrier %d twice by one thread before the others arrived, at %s:%d the first time", op, barrier,
+                 b.site.file, b.site.line);
     if (b.arrived == 0) b.clock = {};
     b.expected = count;
     b.site = site;

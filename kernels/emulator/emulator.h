@@ -1,5 +1,5 @@
-// CUDA's words for a .cu file compiled by g++: one fiber a thread, clusters of blocks one after another, rules checked where they are used.
-// kernels/emulator/README.md says which. Included by kernels/common.cuh in place of cuda_runtime.h.
+// CUDA's names for a .cu file compiled by g++: one fiber a thread, clusters of blocks one after another, rules checked
+// where they apply. README.md lists them. kernels/common.cuh includes this header in place of cuda_runtime.h.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -17,7 +17,7 @@
 
 namespace emu { constexpr int first_of(int threads, int = 0) { return threads; } }
 
-// A kernel by its name, with the size of its parameters and the largest block it was compiled for.
+// A kernel with its name, the size of its parameters, and the largest block that it was compiled for.
 #define SAE_KERNEL(name, Params, ...) \
     static void name##_body(const Params& p); \
     static const emu::KernelEntry name##_entry{#name, sizeof(Params), emu::first_of(__VA_ARGS__), [](const void* p) { \
@@ -62,7 +62,11 @@ inline int __popcll(unsigned long long u) { return std::popcount(u); }
 inline int __clz(int i) { return std::countl_zero(unsigned(i)); }
 inline int __clzll(long long i) { return std::countl_zero((unsigned long long)i); }
 inline int __ffs(int i) { return i == 0 ? 0 : std::countr_zero(unsigned(i)) + 1; }
-inline unsigned __brev(unsigned u) { unsigned r = 0; for (int i = 0; i < 32; ++i) r |= ((u >> i) & 1) << (31 - i); return r; }
+inline unsigned __brev(unsigned u) {
+    unsigned r = 0;
+    for (int i = 0; i < 32; ++i) r |= ((u >> i) & 1) << (31 - i);
+    return r;
+}
 inline float rsqrtf(float f) { return 1.0f / std::sqrt(f); }
 // The fast sine and cosine of small arguments.
 #define __sinf(x) sinf(x)
@@ -74,22 +78,55 @@ inline float __fadd_rn(float a, float b) { return a + b; }
 using std::fma;
 template <typename T> T __ldg(const T* p) { return *p; }
 template <typename T> T __ldcg(const T* p) { return *p; }
-template <typename A, typename B> auto min(A a, B b) { using C = std::common_type_t<A, B>; return C(a) < C(b) ? C(a) : C(b); }
-template <typename A, typename B> auto max(A a, B b) { using C = std::common_type_t<A, B>; return C(a) > C(b) ? C(a) : C(b); }
+template <typename A, typename B>
+auto min(A a, B b) { using C = std::common_type_t<A, B>; return C(a) < C(b) ? C(a) : C(b); }
+template <typename A, typename B>
+auto max(A a, B b) { using C = std::common_type_t<A, B>; return C(a) > C(b) ? C(a) : C(b); }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Not for the race detector: an atomic access is no race.
+// Excluded from the race detector: an atomic access is not a race.
 #define EMU_ATOMIC [[gnu::noinline, gnu::no_sanitize("thread")]]
 
-// atomics: integers only. A float sum by atomics depends on the schedule and is not offered.
+// atomics: integers only. A float sum by atomics depends on the schedule and is not provided.
 
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAdd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old + v); return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMax(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::max(old, v); return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMin(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = std::min(old, v); return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicOr(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old | v); return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAnd(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = T(old & v); return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicExch(T* p, std::type_identity_t<T> v) { emu::atomic(p, sizeof(T)); T old = *p; *p = v; return old; }
-template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAdd(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = T(old + v);
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMax(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = std::max(old, v);
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicMin(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = std::min(old, v);
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicOr(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = T(old | v);
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicAnd(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = T(old & v);
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicExch(T* p, std::type_identity_t<T> v) {
+    emu::atomic(p, sizeof(T));
+    T old = *p;
+    *p = v;
+    return old;
+}
+template <typename T> requires std::is_integral_v<T> EMU_ATOMIC T atomicCAS(T* p, std::type_identity_t<T> expected,
+                                                                      std::type_identity_t<T> v) {
     emu::atomic(p, sizeof(T));
     T old = *p;
     if (old == expected) *p = v;
@@ -100,7 +137,7 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 
 // ---------------------------------------------------------------------------------------------------------------------
-// barriers and warp collectives: every lane of the mask must come to the same operation
+// barriers and warp collectives: every lane of the mask must reach the same operation
 
 #define __syncthreads() emu::barrier(EMU_HERE)
 #define __syncwarp(...) emu::syncwarp(EMU_HERE __VA_OPT__(,) __VA_ARGS__)

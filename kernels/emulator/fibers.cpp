@@ -1,4 +1,4 @@
-// Fibers and their scheduler. collectives.cpp has what they wait for together, sm90*.cpp what Hopper adds.
+// Fibers and their scheduler. collectives.cpp has the operations that they execute together, sm90*.cpp those of Hopper.
 #include "fibers.h"
 
 #include <sanitizer/asan_interface.h>
@@ -14,7 +14,7 @@
 #include "shared.h"
 #include "sm90_state.h"
 
-// Saves the callee's registers on the old stack, takes them from the new one.
+// Saves the callee's registers on the old stack, loads them from the new one.
 extern "C" void emu_switch(void** save, void* load);
 asm(R"(
 .text
@@ -67,7 +67,9 @@ const KernelEntry* kernels;
 
 unsigned char* stacks() {
     static unsigned char* all = [] {
-        auto p = static_cast<unsigned char*>(mmap(nullptr, MaxThreads * (StackBytes + GuardBytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        auto p = static_cast<unsigned char*>(mmap(nullptr, MaxThreads * (StackBytes + GuardBytes),
+                                                  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                                  -1, 0));
         if (p == MAP_FAILED) abort();
         return p;
     }();
@@ -87,7 +89,7 @@ void entry() {
     for (auto& copy : current->copies)
         if (copy.bytes > 0) {
             current->waits_at = copy.site;
-            fail("cp.async was never waited for: its bytes need not be there when they are read");
+            fail("cp.async was never waited for: its bytes may not have arrived when they are read");
         }
     if (current->wgmma_flights) wgmma_never_waited();
     current->state = State::Done;
@@ -99,11 +101,12 @@ void entry() {
 
 void start(Thread& thread) {
     static int guarded = 0;
-    for (; guarded <= thread.slot; ++guarded) mprotect(stacks() + guarded * (StackBytes + GuardBytes), GuardBytes, PROT_NONE);
+    for (; guarded <= thread.slot; ++guarded)
+        mprotect(stacks() + guarded * (StackBytes + GuardBytes), GuardBytes, PROT_NONE);
     auto top = stacks() + (thread.slot + 1) * (StackBytes + GuardBytes);
     auto stack = reinterpret_cast<void**>(top) - 8;
     memset(stack, 0, 64);
-    stack[6] = reinterpret_cast<void*>(entry);      // six registers, then where to return to
+    stack[6] = reinterpret_cast<void*>(entry);      // six registers, then the return address
     thread.stack_pointer = stack;
 }
 
@@ -120,19 +123,22 @@ void open_barrier(Block& block) {
 }
 
 [[gnu::noinline]] void report_deadlock() {
-    std::vector<std::pair<std::string, int>> waits;     // what, and how many threads more than the first
+    std::vector<std::pair<std::string, int>> waits;     // the wait, and the number of further threads
     for (auto& thread : threads) {
         if (thread.state == State::Done) continue;
         auto block = blocks.size() > 1 ? " of block " + std::to_string(thread.block->index.x) : "";
-        auto what = block + " waits in " + thread.waits_for + what_it_waits_on(thread) + " at " + thread.waits_at.file + ":" + std::to_string(thread.waits_at.line);
+        auto what = block + " waits in " + thread.waits_for + what_it_waits_on(thread) + " at " + thread.waits_at.file
+            + ":" + std::to_string(thread.waits_at.line);
         size_t known = 0;
         while (known < waits.size() && !waits[known].first.ends_with(what)) ++known;
         if (known < waits.size()) ++waits[known].second;
         else waits.push_back({"\n  thread " + std::to_string(thread.id) + what, 0});
     }
     std::string who;
-    for (size_t i = 0; i < waits.size() && i < 8; ++i) who += waits[i].first + (waits[i].second ? ", and " + std::to_string(waits[i].second) + " more" : "");
-    report_text = std::string("deadlock: no thread can go on\nkernel ") + kernel->name + ", block " + std::to_string(blocks[0].index.x) + ", " + std::to_string(done)
+    for (size_t i = 0; i < waits.size() && i < 8; ++i)
+        who += waits[i].first + (waits[i].second ? ", and " + std::to_string(waits[i].second) + " more" : "");
+    report_text = std::string("deadlock: no thread can continue\nkernel ") + kernel->name + ", block "
+        + std::to_string(blocks[0].index.x) + ", " + std::to_string(done)
         + " of " + std::to_string(threads.size()) + " threads are done" + who;
     failed = true;
 }
@@ -145,7 +151,8 @@ void prepare_cluster(const LaunchShape& shape, uint32_t number) {
     unsigned across = grid_size.x / shape.cluster;
     blocks.resize(shape.cluster);
     for (unsigned rank = 0; rank < shape.cluster; ++rank)
-        blocks[rank] = {{number % across * shape.cluster + rank, number / across % grid_size.y, number / (across * grid_size.y)}, int(rank), int(rank) * count, count, 0, 0, nullptr, false};
+        blocks[rank] = {{number % across * shape.cluster + rank, number / across % grid_size.y,
+                         number / (across * grid_size.y)}, int(rank), int(rank) * count, count, 0, 0, nullptr, false};
     prepare_shared(shape.shared_bytes);
     threads.resize(count * shape.cluster);
     ready.clear();
@@ -154,10 +161,14 @@ void prepare_cluster(const LaunchShape& shape, uint32_t number) {
         auto& thread = threads[slot];
         auto copies = std::move(thread.copies);
         copies.clear();
-        unsigned id = slot % count, x = id % block_size.x, y = id / block_size.x % block_size.y, z = id / (block_size.x * block_size.y);
-        thread = {.index = {x, y, z}, .id = int(id), .state = State::Ready, .stack_pointer = nullptr, .waits_for = "", .waits_at = {"", 0}, .copy_group = 0, .copies = std::move(copies),
-                  .barriers = 0, .warp_syncs = 0, .block = &blocks[slot / count], .slot = slot, .waits_on = nullptr, .waits_number = 0, .synced = 0, .cluster_synced = 0,
-                  .mbarrier_fence = 0, .proxy_fences = 0, .wgmma_commits = 0, .wgmma_flights = 0, .wgmma_fenced = false, .registers = 0};
+        unsigned id = slot % count, x = id % block_size.x, y = id / block_size.x % block_size.y;
+        unsigned z = id / (block_size.x * block_size.y);
+        thread = {.index = {x, y, z}, .id = int(id), .state = State::Ready, .stack_pointer = nullptr, .waits_for = "",
+                  .waits_at = {"", 0}, .copy_group = 0, .copies = std::move(copies),
+                  .barriers = 0, .warp_syncs = 0, .block = &blocks[slot / count], .slot = slot, .waits_on = nullptr,
+                  .waits_number = 0, .synced = 0, .cluster_synced = 0,
+                  .mbarrier_fence = 0, .proxy_fences = 0, .wgmma_commits = 0, .wgmma_flights = 0, .wgmma_fenced = false,
+                  .registers = 0};
         start(thread);
         ready.push_back(slot);
     }
@@ -194,7 +205,8 @@ void run_cluster() {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-KernelEntry::KernelEntry(const char* n, size_t p, int t, void (*b)(const void*)) : name(n), params(p), threads(t), body(b), next(kernels) { kernels = this; }
+KernelEntry::KernelEntry(const char* n, size_t p, int t, void (*b)(const void*))
+    : name(n), params(p), threads(t), body(b), next(kernels) { kernels = this; }
 
 const KernelEntry* find_kernel(const char* name) {
     for (auto k = kernels; k; k = k->next)
@@ -235,12 +247,14 @@ bool run_kernel(const KernelEntry& k, const void* params, const LaunchShape& sha
             if (failed) break;
             for (auto& block : blocks)
                 if (shape.programmatic && !block.waited_for_previous)
-                    fail("launched beside the kernel before it, and block %u never waits for that: griddepcontrol.wait is missing", block.index.x);
+                    fail("launched beside the previous kernel, but block %u never waits for it: "
+                         "griddepcontrol.wait is missing", block.index.x);
         }
         if (!failed) check_canaries(k.name);
     } catch (const Broken&) {}
     current = nullptr;
-    if (failed) ASAN_UNPOISON_MEMORY_REGION(stacks(), threads.size() * (StackBytes + GuardBytes));      // what was left in the middle
+    // the stacks of unfinished threads
+    if (failed) ASAN_UNPOISON_MEMORY_REGION(stacks(), threads.size() * (StackBytes + GuardBytes));
     return !failed;
 }
 
@@ -254,8 +268,10 @@ void fail(const char* rule, ...) {
     if (kernel) report_text += std::string("\nkernel ") + kernel->name;
     if (current) {
         auto& at = current->block->index;
-        report_text += ", block (" + std::to_string(at.x) + ", " + std::to_string(at.y) + "), thread " + std::to_string(current->id);
-        if (current->waits_at.line) report_text += std::string("\nat ") + current->waits_at.file + ":" + std::to_string(current->waits_at.line);
+        report_text += ", block (" + std::to_string(at.x) + ", " + std::to_string(at.y) + "), thread "
+            + std::to_string(current->id);
+        if (current->waits_at.line)
+            report_text += std::string("\nat ") + current->waits_at.file + ":" + std::to_string(current->waits_at.line);
     }
     failed = true;
     if (in_scheduler) throw Broken();       // found by the scheduler, not by a thread

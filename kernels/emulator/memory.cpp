@@ -53,7 +53,8 @@ void check_canaries(const char* kernel) {
                 if (*p != CanaryByte) {
                     auto offset = p - start;
                     memset(from, CanaryByte, to - from);
-                    fail("write outside allocation %zu of %zu bytes, at byte %td, by kernel %s", number, bytes, offset, kernel);
+                    fail("write outside allocation %zu of %zu bytes, at byte %td, by kernel %s", number, bytes, offset,
+                         kernel);
                 }
         };
         check(start - Canary, start);

@@ -18,10 +18,12 @@ void finish(PendingCopy& copy) {
 
 }
 
-// The bytes arrive at the wait that covers their group, or, by the seed, at once; never reliably before.
+// The bytes arrive at the wait that covers their group, or at once if the seed says so; a program cannot rely on them
+// earlier.
 void copy_async(Site site, void* to, const void* from, int bytes) {
     current->waits_at = site;
-    if (reinterpret_cast<uintptr_t>(to) % 16 || (bytes && reinterpret_cast<uintptr_t>(from) % 16)) fail("cp.async of 16 bytes is not aligned to 16");
+    if (reinterpret_cast<uintptr_t>(to) % 16 || (bytes && reinterpret_cast<uintptr_t>(from) % 16))
+        fail("cp.async of 16 bytes is not aligned to 16");
     if (!in_shared(to) || !in_shared(static_cast<char*>(to) + 15)) fail("cp.async writes outside shared memory");
     if (bytes != 0 && bytes != 16) fail("cp.async of %d bytes; 16 or 0", bytes);
     if (bytes && !owned(from, 16)) fail("cp.async reads outside every allocation");
@@ -29,7 +31,7 @@ void copy_async(Site site, void* to, const void* from, int bytes) {
     current->copies.push_back({to, from, bytes, current->copy_group, site});
     if (random_bits() % 8 == 0) {
         finish(current->copies.back());
-        current->copies.back().bytes = 16;      // still to be waited for
+        current->copies.back().bytes = 16;      // must still be waited for
     }
 }
 
@@ -48,20 +50,25 @@ void copy_wait(int pending) {
 void load_matrices(Site site, uint32_t* r, const void* row, bool transpose) {
     LoadMatrix args{r, row};
     current->waits_at = site;
-    if (!in_shared(row) || reinterpret_cast<uintptr_t>(row) % 16) fail("ldmatrix reads a row that is not 16-byte aligned in shared memory");
+    if (!in_shared(row) || reinterpret_cast<uintptr_t>(row) % 16)
+        fail("ldmatrix reads a row that is not 16-byte aligned in shared memory");
     shared_read(row, 16, nullptr);
     auto plain = [](void** all, uint32_t) {
         for (int t = 0; t < 32; ++t)
             for (int j = 0; j < 4; ++j) {
-                auto source = static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + t / 4])->row) + 2 * (t % 4);
+                auto source =
+                    static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + t / 4])->row) + 2 * (t % 4);
                 static_cast<LoadMatrix*>(all[t])->r[j] = uint32_t(source[0]) | uint32_t(source[1]) << 16;
             }
     };
     auto turned = [](void** all, uint32_t) {
         for (int t = 0; t < 32; ++t)
             for (int j = 0; j < 4; ++j) {
-                auto at = [&](int i) { return static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + i])->row)[t / 4]; };
-                static_cast<LoadMatrix*>(all[t])->r[j] = uint32_t(at(2 * (t % 4))) | uint32_t(at(2 * (t % 4) + 1)) << 16;
+                auto at = [&](int i) {
+                    return static_cast<const uint16_t*>(static_cast<LoadMatrix*>(all[8 * j + i])->row)[t / 4];
+                };
+                static_cast<LoadMatrix*>(all[t])->r[j] =
+                    uint32_t(at(2 * (t % 4))) | uint32_t(at(2 * (t % 4) + 1)) << 16;
             }
     };
     if (transpose) collective(site, "ldmatrix.trans", 0xffffffffu, &args, turned);
@@ -80,7 +87,8 @@ void multiply_warp(void** all, uint32_t) {
     for (int t = 0; t < 32; ++t) {
         auto& lane = *static_cast<Multiply*>(all[t]);
         int g = t / 4, q = t % 4;
-        for (int i = 0; i < 8; ++i) a[g + 8 * ((i >> 1) & 1)][2 * q + (i & 1) + 8 * (i >> 2)] = half_of(lane.a[i >> 1], i & 1);
+        for (int i = 0; i < 8; ++i)
+            a[g + 8 * ((i >> 1) & 1)][2 * q + (i & 1) + 8 * (i >> 2)] = half_of(lane.a[i >> 1], i & 1);
         for (int i = 0; i < 4; ++i) b[2 * q + (i & 1) + 8 * (i >> 1)][g] = half_of(lane.b[i >> 1], i & 1);
     }
     for (int row = 0; row < 16; ++row) {
@@ -103,7 +111,8 @@ void multiply_bytes_warp(void** all, uint32_t) {
     for (int t = 0; t < 32; ++t) {
         auto& lane = *static_cast<MultiplyBytes*>(all[t]);
         int g = t / 4, q = t % 4;
-        for (int i = 0; i < 16; ++i) a[g + 8 * ((i >> 2) & 1)][4 * q + (i & 3) + 16 * (i >> 3)] = byte(lane.a[i >> 2], i & 3);
+        for (int i = 0; i < 16; ++i)
+            a[g + 8 * ((i >> 2) & 1)][4 * q + (i & 3) + 16 * (i >> 3)] = byte(lane.a[i >> 2], i & 3);
         for (int i = 0; i < 8; ++i) b[4 * q + (i & 3) + 16 * (i >> 2)][g] = byte(lane.b[i >> 2], i & 3);
     }
     for (int t = 0; t < 32; ++t) {

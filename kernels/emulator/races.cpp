@@ -1,6 +1,7 @@
-// The race detector: in builds with --races g++ calls these hooks at every memory access of a kernel (its -fsanitize=thread
-// instrumentation; the runtime behind it is this file). Shared memory: two threads, at least one writing, and no barrier between.
-// Any memory: a write that hits neither an allocation, nor shared memory, nor a stack.
+// The race detector. In builds with --races g++ calls these hooks at every memory access of a kernel (its
+// -fsanitize=thread instrumentation; this file replaces the runtime behind it). Shared memory: two threads access a
+// byte, at least one writes, and no barrier is between. Any memory: a write that hits neither an allocation, nor shared
+// memory, nor a stack.
 #include <dlfcn.h>
 
 #include <cstdio>
@@ -15,21 +16,23 @@ namespace emu {
 
 namespace {
 
-// The last accesses to a byte of shared memory. Ids are number in the clocks + 1; a warp that read together is kept as one.
+// The last accesses to a byte of shared memory. An id is the number in the clocks + 1. The reads of a warp in one
+// operation are kept as one.
 struct Access {
     uint16_t writer = 0, reader = 0;
     bool many_readers = false, many_warps = false;
-    uint16_t write_proxy = 0;                       // proxy fences of the writer before
+    uint16_t write_proxy = 0;                       // proxy fences of the writer before the write
     unsigned write_barrier = 0, write_sync = 0, read_barrier = 0, read_sync = 0;
     uint32_t write_clock = 0, read_clock = 0, read_release = 0;
 };
 std::vector<Access> shadow;
 
-// Clocks, once a kernel uses any: what each thread has seen of each number, itself included. Releases of the cluster are numbered too.
+// Clocks, from the first kernel that uses any: for each thread, the latest event of every number, itself included, that
+// it is ordered after. The releases of the cluster are numbered too.
 std::vector<Clock> clocks;
 bool clocks_run;
 uint32_t releases;
-std::vector<uint32_t> acquired;                     // by slot: the last release before what it has acquired
+std::vector<uint32_t> acquired;                     // by slot: the last release before the state that it has acquired
 
 uint32_t& seen(Clock& clock, size_t number) {
     if (clock.seen.size() <= number) clock.seen.resize(std::max(number + 1, threads.size()), 0);
@@ -53,7 +56,8 @@ std::string place(void* code) {
     Dl_info info;
     if (!dladdr(code, &info) || !info.dli_fname) return "an unknown place";
     char command[1024];
-    snprintf(command, sizeof command, "addr2line -e '%s' %#tx 2>/dev/null", info.dli_fname, static_cast<char*>(code) - static_cast<char*>(info.dli_fbase) - 1);
+    snprintf(command, sizeof command, "addr2line -e '%s' %#tx 2>/dev/null", info.dli_fname,
+             static_cast<char*>(code) - static_cast<char*>(info.dli_fbase) - 1);
     std::string line;
     if (auto pipe = popen(command, "r")) {
         char text[512];
@@ -71,23 +75,34 @@ bool ordered(unsigned barrier, unsigned sync, uint32_t clock, int other) {
 }
 
 std::string who(int number) {
-    return number < int(threads.size()) ? "an access by thread " + std::to_string(threads[number].id) : "what TMA brings for mbarrier " + std::to_string(number - int(threads.size()));
+    return number < int(threads.size()) ? "an access by thread " + std::to_string(threads[number].id)
+        : "the TMA write for mbarrier " + std::to_string(number - int(threads.size()));
 }
 
 [[noreturn]] void race(const char* what, size_t offset, int other, void* code) {
-    if (!code) fail("race in shared memory: byte %zu is %s by thread %d with no barrier between it and %s", offset, what, current->id, who(other).c_str());
-    fail("race in shared memory: byte %zu is %s by thread %d with no barrier between it and %s, at %s", offset, what, current->id, who(other).c_str(), place(code).c_str());
+    if (!code)
+        fail("race in shared memory: byte %zu is %s by thread %d with no barrier between it and %s", offset, what,
+             current->id, who(other).c_str());
+    fail("race in shared memory: byte %zu is %s by thread %d with no barrier between it and %s, at %s", offset, what,
+         current->id, who(other).c_str(), place(code).c_str());
 }
 
 void check_read(const Access& a, size_t at, void* code) {
-    if (a.writer && a.writer != current->slot + 1 && !ordered(a.write_barrier, a.write_sync, a.write_clock, a.writer - 1)) race("read", at, a.writer - 1, code);
+    if (a.writer && a.writer != current->slot + 1
+        && !ordered(a.write_barrier, a.write_sync, a.write_clock, a.writer - 1))
+        race("read", at, a.writer - 1, code);
 }
 
 void check_write(const Access& a, size_t at, void* code) {
-    if (a.writer && a.writer != current->slot + 1 && !ordered(a.write_barrier, a.write_sync, a.write_clock, a.writer - 1)) race("written", at, a.writer - 1, code);
+    if (a.writer && a.writer != current->slot + 1
+        && !ordered(a.write_barrier, a.write_sync, a.write_clock, a.writer - 1))
+        race("written", at, a.writer - 1, code);
     if (!a.reader || (!a.many_readers && a.reader == current->slot + 1)) return;
-    // Of many readers only the last is known by name: the others are taken as ordered when what this thread has acquired is younger than the last read.
-    bool after = a.many_warps ? a.read_barrier != current->barriers || (clocks_run && acquired[current->slot] > a.read_release) : ordered(a.read_barrier, a.read_sync, a.read_clock, a.reader - 1);
+    // Only the last of many readers is known by number. The others count as ordered when the state that this thread has
+    // acquired is younger than the last read.
+    bool after = a.many_warps
+        ? a.read_barrier != current->barriers || (clocks_run && acquired[current->slot] > a.read_release)
+        : ordered(a.read_barrier, a.read_sync, a.read_clock, a.reader - 1);
     if (!after) race("written", at, a.reader - 1, code);
 }
 
@@ -119,7 +134,8 @@ void shared_read(const void* p, size_t bytes, void* code) {
 void shared_write(const void* p, size_t bytes, void* code) {
     if (shadow.empty()) return;
     if (auto site = product_reading(p, bytes); site.line)
-        fail("race in shared memory: byte %zu is written by thread %d while wgmma at %s:%d may still read it, at %s", shared_offset(p), current->id, site.file, site.line, place(code).c_str());
+        fail("race in shared memory: byte %zu is written by thread %d while wgmma at %s:%d may still read it, at %s",
+             shared_offset(p), current->id, site.file, site.line, place(code).c_str());
     for (size_t at = shared_offset(p), end = std::min(at + bytes, shadow.size()); at < end; ++at) {
         auto& a = shadow[at];
         check_write(a, at, code);
@@ -149,7 +165,8 @@ void shared_product(const void* p, size_t bytes) {
         auto& a = shadow[at];
         check_read(a, at, nullptr);
         if (a.writer && a.writer <= threads.size() && threads[a.writer - 1].proxy_fences == a.write_proxy)
-            fail("wgmma reads byte %zu, which thread %d stored with no fence.proxy.async after it", at, threads[a.writer - 1].id);
+            fail("wgmma reads byte %zu, which thread %d stored with no fence.proxy.async after it", at,
+                 threads[a.writer - 1].id);
     }
 }
 
@@ -194,7 +211,8 @@ void join_clocks(int, int, uint32_t) {}
 namespace {
 
 void check_sums(const void* p, const char* what, void* code) {
-    if (current->wgmma_flights && sums_on_their_way(p)) fail("a sum is %s while wgmma is summing into it, at %s", what, place(code).c_str());
+    if (current->wgmma_flights && sums_on_their_way(p))
+        fail("a sum is %s while wgmma is summing into it, at %s", what, place(code).c_str());
 }
 
 void read(const void* p, size_t bytes, void* code) {

@@ -21,7 +21,8 @@ void prepare_shared(size_t bytes) {
     stride = (bytes + Line - 1) / Line * Line + Line;
     total = stride * blocks.size();
     storage.resize(total + 2 * Line);
-    start = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(storage.data()) + 2 * Line - 1) & ~uintptr_t(Line - 1));
+    auto from = reinterpret_cast<uintptr_t>(storage.data());
+    start = reinterpret_cast<unsigned char*>((from + 2 * Line - 1) & ~uintptr_t(Line - 1));
     memset(storage.data(), CanaryByte, storage.size());
     for (auto& block : blocks) {
         block.shared = start + stride * block.rank;
@@ -32,10 +33,14 @@ void prepare_shared(size_t bytes) {
 void check_shared() {
     auto check = [](unsigned char* from, unsigned char* to) {
         for (auto p = from; p < to; ++p)
-            if (*p != CanaryByte) fail("write outside shared memory, at byte %td of %zu", p - (from == storage.data() ? start : from - size), size);
+            if (*p != CanaryByte)
+                fail("write outside shared memory, at byte %td of %zu",
+                     p - (from == storage.data() ? start : from - size), size);
     };
     check(storage.data(), start);
-    for (auto& block : blocks) check(block.shared + size, block.rank + 1 < int(blocks.size()) ? block.shared + stride : storage.data() + storage.size());
+    for (auto& block : blocks)
+        check(block.shared + size, block.rank + 1 < int(blocks.size())
+            ? block.shared + stride : storage.data() + storage.size());
 }
 
 void* shared_block(size_t bytes) {
@@ -43,7 +48,9 @@ void* shared_block(size_t bytes) {
     return current->block->shared;
 }
 size_t shared_bytes() { return size; }
-bool in_shared(const void* p) { return blocks.size() == 1 ? p >= start && p < start + size : shared_owner(p) != nullptr; }
+bool in_shared(const void* p) {
+    return blocks.size() == 1 ? p >= start && p < start + size : shared_owner(p) != nullptr;
+}
 Block* shared_owner(const void* p) {
     if (p < start || p >= start + total) return nullptr;
     auto at = static_cast<const unsigned char*>(p) - start;

@@ -6,10 +6,10 @@
 
 namespace emu {
 
-// An address in the shared window of a block: its dynamic memory begins behind the kilobyte that the hardware keeps for itself.
+// An address in the shared window of a block. Its dynamic memory begins behind the kilobyte that the hardware reserves.
 constexpr unsigned SharedWindow = 1024;
 
 void prepare_shared(size_t bytes);      // of each of `blocks`: poisoned
-void check_shared();                    // fails when something was written between them
+void check_shared();                    // fails when the memory between them was written
 
 }

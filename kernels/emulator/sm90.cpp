@@ -1,4 +1,4 @@
-// Hopper's smaller things: proxies, registers by warpgroup, and the work that goes on beside the threads.
+// Smaller parts of Hopper: proxies, registers by warpgroup, and the work that runs beside the threads.
 #include "sm90.h"
 
 #include "shared.h"
@@ -11,10 +11,10 @@ namespace {
 constexpr int RegistersABlock = 64 << 10, LeastRegisters = 24, MostRegisters = 256;
 
 struct Grow { Block* block; int warpgroup, count; };
-std::vector<int> spare;             // registers by block of the cluster that shrinking has freed
-std::vector<Grow> growing;          // warpgroups that wait for some
+std::vector<int> spare;             // freed registers, by block of the cluster
+std::vector<Grow> growing;          // warpgroups that wait for registers
 
-// What a launch gives each thread of a block of that size.
+// The registers that a launch gives each thread of a block of that size.
 int launch_registers(const Block& block) { return std::min(MostRegisters, RegistersABlock / block.count / 8 * 8); }
 
 bool give(Block& block, int warpgroup, int count) {
@@ -33,9 +33,11 @@ bool change_registers(void** all) {
     auto& block = *current->block;
     int warpgroup = current->id / 128;
     for (int t = 1; t < 128; ++t)
-        if (static_cast<Registers*>(all[t])->count != wish.count) fail("setmaxnreg to %d and to %d in one warpgroup", wish.count, static_cast<Registers*>(all[t])->count);
+        if (static_cast<Registers*>(all[t])->count != wish.count)
+            fail("setmaxnreg to %d and to %d in one warpgroup", wish.count, static_cast<Registers*>(all[t])->count);
     if (wish.grow != (wish.count > current->registers) && wish.count != current->registers)
-        fail("setmaxnreg.%s to %d registers a thread, which have %d", wish.grow ? "inc" : "dec", wish.count, current->registers);
+        fail("setmaxnreg.%s to %d registers a thread; the threads have %d", wish.grow ? "inc" : "dec", wish.count,
+             current->registers);
     if (give(block, warpgroup, wish.count)) {
         for (size_t g = 0; g < growing.size();) {
             auto next = growing[g];
@@ -53,7 +55,8 @@ bool change_registers(void** all) {
 
 void set_registers(Site site, int count, bool grow) {
     current->waits_at = site;
-    if (count % 8 || count < LeastRegisters || count > MostRegisters) fail("setmaxnreg to %d registers; a multiple of 8 from %d to %d", count, LeastRegisters, MostRegisters);
+    if (count % 8 || count < LeastRegisters || count > MostRegisters)
+        fail("setmaxnreg to %d registers; a multiple of 8 from %d to %d", count, LeastRegisters, MostRegisters);
     if (current->registers == 0) current->registers = launch_registers(*current->block);
     Registers wish{count, grow};
     warpgroup(site, grow ? "setmaxnreg.inc" : "setmaxnreg.dec", &wish, change_registers);
@@ -62,7 +65,9 @@ void set_registers(Site site, int count, bool grow) {
 std::string registers_wanted(const Thread& thread) {
     for (auto& g : growing)
         if (g.block == thread.block && g.warpgroup == thread.id / 128)
-            return " to " + std::to_string(g.count) + " registers a thread, " + std::to_string(128 * (g.count - thread.registers)) + " more where the others gave back " + std::to_string(spare[g.block->rank]);
+            return " to " + std::to_string(g.count) + " registers a thread, "
+                + std::to_string(128 * (g.count - thread.registers)) + " more, but the other warpgroups gave back "
+                + std::to_string(spare[g.block->rank]);
     return "";
 }
 

@@ -13,7 +13,7 @@ std::vector<Stream*> streams;
 Stream default_stream;
 uint64_t steps;
 
-// One piece of the stream's work; false where it waits for another stream, or has none.
+// One piece of the stream's work. False where the stream waits for another stream, or has no work.
 bool advance(Stream& stream) {
     if (stream.queue.empty()) return false;
     auto work = std::move(stream.queue.front());
@@ -27,7 +27,7 @@ bool advance(Stream& stream) {
     return true;
 }
 
-// A piece of each stream's work that can go on.
+// Does a piece of the work of each stream that can continue.
 bool advance_all() {
     bool moved = false;
     for (size_t s = 0; s <= streams.size(); ++s) moved |= advance(s == streams.size() ? default_stream : *streams[s]);
@@ -45,7 +45,7 @@ uint64_t next_random() {
 std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; }
 
 int enqueue(Stream& stream, Work work) {
-    stream.after_kernel = false;        // a launch sets it behind this
+    stream.after_kernel = false;        // a launch sets it after this
     if (stream.capture) {
         stream.capture->nodes.push_back({std::move(work)});
         return 0;

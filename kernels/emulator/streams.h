@@ -1,5 +1,5 @@
-// Streams, events and graphs: work is queued and done at the latest when a thread waits for it,
-// so a host that does not wait reads old data.
+// Streams, events and graphs. Work is queued, and is done at the latest when a thread waits for it, so a host that does
+// not wait reads old data.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -11,18 +11,18 @@
 namespace emu {
 
 using Work = std::function<int()>;      // a CUresult, or NotYet
-constexpr int NotYet = -1;              // of a wait: the stream stays where it is
+constexpr int NotYet = -1;              // of a wait: the stream does not advance
 
 struct Event { uint64_t asked = 0, reached = 0; };
 
-// A node is a piece of work, or the recording of an event, which each launch asks for anew.
+// A node is a piece of work, or the recording of an event. Each launch of the graph records the event anew.
 struct Node { Work work; Event* event = nullptr; };
 
 struct Graph { std::vector<Node> nodes; };
 
 struct Stream {
     std::deque<Work> queue;
-    std::unique_ptr<Graph> capture;     // being recorded
+    std::unique_ptr<Graph> capture;     // the graph being recorded
     bool capture_broken = false;
     bool after_kernel = false;          // its last operation is a kernel, which a programmatic launch requires
 };
@@ -31,10 +31,11 @@ std::recursive_mutex& lock();
 extern uint64_t seed;
 extern int sticky_error;                // a broken kernel leaves the context unusable, as on a device
 
-int enqueue(Stream& stream, Work work);     // records while capturing; does some of the queued work, by the seed
+// records while capturing; otherwise may do some of the queued work, by the seed
+int enqueue(Stream& stream, Work work);
 int drain(Stream& stream);
 int drain_all();
-void forget_all();                          // work that a broken kernel left undone
+void forget_all();                          // discards the work that a broken kernel left undone
 int drain_until(Event& event, uint64_t asked);
 Stream* stream_of(void* handle);            // null handle: the default stream
 void add_stream(Stream* stream);
@@ -43,6 +44,6 @@ size_t live_streams();
 extern size_t live_handles;             // of cuBLAS
 
 int capability_major();                 // of the emulated device: driver.cpp
-int injected(const char* call);         // the error that this call was told to fail with: driver.cpp
+int injected(const char* call);         // the error that this call is set to fail with: driver.cpp
 
 }

@@ -54,9 +54,9 @@ void add_in_order(const float* a, const float* b, int pitch, float* sums) {
     for (int c = 0; c < TensorColumns; ++c) sums[c] = add_one_in_order(a, b + c, pitch, sums[c]);
 }
 
-// The products are exact in double, where none is subnormal. A cut term is a whole number below 2^26, and 17 of them
-// fit an int. With an infinity or a NaN among the terms, the sum is formed in order and has the value that IEEE 754
-// states.
+// The products are exact in double, except where one is subnormal. A cut term is a whole number below 2^26, and 17 of
+// them fit an int. With an infinity or a NaN among the terms, the sum is formed in order and has the value that IEEE
+// 754 states.
 void add_truncated(const float* a, const float* b, int pitch, float* sums, int bits) {
     double terms[TensorDepth + 1][TensorColumns];
     int64_t largest[TensorColumns] = {};
@@ -86,7 +86,7 @@ void add_products(const float* a, const float* b, int pitch, float* sums, int bi
 
 }
 
-// Controls for tests: sets the way of all later products, and reads it.
+// Controls for tests: one sets the way of all later products, one reads it.
 extern "C" {
 #define CONTROL __attribute__((visibility("default")))
 CONTROL void emuTruncateTensorCores(int on) {

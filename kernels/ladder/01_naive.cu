@@ -1,4 +1,5 @@
-// Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 different lines for every product.
+// Naive: a thread computes one element of C from global memory. The 32 rows of a warp are 32 different cache lines for
+// every product.
 #include "../common.cuh"
 
 constexpr int NAIVE_ROWS = 32, NAIVE_COLUMNS = 8;
@@ -13,8 +14,8 @@ SAE_KERNEL(ladder_naive, LadderParams, 256) {
     const int row = blockIdx.x % row_tiles * NAIVE_ROWS + threadIdx.x % 32;
     const int column = blockIdx.x / row_tiles * NAIVE_COLUMNS + threadIdx.x / 32;
     if (row >= p.rows || column >= p.columns) return;
-    const bf16_bits *x = p.x + int64_t(row) * p.depth, *w = p.w + int64_t(column) * p.depth;
+    const bf16_bits *x = p.x + int64_t(row) * p.ld, *w = p.w + int64_t(column) * p.ld;
     float sum = 0;
-    for (int k = 0; k < p.depth; ++k) sum = fmaf(bf16_to_float(x[k]), bf16_to_float(w[k]), sum);
+    for (int k = 0; k < p.ld; ++k) sum = fmaf(bf16_to_float(x[k]), bf16_to_float(w[k]), sum);
     p.c[int64_t(row) * p.columns + column] = sum + p.bias[column];
 }

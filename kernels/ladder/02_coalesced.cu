@@ -1,4 +1,5 @@
-// Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead of 2 bytes of each of 32.
+// Coalesced: the 32 lanes of a warp lie along K, so a load reads 64 neighbouring bytes of one row, not 2 bytes of each
+// of 32 rows.
 #include "../common.cuh"
 
 constexpr int COALESCED_COLUMNS = 8;
@@ -12,9 +13,9 @@ constexpr int COALESCED_COLUMNS = 8;
 SAE_KERNEL(ladder_coalesced, LadderParams, 256) {
     const int row = blockIdx.x % p.rows, column = blockIdx.x / p.rows * COALESCED_COLUMNS + threadIdx.x / 32;
     if (column >= p.columns) return;
-    const bf16_bits *x = p.x + int64_t(row) * p.depth, *w = p.w + int64_t(column) * p.depth;
+    const bf16_bits *x = p.x + int64_t(row) * p.ld, *w = p.w + int64_t(column) * p.ld;
     float sum = 0;
-    for (int k = threadIdx.x % 32; k < p.depth; k += 32) sum = fmaf(bf16_to_float(x[k]), bf16_to_float(w[k]), sum);
+    for (int k = threadIdx.x % 32; k < p.ld; k += 32) sum = fmaf(bf16_to_float(x[k]), bf16_to_float(w[k]), sum);
     sum = warp_sum(sum);
     if (threadIdx.x % 32 == 0) p.c[int64_t(row) * p.columns + column] = sum + p.bias[column];
 }

@@ -1,4 +1,5 @@
-// Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element that is read serves 32 products, not one.
+// Shared-memory tiles: 32 rows of both operands are staged in shared memory, so each element that is read serves 32
+// products, not one.
 #include "../common.cuh"
 
 constexpr int SHARED_TILE = 32;
@@ -20,10 +21,10 @@ SAE_KERNEL(ladder_shared_tiles, LadderParams, 1024) {
     const int row_tiles = (p.rows + SHARED_TILE - 1) / SHARED_TILE, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int row_begin = blockIdx.x % row_tiles * SHARED_TILE, column_begin = blockIdx.x / row_tiles * SHARED_TILE;
     float sum = 0;
-    for (int k = 0; k < p.depth; k += SHARED_TILE) {
+    for (int k = 0; k < p.ld; k += SHARED_TILE) {
         const int row = row_begin + warp, column = column_begin + warp;
-        s.x[warp][lane] = row < p.rows ? bf16_to_float(p.x[int64_t(row) * p.depth + k + lane]) : 0;
-        s.w[warp][lane] = column < p.columns ? bf16_to_float(p.w[int64_t(column) * p.depth + k + lane]) : 0;
+        s.x[warp][lane] = row < p.rows ? bf16_to_float(p.x[int64_t(row) * p.ld + k + lane]) : 0;
+        s.w[warp][lane] = column < p.columns ? bf16_to_float(p.w[int64_t(column) * p.ld + k + lane]) : 0;
         __syncthreads();
 #pragma unroll
         for (int i = 0; i < SHARED_TILE; ++i) sum = fmaf(s.x[warp][i], s.w[lane][i], sum);

@@ -1,16 +1,18 @@
-// Vector loads: memory is read 16 bytes a thread at a time, global and shared, which takes a quarter of the instructions or fewer for the same bytes.
+// Vector loads: a thread reads global and shared memory 16 bytes at a time, which takes a quarter of the instructions
+// or fewer for the same bytes.
 #include "ladder.cuh"
 
-constexpr int VECTOR_K = 16, VECTOR_PITCH = LADDER_TILE + 4;    // rows stay 16-byte aligned
+constexpr int VECTOR_K = 16, VECTOR_STRIDE = LADDER_TILE + 4;    // rows stay 16-byte aligned
 
 struct VectorTiles {
-    float x[VECTOR_K][VECTOR_PITCH];
-    float w[VECTOR_K][VECTOR_PITCH];
+    float x[VECTOR_K][VECTOR_STRIDE];
+    float w[VECTOR_K][VECTOR_STRIDE];
 };
 constexpr int ladder_vector_loads_shared_bytes() { return sizeof(VectorTiles); }
 
-// Eight neighbours along K of one row, turned so that K comes first.
-__device__ __forceinline__ void vector_stage(const bf16_bits* from, bool exists, int r, int step, float (&to)[VECTOR_K][VECTOR_PITCH]) {
+// Eight neighbours along K of one row, transposed so that K comes first.
+__device__ __forceinline__ void vector_stage(const bf16_bits* from, bool exists, int r, int step,
+                                             float (&to)[VECTOR_K][VECTOR_STRIDE]) {
     const uint4 eight = exists ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
     const uint32_t pair[4] = {eight.x, eight.y, eight.z, eight.w};
 #pragma unroll
@@ -22,7 +24,8 @@ __device__ __forceinline__ void vector_stage(const bf16_bits* from, bool exists,
 
 // Eight floats of a row of shared memory: four at `at`, four at `at` + 64.
 __device__ __forceinline__ void vector_read(const float* row, int at, float (&to)[8]) {
-    const float4 low = *reinterpret_cast<const float4*>(row + at), high = *reinterpret_cast<const float4*>(row + 64 + at);
+    const float4 low = *reinterpret_cast<const float4*>(row + at);
+    const float4 high = *reinterpret_cast<const float4*>(row + 64 + at);
     to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
     to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
 }
@@ -39,9 +42,9 @@ SAE_KERNEL(ladder_vector_loads, LadderParams, LADDER_THREADS) {
     const int r = threadIdx.x / 2, half = threadIdx.x % 2 * 8, row = at.row + r, column = at.column + r;
     const int x_thread = threadIdx.x / 16 * 4, w_thread = threadIdx.x % 16 * 4;
     float sums[8][8] = {};
-    for (int k = 0; k < p.depth; k += VECTOR_K) {
-        vector_stage(p.x + int64_t(row) * p.depth + k + half, row < p.rows, r, half, s.x);
-        vector_stage(p.w + int64_t(column) * p.depth + k + half, column < p.columns, r, half, s.w);
+    for (int k = 0; k < p.ld; k += VECTOR_K) {
+        vector_stage(p.x + int64_t(row) * p.ld + k + half, row < p.rows, r, half, s.x);
+        vector_stage(p.w + int64_t(column) * p.ld + k + half, column < p.columns, r, half, s.w);
         __syncthreads();
 #pragma unroll 4
         for (int step = 0; step < VECTOR_K; ++step) {
@@ -58,5 +61,7 @@ SAE_KERNEL(ladder_vector_loads, LadderParams, LADDER_THREADS) {
 #pragma unroll
     for (int i = 0; i < 8; ++i)
 #pragma unroll
-        for (int j = 0; j < 8; ++j) ladder_store(p, at.row + x_thread + i / 4 * 64 + i % 4, at.column + w_thread + j / 4 * 64 + j % 4, sums[i][j]);
+        for (int j = 0; j < 8; ++j)
+            ladder_store(p, at.row + x_thread + i / 4 * 64 + i % 4, at.column + w_thread + j / 4 * 64 + j % 4,
+                         sums[i][j]);
 }

@@ -1,13 +1,16 @@
-// ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, and no two of the rows it reads share a bank.
+// ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order of mma's operands, and no two of
+// the rows that it reads share a bank.
 #include "ladder.cuh"
 
-// One operand's K step into a swizzled stage, 16 bytes a thread through registers.
-__device__ __forceinline__ void swizzled_stage(const bf16_bits* from, int first, int end, int depth, int k, bf16_bits* to) {
+// One step of K of an operand into a swizzled stage, 16 bytes a thread through registers.
+__device__ __forceinline__ void swizzled_stage(const bf16_bits* from, int first, int end, int ld, int k,
+                                               bf16_bits* to) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
         const int r = threadIdx.x / 4 + 64 * i, chunk = threadIdx.x % 4;
         *reinterpret_cast<uint4*>(to + swizzled(r, chunk)) =
-            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * depth + k + chunk * 8) : make_uint4(0, 0, 0, 0);
+            first + r < end ? *reinterpret_cast<const uint4*>(from + int64_t(first + r) * ld + k + chunk * 8)
+                : make_uint4(0, 0, 0, 0);
     }
 }
 
@@ -21,9 +24,9 @@ SAE_KERNEL(ladder_ldmatrix, LadderParams, LADDER_THREADS) {
     auto& s = shared_memory<LadderStage>();
     const LadderTile at = ladder_tile(p);
     WarpSums sums = {};
-    for (int k = 0; k < p.depth; k += LADDER_K) {
-        swizzled_stage(p.x, at.row, p.rows, p.depth, k, s.x);
-        swizzled_stage(p.w, at.column, p.columns, p.depth, k, s.w);
+    for (int k = 0; k < p.ld; k += LADDER_K) {
+        swizzled_stage(p.x, at.row, p.rows, p.ld, k, s.x);
+        swizzled_stage(p.w, at.column, p.columns, p.ld, k, s.w);
         __syncthreads();
 #pragma unroll
         for (int half = 0; half < 2; ++half) {

@@ -1,4 +1,5 @@
-// cp.async: global memory goes to shared memory without passing through registers, so that all of a step's loads are in flight at once.
+// cp.async: data goes from global to shared memory without passing through registers, so all loads of a step are in
+// flight at once.
 #include "ladder.cuh"
 
 // ladder_cp_async
@@ -11,9 +12,9 @@ SAE_KERNEL(ladder_cp_async, LadderParams, LADDER_THREADS) {
     auto& s = shared_memory<LadderStage>();
     const LadderTile at = ladder_tile(p);
     WarpSums sums = {};
-    for (int k = 0; k < p.depth; k += LADDER_K) {
-        copy_step(p.x, at.row, p.rows, p.depth, k, s.x);
-        copy_step(p.w, at.column, p.columns, p.depth, k, s.w);
+    for (int k = 0; k < p.ld; k += LADDER_K) {
+        copy_step(p.x, at.row, p.rows, p.ld, k, s.x);
+        copy_step(p.w, at.column, p.columns, p.ld, k, s.w);
         cp_async_commit();
         cp_async_wait<0>();
         __syncthreads();

@@ -1,4 +1,5 @@
-// A pipeline of four stages: three K steps are on their way while one is multiplied, which hides the latency of global memory behind the tensor cores.
+// A pipeline of four stages: three steps of K are being loaded while one is multiplied, which hides the latency of
+// global memory behind the tensor cores.
 #include "ladder.cuh"
 
 constexpr int PIPELINE_STAGES = 4;
@@ -7,10 +8,10 @@ struct Pipeline { LadderStage stage[PIPELINE_STAGES]; };
 constexpr int ladder_pipeline_shared_bytes() { return sizeof(Pipeline); }
 
 __device__ __forceinline__ void pipeline_copy(const LadderParams& p, LadderTile at, int step, Pipeline& s) {
-    if (step < p.depth / LADDER_K) {
+    if (step < p.ld / LADDER_K) {
         LadderStage& to = s.stage[step % PIPELINE_STAGES];
-        copy_step(p.x, at.row, p.rows, p.depth, step * LADDER_K, to.x);
-        copy_step(p.w, at.column, p.columns, p.depth, step * LADDER_K, to.w);
+        copy_step(p.x, at.row, p.rows, p.ld, step * LADDER_K, to.x);
+        copy_step(p.w, at.column, p.columns, p.ld, step * LADDER_K, to.w);
     }
     cp_async_commit();      // also when empty: the wait counts groups
 }
@@ -27,9 +28,10 @@ SAE_KERNEL(ladder_pipeline, LadderParams, LADDER_THREADS) {
     WarpSums sums = {};
     for (int step = 0; step < PIPELINE_STAGES - 1; ++step) pipeline_copy(p, at, step, s);
 #pragma unroll 1
-    for (int step = 0; step < p.depth / LADDER_K; ++step) {
+    for (int step = 0; step < p.ld / LADDER_K; ++step) {
         cp_async_wait<PIPELINE_STAGES - 2>();
-        __syncthreads();    // this step has arrived for every thread, and every warp has left the stage that is filled next
+        // this step has arrived for every thread, and every warp has left the stage that is filled next
+        __syncthreads();
         pipeline_copy(p, at, step + PIPELINE_STAGES - 1, s);
 #pragma unroll
         for (int half = 0; half < 2; ++half) {

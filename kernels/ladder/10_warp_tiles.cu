@@ -1,4 +1,5 @@
-// Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 products where 32 x 64 reads 3 KB for 32,768, and a step's fragments load while the last one's multiply.
+// Warp tiles of 64 x 64, as in the engine (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 products where
+// 32 x 64 reads 3 KB for 32,768, and the fragments of a step load while those of the previous step are multiplied.
 #include "../mma_tile.cuh"
 
 // ladder_warp_tiles
@@ -12,7 +13,8 @@ SAE_KERNEL(ladder_warp_tiles, LadderParams, TILE_THREADS) {
     const TilePosition at = tile_position(blockIdx.x, (p.rows + TILE - 1) / TILE, (p.columns + TILE - 1) / TILE);
     const int row_begin = at.row * TILE, column_begin = at.column * TILE;
     TileSums sums = {};
-    tile_multiply({p.x, p.depth, nullptr, row_begin, p.rows}, {p.w, p.depth, nullptr, column_begin, p.columns}, p.depth, s, sums);
+    tile_multiply({p.x, p.ld, nullptr, row_begin, p.rows}, {p.w, p.ld, nullptr, column_begin, p.columns}, p.ld,
+                  s, sums);
 #pragma unroll
     for (int m = 0; m < 4; ++m)
 #pragma unroll
@@ -20,6 +22,7 @@ SAE_KERNEL(ladder_warp_tiles, LadderParams, TILE_THREADS) {
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
                 const int row = row_begin + tile_row(m, i / 2), column = column_begin + tile_column(n) + i % 2;
-                if (row < p.rows && column < p.columns) p.c[int64_t(row) * p.columns + column] = sums[m][n][i] + p.bias[column];
+                if (row < p.rows && column < p.columns)
+                    p.c[int64_t(row) * p.columns + column] = sums[m][n][i] + p.bias[column];
             }
 }

@@ -3,9 +3,9 @@
 #pragma once
 #include <cstdint>
 
-// How a row's code is selected, as far as the formulas of an entry depend on it.
+// How a row's code is selected, where the formulas of an entry depend on it.
 enum class SelectionCode : int32_t {
-    Bounded = 0,    // at most k entries a row: TopK and its relatives
+    Bounded = 0,    // at most k entries a row: TopK and its variants
     Relu = 1,
     JumpRelu = 2,
     Gated = 3,

@@ -26,8 +26,8 @@ struct DecodeParams {
     float* row_gate_error;          // [B]
     float* row_reconstruction;      // [B] |xhat|^2
     int* row_active;                // [B] values that are not 0
-    int rows, pitch, active;
-    int slice, room;                // columns that a warp takes at a time, and entries of its buffer
+    int rows, lo, active;
+    int slice, capacity;                // columns of a warp at a time, and entries of its buffer
     int levels, report;
     int paired;                     // 1: entries of value 0 have gradients too
     float level_weight[64];

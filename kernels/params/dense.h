@@ -1,4 +1,4 @@
-// dense.cu: a chunk of W latents against the whole batch, matrices [B, W].
+// dense.cu: a chunk of W latents for the whole batch, matrices [B, W].
 #pragma once
 #include "loss.h"
 
@@ -11,12 +11,12 @@ struct DenseCodeParams {
     float* code;                    // [B, W] values; may be z
     float* gate;                    // [B, W] relu(pi), or null
     int* row_active;                // [B] += values that are not 0
-    int* row_near;                  // [B] += z above low
+    int* row_near;                  // [B] += z above the floor of the latent
     double* row_penalty;            // [B, 2] +=
     int* firings;                   // [W] those of the chunk, +=
     int rows;                       // B
     int width;                      // W of this chunk
-    int pitch;                      // W of the matrices
+    int stride;                     // W of the matrices
 };
 
 struct DenseResidualParams {
@@ -30,7 +30,7 @@ struct DenseResidualParams {
     float* row_level_error;         // [B] sum of w_m |e_m|^2, or null
     float* row_norm;                // [B] |y|^2, or null
     float* row_reconstruction;      // [B] |xhat|^2, or null
-    int rows, pitch, levels;
+    int rows, lo, levels;
     float level_weight[16];
 };
 
@@ -48,5 +48,5 @@ struct DenseGradientParams {
     float* above_gap;               // [W] their sums of theta - z
     int rows;                       // B
     int width;                      // W of this chunk
-    int pitch;                      // W of the matrices
+    int stride;                     // W of the matrices
 };

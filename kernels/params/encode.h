@@ -1,4 +1,4 @@
-// encode.cu, encode_f32.cu: pre-activations, and which of them are candidates.
+// encode.cu, encode_f32.cu: pre-activations, and the candidates among them.
 #pragma once
 #include "step.h"
 
@@ -8,21 +8,21 @@ struct EncodeParams {
     const bf16_bits* w_enc;         // [., ld]
     const float* b_enc;
     const int* column_rows;         // row of w_enc and b_enc behind a column; null: the column itself
-    const int* column_count;        // columns that exist, read on the device; null: all
-    uint32_t* limit;                // [B] lowest order_key that is a candidate
+    const int* column_count;        // number of columns, read on the device; null: all
+    uint32_t* limit;                // [B] lowest order key of a candidate
     int* count;                     // [B] candidates found, also beyond capacity
-    uint64_t* candidates;           // [B, pitch]
+    uint64_t* candidates;           // [B, stride]
     int* overflows;                 // [1]
-    int rows, depth;                // B, ld
+    int rows, ld;                // B, ld
     int begin, end;
-    int pitch, capacity;
+    int stride, capacity;
     int dense;                      // 1: all columns are kept, column c at c - begin
     int magnitude;                  // 1: |z| decides
 };
 
 // Counts of the elements of a row by their size; see buckets.cuh.
 struct RowBuckets {
-    float low, scale;
+    float origin, scale;
     uint32_t reserved[2];
     int count[128];
 };
@@ -36,9 +36,9 @@ struct EncodeExactParams {
     const int* column_count;
     const int* redo;                // [overflows] rows
     const int* overflows;           // [1]
-    uint64_t* candidates;           // [B, pitch]
-    int depth, columns;
-    int pitch, segments;
+    uint64_t* candidates;           // [B, stride]
+    int ld, columns;
+    int stride, segments;
     int active;                     // k
     int magnitude;                  // see EncodeParams
 };
@@ -54,8 +54,8 @@ struct EncodeF32Params {
     const int* column_count;
     uint64_t* candidates;
     int* overflows;
-    int rows, depth;
+    int rows, ld;
     int begin, end;
-    int pitch, offset;              // column c goes to offset + c - begin
+    int stride, offset;              // column c goes to offset + c - begin
     int magnitude;
 };

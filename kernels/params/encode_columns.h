@@ -2,7 +2,7 @@
 #pragma once
 #include "loss.h"
 
-// Thresholded selections: z above each latent's own limit, see encode_columns.cu.
+// Thresholded selections: z above the threshold of its latent; see encode_columns.cu.
 struct EncodeColumnsParams {
     const bf16_bits* x_centered;    // [B, ld]
     const bf16_bits* w_enc;         // [n, ld]
@@ -10,7 +10,7 @@ struct EncodeColumnsParams {
     const LatentScalars* latents;   // [n]
     int* count;                     // [B] also beyond capacity
     uint64_t* candidates;           // [B, capacity] column << 32 | bits of z
-    int rows, depth, columns, capacity;
+    int rows, ld, columns, capacity;
 };
 
 struct CollectParams {
@@ -22,7 +22,7 @@ struct CollectParams {
     float* value;
     float* pre_act;
     int* row_count;                 // [B]
-    int* overflows;                 // [1] rows without room
-    StepScalars* scalars;           // abandoned is set where a row had no room
+    int* overflows;                 // [1] rows that overflowed
+    StepScalars* scalars;           // abandoned is set where a row overflowed
     int active;
 };

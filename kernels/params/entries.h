@@ -16,7 +16,7 @@ struct LatentScalarsParams {
     float* spread_mean;             // [n]
     float* spread_variance;         // [n]
     LatentScalars* latents;         // [n]
-    int count, pitch, spread_rows;
+    int count, lo, spread_rows;
     int sites;
     int site_width[8];
 };
@@ -50,7 +50,7 @@ struct LatentSumsParams {
     LossParams loss;
     const StepScalars* scalars;
     const LatentScalars* latents;
-    const uint64_t* start;          // [n + 1]; null: sums are there already (dense path)
+    const uint64_t* start;          // [n + 1]; null: sums holds the sums already (dense path)
     const uint32_t* entry;
     const EntryGradient* gradient;  // [B, k]
     const float* pre_act;           // [B, k]
@@ -61,12 +61,12 @@ struct LatentSumsParams {
     const float* above_gap;         // [n] their sums of theta - z
     EntryGradient* sums;            // [n]
     double* pre_act_loss;           // [n]
-    int count, rows, pitch;
+    int count, rows, ld;
 };
 
 // sum_b of rows, see entries.cu
 struct InputSumParams {
     const bf16_bits* x_centered;    // [B, ld]
     float* input_sum;               // [ld]
-    int rows, pitch;
+    int rows, ld;
 };

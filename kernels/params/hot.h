@@ -9,7 +9,7 @@ struct HotParams {
     int* firings;                   // [n] since the list was made
     int* hot;                       // [H] ascending
     int* hot_count;                 // [1]
-    int* slot;                      // [n] below window for a dead latent, window + its place for a hot one, else -1
+    int* slot;                      // [n] below window for a dead latent, window + its position for a hot one, else -1
     float* code;                    // [B, H]
     int* cold_index;                // [B, k]
     float* cold_value;              // [B, k]
@@ -18,6 +18,6 @@ struct HotParams {
     int* row_active;                // [B]
     float* scale;                   // [1]
     int rows, active, latents, window;
-    int most;                       // H
+    int capacity;                   // H
     float density;
 };

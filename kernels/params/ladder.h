@@ -7,5 +7,5 @@ struct LadderParams {
     const bf16_bits* w;             // [n, ld]
     const float* bias;              // [n]
     float* c;                       // [B, n]
-    int rows, columns, depth;       // B, n, ld
+    int rows, columns, ld;       // B, n, ld
 };

@@ -1,4 +1,4 @@
-// latents.cu, scan.cu: who is dead, in which order.
+// latents.cu, scan.cu: which latents are dead, and in which order.
 #pragma once
 #include "step.h"
 

@@ -27,7 +27,7 @@ struct LatentScalars {
     float epsilon;                  // bandwidth of the JumpReLU kernel
     float exp_r;                    // e^r of Gated
     float gate, mag;                // b_gate, b_mag
-    float low;                      // a smaller z has no effect
+    float floor;                    // z at or below it has no effect
     float pre_act;                  // lambda_P / B where that loss applies
 };
 

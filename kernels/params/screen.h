@@ -22,7 +22,7 @@ struct ScreenScalesParams {
     const bf16_bits* w_enc;         // [n, ld]
     const StepScalars* scalars;
     float* scale;                   // [ld] s
-    int rows, latents, pitch;
+    int rows, latents, ld;
     int sample;                     // rows of w_enc that are sampled
     int every;                      // steps between two changes
 };
@@ -32,10 +32,10 @@ struct QuantizeParams {
     const float* scale;             // [ld] factors of the weights; the input is divided by them
     const StepScalars* scalars;
     const int* last_touched;        // [rows] step of the last change; null: all may have changed
-    int* quantized_at;              // [rows] step of the last visit, 0 for none; null with last_touched
+    int* quantized_at;              // [rows] step when last quantized, 0 for none; null with last_touched
     int8_t* to;                     // [rows, ld]
     ScreenRow* row;                 // [rows]
-    int rows, pitch;
+    int rows, ld;
     int every;                      // see ScreenScalesParams
     int weights;                    // 1: dithered by row and column alone; 0: by the step too
 };
@@ -48,10 +48,10 @@ struct ScreenParams {
     const float* b_enc;             // [n]
     const uint32_t* limit;          // see EncodeParams
     int* count;
-    uint64_t* candidates;           // [B, pitch] appended: the column alone
-    int rows, depth;                // B, ld
+    uint64_t* candidates;           // [B, stride] appended: column numbers
+    int rows, ld;                // B, ld
     int begin, end;
-    int pitch, capacity;
+    int stride, capacity;
     int magnitude;
     float margin;                   // in steps x norms; see screen.cu
     float rounding;                 // the error of float32 sums, relative to norms
@@ -62,9 +62,9 @@ struct RescoreParams {
     const bf16_bits* w_enc;         // [n, ld]
     const float* b_enc;             // [n]
     const int* count;               // [B]
-    uint64_t* candidates;           // [B, pitch] from `first` on columns, which become keys
-    int depth;
-    int first, pitch, capacity;
+    uint64_t* candidates;           // [B, stride] from `first` on columns, which become keys
+    int ld;
+    int first, stride, capacity;
     int magnitude;
 };
 

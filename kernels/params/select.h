@@ -1,19 +1,19 @@
-// select.cu, batch.cu, groups.cu, levels.cu: the code out of the candidates.
+// select.cu, batch.cu, groups.cu, levels.cu: from the candidates to the code.
 #pragma once
 #include "encode.h"
 
-// Candidates of every row down to the best k; see select.cu.
+// Reduces the candidates of every row to the best k; see select.cu.
 struct SelectThresholdParams {
-    uint64_t* candidates;           // [B, pitch]
+    uint64_t* candidates;           // [B, stride]
     int* count;                     // [B]
     uint32_t* limit;                // [B]
     const int* column_count;        // see EncodeParams
     RowBuckets* buckets;            // [B] that start with the k best; or null
-    int pitch, capacity;
+    int stride, capacity;
     int active;                     // k
-    // With end > 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all columns. Else
-    // count has their number.
-    int offset, begin, end;
+    // With chunk_end > 0 the candidates are 0 or k `carried` ones of earlier chunks, then all columns of the chunk
+    // [chunk_begin, chunk_end). Otherwise count is their number.
+    int carried, chunk_begin, chunk_end;
 };
 
 struct SelectFinalParams {
@@ -25,11 +25,11 @@ struct SelectFinalParams {
     int* overflows;                 // [1]
     int* index;                     // [B, k]
     float* value;                   // [B, k]
-    int pitch, capacity;
+    int stride, capacity;
     int active;
-    int offset, begin, end;
+    int carried, chunk_begin, chunk_end;
     int relu;
-    int again;                      // 1: the rows of redo, from all of [pitch]
+    int exact;                      // 1: the rows of redo, from all of [stride]
 };
 
 // The B k largest positive values of the batch, by digits of the keys; see batch.cu.
@@ -37,25 +37,25 @@ struct BatchParams {
     const StepScalars* scalars;
     float* value;                   // [B, C]
     int* histogram;                 // [2048]
-    uint64_t* bound;                // [1] the known digits of the lowest key that is kept
-    int* left;                      // [1] keys to keep among those with the known digits; 0: the bound is final
+    uint64_t* cutoff;               // [1] the known digits of the cutoff
+    int* left;                      // [1] keys to keep among those with the known digits; 0: the cutoff is final
     uint32_t* smallest;             // [1] bits of the smallest value kept
     float* threshold;               // [1] running
     int* overflows;                 // [1]
     StepSums* sums;
     int rows, active;               // B, C
     int want;                       // B k
-    int shift, bits;                // this pass's digit
-    int whole;                      // 1: C = n, so no row can lack room
+    int shift, bits;                // the digit of this pass
+    int whole;                      // 1: C = n, so no row can overflow
     float decay;
 };
 
 struct GroupsParams {
-    const uint64_t* candidates;     // [B, pitch] columns [begin, end), column c at c - begin
+    const uint64_t* candidates;     // [B, stride] columns [begin, end), column c at c - begin
     uint64_t* best;                 // [B] the best of the part of a group in earlier chunks
     int* index;                     // [B, k]
     float* value;                   // [B, k]
-    int pitch, begin, end;
+    int stride, begin, end;
     int size, active;               // columns of a group, k groups
 };
 

@@ -11,8 +11,8 @@ using bf16_bits = uint16_t;
 struct StepScalars {
     uint64_t seed;              // the seed of the run
     uint32_t step;              // t, from 1
-    // Set on the device: a row had no room on the sparse path, so this pass moves nothing and the dense path follows.
-    // It shares a word of 64 bits with step, which the host reads in one access.
+    // Set on the device: a row overflowed on the sparse path, so this pass moves nothing and the dense path follows. It
+    // shares a word of 64 bits with step, which the host reads in one access.
     uint32_t abandoned;
     float learning_rate;        // the rate of this step
     float beta1, beta2, epsilon;
@@ -31,12 +31,12 @@ struct StepScalars {
     float weight_decay;         // decoupled decay of both matrices
     float target_scale;         // y = target_scale * raw target of a transcoder
     uint32_t k;                 // k of this step where k is annealed
-    uint32_t inference;         // 1: BatchTopK keeps what exceeds its running threshold
+    uint32_t inference;         // 1: BatchTopK keeps values above its running threshold
     Trainable trainable;        // the parameters that the optimizer moves
     uint32_t all_dead;          // 1: ghost gradients treat every latent as dead
     uint32_t prefix_count;      // the number of widths in prefix
     uint32_t prefix[16];        // widths of nested reconstructions, ascending; the last is all latents
-    uint32_t input;             // where the batch lies: 0 and 1 are batches, 2 and 3 lists of places (PrepareParams)
+    uint32_t input;             // input of the batch: 0 and 1 are batches, 2 and 3 lists of positions (PrepareParams)
     uint32_t reserved[20];
 };
 static_assert(sizeof(StepScalars) == 256);

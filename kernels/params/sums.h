@@ -9,7 +9,7 @@ struct ColumnSumsParams {
     const float* gate;              // [B, lo] added to it; or null
     float* residual_parts;          // [blocks, lo]
     float* weighted_parts;          // [blocks, lo]
-    int rows, pitch;
+    int rows, lo;
 };
 
 // Spread over blocks of 64 rows; see spread.cuh.
@@ -17,7 +17,7 @@ struct ColumnSpreadParams {
     const float* values;            // [B, lo]
     double* means;                  // [blocks, lo]
     double* spreads;                // [blocks, lo] sums of squared deviations from them
-    int rows, pitch;
+    int rows, lo;
 };
 
 struct StepSumsParams {
@@ -43,7 +43,7 @@ struct StepSumsParams {
     double* parts;                  // [grid, 12]
     int* ticket;                    // [1] blocks that are done; 0 between launches
     StepSums* sums;
-    int rows, pitch, latents;
+    int rows, lo, latents;
     PenaltyCode penalty;
     int dense;                      // 1: the step took the dense path
     float target;                   // the L0 of a TargetL0 penalty

@@ -2,8 +2,7 @@
 #pragma once
 #include "loss.h"
 
-// The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its square
-// root).
+// The two moments of a matrix: float32, bfloat16, or eight bits with a scale a row (v as its square root).
 struct MomentsParams {
     void* m;                        // null where there is none
     void* v;
@@ -25,8 +24,8 @@ struct LatentVectorParams {
 struct UpdateParams {
     const uint64_t* start;          // [n + 1]
     const uint32_t* entry;          // [B k]
-    const int* order;               // [n] latents in the order of their visits; null on the dense path: ascending
-    const uint32_t* class_start;    // places in `order`, see runs.cuh
+    const int* order;               // [n] latents by run length, see runs.cuh; null on the dense path: ascending
+    const uint32_t* class_start;    // positions in `order`; see runs.cuh
     const float* value;             // [B, k]
     const float* gate;              // [B, k] values of a live gate, or null
     const float* value_grad;        // [B, k]
@@ -60,9 +59,9 @@ struct UpdateParams {
     float* ema_enc;                 // null without average
     float* ema_dec;
     int* last_touched;              // [n]; null unless lazy
-    float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the block's latents; null: not wanted
+    float* bias_parts;              // [blocks, ld] sum of d<w, x> w_enc over the latents of a block; null: not needed
     double* norm_parts;             // [blocks] squared norms
-    int rows, pitch, out_pitch, active;
+    int rows, ld, lo, active;
     int first, count, latents;      // latents [first, first + count), of n
     DecoderNorm decoder_norm;
     OptimizerKind optimizer;
@@ -89,7 +88,7 @@ struct BiasParams {
     float* m;
     float* v;
     float* ema;                     // null without average
-    int row_blocks, blocks, pitch;
+    int row_blocks, blocks, lo;
     OptimizerKind optimizer;
     int clip_rows;                  // 1: each row has its own factor
     int measured;                   // 1: the norm of this step is known already
@@ -103,7 +102,7 @@ struct SkipParams {
     MomentsParams moments;
     double* norm_parts;             // [D]
     double* norm;                   // [1] squared
-    int rows, pitch;
+    int rows, ld;
     OptimizerKind optimizer;
     int clip_rows;                  // see BiasParams
 };

@@ -1,5 +1,6 @@
-// All inline PTX of the Hopper kernels (sm_90a), as inline functions; the emulator replaces this header's bodies.
-// Rules and bit layouts: PTX ISA, "mbarrier", "cp.async.bulk.tensor", "wgmma.mma_async", "Matrix descriptor", "setmaxnreg".
+// All inline PTX of the Hopper kernels (sm_90a), as inline functions. The emulator replaces the bodies of this header.
+// Rules and bit layouts: PTX ISA, "mbarrier", "cp.async.bulk.tensor", "wgmma.mma_async", "Matrix descriptor",
+// "setmaxnreg".
 #pragma once
 #include "../ptx.cuh"
 
@@ -8,85 +9,118 @@
 #else
 
 // ---------------------------------------------------------------------------------------------------------------------
-// mbarriers: uint64_t in shared memory. A phase ends when `count` arrivals and all announced bytes have come; parity is that of the phase waited for.
+// mbarriers: uint64_t in shared memory. A phase completes when `count` arrivals and all expected bytes have come.
+// `parity` is that of the phase to wait for.
 
 __device__ __forceinline__ void mbarrier_init(uint64_t* barrier, uint32_t count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(shared_address(barrier)), "r"(count) : "memory");
 }
-// By the thread that initialised them, before a block or cluster barrier: others, and TMA, then see them initialised.
-__device__ __forceinline__ void mbarrier_init_fence() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// Called by the thread that initialised the mbarriers, before a block or cluster barrier. Other threads, and TMA, then
+// see them initialised.
+__device__ __forceinline__ void mbarrier_init_fence() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
 
 __device__ __forceinline__ void mbarrier_arrive(uint64_t* barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(shared_address(barrier)) : "memory");
 }
-// Arrives, and announces bytes that TMA will bring.
+// Arrives, and announces the bytes that TMA will write.
 __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(shared_address(barrier)), "r"(bytes) : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+        :: "r"(shared_address(barrier)), "r"(bytes) : "memory");
 }
-// Arrives at the barrier that lies at the same place in block `rank` of the cluster, which may be this one. It orders what wgmma and plain reads have taken out of
-// shared memory; plain stores that another block should see need cluster_sync (a release at the cluster's scope costs a fence to L2 every time).
+// Arrives at the mbarrier at the same offset in block `rank` of the cluster, which may be this block. The arrival
+// orders what wgmma and plain loads have read from shared memory. Plain stores that another block reads need
+// cluster_sync (a release at cluster scope costs a fence to L2 every time).
 __device__ __forceinline__ void mbarrier_arrive_at(uint64_t* barrier, uint32_t rank) {
-    asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [remote]; }"
+    asm volatile("{ .reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1; "
+        "mbarrier.arrive.shared::cluster.b64 _, [remote]; }"
         :: "r"(shared_address(barrier)), "r"(rank) : "memory");
 }
 __device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, uint32_t parity) {
-    asm volatile("{ .reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; @done bra over; bra again; over: }"
+    asm volatile("{ .reg .pred done; again: mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1; "
+        "@done bra over; bra again; over: }"
         :: "r"(shared_address(barrier)), "r"(parity) : "memory");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// TMA: a box of a matrix into shared memory, in the map's swizzle; rows and columns beyond the matrix come as zeros and count as bytes.
-// One thread issues. x: first element of the row, y: first row.
+// TMA: copies a box of a matrix into shared memory, in the swizzle of the map. Rows and columns beyond the matrix are
+// written as zeros and count as bytes. One thread issues a load. x: first element of the row, y: first row.
 
-__device__ __forceinline__ void tma_prefetch(const TensorMap* map) { asm volatile("prefetch.tensormap [%0];" :: "l"(map) : "memory"); }
+__device__ __forceinline__ void tma_prefetch(const TensorMap* map) {
+    asm volatile("prefetch.tensormap [%0];" :: "l"(map) : "memory");
+}
 
 __device__ __forceinline__ void tma_load(void* to, const TensorMap* map, uint64_t* barrier, int x, int y) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+        "[%0], [%1, {%2, %3}], [%4];"
         :: "r"(shared_address(to)), "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)) : "memory");
 }
-// Into the same place of every block of the cluster that `blocks` names by its bits; each block's own barrier, at the same place, gets the bytes.
-__device__ __forceinline__ void tma_load_multicast(void* to, const TensorMap* map, uint64_t* barrier, int x, int y, uint16_t blocks) {
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;"
+// Writes to the same offset in every block of the cluster whose bit in `blocks` is set. The mbarrier at the same offset
+// in each of these blocks receives the bytes.
+__device__ __forceinline__ void tma_load_multicast(void* to, const TensorMap* map, uint64_t* barrier, int x, int y,
+                                                   uint16_t blocks) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1, {%2, %3}], [%4], %5;"
         :: "r"(shared_address(to)), "l"(map), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"(blocks) : "memory");
 }
 
-// Plain stores to shared memory before it are seen by TMA and wgmma after it.
+// Makes earlier plain stores to shared memory visible to later TMA and wgmma operations.
 __device__ __forceinline__ void proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // clusters, named barriers, registers
 
-__device__ __forceinline__ uint32_t cluster_rank() { uint32_t rank; asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank)); return rank; }
+__device__ __forceinline__ uint32_t cluster_rank() {
+    uint32_t rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
 
-// All threads of all blocks of the cluster.
+// Synchronises all threads of all blocks of the cluster.
 __device__ __forceinline__ void cluster_sync() {
     asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-// Barriers 1 to 15 of the block; threads: a multiple of 32, those that arrive and those that wait together.
-__device__ __forceinline__ void named_barrier_sync(int barrier, int threads) { asm volatile("bar.sync %0, %1;" :: "r"(barrier), "r"(threads) : "memory"); }
-__device__ __forceinline__ void named_barrier_arrive(int barrier, int threads) { asm volatile("bar.arrive %0, %1;" :: "r"(barrier), "r"(threads) : "memory"); }
+// Barriers 1 to 15 of the block. threads: a multiple of 32, arriving and waiting threads together.
+__device__ __forceinline__ void named_barrier_sync(int barrier, int threads) {
+    asm volatile("bar.sync %0, %1;" :: "r"(barrier), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void named_barrier_arrive(int barrier, int threads) {
+    asm volatile("bar.arrive %0, %1;" :: "r"(barrier), "r"(threads) : "memory");
+}
 
-// Registers a thread of this warpgroup, all 128 threads together: a multiple of 8 from 24 to 256.
-template <int count> __device__ __forceinline__ void registers_shrink() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count)); }
-template <int count> __device__ __forceinline__ void registers_grow() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count)); }
+// Sets the registers a thread of this warpgroup; all 128 threads execute it together. count: a multiple of 8 from 24 to
+// 256.
+template <int count>
+__device__ __forceinline__ void registers_shrink() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count));
+}
+template <int count>
+__device__ __forceinline__ void registers_grow() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count)); }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// wgmma: a warpgroup's product of two tiles in shared memory, asynchronous. Sums: element i of thread t is row 16 (t / 32 % 4) + t % 32 / 4 + 8 (i / 2 % 2),
-// column 8 (i / 4) + 2 (t % 4) + i % 2.
+// wgmma: an asynchronous product of two tiles in shared memory by a warpgroup. Element i of thread t's sums is row 16
+// (t / 32 % 4) + t % 32 / 4 + 8 (i / 2 % 2), column 8 (i / 4) + 2 (t % 4) + i % 2; hopper_tile.cuh draws it.
 
-// Before the first product of a group when registers were written, and between.
+// Required where registers were written before the first product of a group, or between two products.
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until at most `pending` of the newest groups are unfinished.
-template <int pending> __device__ __forceinline__ void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(pending) : "memory"); }
-
-// A tile of rows with K contiguous in 128-byte lines (64 bf16 or 128 8-bit numbers), 128-byte swizzle, 1024-byte aligned; + 2 for each 32 bytes of K further on.
-__device__ __forceinline__ uint64_t wgmma_tile(const void* tile) {
-    return uint64_t((shared_address(tile) & 0x3ffff) >> 4) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+template <int pending>
+__device__ __forceinline__ void wgmma_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(pending) : "memory");
 }
 
-// Ties registers down at this point: the compiler may not move reads or writes of them across it, which ptxas would answer by waiting after each product.
+// Descriptor of a tile of rows with K contiguous in 128-byte lines (64 bf16 or 128 8-bit numbers), 128-byte swizzle,
+// 1024-byte aligned. Add 2 for each further 32 bytes of K.
+__device__ __forceinline__ uint64_t wgmma_tile(const void* tile) {
+    return uint64_t((shared_address(tile) & 0x3ffff) >> 4) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32
+        | uint64_t(1) << 62;
+}
+
+// Pins registers at this point: the compiler may not move reads or writes of them across it. Otherwise ptxas would wait
+// after each product.
 template <int count> __device__ __forceinline__ void wgmma_hold(float (&sums)[count]) {
 #pragma unroll
     for (int i = 0; i < count; ++i) asm volatile("" : "+f"(sums[i]) :: "memory");
@@ -96,7 +130,7 @@ template <int count> __device__ __forceinline__ void wgmma_hold(int (&sums)[coun
     for (int i = 0; i < count; ++i) asm volatile("" : "+r"(sums[i]) :: "memory");
 }
 
-// A thread's sums in an instruction: their names, and the operands by their constraint.
+// The sums of a thread in an instruction: their operand names, and the operands with their constraints.
 #define SAE_NAMES64 \
     "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15," \
     "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31," \
@@ -125,7 +159,8 @@ __device__ __forceinline__ void wgmma_m64n128k16(float (&d)[64], uint64_t a, uin
         : "l"(a), "l"(b));
 }
 
-// sums [64, 256] s32 += a [64, 32] s8 x b [256, 32] s8 transposed, exact. Of whole numbers the instruction neither negates nor transposes.
+// sums [64, 256] s32 += a [64, 32] s8 x b [256, 32] s8 transposed, exact. The integer form of the instruction neither
+// negates nor transposes.
 __device__ __forceinline__ void wgmma_m64n256k32(int (&d)[128], uint64_t a, uint64_t b) {
     asm volatile("wgmma.mma_async.sync.aligned.m64n256k32.s32.s8.s8 {" SAE_NAMES128 "}, %128, %129, 1;"
         : SAE_SUMS64("+r", 0), SAE_SUMS64("+r", 64)

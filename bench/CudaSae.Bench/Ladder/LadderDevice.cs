@@ -72,7 +72,7 @@ sealed unsafe class LadderDevice : IDisposable
                 new LadderParams
                 {
                     X = x, W = w, Bias = bias, C = c, Rows = problem.Rows, Columns = problem.Columns,
-                    Depth = problem.Depth
+                    Ld = problem.Depth
                 },
                 stream);
             return;
@@ -81,7 +81,7 @@ sealed unsafe class LadderDevice : IDisposable
         var encode = new EncodeParams
         {
             XCentered = x, WEnc = w, BEnc = bias, Limit = limit, Count = count, Candidates = candidates,
-            Rows = problem.Rows, Depth = problem.Depth, End = problem.Columns, Pitch = Capacity, Capacity = Capacity,
+            Rows = problem.Rows, Ld = problem.Depth, End = problem.Columns, Stride = Capacity, Capacity = Capacity,
         };
         if (rung.Hopper is null) device.Launch(kernel, shape, encode, stream);
         else LaunchHopper(kernel, shape, rung.Hopper, encode);

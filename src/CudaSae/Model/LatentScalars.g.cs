@@ -30,8 +30,8 @@ partial struct LatentScalars
     /// <summary>b_mag.</summary>
     public float Mag;
 
-    /// <summary>a smaller z has no effect.</summary>
-    public float Low;
+    /// <summary>z at or below it has no effect.</summary>
+    public float Floor;
 
     /// <summary>lambda_P / B where that loss applies.</summary>
     public float PreAct;

@@ -17,7 +17,7 @@ partial struct StepScalars
     /// <summary>t, from 1.</summary>
     public uint Step;
 
-    /// <summary>Set on the device: a row had no room on the sparse path, so this pass moves nothing and the dense path
+    /// <summary>Set on the device: a row overflowed on the sparse path, so this pass moves nothing and the dense path
     /// follows. It shares a word of 64 bits with step, which the host reads in one access.</summary>
     public uint Abandoned;
 
@@ -73,7 +73,7 @@ partial struct StepScalars
     /// <summary>k of this step where k is annealed.</summary>
     public uint K;
 
-    /// <summary>1: BatchTopK keeps what exceeds its running threshold.</summary>
+    /// <summary>1: BatchTopK keeps values above its running threshold.</summary>
     public uint Inference;
 
     /// <summary>The parameters that the optimizer moves.</summary>
@@ -88,6 +88,6 @@ partial struct StepScalars
     /// <summary>Widths of nested reconstructions, ascending; the last is all latents.</summary>
     public Array16<uint> Prefix;
 
-    /// <summary>Where the batch lies: 0 and 1 are batches, 2 and 3 lists of places (PrepareParams).</summary>
+    /// <summary>Input of the batch: 0 and 1 are batches, 2 and 3 lists of positions (PrepareParams).</summary>
     public uint Input;
 }

@@ -121,7 +121,7 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         var (counts, candidates) = (Download<int>(context, phase.Count), Download<ulong>(context, phase.Candidates));
         return Enumerable.Range(0, Rows)
             .Select(b =>
-                candidates.AsSpan(b * phase.CandidatePitch, counts[b]).ToArray().Select(c => (int)c).Order().ToArray())
+                candidates.AsSpan(b * phase.CandidateStride, counts[b]).ToArray().Select(c => (int)c).Order().ToArray())
             .ToArray();
     });
 
@@ -136,12 +136,12 @@ sealed record EncodeProblem(int Rows, int Width, int Latents, int Active, float[
         (context.Portable, context.LeftOut) = (!Hopper, Without);
         Assert.Equal(Hopper, context.Hopper is not null);
 
-        var (buffers, pitch) = (context.Buffers, context.Pitch);
-        Upload(context, buffers.XCentered.Pointer, Padded(X, Rows, pitch, Upper));
-        Upload(context, buffers.X.Pointer, Padded(X, Rows, pitch, v => v));
-        Upload(context, buffers.BDec.Pointer, new float[pitch]);
-        Upload(context, buffers.WEncHi.Pointer, Padded(W, Latents, pitch, Upper));
-        Upload(context, buffers.WEncLo.Pointer, new short[Latents * pitch]);
+        var (buffers, ld) = (context.Buffers, context.Ld);
+        Upload(context, buffers.XCentered.Pointer, Padded(X, Rows, ld, Upper));
+        Upload(context, buffers.X.Pointer, Padded(X, Rows, ld, v => v));
+        Upload(context, buffers.BDec.Pointer, new float[ld]);
+        Upload(context, buffers.WEncHi.Pointer, Padded(W, Latents, ld, Upper));
+        Upload(context, buffers.WEncLo.Pointer, new short[Latents * ld]);
         Upload(context, buffers.BEnc.Pointer, Bias);
         if (Columns is not null)
         {

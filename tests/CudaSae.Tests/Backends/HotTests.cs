@@ -177,7 +177,7 @@ public unsafe class HotTests
         var p = new HotParams
         {
             Scalars = Upload(new[] { new StepScalars { Step = step } }), Firings = Upload(firings), Hot = Upload(list),
-            HotCount = Upload(new[] { old.Length }), Latents = latents, Rows = rows, Most = most,
+            HotCount = Upload(new[] { old.Length }), Latents = latents, Rows = rows, Capacity = most,
             Density = density,
         };
         device.Launch(device.GetKernel("hot_list", 128), new(1, 1024, 128), p, 0);

@@ -192,7 +192,7 @@ public unsafe class DeviceTests
         device.Fill32(overflows, 0, 1, stream);
         var large = device.GetKernel("select_final", 100_000);
         _ = device.GetKernel("select_final", 60_000);
-        device.Launch(large, new(1, 128, 100_000), new SelectFinalParams { Overflows = overflows, Again = 1 }, stream);
+        device.Launch(large, new(1, 128, 100_000), new SelectFinalParams { Overflows = overflows, Exact = 1 }, stream);
         device.Synchronize(stream);
         device.Free(overflows);
         device.DestroyStream(stream);

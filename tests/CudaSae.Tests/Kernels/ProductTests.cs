@@ -72,7 +72,7 @@ public unsafe class ProductTests
         {
             A = a.Upload(device, owned), AM = a.RowStride, AK = a.ColumnStride, ABf16 = a.BFloat16 ? 1
                 : 0, B = b.Upload(device, owned), BK = b.RowStride, BN = b.ColumnStride, BBf16 = b.BFloat16 ? 1 : 0,
-            C = Upload(device, owned, c), CPitch = pitch,
+            C = Upload(device, owned, c), CStride = pitch,
         };
         if (more is not null) product = more(device, owned, product);
         Context(device).Product(m, n, k, product);

@@ -154,7 +154,7 @@ sealed unsafe partial class CpuBackend
                     code[lane] = v;
                     if (gated) gate[lane] = penalized = inside && z > 0 ? z : 0;
                     if (v != 0) fired++;
-                    if (inside && z > latent.Low) rowCount[start + lane]++;
+                    if (inside && z > latent.Floor) rowCount[start + lane]++;
                     if (penalized == 0) continue;
                     total.Penalty += math.Penalty(penalized, latent.Omega, scalars.Power);
                     if (Spec.Penalty is SparsityPenalty.Lp)

@@ -56,7 +56,7 @@ sealed unsafe partial class CpuBackend
                 l.Theta = Theta(f);
                 l.Epsilon = jump.Bandwidth
                     * (jump.AdaptiveBandwidth ? MathF.Sqrt(MathF.Max(1e-12f, spreadVariance[f])) : 1);
-                l.Low = l.Theta - LatentMath.Reach(jump.Kernel) * l.Epsilon;
+                l.Floor = l.Theta - LatentMath.Reach(jump.Kernel) * l.Epsilon;
                 if (Spec.PreAct is { } loss
                     && (!loss.DeadOnly || scalars.Step - 1 - (uint)lastFired[f] >= scalars.DeadAfterSteps))
                     l.PreAct = scalars.PreAct;

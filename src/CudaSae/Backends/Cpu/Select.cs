@@ -16,7 +16,7 @@ sealed unsafe partial class CpuBackend
     {
         for (var r = 0; r < count; r++, tile += Gemm.TileColumns)
         {
-            var low = Vector512.Create(latents[latent + r].Low);
+            var low = Vector512.Create(latents[latent + r].Floor);
             for (var lane = 0; lane < Gemm.TileColumns; lane += 16)
             {
                 var above = Vector512.GreaterThan(Vector512.Load(tile + lane), low).ExtractMostSignificantBits();

@@ -14,7 +14,7 @@ sealed class BatchPhase
     readonly EncodePhase encode;
     readonly Selection.BatchTopK batch;
     readonly DeviceArray<int> histogram, left;
-    readonly DeviceArray<ulong> bound;
+    readonly DeviceArray<ulong> cutoff;
     readonly DeviceArray<uint> smallest;
 
     public BatchPhase(KernelContext context, EncodePhase encode)
@@ -22,7 +22,7 @@ sealed class BatchPhase
         (this.context, this.encode, batch) = (context, encode, (Selection.BatchTopK)context.Spec.Selection);
         histogram = context.Arena.Take<int>("batch histogram", Bins);
         left = context.Arena.Take<int>("batch keys left", 1);
-        bound = context.Arena.Take<ulong>("batch bound", 1);
+        cutoff = context.Arena.Take<ulong>("batch cutoff", 1);
         smallest = context.Arena.Take<uint>("batch smallest kept", 1);
         Threshold = context.Arena.Take<float>("batch threshold", 1);
     }
@@ -54,7 +54,7 @@ sealed class BatchPhase
     BatchParams Parameters() => new()
     {
         Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Histogram = histogram.Pointer,
-        Bound = bound.Pointer, Left = left.Pointer,
+        Cutoff = cutoff.Pointer, Left = left.Pointer,
         Smallest = smallest.Pointer, Threshold = Threshold.Pointer, Overflows = encode.Overflows.Pointer,
         Sums = context.Buffers.Sums.Pointer,
         Rows = context.Rows, Active = context.Active, Want = checked(context.Rows * batch.K),

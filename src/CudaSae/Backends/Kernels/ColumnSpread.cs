@@ -17,15 +17,15 @@ sealed class ColumnSpread(KernelContext context, string of)
     public DeviceArray<double> Spreads { get; } = Take(context, $"column spreads of {of}");
 
     static DeviceArray<double> Take(KernelContext context, string name) =>
-        context.Arena.Take<double>(name, (context.Rows + Rows - 1) / Rows * (long)context.OutPitch);
+        context.Arena.Take<double>(name, (context.Rows + Rows - 1) / Rows * (long)context.Lo);
 
     /// <summary>Runs the kernel.</summary>
     /// <param name="values">The matrix, [B, lo].</param>
     public void Run(DeviceArray<float> values) =>
-        context.Launch("column_spread", new(context.Blocks((long)blocks * ((context.OutPitch + 127) / 128), 4), 128),
+        context.Launch("column_spread", new(context.Blocks((long)blocks * ((context.Lo + 127) / 128), 4), 128),
             new ColumnSpreadParams
             {
                 Values = values.Pointer, Means = Means.Pointer, Spreads = Spreads.Pointer,
-                Rows = context.Rows, Pitch = context.OutPitch,
+                Rows = context.Rows, Lo = context.Lo,
             });
 }

@@ -36,7 +36,7 @@ sealed unsafe class ColumnsPhase
         {
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
             Latents = buffers.Latents.Pointer,
-            Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Depth = context.Pitch,
+            Count = count.Pointer, Candidates = candidates.Pointer, Rows = context.Rows, Ld = context.Ld,
             Columns = context.Latents, Capacity = context.Active,
         };
         if (context.Hopper is { } hopper)

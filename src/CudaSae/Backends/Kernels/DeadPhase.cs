@@ -4,7 +4,7 @@ using CudaSae.Devices.Params;
 namespace CudaSae.Backends.Kernels;
 
 /// <summary>The phase aux: it computes AuxK or ghost gradients as dense products on the window of dead latents
-/// (kernels/dead.cu, product.cu). AuxK's selection uses the encoder's kernels on the window's rows.</summary>
+/// (kernels/aux_loss.cu, product.cu). AuxK's selection uses the encoder's kernels on the window's rows.</summary>
 sealed class DeadPhase
 {
     const int Block = 256, MostSumBlocks = 64;
@@ -33,7 +33,7 @@ sealed class DeadPhase
         value = arena.Take<float>("dead code value", rows * active);
         code = arena.Take<float>("dead code", rows * window);
         codeGrad = arena.Take<float>("dead code gradient", rows * window);
-        residual = arena.Take<float>("dead residual", rows * context.OutPitch);
+        residual = arena.Take<float>("dead residual", rows * context.Lo);
         rowError = arena.Take<float>("dead error by row", rows);
         scale = arena.Take<float>("dead scale", 1);
         Sums = arena.Take<double>("dead sums", 2);
@@ -73,7 +73,7 @@ sealed class DeadPhase
         {
             spread!.Run(context.Buffers.Residual);
             context.Launch("aux_row_error", new(B, Block, SharedMemory.BlockSum), parameters);
-            var blocks = Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.OutPitch), Block));
+            var blocks = Math.Min(MostSumBlocks, context.Blocks(Math.Max(B, context.Lo), Block));
             context.Launch("aux_scale", new(blocks, Block, SharedMemory.BlockSum), parameters);
         }
         Gradients();
@@ -84,14 +84,14 @@ sealed class DeadPhase
     /// may count as dead in the first steps.</summary>
     void MakeGhosts(in AuxParams parameters)
     {
-        var (buffers, ld) = (context.Buffers, context.Pitch);
+        var (buffers, ld) = (context.Buffers, context.Ld);
         latents.FindDead(early: true);
         context.Product(context.Rows, window, ld, new()
         {
             A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1,
             B = buffers.WEncHi.Pointer, BK = 1, BN = ld, BBf16 = 1,
             BGather = GatherCode.N, BRows = buffers.AuxRows.Pointer,
-            NCount = buffers.AuxCount.Pointer, C = code.Pointer, CPitch = window,
+            NCount = buffers.AuxCount.Pointer, C = code.Pointer, CStride = window,
         });
         context.Launch("ghost_code", new(context.Rows, Block), parameters);
     }
@@ -99,38 +99,38 @@ sealed class DeadPhase
     /// <summary>Computes r = c WDec (+ e).</summary>
     void Reconstruct(bool add)
     {
-        var (buffers, lo) = (context.Buffers, context.OutPitch);
+        var (buffers, lo) = (context.Buffers, context.Lo);
         context.Product(context.Rows, lo, window, new()
         {
             A = code.Pointer, AM = window, AK = 1,
             B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1,
             BGather = GatherCode.K, BRows = buffers.AuxRows.Pointer, KCount = buffers.AuxCount.Pointer,
-            Add = add ? buffers.Residual.Pointer : 0, C = residual.Pointer, CPitch = lo,
+            Add = add ? buffers.Residual.Pointer : 0, C = residual.Pointer, CStride = lo,
         });
     }
 
     void Gradients()
     {
-        var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
+        var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Ld, context.Lo);
         // ∂z = r WDecᵀ where c is not 0, times c for ghosts, without the common scale
         context.Product(B, window, lo, new()
         {
             A = residual.Pointer, AM = lo, AK = 1,
             B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1,
             BGather = GatherCode.N, BRows = buffers.AuxRows.Pointer, NCount = buffers.AuxCount.Pointer,
-            Mask = code.Pointer, MaskFactor = Ghost ? 1 : 0, C = codeGrad.Pointer, CPitch = window,
+            Mask = code.Pointer, MaskFactor = Ghost ? 1 : 0, C = codeGrad.Pointer, CStride = window,
         });
         context.Product(window, lo, B, new()            // ∂WDec = scale cᵀ r
         {
             A = code.Pointer, AM = 1, AK = window, B = residual.Pointer, BK = lo, BN = 1,
             MCount = buffers.AuxCount.Pointer,
-            Scale = scale.Pointer, C = buffers.AuxDecGrad.Pointer, CPitch = lo,
+            Scale = scale.Pointer, C = buffers.AuxDecGrad.Pointer, CStride = lo,
         });
         context.Product(window, ld, B, new()            // ∂WEnc = scale ∂zᵀ (x − b_dec)
         {
             A = codeGrad.Pointer, AM = 1, AK = window, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1,
             MCount = buffers.AuxCount.Pointer,
-            Scale = scale.Pointer, C = buffers.AuxEncGrad.Pointer, CPitch = ld,
+            Scale = scale.Pointer, C = buffers.AuxEncGrad.Pointer, CStride = ld,
         });
     }
 
@@ -146,7 +146,7 @@ sealed class DeadPhase
             AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
             DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer,
             Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
-            BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Pitch = context.OutPitch,
+            BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Lo = context.Lo,
             RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K
                 ?? 1,
         };

@@ -19,7 +19,7 @@ sealed unsafe class DecodePhase
     public DecodePhase(KernelContext context)
     {
         this.context = context;
-        var (arena, spec, rows, lo) = (context.Arena, context.Spec, (long)context.Rows, (long)context.OutPitch);
+        var (arena, spec, rows, lo) = (context.Arena, context.Spec, (long)context.Rows, (long)context.Lo);
         (levels, Gated) = (spec.Levels, spec.Selection is Selection.Gated);
         report = spec.Nested is Nesting.Budgets { Report: > 0 } named ? Array.IndexOf(named.Ks, named.Report)
             : levels - 1;
@@ -35,7 +35,7 @@ sealed unsafe class DecodePhase
         sumParts = arena.Take<double>("step sums by block", SumBlocks * Sums);
         ticket = arena.Take<int>("step sums, blocks done", 1);
         slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
-        warps = Math.Min(MostWarps, (context.OutPitch + slice - 1) / slice);
+        warps = Math.Min(MostWarps, (context.Lo + slice - 1) / slice);
         while (warps > 1 && SharedBytes > SharedLimit / 2) warps--;
         if (SharedBytes > SharedLimit)
             throw new SaeException($"K = {context.Active} with {levels} nested reconstructions needs {SharedBytes} "
@@ -80,8 +80,8 @@ sealed unsafe class DecodePhase
             RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer,
             RowGateError = RowGateError.Pointer,
             RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
-            Rows = context.Rows, Pitch = context.OutPitch, Active = context.Active, Slice = slice,
-            Room = context.Active, Levels = levels, Report = report,
+            Rows = context.Rows, Lo = context.Lo, Active = context.Active, Slice = slice,
+            Capacity = context.Active, Levels = levels, Report = report,
             Paired = context.Loss.Selection >= SelectionCode.JumpRelu ? 1 : 0,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
@@ -92,13 +92,13 @@ sealed unsafe class DecodePhase
     public void SumColumns()
     {
         var buffers = context.Buffers;
-        context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.OutPitch + 127) / 128), 4), 128),
+        context.Launch("column_sums", new(context.Blocks((long)RowBlocks * ((context.Lo + 127) / 128), 4), 128),
             new ColumnSumsParams
             {
                 Residual = buffers.Residual.Pointer, Weighted = buffers.Weighted.Pointer,
                 Gate = context.Loss.LiveGate == 1 ? buffers.GateResidual.Pointer : 0,
                 ResidualParts = ResidualParts.Pointer, WeightedParts = WeightedParts.Pointer,
-                Rows = context.Rows, Pitch = context.OutPitch,
+                Rows = context.Rows, Lo = context.Lo,
             });
         target.Run(buffers.Y);
     }
@@ -114,10 +114,10 @@ sealed unsafe class DecodePhase
         given.RowGateError = RowGateError.Pointer;
         (given.Means, given.Spreads) = (target.Means.Pointer, target.Spreads.Pointer);
         (given.DeadCount, given.Sums) = (buffers.DeadCount.Pointer, buffers.Sums.Pointer);
-        (given.Rows, given.Pitch, given.Latents) = (context.Rows, context.OutPitch, context.Latents);
+        (given.Rows, given.Lo, given.Latents) = (context.Rows, context.Lo, context.Latents);
         (given.Penalty, given.Target, given.Dense) = (context.Loss.Penalty, context.Loss.Target, dense ? 1 : 0);
         (given.Parts, given.Ticket) = (sumParts.Pointer, ticket.Pointer);
-        var blocks = Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.OutPitch), Block));
+        var blocks = Math.Min(SumBlocks, context.Blocks(Math.Max(context.Rows, context.Lo), Block));
         context.Launch("step_sums", new(blocks, Block, SharedMemory.StepSums), given);
     }
 }

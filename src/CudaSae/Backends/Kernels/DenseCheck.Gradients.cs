@@ -11,7 +11,7 @@ sealed unsafe partial class KernelBackend
     /// <param name="lossScale">c of L = c Σ‖e‖².</param>
     internal (Matrix Dec, Matrix Enc) DenseCheckGradients(float lossScale)
     {
-        int B = Config.BatchRows, n = Spec.Latents, d = Spec.InputWidth, ld = Buffers.Pitch;
+        int B = Config.BatchRows, n = Spec.Latents, d = Spec.InputWidth, ld = Buffers.Ld;
         var (index, value, valueGrad) = (Download<int>(Buffers.Index.Pointer, B * Spec.Active),
             Download<float>(Buffers.Value.Pointer, B * Spec.Active),
             Download<float>(Buffers.ValueGrad.Pointer, B * Spec.Active));

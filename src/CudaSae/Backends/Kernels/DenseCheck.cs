@@ -14,7 +14,7 @@ sealed unsafe partial class KernelBackend
     public DenseCheck CheckAgainstDense()
     {
         DenseCheck.RequirePlainTopK(Spec);
-        int B = Config.BatchRows, n = Spec.Latents, k = Spec.Active, ld = Buffers.Pitch;
+        int B = Config.BatchRows, n = Spec.Latents, k = Spec.Active, ld = Buffers.Ld;
         var code = new SparseCode(B, k);
         ReadCode(code);
         var bias = new float[n];
@@ -71,7 +71,7 @@ sealed unsafe partial class KernelBackend
     /// and the device's x̂.</summary>
     double ReconstructionDifference(SparseCode code)
     {
-        int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Pitch;
+        int B = Config.BatchRows, d = Spec.InputWidth, ld = Buffers.Ld;
         var (xhat, row, bias) = (new float[B * d], new ushort[ld], new float[d]);
         ReadReconstruction(xhat);
         GetVector(Buffers.BDec.Pointer, bias);

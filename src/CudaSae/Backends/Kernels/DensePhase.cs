@@ -27,8 +27,8 @@ sealed unsafe class DensePhase
         z = arena.Take<float>("chunk code", rows * width);
         grad = arena.Take<float>("chunk code gradient", rows * width);
         gate = arena.Take<float>("chunk gate", gated ? rows * width : 0);
-        enc = arena.Take<float>("chunk gradient of w_enc", (long)width * context.Pitch);
-        dec = arena.Take<float>("chunk gradient of w_dec", (long)width * context.OutPitch);
+        enc = arena.Take<float>("chunk gradient of w_enc", (long)width * context.Ld);
+        dec = arena.Take<float>("chunk gradient of w_dec", (long)width * context.Lo);
         above = arena.Take<int>("chunk rows above", width);
         aboveGap = arena.Take<float>("chunk gaps", width);
         RowNear = arena.Take<int>("entries by row", rows);
@@ -56,13 +56,13 @@ sealed unsafe class DensePhase
     ulong Reconstruction(int level) =>
         levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
 
-    ulong Bytes => (ulong)context.Rows * (ulong)context.OutPitch * sizeof(float);
+    ulong Bytes => (ulong)context.Rows * (ulong)context.Lo * sizeof(float);
 
     /// <summary>Runs the forward pass.</summary>
     /// <param name="baseline">[B, lo] output of a skip connection; may be empty.</param>
     public void Forward(DeviceArray<float> baseline)
     {
-        var (buffers, B, lo, stream) = (context.Buffers, context.Rows, context.OutPitch, context.Stream);
+        var (buffers, B, lo, stream) = (context.Buffers, context.Rows, context.Lo, context.Stream);
         foreach (var (pointer, count) in new[] { (RowNear.Pointer, B), (decode.RowActive.Pointer, B),
             (entries.RowPenalty.Pointer, 4 * B), (buffers.Firings.Pointer, context.Latents) })
             context.Device.Fill32(pointer, 0, count, stream);
@@ -80,7 +80,7 @@ sealed unsafe class DensePhase
                     + (ulong)first * 4, Z = z.Pointer, Code = z.Pointer,
                 Gate = gate.Pointer, RowActive = decode.RowActive.Pointer, RowNear = RowNear.Pointer,
                 RowPenalty = entries.RowPenalty.Pointer,
-                Firings = buffers.Firings.Pointer + (ulong)first * 4, Rows = B, Width = count, Pitch = width,
+                Firings = buffers.Firings.Pointer + (ulong)first * 4, Rows = B, Width = count, Stride = width,
             });
             AddReconstruction(z, Reconstruction(level), first, count);
             if (gate.Length > 0) AddReconstruction(gate, buffers.GateResidual.Pointer, first, count);
@@ -106,23 +106,23 @@ sealed unsafe class DensePhase
 
     void PreActs(int first, int count)
     {
-        int ld = context.Pitch;
+        int ld = context.Ld;
         context.Product(context.Rows, count, ld, new()
         {
             A = context.Buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = context.Buffers.WEncHi.Pointer
                 + (ulong)first * (ulong)ld * 2, BK = 1, BN = ld, BBf16 = 1,
-            C = z.Pointer, CPitch = width,
+            C = z.Pointer, CStride = width,
         });
     }
 
-    ulong Decoder(int first) => context.Buffers.WDecHi.Pointer + (ulong)first * (ulong)context.OutPitch * 2;
+    ulong Decoder(int first) => context.Buffers.WDecHi.Pointer + (ulong)first * (ulong)context.Lo * 2;
 
     void AddReconstruction(DeviceArray<float> code, ulong to, int first, int count) =>
-        context.Product(context.Rows, context.OutPitch, count, new()
+        context.Product(context.Rows, context.Lo, count, new()
         {
-            A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.OutPitch, BN = 1, BBf16 = 1,
+            A = code.Pointer, AM = width, AK = 1, B = Decoder(first), BK = context.Lo, BN = 1, BBf16 = 1,
             Add = to,
-            C = to, CPitch = context.OutPitch,
+            C = to, CStride = context.Lo,
         });
 
     void Finish()
@@ -154,7 +154,7 @@ sealed unsafe class DensePhase
     void TakeResidual(DenseResidualParams parameters)
     {
         (parameters.BDec, parameters.Y) = (context.Buffers.BDec.Pointer, context.Buffers.Y.Pointer);
-        (parameters.Rows, parameters.Pitch) = (context.Rows, context.OutPitch);
+        (parameters.Rows, parameters.Lo) = (context.Rows, context.Lo);
         context.Launch("dense_residual", new(context.Rows, Block, SharedMemory.BlockSum), parameters);
     }
 
@@ -176,12 +176,12 @@ sealed unsafe class DensePhase
                     + (ulong)first * 4, StepPenalty = entries.StepPenalty.Pointer,
                 Z = z.Pointer, Grad = grad.Pointer, Gate = gate.Pointer, Sums = buffers.LatentGrads.Pointer
                     + (ulong)first * (ulong)sizeof(EntryGradient),
-                Above = above.Pointer, AboveGap = aboveGap.Pointer, Rows = context.Rows, Width = count, Pitch = width,
+                Above = above.Pointer, AboveGap = aboveGap.Pointer, Rows = context.Rows, Width = count, Stride = width,
             });
-            RowGradient(z, buffers.ResidualBf16.Pointer + (ulong)level * (Bytes / 2), dec, count, context.OutPitch);
+            RowGradient(z, buffers.ResidualBf16.Pointer + (ulong)level * (Bytes / 2), dec, count, context.Lo);
             if (context.Loss.LiveGate == 1)
-                RowGradient(gate, buffers.GateResidualBf16.Pointer, dec, count, context.OutPitch, add: true);
-            RowGradient(grad, buffers.XCentered.Pointer, enc, count, context.Pitch);
+                RowGradient(gate, buffers.GateResidualBf16.Pointer, dec, count, context.Lo, add: true);
+            RowGradient(grad, buffers.XCentered.Pointer, enc, count, context.Ld);
             entries.SumChunk(first, count, above, aboveGap);
             update(first, count, enc, dec);
         }
@@ -189,18 +189,18 @@ sealed unsafe class DensePhase
 
     /// <summary>Computes to [B, W] = E WDecᵀ.</summary>
     void Dots(ulong residual, DeviceArray<float> to, int first, int count) =>
-        context.Product(context.Rows, count, context.OutPitch, new()
+        context.Product(context.Rows, count, context.Lo, new()
         {
-            A = residual, AM = context.OutPitch, AK = 1, B = Decoder(first), BK = 1, BN = context.OutPitch, BBf16 = 1,
-            C = to.Pointer, CPitch = width,
+            A = residual, AM = context.Lo, AK = 1, B = Decoder(first), BK = 1, BN = context.Lo, BBf16 = 1,
+            C = to.Pointer, CStride = width,
         });
 
-    /// <summary>Computes to [W, pitch] = codeᵀ rows, or adds to it.</summary>
-    void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int pitch,
+    /// <summary>Computes to [W, rowWidth] = codeᵀ rows, or adds to it.</summary>
+    void RowGradient(DeviceArray<float> code, ulong rows, DeviceArray<float> to, int count, int rowWidth,
         bool add = false) =>
-        context.Product(count, pitch, context.Rows, new()
+        context.Product(count, rowWidth, context.Rows, new()
         {
-            A = code.Pointer, AM = 1, AK = width, B = rows, BK = pitch, BN = 1, BBf16 = 1, Add = add ? to.Pointer
-            : 0, C = to.Pointer, CPitch = pitch,
+            A = code.Pointer, AM = 1, AK = width, B = rows, BK = rowWidth, BN = 1, BBf16 = 1, Add = add ? to.Pointer
+            : 0, C = to.Pointer, CStride = rowWidth,
         });
 }

@@ -7,7 +7,7 @@ sealed partial class EncodePhase
 {
     /// <summary>[1] number of tiles of 128 rows that the last run on Hopper swept again, counted over all sweeps,
     /// because rows exceeded the capacity.</summary>
-    internal DeviceArray<int> Repeated => again with { Length = 1 };
+    internal DeviceArray<int> Repeated => retry with { Length = 1 };
 
     /// <summary>Returns the ends of the sweeps after the first chunk; the last is <paramref name="columns"/>. There is
     /// usually one sweep. When the columns grow by a factor g, a row is expected to find 1.35 k ln g candidates besides
@@ -37,34 +37,34 @@ sealed partial class EncodePhase
         Sweep(hopper, 0, begin, keepAll: true);
         if (chunkEnds.Length == 1)
         {
-            SelectFinal(offset: 0, begin: 0, begin, capacity);
+            SelectFinal(carried: 0, begin: 0, begin, capacity);
             return;
         }
-        SelectThreshold(offset: 0, begin: 0, begin, capacity, buckets.Pointer);
+        SelectThreshold(carried: 0, begin: 0, begin, capacity, buckets.Pointer);
         foreach (var end in sweepEnds)
         {
             Sweep(hopper, begin, end);
             var tiles = HopperOperands.RowTiles(context.Rows);
-            var shape = new Launch(tiles, HopperOperands.TileRows, SharedMemory.EncodeAgain);
-            context.Launch("encode_again", shape, new EncodeAgainParams
+            var shape = new Launch(tiles, HopperOperands.TileRows, SharedMemory.EncodeRetry);
+            context.Launch("encode_retry", shape, new EncodeRetryParams
             {
-                Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Again = again.Pointer,
+                Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Retry = retry.Pointer,
                 Rows = context.Rows, Capacity = capacity, Active = target.Active,
             });
-            Sweep(hopper, begin, end, repeat: true);
-            if (end < target.Columns) SelectThreshold(offset: 0, begin: 0, end: 0, capacity, buckets.Pointer);
+            Sweep(hopper, begin, end, secondSweep: true);
+            if (end < target.Columns) SelectThreshold(carried: 0, begin: 0, end: 0, capacity, buckets.Pointer);
             begin = end;
         }
-        SelectFinal(offset: 0, begin: 0, end: 0, capacity);
+        SelectFinal(carried: 0, begin: 0, end: 0, capacity);
         EncodeExact();
-        SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
+        SelectFinal(carried: 0, begin: 0, end: 0, stride, exact: true);
     }
 
-    void Sweep(HopperOperands hopper, int begin, int end, bool keepAll = false, bool repeat = false) =>
+    void Sweep(HopperOperands hopper, int begin, int end, bool keepAll = false, bool secondSweep = false) =>
         context.Launch("encode_sm90", hopper.Shape(end - begin), new EncodeSm90Params
         {
             XMap = hopper.XMap, WMap = hopper.WMap, Encode = Parameters(begin, end, keepAll),
-            Buckets = keepAll || repeat ? 0 : buckets.Pointer, Again = again.Pointer,
-            Repeat = repeat ? 1 : 0, Active = target.Active, Cluster = hopper.Cluster, Skew = hopper.Skew,
+            Buckets = keepAll || secondSweep ? 0 : buckets.Pointer, Retry = retry.Pointer,
+            SecondSweep = secondSweep ? 1 : 0, Active = target.Active, Cluster = hopper.Cluster, Skew = hopper.Skew,
         });
 }

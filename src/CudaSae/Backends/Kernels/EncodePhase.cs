@@ -49,13 +49,13 @@ sealed partial class EncodePhase
 
     readonly KernelContext context;
     readonly EncodeTarget target;
-    readonly DeviceArray<ulong> candidates;     // [B, pitch] order_key << 32 | ~column
+    readonly DeviceArray<ulong> candidates;     // [B, stride] order_key << 32 | ~column
     readonly DeviceArray<int> count;            // [B]
     readonly DeviceArray<uint> limit;           // [B] smallest order_key that is still a candidate
     readonly DeviceArray<int> redo;             // [B] rows over capacity
     readonly DeviceArray<RowBuckets> buckets;   // [B], for Hopper only, like the next
-    readonly DeviceArray<int> again;            // [1 + tiles of rows]
-    readonly int pitch, capacity, segments;
+    readonly DeviceArray<int> retry;            // [1 + tiles of rows]
+    readonly int stride, capacity, segments;
     readonly int[] chunkEnds, sweepEnds;
 
     /// <summary>Makes the step's encoder, which reads all latents and writes Buffers.Index and Buffers.Value.</summary>
@@ -85,30 +85,30 @@ sealed partial class EncodePhase
         chunkEnds = ChunkEnds(target.Columns, target.Active, this.capacity);
         sweepEnds = SweepEnds(target.Columns, target.Active, chunkEnds[0], this.capacity);
 
-        pitch = Math.Max(this.capacity, target.Active + Tile);      // the fallback needs k and a tile
-        if (lender is not null && lender.pitch >= pitch)
-            (pitch, candidates, count, limit, redo, buckets, again) = (lender.pitch, lender.candidates, lender.count,
-                lender.limit, lender.redo, lender.buckets, lender.again);
+        stride = Math.Max(this.capacity, target.Active + Tile);      // the fallback needs k and a tile
+        if (lender is not null && lender.stride >= stride)
+            (stride, candidates, count, limit, redo, buckets, retry) = (lender.stride, lender.candidates, lender.count,
+                lender.limit, lender.redo, lender.buckets, lender.retry);
         else
         {
             long rows = context.Rows;
-            candidates = context.Arena.Take<ulong>("encode candidates", rows * pitch);
+            candidates = context.Arena.Take<ulong>("encode candidates", rows * stride);
             count = context.Arena.Take<int>("encode candidate counts", rows);
             limit = context.Arena.Take<uint>("encode limits", rows);
             redo = context.Arena.Take<int>("encode rows over capacity", rows);
             buckets = context.Arena.Take<RowBuckets>("encode buckets", rows);
-            again = context.Arena.Take<int>("encode tiles to repeat", 1 + HopperOperands.RowTiles(context.Rows));
+            retry = context.Arena.Take<int>("encode tiles to repeat", 1 + HopperOperands.RowTiles(context.Rows));
         }
-        segments = Math.Clamp(pitch / (target.Active + Tile), 1, SegmentLimit);
+        segments = Math.Clamp(stride / (target.Active + Tile), 1, SegmentLimit);
         Overflows = context.Arena.Take<int>("encode overflows", 1);
     }
 
     /// <summary>[1] number of rows of the last run that took the exact fallback.</summary>
     public DeviceArray<int> Overflows { get; }
 
-    /// <summary>[B, <see cref="CandidatePitch"/>] output of <see cref="KeepWhole"/>.</summary>
+    /// <summary>[B, <see cref="CandidateStride"/>] output of <see cref="KeepWhole"/>.</summary>
     public DeviceArray<ulong> Candidates => candidates;
-    public int CandidatePitch => pitch;
+    public int CandidateStride => stride;
 
     public EncodeTarget Target => target;
 
@@ -157,7 +157,7 @@ sealed partial class EncodePhase
         else RunChunks();
     }
 
-    /// <summary>Keeps columns [begin, end) whole, at most <see cref="CandidatePitch"/> of them: the key of column c of
+    /// <summary>Keeps columns [begin, end) whole, at most <see cref="CandidateStride"/> of them: the key of column c of
     /// a row is stored at c − begin.</summary>
     public void KeepWhole(int begin, int end)
     {
@@ -185,15 +185,15 @@ sealed partial class EncodePhase
     /// <param name="last">Whether it was the last chunk.</param>
     public void Cut(int whole, bool last)
     {
-        if (last) SelectFinal(offset: 0, begin: 0, whole, capacity);
-        else SelectThreshold(offset: 0, begin: 0, whole, capacity);
+        if (last) SelectFinal(carried: 0, begin: 0, whole, capacity);
+        else SelectThreshold(carried: 0, begin: 0, whole, capacity);
     }
 
     /// <summary>Repeats rows that exceeded the capacity, exactly.</summary>
     public void Redo()
     {
         EncodeExact();
-        SelectFinal(offset: 0, begin: 0, end: 0, pitch, again: true);
+        SelectFinal(carried: 0, begin: 0, end: 0, stride, exact: true);
     }
 
     // Every chunk is kept whole beside the k best so far, so that no row can exceed the capacity.
@@ -201,10 +201,10 @@ sealed partial class EncodePhase
     {
         for (int begin = 0, offset = 0; begin < target.Columns; offset = target.Active)
         {
-            var end = (int)Math.Min(target.Columns, (long)begin + pitch - offset);
+            var end = (int)Math.Min(target.Columns, (long)begin + stride - offset);
             EncodeF32(begin, end, offset);
-            if (end < target.Columns) SelectThreshold(offset, begin, end, pitch);
-            else SelectFinal(offset, begin, end, pitch);
+            if (end < target.Columns) SelectThreshold(offset, begin, end, stride);
+            else SelectFinal(offset, begin, end, stride);
             begin = end;
         }
     }
@@ -224,8 +224,8 @@ sealed partial class EncodePhase
         BEnc = context.Buffers.BEnc.Pointer,
         ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
         Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-        Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end,
-        Pitch = pitch, Capacity = capacity, Dense = keepAll ? 1 : 0, Magnitude = Magnitude,
+        Rows = context.Rows, Ld = context.Ld, Begin = begin, End = end,
+        Stride = stride, Capacity = capacity, Dense = keepAll ? 1 : 0, Magnitude = Magnitude,
     };
 
     void EncodeExact()
@@ -237,7 +237,7 @@ sealed partial class EncodePhase
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Redo = redo.Pointer, Overflows = Overflows.Pointer, Candidates = candidates.Pointer,
-            Depth = context.Pitch, Columns = target.Columns, Pitch = pitch, Segments = segments, Active = target.Active,
+            Ld = context.Ld, Columns = target.Columns, Stride = stride, Segments = segments, Active = target.Active,
             Magnitude = Magnitude,
         });
     }
@@ -253,32 +253,34 @@ sealed partial class EncodePhase
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = pitch, Offset = offset,
+            Rows = context.Rows, Ld = context.Ld, Begin = begin, End = end, Stride = stride, Offset = offset,
             Magnitude = Magnitude,
         });
     }
 
     int Magnitude => target.Magnitude ? 1 : 0;
 
-    void SelectThreshold(int offset, int begin, int end, int room, ulong started = 0)
+    void SelectThreshold(int carried, int begin, int end, int room, ulong started = 0)
     {
         var shape = new Launch(context.Rows, Tile, SharedMemory.SelectThreshold);
         context.Launch("select_threshold", shape, new SelectThresholdParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer,
             ColumnCount = target.ColumnCount.Pointer, Buckets = started,
-            Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
+            Stride = stride, Capacity = room, Active = target.Active,
+            Carried = carried, ChunkBegin = begin, ChunkEnd = end,
         });
     }
 
-    void SelectFinal(int offset, int begin, int end, int room, bool again = false) =>
+    void SelectFinal(int carried, int begin, int end, int room, bool exact = false) =>
         context.Launch("select_final", new(context.Rows, Tile, SharedMemory.SelectFinal), new SelectFinalParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer,
             Index = target.Index.Pointer, Value = target.Value.Pointer,
-            Pitch = pitch, Capacity = room, Active = target.Active, Offset = offset, Begin = begin, End = end,
-            Relu = target.Relu ? 1 : 0, Again = again ? 1 : 0,
+            Stride = stride, Capacity = room, Active = target.Active,
+            Carried = carried, ChunkBegin = begin, ChunkEnd = end,
+            Relu = target.Relu ? 1 : 0, Exact = exact ? 1 : 0,
         });
 
     static int Tiles(int extent) => (extent + Tile - 1) / Tile;

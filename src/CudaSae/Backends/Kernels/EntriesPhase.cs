@@ -63,11 +63,11 @@ sealed class EntriesPhase
                 + f * (ulong)sizeof(LatentScalars), Start = start, Entry = entry,
             Gradient = gradient.Pointer, PreAct = buffers.PreAct.Pointer, InputSum = buffers.InputSum.Pointer,
             WEnc = buffers.WEncHi.Pointer
-                + f * (ulong)context.Pitch * 2,
+                + f * (ulong)context.Ld * 2,
             BEnc = buffers.BEnc.Pointer + f * 4, Above = above, AboveGap = aboveGap, Sums = buffers.LatentGrads.Pointer
                 + f * (ulong)sizeof(EntryGradient),
             PreActLoss = PreActLoss.Length == 0 ? 0
-                : PreActLoss.Pointer + f * 8, Count = count, Rows = context.Rows, Pitch = context.Pitch,
+                : PreActLoss.Pointer + f * 8, Count = count, Rows = context.Rows, Ld = context.Ld,
         });
     }
 

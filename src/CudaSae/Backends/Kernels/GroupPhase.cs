@@ -18,7 +18,7 @@ sealed class GroupPhase
     {
         (this.context, this.encode) = (context, encode);
         size = context.Latents / context.Active;
-        best = context.Arena.Take<ulong>("best of a group", size > encode.CandidatePitch ? context.Rows : 0);
+        best = context.Arena.Take<ulong>("best of a group", size > encode.CandidateStride ? context.Rows : 0);
     }
 
     public void Run()
@@ -32,7 +32,7 @@ sealed class GroupPhase
             {
                 Candidates = encode.Candidates.Pointer, Best = best.Pointer, Index = buffers.Index.Pointer,
                 Value = buffers.Value.Pointer,
-                Pitch = encode.CandidatePitch, Begin = begin, End = end, Size = size, Active = context.Active,
+                Stride = encode.CandidateStride, Begin = begin, End = end, Size = size, Active = context.Active,
             });
         }
     }
@@ -40,7 +40,7 @@ sealed class GroupPhase
     /// <summary>Returns the end of a chunk of whole groups that fits; a group that does not fit is divided.</summary>
     int ChunkEnd(int begin)
     {
-        var room = encode.CandidatePitch;
+        var room = encode.CandidateStride;
         return size <= room ? Math.Min(context.Latents, begin + room / size * size)
             : Math.Min(begin + room, (begin / size + 1) * size);
     }

@@ -11,8 +11,8 @@ namespace CudaSae.Backends.Kernels;
 /// bytes, half of the last line is beyond the row.</param>
 sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors, int Rows, int Steps)
 {
-    /// <summary>The tile and the threads of a block, and the bytes of a step: HOPPER_ROWS, HOPPER_COLUMNS,
-    /// HOPPER_THREADS, HOPPER_LINE of kernels/sm90/hopper_tile.cuh.</summary>
+    /// <summary>The tile and the threads of a block, and the bytes of a block of K: HOPPER_BLOCK_M, HOPPER_BLOCK_N,
+    /// HOPPER_THREADS and HOPPER_BLOCK_K_BYTES of kernels/sm90/hopper_tile.cuh.</summary>
     public const int TileRows = 128, TileColumns = 256, Block = 384, Line = 128;
 
     /// <summary>Chooses between the encoder's Hopper kernels and the portable ones; returns null for the portable
@@ -28,14 +28,14 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
 
     static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared)
     {
-        var (device, pitch) = (context.Device, context.Pitch);
-        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || pitch % 64 != 0
+        var (device, ld) = (context.Device, context.Ld);
+        if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || ld % 64 != 0
             || device.Info.SharedBytesPerBlock < shared)
             return null;
-        if (device.MapMatrix(x, number, context.Rows, pitch, TileRows) is not { } xMap) return null;
-        if (device.MapMatrix(w, number, context.Latents, pitch, TileRows) is not { } wMap) return null;
+        if (device.MapMatrix(x, number, context.Rows, ld, TileRows) is not { } xMap) return null;
+        if (device.MapMatrix(w, number, context.Latents, ld, TileRows) is not { } wMap) return null;
         var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, context.Rows,
-            Tiles(pitch * (number == TensorNumber.BFloat16 ? 2 : 1), Line))
+            Tiles(ld * (number == TensorNumber.BFloat16 ? 2 : 1), Line))
         { Shared = shared };
         if (context.LeftOut.Clusters) operands = operands with { Cluster = 1 };
         return context.LeftOut.Skew ? operands with { Skew = 0 } : operands;

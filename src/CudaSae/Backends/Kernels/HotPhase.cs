@@ -34,7 +34,7 @@ sealed class HotPhase
         rowHot = arena.Take<int>("hot entries by row", rows);
         code = arena.Take<float>("hot code", rows * most);
         codeGrad = arena.Take<float>("hot code gradient", rows * most);
-        xhat = arena.Take<float>("reconstruction by hot latents", rows * context.OutPitch);
+        xhat = arena.Take<float>("reconstruction by hot latents", rows * context.Lo);
         scale = arena.Take<float>("hot scale", 1);
     }
 
@@ -46,14 +46,14 @@ sealed class HotPhase
     /// empty, plus their contribution.</summary>
     public DeviceArray<float> Forward(DeviceArray<float> baseline)
     {
-        var (buffers, lo) = (context.Buffers, context.OutPitch);
+        var (buffers, lo) = (context.Buffers, context.Lo);
         context.Launch("hot_mark", new(context.Blocks(most, Block), Block), Parameters());
         context.Launch("hot_split", new((context.Rows + 7) / 8, Block), Parameters());
         context.Product(context.Rows, lo, most, new()
         {
             A = code.Pointer, AM = most, AK = 1,
             B = buffers.WDecHi.Pointer, BK = lo, BN = 1, BBf16 = 1, BGather = GatherCode.K, BRows = hot.Pointer,
-            KCount = count.Pointer, Add = baseline.Pointer, C = xhat.Pointer, CPitch = lo,
+            KCount = count.Pointer, Add = baseline.Pointer, C = xhat.Pointer, CStride = lo,
         });
         return xhat;
     }
@@ -64,24 +64,24 @@ sealed class HotPhase
 
     public void Gradients()
     {
-        var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Pitch, context.OutPitch);
+        var (buffers, B, ld, lo) = (context.Buffers, context.Rows, context.Ld, context.Lo);
         context.Product(B, most, lo, new()              // ∂value = e WDecᵀ where value ≠ 0, without the common scale
         {
             A = buffers.Residual.Pointer, AM = lo, AK = 1,
             B = buffers.WDecHi.Pointer, BK = 1, BN = lo, BBf16 = 1, BGather = GatherCode.N, BRows = hot.Pointer,
-            NCount = count.Pointer, Mask = code.Pointer, C = codeGrad.Pointer, CPitch = most,
+            NCount = count.Pointer, Mask = code.Pointer, C = codeGrad.Pointer, CStride = most,
         });
         context.Product(most, lo, B, new() // ∂WDec = scale valueᵀ e, with e in bfloat16 as for other latents
         {
             A = code.Pointer, AM = 1, AK = most, B = buffers.ResidualBf16.Pointer, BK = lo, BN = 1, BBf16 = 1,
             MCount = count.Pointer, Scale = scale.Pointer,
-            C = buffers.AuxDecGrad.Pointer + (ulong)window * (ulong)lo * sizeof(float), CPitch = lo,
+            C = buffers.AuxDecGrad.Pointer + (ulong)window * (ulong)lo * sizeof(float), CStride = lo,
         });
         context.Product(most, ld, B, new()              // ∂WEnc = scale ∂valueᵀ (x − b_dec)
         {
             A = codeGrad.Pointer, AM = 1, AK = most, B = buffers.XCentered.Pointer, BK = ld, BN = 1, BBf16 = 1,
             MCount = count.Pointer, Scale = scale.Pointer,
-            C = buffers.AuxEncGrad.Pointer + (ulong)window * (ulong)ld * sizeof(float), CPitch = ld,
+            C = buffers.AuxEncGrad.Pointer + (ulong)window * (ulong)ld * sizeof(float), CStride = ld,
         });
         context.Launch("aux_bias", new((most + 15) / 16, 512, SharedMemory.AuxBias), new AuxParams
         {
@@ -114,7 +114,7 @@ sealed class HotPhase
             Slot = buffers.AuxSlot.Pointer, Code = code.Pointer, ColdIndex = buffers.GatherIndex.Pointer,
             ColdValue = buffers.GatherValue.Pointer, ColdCount = buffers.GatherCount.Pointer,
             RowHot = rowHot.Pointer, RowActive = decode.RowActive.Pointer, Scale = scale.Pointer,
-            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Window = window, Most = most,
+            Rows = context.Rows, Active = context.Active, Latents = context.Latents, Window = window, Capacity = most,
             Density = context.Config.HotDensity,
         };
     }

@@ -25,7 +25,7 @@ sealed unsafe partial class KernelBackend : IPhases
 
     IReadOnlyList<PhaseOutput> IPhases.Outputs(StepPhase phase)
     {
-        var (b, B, k, ld, lo) = (Buffers, Config.BatchRows, Spec.Active, Buffers.Pitch, Buffers.OutPitch);
+        var (b, B, k, ld, lo) = (Buffers, Config.BatchRows, Spec.Active, Buffers.Ld, Buffers.Lo);
         switch (phase)
         {
             case StepPhase.Prepare: return [Output("x_centered", "BF16", b.XCentered.Pointer, B, ld)];

@@ -40,7 +40,7 @@ sealed unsafe partial class KernelBackend
 
     public void ReadReconstruction(Span<float> into)
     {
-        int B = Config.BatchRows, d = Spec.OutputWidth, ld = Buffers.OutPitch;
+        int B = Config.BatchRows, d = Spec.OutputWidth, ld = Buffers.Lo;
         using Matrix e = new(B, ld), x = new(B, ld);
         device.CopyToHost(e.Data, Buffers.Residual.Pointer, e.Bytes, Settled);
         device.CopyToHost(x.Data, Buffers.Y.Pointer, x.Bytes, Settled);
@@ -52,7 +52,7 @@ sealed unsafe partial class KernelBackend
     public void ReadTarget(Span<float> into)
     {
         var d = Spec.OutputWidth;
-        using Matrix y = new(Config.BatchRows, Buffers.OutPitch);
+        using Matrix y = new(Config.BatchRows, Buffers.Lo);
         device.CopyToHost(y.Data, Buffers.Y.Pointer, y.Bytes, Settled);
         device.Synchronize(Settled);
         for (var b = 0; b < Config.BatchRows; b++) y[b][..d].CopyTo(into[(b * d)..]);

@@ -9,8 +9,8 @@ sealed unsafe partial class KernelBackend
 {
     List<(StateArray Array, ulong Pointer)>? state;
 
-    SplitMatrix Encoder => new(Buffers.WEncHi, Buffers.WEncLo, Buffers.Pitch);
-    SplitMatrix Decoder => new(Buffers.WDecHi, Buffers.WDecLo, Buffers.OutPitch);
+    SplitMatrix Encoder => new(Buffers.WEncHi, Buffers.WEncLo, Buffers.Ld);
+    SplitMatrix Decoder => new(Buffers.WDecHi, Buffers.WDecLo, Buffers.Lo);
 
     public void SetParameters(SaeParameters parameters)
     {
@@ -24,14 +24,14 @@ sealed unsafe partial class KernelBackend
         var encoder = tied ?? parameters.WEnc;
         Encoder.Write(device, stream, encoder);
         Decoder.Write(device, stream, parameters.WDec);
-        if (parameters.WSkip.Rows > 0) SetFloats(parameters.WSkip, Buffers.WSkip, Buffers.Pitch);
+        if (parameters.WSkip.Rows > 0) SetFloats(parameters.WSkip, Buffers.WSkip, Buffers.Ld);
         foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Weights.Pointer);
         SetVector(parameters.BDec, Buffers.BDec.Pointer);
         if (phases.Select?.Batch is { } batch) SetVector([parameters.BatchThreshold], batch.Threshold.Pointer);
         if (Config.EmaDecay > 0)
         {
-            SetFloats(encoder, phases.Optimize.AverageEnc, Buffers.Pitch);
-            SetFloats(parameters.WDec, phases.Optimize.AverageDec, Buffers.OutPitch);
+            SetFloats(encoder, phases.Optimize.AverageEnc, Buffers.Ld);
+            SetFloats(parameters.WDec, phases.Optimize.AverageDec, Buffers.Lo);
             foreach (var (numbers, array) in Vectors(parameters)) SetVector(numbers, array.Average.Pointer);
             SetVector(parameters.BDec, phases.Optimize.AverageBDec.Pointer);
         }
@@ -83,7 +83,7 @@ sealed unsafe partial class KernelBackend
 
     void GetVectors(SaeParameters into, bool average)
     {
-        if (into.WSkip.Rows > 0) GetFloats(Buffers.WSkip, into.WSkip, Buffers.Pitch);
+        if (into.WSkip.Rows > 0) GetFloats(Buffers.WSkip, into.WSkip, Buffers.Ld);
         foreach (var (numbers, array) in Vectors(into))
         {
             GetVector((average ? array.Average : array.Weights).Pointer, numbers);
@@ -102,7 +102,7 @@ sealed unsafe partial class KernelBackend
     public void ResetLatents(ReadOnlySpan<int> which, SaeParameters rows, uint step)
     {
         Settle();
-        var zero = new byte[4L * Math.Max(Buffers.Pitch, Buffers.OutPitch)];
+        var zero = new byte[4L * Math.Max(Buffers.Ld, Buffers.Lo)];
         for (var i = 0; i < which.Length; i++)
         {
             var f = which[i];
@@ -120,8 +120,8 @@ sealed unsafe partial class KernelBackend
             if (Config.EmaDecay > 0)
             {
                 var (enc, dec) = (phases.Optimize.AverageEnc.Pointer, phases.Optimize.AverageDec.Pointer);
-                device.Upload<float>(enc + (ulong)(4L * f * Buffers.Pitch), rows.WEnc[i], Settled);
-                device.Upload<float>(dec + (ulong)(4L * f * Buffers.OutPitch), rows.WDec[i], Settled);
+                device.Upload<float>(enc + (ulong)(4L * f * Buffers.Ld), rows.WEnc[i], Settled);
+                device.Upload<float>(dec + (ulong)(4L * f * Buffers.Lo), rows.WDec[i], Settled);
             }
             foreach (var (numbers, array) in Vectors(rows))
             {
@@ -142,8 +142,8 @@ sealed unsafe partial class KernelBackend
     public void GetAverage(SaeParameters into)
     {
         if (Config.EmaDecay <= 0) throw new SaeException("no average of the weights was kept: EmaDecay is 0");
-        GetFloats(phases.Optimize.AverageEnc, into.WEnc, Buffers.Pitch);
-        GetFloats(phases.Optimize.AverageDec, into.WDec, Buffers.OutPitch);
+        GetFloats(phases.Optimize.AverageEnc, into.WEnc, Buffers.Ld);
+        GetFloats(phases.Optimize.AverageDec, into.WDec, Buffers.Lo);
         GetVectors(into, average: true);
         GetVector(phases.Optimize.AverageBDec.Pointer, into.BDec);
     }
@@ -165,7 +165,7 @@ sealed unsafe partial class KernelBackend
 
     List<(StateArray, ulong)> ListArrays()
     {
-        long n = Spec.Latents, ld = Buffers.Pitch, lo = Buffers.OutPitch;
+        long n = Spec.Latents, ld = Buffers.Ld, lo = Buffers.Lo;
         List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer),
             (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
         if (Buffers.WEncLo.Length > 0)

@@ -82,8 +82,8 @@ sealed class KernelContext
 
     public int Rows => Config.BatchRows;            // B
     public int Width => Spec.InputWidth;            // d
-    public int Pitch => Buffers.Pitch;              // ld
-    public int OutPitch => Buffers.OutPitch;        // lo
+    public int Ld => Buffers.Ld;
+    public int Lo => Buffers.Lo;
     public int Latents => Spec.Latents;             // n
     public int Active => Spec.Active;               // k
 

@@ -28,7 +28,7 @@ sealed unsafe class LatentScalarsPhase
 
     public void Run()
     {
-        var (buffers, n, ld) = (context.Buffers, context.Latents, context.Pitch);
+        var (buffers, n, ld) = (context.Buffers, context.Latents, context.Ld);
         var rows = Math.Min(context.Rows, SpreadRows);
         var parameters = new LatentScalarsParams
         {
@@ -38,7 +38,7 @@ sealed unsafe class LatentScalarsPhase
             LastFired = buffers.LastFired.Pointer,
             SpreadZ = spreadZ.Pointer, SpreadMean = SpreadMean.Pointer, SpreadVariance = SpreadVariance.Pointer,
             Latents = buffers.Latents.Pointer,
-            Count = n, Pitch = context.OutPitch, SpreadRows = rows,
+            Count = n, Lo = context.Lo, SpreadRows = rows,
         };
         parameters.Sites = context.Sites(parameters.SiteWidth);
         if (spreadZ.Length > 0)
@@ -47,7 +47,7 @@ sealed unsafe class LatentScalarsPhase
                 new()
                 {
                     A = buffers.XCentered.Pointer, AM = ld, AK = 1, ABf16 = 1, B = buffers.WEncHi.Pointer, BK = 1,
-                    BN = ld, BBf16 = 1, C = spreadZ.Pointer, CPitch = n
+                    BN = ld, BBf16 = 1, C = spreadZ.Pointer, CStride = n
                 });
             context.Launch("latent_spread", new(context.Blocks(n, Block), Block), parameters);
         }
@@ -56,7 +56,7 @@ sealed unsafe class LatentScalarsPhase
             context.Launch("input_sum", new(ld / 64, Block, SharedMemory.InputSum), new InputSumParams
             {
                 XCentered = buffers.XCentered.Pointer, InputSum = buffers.InputSum.Pointer,
-                Rows = context.Rows, Pitch = ld,
+                Rows = context.Rows, Ld = ld,
             });
     }
 }

@@ -27,7 +27,7 @@ sealed unsafe class OptimizePhase
     {
         (this.context, this.backward, this.decode, this.skip) = (context, backward, decode, skip);
         var (arena, config, buffers) = (context.Arena, context.Config, context.Buffers);
-        long n = context.Latents, ld = context.Pitch, lo = context.OutPitch;
+        long n = context.Latents, ld = context.Ld, lo = context.Lo;
         enc = new(context, "enc", context.Spec.Tying == Tying.Untied ? n : 0, ld);
         dec = new(context, "dec", n, lo);
         BEnc = new(context, "b_enc", buffers.BEnc);
@@ -47,7 +47,7 @@ sealed unsafe class OptimizePhase
         var most = context.Rows > PartEntries ? 2 * entries / (PartEntries + 1) + 1 : 0;
         parts = arena.Take<float>("long runs, partial sums", most * (ld + lo));
         partsBias = arena.Take<float>("long runs, bias sums", most);
-        kernel = UpdateKernel.For(context.Spec, config, context.Pitch, context.OutPitch, general);
+        kernel = UpdateKernel.For(context.Spec, config, context.Ld, context.Lo, general);
         var mostBlocks = kernel.Blocks(context.Latents);
         biasParts = arena.Take<float>("b_dec partial sums", context.Spec.PreEncoderBias ? mostBlocks * ld : 0);
         biasGrad = arena.Take<float>("b_dec gradient", lo);
@@ -82,7 +82,7 @@ sealed unsafe class OptimizePhase
     {
         get
         {
-            long n = context.Latents, ld = context.Pitch, lo = context.OutPitch;
+            long n = context.Latents, ld = context.Ld, lo = context.Lo;
             foreach (var piece in (IEnumerable<(StateArray, ulong)>)[.. enc.State, .. dec.State,
                 .. skip?.Moments.State ?? [], .. Vectors.SelectMany(v => v.State)])
                 yield return piece;
@@ -107,7 +107,7 @@ sealed unsafe class OptimizePhase
         skip?.Gradient();
         if (dense is null && context.Rows > PartEntries)
             context.Launch("update_parts",
-                new(context.Blocks(backward.Entry.Length / PartEntries * ((Math.Max(context.Pitch, context.OutPitch)
+                new(context.Blocks(backward.Entry.Length / PartEntries * ((Math.Max(context.Ld, context.Lo)
                     + 255) / 256),
                     Block / 32),
                     Block),
@@ -130,7 +130,7 @@ sealed unsafe class OptimizePhase
         var parameters = UpdateParameters(measure);
         if (dense is null)
         {
-            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Pitch), parameters);
+            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Ld), parameters);
             return;
         }
         dense.Visit((first, count, encGrad, decGrad) =>
@@ -138,12 +138,12 @@ sealed unsafe class OptimizePhase
             (parameters.Order, parameters.ClassStart) = (0, 0);
             (parameters.First, parameters.Count, parameters.DenseEnc, parameters.DenseDec, parameters.Accumulate) =
                 (first, count, encGrad.Pointer, decGrad.Pointer, first > 0 ? 1 : 0);
-            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Pitch), parameters);
+            context.Launch(kernel.Name, kernel.Launch(Blocks, context.Ld), parameters);
         });
     }
 
     void SumBias(in BiasParams bias) =>
-        context.Launch("bias_gradient", new(context.OutPitch / 8, Block, SharedMemory.BiasGradient), bias);
+        context.Launch("bias_gradient", new(context.Lo / 8, Block, SharedMemory.BiasGradient), bias);
 
     UpdateParams UpdateParameters(bool measure)
     {
@@ -168,7 +168,7 @@ sealed unsafe class OptimizePhase
             Threshold = Threshold.Parameters, BMag = BMag.Parameters, RMag = RMag.Parameters,
             TieScale = TieScale.Parameters, EmaEnc = AverageEnc.Pointer, EmaDec = AverageDec.Pointer,
             LastTouched = lastTouched.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
-            Rows = context.Rows, Pitch = context.Pitch, OutPitch = context.OutPitch, Active = context.Active, First = 0,
+            Rows = context.Rows, Ld = context.Ld, Lo = context.Lo, Active = context.Active, First = 0,
             Count = context.Latents, Latents = context.Latents,
             DecoderNorm = spec.DecoderNorm, Optimizer = config.Optimizer, Tied = spec.Tying,
             ClipRows = config.Clip == ClipKind.PerRow ? 1 : 0, Measure = measure ? 1 : 0,
@@ -190,7 +190,7 @@ sealed unsafe class OptimizePhase
                 ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer,
             BDec = buffers.BDec.Pointer,
             M = mBDec.Pointer, V = vBDec.Pointer, Ema = emaBDec.Pointer,
-            RowBlocks = decode.RowBlocks, Blocks = Blocks, Pitch = context.OutPitch,
+            RowBlocks = decode.RowBlocks, Blocks = Blocks, Lo = context.Lo,
             Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
             Measured = context.Config.Clip == ClipKind.GlobalNorm ? 1 : 0,
         };

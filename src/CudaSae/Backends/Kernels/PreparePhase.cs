@@ -19,8 +19,8 @@ sealed unsafe class PreparePhase(KernelContext context)
                 ? buffers.BDec.Pointer : 0,
             X = buffers.X.Pointer, XCentered = buffers.XCentered.Pointer, Y = spec.Transcoder is null ? 0
                 : buffers.Y.Pointer,
-            Rows = context.Rows, Width = context.Width, Pitch = context.Pitch, OutWidth = spec.Transcoder?.OutputWidth
-                ?? 0, OutPitch = context.OutPitch,
+            Rows = context.Rows, Width = context.Width, Ld = context.Ld, OutWidth = spec.Transcoder?.OutputWidth
+                ?? 0, Lo = context.Lo,
             Type = context.InputType,
         };
         for (var slot = 0; slot < 2; slot++) parameters.Batch[slot] = buffers.Raw[slot].Pointer;

@@ -39,7 +39,7 @@ sealed class ScreenPhase
         (this.context, this.encode, this.lastTouched) = (context, encode, lastTouched);
         (chunkEnds, exactEnd) = ChunkEnds(context.Latents, encode.Active, encode.Capacity);
         var arena = context.Arena;
-        long n = context.Latents, ld = context.Pitch, rows = context.Rows;
+        long n = context.Latents, ld = context.Ld, rows = context.Rows;
         w = arena.Take<sbyte>("w_enc, 8-bit shadow", n * ld);
         wRow = arena.Take<ScreenRow>("w_enc, 8-bit steps and norms", n);
         x = arena.Take<sbyte>("x - b_dec, 8-bit", rows * ld);
@@ -133,34 +133,34 @@ sealed class ScreenPhase
 
     // The largest error of float32 sums of ld + 1 numbers and of the bound's few operations, relative to the product of
     // the norms.
-    float Rounding => (context.Pitch + 16) * MathF.ScaleB(1, -23);
+    float Rounding => (context.Ld + 16) * MathF.ScaleB(1, -23);
 
     // The margin in steps times norms. The errors of dither in 16 bits and of v / step are below 2^-15 of a step.
     float Margin =>
         (float)(Math.Sqrt(Math.Log(1 / MissProbability) / 2) * (1 + Math.ScaleB(1, -18))
-            + Math.Sqrt(2.0 * context.Pitch) * Math.ScaleB(1, -15));
+            + Math.Sqrt(2.0 * context.Ld) * Math.ScaleB(1, -15));
 
     /// <summary>Computes the scales and both operands in 8 bits.</summary>
     internal void Quantize()
     {
         var buffers = context.Buffers;
-        context.Launch("screen_scales", new(context.Pitch / 32, 256, SharedMemory.ScreenScales), new ScreenScalesParams
+        context.Launch("screen_scales", new(context.Ld / 32, 256, SharedMemory.ScreenScales), new ScreenScalesParams
         {
             XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, Scalars = buffers.Scalars.Pointer,
             Scale = Scale.Pointer,
-            Rows = context.Rows, Latents = context.Latents, Pitch = context.Pitch,
+            Rows = context.Rows, Latents = context.Latents, Ld = context.Ld,
             Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
         });
         Quantize(context.Rows, new()
         {
             From = buffers.XCentered.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, To = x.Pointer,
-            Row = xRow.Pointer, Rows = context.Rows, Pitch = context.Pitch, Every = RescaleEvery,
+            Row = xRow.Pointer, Rows = context.Rows, Ld = context.Ld, Every = RescaleEvery,
         });
         Quantize(context.Latents, new()
         {
             From = buffers.WEncHi.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer,
             LastTouched = lastTouched.Pointer, QuantizedAt = quantizedAt.Pointer,
-            To = w.Pointer, Row = wRow.Pointer, Rows = context.Latents, Pitch = context.Pitch, Every = RescaleEvery,
+            To = w.Pointer, Row = wRow.Pointer, Rows = context.Latents, Ld = context.Ld, Every = RescaleEvery,
             Weights = 1,
         });
     }
@@ -175,7 +175,7 @@ sealed class ScreenPhase
         {
             X = x.Pointer, W = w.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer, BEnc = context.Buffers.BEnc.Pointer,
             Limit = encode.Limit.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
-            Rows = context.Rows, Depth = context.Pitch, Begin = begin, End = end, Pitch = encode.CandidatePitch,
+            Rows = context.Rows, Ld = context.Ld, Begin = begin, End = end, Stride = encode.CandidateStride,
             Capacity = encode.Capacity, Magnitude = encode.Target.Magnitude
                 ? 1 : 0,
             Margin = MarginFactor * Margin, Rounding = MarginFactor * Rounding,
@@ -197,12 +197,12 @@ sealed class ScreenPhase
     // A row enters a screened chunk with its k best; the candidates after them are new.
     void Rescore()
     {
-        var shape = new Launch(context.Rows, Tile, SharedMemory.Rescore(context.Pitch));
+        var shape = new Launch(context.Rows, Tile, SharedMemory.Rescore(context.Ld));
         context.Launch("rescore", shape, new RescoreParams
         {
             XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer,
             BEnc = context.Buffers.BEnc.Pointer, Count = encode.Count.Pointer, Candidates = encode.Candidates.Pointer,
-            Depth = context.Pitch, First = encode.Active, Pitch = encode.CandidatePitch, Capacity = encode.Capacity,
+            Ld = context.Ld, First = encode.Active, Stride = encode.CandidateStride, Capacity = encode.Capacity,
             Magnitude = encode.Target.Magnitude ? 1 : 0,
         });
     }

@@ -22,21 +22,21 @@ sealed class SkipPhase
             throw new SaeException("eight-bit moments of a skip connection are built for the CPU backend only; use "
                 + "Moments = BFloat16");
         rows = context.Spec.OutputWidth;
-        Baseline = context.Arena.Take<float>("skip connection", (long)context.Rows * context.OutPitch);
-        gradient = context.Arena.Take<float>("gradient of w_skip", (long)rows * context.Pitch);
+        Baseline = context.Arena.Take<float>("skip connection", (long)context.Rows * context.Lo);
+        gradient = context.Arena.Take<float>("gradient of w_skip", (long)rows * context.Ld);
         normParts = context.Arena.Take<double>("gradient norms of w_skip", rows);
         Norm = context.Arena.Take<double>("gradient norm of w_skip", 1);
-        Moments = new(context, "skip", rows, context.Pitch);
+        Moments = new(context, "skip", rows, context.Ld);
     }
 
     public DeviceArray<float> Baseline { get; }     // [B, lo]
     public DeviceArray<double> Norm { get; }        // [1] squared
     public MomentArrays Moments { get; }
 
-    public void Forward() => context.Product(context.Rows, rows, context.Pitch, new()
+    public void Forward() => context.Product(context.Rows, rows, context.Ld, new()
     {
-        A = context.Buffers.X.Pointer, AM = context.Pitch, AK = 1, B = context.Buffers.WSkip.Pointer, BK = 1,
-        BN = context.Pitch, C = Baseline.Pointer, CPitch = context.OutPitch,
+        A = context.Buffers.X.Pointer, AM = context.Ld, AK = 1, B = context.Buffers.WSkip.Pointer, BK = 1,
+        BN = context.Ld, C = Baseline.Pointer, CStride = context.Lo,
     });
 
     /// <summary>Computes ∂WSkip = 2c Σ_b E xᵀ and its squared norm.</summary>
@@ -49,11 +49,11 @@ sealed class SkipPhase
         context.Launch("skip_sum", new(1, Block, SharedMemory.BlockSum), Parameters(default));
     }
 
-    void Add(DeviceArray<float> error, bool add) => context.Product(rows, context.Pitch, context.Rows, new()
+    void Add(DeviceArray<float> error, bool add) => context.Product(rows, context.Ld, context.Rows, new()
     {
-        A = error.Pointer, AM = 1, AK = context.OutPitch, B = context.Buffers.X.Pointer, BK = context.Pitch, BN = 1,
+        A = error.Pointer, AM = 1, AK = context.Lo, B = context.Buffers.X.Pointer, BK = context.Ld, BN = 1,
         Add = add
-            ? gradient.Pointer : 0, C = gradient.Pointer, CPitch = context.Pitch,
+            ? gradient.Pointer : 0, C = gradient.Pointer, CStride = context.Ld,
     });
 
     public void Move(DeviceArray<float> clipFactor) =>
@@ -63,7 +63,7 @@ sealed class SkipPhase
     {
         Scalars = context.Buffers.Scalars.Pointer, ClipFactor = clipFactor.Pointer, Gradient = gradient.Pointer,
         WSkip = context.Buffers.WSkip.Pointer, Moments = Moments.Parameters,
-        NormParts = normParts.Pointer, Norm = Norm.Pointer, Rows = rows, Pitch = context.Pitch,
+        NormParts = normParts.Pointer, Norm = Norm.Pointer, Rows = rows, Ld = context.Ld,
         Optimizer = context.Config.Optimizer, ClipRows = context.Config.Clip == ClipKind.PerRow ? 1 : 0,
     };
 }

@@ -10,8 +10,8 @@ sealed class StepBuffers
     public StepBuffers(DeviceArena arena, SaeSpec spec, TrainConfig config, int inputElementBytes)
     {
         long B = config.BatchRows, n = spec.Latents, k = spec.Active;
-        (Pitch, OutPitch) = ((spec.InputWidth + 63) & ~63, (spec.OutputWidth + 63) & ~63);
-        long ld = Pitch, lo = OutPitch;
+        (Ld, Lo) = ((spec.InputWidth + 63) & ~63, (spec.OutputWidth + 63) & ~63);
+        long ld = Ld, lo = Lo;
         bool gated = spec.Selection is Selection.Gated, paired = gated || spec.Selection is Selection.JumpRelu;
         Raw = [arena.Take<byte>("input slot 0", B * spec.RowWidth * inputElementBytes),
             arena.Take<byte>("input slot 1", B * spec.RowWidth * inputElementBytes)];
@@ -73,8 +73,8 @@ sealed class StepBuffers
     public static int HotWindowOf(SaeSpec spec, TrainConfig config) =>
         config.HotDensity > 0 ? (Math.Min(2048, spec.Latents) + 7) & ~7 : 0;
 
-    public int Pitch { get; }                               // ld, elements
-    public int OutPitch { get; }                            // lo
+    public int Ld { get; }                                  // elements of a row of x: d rounded up to 64
+    public int Lo { get; }                                  // likewise for the output
     public DeviceArray<byte>[] Raw { get; }                 // [2][B, row width] in the input's element type, contiguous
     public DeviceArray<float> X { get; }                    // [B, ld] scaled input
     public DeviceArray<float> Y { get; }                    // [B, lo] scaled target; X unless transcoding

@@ -18,9 +18,9 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
     /// <summary>Selects the kernel of a run.</summary>
     /// <param name="general">Whether to use the kernel for all methods even if a plain one suffices, for tests.</param>
     /// <exception cref="SaeException">The rows are wider than any kernel supports.</exception>
-    public static UpdateKernel For(SaeSpec spec, TrainConfig config, int pitch, int outPitch, bool general)
+    public static UpdateKernel For(SaeSpec spec, TrainConfig config, int ld, int lo, bool general)
     {
-        var width = Math.Max(pitch, outPitch);
+        var width = Math.Max(ld, lo);
         general |= spec.IsThresholded || spec.Penalty is not null || spec.Tying != Tying.Untied || config.EmaDecay > 0
             || config.Moments == MomentStorage.Int8;
         if (width > Widest)
@@ -54,6 +54,6 @@ sealed record UpdateKernel(string Name, int Threads, int Latents, int Warps)
         return Math.Min(Blocks(latents), wave < MostBlocks ? MostBlocks / wave * wave : MostBlocks);
     }
 
-    public Launch Launch(int blocks, int pitch) => new(blocks, Threads,
-        Latents > 1 ? SharedMemory.UpdateNarrow(pitch) : SharedMemory.UpdateWide(pitch));
+    public Launch Launch(int blocks, int ld) => new(blocks, Threads,
+        Latents > 1 ? SharedMemory.UpdateNarrow(ld) : SharedMemory.UpdateWide(ld));
 }

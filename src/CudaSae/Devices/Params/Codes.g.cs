@@ -3,10 +3,10 @@
 // </auto-generated>
 namespace CudaSae.Devices.Params;
 
-/// <summary>How a row's code is selected, as far as the formulas of an entry depend on it.</summary>
+/// <summary>How a row's code is selected, where the formulas of an entry depend on it.</summary>
 enum SelectionCode
 {
-    /// <summary>At most k entries a row: TopK and its relatives.</summary>
+    /// <summary>At most k entries a row: TopK and its variants.</summary>
     Bounded = 0,
     Relu = 1,
     JumpRelu = 2,

@@ -76,14 +76,14 @@ unsafe struct DecodeParams
     public ulong RowActive;
 
     public int Rows;
-    public int Pitch;
+    public int Lo;
     public int Active;
 
-    /// <summary>Columns that a warp takes at a time.</summary>
+    /// <summary>Columns of a warp at a time.</summary>
     public int Slice;
 
     /// <summary>Entries of its buffer.</summary>
-    public int Room;
+    public int Capacity;
 
     public int Levels;
     public int Report;

@@ -29,7 +29,7 @@ struct DenseCodeParams
     /// <summary>[B] += values that are not 0.</summary>
     public ulong RowActive;
 
-    /// <summary>[B] += z above low.</summary>
+    /// <summary>[B] += z above the floor of the latent.</summary>
     public ulong RowNear;
 
     /// <summary>[B, 2] +=.</summary>
@@ -45,7 +45,7 @@ struct DenseCodeParams
     public int Width;
 
     /// <summary>W of the matrices.</summary>
-    public int Pitch;
+    public int Stride;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -81,7 +81,7 @@ unsafe struct DenseResidualParams
     public ulong RowReconstruction;
 
     public int Rows;
-    public int Pitch;
+    public int Lo;
     public int Levels;
     public fixed float LevelWeight[16];
 }
@@ -125,5 +125,5 @@ struct DenseGradientParams
     public int Width;
 
     /// <summary>W of the matrices.</summary>
-    public int Pitch;
+    public int Stride;
 }

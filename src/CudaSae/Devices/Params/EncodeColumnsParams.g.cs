@@ -5,7 +5,7 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices.Params;
 
-/// <summary>Thresholded selections: z above each latent's own limit, see encode_columns.cu.</summary>
+/// <summary>Thresholded selections: z above the threshold of its latent; see encode_columns.cu.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct EncodeColumnsParams
 {
@@ -27,7 +27,7 @@ struct EncodeColumnsParams
     public ulong Candidates;
 
     public int Rows;
-    public int Depth;
+    public int Ld;
     public int Columns;
     public int Capacity;
 }
@@ -53,10 +53,10 @@ struct CollectParams
     /// <summary>[B].</summary>
     public ulong RowCount;
 
-    /// <summary>[1] rows without room.</summary>
+    /// <summary>[1] rows that overflowed.</summary>
     public ulong Overflows;
 
-    /// <summary>Abandoned is set where a row had no room.</summary>
+    /// <summary>Abandoned is set where a row overflowed.</summary>
     public ulong Scalars;
 
     public int Active;

@@ -20,16 +20,16 @@ struct EncodeParams
     /// <summary>Row of w_enc and b_enc behind a column; null: the column itself.</summary>
     public ulong ColumnRows;
 
-    /// <summary>Columns that exist, read on the device; null: all.</summary>
+    /// <summary>Number of columns, read on the device; null: all.</summary>
     public ulong ColumnCount;
 
-    /// <summary>[B] lowest order_key that is a candidate.</summary>
+    /// <summary>[B] lowest order key of a candidate.</summary>
     public ulong Limit;
 
     /// <summary>[B] candidates found, also beyond capacity.</summary>
     public ulong Count;
 
-    /// <summary>[B, pitch].</summary>
+    /// <summary>[B, stride].</summary>
     public ulong Candidates;
 
     /// <summary>[1].</summary>
@@ -39,11 +39,11 @@ struct EncodeParams
     public int Rows;
 
     /// <summary>Ld.</summary>
-    public int Depth;
+    public int Ld;
 
     public int Begin;
     public int End;
-    public int Pitch;
+    public int Stride;
     public int Capacity;
 
     /// <summary>1: all columns are kept, column c at c - begin.</summary>
@@ -57,7 +57,7 @@ struct EncodeParams
 [StructLayout(LayoutKind.Sequential)]
 unsafe struct RowBuckets
 {
-    public float Low;
+    public float Origin;
     public float Scale;
     public fixed uint Reserved[2];
     public fixed int Count[128];
@@ -79,12 +79,12 @@ struct EncodeExactParams
     /// <summary>[1].</summary>
     public ulong Overflows;
 
-    /// <summary>[B, pitch].</summary>
+    /// <summary>[B, stride].</summary>
     public ulong Candidates;
 
-    public int Depth;
+    public int Ld;
     public int Columns;
-    public int Pitch;
+    public int Stride;
     public int Segments;
 
     /// <summary>k.</summary>
@@ -116,12 +116,12 @@ struct EncodeF32Params
     public ulong Candidates;
     public ulong Overflows;
     public int Rows;
-    public int Depth;
+    public int Ld;
     public int Begin;
     public int End;
 
     /// <summary>Column c goes to offset + c - begin.</summary>
-    public int Pitch;
+    public int Stride;
 
     /// <summary>Column c goes to offset + c - begin.</summary>
     public int Offset;

@@ -41,7 +41,7 @@ unsafe struct LatentScalarsParams
     public ulong Latents;
 
     public int Count;
-    public int Pitch;
+    public int Lo;
     public int SpreadRows;
     public int Sites;
     public fixed int SiteWidth[8];
@@ -110,7 +110,7 @@ struct LatentSumsParams
     public ulong Scalars;
     public ulong Latents;
 
-    /// <summary>[n + 1]; null: sums are there already (dense path).</summary>
+    /// <summary>[n + 1]; null: sums holds the sums already (dense path).</summary>
     public ulong Start;
 
     public ulong Entry;
@@ -143,7 +143,7 @@ struct LatentSumsParams
 
     public int Count;
     public int Rows;
-    public int Pitch;
+    public int Ld;
 }
 
 /// <summary>sum_b of rows, see entries.cu.</summary>
@@ -157,5 +157,5 @@ struct InputSumParams
     public ulong InputSum;
 
     public int Rows;
-    public int Pitch;
+    public int Ld;
 }

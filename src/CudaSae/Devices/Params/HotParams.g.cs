@@ -25,7 +25,7 @@ struct HotParams
     /// <summary>[1].</summary>
     public ulong HotCount;
 
-    /// <summary>[n] below window for a dead latent, window + its place for a hot one, else -1.</summary>
+    /// <summary>[n] below window for a dead latent, window + its position for a hot one, else -1.</summary>
     public ulong Slot;
 
     /// <summary>[B, H].</summary>
@@ -55,7 +55,7 @@ struct HotParams
     public int Window;
 
     /// <summary>H.</summary>
-    public int Most;
+    public int Capacity;
 
     public float Density;
 }

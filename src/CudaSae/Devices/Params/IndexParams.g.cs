@@ -17,10 +17,10 @@ struct IndexParams
     /// <summary>[B]; null: entries whose value is not 0.</summary>
     public ulong RowCount;
 
-    /// <summary>[n] or -1; null without dead latents' loss.</summary>
+    /// <summary>[n] or -1; null without an auxiliary loss.</summary>
     public ulong AuxSlot;
 
-    /// <summary>[n]; null where a latent has gradients of its rows alone.</summary>
+    /// <summary>[n]; null where a latent has gradients of its rows only.</summary>
     public ulong Scalars;
 
     /// <summary>[n] entries; 0 between launches.</summary>
@@ -32,7 +32,7 @@ struct IndexParams
     /// <summary>[classes, tiles] latents of a class before each tile, and in all longer classes.</summary>
     public ulong ClassSums;
 
-    /// <summary>[classes] places in `order`, see runs.cuh.</summary>
+    /// <summary>[classes] positions in `order`; see runs.cuh.</summary>
     public ulong ClassStart;
 
     /// <summary>[1] blocks that are done; 0 between launches.</summary>

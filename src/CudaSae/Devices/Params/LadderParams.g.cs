@@ -27,5 +27,5 @@ struct LadderParams
     public int Columns;
 
     /// <summary>Ld.</summary>
-    public int Depth;
+    public int Ld;
 }

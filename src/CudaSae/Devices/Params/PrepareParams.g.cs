@@ -15,7 +15,7 @@ unsafe struct PrepareParams
     /// <summary>Rows of the data in the same form.</summary>
     public ulong Pool;
 
-    /// <summary>[2, B] places in the pool: inputs 2 and 3.</summary>
+    /// <summary>[2, B] positions in the pool: inputs 2 and 3.</summary>
     public ulong Lists;
 
     public ulong Scalars;
@@ -34,13 +34,13 @@ unsafe struct PrepareParams
 
     public int Rows;
     public int Width;
-    public int Pitch;
+    public int Ld;
 
     /// <summary>Those of the target.</summary>
     public int OutWidth;
 
     /// <summary>Those of the target.</summary>
-    public int OutPitch;
+    public int Lo;
 
     /// <summary>The type of batch and pool.</summary>
     public InputType Type;

@@ -14,10 +14,10 @@ struct ProductParams
     /// <summary>Row of b behind index k or n, by b_gather.</summary>
     public ulong BRows;
 
-    /// <summary>[m, n] of pitch c_pitch, or null; may be c.</summary>
+    /// <summary>[m, n] of stride c_stride, or null; may be c.</summary>
     public ulong Add;
 
-    /// <summary>Keep where it is not 0, pitch c_pitch, or null.</summary>
+    /// <summary>Keep where it is not 0, stride c_stride, or null.</summary>
     public ulong Mask;
 
     /// <summary>[1] or null.</summary>
@@ -43,7 +43,7 @@ struct ProductParams
     public int M;
     public int N;
     public int K;
-    public int CPitch;
+    public int CStride;
 
     /// <summary>Whether the operand is bfloat16; else it is float32.</summary>
     public int ABf16;

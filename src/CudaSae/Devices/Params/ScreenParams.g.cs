@@ -49,7 +49,7 @@ struct ScreenScalesParams
 
     public int Rows;
     public int Latents;
-    public int Pitch;
+    public int Ld;
 
     /// <summary>Rows of w_enc that are sampled.</summary>
     public int Sample;
@@ -72,7 +72,7 @@ struct QuantizeParams
     /// <summary>[rows] step of the last change; null: all may have changed.</summary>
     public ulong LastTouched;
 
-    /// <summary>[rows] step of the last visit, 0 for none; null with last_touched.</summary>
+    /// <summary>[rows] step when last quantized, 0 for none; null with last_touched.</summary>
     public ulong QuantizedAt;
 
     /// <summary>[rows, ld].</summary>
@@ -82,7 +82,7 @@ struct QuantizeParams
     public ulong Row;
 
     public int Rows;
-    public int Pitch;
+    public int Ld;
 
     /// <summary>See ScreenScalesParams.</summary>
     public int Every;
@@ -114,18 +114,18 @@ struct ScreenParams
 
     public ulong Count;
 
-    /// <summary>[B, pitch] appended: the column alone.</summary>
+    /// <summary>[B, stride] appended: column numbers.</summary>
     public ulong Candidates;
 
     /// <summary>B.</summary>
     public int Rows;
 
     /// <summary>Ld.</summary>
-    public int Depth;
+    public int Ld;
 
     public int Begin;
     public int End;
-    public int Pitch;
+    public int Stride;
     public int Capacity;
     public int Magnitude;
 
@@ -151,12 +151,12 @@ struct RescoreParams
     /// <summary>[B].</summary>
     public ulong Count;
 
-    /// <summary>[B, pitch] from `first` on columns, which become keys.</summary>
+    /// <summary>[B, stride] from `first` on columns, which become keys.</summary>
     public ulong Candidates;
 
-    public int Depth;
+    public int Ld;
     public int First;
-    public int Pitch;
+    public int Stride;
     public int Capacity;
     public int Magnitude;
 }

@@ -5,11 +5,11 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Devices.Params;
 
-/// <summary>Candidates of every row down to the best k; see select.cu.</summary>
+/// <summary>Reduces the candidates of every row to the best k; see select.cu.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct SelectThresholdParams
 {
-    /// <summary>[B, pitch].</summary>
+    /// <summary>[B, stride].</summary>
     public ulong Candidates;
 
     /// <summary>[B].</summary>
@@ -24,23 +24,23 @@ struct SelectThresholdParams
     /// <summary>[B] that start with the k best; or null.</summary>
     public ulong Buckets;
 
-    public int Pitch;
+    public int Stride;
     public int Capacity;
 
     /// <summary>k.</summary>
     public int Active;
 
-    /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
-    public int Offset;
+    /// <summary>With chunk_end &gt; 0 the candidates are 0 or k `carried` ones of earlier chunks, then all columns of
+    /// the chunk [chunk_begin, chunk_end). Otherwise count is their number.</summary>
+    public int Carried;
 
-    /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
-    public int Begin;
+    /// <summary>With chunk_end &gt; 0 the candidates are 0 or k `carried` ones of earlier chunks, then all columns of
+    /// the chunk [chunk_begin, chunk_end). Otherwise count is their number.</summary>
+    public int ChunkBegin;
 
-    /// <summary>With end &gt; 0 the candidates are the best `offset` = 0 or k, then the chunk [begin, end) of all
-    /// columns. Else count has their number.</summary>
-    public int End;
+    /// <summary>With chunk_end &gt; 0 the candidates are 0 or k `carried` ones of earlier chunks, then all columns of
+    /// the chunk [chunk_begin, chunk_end). Otherwise count is their number.</summary>
+    public int ChunkEnd;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -65,16 +65,16 @@ struct SelectFinalParams
     /// <summary>[B, k].</summary>
     public ulong Value;
 
-    public int Pitch;
+    public int Stride;
     public int Capacity;
     public int Active;
-    public int Offset;
-    public int Begin;
-    public int End;
+    public int Carried;
+    public int ChunkBegin;
+    public int ChunkEnd;
     public int Relu;
 
-    /// <summary>1: the rows of redo, from all of [pitch].</summary>
-    public int Again;
+    /// <summary>1: the rows of redo, from all of [stride].</summary>
+    public int Exact;
 }
 
 /// <summary>The B k largest positive values of the batch, by digits of the keys; see batch.cu.</summary>
@@ -89,10 +89,10 @@ struct BatchParams
     /// <summary>[2048].</summary>
     public ulong Histogram;
 
-    /// <summary>[1] the known digits of the lowest key that is kept.</summary>
-    public ulong Bound;
+    /// <summary>[1] the known digits of the cutoff.</summary>
+    public ulong Cutoff;
 
-    /// <summary>[1] keys to keep among those with the known digits; 0: the bound is final.</summary>
+    /// <summary>[1] keys to keep among those with the known digits; 0: the cutoff is final.</summary>
     public ulong Left;
 
     /// <summary>[1] bits of the smallest value kept.</summary>
@@ -115,13 +115,13 @@ struct BatchParams
     /// <summary>B k.</summary>
     public int Want;
 
-    /// <summary>This pass's digit.</summary>
+    /// <summary>The digit of this pass.</summary>
     public int Shift;
 
-    /// <summary>This pass's digit.</summary>
+    /// <summary>The digit of this pass.</summary>
     public int Bits;
 
-    /// <summary>1: C = n, so no row can lack room.</summary>
+    /// <summary>1: C = n, so no row can overflow.</summary>
     public int Whole;
 
     public float Decay;
@@ -130,7 +130,7 @@ struct BatchParams
 [StructLayout(LayoutKind.Sequential)]
 struct GroupsParams
 {
-    /// <summary>[B, pitch] columns [begin, end), column c at c - begin.</summary>
+    /// <summary>[B, stride] columns [begin, end), column c at c - begin.</summary>
     public ulong Candidates;
 
     /// <summary>[B] the best of the part of a group in earlier chunks.</summary>
@@ -142,7 +142,7 @@ struct GroupsParams
     /// <summary>[B, k].</summary>
     public ulong Value;
 
-    public int Pitch;
+    public int Stride;
     public int Begin;
     public int End;
 

@@ -6,7 +6,8 @@ namespace CudaSae.Devices.Params;
 /// <summary>Bytes of shared memory that a block of a kernel needs.</summary>
 static class SharedMemory
 {
-    /// <summary>For a block of 256 threads whose sums are all that it shares. Declared in kernels/common.cuh.</summary>
+    /// <summary>The shared memory of a block of 256 threads that shares nothing but its sums. Declared in
+    /// kernels/common.cuh.</summary>
     public const int BlockSum = 64;
 
     /// <summary>Declared in kernels/mma_tile.cuh.</summary>
@@ -21,6 +22,9 @@ static class SharedMemory
     /// <summary>Declared in kernels/ladder/ladder.cuh.</summary>
     public const int LadderStage = 16384;
 
+    /// <summary>Declared in kernels/aux_loss.cu.</summary>
+    public const int AuxBias = 2048;
+
     /// <summary>Declared in kernels/batch.cu.</summary>
     public const int BatchHistogram = 8192;
 
@@ -30,11 +34,8 @@ static class SharedMemory
     /// <summary>Declared in kernels/bias.cu.</summary>
     public const int BiasGradient = 2048;
 
-    /// <summary>Declared in kernels/dead.cu.</summary>
-    public const int AuxBias = 2048;
-
-    /// <summary>The lists in words, 15 bytes or less of alignment, and what belongs to each warp: its own
-    /// reconstructions of all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
+    /// <summary>The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of
+    /// all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
     public static int Decode(int warps, int active, int levels, int gates, int slice) =>
         (6 * 4 + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16 + warps * ((levels > 1 ?
         levels * 1024 : 0) + active * slice * 2);
@@ -61,8 +62,8 @@ static class SharedMemory
     /// <summary>Declared in kernels/index.cu.</summary>
     public const int Index = 96;
 
-    /// <summary>Eight words of a scan, then a bitmap of the rows and the entries before each of its words. Declared in
-    /// kernels/index.cu.</summary>
+    /// <summary>Eight words of a scan, then a bitmap of the rows, and the number of entries before each of its words.
+    /// Declared in kernels/index.cu.</summary>
     public static int IndexSort(int rows) =>
         32 + (rows + 31) / 32 * 8;
 
@@ -79,8 +80,8 @@ static class SharedMemory
     public const int ScreenScales = 2048;
 
     /// <summary>Declared in kernels/rescore.cu.</summary>
-    public static int Rescore(int depth) =>
-        16384 + depth * 2;
+    public static int Rescore(int ld) =>
+        16384 + ld * 2;
 
     /// <summary>Declared in kernels/rescore.cu.</summary>
     public const int ScreenAudit = 16;
@@ -95,15 +96,15 @@ static class SharedMemory
     public const int StepSums = 128;
 
     /// <summary>The squared norms of the warps, and their sums [ld]. Declared in kernels/update.cu.</summary>
-    public static int UpdateNarrow(int pitch) =>
-        4 * (8 + 4 * pitch);
+    public static int UpdateNarrow(int ld) =>
+        4 * (8 + 4 * ld);
 
     /// <summary>Declared in kernels/update.cu.</summary>
-    public static int UpdateWide(int pitch) =>
-        128 + 4 * pitch;
+    public static int UpdateWide(int ld) =>
+        128 + 4 * ld;
 
     /// <summary>Declared in kernels/sm90/encode_sm90.cu.</summary>
-    public const int EncodeAgain = 4;
+    public const int EncodeRetry = 4;
 
     /// <summary>Declared in kernels/sm90/screen_sm90.cu.</summary>
     public const int ScreenSm90 = 209152;

@@ -18,14 +18,14 @@ struct EncodeSm90Params
     /// <summary>column_rows and column_count null.</summary>
     public EncodeParams Encode;
 
-    /// <summary>[B] from which limits are raised; null: limits stay.</summary>
+    /// <summary>[B] limits rise from these; null: limits stay.</summary>
     public ulong Buckets;
 
-    /// <summary>[1 + ceil(B / 128)] rows without room, then whether each tile has one.</summary>
-    public ulong Again;
+    /// <summary>[1 + ceil(B / 128)] rows that overflowed, then whether each tile has one.</summary>
+    public ulong Retry;
 
-    /// <summary>1: those tiles alone.</summary>
-    public int Repeat;
+    /// <summary>1: only those tiles.</summary>
+    public int SecondSweep;
 
     /// <summary>k.</summary>
     public int Active;
@@ -33,13 +33,13 @@ struct EncodeSm90Params
     /// <summary>Blocks that share a tile of weights, 1 or 2.</summary>
     public int Cluster;
 
-    /// <summary>Steps of 64 by which the second warpgroup follows the first; 0: none.</summary>
+    /// <summary>Blocks of K by which the second consumer follows the first; 0: none.</summary>
     public int Skew;
 }
 
-/// <summary>The rows over capacity before a second sweep; see sm90/encode_sm90.cu.</summary>
+/// <summary>The rows over capacity, before a second sweep; see sm90/encode_sm90.cu.</summary>
 [StructLayout(LayoutKind.Sequential)]
-struct EncodeAgainParams
+struct EncodeRetryParams
 {
     /// <summary>[B].</summary>
     public ulong Buckets;
@@ -51,7 +51,7 @@ struct EncodeAgainParams
     public ulong Count;
 
     /// <summary>See EncodeSm90Params.</summary>
-    public ulong Again;
+    public ulong Retry;
 
     public int Rows;
     public int Capacity;
@@ -84,6 +84,6 @@ struct ScreenSm90Params
     /// <summary>See EncodeSm90Params.</summary>
     public int Cluster;
 
-    /// <summary>In steps of 128.</summary>
+    /// <summary>In blocks of 128.</summary>
     public int Skew;
 }

@@ -25,7 +25,7 @@ struct ColumnSumsParams
     public ulong WeightedParts;
 
     public int Rows;
-    public int Pitch;
+    public int Lo;
 }
 
 /// <summary>Spread over blocks of 64 rows; see spread.cuh.</summary>
@@ -42,7 +42,7 @@ struct ColumnSpreadParams
     public ulong Spreads;
 
     public int Rows;
-    public int Pitch;
+    public int Lo;
 }
 
 [StructLayout(LayoutKind.Sequential)]
@@ -105,7 +105,7 @@ struct StepSumsParams
 
     public ulong Sums;
     public int Rows;
-    public int Pitch;
+    public int Lo;
     public int Latents;
     public PenaltyCode Penalty;
 

@@ -6,8 +6,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Devices.Params;
 
-/// <summary>The two moments of a matrix [rows, pitch]: float32, bfloat16, or eight bits with a scale a row (v as its
-/// square root).</summary>
+/// <summary>The two moments of a matrix: float32, bfloat16, or eight bits with a scale a row (v as its square
+/// root).</summary>
 [StructLayout(LayoutKind.Sequential, Size = 48)]
 struct MomentsParams
 {
@@ -50,10 +50,10 @@ unsafe struct UpdateParams
     /// <summary>[B k].</summary>
     public ulong Entry;
 
-    /// <summary>[n] latents in the order of their visits; null on the dense path: ascending.</summary>
+    /// <summary>[n] latents by run length, see runs.cuh; null on the dense path: ascending.</summary>
     public ulong Order;
 
-    /// <summary>Places in `order`, see runs.cuh.</summary>
+    /// <summary>Positions in `order`; see runs.cuh.</summary>
     public ulong ClassStart;
 
     /// <summary>[B, k].</summary>
@@ -138,15 +138,15 @@ unsafe struct UpdateParams
     /// <summary>[n]; null unless lazy.</summary>
     public ulong LastTouched;
 
-    /// <summary>[blocks, ld] sum of d&lt;w, x&gt; w_enc over the block's latents; null: not wanted.</summary>
+    /// <summary>[blocks, ld] sum of d&lt;w, x&gt; w_enc over the latents of a block; null: not needed.</summary>
     public ulong BiasParts;
 
     /// <summary>[blocks] squared norms.</summary>
     public ulong NormParts;
 
     public int Rows;
-    public int Pitch;
-    public int OutPitch;
+    public int Ld;
+    public int Lo;
     public int Active;
 
     /// <summary>Latents [first, first + count), of n.</summary>
@@ -219,7 +219,7 @@ struct BiasParams
 
     public int RowBlocks;
     public int Blocks;
-    public int Pitch;
+    public int Lo;
     public OptimizerKind Optimizer;
 
     /// <summary>1: each row has its own factor.</summary>
@@ -252,7 +252,7 @@ struct SkipParams
     public ulong Norm;
 
     public int Rows;
-    public int Pitch;
+    public int Ld;
     public OptimizerKind Optimizer;
 
     /// <summary>See BiasParams.</summary>

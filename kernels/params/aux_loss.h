@@ -1,4 +1,4 @@
-// dead.cu: the losses of dead latents.
+// aux_loss.cu: the auxiliary losses of dead latents.
 #pragma once
 #include "step.h"
 
@@ -24,6 +24,6 @@ struct AuxParams {
     double* parts;                  // [blocks, 3] partial sums
     int* ticket;                    // [1] 0 between launches
     float* bias_grad;               // [window]
-    int rows, pitch, row_blocks, active, window;
+    int rows, lo, row_blocks, active, window;
     int k;                          // k_aux, which may exceed the window
 };
