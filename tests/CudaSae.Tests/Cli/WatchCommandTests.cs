@@ -72,8 +72,8 @@ public class WatchCommandTests
             catch (SocketException) { break; }      // the process has ended
             if (Status(answer) == 200
                 && JsonSerializer.Deserialize(answer.Split("\r\n\r\n")[1],
-                    ReportJson.Default.SectionArray) is [var section, ..])
-                shown.Add(section.Figures.OfType<LinesFigure>().Single(f => f.Id == "fvu"));
+                    ReportJson.Default.ChapterArray) is [var chapter, ..])
+                shown.Add(chapter.Figures.OfType<LinesFigure>().Single(f => f.Id == "fvu"));
             Thread.Sleep(20);
         }
         process.WaitForExit();
