@@ -4,11 +4,11 @@ using System.Runtime.Intrinsics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The k largest of a list of distinct keys.</summary>
-sealed unsafe partial class CpuBackend
+static unsafe class Largest
 {
     /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>
     /// <param name="scratch">[count] and a vector.</param>
-    internal static ulong KeepLargest(ulong* keys, int count, int k, ulong* scratch)
+    public static ulong Keep(ulong* keys, int count, int k, ulong* scratch)
     {
         if (count <= k) return Least(keys, count);
         if (!TryBound(keys, count, k, (uint*)scratch, out var bound))
@@ -67,7 +67,7 @@ sealed unsafe partial class CpuBackend
 
     /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of
     /// three).</summary>
-    internal static ulong Quickselect(ulong* v, int count, int rank)
+    public static ulong Quickselect(ulong* v, int count, int rank)
     {
         int low = 0, high = count - 1;
         while (low < high)
