@@ -138,8 +138,8 @@ sealed unsafe class DeadPhase : CpuPart
             products.PackRow(centered + (long)b * ld, b, ld, packedInput);
     }
 
-    /// <summary>∂z = ∂c/∂z ∂c. The slope is 1 where a latent is selected, its value for ghosts, and 0
-    /// elsewhere.</summary>
+    /// <summary>∂z = ∂c/∂z ∂c. For AuxK the slope is 1 where a latent is selected and 0 elsewhere; for ghosts it is
+    /// the value.</summary>
     void MultiplyBySlope(float* gradient, float* c, int length)
     {
         for (var i = 0; i < length; i += 16)

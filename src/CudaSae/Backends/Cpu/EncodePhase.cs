@@ -86,7 +86,7 @@ sealed unsafe class EncodePhase : CpuPart
         return rows?.Begin(first, last, worker) ?? 0;
     }
 
-    /// <summary>Turns the candidates of a row into its code.</summary>
+    /// <summary>Writes the code of a row from its candidates.</summary>
     void Finish(int b, int worker)
     {
         rows?.Finish(b, worker);

@@ -96,7 +96,7 @@ sealed unsafe class RowFilter : CpuPart
             ? MathF.BitDecrement(CandidateKey.ValueOf(least)) : CandidateKey.ValueOf(least);
     }
 
-    /// <summary>Leaves exactly the k largest candidates of a row.</summary>
+    /// <summary>Reduces the candidates of a row to exactly the k largest.</summary>
     public void Finish(int b, int worker)
     {
         var row = keys + (long)b * capacity;
