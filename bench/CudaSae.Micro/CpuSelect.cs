@@ -31,7 +31,7 @@ public unsafe class CpuSelect
     public ulong Cut()
     {
         start.CopyTo(keys, 0);
-        fixed (ulong* p = keys, s = scratch) return CpuBackend.KeepLargest(p, Count, K, s);
+        fixed (ulong* p = keys, s = scratch) return Largest.Keep(p, Count, K, s);
     }
 
     [Benchmark]

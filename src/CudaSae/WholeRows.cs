@@ -124,10 +124,10 @@ sealed unsafe class WholeRows : IDisposable
         var byMagnitude = spec.Selection is Selection.AbsTopK;
         for (var f = 0; f < n; f++) order[f] = KeyOf(z[f], f);
         ulong least;
-        fixed (ulong* v = order) least = CpuBackend.Quickselect(v, n, n - k);
+        fixed (ulong* v = order) least = Largest.Quickselect(v, n, n - k);
         for (var f = 0; f < n; f++) z[f] = KeyOf(z[f], f) >= least && (byMagnitude || z[f] > 0) ? z[f] : 0;
 
-        ulong KeyOf(float a, int f) => byMagnitude ? CpuBackend.MagnitudeKey(a, f) : CpuBackend.Key(a, f);
+        ulong KeyOf(float a, int f) => byMagnitude ? CandidateKey.OfMagnitude(a, f) : CandidateKey.Of(a, f);
     }
 
     /// <summary>Keeps the largest value of each group; among equal values the lower latent wins.</summary>

@@ -87,7 +87,7 @@ static class Targets
                 spec, config, type, ownsDevice: true,
                 new KernelVariant
                 {
-                    EncodeCapacity = target.Contains("64 candidates") ? 64 : EncodePhase.MaxCapacity,
+                    EncodeCapacity = target.Contains("64 candidates") ? 64 : Backends.Kernels.EncodePhase.MaxCapacity,
                     ReferenceEncode = target.Contains("float32")
                 });
         }

@@ -30,7 +30,7 @@ public unsafe class CpuBackendTests
             scratch = new ulong[count + 16];
             ulong[] expected = [.. keys.Index().OrderByDescending(one => one.Item).Take(k).OrderBy(one => one.Index)
                 .Select(one => one.Item)];
-            fixed (ulong* p = keys, s = scratch) Assert.Equal(expected.Min(), CpuBackend.KeepLargest(p, count, k, s));
+            fixed (ulong* p = keys, s = scratch) Assert.Equal(expected.Min(), Largest.Keep(p, count, k, s));
             Assert.Equal(expected, keys[..k]);
         }
     }

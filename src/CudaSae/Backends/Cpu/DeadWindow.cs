@@ -1,73 +1,61 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
-using CudaSae.Model;
-using CudaSae.Numerics;
-
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The window of dead latents: its weights side by side, and AuxK's choice of it.</summary>
-sealed unsafe partial class CpuBackend
+/// <summary>The dead latents, the window of them that a step trains, and the gradients of that window.</summary>
+sealed unsafe class DeadWindow : CpuPart
 {
-    /// <summary>Sixteen of the window's latents from where they lie to neighbours: every panel reads them, and rows at
-    /// any distance are read at four fifths of the speed.</summary>
-    void GatherWindow(int part, int worker)
+    readonly int capacity;
+    readonly int* lastFired;
+
+    public DeadWindow(CpuContext context) : base(context)
     {
-        for (var s = part * 16; s < Math.Min(part * 16 + 16, windowLength); s++)
-        {
-            var f = window[s];
-            new ReadOnlySpan<float>(wEnc + (long)f * ld, ld).CopyTo(new(deadEnc + (long)s * ld, ld));
-            new ReadOnlySpan<float>(wDec + (long)f * lo, lo).CopyTo(new(deadDec + (long)s * lo, lo));
-            deadBias[s] = bEnc[f];
-        }
-        // Slots past the last one turn what lies there; no product looks at it.
-        for (var i = 0; i < lo; i++)
-            Rows.Column(deadDec + (long)part * 16 * lo + i, lo).Store(deadDecoder + (long)i * DeadPitch + part * 16);
+        var arena = context.Arena;
+        capacity = spec.DeadWindow;
+        lastFired = context.Buffers.LastFired;
+        Latent = arena.Take<int>("dead window", capacity);
+        Slot = arena.Take<int>("latent to dead slot", n);
+        EncGrad = arena.Take<float>("dead gradient of w_enc", (long)capacity * ld);
+        DecGrad = arena.Take<float>("dead gradient of w_dec", (long)capacity * lo);
+        BiasGrad = arena.Take<float>("dead gradient of b_enc", capacity);
     }
 
-    /// <summary>init + weights · panel for slots [slot, slot + 8), [8, 48].</summary>
-    /// <param name="weights">[W, width].</param>
-    /// <param name="init">[W], or null for zeros.</param>
-    /// <param name="panel">[width, 48].</param>
-    [SkipLocalsInit]
-    void WindowTile(float* weights, int width, float* init, int slot, float* panel, float* tile)
-    {
-        var rows = stackalloc float*[Gemm.TileRows];
-        var start = stackalloc float[Gemm.TileRows];
-        for (var r = 0; r < Gemm.TileRows; r++)
-        {
-            var from = Math.Min(slot + r, windowLength - 1);
-            rows[r] = weights + (long)from * width;
-            start[r] = init is null ? 0 : init[from];
-        }
-        Gemm.Tile(rows, panel, Gemm.TileColumns, width, start, tile);
-    }
+    /// <summary>Dead latents.</summary>
+    public int Dead { get; private set; }
 
-    /// <summary>Leaves the k_aux largest pre-activations of each row, of equal ones the lower slot, and ReLU where the
-    /// spec asks; zeros elsewhere and beyond the batch.</summary>
-    /// <param name="code">[W, 48] pre-activations of a panel.</param>
-    void SelectDead(AuxLoss aux, float* code, int start)
-    {
-        var least = aux.Relu ? float.Epsilon : float.NegativeInfinity;
-        for (var lane = 0; lane < Gemm.TileColumns; lane += 16)
-        {
-            var bound = windowLength > aux.K ? Lanes.Bound(code + lane, windowLength, aux.K, 0, least, out _)
-                : Vector512.Create(least);
-            KeepDead(code + lane, aux.K, bound,
-                Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(B - start - lane)));
-        }
-    }
+    /// <summary>W: latents of the window.</summary>
+    public int Length { get; private set; }
 
-    /// <summary>Zero for what does not reach its lane's bound, and of equals at the bound for those past the first k in
-    /// all.</summary>
-    void KeepDead(float* code, int k, Vector512<float> bound, Vector512<int> inside)
+    public int* Latent { get; }         // [W]
+    public int* Slot { get; }           // [n] slot, or −1
+    public float* EncGrad { get; }      // [W, ld]
+    public float* DecGrad { get; }      // [W, lo]
+    public float* BiasGrad { get; }     // [W]
+
+    /// <summary>Whether the window holds a latent.</summary>
+    public bool Holds(int f) => Slot[f] >= 0 && Length > 0;
+
+    public void Clear() => (Length, Dead) = (0, 0);
+
+    /// <summary>Finds the latents that are dead after <paramref name="step"/> and the window of the next step: all of
+    /// them, or a part that moves on with the number of the step.</summary>
+    public void Find(uint step, uint deadAfterSteps)
     {
-        var room = Vector512.Create(k) - Lanes.Exceeding(code, windowLength, bound);
-        for (var s = 0; s < windowLength; s++, code += Gemm.TileColumns)
+        Dead = 0;
+        for (var f = 0; f < n; f++)
         {
-            var z = Vector512.Load(code);
-            var equal = Vector512.Equals(z, bound).AsInt32() & Vector512.GreaterThan(room, Vector512<int>.Zero);
-            room += equal;
-            (z.AsInt32() & (Vector512.GreaterThan(z, bound).AsInt32() | equal) & inside).AsSingle().Store(code);
+            Slot[f] = -1;
+            if (step - (uint)lastFired[f] >= deadAfterSteps) Dead++;
+        }
+        Length = Math.Min(Dead, capacity);
+        if (Length == 0) return;
+        var start = Dead > capacity ? (long)((ulong)(step + 1) * (ulong)capacity % (ulong)Dead) : 0;
+        var ordinal = 0L;
+        for (var f = 0; f < n; f++)
+        {
+            if (step - (uint)lastFired[f] < deadAfterSteps) continue;
+            var slot = (ordinal++ - start + Dead) % Dead;
+            if (slot >= Length) continue;
+            Latent[slot] = f;
+            Slot[f] = (int)slot;
         }
     }
 }

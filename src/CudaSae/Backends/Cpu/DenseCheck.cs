@@ -8,20 +8,15 @@ sealed unsafe partial class CpuBackend
 {
     public DenseCheck CheckAgainstDense()
     {
-        Backends.DenseCheck.RequirePlainTopK(Spec);
+        DenseCheck.RequirePlainTopK(Spec);
+        int n = context.Latents, k = context.Active;
         double worstValue = 0, worstSelection = 0, worstReconstruction = 0;
         var preActs = new double[n];
-        for (var b = 0; b < B; b++)
+        for (var b = 0; b < context.Rows; b++)
         {
-            double scale = 1e-30, smallestKept = double.PositiveInfinity, largestLeft = double.NegativeInfinity;
-            for (var f = 0; f < n; f++)
-            {
-                double a = bEnc[f];
-                for (var i = 0; i < d; i++) a += (double)wEnc[(long)f * ld + i] * centered[(long)b * ld + i];
-                preActs[f] = a;
-                scale = Math.Max(scale, Math.Abs(a));
-            }
-            var kept = new ReadOnlySpan<int>(index + (long)b * k, k);
+            var scale = PreActs(b, preActs);
+            double smallestKept = double.PositiveInfinity, largestLeft = double.NegativeInfinity;
+            var kept = new ReadOnlySpan<int>(Buffers.Index + (long)b * k, k);
             for (var f = 0; f < n; f++)
             {
                 if (kept.BinarySearch(f) >= 0) smallestKept = Math.Min(smallestKept, preActs[f]);
@@ -30,20 +25,39 @@ sealed unsafe partial class CpuBackend
             worstSelection = Math.Max(worstSelection, (largestLeft - smallestKept) / scale);
             for (var j = 0; j < k; j++)
                 worstValue = Math.Max(worstValue,
-                    Math.Abs(value[(long)b * k + j] - Math.Max(0, preActs[kept[j]])) / scale);
+                    Math.Abs(Buffers.Value[(long)b * k + j] - Math.Max(0, preActs[kept[j]])) / scale);
             worstReconstruction = Math.Max(worstReconstruction, ReconstructionDifference(b, kept, preActs));
         }
-        return new(worstValue, worstSelection, worstReconstruction, 4 * Math.Sqrt(d) * Math.Pow(2, -24) * 4);
+        var tolerance = 4 * Math.Sqrt(context.Width) * Math.Pow(2, -24) * 4;
+        return new(worstValue, worstSelection, worstReconstruction, tolerance);
+    }
+
+    /// <summary>All pre-activations of a row. Returns the largest magnitude.</summary>
+    double PreActs(int b, double[] preActs)
+    {
+        var ld = context.InStride;
+        var scale = 1e-30;
+        var x = Buffers.Centered + (long)b * ld;
+        for (var f = 0; f < preActs.Length; f++)
+        {
+            double a = Buffers.BEnc[f];
+            var row = Buffers.WEnc + (long)f * ld;
+            for (var i = 0; i < context.Width; i++) a += (double)row[i] * x[i];
+            preActs[f] = a;
+            scale = Math.Max(scale, Math.Abs(a));
+        }
+        return scale;
     }
 
     double ReconstructionDifference(int b, ReadOnlySpan<int> kept, double[] preActs)
     {
+        var lo = context.OutStride;
         double difference = 0, norm = 1e-30;
-        for (var i = 0; i < d; i++)
+        for (var i = 0; i < context.Width; i++)
         {
-            double xhat = bDec[i];
-            foreach (var f in kept) xhat += Math.Max(0, preActs[f]) * wDec[(long)f * lo + i];
-            difference += Math.Pow(residual[(long)b * lo + i] + y[(long)b * lo + i] - xhat, 2);
+            double xhat = Buffers.BDec[i];
+            foreach (var f in kept) xhat += Math.Max(0, preActs[f]) * Buffers.WDec[(long)f * lo + i];
+            difference += Math.Pow(Buffers.Residual[(long)b * lo + i] + Buffers.Y[(long)b * lo + i] - xhat, 2);
             norm += xhat * xhat;
         }
         return Math.Sqrt(difference / norm);

@@ -3,17 +3,16 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Named, 64-byte aligned, zeroed native memory. A counting arena hands out null and only adds up: the same
-/// code
-/// that will take the memory first says how much it takes.</summary>
+/// <summary>Named, 64-byte aligned, zeroed native memory. A counting arena returns null and only adds up sizes, so that
+/// the code that takes the memory also computes the plan.</summary>
 sealed unsafe class HostArena(bool counting) : IDisposable
 {
     readonly List<nint> pieces = [];
 
     public MemoryPlan Plan { get; } = new();
 
-    /// <summary>Room for <paramref name="length"/> elements and a few vectors more, so that whole-vector reads stay
-    /// inside; null for none.</summary>
+    /// <summary>Returns memory for <paramref name="length"/> elements and a few vectors more, so that whole-vector
+    /// reads stay inside; null for a length of 0.</summary>
     public T* Take<T>(string name, long length) where T : unmanaged
     {
         if (length == 0) return null;

@@ -4,11 +4,12 @@ using System.Runtime.Intrinsics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The k largest of a list of distinct keys.</summary>
-sealed unsafe partial class CpuBackend
+static unsafe class Largest
 {
-    /// <summary>Keeps the k largest keys, in their order; returns the least of them. Keys are distinct.</summary>
-    /// <param name="scratch">[count] and a vector.</param>
-    internal static ulong KeepLargest(ulong* keys, int count, int k, ulong* scratch)
+    /// <summary>Moves the k largest keys to the front, in their order. Returns the least of them.</summary>
+    /// <param name="keys">[count] distinct keys.</param>
+    /// <param name="scratch">Room for count keys and one vector.</param>
+    public static ulong Keep(ulong* keys, int count, int k, ulong* scratch)
     {
         if (count <= k) return Least(keys, count);
         if (!TryBound(keys, count, k, (uint*)scratch, out var bound))
@@ -33,8 +34,8 @@ sealed unsafe partial class CpuBackend
         return least;
     }
 
-    /// <summary>The bound that exactly k keys reach, by halving the range of their upper halves: a count of all is a
-    /// few vectors. Not found where the k-th and the next have equal numbers.</summary>
+    /// <summary>Finds the bound that exactly k keys reach by halving the range of their upper halves; counting all keys
+    /// takes a few vectors. Returns false where the k-th and the next key have equal upper halves.</summary>
     static bool TryBound(ulong* keys, int count, int k, uint* upper, out ulong bound)
     {
         uint low = uint.MaxValue, high = 0;
@@ -65,9 +66,9 @@ sealed unsafe partial class CpuBackend
         return false;
     }
 
-    /// <summary>The key that stands at <paramref name="rank"/> in ascending order (Hoare 1961, median of
-    /// three).</summary>
-    internal static ulong Quickselect(ulong* v, int count, int rank)
+    /// <summary>The key at <paramref name="rank"/> in ascending order (Hoare 1961, median of three). It reorders
+    /// the keys.</summary>
+    public static ulong Quickselect(ulong* v, int count, int rank)
     {
         int low = 0, high = count - 1;
         while (low < high)

@@ -29,7 +29,7 @@ readonly struct LatentMath
         tanhScale = spec.Penalty is SparsityPenalty.Tanh tanh ? tanh.Scale : 0;
     }
 
-    /// <summary>The value that a pre-activation gives, 0 where the latent does not fire. Thresholded selections
+    /// <summary>The value of a pre-activation, 0 where the latent does not fire; for thresholded selections
     /// only.</summary>
     public float Value(float z, in LatentScalars l)
     {
@@ -39,7 +39,8 @@ readonly struct LatentMath
 
     static float Magnitude(float pi, in LatentScalars l) => l.ExpR * (pi - l.Gate) + l.Mag;
 
-    /// <summary>λ-free penalty of an entry: of relu(π) for Gated, else of its value.</summary>
+    /// <summary>The penalty of an entry without λ.</summary>
+    /// <param name="penalized">relu(π) for Gated, otherwise the entry's value.</param>
     public double Penalty(float penalized, float omega, float power) => penalized == 0 ? 0 : penalty switch
     {
         1 => penalized * omega,
@@ -63,11 +64,12 @@ readonly struct LatentMath
         }
     }
 
+    /// <summary>All gradients of an entry, from that of its value.</summary>
     /// <param name="g">2c ⟨E, WDec⟩: ∂L/∂value of the reconstruction.</param>
-    /// <param name="gateG">The same of the gate's own reconstruction.</param>
-    /// <param name="stepPenalty">What multiplies ∂Σ1[z > θ].</param>
+    /// <param name="gateG">The same for the gate's own reconstruction.</param>
+    /// <param name="countSlope">The factor of ∂Σ1[z > θ].</param>
     public EntryGradient Gradient(float z, float value, float g, float gateG, in LatentScalars l, in StepScalars s,
-        float stepPenalty)
+        float countSlope)
     {
         if (gated) return Gated(z, value, g, gateG, l, s);
         var result = default(EntryGradient);
@@ -80,7 +82,7 @@ readonly struct LatentMath
         }
         if (jump is null) return result;
         var density = Kernel(jump.Kernel, (z - l.Theta) / l.Epsilon) / l.Epsilon;
-        var step = g * l.Theta + stepPenalty;
+        var step = g * l.Theta + countSlope;
         result.Threshold = -density * step * (jump.Form == ThresholdForm.Log ? l.Theta : 1);
         if (jump.InputGradient)
         {
@@ -103,10 +105,11 @@ readonly struct LatentMath
         return result;
     }
 
-    /// <summary>The pre-activation loss on the rows where z is below θ, in closed form: as if on all rows, less those
-    /// of <paramref name="above"/>.</summary>
+    /// <summary>The pre-activation loss on the rows where z is below θ, in closed form: the loss on all rows minus that
+    /// on the rows above.</summary>
     /// <param name="sumZ">Σ z over all rows.</param>
-    /// <param name="above">Rows where z ≥ θ, and Σ (θ − z) over them.</param>
+    /// <param name="above">The number of rows where z ≥ θ.</param>
+    /// <param name="aboveGap">Σ (θ − z) over those rows.</param>
     public EntryGradient PreAct(in LatentScalars l, int rows, double sumZ, int above, double aboveGap, out double loss)
     {
         var below = rows - above;
@@ -121,7 +124,7 @@ readonly struct LatentMath
         };
     }
 
-    /// <summary>K(u), each of integral 1.</summary>
+    /// <summary>K(u). Each kernel has the integral 1.</summary>
     public static float Kernel(SmoothingKernel kernel, float u)
     {
         var a = MathF.Abs(u);
@@ -139,9 +142,9 @@ readonly struct LatentMath
         };
     }
 
-    /// <summary>Distance from θ, in bandwidths, beyond which a kernel is 0: its support; where its tail is below 1e-4
-    /// of its peak; for Cauchy, whose tail never
-    /// ends, 32, with 2 % of the mass outside.</summary>
+    /// <summary>The distance from θ, in bandwidths, beyond which a kernel counts as 0: the end of its support, or where
+    /// its tail is below 1e-4 of its peak. Cauchy's tail never ends; its reach is 32, with 2 % of the mass
+    /// outside.</summary>
     public static float Reach(SmoothingKernel kernel) => kernel switch
     {
         SmoothingKernel.Rectangle => 0.5f,

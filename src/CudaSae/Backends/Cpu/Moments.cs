@@ -4,8 +4,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The two moments of a matrix, row by row, in float32, bfloat16 or eight bits. The narrow formats are rounded
-/// stochastically, by a counter, so that what a step adds is not
-/// lost however small it is.</summary>
+/// stochastically, with random numbers from a counter, so that a small change is not lost.</summary>
 sealed unsafe class MatrixMoments
 {
     readonly MomentStorage storage;
@@ -46,8 +45,14 @@ sealed unsafe class MatrixMoments
     }
 
     public string Name { get; }
+
+    /// <summary>Rows of the matrix; 0 where it has no moments.</summary>
     public long Rows { get; }
+
+    /// <summary>Whether <see cref="M"/> and <see cref="V"/> are the moments; otherwise a row is unpacked and packed
+    /// again.</summary>
     public bool InPlace => storage == MomentStorage.Float32;
+
     public float* M(long row) => m is null ? null : m + row * width;
     public float* V(long row) => v is null ? null : v + row * width;
 
@@ -69,7 +74,7 @@ sealed unsafe class MatrixMoments
         return list;
     }
 
-    /// <summary>A row as float32.</summary>
+    /// <summary>Writes a row as float32.</summary>
     public void Unpack(long row, float* toM, float* toV)
     {
         var at = row * width;
@@ -82,6 +87,7 @@ sealed unsafe class MatrixMoments
         }
     }
 
+    /// <summary>Rounds a row of float32 numbers back to its format.</summary>
     public void Pack(long row, float* fromM, float* fromV, in StepScalars s)
     {
         var at = row * width;
@@ -113,7 +119,7 @@ sealed unsafe class MatrixMoments
                     -127, 127);
     }
 
-    // A second moment that is not 0 is never stored as 0: its first moment would be divided by ε alone.
+    // A second moment that is not 0 is never stored as 0, because its first moment would be divided by ε alone.
     void PackRoot(float* from, long row, in StepScalars s)
     {
         var scale = MathF.Sqrt(LargestOf(from)) / 255;

@@ -6,48 +6,48 @@ namespace CudaSae.Backends.Cpu;
 
 /// <summary>One step of the optimizer over a row, or over one number of a latent, with its moments and its moving
 /// average.</summary>
-sealed unsafe partial class CpuBackend
+sealed unsafe class OptimizerStep : CpuPart
 {
-    /// <summary>Decays v for the steps that this latent was not visited, one multiplication a step, as dense Adam would
-    /// have.</summary>
-    void CatchUp(int f)
+    readonly int widest;
+    readonly float* widened;        // [workers, 2, widest] narrow moments as float32
+
+    public OptimizerStep(CpuContext context) : base(context)
     {
-        var idle = (int)scalars.Step - 1 - lastTouched[f];
-        lastTouched[f] = (int)scalars.Step;
-        for (; idle > 0; idle--)
-        {
-            if (momentsEnc.Rows > 0) Scale(momentsEnc.V(f), scalars.Beta2, ld);
-            Scale(momentsDec.V(f), scalars.Beta2, lo);
-            foreach (var vector in vectors) vector.V[f] *= scalars.Beta2;
-        }
+        widest = Math.Max(ld, lo);
+        widened = context.Arena.Take<float>("widened moments",
+            config.Moments == MomentStorage.Float32 ? 0 : 2L * workers.Count * widest);
     }
 
-    static void Scale(float* v, float by, int length)
+    /// <summary>The factor that clips a gradient of this norm.</summary>
+    public float ClipFactor(double squaredNorm) => Math.Sqrt(squaredNorm) > step.Scalars.ClipNorm
+        ? (float)(step.Scalars.ClipNorm / Math.Sqrt(squaredNorm)) : 1;
+
+    /// <summary>v *= by.</summary>
+    public static void Scale(float* v, float by, int length)
     {
         for (var i = 0; i < length; i += 16) (Vector512.Load(v + i) * by).Store(v + i);
     }
 
-    float ClipFactor(double squaredNorm) =>
-        Math.Sqrt(squaredNorm) > scalars.ClipNorm ? (float)(scalars.ClipNorm / Math.Sqrt(squaredNorm)) : 1;
-
-    void MoveRow(float* w, float* gradient, MatrixMoments moments, long row, int width, float factor, int worker)
+    /// <summary>One step over a row of a matrix.</summary>
+    public void MoveRow(float* w, float* gradient, MatrixMoments moments, long row, int width, float factor, int worker)
     {
         if (moments.InPlace)
         {
             Move(w, gradient, moments.M(row), moments.V(row), width, factor, decays: true);
             return;
         }
-        float* m = momentScratch + 2L * worker * Math.Max(ld, lo), v = m + Math.Max(ld, lo);
+        float* m = widened + 2L * worker * widest, v = m + widest;
         moments.Unpack(row, m, v);
         Move(w, gradient, m, v, width, factor, decays: true);
-        moments.Pack(row, m, v, scalars);
+        moments.Pack(row, m, v, step.Scalars);
     }
 
-    /// <summary>One step of the optimizer over a row.</summary>
-    void Move(float* w, float* gradient, float* m, float* v, int length, float factor, bool decays)
+    /// <summary>One step over numbers with float32 moments.</summary>
+    public void Move(float* w, float* gradient, float* m, float* v, int length, float factor, bool decays)
     {
+        ref readonly var scalars = ref step.Scalars;
         if (decays && scalars.WeightDecay > 0) Scale(w, 1 - scalars.LearningRate * scalars.WeightDecay, length);
-        switch (Config.Optimizer)
+        switch (config.Optimizer)
         {
             case OptimizerKind.Sgd: Rows.Add(w, -scalars.LearningRate * factor, gradient, length); break;
             case OptimizerKind.Signum: Signum(w, gradient, m, length, factor); break;
@@ -60,11 +60,12 @@ sealed unsafe partial class CpuBackend
 
     void Adam(float* w, float* gradient, float* m, float* v, int length, float factor)
     {
+        ref readonly var scalars = ref step.Scalars;
         Vector512<float> scale =
             Vector512.Create(factor), beta1 = Vector512.Create(scalars.Beta1), beta2 = Vector512.Create(scalars.Beta2);
         Vector512<float> rest1 = Vector512.Create(1 - scalars.Beta1), rest2 = Vector512.Create(1 - scalars.Beta2);
         Vector512<float> rate = Vector512.Create(scalars.LearningRate * scalars.Correction1),
-        correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
+            correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
         for (var i = 0; i < length; i += 16)
         {
             var g = Vector512.Load(gradient + i) * scale;
@@ -78,24 +79,26 @@ sealed unsafe partial class CpuBackend
 
     void AdamWithoutMomentum(float* w, float* gradient, float* v, int length, float factor)
     {
+        ref readonly var scalars = ref step.Scalars;
         Vector512<float> scale = Vector512.Create(factor), beta2 = Vector512.Create(scalars.Beta2),
-        rest2 = Vector512.Create(1 - scalars.Beta2);
+            rest2 = Vector512.Create(1 - scalars.Beta2);
         Vector512<float> rate = Vector512.Create(scalars.LearningRate),
-        correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
+            correction = Vector512.Create(scalars.Correction2), epsilon = Vector512.Create(scalars.Epsilon);
         for (var i = 0; i < length; i += 16)
         {
             var g = Vector512.Load(gradient + i) * scale;
             var vi = Vector512.Load(v + i) * beta2 + g * g * rest2;
             vi.Store(v + i);
-            // 0 / (0 + 0) where a row never had a gradient and ε is 0: it does not move.
-            var step = rate * g / (Vector512.Sqrt(vi * correction) + epsilon);
+            // 0 / (0 + 0) where a row never had a gradient and ε is 0: such a row stays where it is.
+            var move = rate * g / (Vector512.Sqrt(vi * correction) + epsilon);
             (Vector512.Load(w + i) - Vector512.ConditionalSelect(Vector512.Equals(g, Vector512<float>.Zero),
-                Vector512<float>.Zero, step)).Store(w + i);
+                Vector512<float>.Zero, move)).Store(w + i);
         }
     }
 
     void Signum(float* w, float* gradient, float* m, int length, float factor)
     {
+        ref readonly var scalars = ref step.Scalars;
         for (var i = 0; i < length; i++)
         {
             var mi = gradient[i] * factor;
@@ -104,16 +107,18 @@ sealed unsafe partial class CpuBackend
         }
     }
 
-    void MoveOne(LatentVector? vector, int f, float g)
+    /// <summary>One step over one number of a latent.</summary>
+    public void MoveOne(LatentVector vector, int f, float g)
     {
-        if (vector is null || !Learns(vector.Part)) return;
+        if (!step.Learns(vector.Part)) return;
+        ref readonly var scalars = ref step.Scalars;
         ref var w = ref vector.Weights[f];
         ref var m = ref vector.M[f];
-        if (Config.Optimizer == OptimizerKind.Sgd) w -= scalars.LearningRate * g;
+        if (config.Optimizer == OptimizerKind.Sgd) w -= scalars.LearningRate * g;
         else
         {
             m = m * scalars.Beta1 + g * (1 - scalars.Beta1);
-            if (Config.Optimizer == OptimizerKind.Signum) w -= m == 0 ? 0 : scalars.LearningRate * MathF.Sign(m);
+            if (config.Optimizer == OptimizerKind.Signum) w -= m == 0 ? 0 : scalars.LearningRate * MathF.Sign(m);
             else
             {
                 ref var v = ref vector.V[f];
@@ -126,9 +131,10 @@ sealed unsafe partial class CpuBackend
         if (vector.Average is not null) vector.Average[f] += (1 - scalars.EmaDecay) * (w - vector.Average[f]);
     }
 
-    void Blend(float* average, float* w, int length)
+    /// <summary>Moves an average towards the weights.</summary>
+    public void Blend(float* average, float* w, int length)
     {
-        var rest = Vector512.Create(1 - scalars.EmaDecay);
+        var rest = Vector512.Create(1 - step.Scalars.EmaDecay);
         for (var i = 0; i < length; i += 16)
         {
             var a = Vector512.Load(average + i);

@@ -2,22 +2,23 @@ using System.Runtime.Intrinsics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Sums of squares about the columns' means, as kernels/spread.cuh forms them: over blocks of rows about each
-/// block's first row, then over the blocks about the first block's mean. No difference of large numbers is left, and
-/// equal rows leave exactly 0.</summary>
-/// <param name="rows">Of the matrix.</param>
-/// <param name="lo">Its pitch: a multiple of 16.</param>
+/// <summary>Sums of squares about the columns' means, in the order of kernels/spread.cuh: over blocks of rows about
+/// each block's first row, then over the blocks about the first block's mean. No difference of large numbers remains,
+/// and equal rows give exactly 0.</summary>
+/// <param name="of">The name of the matrix in the memory plan.</param>
+/// <param name="rows">Rows of the matrix.</param>
+/// <param name="lo">Floats between two rows, a multiple of 16.</param>
 /// <param name="rowBlock">Rows of a block.</param>
-unsafe struct Spread(HostArena arena, string of, int rows, int lo, int rowBlock)
+readonly unsafe struct Spread(HostArena arena, string of, int rows, int lo, int rowBlock)
 {
     readonly int blocks = (rows + rowBlock - 1) / rowBlock;
     readonly double* means = arena.Take<double>($"column means of {of}", (rows + rowBlock - 1) / rowBlock * (long)lo);
     readonly double* spreads = arena.Take<double>($"column spreads of {of}",
         (rows + rowBlock - 1) / rowBlock * (long)lo);
 
-    /// <summary>Means and sums of squared deviations of one block.</summary>
+    /// <summary>Computes the means and the sums of squared deviations of one block.</summary>
     /// <param name="values">[rows, lo].</param>
-    public readonly void AddBlock(float* values, int block)
+    public void AddBlock(float* values, int block)
     {
         var first = (long)block * rowBlock;
         var count = (int)Math.Min(rowBlock, rows - first);
@@ -44,7 +45,7 @@ unsafe struct Spread(HostArena arena, string of, int rows, int lo, int rowBlock)
     }
 
     /// <summary>Σ ‖v − v̄‖² over all rows, from all blocks.</summary>
-    public readonly double Total()
+    public double Total()
     {
         double total = 0;
         for (var i = 0; i < lo; i++)

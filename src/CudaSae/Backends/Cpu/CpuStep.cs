@@ -1,0 +1,34 @@
+using CudaSae.Model;
+
+namespace CudaSae.Backends.Cpu;
+
+/// <summary>The step in progress: its input, its path and its sums.</summary>
+/// <param name="levels">Nested reconstructions.</param>
+sealed unsafe class CpuStep(int levels)
+{
+    public StepScalars Scalars;
+    public StepSums Sums;
+    public StepSums EarlierSums;    // of the step before
+    public byte* Input;             // [B, row width] of the input's own type
+    public bool Dense;              // whether the step takes the dense training path
+    public float CountSlope;        // ∂L/∂Σ1[z > θ]
+
+    public void Begin(byte* input, in StepScalars scalars, bool dense)
+    {
+        (Scalars, EarlierSums) = (scalars, Sums);
+        Sums = new() { Step = scalars.Step };
+        Input = input;
+        Dense = dense;
+    }
+
+    /// <summary>Whether the step moves these parameters.</summary>
+    public bool Learns(Trainable part) => (Scalars.Trainable & part) != 0;
+
+    /// <summary>The first of the step's prefixes that holds a latent.</summary>
+    public int LevelOf(int latent)
+    {
+        var m = 0;
+        while (m < levels - 1 && latent >= Scalars.Prefix[m]) m++;
+        return m;
+    }
+}
