@@ -14,15 +14,15 @@ static class SettingsPage
         {ReferencePages.Notice}
         # Settings
 
-        A run has two records: a spec, which describes the SAE, and a config, which describes its training. `train.json` of
-        a run shows both. A setting has one name in each front:
+        A run has two records: a spec, which describes the SAE, and a config, which describes its training. `train.json`
+        of a run shows both. A setting has one name in each front:
 
         - the command line: the option below, or `--set config.FIELD=JSON`, `--set spec.FIELD=JSON`
         - C and Python: the field, in the object `config` or `spec` of the trainer's settings
         - C#: the property of `TrainConfig` or `SaeSpec`, which is the field in PascalCase
 
-        A preset sets every value. A value that is given replaces the value of the preset. The defaults below are those of
-        the records; `cudasae presets` lists what a preset changes.
+        A preset sets every value. A value that is given replaces the value of the preset. The defaults below are those
+        of the records; `cudasae presets` lists what a preset changes.
 
         ## Config
 

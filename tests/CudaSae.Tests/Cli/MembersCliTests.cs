@@ -133,7 +133,8 @@ public class MembersCliTests
         var uneven = new TableFigure("f", "", [new("a", ["x"]), new("b", [])]);
         new Chapter("uneven", "Uneven columns", 310, [uneven]).Save(run);
         var missing = folder["missing"];
-        var output = Partly([(missing, "does not exist"), (x, "not an SAE of a known format")], "inspect", run, "--against",
+        var output = Partly([(missing, "does not exist"), (x, "not an SAE of a known format")], "inspect", run,
+            "--against",
             missing, "--against", x, "--against", run, "--backend", "cpu");
         Assert.Contains("Against run", output);
         Assert.Contains("FVU 0.", output);

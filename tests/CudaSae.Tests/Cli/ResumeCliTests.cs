@@ -32,7 +32,8 @@ public class ResumeCliTests
                 folder["run"], option, value);
         AssertRefused("cannot be opened: .*nowhere", "train", folder["nowhere.npy"], "--resume", folder["run"]);
         AssertRefused("config.nonsense", "train", "--resume", folder["run"], "--set", "config.nonsense=1");
-        AssertRefused("done 100 steps; set --vectors 3200 or more", "train", "--resume", folder["run"], "--vectors", "1600");
+        AssertRefused("done 100 steps; set --vectors 3200 or more", "train", "--resume", folder["run"], "--vectors",
+            "1600");
         AssertRefused("--keep-checkpoints 0: it must be a whole number from 1", "train", "--resume", folder["run"],
             "--keep-checkpoints", "0");
         Assert.Empty(RunRecord.Load(folder["run"]).Changes);

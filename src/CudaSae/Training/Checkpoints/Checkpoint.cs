@@ -93,7 +93,8 @@ static class Checkpoint
             note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != backend.StateFormat)
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is "
-                + $"{backend.StateFormat}; resume it with Backend = {(writtenBy == "cuda" ? "Cuda or Emulator" : "Cpu")}");
+                + $"{backend.StateFormat}; resume it with Backend = "
+                + (writtenBy == "cuda" ? "Cuda or Backend = Emulator" : "Cpu"));
         var at = Position(file);
         if (RecordsOf(file) is var (spec, config))
             ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));

@@ -165,7 +165,8 @@ public class DownstreamTests
             () => LanguageModelEval.Run(host, sae, "", "mlp_hidden0", Sequences));
         AssertOneLine("there is no site resid_post2",
             () => LanguageModelEval.Run(host, sae, "", "resid_post2", Sequences));
-        AssertOneLine("next token to predict", () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1], "")]));
+        AssertOneLine("next token to predict",
+            () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1], "")]));
         AssertOneLine("next token to predict",
             () => LanguageModelEval.Run(host, sae, "", "resid_post0", [new([1, 2], "")], excludeBos: true));
     }

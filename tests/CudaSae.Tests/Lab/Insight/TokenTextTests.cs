@@ -116,5 +116,6 @@ public class TokenTextTests
     [InlineData("""{"model":{}}""")]
     [InlineData("""["\ud800"]""")]
     public void AnInvalidVocabularyIsRefusedInOneLine(string json) =>
-        AssertOneLine("v.json is not a vocabulary", () => _ = new VocabularyFile("v.json", Encoding.UTF8.GetBytes(json)));
+        AssertOneLine("v.json is not a vocabulary",
+            () => _ = new VocabularyFile("v.json", Encoding.UTF8.GetBytes(json)));
 }

@@ -147,7 +147,8 @@ public class TrainingCurvesTests
         Assert.Contains("neither a finished SAE nor a checkpoint yet", output.ReplaceLineEndings(" "));
         Assert.DoesNotContain("Held-out", output);
         Directory.CreateDirectory(folder["empty"]);
-        foreach (var (expectedError, arguments) in new[] { ("is not an SAE of a known format", new[] { folder["empty"] }),
+        foreach (var (expectedError, arguments) in new[] { ("is not an SAE of a known format",
+            new[] { folder["empty"] }),
             ("does not exist", [folder["nowhere"]]), ("--rows 0", [folder["run"], "--rows", "0"]) })
         {
             (code, _, error) = Run(["report", .. arguments]);
