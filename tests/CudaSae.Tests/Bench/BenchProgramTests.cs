@@ -16,7 +16,7 @@ public class BenchProgramTests
     {
         var bench = Commands.Root().Subcommands.Single(command => command.Name == "bench");
         Assert.Equal(["step", "kernels"], bench.Subcommands.Select(command => command.Name));
-        Assert.Equal(["data", "sweep", "plot", "tables", "ladder", "gradients", "fuzz", "soak", "memory"],
+        Assert.Equal(["data", "sweep", "plot", "tables", "reference", "ladder", "gradients", "fuzz", "soak", "memory"],
             BenchCommands.Root().Subcommands.Select(command => command.Name));
     }
 

@@ -226,7 +226,7 @@ public class SpreadTests
     /// it, the scale gives E‖x − x̄‖² = d. One line names the dimension.</summary>
     [Theory]
     [InlineData(0, 1, true, null), InlineData(1, 1, true, null)]
-    [InlineData(2, 1, true, null), InlineData(10, 1, true, "--scale-inputs false"),
+    [InlineData(2, 1, true, null), InlineData(10, 1, true, "ScaleInputs = False"),
         InlineData(1e5f, 1, true, "spread about the mean"),
         InlineData(1e5f, 1, false, "not subtracted before the encoder")]
     [InlineData(0, 1e4f, true, "varies")]

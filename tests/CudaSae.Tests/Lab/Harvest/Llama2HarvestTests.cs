@@ -42,7 +42,7 @@ public class Llama2HarvestTests
         var tokens = string.Join(',', sequences[0].Where(id => !excludeBos || id != 1).Select(id => $"\"<{id}>\""));
         Assert.Equal($$"""{"row":0,"text":"t","tokens":[{{tokens}}]}""", File.ReadLines(folder["a.jsonl"]).First());
         AssertOneLine("there is no site x3; one of resid_pre0", () => _ = new Harvester(model, "x3"));
-        AssertOneLine("more than float16 can",
+        AssertOneLine("too large for float16",
             () => new Harvester(new Huge(), "x").Write(new([new([1], "t")]), 9, folder["c.npy"]));
     }
 
