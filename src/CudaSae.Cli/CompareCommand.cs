@@ -13,16 +13,16 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method
-/// does not set L0 itself.</summary>
+/// <summary>The command cudasae compare trains every preset on the same rows at one L0 and prints a table. It searches
+/// for λ if the method does not set L0 itself.</summary>
 static class CompareCommand
 {
-    /// <param name="Evaluation">Null where the preset was refused.</param>
-    /// <param name="Note">Why it was refused, or what is missing.</param>
+    /// <param name="Evaluation">The measures; null if the preset was refused.</param>
+    /// <param name="Note">The reason for the refusal, or what is missing.</param>
     sealed record Row(string Preset, Evaluation? Evaluation = null, double Coefficient = 0, double MsPerStep = 0,
         double DenseShare = 0, string Note = "");
 
-    /// <summary>What all presets have in common.</summary>
+    /// <summary>Settings that all presets share.</summary>
     sealed record Comparison(
         RunData Data, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
 
@@ -70,7 +70,7 @@ static class CompareCommand
         return command;
     }
 
-    /// <summary>A row a preset, in the table as soon as it is known.</summary>
+    /// <summary>Adds one row for each preset to the table as soon as the row is known.</summary>
     static int Run(Comparison task, Preset[] presets, string? output)
     {
         if (output is not null) RunFolder.RequireFreeFor(output);
@@ -86,8 +86,8 @@ static class CompareCommand
         return members.ExitCode;
     }
 
-    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best
-    /// row so far stays.</summary>
+    /// <summary>Searches with the secant rule on log λ against log L0: L0 falls when λ rises. A λ that fails ends the
+    /// search and keeps the best row so far.</summary>
     static Row Search(Comparison task, Preset preset, Members members)
     {
         if (preset.NeedsTarget)

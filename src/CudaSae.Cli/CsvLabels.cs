@@ -6,9 +6,10 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>Labels as CSV in UTF-8: a line of questions' names, then a line a row. Answers are texts, classes in the
-/// order in which they appear; an empty field is unlabelled. A column of whole numbers has its classes in their order,
-/// and −1 is unlabelled there too; one of no and yes, false and true, or 0 and 1, is binary.</summary>
+/// <summary>Reads labels from CSV in UTF-8. The first line names the questions; each further line answers them for one
+/// row. Answers are texts, classes stand in the order in which they appear, and an empty field is unlabelled. A column
+/// of whole numbers has its classes in ascending order, and −1 is also unlabelled there. A column of no and yes, false
+/// and true, or 0 and 1 is binary.</summary>
 static class CsvLabels
 {
     const int MaxName = 200, MaxRecord = 1 << 20;
@@ -22,8 +23,9 @@ static class CsvLabels
         FieldCountMismatch = CsvFieldCountHandling.Allow,
     };
 
-    /// <param name="rows">Of the activations.</param>
-    /// <exception cref="SaeException">It is damaged, has another number of rows, or holds what is no label.</exception>
+    /// <param name="rows">Rows of the activations.</param>
+    /// <exception cref="SaeException">The file is damaged, has another number of rows, or holds a value that is not a
+    /// label.</exception>
     public static Labels Read(string path, long rows)
     {
         try
@@ -95,7 +97,7 @@ static class CsvLabels
 
     static string Shown(ReadOnlySpan<byte> text) => $"'{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 80)])}'";
 
-    /// <summary>One question's answers as they come.</summary>
+    /// <summary>The answers to one question, in the order of the rows.</summary>
     sealed class Column(string name, int rows)
     {
         readonly List<byte[]> classes = [];
@@ -106,7 +108,7 @@ static class CsvLabels
         /// <summary>Whether the last answer was the first of its class.</summary>
         public bool IsNew { get; private set; }
 
-        /// <returns>What is wrong with it; null where nothing is.</returns>
+        /// <returns>The error; null if there is none.</returns>
         public string? Add(int row, ReadOnlySpan<byte> answer)
         {
             var c = answer.IsEmpty ? Labels.Unlabelled : (short)0;
@@ -124,7 +126,7 @@ static class CsvLabels
             return null;
         }
 
-        /// <summary>The question, its classes put in their order.</summary>
+        /// <summary>Returns the question with its classes in order.</summary>
         public Question Finish()
         {
             string[] names = [.. classes.Select(Encoding.UTF8.GetString)];

@@ -9,7 +9,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae eval --model: SAEs spliced into the network that their activations come from.</summary>
+/// <summary>The command cudasae eval --model splices SAEs into the network that their activations come from.</summary>
 sealed class DownstreamCommand
 {
     readonly HostInput input = new();
@@ -44,8 +44,8 @@ sealed class DownstreamCommand
             command.Options.Add(option);
     }
 
-    /// <summary>Whether the command line asks for it.</summary>
-    /// <exception cref="SaeException">Only half of it is there.</exception>
+    /// <summary>Whether the command line selects this mode.</summary>
+    /// <exception cref="SaeException">An option of this mode stands without --model.</exception>
     public bool IsAsked(ParseResult parsed)
     {
         if (parsed.GetValue(model) is not null) return true;
@@ -55,7 +55,7 @@ sealed class DownstreamCommand
             : throw new SaeException($"{given.Name} belongs to --model, the network to splice into; name it");
     }
 
-    /// <param name="run">An SAE named without --sae.</param>
+    /// <param name="run">An SAE that is named without --sae.</param>
     public int Run(ParseResult parsed, string? run, BackendKind backend, SaeKind? kind)
     {
         var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named

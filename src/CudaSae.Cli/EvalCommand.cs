@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae eval: a saved SAE on held-out rows.</summary>
+/// <summary>The command cudasae eval measures a saved SAE on held-out rows.</summary>
 static class EvalCommand
 {
     public static Command Create()

@@ -5,7 +5,7 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae finetune: a ReLU SAE again, for reconstruction alone.</summary>
+/// <summary>The command cudasae finetune trains a ReLU SAE again, for reconstruction alone.</summary>
 static class FinetuneCommand
 {
     public static Command Create()

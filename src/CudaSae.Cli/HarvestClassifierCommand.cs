@@ -6,8 +6,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest classifier: a small classifier of images, trained where there is none yet, and its
-/// activations.</summary>
+/// <summary>The command cudasae harvest classifier writes the activations of a small image classifier, and trains the
+/// classifier if it does not exist yet.</summary>
 static class HarvestClassifierCommand
 {
     static readonly ClassifierOptions Default = new();

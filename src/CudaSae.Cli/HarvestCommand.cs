@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest use-lite | llama2 | classifier: activations of a real network.</summary>
+/// <summary>The command cudasae harvest use-lite | llama2 | classifier writes activations of a real network.</summary>
 static class HarvestCommand
 {
     public static Command Create() =>
@@ -13,7 +13,7 @@ static class HarvestCommand
             "Write the activations of a model on a text or on images.") { UseLite(), Llama2(),
                 HarvestClassifierCommand.Create() };
 
-    /// <summary>What both networks are asked for.</summary>
+    /// <summary>Options that both networks share.</summary>
     sealed class Common
     {
         public Option<string> Output { get; } = new("--out")

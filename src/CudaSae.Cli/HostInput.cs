@@ -4,7 +4,7 @@ using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a host network reads: its tokenizer, and a text or token ids.</summary>
+/// <summary>The input of a host network: its tokenizer, and a text or token ids.</summary>
 sealed class HostInput
 {
     readonly Option<string?> tokenizer = new("--tokenizer")
@@ -34,7 +34,7 @@ sealed class HostInput
 
     public IHostModel Open(ParseResult parsed, string model) => HostModels.Open(model, parsed.GetValue(tokenizer));
 
-    /// <summary>The file that is read.</summary>
+    /// <summary>Path of the input file.</summary>
     public string Path(ParseResult parsed) => (parsed.GetValue(ids), parsed.GetValue(text)) switch
     {
         ({ } only, null) => only,
@@ -52,7 +52,7 @@ sealed class HostInput
             : throw new SaeException("--ids is read for a language model; give --text");
     }
 
-    /// <summary>The texts that harvest wrote beside activations.</summary>
+    /// <summary>Reads the texts that harvest wrote beside activations.</summary>
     static string Harvested(string path, string separator)
     {
         try

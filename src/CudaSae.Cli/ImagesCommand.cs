@@ -10,7 +10,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae images: SAEs of pixels, or of a classifier's hidden layer, as pictures.</summary>
+/// <summary>The command cudasae images draws SAEs of pixels, or of a classifier's hidden layer, as pictures.</summary>
 static class ImagesCommand
 {
     const int Compared = 10_000;        // training images that atoms are compared with
@@ -69,11 +69,11 @@ static class ImagesCommand
         return command;
     }
 
-    /// <summary>The command line as it was given.</summary>
+    /// <summary>Returns the command line as it was given.</summary>
     internal static string Command(ParseResult parsed) =>
         $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
-    /// <summary>Images to look at, and those that the run was trained on where they are others.</summary>
+    /// <summary>The images to show, and the training images of the run if they are different ones.</summary>
     sealed record Opened(SaeRows Looked, RunData? Trained) : IDisposable
     {
         public RowSlice Train => Trained is { } data ? new(data.Source, 0, data.TrainRows) : Looked.Train;
@@ -97,7 +97,7 @@ static class ImagesCommand
         catch { looked.Dispose(); throw; }
     }
 
-    /// <param name="members">Takes an SAE after the first one that cannot be compared.</param>
+    /// <param name="members">Records an SAE after the first one that cannot be compared.</param>
     static Chapter Look(
         string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
     {

@@ -7,8 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae inspect: a saved SAE's latents, geometry and rare cluster, and what sets it apart from
-/// others.</summary>
+/// <summary>The command cudasae inspect shows the latents, the geometry and the rare cluster of a saved SAE, and how it
+/// differs from other SAEs.</summary>
 static class InspectCommand
 {
     public static Command Create()

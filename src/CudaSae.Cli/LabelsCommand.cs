@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae labels tokens: answers to questions about the tokens of harvested rows.</summary>
+/// <summary>The command cudasae labels tokens writes answers to questions about the tokens of harvested rows.</summary>
 static class LabelsCommand
 {
     public static Command Create()

@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a report shows of single latents.</summary>
+/// <summary>Options that select what a report shows about single latents.</summary>
 static class LatentOptions
 {
     const long DefaultRows = 32768;
@@ -34,7 +34,8 @@ static class LatentOptions
         foreach (var option in (Option[])[Without, Contexts, ContextRows, Vocabulary, Bos, Length]) command.Add(option);
     }
 
-    /// <summary>The blob that the page's latents are drawn from; null where they are not wanted, or too many.</summary>
+    /// <summary>Returns the blob from which the page draws latents; null if they are left out or there are too
+    /// many.</summary>
     public static ReportPiece? Piece(Sae sae, ReportSubject subject, ParseResult parsed)
     {
         if (parsed.GetValue(Without)) return null;
