@@ -14,7 +14,8 @@ static class FigureCsv
             foreach (var figure in chapter.Figures) Write(Path.Combine(folder, FileName(chapter, figure)), figure);
     }
 
-    /// <summary>Replaces characters of ids from foreign files that could name another folder.</summary>
+    /// <summary>Builds the file name from the ids. Other characters become _, so that an id from a foreign file cannot
+    /// name another folder.</summary>
     static string FileName(Chapter chapter, Figure figure) =>
         string.Concat($"{chapter.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c
             : '_'))

@@ -4,7 +4,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae othello: random legal games, for probes of a board.</summary>
+/// <summary>The command cudasae othello writes random legal games, for probes of a board.</summary>
 static class OthelloCommand
 {
     public static Command Create()

@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae probe: what an SAE's latents know of labelled rows.</summary>
+/// <summary>The command cudasae probe measures how well an SAE's latents predict the labels of rows.</summary>
 static class ProbeCommand
 {
     static readonly ProbeOptions Default = new();

@@ -5,11 +5,11 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae report: what is known of a run as one page to look at, and as numbers.</summary>
+/// <summary>The command cudasae report writes the findings about a run as one page and as numbers.</summary>
 static class ReportCommand
 {
-    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a
-    /// line here; null leaves one out.</summary>
+    /// <summary>Pieces that measure an SAE on its rows for the page. A new piece adds a line here; null leaves a piece
+    /// out.</summary>
     static readonly Func<Sae, ReportSubject, ParseResult, Members, ReportPiece?>[] Pieces =
     [
         (sae, subject, _, _) => ReportPiece.Evaluation(sae, subject),
@@ -72,8 +72,8 @@ static class ReportCommand
         return command;
     }
 
-    /// <summary>Training, what is found out now, and what other commands left in the folder; of two chapters of one
-    /// name the one that is made now.</summary>
+    /// <summary>Collects the training chapter, the chapters measured now, and those that other commands left in the
+    /// folder. Of two chapters with one name it takes the one measured now.</summary>
     static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed, Members members)
     {
         var parts = new ReportParts();
@@ -99,7 +99,7 @@ static class ReportCommand
         bool IsNew(string id) => parts.Chapters.All(made => made.Id != id);
     }
 
-    /// <summary>A chapter from its file, whose figures' columns fit together.</summary>
+    /// <summary>Reads a chapter from its file and checks that the columns of its figures fit together.</summary>
     static Chapter Saved(string path)
     {
         var chapter = Chapter.Read(path);
@@ -107,7 +107,7 @@ static class ReportCommand
         return chapter;
     }
 
-    /// <summary>The chapters that are missing, with the reasons.</summary>
+    /// <summary>Returns a chapter that lists the missing chapters with the reasons.</summary>
     static Chapter LeftOut(Members members) => new("left-out", "Left out", 900,
     [
         new TableFigure("left-out", "Chapters that could not be made",

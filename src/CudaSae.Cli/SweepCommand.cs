@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae sweep: a grid of SAEs from one pass over the data.</summary>
+/// <summary>The command cudasae sweep trains a grid of SAEs in one pass over the data.</summary>
 static class SweepCommand
 {
     public static Command Create()

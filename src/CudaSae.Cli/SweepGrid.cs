@@ -6,8 +6,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>The axes of a sweep, comma lists on the command line, and what they make: each member is the command line
-/// of one train, read by train's own settings.</summary>
+/// <summary>The axes of a sweep, given as comma-separated lists, and the members that they make. Each member is the
+/// command line of one train, parsed by train's own settings.</summary>
 sealed class SweepGrid
 {
     readonly Option<string[]> presets =
@@ -21,7 +21,7 @@ sealed class SweepGrid
     readonly Option<string[]> batchRows = List("--batch-rows", "rows in a batch; those of different batches share none",
         new TrainConfig().BatchRows.ToString(CultureInfo.InvariantCulture));
     readonly Settings rest = new();
-    readonly List<Option> passed = [];      // to train as they are
+    readonly List<Option> passed = [];      // passed to train unchanged
 
     public Option<BackendKind> Backend => rest.Backend;
 
@@ -33,8 +33,8 @@ sealed class SweepGrid
         passed.AddRange(command.Options.Except(own).Where(o => o != rest.Backend));
     }
 
-    /// <summary>Every combination that is an SAE, and a line for each that is not.</summary>
-    /// <exception cref="SaeException">A value that no option of train takes, or a preset that there is not.</exception>
+    /// <summary>Returns every combination that is an SAE, and a line for each one that is not.</summary>
+    /// <exception cref="SaeException">A value that no option of train accepts, or an unknown preset.</exception>
     public (SweepMember[] Members, string[] Refused) Members(ParseResult parsed, int[] widths)
     {
         var (members, refused) = (new List<SweepMember>(), new List<string>());
@@ -80,10 +80,10 @@ sealed class SweepGrid
         catch (SaeException e) { throw new RefusedCombination(e.Message); }
     }
 
-    /// <summary>k where the preset's spec follows from it, λ where it has a penalty to weigh.</summary>
+    /// <summary>Returns k if the preset's spec depends on it, and λ if the preset has a penalty to weight.</summary>
     IEnumerable<(string? K, string? Lambda)> Sparsities(ParseResult parsed, Preset preset, int width, string n)
     {
-        if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // refused as a member
+        if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // this member is refused later
         var (two, four) = (preset.Make(width, wide, 2).Spec, preset.Make(width, wide, 4).Spec);
         var takesK = SaeRecords.Write(two).ToJsonString() != SaeRecords.Write(four).ToJsonString();
         var own = two.Penalty is { } penalty and not SparsityPenalty.TargetL0 ? penalty.Coefficient : (float?)null;
@@ -110,7 +110,7 @@ sealed class SweepGrid
                 + "it must be values with commas between, without blanks");
     }
 
-    /// <summary>As they were written: an option that takes none, or several, is written so again.</summary>
+    /// <summary>Returns the options as they were written, including those without a value or with several.</summary>
     static IEnumerable<string> Tokens(ParseResult parsed, Option option)
     {
         var tokens = parsed.GetResult(option)!.Tokens;

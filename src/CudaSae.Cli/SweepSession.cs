@@ -8,7 +8,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>One sweep from its record to its table: groups of members that share their batches, one after
+/// <summary>Runs one sweep from its record to its table. Groups of members that share their batches run one after
 /// another.</summary>
 sealed class SweepSession : IDisposable
 {
@@ -55,11 +55,12 @@ sealed class SweepSession : IDisposable
         }
     }
 
-    /// <param name="together">Another number of SAEs that share their batches; null for the one it began with.</param>
-    /// <param name="moved">Where the same rows are now; null for where they were.</param>
+    /// <param name="together">Another number of SAEs that share each batch; null to keep the number it began
+    /// with.</param>
+    /// <param name="moved">The new place of the same rows; null if they have not moved.</param>
     public static SweepSession Resume(string folder, int? together, MovedData? moved)
     {
-        SweepRecord.Load(folder);       // before a lock is made in a folder that holds no sweep
+        SweepRecord.Load(folder);       // throws before a lock is created in a folder without a sweep
         var folderLock = RunFolder.Resume(folder);
         RunData? data = null;
         try
@@ -99,7 +100,7 @@ sealed class SweepSession : IDisposable
         }
     }
 
-    /// <summary>The paths and the changes in the record of a member, which commands read by itself.</summary>
+    /// <summary>Writes the paths and the changes into the record of a member, which commands read on its own.</summary>
     static void Note(string own, DataNames now, string[] changes)
     {
         var run = RunRecord.Load(own);
@@ -129,15 +130,15 @@ sealed class SweepSession : IDisposable
 
     SweepMember[] Open() => [.. record.Members.Where(m => !outcomes.ContainsKey(m))];
 
-    /// <summary>A member without room, or with damaged checkpoints, is not marked as done: the next --resume tries it
-    /// again.</summary>
+    /// <summary>Reports a member that fails for lack of memory or damaged checkpoints. It is not marked as done, so the
+    /// next --resume tries it again.</summary>
     void Postponed(SweepMember member, SaeException e)
     {
         outcomes[member] = new(e.Message, null, 0);
         Console.WriteLine($"{member.Name} failed: {SettingSpelling.ForCommandLine(e.Message)}");
     }
 
-    /// <returns>False when interrupted.</returns>
+    /// <returns>False if interrupted.</returns>
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
         using var runs = new SweepRuns(group, data, record, folder, kind, Ended, Postponed);

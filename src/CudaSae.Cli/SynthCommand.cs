@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae synth: toy data with a known dictionary.</summary>
+/// <summary>The command cudasae synth writes toy data with a known dictionary.</summary>
 static class SynthCommand
 {
     static readonly SuperpositionOptions Default = new();

@@ -7,8 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae toy: toy models of superposition, SAEs of their hidden layers, and how well these find the
-/// features.</summary>
+/// <summary>The command cudasae toy trains toy models of superposition and SAEs of their hidden layers, and measures
+/// how well the SAEs find the features.</summary>
 static class ToyCommand
 {
     static readonly ToyOptions Default = new();
@@ -104,7 +104,7 @@ static class ToyCommand
         }
     }
 
-    /// <summary>The main study: data, model and SAE.</summary>
+    /// <summary>Saves the main study: data, model and SAE.</summary>
     static void Save(ToyStudy study, string folder)
     {
         study.Model.Save(Path.Combine(folder, "toy.safetensors"));

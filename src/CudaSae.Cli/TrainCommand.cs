@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae train: data to a saved SAE, and its measures on held-out rows.</summary>
+/// <summary>The command cudasae train trains an SAE on data, saves it, and measures it on held-out rows.</summary>
 static class TrainCommand
 {
     public static Command Create()
@@ -69,7 +69,7 @@ static class TrainCommand
         return command;
     }
 
-    /// <summary>0 for a free port.</summary>
+    /// <summary>Creates the option --watch. Its value is the port, or 0 for a free one.</summary>
     static Option<int?> WatchOption() => new("--watch")
     {
         Description = "serve the live report on this port of 127.0.0.1; without a port, on a free one",

@@ -2,8 +2,8 @@ using System.CommandLine;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae bench: a step on random data and its phases; bench kernels: each phase by itself.
-/// docs/internals/benchmarks.md says what is measured and how.</summary>
+/// <summary>The command cudasae bench times a step on random data and its phases; bench kernels times each phase by
+/// itself. docs/internals/benchmarks.md describes what is measured and how.</summary>
 static class BenchCommand
 {
     const int LeastRepeats = 20;

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>Rows for people.</summary>
+/// <summary>Prints the rows as a table.</summary>
 static class BenchTable
 {
     public static void Print(BenchMachine machine, IReadOnlyList<BenchRow> rows)

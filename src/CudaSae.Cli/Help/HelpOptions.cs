@@ -5,7 +5,7 @@ using System.CommandLine.Parsing;
 
 namespace CudaSae.Cli.Help;
 
-/// <summary>--help and --help-all of every command.</summary>
+/// <summary>Adds --help and --help-all to every command.</summary>
 static class HelpOptions
 {
     /// <summary>Gives a program's commands their help.</summary>

@@ -3,8 +3,8 @@ using CudaSae.Lab.Verification;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae verify: every phase on this machine's targets against the double-precision reference. It exits with
-/// 1 on a mismatch or an error.</summary>
+/// <summary>The command cudasae verify compares every phase on this machine's targets with the double-precision
+/// reference. It exits with 1 on a mismatch or an error.</summary>
 static class VerifyCommand
 {
     public static Command Create()

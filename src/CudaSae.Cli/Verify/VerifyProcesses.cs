@@ -50,7 +50,7 @@ static class VerifyProcesses
         if (code is 0 or ContextLost) return (progress, code == ContextLost);
         if (code == Refused)
             throw new SaeException("the remaining cases were not run: the device cannot be opened again");
-        // It ended inside the case that it was at.
+        // The process ended inside the current case.
         Console.WriteLine($"ERROR, the process ended with code {code}");
         return (progress with { Next = progress.Next + 1, Failed = progress.Failed + 1 }, true);
     }

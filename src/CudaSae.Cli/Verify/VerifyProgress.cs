@@ -2,9 +2,9 @@ using System.Text.Json;
 
 namespace CudaSae.Cli;
 
-/// <summary>How far a verification is. A file carries it to the process that continues behind a case that ended the
+/// <summary>The progress of a verification. A file carries it to the process that continues after a case that ended the
 /// context.</summary>
-/// <param name="Next">Number of the next case-run; while one runs, its own.</param>
+/// <param name="Next">Number of the next case-run, or of the one that is running.</param>
 /// <param name="Differing">Quantities that differ so far.</param>
 /// <param name="Failed">Case-runs that ended with an error so far.</param>
 readonly record struct VerifyProgress(int Next, int Differing, int Failed)

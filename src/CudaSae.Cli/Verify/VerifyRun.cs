@@ -7,7 +7,7 @@ namespace CudaSae.Cli;
 /// <summary>Runs cases one after another and reports each. An error costs its case alone, except one that ends the
 /// process's context.</summary>
 /// <param name="runs">Each case on each of its targets.</param>
-/// <param name="keep">Takes the progress before each case and at the end, so that it survives the process.</param>
+/// <param name="keep">Receives the progress before each case and at the end, so that it survives the process.</param>
 sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> runs, Action<VerifyProgress> keep)
 {
     readonly Table table = new Table().AddColumns("target", "case", "worst quantity")
