@@ -11,7 +11,7 @@ static class Beside
     public static Option<string[]> Option(bool severalEach = false) => new("--beside")
     {
         Description = "file or folder with the same rows of another site: a transcoder's target, "
-            + "or a crosscoder's further sites; repeatable. A run's own rows need none",
+            + "or a crosscoder's further sites; repeatable; not needed for a run's own rows",
         AllowMultipleArgumentsPerToken = severalEach,
     };
 
@@ -26,7 +26,7 @@ static class Beside
     {
         var sites = SitesOf(spec);
         if (sites.Length == 1 && beside.Length > 0)
-            throw new SaeException($"--beside: {path} has no target of its own and no further sites; leave it out");
+            throw new SaeException($"--beside: {path} has neither a target nor further sites; leave it out");
         if (beside.Length == 0 && widths[0] == sites.Sum()) return;
         if (beside.Length != sites.Length - 1) throw new SaeException(Wanted(path, spec, sites));
         for (var site = 0; site < sites.Length; site++)

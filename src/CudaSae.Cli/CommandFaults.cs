@@ -80,7 +80,7 @@ static class CommandFaults
             {
                 if (IsNoName(text)) return $"{name}: its value is empty";
                 if (text is ['-', '-', _, ..])
-                    return $"{name} has no value: {text} looks like an option; of a file of that name write ./{text}";
+                    return $"{name} has no value: {text} looks like an option; write ./{text} for a file of that name";
             }
         }
         return null;

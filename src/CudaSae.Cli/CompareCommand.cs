@@ -35,14 +35,15 @@ static class CompareCommand
         var heldOut = DataOptions.HeldOut();
         var presets = new Option<string[]>("--presets")
         {
-            Description = "names, with commas or blanks between; none for all that need no second file",
+            Description = "names, separated by commas or blanks; none for all that need no second file",
             AllowMultipleArgumentsPerToken = true,
         };
         var latents = Options.New("--latents", "n", 4096, 1, 1 << 26);
-        var active = Options.New("--l0", "the L0 that all are brought to", 32, 1, SaeSpec.MaxActive);
-        var vectors = Options.New("--vectors", "rows that each run sees", new TrainConfig().Vectors, 1L, long.MaxValue);
-        var tries = Options.New("--tries", "runs that a search for λ may take", 5, 1, 1000);
-        var near = Options.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08, 0, 1e6);
+        var active = Options.New("--l0", "target L0 of all presets", 32, 1, SaeSpec.MaxActive);
+        var vectors = Options.New("--vectors", "rows that each run trains on", new TrainConfig().Vectors, 1L,
+            long.MaxValue);
+        var tries = Options.New("--tries", "most runs of a search for λ", 5, 1, 1000);
+        var near = Options.New("--near", "relative distance from the target L0 at which a search ends", 0.08, 0, 1e6);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
         var command = new Command("compare",
             "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents,
@@ -60,7 +61,7 @@ static class CompareCommand
             var config = new TrainConfig { Vectors = parsed.GetValue(vectors) }.Validate();
             using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
             if (files.Held.Count == 0)
-                throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
+                throw new SaeException("compare needs held-out rows; give --held-out N, or a second file");
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
             if (start.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));

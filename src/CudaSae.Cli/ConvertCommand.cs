@@ -15,7 +15,7 @@ static class ConvertCommand
         };
         var to = new Argument<string?>("out")
         {
-            Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
+            Description = "file or folder to write; none to describe the input", Arity = ArgumentArity.ZeroOrOne,
         };
         var format = new Option<string>("--to")
         {
@@ -53,11 +53,11 @@ static class ConvertCommand
     }
 
     static string Assumption(SaeKind? asked) =>
-        "its files do not say whether it is an SAE or a transcoder: " + asked switch
+        "its files do not state whether it is an SAE or a transcoder: " + asked switch
         {
             null => "an SAE is assumed (--as transcoder reads it as a transcoder)",
-            SaeKind.Sae => "it is read as an SAE, as --as says",
-            _ => "it is read as a transcoder, as --as says",
+            SaeKind.Sae => "it is read as an SAE, as --as states",
+            _ => "it is read as a transcoder, as --as states",
         };
 
     internal static void Print(IEnumerable<string> notes)

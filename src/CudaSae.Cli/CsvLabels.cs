@@ -50,8 +50,8 @@ static class CsvLabels
             for (var classes = 0; csv.Read(); row++)
             {
                 if (row == rows)
-                    throw new SaeException($"{path} labels more than the {rows} rows of the data; there must be one "
-                        + "line a row, and one of names");
+                    throw new SaeException($"{path} labels more than the {rows} rows of the data; the file must "
+                        + "have one line for the names and one for each row");
                 if (csv.FieldCount != columns.Length)
                     throw Bad(path, $"row {row} has {csv.FieldCount} answers to {columns.Length} questions");
                 foreach (var (q, column) in columns.Index())
@@ -61,13 +61,13 @@ static class CsvLabels
                         throw Bad(path, $"it has more than {Labels.MaxProperties} different answers");
             }
             if (row != rows)
-                throw new SaeException($"{path} labels {row} rows, the data have {rows}; there must be one line a row, "
-                    + "and one of names");
+                throw new SaeException($"{path} labels {row} rows, the data have {rows}; the file must have one line "
+                    + "for the names and one for each row");
             return new([.. columns.Select(c => c.Finish())], [.. columns.Select(c => c.Answers)]);
         }
         catch (CsvFormatException e)
         {
-            throw Bad(path, $"line {e.LineNumber} is no CSV: {e.Message.Split(". ")[0].TrimEnd('.')}");
+            throw Bad(path, $"line {e.LineNumber} is not CSV: {e.Message.Split(". ")[0].TrimEnd('.')}");
         }
     }
 
@@ -75,10 +75,10 @@ static class CsvLabels
     {
         var questions = csv.FieldCount;
         if (questions > Labels.MaxQuestions)
-            throw Bad(path, $"it asks {questions} questions; at most {Labels.MaxQuestions} are possible");
+            throw Bad(path, $"it has {questions} questions; at most {Labels.MaxQuestions} are possible");
         if (rows is < 1 or > int.MaxValue || rows * questions > bytes)
             throw new SaeException($"{path} has {bytes} bytes, fewer than {rows} rows of {questions} answers need; "
-                + "there must be one line a row, and one of names");
+                + "the file must have one line for the names and one for each row");
         var names = new string[questions];
         for (var q = 0; q < questions; q++)
         {
@@ -116,11 +116,12 @@ static class CsvLabels
             Answers[row] = c;
             if (IsNew = c == classes.Count)
             {
-                if (c == Labels.MaxClasses) return $"it is the {c + 1}th class, {Labels.MaxClasses} are possible";
+                if (c == Labels.MaxClasses)
+                    return $"it is class number {c + 1}; at most {Labels.MaxClasses} are possible";
                 if (answer.Length > MaxName || !Utf8.IsValid(answer))
                     return $"a class has at most {MaxName} bytes of UTF-8";
                 if (Ascii.EqualsIgnoreCase(answer, "nan"u8))
-                    return "that is no class; leave the field empty where nobody knows";
+                    return "nan is not a class; leave the field of an unlabelled row empty";
                 classes.Add(answer.ToArray());
             }
             return null;

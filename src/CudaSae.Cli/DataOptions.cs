@@ -10,8 +10,8 @@ static class DataOptions
         new("--tensor")
         {
             Description =
-                "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column "
-                    + "(.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too"
+                "what to read from a file or folder that holds several: the name of a tensor (.safetensors, .pt) or "
+                    + "column (.arrow), or layer=13 of saev's shards, with ,tokens=all to include the CLS token"
         };
 
     public static Option<string?> HeldOut() => new("--held-out")

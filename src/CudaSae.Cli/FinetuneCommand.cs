@@ -10,7 +10,7 @@ static class FinetuneCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "folder of the SAE, as train wrote it" };
+        var run = new Argument<string>("run") { Description = "folder of the SAE, written by train" };
         var data = new Argument<string[]>("data")
         {
             Description = "activation files; none for those of the run, or the shipped ones",

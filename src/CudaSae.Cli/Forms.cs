@@ -31,7 +31,7 @@ static partial class Forms
             && ((float)value == 0) == (value == 0)
             ? (float.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture)) : null,
         TypeCode.Double => Number(text),
-        _ => throw new NotSupportedException($"no form of {type.Name} is written on a command line"),
+        _ => throw new NotSupportedException($"{type.Name} has no form on a command line"),
     };
 
     /// <summary>Returns the value of a text; null if the text has another form or is outside the given range.</summary>

@@ -39,7 +39,7 @@ sealed class HostInput
     {
         ({ } only, null) => only,
         (null, { } only) => only,
-        _ => throw new SaeException("what should the model read? give --ids FILE.npy or --text FILE, one of the two"),
+        _ => throw new SaeException("the model has no input; give --ids FILE.npy or --text FILE, one of the two"),
     };
 
     public IEnumerable<TokenSequence> Sequences(ParseResult parsed, IHostModel model)
@@ -65,8 +65,8 @@ sealed class HostInput
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
         {
-            throw new SaeException($"{path} is not what harvest writes beside activations: a JSON object with a text "
-                + "on each line",
+            throw new SaeException($"{path} does not have the form that harvest writes beside activations: a JSON "
+                + "object with a text on each line",
                 e);
         }
     }

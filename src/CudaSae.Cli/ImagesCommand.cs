@@ -31,7 +31,7 @@ static class ImagesCommand
         {
             Description = "IDX file of their labels: class purity, and what a classifier loses"
         };
-        var names = new Option<string?>("--classes") { Description = "names of the classes, parted by commas" };
+        var names = new Option<string?>("--classes") { Description = "names of the classes, separated by commas" };
         var classifier = new Option<string?>("--classifier")
         {
             Description = ".safetensors of harvest classifier: the SAEs read one of its layers"
@@ -39,7 +39,7 @@ static class ImagesCommand
         var site = Options.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}",
             SmallClassifier.Sites[0]);
         var width = Options.New("--width", "pixels in a line of an image", 28, 1, 1 << 20);
-        var rows = Options.New("--rows", "images to look at, at most", 10_000L, 1L, long.MaxValue);
+        var rows = Options.New("--rows", "most images to show", 10_000L, 1L, long.MaxValue);
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var command = new Command("images", "Draw what SAEs of images learned, for the report.") { runs, data, labels,
             names, classifier, site, width, rows, backend };
@@ -57,13 +57,13 @@ static class ImagesCommand
                 parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','),
                 read);
             if (images.Rows < 1)
-                throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
+                throw new SaeException("no images are selected; give --data, and --rows of 1 or more");
             var members = new Members();
             var chapter = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
             RunFolder.Add(folder, chapter);
             foreach (var figure in chapter.Figures) StyledText.Line($"[bold]{figure.Title}[/]: {figure.Finding}");
-            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Chapter.FolderName, chapter.Id + ".json")}[/]; look ",
-                $"at it with: cudasae report {folder}");
+            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Chapter.FolderName, chapter.Id + ".json")}[/]; ",
+                $"show it with: cudasae report {folder}");
             return members.ExitCode;
         });
         return command;

@@ -9,7 +9,7 @@ sealed class KindOption
 {
     readonly Option<string?> option = new("--as")
     {
-        Description = "sae or transcoder, where the files do not tell [sae]",
+        Description = "sae or transcoder, if the files do not state it [sae]",
     };
 
     public void AddTo(Command command) => command.Options.Add(option);
@@ -23,6 +23,6 @@ sealed class KindOption
         null => null,
         var kind when Names.Same(kind, "sae") => SaeKind.Sae,
         var kind when Names.Same(kind, "transcoder") => SaeKind.Transcoder,
-        var other => throw new SaeException($"--as {other} is no kind; sae and transcoder are"),
+        var other => throw new SaeException($"--as {other}: it must be sae or transcoder"),
     };
 }

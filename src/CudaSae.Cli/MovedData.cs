@@ -19,7 +19,7 @@ sealed record MovedData(string[] Data, string[] Beside, string? HeldOut)
     public DataNames Over(string run, DataNames old, RunFingerprint? fingerprint)
     {
         if (fingerprint is null)
-            throw new SaeException($"{run} was begun by an older version, whose record does not say what its rows are: "
+            throw new SaeException($"{run} was begun by an older version, whose record does not identify its rows: "
                 + $"put the data back where they were ({string.Join(", ", old.Data)}) and name none");
         if (HeldOut is not null
             && (old.HeldOut is null || DataNames.IsNumber(old.HeldOut) || DataNames.IsNumber(HeldOut)))

@@ -11,10 +11,10 @@ static class OthelloCommand
     {
         var output = new Argument<string>("folder")
         {
-            Description = "where history.npy, legal.npy and board.npy are written"
+            Description = "folder for history.npy, legal.npy and board.npy"
         };
         var games = Options.New("--games", "random legal games; each has about 60 rows", 2000, 1, int.MaxValue);
-        var seed = Options.New("--seed", "of the moves", 1UL);
+        var seed = Options.New("--seed", "seed of the moves", 1UL);
         var command = new Command("othello",
             "Write random games of Othello as rows and labels.") { output, games, seed };
         command.SetAction(parsed =>

@@ -22,21 +22,23 @@ static class ReportCommand
         var folder = new Argument<string>("folder")
         {
             Description =
-                "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were "
-                    + "left in"
+                "a run, the file or folder of an SAE of any layout that convert reads, or a folder that holds figures"
         };
         var data = new Argument<string[]>("data")
         {
-            Description = "activation files to look at; none for the held-out rows of the run",
+            Description = "activation files to measure on; none for the held-out rows of the run",
             Arity = ArgumentArity.ZeroOrMore
         };
         var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
-        var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
+        var rows = Options.Optional("--rows", "most rows to measure on; all held-out ones if not given", 1L,
             long.MaxValue);
-        var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
-        var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
-        var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
+        var output = new Option<string?>("--out")
+        {
+            Description = "file of the page; report.html in the folder if not given"
+        };
+        var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file for each figure" };
+        var json = new Option<string?>("--json") { Description = "file for the numbers of all figures" };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about =
             "Write one HTML page of figures about a run: training, held-out rows, and the findings of other commands.";

@@ -46,13 +46,13 @@ sealed class SaeRows : IDisposable
         if (named.Length > 0)
             return Checked(new(DataOptions.Open(named, "0", tensor, beside), named: true), path, spec);
         if (beside is { Length: > 0 })
-            throw new SaeException("--beside stands beside activation files that are named: "
+            throw new SaeException("--beside needs activation files: "
                 + "name those of the input too");
         if (record is null && spec is not null && Beside.Missing(spec) is { } missing)
-            throw new SaeException($"{path} does not say which rows it was trained on; "
+            throw new SaeException($"{path} does not state which rows it was trained on; "
                 + $"name activation files after it: {missing}");
         if (record is null && !shipped)
-            throw new SaeException($"{path} does not say which rows it was trained on; {advice}");
+            throw new SaeException($"{path} does not state which rows it was trained on; {advice}");
         var own = new SaeRows(record is null ? DataOptions.OpenOrShipped([], null, tensor)
             : RunData.Reopen(path, record, Console.WriteLine, tensor: tensor), named: false);
         if (own.Rows.Count > 0) return Checked(own, path, spec);

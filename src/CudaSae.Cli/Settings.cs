@@ -105,7 +105,7 @@ sealed class Settings
         }
         if (spec.Sites is not null) return spec with { InputWidth = widths.Sum(), Sites = widths };
         if (widths.Length > 1)
-            throw new SaeException("--beside needs a preset that has a use for it: transcoder, skip-transcoder or "
+            throw new SaeException("--beside needs a preset that uses it: transcoder, skip-transcoder or "
                 + "crosscoder");
         return spec;
     }

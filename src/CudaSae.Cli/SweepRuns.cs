@@ -18,7 +18,8 @@ sealed class SweepRuns : IDisposable
     readonly string folder;
     readonly BackendKind kind;
     readonly Action<SweepMember, SweepOutcome> ended;
-    readonly Dictionary<SharedRun, (SweepMember Member, TrainingRun Run, MemberObserver Observer, FolderLock Lock)> runs = [];
+    readonly Dictionary<
+        SharedRun, (SweepMember Member, TrainingRun Run, MemberObserver Observer, FolderLock Lock)> runs = [];
     readonly MemberObserver.Lines lines = new();
     SweepMember? restoring;     // the member whose checkpoints are being read
     TrainingStart? start;       // start of the first new run; all runs of a group share its rows
@@ -107,8 +108,8 @@ sealed class SweepRuns : IDisposable
             (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
         if (SaeRecords.Write(record.Spec).ToJsonString() != spec
             || SaeRecords.Write(record.Config).ToJsonString() != config)
-            throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} "
-                + $"says of {member.Name}; move it away, and the member is trained again",
+            throw new SaeException($"{Path.Combine(folder, member.Name)} does not hold the run that "
+                + $"{SweepRecord.FileName} lists as {member.Name}; move it away, and the member is trained again",
                 kind: SaeErrorKind.Files);
         if (record.Fingerprint?.Difference(data.Fingerprint) is { } difference)
             throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "

@@ -23,8 +23,8 @@ sealed class SweepSession : IDisposable
     {
         (this.data, this.record, this.folder, this.folderLock) = (data, record, folder, folderLock);
         kind = Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
-            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', "
-                + "which there is not");
+            : throw new SaeException($"{folder}/{SweepRecord.FileName} names an unknown backend "
+                + $"'{record.Backend}'");
         if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != data.Source.Width) is { } other)
             throw new SaeException($"the data of {folder} are {data.Source.Width} wide, "
                 + $"{other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
@@ -39,8 +39,8 @@ sealed class SweepSession : IDisposable
         {
             var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
             if (taken is not null)
-                throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; "
-                    + "choose another --out");
+                throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that belongs to "
+                    + "no sweep; choose another --out");
             var names = data.Names.Full();
             var record = new SweepRecord(members, refused, names.Data, names.Beside, names.HeldOut, names.Tensor,
                 ChosenBackend.Of(kind).ToString(), together, TrainingRun.Version)

@@ -32,14 +32,13 @@ static class TrainCommand
         {
             Description =
                 "folder of a run to resume with the settings it began with; settings that are given beside it are "
-                    + "applied "
-                + "or refused; data that are given beside it name the new place of the same rows",
+                    + "applied or refused; data that are given beside it name the new place of the same rows",
         };
         var watch = WatchOption();
         var tensorBoard = Options.Flag("--tensorboard", "also write TensorBoard's event files");
         var verbose = Options.Flag("--verbose", "print every setting before the first step");
         var density = Options.New("--density-every",
-            "steps between two records of every latent's density, for the report; 0 for none; give it again at "
+            "steps between two records of every latent's density, for the report; 0 for none; give it again with "
                 + "--resume",
             0, 0, int.MaxValue);
         var command = new Command("train",

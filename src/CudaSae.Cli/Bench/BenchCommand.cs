@@ -27,12 +27,12 @@ static class BenchCommand
             ? -1 : 0, -1, 1 << 26);
         var shapes =
             Options.New("--shapes",
-            "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper: the four of the cost model", "");
+            "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper for the four of the cost model", "");
         var filter = Options.New("--filter", "only rows whose name contains this", "");
         var csv = Options.New("--csv", "also write the rows into this file", "");
         var trusting =
             Options.New("--unchecked",
-            "no errors and no checksums: weights of many gigabytes take minutes to come back", false);
+            "omit errors and checksums, which take minutes for weights of many gigabytes", false);
         var json = Options.Flag("--json", "one line of JSON: milliseconds by phase, unchecked");
         json.Hidden = kernels;
         var command = new Command(name, description) { width, repeats, dead, shapes, filter, csv, trusting, json };

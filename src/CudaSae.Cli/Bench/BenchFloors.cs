@@ -8,7 +8,8 @@ static class BenchFloors
 {
     /// <summary>Returns the rows with floors from the best ceilings of their machines. The floor of a step is the sum
     /// over the rows of its phases, which must be among the rows; it stays unchanged if those have no floor.</summary>
-    public static List<(BenchMachine Machine, BenchRow Row)> ByBestCeilings(IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
+    public static List<(BenchMachine Machine, BenchRow Row)> ByBestCeilings(
+        IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var known = rows.Select(one => one.Machine.Ceilings).OfType<Ceilings>().ToArray();
         if (known.Length == 0) return [.. rows];

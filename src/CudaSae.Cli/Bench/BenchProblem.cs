@@ -25,7 +25,7 @@ sealed class BenchProblem : IDisposable
     public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
     {
         if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents))
-            throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
+            throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghost gradients, and more latents");
         (Spec, Config, Dead, fired, isDead) =
             (spec, config, dead, new int[dead > 0 ? spec.Latents : 0], new bool[spec.Latents]);
         var places = new RowPermutation(Seed, 0, spec.Latents);

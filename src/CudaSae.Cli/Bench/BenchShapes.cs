@@ -30,7 +30,7 @@ static class BenchShapes
     {
         if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Transcoder is not null
             || spec.Sites is not null || spec.Nested is not null)
-            throw new SaeException("--shapes changes plain TopK only; of other methods give one shape with "
+            throw new SaeException("--shapes changes plain TopK only; for other methods give one shape with "
                 + "--input-width, --latents and --k");
         var aux = spec.Aux is null ? null : spec.Aux with { K = Math.Min(spec.Aux.K, shape[2]) };
         return ((spec with

@@ -28,7 +28,8 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
             var start = Stopwatch.GetTimestamp();
             workers.Run(parts, (part, _) => Multiply(operands.Data + part * 64L * 1024));
             gemm = Math.Max(gemm,
-                2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
+                2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts
+                    / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
             start = Stopwatch.GetTimestamp();
             workers.Run(parts,
                 (part, _) =>

@@ -155,8 +155,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         var moved = new double[d];
         for (var i = 0; i < d; i++)
             moved[i] = before[i]
-                - scalars.LearningRate * (double)scalars.Correction1 * m[i] / (Math.Sqrt((double)v[i] * scalars.Correction2)
-                    + scalars.Epsilon);
+                - scalars.LearningRate * (double)scalars.Correction1 * m[i]
+                    / (Math.Sqrt((double)v[i] * scalars.Correction2) + scalars.Epsilon);
         var norm = unit ? Math.Sqrt(moved.Sum(w => w * w)) : 1;
         return Math.Max(Worst(d, i => gradient[i], i => m[i] / (1 - (double)scalars.Beta1)),
             Worst(d, i => moved[i] / norm, i => after[i]));

@@ -62,11 +62,10 @@ static class StepBench
         problem.Dispose();      // like a run, which also keeps no copy of the weights
         var phases = run.TimePhases();
         var medians = phases.Append(run.TimeStep()).Select(ms => ms.Count > 0 ? Doubles.Median(ms) : double.NaN);
-        return "{"
-            + string.Join(", ",
-                Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
-            .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}")))
-                + "}";
+        var fields = Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
+            .Select(m => (Name: m.First == "Prepare" ? "input" : m.First.ToLowerInvariant(), Ms: m.Second))
+            .Select(m => FormattableString.Invariant($"\"{m.Name}\": {m.Ms:0.###}"));
+        return $"{{{string.Join(", ", fields)}}}";
     }
 
     /// <summary>Opens the device a second time: its free memory shows how much the backend takes. Null on the

@@ -43,7 +43,8 @@ sealed class StepCost
             ? 0 : B * spec.Active;
         dead = Math.Min(dead, spec.DeadWindow);
         double operand = device ? 2 : 4, both = d + D;
-        var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;     // touched latents if all were equally likely
+        // Touched latents if all were equally likely.
+        var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;
         return new(
         [
             new(StepPhase.Prepare, B * d,

@@ -15,7 +15,8 @@ readonly record struct VerifyProgress(int Next, int Differing, int Failed)
         try { return JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path)); }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"{path} does not say how far a verification is: {e.Message.Split(". ")[0]}", e);
+            throw new SaeException($"{path} does not state the progress of a verification: {e.Message.Split(". ")[0]}",
+                e);
         }
     }
 

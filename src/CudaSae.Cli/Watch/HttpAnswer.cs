@@ -15,7 +15,8 @@ static class HttpAnswer
     /// <param name="length">Length of the body; null for a body that ends with the connection.</param>
     public static byte[] Head(int status, string type, long? length) => Encoding.ASCII.GetBytes(
         $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: "
-            + $"{type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
+            + $"{type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}"
+            + $"{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
         + "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: "
         + $"{Policy}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n\r\n");
 

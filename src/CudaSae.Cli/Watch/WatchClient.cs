@@ -59,7 +59,11 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
     {
         byte[] body;
         try { body = make(); }
-        catch (Exception) { Send(HttpAnswer.Refusal(500, headOnly)); return; } // an error of the watch page must not reach the run
+        catch (Exception)      // an error of the watch page must not reach the run
+        {
+            Send(HttpAnswer.Refusal(500, headOnly));
+            return;
+        }
         Send(HttpAnswer.Head(200, type, body.Length));
         if (!headOnly) Send(body);
     }

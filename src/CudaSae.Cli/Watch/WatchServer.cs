@@ -40,9 +40,9 @@ sealed class WatchServer : IDisposable
         try { listener.Start(MostClients); }
         catch (SocketException e)
         {
-            throw new SaeException($"--watch {port}: "
-                + $"{(e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port" : e.Message.TrimEnd('.'))}; give another one, or none for a free one",
-                e);
+            var why = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port"
+                : e.Message.TrimEnd('.');
+            throw new SaeException($"--watch {port}: {why}; give another port, or none for a free one", e);
         }
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
         accepting = Begin(Accept);
