@@ -42,7 +42,7 @@ sealed class ReportSubject : IDisposable
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
-    /// <param name="beside">Files beside those that were named.</param>
+    /// <param name="beside">Files beside the named files.</param>
     /// <param name="limit">Rows at most; null for all.</param>
     /// <param name="parts">Records the refusal of a damaged record or SAE; null if both are required.</param>
     /// <param name="kind">How to read an SAE whose files do not state its kind.</param>

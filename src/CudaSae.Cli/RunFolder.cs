@@ -6,7 +6,7 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>Folders that commands write. One process writes a folder at a time.</summary>
+/// <summary>Creates and locks the folders that commands write. One process writes a folder at a time.</summary>
 static class RunFolder
 {
     const string OtherFolder = "choose another --out", AfterIt = "write into another folder with --out";
@@ -14,7 +14,7 @@ static class RunFolder
     // Limit of the wait for commands that add one file each.
     static readonly TimeSpan BesideOthers = TimeSpan.FromSeconds(10);
 
-    /// <summary>The folder of a new run or sweep, with its lock.</summary>
+    /// <summary>Returns the folder of a new run or sweep, with its lock.</summary>
     /// <param name="output">The name that the user gave; null for a new folder below <paramref name="parent"/>, named
     /// by date and time.</param>
     /// <exception cref="SaeException">The folder holds a run or a sweep, another process writes it, or it cannot be

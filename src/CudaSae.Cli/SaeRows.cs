@@ -35,7 +35,7 @@ sealed class SaeRows : IDisposable
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
     /// <param name="tensor">Name of the tensor; null for the run's own.</param>
     /// <param name="spec">Spec of the SAE; null to skip the check of its rows.</param>
-    /// <param name="beside">Files beside those that were named; none for a run's held-out rows.</param>
+    /// <param name="beside">Files beside the named files; none for a run's held-out rows.</param>
     /// <param name="shipped">Whether an SAE without a record is evaluated on the shipped rows.</param>
     /// <param name="advice">Advice on how to name files in this command.</param>
     /// <exception cref="SaeException">The rows do not exist, cannot be opened, or differ from those of the

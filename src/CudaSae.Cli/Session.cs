@@ -93,11 +93,11 @@ sealed class Session : IDisposable
         return this;
     }
 
-    /// <param name="verbose">Prints every setting before the first step.</param>
+    /// <param name="verbose">Whether to print every setting before the first step.</param>
     /// <param name="watchPort">Port of 127.0.0.1 that shows the run while it trains; 0 for a free port, null to turn it
     /// off.</param>
-    /// <param name="tensorBoard">Also writes TensorBoard's events. A resumed run keeps writing them if it did
-    /// before.</param>
+    /// <param name="tensorBoard">Whether to write TensorBoard's event files. A resumed run continues to write them if
+    /// it did before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
         var config = run.Record.Config;

@@ -13,7 +13,7 @@ static class BenchCommand
         var command = PhaseCommand("bench", "Measure a training step on random data.");
         command.Subcommands.Add(PhaseCommand("step", "Time a training step and its phases; the same as bench alone."));
         command.Subcommands.Add(PhaseCommand("kernels",
-            "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
+            "Time each phase's kernels by itself, with 5 % of the latents dead if the method has an auxiliary loss."));
         return command;
     }
 

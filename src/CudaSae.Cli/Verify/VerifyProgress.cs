@@ -9,7 +9,7 @@ namespace CudaSae.Cli;
 /// <param name="Failed">Case-runs that ended with an error so far.</param>
 readonly record struct VerifyProgress(int Next, int Differing, int Failed)
 {
-    /// <exception cref="SaeException">The file is not what <see cref="Write"/> writes.</exception>
+    /// <exception cref="SaeException">The file does not have the form of <see cref="Write"/>.</exception>
     public static VerifyProgress Read(string path)
     {
         try { return JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path)); }

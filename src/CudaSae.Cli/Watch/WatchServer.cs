@@ -25,10 +25,10 @@ sealed class WatchServer : IDisposable
     int listeners;
     long version;
 
-    /// <param name="port">0 for a free one.</param>
+    /// <param name="port">Port to listen on; 0 for a free one.</param>
     /// <param name="page">Returns the HTML; called once, at the first request.</param>
     /// <param name="chapters">Returns the JSON; called on a client's thread while the run trains.</param>
-    /// <exception cref="SaeException">The port is taken, or not allowed.</exception>
+    /// <exception cref="SaeException">The port is in use or not allowed.</exception>
     public WatchServer(int port, Func<byte[]> page, Func<Chapter[]> chapters, TimeSpan? patience = null)
     {
         this.patience = patience ?? Patience;
