@@ -3,11 +3,12 @@ using CudaSae.Files;
 
 namespace CudaSae.Cli;
 
-/// <summary>Opens activations for a command. All commands open them here, and so print the same lines on what is left
-/// out.</summary>
+/// <summary>Opens activations for a command. All commands open them here, so they print the same lines about what is
+/// left out.</summary>
 static class Activations
 {
-    /// <summary>As <see cref="ActivationSource.Open"/>; prints the source's remarks.</summary>
+    /// <summary>Opens activations with <see cref="ActivationSource.Open"/> and prints the remarks of the
+    /// source.</summary>
     public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null)
     {
         var source = ActivationSource.Open(paths, tensor);
@@ -15,7 +16,7 @@ static class Activations
         return source;
     }
 
-    /// <summary>Opens held-out rows; prints a line where they are training rows too.</summary>
+    /// <summary>Opens held-out rows and prints a line if they are also training rows.</summary>
     public static ActivationSource OpenHeldOut(string path, string? tensor, ActivationSource training)
     {
         var held = Open([path], tensor);

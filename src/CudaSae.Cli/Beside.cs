@@ -3,29 +3,30 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>--beside of the commands that look at an SAE: the rows of a transcoder's target, or of a crosscoder's
-/// further sites, next to those of the files that are named.</summary>
+/// <summary>The option --beside of the commands that evaluate an SAE. It names the rows of a transcoder's target, or of
+/// a crosscoder's further sites, that accompany the named files.</summary>
 static class Beside
 {
     /// <param name="severalEach">Whether several files may follow one --beside.</param>
     public static Option<string[]> Option(bool severalEach = false) => new("--beside")
     {
         Description = "file or folder with the same rows of another site: a transcoder's target, "
-            + "or a crosscoder's further sites; repeatable. A run's own rows need none",
+            + "or a crosscoder's further sites; repeatable; not needed for a run's own rows",
         AllowMultipleArgumentsPerToken = severalEach,
     };
 
-    /// <summary>Refuses rows that an SAE does not take. Files that hold a transcoder's input and target, or all sites,
-    /// side by side in each row are taken as they are.</summary>
-    /// <param name="path">Of the SAE, for messages.</param>
+    /// <summary>Refuses rows that an SAE does not take. Accepts files that hold a transcoder's input and target, or all
+    /// sites, side by side in each row.</summary>
+    /// <param name="path">Path of the SAE, for messages.</param>
     /// <param name="named">Files of the input, or of the first site.</param>
-    /// <param name="widths">Of the files, then of each of those beside them.</param>
-    /// <exception cref="SaeException">Files are missing or too many, or one has another width; says which.</exception>
+    /// <param name="widths">Widths of the files, then of each of those beside them.</param>
+    /// <exception cref="SaeException">Files are missing, there are too many, or one has another width. The message
+    /// names the file.</exception>
     public static void Check(string path, SaeSpec spec, string[] named, string[] beside, int[] widths)
     {
         var sites = SitesOf(spec);
         if (sites.Length == 1 && beside.Length > 0)
-            throw new SaeException($"--beside: {path} has no target of its own and no further sites; leave it out");
+            throw new SaeException($"--beside: {path} has neither a target nor further sites; leave it out");
         if (beside.Length == 0 && widths[0] == sites.Sum()) return;
         if (beside.Length != sites.Length - 1) throw new SaeException(Wanted(path, spec, sites));
         for (var site = 0; site < sites.Length; site++)
@@ -34,7 +35,7 @@ static class Beside
                     + $"{Side(spec, site)} of {path} has {sites[site]}");
     }
 
-    /// <summary>Which files an SAE of several sites needs; null for one of a single site.</summary>
+    /// <summary>Names the files that an SAE of several sites needs; null for an SAE of a single site.</summary>
     public static string? Missing(SaeSpec spec) => SitesOf(spec).Length == 1 ? null
         : spec.Transcoder is not null ? "those of its input, and of its target with --beside"
         : "those of its first site, and each of the others with --beside";
@@ -52,7 +53,7 @@ static class Beside
         _ => "the input",
     };
 
-    /// <summary>Widths of what stands side by side in a row of data.</summary>
+    /// <summary>Widths of the parts that stand side by side in a row of data.</summary>
     static int[] SitesOf(SaeSpec spec) =>
         spec.Transcoder is { } transcoder ? [spec.InputWidth, transcoder.OutputWidth] : spec.Sites ?? [spec.InputWidth];
 }

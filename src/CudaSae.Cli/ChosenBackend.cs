@@ -3,10 +3,11 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The backend of commands that make several.</summary>
+/// <summary>Chooses the backend of a command that creates several.</summary>
 static class ChosenBackend
 {
-    /// <summary>What <paramref name="kind"/> means on this machine; prints why auto does not take the GPU.</summary>
+    /// <summary>Returns the backend that <paramref name="kind"/> selects on this machine. Prints the reason if auto
+    /// does not select the GPU.</summary>
     public static BackendKind Of(BackendKind kind)
     {
         var chosen = BackendFactory.Chosen(kind, out var why);

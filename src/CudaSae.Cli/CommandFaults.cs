@@ -5,12 +5,12 @@ using CudaSae.Text;
 
 namespace CudaSae.Cli;
 
-/// <summary>What is wrong with a command line, in one line with what was probably meant.</summary>
+/// <summary>Describes an error in a command line in one line, with the likely intended word.</summary>
 static class CommandFaults
 {
-    /// <summary>Null for nothing.</summary>
-    /// <param name="arguments">That it was parsed from.</param>
-    /// <param name="program">Whose help the line names.</param>
+    /// <summary>Returns the error, or null if there is none.</summary>
+    /// <param name="arguments">The words that the command line was parsed from.</param>
+    /// <param name="program">Program whose help the line names.</param>
     public static string? Of(ParseResult parsed, IReadOnlyList<string> arguments, string program = Commands.Program)
     {
         if (HelpOptions.AreAsked(parsed)) return null;
@@ -19,17 +19,17 @@ static class CommandFaults
         return fault is null ? null : $"{fault}; see {program}{command} --help";
     }
 
-    /// <summary>An error of an option's value comes before those of what is missing.</summary>
+    /// <summary>Errors in the value of an option come before errors about missing words.</summary>
     static string? First(IEnumerable<ParseError> errors) =>
         errors.MinBy(e => e.SymbolResult is not ArgumentResult { Parent: OptionResult })?.Message.TrimEnd('.');
 
-    /// <summary>A word that is no command, or an option where there is none: the data of a command would else take
-    /// it.</summary>
+    /// <summary>Finds a word that is not a command, or an option that does not exist. The data argument of a command
+    /// would otherwise take it.</summary>
     static string? Misplaced(ParseResult parsed)
     {
         var command = parsed.CommandResult.Command;
         var groups = command.Subcommands.Count > 0 && command.Arguments.Count == 0;
-        // Behind -- every word is an argument.
+        // After -- every word is an argument.
         var behind = parsed.Tokens.SkipWhile(t => t.Type != TokenType.DoubleDash);
         var directive = parsed.Tokens.FirstOrDefault(t => t.Type == TokenType.Directive);
         if (directive is not null) return $"there is no command '{directive.Value}'";
@@ -50,8 +50,8 @@ static class CommandFaults
     static string NoOption(string written, CommandResult command) => $"there is no option {written}"
         + Names.Hint(written, Options(command).Where(option => !option.Hidden).Select(option => option.Name));
 
-    /// <summary>A word behind a flag that is neither true nor false, but is joined to it or looks as if it should be:
-    /// it would else be taken for data.</summary>
+    /// <summary>Finds a word after a flag that is neither true nor false but is joined to the flag or resembles a truth
+    /// value. It would otherwise be taken for data.</summary>
     static string? NoTruth(ParseResult parsed, IReadOnlyList<string> arguments)
     {
         var truths = Options(parsed.CommandResult).Where(option => option.ValueType == typeof(bool));
@@ -67,7 +67,8 @@ static class CommandFaults
             $"{flag} {(IsNoName(word) ? $"'{word}'" : word)}: it must be true or false, or stand alone for true";
     }
 
-    /// <summary>An option that is given twice, or whose value is missing, empty, or the next option.</summary>
+    /// <summary>Finds an option that is given twice, or whose value is missing, is empty, or is the next
+    /// option.</summary>
     static string? NoValue(ParseResult parsed)
     {
         foreach (var given in parsed.CommandResult.Children.OfType<OptionResult>().Where(option => !option.Implicit))
@@ -79,7 +80,7 @@ static class CommandFaults
             {
                 if (IsNoName(text)) return $"{name}: its value is empty";
                 if (text is ['-', '-', _, ..])
-                    return $"{name} has no value: {text} looks like an option; of a file of that name write ./{text}";
+                    return $"{name} has no value: {text} looks like an option; write ./{text} for a file of that name";
             }
         }
         return null;
@@ -97,7 +98,7 @@ static class CommandFaults
     static string[] Path(CommandResult result) =>
         result.Parent is CommandResult parent ? [.. Path(parent), result.Command.Name] : [];
 
-    /// <summary>Those of a command, and those of the commands above it that hold below too.</summary>
+    /// <summary>Returns the options of a command and the recursive options of the commands above it.</summary>
     static Option[] Options(CommandResult result) => result.Parent is CommandResult parent
         ? [.. result.Command.Options, .. Options(parent).Where(option => option.Recursive)]
         : [.. result.Command.Options];

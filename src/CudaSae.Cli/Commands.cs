@@ -6,11 +6,11 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The program's commands, and how a command line is parsed and run. <see cref="CommandFaults"/> says what is
-/// wrong with one.</summary>
+/// <summary>Holds the program's commands; parses and runs a command line. <see cref="CommandFaults"/> describes errors
+/// in one.</summary>
 static class Commands
 {
-    /// <summary>Exit codes: of what a person can mend, and of an error of this program.</summary>
+    /// <summary>Exit codes for an error that the user can fix and for an internal error.</summary>
     public const int Refused = 2, Internal = 70;
 
     public const string Program = "cudasae";
@@ -47,13 +47,13 @@ static class Commands
         return root;
     }
 
-    /// <summary>Words as they stand: no response files, no bundles of letters.</summary>
+    /// <summary>Parses words literally, without response files or bundled letters.</summary>
     public static ParseResult Parse(Command command, IReadOnlyList<string> arguments) =>
         command.Parse(arguments, new() { EnablePosixBundling = false, ResponseFileTokenReplacer = null });
 
-    /// <summary>Runs a command line to its exit code; what is refused is one line on the error stream.</summary>
+    /// <summary>Runs a command line and returns its exit code. A refusal is one line on the error stream.</summary>
     /// <param name="root">The commands of the program.</param>
-    /// <param name="program">Its name in messages.</param>
+    /// <param name="program">Name of the program in messages.</param>
     public static int Run(RootCommand root, IReadOnlyList<string> arguments, string program = Program)
     {
         try
@@ -73,7 +73,7 @@ static class Commands
         }
     }
 
-    /// <summary>One line for an exception that ended a command, and the exit code.</summary>
+    /// <summary>Returns one line for an exception that ended a command, and the exit code.</summary>
     static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
     {
         SaeException e => (SettingSpelling.ForCommandLine(e.Message), Refused),
@@ -84,7 +84,7 @@ static class Commands
             + $"with what {TraceVariable}=1 adds").Message, Internal),
     };
 
-    /// <summary>What threads and type initializers threw, out of their envelopes.</summary>
+    /// <summary>Unwraps the exception that a thread or a type initializer threw.</summary>
     static Exception Innermost(Exception e) => e switch
     {
         AggregateException all when all.Flatten().InnerExceptions is { Count: > 0 } inner =>

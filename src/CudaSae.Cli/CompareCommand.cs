@@ -13,16 +13,16 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae compare: every preset on the same rows at one L0, as a table. λ is searched for where the method
-/// does not set L0 itself.</summary>
+/// <summary>The command cudasae compare trains every preset on the same rows at one L0 and prints a table. It searches
+/// for λ if the method does not set L0 itself.</summary>
 static class CompareCommand
 {
-    /// <param name="Evaluation">Null where the preset was refused.</param>
-    /// <param name="Note">Why it was refused, or what is missing.</param>
+    /// <param name="Evaluation">The measures; null if the preset was refused.</param>
+    /// <param name="Note">The reason for the refusal, or what is missing.</param>
     sealed record Row(string Preset, Evaluation? Evaluation = null, double Coefficient = 0, double MsPerStep = 0,
         double DenseShare = 0, string Note = "");
 
-    /// <summary>What all presets have in common.</summary>
+    /// <summary>Settings that all presets share.</summary>
     sealed record Comparison(
         RunData Data, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
 
@@ -35,14 +35,15 @@ static class CompareCommand
         var heldOut = DataOptions.HeldOut();
         var presets = new Option<string[]>("--presets")
         {
-            Description = "names, with commas or blanks between; none for all that need no second file",
+            Description = "names, separated by commas or blanks; none for all that need no second file",
             AllowMultipleArgumentsPerToken = true,
         };
         var latents = Options.New("--latents", "n", 4096, 1, 1 << 26);
-        var active = Options.New("--l0", "the L0 that all are brought to", 32, 1, SaeSpec.MaxActive);
-        var vectors = Options.New("--vectors", "rows that each run sees", new TrainConfig().Vectors, 1L, long.MaxValue);
-        var tries = Options.New("--tries", "runs that a search for λ may take", 5, 1, 1000);
-        var near = Options.New("--near", "relative distance from the wanted L0 at which a search ends", 0.08, 0, 1e6);
+        var active = Options.New("--l0", "target L0 of all presets", 32, 1, SaeSpec.MaxActive);
+        var vectors = Options.New("--vectors", "rows that each run trains on", new TrainConfig().Vectors, 1L,
+            long.MaxValue);
+        var tries = Options.New("--tries", "most runs of a search for λ", 5, 1, 1000);
+        var near = Options.New("--near", "relative distance from the target L0 at which a search ends", 0.08, 0, 1e6);
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
         var command = new Command("compare",
             "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents,
@@ -60,7 +61,7 @@ static class CompareCommand
             var config = new TrainConfig { Vectors = parsed.GetValue(vectors) }.Validate();
             using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut), null);
             if (files.Held.Count == 0)
-                throw new SaeException("there are no held-out rows to compare on; give --held-out N, or a second file");
+                throw new SaeException("compare needs held-out rows; give --held-out N, or a second file");
             var plain = new SaeSpec { InputWidth = files.Source.Width, Latents = n, Selection = new Selection.Relu(1) };
             var start = new TrainingStart(files.Source, files.TrainRows, plain.Validate(), config);
             if (start.Warning is { } warning) Console.WriteLine(SettingSpelling.ForCommandLine(warning));
@@ -70,7 +71,7 @@ static class CompareCommand
         return command;
     }
 
-    /// <summary>A row a preset, in the table as soon as it is known.</summary>
+    /// <summary>Adds one row for each preset to the table as soon as the row is known.</summary>
     static int Run(Comparison task, Preset[] presets, string? output)
     {
         if (output is not null) RunFolder.RequireFreeFor(output);
@@ -86,8 +87,8 @@ static class CompareCommand
         return members.ExitCode;
     }
 
-    /// <summary>The secant rule on log λ against log L0; λ rises, L0 falls. A λ that fails ends the search: the best
-    /// row so far stays.</summary>
+    /// <summary>Searches with the secant rule on log λ against log L0: L0 falls when λ rises. A λ that fails ends the
+    /// search and keeps the best row so far.</summary>
     static Row Search(Comparison task, Preset preset, Members members)
     {
         if (preset.NeedsTarget)

@@ -4,7 +4,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The options of <see cref="TrainConfig"/>: one for each setting of the table that has an option.</summary>
+/// <summary>The options of <see cref="TrainConfig"/>. Each setting of the table that has an option has one
+/// here.</summary>
 sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
 {
     static readonly TrainConfig Default = new();
@@ -16,7 +17,7 @@ sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
 
     public IEnumerable<Option> Options => all.Select(made => made.Option);
 
-    /// <summary>A config with the values that are given on the command line.</summary>
+    /// <summary>Returns a config with the values that the command line gives.</summary>
     /// <param name="only">Settings to apply, by the names of their properties; none for all.</param>
     public TrainConfig Over(ParseResult parsed, TrainConfig config, params ReadOnlySpan<string> only)
     {
@@ -52,7 +53,7 @@ sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
         },
     };
 
-    /// <summary>A whole number of bytes, KiB, MiB or GiB; null for anything else.</summary>
+    /// <summary>Parses a whole number of bytes, KiB, MiB or GiB; returns null for anything else.</summary>
     static long? Bytes(string word)
     {
         var shift = word.Length > 3 ? word[^3..] switch { "KiB" => 10, "MiB" => 20, "GiB" => 30, _ => 0 } : 0;

@@ -3,7 +3,8 @@ using CudaSae.Formats;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae convert: a finished SAE from one project's layout into another's, or what a file is.</summary>
+/// <summary>The command cudasae convert writes a finished SAE in the layout of another project, or describes a
+/// file.</summary>
 static class ConvertCommand
 {
     public static Command Create()
@@ -14,7 +15,7 @@ static class ConvertCommand
         };
         var to = new Argument<string?>("out")
         {
-            Description = "file or folder to write; none to show what the first is", Arity = ArgumentArity.ZeroOrOne,
+            Description = "file or folder to write; none to describe the input", Arity = ArgumentArity.ZeroOrOne,
         };
         var format = new Option<string>("--to")
         {
@@ -44,7 +45,7 @@ static class ConvertCommand
         return command;
     }
 
-    /// <summary>What reading assumed and changed, a line each.</summary>
+    /// <summary>Prints what the reader assumed and changed, one line each.</summary>
     internal static void PrintReading(SaeModel sae, SaeKind? asked)
     {
         if (sae.KindIsAssumed) Print([Assumption(asked)]);
@@ -52,11 +53,11 @@ static class ConvertCommand
     }
 
     static string Assumption(SaeKind? asked) =>
-        "its files do not say whether it is an SAE or a transcoder: " + asked switch
+        "its files do not state whether it is an SAE or a transcoder: " + asked switch
         {
             null => "an SAE is assumed (--as transcoder reads it as a transcoder)",
-            SaeKind.Sae => "it is read as an SAE, as --as says",
-            _ => "it is read as a transcoder, as --as says",
+            SaeKind.Sae => "it is read as an SAE, as --as states",
+            _ => "it is read as a transcoder, as --as states",
         };
 
     internal static void Print(IEnumerable<string> notes)
@@ -64,7 +65,8 @@ static class ConvertCommand
         foreach (var note in notes) Console.WriteLine($"  {note}");
     }
 
-    /// <summary>Two layouts in one folder would leave open which of them is meant.</summary>
+    /// <summary>Refuses to write a second layout into a folder, because it would be unclear which one is
+    /// meant.</summary>
     static void Refuse(string output, ISaeFormat target)
     {
         if ((File.Exists(output) || Directory.Exists(output))

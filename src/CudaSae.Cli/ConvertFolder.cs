@@ -3,20 +3,20 @@ using CudaSae.Formats;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae convert of a folder that is no SAE but holds some, such as a release: each one to the same place
+/// <summary>Converts a folder that is not an SAE but holds some, such as a release. Each SAE goes to the same place
 /// below the output folder.</summary>
 static class ConvertFolder
 {
     static readonly string[] Weights = [".pt", ".pth", ".npz", ".safetensors"];
     static readonly string[] Configs = ["cfg.json", "config.json", "hyperparams.json"];
 
-    /// <summary>Whether a path is such a folder: at least one SAE is below it.</summary>
+    /// <summary>Whether a path is a folder with at least one SAE below it that is not an SAE itself.</summary>
     public static bool Is(string path) =>
         Directory.Exists(path) && !IsSae(path) && Below(path, null).Any(found => found.Reason is null);
 
-    /// <param name="output">Folder to write; null for the names of the SAEs alone.</param>
-    /// <param name="asked">What an SAE is read as where its contents do not tell; null for an SAE.</param>
-    /// <returns>The exit code: 1 where one cannot be converted.</returns>
+    /// <param name="output">Folder to write; null to print only the names of the SAEs.</param>
+    /// <param name="asked">How to read an SAE whose files do not state its kind; null for an SAE.</param>
+    /// <returns>The exit code: 1 if an SAE cannot be converted.</returns>
     public static int Run(string folder, string? output, ISaeFormat target, SaeKind? asked)
     {
         var members = new Members();
@@ -46,9 +46,9 @@ static class ConvertFolder
         else members.Try(name, () => ConvertCommand.Print(target.Write(to, sae)), Members.IsOfRun);
     }
 
-    /// <summary>What is below a folder, in the order of its names: SAEs, and folders or files with weights that are
-    /// none, with the reason. What lies in an SAE's own folder belongs to that SAE.</summary>
-    /// <param name="except">A folder that is not looked into.</param>
+    /// <summary>Lists what is below a folder in the order of its names: SAEs, and folders or files with weights that
+    /// are not an SAE, with the reason. Everything in the folder of an SAE belongs to that SAE.</summary>
+    /// <param name="except">A folder to skip.</param>
     static IEnumerable<(string Name, string? Reason)> Below(string root, string? except)
     {
         var seen = new HashSet<string> { Path.GetFullPath(root) };
@@ -56,8 +56,8 @@ static class ConvertFolder
         return Below(root, root, Path.GetFullPath(root), seen);
     }
 
-    /// <param name="real">The folder's path without links, which may lead back.</param>
-    /// <param name="seen">Such paths of the folders that were looked into.</param>
+    /// <param name="real">The folder's path with links resolved; a link may lead back to a parent.</param>
+    /// <param name="seen">Resolved paths of the folders already visited.</param>
     static IEnumerable<(string Name, string? Reason)> Below(
         string root, string folder, string real, HashSet<string> seen)
     {

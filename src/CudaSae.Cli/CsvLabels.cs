@@ -6,9 +6,10 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>Labels as CSV in UTF-8: a line of questions' names, then a line a row. Answers are texts, classes in the
-/// order in which they appear; an empty field is unlabelled. A column of whole numbers has its classes in their order,
-/// and −1 is unlabelled there too; one of no and yes, false and true, or 0 and 1, is binary.</summary>
+/// <summary>Reads labels from CSV in UTF-8. The first line names the questions; each further line answers them for one
+/// row. Answers are texts, classes stand in the order in which they appear, and an empty field is unlabelled. A column
+/// of whole numbers has its classes in ascending order, and −1 is also unlabelled there. A column of no and yes, false
+/// and true, or 0 and 1 is binary.</summary>
 static class CsvLabels
 {
     const int MaxName = 200, MaxRecord = 1 << 20;
@@ -22,8 +23,9 @@ static class CsvLabels
         FieldCountMismatch = CsvFieldCountHandling.Allow,
     };
 
-    /// <param name="rows">Of the activations.</param>
-    /// <exception cref="SaeException">It is damaged, has another number of rows, or holds what is no label.</exception>
+    /// <param name="rows">Rows of the activations.</param>
+    /// <exception cref="SaeException">The file is damaged, has another number of rows, or holds a value that is not a
+    /// label.</exception>
     public static Labels Read(string path, long rows)
     {
         try
@@ -48,8 +50,8 @@ static class CsvLabels
             for (var classes = 0; csv.Read(); row++)
             {
                 if (row == rows)
-                    throw new SaeException($"{path} labels more than the {rows} rows of the data; there must be one "
-                        + "line a row, and one of names");
+                    throw new SaeException($"{path} labels more than the {rows} rows of the data; the file must "
+                        + "have one line for the names and one for each row");
                 if (csv.FieldCount != columns.Length)
                     throw Bad(path, $"row {row} has {csv.FieldCount} answers to {columns.Length} questions");
                 foreach (var (q, column) in columns.Index())
@@ -59,13 +61,13 @@ static class CsvLabels
                         throw Bad(path, $"it has more than {Labels.MaxProperties} different answers");
             }
             if (row != rows)
-                throw new SaeException($"{path} labels {row} rows, the data have {rows}; there must be one line a row, "
-                    + "and one of names");
+                throw new SaeException($"{path} labels {row} rows, the data have {rows}; the file must have one line "
+                    + "for the names and one for each row");
             return new([.. columns.Select(c => c.Finish())], [.. columns.Select(c => c.Answers)]);
         }
         catch (CsvFormatException e)
         {
-            throw Bad(path, $"line {e.LineNumber} is no CSV: {e.Message.Split(". ")[0].TrimEnd('.')}");
+            throw Bad(path, $"line {e.LineNumber} is not CSV: {e.Message.Split(". ")[0].TrimEnd('.')}");
         }
     }
 
@@ -73,10 +75,10 @@ static class CsvLabels
     {
         var questions = csv.FieldCount;
         if (questions > Labels.MaxQuestions)
-            throw Bad(path, $"it asks {questions} questions; at most {Labels.MaxQuestions} are possible");
+            throw Bad(path, $"it has {questions} questions; at most {Labels.MaxQuestions} are possible");
         if (rows is < 1 or > int.MaxValue || rows * questions > bytes)
             throw new SaeException($"{path} has {bytes} bytes, fewer than {rows} rows of {questions} answers need; "
-                + "there must be one line a row, and one of names");
+                + "the file must have one line for the names and one for each row");
         var names = new string[questions];
         for (var q = 0; q < questions; q++)
         {
@@ -95,7 +97,7 @@ static class CsvLabels
 
     static string Shown(ReadOnlySpan<byte> text) => $"'{Encoding.UTF8.GetString(text[..Math.Min(text.Length, 80)])}'";
 
-    /// <summary>One question's answers as they come.</summary>
+    /// <summary>The answers to one question, in the order of the rows.</summary>
     sealed class Column(string name, int rows)
     {
         readonly List<byte[]> classes = [];
@@ -106,7 +108,7 @@ static class CsvLabels
         /// <summary>Whether the last answer was the first of its class.</summary>
         public bool IsNew { get; private set; }
 
-        /// <returns>What is wrong with it; null where nothing is.</returns>
+        /// <returns>The error; null if there is none.</returns>
         public string? Add(int row, ReadOnlySpan<byte> answer)
         {
             var c = answer.IsEmpty ? Labels.Unlabelled : (short)0;
@@ -114,17 +116,18 @@ static class CsvLabels
             Answers[row] = c;
             if (IsNew = c == classes.Count)
             {
-                if (c == Labels.MaxClasses) return $"it is the {c + 1}th class, {Labels.MaxClasses} are possible";
+                if (c == Labels.MaxClasses)
+                    return $"it is class number {c + 1}; at most {Labels.MaxClasses} are possible";
                 if (answer.Length > MaxName || !Utf8.IsValid(answer))
                     return $"a class has at most {MaxName} bytes of UTF-8";
                 if (Ascii.EqualsIgnoreCase(answer, "nan"u8))
-                    return "that is no class; leave the field empty where nobody knows";
+                    return "nan is not a class; leave the field of an unlabelled row empty";
                 classes.Add(answer.ToArray());
             }
             return null;
         }
 
-        /// <summary>The question, its classes put in their order.</summary>
+        /// <summary>Returns the question with its classes in order.</summary>
         public Question Finish()
         {
             string[] names = [.. classes.Select(Encoding.UTF8.GetString)];

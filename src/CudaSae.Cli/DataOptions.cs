@@ -3,15 +3,15 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>Options that name rows, and the rows that they name.</summary>
+/// <summary>Options that name rows, and methods that open the named rows.</summary>
 static class DataOptions
 {
     public static Option<string?> Tensor() =>
         new("--tensor")
         {
             Description =
-                "what to read where a file or folder holds several: the name of a tensor (.safetensors, .pt) or column "
-                    + "(.arrow), or layer=13 of saev's shards, with ,tokens=all for the CLS token too"
+                "what to read from a file or folder that holds several: the name of a tensor (.safetensors, .pt) or "
+                    + "column (.arrow), or layer=13 of saev's shards, with ,tokens=all to include the CLS token"
         };
 
     public static Option<string?> HeldOut() => new("--held-out")
@@ -21,11 +21,11 @@ static class DataOptions
         HelpName = "rows|file",
     };
 
-    /// <summary>Opens the rows that are named; prints one line on each file that is left out.</summary>
+    /// <summary>Opens the named rows and prints one line for each file that is left out.</summary>
     public static RunData Open(string[] paths, string? heldOut, string? tensor, string[]? beside = null) =>
         RunData.Open(new(paths, beside ?? [], heldOut, tensor), Console.WriteLine);
 
-    /// <summary>As <see cref="Open"/>; without any names, the shipped rows.</summary>
+    /// <summary>Opens the named rows like <see cref="Open"/>, or the shipped rows if none are named.</summary>
     public static RunData OpenOrShipped(string[] paths, string? heldOut, string? tensor, string[]? beside = null)
     {
         (paths, heldOut) = ShippedData.OrGiven(paths, heldOut);

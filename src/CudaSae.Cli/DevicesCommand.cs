@@ -7,7 +7,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae devices: what this machine can train on, and why not on the rest.</summary>
+/// <summary>The command cudasae devices lists the devices of this machine and states why others cannot be
+/// used.</summary>
 static class DevicesCommand
 {
     public static Command Create()
@@ -30,7 +31,7 @@ static class DevicesCommand
 
     static CudaDevice Gpu(int ordinal) => CudaDevice.TryOpen(ordinal, out var why) ?? throw new SaeException(why);
 
-    /// <summary>A line on a device, or on why it cannot be used.</summary>
+    /// <summary>Prints a line about a device, or the reason why it cannot be used.</summary>
     static void Describe(string name, Func<CudaDevice> open)
     {
         try

@@ -9,32 +9,33 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae eval --model: SAEs spliced into the network that their activations come from.</summary>
+/// <summary>The command cudasae eval --model splices SAEs into the network that their activations come from.</summary>
 sealed class DownstreamCommand
 {
     readonly HostInput input = new();
     readonly Option<string?> model = new("--model")
     {
         Description =
-            "splice into this network: weights in llama2.c's first layout, or the folder of the sentence encoder"
+            "network to splice into: weights in llama2.c's first layout, or the folder of the sentence encoder"
     };
     readonly Option<string[]> site = new("--site")
     {
-        Description = "where, with --model: one for all SAEs, or one each", AllowMultipleArgumentsPerToken = true
+        Description = "site in the network, with --model: one for all SAEs, or one each",
+        AllowMultipleArgumentsPerToken = true
     };
     readonly Option<string[]> saes = new("--sae")
     {
         Description = "SAEs to splice in, with --model; several are compared", AllowMultipleArgumentsPerToken = true
     };
     readonly Option<long> sequences =
-        Options.New("--sequences", "read that many, with --model", long.MaxValue, 1L, long.MaxValue);
+        Options.New("--sequences", "most sequences to read, with --model", long.MaxValue, 1L, long.MaxValue);
     readonly Option<long> skip =
-        Options.New("--skip", "sequences to pass over first, with --model", 0L, 0L, long.MaxValue);
+        Options.New("--skip", "sequences to skip first, with --model", 0L, 0L, long.MaxValue);
     readonly Option<string?> json = new("--json") { Description = "write the metrics to this file, with --model" };
     readonly Option<string?> output = new("--out")
     {
         Description =
-            "folder whose figures/ takes the chapter of a report, with --model; the SAE's own if there is one SAE"
+            "folder whose figures/ receives the chapter of a report, with --model; the SAE's folder for a single SAE"
     };
 
     public void AddTo(Command command)
@@ -44,22 +45,22 @@ sealed class DownstreamCommand
             command.Options.Add(option);
     }
 
-    /// <summary>Whether the command line asks for it.</summary>
-    /// <exception cref="SaeException">Only half of it is there.</exception>
+    /// <summary>Whether the command line selects this mode.</summary>
+    /// <exception cref="SaeException">An option of this mode stands without --model.</exception>
     public bool IsAsked(ParseResult parsed)
     {
         if (parsed.GetValue(model) is not null) return true;
         var given = input.All.Concat([site, saes, sequences, skip, json, output])
             .FirstOrDefault(option => Settings.Given(parsed, option));
         return given is null ? false
-            : throw new SaeException($"{given.Name} belongs to --model, the network to splice into; name it");
+            : throw new SaeException($"{given.Name} needs --model, the network to splice into");
     }
 
-    /// <param name="run">An SAE named without --sae.</param>
+    /// <param name="run">An SAE that is named without --sae.</param>
     public int Run(ParseResult parsed, string? run, BackendKind backend, SaeKind? kind)
     {
         var paths = parsed.GetValue(saes) is { Length: > 0 } named ? named
-            : [run ?? throw new SaeException("which SAE should be spliced in? name it with --sae")];
+            : [run ?? throw new SaeException("no SAE is named; name one with --sae")];
         var folder = parsed.GetValue(output) ?? (paths.Length == 1 && Directory.Exists(paths[0]) ? paths[0] : null);
         if (folder is not null) RunFolder.RequireFree(folder);
         var sites = parsed.GetValue(site) ?? [];
@@ -100,9 +101,8 @@ sealed class DownstreamCommand
             ILanguageModel language => LanguageModelEval.Run(language, sae, path, site, sequences, excludeBos),
             ISentenceEncoder encoder when !excludeBos => SentenceEncoderEval.Run(encoder, sae, path, site, sequences),
             _ =>
-                throw new SaeException("--exclude-bos: the sentence encoder has no token that begins a sequence; leave "
-                    + "it "
-                    + "out"),
+                throw new SaeException("--exclude-bos: the sentence encoder has no token that begins a sequence; "
+                    + "leave it out"),
         };
 
     static void Save(List<DownstreamResult> results, string? folder)
@@ -135,8 +135,8 @@ sealed class DownstreamCommand
     {
         string[] shown = ["l0", "explained_variance",
             .. results[0].Metrics.Where(m => m.Name is "ce_loss_with_sae" or "ce_loss_score"
-                or "ce_loss_score_mean_ablation" or "kl_div_score"
-            or "embedding_cosine_with_sae" or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m =>
+                or "ce_loss_score_mean_ablation" or "kl_div_score" or "embedding_cosine_with_sae"
+                or "embedding_cosine_score" or "embedding_cosine_score_mean_ablation").Select(m =>
                 m.Name)];
         var table = new Table().AddColumns("SAE", "site", "kind");
         foreach (var name in shown) table.AddColumn(new TableColumn(name).RightAligned());

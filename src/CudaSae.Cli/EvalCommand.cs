@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae eval: a saved SAE on held-out rows.</summary>
+/// <summary>The command cudasae eval measures a saved SAE on held-out rows.</summary>
 static class EvalCommand
 {
     public static Command Create()
@@ -40,7 +40,7 @@ static class EvalCommand
                 return downstream.Run(parsed, parsed.GetValue(run), parsed.GetValue(backend), kind.Of(parsed));
             }
             var folder = parsed.GetValue(run)
-                ?? throw new SaeException("which SAE should be evaluated? name its file or folder");
+                ?? throw new SaeException("no SAE is named; name its file or folder");
             var model = SaeModel.Load(folder, kind.Of(parsed));
             using var rows = SaeRows.Open(folder, SaeRows.RecordOf(folder), parsed.GetValue(data) ?? [],
                 parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);

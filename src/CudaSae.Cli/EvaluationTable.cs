@@ -7,7 +7,7 @@ namespace CudaSae.Cli;
 
 static class EvaluationTable
 {
-    /// <param name="spec">Of the SAE: a transcoder's formulas have y, its target, where others have x.</param>
+    /// <param name="spec">Spec of the SAE. The formulas of a transcoder have y, its target, instead of x.</param>
     public static void Print(Evaluation e, SaeSpec spec)
     {
         var y = spec.Transcoder is null ? 'x' : 'y';
@@ -29,7 +29,7 @@ static class EvaluationTable
         AnsiConsole.Write(table);
     }
 
-    /// <summary>The same in a line, for commands that have other tables.</summary>
+    /// <summary>Prints the measures in one line, for commands that have other tables.</summary>
     public static void PrintLine(Evaluation e, SaeSpec spec)
     {
         var sites = string.Concat((e.SiteFvu ?? [])

@@ -4,7 +4,8 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>The numbers of figures as CSV in full precision, a file a figure: CHAPTER-FIGURE.csv.</summary>
+/// <summary>Writes the numbers of figures as CSV in full precision, one file for each figure:
+/// CHAPTER-FIGURE.csv.</summary>
 static class FigureCsv
 {
     public static void Write(string folder, IReadOnlyList<Chapter> chapters)
@@ -13,7 +14,8 @@ static class FigureCsv
             foreach (var figure in chapter.Figures) Write(Path.Combine(folder, FileName(chapter, figure)), figure);
     }
 
-    /// <summary>Ids that a foreign file brought may name no other folder.</summary>
+    /// <summary>Builds the file name from the ids. Other characters become _, so that an id from a foreign file cannot
+    /// name another folder.</summary>
     static string FileName(Chapter chapter, Figure figure) =>
         string.Concat($"{chapter.Id}-{figure.Id}".Select(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' ? c
             : '_'))
@@ -24,7 +26,7 @@ static class FigureCsv
         var columns = FigureColumns.Of(figure);
         AtomicFile.Write(path, stream =>
         {
-            if (columns.Count == 0) return;     // an empty file: a record has a field at least
+            if (columns.Count == 0) return;     // the file stays empty: a record has at least one field
             using var text = new StreamWriter(stream, leaveOpen: true);
             using var csv = CsvWriter.Create(text);
             foreach (var column in columns) csv.WriteField(column.Name);

@@ -5,12 +5,12 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae finetune: a ReLU SAE again, for reconstruction alone.</summary>
+/// <summary>The command cudasae finetune trains a ReLU SAE again, for reconstruction alone.</summary>
 static class FinetuneCommand
 {
     public static Command Create()
     {
-        var run = new Argument<string>("run") { Description = "folder of the SAE, as train wrote it" };
+        var run = new Argument<string>("run") { Description = "folder of the SAE, written by train" };
         var data = new Argument<string[]>("data")
         {
             Description = "activation files; none for those of the run, or the shipped ones",

@@ -6,13 +6,12 @@ using CudaSae.Text;
 
 namespace CudaSae.Cli;
 
-/// <summary>The written forms of values, the same in every culture: whole numbers in digits, numbers with a point and
-/// an exponent, true or false, names. Anything else is none:
-/// no blanks, no thousands separators, no plus sign, no hexadecimal, no NaN or infinity, no enum by its
-/// number.</summary>
+/// <summary>Reads and writes the textual forms of values, which are the same in every culture: whole numbers in digits,
+/// numbers with a point and an exponent, true or false, and names. All other forms are refused: blanks, thousands
+/// separators, a plus sign, hexadecimal, NaN, infinity, and the number of an enum value.</summary>
 static partial class Forms
 {
-    /// <summary>The value that a text is a form of; null where it is none, or out of the type's range.</summary>
+    /// <summary>Returns the value of a text; null if the text has another form or is out of the type's range.</summary>
     public static object? Read(Type type, string text) => Type.GetTypeCode(type) switch
     {
         _ when type == typeof(BackendKind) => Enum.GetValues<BackendKind>().Cast<object>()
@@ -32,20 +31,20 @@ static partial class Forms
             && ((float)value == 0) == (value == 0)
             ? (float.Parse(text, NumberStyles.Float, CultureInfo.InvariantCulture)) : null,
         TypeCode.Double => Number(text),
-        _ => throw new NotSupportedException($"no form of {type.Name} is written on a command line"),
+        _ => throw new NotSupportedException($"{type.Name} has no form on a command line"),
     };
 
-    /// <summary>As the other; null too for a value outside of a range.</summary>
+    /// <summary>Returns the value of a text; null if the text has another form or is outside the given range.</summary>
     public static T? Within<T>(string text, T least, T most) where T : struct, IComparable<T> =>
         Read(typeof(T), text) is T value && value.CompareTo(least) >= 0 && value.CompareTo(most) <= 0 ? value : null;
 
-    /// <summary>A finite number; what is not 0 does not become 0 either.</summary>
+    /// <summary>Parses a finite number; refuses a nonzero text that rounds to 0.</summary>
     static double? Number(string text) => Decimal().IsMatch(text)
         && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
         && double.IsFinite(value)
         && (value != 0 || text.Split('e', 'E')[0].All(c => c is '0' or '.' or '-')) ? value : null;
 
-    /// <summary>What a value must be, in words.</summary>
+    /// <summary>Describes the accepted values in words.</summary>
     public static string Of(Type type, object? least = null, object? most = null) => Type.GetTypeCode(type) switch
     {
         _ when type.IsEnum => $"one of {string.Join(", ", NamesOf(type))}",
@@ -61,18 +60,18 @@ static partial class Forms
     static string Range(object? least, object? most) => least is null ? "" : most is null
         ? FormattableString.Invariant($", {least} or more") : FormattableString.Invariant($" from {least} to {most}");
 
-    /// <summary>The names of an enum's values as they are written: lazy-row-adam.</summary>
+    /// <summary>Returns the names of an enum's values as they are written, such as lazy-row-adam.</summary>
     public static string[] NamesOf(Type type) => type == typeof(BackendKind)
         ? [.. Enum.GetValues<BackendKind>()
             .Where(kind => kind != BackendKind.ManagedCuda || BackendFactory.ManagedCuda is not null)
             .Select(BackendFactory.Name)]
         : [.. Enum.GetNames(type).Select(SettingSpelling.Hyphenated)];
 
-    /// <summary>The name of an enum's value as it is written.</summary>
+    /// <summary>Returns the name of an enum's value as it is written.</summary>
     public static string NameOf(Enum value) => value is BackendKind kind ? BackendFactory.Name(kind)
         : SettingSpelling.Hyphenated(value.ToString());
 
-    /// <summary>The value of a name in either spelling: lazy-row-adam, or LazyRowAdam as records have it.</summary>
+    /// <summary>Returns the value of a name in either spelling: lazy-row-adam, or LazyRowAdam as in records.</summary>
     static object? Named(Type type, string text) =>
         Array.FindIndex(NamesOf(type), name => Names.Same(name, text)) is >= 0 and var at
             ? Enum.GetValues(type).GetValue(at) : EnumNames.Read(type, text);

@@ -6,8 +6,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest classifier: a small classifier of images, trained where there is none yet, and its
-/// activations.</summary>
+/// <summary>The command cudasae harvest classifier writes the activations of a small image classifier, and trains the
+/// classifier if it does not exist yet.</summary>
 static class HarvestClassifierCommand
 {
     static readonly ClassifierOptions Default = new();
@@ -22,7 +22,7 @@ static class HarvestClassifierCommand
         var model = new Option<string>("--model")
         {
             Description =
-                ".safetensors of the classifier: read if it is there, else trained on these images and written",
+                ".safetensors of the classifier: read if it exists, otherwise trained on these images and written",
             Required = true
         };
         var output = new Option<string?>("--out")
@@ -36,11 +36,11 @@ static class HarvestClassifierCommand
             Description = $"{string.Join(" or ", SmallClassifier.Sites)}; all if not given"
         };
         var hidden1 = Options.New("--hidden1", "width of the first hidden layer", Default.Hidden1, 1, 1 << 20);
-        var hidden2 = Options.New("--hidden2", "width of the second", Default.Hidden2, 1, 1 << 20);
+        var hidden2 = Options.New("--hidden2", "width of the second hidden layer", Default.Hidden2, 1, 1 << 20);
         var epochs = Options.New("--epochs", "passes over the images", Default.Epochs, 1, int.MaxValue);
         var rate = Options.New("--learning-rate", "step size at the start; it falls to 0", Default.LearningRate, 0,
             1000);
-        var seed = Options.New("--seed", "of weights and order", Default.Seed);
+        var seed = Options.New("--seed", "seed of weights and order", Default.Seed);
         var command = new Command("classifier",
             "Train a ReLU classifier of images on the first call, and write its hidden layers.") { images, labels,
                 model, output, site, hidden1, hidden2, epochs, rate, seed };
@@ -75,7 +75,7 @@ static class HarvestClassifierCommand
     static void Write(SmallClassifier classifier, ActivationSource images, int[] labels, string? site, string path)
     {
         if (!path.EndsWith(".npy", StringComparison.Ordinal))
-            throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
+            throw new SaeException($"{path} is not a .npy file; give the output a name that ends in .npy");
         foreach (var one in site is null ? SmallClassifier.Sites : [site])
         {
             var to = site is null ? Path.ChangeExtension(path, $".{one}.npy") : path;

@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae harvest use-lite | llama2 | classifier: activations of a real network.</summary>
+/// <summary>The command cudasae harvest use-lite | llama2 | classifier writes activations of a real network.</summary>
 static class HarvestCommand
 {
     public static Command Create() =>
@@ -13,14 +13,14 @@ static class HarvestCommand
             "Write the activations of a model on a text or on images.") { UseLite(), Llama2(),
                 HarvestClassifierCommand.Create() };
 
-    /// <summary>What both networks are asked for.</summary>
+    /// <summary>Options that both networks share.</summary>
     sealed class Common
     {
         public Option<string> Output { get; } = new("--out")
         {
             Description =
-                ".npy to write; a .jsonl with the texts and tokens, their ids in a .tokens.npy, and the names of model "
-                    + "and site in a .site.json, go beside it",
+                ".npy to write; beside it go a .jsonl with the texts and tokens, a .tokens.npy with their ids, and a "
+                    + ".site.json with the names of model and site",
             Required = true
         };
         public Option<string?> HeldOut { get; } = new("--held-out")
@@ -58,7 +58,8 @@ static class HarvestCommand
         var common = new Common();
         var text = new Option<string>("--text") { Description = "UTF-8 text, one sentence a line", Required = true };
         var model = Options.New("--model", "folder with model.json, its shards and vocab.json", "artifacts/use-lite");
-        var site = Options.New("--site", $"where: {string.Join(", ", Lab.Harvest.UseLite.Sites)}", "resid_post0");
+        var site = Options.New("--site", $"site in the network: {string.Join(", ", Lab.Harvest.UseLite.Sites)}",
+            "resid_post0");
         var rows = Options.New("--rows", "tokens to write, in whole sentences", 16_384L, 1L, long.MaxValue);
         var command = new Command("use-lite",
             "Read Universal Sentence Encoder Lite, which build/fetch-use-lite.sh fetches.") { text, model, site, rows };
@@ -83,8 +84,8 @@ static class HarvestCommand
         var site = new Option<string>("--site")
         {
             Description =
-                "where: resid_pre0, attn_out0, resid_mid0, mlp_in0, mlp_hidden0, mlp_out0, resid_post0, and so on for "
-                    + "each block",
+                "site in the network: resid_pre0, attn_out0, resid_mid0, mlp_in0, mlp_hidden0, mlp_out0, resid_post0, "
+                    + "and so on for each block",
             Required = true
         };
         var rows = Options.New("--rows", "tokens to write, in whole sequences", long.MaxValue, 1L, long.MaxValue);

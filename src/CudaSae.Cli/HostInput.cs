@@ -4,7 +4,7 @@ using CudaSae.Lab.Harvest;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a host network reads: its tokenizer, and a text or token ids.</summary>
+/// <summary>The input of a host network: its tokenizer, and a text or token ids.</summary>
 sealed class HostInput
 {
     readonly Option<string?> tokenizer = new("--tokenizer")
@@ -34,12 +34,12 @@ sealed class HostInput
 
     public IHostModel Open(ParseResult parsed, string model) => HostModels.Open(model, parsed.GetValue(tokenizer));
 
-    /// <summary>The file that is read.</summary>
+    /// <summary>Path of the input file.</summary>
     public string Path(ParseResult parsed) => (parsed.GetValue(ids), parsed.GetValue(text)) switch
     {
         ({ } only, null) => only,
         (null, { } only) => only,
-        _ => throw new SaeException("what should the model read? give --ids FILE.npy or --text FILE, one of the two"),
+        _ => throw new SaeException("the model has no input; give --ids FILE.npy or --text FILE, one of the two"),
     };
 
     public IEnumerable<TokenSequence> Sequences(ParseResult parsed, IHostModel model)
@@ -52,7 +52,7 @@ sealed class HostInput
             : throw new SaeException("--ids is read for a language model; give --text");
     }
 
-    /// <summary>The texts that harvest wrote beside activations.</summary>
+    /// <summary>Reads the texts that harvest wrote beside activations.</summary>
     static string Harvested(string path, string separator)
     {
         try
@@ -65,8 +65,8 @@ sealed class HostInput
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException)
         {
-            throw new SaeException($"{path} is not what harvest writes beside activations: a JSON object with a text "
-                + "on each line",
+            throw new SaeException($"{path} does not have the form that harvest writes beside activations: a JSON "
+                + "object with a text on each line",
                 e);
         }
     }

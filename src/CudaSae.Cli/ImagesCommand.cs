@@ -10,7 +10,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae images: SAEs of pixels, or of a classifier's hidden layer, as pictures.</summary>
+/// <summary>The command cudasae images draws SAEs of pixels, or of a classifier's hidden layer, as pictures.</summary>
 static class ImagesCommand
 {
     const int Compared = 10_000;        // training images that atoms are compared with
@@ -31,7 +31,7 @@ static class ImagesCommand
         {
             Description = "IDX file of their labels: class purity, and what a classifier loses"
         };
-        var names = new Option<string?>("--classes") { Description = "names of the classes, parted by commas" };
+        var names = new Option<string?>("--classes") { Description = "names of the classes, separated by commas" };
         var classifier = new Option<string?>("--classifier")
         {
             Description = ".safetensors of harvest classifier: the SAEs read one of its layers"
@@ -39,7 +39,7 @@ static class ImagesCommand
         var site = Options.New("--site", $"that layer: {string.Join(" or ", SmallClassifier.Sites)}",
             SmallClassifier.Sites[0]);
         var width = Options.New("--width", "pixels in a line of an image", 28, 1, 1 << 20);
-        var rows = Options.New("--rows", "images to look at, at most", 10_000L, 1L, long.MaxValue);
+        var rows = Options.New("--rows", "most images to show", 10_000L, 1L, long.MaxValue);
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         var command = new Command("images", "Draw what SAEs of images learned, for the report.") { runs, data, labels,
             names, classifier, site, width, rows, backend };
@@ -57,23 +57,23 @@ static class ImagesCommand
                 parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','),
                 read);
             if (images.Rows < 1)
-                throw new SaeException("there are no images to look at; give --data, and --rows of 1 or more");
+                throw new SaeException("no images are selected; give --data, and --rows of 1 or more");
             var members = new Members();
             var chapter = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
             RunFolder.Add(folder, chapter);
             foreach (var figure in chapter.Figures) StyledText.Line($"[bold]{figure.Title}[/]: {figure.Finding}");
-            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Chapter.FolderName, chapter.Id + ".json")}[/]; look ",
-                $"at it with: cudasae report {folder}");
+            StyledText.Line($"Saved in [bold]{Path.Combine(folder, Chapter.FolderName, chapter.Id + ".json")}[/]; ",
+                $"show it with: cudasae report {folder}");
             return members.ExitCode;
         });
         return command;
     }
 
-    /// <summary>The command line as it was given.</summary>
+    /// <summary>Returns the command line as it was given.</summary>
     internal static string Command(ParseResult parsed) =>
         $"cudasae {string.Join(' ', parsed.Tokens.Select(t => t.Value.Contains(' ') ? $"\"{t.Value}\"" : t.Value))}";
 
-    /// <summary>Images to look at, and those that the run was trained on where they are others.</summary>
+    /// <summary>The images to show, and the training images of the run if they are different ones.</summary>
     sealed record Opened(SaeRows Looked, RunData? Trained) : IDisposable
     {
         public RowSlice Train => Trained is { } data ? new(data.Source, 0, data.TrainRows) : Looked.Train;
@@ -97,7 +97,7 @@ static class ImagesCommand
         catch { looked.Dispose(); throw; }
     }
 
-    /// <param name="members">Takes an SAE after the first one that cannot be compared.</param>
+    /// <param name="members">Records an SAE after the first one that cannot be compared.</param>
     static Chapter Look(
         string[] paths, ImageData images, Opened given, BackendKind backend, string command, Members members)
     {

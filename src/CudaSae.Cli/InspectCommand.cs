@@ -7,8 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae inspect: a saved SAE's latents, geometry and rare cluster, and what sets it apart from
-/// others.</summary>
+/// <summary>The command cudasae inspect shows the latents, the geometry and the rare cluster of a saved SAE, and how it
+/// differs from other SAEs.</summary>
 static class InspectCommand
 {
     public static Command Create()
@@ -23,7 +23,7 @@ static class InspectCommand
         };
         var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
-        var rows = Options.New("--rows", "look at so many rows at most; a latent's density is known to 1 / rows",
+        var rows = Options.New("--rows", "most rows to read; the density of a latent has a resolution of 1 / rows",
             65_536L, 1L, long.MaxValue);
         var against = new Option<string[]>("--against")
         {

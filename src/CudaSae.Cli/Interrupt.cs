@@ -2,9 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace CudaSae.Cli;
 
-/// <summary>Asks a run to save a checkpoint and to stop: on SIGINT (Ctrl-C), SIGTERM, SIGHUP, and when nothing can be
-/// written to standard output any more. A second signal ends the process at once. At most one exists at a
-/// time.</summary>
+/// <summary>Makes a run save a checkpoint and stop on SIGINT (Ctrl-C), SIGTERM or SIGHUP, or when standard output can
+/// no longer be written. A second signal ends the process at once. At most one instance exists at a time.</summary>
 sealed class Interrupt : IDisposable
 {
     const int FirstOfSignals = 128;     // exit code of a process that a signal stopped, by the shells' convention
@@ -20,7 +19,7 @@ sealed class Interrupt : IDisposable
 
     public CancellationToken Token => source.Token;
 
-    /// <summary>128 + the signal's number; 0 before any.</summary>
+    /// <summary>128 + the number of the signal; 0 before any signal.</summary>
     public int ExitCode { get; private set; }
 
     PosixSignalRegistration Register(PosixSignal signal, int number) =>
@@ -39,6 +38,6 @@ sealed class Interrupt : IDisposable
     public void Dispose()
     {
         StandardOutput.WhenClosed(null);
-        foreach (var signal in signals) signal.Dispose();       // the source stays: a signal may be on its way
+        foreach (var signal in signals) signal.Dispose();       // the source stays: a signal may still arrive
     }
 }

@@ -6,15 +6,18 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae labels tokens: answers to questions about the tokens of harvested rows.</summary>
+/// <summary>The command cudasae labels tokens writes answers to questions about the tokens of harvested rows.</summary>
 static class LabelsCommand
 {
     public static Command Create()
     {
-        var data = new Argument<string>("data") { Description = ".npy that harvest wrote; its .jsonl lies beside it" };
-        var output = new Argument<string>("out") { Description = ".csv to write, a line a row: for probe --labels" };
+        var data = new Argument<string>("data") { Description = ".npy that harvest wrote, with its .jsonl beside it" };
+        var output = new Argument<string>("out")
+        {
+            Description = ".csv to write for probe --labels, one line for each row"
+        };
         var tokens = new Command("tokens",
-            "Of each token its form, its place in the sentence, and its neighbours.") { data, output };
+            "Label each token with its form, its place in the sentence, and its neighbours.") { data, output };
         tokens.SetAction(parsed =>
         {
             string from = parsed.GetValue(data)!, to = parsed.GetValue(output)!;

@@ -5,19 +5,19 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a report shows of single latents.</summary>
+/// <summary>Options that select what a report shows about single latents.</summary>
 static class LatentOptions
 {
     const long DefaultRows = 32768;
     const string Panel = "latents", Title = "Single latents";
 
-    static readonly Option<bool> Without = Options.Flag("--no-latents", "leave out the latents' own pages");
+    static readonly Option<bool> Without = Options.Flag("--no-latents", "leave out the pages of single latents");
     static readonly Option<int?> Contexts =
         Options.Optional("--contexts",
-        "strongest rows shown a latent; 8, and fewer of more than 16384 latents, if not given", 1, int.MaxValue);
+        "strongest rows shown for each latent; 8, or fewer for more than 16384 latents, if not given", 1, int.MaxValue);
     static readonly Option<long> ContextRows =
         Options.New("--context-rows",
-            "training rows that contexts are taken from; 0 for the rows that the rest looks at", DefaultRows, 0L,
+            "training rows that contexts are taken from; 0 for the rows of the other chapters", DefaultRows, 0L,
             long.MaxValue);
     static readonly Option<string?> Vocabulary = new("--vocab")
     {
@@ -26,7 +26,7 @@ static class LatentOptions
     static readonly Option<int?> Bos =
         Options.Optional("--bos", "token id that begins every sequence", 0, int.MaxValue);
     static readonly Option<int> Length =
-        Options.New("--context-length", "rows of each sequence, where all have as many; 0 for unknown", 0, 0,
+        Options.New("--context-length", "rows of each sequence, if all have the same number; 0 for unknown", 0, 0,
         int.MaxValue);
 
     public static void AddTo(Command command)
@@ -34,14 +34,15 @@ static class LatentOptions
         foreach (var option in (Option[])[Without, Contexts, ContextRows, Vocabulary, Bos, Length]) command.Add(option);
     }
 
-    /// <summary>The blob that the page's latents are drawn from; null where they are not wanted, or too many.</summary>
+    /// <summary>Returns the blob from which the page draws latents; null if they are left out or there are too
+    /// many.</summary>
     public static ReportPiece? Piece(Sae sae, ReportSubject subject, ParseResult parsed)
     {
         if (parsed.GetValue(Without)) return null;
         if (sae.Latents > LatentPages.MaxLatents)
         {
-            StyledText.Line($"[yellow]{sae.Latents} latents: more than {LatentPages.MaxLatents}, too many for pages of ",
-                $"their own[/]");
+            StyledText.Line($"[yellow]no pages of single latents: the SAE has {sae.Latents} latents, ",
+                $"more than {LatentPages.MaxLatents}[/]");
             return null;
         }
         var (rows, length) = (parsed.GetValue(ContextRows), parsed.GetValue(Length));

@@ -5,12 +5,12 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>A sweep's member: its metrics and notes.txt to its folder; to the console, now and then, the line of the
-/// member whose turn it is.</summary>
+/// <summary>Writes the metrics and notes.txt of a sweep's member to its folder. Prints a line to the console at
+/// intervals, for the member that reports at that moment.</summary>
 sealed class MemberObserver(string folder, string name, TrainConfig config, MemberObserver.Lines lines)
     : ITrainingObserver, IDisposable
 {
-    /// <summary>What all members of a group have written to the console.</summary>
+    /// <summary>Console lines that all members of a group share.</summary>
     public sealed class Lines
     {
         const double EverySeconds = 5;

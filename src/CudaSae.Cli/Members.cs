@@ -3,9 +3,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>The members of a command that has several, such as the presets of compare. One that is refused is a name
-/// and a reason, on stderr and in the command's table; the others are still done, and the command exits with
-/// 1.</summary>
+/// <summary>The members of a command that has several, such as the presets of compare. A refused member is a name and a
+/// reason on stderr and in the command's table. The other members still run, and the command exits with 1.</summary>
 sealed class Members
 {
     readonly List<(string Name, string Reason)> refused = [];
@@ -14,10 +13,10 @@ sealed class Members
 
     public int ExitCode => refused.Count > 0 ? 1 : 0;
 
-    /// <summary>Does what a member asks for.</summary>
-    /// <param name="isItsOwn">Whether an error is this member's alone; another one, such as a full disk, ends the
-    /// command.</param>
-    /// <returns>False when it was refused.</returns>
+    /// <summary>Runs the action of a member.</summary>
+    /// <param name="isItsOwn">Whether an error belongs to this member alone. Another error, such as a full disk, ends
+    /// the command.</param>
+    /// <returns>False if the member was refused.</returns>
     public bool Try(string name, Action member, Func<SaeException, bool> isItsOwn)
     {
         try
@@ -32,7 +31,7 @@ sealed class Members
         }
     }
 
-    /// <summary>What a member makes; null when it was refused, or makes nothing.</summary>
+    /// <summary>Returns the result of a member; null if the member was refused or has no result.</summary>
     public T? Get<T>(string name, Func<T?> member, Func<SaeException, bool> isItsOwn) where T : class
     {
         T? made = null;
@@ -46,11 +45,12 @@ sealed class Members
         Console.Error.WriteLine($"cudasae: {name}: {reason}");
     }
 
-    /// <summary>Of a run: its settings, its loss, or more memory than there is; neither the data nor the
-    /// machine.</summary>
+    /// <summary>Whether an error belongs to one run: its settings, its loss, or too little memory. Errors of the data
+    /// and the machine do not.</summary>
     public static bool IsOfRun(SaeException e) =>
         (SharedRuns.IsItsOwn(e) || e.Kind == SaeErrorKind.Memory) && e.InnerException is not SaeException;
 
-    /// <summary>Of what is read, such as an SAE or a chapter of a report: anything but the device.</summary>
+    /// <summary>Whether an error belongs to one input, such as an SAE or a chapter of a report. Errors of the device do
+    /// not.</summary>
     public static bool IsOfFile(SaeException e) => e.Kind != SaeErrorKind.Device;
 }

@@ -4,10 +4,10 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>The metrics as CSV, one line a report, appended.</summary>
+/// <summary>Appends the metrics as CSV, one line for each report.</summary>
 sealed class MetricsCsv : IDisposable
 {
-    const string NewLine = "\r\n";      // as CsvWriter ends its records
+    const string NewLine = "\r\n";      // the line end of CsvWriter
 
     static readonly string[] Header = [.. MetricField.All.Select(field => field.Name)];
 
@@ -24,9 +24,9 @@ sealed class MetricsCsv : IDisposable
         csv.EndRecord();
     }
 
-    /// <summary>Leaves the lines up to a step, atomically, in this version's columns: those of an older file keep their
-    /// names, what it has not stays empty.</summary>
-    /// <exception cref="SaeException">The file cannot be read or written; it is untouched.</exception>
+    /// <summary>Keeps the lines up to a step, atomically, in this version's columns. Columns of an older file are
+    /// matched by name; a column that it does not have stays empty.</summary>
+    /// <exception cref="SaeException">The file cannot be read or written. It is unchanged.</exception>
     public static void CutBack(string path, long step)
     {
         if (!File.Exists(path)) return;

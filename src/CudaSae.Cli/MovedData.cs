@@ -3,23 +3,23 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>Other paths of the rows that a run or a sweep began with, as they are named beside --resume. The record's
-/// fingerprint decides whether they are the same rows.</summary>
+/// <summary>New paths of the rows that a run or a sweep began with, given beside --resume. The record's fingerprint
+/// decides whether they are the same rows.</summary>
 sealed record MovedData(string[] Data, string[] Beside, string? HeldOut)
 {
-    /// <summary>Null where nothing is named.</summary>
+    /// <summary>Returns the new paths; null if none are given.</summary>
     public static MovedData? Of(string[]? data, string[]? beside, string? heldOut) =>
         data is { Length: > 0 } || beside is { Length: > 0 } || heldOut is not null
             ? new(data ?? [], beside ?? [], heldOut)
             : null;
 
-    /// <summary>The names of a record with these in their places.</summary>
-    /// <exception cref="SaeException">They cannot be compared with the record, or --held-out would cut the data at
+    /// <summary>Returns a copy of the record's names with the new paths.</summary>
+    /// <exception cref="SaeException">The rows cannot be compared with the record, or --held-out would cut the data at
     /// another row.</exception>
     public DataNames Over(string run, DataNames old, RunFingerprint? fingerprint)
     {
         if (fingerprint is null)
-            throw new SaeException($"{run} was begun by an older version, whose record does not say what its rows are: "
+            throw new SaeException($"{run} was begun by an older version, whose record does not identify its rows: "
                 + $"put the data back where they were ({string.Join(", ", old.Data)}) and name none");
         if (HeldOut is not null
             && (old.HeldOut is null || DataNames.IsNumber(old.HeldOut) || DataNames.IsNumber(HeldOut)))
@@ -38,7 +38,7 @@ sealed record MovedData(string[] Data, string[] Beside, string? HeldOut)
 
     static string[] Full(string[] named, string[] old) => named.Length > 0 ? [.. named.Select(Path.GetFullPath)] : old;
 
-    /// <summary>What has another path, a line each.</summary>
+    /// <summary>Lists each path that changed, one line each.</summary>
     public static IEnumerable<string> Describe(DataNames old, DataNames now)
     {
         (string, string[], string[])[] paths =

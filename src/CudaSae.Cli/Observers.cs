@@ -4,7 +4,7 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>Several observers of one run, told in turn.</summary>
+/// <summary>Forwards each report of a run to several observers in turn.</summary>
 sealed class Observers(params ITrainingObserver[] all) : ITrainingObserver
 {
     public void Report(StepMetrics metrics)

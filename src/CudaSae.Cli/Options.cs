@@ -5,24 +5,25 @@ using CudaSae.Text;
 
 namespace CudaSae.Cli;
 
-/// <summary>Every option of every command is made here, so that each takes exactly the forms of <see cref="Forms"/>,
-/// and what it refuses is one line with option, value and forms.</summary>
+/// <summary>Creates the options of all commands, so that each accepts exactly the forms of <see cref="Forms"/> and
+/// refuses others in one line with option, value and forms.</summary>
 static class Options
 {
-    /// <summary>An option with a standard value.</summary>
+    /// <summary>Creates an option with a default value.</summary>
     public static Option<T> New<T>(string name, string description, T standard) =>
         Parsed(name, description, standard, null, null);
 
-    /// <summary>A number in a range, both ends included.</summary>
+    /// <summary>Creates an option for a number in a range that includes both ends.</summary>
     public static Option<T> New<T>(string name, string description, T standard, T least, T most)
         where T : struct, IComparable<T> => Parsed(name, description, standard, least, most);
 
-    /// <summary>A value in the range of a setting; null for every value of the type.</summary>
+    /// <summary>Creates an option for a value in the range of a setting; null for every value of the type.</summary>
     public static Option<T> New<T>(string name, string description, T standard, SettingRange<T>? range) => range is null
         ? Parsed(name, description, standard, null, null)
         : Parsed(name, description, standard, range.Least, range.Most);
 
-    /// <summary>A choice among the values of an enum but one, which has no meaning on the command line.</summary>
+    /// <summary>Creates an option for the values of an enum except one, which has no meaning on the command
+    /// line.</summary>
     public static Option<T> Without<T>(string name, string description, T standard, T excluded) where T : struct, Enum
     {
         string[] names = [.. Forms.NamesOf(typeof(T)).Where(word => !Names.Same(word, $"{excluded}"))];
@@ -42,7 +43,7 @@ static class Options
         };
     }
 
-    /// <summary>A number that may be left out.</summary>
+    /// <summary>Creates an option for a number that may be left out.</summary>
     public static Option<T?> Optional<T>(string name, string description, T least, T most)
         where T : struct, IComparable<T> => new(name)
         {
@@ -50,7 +51,7 @@ static class Options
             CustomParser = result => Value(result, typeof(T), least, most) is T value ? value : null,
         };
 
-    /// <summary>True when it is there, or as the word behind it says.</summary>
+    /// <summary>Creates a flag. It is true if it stands alone; otherwise the next word gives its value.</summary>
     public static Option<bool> Flag(string name, string description) =>
         new(name)
         {
@@ -67,10 +68,10 @@ static class Options
             : Value(result, typeof(T), least, most) is T value ? value : default,
     };
 
-    /// <summary>The value of the one token; null with an error where it has another form.</summary>
+    /// <summary>Returns the value of the single token; null with an error if it has another form.</summary>
     static object? Value(ArgumentResult result, Type type, object? least, object? most)
     {
-        if (result.Tokens is not [.., { Value: var text }]) return null;        // which the parser refuses itself
+        if (result.Tokens is not [.., { Value: var text }]) return null;        // the parser refuses this case
         if (Forms.Read(type, text) is { } value
             && (least is null || Comparer<object>.Default.Compare(value, least) >= 0)
             && (most is null || Comparer<object>.Default.Compare(value, most) <= 0)) return value;

@@ -4,17 +4,17 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae othello: random legal games, for probes of a board.</summary>
+/// <summary>The command cudasae othello writes random legal games, for probes of a board.</summary>
 static class OthelloCommand
 {
     public static Command Create()
     {
         var output = new Argument<string>("folder")
         {
-            Description = "where history.npy, legal.npy and board.npy are written"
+            Description = "folder for history.npy, legal.npy and board.npy"
         };
         var games = Options.New("--games", "random legal games; each has about 60 rows", 2000, 1, int.MaxValue);
-        var seed = Options.New("--seed", "of the moves", 1UL);
+        var seed = Options.New("--seed", "seed of the moves", 1UL);
         var command = new Command("othello",
             "Write random games of Othello as rows and labels.") { output, games, seed };
         command.SetAction(parsed =>

@@ -4,7 +4,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae presets: the published recipes, their papers, formulas and defaults.</summary>
+/// <summary>The command cudasae presets lists the published recipes with their papers, formulas and defaults.</summary>
 static class PresetsCommand
 {
     public static Command Create()

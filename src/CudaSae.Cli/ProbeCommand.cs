@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae probe: what an SAE's latents know of labelled rows.</summary>
+/// <summary>The command cudasae probe measures how well an SAE's latents predict the labels of rows.</summary>
 static class ProbeCommand
 {
     static readonly ProbeOptions Default = new();
@@ -24,9 +24,9 @@ static class ProbeCommand
         };
         var classes = new Option<string?>("--classes")
         {
-            Description = "names of the classes, in their order, by commas"
+            Description = "names of the classes in their order, separated by commas"
         };
-        var k = Options.New("--k", "latents of the sparse probes, by commas; 0 for no such probes",
+        var k = Options.New("--k", "numbers of latents of the sparse probes, separated by commas; 0 for none",
             string.Join(',', Default.K));
         var logistic = Options.Flag("--logistic", "fit a logistic probe on the raw activations too");
         var l2 = Options.New("--l2", "λ of the regressions, on standardised columns and the mean log loss", Default.L2,
@@ -35,7 +35,7 @@ static class ProbeCommand
         var rows = Options.Optional("--rows", "probe the first rows only", 2, int.MaxValue);
         var block = Options.New("--block", "rows that the split in halves keeps together", Default.BlockRows, 1,
             int.MaxValue);
-        var seed = Options.New("--seed", "of the split", Default.Seed);
+        var seed = Options.New("--seed", "seed of the split", Default.Seed);
         var memory = Options.New("--memory", "MiB: for codes, for predictions, and for raw activations, each",
             Default.Memory >> 20, 1, 1L << 40);
         var beside = Beside.Option(severalEach: true);
@@ -86,7 +86,7 @@ static class ProbeCommand
     static Labels ReadLabels(string path, long rows, int? first, string? classes)
     {
         if (first is < 2 || first > rows)
-            throw new SaeException($"--rows {first} of {rows} rows cannot be; choose 2 to {rows}");
+            throw new SaeException($"--rows {first} is out of range: it must be 2 to {rows}");
         var labels = Path.GetExtension(path).ToLowerInvariant() switch
         {
             ".npy" => NpyLabels.Read(path, rows),
@@ -100,10 +100,10 @@ static class ProbeCommand
     static int[] Numbers(string text)
     {
         int[] ks = [.. text.Split(',').Select(t => Forms.Within(t, 0, 1024)
-            ?? throw new SaeException($"--k {text} is no list of numbers up to 1024, by commas; for example 1,2,5,10"))
+            ?? throw new SaeException($"--k {text} is not a list of numbers up to 1024, such as 1,2,5,10"))
             .Distinct().Order()];
         return ks is [0] ? [] : ks[0] > 0 ? ks
-            : throw new SaeException($"--k {text} asks for a probe on no latent; leave the 0 out, or give 0 alone for "
+            : throw new SaeException($"--k {text} includes a probe on 0 latents; leave the 0 out, or give 0 alone for "
                 + "no probes");
     }
 
@@ -114,7 +114,7 @@ static class ProbeCommand
         if (parts.Length != 2 || Forms.Within(parts[0], 1, int.MaxValue) is not { } height
             || Forms.Within(parts[1], 1, int.MaxValue) is not { } width
             || (long)height * width != labels.Questions.Count)
-            throw new SaeException($"--grid {text} is no board of {labels.Questions.Count} squares, one a question; "
+            throw new SaeException($"--grid {text} is not a board of {labels.Questions.Count} squares, one a question; "
                 + "for example 8x8 for 64");
         return (height, width);
     }

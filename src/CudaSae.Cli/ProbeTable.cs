@@ -3,7 +3,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Findings of probes on the console: the measures, and the properties that latents tell best and
+/// <summary>Prints the findings of probes: the measures, and the properties that latents predict best and
 /// worst.</summary>
 static class ProbeTable
 {

@@ -7,9 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Metrics to metrics.jsonl and metrics.csv, to TensorBoard's events and the watching server where they are
-/// asked for, and to the console: a bar with the time left on a terminal, plain
-/// lines elsewhere.</summary>
+/// <summary>Writes metrics to metrics.jsonl and metrics.csv, to TensorBoard's event files and the watch server if they
+/// are enabled, and to the console: a bar with the remaining time on a terminal, plain lines elsewhere.</summary>
 sealed class ProgressObserver : ITrainingObserver, IDisposable
 {
     readonly MetricsLog log;
@@ -21,8 +20,8 @@ sealed class ProgressObserver : ITrainingObserver, IDisposable
     ProgressTask? bar;
     DateTime lastLine;
 
-    /// <param name="firstStep">The step that the run goes on behind, null for a new run: what an earlier process logged
-    /// after it is taken back.</param>
+    /// <param name="firstStep">The step that the run resumes from; null for a new run. Lines that an earlier process
+    /// logged after it are removed.</param>
     public ProgressObserver(string folder, TrainConfig config, long? firstStep, bool tensorBoard, WatchServer? watch)
     {
         (this.config, this.firstStep, this.watch) = (config, firstStep ?? 0, watch);

@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae recover: a saved SAE against the dictionary that its data were made with.</summary>
+/// <summary>The command cudasae recover compares a saved SAE with the dictionary that generated its data.</summary>
 static class RecoverCommand
 {
     public static Command Create()

@@ -5,11 +5,11 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae report: what is known of a run as one page to look at, and as numbers.</summary>
+/// <summary>The command cudasae report writes the findings about a run as one page and as numbers.</summary>
 static class ReportCommand
 {
-    /// <summary>What is found out about an SAE from its rows for the page. A piece that has something to show adds a
-    /// line here; null leaves one out.</summary>
+    /// <summary>Pieces that measure an SAE on its rows for the page. A new piece adds a line here; null leaves a piece
+    /// out.</summary>
     static readonly Func<Sae, ReportSubject, ParseResult, Members, ReportPiece?>[] Pieces =
     [
         (sae, subject, _, _) => ReportPiece.Evaluation(sae, subject),
@@ -22,21 +22,23 @@ static class ReportCommand
         var folder = new Argument<string>("folder")
         {
             Description =
-                "a run, the file or folder of an SAE of any layout that convert reads, or a folder that figures were "
-                    + "left in"
+                "a run, the file or folder of an SAE of any layout that convert reads, or a folder that holds figures"
         };
         var data = new Argument<string[]>("data")
         {
-            Description = "activation files to look at; none for the held-out rows of the run",
+            Description = "activation files to measure on; none for the held-out rows of the run",
             Arity = ArgumentArity.ZeroOrMore
         };
         var tensor = DataOptions.Tensor();
         var beside = Beside.Option();
-        var rows = Options.Optional("--rows", "rows that are looked at; all held-out ones if not given", 1L,
+        var rows = Options.Optional("--rows", "most rows to measure on; all held-out ones if not given", 1L,
             long.MaxValue);
-        var output = new Option<string?>("--out") { Description = "the page; report.html in the folder if not given" };
-        var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file a figure" };
-        var json = new Option<string?>("--json") { Description = "file for the numbers, all figures" };
+        var output = new Option<string?>("--out")
+        {
+            Description = "file of the page; report.html in the folder if not given"
+        };
+        var csv = new Option<string?>("--csv") { Description = "folder for the numbers, one file for each figure" };
+        var json = new Option<string?>("--json") { Description = "file for the numbers of all figures" };
         var backend = Settings.NewBackend("where to compute; auto takes a GPU if there is one");
         const string about =
             "Write one HTML page of figures about a run: training, held-out rows, and the findings of other commands.";
@@ -72,8 +74,8 @@ static class ReportCommand
         return command;
     }
 
-    /// <summary>Training, what is found out now, and what other commands left in the folder; of two chapters of one
-    /// name the one that is made now.</summary>
+    /// <summary>Collects the training chapter, the chapters measured now, and those that other commands left in the
+    /// folder. Of two chapters with one name it takes the one measured now.</summary>
     static ReportParts Collect(ReportSubject subject, BackendKind kind, ParseResult parsed, Members members)
     {
         var parts = new ReportParts();
@@ -99,7 +101,7 @@ static class ReportCommand
         bool IsNew(string id) => parts.Chapters.All(made => made.Id != id);
     }
 
-    /// <summary>A chapter from its file, whose figures' columns fit together.</summary>
+    /// <summary>Reads a chapter from its file and checks that the columns of its figures fit together.</summary>
     static Chapter Saved(string path)
     {
         var chapter = Chapter.Read(path);
@@ -107,7 +109,7 @@ static class ReportCommand
         return chapter;
     }
 
-    /// <summary>The chapters that are missing, with the reasons.</summary>
+    /// <summary>Returns a chapter that lists the missing chapters with the reasons.</summary>
     static Chapter LeftOut(Members members) => new("left-out", "Left out", 900,
     [
         new TableFigure("left-out", "Chapters that could not be made",

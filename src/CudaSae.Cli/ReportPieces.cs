@@ -4,25 +4,25 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a report's page is made of.</summary>
+/// <summary>The contents of a report's page.</summary>
 sealed class ReportParts
 {
     public List<Chapter> Chapters { get; } = [];
 
-    /// <summary>What panels of these names read.</summary>
+    /// <summary>The data of the page's panels, by the name of the panel.</summary>
     public Dictionary<string, byte[]> Blobs { get; } = [];
 
-    /// <summary>On the run's own held-out rows; null where others, or none, were looked at.</summary>
+    /// <summary>FVU on the run's own held-out rows; null if other rows or none were measured.</summary>
     public double? HeldOutFvu { get; set; }
 }
 
-/// <summary>Something that a report finds out about an SAE from its rows.</summary>
-/// <param name="Name">Of what it adds, for people.</param>
-/// <param name="Visitors">For the one pass over the rows that all pieces share.</param>
-/// <param name="Finish">Adds what came of it; told how many rows the pass left out.</param>
+/// <summary>A part of a report that measures an SAE on its rows.</summary>
+/// <param name="Name">Name of the added content, for people.</param>
+/// <param name="Visitors">Visitors for the single pass over the rows that all pieces share.</param>
+/// <param name="Finish">Adds the result. Its second argument is the number of rows that the pass left out.</param>
 sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportParts, long> Finish)
 {
-    /// <summary>On rows that were not trained on, or on those that were named.</summary>
+    /// <summary>Measures the SAE on rows that were not trained on, or on the named rows.</summary>
     public static ReportPiece Evaluation(Sae sae, ReportSubject subject)
     {
         var totals = EvaluationTotals.For(sae);
@@ -34,8 +34,9 @@ sealed record ReportPiece(string Name, ICodeVisitor[] Visitors, Action<ReportPar
         });
     }
 
-    /// <summary>Nothing where <c>cudasae inspect</c> has left the same in the folder.</summary>
-    /// <param name="members">Takes a chapter that cannot be made.</param>
+    /// <summary>Measures the diagnostics; null if <c>cudasae inspect</c> has already left the same in the
+    /// folder.</summary>
+    /// <param name="members">Records a chapter that cannot be made.</param>
     public static ReportPiece? Diagnostics(Sae sae, ReportSubject subject, Members members)
     {
         var rows = subject.Rows!;

@@ -5,27 +5,28 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a report is about: a run or an SAE with rows to look at, or what a folder holds besides.</summary>
+/// <summary>The subject of a report: a run or an SAE with its rows, or a folder that holds only figures.</summary>
 sealed class ReportSubject : IDisposable
 {
     SaeRows? data;
 
-    /// <summary>Where records, logs and figures are, and where the page goes.</summary>
+    /// <summary>Folder of the records, logs and figures. The page is written there.</summary>
     public required string Folder { get; init; }
 
     public RunRecord? Record { get; init; }
 
-    /// <summary>The SAE and its rows; null where one of them is not there.</summary>
+    /// <summary>The SAE and its rows; null if one of them is missing.</summary>
     public RunSource? Rows { get; private set; }
 
-    /// <summary>Whether the rows are others than the run's own held-out ones.</summary>
+    /// <summary>Whether the rows differ from the run's own held-out rows.</summary>
     public bool OtherData { get; private init; }
 
-    /// <summary>Why there is no SAE or no rows to look at, for people.</summary>
+    /// <summary>The reason why the SAE or its rows are missing, for people.</summary>
     public string? Without { get; private set; }
 
-    /// <summary>Rows whose contexts latents' pages show: training rows, which are more and have been seen, unless
-    /// others were named. Not to be disposed: SAE and data are this subject's.</summary>
+    /// <summary>Returns the rows whose contexts the pages of latents show: training rows, which are more numerous and
+    /// were seen by the SAE, unless other rows were named. The caller must not dispose the result: this subject owns
+    /// the SAE and the data.</summary>
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
     public RunSource ContextRows(long limit) =>
         OtherData || limit == 0 ? Rows!
@@ -33,7 +34,7 @@ sealed class ReportSubject : IDisposable
 
     public required string Name { get; init; }
 
-    /// <summary>Name, SAE, the recipe, and where the rows come from, by the record.</summary>
+    /// <summary>Title of the report from the record: name, SAE, recipe, and the site of the rows.</summary>
     public string Title =>
         Name + (Rows is { } rows ? $": {rows.Model.Summary}" : "")
             + (Record?.Preset is { } preset ? $"; preset {preset}" : "")
@@ -41,11 +42,11 @@ sealed class ReportSubject : IDisposable
 
     /// <param name="path">A run, an SAE, or a folder that holds figures.</param>
     /// <param name="named">Activation files; none for the run's held-out rows.</param>
-    /// <param name="beside">Files beside those that were named.</param>
+    /// <param name="beside">Files beside the named files.</param>
     /// <param name="limit">Rows at most; null for all.</param>
-    /// <param name="parts">Takes the refusal of a damaged record or SAE; null where both are needed.</param>
-    /// <param name="kind">What the SAE is read as where its files do not tell.</param>
-    /// <exception cref="SaeException">Nothing of this can be looked at, or the data do not fit.</exception>
+    /// <param name="parts">Records the refusal of a damaged record or SAE; null if both are required.</param>
+    /// <param name="kind">How to read an SAE whose files do not state its kind.</param>
+    /// <exception cref="SaeException">The path holds nothing to report on, or the data do not fit.</exception>
     public static ReportSubject Open(string path, string[] named, string? tensor, string[] beside, long? limit,
         Members? parts = null, SaeKind? kind = null)
     {
@@ -58,7 +59,7 @@ sealed class ReportSubject : IDisposable
         };
         if (!SaeFormats.IsSae(path))
         {
-            // says what is missing
+            // throws with what is missing
             if (named.Length > 0 || record is null && !Directory.Exists(Path.Combine(path, Chapter.FolderName)))
                 SaeFormats.Of(path);
             subject.Without = record is null ? null : $"{path} holds neither a finished SAE nor a checkpoint yet";

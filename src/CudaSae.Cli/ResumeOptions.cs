@@ -4,12 +4,11 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>What is written beside train --resume: each option is applied, or refused by its name with the
-/// reason.</summary>
+/// <summary>Reads the options beside train --resume. Each is applied, or refused by name with the reason.</summary>
 static class ResumeOptions
 {
-    /// <param name="moved">Where the run's rows are now; null for where they were.</param>
-    /// <param name="ofThisProcess">Options that are no settings of the run.</param>
+    /// <param name="moved">The new place of the run's rows; null if they have not moved.</param>
+    /// <param name="ofThisProcess">Options that are not settings of the run.</param>
     /// <exception cref="SaeException">An option that cannot change.</exception>
     public static Session Open(ParseResult parsed, string folder, Settings settings, MovedData? moved,
         params Option[] ofThisProcess)
@@ -39,7 +38,7 @@ static class ResumeOptions
             "--tensor" => "a resumed run reads the data it began with",
             "--preset" => "a run begins with it",
             _ when ResumeRules.IsConfigField(field) => ResumeRules.WhyFixed(field),
-            // no such field, which is refused where it is set
+            // an unknown field, which is refused where it is set
             _ when option.StartsWith("--set config.", StringComparison.Ordinal) => null,
             _ => "it is part of the SAE",
         };

@@ -6,17 +6,18 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>Folders that commands write. One process writes a folder at a time.</summary>
+/// <summary>Creates and locks the folders that commands write. One process writes a folder at a time.</summary>
 static class RunFolder
 {
     const string OtherFolder = "choose another --out", AfterIt = "write into another folder with --out";
 
-    static readonly TimeSpan BesideOthers = TimeSpan.FromSeconds(10);      // commands that add one file each
+    // Limit of the wait for commands that add one file each.
+    static readonly TimeSpan BesideOthers = TimeSpan.FromSeconds(10);
 
-    /// <summary>The folder of a new run or sweep, with its lock.</summary>
-    /// <param name="output">As the user named it; null for a new folder below <paramref name="parent"/>, named by date
-    /// and time.</param>
-    /// <exception cref="SaeException">It holds a run or a sweep, another process writes it, or it cannot be
+    /// <summary>Returns the folder of a new run or sweep, with its lock.</summary>
+    /// <param name="output">The name that the user gave; null for a new folder below <paramref name="parent"/>, named
+    /// by date and time.</param>
+    /// <exception cref="SaeException">The folder holds a run or a sweep, another process writes it, or it cannot be
     /// written.</exception>
     public static (string Folder, FolderLock Lock) New(string? output, string parent)
     {
@@ -43,8 +44,8 @@ static class RunFolder
         }
     }
 
-    /// <summary>The first of NAME, NAME-2, NAME-3 that no process has: of processes that look at the same moment, one
-    /// gets each.</summary>
+    /// <summary>Takes the first of NAME, NAME-2, NAME-3 that no other process holds. Processes that try at the same
+    /// moment each get a different one.</summary>
     static (string, FolderLock) Unused(string name)
     {
         for (var number = 1; ; number++)
@@ -57,7 +58,7 @@ static class RunFolder
         }
     }
 
-    /// <summary>The lock of a run or sweep that is resumed.</summary>
+    /// <summary>Takes the lock of a run or sweep that is resumed.</summary>
     /// <exception cref="SaeException">Another process writes it.</exception>
     public static FolderLock Resume(string folder) => Take(folder, "stop it");
 
@@ -68,11 +69,11 @@ static class RunFolder
         return taken;
     }
 
-    /// <summary>Refuses a folder early that cannot be written at the end of a command.</summary>
+    /// <summary>Refuses early a folder that cannot be written at the end of a command.</summary>
     /// <exception cref="SaeException">Another process writes it.</exception>
     public static void RequireFree(string folder) => FolderLock.RequireFree(folder, AfterIt);
 
-    /// <summary>As <see cref="RequireFree"/>, of a folder that exists or of the folder of a file.</summary>
+    /// <summary>Like <see cref="RequireFree"/>, for a folder that exists or for the folder of a file.</summary>
     public static void RequireFreeFor(string path)
     {
         if (path.Length == 0) return;

@@ -7,7 +7,7 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>What train prints before its first step: ten lines, or every setting with --verbose.</summary>
+/// <summary>The summary that train prints before its first step: ten lines, or every setting with --verbose.</summary>
 sealed class RunSummary(RunRecord record, RunData data, string folder, bool verbose)
 {
     const int PartsShown = 6;
@@ -16,7 +16,7 @@ sealed class RunSummary(RunRecord record, RunData data, string folder, bool verb
 
     SaeSpec Spec => record.Spec;
 
-    /// <summary>The lines that are known before memory is planned.</summary>
+    /// <summary>Prints the lines that are known before memory is planned.</summary>
     public void Print()
     {
         Line("SAE", $"{record.Preset ?? "fine-tuned"}: {Describe.Selection(Spec)}, {Widths}");
@@ -34,7 +34,7 @@ sealed class RunSummary(RunRecord record, RunData data, string folder, bool verb
         if (verbose) PrintSettings();
     }
 
-    /// <summary>The memory that the run will take.</summary>
+    /// <summary>Prints the memory that the run will take.</summary>
     public void PrintPlan(MemoryPlan plan, string where)
     {
         Line("memory", $"{MemoryPlan.Format(plan.TotalBytes)} ({where})");
@@ -43,7 +43,7 @@ sealed class RunSummary(RunRecord record, RunData data, string folder, bool verb
             Console.WriteLine($"  {MemoryPlan.Format(bytes),10}  {name}");
     }
 
-    /// <summary>The backend, and why it was chosen.</summary>
+    /// <summary>Prints the backend and why it was chosen.</summary>
     public static void PrintBackend(string description, string why) =>
         Line("backend", SettingSpelling.ForCommandLine($"{description} ({why})"));
 

@@ -13,7 +13,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>The run of train, finetune or train --resume: its folder, its lines, its logs and its table.</summary>
+/// <summary>The run of train, finetune or train --resume: its folder, its console lines, its logs and its
+/// table.</summary>
 sealed class Session : IDisposable
 {
     readonly TrainingRun run;
@@ -40,14 +41,14 @@ sealed class Session : IDisposable
         }
     }
 
-    /// <param name="kind">Another backend than the run began with; null for the same.</param>
-    /// <param name="change">Makes the config from here on.</param>
+    /// <param name="kind">Another backend than the run began with; null to keep it.</param>
+    /// <param name="change">Returns the config of the remaining steps.</param>
     /// <param name="fields">Fields of the config that were named, in snake_case.</param>
-    /// <param name="moved">Where the same rows are now; null for where they were.</param>
+    /// <param name="moved">The new place of the same rows; null if they have not moved.</param>
     public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change,
         IReadOnlyList<string> fields, MovedData? moved = null)
     {
-        RunRecord.Load(folder);     // before a lock is made in a folder that holds no run
+        RunRecord.Load(folder);     // throws before a lock is created in a folder without a run
         var folderLock = RunFolder.Resume(folder);
         try
         {
@@ -81,10 +82,10 @@ sealed class Session : IDisposable
         }
     }
 
-    string[] changes = [];      // at resume
+    string[] changes = [];      // applied by a resume
     int densityEvery;           // steps; 0 for no log of densities
 
-    /// <summary>Logs every latent's density every so many steps; 0 for never.</summary>
+    /// <summary>Logs every latent's density at this interval in steps; 0 turns the log off.</summary>
     public Session WithDensity(int every)
     {
         densityEvery = every >= 0 ? every
@@ -92,11 +93,11 @@ sealed class Session : IDisposable
         return this;
     }
 
-    /// <param name="verbose">Prints every setting before the first step.</param>
-    /// <param name="watchPort">Shows the run on this port of 127.0.0.1 while it goes on, 0 for a free one; null for not
-    /// at all.</param>
-    /// <param name="tensorBoard">Also writes TensorBoard's events. A resumed run keeps writing them if it did
-    /// before.</param>
+    /// <param name="verbose">Whether to print every setting before the first step.</param>
+    /// <param name="watchPort">Port of 127.0.0.1 that shows the run while it trains; 0 for a free port, null to turn it
+    /// off.</param>
+    /// <param name="tensorBoard">Whether to write TensorBoard's event files. A resumed run continues to write them if
+    /// it did before.</param>
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
         var config = run.Record.Config;
@@ -141,7 +142,7 @@ sealed class Session : IDisposable
     public void Dispose()
     {
         run.Dispose();
-        if (resumed) run.Data.Dispose();        // the caller owns those of a new run
+        if (resumed) run.Data.Dispose();        // the caller owns the data of a new run
         folderLock.Dispose();
     }
 }

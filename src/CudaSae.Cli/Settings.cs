@@ -7,8 +7,8 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The command line of the two records: a preset gives every number, an option that is written changes one,
-/// --set reaches those that have no option.</summary>
+/// <summary>Builds the spec and the config from the command line. A preset gives every number, an option changes one,
+/// and --set reaches the fields without an option.</summary>
 sealed class Settings
 {
     readonly Option<string> preset =
@@ -41,7 +41,7 @@ sealed class Settings
 
     public Option<BackendKind> Backend { get; } = NewBackend("where to compute; auto takes a GPU if there is one");
 
-    /// <param name="without">Names of options that the command has in a form of its own.</param>
+    /// <param name="without">Names of options that the command defines itself.</param>
     public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
         Option[] all =
@@ -55,7 +55,7 @@ sealed class Settings
 
     public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
-    /// <param name="widths">Of the data's files: input, then a transcoder's target or a crosscoder's further
+    /// <param name="widths">Widths of the data's files: the input, then a transcoder's target or a crosscoder's further
     /// sites.</param>
     public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
     {
@@ -84,16 +84,17 @@ sealed class Settings
         return (FieldEdits.Apply(spec, Edits(parsed, "spec")).Validate(), config);
     }
 
-    /// <summary>The same spec, whose latents are dead after --dead-after rows.</summary>
+    /// <summary>Returns the same spec with latents that are dead after --dead-after rows.</summary>
     public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config) =>
         DeadAfter.Set(spec, config, DeadAfterRows(parsed));
 
-    /// <summary>0 for the rule.</summary>
+    /// <summary>The rows after which a latent is dead; 0 for the default rule.</summary>
     long DeadAfterRows(ParseResult parsed) => parsed.GetValue(deadAfter) is >= 0 and var rows ? rows
         : throw new SaeException($"--dead-after {parsed.GetValue(deadAfter)} is out of range: it must be 1 or more, or "
             + "0 for 1/60 of --vectors");
 
-    /// <summary>Two files make a transcoder or a crosscoder, as the preset says; several, a crosscoder.</summary>
+    /// <summary>Two files make a transcoder or a crosscoder, depending on the preset; more files make a
+    /// crosscoder.</summary>
     static SaeSpec ForData(SaeSpec spec, int[] widths)
     {
         if (spec.Transcoder is { } transcoder)
@@ -104,7 +105,7 @@ sealed class Settings
         }
         if (spec.Sites is not null) return spec with { InputWidth = widths.Sum(), Sites = widths };
         if (widths.Length > 1)
-            throw new SaeException("--beside needs a preset that has a use for it: transcoder, skip-transcoder or "
+            throw new SaeException("--beside needs a preset that uses it: transcoder, skip-transcoder or "
                 + "crosscoder");
         return spec;
     }
@@ -115,15 +116,15 @@ sealed class Settings
     TrainConfig Basis(ParseResult parsed) => config.Over(parsed, new(), nameof(TrainConfig.BatchRows),
         nameof(TrainConfig.Vectors), nameof(TrainConfig.Seed));
 
-    /// <summary>A config with the values that are given on the command line; not yet validated.</summary>
+    /// <summary>Returns a config with the values that the command line gives, not yet validated.</summary>
     public TrainConfig Over(ParseResult parsed, TrainConfig made) =>
         FieldEdits.Apply(config.Over(parsed, made), Edits(parsed, "config"));
 
-    /// <summary>Fields of one of the two records that --set names.</summary>
+    /// <summary>Returns the fields of one of the two records that --set names.</summary>
     public IEnumerable<string> SetFields(ParseResult parsed, string record) =>
         Edits(parsed, record).Select(edit => edit.Key);
 
-    /// <summary>What --set says about one of the two records.</summary>
+    /// <summary>Returns the edits of --set for one of the two records.</summary>
     IEnumerable<KeyValuePair<string, JsonNode?>> Edits(ParseResult parsed, string record)
     {
         var edits = parsed.GetValue(set) ?? [];
@@ -141,7 +142,7 @@ sealed class Settings
                 Value(edit[(edit.IndexOf('=') + 1)..])));
     }
 
-    /// <summary>JSON, or a bare word as a string.</summary>
+    /// <summary>Parses JSON, or takes a bare word as a string.</summary>
     static JsonNode? Value(string text)
     {
         try { return JsonNode.Parse(text); }

@@ -1,6 +1,7 @@
 namespace CudaSae.Cli;
 
-/// <summary>The activations in data/, found from the current folder or the program's upwards.</summary>
+/// <summary>Finds the activations in data/, in the current folder, the program's folder, or a folder above
+/// either.</summary>
 static class ShippedData
 {
     const string Train = "use_lite_resid_post0_train.npy", Held = "use_lite_resid_post0_held_out.npy";

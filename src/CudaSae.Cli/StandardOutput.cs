@@ -4,25 +4,25 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Standard output as a stream that notices when its reader is gone: .NET's own console ignores that. A run
-/// that trains then stops with a checkpoint; any other command ends.</summary>
+/// <summary>Standard output as a stream that detects when its reader has closed, which .NET's own console ignores. A
+/// run in training then stops with a checkpoint; any other command ends.</summary>
 sealed class StandardOutput : Stream
 {
     /// <summary>Exit code of a command whose output was closed: 128 + SIGPIPE.</summary>
     public const int ExitCode = 141;
 
-    const int NoSpace = 28;     // ENOSPC: a full disk is not a reader that left
+    const int NoSpace = 28;     // ENOSPC: a full disk is not a closed reader
 
     readonly Stream inner;
     static Action? closed;
 
     StandardOutput(Stream inner) => this.inner = inner;
 
-    /// <summary>Whether a write failed. Everything after it is dropped.</summary>
+    /// <summary>Whether a write failed. All later output is dropped.</summary>
     public static bool IsClosed { get; private set; }
 
-    /// <summary>Sets the console's output, without colours and escape codes where a terminal does not show it or
-    /// NO_COLOR is set.</summary>
+    /// <summary>Sets the console's output, without colours and escape codes if the output is not a terminal or NO_COLOR
+    /// is set.</summary>
     public static void Open()
     {
         var plain = Console.IsOutputRedirected || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
@@ -40,16 +40,16 @@ sealed class StandardOutput : Stream
         });
     }
 
-    /// <summary>Calls an action once when output is closed, at once where it is already; null for none. Without one the
-    /// write throws <see cref="OutputClosedException"/>.</summary>
+    /// <summary>Registers an action that runs once when the output closes, or at once if it is already closed; null
+    /// removes it. Without an action the write throws <see cref="OutputClosedException"/>.</summary>
     public static void WhenClosed(Action? action)
     {
         closed = action;
         if (IsClosed) action?.Invoke();
     }
 
-    /// <summary>A pipe or terminal is written by itself, so that errors are seen. A file is written at the place that
-    /// the shell left, also beside others.</summary>
+    /// <summary>Opens the output. A pipe or terminal is written directly, so that errors are visible. A file is written
+    /// at the position that the shell left, which other writers may share.</summary>
     static Stream Descriptor()
     {
         try
@@ -97,5 +97,5 @@ sealed class StandardOutput : Stream
     public override void SetLength(long value) => throw new NotSupportedException();
 }
 
-/// <summary>Standard output was closed while a command wrote to it: the command ends without a message.</summary>
+/// <summary>Thrown if standard output closed while a command wrote to it. The command ends without a message.</summary>
 sealed class OutputClosedException : Exception;

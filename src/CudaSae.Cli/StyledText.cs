@@ -3,10 +3,11 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Lines with Spectre's markup on standard output.</summary>
+/// <summary>Writes lines with Spectre's markup to standard output.</summary>
 static class StyledText
 {
-    /// <summary>Writes the parts as one line. Markup in the parts has effect; markup in their values has not.</summary>
+    /// <summary>Writes the parts as one line. Markup in the parts takes effect; markup in their values does
+    /// not.</summary>
     public static void Line(params FormattableString[] parts) =>
         AnsiConsole.MarkupLine(string.Concat(parts.Select(part => string.Format(CultureInfo.CurrentCulture, part.Format,
             [.. part.GetArguments().Select(value => value is string text ? text.EscapeMarkup() : value)]))));

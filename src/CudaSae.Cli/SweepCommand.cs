@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae sweep: a grid of SAEs from one pass over the data.</summary>
+/// <summary>The command cudasae sweep trains a grid of SAEs in one pass over the data.</summary>
 static class SweepCommand
 {
     public static Command Create()
@@ -20,13 +20,13 @@ static class SweepCommand
         var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out")
         {
-            Description = "folder of the sweep, a run in a folder of its own for each member; "
+            Description = "folder of the sweep, with one folder for each member; "
                 + "a new one below sweeps, named by date and time, if not given",
         };
         var resume = new Option<string?>("--resume")
         {
             Description = "folder of an interrupted sweep to resume; finished members are not trained again; "
-                + "data beside it say where the same rows are now",
+                + "data given beside it name the new place of the same rows",
         };
         var together = Options.New("--together", "most SAEs that share each batch; 0 for as many as memory holds", 0,
             0, int.MaxValue);
@@ -58,7 +58,7 @@ static class SweepCommand
     {
         foreach (var option in parsed.CommandResult.Command.Options)
             if (!free.Contains(option) && Settings.Given(parsed, option))
-                throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json says what "
-                    + "its members are; leave it out, or start a new sweep");
+                throw new SaeException($"{option.Name} cannot be changed when a sweep is resumed: sweep.json lists "
+                    + "its members; leave it out, or start a new sweep");
     }
 }

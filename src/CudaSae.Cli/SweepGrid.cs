@@ -6,8 +6,8 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>The axes of a sweep, comma lists on the command line, and what they make: each member is the command line
-/// of one train, read by train's own settings.</summary>
+/// <summary>The axes of a sweep, given as comma-separated lists, and the members that they make. Each member is the
+/// command line of one train, parsed by train's own settings.</summary>
 sealed class SweepGrid
 {
     readonly Option<string[]> presets =
@@ -15,13 +15,14 @@ sealed class SweepGrid
     readonly Option<string[]> latents = List("--latents", "widths n", "4096");
     readonly Option<string[]> k = List("--k", "active latents a row, for presets that set them", "8,16,32,64");
     readonly Option<string[]> coefficient = List("--coefficient",
-        "λ, for presets that weigh a penalty: numbers, or with an x before them multiples of the preset's own",
+        "λ, for presets with a penalty: numbers, or multiples of the preset's own after an x",
         "x0.5,x1,x2,x4");
-    readonly Option<string[]> seed = List("--seed", "seeds; those of different seeds share no batches", "1");
-    readonly Option<string[]> batchRows = List("--batch-rows", "rows in a batch; those of different batches share none",
+    readonly Option<string[]> seed = List("--seed", "seeds; members of different seeds share no batches", "1");
+    readonly Option<string[]> batchRows = List("--batch-rows",
+        "rows in a batch; members of different sizes share no batches",
         new TrainConfig().BatchRows.ToString(CultureInfo.InvariantCulture));
     readonly Settings rest = new();
-    readonly List<Option> passed = [];      // to train as they are
+    readonly List<Option> passed = [];      // passed to train unchanged
 
     public Option<BackendKind> Backend => rest.Backend;
 
@@ -33,8 +34,8 @@ sealed class SweepGrid
         passed.AddRange(command.Options.Except(own).Where(o => o != rest.Backend));
     }
 
-    /// <summary>Every combination that is an SAE, and a line for each that is not.</summary>
-    /// <exception cref="SaeException">A value that no option of train takes, or a preset that there is not.</exception>
+    /// <summary>Returns every combination that is an SAE, and a line for each one that is not.</summary>
+    /// <exception cref="SaeException">A value that no option of train accepts, or an unknown preset.</exception>
     public (SweepMember[] Members, string[] Refused) Members(ParseResult parsed, int[] widths)
     {
         var (members, refused) = (new List<SweepMember>(), new List<string>());
@@ -46,7 +47,9 @@ sealed class SweepGrid
                     foreach (var (active, lambda) in Sparsities(parsed, preset, widths[0], n))
                     {
                         var name =
-                            $"{preset.Name}-n{n}{(active is null ? "" : $"-k{active}")}{(lambda is null ? "" : $"-l{lambda}")}{(seeds.Length > 1 ? $"-s{s}" : "")}{(batches.Length > 1 ? $"-b{rows}" : "")}";
+                            $"{preset.Name}-n{n}{(active is null ? "" : $"-k{active}")}"
+                            + (lambda is null ? "" : $"-l{lambda}")
+                            + $"{(seeds.Length > 1 ? $"-s{s}" : "")}{(batches.Length > 1 ? $"-b{rows}" : "")}";
                         string[] arguments = ["--preset", preset.Name, "--latents", n, "--seed", s, "--batch-rows",
                             rows, .. active is null ? [] : (string[])["--k", active],
                             .. lambda is null ? [] : (string[])["--coefficient", lambda], .. common];
@@ -54,8 +57,9 @@ sealed class SweepGrid
                         catch (RefusedCombination e) { refused.Add($"{name}: {e.Message}"); }
                     }
         if (members.Any(m => m.Config.OnDivergence == DivergenceAction.Rollback))
-            throw new SaeException("--on-divergence rollback: members of a sweep share their batches, so none can pass "
-                + "over some; leave it out (one that diverges is recorded and the others go on), or train it alone");
+            throw new SaeException("--on-divergence rollback: members of a sweep share their batches, so a single one "
+                + "cannot skip some; leave it out (a member that diverges is recorded and the others continue), or "
+                + "train it alone");
         return members.Count > 0 ? ([.. members.DistinctBy(m => m.Name)], [.. refused])
             : throw new SaeException($"no combination of this sweep is an SAE; {refused[0]}");
     }
@@ -80,10 +84,10 @@ sealed class SweepGrid
         catch (SaeException e) { throw new RefusedCombination(e.Message); }
     }
 
-    /// <summary>k where the preset's spec follows from it, λ where it has a penalty to weigh.</summary>
+    /// <summary>Returns k if the preset's spec depends on it, and λ if the preset has a penalty to weight.</summary>
     IEnumerable<(string? K, string? Lambda)> Sparsities(ParseResult parsed, Preset preset, int width, string n)
     {
-        if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // refused as a member
+        if (Forms.Within(n, 4, int.MaxValue) is not { } wide) return [(null, null)];      // a refused member
         var (two, four) = (preset.Make(width, wide, 2).Spec, preset.Make(width, wide, 4).Spec);
         var takesK = SaeRecords.Write(two).ToJsonString() != SaeRecords.Write(four).ToJsonString();
         var own = two.Penalty is { } penalty and not SparsityPenalty.TargetL0 ? penalty.Coefficient : (float?)null;
@@ -107,10 +111,10 @@ sealed class SweepGrid
         var values = parsed.GetValue(axis)!.SelectMany(list => list.Split(',')).ToArray();
         return values.All(value => value.Length > 0 && !value.Any(char.IsWhiteSpace)) ? [.. values.Distinct()]
             : throw new SaeException($"{axis.Name} {string.Join(' ', parsed.GetValue(axis)!)}: "
-                + "it must be values with commas between, without blanks");
+                + "it must be values separated by commas, without blanks");
     }
 
-    /// <summary>As they were written: an option that takes none, or several, is written so again.</summary>
+    /// <summary>Returns the options as they were written, including those without a value or with several.</summary>
     static IEnumerable<string> Tokens(ParseResult parsed, Option option)
     {
         var tokens = parsed.GetResult(option)!.Tokens;

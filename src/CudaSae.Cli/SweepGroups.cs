@@ -5,7 +5,7 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>Members that are trained at once, on the same batches.</summary>
+/// <summary>Members that train at once on the same batches.</summary>
 sealed record SweepGroup(SweepMember[] Members, long Bytes, long FreeBytes, string Where)
 {
     public override string ToString() =>
@@ -18,12 +18,12 @@ sealed record SweepGroup(SweepMember[] Members, long Bytes, long FreeBytes, stri
 
 static class SweepGroups
 {
-    const double Share = 0.9;      // of what is free; the rest is for the start's statistics and the system
+    const double Share = 0.9;      // share of free memory; the rest is for the initial statistics and the system
 
-    /// <summary>As many as memory holds, in the grid's order; lazily, because what is free is looked at when a group
-    /// begins.</summary>
+    /// <summary>Plans groups of as many members as memory holds, in the order of the grid. The sequence is lazy,
+    /// because free memory is read when a group begins.</summary>
     /// <param name="most">Members of a group; 0 for no limit.</param>
-    /// <param name="failed">Takes a member that does not fit alone; the others are planned without it.</param>
+    /// <param name="failed">Records a member that does not fit alone; the others are planned without it.</param>
     public static IEnumerable<SweepGroup> Plan(
         SweepMember[] members, BackendKind kind, InputType type, int most, Action<SweepMember, SaeException> failed)
     {

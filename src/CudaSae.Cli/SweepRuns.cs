@@ -9,7 +9,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
-/// <summary>The runs of a group: begun or restored from their folders, saved and measured when they end.</summary>
+/// <summary>The runs of a group: started or restored from their folders, then saved and evaluated when they
+/// end.</summary>
 sealed class SweepRuns : IDisposable
 {
     readonly RunData data;
@@ -17,10 +18,11 @@ sealed class SweepRuns : IDisposable
     readonly string folder;
     readonly BackendKind kind;
     readonly Action<SweepMember, SweepOutcome> ended;
-    readonly Dictionary<SharedRun, (SweepMember Member, TrainingRun Run, MemberObserver Observer, FolderLock Lock)> runs = [];
+    readonly Dictionary<
+        SharedRun, (SweepMember Member, TrainingRun Run, MemberObserver Observer, FolderLock Lock)> runs = [];
     readonly MemberObserver.Lines lines = new();
-    SweepMember? restoring;     // whose checkpoints are read
-    TrainingStart? start;       // of the first new run: all runs of a group have the same rows
+    SweepMember? restoring;     // the member whose checkpoints are being read
+    TrainingStart? start;       // start of the first new run; all runs of a group share its rows
 
     public SweepRuns(SweepGroup group, RunData data, SweepRecord sweep, string folder, BackendKind kind,
         Action<SweepMember, SweepOutcome> ended, Action<SweepMember, SaeException> postponed)
@@ -38,13 +40,14 @@ sealed class SweepRuns : IDisposable
             Dispose();
             throw;
         }
-        start = null;       // its sample of the data is not needed any more
+        start = null;       // its sample of the data is no longer needed
         All = [.. runs.Keys];
     }
 
     public SharedRun[] All { get; }
 
-    /// <summary>Whether a member alone has no room, or all its checkpoints are damaged.</summary>
+    /// <summary>Whether an error belongs to a single member: it has too little memory, or all its checkpoints are
+    /// damaged.</summary>
     bool IsPostponed(SaeException e, SweepMember member, int together) =>
         e.Kind == SaeErrorKind.Memory && together == 1 || e.Kind == SaeErrorKind.Files && restoring == member;
 
@@ -86,7 +89,7 @@ sealed class SweepRuns : IDisposable
         return run;
     }
 
-    /// <summary>Removes what a member that was killed before its first checkpoint left.</summary>
+    /// <summary>Removes the files of a member that was killed before its first checkpoint.</summary>
     /// <exception cref="SaeException">The folder holds a finished SAE.</exception>
     static void Empty(string own)
     {
@@ -98,15 +101,15 @@ sealed class SweepRuns : IDisposable
             else if (entry.Name != FolderLock.FileName) entry.Delete();
     }
 
-    /// <exception cref="SaeException">The folder holds another run than the sweep says.</exception>
+    /// <exception cref="SaeException">The folder holds a different run from the one that the sweep lists.</exception>
     RunRecord Check(SweepMember member, RunRecord record)
     {
         var (spec, config) =
             (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
         if (SaeRecords.Write(record.Spec).ToJsonString() != spec
             || SaeRecords.Write(record.Config).ToJsonString() != config)
-            throw new SaeException($"{Path.Combine(folder, member.Name)} holds another run than {SweepRecord.FileName} "
-                + $"says of {member.Name}; move it away, and the member is trained again",
+            throw new SaeException($"{Path.Combine(folder, member.Name)} does not hold the run that "
+                + $"{SweepRecord.FileName} lists as {member.Name}; move it away, and the member is trained again",
                 kind: SaeErrorKind.Files);
         if (record.Fingerprint?.Difference(data.Fingerprint) is { } difference)
             throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "

@@ -8,7 +8,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>One sweep from its record to its table: groups of members that share their batches, one after
+/// <summary>Runs one sweep from its record to its table. Groups of members that share their batches run one after
 /// another.</summary>
 sealed class SweepSession : IDisposable
 {
@@ -23,8 +23,8 @@ sealed class SweepSession : IDisposable
     {
         (this.data, this.record, this.folder, this.folderLock) = (data, record, folder, folderLock);
         kind = Enum.TryParse<BackendKind>(record.Backend, out var named) ? BackendFactory.Chosen(named)
-            : throw new SaeException($"{folder}/{SweepRecord.FileName} names a backend '{record.Backend}', "
-                + "which there is not");
+            : throw new SaeException($"{folder}/{SweepRecord.FileName} names an unknown backend "
+                + $"'{record.Backend}'");
         if (record.Members.FirstOrDefault(m => m.Spec.RowWidth != data.Source.Width) is { } other)
             throw new SaeException($"the data of {folder} are {data.Source.Width} wide, "
                 + $"{other.Name} takes {other.Spec.RowWidth}; put the old files back", kind: SaeErrorKind.Files);
@@ -39,8 +39,8 @@ sealed class SweepSession : IDisposable
         {
             var taken = members.FirstOrDefault(m => File.Exists(Path.Combine(folder, m.Name, RunRecord.FileName)));
             if (taken is not null)
-                throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that is of no sweep; "
-                    + "choose another --out");
+                throw new SaeException($"{Path.Combine(folder, taken.Name)} already holds a run that belongs to "
+                    + "no sweep; choose another --out");
             var names = data.Names.Full();
             var record = new SweepRecord(members, refused, names.Data, names.Beside, names.HeldOut, names.Tensor,
                 ChosenBackend.Of(kind).ToString(), together, TrainingRun.Version)
@@ -55,11 +55,12 @@ sealed class SweepSession : IDisposable
         }
     }
 
-    /// <param name="together">Another number of SAEs that share their batches; null for the one it began with.</param>
-    /// <param name="moved">Where the same rows are now; null for where they were.</param>
+    /// <param name="together">Another number of SAEs that share each batch; null to keep the number it began
+    /// with.</param>
+    /// <param name="moved">The new place of the same rows; null if they have not moved.</param>
     public static SweepSession Resume(string folder, int? together, MovedData? moved)
     {
-        SweepRecord.Load(folder);       // before a lock is made in a folder that holds no sweep
+        SweepRecord.Load(folder);       // throws before a lock is created in a folder without a sweep
         var folderLock = RunFolder.Resume(folder);
         RunData? data = null;
         try
@@ -99,7 +100,7 @@ sealed class SweepSession : IDisposable
         }
     }
 
-    /// <summary>The paths and the changes in the record of a member, which commands read by itself.</summary>
+    /// <summary>Writes the paths and the changes into the record of a member, which commands read on its own.</summary>
     static void Note(string own, DataNames now, string[] changes)
     {
         var run = RunRecord.Load(own);
@@ -129,15 +130,15 @@ sealed class SweepSession : IDisposable
 
     SweepMember[] Open() => [.. record.Members.Where(m => !outcomes.ContainsKey(m))];
 
-    /// <summary>A member without room, or with damaged checkpoints, is not marked as done: the next --resume tries it
-    /// again.</summary>
+    /// <summary>Reports a member that fails for lack of memory or damaged checkpoints. It is not marked as done, so the
+    /// next --resume tries it again.</summary>
     void Postponed(SweepMember member, SaeException e)
     {
         outcomes[member] = new(e.Message, null, 0);
         Console.WriteLine($"{member.Name} failed: {SettingSpelling.ForCommandLine(e.Message)}");
     }
 
-    /// <returns>False when interrupted.</returns>
+    /// <returns>False if interrupted.</returns>
     bool Train(SweepGroup group, CancellationToken cancellation)
     {
         using var runs = new SweepRuns(group, data, record, folder, kind, Ended, Postponed);

@@ -8,7 +8,7 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a sweep found, as sweep.csv and on the console.</summary>
+/// <summary>The results of a sweep, in sweep.csv and on the console.</summary>
 static class SweepTable
 {
     const string FileName = "sweep.csv";
@@ -16,8 +16,8 @@ static class SweepTable
     static readonly string[] Header = ["name", "preset", "latents", "k", "coefficient", "seed", "batch_rows", "l0",
         "fvu", "silent_percent", "shrinkage", "cosine", "loss_recovered", "seconds", "error"];
 
-    /// <summary>One line a member that has ended, and one a combination that is no SAE. loss_recovered stays empty: a
-    /// sweep has activations, not the model they are of.</summary>
+    /// <summary>Writes one line for each finished member and one for each combination that is not an SAE. The column
+    /// loss_recovered stays empty: a sweep has activations, not the model that produced them.</summary>
     public static void WriteCsv(
         string folder, SweepRecord sweep, IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
@@ -42,7 +42,7 @@ static class SweepTable
         AtomicFile.WriteText(Path.Combine(folder, FileName), text.ToString());
     }
 
-    /// <summary>Name and reason of a combination that is no SAE; a name has no colon.</summary>
+    /// <summary>Splits the line of a refused combination into name and reason. A name has no colon.</summary>
     static (string Name, string Reason) Parts(string line) =>
         line.Split(": ", 2) is [var name, var reason] ? (name, reason) : (line, "");
 
@@ -86,7 +86,7 @@ static class SweepTable
         static string[] None(string why) => [why, "", "", "", ""];
     }
 
-    /// <summary>The members that were evaluated, as points of the plot.</summary>
+    /// <summary>Returns the evaluated members as points of the plot.</summary>
     public static IReadOnlyList<SweepPoint> Points(SweepMember[] members,
         IReadOnlyDictionary<SweepMember, SweepOutcome> outcomes)
     {
@@ -101,7 +101,7 @@ static class SweepTable
                 + (batches ? $", B {m.Config.BatchRows}" : "");
     }
 
-    /// <summary>k, or λ where the method has none.</summary>
+    /// <summary>Returns k, or λ if the method has none.</summary>
     static double Sparsity(SweepMember member) => member.K ?? member.Coefficient ?? double.NaN;
 
     static string Text(double? value, string format) => Ratio.Text(value, format, CultureInfo.InvariantCulture);

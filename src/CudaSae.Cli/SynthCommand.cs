@@ -5,14 +5,14 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae synth: toy data with a known dictionary.</summary>
+/// <summary>The command cudasae synth writes toy data with a known dictionary.</summary>
 static class SynthCommand
 {
     static readonly SuperpositionOptions Default = new();
 
     public static Command Create()
     {
-        var output = new Argument<string>("out") { Description = ".npy to write; OUT.dictionary.npy goes beside it" };
+        var output = new Argument<string>("out") { Description = ".npy to write, with OUT.dictionary.npy beside it" };
         var features =
             Options.Optional("--features",
             $"m: rows of the dictionary [default: {Default.Features}; {AttentionSuperposition.Features} with "
@@ -30,7 +30,7 @@ static class SynthCommand
             1e6);
         var zipf = Options.New("--zipf", "exponent of the features' frequencies; 0 for equal ones",
             Default.ZipfExponent, 0, 100);
-        var seed = Options.New("--seed", "of dictionary, activity and noise", Default.Seed);
+        var seed = Options.New("--seed", "seed of dictionary, activity and noise", Default.Seed);
         var attention =
             Options.Flag("--attention", "five attentional features in two heads; OUT.mixing.svg pictures the mixing");
         var command = new Command("synth", "Write rows of superposed features with a known dictionary.") { output,
@@ -40,7 +40,7 @@ static class SynthCommand
             var path = parsed.GetValue(output)!;
             RunFolder.RequireFreeFor(path);
             if (!path.EndsWith(".npy", StringComparison.Ordinal))
-                throw new SaeException($"{path} is no .npy file; give the output a name that ends in .npy");
+                throw new SaeException($"{path} is not a .npy file; give the output a name that ends in .npy");
             var heads = parsed.GetValue(attention);
             var options = new SuperpositionOptions
             {
@@ -70,7 +70,7 @@ static class SynthCommand
         var table = new Table().AddColumn("written").AddColumn(new TableColumn("shape").RightAligned())
             .AddColumn("what");
         table.AddRow(Markup.Escape(path), $"{options.Rows} × {options.Width}",
-            $"rows; {options.Active:0.###} active features each, in the mean");
+            $"rows; {options.Active:0.###} active features each, on average");
         table.AddRow(Markup.Escape(dictionary), $"{options.Features} × {options.Width}",
             $"true features; active in {100 * data.Frequency[^1]:0.###} to {100 * data.Frequency[0]:0.###} % of the "
                 + "rows");

@@ -7,8 +7,8 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae toy: toy models of superposition, SAEs of their hidden layers, and how well these find the
-/// features.</summary>
+/// <summary>The command cudasae toy trains toy models of superposition and SAEs of their hidden layers, and measures
+/// how well the SAEs find the features.</summary>
 static class ToyCommand
 {
     static readonly ToyOptions Default = new();
@@ -20,18 +20,20 @@ static class ToyCommand
         var hidden = Options.New("--hidden", "m: its hidden dimensions", Default.Hidden, 1, int.MaxValue);
         var sparsity =
             Options.New("--sparsity",
-            "S of the study that is shown feature by feature: the chance that a feature is 0", Default.Sparsity, 0, 1);
-        var importance = Options.New("--importance", "feature i weighs this to the power i in the loss",
+            "S of the study that is shown feature by feature: the probability that a feature is 0", Default.Sparsity, 0,
+            1);
+        var importance = Options.New("--importance", "weight of feature i in the loss: this to the power i",
             Default.Importance, 0, 1);
-        var steps = Options.New("--steps", "of the toy model", Default.Steps, 1, int.MaxValue);
+        var steps = Options.New("--steps", "steps of the toy model", Default.Steps, 1, int.MaxValue);
         var latents = Options.Optional("--latents", "n of the SAEs [default: twice --features]", 1, 1 << 26);
         var preset = Options.New("--preset", "recipe of the SAEs, as in train", "topk");
         var sweep = new Option<string?>("--sweep")
         {
-            Description = $"sparsities of the other studies, parted by commas [default: {string.Join(',', Sparsities)}]"
+            Description = "sparsities of the other studies, separated by commas "
+                + $"[default: {string.Join(',', Sparsities)}]"
         };
         var rows = Options.New("--rows", "rows of the hidden layer", 65_536, 1000, int.MaxValue);
-        var seed = Options.New("--seed", "of models, rows and SAEs", Default.Seed);
+        var seed = Options.New("--seed", "seed of models, rows and SAEs", Default.Seed);
         var output = new Option<string>("--out")
         {
             Description = "folder: hidden.npy, toy.safetensors, the SAE, and the figures for cudasae report",
@@ -61,7 +63,7 @@ static class ToyCommand
         if (text is null) return Sparsities;
         return [.. text.Split(',')
             .Select(s => Forms.Within(s, 0.0, 1.0)
-            ?? throw new SaeException($"--sweep {text}: it must be numbers from 0 to 1 parted by commas, such as "
+            ?? throw new SaeException($"--sweep {text}: it must be numbers from 0 to 1 separated by commas, such as "
             + $"0.5,0.9"))];
     }
 
@@ -95,7 +97,7 @@ static class ToyCommand
             Save(main, folder);
             ToyChapter.Of(main, plane, sweep, command).Save(folder);
             AnsiConsole.Write(table);
-            StyledText.Line($"Saved in [bold]{folder}[/]; look at it with: cudasae report {folder}");
+            StyledText.Line($"Saved in [bold]{folder}[/]; show it with: cudasae report {folder}");
             return members;
         }
         finally
@@ -104,7 +106,7 @@ static class ToyCommand
         }
     }
 
-    /// <summary>The main study: data, model and SAE.</summary>
+    /// <summary>Saves the main study: data, model and SAE.</summary>
     static void Save(ToyStudy study, string folder)
     {
         study.Model.Save(Path.Combine(folder, "toy.safetensors"));

@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae train: data to a saved SAE, and its measures on held-out rows.</summary>
+/// <summary>The command cudasae train trains an SAE on data, saves it, and measures it on held-out rows.</summary>
 static class TrainCommand
 {
     public static Command Create()
@@ -32,14 +32,13 @@ static class TrainCommand
         {
             Description =
                 "folder of a run to resume with the settings it began with; settings that are given beside it are "
-                    + "applied "
-                + "or refused; data that are given beside it name the new place of the same rows",
+                    + "applied or refused; data that are given beside it name the new place of the same rows",
         };
         var watch = WatchOption();
         var tensorBoard = Options.Flag("--tensorboard", "also write TensorBoard's event files");
         var verbose = Options.Flag("--verbose", "print every setting before the first step");
         var density = Options.New("--density-every",
-            "steps between two records of every latent's density, for the report; 0 for none; give it again at "
+            "steps between two records of every latent's density, for the report; 0 for none; give it again with "
                 + "--resume",
             0, 0, int.MaxValue);
         var command = new Command("train",
@@ -69,7 +68,7 @@ static class TrainCommand
         return command;
     }
 
-    /// <summary>0 for a free port.</summary>
+    /// <summary>Creates the option --watch. Its value is the port, or 0 for a free one.</summary>
     static Option<int?> WatchOption() => new("--watch")
     {
         Description = "serve the live report on this port of 127.0.0.1; without a port, on a free one",

@@ -2,8 +2,8 @@ using System.CommandLine;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae bench: a step on random data and its phases; bench kernels: each phase by itself.
-/// docs/internals/benchmarks.md says what is measured and how.</summary>
+/// <summary>The command cudasae bench times a step on random data and its phases; bench kernels times each phase by
+/// itself. docs/internals/benchmarks.md describes what is measured and how.</summary>
 static class BenchCommand
 {
     const int LeastRepeats = 20;
@@ -13,7 +13,7 @@ static class BenchCommand
         var command = PhaseCommand("bench", "Measure a training step on random data.");
         command.Subcommands.Add(PhaseCommand("step", "Time a training step and its phases; the same as bench alone."));
         command.Subcommands.Add(PhaseCommand("kernels",
-            "Time each phase's kernels by itself, with 5 % of the latents dead where there is an auxiliary loss."));
+            "Time each phase's kernels by itself, with 5 % of the latents dead if the method has an auxiliary loss."));
         return command;
     }
 
@@ -27,12 +27,12 @@ static class BenchCommand
             ? -1 : 0, -1, 1 << 26);
         var shapes =
             Options.New("--shapes",
-            "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper: the four of the cost model", "");
+            "several shapes in one call, as ROWSxWIDTHxLATENTSxK,...; paper for the four of the cost model", "");
         var filter = Options.New("--filter", "only rows whose name contains this", "");
         var csv = Options.New("--csv", "also write the rows into this file", "");
         var trusting =
             Options.New("--unchecked",
-            "no errors and no checksums: weights of many gigabytes take minutes to come back", false);
+            "omit errors and checksums, which take minutes for weights of many gigabytes", false);
         var json = Options.Flag("--json", "one line of JSON: milliseconds by phase, unchecked");
         json.Hidden = kernels;
         var command = new Command(name, description) { width, repeats, dead, shapes, filter, csv, trusting, json };

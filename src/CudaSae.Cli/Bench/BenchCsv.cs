@@ -4,8 +4,8 @@ using CsvHelper;
 
 namespace CudaSae.Cli;
 
-/// <summary>Rows of benchmarks as CSV, each with its machine; docs/internals/benchmarks.md says what each column means.
-/// What was not measured is empty.</summary>
+/// <summary>Writes rows of benchmarks as CSV, each with its machine. A value that was not measured is empty.
+/// docs/internals/benchmarks.md defines the columns.</summary>
 static class BenchCsv
 {
     static readonly (string Name, Func<BenchMachine, BenchRow, object?> Of)[] Columns =

@@ -2,13 +2,14 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>One pair of ceilings for all rows of a call: the best that was measured in it, since what a machine reached
-/// once it can reach.</summary>
+/// <summary>Applies one pair of ceilings to all rows of a call: the best pair measured in the call, because the machine
+/// can reach again what it reached once.</summary>
 static class BenchFloors
 {
-    /// <summary>Rows with floors by the best ceilings among their machines; a step's floor is the sum over its phases'
-    /// rows, which must be among them; where those are not counted it stays.</summary>
-    public static List<(BenchMachine Machine, BenchRow Row)> ByBestCeilings(IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
+    /// <summary>Returns the rows with floors from the best ceilings of their machines. The floor of a step is the sum
+    /// over the rows of its phases, which must be among the rows; it stays unchanged if those have no floor.</summary>
+    public static List<(BenchMachine Machine, BenchRow Row)> ByBestCeilings(
+        IReadOnlyList<(BenchMachine Machine, BenchRow Row)> rows)
     {
         var known = rows.Select(one => one.Machine.Ceilings).OfType<Ceilings>().ToArray();
         if (known.Length == 0) return [.. rows];

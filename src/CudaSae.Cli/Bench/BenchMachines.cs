@@ -5,28 +5,29 @@ using CudaSae.Runs;
 
 namespace CudaSae.Cli;
 
-/// <summary>The machine that rows come from, its ceilings, and the memory that a backend takes of it.</summary>
+/// <summary>Describes the machine of the rows: its ceilings, and the memory that a backend takes.</summary>
 static class BenchMachines
 {
-    const int Repeats = 30;     // of the CPU's ceilings: other programs on the machine rarely leave it alone for long
+    // Measurements of the CPU's ceilings. Other programs often disturb a single one.
+    const int Repeats = 30;
 
-    /// <summary>Ceilings are measured now.</summary>
+    /// <summary>Describes the machine of a backend and measures its ceilings.</summary>
     public static BenchMachine Describe(IBackend backend)
     {
         var phases = (IPhases)backend;
         return phases.Device is { } device ? Describe(device, phases.Stream) : Host();
     }
 
-    /// <summary>Measures ceilings now. There are none on the emulator, which has no time, and where cuBLAS is
-    /// missing.</summary>
+    /// <summary>Describes a device and measures its ceilings. The ceilings are null on the emulator, which has no time,
+    /// and if cuBLAS is missing.</summary>
     public static BenchMachine Describe(IDevice device, nint stream)
     {
         var (size, bytes) = device.Info.Emulated ? (256, 1L << 20) : (8192, 1L << 30);
         return Of(device.Info, WithoutCublas(() => DeviceCeilings.Measure(device, stream, size, bytes), "no ceilings"));
     }
 
-    /// <summary>What <paramref name="measure"/> finds, or null and one line on the error output where it fails: other
-    /// measurements are kept.</summary>
+    /// <summary>Returns the result of <paramref name="measure"/>, or null with one line on the error output if it
+    /// fails, so that other measurements are kept.</summary>
     public static T? WithoutCublas<T>(Func<T?> measure, string lost)
     {
         try
@@ -40,11 +41,11 @@ static class BenchMachines
         }
     }
 
-    /// <summary>Of this machine's processor, for what no backend does.</summary>
+    /// <summary>Describes the processor of this machine, for benchmarks without a backend.</summary>
     public static BenchMachine Host() =>
         Of("cpu", HostName, $".NET {Environment.Version}", Ceilings.MeasureCpu(Repeats));
 
-    /// <param name="ceilings">Null where none could be measured.</param>
+    /// <param name="ceilings">The ceilings; null if none could be measured.</param>
     public static BenchMachine Of(DeviceInfo device, Ceilings? ceilings) =>
         Of(device.Emulated ? "emulator" : "cuda", device.Name,
             $"{device.DriverVersion / 1000}.{device.DriverVersion % 1000 / 10}", ceilings);
@@ -70,8 +71,8 @@ static class BenchMachines
         }
     }
 
-    /// <summary>Bytes in use now where a backend of this kind takes its memory: the process's largest resident size so
-    /// far, or what is not free on the device.</summary>
+    /// <summary>Returns the bytes in use where a backend of this kind takes its memory: the largest resident size of
+    /// the process so far, or the memory of the device that is not free.</summary>
     public static long UsedBytes(IDevice? device) =>
         device is not null ? device.Info.TotalBytes - device.FreeBytes() : PeakMemory.Resident();
 }

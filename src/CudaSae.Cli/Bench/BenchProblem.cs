@@ -8,9 +8,9 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>Random weights and input of a step, none of them zero, all exact in bfloat16: so that targets that round
-/// their operands start from the numbers of those that do not.
-/// Uniform, of variance 1 / d and 1, a function of their place alone.</summary>
+/// <summary>Random weights and input of a step. None is zero, and all are exact in bfloat16, so that targets that round
+/// their operands start from the same numbers as the others. The distribution is uniform with variance 1 / d and 1, and
+/// each number depends only on its position.</summary>
 sealed class BenchProblem : IDisposable
 {
     const ulong Seed = 0x62656e6368;
@@ -18,14 +18,14 @@ sealed class BenchProblem : IDisposable
     readonly int[] fired;       // [n] scratch
     readonly bool[] isDead;     // [n]
 
-    /// <param name="dead">Latents that count as dead when a step begins, anywhere among all: evenly spaced rows of
-    /// narrow matrices would share their places in a cache, as those of a run do not.</param>
-    /// <exception cref="SaeException">There is nothing that looks at dead latents, or there are fewer
+    /// <param name="dead">Number of latents that are dead when a step begins. They are spread at random: evenly spaced
+    /// rows of narrow matrices would share their cache sets, unlike those of a run.</param>
+    /// <exception cref="SaeException">The method has no auxiliary loss and no ghost gradients, or there are too few
     /// latents.</exception>
     public BenchProblem(SaeSpec spec, TrainConfig config, int dead = 0)
     {
         if (dead > 0 && (spec.Aux is null && spec.Ghost is null || dead >= spec.Latents))
-            throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghosts, and more latents than that");
+            throw new SaeException($"--dead {dead}: it needs an auxiliary loss or ghost gradients, and more latents");
         (Spec, Config, Dead, fired, isDead) =
             (spec, config, dead, new int[dead > 0 ? spec.Latents : 0], new bool[spec.Latents]);
         var places = new RowPermutation(Seed, 0, spec.Latents);
@@ -50,8 +50,8 @@ sealed class BenchProblem : IDisposable
     public SaeParameters Parameters { get; }
     public BenchShape Shape => new(Config.BatchRows, Spec.InputWidth, Spec.Latents, Spec.Active, Dead);
 
-    /// <summary>Whether <see cref="PhaseErrors"/> has formulas for it: TopK as it is by default. The others are held
-    /// against the reference by <c>cudasae verify</c>.</summary>
+    /// <summary>Whether <see cref="PhaseErrors"/> has formulas for the problem: TopK with its defaults. <c>cudasae
+    /// verify</c> compares the others with the reference.</summary>
     public bool IsPlain =>
         Spec is
         {
@@ -62,8 +62,8 @@ sealed class BenchProblem : IDisposable
     /// <summary>Row <paramref name="row"/> of the input, [row width].</summary>
     public void Input(int row, Span<float> into) => Fill(into, 7, row, Math.Sqrt(12));
 
-    /// <summary>On all cores where there is much to do; threads that only this needs would count as memory of the
-    /// step.</summary>
+    /// <summary>Runs the body for each row, on all cores if there is much work. The threads of a small problem would
+    /// count as memory of the step.</summary>
     static void ForEach(int rows, int width, Action<int> body)
     {
         if ((long)rows * width > 1 << 26) Parallel.For(0, rows, body);
@@ -82,7 +82,7 @@ sealed class BenchProblem : IDisposable
         }
     }
 
-    /// <summary>Sets the weights, and both slots to the same input.</summary>
+    /// <summary>Sets the weights, and fills both slots with the same input.</summary>
     public void Start(IBackend backend)
     {
         backend.SetParameters(Parameters);
@@ -103,8 +103,8 @@ sealed class BenchProblem : IDisposable
         }
     }
 
-    /// <summary>Scalars of step t, from 1; where there are dead latents their steps begin late enough for them to have
-    /// died.</summary>
+    /// <summary>Returns the scalars of step t, from 1. If there are dead latents, the steps begin late enough for them
+    /// to be dead.</summary>
     public StepScalars Scalars(int t)
     {
         var scalars = Schedules.Scalars(Spec, Config, new(1, Spec.InputWidth), 1 + (t - 1) % Math.Max(1, Config.Steps));
@@ -112,7 +112,7 @@ sealed class BenchProblem : IDisposable
         return scalars;
     }
 
-    /// <summary>Before step t: the dead have never fired, the others in the step before.</summary>
+    /// <summary>Prepares step t: the dead latents have never fired, and the others fired in the step before.</summary>
     public void MarkDead(IBackend backend, int t)
     {
         if (Dead == 0) return;

@@ -2,7 +2,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>B, d, n, k and how many latents are dead.</summary>
+/// <summary>B, d, n, k and the number of dead latents.</summary>
 sealed record BenchShape(int Rows, int Width, int Latents, int Active, int Dead = 0)
 {
     public override string ToString() =>
@@ -15,35 +15,35 @@ readonly record struct Timing(double Median, double Min, double Max, int Repeats
     public static Timing Of(IReadOnlyList<double> ms) => new(Doubles.Median(ms), ms.Min(), ms.Max(), ms.Count);
 }
 
-/// <summary>One measured line: of any benchmark, kernel or phase.</summary>
+/// <summary>One measured line of any benchmark, kernel or phase.</summary>
 sealed record BenchRow
 {
-    /// <summary>step or kernels; data, sweep or ladder of cudasae-bench.</summary>
+    /// <summary>The benchmark: step or kernels, or data, sweep or ladder of cudasae-bench.</summary>
     public required string Bench { get; init; }
     public required string Name { get; init; }
     public required BenchShape Shape { get; init; }
 
-    /// <summary>Null where no time exists, as on the emulator.</summary>
+    /// <summary>The times; null if no time exists, as on the emulator.</summary>
     public Timing? Time { get; init; }
 
-    /// <summary>Operations and bytes that are counted, by the formulas of docs/internals/benchmarks.md: not what the
-    /// hardware did, but what the task needs.</summary>
+    /// <summary>Operations and bytes by the formulas of docs/internals/benchmarks.md. They count what the task needs,
+    /// not what the hardware did.</summary>
     public double Flops { get; init; }
     public double Bytes { get; init; }
 
-    /// <summary>Milliseconds at the machine's ceilings; null without them.</summary>
+    /// <summary>Milliseconds at the machine's ceilings; null if those are unknown.</summary>
     public double? FloorMs { get; init; }
 
-    /// <summary>Rows of activations for each run; 0 where that says nothing.</summary>
+    /// <summary>Rows of activations in each run; 0 if the benchmark has none.</summary>
     public double Tokens { get; init; }
 
-    /// <summary>Largest relative error against float64; null where none was computed.</summary>
+    /// <summary>Largest relative error against float64; null if none was computed.</summary>
     public double? MaxError { get; init; }
 
-    /// <summary>FNV-1a of the output's bits, and of a second run's; null where there is none.</summary>
+    /// <summary>FNV-1a hash of the output's bits and of those of a second run; null if there is none.</summary>
     public (ulong First, ulong Second)? Checksum { get; init; }
 
-    /// <summary>Memory that was planned and that was taken, bytes.</summary>
+    /// <summary>Planned and taken memory in bytes.</summary>
     public (long Planned, long Taken)? Memory { get; init; }
     public string Note { get; init; } = "";
 
@@ -58,7 +58,7 @@ sealed record BenchRow
 
 /// <summary>Where and when rows were measured.</summary>
 /// <param name="Backend">cpu, cuda or emulator.</param>
-/// <param name="Driver">Of a GPU; the runtime's version on a CPU.</param>
-/// <param name="Ceilings">This machine's own, measured in the same call; null where no time exists.</param>
+/// <param name="Driver">Driver version of a GPU; the runtime's version on a CPU.</param>
+/// <param name="Ceilings">Ceilings of this machine, measured in the same call; null if no time exists.</param>
 sealed record BenchMachine(string Backend, string Device, string Driver, string Version, DateOnly Date,
     Ceilings? Ceilings);

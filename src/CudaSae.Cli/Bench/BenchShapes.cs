@@ -3,15 +3,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>Shapes as the command line names them.</summary>
+/// <summary>Parses the shapes of the command line.</summary>
 static class BenchShapes
 {
     /// <summary>The four configurations of the cost model: small, middle, very wide, large batches.</summary>
     const string Paper = "4096x768x24576x32,8192x2304x65536x64,8192x4096x1048576x64,32768x4096x131072x64";
 
-    /// <summary>The spec and config as they are, or with each of the shapes that a text such as
-    /// 1024x512x4096x32,1024x768x8192x32 names.</summary>
-    /// <exception cref="SaeException">It names none, or the method has a code that k does not set.</exception>
+    /// <summary>Returns the spec and config unchanged, or with each of the shapes in a text such as
+    /// 1024x512x4096x32,1024x768x8192x32.</summary>
+    /// <exception cref="SaeException">The text names no shape, or k does not set the code of the method.</exception>
     public static IEnumerable<(SaeSpec Spec, TrainConfig Config)> Parse(string text, SaeSpec spec, TrainConfig config)
     {
         if (text.Length == 0) return [(spec, config)];
@@ -30,7 +30,7 @@ static class BenchShapes
     {
         if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Transcoder is not null
             || spec.Sites is not null || spec.Nested is not null)
-            throw new SaeException("--shapes changes plain TopK only; of other methods give one shape with "
+            throw new SaeException("--shapes changes plain TopK only; for other methods give one shape with "
                 + "--input-width, --latents and --k");
         var aux = spec.Aux is null ? null : spec.Aux with { K = Math.Min(spec.Aux.K, shape[2]) };
         return ((spec with

@@ -3,7 +3,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>Rows for people.</summary>
+/// <summary>Prints the rows as a table.</summary>
 static class BenchTable
 {
     public static void Print(BenchMachine machine, IReadOnlyList<BenchRow> rows)
@@ -23,14 +23,16 @@ static class BenchTable
                 + "two runs");
             foreach (var row in shape)
                 Console.WriteLine("  "
-                    + $"{row.Name,-18}{Ms(row.Time?.Median),10}{Ms(row.Time?.Min),9}{Ms(row.Time?.Max),9}{Rate(row.TeraflopsPerSecond),9}{Number(row.GigabytesPerSecond, "0.0"),8}"
+                    + $"{row.Name,-18}{Ms(row.Time?.Median),10}{Ms(row.Time?.Min),9}{Ms(row.Time?.Max),9}"
+                    + $"{Rate(row.TeraflopsPerSecond),9}{Number(row.GigabytesPerSecond, "0.0"),8}"
                     + $"{Number(row.PercentOfCeiling, "0"),11}{Number(row.MaxError, "0.0e+0"),11}  "
-                    + $"{row.Repeatable switch { true => "same bits", false => "DIFFERENT BITS", null => "" }}{(row.Note.Length > 0 ? $"  {row.Note}" : "")}");
+                    + $"{row.Repeatable switch { true => "same bits", false => "DIFFERENT BITS", null => "" }}"
+                    + (row.Note.Length > 0 ? $"  {row.Note}" : ""));
             foreach (var row in shape)
             {
                 if (row.TokensPerSecond is { } tokens && row.Name == "step")
-                    Console.WriteLine($"  {Number(tokens, "0")} "
-                        + $"rows/s{(row.FloorMs is { } floor ? $"; the least a step could take here is {Ms(floor)} ms" : "")}");
+                    Console.WriteLine($"  {Number(tokens, "0")} rows/s"
+                        + (row.FloorMs is { } floor ? $"; a step takes at least {Ms(floor)} ms here" : ""));
                 if (row.Memory is { } m)
                     Console.WriteLine($"  memory: {MemoryPlan.Format(m.Planned)} planned, {MemoryPlan.Format(m.Taken)} "
                         + "taken");

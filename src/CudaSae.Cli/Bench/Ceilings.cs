@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>What this machine reaches on plain work: a dense product from first-level cache, and a large copy. Steps
-/// are measured against the two.</summary>
+/// <summary>The speed of this machine on plain work: a dense product from first-level cache, and a large copy. Steps
+/// are compared with the two.</summary>
 /// <param name="GemmGflops">10⁹ float operations a second, all cores.</param>
 /// <param name="CopyGigabytes">10⁹ bytes read and written a second, all cores.</param>
 readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
@@ -13,7 +13,8 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
     const int TilesPerPart = 2000, Depth = 256, CopyBytes = 64 << 20;
 
     /// <summary>Measures the CPU.</summary>
-    /// <param name="repeats">The best of so many counts; five take about a quarter of a second.</param>
+    /// <param name="repeats">Number of measurements; the best one counts. Five take about a quarter of a
+    /// second.</param>
     public static unsafe Ceilings MeasureCpu(int repeats = 5)
     {
         using var workers = new Workers(Environment.ProcessorCount);
@@ -27,7 +28,8 @@ readonly record struct Ceilings(double GemmGflops, double CopyGigabytes)
             var start = Stopwatch.GetTimestamp();
             workers.Run(parts, (part, _) => Multiply(operands.Data + part * 64L * 1024));
             gemm = Math.Max(gemm,
-                2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
+                2.0 * Gemm.TileRows * Gemm.TileColumns * Depth * TilesPerPart * parts
+                    / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9);
             start = Stopwatch.GetTimestamp();
             workers.Run(parts,
                 (part, _) =>

@@ -3,18 +3,18 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a device reaches on plain work: a large bfloat16 product by cuBLAS, and a large copy in its
+/// <summary>Measures the speed of a device on plain work: a large bfloat16 product by cuBLAS, and a large copy in its
 /// memory.</summary>
 static class DeviceCeilings
 {
     const int Repeats = 10, Size = 8192;
     const long CopyBytes = 1L << 30;
 
-    /// <summary>The best of ten each: an 8192³ product of random numbers, and a copy of 1 GiB, or smaller ones where
+    /// <summary>Takes the best of ten of an 8192³ product of random numbers and of a copy of 1 GiB. Both are smaller if
     /// memory is short.</summary>
-    /// <param name="size">Most rows and columns of the product; at least 256.</param>
-    /// <param name="copyBytes">Most bytes to copy.</param>
-    /// <returns>Null on the emulator, which has no time; the work is done there too.</returns>
+    /// <param name="size">Largest number of rows and columns of the product; at least 256.</param>
+    /// <param name="copyBytes">Largest number of bytes to copy.</param>
+    /// <returns>Null on the emulator, which has no time; it still does the work.</returns>
     public static Ceilings? Measure(IDevice device, nint stream, int size = Size, long copyBytes = CopyBytes)
     {
         var free = device.FreeBytes() * 0.8;
@@ -64,7 +64,7 @@ static class DeviceCeilings
         }
     }
 
-    /// <summary>Numbers between 1/2 and 2 of both signs.</summary>
+    /// <summary>Returns numbers of both signs with a magnitude between 1/2 and 2.</summary>
     static void FillRandom(ushort[] to, uint key) => Parallel.For(0, (to.Length + 65535) / 65536, part =>
     {
         for (var i = part * 65536; i < Math.Min(to.Length, (part + 1) * 65536); i++)

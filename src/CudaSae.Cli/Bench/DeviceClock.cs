@@ -2,9 +2,9 @@ using CudaSae.Devices;
 
 namespace CudaSae.Cli;
 
-/// <summary>Times what is launched on a stream: between two events of the device, one recorded graph at a time, the
-/// second-level cache overwritten before each. On the emulator, which has no time,
-/// everything runs once and no times come back.</summary>
+/// <summary>Times the work launched on a stream between two events of the device. It replays one recorded graph at a
+/// time and overwrites the second-level cache before each. On the emulator, which has no time, all work runs once and
+/// no times are returned.</summary>
 sealed class DeviceClock : IDisposable
 {
     readonly IDevice device;
@@ -32,12 +32,12 @@ sealed class DeviceClock : IDisposable
         }
     }
 
-    /// <summary>Whether there are times at all.</summary>
+    /// <summary>Whether the device measures time.</summary>
     public bool Runs => !device.Info.Emulated;
 
-    /// <summary>Records what <paramref name="launch"/> launches as a graph, after one run of it for what it loads and
-    /// allocates, and replays that.</summary>
-    /// <param name="capture">False launches it anew each time, for what cannot be recorded.</param>
+    /// <summary>Records the work of <paramref name="launch"/> as a graph and replays it. The work runs once before, so
+    /// that it loads and allocates what it needs.</summary>
+    /// <param name="capture">False launches the work each time, for work that cannot be recorded.</param>
     /// <returns>Milliseconds of each replay; none on the emulator.</returns>
     public IReadOnlyList<double> Time(Action launch, int repeats, bool capture = true)
     {
@@ -74,9 +74,9 @@ sealed class DeviceClock : IDisposable
         return Runs ? device.ElapsedMs(start, end) : null;
     }
 
-    /// <summary>One after the other as a run launches them, caches as they are, the host ahead of the device: the
-    /// milliseconds between the end of each and of the one before.</summary>
-    /// <returns>None on the emulator, which runs two.</returns>
+    /// <summary>Runs launches one after another as a training run does, with caches unchanged and the host ahead of the
+    /// device. Measures the milliseconds between the ends of successive launches.</summary>
+    /// <returns>The times; none on the emulator, which runs two launches.</returns>
     public IReadOnlyList<double> TimeChain(Action<int> launch, int count)
     {
         if (!Runs) count = 2;
@@ -92,7 +92,7 @@ sealed class DeviceClock : IDisposable
         return Runs ? [.. Enumerable.Range(0, count).Select(i => (double)device.ElapsedMs(ends[i], ends[i + 1]))] : [];
     }
 
-    /// <summary>Gives everything back, also on a lost device. It throws nothing, so that the first error is
+    /// <summary>Releases all resources, also on a lost device. It throws nothing, so that the first error is
     /// reported.</summary>
     public void Dispose() => owned.Dispose();
 }

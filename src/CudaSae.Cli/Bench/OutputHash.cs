@@ -4,7 +4,7 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>FNV-1a (Fowler, Noll, Vo) over 64-bit words: equal for equal bits, in the order they come.</summary>
+/// <summary>FNV-1a (Fowler, Noll, Vo) over 64-bit words in order. Equal bits give equal hashes.</summary>
 struct OutputHash()
 {
     const int Band = 1 << 24;
@@ -20,7 +20,7 @@ struct OutputHash()
         Value = sum;
     }
 
-    /// <summary>All that a phase wrote, in bands through host memory.</summary>
+    /// <summary>Hashes everything that a phase wrote, in bands through host memory.</summary>
     public static ulong Of(IPhases phases, StepPhase phase)
     {
         var hash = new OutputHash();

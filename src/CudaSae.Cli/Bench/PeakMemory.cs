@@ -2,10 +2,10 @@ using System.Diagnostics;
 
 namespace CudaSae.Cli;
 
-/// <summary>What this process has taken of the machine's memory.</summary>
+/// <summary>The memory that this process has taken.</summary>
 static class PeakMemory
 {
-    /// <summary>The largest resident size so far, bytes: on Linux VmHWM of /proc/self/status.</summary>
+    /// <summary>The largest resident size so far in bytes; on Linux VmHWM of /proc/self/status.</summary>
     public static long Resident()
     {
         using var process = Process.GetCurrentProcess();

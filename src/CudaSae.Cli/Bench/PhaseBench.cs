@@ -6,7 +6,7 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>The phases of one backend on one problem: checked, then timed, and the whole step.</summary>
+/// <summary>Checks and times the phases of one backend on one problem, and the whole step.</summary>
 sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
 {
     const int Warmup = 3;
@@ -19,7 +19,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
 
     static StepPhase[] Phases { get; } = Enum.GetValues<StepPhase>();
 
-    /// <summary>Errors of one step and checksums of two, phase by phase; the last element is the whole step.</summary>
+    /// <summary>Returns the errors of one step and the checksums of two, phase by phase. The last element is the whole
+    /// step.</summary>
     public (double? Error, (ulong, ulong) Checksum)[] Check()
     {
         var (errors, sums) = (new double?[Phases.Length + 1], new ulong[2, Phases.Length + 1]);
@@ -45,13 +46,14 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return [.. errors.Select((error, i) => (error, (sums[0, i], sums[1, i])))];
     }
 
-    /// <summary>Before anything is timed: the weights, and the input in both slots.</summary>
+    /// <summary>Sets the weights, and the input in both slots, before anything is timed.</summary>
     public void Start() => problem.Start(backend);
 
-    /// <summary>Milliseconds of each phase by itself.</summary>
+    /// <summary>Returns the milliseconds of each phase by itself.</summary>
     public IReadOnlyList<double>[] TimePhases() => phases.Device is { } device ? OnDevice(device) : OnHost();
 
-    /// <summary>In their order in a step, so that each meets the caches as the one before left them.</summary>
+    /// <summary>Times the phases in the order of a step, so that each starts with the caches that the one before
+    /// left.</summary>
     List<double>[] OnHost()
     {
         List<double>[] times = [.. Phases.Select(_ => new List<double>())];
@@ -70,7 +72,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return times;
     }
 
-    /// <summary>Each again and again on the same operands, from a cold second-level cache.</summary>
+    /// <summary>Times each phase repeatedly on the same operands, with a cold second-level cache.</summary>
     IReadOnlyList<double>[] OnDevice(IDevice device)
     {
         using var clock = new DeviceClock(device, phases.Stream);
@@ -83,8 +85,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return times;
     }
 
-    /// <summary>Milliseconds of whole steps, one after the other as a run takes them, the input in its slot
-    /// already.</summary>
+    /// <summary>Returns the milliseconds of whole steps that follow one another as in a run. Their input is already in
+    /// its slot.</summary>
     public IReadOnlyList<double> TimeStep()
     {
         var step = new SaeStep(backend);
@@ -107,8 +109,8 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     }
 
-    /// <summary>The row of a phase. Where thresholded selections take the dense path, phases share their work otherwise
-    /// than the costs are counted: then there is a time alone.</summary>
+    /// <summary>Returns the row of a phase. Thresholded selections on the dense path divide the work between phases
+    /// differently from the cost formulas, so their rows have only a time.</summary>
     public BenchRow Row(string bench, StepPhase phase, IReadOnlyList<double> ms,
         (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row(bench, NameOf(bench, phase), ms, check) with
@@ -121,7 +123,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
             Note = problem.Spec.IsThresholded ? "uncounted" : "",
         };
 
-    /// <summary>The row of the whole step.</summary>
+    /// <summary>Returns the row of the whole step.</summary>
     public BenchRow Row(IReadOnlyList<double> ms, (double? Error, (ulong, ulong) Checksum)? check, Ceilings? machine) =>
         Row("step", "step", ms, check) with
         {
@@ -138,7 +140,7 @@ sealed class PhaseBench(IBackend backend, BenchProblem problem, int repeats)
             : null, Tokens = problem.Config.BatchRows, MaxError = check?.Error, Checksum = check?.Checksum,
         };
 
-    /// <summary>Phases by what the step calls them, kernels by their files.</summary>
+    /// <summary>Returns the name of a phase: the step's name for it, or the files of its kernels.</summary>
     static string NameOf(string bench, StepPhase phase) =>
         bench != "kernels" ? phase.ToString().ToLowerInvariant() : phase switch
         {

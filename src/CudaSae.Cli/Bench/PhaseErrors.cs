@@ -5,9 +5,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>How far what a phase wrote lies from float64 arithmetic on what it read, on a sample of rows or latents:
-/// the largest difference, relative to the largest number beside it. A wrong place in an index or a
-/// counter counts 1 each. Step 1 from the problem's weights must just have run up to that phase.</summary>
+/// <summary>Measures how far the output of a phase lies from float64 arithmetic on its input, on a sample of rows or
+/// latents: the largest difference relative to the largest number compared with it. Each wrong entry in an index or a
+/// counter counts 1. Step 1 from the problem's weights must have just run up to that phase.</summary>
 sealed class PhaseErrors(BenchProblem problem, IPhases phases)
 {
     const double SampleWork = 4e7;
@@ -17,10 +17,11 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         problem.Config.BatchRows, d = problem.Spec.InputWidth, n = problem.Spec.Latents, k = problem.Spec.Active;
     readonly StepScalars scalars = problem.Scalars(1);
 
-    int[] index = [];           // [B, k] as the encoder left it
+    int[] index = [];           // [B, k] from the encoder
     float[] value = [];
 
-    /// <summary>Null where there is no formula here: cudasae verify holds those against the reference.</summary>
+    /// <summary>Returns the error; null if this class has no formula. <c>cudasae verify</c> compares those phases with
+    /// the reference.</summary>
     public double? Of(StepPhase phase) => phase switch
     {
         StepPhase.Prepare when problem.Spec.Transcoder is null => Prepared(),
@@ -58,7 +59,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         return x;
     }
 
-    /// <summary>Kept values, and by how much a left-out pre-activation exceeds a kept one.</summary>
+    /// <summary>Returns the error of the kept values, or the amount by which a left-out pre-activation exceeds a kept
+    /// one.</summary>
     double Encoded()
     {
         index = MemoryMarshal.Cast<byte, int>(All(StepPhase.Encode, "index")).ToArray();
@@ -94,7 +96,7 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         return Math.Max(worst, Worst(entries.Length, i => exact[i], i => gradient[entries[i] - b * k]));
     });
 
-    /// <summary>Entries that are not where they belong.</summary>
+    /// <summary>Counts the entries at a wrong position.</summary>
     double Turned()
     {
         var start = Starts();
@@ -114,7 +116,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
             : [.. MemoryMarshal.Cast<byte, ulong>(bytes).ToArray().Select(s => (int)(uint)s)];
     }
 
-    /// <summary>Gradients, by the first moments that one step leaves, and Adam's move from the moments.</summary>
+    /// <summary>Returns the error of the gradients, derived from the first moments after one step, and of Adam's update
+    /// from the moments.</summary>
     double Moved()
     {
         var entry = MemoryMarshal.Cast<byte, int>(All(StepPhase.Backward, "run_entry")).ToArray();
@@ -152,8 +155,8 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         var moved = new double[d];
         for (var i = 0; i < d; i++)
             moved[i] = before[i]
-                - scalars.LearningRate * (double)scalars.Correction1 * m[i] / (Math.Sqrt((double)v[i] * scalars.Correction2)
-                    + scalars.Epsilon);
+                - scalars.LearningRate * (double)scalars.Correction1 * m[i]
+                    / (Math.Sqrt((double)v[i] * scalars.Correction2) + scalars.Epsilon);
         var norm = unit ? Math.Sqrt(moved.Sum(w => w * w)) : 1;
         return Math.Max(Worst(d, i => gradient[i], i => m[i] / (1 - (double)scalars.Beta1)),
             Worst(d, i => moved[i] / norm, i => after[i]));
@@ -219,7 +222,7 @@ sealed class PhaseErrors(BenchProblem problem, IPhases phases)
         return bytes;
     }
 
-    /// <summary>A row as float32.</summary>
+    /// <summary>Reads a row as float32.</summary>
     float[] Row(StepPhase phase, string name, int row)
     {
         var bytes = RowBytes(phase, name, row);

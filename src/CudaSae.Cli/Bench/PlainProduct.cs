@@ -5,15 +5,15 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>The encoder's product alone, by the library (cuBLAS) on the encoder's own operands, stored: what encode
-/// does at the same depth without storing.</summary>
+/// <summary>The encoder's product alone, computed by the library (cuBLAS) on the encoder's operands and stored. Encode
+/// does the same product without storing it.</summary>
 sealed class PlainProduct(IPhases phases, BenchProblem problem)
 {
     const long MostBytes = 1L << 30;
     const int SampleRows = 4, SampleColumns = 32;
 
-    /// <summary>After the phases ran on the problem's own weights. Fewer columns than n where the result would take
-    /// more than 1 GiB or a quarter of what is free.</summary>
+    /// <summary>Creates the product after the phases ran on the problem's own weights. It has fewer columns than n if
+    /// the result would take more than 1 GiB or a quarter of the free memory.</summary>
     public BenchRow Run(IDevice device, int repeats, Ceilings? machine)
     {
         var (x, w) = (Output(StepPhase.Prepare, "x_centered"), Output(StepPhase.Optimize, "w_enc_hi"));
@@ -67,7 +67,8 @@ sealed class PlainProduct(IPhases phases, BenchProblem problem)
         return hash.Value;
     }
 
-    /// <summary>On the operands as they lie there: after a step the weights are others than the problem's.</summary>
+    /// <summary>Computes the error on the current operands: after a step the weights differ from the
+    /// problem's.</summary>
     double Error(IDevice device, ulong result, int columns)
     {
         var (x, w) = (Output(StepPhase.Prepare, "x_centered"), Output(StepPhase.Optimize, "w_enc_hi"));

@@ -6,13 +6,14 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Cli;
 
-/// <summary>One shape on one backend: times first, then the machine's ceilings, then errors and checksums.</summary>
+/// <summary>Measures one shape on one backend: times first, then the machine's ceilings, then errors and
+/// checksums.</summary>
 static class StepBench
 {
     static bool measured;
 
-    /// <param name="check">False leaves errors and checksums out: weights of many gigabytes take minutes to come
-    /// back.</param>
+    /// <param name="check">False omits errors and checksums: it takes minutes to read back weights of many
+    /// gigabytes.</param>
     /// <param name="bench">step: the phases and the whole step; kernels: the phases.</param>
     public static (BenchMachine Machine, IReadOnlyList<BenchRow> Rows) Run(string bench, BackendKind kind, SaeSpec spec,
         TrainConfig config, int dead, int repeats, bool check = true)
@@ -26,10 +27,10 @@ static class StepBench
         run.Start();
         var phases = run.TimePhases();
         var step = bench == "step" ? run.TimeStep() : [];
-        // Weights in float32 on the host, which a run starts from and saves, belong to its plan there.
+        // On the CPU the plan includes the float32 weights on the host, which a run starts from and saves.
         var weights = problem.Parameters.WEnc.Bytes + problem.Parameters.WDec.Bytes;
         var planned = backend.Plan.TotalBytes + (backend.StateIsOnHost ? weights : 0);
-        // Of a process's first shape alone: what later ones find was kept by the allocator.
+        // Only the first shape of a process is measured: the allocator keeps its memory for later ones.
         (long, long)? memory = Interlocked.Exchange(ref measured, true) ? null
             : (planned, BenchMachines.UsedBytes(beside) - before);
         var machine = BenchMachines.Describe(backend);
@@ -50,7 +51,7 @@ static class StepBench
         return BenchMachines.WithoutCublas(() => product.Run(device, repeats, machine.Ceilings), "no plain product");
     }
 
-    /// <summary>Medians in milliseconds by phase, of a step without anything beside it: what bench/peers
+    /// <summary>Returns medians in milliseconds by phase for a step alone, in the form that bench/peers
     /// reads.</summary>
     public static string Json(BackendKind kind, SaeSpec spec, TrainConfig config, int repeats)
     {
@@ -58,17 +59,16 @@ static class StepBench
         var problem = new BenchProblem(spec, config);
         var run = new PhaseBench(backend, problem, repeats);
         run.Start();
-        problem.Dispose();      // as a run, which keeps no copy of the weights either
+        problem.Dispose();      // like a run, which also keeps no copy of the weights
         var phases = run.TimePhases();
         var medians = phases.Append(run.TimeStep()).Select(ms => ms.Count > 0 ? Doubles.Median(ms) : double.NaN);
-        return "{"
-            + string.Join(", ",
-                Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
-            .Select(m => FormattableString.Invariant($"\"{(m.First == "Prepare" ? "input" : m.First.ToLowerInvariant())}\": {m.Second:0.###}")))
-                + "}";
+        var fields = Enum.GetNames<StepPhase>().Append("step").Zip(medians).Where(m => !double.IsNaN(m.Second))
+            .Select(m => (Name: m.First == "Prepare" ? "input" : m.First.ToLowerInvariant(), Ms: m.Second))
+            .Select(m => FormattableString.Invariant($"\"{m.Name}\": {m.Ms:0.###}"));
+        return $"{{{string.Join(", ", fields)}}}";
     }
 
-    /// <summary>A second hold on the device, whose free memory tells what the backend takes of it; null on the
+    /// <summary>Opens the device a second time: its free memory shows how much the backend takes. Null on the
     /// CPU.</summary>
     static CudaDevice? Beside(BackendKind kind) => BackendFactory.Chosen(kind) switch
     {
@@ -77,7 +77,7 @@ static class StepBench
         _ => CudaDevice.Open(0),
     };
 
-    /// <summary>Code is compiled and threads are started before memory is looked at.</summary>
+    /// <summary>Runs steps so that code is compiled and threads are started before memory is measured.</summary>
     static void Warm(BackendKind kind)
     {
         if (BackendFactory.Chosen(kind) != BackendKind.Cpu) return;

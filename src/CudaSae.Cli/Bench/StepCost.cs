@@ -2,20 +2,20 @@ using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
-/// <summary>What a phase cannot do without.</summary>
-/// <param name="Flops">Floating-point operations, a multiplication and an addition being two.</param>
-/// <param name="Bytes">Bytes that must be read or written once, caches aside.</param>
+/// <summary>The least work of a phase.</summary>
+/// <param name="Flops">Floating-point operations; a multiplication and an addition count as two.</param>
+/// <param name="Bytes">Bytes that must be read or written once, without regard to caches.</param>
 readonly record struct PhaseCost(StepPhase Phase, double Flops, double Bytes)
 {
-    /// <summary>Operations for each byte: where the phase stands on a roofline.</summary>
+    /// <summary>Operations per byte: the position of the phase on a roofline.</summary>
     public double Intensity => Flops / Bytes;
 
-    /// <summary>Milliseconds at the machine's ceilings, whichever of the two binds.</summary>
+    /// <summary>Returns the milliseconds at the machine's ceilings: the larger of the two bounds.</summary>
     public double FloorMs(Ceilings machine) =>
         Math.Max(Flops / machine.GemmGflops, Bytes / machine.CopyGigabytes) / 1e6;
 }
 
-/// <summary>The least work of a training step, phase by phase: what floors and rates are counted by.
+/// <summary>The least work of a training step, phase by phase. Floors and rates derive from it.
 /// docs/internals/benchmarks.md has the formulas.</summary>
 sealed class StepCost
 {
@@ -23,27 +23,28 @@ sealed class StepCost
 
     StepCost(PhaseCost[] phases) => this.phases = phases;
 
-    /// <summary>In the order of a step.</summary>
+    /// <summary>The phases in the order of a step.</summary>
     public IReadOnlyList<PhaseCost> Phases => phases;
     public PhaseCost this[StepPhase phase] => phases[(int)phase];
     public double Flops => phases.Sum(p => p.Flops);
     public double Bytes => phases.Sum(p => p.Bytes);
 
-    /// <summary>Milliseconds: the phases one after the other.</summary>
+    /// <summary>Returns the milliseconds of all phases in sequence.</summary>
     public double FloorMs(Ceilings machine) => phases.Sum(p => p.FloorMs(machine));
 
-    /// <param name="device">Kernels, whose operands are bfloat16; otherwise the CPU's float32.</param>
-    /// <param name="dead">Dead latents; the auxiliary loss looks at no more than its window of them, by dense
+    /// <param name="device">True for the kernels, whose operands are bfloat16; false for the CPU's float32.</param>
+    /// <param name="dead">Number of dead latents. The auxiliary loss uses no more than its window of them, by dense
     /// products.</param>
     public static StepCost Of(SaeSpec spec, TrainConfig config, bool device, int dead = 0)
     {
-        // The code of thresholded selections has no fixed length: its gathers count as none.
+        // The code of thresholded selections has no fixed length, so its gathers are not counted.
         double B = config.BatchRows, d = spec.InputWidth, D = spec.OutputWidth, n = spec.Latents,
             entries = spec.IsThresholded
             ? 0 : B * spec.Active;
         dead = Math.Min(dead, spec.DeadWindow);
         double operand = device ? 2 : 4, both = d + D;
-        var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;     // touched latents, were all equally likely
+        // Touched latents if all were equally likely.
+        var moved = config.Lazy ? n * (1 - Math.Exp(-entries / n)) : n;
         return new(
         [
             new(StepPhase.Prepare, B * d,
@@ -61,7 +62,7 @@ sealed class StepCost
     static double Trained(SaeSpec spec, double latents) =>
         latents * (spec.Tying == Tying.Untied ? spec.InputWidth + spec.OutputWidth : spec.OutputWidth);
 
-    /// <summary>Bytes read and written for each weight: itself, its moments, its average.</summary>
+    /// <summary>Returns the bytes read and written for each weight: the weight, its moments and its average.</summary>
     static double StateBytes(TrainConfig config, bool device)
     {
         double weight = device && config.Storage == WeightStorage.BFloat16 ? 2 : 4;

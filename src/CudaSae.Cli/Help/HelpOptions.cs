@@ -5,10 +5,10 @@ using System.CommandLine.Parsing;
 
 namespace CudaSae.Cli.Help;
 
-/// <summary>--help and --help-all of every command.</summary>
+/// <summary>Adds --help and --help-all to every command.</summary>
 static class HelpOptions
 {
-    /// <summary>Gives a program's commands their help.</summary>
+    /// <summary>Adds the help options to a program's commands.</summary>
     public static void AddTo(RootCommand root, string program)
     {
         foreach (var help in root.Options.OfType<HelpOption>())

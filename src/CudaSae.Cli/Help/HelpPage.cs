@@ -11,7 +11,7 @@ namespace CudaSae.Cli.Help;
 /// <param name="width">Columns of a line.</param>
 sealed class HelpPage(string path, Command command, IReadOnlyList<Option> recursive, bool all, int width)
 {
-    /// <summary>Columns where the output is no terminal, and the most on one.</summary>
+    /// <summary>Columns if the output is not a terminal, and the maximum on one.</summary>
     public const int StandardWidth = 120;
 
     const int NameColumns = 30, FewOptions = 12;
@@ -69,10 +69,10 @@ sealed class HelpPage(string path, Command command, IReadOnlyList<Option> recurs
         (string.Join(", ", [.. option.Aliases.Where(IsListed).Order(), option.Name]) + Value(option),
             option.Description + Default(option));
 
-    /// <summary>-? and its like work, but are not listed.</summary>
+    /// <summary>Whether an alias is listed. Aliases such as -? work but are not listed.</summary>
     static bool IsListed(string alias) => alias[0] == '-' && !alias.EndsWith('?');
 
-    /// <summary>A word for the option's value, or the values it may have.</summary>
+    /// <summary>Returns a placeholder for the option's value, or the values it may have.</summary>
     static string Value(Option option)
     {
         if (option.HelpName is { } name) return " " + (name.Contains('|') ? name : Shout(name));
@@ -123,7 +123,7 @@ sealed class HelpPage(string path, Command command, IReadOnlyList<Option> recurs
         }
     }
 
-    /// <summary>Appends a text by words, with a line's end behind it.</summary>
+    /// <summary>Appends a text word by word and ends the line.</summary>
     void Wrap(string text, int at, int indent)
     {
         var first = true;

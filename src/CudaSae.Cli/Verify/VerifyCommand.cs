@@ -3,8 +3,8 @@ using CudaSae.Lab.Verification;
 
 namespace CudaSae.Cli;
 
-/// <summary>cudasae verify: every phase on this machine's targets against the double-precision reference. It exits with
-/// 1 on a mismatch or an error.</summary>
+/// <summary>The command cudasae verify compares every phase on this machine's targets with the double-precision
+/// reference. It exits with 1 on a mismatch or an error.</summary>
 static class VerifyCommand
 {
     public static Command Create()
@@ -23,7 +23,7 @@ static class VerifyCommand
         {
             var name = parsed.GetValue(only)!;
             VerifyCase[] cases = [.. VerifyCase.All.Where(c => c.Name.Contains(name, StringComparison.Ordinal))];
-            if (cases.Length == 0) throw new SaeException($"--case {name}: no case has that in its name");
+            if (cases.Length == 0) throw new SaeException($"--case {name}: no case has this in its name");
             using var targets = new VerifyTargets(parsed.GetValue(backend), parsed.GetValue(schedules));
             var runs = targets.All.SelectMany(target => Runs(target, cases)).ToArray();
             VerifyRun Open(Action<VerifyProgress> keep) => new(runs, keep);

@@ -6,7 +6,7 @@ namespace CudaSae.Cli;
 /// a new process.</summary>
 static class VerifyProcesses
 {
-    /// <summary>The hidden option that tells a later process where to continue.</summary>
+    /// <summary>The hidden option that states where a later process continues.</summary>
     public const string Option = "--continue-from";
 
     /// <summary>Exit code of a later process whose context is lost.</summary>
@@ -15,7 +15,7 @@ static class VerifyProcesses
     /// <summary>Exit code of a program that reports a <see cref="SaeException"/>.</summary>
     const int Refused = 2;
 
-    /// <summary>Runs the first process's cases here, and the rest in as many processes as it takes.</summary>
+    /// <summary>Runs the first process's cases here, and the rest in as many processes as needed.</summary>
     public static VerifyProgress First(Func<Action<VerifyProgress>, VerifyRun> open)
     {
         var (progress, lost) = open(static _ => { }).From(default);
@@ -50,12 +50,12 @@ static class VerifyProcesses
         if (code is 0 or ContextLost) return (progress, code == ContextLost);
         if (code == Refused)
             throw new SaeException("the remaining cases were not run: the device cannot be opened again");
-        // It ended inside the case that it was at.
+        // The process ended inside the current case.
         Console.WriteLine($"ERROR, the process ended with code {code}");
         return (progress with { Next = progress.Next + 1, Failed = progress.Failed + 1 }, true);
     }
 
-    /// <summary>This program again, with the same arguments; its exit code.</summary>
+    /// <summary>Runs this program again with the same arguments and returns its exit code.</summary>
     static int Start(string file)
     {
         var (program, arguments) = (Environment.ProcessPath!, Environment.GetCommandLineArgs());

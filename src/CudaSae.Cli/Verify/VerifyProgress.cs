@@ -2,20 +2,21 @@ using System.Text.Json;
 
 namespace CudaSae.Cli;
 
-/// <summary>How far a verification is. A file carries it to the process that continues behind a case that ended the
+/// <summary>The progress of a verification. A file carries it to the process that continues after a case that ended the
 /// context.</summary>
-/// <param name="Next">Number of the next case-run; while one runs, its own.</param>
+/// <param name="Next">Number of the next case-run, or of the one that is running.</param>
 /// <param name="Differing">Quantities that differ so far.</param>
 /// <param name="Failed">Case-runs that ended with an error so far.</param>
 readonly record struct VerifyProgress(int Next, int Differing, int Failed)
 {
-    /// <exception cref="SaeException">The file is not what <see cref="Write"/> writes.</exception>
+    /// <exception cref="SaeException">The file does not have the form of <see cref="Write"/>.</exception>
     public static VerifyProgress Read(string path)
     {
         try { return JsonSerializer.Deserialize<VerifyProgress>(File.ReadAllText(path)); }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"{path} does not say how far a verification is: {e.Message.Split(". ")[0]}", e);
+            throw new SaeException($"{path} does not state the progress of a verification: {e.Message.Split(". ")[0]}",
+                e);
         }
     }
 

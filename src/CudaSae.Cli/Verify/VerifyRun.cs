@@ -4,10 +4,10 @@ using Spectre.Console;
 
 namespace CudaSae.Cli;
 
-/// <summary>Runs cases one after another and reports each. An error costs its case alone, except one that ends the
-/// process's context.</summary>
+/// <summary>Runs cases one after another and reports each. An error ends only its case, unless it ends the process's
+/// context.</summary>
 /// <param name="runs">Each case on each of its targets.</param>
-/// <param name="keep">Takes the progress before each case and at the end, so that it survives the process.</param>
+/// <param name="keep">Receives the progress before each case and at the end, so that it survives the process.</param>
 sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> runs, Action<VerifyProgress> keep)
 {
     readonly Table table = new Table().AddColumns("target", "case", "worst quantity")
@@ -32,7 +32,7 @@ sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> run
     {
         var (target, c) = runs[progress.Next];
         progress = progress with { Next = progress.Next + 1 };
-        // In a file the name stands before the result: a kernel that does not end leaves the name.
+        // In redirected output the name comes before the result, so that a kernel that hangs leaves the name.
         if (Console.IsOutputRedirected) Console.Write($"{target.Name}: {c.Name}: ");
         try
         {

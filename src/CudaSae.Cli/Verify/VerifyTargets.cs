@@ -9,7 +9,7 @@ using CudaSae.Numerics;
 namespace CudaSae.Cli;
 
 /// <summary>A place where cases run.</summary>
-/// <param name="Create">Makes the backend of one case.</param>
+/// <param name="Create">Creates the backend of one case.</param>
 /// <param name="Rounding">The formats that its operands pass through.</param>
 /// <param name="TopKOnly">Whether it differs from another target only for selections that the TopK encoder
 /// serves.</param>
@@ -23,7 +23,8 @@ sealed class VerifyTargets : IDisposable
     readonly List<IDevice> open = [];
 
     /// <param name="schedules">Orders of blocks, threads and streams that the emulator tries.</param>
-    /// <exception cref="SaeException">What <paramref name="kind"/> names is not on this machine.</exception>
+    /// <exception cref="SaeException">The backend that <paramref name="kind"/> names does not exist on this
+    /// machine.</exception>
     public VerifyTargets(BackendKind kind, int schedules)
     {
         var (auto, gpu) = (kind == BackendKind.Auto, CudaDevice.Count(out var why) > 0 && KernelModules.Embedded);
@@ -41,8 +42,7 @@ sealed class VerifyTargets : IDisposable
 
     public List<VerifyTarget> All { get; } = [];
 
-    /// <summary>Why the GPU is not among the targets that auto takes; null where it is, or where one target is
-    /// named.</summary>
+    /// <summary>The reason why auto leaves the GPU out; null if it does not, or if one target is named.</summary>
     public string? NoGpu { get; }
 
     void AddEmulator(string library, ulong seed)
@@ -67,8 +67,8 @@ sealed class VerifyTargets : IDisposable
         Add(name, owned: false, () => device);
     }
 
-    /// <summary>The kernels as a run uses them, and two paths that it rarely takes: the exact fallback of encode, and
-    /// its float32 reference.</summary>
+    /// <summary>Adds the kernels as a run uses them, and two paths that are rare in a run: the exact fallback of
+    /// encode, and its float32 reference.</summary>
     void Add(string name, bool owned, Func<IDevice> device)
     {
         AddForm(name, KernelVariant.Fastest, Rounding.BFloat16, topKOnly: false);

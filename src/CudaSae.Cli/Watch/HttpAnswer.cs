@@ -2,24 +2,25 @@ using System.Text;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Heads of answers. Each closes its connection, is not kept by anyone, and names no other origin that may
-/// read it.</summary>
+/// <summary>Builds the heads of answers. Each answer closes its connection, forbids caching, and allows no other origin
+/// to read it.</summary>
 static class HttpAnswer
 {
-    /// <summary>The page runs its own script and style and asks its own server. What stands in the page's own policy
-    /// holds as well.</summary>
+    /// <summary>The page runs its own script and style and connects to its own server. The policy inside the page
+    /// applies as well.</summary>
     const string Policy =
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; connect-src "
             + "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-    /// <param name="length">Of the body; null for one that ends with the connection.</param>
+    /// <param name="length">Length of the body; null for a body that ends with the connection.</param>
     public static byte[] Head(int status, string type, long? length) => Encoding.ASCII.GetBytes(
         $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: "
-            + $"{type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
+            + $"{type}\r\n{(length is { } bytes ? $"Content-Length: {bytes}\r\n" : "")}"
+            + $"{(status == 405 ? "Allow: GET, HEAD\r\n" : "")}Connection: close\r\n"
         + "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Security-Policy: "
         + $"{Policy}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: no-referrer\r\n\r\n");
 
-    /// <summary>Head and body of a refusal: its status in words.</summary>
+    /// <summary>Returns the head and body of a refusal. The body is the status in words.</summary>
     public static byte[] Refusal(int status, bool headOnly = false)
     {
         var body = Encoding.ASCII.GetBytes($"{status} {Reason(status)}\n");

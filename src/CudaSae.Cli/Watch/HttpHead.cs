@@ -3,15 +3,15 @@ using System.Text;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>What a request comes to: the answer's status, and for 200 which of the paths, with a body or
-/// without.</summary>
+/// <summary>The result of parsing a request: the status of the answer and, for 200, the path and whether the body is
+/// left out.</summary>
 readonly record struct HttpRequest(int Status, string Path = "", bool HeadOnly = false);
 
-/// <summary>The head of an HTTP/1 request (RFC 9112), read strictly: what this server has no use for is refused rather
-/// than guessed at.</summary>
+/// <summary>Parses the head of an HTTP/1 request (RFC 9112) strictly: it refuses what this server does not support
+/// instead of guessing.</summary>
 static class HttpHead
 {
-    /// <summary>Of the request line and all fields, with the empty line at their end.</summary>
+    /// <summary>Largest number of bytes of the request line and all fields, with the empty line at their end.</summary>
     public const int MostBytes = 8192;
 
     public const string Page = "/", Chapters = "/chapters.json", Events = "/events";
@@ -25,13 +25,13 @@ static class HttpHead
 
     static ReadOnlySpan<byte> EndOfLine => "\r\n"u8;
 
-    /// <summary>Bytes up to and with the empty line; −1 where it has not come yet.</summary>
+    /// <summary>Returns the number of bytes up to and including the empty line; −1 if it has not arrived yet.</summary>
     public static int LengthOf(ReadOnlySpan<byte> received) =>
         received.IndexOf("\r\n\r\n"u8) is >= 0 and var at ? at + 4 : -1;
 
-    /// <param name="head">Up to and with the empty line.</param>
-    /// <param name="port">Of the server. The Host field must name it with 127.0.0.1 or localhost, so that a page of
-    /// another name, pointed here by its owner's DNS, reads nothing.</param>
+    /// <param name="head">Bytes up to and including the empty line.</param>
+    /// <param name="port">Port of the server. The Host field must name it with 127.0.0.1 or localhost, so that a page
+    /// of another name whose DNS entry points here reads nothing.</param>
     public static HttpRequest Parse(ReadOnlySpan<byte> head, int port)
     {
         if (head.Length > MostBytes) return new(431);
@@ -53,7 +53,7 @@ static class HttpHead
         return new(404);
     }
 
-    /// <summary>200 when there is one right Host and no body.</summary>
+    /// <summary>Returns 200 if there is one correct Host field and no body.</summary>
     static int Fields(ReadOnlySpan<byte> fields, int port)
     {
         int hosts = 0, rightHosts = 0;
@@ -61,7 +61,7 @@ static class HttpHead
         {
             var line = NextLine(ref fields);
             var colon = line.IndexOf((byte)':');
-            // also a line that goes on, which begins with a space
+            // also refuses a continued line, which begins with a space
             if (colon <= 0 || line[..colon].ContainsAnyExcept(Token)) return 400;
             var value = line[(colon + 1)..].Trim(" \t"u8);
             if (value.ContainsAny(Control)) return 400;

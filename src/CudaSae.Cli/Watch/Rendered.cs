@@ -2,8 +2,8 @@ using System.Diagnostics;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Bytes that many ask for and one makes: again only when something is new, not within a second, and with at
-/// most a twentieth of one core's time, however often it is asked for.</summary>
+/// <summary>Caches bytes that many clients request. It renders them again only if the version is new, at most once a
+/// second, and with at most a twentieth of one core's time, however many requests arrive.</summary>
 sealed class Rendered(Func<byte[]> make, Func<long> version)
 {
     static readonly TimeSpan Least = TimeSpan.FromSeconds(1);

@@ -4,15 +4,15 @@ using System.Text;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>What the server shows.</summary>
+/// <summary>The content that the server shows.</summary>
 /// <param name="Page">The HTML of /.</param>
 /// <param name="Chapters">The JSON of /chapters.json.</param>
-/// <param name="Version">Grows when there are newer chapters.</param>
+/// <param name="Version">A number that grows when newer chapters exist.</param>
 sealed record Watched(Func<byte[]> Page, Func<byte[]> Chapters, Func<long> Version);
 
-/// <summary>One connection, one request, one answer, on a thread of its own. Every wait has an end: the request, the
-/// answer, and each piece of an event stream have <paramref name="patience"/>.</summary>
-/// <param name="mayListen">Takes one of the places for event streams; false when there is none.</param>
+/// <summary>Serves one request on one connection in its own thread. Every wait has an end: the request, the answer, and
+/// each piece of an event stream have <paramref name="patience"/>.</summary>
+/// <param name="mayListen">Takes one of the slots for event streams; false if none is free.</param>
 sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> mayListen, TimeSpan patience,
     CancellationToken closing)
 {
@@ -34,7 +34,7 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         Leave();
     }
 
-    /// <summary>Status 0 for a client that left.</summary>
+    /// <summary>Receives the request; status 0 for a client that closed the connection.</summary>
     HttpRequest Receive()
     {
         var (room, count) = (new byte[HttpHead.MostBytes + 1], 0);
@@ -46,7 +46,7 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
                 var received = Wait(socket.ReceiveAsync(room.AsMemory(count), SocketFlags.None, deadline.Token));
                 if (received == 0) return new(count == 0 ? 0 : 400);
                 count += received;
-                // it takes no body
+                // this server accepts no body
                 if (HttpHead.LengthOf(room.AsSpan(0, count)) is > 0 and var length)
                     return length < count ? new(400) : HttpHead.Parse(room.AsSpan(0, length), port);
                 if (count == room.Length) return new(431);
@@ -59,14 +59,18 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
     {
         byte[] body;
         try { body = make(); }
-        catch (Exception) { Send(HttpAnswer.Refusal(500, headOnly)); return; } // of the watcher, never of the run
+        catch (Exception)      // an error of the watch page must not reach the run
+        {
+            Send(HttpAnswer.Refusal(500, headOnly));
+            return;
+        }
         Send(HttpAnswer.Head(200, type, body.Length));
         if (!headOnly) Send(body);
     }
 
-    /// <summary>Server-sent events (WHATWG HTML, 9.2): the newest step as often as there is one, but five times a
-    /// second at most; a client that comes late or reads slowly misses those between. Ends after
-    /// a minute, when browsers connect again.</summary>
+    /// <summary>Sends server-sent events (WHATWG HTML, 9.2): the newest step whenever it changes, at most five times a
+    /// second. A client that connects late or reads slowly misses the steps between. The stream ends after a minute,
+    /// and browsers then connect again.</summary>
     void Events(bool headOnly)
     {
         if (!headOnly && !mayListen())
@@ -81,7 +85,7 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
             var version = watched.Version();
             if (version != told)
                 Send(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"data: {version}\n\n")));
-            else if (silent >= Heartbeat) Send(":\n\n"u8.ToArray()); // or one would never learn that the client left
+            else if (silent >= Heartbeat) Send(":\n\n"u8.ToArray()); // detects that the client has left
             silent = version != told || silent >= Heartbeat ? TimeSpan.Zero : silent + Tick;
             told = version;
             if (closing.WaitHandle.WaitOne(Tick)) return;
@@ -94,8 +98,8 @@ sealed class WatchClient(Socket socket, int port, Watched watched, Func<bool> ma
         while (bytes.Length > 0) bytes = bytes[Wait(socket.SendAsync(bytes, SocketFlags.None, deadline.Token))..];
     }
 
-    /// <summary>Waits a little for the client to have read: closing over bytes that were not received would take the
-    /// answer back.</summary>
+    /// <summary>Waits briefly for the client to read: closing a socket with unread bytes would discard the
+    /// answer.</summary>
     void Leave()
     {
         socket.Shutdown(SocketShutdown.Send);

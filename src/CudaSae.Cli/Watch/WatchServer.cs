@@ -5,10 +5,10 @@ using CudaSae.Lab.Report;
 
 namespace CudaSae.Cli.Watch;
 
-/// <summary>Shows a run in progress to browsers on this machine: GET / is a page, GET /chapters.json the figures it
-/// draws, GET /events tells that there are new ones; nothing else. Listens on
-/// 127.0.0.1 only. Works on threads of its own, never on the training's, which tells it a number and goes on.
-/// docs/SECURITY.md says what it holds back.</summary>
+/// <summary>Shows a run in progress to browsers on this machine. GET / returns a page, GET /chapters.json the figures
+/// that it draws, and GET /events a stream that announces new figures; the server accepts nothing else and listens on
+/// 127.0.0.1 only. It uses its own threads: the training thread only stores a number. docs/SECURITY.md describes its
+/// protections.</summary>
 sealed class WatchServer : IDisposable
 {
     public const int MostClients = 16, MostListeners = 8;
@@ -25,10 +25,10 @@ sealed class WatchServer : IDisposable
     int listeners;
     long version;
 
-    /// <param name="port">0 for a free one.</param>
-    /// <param name="page">HTML; made once, when it is first asked for.</param>
-    /// <param name="chapters">Called on a client's thread while the run goes on.</param>
-    /// <exception cref="SaeException">The port is taken, or not allowed.</exception>
+    /// <param name="port">Port to listen on; 0 for a free one.</param>
+    /// <param name="page">Returns the HTML; called once, at the first request.</param>
+    /// <param name="chapters">Returns the JSON; called on a client's thread while the run trains.</param>
+    /// <exception cref="SaeException">The port is in use or not allowed.</exception>
     public WatchServer(int port, Func<byte[]> page, Func<Chapter[]> chapters, TimeSpan? patience = null)
     {
         this.patience = patience ?? Patience;
@@ -40,9 +40,9 @@ sealed class WatchServer : IDisposable
         try { listener.Start(MostClients); }
         catch (SocketException e)
         {
-            throw new SaeException($"--watch {port}: "
-                + $"{(e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port" : e.Message.TrimEnd('.'))}; give another one, or none for a free one",
-                e);
+            var why = e.SocketErrorCode == SocketError.AddressAlreadyInUse ? "another program listens on this port"
+                : e.Message.TrimEnd('.');
+            throw new SaeException($"--watch {port}: {why}; give another port, or none for a free one", e);
         }
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
         accepting = Begin(Accept);
@@ -52,7 +52,7 @@ sealed class WatchServer : IDisposable
 
     public string Url => $"http://127.0.0.1:{Port}/";
 
-    /// <summary>There are new metrics, up to this step. Never waits.</summary>
+    /// <summary>Announces new metrics up to this step. It never waits.</summary>
     public void Changed(long step) => Volatile.Write(ref version, step);
 
     static Thread Begin(Action body)
@@ -68,7 +68,7 @@ sealed class WatchServer : IDisposable
             try
             {
                 Take(listener.AcceptSocket());
-                // who floods the port, from a web page perhaps, does not take the training's cores
+                // a client that floods the port, perhaps from a web page, must not take cores from the training
                 closing.Token.WaitHandle.WaitOne(Between);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException or InvalidOperationException
@@ -90,12 +90,12 @@ sealed class WatchServer : IDisposable
         }
         using (socket)
         {
-            socket.Blocking = false;        // a new connection has room for so few bytes
+            socket.Blocking = false;        // these few bytes fit the send buffer of a new connection
             socket.Send(HttpAnswer.Refusal(503), SocketFlags.None, out _);
         }
     }
 
-    /// <summary>Whatever a client does is its own affair: an exception here would end the run.</summary>
+    /// <summary>Serves a client and drops all exceptions, because an exception here would end the run.</summary>
     void Serve(Socket socket)
     {
         var listens = false;

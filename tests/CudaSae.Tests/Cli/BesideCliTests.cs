@@ -99,7 +99,7 @@ public class BesideCliTests
         Refused($"{x} is 16 wide, but the target of {run} has 12", "eval", run, x, "--beside", x);
         Refused($"{y} is 12 wide, but the input of {run} has 16", "eval", run, y, "--beside", y);
         Refused("holds 40 rows but", "eval", run, x, "--beside", NpyRows.Write(folder["short.npy"], 40, 12));
-        Refused("--beside stands beside activation files that are named", "eval", run, "--beside", y);
+        Refused("--beside needs activation files", "eval", run, "--beside", y);
     }
 
     [Fact]
@@ -132,7 +132,7 @@ public class BesideCliTests
         Refused($"{run} is a crosscoder of 2 sites, 16 and 12 wide", "eval", run, x);
         Refused($"{x} is 16 wide, but site 2 of {run} has 12", "eval", run, x, "--beside", x);
         Works(["train", x, "--out", folder["plain"], .. Small]);
-        Refused($"{folder["plain"]} has no target of its own and no further sites", "eval", folder["plain"], x,
+        Refused($"{folder["plain"]} has neither a target nor further sites", "eval", folder["plain"], x,
             "--beside", y);
         Refused($"{y} is 12 wide, but the input of {folder["plain"]} has 16", "inspect", folder["plain"], y);
     }

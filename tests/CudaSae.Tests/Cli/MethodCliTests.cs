@@ -64,7 +64,7 @@ public class MethodCliTests
         Works(["train", x, "--beside", folder["y.npy"], "--preset", "crosscoder", "--out", folder["crosscoder"],
             .. Small]);
         Refused("needs its target", ["train", x, "--preset", "transcoder", "--out", folder["no"], .. Small]);
-        Refused("has a use for it", ["train", x, "--beside", folder["y.npy"], "--out", folder["no"], .. Small]);
+        Refused("uses it", ["train", x, "--beside", folder["y.npy"], "--out", folder["no"], .. Small]);
     }
 
     [Fact]

@@ -40,7 +40,7 @@ public class ProbeCliTests
         File.Copy(HeldOut, folder["again.npy"]);
         Refused("labels 2047 rows, the data have", "probe", folder["run"], HeldOut, folder["again.npy"],
             "--labels", folder["l.csv"]);
-        Refused("--grid 8x8 is no board of 13 squares", "probe", folder["run"], HeldOut, "--labels", folder["l.csv"],
+        Refused("--grid 8x8 is not a board of 13 squares", "probe", folder["run"], HeldOut, "--labels", folder["l.csv"],
             "--grid", "8x8");
         Refused("--k 1,x", "probe", folder["run"], HeldOut, "--labels", folder["l.csv"], "--k", "1,x");
         Refused("neither .npy nor .csv", "probe", folder["run"], HeldOut, "--labels", folder["l.txt"]);

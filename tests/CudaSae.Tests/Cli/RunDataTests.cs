@@ -70,7 +70,7 @@ public class RunDataTests
         File.Delete(data);
         Refused($"the data of {run} cannot be opened: {Missing(data)}", eval, inspect, resume, finetune);
         File.Delete(folder["run/train.json"]);
-        Refused($"{run} does not say which rows it was trained on; name activation files after it", inspect);
+        Refused($"{run} does not state which rows it was trained on; name activation files after it", inspect);
         NpyRows.Write(data, 300, 16);
         Works([.. inspect, data]);
     }

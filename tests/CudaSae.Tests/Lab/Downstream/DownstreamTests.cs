@@ -211,11 +211,11 @@ public class DownstreamTests
             Assert.All(again.RootElement.EnumerateArray(),
                 result => Assert.Equal(once.RootElement[0].ToString(), result.ToString()));
         Assert.Equal("downstream-comparison", Assert.Single(Chapter.Load(folder["both"])).Id);
-        Assert.Contains("belongs to --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
+        Assert.Contains("needs --model", Refusal("eval", folder["sae"], "--site", "resid_post1"));
         Assert.Contains("one of the two",
             Refusal("eval", folder["sae"], "--site", "resid_post1", "--model", folder["m.bin"]));
-        Assert.Contains("which SAE", Refusal("eval"));
-        Assert.Contains("which SAE",
+        Assert.Contains("no SAE is named", Refusal("eval"));
+        Assert.Contains("no SAE is named",
             Refusal("eval", "--model", folder["m.bin"], "--site", "resid_post1", "--text", folder["t.txt"],
                 "--tokenizer", folder["t.bin"]));
     }

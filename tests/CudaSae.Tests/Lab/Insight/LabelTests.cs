@@ -85,16 +85,16 @@ public class LabelTests
     [InlineData("a,b\n1,2\n3\n4,5\n", "row 1 has 1 answers to 2 questions")]
     [InlineData("a,a\n1,2\n3,4\n5,6\n", "two questions are named a")]
     [InlineData("a,\n1,2\n3,4\n5,6\n", "question 1 of its first line has no name")]
-    [InlineData("a\n1\nNaN\n2\n", "row 1 answers 'NaN' to a: that is no class")]
-    [InlineData("a\n1\n\"x\n2\n", "is no CSV")]
-    [InlineData("a\n1\n\"x\"y\n2\n", "is no CSV")]
+    [InlineData("a\n1\nNaN\n2\n", "row 1 answers 'NaN' to a: nan is not a class")]
+    [InlineData("a\n1\n\"x\n2\n", "is not CSV")]
+    [InlineData("a\n1\n\"x\"y\n2\n", "is not CSV")]
     public void InvalidCsvLabelsAreRefused(string text, string expected) => AssertOneLine(expected, () => Csv(text));
 
     [Fact]
     public void TooManyClassesAreRefused()
     {
         Assert.Equal(256, Csv($"q\n{string.Join('\n', Enumerable.Range(0, 256))}\n", 256).Questions[0].Classes.Length);
-        AssertOneLine("row 256 answers 'c256' to q: it is the 257th class",
+        AssertOneLine("row 256 answers 'c256' to q: it is class number 257",
             () => Csv($"q\n{string.Join('\n', Enumerable.Range(0, 257).Select(i => $"c{i}"))}\n", 257));
         AssertOneLine("at most 4096", () => Csv(string.Join(',', Enumerable.Range(0, 4097)) + "\n"));
     }
