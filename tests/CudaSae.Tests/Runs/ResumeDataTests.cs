@@ -207,7 +207,7 @@ public class ResumeDataTests
             trainer.Save(folder["run"]);
         }
         using var half = new SaeTrainer(Spec, Config, CudaSae.Backends.BackendKind.Cpu, InputType.Float16);
-        Assert.Contains("took Float32, this one takes Float16",
+        Assert.Contains("took Float32, but this one takes Float16",
             Assert.Throws<SaeException>(() => half.Restore(folder["run"])).Message);
         using var wider = new SaeTrainer(Spec with { Selection = new Selection.TopK(5) }, Config,
             BackendKind.Cpu);

@@ -49,8 +49,8 @@ static class ResumeRules
     public static void RequireAhead(TrainConfig config, long step)
     {
         if (config.Steps < step)
-            throw new SaeException($"Vectors = {config.Vectors} ends at step {config.Steps}, but the run has done {step} "
-                + $"steps; set Vectors = {step * config.BatchRows} or more");
+            throw new SaeException($"Vectors = {config.Vectors} ends at step {config.Steps}, but the run has done "
+                + $"{step} steps; set Vectors = {step * config.BatchRows} or more");
     }
 
     /// <summary>Compares the run that wrote a checkpoint with the run that restores it: the whole spec, and the fields
