@@ -8,42 +8,44 @@ using CudaSae.Text;
 
 namespace CudaSae;
 
-/// <summary>What a trainer is made from, as one JSON object in snake_case: a preset, the shape, and edits of both
-/// records. The preset and the edits mean what <c>cudasae train</c>
-/// makes of --preset and --set.</summary>
+/// <summary>The settings of a trainer, as one JSON object in snake_case: a preset, the shape, and edits of both
+/// records. The preset and the edits have the meaning of --preset and --set in <c>cudasae train</c>.</summary>
 sealed record TrainerSettings
 {
-    const int MaxLength = 1 << 16;      // of the text, in characters
+    const int MaxLength = 1 << 16;      // length of the text, in characters
 
-    // Setters, because generated JSON code gives fields that are absent their type's default, not their initializer,
-    // where they are init-only.
+    // Optional properties have setters. For init-only properties that the text lacks, generated JSON code would use
+    // the default of the type rather than the initializer.
 
-    /// <summary>Published recipe; cudasae presets lists them.</summary>
+    /// <summary>Name of the preset; cudasae presets lists them.</summary>
     public string Preset { get; set; } = "topk";
 
-    /// <summary>d.</summary>
+    /// <summary>Input width d.</summary>
     public required int InputWidth { get; init; }
 
-    /// <summary>n.</summary>
+    /// <summary>Number n of latents.</summary>
     public required int Latents { get; init; }
 
-    /// <summary>Active latents a row, where the method sets them.</summary>
+    /// <summary>Active latents per row, for methods that set them.</summary>
     public int K { get; set; } = 32;
 
-    /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c>: see
-    /// <see cref="FieldEdits"/>.</summary>
+    /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c> (<see
+    /// cref="FieldEdits"/>).</summary>
     public JsonObject? Spec { get; set; }
 
     /// <summary>Edits of the config, such as <c>{"batch_rows": 256, "vectors": 1000000, "learning_rate":
     /// 0.001}</c>.</summary>
     public JsonObject? Config { get; set; }
 
+    /// <summary>The backend that computes.</summary>
     public BackendKind Backend { get; set; }
 
-    /// <summary>Element type of the rows that steps are given.</summary>
+    /// <summary>Element type of the rows.</summary>
     public InputType InputType { get; set; }
 
-    /// <exception cref="SaeException">It is not JSON, or a field is unknown, missing or of another type.</exception>
+    /// <summary>Reads the settings from JSON.</summary>
+    /// <exception cref="SaeException">The text is not JSON, or a field is unknown, missing or of another
+    /// type.</exception>
     public static TrainerSettings Parse(string json)
     {
         if (json.Length > MaxLength)
@@ -65,7 +67,8 @@ sealed record TrainerSettings
         }
     }
 
-    /// <summary>Both records: the preset's, with latents dead after a sixtieth of the run, then the edits.</summary>
+    /// <summary>Returns both records: those of the preset, with latents dead after a sixtieth of the run, to which the
+    /// edits are then applied.</summary>
     /// <exception cref="SaeException">A field does not exist or is out of range.</exception>
     public (SaeSpec Spec, TrainConfig Config) Records()
     {
@@ -78,7 +81,9 @@ sealed record TrainerSettings
 
     static IEnumerable<KeyValuePair<string, JsonNode?>> Edits(JsonObject? edits) => edits ?? [];
 
-    /// <exception cref="SaeException">As <see cref="Records"/>, or the backend is not here.</exception>
+    /// <summary>Creates the trainer.</summary>
+    /// <exception cref="SaeException">A field does not exist or is out of range, or the backend is not
+    /// available.</exception>
     public SaeTrainer Create()
     {
         var (spec, config) = Records();

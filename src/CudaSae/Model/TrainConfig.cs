@@ -1,166 +1,179 @@
 using System.Text.Json.Serialization;
 using CudaSae.Text;
 
-
 namespace CudaSae.Model;
 
-/// <summary>Every number of a run besides the architecture. Validated once, printed at start, saved with the
-/// weights.</summary>
+/// <summary>All settings of a run besides the architecture (<see cref="SaeSpec"/>). They are validated once, and saved
+/// with the weights.</summary>
 public sealed record TrainConfig
 {
-    /// <summary>B: rows in a batch.</summary>
+    /// <summary>B, the number of rows in a batch; 1 to 1,048,576.</summary>
     public int BatchRows { get; init; } = 1024;
 
-    /// <summary>Rows to see in all, over as many passes as that takes; rounded down to whole batches.</summary>
+    /// <summary>Number of rows to train on, over as many epochs as that takes; at least BatchRows. It is rounded down
+    /// to whole batches.</summary>
     public long Vectors { get; init; } = 491_520;
 
-    /// <summary>Seed of the initial weights, the shuffle and stochastic rounding.</summary>
+    /// <summary>Seed of the starting weights, the shuffle and stochastic rounding; any value.</summary>
     public ulong Seed { get; init; } = 1;
 
-    /// <summary>Rows that are shuffled among themselves at a time, for data that are too large to be read in any order:
-    /// see <c>WindowPermutation</c>. 0 for all of them, the best mixing.</summary>
+    /// <summary>Number of rows in a shuffle window, for data larger than memory (<c>WindowPermutation</c>); at least
+    /// twice BatchRows. 0 shuffles all rows, which mixes them best.</summary>
     public long ShuffleWindow { get; init; }
 
-    /// <summary>Step size at its peak.</summary>
+    /// <summary>Learning rate at its peak; above 0, at most 1000.</summary>
     public float LearningRate { get; init; } = 5e-3f;
 
-    /// <summary>Share of the steps over which the learning rate rises linearly from 0.</summary>
+    /// <summary>Share of the steps, at the start, over which the learning rate rises linearly from 0; 0 to 1. The sum
+    /// with <see cref="DecayFraction"/> is at most 1.</summary>
     public float WarmupFraction { get; init; } = 0.02f;
 
-    /// <summary>Share of the steps, at the end, over which the learning rate falls linearly to 0.</summary>
+    /// <summary>Share of the steps, at the end, over which the learning rate falls linearly to 0; 0 to 1.</summary>
     public float DecayFraction { get; init; } = 0.8f;
 
+    /// <summary>The rule by which gradients update the weights.</summary>
     public OptimizerKind Optimizer { get; init; } = OptimizerKind.Adam;
 
-    /// <summary>AdamW's decay of both matrices, a step: w −= LearningRate · WeightDecay · w. 0 for none.</summary>
+    /// <summary>AdamW's decay of both matrices; 0 or more, below 1. Each step applies w −= LearningRate · WeightDecay ·
+    /// w. 0 for none.</summary>
     public float WeightDecay { get; init; }
 
-    /// <summary>How the optimizer's moments are held.</summary>
+    /// <summary>Storage format of the optimizer's moments.</summary>
     public MomentStorage Moments { get; init; } = MomentStorage.Float32;
 
-    /// <summary>c of L = c Σ‖e‖²: what penalties are weighed against.</summary>
+    /// <summary>Normalization c of the loss L = c Σ‖e‖², against which penalties are weighed.</summary>
     public LossNormalization LossNormalization { get; init; } = LossNormalization.Variance;
 
-    /// <summary>Parameters that are trained; the others stay as they are.</summary>
+    /// <summary>Parameters that are trained; the others keep their values.</summary>
     public Trainable Trainable { get; init; } = Trainable.All;
 
-    /// <summary>Neuron resampling; null for none.</summary>
+    /// <summary>Resampling of dead latents; null for none.</summary>
     public Resampling? Resampling { get; init; }
 
-    /// <summary>Adam's decay of the first moment. 0 with <see cref="Lazy"/> makes untouched rows free.</summary>
+    /// <summary>Adam's decay of the first moment; 0 or more, below 1. With 0 and <see cref="Lazy"/>, rows without a
+    /// gradient cost no time.</summary>
     public float Beta1 { get; init; } = 0.9f;
 
-    /// <summary>Adam's decay of the second moment.</summary>
+    /// <summary>Adam's decay of the second moment; 0 or more, below 1.</summary>
     public float Beta2 { get; init; } = 0.999f;
 
-    /// <summary>Adam's ε, added to √v̂.</summary>
+    /// <summary>Adam's ε, which is added to √v̂; 0 or more, below 1.</summary>
     public float Epsilon { get; init; } = 1e-8f;
 
-    /// <summary>Update only the rows that got a gradient; equal to dense Adam when Beta1 is 0, refused
-    /// otherwise.</summary>
+    /// <summary>Whether only rows with a gradient are updated. The result equals that of Adam if Beta1 is 0; other
+    /// values of Beta1 are refused.</summary>
     public bool Lazy { get; init; }
 
+    /// <summary>The method that clips gradients to <see cref="ClipNorm"/>.</summary>
     public ClipKind Clip { get; init; } = ClipKind.None;
 
-    /// <summary>Largest gradient norm that <see cref="Clip"/> lets pass.</summary>
+    /// <summary>Largest gradient norm that <see cref="Clip"/> lets pass; a finite number above 0.</summary>
     public float ClipNorm { get; init; } = 1f;
 
+    /// <summary>Storage format of the weights on a device.</summary>
     public WeightStorage Storage { get; init; } = WeightStorage.SplitFloat32;
 
-    /// <summary>Decay of the exponential moving average of the weights that is saved beside them; 0 for none.</summary>
+    /// <summary>Decay, per step, of the exponential moving average of the weights, which is saved beside them; 0 or
+    /// more, below 1. 0 for none.</summary>
     public float EmaDecay { get; init; }
 
+    /// <summary>Value of b_dec at the start.</summary>
     public DecoderBiasInit DecoderBias { get; init; } = DecoderBiasInit.GeometricMedian;
 
-    /// <summary>How WDec is drawn; WEnc is a multiple of it.</summary>
+    /// <summary>Distribution from which WDec is drawn at the start; WEnc is a multiple of WDec.</summary>
     public DecoderInit DecoderInit { get; init; } = DecoderInit.Directions;
 
-    /// <summary>Norm of the rows of WDec at the start, with <see cref="DecoderInit.Directions"/>.</summary>
+    /// <summary>Norm of the rows of WDec at the start, with <see cref="DecoderInit.Directions"/>; above 0, at most
+    /// 1e6.</summary>
     public float DecoderInitNorm { get; init; } = 1;
 
-    /// <summary>Norm of the rows of WEnc at the start, along those of WDec; 0 for d / n times WDec (Anthropic, January
-    /// 2025).</summary>
+    /// <summary>Norm of the rows of WEnc at the start, which are parallel to those of WDec; 0 to 1e6. With 0, WEnc is
+    /// d / n times WDec (Anthropic, January 2025).</summary>
     public float EncoderInitNorm { get; init; } = 0.3f;
 
-    /// <summary>b_enc at the start is set by the data so that each latent fires on this share of the rows; 0 for b_enc
-    /// = 0.</summary>
+    /// <summary>Share of the rows on which each latent fires at the start; 0 or more, below 1. The data determine the
+    /// b_enc that achieves it. With 0, b_enc is 0.</summary>
     public double InitialFiringRate { get; init; }
 
-    /// <summary>Fold decoder norms into the encoder when the SAE is saved: WDec rows become unit, the function
-    /// stays.</summary>
+    /// <summary>Whether decoder norms are folded into the encoder when the SAE is saved. The rows of WDec then have
+    /// norm 1, and the SAE computes the same function.</summary>
     public bool FoldDecoderNorms { get; init; }
 
-    /// <summary>Latents whose decoder norm is below this when the SAE is saved are emptied (Anthropic, February 2024:
-    /// 0.99); 0 for none.</summary>
+    /// <summary>Decoder norm below which a latent is emptied when the SAE is saved; 0 to 1 (Anthropic, February 2024:
+    /// 0.99). 0 for none.</summary>
     public float PruneBelow { get; init; }
 
-    /// <summary>Density above which thresholded selections take the dense training path; they leave it at half of
-    /// this. 0 for the backend's own crossover.</summary>
+    /// <summary>Density of the code above which a thresholded selection takes the dense training path; 0 to 1. The
+    /// selection leaves that path at half of this density. 0 for the backend's crossover.</summary>
     public float DenseAbove { get; init; }
 
-    /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU: matrix products
-    /// in place of gathers; it ceases to be one at half of this. 0 for off.
-    /// Predicted to pay from 0.02 on, not measured. The CPU backend, whose code has no such crossover, ignores
-    /// it.</summary>
+    /// <summary>Share of the rows, over 100 steps, from which on a latent is a dense column on a GPU; 0 to 1. Matrix
+    /// products then replace gathers, until the share falls to half of this. 0 for off. A gain is predicted from 0.02
+    /// on, and not measured. The CPU backend ignores this setting, because its code has no such crossover.</summary>
     public float HotDensity { get; init; }
 
-    /// <summary>Scale inputs so that E‖x‖ = √d while training; folded into the weights when they are saved.</summary>
+    /// <summary>Whether inputs are scaled so that E‖x‖ = √d while training. The scale is folded into the weights when
+    /// they are saved.</summary>
     public bool ScaleInputs { get; init; } = true;
 
-    /// <summary>How kernels find the largest pre-activations. The CPU backend computes them all, whatever this
-    /// says.</summary>
+    /// <summary>The method by which kernels find the largest pre-activations. The CPU backend computes all
+    /// pre-activations with either method.</summary>
     public ScreeningKind Screening { get; init; }
 
     /// <summary>Steps between two dense checks, which compute a batch again by dense products and report the
-    /// difference; 0 for none.</summary>
+    /// difference; 0 or more. 0 for none.</summary>
     public int ValidateEvery { get; init; }
 
-    /// <summary>Steps between two lines of the log.</summary>
+    /// <summary>Steps between two lines of metrics.jsonl; 1 or more.</summary>
     public int LogEvery { get; init; } = 10;
 
-    /// <summary>Steps between two checkpoints; 0 for one at the end only.</summary>
+    /// <summary>Steps between two checkpoints; 0 or more. 0 for one checkpoint at the end.</summary>
     public int CheckpointEvery { get; init; }
 
-    // Setters: generated JSON code gives init-only fields that a run's older record lacks their type's default, not
-    // their initializer.
+    // The following properties have setters. An older record may lack them. For init-only properties, generated JSON
+    // code would then use the default of the type rather than the initializer.
 
-    /// <summary>The newest checkpoints that are kept, at least 1.</summary>
+    /// <summary>Number of the newest checkpoints that are kept; 1 or more.</summary>
     public int KeepCheckpoints { get; set; } = 2;
 
-    /// <summary>Keep the checkpoint of the lowest FVU as checkpoint/best.safetensors too.</summary>
+    /// <summary>Whether the checkpoint of the lowest FVU is also kept, as checkpoint/best.safetensors.</summary>
     public bool KeepBest { get; set; } = true;
 
-    /// <summary>Write checkpoints in the background from a copy of the state in host memory, if there is room for
-    /// it.</summary>
+    /// <summary>Whether checkpoints are written in the background from a copy of the state in host memory, if that
+    /// memory suffices for the copy.</summary>
     public bool AsyncCheckpoints { get; set; } = true;
 
-    /// <summary>With <see cref="Screening"/>: every so many steps the code is computed without it too, and what it
-    /// missed is counted; 0 for never.</summary>
+    /// <summary>Steps between two audits of <see cref="Screening"/>; 0 or more. An audit computes the code without
+    /// screening too, and counts the entries that screening missed. 0 for none.</summary>
     public int ScreeningAudit { get; set; } = 1000;
 
-    /// <summary>Bytes of device memory in which training rows may lie, so that batches are gathered there:
-    /// <see cref="AutoPool"/> for what is free, 0 for none. It changes no bit of a run.</summary>
+    /// <summary>Bytes of device memory for training rows, so that batches are gathered there; 0 for none,
+    /// <see cref="AutoPool"/> for a pool in free memory. The setting does not change the result of a run.</summary>
     public long DevicePool { get; set; } = AutoPool;
 
-    /// <summary>A pool where the rows, or two windows of them, fit into what is free beside the run.</summary>
+    /// <summary>Value of <see cref="DevicePool"/> that makes a pool if all rows, or two shuffle windows, fit into the
+    /// memory that the run leaves free.</summary>
     public const long AutoPool = -1;
 
-    /// <summary>What to do with a row that holds NaN or infinity. A run that reads data takes Stop and Skip;
-    /// SaeTrainer, whose batches come from its caller, takes Stop and Replace.</summary>
+    /// <summary>The treatment of a row that holds NaN or infinity. A run that reads data supports Stop and Skip.
+    /// <see cref="SaeTrainer"/>, whose batches come from its caller, supports Stop and Replace.</summary>
     public NonFiniteRows NonFinite { get; init; } = NonFiniteRows.Stop;
 
+    /// <summary>The reaction to a divergence: a loss that is not finite, or that exceeds the limit of
+    /// <see cref="SpikeAbove"/>.</summary>
     public DivergenceAction OnDivergence { get; init; } = DivergenceAction.Stop;
 
-    /// <summary>A loss of this many times its running mean is a divergence too, besides one that is no number; 0 for no
-    /// such limit.</summary>
+    /// <summary>Multiple of the running mean of the loss above which a loss is a divergence; above 1, or 0 for no such
+    /// limit.</summary>
     public float SpikeAbove { get; init; }
 
-    /// <summary>Steps of the run.</summary>
+    /// <summary>Number of steps of the run: Vectors / BatchRows, rounded down.</summary>
     [System.Text.Json.Serialization.JsonIgnore]
     public long Steps => Vectors / BatchRows;
 
-    /// <summary>Refuses what cannot be trained, naming the field, its value and its range.</summary>
-    /// <exception cref="SaeException">The first field out of range.</exception>
+    /// <summary>Returns the config if it can be trained with. Messages name the field, its value and its
+    /// range.</summary>
+    /// <exception cref="SaeException">A field is out of range; names the first one.</exception>
     public TrainConfig Validate()
     {
         foreach (var setting in ConfigSettings.All) setting.Check(this);
@@ -189,36 +202,40 @@ public sealed record TrainConfig
     }
 }
 
+/// <summary>The rule by which gradients update the weights.</summary>
 [JsonConverter(typeof(NamedEnum<OptimizerKind>))]
 public enum OptimizerKind
 {
-    /// <summary>Adam (Kingma and Ba 2014) with bias correction, no weight decay.</summary>
+    /// <summary>Adam (Kingma and Ba 2014) with bias correction, without weight decay.</summary>
     Adam,
-    /// <summary>Adam that leaves rows without a gradient alone, moments included: not Adam, because momentum no longer
-    /// moves them.</summary>
+    /// <summary>Adam that updates neither rows without a gradient nor their moments. It differs from Adam, because
+    /// momentum does not move these rows.</summary>
     LazyRowAdam,
     /// <summary>The sign of the momentum (Bernstein et al. 2018, arXiv 1802.04434).</summary>
     Signum,
-    /// <summary>Plain gradient descent: the weights move by −LearningRate × gradient. Gradient tests read gradients
-    /// through it.</summary>
+    /// <summary>Plain gradient descent: the weights change by −LearningRate × gradient. Gradient tests use it to read
+    /// gradients.</summary>
     Sgd,
 }
 
-/// <summary>Where a gradient is cut to <see cref="TrainConfig.ClipNorm"/>, after projection and before Adam.</summary>
+/// <summary>The method that clips gradients to <see cref="TrainConfig.ClipNorm"/>, after projection and before the
+/// optimizer.</summary>
 [JsonConverter(typeof(NamedEnum<ClipKind>))]
 public enum ClipKind
 {
+    /// <summary>Gradients are not clipped.</summary>
     None,
-    /// <summary>Each latent's pair of rows and bias by its own norm: one pass, an approximation of the global
-    /// clip.</summary>
+    /// <summary>The gradients of a latent's two rows and bias are clipped by their common norm. This takes one pass and
+    /// approximates the global clip.</summary>
     PerRow,
-    /// <summary>Everything by the norm that the previous step measured: one pass.</summary>
+    /// <summary>All gradients are clipped by the norm that the previous step measured. This takes one pass.</summary>
     PreviousNorm,
-    /// <summary>Everything by this step's norm, exactly: the gradients are summed twice, once for the norm.</summary>
+    /// <summary>All gradients are clipped by the exact norm of this step. The gradients are summed twice, once for the
+    /// norm.</summary>
     GlobalNorm,
 }
 
-/// <summary>How a device holds weights. The CPU backend always computes on float32.</summary>
+/// <summary>Storage format of weights on a device. The CPU backend always computes on float32.</summary>
 [JsonConverter(typeof(NamedEnum<WeightStorage>))]
 public enum WeightStorage
 {
@@ -228,63 +245,76 @@ public enum WeightStorage
     BFloat16,
 }
 
+/// <summary>Value of b_dec at the start.</summary>
 [JsonConverter(typeof(NamedEnum<DecoderBiasInit>))]
-public enum DecoderBiasInit { Zero, Mean, GeometricMedian }
+public enum DecoderBiasInit
+{
+    /// <summary>b_dec starts at 0.</summary>
+    Zero,
+    /// <summary>b_dec starts at the mean of the decoder's target, on a sample of the rows.</summary>
+    Mean,
+    /// <summary>b_dec starts at the geometric median of the decoder's target, on a sample of the rows.</summary>
+    GeometricMedian,
+}
 
-/// <summary>What to do with a row that holds NaN or infinity.</summary>
+/// <summary>The treatment of a row that holds NaN or infinity.</summary>
 [JsonConverter(typeof(NamedEnum<NonFiniteRows>))]
 public enum NonFiniteRows
 {
-    /// <summary>Stop with an error that names the file and the row.</summary>
+    /// <summary>Training stops with an error that names the file and the row.</summary>
     Stop,
-    /// <summary>Leave the row out of the run, and count it: the next row of the data takes its place in the batch.
-    /// For runs that read data.</summary>
+    /// <summary>The row is left out of the run and counted; the next row of the data takes its place in the batch. This
+    /// applies to runs that read data.</summary>
     Skip,
-    /// <summary>Train on another row of the same batch in its place, and count it: on the nearest finite row before
-    /// it, or else on the first finite row. For SaeTrainer, whose batches have a fixed size.</summary>
+    /// <summary>Another row of the same batch replaces the row, which is counted: the nearest finite row before it, or
+    /// else the first finite row. This applies to <see cref="SaeTrainer"/>, whose batches have a fixed size.</summary>
     Replace,
 }
 
+/// <summary>Distribution from which WDec is drawn at the start.</summary>
 [JsonConverter(typeof(NamedEnum<DecoderInit>))]
 public enum DecoderInit
 {
-    /// <summary>Random directions of one norm.</summary>
+    /// <summary>Random directions, all of the same norm.</summary>
     Directions,
     /// <summary>Each number uniform in ±1/√d (Anthropic, January 2025, erratum).</summary>
     Uniform,
 }
 
-/// <summary>c of L = c Σ_b ‖e_b‖².</summary>
+/// <summary>Normalization c of the loss L = c Σ_b ‖e_b‖².</summary>
 [JsonConverter(typeof(NamedEnum<LossNormalization>))]
 public enum LossNormalization
 {
-    /// <summary>1 / (B · Var x): the fraction of variance unexplained.</summary>
+    /// <summary>c = 1 / (B · Var x): the loss is the fraction of variance unexplained.</summary>
     Variance,
-    /// <summary>1 / B: squared distance of a row.</summary>
+    /// <summary>c = 1 / B: the loss is the mean squared distance of a row.</summary>
     Sum,
-    /// <summary>1 / (B · d).</summary>
+    /// <summary>c = 1 / (B · d): the loss is the mean squared error of a number.</summary>
     Mean,
 }
 
-/// <summary>Formats of Adam's two moments. The narrow ones round stochastically, by a counter keyed on seed, step and
-/// place.</summary>
+/// <summary>Storage format of Adam's two moments. The narrow formats round stochastically, by a counter-based generator
+/// with a key of seed, step and position.</summary>
 [JsonConverter(typeof(NamedEnum<MomentStorage>))]
 public enum MomentStorage
 {
+    /// <summary>float32: 4 bytes a number.</summary>
     Float32,
+    /// <summary>bfloat16: 2 bytes a number.</summary>
     BFloat16,
-    /// <summary>Eight bits with one scale a row; the second moment as its square root.</summary>
+    /// <summary>8 bits a number, with one scale per row. The second moment is stored as its square root.</summary>
     Int8,
 }
 
-/// <summary>What an encoder on kernels does before it computes pre-activations.</summary>
+/// <summary>The method by which an encoder on kernels rules out latents before it computes
+/// pre-activations.</summary>
 [JsonConverter(typeof(NamedEnum<ScreeningKind>))]
 public enum ScreeningKind
 {
-    /// <summary>Nothing: it computes them all, in bfloat16.</summary>
+    /// <summary>The encoder rules out no latents: it computes all pre-activations, in bfloat16.</summary>
     None,
-    /// <summary>Rules out most of them by products of 8-bit numbers, with a stated chance of losing an entry, and
-    /// computes the rest (kernels/screen.cu). For dictionaries of half a million latents
-    /// and more; takes a copy of WEnc of a byte a number.</summary>
+    /// <summary>The encoder rules out most latents by products of 8-bit numbers, with a stated probability of losing an
+    /// entry, and computes the others (kernels/screen.cu). This method is for half a million latents and more. It needs
+    /// a copy of WEnc with one byte a number.</summary>
     Int8,
 }

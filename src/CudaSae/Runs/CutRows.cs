@@ -4,9 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Runs;
 
-/// <summary>Rows of a BatchTopK code that have as many entries as training has room for, and so may lack some.
-/// Evaluation computes them whole, on the CPU, from a copy of the weights that is made when the first such row is
-/// found.</summary>
+/// <summary>Restores rows of a BatchTopK code that fill the capacity of training, so that entries may be missing.
+/// Evaluation computes such rows whole, on the CPU, from a copy of the weights that is made when the first such row
+/// is found.</summary>
 sealed class CutRows : IDisposable
 {
     readonly IBackend backend;
@@ -19,13 +19,14 @@ sealed class CutRows : IDisposable
     CutRows(IBackend backend, SaeSpec spec) =>
         (this.backend, code, raw) = (backend, new(backend.Config.BatchRows, spec.Active), new float[spec.RowWidth]);
 
-    /// <returns>Null where no row is cut: the other selections have no bound, or give each row its k.</returns>
+    /// <returns>Null if no row is cut: the other selections have no bound, or give k entries to each row.</returns>
     public static CutRows? Of(IBackend backend) =>
         backend.Spec is { Selection: Selection.BatchTopK } spec && spec.Active < spec.Latents
             ? new(backend, spec) : null;
 
-    /// <summary>After an evaluation step: reconstructions and firings of whole rows in place of cut ones.</summary>
-    /// <param name="numbers">The source's rows that the batch begins with.</param>
+    /// <summary>Replaces the reconstructions and firings of cut rows by those of whole rows, after an evaluation
+    /// step.</summary>
+    /// <param name="numbers">Numbers, in the source, of the rows that the batch begins with.</param>
     /// <param name="reconstruction">[B, d_out] as the step left it.</param>
     public void Restore(
         ActivationSource source, ReadOnlySpan<long> numbers, double scale, Span<float> reconstruction,

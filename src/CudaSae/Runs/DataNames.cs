@@ -2,15 +2,15 @@ using System.Globalization;
 
 namespace CudaSae.Runs;
 
-/// <summary>The files of a run or a sweep, as its record names them.</summary>
+/// <summary>The names of a run's or a sweep's files in its record.</summary>
 /// <param name="Data">Files or folders of activations.</param>
-/// <param name="Beside">Files or folders with the same rows of other sites, each joined to the right.</param>
+/// <param name="Beside">Files or folders that hold other sites of the same rows; each is joined to the right.</param>
 /// <param name="HeldOut">A number of rows at the end of the data, or a file; null for the rule of
 /// <see cref="RunData"/>.</param>
-/// <param name="Tensor">The tensor or column to read; null where files hold one.</param>
+/// <param name="Tensor">The tensor or column to read; null if the files hold one.</param>
 sealed record DataNames(string[] Data, string[] Beside, string? HeldOut, string? Tensor)
 {
-    /// <summary>The names with full paths, as a record keeps them.</summary>
+    /// <summary>Returns the names with full paths, which is the form in a record.</summary>
     public DataNames Full() => this with
     {
         Data = [.. Data.Select(Path.GetFullPath)],
@@ -18,12 +18,12 @@ sealed record DataNames(string[] Data, string[] Beside, string? HeldOut, string?
         HeldOut = HeldOut is null || IsNumber(HeldOut) ? HeldOut : Path.GetFullPath(HeldOut),
     };
 
-    /// <summary>Whether a held-out text that was checked is a number of rows.</summary>
+    /// <summary>Returns whether a checked value of HeldOut is a number of rows.</summary>
     public static bool IsNumber(string heldOut) => heldOut.Length > 0 && heldOut.All(char.IsAsciiDigit);
 
-    /// <summary>The number of held-out rows; null for a file, and for no text.</summary>
-    /// <param name="rows">Rows of the data, for the advice.</param>
-    /// <exception cref="SaeException">The text is neither a number nor a file.</exception>
+    /// <summary>Returns the number of held-out rows; null if HeldOut is a file or null.</summary>
+    /// <param name="rows">Number of rows of the data, for the advice in the message.</param>
+    /// <exception cref="SaeException">HeldOut is neither a number nor a file.</exception>
     public long? HeldOutRows(long rows)
     {
         if (HeldOut is not { } text) return null;
@@ -36,7 +36,8 @@ sealed record DataNames(string[] Data, string[] Beside, string? HeldOut, string?
 
     static string Quoted(string text) => text.Any(char.IsWhiteSpace) ? $"'{text}'" : text;
 
-    /// <summary>The number of rows that a share of the data is.</summary>
+    /// <summary>Returns advice that converts a share of the data, such as 0.1 or 10%, to a number of rows; empty if the
+    /// text is not a share.</summary>
     static string Share(string text, long rows)
     {
         var percent = text.TrimEnd().EndsWith('%');

@@ -3,10 +3,10 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Runs;
 
-/// <summary>Sums of an <see cref="Evaluation"/> over rows, in double.</summary>
+/// <summary>Accumulates the sums of an <see cref="Evaluation"/> over rows, in double.</summary>
 /// <param name="width">d_out.</param>
-/// <param name="n">Latents.</param>
-/// <param name="siteWidths">A crosscoder's sites, which are summed apart too; null for none.</param>
+/// <param name="n">Number of latents.</param>
+/// <param name="siteWidths">Widths of a crosscoder's sites, which also get separate sums; null for none.</param>
 sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICodeVisitor
 {
     readonly SiteTotals? sites = SiteTotals.Of(siteWidths);
@@ -16,7 +16,7 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
     readonly bool[] fired = new bool[n];
     double squaredError, reconstructed, product, cosine, active;
 
-    /// <summary>Of a loaded SAE.</summary>
+    /// <summary>Creates the totals of a loaded SAE.</summary>
     public static EvaluationTotals For(Sae sae) => new(sae.OutputWidth, sae.Latents, sae.Spec.Sites);
 
     internal void Add(ReadOnlySpan<float> raw, double scale, ReadOnlySpan<float> xhat)
@@ -37,7 +37,7 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
         sites?.Add(raw, scale, xhat);
     }
 
-    /// <summary>Firings of the last batch, each counted <paramref name="times"/>.</summary>
+    /// <summary>Adds the firings of the last batch, each with the weight <paramref name="times"/>.</summary>
     internal void AddFirings(IBackend backend, double times)
     {
         backend.ReadFirings(firings);
@@ -48,9 +48,9 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
         }
     }
 
-    /// <summary>A row of which <see cref="AddFirings"/> counts a part.</summary>
-    /// <param name="code">[n] the whole row.</param>
-    /// <param name="counted">Its entries that are counted there.</param>
+    /// <summary>Adds the entries of a row that <see cref="AddFirings"/> does not count.</summary>
+    /// <param name="code">[n] The whole row.</param>
+    /// <param name="counted">Number of its entries that <see cref="AddFirings"/> counts.</param>
     internal void AddRest(ReadOnlySpan<float> code, int counted)
     {
         active -= counted;
@@ -70,7 +70,8 @@ sealed class EvaluationTotals(int width, int n, int[]? siteWidths = null) : ICod
         foreach (var f in batch.Codes.AllIndices) fired[f] = true;
     }
 
-    /// <param name="leftOut">Rows that were not added for NaN or infinity.</param>
+    /// <summary>Returns the measures of the rows that were added.</summary>
+    /// <param name="leftOut">Number of rows that were not added because they hold NaN or infinity.</param>
     public Evaluation Finish(long leftOut)
     {
         var rows = spread.Rows;

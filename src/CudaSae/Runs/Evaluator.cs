@@ -7,31 +7,34 @@ using CudaSae.Training;
 
 namespace CudaSae.Runs;
 
-/// <summary>An SAE on held-out rows. y is what the decoder predicts: x unless transcoding.</summary>
-/// <param name="Rows">That were looked at.</param>
-/// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖²: sums over all rows, then one division; ȳ is their mean. Null where all
-/// rows are equal: they have no variance.</param>
-/// <param name="L0">Mean count of values ≠ 0 a row.</param>
-/// <param name="SilentPercent">Latents that fired on none of the rows.</param>
-/// <param name="Cosine">Mean of ⟨x̂, y⟩ / ‖x̂‖‖y‖.</param>
-/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩: below 1, reconstructions are too short (Rajamanoharan et al. 2024).
-/// Null where Σ⟨x̂, y⟩ is 0.</param>
+/// <summary>The measures of an SAE on held-out rows. The target y of the decoder is x, except in a
+/// transcoder.</summary>
+/// <param name="Rows">Number of rows measured.</param>
+/// <param name="Fvu">Σ‖x̂ − y‖² / Σ‖y − ȳ‖², the fraction of variance unexplained: both sums are over all rows, and ȳ
+/// is the mean of y; null if all rows are equal.</param>
+/// <param name="L0">Mean number of nonzero values per row.</param>
+/// <param name="SilentPercent">Percentage of latents that fired on none of the rows.</param>
+/// <param name="Cosine">Mean of ⟨x̂, y⟩ / (‖x̂‖‖y‖) over the rows.</param>
+/// <param name="Shrinkage">γ = Σ‖x̂‖² / Σ⟨x̂, y⟩; below 1, reconstructions are too short (Rajamanoharan et al. 2024);
+/// null if Σ⟨x̂, y⟩ is 0.</param>
 sealed record Evaluation(long Rows, double? Fvu, double L0, double SilentPercent, double Cosine,
     double? Shrinkage)
 {
-    /// <summary>Further rows, which were left out for NaN or infinity.</summary>
+    /// <summary>Number of further rows that were left out because they hold NaN or infinity.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long LeftOut { get; init; }
 
-    /// <summary>FVU over the numbers of each of a crosscoder's sites, in their order; null for other SAEs.</summary>
+    /// <summary>FVU of each site of a crosscoder, in the order of the sites; null for other SAEs.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double?[]? SiteFvu { get; init; }
 }
 
-/// <summary>Runs the forward half of a backend over rows of a source, but for those that hold NaN or infinity. Weights
-/// do not change.</summary>
+/// <summary>Runs the forward half of a backend over the rows of a source that hold no NaN or infinity. Weights do not
+/// change.</summary>
 static class Evaluator
 {
+    /// <summary>Measures the weights that a backend holds.</summary>
+    /// <exception cref="SaeException">The rows do not have the SAE's width, or none of them is finite.</exception>
     public static Evaluation Run(IBackend backend, RowSlice held, DataScale scale)
     {
         var (source, firstRow, rows) = held;
@@ -46,7 +49,7 @@ static class Evaluator
         var row = new float[source.Width];
         using var cut = CutRows.Of(backend);
         var dense = backend.Dense;
-        backend.Dense = false; // a trained code is sparse; where it is not, the batch finds the dense path by itself
+        backend.Dense = false; // a trained code is sparse; a batch with a dense code switches to the dense path
         var numbers = new long[B];
         var (next, leftOut) = (firstRow, 0L);
         while (Fill(backend, source, numbers, firstRow + rows, ref next, ref leftOut) is > 0 and var count)
@@ -61,7 +64,7 @@ static class Evaluator
             }
             total.AddFirings(backend, 1);
             if (count == B) continue;
-            Repeat(backend, source, numbers[0], 0);                     // and what filled the batch up is taken back
+            Repeat(backend, source, numbers[0], 0);         // subtracts the firings of the rows that fill the batch up
             step.Evaluate(0, scalars);
             total.AddFirings(backend, -(B - count) / (double)B);
         }
@@ -70,10 +73,12 @@ static class Evaluator
             : throw Finite.NoneOf(rows, source.Paths.FirstOrDefault("the data"));
     }
 
-    /// <summary>The next finite rows into the slot; a last, shorter batch is filled up with its first row.</summary>
-    /// <param name="numbers">[B], set to the rows.</param>
-    /// <param name="next">Where to go on.</param>
-    /// <returns>How many they are.</returns>
+    /// <summary>Copies the next finite rows into the slot; a last, shorter batch is filled up with its first
+    /// row.</summary>
+    /// <param name="numbers">[B] Receives the numbers of the rows.</param>
+    /// <param name="next">The next unread row; moves past the rows that are read.</param>
+    /// <param name="leftOut">Increases by the number of rows that hold NaN or infinity.</param>
+    /// <returns>Number of rows that are copied, without those that fill the batch up.</returns>
     static int Fill(IBackend backend, ActivationSource source, long[] numbers, long end, ref long next,
         ref long leftOut)
     {
@@ -91,7 +96,7 @@ static class Evaluator
         return count;
     }
 
-    /// <summary>One row into the slot's places from <paramref name="from"/> on.</summary>
+    /// <summary>Copies one row to all positions of the slot from <paramref name="from"/> on.</summary>
     static void Repeat(IBackend backend, ActivationSource source, long row, int from)
     {
         backend.WaitForSlot(0);
@@ -100,7 +105,8 @@ static class Evaluator
             source.Read(row, slot.Slice(b * source.RowBytes, source.RowBytes));
     }
 
-    /// <summary>A loaded SAE on raw rows, whatever normalization it carries and however long its codes are.</summary>
+    /// <summary>Measures a loaded SAE on raw rows. It may have any normalization, and its codes any length.</summary>
+    /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static Evaluation Run(Sae sae, RowSlice held)
     {
         Require(sae.Spec, held.Source, held.Count);
@@ -113,6 +119,6 @@ static class Evaluator
         if (source.Width != spec.RowWidth)
             throw new SaeException($"the data are {source.Width} wide, the SAE takes {spec.RowWidth}");
         if (rows < 1)
-            throw new SaeException("there are no held-out rows to evaluate on; hold rows out, or name a second file");
+            throw new SaeException("evaluation needs held-out rows; hold rows out, or name a second file");
     }
 }

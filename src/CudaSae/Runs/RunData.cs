@@ -4,8 +4,8 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Runs;
 
-/// <summary>The rows of a run: those that it trains on, which are the first ones of a source, and those that it holds
-/// out, which follow them or come from a file.</summary>
+/// <summary>The rows of a run. Training rows are the first rows of a source. Held-out rows follow them or come from a
+/// file.</summary>
 sealed class RunData : IDisposable
 {
     const long MostHeldOut = 8192;
@@ -14,17 +14,19 @@ sealed class RunData : IDisposable
     RunData(ActivationSource source, long trainRows, RowSlice held, DataNames names, int[] widths) =>
         (Source, TrainRows, Held, Names, Widths) = (source, trainRows, held, names, widths);
 
+    /// <summary>The source that begins with the training rows.</summary>
     public ActivationSource Source { get; }
 
     /// <summary>The number of training rows.</summary>
     public long TrainRows { get; }
 
+    /// <summary>The held-out rows.</summary>
     public RowSlice Held { get; }
 
-    /// <summary>The names that the rows were opened by.</summary>
+    /// <summary>The names of the files that hold the rows.</summary>
     public DataNames Names { get; }
 
-    /// <summary>Widths of the files side by side.</summary>
+    /// <summary>Widths of the files that are joined side by side.</summary>
     public int[] Widths { get; }
 
     /// <summary>Identifies the rows.</summary>
@@ -32,17 +34,17 @@ sealed class RunData : IDisposable
         DataFingerprint.Of(Source, Widths, 0, TrainRows),
         Held.Count > 0 ? DataFingerprint.Of(Held.Source, Widths, Held.First, Held.Count) : null);
 
-    /// <summary>A source in memory; the last rows are held out.</summary>
+    /// <summary>Makes a run's rows from a source in memory; the last rows are held out.</summary>
     /// <param name="source">Owned.</param>
+    /// <param name="heldRows">Number of held-out rows.</param>
     public static RunData Of(ActivationSource source, long heldRows) => new(source, source.Rows - heldRows,
         new(source, source.Rows - heldRows, heldRows), new([], [], null, null), [source.Width]);
 
-    /// <summary>Opens the rows that are named. Without a name for held-out rows, a tenth is held out, at most
-    /// 8192.</summary>
+    /// <summary>Opens the named rows. If HeldOut is null, a tenth of the rows is held out, at most 8192.</summary>
     /// <param name="note">Takes one line on each fact that a person should see, such as files that were left
     /// out.</param>
-    /// <param name="cut">The fingerprint of a run that trained on these files: its rows are cut where they were cut
-    /// then. Null to cut them anew.</param>
+    /// <param name="cut">The fingerprint of a run that trained on these files, whose numbers of training and held-out
+    /// rows are used again; null to choose them anew.</param>
     /// <exception cref="SaeException">The rows cannot be opened, do not agree in width, or are too few.</exception>
     public static RunData Open(DataNames names, Action<string> note, RunFingerprint? cut = null)
     {
@@ -74,7 +76,7 @@ sealed class RunData : IDisposable
             throw new SaeException($"there were {train + rows} rows and there are now {source.Rows}; "
                 + "put the old files back", kind: SaeErrorKind.Files);
         if (train < 1)
-            throw new SaeException($"HeldOut = {rows} leaves nothing to train on: the data have {source.Rows} rows");
+            throw new SaeException($"HeldOut = {rows} leaves no rows to train on: the data have {source.Rows} rows");
         return new(source, train, new(source, train, rows), names, widths);
     }
 
@@ -108,11 +110,12 @@ sealed class RunData : IDisposable
         return source;
     }
 
-    /// <summary>Opens the rows of a run or a sweep again, cut as they were cut then. They must be the same; more rows
-    /// may follow them.</summary>
+    /// <summary>Opens the rows of a run or a sweep again, with its numbers of training and held-out rows. The rows must
+    /// be the same; more rows may follow them.</summary>
     /// <param name="folder">The run's folder, for messages.</param>
-    /// <param name="fingerprint">The fingerprint of the rows that it began with; null where a record has none.</param>
-    /// <exception cref="SaeException">They cannot be opened, or are other rows than the run had.</exception>
+    /// <param name="fingerprint">The fingerprint of the rows that the run began with; null if its record has
+    /// none.</param>
+    /// <exception cref="SaeException">The rows cannot be opened, or differ from those of the run.</exception>
     public static RunData Reopen(string folder, DataNames names, RunFingerprint? fingerprint, Action<string> note)
     {
         RunData data;
@@ -131,9 +134,9 @@ sealed class RunData : IDisposable
     }
 
     /// <summary>Opens the rows of a run again.</summary>
-    /// <param name="heldOut">Held-out rows other than the run's own.</param>
-    /// <param name="tensor">Null for the run's own.</param>
-    /// <exception cref="SaeException">They cannot be opened, or are other rows than the run had.</exception>
+    /// <param name="heldOut">Other held-out rows; null for those of the run.</param>
+    /// <param name="tensor">Another tensor or column; null for that of the run.</param>
+    /// <exception cref="SaeException">The rows cannot be opened, or differ from those of the run.</exception>
     public static RunData Reopen(string folder, RunRecord record, Action<string> note, string? heldOut = null,
         string? tensor = null)
     {
@@ -147,7 +150,7 @@ sealed class RunData : IDisposable
             + "put the old files back", kind: SaeErrorKind.Files);
     }
 
-    /// <summary>Rows that follow those of the run, which came later: one line; null where there are none.</summary>
+    /// <summary>One line on rows that were added to the files after the run began; null if there are none.</summary>
     public string? Behind
     {
         get

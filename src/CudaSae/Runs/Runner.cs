@@ -7,40 +7,38 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Runs;
 
-/// <summary>One run on a backend: from rows, spec and config to weights, a saved SAE and its measures. Words for people
-/// are its caller's.</summary>
+/// <summary>Trains, evaluates and saves one run on a backend. It prints nothing; that is the caller's task.</summary>
 /// <param name="backend">Owned.</param>
-/// <param name="trainRows">Training rows: the first ones of the source.</param>
+/// <param name="trainRows">Number of training rows, which are the first rows of the source.</param>
 sealed class Runner(IBackend backend, ActivationSource source, long trainRows, DataScale scale) : IDisposable
 {
     public IBackend Backend { get; } = backend;
     public DataScale Scale { get; } = scale;
 
-    /// <summary>Where the run goes on; its beginning unless it was resumed.</summary>
+    /// <summary>The position at which training starts: that of a checkpoint if the run is resumed.</summary>
     public CheckpointPosition From { get; private set; }
 
-    /// <summary>Rows left out for NaN or infinity.</summary>
+    /// <summary>Number of rows that were left out because they hold NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
 
-    /// <summary>Begins with the weights that spec, config and data give.</summary>
+    /// <summary>Starts from the weights that spec, config and data determine.</summary>
     public void Begin(TrainingStart start)
     {
         using var weights = start.Weights(Backend.Spec, Backend.Config);
         Backend.SetParameters(weights);
     }
 
-    /// <summary>Begins with weights of raw activations, which take on the run's scales.</summary>
+    /// <summary>Starts from weights for raw activations, and converts them to the run's scales in place.</summary>
     public void Begin(SaeParameters raw)
     {
         Folding.TrainedScales(raw, 1 / Scale.InputScale, 1 / Scale.TargetScale);
         Backend.SetParameters(raw);
     }
 
-    /// <summary>Goes on from a run's newest checkpoint.</summary>
-    /// <param name="note">Told in one line each which checkpoints are damaged; without it a damaged one is
-    /// refused.</param>
-    /// <exception cref="SaeException">There is none, it is of another run or of other rows, or it lies behind the end
-    /// that the config now has.</exception>
+    /// <summary>Resumes from a run's newest checkpoint.</summary>
+    /// <param name="note">Takes one line on each damaged checkpoint; null to refuse a damaged one.</param>
+    /// <exception cref="SaeException">There is no checkpoint, it belongs to another run or other rows, or its step is
+    /// after the end of the run.</exception>
     public void Resume(string folder, Action<string>? note)
     {
         From = Checkpoint.Restore(folder, Backend, Schedules.DeadAfterSteps(Backend.Spec, Backend.Config), note);
@@ -50,12 +48,12 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         ResumeRules.RequireAhead(Backend.Config, From.Step);
     }
 
-    /// <summary>The loop of this run.</summary>
-    /// <param name="folder">Takes checkpoints; null for none.</param>
+    /// <summary>Creates the training loop of this run.</summary>
+    /// <param name="folder">The folder for checkpoints; null for none.</param>
     public Trainer Trainer(string? folder, ITrainingObserver observer) =>
         new(Backend, source, trainRows, Scale, folder, observer);
 
-    /// <summary>Trains to the end, or until cancelled.</summary>
+    /// <summary>Trains to the end, or until it is cancelled.</summary>
     /// <returns>The last step that was finished.</returns>
     public long Train(string? folder, ITrainingObserver observer, CancellationToken cancellation = default)
     {
@@ -65,7 +63,7 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         return trainer.Step;
     }
 
-    /// <summary>Empties the latents that the config prunes, in the backend: it cannot be trained after that.</summary>
+    /// <summary>Empties the latents that the config prunes. The backend cannot train after this call.</summary>
     public void Prune()
     {
         if (Backend.Config.PruneBelow <= 0) return;
@@ -75,9 +73,10 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         Backend.SetParameters(weights);
     }
 
+    /// <summary>Measures the SAE on rows.</summary>
     public Evaluation Evaluate(RowSlice held) => Evaluator.Run(Backend, held, Scale);
 
-    /// <summary>A copy of the SAE as it is now, of raw activations.</summary>
+    /// <summary>Returns a copy of the current SAE, for raw activations.</summary>
     public SaeModel Model()
     {
         var weights = new SaeParameters(Backend.Spec);
@@ -86,9 +85,9 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
         return new(Backend.Spec, weights);
     }
 
-    /// <summary>Writes the SAE of raw activations into a folder; the moving average of its weights into average/, and a
-    /// Gated one into jumprelu/ too.</summary>
-    /// <returns>What a reader should know, a line each.</returns>
+    /// <summary>Writes the SAE for raw activations into a folder. The moving average of its weights is written into
+    /// average/, and a Gated SAE also as a JumpReLU SAE into jumprelu/.</summary>
+    /// <returns>Notes for the user, one line each.</returns>
     public IReadOnlyList<string> Save(string folder)
     {
         var notes = new List<string>();

@@ -8,40 +8,41 @@ using CudaSae.Training;
 namespace CudaSae.Runs;
 
 /// <summary>One of several runs that share their batches.</summary>
-/// <param name="folder">Takes its checkpoints; null for none.</param>
+/// <param name="folder">The folder for its checkpoints; null for none.</param>
 sealed class SharedRun(Runner runner, string? folder, ITrainingObserver observer)
 {
     public Runner Runner { get; } = runner;
     public string? Folder { get; } = folder;
     public ITrainingObserver Observer { get; } = observer;
 
-    /// <summary>Time of its own turns.</summary>
+    /// <summary>The time that its steps took.</summary>
     public TimeSpan Turns { get; internal set; }
 
-    /// <summary>Its steps since it began or went on.</summary>
+    /// <summary>Number of its steps since it was started or resumed.</summary>
     public long Steps { get; internal set; }
 }
 
-/// <summary>Several runs over the same batches: each batch is read once and every run takes a step on it in turn, with
-/// all of the machine for itself. So each ends with the bits of the same run alone.
-/// Runs that were resumed at different steps meet where the furthest of them is.</summary>
-/// <param name="runs">Of one seed, batch size and way with rows that are not finite.</param>
-/// <param name="finished">Told after a run's last step; the feeder does not touch its backend any more.</param>
-/// <param name="failed">Told when a run failed; the others go on.</param>
+/// <summary>Trains several runs on the same batches. Each batch is read once, and the runs take their steps on it one
+/// after another, each on the whole machine. The result of each run is bitwise that of the run alone. Runs that are
+/// resumed at different steps train together from the furthest of these steps on.</summary>
+/// <param name="runs">Runs with the same settings of batches (<see cref="CanShare"/>).</param>
+/// <param name="finished">Called after a run's last step; the feeder does not use its backend any more.</param>
+/// <param name="failed">Called when a run fails; the other runs continue.</param>
 sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<SharedRun> runs,
     Action<SharedRun> finished, Action<SharedRun, SaeException> failed)
 {
-    /// <summary>Whether two runs can share their batches: the order of rows, and where one batch ends, are theirs
-    /// alone.</summary>
+    /// <summary>Returns whether two runs can share their batches: whether they have the same order of rows and the same
+    /// bounds of batches.</summary>
     public static bool CanShare(TrainConfig a, TrainConfig b) =>
         (a.Seed, a.BatchRows, a.ShuffleWindow, a.NonFinite) == (b.Seed, b.BatchRows, b.ShuffleWindow, b.NonFinite);
 
-    /// <summary>Rows left out for NaN or infinity.</summary>
+    /// <summary>Number of rows that were left out because they hold NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
 
-    /// <summary>Trains all to their ends, or until cancelled: then each saves a checkpoint of the same step.</summary>
-    /// <returns>False when cancelled.</returns>
-    /// <exception cref="SaeException">The data cannot be read on, or the machine failed: that concerns all.</exception>
+    /// <summary>Trains all runs to their ends, or until they are cancelled. A cancelled run saves a checkpoint; the
+    /// checkpoints of all runs are of the same step.</summary>
+    /// <returns>False if the runs were cancelled.</returns>
+    /// <exception cref="SaeException">The data can no longer be read, or the machine failed. All runs stop.</exception>
     public bool Run(CancellationToken cancellation)
     {
         var behind = runs.MinBy(run => run.Runner.From.Step)!.Runner.From;
@@ -66,8 +67,8 @@ sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<S
         }
     }
 
-    /// <summary>A step, or what comes after the last one.</summary>
-    /// <returns>False when the run has ended, in whatever way.</returns>
+    /// <summary>Takes one step of a run, or ends the run after its last step or an error.</summary>
+    /// <returns>False if the run has ended.</returns>
     bool Take(Turn turn, BatchFeeder feeder)
     {
         try
@@ -85,8 +86,8 @@ sealed class SharedRuns(ActivationSource source, long trainRows, IReadOnlyList<S
         return false;
     }
 
-    /// <summary>Whether an error is this run's alone, and not the machine's: a full disk, no memory, a device that
-    /// failed.</summary>
+    /// <summary>Returns whether an error concerns one run only. Errors of the machine concern all runs: a full disk,
+    /// too little memory, a device that failed.</summary>
     internal static bool IsItsOwn(SaeException e) =>
         (e.Kind is SaeErrorKind.Input or SaeErrorKind.Numbers)
             && !(e.InnerException is { } inner && AtomicFile.IsRefusal(inner));

@@ -7,17 +7,17 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Runs;
 
-/// <summary>What a sweep is: sweep.json of its folder. Each member is a run in a folder of its own below it.</summary>
-/// <param name="Refused">Combinations that are no SAE, with the reason, a line each.</param>
+/// <summary>The record of a sweep: sweep.json in its folder. Each member is a run in a separate subfolder.</summary>
+/// <param name="Refused">Combinations that do not make a valid SAE, one line each, with the reason.</param>
 /// <param name="HeldOut">A number of rows at the end of the data, or a file; null for the standard share.</param>
 sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data, string[] Beside, string? HeldOut,
     string? Tensor, string Backend, int Together, string Version)
 {
-    /// <summary>What the rows are, to compare when the sweep is resumed; null in older records.</summary>
+    /// <summary>Identifies the rows. It is compared when the sweep is resumed; null in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public RunFingerprint? Fingerprint { get; init; }
 
-    /// <summary>What was changed when the sweep was resumed, a line each; older records have none.</summary>
+    /// <summary>Changes that were made when the sweep was resumed, one line each; empty for older records.</summary>
     public string[] Changes { get; set; } = [];
 
     public const string FileName = "sweep.json";
@@ -26,6 +26,7 @@ sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data
         AtomicFile.WriteText(Path.Combine(folder, FileName),
             JsonSerializer.Serialize(this, SweepJson.Indented.SweepRecord) + "\n");
 
+    /// <summary>Reads the record of a sweep.</summary>
     /// <exception cref="SaeException">The folder holds no sweep, or its record cannot be read.</exception>
     public static SweepRecord Load(string folder)
     {
@@ -34,7 +35,8 @@ sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data
         try { json = File.ReadAllBytes(path); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"{folder} is no sweep: {path} cannot be read; name the folder that sweep wrote", e);
+            throw new SaeException(
+                $"{folder} is not a sweep: {path} cannot be read; name the folder that sweep wrote", e);
         }
         return Parse(path, json);
     }
@@ -47,8 +49,8 @@ sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data
         return record with { Backend = RecordRules.Backend(record.Backend) };
     }
 
-    /// <summary>Names and ranges of its fields.</summary>
-    /// <exception cref="SaeException">The first that is out of them.</exception>
+    /// <summary>Checks the names and ranges of the fields.</summary>
+    /// <exception cref="SaeException">A field is out of range; names the first one.</exception>
     void Check()
     {
         RecordRules.Require(Members.Length > 0, "members", "[]", "one member or more");
@@ -64,20 +66,20 @@ sealed record SweepRecord(SweepMember[] Members, string[] Refused, string[] Data
 }
 
 /// <summary>One SAE of a sweep.</summary>
-/// <param name="Name">Also its folder's.</param>
-/// <param name="K">Where the method sets it.</param>
-/// <param name="Coefficient">λ at its peak, where the method has a penalty to weigh.</param>
-/// <param name="Arguments">What train is called with to make the same SAE alone, without the data.</param>
+/// <param name="Name">Its name, which is also the name of its folder.</param>
+/// <param name="K">Active latents per row; null if the method does not set it.</param>
+/// <param name="Coefficient">λ at its peak; null if the method has no weighted penalty.</param>
+/// <param name="Arguments">Arguments of cudasae train that make the same SAE alone, without the data.</param>
 sealed record SweepMember(string Name, string Preset, int? K, double? Coefficient, SaeSpec Spec,
     TrainConfig Config, string[] Arguments)
 {
     internal void Check()
     {
-        // The name becomes a folder's; a changed record must not lead out of the sweep's own.
+        // The name becomes the name of a folder. A changed record must not lead out of the sweep's folder.
         if (Name.Length == 0 || Name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('-' or '.' or '+'))
             || Name.StartsWith('.'))
-            throw new SaeException($"'{Name}' is no name of a member: it must be letters, digits, -, . and +, without "
-                + $"a . at its start");
+            throw new SaeException($"'{Name}' is not a name of a member: it must consist of letters, digits, -, . and "
+                + "+, and must not begin with .");
         RecordRules.Preset(Preset);
         RecordRules.Require(K is null or >= 1, "k", K, "1 or more");
         RecordRules.Require(Coefficient is null or >= 0 and < double.PositiveInfinity, "coefficient", Coefficient,
@@ -86,12 +88,13 @@ sealed record SweepMember(string Name, string Preset, int? K, double? Coefficien
     }
 }
 
-/// <summary>How a member ended: outcome.json of its folder. Without one, the member still has to be trained or
-/// resumed.</summary>
-/// <param name="Error">Why it failed; null where it did not.</param>
-/// <param name="Evaluation">On the held-out rows; null where there are none, or it failed.</param>
-/// <param name="Seconds">Of its training, its own turns alone; of a resumed one, from its share of the steps since
-/// then.</param>
+/// <summary>The outcome of a member: outcome.json in its folder. If the file is missing, the member still has to be
+/// trained or resumed.</summary>
+/// <param name="Error">The reason for a failure; null if the member did not fail.</param>
+/// <param name="Evaluation">Its measures on the held-out rows; null if there are none, or if the member
+/// failed.</param>
+/// <param name="Seconds">Seconds of its training, without the steps of other members; for a resumed member, the seconds
+/// since then, scaled up to all of its steps.</param>
 sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds)
 {
     const string FileName = "outcome.json";
@@ -100,8 +103,8 @@ sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds
         AtomicFile.WriteText(Path.Combine(folder, FileName),
             JsonSerializer.Serialize(this, SweepJson.Indented.SweepOutcome) + "\n");
 
-    /// <summary>Null where there is none yet.</summary>
-    /// <exception cref="SaeException">It cannot be read.</exception>
+    /// <summary>Reads a member's outcome; null if there is none yet.</summary>
+    /// <exception cref="SaeException">The file cannot be read.</exception>
     public static SweepOutcome? Load(string folder)
     {
         var path = Path.Combine(folder, FileName);
@@ -116,7 +119,7 @@ sealed record SweepOutcome(string? Error, Evaluation? Evaluation, double Seconds
     internal static SweepOutcome Parse(string path, byte[] json)
     {
         var outcome = JsonRecord.Read(json, SweepJson.Compact.SweepOutcome, (why, e) =>
-            new($"{path} is not a member's outcome: {why}; delete it, and the member is evaluated again", e));
+            new($"{path} is not a member's outcome: {why}; delete it to evaluate the member again", e));
         RecordRules.In($"{path} is not a member's outcome", outcome.Check);
         return outcome;
     }

@@ -6,49 +6,52 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Runs;
 
-/// <summary>Origin of a new run.</summary>
-/// <param name="Preset">The recipe of its spec and config; null for none.</param>
-/// <param name="Weights">Weights of raw activations to fine-tune; null for new ones.</param>
+/// <summary>The origin of a new run.</summary>
+/// <param name="Preset">Name of the preset that spec and config began with; null for none.</param>
+/// <param name="Weights">Weights for raw activations to fine-tune; null for new ones.</param>
 /// <param name="Folder">The folder of the SAE that is fine-tuned.</param>
 sealed record RunOrigin(string? Preset = null, SaeParameters? Weights = null, string? Folder = null);
 
 /// <summary>One training run: its record, its rows and its backend. The commands train, sweep and compare and the toy
-/// study make their runs here. A run is made or loaded, gets its backend by <see cref="Open"/>, and its weights by
+/// study use it. A run is made or loaded, gets its backend by <see cref="Open"/>, and its weights by
 /// <see cref="Begin"/>; then <see cref="Runner"/> trains, evaluates and saves it.</summary>
 sealed class TrainingRun : IDisposable
 {
     readonly SaeParameters? weights;        // to fine-tune
     TrainingStart? start;
-    bool warns;                             // whether a warning on the rows was not yet given
+    bool warns;                             // whether a warning on the rows is still to be given
     Runner? runner;
 
     TrainingRun(RunRecord record, RunData data, string? folder, TrainingStart? start, SaeParameters? weights) =>
         (Record, Data, Folder, this.start, this.weights) = (record, data, folder, start, weights);
 
-    /// <summary>A run as its record describes it.</summary>
+    /// <summary>Creates a run from its record.</summary>
     /// <param name="data">The caller disposes it.</param>
     public TrainingRun(RunRecord record, RunData data, string folder) : this(record, data, folder, null, null) { }
 
     /// <summary>The version of the program, MAJOR.MINOR.PATCH.</summary>
     public static string Version => typeof(TrainingRun).Assembly.GetName().Version?.ToString(3) ?? "0";
 
+    /// <summary>The record, with the backend that was chosen and the changes that were made.</summary>
     public RunRecord Record { get; private set; }
 
+    /// <summary>The rows of the run.</summary>
     public RunData Data { get; }
 
-    /// <summary>Takes the record and the checkpoints; null for a run that is not saved.</summary>
+    /// <summary>The folder for the record and the checkpoints; null for a run that is not saved.</summary>
     public string? Folder { get; }
 
     /// <summary>Scales and starting weights of a new run, which runs of other specs over the same rows may share; null
     /// for a run that was loaded.</summary>
     public TrainingStart? Measured => start;
 
+    /// <summary>Trains, evaluates and saves the run; available after <see cref="Open"/>.</summary>
     public Runner Runner => runner ?? throw new InvalidOperationException("the run has no backend yet");
 
     /// <summary>Makes a run and measures the scales of its rows.</summary>
     /// <param name="data">The caller disposes it.</param>
-    /// <param name="folder">Takes the record and the checkpoints; null to save nothing.</param>
-    /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are taken;
+    /// <param name="folder">The folder for the record and the checkpoints; null to save nothing.</param>
+    /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are used;
     /// null to measure them.</param>
     /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
@@ -68,8 +71,8 @@ sealed class TrainingRun : IDisposable
     }
 
     /// <summary>Makes the backend.</summary>
-    /// <param name="plan">Takes the memory plan, and where it will be taken, before anything is allocated.</param>
-    /// <param name="share">Whether the backend shares its batches with others, and so has no pool of rows.</param>
+    /// <param name="plan">Takes the memory plan and the place of that memory, before anything is allocated.</param>
+    /// <param name="share">Whether the backend shares its batches with others. It has no pool of rows then.</param>
     /// <returns>One sentence on the choice of the backend.</returns>
     /// <exception cref="SaeException">The backend is not available, or the plan does not fit.</exception>
     public string Open(Action<MemoryPlan, string>? plan = null, bool share = false)
@@ -83,8 +86,8 @@ sealed class TrainingRun : IDisposable
         return why;
     }
 
-    /// <summary>Gives the backend its weights: those of the newest checkpoint in the folder, or those of the start. The
-    /// record is saved. A run that was killed before its first checkpoint begins again.</summary>
+    /// <summary>Sets the backend's weights, from the newest checkpoint in the folder or from the start, and saves the
+    /// record. A run that was killed before its first checkpoint starts from the beginning.</summary>
     /// <param name="note">Takes one line on each fact that a person should see.</param>
     /// <param name="changes">Settings that differ from those of the run so far, one line each.</param>
     /// <exception cref="SaeException">The checkpoints are damaged or belong to another run, or the folder cannot be

@@ -77,7 +77,7 @@ public class ResumeCliTests
         Assert.Contains(output.Split('\n'),
             line =>
                 line.Contains("is damaged: tensor w_enc differs")
-                    && line.Contains("goes on from step-000000080.safetensors, step 80"));
+                    && line.Contains("resumes from step-000000080.safetensors, step 80"));
         Assert.Equal(weights, File.ReadAllBytes(folder["run/sae_weights.safetensors"]));
     }
 

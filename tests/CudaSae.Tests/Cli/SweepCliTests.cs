@@ -110,7 +110,7 @@ public class SweepCliTests
             folder["no"]);
         Refused("--on-divergence rollback: members of a sweep share", "sweep", data, "--batch-rows", "32", "--k", "2",
             "--vectors", "64", "--on-divergence", "rollback", "--checkpoint-every", "1", "--out", folder["no"]);
-        Refused("is no sweep", "sweep", "--resume", folder["no"]);
+        Refused("is not a sweep", "sweep", "--resume", folder["no"]);
         Assert.Equal(0,
             Run("sweep", data, "--out", folder["s"], "--latents", "32", "--k", "2", "--batch-rows", "32", "--vectors",
                 "64", "--aux-k", "0", "--held-out", "50", "--backend", "cpu").Code);
@@ -119,7 +119,7 @@ public class SweepCliTests
         var record = JsonNode.Parse(File.ReadAllText(folder["s/sweep.json"]))!;
         record["members"]![0]!["name"] = "../elsewhere";
         File.WriteAllText(folder["s/sweep.json"], record.ToJsonString());
-        Refused("is no name of a member", "sweep", "--resume", folder["s"]);
+        Refused("is not a name of a member", "sweep", "--resume", folder["s"]);
     }
 
     static void Refused(string reason, params string[] arguments)

@@ -71,10 +71,10 @@ public class ResumeDataTests
             ("they were 16 wide and are now 15", () => Write(data, 300, 15)),
             ("they were Float32 and are now Float16", () => Write(data, 300, 16, type: "<f2")),
             ("there were 300 rows and there are now 280", () => Write(data, 280, 16)),
-            ("of the training rows, their values differ", () => Write(data, 300, 16, seed: 2)),
-            ("of the held-out rows, their values differ", () => ChangeByte(data, 290)),
-            ("of the training rows, their values differ", () => ChangeByte(data, 0)),
-            ("of the training rows, their values differ", () => ChangeByte(data, 239)),
+            (@"the training rows have changed \(their values differ\)", () => Write(data, 300, 16, seed: 2)),
+            (@"the held-out rows have changed \(their values differ\)", () => ChangeByte(data, 290)),
+            (@"the training rows have changed \(their values differ\)", () => ChangeByte(data, 0)),
+            (@"the training rows have changed \(their values differ\)", () => ChangeByte(data, 239)),
         })
         {
             Write(data, 300, 16);
@@ -207,7 +207,7 @@ public class ResumeDataTests
             trainer.Save(folder["run"]);
         }
         using var half = new SaeTrainer(Spec, Config, CudaSae.Backends.BackendKind.Cpu, InputType.Float16);
-        Assert.Contains("took Float32, this one takes Float16",
+        Assert.Contains("took Float32, but this one takes Float16",
             Assert.Throws<SaeException>(() => half.Restore(folder["run"])).Message);
         using var wider = new SaeTrainer(Spec with { Selection = new Selection.TopK(5) }, Config,
             BackendKind.Cpu);

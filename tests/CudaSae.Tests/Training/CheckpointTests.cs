@@ -151,7 +151,7 @@ public class CheckpointTests
             Assert.Contains(watch.Notes,
                 note =>
                     note.Contains($"tensor {name} differs")
-                        && note.Contains("goes on from step-000000035.safetensors, step 35"));
+                        && note.Contains("resumes from step-000000035.safetensors, step 35"));
             Assert.True(File.Exists(Step(folder["run"], 40) + ".damaged"));
         }
     }
@@ -167,7 +167,7 @@ public class CheckpointTests
         foreach (var step in new[] { 35, 40 }) File.WriteAllBytes(Step(folder["run"], step), [1, 2, 3]);
         var watch = new RecordingObserver();
         States.AssertSame(whole, Train(source, Config, folder["run"], watch, resume: true));
-        Assert.Equal(2, watch.Notes.Count(note => note.Contains("goes on from best.safetensors")));
+        Assert.Equal(2, watch.Notes.Count(note => note.Contains("resumes from best.safetensors")));
     }
 
     [Fact]

@@ -9,23 +9,23 @@ using CudaSae.Model;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Where a resumed run goes on.</summary>
+/// <summary>The position from which a run resumes.</summary>
 /// <param name="Step">The last step that was finished.</param>
 /// <param name="Cursor">The next unread row.</param>
-/// <param name="State">What the trainer decided so far, by name.</param>
-/// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null where it was not
+/// <param name="State">The state of the trainer, by name.</param>
+/// <param name="Fvu">Fraction of variance unexplained on that step's batch, before its update; null if it was not
 /// measured.</param>
 readonly record struct CheckpointPosition(long Step, RowCursor Cursor,
     IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
-/// <summary>All of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with checksums. Written
-/// atomically; the last few are kept, and the one of the lowest FVU.</summary>
+/// <summary>A checkpoint: all of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with
+/// checksums. It is written atomically. The newest ones are kept, and the one of the lowest FVU.</summary>
 static class Checkpoint
 {
-    /// <summary>Writes one from the backend itself, which waits for it. <see cref="CheckpointWriter"/> writes in the
-    /// background.</summary>
+    /// <summary>Writes a checkpoint directly from the backend, and returns when it is complete.
+    /// <see cref="CheckpointWriter"/> writes in the background.</summary>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are
-    /// untouched.</exception>
+    /// unchanged.</exception>
     public static string Save(string run, IBackend backend, CheckpointPosition at) =>
         Save(run, backend, backend.State, backend.ReadState, at);
 
@@ -38,10 +38,11 @@ static class Checkpoint
         return path;
     }
 
-    /// <summary>Whether a run has any, whole or not. One that was killed before its first has none.</summary>
+    /// <summary>Returns whether a run has a checkpoint, whole or damaged. A run that was killed before its first
+    /// checkpoint has none.</summary>
     public static bool Exists(string run) => CheckpointFolder.Candidates(run).Length > 0;
 
-    /// <summary>The folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
+    /// <summary>Returns the folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
     public static string? RunOf(string file) => CheckpointFolder.RunOf(file);
 
     static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
@@ -59,15 +60,15 @@ static class Checkpoint
         return metadata;
     }
 
-    /// <summary>Metadata that hold the spec, and what of the config makes the SAE (<see cref="ResumeRules.Identity"/>),
-    /// as JSON. Not in older checkpoints.</summary>
+    /// <summary>Keys of the metadata that hold, as JSON, the spec and the part of the config that shapes the SAE
+    /// (<see cref="ResumeRules.Identity"/>). Older checkpoints lack them.</summary>
     internal const string SpecKey = "spec", ConfigKey = "config";
 
-    /// <summary>Metadata that hold the fingerprint of the training rows, as JSON.</summary>
+    /// <summary>Key of the metadata that hold the fingerprint of the training rows, as JSON.</summary>
     internal const string DataKey = "data";
 
-    /// <summary>What the training rows of a checkpoint are; null of an older one, and of a trainer that reads no
-    /// file.</summary>
+    /// <summary>Returns the fingerprint of a checkpoint's training rows; null for an older checkpoint, and for a
+    /// trainer that reads no file.</summary>
     internal static DataFingerprint? DataOf(CheckpointPosition at)
     {
         if (at.State?.GetValueOrDefault(DataKey) is not { } json) return null;
@@ -81,18 +82,18 @@ static class Checkpoint
 
     /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is
     /// written.</summary>
-    /// <param name="note">Told in one line each which checkpoints are damaged and which older one is taken instead; the
-    /// damaged ones are renamed to *.damaged. Without it a damaged one is refused.</param>
-    /// <exception cref="SaeException">There is none, all are damaged, or it belongs to another architecture or
+    /// <param name="note">Takes one line on each damaged checkpoint, with the older one that is used instead; damaged
+    /// ones are renamed to *.damaged. Null to refuse a damaged one.</param>
+    /// <exception cref="SaeException">There is no checkpoint, all are damaged, or it belongs to another architecture or
     /// backend.</exception>
     public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps,
         Action<string>? note = null)
     {
         using var file = OpenNewest(run, note, out var damaged);
         if (!CheckpointFile.HasChecksums(file))
-            note?.Invoke($"{file.Path} is of version 1, without checksums: it is taken as it is");
+            note?.Invoke($"{file.Path} is of version 1, without checksums: it is restored unchecked");
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != backend.StateFormat)
-            throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, this run's is "
+            throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, but this run's backend is "
                 + $"{backend.StateFormat}; resume it with Backend = "
                 + (writtenBy == "cuda" ? "Cuda or Backend = Emulator" : "Cpu"));
         var at = Position(file);
@@ -103,14 +104,14 @@ static class Checkpoint
         foreach (var one in damaged)
         {
             CheckpointFolder.SetAside(one.Path);
-            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run goes on from "
+            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run resumes from "
                 + $"{Path.GetFileName(file.Path)}, step {at.Step}");
         }
         return at;
     }
 
-    /// <summary>Spec and config of the run that wrote a checkpoint, standard values where a field does not count; null
-    /// of an older one.</summary>
+    /// <summary>Returns spec and config of the run that wrote a checkpoint; null for an older checkpoint. Config fields
+    /// that a checkpoint does not keep have their defaults.</summary>
     /// <exception cref="SaeException">They cannot be read.</exception>
     internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
     {
@@ -124,7 +125,7 @@ static class Checkpoint
         catch (Exception e) when (e is JsonException or InvalidOperationException or NotSupportedException
             or ArgumentException or NullReferenceException)
         {
-            throw new SaeException($"{file.Path} is no checkpoint of this version: {e.Message.Split(". ")[0]}", e,
+            throw new SaeException($"{file.Path} is not a checkpoint of this version: {e.Message.Split(". ")[0]}", e,
                 SaeErrorKind.Files);
         }
     }
@@ -136,10 +137,12 @@ static class Checkpoint
         long Number(string key) =>
             file.Metadata.TryGetValue(key, out var text)
                 && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
-            ? number : throw new SaeException($"{file.Path} is no checkpoint: its metadata lacks {key}");
+            ? number : throw new SaeException($"{file.Path} is not a checkpoint: its metadata lacks {key}");
     }
 
-    /// <summary>The newest one that is whole, and what is wrong with those after it.</summary>
+    /// <summary>Opens the newest checkpoint that is whole.</summary>
+    /// <param name="note">Null to refuse a run whose newest checkpoint is damaged.</param>
+    /// <param name="damaged">Receives the newer checkpoints, which are damaged, with the reasons.</param>
     internal static SafetensorsFile OpenNewest(string run, Action<string>? note,
         out List<(string Path, string Message)> damaged)
     {
@@ -150,14 +153,14 @@ static class Checkpoint
                 var file = CheckpointFile.OpenVerified(path);
                 if (damaged.Count == 0 || note is not null) return file;
                 file.Dispose();
-                throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to go on "
-                    + "from there",
+                throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to resume "
+                    + "from it",
                     kind: SaeErrorKind.Files);
             }
             catch (DamagedCheckpointException e) { damaged.Add((path, e.Message)); }
         throw damaged.Count == 0 ? new SaeException($"{run} holds no checkpoint to resume from")
-            : new SaeException($"{damaged[0].Message}; no older checkpoint is whole, so the run cannot go on: start it "
-                + "again",
+            : new SaeException($"{damaged[0].Message}; no older checkpoint is whole, so the run cannot be resumed: "
+                + "start it again",
                 kind: SaeErrorKind.Files);
     }
 }

@@ -7,23 +7,24 @@ using CudaSae.Files.Zip;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Copies bytes [offset, offset + length) of a state array out, from a backend or from a copy of its
+/// <summary>Copies the bytes [offset, offset + into.Length) of a state array, from a backend or from a copy of its
 /// state.</summary>
 delegate void StateReader(StateArray array, long offset, Span<byte> into);
 
-/// <summary>A checkpoint that was written whole and is so no longer: another one may be.</summary>
+/// <summary>A checkpoint was written whole and has changed since. Another checkpoint may still be whole.</summary>
 sealed class DamagedCheckpointException(string path, string why)
     : SaeException($"{path} is damaged: {why}", kind: SaeErrorKind.Files);
 
-/// <summary>One checkpoint: state as tensors; version, position and a CRC-32 of each tensor (<c>checksum.NAME</c>) and
-/// of everything else in the header (<c>checksum</c>) as metadata, eight hex digits each,
-/// as zlib.crc32 has them.</summary>
+/// <summary>The file of a checkpoint. Its tensors are the state. Its metadata are the version, the position, a CRC-32
+/// of each tensor (<c>checksum.NAME</c>) and a CRC-32 of everything else in the header (<c>checksum</c>). A CRC-32 has
+/// eight hexadecimal digits and equals that of zlib.crc32.</summary>
 static class CheckpointFile
 {
     public const int ChunkBytes = 16 << 20;
     const string Version = "2", TensorPrefix = "checksum.";
 
-    /// <summary>Reads all state twice: once for the checksums, which stand before it, and once to write it.</summary>
+    /// <summary>Writes a checkpoint. It reads all state twice: once for the checksums, which precede the state in the
+    /// file, and once to write it.</summary>
     public static void Write(string path, IReadOnlyList<StateArray> arrays, StateReader read,
         IEnumerable<KeyValuePair<string, string>> metadata)
     {
@@ -54,10 +55,11 @@ static class CheckpointFile
 
     delegate void ChunkAction(ReadOnlySpan<byte> part);
 
-    /// <summary>Opens a checkpoint after all of its checksums were compared. One of version 1, which had none, is
-    /// opened as it is.</summary>
-    /// <exception cref="DamagedCheckpointException">A byte of it is not what was written; names the tensor.</exception>
-    /// <exception cref="SaeException">It is of a later version.</exception>
+    /// <summary>Opens a checkpoint and compares all of its checksums. A checkpoint of version 1 has none and is opened
+    /// unchecked.</summary>
+    /// <exception cref="DamagedCheckpointException">A byte differs from the one that was written; names the
+    /// tensor.</exception>
+    /// <exception cref="SaeException">The checkpoint is of a later version.</exception>
     public static SafetensorsFile OpenVerified(string path)
     {
         var file = OpenHeader(path);
@@ -75,12 +77,15 @@ static class CheckpointFile
         catch { file.Dispose(); throw; }
     }
 
-    /// <summary>As <see cref="OpenVerified"/>, but for the tensors' contents.</summary>
+    /// <summary>Opens a checkpoint and compares the checksum of its header, but not those of its tensors.</summary>
+    /// <exception cref="DamagedCheckpointException">The header differs from the one that was written.</exception>
+    /// <exception cref="SaeException">The checkpoint is of a later version, or access is denied.</exception>
     public static SafetensorsFile OpenHeader(string path)
     {
         SafetensorsFile file;
         try { file = new(path); }
-        catch (SaeException e) when (e.InnerException is UnauthorizedAccessException) { throw; }    // it may be whole
+        // Denied access does not show that the file is damaged.
+        catch (SaeException e) when (e.InnerException is UnauthorizedAccessException) { throw; }
         catch (SaeException e)
         {
             throw new DamagedCheckpointException(path,
@@ -94,19 +99,23 @@ static class CheckpointFile
                     file.Tensors.Values.Select(t => (t.Name, t.Type, t.Shape)))))
                 throw new DamagedCheckpointException(path, "its header differs from its checksum");
             if (file.Metadata.GetValueOrDefault("version") is var version && version != Version)
-                throw new SaeException($"{path} is a checkpoint of version {version}, this program reads up to "
-                    + $"{Version}; use the program that wrote it");
+                throw new SaeException($"{path} is a checkpoint of version {version}, but this program reads versions "
+                    + $"up to {Version}; use the program that wrote it");
             return file;
         }
         catch { file.Dispose(); throw; }
     }
 
+    /// <summary>Returns whether a checkpoint has checksums, which version 1 lacks.</summary>
     public static bool HasChecksums(SafetensorsFile file) =>
         file.Metadata.Keys.Any(key => key == "version" || key.StartsWith("checksum", StringComparison.Ordinal));
 
+    /// <summary>Copies the state of a checkpoint into a backend.</summary>
+    /// <exception cref="SaeException">An array is missing or has another type or shape; no state has changed
+    /// then.</exception>
     public static void WriteInto(SafetensorsFile file, IBackend backend)
     {
-        // All of it is looked for before any of it is written.
+        // All arrays are found before any of them is written.
         var tensors = backend.State.Select(array =>
             (array, tensor: file.Require(NameIn(file, array.Name), array.Type, array.Shape))).ToArray();
         var buffer = new byte[ChunkBytes];
@@ -116,7 +125,7 @@ static class CheckpointFile
             && t.tensor.Name == MeanSquare).array is { } variance) WriteVariance(file, backend, variance);
     }
 
-    // The running variance of pre-activations; earlier versions saved their mean square.
+    // The running variance of the pre-activations. Earlier versions saved their mean square.
     const string Variance = "spread_variance", MeanSquare = "spread_square";
 
     static string NameIn(SafetensorsFile file, string name) => name == Variance && !file.Tensors.ContainsKey(name)
@@ -154,8 +163,8 @@ static class CheckpointFile
         return Hex(crc);
     }
 
-    /// <summary>Of lines: key=value for all metadata but this one, then name type [shape] for all tensors, both in the
-    /// order of their names.</summary>
+    /// <summary>Returns the CRC-32 of the header as text: a line key=value for each entry of the metadata except this
+    /// checksum, then a line name type [shape] for each tensor, both in the order of their names.</summary>
     static uint HeaderCrc(IEnumerable<KeyValuePair<string, string>> metadata,
         IEnumerable<(string Name, string Type, long[] Shape)> tensors)
     {

@@ -5,7 +5,7 @@ using CudaSae.Text;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>JSON of train.json and of what checkpoints keep of the data.</summary>
+/// <summary>JSON of train.json and of the fingerprints in checkpoints.</summary>
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(DataFingerprint))]

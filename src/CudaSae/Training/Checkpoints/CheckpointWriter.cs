@@ -4,23 +4,23 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Writes a run's checkpoints. In the background, where <c>config.async_checkpoints</c> and memory allow it:
-/// state is copied into one buffer on the host between two steps, and a thread writes it from
-/// there while training goes on. Training waits for the copy, and for the write before if that is not done. One thread
-/// at a time.</summary>
+/// <summary>Writes a run's checkpoints, in the background if <c>config.async_checkpoints</c> and memory allow it. The
+/// state is then copied into one buffer on the host between two steps, and a thread writes it from there while training
+/// continues. Training waits for the copy, and for the previous write if that is not finished. Only one thread at a
+/// time may call the methods.</summary>
 sealed unsafe class CheckpointWriter : IDisposable
 {
     readonly string run;
     readonly IBackend backend;
     readonly IReadOnlyList<StateArray> arrays;
-    readonly Dictionary<string, long> starts = [];      // of each array in the buffer
+    readonly Dictionary<string, long> starts = [];      // offset of each array in the buffer
     readonly Action<string> saved, note;
     byte* copy;
     Task<string>? writing;
 
-    /// <param name="saved">Told each finished checkpoint's path, on the thread that calls <see cref="Save"/>,
-    /// <see cref="Poll"/> or <see cref="Finish"/>.</param>
-    /// <param name="note">Told in one line how checkpoints are written, where that is a choice.</param>
+    /// <param name="saved">Called with the path of each finished checkpoint, on the thread that calls
+    /// <see cref="Save"/>, <see cref="Poll"/> or <see cref="Finish"/>.</param>
+    /// <param name="note">Takes one line on how checkpoints are written, if the config allows the background.</param>
     public CheckpointWriter(string run, IBackend backend, Action<string> saved, Action<string> note)
     {
         (this.run, this.backend, this.saved, this.note) = (run, backend, saved, note);
@@ -30,25 +30,25 @@ sealed unsafe class CheckpointWriter : IDisposable
             starts[array.Name] = CopyBytes;
             CopyBytes += array.Bytes;
         }
-        // With one checkpoint at the end there is no later step to overlap with.
+        // A single checkpoint at the end has no later step to overlap with.
         if (backend.Config is { AsyncCheckpoints: true, CheckpointEvery: > 0 }) TakeCopy();
     }
 
-    /// <summary>Bytes of the state, which the buffer takes when checkpoints are written in the background.</summary>
+    /// <summary>Size of the state in bytes. The buffer for writing in the background has this size.</summary>
     public long CopyBytes { get; }
 
-    /// <summary>Whether checkpoints are written while training goes on.</summary>
+    /// <summary>Whether checkpoints are written while training continues.</summary>
     public bool InBackground => copy is not null;
 
     void TakeCopy()
     {
-        // A backend's own memory on the host may be allocated and not yet touched.
+        // Memory of a backend on the host may be allocated and not yet touched; it then still counts as free.
         var needed = CopyBytes + (backend.StateIsOnHost ? backend.Plan.TotalBytes : 0);
         var free = HostMemory.AvailableBytes();
         if (needed > free)
         {
             note("checkpoints are written between two steps: a copy of the state for the background needs "
-                + $"{MemoryPlan.Format(CopyBytes)} of this machine's memory, {MemoryPlan.Format(free)} are free");
+                + $"{MemoryPlan.Format(CopyBytes)} of this machine's memory, but {MemoryPlan.Format(free)} are free");
             return;
         }
         copy = (byte*)NativeMemory.Alloc((nuint)CopyBytes);
@@ -57,9 +57,9 @@ sealed unsafe class CheckpointWriter : IDisposable
             + "this machine's memory");
     }
 
-    /// <summary>Saves the state of this moment; in the background it is complete when <c>saved</c> was told.</summary>
-    /// <exception cref="SaeException">This write, or in the background the one before it, failed: older checkpoints are
-    /// untouched.</exception>
+    /// <summary>Saves the current state. A write in the background is complete when <c>saved</c> is called.</summary>
+    /// <exception cref="SaeException">This write failed, or the previous write in the background; older checkpoints are
+    /// unchanged.</exception>
     public void Save(CheckpointPosition at)
     {
         Finish();
@@ -80,15 +80,15 @@ sealed unsafe class CheckpointWriter : IDisposable
     void ReadCopy(StateArray array, long offset, Span<byte> into) =>
         new ReadOnlySpan<byte>(copy + starts[array.Name] + offset, into.Length).CopyTo(into);
 
-    /// <summary>Looks, without waiting, whether a write has ended.</summary>
-    /// <exception cref="SaeException">It failed.</exception>
+    /// <summary>Reports a write that has ended, without waiting for one in progress.</summary>
+    /// <exception cref="SaeException">The write failed.</exception>
     public void Poll()
     {
         if (writing is { IsCompleted: true }) Finish();
     }
 
     /// <summary>Waits for the write in progress.</summary>
-    /// <exception cref="SaeException">It failed.</exception>
+    /// <exception cref="SaeException">The write failed.</exception>
     public void Finish()
     {
         if (writing is not { } task) return;
@@ -96,8 +96,8 @@ sealed unsafe class CheckpointWriter : IDisposable
         saved(task.GetAwaiter().GetResult());
     }
 
-    /// <summary>Waits for the write in progress; if it fails while another error is thrown, its message becomes a
-    /// note.</summary>
+    /// <summary>Waits for the write in progress. If it fails, its message becomes a note, so that it does not replace
+    /// another error.</summary>
     public void Dispose()
     {
         try { Finish(); }

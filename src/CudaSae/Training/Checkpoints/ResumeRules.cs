@@ -3,11 +3,13 @@ using CudaSae.Model;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>Which fields of a run's config may change when it goes on, and why the others may not.</summary>
+/// <summary>Rules that state which fields of the config may change when a run is resumed, and why the others may
+/// not.</summary>
 static class ResumeRules
 {
-    /// <summary>A config as a checkpoint keeps it: the fields that its SAE follows from, which are those that stay, the
-    /// length, and what is done when it is saved. Other fields have their standard values.</summary>
+    /// <summary>Returns a config in the form that a checkpoint keeps. It holds the fields that shape the SAE: those
+    /// that are fixed, the length of the run, and those that apply when the SAE is saved. Other fields have their
+    /// defaults.</summary>
     internal static JsonObject Identity(TrainConfig config)
     {
         var (kept, all) = (SaeRecords.Write(new TrainConfig()).AsObject(), SaeRecords.Write(config).AsObject());
@@ -16,17 +18,17 @@ static class ResumeRules
         return kept;
     }
 
-    /// <summary>Whether it is a field of the config at all.</summary>
-    /// <param name="field">In snake_case, as train.json has it.</param>
+    /// <summary>Returns whether the config has a field.</summary>
+    /// <param name="field">Name of the field in snake_case, as in train.json.</param>
     public static bool IsConfigField(string field) => ConfigSettings.Of(field) is not null;
 
-    /// <summary>Why a field of the config stays what it was; null if it may change.</summary>
-    /// <param name="field">In snake_case.</param>
+    /// <summary>Returns the reason why a field of the config may not change; null if it may.</summary>
+    /// <param name="field">Name of the field in snake_case.</param>
     public static string? WhyFixed(string field) =>
         ConfigSettings.Of(field) is { Resume: var rule } ? rule.WhyFixed : ResumeRule.Steps.WhyFixed;
 
-    /// <summary>One line a named field: what it was and what it is from here on.</summary>
-    /// <exception cref="SaeException">A change that this run's method does not allow.</exception>
+    /// <summary>Returns one line for each named field, with its old and its new value.</summary>
+    /// <exception cref="SaeException">The run's method does not allow the change.</exception>
     public static string[] Describe(SaeSpec spec, TrainConfig old, TrainConfig changed, IEnumerable<string> fields)
     {
         if (old.Vectors != changed.Vectors && spec.Penalty is SparsityPenalty.Lp)
@@ -38,20 +40,21 @@ static class ResumeRules
 
     static string Line(string field, string before, string after) => before == after ? $"{field} stays {after}"
         : $"{field} {before} → "
-            + $"{after}{(field == "vectors" ? ", and the schedules stretch over them from here on" : "")}";
+            + $"{after}{(field == "vectors" ? ", and the schedules span them from here on" : "")}";
 
     static string Text(JsonNode? value) => value?.ToJsonString().Trim('"') ?? "null";
 
-    /// <exception cref="SaeException">The run is asked to end before the step it has reached.</exception>
+    /// <summary>Checks that the end of a run is not before the step that it has reached.</summary>
+    /// <exception cref="SaeException">The end is before that step.</exception>
     public static void RequireAhead(TrainConfig config, long step)
     {
         if (config.Steps < step)
-            throw new SaeException($"Vectors = {config.Vectors} ends at step {config.Steps}, but the run has done {step} "
-                + $"steps; set Vectors = {step * config.BatchRows} or more");
+            throw new SaeException($"Vectors = {config.Vectors} ends at step {config.Steps}, but the run has done "
+                + $"{step} steps; set Vectors = {step * config.BatchRows} or more");
     }
 
-    /// <summary>Compares what a checkpoint was written with and what it is restored into: the whole spec, and the
-    /// fields of the config that may not change.</summary>
+    /// <summary>Compares the run that wrote a checkpoint with the run that restores it: the whole spec, and the fields
+    /// of the config that may not change.</summary>
     /// <exception cref="SaeException">A field differs; names it.</exception>
     public static void RequireSame(string path, (SaeSpec Spec, TrainConfig Config) old,
         (SaeSpec Spec, TrainConfig Config) now)

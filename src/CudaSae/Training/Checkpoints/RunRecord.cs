@@ -7,41 +7,43 @@ using CudaSae.Text;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>What a run is, beside its weights: train.json of its folder.</summary>
-/// <param name="InputScale">s of x = s · raw.</param>
+/// <summary>The record of a run, without its weights: train.json in its folder.</summary>
+/// <param name="InputScale">Scale s of the input x = s · raw.</param>
 /// <param name="Variance">E‖x − x̄‖² of the scaled input.</param>
-/// <param name="TrainRows">Training rows: the first of the data; those after them are held out.</param>
-/// <param name="HeldOut">A separate file of held-out rows, if there is one.</param>
+/// <param name="TrainRows">Number of training rows, which are the first rows of the data. Held-out rows follow them, or
+/// come from a file.</param>
+/// <param name="HeldOut">A number of rows at the end of the data, or a file of held-out rows; null for the standard
+/// share.</param>
 sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, double Variance, string[] Data,
     string? HeldOut, string? Tensor,
     long TrainRows, string Backend, string Version)
 {
-    /// <summary>Files whose rows stand beside those of <see cref="Data"/>: a transcoder's target, or a crosscoder's
+    /// <summary>Files that are joined to the right of <see cref="Data"/>: a transcoder's target, or a crosscoder's
     /// further sites.</summary>
     public string[] Beside { get; init; } = [];
 
-    /// <summary>Scale of a transcoder's target; the input's otherwise.</summary>
+    /// <summary>Scale of a transcoder's target; for other SAEs, the scale of the input.</summary>
     public double TargetScale { get; init; } = InputScale;
 
-    /// <summary>The recipe that spec and config began with; null where there was none, as in fine-tuning, and in older
-    /// records.</summary>
+    /// <summary>Name of the preset that spec and config began with; null if there was none, as in fine-tuning, and in
+    /// older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Preset { get; init; }
 
-    /// <summary>Where in which network the rows were taken (<see cref="ActivationSource.Site"/>); null where it is
+    /// <summary>The site in a network at which the rows were taken (<see cref="ActivationSource.Site"/>); null if it is
     /// unknown, and in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Site { get; init; }
 
-    /// <summary>What the rows are, to compare when the run is resumed; null in older records.</summary>
+    /// <summary>Identifies the rows. It is compared when the run is resumed; null in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public RunFingerprint? Fingerprint { get; init; }
 
-    /// <summary>The folder of the SAE that this run began with, when it fine-tunes one.</summary>
+    /// <summary>The folder of the SAE that this run fine-tunes; null for other runs.</summary>
     public string? From { get; init; }
 
-    /// <summary>What was changed when the run was resumed, a line a field; a setter, so that older records have none
-    /// rather than null.</summary>
+    /// <summary>Changes that were made when the run was resumed, one line for each field. It has a setter, so that it
+    /// is empty rather than null for older records.</summary>
     public string[] Changes { get; set; } = [];
 
     public const string FileName = "train.json";
@@ -50,6 +52,7 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
         AtomicFile.WriteText(Path.Combine(folder, FileName),
             JsonSerializer.Serialize(this, CheckpointJson.Indented.RunRecord) + "\n");
 
+    /// <summary>Reads the record of a run.</summary>
     /// <exception cref="SaeException">The folder holds no run, or its record cannot be read.</exception>
     public static RunRecord Load(string folder)
     {
@@ -57,7 +60,8 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
         try { return Parse(path, File.ReadAllBytes(path)); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new SaeException($"{folder} is no run: {path} cannot be read; name the folder that train wrote", e);
+            throw new SaeException(
+                $"{folder} is not a run: {path} cannot be read; name the folder that train wrote", e);
         }
     }
 
@@ -69,8 +73,8 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
         return record with { Backend = RecordRules.Backend(record.Backend) };
     }
 
-    /// <summary>Names and ranges of its fields.</summary>
-    /// <exception cref="SaeException">The first that is out of them.</exception>
+    /// <summary>Checks the names and ranges of the fields.</summary>
+    /// <exception cref="SaeException">A field is out of range; names the first one.</exception>
     void Check()
     {
         RecordRules.Trainable(Spec, Config);
