@@ -17,13 +17,14 @@ static class MetricsPage
             {ReferencePages.Notice}
             # Metrics
 
-            y is what the decoder predicts: the input x, or the target of a transcoder. x̂ is its reconstruction, and ȳ is the
-            mean of y.
+            y is what the decoder predicts: the input x, or the target of a transcoder. x̂ is its reconstruction, and ȳ
+            is the mean of y.
 
             ## A step
 
-            `metrics.jsonl` of a run has one line of JSON for each logged step, and `metrics.csv` has the same columns. They
-            are measured on the step's batch, before its update. TensorBoard shows each under the name in the second column.
+            `metrics.jsonl` of a run has one line of JSON for each logged step, and `metrics.csv` has the same columns.
+            They are measured on the step's batch, before its update. TensorBoard shows each under the name in the
+            second column.
 
             {Step(documentation)}
             ## An evaluation

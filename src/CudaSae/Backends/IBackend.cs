@@ -205,8 +205,8 @@ readonly record struct DenseCheck(double WorstValue, double WorstSelection, doub
         if (spec.Selection is not Selection.TopK { InitialK: 0 } || spec.Nested is not null
             || spec.Transcoder is not null)
             throw new SaeException("the dense check compares plain TopK only, not "
-                + $"{spec.Selection.GetType().Name} with these settings; leave ValidateEvery = 0 (cudasae verify checks "
-                + "all methods)");
+                + $"{spec.Selection.GetType().Name} with these settings; leave ValidateEvery = 0 "
+                + "(cudasae verify checks all methods)");
     }
 
     public bool Passed => WorstValue <= Tolerance && WorstSelection <= Tolerance && WorstReconstruction <= Tolerance;
