@@ -98,7 +98,7 @@ public partial class CliTests
 
     [Theory, InlineData("0.1", "0.1 of these 300 rows is --held-out 30"), InlineData("10%", "--held-out 30"),
      InlineData("-5", "neither a number"), InlineData("", "is empty"), InlineData("1e3", "neither a number"),
-     InlineData("300", "leaves nothing"), InlineData("99999999999999999999", "neither a number")]
+     InlineData("300", "leaves no rows"), InlineData("99999999999999999999", "neither a number")]
     public void HeldOutAcceptsRowsOrAFile(string text, string expected)
     {
         using var folder = new TemporaryFolder();
