@@ -153,7 +153,7 @@ public partial class CliTests
         var data = Data(folder);
         AssertRefused("K = 99", "train", data, "--latents", "64", "--k", "99", "--out", folder["a"]);
         AssertRefused("does not exist", "train", folder["none.npy"]);
-        AssertRefused("neither", "train", Path.Combine(Repository.Root, "README.md"));
+        AssertRefused("is not a .npy", "train", Path.Combine(Repository.Root, "README.md"));
         AssertRefused("--lazy true", "train", data, "--lazy", "--out", folder["b"]);
         AssertRefused("nonsense", "train", data, "--nonsense", "1");
         AssertRefused("does not exist", "eval", folder["none"]);
