@@ -8,7 +8,7 @@ namespace CudaSae.Bench.Ladder;
 /// from bfloat16 operands, with one technique more than the rung before.</summary>
 /// <param name="Kernel">Name of the kernel on the device.</param>
 /// <param name="File">Source file of the kernel.</param>
-/// <param name="Sentence">What the rung adds and why that is faster; the first line of the file.</param>
+/// <param name="Sentence">What the rung adds and why that is faster; the comment at the head of the file.</param>
 /// <param name="Block">Threads a block.</param>
 /// <param name="SharedBytes">Dynamic shared memory a block.</param>
 /// <param name="TileRows">Rows of C that a block computes.</param>
@@ -49,59 +49,59 @@ sealed record Rung(string Kernel, string File, string Sentence, int Block, int S
     public static IReadOnlyList<Rung> All { get; } =
     [
         new("ladder_naive", "kernels/ladder/01_naive.cu",
-            "Naive: a thread computes one element of C straight from global memory, and a warp's 32 rows are 32 "
-                + "different lines for every product.",
+            "Naive: a thread computes one element of C from global memory. The 32 rows of a warp are 32 different "
+                + "cache lines for every product.",
             256, 0, 32, 8),
         new("ladder_coalesced", "kernels/ladder/02_coalesced.cu",
-            "Coalesced: the 32 lanes of a warp lie along K, so that a load is 64 neighbouring bytes of one row instead "
-                + "of 2 bytes of each of 32.",
+            "Coalesced: the 32 lanes of a warp lie along K, so a load reads 64 neighbouring bytes of one row, not "
+                + "2 bytes of each of 32 rows.",
             256, 0, 1, 8),
         new("ladder_shared_tiles", "kernels/ladder/03_shared_tiles.cu",
-            "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so that each element "
-            + "that is read serves 32 products, not one.",
+            "Shared-memory tiles: 32 rows of both operands are staged in shared memory, so each element that is "
+                + "read serves 32 products, not one.",
             1024, SharedMemory.LadderSharedTiles, 32, 32),
         new("ladder_register_tiles", "kernels/ladder/04_register_tiles.cu",
-            "Register tiles: a thread owns 8 x 8 elements of a 128 x 128 tile, so that 16 reads of shared "
-            + "memory serve 64 products instead of 2 serving one.",
+            "Register tiles: a thread owns 8 x 8 elements of a 128 x 128 tile, so 16 reads of shared memory serve "
+                + "64 products; before, 2 reads served one.",
             256, SharedMemory.LadderRegisterTiles, Tile, Tile),
         new("ladder_vector_loads", "kernels/ladder/05_vector_loads.cu",
-            "Vector loads: memory is read 16 bytes a thread at a time, global and shared, which takes a "
-            + "quarter of the instructions or fewer for the same bytes.",
+            "Vector loads: a thread reads global and shared memory 16 bytes at a time, which takes a quarter of "
+                + "the instructions or fewer for the same bytes.",
             256, SharedMemory.LadderVectorLoads, Tile, Tile),
         new("ladder_tensor_cores", "kernels/ladder/06_tensor_cores.cu",
             "Tensor cores: mma.sync multiplies 16 x 8 x 16 an instruction, 2,048 products where a warp's fused "
-                + "multiply-adds make 32; its operands come from shared memory 4 bytes at a time.",
+                + "multiply-adds make 32. Its operands come from shared memory 4 bytes at a time.",
             256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_ldmatrix", "kernels/ladder/07_ldmatrix.cu",
-            "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order mma wants, "
-            + "and no two of the rows it reads share a bank.",
+            "ldmatrix and an XOR swizzle: one instruction loads four 8 x 8 matrices in the order of mma's "
+                + "operands, and no two of the rows that it reads share a bank.",
             256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_cp_async", "kernels/ladder/08_cp_async.cu",
-            "cp.async: global memory goes to shared memory without passing through registers, so that all of a "
-            + "step's loads are in flight at once.",
+            "cp.async: data goes from global to shared memory without passing through registers, so all loads of a "
+                + "step are in flight at once.",
             256, SharedMemory.LadderStage, Tile, Tile),
         new("ladder_pipeline", "kernels/ladder/09_pipeline.cu",
-            "A pipeline of four stages: three K steps are on their way while one is multiplied, which hides "
-            + "the latency of global memory behind the tensor cores.",
+            "A pipeline of four stages: three steps of K are being loaded while one is multiplied, which hides the "
+                + "latency of global memory behind the tensor cores.",
             256, SharedMemory.LadderPipeline, Tile, Tile),
         new("ladder_warp_tiles", "kernels/ladder/10_warp_tiles.cu",
-            "Warp tiles of 64 x 64, the engine's own loop (mma_tile.cuh): a warp reads 4 KB of shared memory for "
-                + "65,536 products where 32 x 64 reads 3 KB for 32,768, "
-            + "and a step's fragments load while the last one's multiply.", 128, SharedMemory.Tile, Tile, Tile),
+            "Warp tiles of 64 x 64, as in the engine (mma_tile.cuh): a warp reads 4 KB of shared memory for 65,536 "
+                + "products where 32 x 64 reads 3 KB for 32,768, and the fragments of a step load while those of "
+                + "the previous step are multiplied.", 128, SharedMemory.Tile, Tile, Tile),
         new("encode", "kernels/encode.cu",
-            "The engine's encoder: sums start at the bias and only what exceeds its row's limit leaves the "
-            + "registers, which saves writing C and reading it again.",
+            "The engine's encoder: sums start at the bias, and only values above the limit of their row leave the "
+                + "registers, which saves writing C and reading it again.",
             128, SharedMemory.Tile, Tile, Tile, Filters: true),
         OnHopper("encode_sm90", 1, false,
-            "TMA and wgmma: one thread has boxes of 128 rows brought into swizzled shared memory, and four warps "
-                + "together multiply 64 x 256 x 16 straight out of it while they go on, so that no instruction carries "
+            "TMA and wgmma: one thread issues loads of boxes of 128 rows into swizzled shared memory, and four "
+                + "warps together multiply 64 x 256 x 16 from it during the loads, so no instruction carries "
                 + "operands."),
         OnHopper("encode_sm90_pairs", 2, false,
-            "A cluster of two blocks: each loads half of the weights' tile and gives it to both, which takes half as "
-                + "much of the weights from the second-level cache."),
+            "A cluster of two blocks: each loads half of the tile of the weights and multicasts it to both, which "
+                + "halves the reads of the weights from the second-level cache."),
         OnHopper("encode_sm90_skew", 2, true,
-            "Warpgroups a step or two of K apart: one multiplies while the other filters, so that the tensor cores "
-                + "need not wait for the filter. So the engine runs it on Hopper."),
+            "Warpgroups a step or two of K apart: one multiplies while the other filters, so the tensor cores do "
+                + "not wait for the filter. The engine uses this form on Hopper."),
     ];
 }
 

@@ -149,7 +149,7 @@ public class PoolTests
         using var source = ActivationSource.Open([DataFile(folder, bad: row => row % 20 != 0)]);
         using var pool = new MemoryPool(Plan(true), 16);
         using var feeder = new BatchFeeder(source, RowCount, [(pool, 0)], pool, 1, Config(true), default);
-        AssertOneLine("so many rows hold NaN or infinity", () => feeder.Next(out _));
+        AssertOneLine("less than one batch of finite rows", () => feeder.Next(out _));
     }
 
     /// <summary>A file that is shortened during a run gives one line, and the checkpoint of the last good step is
