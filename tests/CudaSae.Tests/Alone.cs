@@ -1,5 +1,3 @@
-using Xunit;
-
 namespace CudaSae.Tests;
 
 /// <summary>Tests that run one at a time: those on the emulator, which exists once per process, and those that measure

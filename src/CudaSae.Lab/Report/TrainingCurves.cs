@@ -1,6 +1,5 @@
 using CudaSae.Metrics;
 using CudaSae.Model;
-using CudaSae.Text;
 using CudaSae.Training.Checkpoints;
 using static CudaSae.Lab.Report.Words;
 

@@ -1,6 +1,4 @@
-using CudaSae.Activations;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,10 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,4 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Files;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,4 @@
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Numerics;
-using Xunit;
 using static CudaSae.Testing.Bytes.IdxBytes;
 
 namespace CudaSae.Tests;

@@ -1,8 +1,5 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Xunit;
 using static CudaSae.Tests.StoreTests;
 
 namespace CudaSae.Tests;

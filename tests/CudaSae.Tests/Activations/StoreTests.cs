@@ -1,11 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
-using CudaSae.Files;
-using CudaSae.Model;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

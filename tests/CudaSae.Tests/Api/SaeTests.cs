@@ -1,9 +1,5 @@
-using CudaSae.Backends;
 using CudaSae.Devices;
-using CudaSae.Formats;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

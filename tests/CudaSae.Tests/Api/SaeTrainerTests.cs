@@ -1,10 +1,5 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Backends;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,4 @@
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

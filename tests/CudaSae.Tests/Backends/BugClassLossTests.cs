@@ -1,9 +1,5 @@
 using CudaSae.Backends.Cpu;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

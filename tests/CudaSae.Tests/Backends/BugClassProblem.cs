@@ -1,10 +1,5 @@
-using CudaSae.Backends;
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

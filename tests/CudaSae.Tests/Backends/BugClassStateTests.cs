@@ -1,13 +1,8 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
-using CudaSae.Files;
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

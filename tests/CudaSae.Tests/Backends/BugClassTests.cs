@@ -1,8 +1,5 @@
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

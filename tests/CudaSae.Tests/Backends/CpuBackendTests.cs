@@ -2,10 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

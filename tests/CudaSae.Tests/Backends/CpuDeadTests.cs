@@ -1,9 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,12 +1,8 @@
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,12 +1,5 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Devices;
-using CudaSae.Files;
-using CudaSae.Formats;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;

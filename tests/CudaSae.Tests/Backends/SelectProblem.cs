@@ -1,9 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

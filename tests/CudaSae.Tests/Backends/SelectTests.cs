@@ -1,7 +1,5 @@
 using CudaSae.Backends.Kernels;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,10 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

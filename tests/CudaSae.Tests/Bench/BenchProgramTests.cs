@@ -1,6 +1,5 @@
 using CudaSae.Bench;
 using CudaSae.Cli;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,13 +1,10 @@
 using System.Text.Json;
 using System.Xml.Linq;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Bench.Plots;
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,5 @@
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

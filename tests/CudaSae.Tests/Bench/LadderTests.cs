@@ -1,7 +1,6 @@
 using System.Text.RegularExpressions;
 using CudaSae.Bench.Ladder;
 using CudaSae.Devices;
-using Xunit;
 
 namespace CudaSae.Tests;
 

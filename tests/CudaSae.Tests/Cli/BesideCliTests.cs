@@ -1,8 +1,5 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
-using CudaSae.Activations;
-using CudaSae.Runs;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using CudaSae.Files;
-using Xunit;
 
 namespace CudaSae.Tests;
 

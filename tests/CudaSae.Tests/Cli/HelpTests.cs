@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Cli;
 using CudaSae.Cli.Help;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,6 +1,4 @@
-using CudaSae.Formats;
 using CudaSae.Lab.Report;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,7 +1,4 @@
-using CudaSae.Formats;
-using CudaSae.Model;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

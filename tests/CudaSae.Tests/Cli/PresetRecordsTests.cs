@@ -2,8 +2,6 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using CudaSae.Cli;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Lab.Report;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -4,11 +4,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
 using CudaSae.Cli;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,6 +1,4 @@
-using CudaSae.Model;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,9 +1,6 @@
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
 using CudaSae.Lab.Report;
-using CudaSae.Model;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

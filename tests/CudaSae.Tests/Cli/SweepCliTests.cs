@@ -1,11 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Report;
-using CudaSae.Runs;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

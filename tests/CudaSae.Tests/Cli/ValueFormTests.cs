@@ -5,12 +5,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using CudaSae.Bench;
 using CudaSae.Cli;
-using CudaSae.Formats;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

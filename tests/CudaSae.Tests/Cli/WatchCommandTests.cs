@@ -3,7 +3,6 @@ using System.Net.Sockets;
 using System.Text.Json;
 using CudaSae.Cli.Watch;
 using CudaSae.Lab.Report;
-using Xunit;
 using static CudaSae.Tests.WatchTests;
 
 namespace CudaSae.Tests;

@@ -6,7 +6,6 @@ using System.Text;
 using System.Text.Json;
 using CudaSae.Cli.Watch;
 using CudaSae.Lab.Report;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -4,8 +4,6 @@ using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using CudaSae.Lab.Verification;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

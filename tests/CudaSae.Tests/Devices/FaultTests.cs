@@ -1,5 +1,3 @@
-using Xunit;
-
 namespace CudaSae.Tests;
 
 /// <summary>Failing driver calls on the emulator.</summary>

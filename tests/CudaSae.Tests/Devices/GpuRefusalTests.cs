@@ -1,6 +1,5 @@
 using CudaSae.Devices;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -2,7 +2,6 @@ using System.Reflection;
 using System.Text;
 using CudaSae.Cli;
 using CudaSae.Devices;
-using Xunit;
 
 namespace CudaSae.Tests;
 

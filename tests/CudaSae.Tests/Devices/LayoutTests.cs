@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,3 @@
-using Xunit;
-
 namespace CudaSae.Tests;
 
 public class TargetsTests

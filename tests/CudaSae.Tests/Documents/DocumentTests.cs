@@ -1,5 +1,3 @@
-using Xunit;
-
 namespace CudaSae.Tests;
 
 /// <summary>Code in documents is code that runs, and lists in documents are complete.</summary>

@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

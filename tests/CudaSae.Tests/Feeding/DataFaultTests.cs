@@ -1,10 +1,5 @@
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

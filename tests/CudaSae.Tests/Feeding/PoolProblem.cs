@@ -1,11 +1,5 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

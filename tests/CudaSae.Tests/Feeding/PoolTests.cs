@@ -1,15 +1,9 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Bench.Feed;
 using CudaSae.Feeding;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using CudaSae.Training;
-using Xunit;
 using static CudaSae.Tests.PoolProblem;
 
 namespace CudaSae.Tests;

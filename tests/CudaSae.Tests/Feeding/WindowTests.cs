@@ -1,8 +1,4 @@
-using CudaSae.Activations;
-using CudaSae.Model;
-using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

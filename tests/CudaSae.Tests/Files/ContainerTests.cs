@@ -1,6 +1,4 @@
 using System.Text.Json.Nodes;
-using CudaSae.Files;
-using Xunit;
 using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;

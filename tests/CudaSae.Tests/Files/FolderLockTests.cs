@@ -1,7 +1,5 @@
 using System.Diagnostics;
-using CudaSae.Files;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -2,12 +2,9 @@ using System.Reflection;
 using System.Text;
 using CudaSae.Activations.Stores;
 using CudaSae.Cli;
-using CudaSae.Files;
 using CudaSae.Lab.Harvest;
 using CudaSae.Lab.Report;
-using CudaSae.Metrics;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

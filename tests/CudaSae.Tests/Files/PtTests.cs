@@ -1,9 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
-using CudaSae.Files;
 using CudaSae.Files.Zip;
 using CudaSae.Numerics;
-using Xunit;
 using static CudaSae.Testing.Bytes.Containers;
 
 namespace CudaSae.Tests;

@@ -1,9 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json.Nodes;
-using CudaSae.Files;
-using CudaSae.Formats;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;

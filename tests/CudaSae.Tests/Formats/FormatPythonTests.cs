@@ -1,9 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
-using CudaSae.Formats;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;

@@ -1,7 +1,3 @@
-using CudaSae.Files;
-using CudaSae.Formats;
-using CudaSae.Model;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 using static CudaSae.Tests.FormatFolder;
 

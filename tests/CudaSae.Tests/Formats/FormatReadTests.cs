@@ -1,8 +1,4 @@
 using System.Text.Json.Nodes;
-using CudaSae.Files;
-using CudaSae.Formats;
-using CudaSae.Model;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 using static CudaSae.Tests.FormatFolder;
 

@@ -1,6 +1,3 @@
-using CudaSae.Formats;
-using CudaSae.Model;
-using Xunit;
 using static CudaSae.Testing.Problems.FormatModels;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using CudaSae.Devices;
-using Xunit;
 using static CudaSae.Tests.HopperEmulator;
 
 namespace CudaSae.Tests;

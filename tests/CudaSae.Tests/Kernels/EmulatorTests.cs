@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 using CudaSae.Lab.Verification;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Backends.Kernels;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,9 +1,6 @@
 using CudaSae.Backends.Kernels;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,9 +1,7 @@
 using System.Numerics;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,9 +1,7 @@
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Devices.Params;
-using Xunit;
 
 namespace CudaSae.Tests;
 

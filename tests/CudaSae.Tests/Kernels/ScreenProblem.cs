@@ -1,10 +1,7 @@
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,12 +1,8 @@
 using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
-using Xunit;
 using static CudaSae.Tests.ScreenProblem;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using CudaSae.Devices;
-using Xunit;
 
 namespace CudaSae.Tests;
 

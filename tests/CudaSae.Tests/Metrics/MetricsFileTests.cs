@@ -3,9 +3,6 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Cli;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

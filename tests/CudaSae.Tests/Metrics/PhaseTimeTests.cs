@@ -1,12 +1,6 @@
 using System.Diagnostics;
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -2,8 +2,6 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using CudaSae.Bench.Reference;
 using CudaSae.Cli;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,10 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
-using CudaSae.Backends;
 using CudaSae.Devices;
-using CudaSae.Files;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,19 +1,12 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Files;
 using CudaSae.Lab.Insight;
 using CudaSae.Lab.Insight.Probes;
 using CudaSae.Lab.Report;
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,10 +1,5 @@
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Model;
-using CudaSae.Runs;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,11 +1,6 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,14 +1,9 @@
 using System.Buffers.Binary;
 using System.Globalization;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Files;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Model;
 using CudaSae.Text;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,12 +1,8 @@
 using System.Text.Json.Nodes;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Verification;
-using CudaSae.Metrics;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,9 +1,5 @@
-using CudaSae.Activations;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,13 +1,6 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Formats;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Model;
-using CudaSae.Runs;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

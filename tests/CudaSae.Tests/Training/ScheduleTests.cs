@@ -1,10 +1,5 @@
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Files;
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
-using CudaSae.Training;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,14 +1,6 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Cli;
-using CudaSae.Files;
-using CudaSae.Formats;
-using CudaSae.Model;
-using CudaSae.Runs;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using CudaSae.Lab.Report;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
-using CudaSae.Text;
 using static System.FormattableString;
 
 namespace CudaSae.Lab.Insight.Images;

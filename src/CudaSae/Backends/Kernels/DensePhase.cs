@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
 using CudaSae.Model;

@@ -1,12 +1,7 @@
 using System.Text.Json;
-using CudaSae.Backends;
-using CudaSae.Files;
-using CudaSae.Formats;
 using CudaSae.Lab.Downstream;
 using CudaSae.Lab.Harvest;
 using CudaSae.Lab.Report;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

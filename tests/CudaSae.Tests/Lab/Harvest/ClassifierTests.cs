@@ -1,10 +1,7 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Lab.Harvest;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

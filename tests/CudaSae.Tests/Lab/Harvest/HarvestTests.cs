@@ -1,7 +1,5 @@
 using System.Text.Json;
-using CudaSae.Activations;
 using CudaSae.Lab.Harvest;
-using Xunit;
 
 namespace CudaSae.Tests;
 

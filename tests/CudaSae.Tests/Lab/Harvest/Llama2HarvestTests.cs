@@ -1,8 +1,6 @@
-using CudaSae.Activations;
 using CudaSae.Lab.Downstream;
 using CudaSae.Lab.Harvest;
 using CudaSae.Numerics;
-using Xunit;
 using static CudaSae.Tests.Llama2Tests;
 
 namespace CudaSae.Tests;

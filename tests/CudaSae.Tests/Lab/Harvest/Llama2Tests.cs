@@ -1,8 +1,6 @@
 using System.Text;
-using CudaSae.Files;
 using CudaSae.Lab.Harvest;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,8 +1,6 @@
 using System.Numerics;
-using CudaSae.Activations;
 using CudaSae.Lab.Insight.Probes;
 using CudaSae.Lab.Synthetic;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,6 +1,5 @@
 using CudaSae.Lab.Insight.Contexts;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,14 +1,7 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
-using CudaSae.Files;
 using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Report;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Xunit;
 
 namespace CudaSae.Tests;
 

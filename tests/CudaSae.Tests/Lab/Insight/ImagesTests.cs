@@ -1,11 +1,7 @@
 using System.Runtime.InteropServices;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Report;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using CudaSae.Lab.Insight;
 using CudaSae.Lab.Report;
-using Xunit;
 using static CudaSae.Testing.Problems.InsightProblem;
 
 namespace CudaSae.Tests;

@@ -1,8 +1,6 @@
 using System.Text;
 using CudaSae.Cli;
-using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
-using Xunit;
 
 namespace CudaSae.Tests;
 

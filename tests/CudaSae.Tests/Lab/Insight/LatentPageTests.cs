@@ -2,16 +2,10 @@ using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using CudaSae.Activations;
-using CudaSae.Backends;
-using CudaSae.Files;
-using CudaSae.Formats;
 using CudaSae.Lab.Insight;
 using CudaSae.Lab.Insight.Contexts;
 using CudaSae.Lab.Report;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Lab.Insight.Probes;
-using Xunit;
 
 namespace CudaSae.Tests;
 

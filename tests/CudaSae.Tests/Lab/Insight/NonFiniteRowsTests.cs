@@ -1,14 +1,9 @@
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
 using CudaSae.Backends.Cpu;
-using CudaSae.Files;
 using CudaSae.Lab.Insight;
 using CudaSae.Lab.Insight.Contexts;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,11 +1,7 @@
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Lab.Insight;
 using CudaSae.Lab.Report;
 using CudaSae.Numerics;
-using CudaSae.Runs;
-using Xunit;
 
 namespace CudaSae.Tests;
 

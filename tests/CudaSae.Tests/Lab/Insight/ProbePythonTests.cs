@@ -1,10 +1,5 @@
-using CudaSae.Activations;
-using CudaSae.Backends;
-using CudaSae.Formats;
 using CudaSae.Lab.Insight.Probes;
-using CudaSae.Model;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

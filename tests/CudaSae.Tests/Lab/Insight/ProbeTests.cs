@@ -1,6 +1,5 @@
 using CudaSae.Lab.Insight.Probes;
 using CudaSae.Lab.Report;
-using Xunit;
 
 namespace CudaSae.Tests;
 

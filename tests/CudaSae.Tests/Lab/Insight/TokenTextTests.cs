@@ -1,8 +1,5 @@
 using System.Text;
-using CudaSae.Activations;
-using CudaSae.Files;
 using CudaSae.Lab.Insight.Contexts;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -3,9 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
-using CudaSae.Files;
 using CudaSae.Lab.Report;
-using Xunit;
 
 namespace CudaSae.Tests;
 

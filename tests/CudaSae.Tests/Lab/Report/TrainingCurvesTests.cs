@@ -1,10 +1,5 @@
 using System.Text.Json.Nodes;
-using CudaSae.Activations;
 using CudaSae.Lab.Report;
-using CudaSae.Metrics;
-using CudaSae.Model;
-using CudaSae.Runs;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,8 +1,6 @@
 using System.Xml.Linq;
-using CudaSae.Activations;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,8 +1,6 @@
-using CudaSae.Files;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Report;
 using CudaSae.Lab.Synthetic;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,6 +1,4 @@
 using CudaSae.Lab.Verification;
-using CudaSae.Model;
-using Xunit;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Lab.Verification;
-using Xunit;
 
 namespace CudaSae.Tests;
 
