@@ -42,7 +42,7 @@ static class TrainCommand
                 + "--resume",
             0, 0, int.MaxValue);
         var command = new Command("train",
-            "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in about a "
+            "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in half a "
                 + "minute.") { data,
                 beside, tensor, heldOut, output, resume, watch,
             tensorBoard, density, verbose };
