@@ -1,5 +1,4 @@
 using CudaSae.Activations;
-using CudaSae.Files;
 
 namespace CudaSae.Cli;
 
@@ -14,15 +13,5 @@ static class Activations
         var source = ActivationSource.Open(paths, tensor);
         foreach (var remark in source.Remarks) Console.WriteLine(remark);
         return source;
-    }
-
-    /// <summary>Opens held-out rows and prints a line if they are also training rows.</summary>
-    public static ActivationSource OpenHeldOut(string path, string? tensor, ActivationSource training)
-    {
-        var held = Open([path], tensor);
-        if (held.FileSharedWith(training) is { } file)
-            Console.WriteLine($"{TensorFile.Shown(file)} is both held out and trained on: "
-                + "its figures are not those of new rows");
-        return held;
     }
 }

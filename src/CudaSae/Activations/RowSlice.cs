@@ -11,7 +11,4 @@ readonly record struct RowSlice(ActivationSource Source, long First, long Count)
 
     /// <summary>The first row behind the slice.</summary>
     public long End => First + Count;
-
-    /// <summary>At most <paramref name="count"/> rows from the first one on.</summary>
-    public RowSlice AtMost(long count) => this with { Count = Math.Min(Count, count) };
 }

@@ -195,8 +195,6 @@ public sealed record TrainConfig
 
     static void Require(bool good, string field, object value, string range)
     {
-        if (!good)
-            throw new SaeException(
-                FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
+        if (!good) throw Setting.OutOfRange(field, value, range);
     }
 }

@@ -37,8 +37,9 @@ abstract class Setting(string property, string help)
 
     public abstract TResult Accept<TResult>(ISettingVisitor<TResult> visitor);
 
-    protected SaeException OutOfRange(object? value) =>
-        new(FormattableString.Invariant($"{Property} = {value ?? "null"} is out of range: it must be {Range}"));
+    /// <summary>Makes the error for a value out of range.</summary>
+    public static SaeException OutOfRange(string property, object? value, string range) =>
+        new(FormattableString.Invariant($"{property} = {value ?? "null"} is out of range: it must be {range}"));
 }
 
 /// <summary>Work that depends on the type of a setting's value.</summary>
@@ -68,7 +69,7 @@ sealed class Setting<T>(string property, Func<TrainConfig, T> get, Func<TrainCon
     {
         var value = get(config);
         if (Values is { } range ? !range.Contains(value) : value is Enum choice && !IsDefined(choice))
-            throw OutOfRange(value);
+            throw OutOfRange(Property, value, Range);
     }
 
     static bool IsDefined(Enum value) => Enum.IsDefined(typeof(T), value);

@@ -8,20 +8,24 @@ namespace CudaSae.Model;
 static partial class SettingSpelling
 {
     /// <summary>The spelling of the command line: --learning-rate, or --storage bfloat16.</summary>
-    public static string ForCommandLine(string message) => Pattern.Replace(message, found =>
-    {
-        var (name, value) = (found.Groups["name"].Value, found.Groups["value"]);
-        var flag = $"--{JsonNamingPolicy.KebabCaseLower.ConvertName(name)}";
-        return value.Success ? $"{flag} {Option(name, value.Value)}" : IsPlainWord(name) ? found.Value : flag;
-    });
+    public static string ForCommandLine(string message) => Render(message,
+        static name => $"--{JsonNamingPolicy.KebabCaseLower.ConvertName(name)}",
+        static (name, flag, value) => $"{flag} {Option(name, value)}");
 
     /// <summary>The spelling of records, C and Python: learning_rate, or storage = "BFloat16".</summary>
-    public static string ForRecords(string message) => Pattern.Replace(message, found =>
-    {
-        var (name, value) = (found.Groups["name"].Value, found.Groups["value"]);
-        var field = JsonNamingPolicy.SnakeCaseLower.ConvertName(name);
-        return value.Success ? $"{field} = {Json(value.Value)}" : IsPlainWord(name) ? found.Value : field;
-    });
+    public static string ForRecords(string message) => Render(message,
+        JsonNamingPolicy.SnakeCaseLower.ConvertName,
+        static (_, field, value) => $"{field} = {Json(value)}");
+
+    /// <param name="spell">Spells a name.</param>
+    /// <param name="pair">Joins a name, its spelling and a value.</param>
+    static string Render(string message, Func<string, string> spell, Func<string, string, string, string> pair) =>
+        Pattern.Replace(message, found =>
+        {
+            var (name, value) = (found.Groups["name"].Value, found.Groups["value"]);
+            return value.Success ? pair(name, spell(name), value.Value)
+                : IsPlainWord(name) ? found.Value : spell(name);
+        });
 
     /// <summary>Names of settings that are not fields of <see cref="TrainConfig"/>.</summary>
     static readonly string[] Others = ["Backend", "Tensor", "HeldOut"];
