@@ -1,7 +1,8 @@
 namespace CudaSae.Numerics;
 
 /// <summary>Threads that wait between phases. They claim parts from a counter; the result of a part must not depend on
-/// the thread that runs it. A call allocates nothing.</summary>
+/// the thread that runs it. A phase ends when its parts are done: it does not wait for a thread that has none, so other
+/// programs on the same cores delay it little. A call allocates nothing.</summary>
 sealed class Workers : IDisposable
 {
     const int SpinsBeforeSleep = 2000;      // about 50 µs: phases of a step follow each other closely
@@ -9,7 +10,8 @@ sealed class Workers : IDisposable
     readonly Thread[] threads;
     readonly SemaphoreSlim wake = new(0);
     Action<int, int> work = static (_, _) => { };
-    int parts, next, running, sleeping, generation;
+    long ticket;        // number of the phase << 32 | parts that are not claimed yet
+    int parts, pending, sleeping;
     Exception? failure;
     volatile bool stopping;
 
@@ -40,57 +42,71 @@ sealed class Workers : IDisposable
             for (var part = 0; part < count; part++) body(part, 0);
             return;
         }
-        work = body;
-        parts = count;
-        next = 0;
-        failure = null;
-        Volatile.Write(ref running, threads.Length);
-        Interlocked.Increment(ref generation);
-        var asleep = Volatile.Read(ref sleeping);
-        if (asleep > 0) wake.Release(asleep);
+        (work, parts, pending, failure) = (body, count, count, null);
+        Interlocked.Exchange(ref ticket, (Phase(ticket) + 1L) << 32 | (uint)count);
+        WakeSleepers();
         Claim(0);
         var spinner = new SpinWait();
-        while (Volatile.Read(ref running) > 0) spinner.SpinOnce(sleep1Threshold: -1);
+        while (Volatile.Read(ref pending) > 0) spinner.SpinOnce(sleep1Threshold: -1);
         if (failure is { } e) throw new AggregateException(e);
     }
 
+    static uint Phase(long ticket) => (uint)(ticket >> 32);
+
+    /// <summary>Claims parts until none is left. The claim of a part keeps its phase open, so
+    /// <see cref="work"/> and <see cref="parts"/> are those of the ticket.</summary>
     void Claim(int worker)
     {
-        try
+        var done = 0;
+        for (long seen; (uint)(seen = Volatile.Read(ref ticket)) > 0;)
         {
-            for (int part; (part = Interlocked.Increment(ref next) - 1) < parts;) work(part, worker);
+            if (Interlocked.CompareExchange(ref ticket, seen - 1, seen) != seen) continue;
+            try { if (failure is null) work(parts - (int)(uint)seen, worker); }
+            catch (Exception e) { Interlocked.CompareExchange(ref failure, e, null); }
+            done++;
         }
-        catch (Exception e)
-        {
-            Interlocked.CompareExchange(ref failure, e, null);
-            Volatile.Write(ref next, parts);
-        }
+        if (done > 0) Interlocked.Add(ref pending, -done);
     }
 
     void Loop(int worker)
     {
-        var seen = 0;
-        while (true)
+        for (uint seen = 0; !stopping;)
         {
-            for (var spins = 0; Volatile.Read(ref generation) == seen && spins < SpinsBeforeSleep; spins++)
+            for (var spins = 0; Phase(Volatile.Read(ref ticket)) == seen && spins < SpinsBeforeSleep; spins++)
                 Thread.SpinWait(20);
-            while (Volatile.Read(ref generation) == seen && !stopping)
-            {
-                Interlocked.Increment(ref sleeping);
-                if (Volatile.Read(ref generation) == seen && !stopping) wake.Wait(50);
-                Interlocked.Decrement(ref sleeping);
-            }
-            if (stopping) return;
-            seen = Volatile.Read(ref generation);
+            while (Phase(Volatile.Read(ref ticket)) == seen && !stopping) Sleep(seen);
+            seen = Phase(Volatile.Read(ref ticket));
             Claim(worker);
-            Interlocked.Decrement(ref running);
         }
+    }
+
+    /// <summary>Waits for a signal, unless a phase began before this thread was counted as asleep.</summary>
+    void Sleep(uint seen)
+    {
+        Interlocked.Increment(ref sleeping);
+        if (Phase(Volatile.Read(ref ticket)) == seen && !stopping || !Withdraw()) wake.Wait();
+    }
+
+    /// <summary>Takes one thread out of the count of sleepers. Returns false if every counted one has a signal, which a
+    /// wait must then consume.</summary>
+    bool Withdraw()
+    {
+        for (int count; (count = Volatile.Read(ref sleeping)) > 0;)
+            if (Interlocked.CompareExchange(ref sleeping, count - 1, count) == count) return true;
+        return false;
+    }
+
+    void WakeSleepers()
+    {
+        if (Volatile.Read(ref sleeping) > 0 && Interlocked.Exchange(ref sleeping, 0) is > 0 and var asleep)
+            wake.Release(asleep);
     }
 
     public void Dispose()
     {
         stopping = true;
-        if (threads.Length > 0) wake.Release(threads.Length);
+        Interlocked.MemoryBarrier();
+        WakeSleepers();
         foreach (var thread in threads) thread.Join();
         wake.Dispose();
     }
