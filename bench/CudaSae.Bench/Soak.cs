@@ -40,7 +40,7 @@ static class Soak
             new() { BatchRows = B, Vectors = B * steps, LogEvery = (int)Math.Max(1, steps / 1000) },
             made => made with { Resampling = null });
         spec.Validate();
-        using var world = new Superposition(new() { Features = 64, Width = D, Active = 3 });
+        using var world = new Superposition(new() { Features = 64, Width = D, L0 = 3 });
         var rows = new float[16_384 * D];
         for (var i = 0; i < rows.Length / D; i++) world.Row(i).CopyTo(rows, i * D);
         using var source = ActivationSource.Of(MemoryMarshal.AsBytes<float>(rows).ToArray(), D, InputType.Float32);

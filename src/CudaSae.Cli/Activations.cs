@@ -6,12 +6,8 @@ namespace CudaSae.Cli;
 /// left out.</summary>
 static class Activations
 {
-    /// <summary>Opens activations with <see cref="ActivationSource.Open"/> and prints the remarks of the
-    /// source.</summary>
-    public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null)
-    {
-        var source = ActivationSource.Open(paths, tensor);
-        foreach (var remark in source.Remarks) Console.WriteLine(remark);
-        return source;
-    }
+    /// <summary>Opens activations with <see cref="ActivationSource.Open(IEnumerable{string}, string?, Action{string})"/>
+    /// and prints the remarks of the source.</summary>
+    public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null) =>
+        ActivationSource.Open(paths, tensor, Console.WriteLine);
 }

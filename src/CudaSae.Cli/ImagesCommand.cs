@@ -52,11 +52,10 @@ static class ImagesCommand
             var read = model is null ? ((SmallClassifier, int)?)null
                 : (model, SmallClassifier.LayerOf(parsed.GetValue(site)!));
             using var given = Open(paths[0], parsed.GetValue(data), model is not null);
-            using var images = new ImageData(given.Looked.Rows.Source, given.Looked.Rows.First,
-                Math.Min(parsed.GetValue(rows), given.Looked.Rows.Count), parsed.GetValue(width),
+            using var images = new ImageData(given.Looked.Rows.AtMost(parsed.GetValue(rows)), parsed.GetValue(width),
                 parsed.GetValue(labels) is { } l ? IdxFile.ReadLabels(l) : null, parsed.GetValue(names)?.Split(','),
                 read);
-            if (images.Rows < 1)
+            if (images.Activations.Count < 1)
                 throw new SaeException("no images are selected; give --data, and --rows of 1 or more");
             var members = new Members();
             var chapter = Look(paths, images, given, parsed.GetValue(backend), Command(parsed), members);
@@ -76,7 +75,7 @@ static class ImagesCommand
     /// <summary>The images to show, and the training images of the run if they are different ones.</summary>
     sealed record Opened(SaeRows Looked, RunData? Trained) : IDisposable
     {
-        public RowSlice Train => Trained is { } data ? new(data.Source, 0, data.TrainRows) : Looked.Train;
+        public RowSlice Train => Trained?.Train ?? Looked.Train;
 
         public void Dispose()
         {
@@ -109,8 +108,7 @@ static class ImagesCommand
                 if (members.Get(path, () => Study(path, images, backend), Members.IsOfFile) is { } other)
                     studies.Add(other);
             if (images.Classifier is not null) return ImageChapter.Of(studies, images, null, command);
-            using var measures = new AtomMeasures(given.Train.Source, (int)Math.Min(Compared, given.Train.Count),
-                images);
+            using var measures = new AtomMeasures(given.Train.AtMost(Compared), images);
             return ImageChapter.Of(studies, images, measures, command);
         }
         finally
@@ -121,7 +119,8 @@ static class ImagesCommand
 
     static ImageStudy Study(string path, ImageData images, BackendKind backend)
     {
-        var study = new ImageStudy(SaePath.Name(path), Sae.Load(path, backend, (int)Math.Min(images.Rows, 1024)));
+        var batchRows = (int)images.Activations.AtMost(1024).Count;
+        var study = new ImageStudy(SaePath.Name(path), Sae.Load(path, backend, batchRows));
         try
         {
             study.Look(images);

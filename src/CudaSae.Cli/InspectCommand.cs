@@ -44,14 +44,14 @@ static class InspectCommand
             RunFolder.RequireFree(subject.Folder);
             var source = subject.Rows
                 ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
-            using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows, 1, 1024));
-            StyledText.Line($"[bold]{sae.Description}[/], {source.Rows} rows");
+            using var sae = new Sae(source.Model, parsed.GetValue(backend), (int)Math.Clamp(source.Rows.Count, 1, 1024));
+            StyledText.Line($"[bold]{sae.Description}[/], {source.Rows.Count} rows");
             var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));
             var leftOut =
-                CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), [.. first.Visitors, totals]);
+                CodePass.Run(sae, source.Rows, [.. first.Visitors, totals]);
             EvaluationTable.PrintLine(totals.Finish(leftOut), sae.Spec);
             var chapters = Diagnostics.LazyChapters(sae, source, first, leftOut);
-            var given = Given(paths, next, source.Rows, kind.Text(parsed));
+            var given = Given(paths, next, source.Rows.Count, kind.Text(parsed));
             foreach (var (title, make) in chapters.Concat(others.Select(other => (other, Against(sae, source, other)))))
                 if (members.Get(title, make, Members.IsOfFile) is { } chapter)
                 {

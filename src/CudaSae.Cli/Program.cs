@@ -1,8 +1,3 @@
 using CudaSae.Cli;
 
-#if MANAGED_CUDA
-CudaSae.ManagedCuda.ManagedCudaDevice.Register();
-#endif
-FileSizeLimit.IsAnError();
-StandardOutput.Open();
-return Commands.Run(Commands.Root(), args);
+return Startup.Run(Commands.Root(), args, Commands.Program);

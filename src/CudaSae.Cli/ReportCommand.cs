@@ -81,12 +81,12 @@ static class ReportCommand
         var parts = new ReportParts();
         if (subject.Rows is { } rows)
         {
-            using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows, 1, 1024));
+            using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows.Count, 1, 1024));
             ReportPiece[] pieces =
                 [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
             var leftOut = 0L;
             ICodeVisitor[] visitors = [.. pieces.SelectMany(piece => piece.Visitors)];
-            void Pass() => leftOut = CodePass.Run(sae, new(rows.Data, rows.FirstRow, rows.Rows), visitors);
+            void Pass() => leftOut = CodePass.Run(sae, rows.Rows, visitors);
             if (members.Try(string.Join(", ", pieces.Select(piece => piece.Name)), Pass, Members.IsOfFile))
                 foreach (var piece in pieces)
                     members.Try(piece.Name, () => piece.Finish(parts, leftOut), Members.IsOfFile);

@@ -30,7 +30,7 @@ sealed class ReportSubject : IDisposable
     /// <param name="limit">Rows at most; 0 for <see cref="Rows"/>.</param>
     public RunSource ContextRows(long limit) =>
         OtherData || limit == 0 ? Rows!
-            : new(Rows!.Folder, Record, Rows.Model, data!.Train.Source, 0, Math.Min(limit, data.Train.Count));
+            : new(Rows!.Folder, Record, Rows.Model, data!.Train.AtMost(limit));
 
     public required string Name { get; init; }
 
@@ -81,8 +81,7 @@ sealed class ReportSubject : IDisposable
             model.Dispose();
             return;
         }
-        Rows = new(path, Record, model, data.Rows.Source, data.Rows.First,
-            Math.Min(data.Rows.Count, limit ?? data.Rows.Count));
+        Rows = new(path, Record, model, data.Rows.AtMost(limit ?? long.MaxValue));
     }
 
     public void Dispose()

@@ -18,7 +18,7 @@ sealed class SaeRows : IDisposable
     public RowSlice Rows { get; }
 
     /// <summary>Training rows; all rows if files are named.</summary>
-    public RowSlice Train => new(data.Source, 0, data.TrainRows);
+    public RowSlice Train => data.Train;
 
     /// <summary>Returns the record of an SAE from a run's folder or one of its checkpoints; null if there is no
     /// record.</summary>

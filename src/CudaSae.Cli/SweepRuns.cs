@@ -104,20 +104,15 @@ sealed class SweepRuns : IDisposable
     /// <exception cref="SaeException">The folder holds a different run from the one that the sweep lists.</exception>
     RunRecord Check(SweepMember member, RunRecord record)
     {
+        var own = Path.Combine(folder, member.Name);
         var (spec, config) =
             (SaeRecords.Write(member.Spec).ToJsonString(), SaeRecords.Write(member.Config).ToJsonString());
         if (SaeRecords.Write(record.Spec).ToJsonString() != spec
             || SaeRecords.Write(record.Config).ToJsonString() != config)
-            throw new SaeException($"{Path.Combine(folder, member.Name)} does not hold the run that "
-                + $"{SweepRecord.FileName} lists as {member.Name}; move it away, and the member is trained again",
+            throw new SaeException($"{own} does not hold the run that {SweepRecord.FileName} lists "
+                + $"as {member.Name}; move it away, and the member is trained again",
                 kind: SaeErrorKind.Files);
-        if (record.Fingerprint?.Difference(data.Fingerprint) is { } difference)
-            throw new SaeException($"the data of {Path.Combine(folder, member.Name)} are not those that it began with: "
-                + $"{difference}; put the old files back", kind: SaeErrorKind.Files);
-        if (record.TrainRows != data.TrainRows)
-            throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have "
-                + $"{data.TrainRows}; put the old files back",
-                kind: SaeErrorKind.Files);
+        data.RequireThoseOf(own, record);
         return record;
     }
 

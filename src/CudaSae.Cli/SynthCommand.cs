@@ -20,9 +20,9 @@ static class SynthCommand
         var width = Options.New("--width", "d: width of a row; with --attention, of both heads together",
             Default.Width, 1, int.MaxValue);
         var rows = Options.New("--rows", "rows to write", Default.Rows);
-        var active =
-            Options.Optional("--active",
-            $"mean active features a row [default: {Default.Active}; 0.5 with --attention]", 0.0, 1e9);
+        var l0 =
+            Options.Optional("--l0",
+            $"mean active features a row [default: {Default.L0}; 0.5 with --attention]", 0.0, 1e9);
         var correlation =
             Options.New("--correlation", "0 to 1: share of the draws that features 2j and 2j + 1 have in common",
             Default.Correlation, 0, 1);
@@ -34,7 +34,7 @@ static class SynthCommand
         var attention =
             Options.Flag("--attention", "five attentional features in two heads; OUT.mixing.svg pictures the mixing");
         var command = new Command("synth", "Write rows of superposed features with a known dictionary.") { output,
-            features, width, rows, active, correlation, noise, zipf, seed, attention };
+            features, width, rows, l0, correlation, noise, zipf, seed, attention };
         command.SetAction(parsed =>
         {
             var path = parsed.GetValue(output)!;
@@ -47,7 +47,7 @@ static class SynthCommand
                 Features = parsed.GetValue(features) ?? (heads ? AttentionSuperposition.Features : Default.Features),
                 Width = parsed.GetValue(width),
                 Rows = parsed.GetValue(rows),
-                Active = parsed.GetValue(active) ?? (heads ? 0.5 : Default.Active),
+                L0 = parsed.GetValue(l0) ?? (heads ? 0.5 : Default.L0),
                 Correlation = parsed.GetValue(correlation),
                 Noise = parsed.GetValue(noise),
                 ZipfExponent = parsed.GetValue(zipf),
@@ -70,7 +70,7 @@ static class SynthCommand
         var table = new Table().AddColumn("written").AddColumn(new TableColumn("shape").RightAligned())
             .AddColumn("what");
         table.AddRow(Markup.Escape(path), $"{options.Rows} × {options.Width}",
-            $"rows; {options.Active:0.###} active features each, on average");
+            $"rows; {options.L0:0.###} active features each, on average");
         table.AddRow(Markup.Escape(dictionary), $"{options.Features} × {options.Width}",
             $"true features; active in {100 * data.Frequency[^1]:0.###} to {100 * data.Frequency[0]:0.###} % of the "
                 + "rows");

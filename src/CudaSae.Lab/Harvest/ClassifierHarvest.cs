@@ -12,37 +12,36 @@ static class ClassifierHarvest
     const int BlockRows = 1920;
 
     /// <summary>Calls <paramref name="block"/>(first row, activations [count, width], logits [count, classes]) for all
-    /// rows, in blocks.</summary>
+    /// images, in blocks.</summary>
     /// <param name="layer">1 for hidden1, 2 for hidden2.</param>
     /// <exception cref="SaeException">The images and the classifier have different sizes.</exception>
-    public static void Run(SmallClassifier classifier, ActivationSource images, long firstRow, long rows, int layer,
-        Action<long, float[], float[]> block)
+    public static void Run(SmallClassifier classifier, RowSlice used, int layer, Action<long, float[], float[]> block)
     {
+        var images = used.Source;
         if (images.Width != classifier.Widths[0])
             throw new SaeException($"{images.Paths.First()} has {images.Width} pixels an image, the classifier takes "
                 + $"{classifier.Widths[0]}");
-        for (long start = 0; start < rows; start += BlockRows)
+        for (long start = 0; start < used.Count; start += BlockRows)
         {
-            var count = (int)Math.Min(BlockRows, rows - start);
+            var count = (int)Math.Min(BlockRows, used.Count - start);
             var (x, z, logits) = (new float[count * images.Width], new float[count * classifier.Widths[layer]],
                 new float[count * classifier.Classes]);
             for (var b = 0; b < count; b++)
-                images.ReadRow(firstRow + start + b, x.AsSpan(b * images.Width, images.Width));
+                images.ReadRow(used.First + start + b, x.AsSpan(b * images.Width, images.Width));
             classifier.Run(0, layer, x, z);
             classifier.Run(layer, 3, z, logits);
             block(start, z, logits);
         }
     }
 
-    /// <summary>The activations of all images, in memory.</summary>
-    public static ActivationSource InMemory(SmallClassifier classifier, ActivationSource images, long firstRow,
-        long rows, int layer)
+    /// <summary>The activations of the images, in memory.</summary>
+    public static ActivationSource InMemory(SmallClassifier classifier, RowSlice images, int layer)
     {
-        var wide = classifier.Widths[layer];
+        var (wide, rows) = (classifier.Widths[layer], images.Count);
         if (rows * wide * sizeof(float) > Array.MaxLength)
             throw new SaeException($"activations of {rows} images do not fit into one array; take fewer with --rows");
         var all = new byte[rows * wide * sizeof(float)];
-        Run(classifier, images, firstRow, rows, layer,
+        Run(classifier, images, layer,
             (first, z, _) => MemoryMarshal.AsBytes<float>(z).CopyTo(all.AsSpan((int)first * wide * sizeof(float))));
         return ActivationSource.Of(all, wide, InputType.Float32);
     }
@@ -55,7 +54,7 @@ static class ClassifierHarvest
         AtomicFile.Write(path, stream =>
         {
             stream.Write(NpyFile.MakeHeader("<f4", images.Rows, classifier.Widths[layer]));
-            Run(classifier, images, 0, images.Rows, layer, (_, z, _) => stream.Write(MemoryMarshal.AsBytes<float>(z)));
+            Run(classifier, RowSlice.All(images), layer, (_, z, _) => stream.Write(MemoryMarshal.AsBytes<float>(z)));
         });
         SiteNote.Write(path, $"a classifier of widths {string.Join(", ", classifier.Widths)}", site);
     }
@@ -75,7 +74,7 @@ static class ClassifierHarvest
             throw new SaeException($"{labels.Length} labels for {images.Rows} images; there must be one each");
         double sum = 0;
         long correct = 0;
-        Run(classifier, images, 0, images.Rows, 1, (first, _, logits) =>
+        Run(classifier, RowSlice.All(images), 1, (first, _, logits) =>
         {
             for (var b = 0; b < logits.Length / classifier.Classes; b++)
             {

@@ -33,8 +33,7 @@ static class Diagnostics
         params IReadOnlyList<(string Name, SaeModel Model)> against)
     {
         var first = new DiagnosticPass(sae);
-        return Chapters(sae, source, first,
-            CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), first.Visitors), against);
+        return Chapters(sae, source, first, CodePass.Run(sae, source.Rows, first.Visitors), against);
     }
 
     /// <summary>Makes the chapters after a shared pass over the source's rows. A second pass follows, because it needs
@@ -69,7 +68,7 @@ static class Diagnostics
         var covariance = cluster is null || sae.InputWidth > WidestCovariance ? null
             : new InputCovariance(input.Mean, statistics.Rows);
         ICodeVisitor[] second = [histogram, high, .. new ICodeVisitor?[] { along, covariance }.OfType<ICodeVisitor>()];
-        CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), second);
+        CodePass.Run(sae, source.Rows, second);
         yield return ("Latents",
             () => By(command, LatentFigures.Chapter(statistics, histogram, chosen, high, leftOut)));
         yield return ("Geometry", () => By(command, GeometryFigures.Chapter(sae.Model, new(sae.Model), statistics)));

@@ -10,8 +10,8 @@ sealed record SuperpositionOptions
     public int Features { get; init; } = 64;        // m
     public int Width { get; init; } = 32;           // d
     public long Rows { get; init; } = 100_000;
-    public double Active { get; init; } = 3;        // mean number of active features of a row
-    public double Correlation { get; init; } // 0 to 1, share of the draws that features 2j and 2j + 1 share
+    public double L0 { get; init; } = 3;            // mean number of active features of a row
+    public double Correlation { get; init; }        // 0 to 1, share of the draws that features 2j and 2j + 1 share
     public double Noise { get; init; }              // standard deviation of each coordinate
     public double ZipfExponent { get; init; }       // frequency of feature i ∝ (i + 1)^−exponent
     public ulong Seed { get; init; } = 1;
@@ -22,7 +22,7 @@ sealed record SuperpositionOptions
         Need(Features is >= 1 and <= 1 << 24, "features", Features, "1 to 16777216");
         Need(Width is >= 1 and <= 16384, "width", Width, "1 to 16384");
         Need(Rows is >= 1 and <= 1L << 40, "rows", Rows, "1 to 2^40");
-        Need(Active > 0 && Active <= Features, "active", Active, $"above 0, at most the {Features} features");
+        Need(L0 > 0 && L0 <= Features, "l0", L0, $"above 0, at most the {Features} features");
         Need(Correlation is >= 0 and <= 1, "correlation", Correlation, "0 to 1");
         Need(Noise >= 0 && double.IsFinite(Noise), "noise", Noise, "0 or more");
         Need(ZipfExponent is >= 0 and <= 16, "zipf", ZipfExponent, "0 to 16");
@@ -80,15 +80,15 @@ sealed class Superposition : IDisposable
     }
 
     /// <summary>The frequencies min(1, c (i + 1)^−exponent), with c such that their sum is
-    /// <see cref="SuperpositionOptions.Active"/>.</summary>
+    /// <see cref="SuperpositionOptions.L0"/>.</summary>
     static double[] Frequencies(SuperpositionOptions options)
     {
         var p = new double[options.Features];
         var rest = new double[options.Features + 1];    // sum of this weight and all after it, added from the smallest
         for (var i = p.Length - 1; i >= 0; i--) rest[i] = rest[i + 1] + (p[i] = Math.Pow(i + 1, -options.ZipfExponent));
         var full = 0;       // leading features that are active in every row
-        while (full < p.Length && p[full] * (options.Active - full) >= rest[full]) p[full++] = 1;
-        for (var i = full; i < p.Length; i++) p[i] = Math.Min(1, p[i] * (options.Active - full) / rest[full]);
+        while (full < p.Length && p[full] * (options.L0 - full) >= rest[full]) p[full++] = 1;
+        for (var i = full; i < p.Length; i++) p[i] = Math.Min(1, p[i] * (options.L0 - full) / rest[full]);
         return p;
     }
 

@@ -79,6 +79,16 @@ sealed class ActivationSource : IDisposable
     }
 
     /// <summary>Opens files, or the stores in folders.</summary>
+    /// <param name="note">Takes each of <see cref="Remarks"/>.</param>
+    /// <inheritdoc cref="Open(IEnumerable{string}, string?)"/>
+    public static ActivationSource Open(IEnumerable<string> paths, string? tensor, Action<string> note)
+    {
+        var source = Open(paths, tensor);
+        foreach (var remark in source.Remarks) note(remark);
+        return source;
+    }
+
+    /// <summary>Opens files, or the stores in folders.</summary>
     /// <param name="paths">Files and folders.</param>
     /// <param name="tensor">Selects one of several matrices in a file or store: the name of a tensor (.safetensors) or
     /// column (.arrow), or "layer=13" for the shards of saev. Null selects the only one, or the tensor "activations" or

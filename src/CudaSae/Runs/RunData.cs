@@ -20,6 +20,9 @@ sealed class RunData : IDisposable
     /// <summary>The number of training rows.</summary>
     public long TrainRows { get; }
 
+    /// <summary>The training rows.</summary>
+    public RowSlice Train => new(Source, 0, TrainRows);
+
     /// <summary>The held-out rows.</summary>
     public RowSlice Held { get; }
 
@@ -48,7 +51,7 @@ sealed class RunData : IDisposable
     /// <exception cref="SaeException">The rows cannot be opened, do not agree in width, or are too few.</exception>
     public static RunData Open(DataNames names, Action<string> note, RunFingerprint? cut = null)
     {
-        var source = Open(names.Data, names.Tensor, note);
+        var source = ActivationSource.Open(names.Data, names.Tensor, note);
         int[] widths = [source.Width];
         try
         {
@@ -59,7 +62,7 @@ sealed class RunData : IDisposable
                 if (file)
                     throw new SaeException($"HeldOut = {names.HeldOut}: "
                         + "with files beside the data it must be a number of rows at the end");
-                ActivationSource[] others = [.. names.Beside.Select(path => Open([path], names.Tensor, note))];
+                ActivationSource[] others = [.. names.Beside.Select(path => ActivationSource.Open([path], names.Tensor, note))];
                 (source, widths) = (ActivationSource.Join([source, .. others]),
                     [source.Width, .. others.Select(other => other.Width)]);
             }
@@ -82,7 +85,7 @@ sealed class RunData : IDisposable
 
     static RunData WithFile(ActivationSource source, DataNames names, Action<string> note, RunFingerprint? cut)
     {
-        var held = Open([names.HeldOut!], names.Tensor, note);
+        var held = ActivationSource.Open([names.HeldOut!], names.Tensor, note);
         try
         {
             if (held.FileSharedWith(source) is { } shared)
@@ -103,13 +106,6 @@ sealed class RunData : IDisposable
         new($"there were {then} {which} rows and there are now {now}; put the old files back",
             kind: SaeErrorKind.Files);
 
-    static ActivationSource Open(IEnumerable<string> paths, string? tensor, Action<string> note)
-    {
-        var source = ActivationSource.Open(paths, tensor);
-        foreach (var remark in source.Remarks) note(remark);
-        return source;
-    }
-
     /// <summary>Opens the rows of a run or a sweep again, with its numbers of training and held-out rows. The rows must
     /// be the same; more rows may follow them.</summary>
     /// <param name="folder">The run's folder, for messages.</param>
@@ -126,9 +122,8 @@ sealed class RunData : IDisposable
         }
         try
         {
-            return fingerprint?.Difference(data.Fingerprint) is not { } difference ? data
-                : throw new SaeException($"the data of {folder} are not those that it began with: {difference}; "
-                    + "put the old files back, or start a new run", kind: SaeErrorKind.Files);
+            data.RequireThoseOf(folder, fingerprint);
+            return data;
         }
         catch { data.Dispose(); throw; }
     }
@@ -143,11 +138,34 @@ sealed class RunData : IDisposable
         var own = heldOut is null && (tensor is null || tensor == record.Tensor);
         var names = new DataNames(record.Data, record.Beside, heldOut ?? record.HeldOut, tensor ?? record.Tensor);
         var data = Reopen(folder, names, own ? record.Fingerprint : null, note);
-        if (heldOut is not null || record.Fingerprint is not null || data.TrainRows == record.TrainRows) return data;
-        var now = data.TrainRows;
-        data.Dispose();
-        throw new SaeException($"the data of {folder} had {record.TrainRows} training rows and now have {now}; "
-            + "put the old files back", kind: SaeErrorKind.Files);
+        try
+        {
+            if (heldOut is null && record.Fingerprint is null) data.RequireTrainRows(folder, record.TrainRows);
+            return data;
+        }
+        catch { data.Dispose(); throw; }
+    }
+
+    /// <summary>Refuses these rows if a run began with others.</summary>
+    /// <exception cref="SaeException">The rows differ from those of the run.</exception>
+    public void RequireThoseOf(string folder, RunRecord record)
+    {
+        RequireThoseOf(folder, record.Fingerprint);
+        RequireTrainRows(folder, record.TrainRows);
+    }
+
+    void RequireThoseOf(string folder, RunFingerprint? fingerprint)
+    {
+        if (fingerprint?.Difference(Fingerprint) is { } difference)
+            throw new SaeException($"the data of {folder} are not those that it began with: {difference}; "
+                + "put the old files back, or start a new run", kind: SaeErrorKind.Files);
+    }
+
+    void RequireTrainRows(string folder, long rows)
+    {
+        if (TrainRows != rows)
+            throw new SaeException($"the data of {folder} had {rows} training rows and now have {TrainRows}; "
+                + "put the old files back", kind: SaeErrorKind.Files);
     }
 
     /// <summary>One line on rows that were added to the files after the run began; null if there are none.</summary>

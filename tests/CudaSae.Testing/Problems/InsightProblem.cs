@@ -40,8 +40,8 @@ sealed class InsightProblem : IDisposable, ICodeVisitor
             BackendKind.Cpu, 64);
         if (!File.Exists(folder["x.npy"])) Write(folder["x.npy"]);
         source = ActivationSource.Open([folder["x.npy"]]);
-        Source = new(folder["run"], null, Sae.Model, source, 0, Rows);
-        CodePass.Run(Sae, new(source, 0, Rows), this);
+        Source = new(folder["run"], null, Sae.Model, new(source, 0, Rows));
+        CodePass.Run(Sae, Source.Rows, this);
     }
 
     static void Write(string path)

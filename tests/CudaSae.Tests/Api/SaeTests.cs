@@ -160,7 +160,7 @@ public class SaeTests
         Assert.Throws<ArgumentException>(() => codes.Add([4, 4], [1, 1]));
     }
 
-    [Collection("alone")]
+    [Collection("emulator")]
     public class OnKernels
     {
         [Fact]

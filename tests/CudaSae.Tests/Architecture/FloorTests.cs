@@ -30,10 +30,10 @@ public partial class FloorTests
         from file in Files()
         from folder in Floors[FloorOf(file.Folder)..].SelectMany(floor => floor)
         where folder != file.Folder && file.Name != "SaeException"
-        from used in folder == Root ? RootTypes.Select(type => $@"{type}(?=[ .?>()\[])")
-            : [$@"CudaSae\.{folder}\b", $@"{folder}\.[A-Z]"]
-        where Regex.IsMatch(file.Code, $@"(?<![\w.])(CudaSae\.)?{used}")
-        select $"{file.Folder}/{file.Name}.cs uses {used}");
+        from used in folder == Root ? RootTypes.Select(type => (Name: type, Code: $@"{type}(?=[ .?>()\[])"))
+            : [(folder, $@"CudaSae\.{folder}\b"), (folder, $@"{folder}\.[A-Z]")]
+        where Regex.IsMatch(file.Code, $@"(?<![\w.])(CudaSae\.)?{used.Code}")
+        select $"{file.Folder}/{file.Name}.cs uses {used.Name}");
 
     [Fact]
     public void ANamespaceIsItsFolder() => Assert.All(Files(), file => Assert.Matches(

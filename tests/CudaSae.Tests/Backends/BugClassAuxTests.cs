@@ -4,7 +4,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Known bugs of other trainers in the training signals of dead latents and gates; see
 /// <see cref="BugClassTests"/>.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class BugClassAuxTests : BugClassProblem
 {

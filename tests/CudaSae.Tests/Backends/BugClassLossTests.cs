@@ -5,7 +5,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Known bugs of other trainers in losses, penalties and thresholds; see
 /// <see cref="BugClassTests"/>.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class BugClassLossTests : BugClassProblem
 {

@@ -8,7 +8,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Known bugs of other trainers in parameters, optimizer state and data; see
 /// <see cref="BugClassTests"/>.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class BugClassStateTests : BugClassProblem
 {

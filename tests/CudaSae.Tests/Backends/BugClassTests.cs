@@ -5,7 +5,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Known bugs of other trainers of sparse autoencoders. Each test states a property that the bug violates, on
 /// every target. Bugs that VerifierTests and GradientTests would also detect have a named test here.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class BugClassTests : BugClassProblem
 {

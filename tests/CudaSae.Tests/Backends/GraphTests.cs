@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 /// <summary>A replayed step equals the recorded step, even where a batch switches to another path in the middle of
 /// it.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class GraphTests
 {

@@ -8,7 +8,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Hot latents as dense columns: the step equals one without them, the list is right, and the state resumes
 /// bit for bit.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class HotTests
 {

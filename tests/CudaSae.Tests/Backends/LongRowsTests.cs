@@ -116,7 +116,7 @@ public class LongRowsTests
         }
     }
 
-    [Collection("alone")]
+    [Collection("emulator")]
     public class OnAllBackends
     {
         static readonly string[] Trained = ["batchtopk", "matryoshka", "relu", "jumprelu", "gated", "skip"];

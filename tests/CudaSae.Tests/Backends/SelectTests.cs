@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 /// <summary>Selections other than the k largest, on every target, compared with sorting in double. Operands are small
 /// dyadic numbers, so that float32 sums are exact in any order: ties are frequent, and codes must agree entry for
 /// entry.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 public class SelectTests
 {
     static void AssertCode(string target, (int, double)[][] expected, (int, double)[][] code)

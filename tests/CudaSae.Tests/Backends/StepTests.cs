@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Promises about whole steps on every target: bits that do not depend on the schedule, lazy Adam, averages,
 /// and the dense check.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class StepTests
 {

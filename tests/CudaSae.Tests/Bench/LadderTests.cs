@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Every rung of kernels/ladder against a double reference, at sizes that are not multiples of a tile, under
 /// two schedules.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class LadderTests
 {

@@ -9,7 +9,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The promises of every launcher of <see cref="IDevice"/>: graphs, the dense product, messages, no garbage,
 /// no leak. The tests run on the emulator, where failures can be injected.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 public unsafe class DeviceTests
 {
     public static TheoryData<string> Launchers =>

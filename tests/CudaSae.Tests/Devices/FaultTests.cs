@@ -1,7 +1,7 @@
 namespace CudaSae.Tests;
 
 /// <summary>Failing driver calls on the emulator.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class FaultTests
 {

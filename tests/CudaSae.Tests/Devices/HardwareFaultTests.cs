@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Behaviour of a real driver that the emulator does not show by default: errors that end a context, missing
 /// images, late copies.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class HardwareFaultTests
 {

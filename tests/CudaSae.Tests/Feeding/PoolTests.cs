@@ -10,7 +10,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Training rows in device memory, on the emulator, give the same batches and bits as rows that pass through
 /// the host.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 public class PoolTests
 {
     /// <summary>Covers skipped rows, a checkpoint in the middle of a window, several schedules of the emulated streams,

@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The emulator's Hopper: a pipeline of TMA and wgmma over a cluster of two blocks (tests/faults/hopper.cu)
 /// gives the plain loop's bits under every schedule, and each broken rule is reported with file and line.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorHopperTests
 {

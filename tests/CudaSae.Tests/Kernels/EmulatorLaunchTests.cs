@@ -5,7 +5,7 @@ using static CudaSae.Tests.HopperEmulator;
 namespace CudaSae.Tests;
 
 /// <summary>Tensor maps, launch attributes and the capability of the emulated device.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorLaunchTests
 {

@@ -8,7 +8,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The emulator detects planted faults (tests/faults/faults.cu) and reports their place; their correct twins
 /// pass under every schedule.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class EmulatorTests
 {

@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 /// the same columns survive. With screening all float products use mma, on Hopper too. Therefore the code has the
 /// portable kernels' bits in every place: on the emulator, on truncating tensor cores and on a GPU. ScreenTests covers
 /// whole steps.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class HopperScreenTests
 {

@@ -8,7 +8,7 @@ namespace CudaSae.Tests;
 /// dyadic operands, have the portable kernels' bits in every place. Sums that round have them where
 /// <see cref="Targets.TensorCoresAgree"/>; elsewhere, on truncating tensor cores and on a GPU, they are within rounding
 /// of the exact sums.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class HopperTests
 {

@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The kernels' index of the code by latent, compared with sorting: runs, their parts, and the latents in the
 /// order of their visits.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class IndexTests
 {

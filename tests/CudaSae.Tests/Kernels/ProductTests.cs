@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Compares kernels/product.cu with sums in double. A 16-bit integer is the exact sum of two bfloat16 numbers,
 /// so every layout must agree bit for bit.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class ProductTests
 {

@@ -5,7 +5,7 @@ namespace CudaSae.Tests;
 /// <summary>Runs scan.cu on the emulator against a loop. Lengths are near a tile of 2048 and near the 256 tiles that
 /// the last block sums at a time. Each runs twice, so that the second run starts from the values that the first one
 /// left.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public sealed unsafe class ScanTests
 {

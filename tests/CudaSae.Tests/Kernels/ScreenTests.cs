@@ -10,7 +10,7 @@ namespace CudaSae.Tests;
 /// <summary>8-bit screening: the code and everything after it equal those without screening. Without the bound's
 /// margin, the dither loses entries. The audit counts them, and they show whether the 8-bit shadow is the same when it
 /// was made at another time.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class ScreenTests
 {

@@ -6,7 +6,7 @@ namespace CudaSae.Tests;
 /// <summary>Tests how the emulator's tensor cores add, in order and truncating (kernels/emulator/tensor_cores.cpp), by
 /// the kernels of tests/faults/tensor_cores.cu. The operands are pairs of rows of 32 numbers, so that one instruction
 /// of 16 products follows another.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public unsafe class TensorCoreTests
 {

@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 
 /// <summary>Compares decode and update with the reference in every shape: rows of one to three vectors a lane, a block
 /// a latent, slices of 256, 128 and 64 columns, long runs.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class UpdateTests
 {

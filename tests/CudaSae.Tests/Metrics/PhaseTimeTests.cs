@@ -5,6 +5,7 @@ using CudaSae.Cli;
 namespace CudaSae.Tests;
 
 /// <summary>The times of the phases in the metrics of a step.</summary>
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class PhaseTimeTests
 {

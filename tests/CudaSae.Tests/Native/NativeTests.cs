@@ -6,7 +6,6 @@ namespace CudaSae.Tests;
 
 /// <summary>libcudasae.so from C and Python. It is compiled from the engine's sources, so results must have the same
 /// bits.</summary>
-[Collection("alone")]
 [Trait("speed", "slow")]
 public class NativeTests
 {

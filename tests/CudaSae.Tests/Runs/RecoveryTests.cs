@@ -25,7 +25,7 @@ public class RecoveryTests
         using var folder = new TemporaryFolder();
         using var world = new Superposition(new()
         {
-            Features = Features, Width = Width, Rows = 20_000, Active = 2,
+            Features = Features, Width = Width, Rows = 20_000, L0 = 2,
             Noise = 0.01, Seed = 3
         });
         world.WriteRows(folder["x.npy"]);

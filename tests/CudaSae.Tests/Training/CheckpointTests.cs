@@ -24,7 +24,7 @@ public class CheckpointTests
     {
         new Superposition(new()
         {
-            Features = 40, Width = 24, Rows = 512, Active = 3,
+            Features = 40, Width = 24, Rows = 512, L0 = 3,
             Seed = 5
         }).WriteRows(folder["x.npy"]);
         return ActivationSource.Open([folder["x.npy"]]);

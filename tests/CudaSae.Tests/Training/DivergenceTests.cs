@@ -5,7 +5,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The loss is not finite, or far above its earlier values: the run stops, or rolls back and skips the
 /// batches.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class DivergenceTests
 {

@@ -18,7 +18,7 @@ public class PresetTests
     {
         new Superposition(new()
         {
-            Features = 40, Width = width, Rows = 1024, Active = 3,
+            Features = 40, Width = width, Rows = 1024, L0 = 3,
             Seed = 5
         }).WriteRows(folder["x.npy"]);
         return ActivationSource.Open([folder["x.npy"]]);
@@ -101,7 +101,7 @@ public class PresetTests
     }
 
     /// <summary>The kernels resume bit for bit where a method has additional state.</summary>
-    [Collection("alone")]
+    [Collection("emulator")]
     public class OnKernels
     {
         public static TheoryData<string> Names => ["jumprelu", "batch-topk", "gated", "skip-transcoder"];

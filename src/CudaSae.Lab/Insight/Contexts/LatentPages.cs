@@ -15,7 +15,7 @@ static class LatentPages
     {
         var collector = Collector(sae, source, options);
         return Finish(sae, source, collector, options,
-            CodePass.Run(sae, new(source.Data, source.FirstRow, source.Rows), collector));
+            CodePass.Run(sae, source.Rows, collector));
     }
 
     /// <summary>Makes the visitor for a pass that other visitors share. <see cref="Finish"/> follows the
@@ -26,7 +26,7 @@ static class LatentPages
             throw new SaeException($"pages are made of at most {MaxLatents} latents, this SAE has {sae.Latents}; leave "
                 + "them out");
         var filled = options.For(sae.Latents);
-        return new(sae.Latents, source.FirstRow, filled.Contexts!.Value, filled.Samples!.Value, filled.CodeBytes);
+        return new(sae.Latents, source.Rows.First, filled.Contexts!.Value, filled.Samples!.Value, filled.CodeBytes);
     }
 
     /// <summary>Makes the pages after a pass over exactly the source's rows.</summary>
@@ -34,9 +34,9 @@ static class LatentPages
     public static byte[] Finish(Sae sae, RunSource source, ContextCollector collector, LatentPageOptions options,
         long leftOut = 0)
     {
-        collector.End(source.Rows, leftOut);
+        collector.End(source.Rows.Count, leftOut);
         var filled = options.For(sae.Latents);
-        var texts = TokenTexts.Open(source.Data, source.FirstRow, collector.Rows, filled.Texts);
+        var texts = TokenTexts.Open(source.Rows.AtMost(collector.Rows), filled.Texts);
         var windows = new ContextWindows(collector, texts, filled.Window);
         WindowCodes.Fill(windows, collector, sae, source);
         // this may thin the codes, so it follows the windows

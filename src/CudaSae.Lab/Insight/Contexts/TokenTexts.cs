@@ -34,43 +34,42 @@ sealed class TokenTexts
         return (sequences[at], at + 1 < sequences.Count ? sequences[at + 1] : Rows);
     }
 
-    /// <param name="firstRow">First of <paramref name="rows"/> rows of the source.</param>
     /// <exception cref="SaeException">A .jsonl beside the data is damaged, or does not describe these rows.</exception>
-    public static TokenTexts Open(ActivationSource source, long firstRow, int rows, TextOptions options)
+    public static TokenTexts Open(RowSlice rows, TextOptions options)
     {
-        var builder = new PieceTable(rows);
-        if (FromSentences(source, firstRow, rows, builder)) return builder.Finish("the sentences beside the data");
+        var (source, builder) = (rows.Source, new PieceTable((int)rows.Count));
+        if (FromSentences(rows, builder)) return builder.Finish("the sentences beside the data");
         if (!source.HasTokens)
-            return options is { Pieces: null, BosId: null, ContextLength: 0 } ? new("row numbers", rows, [], [], [])
+            return options is { Pieces: null, BosId: null, ContextLength: 0 } ? new("row numbers", (int)rows.Count, [], [], [])
                 : throw new SaeException($"{source.Paths.First()} has neither token ids nor a .jsonl beside it, so "
                     + "that a vocabulary or sequence lengths have no effect; leave them out");
-        FromIds(source, firstRow, rows, options, builder);
+        FromIds(rows, options, builder);
         return builder.Finish(options.Pieces is null ? "token ids" : "token ids and a vocabulary");
     }
 
     /// <summary>Whether every row was described beside its file.</summary>
-    static bool FromSentences(ActivationSource source, long firstRow, int rows, PieceTable into)
+    static bool FromSentences(RowSlice rows, PieceTable into)
     {
-        foreach (var (path, first, count) in source.Files)
+        foreach (var (path, first, count) in rows.Source.Files)
         {
-            long from = Math.Max(firstRow, first), end = Math.Min(firstRow + rows, first + count), next = firstRow
-                + into.Count;
+            long from = Math.Max(rows.First, first), end = Math.Min(rows.End, first + count),
+                next = rows.First + into.Count;
             if (from != next || from >= end) continue;
             var sentences = Path.ChangeExtension(path, ".jsonl");
             if (File.Exists(sentences)) SentenceFile.Read(sentences, from - first, end - first, into.Add);
         }
-        return into.Count == rows;
+        return into.Count == rows.Count;
     }
 
-    static void FromIds(ActivationSource source, long firstRow, int rows, TextOptions options, PieceTable into)
+    static void FromIds(RowSlice rows, TextOptions options, PieceTable into)
     {
         into.Clear();
         var known = new Dictionary<int, string>();
-        foreach (var (_, first, count) in source.Files)
-            for (long row = Math.Max(firstRow, first),
-                end = Math.Min(firstRow + rows, first + count); row < end && row == firstRow + into.Count; row++)
+        foreach (var (_, first, count) in rows.Source.Files)
+            for (long row = Math.Max(rows.First, first), end = Math.Min(rows.End, first + count);
+                row < end && row == rows.First + into.Count; row++)
             {
-                var id = source.Token(row);
+                var id = rows.Source.Token(row);
                 if (!known.TryGetValue(id, out var text)) known[id] = text = options.Pieces?.Piece(id) ?? $"⟨{id}⟩";
                 var begins = into.Count == 0 || row == first || id == options.BosId
                     || (options.ContextLength > 0 && (row - first) % options.ContextLength == 0);

@@ -37,13 +37,13 @@ static class WindowCodes
         var store = new RowCodes(long.MaxValue);
         var (codes, kept) = (new SparseRows(), new List<int>());
         int d = sae.InputWidth, batch = Math.Max(sae.BatchRows, 256);
-        var (raw, x) = (new float[source.Data.Width], new float[batch * d]);
+        var (raw, x) = (new float[source.Rows.Source.Width], new float[batch * d]);
         for (var at = 0; at < rows.Count; at += batch)
         {
             kept.Clear();
             foreach (var row in rows[at..Math.Min(at + batch, rows.Count)])
             {
-                source.Data.ReadRow(source.FirstRow + row, raw);
+                source.Rows.Source.ReadRow(source.Rows.First + row, raw);
                 if (!Finite.All(raw)) continue;      // the pass left this row out too
                 raw.AsSpan(0, d).CopyTo(x.AsSpan(kept.Count * d));
                 kept.Add(row);

@@ -26,13 +26,13 @@ sealed class AtomMeasures : IDisposable
     readonly Matrix classes;        // [C, P], of norm 1
     readonly Workers workers = new(Environment.ProcessorCount);
 
-    /// <param name="images">Images to compare with, usually the training images. The first <paramref name="rows"/> are
-    /// used.</param>
+    /// <param name="images">Images to compare with, usually training images.</param>
     /// <param name="labelled">Images for the class means, if they have labels.</param>
-    public AtomMeasures(ActivationSource images, int rows, ImageData labelled)
+    public AtomMeasures(RowSlice images, ImageData labelled)
     {
-        centred = new(rows, images.Width);
-        for (var i = 0; i < rows; i++) images.ReadRow(i, centred[i]);
+        var (rows, pixels) = ((int)images.Count, images.Source.Width);
+        centred = new(rows, pixels);
+        for (var i = 0; i < rows; i++) images.Source.ReadRow(images.First + i, centred[i]);
         var mean = MeanOf(centred);
         for (var i = 0; i < rows; i++)
             for (var p = 0; p < mean.Length; p++) centred[i][p] -= (float)mean[p];
@@ -40,7 +40,7 @@ sealed class AtomMeasures : IDisposable
         Normalize(centred);
         classes = ClassMeans(labelled, mean);
         ImageSupport = Median(supports);
-        using var some = new Matrix(supports.Length, images.Width);
+        using var some = new Matrix(supports.Length, pixels);
         for (var i = 0; i < some.Rows; i++) centred[i].CopyTo(some[i]);
         ImageNearest = Median(Nearest(some, own: true));
     }
@@ -57,7 +57,7 @@ sealed class AtomMeasures : IDisposable
     static Matrix ClassMeans(ImageData data, double[] mean)
     {
         var (counts, sums) = (new long[data.ClassNames.Length], new double[data.ClassNames.Length * mean.Length]);
-        for (var row = data.FirstRow; data.Labels is not null && row < data.FirstRow + data.Rows; row++)
+        for (var row = data.Activations.First; data.Labels is not null && row < data.Activations.End; row++)
         {
             var (image, label) = (data.Image(row), data.LabelOf(row));
             counts[label]++;

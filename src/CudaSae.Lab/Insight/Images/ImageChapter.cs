@@ -46,7 +46,7 @@ static class ImageChapter
     /// <summary>One image of each class, or the first images without labels.</summary>
     static long[] Chosen(ImageData data)
     {
-        var rows = Enumerable.Range(0, (int)Math.Min(data.Rows, 5000)).Select(i => data.FirstRow + i);
+        var rows = Enumerable.Range(0, (int)data.Activations.AtMost(5000).Count).Select(i => data.Activations.First + i);
         return [.. (data.Labels is null ? rows : rows.DistinctBy(data.LabelOf).OrderBy(data.LabelOf)).Take(Examples)];
     }
 
@@ -172,15 +172,15 @@ static class ImageChapter
             [.. shown.Select(f => Mean(run, data, f))], [.. shown.Select(f => Caption(run, f))]) with
         {
             Finding =
-                Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these {data.Rows} images are ")
-                    + "shown, sorted by density.",
+                Invariant($"{shown.Length} of {run.Alive.Length} latents that fire on these ")
+                    + Invariant($"{data.Activations.Count} images are shown, sorted by density."),
             Formula = Invariant($"mean of up to {ImageLatents.Kept} images with the largest activations"),
         };
     }
 
     static float[] Mean(ImageStudy run, ImageData data, int latent)
     {
-        var sum = new float[data.Images.Width];
+        var sum = new float[data.Pixels];
         foreach (var (_, row) in run.Top.Of(latent))
             foreach (var (value, p) in data.Image(row).Select((v, p) => (v, p)))
                 sum[p] += value / run.Top.Of(latent).Length;

@@ -145,7 +145,7 @@ public sealed class ClassifierTests
             }
         ClassifierHarvest.Write(classifier, images, "hidden2", folder["h.npy"]);
         using var harvested = ActivationSource.Open([folder["h.npy"]]);
-        using var memory = ClassifierHarvest.InMemory(classifier, images, 0, images.Rows, 2);
+        using var memory = ClassifierHarvest.InMemory(classifier, RowSlice.All(images), 2);
         var (pixels, row) = (new float[16], new float[12]);
         Assert.Equal((1000, 12), (harvested.Rows, harvested.Width));
         foreach (var i in (int[])[0, 500, 999])

@@ -41,8 +41,8 @@ public sealed class ImagesTests
         var (bytes, classes) = Drawn();
         float[] values = [.. bytes.Select(b => b / 255f)];
         labels = [.. classes.Select(c => (int)c)];
-        return new(ActivationSource.Of(MemoryMarshal.AsBytes<float>(values).ToArray(), Pixels, InputType.Float32), 0,
-            Images, Side, labels);
+        var source = ActivationSource.Of(MemoryMarshal.AsBytes<float>(values).ToArray(), Pixels, InputType.Float32);
+        return new(RowSlice.All(source), Side, labels);
     }
 
     [Fact]
@@ -109,7 +109,7 @@ public sealed class ImagesTests
             .Select(i => Array.ConvertAll(data.Image(i), v => (double)v))];
         double[] mean = Mean(images);
         for (var p = 0; p < Pixels; p++) parameters.WDec[0][p] = (float)(3 * (images[7][p] - mean[p])); // a template
-        using var measures = new AtomMeasures(data.Images, Images, data);
+        using var measures = new AtomMeasures(data.Activations, data);
         var atoms = measures.Of(parameters);
         double[][] centred = [.. images.Select(x => Less(x, mean))];
         double[][] classes = [.. Enumerable.Range(0, Classes)
@@ -154,9 +154,9 @@ public sealed class ImagesTests
     public void MismatchedImageDataAreRefusedInOneLine()
     {
         static ActivationSource Source() => ActivationSource.Of(new byte[4 * Pixels * 3], Pixels, InputType.Float32);
-        AssertOneLine("--width 7", () => _ = new ImageData(Source(), 0, 3, 7));
-        AssertOneLine("2 labels for the 3 images", () => _ = new ImageData(Source(), 0, 3, 8, [0, 1]));
-        AssertOneLine("give --labels", () => _ = new ImageData(Source(), 0, 3, 8, null, null, (null!, 1)));
+        AssertOneLine("--width 7", () => _ = new ImageData(RowSlice.All(Source()), 7));
+        AssertOneLine("2 labels for the 3 images", () => _ = new ImageData(RowSlice.All(Source()), 8, [0, 1]));
+        AssertOneLine("give --labels", () => _ = new ImageData(RowSlice.All(Source()), 8, null, null, (null!, 1)));
     }
 
     static void Cli(params string[] arguments)

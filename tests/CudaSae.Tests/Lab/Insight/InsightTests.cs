@@ -20,7 +20,7 @@ public class InsightTests
         using var folder = new TemporaryFolder();
         using var p = new InsightProblem(folder, kind);
         var s = new LatentStatistics(p.Sae.Model);
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), s);
+        CodePass.Run(p.Sae, p.Source.Rows, s);
         double norms = 0, products = 0;
         for (var r = 0; r < Rows; r++)
         {
@@ -60,7 +60,7 @@ public class InsightTests
         using var p = new InsightProblem(folder, kind);
         float[] max = [.. Enumerable.Range(0, N).Select(f => (float)p.Code.Max(code => code[f]))];
         var high = new HighActivations(p.Sae.Model, max);
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), high);
+        CodePass.Run(p.Sae, p.Source.Rows, high);
         double[] mean = [.. Enumerable.Range(0, D).Select(c => p.X.Average(x => x[c]))];
         var total = p.X.Sum(x => x.Zip(mean, (a, m) => (a - m) * (a - m)).Sum());
         for (var level = 0; level < 9; level++)
@@ -84,7 +84,7 @@ public class InsightTests
         using var p = new InsightProblem(folder, "topk");
         double[] direction = [.. Enumerable.Range(0, D).Select(c => Math.Sqrt((c + 1) * 2.0 / (D * (D + 1))))];
         var (input, along) = (new InputCoordinates(D), new InputProjection(direction));
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), input, along);
+        CodePass.Run(p.Sae, p.Source.Rows, input, along);
         double Variance(Func<double[], double> of) => p.X.Average(x => Math.Pow(of(x) - p.X.Average(of), 2));
         for (var c = 0; c < D; c++)
         {
@@ -221,9 +221,9 @@ public class InsightTests
         double[] Of(string name) => [.. json.RootElement.GetProperty(name).EnumerateArray()
             .Select(e => e.ValueKind == JsonValueKind.Null ? double.NaN : e.GetDouble())];
         var (s, input) = (new LatentStatistics(p.Sae.Model), new InputCoordinates(D));
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), s, input);
+        CodePass.Run(p.Sae, p.Source.Rows, s, input);
         var high = new HighActivations(p.Sae.Model, s.Max);
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), high);
+        CodePass.Run(p.Sae, p.Source.Rows, high);
         var (g, cluster) = (new Geometry(p.Sae.Model), new RareCluster(p.Weights, inside));
         var latents = Enumerable.Range(0, N);
         Same("density", latents.Select(s.Density));
@@ -240,7 +240,7 @@ public class InsightTests
         Same("principal", cluster.Principal.Select(Math.Abs));
         Same("share", latents.Select(cluster.ShareAlong));
         var covariance = new InputCovariance(input.Mean, Rows);
-        CodePass.Run(p.Sae, new(p.Source.Data, 0, Rows), covariance);
+        CodePass.Run(p.Sae, p.Source.Rows, covariance);
         var (variances, shares) = SpectralShares.Of(covariance.Matrix(), cluster.Direction);
         Same("component_variances", variances);
         Same("component_shares", shares);

@@ -50,7 +50,7 @@ public sealed class LatentPageTests : IDisposable
     }
 
     RunSource Source(int first = 0, int rows = Rows) =>
-        new(folder["sae"], null, sae.Model, ActivationSource.Open([folder["x.npy"]]), first, rows);
+        new(folder["sae"], null, sae.Model, new(ActivationSource.Open([folder["x.npy"]]), first, rows));
 
     byte[] Collect(LatentPageOptions options, int first = 0, int rows = Rows) =>
         LatentPages.Collect(sae, Source(first, rows), options);

@@ -52,7 +52,7 @@ public class NonFiniteRowsTests
         Assert.Equal(others.Firings, seen.Firings);
         Assert.Contains($"of the {good.Rows} rows",
             Diagnostics.Chapters(p.Sae,
-                new(folder["run"], null, p.Sae.Model, bad, 0, Rows)).First().Figures[0].Finding);
+                new(folder["run"], null, p.Sae.Model, new(bad, 0, Rows))).First().Figures[0].Finding);
     }
 
     /// <summary>The baseline of sweeps, with double sums in another order.</summary>
@@ -104,7 +104,7 @@ public class NonFiniteRowsTests
                 actual.Entries[i]?.Contexts.Where(c => c.Bucket == 0).Select(c => (c.Row, c.Value)));
 
         LatentBlobReader Collect(ActivationSource source, TextOptions texts) =>
-            new(LatentPages.Collect(p.Sae, new(folder["run"], null, p.Sae.Model, source, 0, source.Rows),
+            new(LatentPages.Collect(p.Sae, new(folder["run"], null, p.Sae.Model, RowSlice.All(source)),
                 new() { CodeBytes = codeBytes, Texts = texts }));
     }
 

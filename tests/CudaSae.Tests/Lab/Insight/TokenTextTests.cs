@@ -26,7 +26,7 @@ public class TokenTextTests
         File.WriteAllLines(folder["x.jsonl"],
             ["""{"row":0,"text":"a b","tokens":["▁a","▁b"]}""", """{"row":2,"text":"c","tokens":["▁c"]}""",
                 """{"row":3,"tokens":["▁a","</script>","\u202e"]}"""]);
-        var texts = TokenTexts.Open(source, 1, 5, new());
+        var texts = TokenTexts.Open(new(source, 1, 5), new());
         Assert.Equal([" b", " c", " a", "</script>", "\u202e"], Pieces(texts));
         Assert.Equal([(0, 1), (1, 2), (2, 5), (2, 5), (2, 5)], Enumerable.Range(0, 5).Select(texts.Sequence));
     }
@@ -46,7 +46,7 @@ public class TokenTextTests
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 2);
         File.WriteAllLines(folder["x.jsonl"], lines.Split('|'));
-        AssertOneLine(expected, () => TokenTexts.Open(source, 0, 2, new()));
+        AssertOneLine(expected, () => TokenTexts.Open(new(source, 0, 2), new()));
     }
 
     [Fact]
@@ -56,15 +56,15 @@ public class TokenTextTests
         using var source = Activations(folder, 6, [1, 5, 6, 1, 7, 5]);
         File.WriteAllText(folder["vocab.json"],
             """[["<unk>",0],["<s>",0],["a",0],["b",0],["c",0],["▁d",-1.5],["e",null]]""");
-        var texts = TokenTexts.Open(source, 0, 6,
+        var texts = TokenTexts.Open(new(source, 0, 6),
             new() { Pieces = new VocabularyFile(folder["vocab.json"]), BosId = 1 });
         Assert.Equal(["<s>", " d", "e", "<s>", "⟨7⟩", " d"], Pieces(texts));
         Assert.Equal([(0, 3), (3, 6)], new[] { 2, 3 }.Select(texts.Sequence));
         Assert.Equal([(0, 1), (1, 3), (3, 5)],
-            new[] { 0, 1, 4 }.Select(TokenTexts.Open(source, 1, 5, new() { ContextLength = 2 }).Sequence));
-        Assert.Equal((0, 6), TokenTexts.Open(source, 0, 6, new()).Sequence(4));
-        Assert.Equal(["⟨1⟩", "⟨5⟩"], Pieces(TokenTexts.Open(source, 0, 2, new())));
-        Assert.Equal(["b", "⟨5⟩"], Pieces(TokenTexts.Open(source, 0, 2, new() { Pieces = new PieceList(["a", "b"]) })));
+            new[] { 0, 1, 4 }.Select(TokenTexts.Open(new(source, 1, 5), new() { ContextLength = 2 }).Sequence));
+        Assert.Equal((0, 6), TokenTexts.Open(new(source, 0, 6), new()).Sequence(4));
+        Assert.Equal(["⟨1⟩", "⟨5⟩"], Pieces(TokenTexts.Open(new(source, 0, 2), new())));
+        Assert.Equal(["b", "⟨5⟩"], Pieces(TokenTexts.Open(new(source, 0, 2), new() { Pieces = new PieceList(["a", "b"]) })));
     }
 
     [Fact]
@@ -72,10 +72,10 @@ public class TokenTextTests
     {
         using var folder = new TemporaryFolder();
         using var source = Activations(folder, 3);
-        var texts = TokenTexts.Open(source, 0, 3, new());
+        var texts = TokenTexts.Open(new(source, 0, 3), new());
         Assert.False(texts.HasTokens);
         Assert.Equal((1, 2), texts.Sequence(1));
-        AssertOneLine("neither token ids nor", () => TokenTexts.Open(source, 0, 3, new() { BosId = 1 }));
+        AssertOneLine("neither token ids nor", () => TokenTexts.Open(new(source, 0, 3), new() { BosId = 1 }));
     }
 
     [Fact]
@@ -86,7 +86,7 @@ public class TokenTextTests
         File.WriteAllText(folder["x.jsonl"],
             $$"""{"row":0,"tokens":["{{new string('y', 100_000)}}","""
                 + $$""" "{{string.Concat(Enumerable.Repeat("𝕏", 50_000))}}"]}""");
-        Assert.All(TokenTexts.Open(source, 0, 2, new()).Pieces,
+        Assert.All(TokenTexts.Open(new(source, 0, 2), new()).Pieces,
             piece => Assert.InRange(Encoding.UTF8.GetByteCount(piece), 64, 255));
     }
 

@@ -8,7 +8,7 @@ public class SyntheticTests
 {
     static readonly SuperpositionOptions Small = new()
     {
-        Features = 20, Width = 12, Rows = 1000, Active = 3, Noise = 0.1, Correlation = 0.5, Seed = 7
+        Features = 20, Width = 12, Rows = 1000, L0 = 3, Noise = 0.1, Correlation = 0.5, Seed = 7
     };
 
     static Matrix Random(int rows, int columns, int seed)
@@ -80,16 +80,16 @@ public class SyntheticTests
     [InlineData(0.5, 1, 12)]    // the first features are active in every row
     [InlineData(0, 16, 15)]
     [InlineData(1, 2, 20)]
-    public void ActiveFeaturesMatchTheRequestedCount(double correlation, double zipf, double active)
+    public void ActiveFeaturesMatchTheRequestedCount(double correlation, double zipf, double l0)
     {
         const int Rows = 20_000;
         using var data = new Superposition(Small with
         {
             Correlation = correlation,
             ZipfExponent = zipf,
-            Active = active
+            L0 = l0
         });
-        Assert.Equal(active, data.Frequency.Sum(), 1e-9);
+        Assert.Equal(l0, data.Frequency.Sum(), 1e-9);
         var counts = new int[Small.Features];
         for (long i = 0; i < Rows; i++)
             for (var f = 0; f < counts.Length; f++)
@@ -98,7 +98,7 @@ public class SyntheticTests
                     Assert.Fail($"coefficient of row {i}, feature {f}");
                 if (data.Coefficient(i, f) > 0) counts[f]++;
             }
-        Assert.Equal(active, counts.Sum() / (double)Rows, 0.1);
+        Assert.Equal(l0, counts.Sum() / (double)Rows, 0.1);
         // five standard deviations
         for (var f = 0; f < counts.Length; f++) Assert.Equal(data.Frequency[f], counts[f] / (double)Rows, 0.018);
     }
@@ -112,7 +112,7 @@ public class SyntheticTests
     public void CorrelationRaisesCoOccurrenceInPairsOnly(double correlation)
     {
         const int Rows = 20_000;
-        using var data = new Superposition(Small with { Correlation = correlation, Active = 4 });
+        using var data = new Superposition(Small with { Correlation = correlation, L0 = 4 });
         int pairs = 0, strangers = 0;
         for (long i = 0; i < Rows; i++)
         {
@@ -128,19 +128,19 @@ public class SyntheticTests
     public void BadOptionsAreRefusedInOneLine()
     {
         SuperpositionOptions[] bad = [new() { Features = 0 }, new() { Width = 20_000 }, new() { Rows = 0 },
-            new() { Active = 65 }, new() { Active = double.NaN },
+            new() { L0 = 65 }, new() { L0 = double.NaN },
             new() { Correlation = 1.1 }, new() { Noise = double.PositiveInfinity }, new() { ZipfExponent = -1 }];
         foreach (var options in bad)
             Assert.DoesNotContain('\n', Assert.Throws<SaeException>(() => new Superposition(options)).Message);
         foreach (var (m, d) in new[] { (5, 7), (6, 8) })
             Assert.Throws<SaeException>(() =>
-                AttentionSuperposition.Create(new() { Features = m, Width = d, Active = 1 }));
+                AttentionSuperposition.Create(new() { Features = m, Width = d, L0 = 1 }));
     }
 
     [Fact]
     public void AttentionalFeaturesFormAPentagonAcrossTwoHeads()
     {
-        using var data = AttentionSuperposition.Create(new() { Features = 5, Width = 16, Active = 0.5 });
+        using var data = AttentionSuperposition.Create(new() { Features = 5, Width = 16, L0 = 0.5 });
         for (var a = 0; a < 5; a++)
         {
             foreach (var half in new[] { 0, 8 })

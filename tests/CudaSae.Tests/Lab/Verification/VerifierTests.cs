@@ -3,7 +3,7 @@ using CudaSae.Lab.Verification;
 namespace CudaSae.Tests;
 
 /// <summary>Compares every target with the reference, by the code that <c>cudasae verify</c> runs.</summary>
-[Collection("alone")]
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class VerifierTests
 {
