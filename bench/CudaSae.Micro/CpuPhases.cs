@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
 using CudaSae.Model;
@@ -9,6 +10,7 @@ namespace CudaSae.Micro;
 
 /// <summary>Runs the CPU backend's phases on random data, one after another as in a step.</summary>
 [MemoryDiagnoser]
+[SuppressMessage("Design", "CA1001", Justification = "BenchmarkDotNet calls Cleanup.")]
 public class CpuPhases
 {
     CpuBackend backend = null!;

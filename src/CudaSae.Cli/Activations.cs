@@ -6,8 +6,8 @@ namespace CudaSae.Cli;
 /// left out.</summary>
 static class Activations
 {
-    /// <summary>Opens activations with <see cref="ActivationSource.Open(IEnumerable{string}, string?, Action{string})"/>
-    /// and prints the remarks of the source.</summary>
+    /// <summary>Opens activations and prints the remarks of the source.</summary>
+    /// <inheritdoc cref="ActivationSource.Open(IEnumerable{string}, string?, Action{string})"/>
     public static ActivationSource Open(IEnumerable<string> paths, string? tensor = null) =>
         ActivationSource.Open(paths, tensor, Console.WriteLine);
 }

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Formats;
 using CudaSae.Runs;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

@@ -2,7 +2,6 @@ using System.CommandLine;
 using CudaSae.Activations;
 using CudaSae.Files;
 using CudaSae.Lab.Harvest;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

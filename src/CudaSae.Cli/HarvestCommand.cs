@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Lab.Harvest;
 using CudaSae.Numerics;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

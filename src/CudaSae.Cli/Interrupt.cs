@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 
 namespace CudaSae.Cli;
@@ -8,6 +9,7 @@ sealed class Interrupt : IDisposable
 {
     const int FirstOfSignals = 128;     // exit code of a process that a signal stopped, by the shells' convention
 
+    [SuppressMessage("Usage", "CA2213", Justification = "A signal may still arrive.")]
     readonly CancellationTokenSource source = new();
     readonly PosixSignalRegistration[] signals;
 
@@ -38,6 +40,6 @@ sealed class Interrupt : IDisposable
     public void Dispose()
     {
         StandardOutput.WhenClosed(null);
-        foreach (var signal in signals) signal.Dispose();       // the source stays: a signal may still arrive
+        foreach (var signal in signals) signal.Dispose();
     }
 }

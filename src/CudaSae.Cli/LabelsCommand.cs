@@ -2,7 +2,6 @@ using System.CommandLine;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Probes;
 using CsvHelper;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

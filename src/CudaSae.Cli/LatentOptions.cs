@@ -1,7 +1,6 @@
 using System.CommandLine;
 using CudaSae.Lab.Harvest;
 using CudaSae.Lab.Insight.Contexts;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

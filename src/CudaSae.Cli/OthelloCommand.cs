@@ -1,6 +1,5 @@
 using System.CommandLine;
 using CudaSae.Lab.Synthetic;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

@@ -7,9 +7,7 @@ using CudaSae.Lab.Report;
 using CudaSae.Metrics;
 using CudaSae.Model;
 using CudaSae.Runs;
-using CudaSae.Training;
 using CudaSae.Training.Checkpoints;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

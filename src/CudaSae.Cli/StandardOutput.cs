@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 using Spectre.Console;
@@ -13,6 +14,7 @@ sealed class StandardOutput : Stream
 
     const int NoSpace = 28;     // ENOSPC: a full disk is not a closed reader
 
+    [SuppressMessage("Usage", "CA2213", Justification = "The output stays open until the process ends.")]
     readonly Stream inner;
     static Action? closed;
 

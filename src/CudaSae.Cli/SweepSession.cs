@@ -4,7 +4,6 @@ using CudaSae.Lab.Insight;
 using CudaSae.Model;
 using CudaSae.Runs;
 using CudaSae.Training.Checkpoints;
-using Spectre.Console;
 
 namespace CudaSae.Cli;
 

@@ -79,7 +79,7 @@ sealed record TrainerSettings
         return (FieldEdits.Apply(spec, Edits(Spec)).Validate(), config);
     }
 
-    static IEnumerable<KeyValuePair<string, JsonNode?>> Edits(JsonObject? edits) => edits ?? [];
+    static JsonObject Edits(JsonObject? edits) => edits ?? [];
 
     /// <summary>Creates the trainer.</summary>
     /// <exception cref="SaeException">A field does not exist or is out of range, or the backend is not

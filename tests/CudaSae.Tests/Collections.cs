@@ -21,6 +21,8 @@ public sealed class LongestCollectionsFirst : ITestCollectionOrderer
     public IReadOnlyCollection<TTestCollection> OrderTestCollections<TTestCollection>(
         IReadOnlyCollection<TTestCollection> testCollections)
         where TTestCollection : Xunit.Sdk.ITestCollection =>
-        [.. testCollections.OrderBy(collection => Array.FindIndex(Longest, collection.TestCollectionDisplayName.Contains)
-            is >= 0 and var place ? place : Longest.Length)];
+        [.. testCollections.OrderBy(collection => Place(collection.TestCollectionDisplayName))];
+
+    static int Place(string name) =>
+        Array.FindIndex(Longest, name.Contains) is >= 0 and var place ? place : Longest.Length;
 }

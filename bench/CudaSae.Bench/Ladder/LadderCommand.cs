@@ -57,7 +57,7 @@ static class LadderCommand
             : throw new SaeException($"--shape {text} is not B,d,n: three positive numbers such as 4096,768,24576");
     }
 
-    static IReadOnlyList<BenchRow> Run(CudaDevice device, LadderDevice ladder, LadderProblem problem,
+    static List<BenchRow> Run(CudaDevice device, LadderDevice ladder, LadderProblem problem,
         BenchMachine machine, int repeats)
     {
         using var clock = new DeviceClock(device, ladder.Stream);

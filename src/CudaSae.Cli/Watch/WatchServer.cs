@@ -121,7 +121,7 @@ sealed class WatchServer : IDisposable
     public void Dispose()
     {
         closing.Cancel();
-        listener.Stop();
+        listener.Dispose();
         Thread[] left;
         lock (clients) left = [accepting, .. clients];
         var last = Environment.TickCount64 + 1000;

@@ -203,6 +203,12 @@ sealed unsafe class UseLite : ISentenceEncoder
     public void Dispose()
     {
         weights.Dispose();
-        foreach (var matrix in new[] { input, residual, next, normal, qkv, mixed, hidden }) matrix.Dispose();
+        input.Dispose();
+        residual.Dispose();
+        next.Dispose();
+        normal.Dispose();
+        qkv.Dispose();
+        mixed.Dispose();
+        hidden.Dispose();
     }
 }

@@ -54,13 +54,13 @@ static class Pareto
         { Command = command };
     }
 
-    static LinesFigure Plot(IReadOnlyList<SweepPoint> points, Dictionary<string, SweepPoint[]> lines,
+    static LinesFigure Plot(SweepPoint[] points, Dictionary<string, SweepPoint[]> lines,
         (double[] Components, double[] Largest)? linear)
     {
         var front = Front(points);
         var series = lines.Select(line => Curve(line.Key, line.Value)).ToList();
         series.Add(Curve("Pareto front", front) with { Points = true });
-        if (linear is { } pca && points.Count > 0)
+        if (linear is { } pca && points.Length > 0)
         {
             series.Add(Yardstick("PCA, L0 components", pca.Components, points));
             series.Add(Yardstick("PCA basis, each row's L0 largest", pca.Largest, points));

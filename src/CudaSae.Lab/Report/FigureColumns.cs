@@ -57,7 +57,7 @@ static class FigureColumns
 
     const int EmptyPixels = 1 << 16;        // limit for a figure without pictures: each pixel is a column
 
-    static IReadOnlyList<FigureColumn> Columns(Figure figure) => figure switch
+    static FigureColumn[] Columns(Figure figure) => figure switch
     {
         LinesFigure f => Lines(f),
         HistogramFigure f => [Numbers("from", [.. f.Edges.Take(Bins(f))]) with { Unit = f.X.Unit },

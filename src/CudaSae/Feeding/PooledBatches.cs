@@ -138,5 +138,10 @@ sealed class PooledBatches : BatchMaker
     }
 
     public override void Stop() => loader.Stop();
-    public override void Dispose() => loader.Dispose();
+
+    public override void Dispose()
+    {
+        loader.Dispose();
+        base.Dispose();
+    }
 }

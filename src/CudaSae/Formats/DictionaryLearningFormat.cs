@@ -125,7 +125,7 @@ sealed class DictionaryLearningFormat : ISaeFormat
         file.Number(name) ?? trainer?.Number(name)
         ?? throw file.Bad($"it lacks {name}, and {ConfigName} does not name it either");
 
-    static Nesting? Prefixes(WeightFile file, int latents)
+    static Nesting.Prefixes? Prefixes(WeightFile file, int latents)
     {
         var sizes = GroupSizesIn(file);
         var (widths, sum) = (new List<int>(), 0L);

@@ -62,7 +62,8 @@ sealed class RunData : IDisposable
                 if (file)
                     throw new SaeException($"HeldOut = {names.HeldOut}: "
                         + "with files beside the data it must be a number of rows at the end");
-                ActivationSource[] others = [.. names.Beside.Select(path => ActivationSource.Open([path], names.Tensor, note))];
+                ActivationSource[] others =
+                    [.. names.Beside.Select(path => ActivationSource.Open([path], names.Tensor, note))];
                 (source, widths) = (ActivationSource.Join([source, .. others]),
                     [source.Width, .. others.Select(other => other.Width)]);
             }

@@ -37,10 +37,10 @@ static class ByteMutator
             case 2: return bytes[..(random.OneIn(2) ? at : bytes.Length - Math.Min(length, bytes.Length))];
             case 3: return Replace(bytes, at, length, []);
             case 4: return Replace(bytes, at, 0, [.. Enumerable.Range(0, length).Select(_ => (byte)random.Bits())]);
-            case 5: return Replace(bytes, at, 0, bytes[at..(at + length)]);
+            case 5: return Replace(bytes, at, 0, bytes.AsSpan(at, length));
             case 6:
                 return random.Of(others) is var other && random.Next(other.Length + 1) is var from
-                    ? Replace(bytes, at, bytes.Length - at, other[from..]) : bytes;
+                    ? Replace(bytes, at, bytes.Length - at, other.AsSpan(from)) : bytes;
             case 7:
                 return random.Next(bytes.Length) is var source
                     ? Change(bytes,

@@ -1,5 +1,3 @@
-using CudaSae.Backends.Cpu;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

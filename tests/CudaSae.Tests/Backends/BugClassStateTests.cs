@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using CudaSae.Backends.Cpu;
 using CudaSae.Feeding;
 using CudaSae.Lab.Verification;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

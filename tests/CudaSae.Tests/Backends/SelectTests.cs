@@ -1,5 +1,4 @@
 using CudaSae.Backends.Kernels;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using System.Text.RegularExpressions;
-using CudaSae.Cli;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Tests;

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends.Kernels;
-using CudaSae.Devices;
 using CudaSae.Lab.Verification;
 using CudaSae.Numerics;
 using static CudaSae.Tests.ScreenProblem;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using CudaSae.Backends.Cpu;
-using CudaSae.Cli;
 
 namespace CudaSae.Tests;
 

@@ -67,7 +67,7 @@ public class WorkersTests
     }
 
     [Fact]
-    public void AClaimedPartHoldsItsPhaseOpen()
+    public async Task AClaimedPartHoldsItsPhaseOpen()
     {
         using var workers = new Workers(2);
         using var release = new ManualResetEventSlim();
@@ -78,8 +78,9 @@ public class WorkersTests
             release.Wait();
         }), TestContext.Current.CancellationToken);
         inside.Wait(TestContext.Current.CancellationToken);
-        Assert.False(run.Wait(20, TestContext.Current.CancellationToken));
+        await Task.Delay(20, TestContext.Current.CancellationToken);
+        Assert.False(run.IsCompleted);
         release.Set();
-        run.Wait(TestContext.Current.CancellationToken);
+        await run;
     }
 }

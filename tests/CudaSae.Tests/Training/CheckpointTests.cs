@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using System.Globalization;
 using CudaSae.Backends.Cpu;
 using CudaSae.Lab.Synthetic;
-using CudaSae.Text;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Tests;

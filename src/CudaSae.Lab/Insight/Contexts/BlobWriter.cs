@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -8,35 +9,35 @@ namespace CudaSae.Lab.Insight.Contexts;
 /// follow) and texts into memory.</summary>
 sealed class BlobWriter
 {
-    readonly MemoryStream stream = new();
+    readonly ArrayBufferWriter<byte> blob = new();
 
-    public int Length => (int)stream.Length;
+    public int Length => blob.WrittenCount;
 
-    public void Byte(int value) => stream.WriteByte(checked((byte)value));
+    public void Byte(int value) => blob.Write([checked((byte)value)]);
 
     public void UInt32(long value)
     {
         Span<byte> bytes = stackalloc byte[sizeof(uint)];
         BinaryPrimitives.WriteUInt32LittleEndian(bytes, checked((uint)value));
-        stream.Write(bytes);
+        blob.Write(bytes);
     }
 
     public void Float(float value)
     {
         Span<byte> bytes = stackalloc byte[sizeof(float)];
         BinaryPrimitives.WriteSingleLittleEndian(bytes, value);
-        stream.Write(bytes);
+        blob.Write(bytes);
     }
 
     public void Varint(long value)
     {
-        for (; value >= 0x80; value >>= 7) stream.WriteByte((byte)(value | 0x80));
-        stream.WriteByte((byte)value);
+        for (; value >= 0x80; value >>= 7) blob.Write([(byte)(value | 0x80)]);
+        blob.Write([(byte)value]);
     }
 
-    public void Signed(ReadOnlySpan<sbyte> bytes) => stream.Write(MemoryMarshal.AsBytes(bytes));
+    public void Signed(ReadOnlySpan<sbyte> bytes) => blob.Write(MemoryMarshal.AsBytes(bytes));
 
-    public void Bytes(ReadOnlySpan<byte> bytes) => stream.Write(bytes);
+    public void Bytes(ReadOnlySpan<byte> bytes) => blob.Write(bytes);
 
     /// <summary>Writes the length in one byte and then UTF-8; a lone surrogate becomes U+FFFD.</summary>
     public void ShortText(string text)
@@ -46,7 +47,7 @@ sealed class BlobWriter
         Bytes(bytes);
     }
 
-    public void Append(BlobWriter other) => other.stream.WriteTo(stream);
+    public void Append(BlobWriter other) => blob.Write(other.blob.WrittenSpan);
 
-    public byte[] ToArray() => stream.ToArray();
+    public byte[] ToArray() => blob.WrittenSpan.ToArray();
 }

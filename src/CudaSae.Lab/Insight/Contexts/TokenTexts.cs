@@ -40,7 +40,8 @@ sealed class TokenTexts
         var (source, builder) = (rows.Source, new PieceTable((int)rows.Count));
         if (FromSentences(rows, builder)) return builder.Finish("the sentences beside the data");
         if (!source.HasTokens)
-            return options is { Pieces: null, BosId: null, ContextLength: 0 } ? new("row numbers", (int)rows.Count, [], [], [])
+            return options is { Pieces: null, BosId: null, ContextLength: 0 }
+                ? new("row numbers", (int)rows.Count, [], [], [])
                 : throw new SaeException($"{source.Paths.First()} has neither token ids nor a .jsonl beside it, so "
                     + "that a vocabulary or sequence lengths have no effect; leave them out");
         FromIds(rows, options, builder);

@@ -61,7 +61,7 @@ static class AtomFigures
         100.0 * run.Alive.Where(f => of(atoms[f]))
             .Sum(run.Top.Density) / Math.Max(1e-30, run.Alive.Sum(run.Top.Density));
 
-    static Figure Scatter(ImageStudy run, Atom[] atoms, AtomMeasures measures)
+    static ScatterFigure Scatter(ImageStudy run, Atom[] atoms, AtomMeasures measures)
     {
         float[] Values(Func<Atom, double> of) => [.. run.Alive.Select(f => (float)of(atoms[f]))];
         Column[] columns =
@@ -107,7 +107,7 @@ static class AtomFigures
         };
     }
 
-    static Figure Table(IReadOnlyList<ImageStudy> runs, Atom[][] all, AtomMeasures measures)
+    static TableFigure Table(IReadOnlyList<ImageStudy> runs, Atom[][] all, AtomMeasures measures)
     {
         var order = Enumerable.Range(0, runs.Count).OrderBy(i => runs[i].Evaluation.L0).ToArray();
         TableColumn Numbers(string name, int digits, Func<int, double?> of) =>

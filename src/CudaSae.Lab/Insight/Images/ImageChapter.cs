@@ -46,7 +46,8 @@ static class ImageChapter
     /// <summary>One image of each class, or the first images without labels.</summary>
     static long[] Chosen(ImageData data)
     {
-        var rows = Enumerable.Range(0, (int)data.Activations.AtMost(5000).Count).Select(i => data.Activations.First + i);
+        var first = data.Activations.AtMost(5000);
+        var rows = Enumerable.Range(0, (int)first.Count).Select(i => first.First + i);
         return [.. (data.Labels is null ? rows : rows.DistinctBy(data.LabelOf).OrderBy(data.LabelOf)).Take(Examples)];
     }
 
@@ -81,10 +82,12 @@ static class ImageChapter
     static string Named(ImageData data, long row) =>
         data.Labels is null ? $"image {row}" : $"image {row}, {data.ClassNames[data.LabelOf(row)]}";
 
+    static readonly int[] Lengths = [0, 1, 2, 4, 8, 16, 32];
+
     /// <summary>Reconstructions from only the largest entries of the code.</summary>
     static Figure Cumulative(ImageStudy run, ImageData data, long[] rows, float[][] images)
     {
-        int[] lengths = [.. new[] { 0, 1, 2, 4, 8, 16, 32 }.TakeWhile(j => j == 0 || j < 2 * run.Evaluation.L0)];
+        int[] lengths = [.. Lengths.TakeWhile(j => j == 0 || j < 2 * run.Evaluation.L0)];
         var (vectors, captions, codes, cut) =
             (new List<float[]>(), new List<string>(), new SparseRows(), new SparseRows());
         double all = 0, first = 0;

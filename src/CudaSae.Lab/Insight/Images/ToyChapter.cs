@@ -27,7 +27,7 @@ static class ToyChapter
         ])
         { Command = command };
 
-    static Figure Plane(ToyStudy study)
+    static LinesFigure Plane(ToyStudy study)
     {
         var (model, series) = (study.Model, new List<Series>());
         for (var i = 0; i < model.Options.Features; i++)
@@ -68,7 +68,7 @@ static class ToyChapter
         return at.Length == 0 ? [0] : [.. at.Select((a, i) => i + 1 < at.Length ? at[i + 1] - a : at[0] + 360 - a)];
     }
 
-    static Figure Gram(ToyStudy study)
+    static HeatFigure Gram(ToyStudy study)
     {
         var (n, m) = (study.Model.Options.Features, study.Model.Options.Hidden);
         var values = new float[n * n];
@@ -92,7 +92,7 @@ static class ToyChapter
         };
     }
 
-    static Figure Matched(ToyStudy study)
+    static HeatFigure Matched(ToyStudy study)
     {
         var (rows, values) = (study.Features.Length, new float[study.Features.Length * study.Features.Length]);
         double beside = 0;
@@ -116,7 +116,7 @@ static class ToyChapter
         };
     }
 
-    static Figure Histogram(ToyStudy study)
+    static HistogramFigure Histogram(ToyStudy study)
     {
         const int Count = 20;
         var counts = new float[Count];
@@ -134,7 +134,7 @@ static class ToyChapter
         };
     }
 
-    static Figure Sweep(IReadOnlyList<ToyStudy> sweep)
+    static LinesFigure Sweep(IReadOnlyList<ToyStudy> sweep)
     {
         float[] x = [.. sweep.Select(s => (float)(1 / (1 - s.Model.Options.Sparsity)))];
         var (best, worst) = (sweep.MaxBy(s => s.Recovered)!, sweep.MinBy(s => s.Recovered)!);
@@ -159,7 +159,7 @@ static class ToyChapter
         };
     }
 
-    static Figure Dimensions(IReadOnlyList<ToyStudy> sweep)
+    static LinesFigure Dimensions(IReadOnlyList<ToyStudy> sweep)
     {
         float[] x = [.. sweep.SelectMany(s => s.Features.Select(_ => (float)(1 / (1 - s.Model.Options.Sparsity))))],
         y = [.. sweep.SelectMany(s => s.Features.Select(i => (float)s.Model.Dimensionality(i)))];
@@ -177,7 +177,7 @@ static class ToyChapter
         };
     }
 
-    static Figure Table(IReadOnlyList<ToyStudy> sweep)
+    static TableFigure Table(IReadOnlyList<ToyStudy> sweep)
     {
         return new TableFigure("sweep", "The toy models in numbers",
         [

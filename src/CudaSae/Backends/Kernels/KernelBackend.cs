@@ -22,7 +22,6 @@ sealed unsafe partial class KernelBackend : IBackend
     readonly StepScalars* verdict;          // page-locked; the scalars after the sparse encoding
     readonly nint decided;
     readonly nint[] graphs = new nint[2];   // sparse path, dense path
-    readonly DeviceArena arena;
     readonly Phases phases;
     readonly RowPool? pool;
     long steps, published;
@@ -60,7 +59,7 @@ sealed unsafe partial class KernelBackend : IBackend
             plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
-            arena = owned.Add(new DeviceArena(device, plan));
+            var arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
             phases = new(new(device, stream, arena, spec, config, inputType), variant);
             Dense = spec.IsThresholded;

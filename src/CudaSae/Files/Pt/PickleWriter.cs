@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Text;
@@ -8,7 +9,7 @@ namespace CudaSae.Files.Pt;
 /// Opcodes: Lib/pickletools.py of CPython.</summary>
 sealed class PickleWriter
 {
-    readonly MemoryStream pickle = new();
+    readonly ArrayBufferWriter<byte> pickle = new();
     readonly Dictionary<string, byte> globals = [];     // index in the memo, by name
 
     /// <summary>Returns the pickle of an OrderedDict: tensor i is a view of all of storage i; the scalars
@@ -31,15 +32,15 @@ sealed class PickleWriter
         }
         writer.Op('u');
         writer.Op('.');
-        return writer.pickle.ToArray();
+        return writer.pickle.WrittenSpan.ToArray();
     }
 
-    void Op(int code) => pickle.WriteByte((byte)code);
+    void Op(int code) => pickle.Write([(byte)code]);
 
     void Op(int code, byte argument)
     {
         Op(code);
-        pickle.WriteByte(argument);
+        Op(argument);
     }
 
     /// <summary>Writes a call of _rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks).</summary>

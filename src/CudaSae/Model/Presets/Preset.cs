@@ -91,7 +91,9 @@ public sealed class Preset
     /// <summary>Returns the capacity of a row, at most the number of latents.</summary>
     internal static int RoomFor(int latents) => Math.Min(Room, latents);
 
+    static readonly int[] PrefixParts = [32, 16, 8, 4, 2];
+
     /// <summary>Returns Matryoshka's widths, which double from 1/32 to 1/2 of the latents.</summary>
     internal static int[] PrefixesOf(int latents) =>
-        [.. new[] { 32, 16, 8, 4, 2 }.Select(part => latents / part).Where(w => w > 0 && w < latents).Distinct()];
+        [.. PrefixParts.Select(part => latents / part).Where(w => w > 0 && w < latents).Distinct()];
 }
