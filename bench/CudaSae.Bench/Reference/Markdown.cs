@@ -97,7 +97,7 @@ static partial class Markdown
     public static string WithLinks(string text) => Page().Replace(text, match =>
     {
         var (folder, name) = (match.Groups["folder"].Value, match.Groups["name"].Value);
-        return folder == "reference" ? $"[{name}]({name}.md)" : $"[{name}](../{folder}/{name}.md)";
+        return $"[{match.Value}]({(folder == "reference" ? "" : $"../{folder}/")}{name}.md)";
     });
 
     static bool IsCode(string line) => line.StartsWith("    ", StringComparison.Ordinal);

@@ -6,8 +6,8 @@ namespace CudaSae.Tests;
 public class MarkdownTests
 {
     [Theory]
-    [InlineData("**Errors.** A code of docs/reference/c.md.", "**Errors.** A code of [c](c.md).")]
-    [InlineData("*sae is NULL; see docs/guide/gpu.md", "`*sae` is `NULL`; see [gpu](../guide/gpu.md)")]
+    [InlineData("**Errors.** A code of docs/reference/c.md.", "**Errors.** A code of [docs/reference/c.md](c.md).")]
+    [InlineData("*sae is NULL; see docs/guide/gpu.md", "`*sae` is `NULL`; see [docs/guide/gpu.md](../guide/gpu.md)")]
     [InlineData("x [rows, d_out], `cudasae train`", "x [rows, `d_out`], `cudasae train`")]
     [InlineData("{\"a_b\": 1}; config[\"c_d\"] is \"e\".", "`{\"a_b\": 1}`; `config[\"c_d\"]` is `\"e\"`.")]
     public void NamesOfCodeAndOfPagesAreMarked(string text, string marked) =>
