@@ -30,7 +30,7 @@ static partial class CPage
             """;
     }
 
-    /// <summary>The paragraphs after the first, which says what the header is. A subject of one word is bold.</summary>
+    /// <summary>The paragraphs after the first, which describes the header. A subject of one word is bold.</summary>
     static string Introduction(CHeader header) => Markdown.Prose(Subject().Replace(
         string.Join('\n', header.Introduction.SkipWhile(line => line.Length > 0)), "**$0**").Split('\n'), "c");
 

@@ -2,7 +2,7 @@ using CudaSae.Bench.Reference;
 
 namespace CudaSae.Tests;
 
-/// <summary>The text of generated pages is what its sources say.</summary>
+/// <summary>Generated text marks names of code, and its lines end where Markdown stays the same.</summary>
 public class MarkdownTests
 {
     [Theory]
