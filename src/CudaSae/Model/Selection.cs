@@ -3,8 +3,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>The rule that selects the code from a row of pre-activations z. A new kind needs one case here, one in the
-/// kernels' select files, one CPU method and one reference method.</summary>
+// A new kind needs one case here, one in the kernels' select files, one CPU method and one reference method.
+/// <summary>The rule that selects the code from a row of pre-activations z.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(Relu), "relu")]
 [JsonDerivedType(typeof(JumpRelu), "jumprelu")]
