@@ -1,5 +1,3 @@
-using System.Reflection;
-
 namespace CudaSae.Bench.Reference;
 
 /// <summary>docs/reference/csharp.md: the public API of the engine's assembly, from its types and their XML

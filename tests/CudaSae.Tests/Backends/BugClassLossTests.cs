@@ -1,4 +1,3 @@
-
 namespace CudaSae.Tests;
 
 /// <summary>Known bugs of other trainers in losses, penalties and thresholds; see
